@@ -1,0 +1,1 @@
+"""The command line: the outermost ring, the only importer of typer."""

@@ -1,0 +1,1 @@
+"""Are both sides equal? Shares no code with mirror and backfill, only connections and names."""

@@ -1,0 +1,1 @@
+"""The tool's own tables: their definition, installation and the few statements everybody needs."""

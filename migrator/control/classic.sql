@@ -1,0 +1,280 @@
+-- The tool's own tables on classic. Applied in one transaction by migrator.control.install.
+-- They live on classic because a route change or a journal entry must commit atomically with application
+-- writes, and because they must survive an outage of Limitless and of Temporal.
+
+CREATE SCHEMA migrator;
+
+-- Version of this schema, one row per upgrade.
+CREATE TABLE migrator.installed (
+    version    int PRIMARY KEY,
+    at         timestamptz NOT NULL DEFAULT now()
+);
+
+-- The plan that runs here: one per classic cluster, because capture exists once per table.
+CREATE TABLE migrator.plan (
+    only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    plan_id    text NOT NULL,
+    digest     text NOT NULL,        -- of the plan file's values; a second run must agree
+    body       jsonb NOT NULL,       -- the plan as JSON: references to secrets, never secrets
+    shim       jsonb NOT NULL,       -- what application processes need; see migrator.shim.settings
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- The global switch. Its row lock orders all route changes: epochs are handed out under it, so they commit
+-- in order and "give me what changed after epoch e" misses nothing.
+CREATE TABLE migrator.switch (
+    only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    epoch      bigint NOT NULL DEFAULT 0,
+    level      text NOT NULL DEFAULT 'limitless' CHECK (level IN ('classic', 'joining', 'limitless')),
+    write_mode text NOT NULL DEFAULT 'classic_only'
+               CHECK (write_mode IN ('classic_only', 'dual', 'closed', 'limitless_only')),
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    changed_by text NOT NULL DEFAULT 'install',
+    reason     text NOT NULL DEFAULT ''
+);
+INSERT INTO migrator.switch DEFAULT VALUES;
+
+-- One row per tenant that has ever been moved; a tenant without a row reads classic.
+CREATE TABLE migrator.route (
+    tenant_id  text PRIMARY KEY,
+    part       smallint NOT NULL,
+    level      text NOT NULL DEFAULT 'classic' CHECK (level IN ('classic', 'joining', 'limitless')),
+    reads_pct  smallint NOT NULL DEFAULT 100 CHECK (reads_pct BETWEEN 0 AND 100),
+    wave       int,
+    watched    boolean NOT NULL DEFAULT false,   -- shims report this tenant's latencies one by one
+    epoch      bigint NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    changed_by text NOT NULL,
+    reason     text NOT NULL
+);
+CREATE INDEX ON migrator.route (epoch);
+
+-- Automatic, temporary: reads of what it covers come from classic. Few rows; readers always take all of them.
+CREATE TABLE migrator.fallback (
+    scope      text NOT NULL CHECK (scope IN ('all', 'part', 'tenant')),
+    scope_key  text NOT NULL,        -- '' for all, the partition number, or the tenant
+    level      text NOT NULL CHECK (level IN ('classic', 'joining')),
+    reason     text NOT NULL,
+    raised_by  text NOT NULL,
+    raised_at  timestamptz NOT NULL DEFAULT now(),
+    epoch      bigint NOT NULL,
+    held       boolean NOT NULL DEFAULT false,   -- raised by a human: the monitor leaves it alone
+    PRIMARY KEY (scope, scope_key)
+);
+
+-- Every process that runs the shim.
+CREATE TABLE migrator.process (
+    process_id    text PRIMARY KEY,
+    name          text NOT NULL,
+    started_at    timestamptz NOT NULL DEFAULT now(),
+    seen_at       timestamptz NOT NULL DEFAULT now(),
+    applied_epoch bigint NOT NULL DEFAULT 0,
+    staleness_s   double precision NOT NULL   -- after seen_at + this, the process serves reads from classic by itself
+) WITH (fillfactor = 50);
+
+-- Scopes a process has opened its own breaker for.
+CREATE TABLE migrator.breaker_trip (
+    process_id text NOT NULL,
+    scope      text NOT NULL,
+    scope_key  text NOT NULL,
+    reason     text NOT NULL,
+    at         timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (process_id, scope, scope_key)
+);
+
+-- What shims measured, flushed about once a second. Buckets: counts by latency, see migrator.model.latency.
+CREATE TABLE migrator.read_sample (
+    at         timestamptz NOT NULL DEFAULT now(),
+    process_id text NOT NULL,
+    tenant_id  text,                 -- NULL: all tenants together
+    side       text NOT NULL,
+    reads      int NOT NULL,
+    errors     int NOT NULL,         -- infrastructure errors only
+    buckets    int[] NOT NULL
+);
+CREATE INDEX ON migrator.read_sample USING brin (at);
+
+CREATE TABLE migrator.shadow_sample (
+    at           timestamptz NOT NULL DEFAULT now(),
+    process_id   text NOT NULL,
+    compared     int NOT NULL,
+    mismatched   int NOT NULL,
+    classic_ms   double precision NOT NULL,
+    limitless_ms double precision NOT NULL
+);
+
+-- Append-only: who decided or did what, when and why.
+CREATE TABLE migrator.decision (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    who     text NOT NULL,
+    kind    text NOT NULL,           -- route.moved, switch.moved, fallback.raised, gate.approved, ...
+    subject text NOT NULL,
+    before  jsonb,
+    after   jsonb,
+    reason  text NOT NULL
+);
+
+-- Captured tables; the descriptor is migrator.model.table.Table.
+CREATE TABLE migrator.captured_table (
+    table_id   smallint PRIMARY KEY,
+    qualified  text NOT NULL UNIQUE,
+    descriptor jsonb NOT NULL
+);
+
+-- The slot of the journal ring that writers use now. Read by every capture trigger.
+CREATE TABLE migrator.ring (
+    only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    slot       smallint NOT NULL DEFAULT 0,
+    turned_at  timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 10);
+INSERT INTO migrator.ring DEFAULT VALUES;
+
+-- Mirror positions as published for shims and status. The truth is migrator.mirror_position on Limitless.
+CREATE TABLE migrator.position (
+    part       smallint PRIMARY KEY,
+    epoch      bigint NOT NULL,
+    snapshot   text NOT NULL,        -- pg_snapshot: Limitless holds everything it sees
+    fresh_at   timestamptz NOT NULL, -- when that snapshot was taken
+    lag_s      double precision NOT NULL DEFAULT 0,
+    depth      bigint NOT NULL DEFAULT 0,      -- journal entries read in the last cycle
+    applied    bigint NOT NULL DEFAULT 0,      -- rows applied since the mirror started
+    rows_per_s double precision NOT NULL DEFAULT 0,
+    state      text NOT NULL DEFAULT 'running',
+    problem    text
+) WITH (fillfactor = 20);
+
+-- One token per try of a cycle, committed before Limitless moves: its flush makes durable what the cycle
+-- saw, and a classic that was restored or lost its tail no longer holds it.
+CREATE TABLE migrator.heartbeat (
+    part       smallint PRIMARY KEY,
+    token      uuid NOT NULL,
+    base_token uuid                  -- what Limitless held when this try began
+) WITH (fillfactor = 20);
+
+-- Journal rows at or above the lowest xmin of all positions and holds are kept.
+CREATE TABLE migrator.hold (
+    holder text PRIMARY KEY,         -- a copy unit
+    xmin   xid8 NOT NULL,
+    at     timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE migrator.tenant (
+    tenant_id     text PRIMARY KEY,
+    part          smallint NOT NULL,
+    state         text NOT NULL DEFAULT 'pending'
+                  CHECK (state IN ('pending', 'copying', 'mirrored', 'quarantined')),
+    rows          bigint NOT NULL DEFAULT 0,   -- estimate when planned, exact once copied or validated
+    hot           boolean NOT NULL DEFAULT false,
+    wave          int,
+    reason        text,              -- why it is quarantined
+    changed_at    timestamptz,       -- last change the mirror applied
+    clean_at      timestamptz,       -- last validation without divergence
+    clean_fence   text,
+    divergent     bigint,            -- rows found by the last validation; NULL: never validated
+    validated_at  timestamptz
+);
+CREATE INDEX ON migrator.tenant (state);
+
+-- What the backfill copies. The lease that decides who may commit is migrator.copy_lease on Limitless.
+CREATE TABLE migrator.copy_unit (
+    unit_id     text PRIMARY KEY,
+    part        smallint NOT NULL,
+    tenants     text[] NOT NULL,     -- empty for reference tables
+    table_name  text,                -- set when the unit is one table only
+    lower_key   text,                -- set when it is a range of its first key column: lower <= key < upper
+    upper_key   text,
+    state       text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'copying', 'copied', 'joined', 'failed')),
+    rows        bigint NOT NULL DEFAULT 0,     -- estimate
+    copied_rows bigint NOT NULL DEFAULT 0,
+    copied_bytes bigint NOT NULL DEFAULT 0,
+    attempts    int NOT NULL DEFAULT 0,
+    worker      text,
+    started_at  timestamptz,
+    finished_at timestamptz,
+    problem     text
+);
+CREATE INDEX ON migrator.copy_unit (state);
+
+-- Operators steer the backfill while it runs.
+CREATE TABLE migrator.throttle (
+    only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    paused     boolean NOT NULL DEFAULT false,
+    mb_per_s   double precision,     -- NULL: no limit
+    reason     text NOT NULL DEFAULT '',         -- shown in status, also when the tool throttles by itself
+    changed_by text NOT NULL DEFAULT 'install'
+);
+INSERT INTO migrator.throttle DEFAULT VALUES;
+
+-- A validation asks a mirror partition to stand still for a moment.
+CREATE TABLE migrator.fence (
+    fence_id     uuid PRIMARY KEY,
+    part         smallint NOT NULL,
+    state        text NOT NULL DEFAULT 'requested' CHECK (state IN ('requested', 'open', 'acked', 'closed', 'expired')),
+    requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    exported     text,               -- name for SET TRANSACTION SNAPSHOT
+    snapshot     text,               -- pg_snapshot both sides are equal at
+    pause_ms     double precision
+);
+CREATE INDEX ON migrator.fence (part) WHERE state = 'requested';
+
+CREATE TABLE migrator.validation (
+    run_id        uuid PRIMARY KEY,
+    kind          text NOT NULL,     -- scheduled, manual, gate, repair
+    started_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at   timestamptz,
+    tenants       int NOT NULL DEFAULT 0,
+    rows          bigint NOT NULL DEFAULT 0,
+    divergent     bigint NOT NULL DEFAULT 0,
+    fence_pause_ms double precision NOT NULL DEFAULT 0,  -- the longest
+    schema_fingerprint text
+);
+
+CREATE TABLE migrator.divergence (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id      uuid NOT NULL,
+    found_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    table_name  text NOT NULL,
+    tenant_id   text,
+    key         jsonb NOT NULL,      -- hashes of values unless asked for
+    kind        text NOT NULL,
+    columns     text[] NOT NULL,
+    fence       text NOT NULL,
+    repaired_at timestamptz,
+    repaired_by text
+);
+
+CREATE TABLE migrator.incident (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    kind        text NOT NULL,
+    reason      text NOT NULL,
+    reported_by text NOT NULL
+);
+
+-- What status shows when Temporal is away: one row per phase.
+CREATE TABLE migrator.phase (
+    phase      text PRIMARY KEY,
+    state      text NOT NULL CHECK (state IN ('running', 'waiting', 'blocked', 'done', 'undone', 'failed')),
+    since      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    detail     text NOT NULL DEFAULT '',
+    blockers   text[] NOT NULL DEFAULT '{}',
+    next_step  text NOT NULL DEFAULT '',
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at timestamptz
+);
+
+CREATE TABLE migrator.approval (
+    gate     text PRIMARY KEY,
+    approver text NOT NULL,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    evidence text NOT NULL DEFAULT ''    -- digest of what was approved
+);
+
+-- Reports kept with the migration: audit, provision, shadow, cost, decommission.
+CREATE TABLE migrator.report (
+    id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    kind text NOT NULL,
+    body jsonb NOT NULL
+);

@@ -1,0 +1,36 @@
+-- The tool's own tables on Limitless: what must commit together with mirrored rows.
+-- Standard tables (all on one shard); settled is a reference table, read by shims that start without classic.
+
+CREATE SCHEMA migrator;
+
+CREATE TABLE migrator.installed (
+    version int PRIMARY KEY,
+    at      timestamptz NOT NULL DEFAULT now()
+);
+
+-- The truth about each mirror partition. epoch: which mirror may move it; taken over by adding one.
+CREATE TABLE migrator.mirror_position (
+    part     smallint PRIMARY KEY,
+    epoch    bigint NOT NULL,
+    snapshot text NOT NULL,
+    token    text NOT NULL,          -- of the cycle that wrote it; classic holds the same in migrator.heartbeat
+    state    text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'closed'))
+);
+
+-- Tenants whose rows follow classic. Changes only together with the position of their partition.
+CREATE TABLE migrator.mirrored (
+    part      smallint NOT NULL,
+    tenant_id text NOT NULL,         -- '' in partition 0 stands for the reference tables
+    PRIMARY KEY (part, tenant_id)
+);
+
+-- Who may commit a copy unit, and the snapshot it was copied at.
+CREATE TABLE migrator.copy_lease (
+    unit_id  text PRIMARY KEY,
+    epoch    bigint NOT NULL,
+    part     smallint NOT NULL,
+    tenants  text[] NOT NULL,
+    state    text NOT NULL CHECK (state IN ('copying', 'copied', 'joined', 'closed')),
+    snapshot text,
+    rows     bigint NOT NULL DEFAULT 0
+);

@@ -1,0 +1,1 @@
+"""Phase 4: may this tenant move, and does it suffer after it has?"""

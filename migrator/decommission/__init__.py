@@ -1,0 +1,1 @@
+"""The end of phase 5: close, drain, hand over, retire classic."""

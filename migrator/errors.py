@@ -1,0 +1,141 @@
+"""
+The errors this project raises on purpose. Standard library only.
+
+* MigratorError
+  - PlanInvalid              the plan file cannot be used (lists every problem)
+  - UsageError               the command was called with something that cannot work
+  - PreconditionFailed       the world is not as the caller promised
+      RouteChanged           somebody else moved the route first
+      PlanMismatch           the running migration was started from another plan
+      NotInstalled           the control schema is missing on classic
+  - NoGo                     a gate said no; carries every blocker
+  - ClusterUnavailable       a side cannot be reached or is refusing work; retryable
+      WritesClosed           classic refuses writes: the short pause before decommission; retryable
+  - ReadStale                a read came back after its route's freshness limit; retryable
+  - CommitUnknown            the answer to COMMIT was lost; the write may or may not have happened
+  - LeaseLost                another worker took this mirror partition or copy unit over
+  - InvariantBroken          a bug, or data nobody predicted; stop and call a human
+      HistoryForked          classic no longer holds what the mirror already applied
+
+Sorting errors by SQLSTATE is `migrator.model.sqlstate`; exit codes are `migrator.cli.exits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class MigratorError(Exception):
+    """Base of every error raised on purpose.
+
+    `retryable` says whether the same call may succeed later without a human.
+    `hint` is one sentence for the operator: what to do next.
+    """
+
+    retryable: ClassVar[bool] = False
+    hint: str = ""
+
+    def __init__(self, message: str = "", *, hint: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+        if hint is not None:
+            self.hint = hint
+
+
+class PlanInvalid(MigratorError):
+    """The plan file cannot be used."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        lines = "\n".join(f"  - {p}" for p in problems)
+        count = len(problems)
+        super().__init__(f"{source}: {count} problem{'s' if count != 1 else ''}\n{lines}")
+        self.source = source
+        self.problems = tuple(problems)
+
+
+class UsageError(MigratorError):
+    """The command was called with something that cannot work."""
+
+
+class PreconditionFailed(MigratorError):
+    """The world is not as the caller promised."""
+
+
+class RouteChanged(PreconditionFailed):
+    """A route was moved by somebody else between reading and writing it."""
+
+    def __init__(self, tenant_id: str, expected: int, found: int) -> None:
+        super().__init__(
+            f"route of tenant {tenant_id}: expected epoch {expected}, found {found}",
+            hint="Read the route again and decide again.",
+        )
+        self.tenant_id = tenant_id
+        self.expected = expected
+        self.found = found
+
+
+class PlanMismatch(PreconditionFailed):
+    """The running migration was started from another plan."""
+
+
+class NotInstalled(PreconditionFailed):
+    """The control schema is missing on classic."""
+
+
+class NoGo(MigratorError):
+    """A gate said no."""
+
+    def __init__(self, gate: str, blockers: Sequence[str], hint: str = "") -> None:
+        lines = "\n".join(f"  - {b}" for b in blockers)
+        super().__init__(f"{gate}: no-go\n{lines}", hint=hint)
+        self.gate = gate
+        self.blockers = tuple(blockers)
+
+
+class ClusterUnavailable(MigratorError):
+    """A side cannot be reached, or is refusing work."""
+
+    retryable = True
+
+    def __init__(self, side: str, why: str, hint: str = "") -> None:
+        super().__init__(f"{side} is unavailable: {why}", hint=hint)
+        self.side = side
+        self.why = why
+
+
+class WritesClosed(ClusterUnavailable):
+    """Classic refuses writes during the short pause before decommission."""
+
+    def __init__(self, waited_s: float) -> None:
+        super().__init__("classic", f"writes are closed (waited {waited_s:.1f} s)", "Retry the transaction.")
+        self.waited_s = waited_s
+
+
+class ReadStale(MigratorError):
+    """A read came back after its route's freshness limit, so its answer must be discarded."""
+
+    retryable = True
+
+
+class CommitUnknown(MigratorError):
+    """The answer to COMMIT was lost: the write may or may not have happened."""
+
+    def __init__(self, tenant_id: str, xid: int | None) -> None:
+        super().__init__(
+            f"commit of tenant {tenant_id} (transaction {xid}) was sent and its answer was lost",
+            hint="Look at the row before writing again.",
+        )
+        self.tenant_id = tenant_id
+        self.xid = xid
+
+
+class LeaseLost(MigratorError):
+    """Another worker took this mirror partition or copy unit over; this one must stop."""
+
+
+class InvariantBroken(MigratorError):
+    """A bug, or data nobody predicted; stop and call a human."""
+
+
+class HistoryForked(InvariantBroken):
+    """Classic no longer holds what the mirror already applied: it was restored, or lost its tail."""

@@ -1,0 +1,1 @@
+"""Words shared by every package: frozen values, standard library only."""

@@ -1,0 +1,71 @@
+"""How can a row differ, and what does a validation report?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from migrator.model.tenant import TenantId
+
+
+class DivergenceKind(StrEnum):
+    """Seen from the mirror: Limitless against classic."""
+
+    MISSING = "missing"  # classic has the row, limitless does not
+    EXTRA = "extra"  # limitless has a row that classic does not
+    MISMATCHED = "mismatched"  # both have it, with other values
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """One row that differs.
+
+    Attributes:
+        tenant_id: None for a row of a reference table.
+        key: key column to its text form, on classic's key.
+        columns: names of the columns that differ (mismatched only).
+        values: column to (classic, limitless) texts; hashes unless values were asked for.
+    """
+
+    table: str
+    tenant_id: TenantId | None
+    key: tuple[tuple[str, str], ...]
+    kind: DivergenceKind
+    columns: tuple[str, ...] = ()
+    values: tuple[tuple[str, str | None, str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TenantVerdict:
+    """What one validation found about one tenant (or, with None, the reference tables) at one fence."""
+
+    tenant_id: TenantId | None
+    rows: int
+    tables: int
+    divergent_rows: int
+    fence: str  # the pg_snapshot both sides were compared at
+    at_epoch_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationReport:
+    """Counts for everything, rows for a sample.
+
+    Attributes:
+        fence_pause_ms: how long each mirror partition stood still, one number per fence.
+        unmirrored: tenants that exist on classic and are not mirrored, so nothing is known about them.
+        tenantless_rows: rows of sharded tables on classic that belong to no tenant.
+    """
+
+    tenants: tuple[TenantVerdict, ...]
+    rows: int
+    divergent_rows: int
+    sample: tuple[Divergence, ...]
+    fence_pause_ms: tuple[float, ...]
+    seconds: float
+    unmirrored: tuple[TenantId, ...] = ()
+    tenantless_rows: int = 0
+
+    @property
+    def clean(self) -> bool:
+        return not self.divergent_rows and not self.unmirrored and not self.tenantless_rows

@@ -1,0 +1,28 @@
+"""Which phases are there, and in which order?"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """The phases of the decision. Backfill and validation run inside DUAL_WRITE; decommission ends STABILIZE."""
+
+    AUDIT = "audit"
+    PROVISION = "provision"
+    DUAL_WRITE = "dual_write"
+    CUTOVER = "cutover"
+    STABILIZE = "stabilize"
+    DECOMMISSION = "decommission"
+
+
+ORDER: tuple[Phase, ...] = tuple(Phase)
+
+
+class TenantState(StrEnum):
+    """Where a tenant's rows stand. Only the mirror moves a tenant into or out of MIRRORED."""
+
+    PENDING = "pending"  # known, not copied
+    COPYING = "copying"  # at least one of its copy units is leased or copied, not all
+    MIRRORED = "mirrored"  # Limitless follows classic
+    QUARANTINED = "quarantined"  # Limitless refused one of its rows

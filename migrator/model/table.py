@@ -1,0 +1,115 @@
+"""What is a migrated table, and how is its tenant found?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class TableKind(StrEnum):
+    """What a table becomes on Limitless."""
+
+    SHARDED = "sharded"
+    REFERENCE = "reference"
+    STANDARD = "standard"  # lives on one shard; mirrored with the reference tables
+    EXCLUDED = "excluded"  # stays behind
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as the catalog describes it.
+
+    Attributes:
+        type: `format_type` text, for example `numeric(12,2)` or `app.order_state[]`.
+        generated: computed by the server from other columns, so never written by us.
+        binary_safe: its binary COPY form means the same on both servers (no object ids inside).
+    """
+
+    name: str
+    type: str
+    not_null: bool = False
+    generated: bool = False
+    binary_safe: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One step from a table to its parent: `columns` equal `parent_columns` of `parent`."""
+
+    columns: tuple[str, ...]
+    parent: str  # qualified name, "app.orders"
+    parent_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A migrated table.
+
+    Attributes:
+        key: classic's primary key (or chosen unique key), in index order.
+        tenant_column: for a sharded table, the tenant column *on Limitless*; on classic too when `path` is
+            empty. None for reference and standard tables.
+        path: hops from this table to the ancestor that has the tenant column; empty when it has its own.
+        tenant_source: name of the tenant column in that ancestor (equals `tenant_column` without a path).
+        tenant_type: `format_type` text of the tenant key.
+        unique_keys: other unique keys (column tuples), without partial and expression indexes.
+        partitioned: a partition root on classic; its leaves are merged on Limitless.
+    """
+
+    schema: str
+    name: str
+    kind: TableKind
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    tenant_column: str | None = None
+    tenant_source: str | None = None
+    tenant_type: str = "text"
+    path: tuple[Hop, ...] = ()
+    unique_keys: tuple[tuple[str, ...], ...] = ()
+    partitioned: bool = False
+
+    @property
+    def qualified(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def sharded(self) -> bool:
+        return self.kind is TableKind.SHARDED
+
+    @property
+    def derived(self) -> bool:
+        """Its tenant key comes from a parent, and the column exists on Limitless only."""
+        return bool(self.path)
+
+    @property
+    def target_key(self) -> tuple[str, ...]:
+        """The primary key on Limitless: the shard key first, then classic's key without it."""
+        if self.tenant_column is None:
+            return self.key
+        return (self.tenant_column, *(c for c in self.key if c != self.tenant_column))
+
+    @property
+    def written_columns(self) -> tuple[Column, ...]:
+        """Columns we write on Limitless and read on classic, without the derived tenant column."""
+        return tuple(c for c in self.columns if not c.generated)
+
+    def column(self, name: str) -> Column:
+        return next(c for c in self.columns if c.name == name)
+
+
+def children_of(table: Table, tables: tuple[Table, ...]) -> tuple[Table, ...]:
+    """Return the tables whose path to the tenant starts at *table*."""
+    return tuple(t for t in tables if t.path and t.path[0].parent == table.qualified)
+
+
+def parents_first(tables: tuple[Table, ...]) -> tuple[Table, ...]:
+    """Return *tables* ordered so that a derived table follows the table its key comes from."""
+    by_name = {t.qualified: t for t in tables}
+
+    def depth(table: Table) -> int:
+        if not table.path:
+            return 0
+        parent = by_name.get(table.path[0].parent)
+        return 1 + (depth(parent) if parent else 0)
+
+    return tuple(sorted(tables, key=lambda t: (depth(t), t.qualified)))

@@ -1,0 +1,19 @@
+"""May it go on, and if not, for which reasons?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Go or no-go, with every reason for a no-go, in the operator's words."""
+
+    blockers: tuple[str, ...] = ()
+
+    @property
+    def go(self) -> bool:
+        return not self.blockers
+
+    def __add__(self, other: Verdict) -> Verdict:
+        return Verdict(self.blockers + other.blockers)

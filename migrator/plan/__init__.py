@@ -1,0 +1,1 @@
+"""Outside text becomes values: the plan file."""

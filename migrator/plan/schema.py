@@ -1,0 +1,241 @@
+"""What may a plan file say?
+
+Every field has its unit in its name and its meaning in its description; `migrator plan schema` prints this as
+JSON Schema, and plans/README.md is checked against it. Defaults that come from the architecture decision (ADR)
+say so.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+DSN_REFERENCE = re.compile(r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|aws-secret:.+|local:(classic|limitless))$")
+
+DsnReference = Annotated[
+    str,
+    Field(
+        description="Where the connection string is found: env:NAME, file:PATH, aws-secret:ID or local:classic / "
+        "local:limitless. Never the connection string itself.",
+        examples=["env:MIGRATOR_CLASSIC_DSN", "local:classic"],
+    ),
+]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+PositiveS = Annotated[float, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _reference(value: str) -> str:
+    if not DSN_REFERENCE.match(value):
+        shown = "a connection string (not shown)" if "://" in value or "=" in value else repr(value)
+        raise ValueError(f"{shown} is not a reference: use env:NAME, file:PATH, aws-secret:ID or local:classic")
+    return value
+
+
+class Classic(_Section):
+    """The existing Aurora PostgreSQL cluster."""
+
+    writer: DsnReference
+    readers: list[DsnReference] = Field(default=[], description="Read replicas, used by the audit and for fallback reads.")
+    cluster_id: str | None = Field(None, description="AWS DB cluster identifier; only needed on AWS.")
+
+    _check = field_validator("writer")(staticmethod(_reference))
+
+
+class Limitless(_Section):
+    """The Aurora Limitless cluster."""
+
+    dsn: DsnReference
+    shards: int = Field(4, ge=1, le=512, description="Shards expected (the stand-in deals its partitions to as many).")
+    cluster_id: str | None = None
+    shard_group_id: str | None = None
+    engine_version: str = Field("16.13-limitless", description="Target engine; audit rules depend on it.")
+    min_acu: float = Field(16, ge=16, description="AWS: at least 16.")
+    max_acu: float = Field(64, ge=16, le=6144, description="AWS: 16 to 6144.")
+    compute_redundancy: int = Field(1, ge=0, le=2, description="99.99 % needs at least 1 (Aurora FAQ).")
+
+    _check = field_validator("dsn")(staticmethod(_reference))
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        if self.min_acu > self.max_acu:
+            raise ValueError(f"min_acu {self.min_acu:g} is above max_acu {self.max_acu:g}")
+        return self
+
+
+class TablePlan(_Section):
+    """What one table becomes."""
+
+    kind: Literal["sharded", "reference", "standard", "excluded"]
+    tenant_column: str | None = Field(None, description="When it differs from the plan's tenant key.")
+    via: str | None = Field(
+        None,
+        description="For a table without the tenant column: 'column -> parent.column', for example "
+        "'order_id -> app.orders.id'. The parent may itself be derived.",
+        pattern=r"^[^>]+->[^>]+$",
+    )
+    key: list[str] | None = Field(None, description="A unique NOT NULL key to use where there is no primary key.")
+
+    @model_validator(mode="after")
+    def _only_sharded(self) -> Self:
+        if self.kind != "sharded" and (self.via or self.tenant_column):
+            raise ValueError(f"a {self.kind} table has no tenant: remove via and tenant_column")
+        if self.via and self.tenant_column:
+            raise ValueError("via and tenant_column exclude each other")
+        return self
+
+
+class Tables(_Section):
+    schemas: list[str] = Field(default=["public"], min_length=1, description="Schemas to migrate.")
+    tenant_key: str = Field("tenant_id", description="Name of the tenant column, on classic and on Limitless.")
+    table: dict[str, TablePlan] = Field(
+        default={}, description="By qualified name. Tables not named here are sharded when they have the tenant key; "
+        "any other table must be named."
+    )
+
+
+class DualWrite(_Section):
+    parts: int = Field(2, ge=1, le=61, description="Mirror partitions for tenants; reference tables have their own.")
+    batch_rows: int = Field(20_000, ge=100, description="Rows one mirror transaction applies at most.")
+    poll_min_ms: float = Field(10, gt=0)
+    poll_max_ms: float = Field(250, gt=0)
+    ring_slots: int = Field(3, ge=3, le=16)
+    ring_turn_s: PositiveS = 30.0
+    journal_limit_mb: float = Field(4096, gt=0, description="Above this the backfill pauses and status alarms.")
+
+
+class Backfill(_Section):
+    unit_rows: int = Field(200_000, ge=1, description="Small tenants are grouped up to this many rows.")
+    unit_tenants: int = Field(50, ge=1)
+    split_rows: int = Field(2_000_000, ge=1, description="A tenant's table above this is split by key range.")
+    concurrency: int = Field(4, ge=1, le=64)
+    mb_per_s: float | None = Field(None, gt=0, description="Copy rate limit; none by default.")
+    max_lag_s: PositiveS = Field(30.0, description="The copy pauses while the mirror lags more than this.")
+    max_active_sessions: int = Field(200, ge=1, description="The copy pauses while classic runs more statements than this.")
+
+
+class Validation(_Section):
+    max_age_s: PositiveS = Field(3600.0, description="A gate accepts a clean validation up to this age.")
+    every_s: PositiveS = Field(900.0, description="The schedule's interval.")
+    tenants_per_fence: int = Field(100, ge=1)
+    fence_wait_ms: PositiveS = Field(2000.0, description="The mirror waits for the validator at most this long.")
+    on_divergence: Literal["hold", "hold_and_fall_back"] = "hold_and_fall_back"
+
+
+class Shim(_Section):
+    staleness_s: PositiveS = Field(3.0, description="A process whose routes are older reads from classic.")
+    poll_s: PositiveS = 0.5
+    ack_wait_s: PositiveS = Field(1.0, description="A write waits at most this long for the mirror, then falls back.")
+    max_lag_s: PositiveS = Field(5.0, description="A partition whose published position is older is not read.")
+    closed_wait_s: PositiveS = Field(30.0, description="A write waits at most this long while writes are closed.")
+    shadow_ratio: Ratio = 0.0
+
+
+class Breaker(_Section):
+    window_s: PositiveS = 5.0
+    min_reads: int = Field(20, ge=1)
+    error_ratio: Ratio = 0.2
+    p99_ms: PositiveS = 1000.0
+    open_s: PositiveS = 2.0
+    probes: int = Field(3, ge=1)
+    quorum: float = Field(0.5, gt=0, le=1, description="Share of live processes that trips it for all.")
+    validate_before_close: bool = True
+
+
+class Waves(_Section):
+    sizes: list[int] = Field(default=[5, 25, 100], min_length=1, description="Tenants of the first waves; the last repeats.")
+    hot_ratio: float = Field(20.0, gt=1, description="A tenant above this many times the median is hot: alone and last.")
+    ramp_pct: list[int] = Field(default=[100], description="Percentages a wave goes through.")
+    hot_ramp_pct: list[int] = Field(default=[10, 50, 100])
+    soak_s: PositiveS = Field(86_400.0, description="Watch time after each step of a wave.")
+    baseline_s: PositiveS = 600.0
+    max_failed: int = Field(2, ge=0, description="More rollbacks than this roll the whole wave back.")
+    p99_factor: float = Field(2.0, gt=1, description="Tenant p99 on Limitless against its own on classic.")
+    p99_floor_ms: PositiveS = Field(50.0, description="Below this p99 nothing is wrong, whatever the factor.")
+    error_ratio: Ratio = 0.01
+    approve_each: bool = Field(False, description="Wait for an approval before every wave.")
+
+    @field_validator("ramp_pct", "hot_ramp_pct")
+    @classmethod
+    def _ramp(cls, value: list[int]) -> list[int]:
+        if not value or value[-1] != 100 or value != sorted(set(value)) or value[0] < 1:
+            raise ValueError(f"{value} must rise from at least 1 and end at 100")
+        return value
+
+
+class Gates(_Section):
+    audit: Literal["auto", "approval"] = "approval"
+    provision: Literal["auto", "approval"] = "approval"
+    dual_write: Literal["auto", "approval"] = "approval"
+    cutover: Literal["auto", "approval"] = "approval"
+    acknowledged: list[str] = Field(default=[], description="Audit finding ids accepted by the team.")
+
+
+class Stabilization(_Section):
+    days: float = Field(90, gt=0, description="ADR: 90 days without incident.")
+    check_every_days: float = Field(1, gt=0)
+    on_incident: Literal["restart", "pause"] = "restart"
+
+
+class Decommission(_Section):
+    max_pause_s: PositiveS = Field(60.0, description="Past this the writes reopen on classic (ADR: 30 min a month).")
+    sequence_headroom: int = Field(1_000_000, ge=0)
+    release_classic: bool = True
+
+
+class Cost(_Section):
+    classic_monthly_usd: float = Field(0, ge=0)
+    acu_hour_usd: float = Field(0, ge=0, description="Your price; AWS publishes no Limitless ACU price per Region here.")
+    storage_gb_month_usd: float = Field(0, ge=0)
+    projected_monthly_usd: float = Field(0, ge=0)
+
+
+class Temporal(_Section):
+    address: str = Field("local", description="host:port, or 'local' for the embedded dev server.")
+    namespace: str = "default"
+
+
+class Rehearsal(_Section):
+    """Only read by `migrator rehearse`: what the demo loads and how the traffic looks."""
+
+    clock_scale: float = Field(1.0, ge=1, description="Days of the stabilization pass this many times faster.")
+    tenants: int = Field(200, ge=2)
+    rows: int = Field(200_000, ge=1000)
+    hot_ratio: float = Field(100, ge=1)
+    processes: int = Field(2, ge=1, le=16)
+    threads: int = Field(3, ge=1, le=32)
+    writes_per_s: float = Field(60, gt=0, description="All processes together.")
+    reads_per_s: float = Field(120, gt=0)
+    seed: int = 1
+
+
+class Plan(_Section):
+    """A migration, declared."""
+
+    name: Name
+    classic: Classic
+    limitless: Limitless
+    tables: Tables = Tables()
+    dual_write: DualWrite = DualWrite()
+    backfill: Backfill = Backfill()
+    validation: Validation = Validation()
+    shim: Shim = Shim()
+    breaker: Breaker = Breaker()
+    waves: Waves = Waves()
+    gates: Gates = Gates()
+    stabilization: Stabilization = Stabilization()
+    decommission: Decommission = Decommission()
+    cost: Cost = Cost()
+    temporal: Temporal = Temporal()
+    rehearsal: Rehearsal | None = None
+
+    @property
+    def clock_scale(self) -> float:
+        """How many planned seconds pass in one real second; 1 outside a rehearsal."""
+        return self.rehearsal.clock_scale if self.rehearsal else 1.0

@@ -1,0 +1,1 @@
+"""Phase 2: what must exist on Limitless?"""

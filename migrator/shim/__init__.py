@@ -1,0 +1,1 @@
+"""Imported by application processes: psycopg and migrator.model, nothing else."""

@@ -1,0 +1,1 @@
+"""Phase 5: 90 days in which classic stays usable."""

@@ -1,0 +1,1 @@
+"""Thin shells around migrator, one module per phase package."""
