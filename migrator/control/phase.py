@@ -1,0 +1,32 @@
+"""What does status show about a phase when Temporal is away?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+
+def set_phase(
+    conn: psycopg.Connection[Any],
+    phase: str,
+    state: str,
+    detail: str = "",
+    blockers: Sequence[str] = (),
+    next_step: str = "",
+) -> None:
+    """Write where *phase* stands. `since` moves only when the state does. Safe to run twice."""
+    conn.execute(
+        """
+        INSERT INTO migrator.phase AS p (phase, state, detail, blockers, next_step, finished_at)
+        VALUES (%(phase)s, %(state)s, %(detail)s, %(blockers)s, %(next)s,
+                CASE WHEN %(state)s IN ('done', 'undone', 'failed') THEN clock_timestamp() END)
+        ON CONFLICT (phase) DO UPDATE SET
+            since = CASE WHEN p.state = EXCLUDED.state THEN p.since ELSE clock_timestamp() END,
+            finished_at = CASE WHEN p.state = EXCLUDED.state THEN p.finished_at ELSE EXCLUDED.finished_at END,
+            state = EXCLUDED.state, detail = EXCLUDED.detail, blockers = EXCLUDED.blockers,
+            next_step = EXCLUDED.next_step
+        """,
+        {"phase": phase, "state": state, "detail": detail, "blockers": list(blockers), "next": next_step},
+    )

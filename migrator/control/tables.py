@@ -1,0 +1,52 @@
+"""Which tables are captured? Descriptors as stored on classic, so that every part reads the same ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import psycopg
+
+from migrator.model.table import Column, Hop, Table, TableKind
+
+
+def dump_table(table: Table) -> dict[str, Any]:
+    """Return *table* as JSON values."""
+    return asdict(table)
+
+
+def load_table(body: dict[str, Any]) -> Table:
+    """Return the table that `dump_table` wrote."""
+    values = dict(body)
+    values["kind"] = TableKind(values["kind"])
+    values["columns"] = tuple(Column(**c) for c in values["columns"])
+    values["path"] = tuple(
+        Hop(tuple(h["columns"]), h["parent"], tuple(h["parent_columns"])) for h in values["path"]
+    )
+    values["key"] = tuple(values["key"])
+    values["unique_keys"] = tuple(tuple(k) for k in values["unique_keys"])
+    return Table(**values)
+
+
+def store_tables(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> dict[str, int]:
+    """Store descriptors in the caller's transaction; returns each table's id, stable across calls."""
+    found: dict[str, int] = {
+        str(name): int(number)
+        for number, name in conn.execute("SELECT table_id, qualified FROM migrator.captured_table")
+    }
+    for table in tables:
+        number = found.setdefault(table.qualified, max(found.values(), default=0) + 1)
+        conn.execute(
+            "INSERT INTO migrator.captured_table (table_id, qualified, descriptor) VALUES (%s, %s, %s)"
+            " ON CONFLICT (table_id) DO UPDATE SET descriptor = EXCLUDED.descriptor",
+            (number, table.qualified, json.dumps(dump_table(table))),
+        )
+    return found
+
+
+def captured_tables(conn: psycopg.Connection[Any]) -> dict[int, Table]:
+    """Return captured tables by id, in id order."""
+    rows = conn.execute("SELECT table_id, descriptor FROM migrator.captured_table ORDER BY table_id")
+    return {int(number): load_table(body) for number, body in rows}

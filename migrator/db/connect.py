@@ -1,0 +1,145 @@
+"""How is a connection opened?
+
+One place, so that every connection of the tool has a name in pg_stat_activity, notices a dead peer, and reads
+and writes values in one fixed text form whatever the database, role or client defaults say.
+
+These are direct connections: snapshots, LISTEN and session settings do not survive a transaction pooler.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import psycopg
+from psycopg import conninfo
+
+from migrator.errors import ClusterUnavailable, UsageError
+from migrator.model.sqlstate import Fault, fault_of
+
+SESSION: tuple[tuple[str, str], ...] = (
+    ("DateStyle", "ISO, YMD"),
+    ("IntervalStyle", "postgres"),
+    ("TimeZone", "UTC"),
+    ("extra_float_digits", "1"),  # shortest text that reads back as the same float
+    ("bytea_output", "hex"),
+    ("lc_monetary", "C"),
+    ("xmloption", "content"),
+    ("standard_conforming_strings", "on"),
+    ("client_encoding", "UTF8"),
+    ("search_path", "pg_catalog"),
+    ("row_security", "off"),  # a hidden row must be an error, never a missing row
+    ("default_transaction_isolation", "read committed"),
+)
+"""Session settings of every connection of the tool. Text forms of values depend on most of them."""
+
+
+def _statement() -> str:
+    calls = [f"set_config('{name}', '{value}', false)" for name, value in SESSION]
+    return "SELECT " + ", ".join(calls)
+
+
+def _parameters(dsn: str, app: str, connect_timeout_s: float) -> dict[str, Any]:
+    try:
+        parameters: dict[str, Any] = conninfo.conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise UsageError(
+            "the connection string cannot be read (not shown)",
+            hint="Use postgresql://user:password@host:port/database or key=value pairs.",
+        ) from None
+    parameters["application_name"] = app
+    parameters["connect_timeout"] = max(2, round(connect_timeout_s))  # libpq: below 2 means 2
+    parameters.setdefault("keepalives_idle", 10)
+    parameters.setdefault("keepalives_interval", 5)
+    parameters.setdefault("keepalives_count", 3)
+    parameters.setdefault("tcp_user_timeout", 30_000)
+    return parameters
+
+
+def _timeouts(statement_timeout_s: float | None, lock_timeout_s: float | None) -> list[tuple[str, str]]:
+    found = []
+    if statement_timeout_s is not None:
+        found.append(("statement_timeout", str(round(statement_timeout_s * 1000))))
+    if lock_timeout_s is not None:
+        found.append(("lock_timeout", str(round(lock_timeout_s * 1000))))
+    return found
+
+
+def _unavailable(dsn: str, error: psycopg.Error) -> ClusterUnavailable:
+    state = error.sqlstate
+    text = str(error).strip().splitlines()
+    why = text[-1] if text else type(error).__name__
+    hint = "Check that the server runs and that this host may reach it."
+    if state in ("28P01", "28000") or "authentication failed" in why:
+        why, hint = "it refused the user or password", "Check the secret that the plan refers to."
+    elif "no password supplied" in why:
+        why, hint = "it wants a password and none was given", "Check the secret that the plan refers to."
+    elif state == "3D000" or re.search(r'database "[^"]*" does not exist', why):
+        why, hint = "the database does not exist", "Check the database name in the connection string."
+    return ClusterUnavailable(masked(dsn), why, hint)
+
+
+def connect(
+    dsn: str,
+    app: str,
+    *,
+    autocommit: bool = True,
+    statement_timeout_s: float | None = None,
+    lock_timeout_s: float | None = None,
+    connect_timeout_s: float = 5,
+) -> psycopg.Connection[Any]:
+    """Return a connection with the tool's session settings.
+
+    Raises:
+        ClusterUnavailable: the server cannot be reached or refuses us; the text holds no password.
+        UsageError: *dsn* is not a connection string.
+    """
+    parameters = _parameters(dsn, app, connect_timeout_s)
+    try:
+        conn = psycopg.connect(**parameters, autocommit=True, prepare_threshold=None)
+        conn.execute(_statement())
+        for name, value in _timeouts(statement_timeout_s, lock_timeout_s):
+            conn.execute("SELECT set_config(%s, %s, false)", (name, value))
+        conn.autocommit = autocommit
+    except psycopg.Error as error:
+        raise _unavailable(dsn, error) from None
+    return conn
+
+
+async def connect_async(
+    dsn: str,
+    app: str,
+    *,
+    autocommit: bool = True,
+    statement_timeout_s: float | None = None,
+    lock_timeout_s: float | None = None,
+    connect_timeout_s: float = 5,
+) -> psycopg.AsyncConnection[Any]:
+    """Return an asynchronous connection with the tool's session settings; raises as `connect` does."""
+    parameters = _parameters(dsn, app, connect_timeout_s)
+    try:
+        conn = await psycopg.AsyncConnection.connect(**parameters, autocommit=True, prepare_threshold=None)
+        await conn.execute(_statement())
+        for name, value in _timeouts(statement_timeout_s, lock_timeout_s):
+            await conn.execute("SELECT set_config(%s, %s, false)", (name, value))
+        await conn.set_autocommit(autocommit)
+    except psycopg.Error as error:
+        raise _unavailable(dsn, error) from None
+    return conn
+
+
+def masked(dsn: str) -> str:
+    """Return user, host, port and database of *dsn*, without its password or other parameters."""
+    try:
+        p = conninfo.conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        return "(unreadable connection string)"
+    user = f"{p['user']}@" if p.get("user") else ""
+    return f"{user}{p.get('host') or 'localhost'}:{p.get('port') or 5432}/{p.get('dbname') or ''}"
+
+
+def fault(error: psycopg.Error) -> Fault:
+    """Return what *error* says about its cluster."""
+    if error.sqlstate is None and not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return Fault.CALLER
+    return fault_of(error.sqlstate)

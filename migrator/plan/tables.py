@@ -1,0 +1,217 @@
+"""Which tables does a plan mean on this cluster?
+
+The plan names exceptions; the catalog knows the rest. Every problem is reported at once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import psycopg
+
+from migrator.errors import PlanInvalid
+from migrator.model.table import Column, Hop, Table, TableKind
+from migrator.plan.schema import TablePlan, Tables
+
+_TABLES = """
+SELECT c.oid, n.nspname, c.relname, c.relkind = 'p'
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%s)
+   AND c.relkind IN ('r', 'p')
+   AND NOT c.relispartition
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY 2, 3
+"""
+
+# A type is binary-safe when its binary form holds no object id that another server numbers differently:
+# composites, and arrays, ranges and domains over types made by users or extensions, do hold one.
+_COLUMNS = """
+SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated <> '',
+       CASE
+           WHEN t.typtype = 'c' THEN false
+           WHEN t.typtype = 'd' THEN t.typbasetype < 16384
+           WHEN t.typtype IN ('r', 'm') THEN t.oid < 16384
+           WHEN t.typcategory = 'A' AND t.typelem <> 0 THEN t.typelem < 16384
+           WHEN t.oid >= 16384 AND t.typtype <> 'e' THEN false
+           WHEN t.oid IN ('regclass'::regtype, 'regproc'::regtype, 'regtype'::regtype, 'regprocedure'::regtype,
+                          'regoper'::regtype, 'regoperator'::regtype, 'regconfig'::regtype,
+                          'regdictionary'::regtype, 'regrole'::regtype, 'regnamespace'::regtype,
+                          'regcollation'::regtype) THEN false
+           ELSE true
+       END
+  FROM pg_catalog.pg_attribute a
+  JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+ WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attnum
+"""
+
+_KEYS = """
+SELECT i.indisprimary,
+       ARRAY (SELECT a.attname FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(n, o)
+                JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n
+               WHERE k.o <= i.indnkeyatts ORDER BY k.o)::text[]
+  FROM pg_catalog.pg_index i
+ WHERE i.indrelid = %s AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+ ORDER BY NOT i.indisprimary, i.indexrelid
+"""
+
+_VIA = re.compile(r"^\s*(?P<columns>[^>]+?)\s*->\s*(?P<target>.+?)\s*$")
+
+
+class _Reader:
+    def __init__(self, conn: psycopg.Connection[Any], tables: Tables) -> None:
+        self.conn, self.tables = conn, tables
+        self.problems: list[str] = []
+        self.found: dict[str, tuple[int, str, str, bool]] = {}
+        for oid, schema, name, partitioned in conn.execute(_TABLES, (list(tables.schemas),)):
+            self.found[f"{schema}.{name}"] = (oid, schema, name, partitioned)
+
+    def problem(self, table: str, text: str) -> None:
+        self.problems.append(f"tables.table.\"{table}\": {text}")
+
+    def columns(self, qualified: str) -> tuple[Column, ...]:
+        rows = self.conn.execute(_COLUMNS, (self.found[qualified][0],))
+        return tuple(Column(n, t, nn, g, b) for n, t, nn, g, b in rows)
+
+    def hop(self, table: str, via: str) -> Hop | None:
+        """Read 'a, b -> schema.parent.x, y'."""
+        match = _VIA.match(via)
+        columns = tuple(c.strip() for c in match["columns"].split(",")) if match else ()
+        target = match["target"] if match else ""
+        first, *others = (part.strip() for part in target.split(","))
+        parent, _, column = first.rpartition(".")
+        if parent and "." not in parent:
+            parent = next((q for q in self.found if q.split(".", 1)[1] == parent), parent)
+        if not parent or len(columns) != 1 + len(others):
+            self.problem(table, f"via '{via}' → write 'column -> schema.parent.column'")
+            return None
+        if parent not in self.found:
+            self.problem(table, f"via '{via}' → there is no table {parent} in {self.schemas()}")
+            return None
+        hop = Hop(columns, parent, (column, *others))
+        for name, owner in [*((c, table) for c in hop.columns), *((c, parent) for c in hop.parent_columns)]:
+            if name not in {c.name for c in self.columns(owner)}:
+                self.problem(table, f"via '{via}' → {owner} has no column {name}")
+                return None
+        return hop
+
+    def schemas(self) -> str:
+        return f"schema {', '.join(self.tables.schemas)}"
+
+    def path(self, qualified: str) -> tuple[tuple[Hop, ...], str] | None:
+        """Return the hops to the ancestor with the tenant column, and that column's name."""
+        hops: list[Hop] = []
+        at = qualified
+        while True:
+            plan = self.tables.table.get(at, TablePlan(kind="sharded"))
+            if plan.via is None:
+                return tuple(hops), plan.tenant_column or self.tables.tenant_key
+            hop = self.hop(qualified, plan.via)
+            if hop is None:
+                return None
+            if hop.parent in {h.parent for h in hops} or hop.parent == qualified:
+                self.problem(qualified, f"via leads back to {hop.parent}: a path to the tenant may not turn in a circle")
+                return None
+            hops.append(hop)
+            at = hop.parent
+
+    def table(self, qualified: str) -> Table | None:
+        oid, schema, name, partitioned = self.found[qualified]
+        plan = self.tables.table.get(qualified)
+        columns = self.columns(qualified)
+        names = {c.name for c in columns}
+        if plan is None and self.tables.tenant_key not in names:
+            self.problem(
+                qualified,
+                f"has no column {self.tables.tenant_key} → say what it is: kind = \"reference\" | \"standard\" | "
+                "\"excluded\", or kind = \"sharded\" with via or tenant_column",
+            )
+            return None
+        plan = plan or TablePlan(kind="sharded")
+        kind = TableKind(plan.kind)
+        if kind is TableKind.EXCLUDED:
+            return None
+        keys = [(primary, tuple(cols)) for primary, cols in self.conn.execute(_KEYS, (oid,))]
+        key = self._key(qualified, plan, columns, keys)
+        source: str | None = None
+        hops: tuple[Hop, ...] = ()
+        tenant_type = "text"
+        if kind is TableKind.SHARDED:
+            found = self.path(qualified)
+            if found is None:
+                return None
+            hops, source = found
+            owner = hops[-1].parent if hops else qualified
+            source_column = next((c for c in self.columns(owner) if c.name == source), None)
+            if source_column is None:
+                self.problem(qualified, f"tenant column {source} → {owner} has no such column")
+                return None
+            tenant_type = source_column.type
+            if hops and self.tables.tenant_key in names:
+                self.problem(qualified, f"via → it already has a column {self.tables.tenant_key}; remove via")
+                return None
+        if key is None:
+            return None
+        return Table(
+            schema=schema,
+            name=name,
+            kind=kind,
+            columns=columns,
+            key=key,
+            tenant_column=(self.tables.tenant_key if hops else source) if kind is TableKind.SHARDED else None,
+            tenant_source=source,
+            tenant_type=tenant_type,
+            path=hops,
+            unique_keys=tuple(cols for _, cols in keys if cols != key),
+            partitioned=partitioned,
+        )
+
+    def _key(
+        self, qualified: str, plan: TablePlan, columns: tuple[Column, ...], keys: list[tuple[bool, tuple[str, ...]]]
+    ) -> tuple[str, ...] | None:
+        not_null = {c.name for c in columns if c.not_null}
+        if plan.key is not None:
+            wanted = set(plan.key)
+            for _, cols in keys:
+                if set(cols) == wanted and wanted <= not_null:
+                    return cols
+            self.problem(qualified, f"key {plan.key} → must be the columns of a unique index, all NOT NULL")
+            return None
+        for primary, cols in keys:
+            if primary:
+                return cols
+        usable = [list(cols) for _, cols in keys if set(cols) <= not_null]
+        advice = f"name one of {usable} as key" if usable else "add a primary key"
+        self.problem(qualified, f"has no primary key → {advice}, or exclude the table")
+        return None
+
+
+def resolve_tables(classic: psycopg.Connection[Any], tables: Tables) -> tuple[Table, ...]:
+    """Return every table the plan migrates, described from the catalog.
+
+    Raises:
+        PlanInvalid: with every problem: unknown or unnamed tables, missing keys, broken paths.
+    """
+    reader = _Reader(classic, tables)
+    for named in tables.table:
+        if named not in reader.found:
+            close = [q for q in reader.found if q.split(".", 1)[1] == named.rsplit(".", 1)[-1]]
+            advice = f"did you mean {close[0]}?" if close else f"tables there: {', '.join(reader.found) or 'none'}"
+            reader.problem(named, f"no such table in {reader.schemas()} → {advice}")
+    if not reader.found:
+        reader.problems.append(f"tables.schemas: no tables in {reader.schemas()}")
+    result = []
+    for qualified in reader.found:
+        table = reader.table(qualified)
+        if table is not None:
+            result.append(table)
+    migrated = {t.qualified for t in result}
+    for table in result:
+        for hop in table.path:
+            if hop.parent not in migrated and not reader.problems:
+                reader.problem(table.qualified, f"via leads through {hop.parent}, which is not migrated")
+    if reader.problems:
+        raise PlanInvalid("the plan does not fit the classic cluster", reader.problems)
+    return tuple(result)
