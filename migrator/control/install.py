@@ -34,7 +34,7 @@ def installed_version(conn: psycopg.Connection[Any]) -> int | None:
 def _apply(conn: psycopg.Connection[Any], script: str) -> None:
     version = installed_version(conn)
     if version is None:
-        conn.execute(_script(script))  # type: ignore[arg-type]  # a file of the package, not outside text
+        conn.execute(_script(script))
         conn.execute("INSERT INTO migrator.installed (version) VALUES (%s)", (VERSION,))
     elif version > VERSION:
         raise PlanMismatch(

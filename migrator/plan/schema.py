@@ -42,7 +42,9 @@ class Classic(_Section):
     """The existing Aurora PostgreSQL cluster."""
 
     writer: DsnReference
-    readers: list[DsnReference] = Field(default=[], description="Read replicas, used by the audit and for fallback reads.")
+    readers: list[DsnReference] = Field(
+        default=[], description="Read replicas, used by the audit and for fallback reads."
+    )
     cluster_id: str | None = Field(None, description="AWS DB cluster identifier; only needed on AWS.")
 
     _check = field_validator("writer")(staticmethod(_reference))
@@ -95,8 +97,9 @@ class Tables(_Section):
     schemas: list[str] = Field(default=["public"], min_length=1, description="Schemas to migrate.")
     tenant_key: str = Field("tenant_id", description="Name of the tenant column, on classic and on Limitless.")
     table: dict[str, TablePlan] = Field(
-        default={}, description="By qualified name. Tables not named here are sharded when they have the tenant key; "
-        "any other table must be named."
+        default={},
+        description="By qualified name. Tables not named here are sharded when they have the tenant key; "
+        "any other table must be named.",
     )
 
 
@@ -117,7 +120,9 @@ class Backfill(_Section):
     concurrency: int = Field(4, ge=1, le=64)
     mb_per_s: float | None = Field(None, gt=0, description="Copy rate limit; none by default.")
     max_lag_s: PositiveS = Field(30.0, description="The copy pauses while the mirror lags more than this.")
-    max_active_sessions: int = Field(200, ge=1, description="The copy pauses while classic runs more statements than this.")
+    max_active_sessions: int = Field(
+        200, ge=1, description="The copy pauses while classic runs more statements than this."
+    )
 
 
 class Validation(_Section):
@@ -149,8 +154,12 @@ class Breaker(_Section):
 
 
 class Waves(_Section):
-    sizes: list[int] = Field(default=[5, 25, 100], min_length=1, description="Tenants of the first waves; the last repeats.")
-    hot_ratio: float = Field(20.0, gt=1, description="A tenant above this many times the median is hot: alone and last.")
+    sizes: list[int] = Field(
+        default=[5, 25, 100], min_length=1, description="Tenants of the first waves; the last repeats."
+    )
+    hot_ratio: float = Field(
+        20.0, gt=1, description="A tenant above this many times the median is hot: alone and last."
+    )
     ramp_pct: list[int] = Field(default=[100], description="Percentages a wave goes through.")
     hot_ramp_pct: list[int] = Field(default=[10, 50, 100])
     soak_s: PositiveS = Field(86_400.0, description="Watch time after each step of a wave.")
@@ -191,7 +200,9 @@ class Decommission(_Section):
 
 class Cost(_Section):
     classic_monthly_usd: float = Field(0, ge=0)
-    acu_hour_usd: float = Field(0, ge=0, description="Your price; AWS publishes no Limitless ACU price per Region here.")
+    acu_hour_usd: float = Field(
+        0, ge=0, description="Your price; AWS publishes no Limitless ACU price per Region here."
+    )
     storage_gb_month_usd: float = Field(0, ge=0)
     projected_monthly_usd: float = Field(0, ge=0)
 

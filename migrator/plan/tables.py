@@ -69,7 +69,7 @@ class _Reader:
             self.found[f"{schema}.{name}"] = (oid, schema, name, partitioned)
 
     def problem(self, table: str, text: str) -> None:
-        self.problems.append(f"tables.table.\"{table}\": {text}")
+        self.problems.append(f'tables.table."{table}": {text}')
 
     def columns(self, qualified: str) -> tuple[Column, ...]:
         rows = self.conn.execute(_COLUMNS, (self.found[qualified][0],))
@@ -112,7 +112,9 @@ class _Reader:
             if hop is None:
                 return None
             if hop.parent in {h.parent for h in hops} or hop.parent == qualified:
-                self.problem(qualified, f"via leads back to {hop.parent}: a path to the tenant may not turn in a circle")
+                self.problem(
+                    qualified, f"via leads back to {hop.parent}: a path to the tenant may not turn in a circle"
+                )
                 return None
             hops.append(hop)
             at = hop.parent
@@ -125,8 +127,8 @@ class _Reader:
         if plan is None and self.tables.tenant_key not in names:
             self.problem(
                 qualified,
-                f"has no column {self.tables.tenant_key} → say what it is: kind = \"reference\" | \"standard\" | "
-                "\"excluded\", or kind = \"sharded\" with via or tenant_column",
+                f'has no column {self.tables.tenant_key} → say what it is: kind = "reference" | "standard" | '
+                '"excluded", or kind = "sharded" with via or tenant_column',
             )
             return None
         plan = plan or TablePlan(kind="sharded")
