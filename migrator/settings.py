@@ -1,0 +1,249 @@
+"""Where do connection strings, addresses and the operator's defaults come from?
+
+The only module that reads the environment. Values are read when asked for, so that `migrator rollback` works
+with nothing but MIGRATOR_CLASSIC_DSN set. Errors name what is missing and never a value.
+
+* MIGRATOR_HOME            working directory of local servers and reports (default ./.migrator)
+* MIGRATOR_PLAN            the plan file a command uses without --plan
+* MIGRATOR_CLASSIC_DSN     classic, for commands that find their plan in its control schema
+* MIGRATOR_INCIDENT_TOKEN  shared secret of the incident webhook
+* MIGRATOR_OPERATOR        the name decisions are recorded under (default: the login name)
+* MIGRATOR_LOG             log level of workers and servers (default info)
+* MIGRATOR_LOG_FORMAT      json or console (default: console on a terminal)
+* MIGRATOR_DEBUG           1 shows the trace of an unexpected error
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+from migrator.errors import ClusterUnavailable, UsageError
+
+CLASSIC_DSN = "MIGRATOR_CLASSIC_DSN"
+LOCAL_FILE = "local.json"
+LOCAL_HINT = "Start the local servers with: migrator local up"
+
+
+class _HasTemporal(Protocol):
+    @property
+    def address(self) -> str: ...
+
+
+class _HasPlanTemporal(Protocol):
+    """A plan, as far as this module looks at it; naming the class here would load pydantic for a rollback."""
+
+    @property
+    def temporal(self) -> _HasTemporal: ...
+
+
+def home() -> Path:
+    """Return the working directory of the tool; it need not exist."""
+    return Path(os.environ.get("MIGRATOR_HOME") or ".migrator").absolute()
+
+
+def plan_path() -> Path | None:
+    """Return the plan file named by MIGRATOR_PLAN."""
+    found = os.environ.get("MIGRATOR_PLAN")
+    return Path(found) if found else None
+
+
+def classic_dsn() -> str | None:
+    """Return classic as the environment or the local servers' file names it; None when neither does."""
+    found = os.environ.get(CLASSIC_DSN)
+    if found:
+        return found
+    local = _local_or_none()
+    return local.get("classic") if local else None
+
+
+def incident_token() -> str | None:
+    """Return the shared secret of the incident webhook."""
+    return os.environ.get("MIGRATOR_INCIDENT_TOKEN") or None
+
+
+def operator() -> str:
+    """Return the name decisions are recorded under."""
+    found = os.environ.get("MIGRATOR_OPERATOR")
+    if found:
+        return found
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without an account
+        return f"uid {os.getuid()}"
+
+
+def debug() -> bool:
+    """Return whether unexpected errors show their trace."""
+    return os.environ.get("MIGRATOR_DEBUG", "") not in ("", "0")
+
+
+def log_level() -> str:
+    return os.environ.get("MIGRATOR_LOG", "info").lower()
+
+
+def log_format() -> str | None:
+    """Return json, console, or None to choose by whether stderr is a terminal."""
+    return os.environ.get("MIGRATOR_LOG_FORMAT") or None
+
+
+# -- connection strings --------------------------------------------------------------------------------------
+
+
+def resolve(reference: str) -> str:
+    """Return the connection string that *reference* names.
+
+    References are env:NAME, file:PATH, aws-secret:ID, aws-secret:ID#KEY, local:classic and local:limitless.
+
+    Raises:
+        UsageError: naming what is missing.
+        ClusterUnavailable: if AWS Secrets Manager cannot be asked.
+    """
+    kind, _, name = reference.partition(":")
+    match kind:
+        case "env":
+            found = os.environ.get(name)
+            if not found:
+                raise UsageError(f"the environment variable {name} is not set", hint=f"export {name}=postgresql://…")
+            return found
+        case "file":
+            return _from_file(name)
+        case "aws-secret":
+            return _from_aws(name)
+        case "local":
+            return _from_local(name)
+    hint = "Use env:NAME, file:PATH, aws-secret:ID or local:SIDE."
+    raise UsageError("not a reference to a connection string", hint=hint)
+
+
+def temporal_address(plan: _HasPlanTemporal) -> str:
+    """Return host:port of the Temporal server the plan names.
+
+    Raises:
+        UsageError: if the plan says "local" and no local server has been started.
+    """
+    address = plan.temporal.address
+    if address != "local":
+        return address
+    found = local_file().get("temporal")
+    if not found:
+        raise UsageError("the local Temporal server has not been started", hint=LOCAL_HINT)
+    return str(found)
+
+
+def temporal_ui(plan: _HasPlanTemporal) -> str | None:
+    """Return the address of the local Temporal server's web pages, if there are any."""
+    if plan.temporal.address != "local":
+        return None
+    local = _local_or_none()
+    return local.get("ui") if local else None
+
+
+def local_file() -> dict[str, str]:
+    """Return what the local servers wrote about themselves: classic, limitless, temporal, ui.
+
+    Raises:
+        UsageError: if there is no such file, or it cannot be read.
+    """
+    path = home() / LOCAL_FILE
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"no local servers here ({path} does not exist)", hint=LOCAL_HINT) from None
+    except (OSError, ValueError) as exc:
+        raise UsageError(f"{path} cannot be read ({type(exc).__name__})", hint=LOCAL_HINT) from None
+    if not isinstance(body, dict):
+        raise UsageError(f"{path} is not what migrator local up writes", hint=LOCAL_HINT)
+    return {key: value for key, value in body.items() if isinstance(value, str)}
+
+
+def _local_or_none() -> dict[str, str] | None:
+    try:
+        return local_file()
+    except UsageError:
+        return None
+
+
+def _from_local(side: str) -> str:
+    found = local_file().get(side)
+    if not found:
+        raise UsageError(f"the local servers' file names no {side} server", hint=LOCAL_HINT)
+    return found
+
+
+def _from_file(name: str) -> str:
+    path = Path(name).expanduser()
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"the DSN file {path} cannot be read ({type(exc).__name__})") from None
+    if not text:
+        raise UsageError(f"the DSN file {path} is empty")
+    return text
+
+
+def _from_aws(name: str) -> str:
+    """Return the DSN in a secret: its text, one key of its JSON (ID#KEY), or built from the JSON's parts."""
+    secret_id, _, key = name.partition("#")
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        raise UsageError(
+            f"aws-secret:{secret_id} needs the AWS extra", hint="pip install 'migrator[aws]'"
+        ) from None
+    try:
+        answer = boto3.client("secretsmanager").get_secret_value(SecretId=secret_id)
+    except ClientError as exc:
+        code = exc.response.get("Error", {}).get("Code", "unknown")
+        hint = "The role needs secretsmanager:GetSecretValue on it, and kms:Decrypt on its key."
+        raise UsageError(f"AWS refuses the secret {secret_id} ({code})", hint=hint) from None
+    except BotoCoreError as exc:
+        # NoRegionError, NoCredentialsError, EndpointConnectionError: the class says what is wrong
+        raise ClusterUnavailable(
+            "AWS Secrets Manager", type(exc).__name__, "Check region and credentials of this machine."
+        ) from None
+    text = answer.get("SecretString")
+    if not text:
+        raise UsageError(f"the secret {secret_id} holds no text")
+    return dsn_from_secret(secret_id, text, key or None)
+
+
+def dsn_from_secret(secret_id: str, text: str, key: str | None) -> str:
+    """Return the DSN in a secret's *text*.
+
+    Raises:
+        UsageError: naming what the secret lacks, never what it holds.
+    """
+    try:
+        body: Any = json.loads(text)  # whatever somebody stored
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        if key:
+            raise UsageError(f"the secret {secret_id} is not JSON, so it has no key {key}")
+        return text.strip()
+    if key:
+        found = body.get(key)
+        if not isinstance(found, str) or not found:
+            raise UsageError(f"the secret {secret_id} has no key {key}")
+        return found
+    absent = [name for name in ("host", "username", "password") if not body.get(name)]
+    if absent:
+        raise UsageError(
+            f"the secret {secret_id} lacks {', '.join(absent)}",
+            hint="Secrets that RDS manages hold no host: store a whole DSN and name it aws-secret:ID#KEY.",
+        )
+    from psycopg.conninfo import make_conninfo
+
+    return make_conninfo(
+        host=str(body["host"]),
+        port=str(body.get("port") or 5432),
+        user=str(body["username"]),
+        password=str(body["password"]),
+        dbname=str(body.get("dbname") or body.get("dbInstanceIdentifier") or "postgres"),
+        sslmode=str(body.get("sslmode") or "verify-full"),
+    )
