@@ -1,0 +1,180 @@
+"""How do we start, recognise and end server processes, also those that an earlier command left running?
+
+A process is known by its id *and* a marker, a path that only our command line contains: ids are used again, and
+a file with an id in it survives a reboot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import which
+
+# Handles of what this process started: poll() reaps the dead, and a handle that is kept never warns that its
+# process is still running, which is the point of a detached server.
+_started: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The account servers run under; nobody's when we are root, because PostgreSQL refuses to run as root."""
+
+    uid: int
+    gid: int
+
+    @property
+    def is_other(self) -> bool:
+        return self.uid != os.geteuid()
+
+    def own(self, *paths: Path) -> None:
+        """Give each path, and everything below it, to the account."""
+        if not self.is_other:
+            return
+        for path in paths:
+            os.chown(path, self.uid, self.gid)
+            for directory, directories, files in os.walk(path):
+                for name in [*directories, *files]:
+                    os.chown(os.path.join(directory, name), self.uid, self.gid, follow_symlinks=False)  # noqa: PTH118
+
+    def may_enter(self, path: Path) -> bool:
+        """Whether the account can reach *path* through all its parents."""
+        if not self.is_other:
+            return True
+        return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
+
+
+def server_account() -> Account:
+    """Return whom servers run as."""
+    if os.geteuid() != 0:
+        return Account(os.geteuid(), os.getegid())
+    nobody = pwd.getpwnam("nobody")
+    return Account(nobody.pw_uid, nobody.pw_gid)
+
+
+def spawn(
+    argv: Sequence[str | Path],
+    log: Path,
+    *,
+    account: Account | None = None,
+    die_with_us: bool = False,
+    env: Mapping[str, str] | None = None,
+) -> int:
+    """Start a process in its own session, output appended to *log*; return its id.
+
+    With *die_with_us* the kernel interrupts it when we die, even by SIGKILL (Linux). The signal fires when the
+    thread that started it ends, so only the main thread asks for it.
+    """
+    guard = which("setpriv") if sys.platform == "linux" else None
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    if die_with_us and guard and on_main_thread:
+        argv = [guard, "--pdeathsig", "INT", "--", *argv]
+    other = account is not None and account.is_other
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            env=env,
+            start_new_session=True,  # Ctrl-C at the terminal is for us, not for the servers
+            user=account.uid if account and other else None,
+            group=account.gid if account and other else None,
+            extra_groups=[] if other else None,
+        )
+    _started[process.pid] = process
+    return process.pid
+
+
+def exit_code(pid: int) -> int | None:
+    """Return how a process *we* started ended, or None while it runs or when it is not ours."""
+    process = _started.get(pid)
+    return process.poll() if process else None
+
+
+def running(pid: int | None, marker: str | Path) -> bool:
+    """Whether *pid* is alive and its command line contains *marker*."""
+    if pid is None or pid <= 0 or exit_code(pid) is not None:
+        return False
+    return str(marker) in _command(pid)
+
+
+def _command(pid: int) -> str:
+    """The command line of *pid*; empty for the dead and for zombies."""
+    if sys.platform == "linux":
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            return ""
+    shown = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True)
+    return "" if "<defunct>" in shown.stdout else shown.stdout
+
+
+def children(pid: int) -> list[int]:
+    """Return the direct children of *pid*."""
+    if sys.platform == "linux":
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError, ValueError, IndexError):
+                    # The name in parentheses may hold spaces; the parent is the second field after it.
+                    if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                        found.append(int(entry.name))
+        return found
+    shown = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
+    return [int(line) for line in shown.stdout.split()]
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Send a signal; a process that is gone already is fine."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def wait_gone(pid: int, marker: str | Path, patience_s: float) -> bool:
+    """Wait until the process has left; False when patience ran out first."""
+    deadline = time.monotonic() + patience_s
+    while running(pid, marker):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    exit_code(pid)  # reap it
+    return True
+
+
+def end(pid: int, marker: str | Path, number: signal.Signals, patience_s: float = 20.0) -> None:
+    """Send *number*, wait, and kill what does not leave in time."""
+    if not running(pid, marker):
+        return
+    send(pid, number)
+    if not wait_gone(pid, marker, patience_s):
+        send(pid, signal.SIGKILL)
+        wait_gone(pid, marker, patience_s)
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a server could listen on *port* now; connections of a dead server do not count."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,31 @@
+"""Which servers do the tests run on?
+
+Connection strings on the command line win, then containers if asked for, then servers embedded in Python packages
+(the default, needs neither Docker nor network). Tests never know which they got.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.proxy", "tests.fixtures.temporal"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("migrator")
+    group.addoption("--classic-dsn", help="a superuser's connection to a server whose databases stand for classic")
+    group.addoption("--limitless-dsn", help="the same for limitless; a stand-in is installed unless it is Limitless")
+    group.addoption("--infra", choices=("embedded", "containers"), default="embedded", help="where servers come from")
+    group.addoption("--pg-bin", type=Path, help="directory of initdb and postgres, for another PostgreSQL version")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    if config.getoption("classic_dsn") or config.getoption("limitless_dsn"):
+        where = "servers given on the command line"
+    elif config.getoption("infra") == "containers":
+        where = "PostgreSQL in containers, Temporal embedded"
+    else:
+        where = f"embedded PostgreSQL ({config.getoption('pg_bin') or 'from the wheel'}), Temporal embedded"
+    return f"infra: {where}"
