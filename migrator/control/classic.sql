@@ -152,10 +152,10 @@ CREATE TABLE migrator.heartbeat (
     base_token uuid                  -- what Limitless held when this try began
 ) WITH (fillfactor = 20);
 
--- Journal rows at or above the lowest xmin of all positions and holds are kept.
+-- Journal rows at or above the lowest xmin of all positions and all holds are kept.
 CREATE TABLE migrator.hold (
-    holder text PRIMARY KEY,         -- a copy unit
-    xmin   xid8 NOT NULL,
+    holder   text PRIMARY KEY,       -- a copy unit
+    keep_xid bigint NOT NULL,       -- journal rows of this transaction and later ones are kept
     at     timestamptz NOT NULL DEFAULT now()
 );
 

@@ -34,11 +34,18 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One step from a table to its parent: `columns` equal `parent_columns` of `parent`."""
+    """One step from a table to its parent: `columns` equal `parent_columns` of `parent`.
+
+    Attributes:
+        parent: qualified name, "app.orders".
+        enforced: a validated foreign key that is checked at once guards it, so that a parent cannot come or
+            go while it has children (except in a session that switched such checks off).
+    """
 
     columns: tuple[str, ...]
-    parent: str  # qualified name, "app.orders"
+    parent: str
     parent_columns: tuple[str, ...]
+    enforced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

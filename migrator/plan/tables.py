@@ -6,6 +6,7 @@ The plan names exceptions; the catalog knows the rest. Every problem is reported
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -57,6 +58,21 @@ SELECT i.indisprimary,
  ORDER BY NOT i.indisprimary, i.indexrelid
 """
 
+_ENFORCED = """
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_constraint c
+     WHERE c.contype = 'f' AND c.conrelid = %(child)s AND c.confrelid = %(parent)s
+       AND c.convalidated AND NOT c.condeferrable
+       AND (SELECT array_agg(a.attname::text || ' ' || b.attname::text ORDER BY 1)
+              FROM unnest(c.conkey, c.confkey) k(child, parent)
+              JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.child
+              JOIN pg_catalog.pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = k.parent)
+         = %(pairs)s::text[])
+"""
+
+_TENANT_TYPES = re.compile(r"^(smallint|integer|bigint|uuid|text|character varying(\(\d+\))?|character(\(\d+\))?)$")
+"""Types whose text form is the same in every session: the text form names the tenant everywhere."""
+
 _VIA = re.compile(r"^\s*(?P<columns>[^>]+?)\s*->\s*(?P<target>.+?)\s*$")
 
 
@@ -75,8 +91,8 @@ class _Reader:
         rows = self.conn.execute(_COLUMNS, (self.found[qualified][0],))
         return tuple(Column(n, t, nn, g, b) for n, t, nn, g, b in rows)
 
-    def hop(self, table: str, via: str) -> Hop | None:
-        """Read 'a, b -> schema.parent.x, y'."""
+    def hop(self, table: str, at: str, via: str) -> Hop | None:
+        """Read 'a, b -> schema.parent.x, y', a step of *table*'s path that leaves from *at*."""
         match = _VIA.match(via)
         columns = tuple(c.strip() for c in match["columns"].split(",")) if match else ()
         target = match["target"] if match else ""
@@ -91,11 +107,15 @@ class _Reader:
             self.problem(table, f"via '{via}' → there is no table {parent} in {self.schemas()}")
             return None
         hop = Hop(columns, parent, (column, *others))
-        for name, owner in [*((c, table) for c in hop.columns), *((c, parent) for c in hop.parent_columns)]:
+        for name, owner in [*((c, at) for c in hop.columns), *((c, parent) for c in hop.parent_columns)]:
             if name not in {c.name for c in self.columns(owner)}:
                 self.problem(table, f"via '{via}' → {owner} has no column {name}")
                 return None
-        return hop
+        pairs = sorted(f"{a} {b}" for a, b in zip(hop.columns, hop.parent_columns, strict=True))
+        row = self.conn.execute(
+            _ENFORCED, {"child": self.found[at][0], "parent": self.found[parent][0], "pairs": pairs}
+        ).fetchone()
+        return replace(hop, enforced=bool(row and row[0]))
 
     def schemas(self) -> str:
         return f"schema {', '.join(self.tables.schemas)}"
@@ -108,7 +128,7 @@ class _Reader:
             plan = self.tables.table.get(at, TablePlan(kind="sharded"))
             if plan.via is None:
                 return tuple(hops), plan.tenant_column or self.tables.tenant_key
-            hop = self.hop(qualified, plan.via)
+            hop = self.hop(qualified, at, plan.via)
             if hop is None:
                 return None
             if hop.parent in {h.parent for h in hops} or hop.parent == qualified:
@@ -151,6 +171,12 @@ class _Reader:
                 self.problem(qualified, f"tenant column {source} → {owner} has no such column")
                 return None
             tenant_type = source_column.type
+            if not _TENANT_TYPES.match(tenant_type):
+                self.problem(
+                    qualified,
+                    f"tenant column {source} is {tenant_type} → allowed: smallint, integer, bigint, uuid, text, varchar",
+                )
+                return None
             if hops and self.tables.tenant_key in names:
                 self.problem(qualified, f"via → it already has a column {self.tables.tenant_key}; remove via")
                 return None

@@ -1,0 +1,216 @@
+"""How does capture get onto the tables, and off again without a trace?
+
+CREATE TRIGGER waits for the writers of a table and makes new ones wait, so every table is taken in its own
+short transaction under a lock timeout and tried again: a long transaction delays the installation, never the
+application for longer than that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from migrator.capture import journal_sql, names
+from migrator.control.tables import captured_tables, store_tables
+from migrator.errors import ClusterUnavailable
+from migrator.model.action import Action
+from migrator.model.table import Table
+
+LOCK_TIMEOUT_MS = 300
+PATIENCE_S = 120.0
+
+_LEAVES = """
+SELECT n.nspname || '.' || c.relname
+  FROM pg_catalog.pg_partition_tree(%s::regclass) p
+  JOIN pg_catalog.pg_class c ON c.oid = p.relid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+"""
+
+
+def actions(tables: Sequence[Table]) -> list[Action]:
+    """Return what `install` would do, for a dry run."""
+    found = [
+        Action(
+            f"capture/{t.qualified}",
+            f"journal the keys of every write to {t.qualified} (statement triggers, enabled always)",
+            "drop the triggers and the journal: migrator undo dual-write",
+        )
+        for t in tables
+    ]
+    return [*found, Action("capture/guard", "refuse TRUNCATE and DDL on these tables", "drop the guard")]
+
+
+@contextmanager
+def _own_ddl(conn: psycopg.Connection[Any]) -> Iterator[None]:
+    """A transaction whose DDL our own guard lets pass, with a short lock timeout."""
+    with conn.transaction():
+        conn.execute("SELECT set_config('migrator.ddl', 'allowed', true)")
+        conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(LOCK_TIMEOUT_MS),))
+        yield
+
+
+def _patiently(conn: psycopg.Connection[Any], what: str, statements: Sequence[sql.Composed]) -> None:
+    """Run *statements* in one transaction, again and again while a lock is busy."""
+    deadline = time.monotonic() + PATIENCE_S
+    pause = 0.05
+    while True:
+        try:
+            with _own_ddl(conn):
+                for statement in statements:
+                    conn.execute(statement)
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            if time.monotonic() > deadline:
+                raise ClusterUnavailable(
+                    "classic",
+                    f"{what} stayed locked for {PATIENCE_S:.0f} s",
+                    "Find the long transaction in pg_stat_activity and pg_locks, then try again.",
+                ) from None
+            time.sleep(pause)  # between tries: the queue of writers must drain
+            pause = min(pause * 2, 2.0)
+        else:
+            return
+
+
+def _members(conn: psycopg.Connection[Any], table: Table) -> list[str]:
+    """Return the table and, for a partition root, all its partitions."""
+    if not table.partitioned:
+        return [table.qualified]
+    # pg_partition_tree wants a regclass; its text needs the same quoting as SQL.
+    quoted = names.table_identifier(table.qualified).as_string(conn)
+    return [str(name) for (name,) in conn.execute(_LEAVES, (quoted,))]
+
+
+def _captured(conn: psycopg.Connection[Any], member: str) -> set[str]:
+    quoted = names.table_identifier(member).as_string(conn)
+    rows = conn.execute(
+        "SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal AND tgenabled = 'A'", (quoted,)
+    )
+    return {str(name) for (name,) in rows}
+
+
+def install(conn: psycopg.Connection[Any], tables: Sequence[Table], parts: int, ring_slots: int) -> list[Action]:
+    """Turn capture on for *tables*; returns what it changed, nothing on a second run.
+
+    When it returns, every write of every transaction that commits later is journalled. Functions are replaced
+    before triggers appear, so a table is never captured by a function that knows only half of its children.
+
+    Raises:
+        ClusterUnavailable: a table stayed locked; running it again goes on from there.
+    """
+    with conn.transaction():
+        ids = store_tables(conn, tables)
+        conn.execute(
+            "UPDATE migrator.switch SET write_mode = 'dual', changed_by = 'capture', changed_at = now(),"
+            " epoch = epoch + 1, reason = 'capture is on' WHERE write_mode = 'classic_only'"
+        )
+    by_id = {ids[t.qualified]: t for t in tables}
+    changed = _install_journals(conn, by_id, ring_slots)
+    with _own_ddl(conn):
+        conn.execute(resources.files("migrator.capture").joinpath("guard.sql").read_text(encoding="utf-8"))
+        for number, table in by_id.items():
+            for event in names.EVENTS:
+                conn.execute(journal_sql.capture_function(table, number, event, parts, list(by_id.items())))
+    for number, table in by_id.items():
+        for member in _members(conn, table):
+            present = _captured(conn, member)
+            statements: list[sql.Composed] = []
+            for event in names.EVENTS:
+                if f"{names.TRIGGER}_{event}" not in present:
+                    statements += journal_sql.create_trigger(member, number, event)
+            if names.GUARD not in present:
+                statements += journal_sql.create_truncate_guard(member)
+            if statements:
+                _patiently(conn, member, statements)
+                changed.append(Action(f"capture/{member}", f"capture {member}", "migrator undo dual-write"))
+    _install_guard(conn)
+    return changed
+
+
+def _install_journals(conn: psycopg.Connection[Any], tables: Mapping[int, Table], slots: int) -> list[Action]:
+    changed = []
+    for number, table in tables.items():
+        exists = conn.execute("SELECT to_regclass(%s)", (f"migrator.{names.journal(number)}",)).fetchone()
+        if exists and exists[0] is not None:
+            continue
+        with _own_ddl(conn):
+            for statement in journal_sql.create_journal(table, number, slots):
+                conn.execute(statement)
+        changed.append(Action(f"journal/{number}", f"create the journal of {table.qualified}", "drop it"))
+    return changed
+
+
+def _install_guard(conn: psycopg.Connection[Any]) -> None:
+    present = {str(n) for (n,) in conn.execute("SELECT evtname FROM pg_event_trigger WHERE evtname LIKE 'migrator%'")}
+    for name, event, function in (
+        ("migrator_guard_ddl", "ddl_command_end", "guard_ddl"),
+        ("migrator_guard_drop", "sql_drop", "guard_drop"),
+    ):
+        if name not in present:
+            with _own_ddl(conn):
+                conn.execute(
+                    sql.SQL("CREATE EVENT TRIGGER {} ON {} EXECUTE FUNCTION {}()").format(
+                        sql.Identifier(name), sql.SQL(event), sql.Identifier("migrator", function)
+                    )
+                )
+                # Also in sessions that switched ordinary triggers off (session_replication_role = replica).
+                conn.execute(sql.SQL("ALTER EVENT TRIGGER {} ENABLE ALWAYS").format(sql.Identifier(name)))
+
+
+def remove(conn: psycopg.Connection[Any]) -> None:
+    """Turn capture off and drop every object it made. Safe to run twice, also after a half-finished install."""
+    with _own_ddl(conn):
+        for name in ("migrator_guard_ddl", "migrator_guard_drop"):
+            conn.execute(sql.SQL("DROP EVENT TRIGGER IF EXISTS {}").format(sql.Identifier(name)))
+    tables = captured_tables(conn)
+    for table in tables.values():
+        exists = conn.execute(
+            "SELECT to_regclass(%s)", (names.table_identifier(table.qualified).as_string(conn),)
+        ).fetchone()
+        if not exists or exists[0] is None:
+            continue
+        for member in _members(conn, table):
+            target = names.table_identifier(member)
+            drops = [
+                sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(trigger), target)
+                for trigger in (*(f"{names.TRIGGER}_{event}" for event in names.EVENTS), names.GUARD)
+            ]
+            _patiently(conn, member, drops)
+    with _own_ddl(conn):
+        for number in tables:
+            for event in names.EVENTS:
+                conn.execute(
+                    sql.SQL("DROP FUNCTION IF EXISTS {}()").format(
+                        sql.Identifier("migrator", names.function(number, event))
+                    )
+                )
+            conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier("migrator", names.journal(number))))
+        for function in ("guard_ddl()", "guard_drop()", "capture_leaf(text, regclass)", "captured_root(oid)"):
+            conn.execute(sql.SQL("DROP FUNCTION IF EXISTS migrator.{}").format(sql.SQL(function)))
+        conn.execute("DROP FUNCTION IF EXISTS migrator.refuse_truncate()")
+        conn.execute("DELETE FROM migrator.captured_table")
+        conn.execute(
+            "UPDATE migrator.switch SET write_mode = 'classic_only', epoch = epoch + 1, changed_by = 'capture',"
+            " changed_at = now(), reason = 'capture is off' WHERE write_mode IN ('dual', 'closed')"
+        )
+
+
+def mark_dirty(conn: psycopg.Connection[Any], table: Table, keys: Sequence[Sequence[str | None]], parts: int) -> None:
+    """Journal *keys* as if an application had written them, in the caller's transaction.
+
+    Each key is the tenant's text (None: unknown; only for sharded tables) followed by the key columns' texts.
+    """
+    if not keys:
+        return
+    row = conn.execute(
+        "SELECT table_id FROM migrator.captured_table WHERE qualified = %s", (table.qualified,)
+    ).fetchone()
+    if row is None:
+        raise LookupError(f"{table.qualified} is not captured")
+    columns = [list(values) for values in zip(*keys, strict=True)]
+    conn.execute(journal_sql.mark_dirty(table, int(row[0]), parts), columns)

@@ -1,0 +1,287 @@
+"""What does a journal look like, and how does a trigger fill it? Pure builders.
+
+A journal row is (slot, part, xid, tenant_id, key columns): which row changed, never what it contains. The
+triggers are AFTER STATEMENT with transition tables, so whatever a statement touched is named once, in the
+writer's own transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from migrator.capture import names
+from migrator.model.table import Hop, Table
+
+MIGRATOR = "migrator"
+
+
+def _columns(table: Table) -> list[sql.Composable]:
+    found: list[sql.Composable] = []
+    if table.sharded:
+        found.append(sql.Identifier("tenant_id"))
+    return found + [sql.Identifier(names.key_column(i)) for i in range(len(table.key))]
+
+
+def create_journal(table: Table, table_id: int, slots: int) -> list[sql.Composed]:
+    """Return the statements that make *table*'s journal and its ring slots.
+
+    No B-tree: it would cost the writer half again the WAL. Entries arrive almost in xid order, so a BRIN
+    index finds what is new; pages not summarised yet (the newest) are always read, which is what we want.
+    (xid8 has no BRIN operator class, bigint has.)
+    """
+    types: list[sql.Composable] = []
+    if table.sharded:
+        types.append(sql.SQL("tenant_id {}").format(sql.SQL(table.tenant_type)))
+    for number, column in enumerate(table.key):
+        types.append(
+            sql.SQL("{} {}").format(sql.Identifier(names.key_column(number)), sql.SQL(table.column(column).type))
+        )
+    parent = sql.Identifier(MIGRATOR, names.journal(table_id))
+    statements = [
+        sql.SQL(
+            "CREATE TABLE {} (slot smallint NOT NULL, part smallint NOT NULL, xid bigint NOT NULL, {})"
+            " PARTITION BY LIST (slot)"
+        ).format(parent, sql.SQL(", ").join(types))
+    ]
+    for slot in range(slots):
+        name = sql.Identifier(MIGRATOR, names.journal_slot(table_id, slot))
+        statements.append(
+            sql.SQL("CREATE TABLE {} PARTITION OF {} FOR VALUES IN ({}) WITH (autovacuum_enabled = off)").format(
+                name, parent, sql.Literal(slot)
+            )
+        )
+        statements.append(sql.SQL("CREATE INDEX ON {} USING brin (xid) WITH (pages_per_range = 16)").format(name))
+    return statements
+
+
+def part_of(tenant: sql.Composable, parts: int) -> sql.Composed:
+    """Return the expression for a tenant's mirror partition, 1..parts, or -1 without a tenant.
+
+    The hash runs over the text form under collation "C": a nondeterministic collation hashes its sort keys.
+    """
+    return sql.SQL(
+        "CASE WHEN {t} IS NULL THEN -1"
+        ' ELSE 1 + mod(hashtextextended({t}::text COLLATE "C", 0) & 9223372036854775807, {n})::int END'
+    ).format(t=tenant, n=sql.Literal(parts))
+
+
+def _match(left: str, left_columns: Sequence[str], right: str, right_columns: Sequence[str]) -> sql.Composed:
+    return sql.SQL(" AND ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(left, a), sql.Identifier(right, b))
+        for a, b in zip(left_columns, right_columns, strict=True)
+    )
+
+
+def upward(alias: str, hops: Sequence[Hop], source: str) -> tuple[sql.Composed, sql.Identifier]:
+    """Return the joins from *alias* up to the tenant's owner, and the tenant expression.
+
+    LEFT JOINs: a row whose parent is gone has no tenant, and must still be named.
+    """
+    joins: list[sql.Composable] = []
+    at = alias
+    for number, hop in enumerate(hops):
+        above = f"{alias}_up{number}"
+        joins.append(
+            sql.SQL(" LEFT JOIN {} AS {} ON {}").format(
+                names.table_identifier(hop.parent),
+                sql.Identifier(above),
+                _match(above, hop.parent_columns, at, hop.columns),
+            )
+        )
+        at = above
+    return sql.Composed(joins), sql.Identifier(at, source)
+
+
+def _own_keys(table: Table, transition: str) -> sql.Composed:
+    """Return the SELECT of (tenant, key) for every row of a transition table."""
+    key = [sql.Identifier("r", c) for c in table.key]
+    if not table.sharded:
+        return sql.SQL("SELECT {} FROM {} AS r").format(sql.SQL(", ").join(key), sql.Identifier(transition))
+    joins, tenant = upward("r", table.path, table.tenant_source or "")
+    return sql.SQL("SELECT {}, {} FROM {} AS r{}").format(
+        tenant, sql.SQL(", ").join(key), sql.Identifier(transition), joins
+    )
+
+
+def _relinked_keys(table: Table) -> sql.Composed:
+    """Return keys, without a tenant, of derived rows whose link to the parent changed.
+
+    Their old parent may have moved in the same statement, so its tenant of before cannot be looked up any
+    more: without a tenant, every mirror partition looks after the key.
+    """
+    same = _match("n", table.key, "r", table.key)
+    link = sql.SQL(" AND ").join(
+        sql.SQL("{} IS NOT DISTINCT FROM {}").format(sql.Identifier("n", c), sql.Identifier("r", c))
+        for c in table.path[0].columns
+    )
+    return sql.SQL(
+        "SELECT NULL::{}, {} FROM old_rows AS r WHERE NOT EXISTS (SELECT FROM new_rows AS n WHERE {} AND {})"
+    ).format(sql.SQL(table.tenant_type), sql.SQL(", ").join(sql.Identifier("r", c) for c in table.key), same, link)
+
+
+def _insert(table: Table, table_id: int, source: sql.Composable, parts: int) -> sql.Composed:
+    part: sql.Composable = part_of(sql.Identifier("x", "tenant_id"), parts) if table.sharded else sql.Literal(0)
+    columns = _columns(table)
+    return sql.SQL(
+        "INSERT INTO {journal} (slot, part, xid, {columns})"
+        " SELECT ring.slot, {part}, pg_current_xact_id()::text::bigint, {values}"
+        " FROM migrator.ring AS ring, ({source}) AS x ({columns})"
+    ).format(
+        journal=sql.Identifier(MIGRATOR, names.journal(table_id)),
+        columns=sql.SQL(", ").join(columns),
+        part=part,
+        values=sql.SQL(", ").join(sql.SQL("x.{}").format(c) for c in columns),
+        source=source,
+    )
+
+
+def mark_dirty(table: Table, table_id: int, parts: int) -> sql.Composed:
+    """Return the statement that journals keys given as text arrays: tenants first (sharded), then key columns."""
+    types = [table.tenant_type] if table.sharded else []
+    types += [table.column(c).type for c in table.key]
+    arrays = sql.SQL(", ").join(sql.SQL("%s::text[]") for _ in types)
+    texts = [f"t{i}" for i in range(len(types))]
+    source = sql.SQL("SELECT {} FROM unnest({}) AS u ({})").format(
+        sql.SQL(", ").join(
+            sql.SQL("u.{}::{}").format(sql.Identifier(name), sql.SQL(kind))
+            for name, kind in zip(texts, types, strict=True)
+        ),
+        arrays,
+        sql.SQL(", ").join(map(sql.Identifier, texts)),
+    )
+    return _insert(table, table_id, source, parts)
+
+
+def _descendants(parent: Table, child: Table, event: str) -> sql.Composed | None:
+    """Return (tenant, key) of *child* rows that change tenant because rows of *parent* changed.
+
+    For an UPDATE: rows whose referenced columns or own link upwards differ, before and after. For an INSERT or
+    DELETE: all rows, because a parent that comes or goes takes children along that nothing else names.
+    """
+    level = next((i for i, h in enumerate(child.path) if h.parent == parent.qualified), None)
+    if level is None:
+        return None
+    below, above = child.path[: level + 1], child.path[level + 1 :]
+    link = above[0].columns if above else (child.tenant_source or "",)
+    watched = tuple(dict.fromkeys((*child.path[level].parent_columns, *link)))
+    columns = sql.SQL(", ").join(map(sql.Identifier, watched))
+    if event == "update":
+        affected = sql.SQL(
+            "((SELECT {c} FROM old_rows EXCEPT SELECT {c} FROM new_rows)"
+            " UNION (SELECT {c} FROM new_rows EXCEPT SELECT {c} FROM old_rows))"
+        ).format(c=columns)
+    else:
+        rows = sql.Identifier("new_rows" if event == "insert" else "old_rows")
+        affected = sql.SQL("(SELECT {} FROM {})").format(columns, rows)
+    joins: list[sql.Composable] = []
+    at = "a"
+    for number in range(level, -1, -1):
+        hop = below[number]
+        lower = child.qualified if number == 0 else below[number - 1].parent
+        alias = f"d{number}"
+        joins.append(
+            sql.SQL(" JOIN {} AS {} ON {}").format(
+                names.table_identifier(lower),
+                sql.Identifier(alias),
+                _match(alias, hop.columns, at, hop.parent_columns),
+            )
+        )
+        at = alias
+    upjoins, tenant = upward("a", above, child.tenant_source or "")
+    return sql.SQL("SELECT {}, {} FROM {} AS a{}{}").format(
+        tenant,
+        sql.SQL(", ").join(sql.Identifier(at, c) for c in child.key),
+        affected,
+        upjoins,
+        sql.Composed(joins),
+    )
+
+
+def capture_function(
+    table: Table, table_id: int, event: str, parts: int, others: Sequence[tuple[int, Table]]
+) -> sql.Composed:
+    """Return the trigger function of one event.
+
+    *others* are all captured tables with their ids; those derived through *table* are journalled along.
+    The transaction-local setting migrator.parts collects the touched partitions as a bit mask (-1: all).
+    """
+    if event == "insert":
+        own: sql.Composable = _own_keys(table, "new_rows")
+    elif event == "delete":
+        own = _own_keys(table, "old_rows")
+    else:
+        selects = [_own_keys(table, "old_rows"), _own_keys(table, "new_rows")]
+        if table.derived:
+            selects.append(_relinked_keys(table))
+        own = sql.SQL(" UNION ").join(selects)
+    blocks = [_block(_insert(table, table_id, own, parts))]
+    for child_id, child in others:
+        descendants = _descendants(table, child, event)
+        if descendants is None:
+            continue
+        block = _block(_insert(child, child_id, descendants, parts))
+        hop = next(h for h in child.path if h.parent == table.qualified)
+        if event != "update" and hop.enforced:
+            # The foreign key keeps a parent with children in place, unless this session switched it off.
+            block = sql.SQL(
+                "    IF pg_catalog.current_setting('session_replication_role') = 'replica' THEN\n{}    END IF;\n"
+            ).format(block)
+        blocks.append(block)
+    body = sql.SQL(
+        "\nDECLARE\n    found bigint;\n    touched bigint := 0;\nBEGIN\n{}"
+        "    IF touched <> 0 THEN\n"
+        "        PERFORM pg_catalog.set_config('migrator.parts', (touched | coalesce(nullif("
+        "pg_catalog.current_setting('migrator.parts', true), ''), '0')::bigint)::text, true);\n"
+        "    END IF;\n    RETURN NULL;\nEND\n"
+    ).format(sql.Composed(blocks))
+    return sql.SQL(
+        "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
+        " SET search_path = pg_catalog, pg_temp SET row_security = off AS {}"
+    ).format(sql.Identifier(MIGRATOR, names.function(table_id, event)), _quoted(body))
+
+
+def _block(insert: sql.Composed) -> sql.Composed:
+    return sql.SQL(
+        "    WITH written AS ({} RETURNING part)\n"
+        "    SELECT pg_catalog.bit_or(CASE WHEN part < 0 THEN -1::bigint ELSE 1::bigint << part END)"
+        " INTO found FROM written;\n"
+        "    touched := touched | coalesce(found, 0);\n"
+    ).format(insert)
+
+
+def _quoted(body: sql.Composed) -> sql.Composed:
+    tag = sql.SQL("$migrator_capture$")
+    return sql.Composed([tag, body, tag])
+
+
+def create_trigger(table: str, table_id: int, event: str) -> list[sql.Composed]:
+    """Return the statements that put one trigger on *table* (a captured table or one of its leaves)."""
+    tables = {"insert": ("NEW",), "update": ("OLD", "NEW"), "delete": ("OLD",)}[event]
+    referencing = sql.SQL(" ").join(
+        sql.SQL("{} TABLE AS {}").format(sql.SQL(which), sql.Identifier(f"{which.lower()}_rows")) for which in tables
+    )
+    name = sql.Identifier(f"{names.TRIGGER}_{event}")
+    target = names.table_identifier(table)
+    return [
+        sql.SQL("CREATE TRIGGER {} AFTER {} ON {} REFERENCING {} FOR EACH STATEMENT EXECUTE FUNCTION {}()").format(
+            name,
+            sql.SQL(event.upper()),
+            target,
+            referencing,
+            sql.Identifier(MIGRATOR, names.function(table_id, event)),
+        ),
+        sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(target, name),
+    ]
+
+
+def create_truncate_guard(table: str) -> list[sql.Composed]:
+    """Return the statements that refuse TRUNCATE on *table*: it fires no row and no transition table."""
+    target, name = names.table_identifier(table), sql.Identifier(names.GUARD)
+    return [
+        sql.SQL(
+            "CREATE TRIGGER {} BEFORE TRUNCATE ON {} FOR EACH STATEMENT EXECUTE FUNCTION migrator.refuse_truncate()"
+        ).format(name, target),
+        sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(target, name),
+    ]

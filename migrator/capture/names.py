@@ -1,0 +1,33 @@
+"""What are capture's objects called?"""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+TRIGGER = "migrator_capture"
+GUARD = "migrator_guard"
+EVENTS = ("insert", "update", "delete")
+
+
+def table_identifier(qualified: str) -> sql.Identifier:
+    """Return the quoted name of a table known as "schema.name"."""
+    schema, _, name = qualified.partition(".")
+    return sql.Identifier(schema, name)
+
+
+def journal(table_id: int) -> str:
+    """Name of a table's journal, the parent of its ring slots."""
+    return f"journal_{table_id}"
+
+
+def journal_slot(table_id: int, slot: int) -> str:
+    return f"journal_{table_id}_{slot}"
+
+
+def function(table_id: int, event: str) -> str:
+    return f"capture_{table_id}_{event}"
+
+
+def key_column(number: int) -> str:
+    """Journal column of the number-th key column (from 0); never collides with the journal's own."""
+    return f"k{number}"
