@@ -1,0 +1,280 @@
+"""Was anything lost? The independent check: its own SQL, nothing imported from what moved the data.
+
+Three questions, each answered with counts and a sample of what is wrong:
+
+* `compare`: do both sides hold the same rows, text by text, while nobody writes?
+* `check_writes`: is every acknowledged write of the ledgers on Limitless, or replaced by a later one?
+* `check_reads`: did every read see what its own process had been told was written?
+
+A write whose answer was lost may have happened or not; `compare` shows that it is the same on both sides.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from migrator.rehearse.ledger import Ledger, Outcome, RowKey, Write
+
+SETTINGS = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET extra_float_digits = 1; SET search_path = pg_catalog"
+
+ROWS: dict[str, dict[str, str]] = {
+    "app.currencies": {
+        "classic": "SELECT ''::text, code::text, concat_ws('|', code, name, rate) FROM app.currencies",
+    },
+    "app.accounts": {
+        "classic": "SELECT tenant_id::text, tenant_id::text, to_jsonb(a)::text FROM app.accounts AS a",
+    },
+    "app.users": {
+        "classic": "SELECT tenant_id::text, id::text, concat_ws('|', id, tenant_id, quote_nullable(email),"
+        " quote_nullable(full_name), quote_nullable(tags), created_at) FROM app.users",
+    },
+    "app.orders": {
+        "classic": "SELECT tenant_id::text, id::text, concat_ws('|', id, tenant_id, user_id, currency_code, total,"
+        " state, details, placed_at) FROM app.orders",
+    },
+    "app.order_items": {
+        "classic": "SELECT o.tenant_id::text, i.id::text, concat_ws('|', i.id, o.tenant_id, i.order_id, i.sku,"
+        " i.quantity, i.price, i.attributes) FROM app.order_items AS i JOIN app.orders AS o ON o.id = i.order_id",
+        "limitless": "SELECT tenant_id::text, id::text, concat_ws('|', id, tenant_id, order_id, sku,"
+        " quantity, price, attributes) FROM app.order_items",
+    },
+}
+"""Tenant, key and one text of all columns, per table; written out by hand on purpose."""
+
+COUNT: dict[str, str] = {
+    "app.currencies": "SELECT count(*) FROM app.currencies",
+    "app.accounts": "SELECT count(*) FROM app.accounts",
+    "app.users": "SELECT count(*) FROM app.users",
+    "app.orders": "SELECT count(*) FROM app.orders",
+    "app.order_items": "SELECT count(*) FROM app.order_items",
+}
+"""A join must not hide a row from the comparison: counted without it."""
+
+VERSIONS: dict[str, str] = {
+    "currencies": "SELECT '', code::text, (rate * 1000000)::bigint % 10000 FROM app.currencies",
+    "accounts": "SELECT tenant_id::text, tenant_id::text, (settings ->> 'v')::bigint FROM app.accounts",
+    "users": "SELECT tenant_id::text, id::text, substr(tags[1], 2)::bigint FROM app.users",
+    "orders": "SELECT tenant_id::text, id::text, (details ->> 'v')::bigint FROM app.orders",
+    "order_items": "SELECT tenant_id::text, id::text, (attributes ->> 'v')::bigint FROM app.order_items",
+}
+"""On Limitless: which version of every row is there."""
+
+SAMPLE = 10
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes:
+        rows: rows of classic, by table.
+        divergent: rows missing, extra or different on Limitless, by table.
+    """
+
+    rows: dict[str, int] = field(default_factory=dict)
+    divergent: dict[str, int] = field(default_factory=dict)
+    sample: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def divergent_rows(self) -> int:
+        return sum(self.divergent.values())
+
+
+@dataclass(slots=True)
+class WritesChecked:
+    """What `check_writes` found.
+
+    Attributes:
+        acknowledged: transactions that were acknowledged.
+        changes: rows they changed.
+        lost: acknowledged transactions of which a row is neither there nor replaced by a later write.
+        phantom: rows that show a change which was certainly not committed.
+        unknown: transactions whose answer was lost, or that were cut off by the end of their process.
+    """
+
+    acknowledged: int = 0
+    changes: int = 0
+    rows: int = 0
+    lost: int = 0
+    phantom: int = 0
+    unknown: int = 0
+    sample: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class ReadsChecked:
+    """What `check_reads` found. *missed* counts row by row; *counted_at_once* is what the processes said."""
+
+    reads: int = 0
+    rows: int = 0
+    missed: int = 0
+    counted_at_once: int = 0
+    sample: list[str] = field(default_factory=list)
+
+
+def compare(classic_dsn: str, limitless_dsn: str) -> Comparison:
+    """Compare every row of the demo on both sides as text; nobody may write meanwhile."""
+    began = time.monotonic()
+    result = Comparison()
+    with _open(classic_dsn) as classic, _open(limitless_dsn) as limitless:
+        for table, statements in ROWS.items():
+            ours = {(t, k): text for t, k, text in classic.execute(statements["classic"])}
+            theirs_sql = statements.get("limitless", statements["classic"])
+            wrong, extra = 0, 0
+            for tenant, key, text in limitless.execute(theirs_sql):
+                mine = ours.pop((tenant, key), None)
+                if mine == text:
+                    continue
+                wrong += 1
+                extra += mine is None
+                _note(result.sample, f"{table} {key} of {tenant}: {'extra' if mine is None else 'different'}")
+            for tenant, key in list(ours)[:SAMPLE]:
+                _note(result.sample, f"{table} {key} of {tenant}: missing on limitless")
+            counts = [_number(side, COUNT[table]) for side in (classic, limitless)]
+            hidden = abs(counts[0] - counts[1] - len(ours) + extra)
+            if hidden:
+                _note(result.sample, f"{table}: {counts[0]} rows on classic, {counts[1]} on limitless")
+            result.rows[table] = counts[0]
+            result.divergent[table] = wrong + len(ours) + hidden
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def limitless_versions(limitless_dsn: str) -> dict[RowKey, int]:
+    """Return the version of every row on Limitless."""
+    found: dict[RowKey, int] = {}
+    with _open(limitless_dsn) as limitless:
+        for table, statement in VERSIONS.items():
+            for tenant, key, version in limitless.execute(statement):
+                found[RowKey(table, tenant, key)] = version
+    return found
+
+
+def check_writes(ledger: Ledger, versions: dict[RowKey, int]) -> WritesChecked:
+    """Look for every acknowledged write of *ledger* in *versions*, what Limitless holds at the end."""
+    result = WritesChecked()
+    history: dict[RowKey, list[tuple[Write, int | None, int | None]]] = defaultdict(list)
+    for write in ledger.writes:
+        for change in write.changes:
+            history[change.row].append((write, change.before, change.after))
+        if write.outcome is Outcome.ACKNOWLEDGED:
+            result.acknowledged += 1
+            result.changes += len(write.changes)
+        elif write.outcome in (Outcome.UNKNOWN, Outcome.PENDING):
+            result.unknown += 1
+    lost: set[tuple[str, int]] = set()
+    result.rows = len(history)
+    for row, steps in history.items():
+        allowed: set[int | None] = {steps[0][1]}
+        last: Write | None = None
+        for write, _before, after in steps:
+            if write.outcome is Outcome.ACKNOWLEDGED:
+                allowed, last = {after}, write
+            elif write.outcome is not Outcome.ABORTED:
+                allowed.add(after)
+        found = versions.get(row)
+        if found in allowed:
+            continue
+        if any(after == found and w.outcome is Outcome.ABORTED for w, _, after in steps):
+            result.phantom += 1
+        elif last is not None:
+            lost.add((last.process, last.number))
+        else:
+            result.phantom += 1  # nobody was told that this row changed, and yet it did
+        wanted = " or ".join(sorted(map(str, allowed)))
+        _note(result.sample, f"{row.table} {row.key} of {row.tenant or '-'}: version {found}, should be {wanted}")
+    result.lost = len(lost)
+    return result
+
+
+def check_reads(ledger: Ledger) -> ReadsChecked:
+    """Check every read of *ledger* against what its own process knew when it began."""
+    result = ReadsChecked()
+    steps = _steps(ledger.writes)
+    for read in ledger.reads:
+        result.reads += 1
+        result.counted_at_once += read.missed
+        for seen in read.rows:
+            result.rows += 1
+            known = steps.get((read.process, seen.row))
+            if known is None or known.allows(seen.version, read.began, read.ended):
+                continue
+            result.missed += 1
+            _note(
+                result.sample,
+                f"{read.process} read {seen.row.table} {seen.row.key} of {seen.row.tenant or '-'} on {read.side} "
+                f"at {read.began + ledger.wall_offset:.3f}: version {seen.version}, which was already replaced",
+            )
+    return result
+
+
+@dataclass(slots=True)
+class _Row:
+    """One row in one process's ledger: versions in order, when each may and when each must be seen."""
+
+    base: int | None
+    intended: list[float] = field(default_factory=list)
+    after: list[int | None] = field(default_factory=list)
+    acknowledged: list[tuple[float, int]] = field(default_factory=list)  # when, and which of `after`
+
+    def allows(self, version: int | None, began: float, ended: float) -> bool:
+        """Return whether a read between *began* and *ended* may see *version*."""
+        count = bisect_left(self.acknowledged, (began, -1))
+        newest = self.acknowledged[count - 1][1] if count else -1
+        upto = bisect_right(self.intended, ended)
+        return version in self.after[max(newest, 0) : upto] or (newest < 0 and version == self.base)
+
+
+def _steps(writes: Iterable[Write]) -> dict[tuple[str, RowKey], _Row]:
+    found: dict[tuple[str, RowKey], _Row] = {}
+    for write in writes:
+        if write.outcome is Outcome.ABORTED:
+            continue
+        for change in write.changes:
+            row = found.setdefault((write.process, change.row), _Row(change.before))
+            row.intended.append(write.at)
+            row.after.append(change.after)
+            if write.outcome is Outcome.ACKNOWLEDGED and write.ended_at is not None:
+                row.acknowledged.append((write.ended_at, len(row.after) - 1))
+    return found
+
+
+def _open(dsn: str) -> psycopg.Connection[Any]:
+    conn = psycopg.connect(dsn, autocommit=True, application_name="migrator-rehearsal-proof")
+    conn.execute(SETTINGS)
+    return conn
+
+
+def _number(conn: psycopg.Connection[Any], statement: str) -> int:
+    row = conn.execute(statement.encode()).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _note(sample: list[str], text: str) -> None:
+    if len(sample) < SAMPLE:
+        sample.append(text)
+
+
+def covered_by_mirror(classic_dsn: str) -> Iterator[bool]:
+    """Yield whether every mirror position covers what had committed when this was first asked, once per request.
+
+    One transaction is begun and committed after everybody has stopped writing; a position that sees it sees all.
+    """
+    with _open(classic_dsn) as classic:
+        xid = classic.execute("SELECT pg_current_xact_id()::text").fetchone()
+        assert xid is not None  # a function call always answers
+        while True:
+            row = classic.execute(
+                "SELECT count(*) > 0 AND bool_and(pg_visible_in_snapshot(%s::xid8, snapshot::pg_snapshot))"
+                " FROM migrator.position",
+                xid,
+            ).fetchone()
+            yield bool(row and row[0])

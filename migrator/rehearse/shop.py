@@ -1,0 +1,216 @@
+"""What does the demo's application say to its database, on either side?
+
+Every row carries a version that its only writer counts up, so that a ledger can name its content. On Limitless
+every statement binds the tenant; on classic order items do not know theirs, as in the application's old code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from migrator.errors import InvariantBroken
+from migrator.model.side import Side
+from migrator.rehearse.ledger import Change, RowKey
+
+Connection = psycopg.Connection[Any]
+
+READ: dict[tuple[str, Side], str] = {
+    ("accounts", Side.CLASSIC): "SELECT tenant_id, (settings->>'v')::bigint FROM app.accounts"
+    " WHERE tenant_id = %(tenant)s AND tenant_id = ANY(%(keys)s)",
+    ("users", Side.CLASSIC): "SELECT id, substr(tags[1], 2)::bigint FROM app.users"
+    " WHERE tenant_id = %(tenant)s AND id = ANY(%(keys)s)",
+    ("orders", Side.CLASSIC): "SELECT id, (details->>'v')::bigint FROM app.orders"
+    " WHERE tenant_id = %(tenant)s AND id = ANY(%(keys)s)",
+    ("order_items", Side.CLASSIC): "SELECT i.id, (i.attributes->>'v')::bigint FROM app.order_items i"
+    " JOIN app.orders o ON o.id = i.order_id WHERE o.tenant_id = %(tenant)s AND i.id = ANY(%(keys)s)",
+    ("order_items", Side.LIMITLESS): "SELECT id, (attributes->>'v')::bigint FROM app.order_items"
+    " WHERE tenant_id = %(tenant)s AND id = ANY(%(keys)s)",
+    ("currencies", Side.CLASSIC): "SELECT code, (rate * 1000000)::bigint %% 10000 FROM app.currencies"
+    " WHERE code = ANY(%(keys)s)",
+}
+"""Reads of rows by key; where Limitless has no entry of its own, classic's statement suits both."""
+
+OWN: dict[str, str] = {
+    "orders": "SELECT id FROM app.orders WHERE tenant_id = %s AND id %% %s = %s AND details->>'v' = '0'"
+    " ORDER BY id LIMIT %s",
+    "users": "SELECT id FROM app.users WHERE tenant_id = %s AND id %% %s = %s AND tags[1] = 'v0' ORDER BY id LIMIT %s",
+}
+"""Keys of loaded rows, never written so far, that belong to one writer."""
+
+INSERT_ITEM: dict[Side, str] = {
+    Side.CLASSIC: "INSERT INTO app.order_items (order_id, sku, quantity, price, attributes)"
+    " VALUES (%(order)s, %(sku)s, %(quantity)s, 9.99, '{\"v\": 1}') RETURNING id",
+    Side.LIMITLESS: "INSERT INTO app.order_items (tenant_id, order_id, sku, quantity, price, attributes)"
+    " VALUES (%(tenant)s, %(order)s, %(sku)s, %(quantity)s, 9.99, '{\"v\": 1}') RETURNING id",
+}
+UPDATE_ITEM: dict[Side, str] = {
+    Side.CLASSIC: "UPDATE app.order_items SET quantity = quantity + 1,"
+    " attributes = attributes || jsonb_build_object('v', %(after)s::bigint)"
+    " WHERE order_id = %(order)s AND id = %(item)s",
+    Side.LIMITLESS: "UPDATE app.order_items SET quantity = quantity + 1,"
+    " attributes = attributes || jsonb_build_object('v', %(after)s::bigint)"
+    " WHERE tenant_id = %(tenant)s AND order_id = %(order)s AND id = %(item)s",
+}
+DELETE_ITEM: dict[Side, str] = {
+    Side.CLASSIC: "DELETE FROM app.order_items WHERE order_id = %(order)s AND id = %(item)s",
+    Side.LIMITLESS: "DELETE FROM app.order_items"
+    " WHERE tenant_id = %(tenant)s AND order_id = %(order)s AND id = %(item)s",
+}
+ITEMS_OF: dict[Side, str] = {
+    Side.CLASSIC: "SELECT id, (attributes->>'v')::bigint FROM app.order_items WHERE order_id = %(order)s",
+    Side.LIMITLESS: "SELECT id, (attributes->>'v')::bigint FROM app.order_items"
+    " WHERE tenant_id = %(tenant)s AND order_id = %(order)s",
+}
+
+SEARCH = (
+    "SELECT id, full_name FROM app.users"
+    " WHERE tenant_id = %(tenant)s AND full_name ILIKE %(pattern)s ORDER BY id LIMIT 10"
+)
+LATEST = (
+    "SELECT o.id, o.total, c.rate FROM app.orders o JOIN app.currencies c ON c.code = o.currency_code"
+    " WHERE o.tenant_id = %(tenant)s ORDER BY o.placed_at DESC LIMIT 10"
+)
+
+
+def read_rows(connection: Connection, side: Side, table: str, tenant: int, keys: Sequence[str]) -> dict[str, int]:
+    """Return the version of each row among *keys* that exists."""
+    statement = READ.get((table, side)) or READ[table, Side.CLASSIC]
+    typed: list[Any] = list(keys) if table == "currencies" else [int(k) for k in keys]
+    found = connection.execute(statement, {"tenant": tenant, "keys": typed}).fetchall()
+    return {str(key): int(version) for key, version in found}
+
+
+def own_rows(connection: Connection, table: str, tenant: int, writers: int, writer: int, limit: int) -> list[int]:
+    """Return some keys of *table* that *writer* (of *writers*) is the only one to write."""
+    return [int(r[0]) for r in connection.execute(OWN[table], (tenant, writers, writer, limit)).fetchall()]
+
+
+def insert_order(connection: Connection, side: Side, tenant: int, user: int, currency: str, items: int) -> list[Change]:
+    """Insert an order and its items; returns the new rows."""
+    row = connection.execute(
+        "INSERT INTO app.orders (tenant_id, user_id, currency_code, total, details)"
+        " VALUES (%s, %s, %s, %s, jsonb_build_object('v', 1, 'channel', 'rehearsal')) RETURNING id",
+        (tenant, user, currency, items * 9.99),
+    ).fetchone()
+    order = _key(row)
+    changes = [_new("orders", tenant, order)]
+    for number in range(items):
+        sku = f"SKU-{number:04}"
+        item = connection.execute(
+            INSERT_ITEM[side], {"tenant": tenant, "order": order, "sku": sku, "quantity": number + 1}
+        ).fetchone()
+        changes.append(_new("order_items", tenant, _key(item)))
+    return changes
+
+
+def insert_user(connection: Connection, tenant: int, email: str) -> list[Change]:
+    row = connection.execute(
+        "INSERT INTO app.users (tenant_id, email, full_name, tags)"
+        " VALUES (%s, %s, 'Margaret Hamilton', ARRAY['v1', 'rehearsal']) RETURNING id",
+        (tenant, email),
+    ).fetchone()
+    return [_new("users", tenant, _key(row))]
+
+
+def sign_up(connection: Connection, tenant: int) -> list[Change]:
+    """Insert an account that did not exist and its first user."""
+    connection.execute(
+        "INSERT INTO app.accounts (tenant_id, name, settings) VALUES (%s, %s, '{\"v\": 1}')",
+        (tenant, f"Tenant {tenant} (new)"),
+    )
+    return [_new("accounts", tenant, tenant), *insert_user(connection, tenant, "first@new.example")]
+
+
+def update_account(connection: Connection, tenant: int, before: int) -> list[Change]:
+    done = connection.execute(
+        "UPDATE app.accounts SET settings = settings || jsonb_build_object('v', %s::bigint) WHERE tenant_id = %s",
+        (before + 1, tenant),
+    )
+    return [_one(done, Change(_row("accounts", tenant, tenant), before, before + 1))]
+
+
+def update_user(connection: Connection, tenant: int, user: int, before: int) -> list[Change]:
+    done = connection.execute(
+        "UPDATE app.users SET tags[1] = 'v' || %s::bigint, full_name = left(full_name, 20) || ' ' || %s::bigint"
+        " WHERE tenant_id = %s AND id = %s",
+        (before + 1, before + 1, tenant, user),
+    )
+    return [_one(done, Change(_row("users", tenant, user), before, before + 1))]
+
+
+def update_order(connection: Connection, tenant: int, order: int, before: int) -> list[Change]:
+    done = connection.execute(
+        "UPDATE app.orders SET state = 'paid', total = total + 0.01,"
+        " details = details || jsonb_build_object('v', %s::bigint) WHERE tenant_id = %s AND id = %s",
+        (before + 1, tenant, order),
+    )
+    return [_one(done, Change(_row("orders", tenant, order), before, before + 1))]
+
+
+def close_order(connection: Connection, side: Side, tenant: int, order: int, before: int) -> list[Change]:
+    """Close an order: by the procedure on classic, by its two statements on Limitless (procedures stay behind)."""
+    if side is Side.CLASSIC:
+        connection.execute("CALL app.close_order(%s, %s, %s)", (tenant, order, before + 1))
+    else:
+        connection.execute(
+            "UPDATE app.orders SET state = 'closed', details = details || jsonb_build_object('v', %s::bigint,"
+            " 'closed', true) WHERE tenant_id = %s AND id = %s",
+            (before + 1, tenant, order),
+        )
+    return [Change(_row("orders", tenant, order), before, before + 1)]
+
+
+def update_item(connection: Connection, side: Side, tenant: int, order: int, item: int, before: int) -> list[Change]:
+    names = {"tenant": tenant, "order": order, "item": item, "after": before + 1}
+    done = connection.execute(UPDATE_ITEM[side], names)
+    return [_one(done, Change(_row("order_items", tenant, item), before, before + 1))]
+
+
+def delete_item(connection: Connection, side: Side, tenant: int, order: int, item: int, before: int) -> list[Change]:
+    done = connection.execute(DELETE_ITEM[side], {"tenant": tenant, "order": order, "item": item})
+    return [_one(done, Change(_row("order_items", tenant, item), before, None))]
+
+
+def delete_order(connection: Connection, side: Side, tenant: int, order: int, before: int) -> list[Change]:
+    """Delete an order with its items: by the foreign key's cascade on classic, one after the other on Limitless."""
+    names = {"tenant": tenant, "order": order}
+    items = connection.execute(ITEMS_OF[side], names).fetchall()
+    if side is Side.LIMITLESS:
+        connection.execute("DELETE FROM app.order_items WHERE tenant_id = %(tenant)s AND order_id = %(order)s", names)
+    done = connection.execute("DELETE FROM app.orders WHERE tenant_id = %(tenant)s AND id = %(order)s", names)
+    changes = [Change(_row("order_items", tenant, key), int(version), None) for key, version in items]
+    return [_one(done, Change(_row("orders", tenant, order), before, None)), *changes]
+
+
+def update_currency(connection: Connection, code: str, before: int) -> list[Change]:
+    """Set a rate; its last four decimals are the row's version."""
+    done = connection.execute(
+        "UPDATE app.currencies SET rate = trunc(rate, 2) + %s * 0.000001 WHERE code = %s", (before + 1, code)
+    )
+    return [_one(done, Change(RowKey("currencies", "", code), before, before + 1))]
+
+
+def _row(table: str, tenant: int, key: object) -> RowKey:
+    return RowKey(table, str(tenant), str(key))
+
+
+def _new(table: str, tenant: int, key: object) -> Change:
+    return Change(_row(table, tenant, key), None, 1)
+
+
+def _key(row: Any) -> int:
+    return int(row[0])
+
+
+def _one(done: psycopg.Cursor[Any], change: Change) -> Change:
+    """Return *change* if exactly one row was touched: its writer is the only one, so it knows that it exists."""
+    if done.rowcount != 1:
+        raise RowVanished(f"{change.row.table} {change.row.key} of tenant {change.row.tenant or '-'} is not there")
+    return change
+
+
+class RowVanished(InvariantBroken):
+    """A row that was acknowledged is not there when its only writer wants to change it."""

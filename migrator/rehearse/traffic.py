@@ -1,0 +1,162 @@
+"""What does an application do while its database moves?
+
+One traffic process: `python -m migrator.rehearse.traffic FILE`. It knows nothing of the migration: every statement
+goes through the public shim. Its threads write disjoint rows, keep a ledger of what was acknowledged, and read their
+process's rows back. It runs until SIGTERM; SIGUSR1 makes it stand still between two operations (and say so in a
+file), SIGUSR2 lets it go on.
+
+FILE is JSON without secrets; the connection strings come from MIGRATOR_CLASSIC_DSN and MIGRATOR_LIMITLESS_DSN.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrator.rehearse.ledger import LedgerWriter
+from migrator.rehearse.memory import Memory
+from migrator.rehearse.shopper import Shopper, Tenant
+from migrator.shim import Shim
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficConfig:
+    """One traffic process.
+
+    Attributes:
+        index: of this process among *processes*; rows are dealt to their writers by it.
+        tenants: tenant id and how often it is chosen.
+        ledger: file to append to.
+        paused: file that exists while the process stands still.
+    """
+
+    name: str
+    index: int
+    processes: int
+    threads: int
+    writes_per_s: float
+    reads_per_s: float
+    seed: int
+    tenants: list[tuple[int, float]]
+    ledger: str
+    paused: str
+
+
+class Gate:
+    """Lets all threads stand still between two operations."""
+
+    def __init__(self, threads: int) -> None:
+        self._open = threading.Event()
+        self._open.set()
+        self._lock = threading.Lock()
+        self._threads = threads
+        self._waiting = 0
+        self.all_wait = threading.Event()
+
+    def close(self) -> None:
+        self.all_wait.clear()
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+    def pass_through(self) -> None:
+        """Wait while the gate is closed."""
+        if self._open.is_set():
+            return
+        with self._lock:
+            self._waiting += 1
+            if self._waiting == self._threads:
+                self.all_wait.set()
+        self._open.wait()
+        with self._lock:
+            self._waiting -= 1
+
+
+def pace(shopper: Shopper, gate: Gate, stop: threading.Event, every_s: float, reads_per_write: float) -> None:
+    """Write and read at a steady rate until *stop*; what was missed during a wait is not made up for."""
+    due = time.monotonic() + random.random() * every_s
+    owed = 0.0
+    while not stop.is_set():
+        gate.pass_through()
+        shopper.write_once()
+        owed += reads_per_write
+        while owed >= 1 and not stop.is_set():
+            gate.pass_through()
+            shopper.read_once()
+            owed -= 1
+        due = max(due + every_s, time.monotonic())
+        stop.wait(max(0.0, due - time.monotonic()))
+
+
+def run(config: TrafficConfig, classic: str, limitless: str) -> None:
+    """Drive traffic until SIGTERM or SIGINT."""
+    ledger = LedgerWriter(Path(config.ledger), config.name)
+    memory = Memory()
+    writers = config.processes * config.threads
+    stop, gate = threading.Event(), Gate(config.threads)
+    commands: list[int] = []
+    wake = threading.Event()
+
+    def on_signal(number: int, _frame: object) -> None:
+        commands.append(number)
+        wake.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, on_signal)
+
+    with Shim(classic=classic, limitless=limitless, name=config.name) as shim:
+        threads = []
+        for i in range(config.threads):
+            writer = config.index * config.threads + i
+            tenants = [Tenant(tenant_id, weight) for tenant_id, weight in config.tenants]
+            shopper = Shopper(shim, ledger, memory, tenants, writer, writers, config.seed)
+            rate = config.writes_per_s / writers
+            job = (shopper, gate, stop, 1 / rate, config.reads_per_s / config.writes_per_s)
+            threads.append(threading.Thread(target=pace, args=job, name=f"{config.name}/{i}"))
+        for thread in threads:
+            thread.start()
+        _obey(commands, wake, gate, Path(config.paused), threads)
+        stop.set()
+        gate.open()
+        for thread in threads:
+            thread.join()
+    ledger.close()
+
+
+def _obey(
+    commands: list[int], wake: threading.Event, gate: Gate, paused: Path, threads: list[threading.Thread]
+) -> None:
+    """Carry out signals until one says to stop, or until a thread has died of a bug."""
+    while True:
+        wake.wait(0.5)
+        wake.clear()
+        if not all(t.is_alive() for t in threads):
+            return
+        while commands:
+            match commands.pop(0):
+                case signal.SIGUSR1:
+                    gate.close()
+                    if gate.all_wait.wait(60):
+                        paused.write_text("paused\n")
+                case signal.SIGUSR2:
+                    paused.unlink(missing_ok=True)
+                    gate.open()
+                case _:
+                    return
+
+
+def main() -> None:
+    config = TrafficConfig(**json.loads(Path(sys.argv[1]).read_text()))
+    run(config, os.environ["MIGRATOR_CLASSIC_DSN"], os.environ["MIGRATOR_LIMITLESS_DSN"])
+
+
+if __name__ == "__main__":
+    main()
