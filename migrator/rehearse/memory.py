@@ -14,15 +14,15 @@ from migrator.rehearse.ledger import Change, RowKey
 
 @dataclass(slots=True)
 class _Row:
-    """Versions a read may return: the last acknowledged one first, then those under way."""
+    """One row we write: acknowledged versions in order, and those that may become visible any moment."""
 
-    versions: list[int | None]
-    retired: bool = False  # an answer to COMMIT was lost: nobody writes it again
+    acknowledged: list[int | None]
+    under_way: list[int | None] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Memory:
-    """Rows this process has written, shared by its threads."""
+    """Rows this process has written, shared by its threads. A row is only ever written by one of them."""
 
     _rows: dict[RowKey, _Row] = field(default_factory=dict)
     _recent: deque[RowKey] = field(default_factory=lambda: deque(maxlen=300))
@@ -32,57 +32,43 @@ class Memory:
         """Note versions that may become visible from now on."""
         with self._lock:
             for change in changes:
-                row = self._rows.setdefault(change.row, _Row([change.before]))
-                row.versions.append(change.after)
+                self._rows.setdefault(change.row, _Row([change.before])).under_way.append(change.after)
 
     def abort(self, changes: list[Change]) -> None:
         """Note that *changes* were certainly not committed."""
         with self._lock:
             for change in changes:
-                self._rows[change.row].versions.remove(change.after)
+                self._rows[change.row].under_way.remove(change.after)
 
     def acknowledge(self, changes: list[Change]) -> None:
         """Note that every later read must return *changes*, or something newer."""
         with self._lock:
             for change in changes:
                 row = self._rows[change.row]
-                row.versions = [change.after]  # one thread writes a row, so nothing newer is under way
+                row.under_way.remove(change.after)
+                row.acknowledged.append(change.after)
                 self._recent.append(change.row)
 
-    def lose(self, changes: list[Change]) -> None:
-        """Note that nobody knows whether *changes* were committed."""
-        with self._lock:
-            for change in changes:
-                self._rows[change.row].retired = True
-
-    def is_retired(self, row: RowKey) -> bool:
-        with self._lock:
-            found = self._rows.get(row)
-            return found is not None and found.retired
-
     def recent(self) -> list[RowKey]:
+        """Return rows that were acknowledged lately, the newest last."""
         with self._lock:
             return list(self._recent)
 
-    def before(self, rows: list[RowKey]) -> dict[RowKey, list[int | None]]:
-        """Return, before a read, what it may return so far."""
+    def floor(self, rows: list[RowKey]) -> dict[RowKey, int]:
+        """Return, before a read, how much of each row's history is over by now."""
         with self._lock:
-            return {r: list(self._rows[r].versions) for r in rows if r in self._rows}
+            return {r: len(self._rows[r].acknowledged) - 1 for r in rows if r in self._rows}
 
-    def missed(self, before: dict[RowKey, list[int | None]], seen: dict[RowKey, int | None]) -> list[RowKey]:
-        """Return the rows of which a read that started at *before* returned something too old.
+    def missed(self, floor: dict[RowKey, int], seen: dict[RowKey, int | None]) -> list[RowKey]:
+        """Return the rows of which a read that began at *floor* returned something too old.
 
-        Right are: what was acknowledged when the read began, and whatever was under way from then on.
+        Right are what was acknowledged when the read began, and whatever came after it. A write whose answer was
+        lost stays under way for ever: both are right.
         """
         with self._lock:
             wrong = []
-            for row, versions in before.items():
-                if row not in seen or seen[row] in versions or seen[row] in self._rows[row].versions:
-                    continue
-                # Acknowledged and replaced while the read ran: newer than what we knew, so right too.
-                newest_known = [v for v in versions if v is not None]
-                found = seen[row]
-                if found is not None and newest_known and found > max(newest_known):
-                    continue
-                wrong.append(row)
+            for name, over in floor.items():
+                row = self._rows[name]
+                if seen[name] not in row.acknowledged[over:] and seen[name] not in row.under_way:
+                    wrong.append(name)
             return wrong

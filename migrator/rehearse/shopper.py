@@ -146,7 +146,7 @@ class Shopper:
         table = self._dice.choice(rows).table
         rows = [r for r in rows if r.table == table]
         tenant = int(rows[0].tenant or self._tenants[0].tenant_id)
-        expected = self._memory.before(rows)
+        expected = self._memory.floor(rows)
         began = time.monotonic()
 
         def fn(r: Session) -> tuple[Side, dict[str, int]]:
@@ -219,7 +219,6 @@ class Shopper:
         except CommitUnknown as error:
             self._ledger.outcome(now.number, Outcome.UNKNOWN)
             self._ledger.failure("write", error)
-            self._memory.lose(now.changes)
             self._forget(now.changes)
             return None
         except (MigratorError, psycopg.Error) as error:

@@ -1,0 +1,172 @@
+"""The demo loads once, refuses to overwrite, and the traffic's ledger agrees with the database it wrote to."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from migrator.errors import UsageError
+from migrator.model.side import Side
+from migrator.plan.schema import Rehearsal
+from migrator.rehearse.demo import load
+from migrator.rehearse.ledger import LedgerWriter, read_ledgers
+from migrator.rehearse.memory import Memory
+from migrator.rehearse.proof import check_reads, check_writes, compare, limitless_versions
+from migrator.rehearse.shopper import ACTIONS, Shopper, Tenant
+
+pytestmark = pytest.mark.pg
+
+SMALL = Rehearsal(tenants=20, rows=4000)
+
+
+class Session:
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self.connection = connection
+        self.side = Side.CLASSIC
+
+
+class DirectShim:
+    """The shim's two calls on one cluster, without a migration."""
+
+    def __init__(self, dsn: str) -> None:
+        self._connection = psycopg.connect(dsn, autocommit=True)
+
+    @contextmanager
+    def _transaction(self):
+        with self._connection.transaction():
+            yield Session(self._connection)
+
+    def run_read(self, tenant, fn):
+        with self._transaction() as session:
+            return fn(session)
+
+    run_write = run_read
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def test_the_demo_loads_once_and_agrees_with_itself(classic_dsn) -> None:
+    """A second load with the same settings changes nothing; every row has the shape the plan expects."""
+    first = load(classic_dsn, SMALL)
+    second = load(classic_dsn, SMALL)
+
+    assert (first.loaded, second.loaded) == (True, False)
+    assert first.rows == second.rows
+    assert abs(first.total_rows - 4000) < 200
+    assert first.rows["app.accounts"] == 20
+
+
+def test_the_same_seed_gives_the_same_rows(classic_dsn, machines) -> None:
+    """The demo is a function of its settings."""
+    twin = machines.new_classic("demo_twin")
+    try:
+        load(classic_dsn, SMALL)
+        load(twin, SMALL)
+        with psycopg.connect(classic_dsn) as a, psycopg.connect(twin) as b:
+            statement = "SELECT md5(string_agg(o::text, '|' ORDER BY id)) FROM app.order_items AS o"
+            assert a.execute(statement).fetchone() == b.execute(statement).fetchone()
+    finally:
+        machines.drop(classic="demo_twin")
+
+
+def test_other_data_is_never_touched(classic_dsn) -> None:
+    """A schema app that is not this demo is refused, whatever it holds."""
+    with psycopg.connect(classic_dsn) as conn:
+        conn.execute("CREATE SCHEMA app")
+        conn.execute("CREATE TABLE app.orders (id int)")
+
+    with pytest.raises(UsageError):
+        load(classic_dsn, SMALL)
+
+    with psycopg.connect(classic_dsn) as conn:
+        assert conn.execute("SELECT count(*) FROM pg_class WHERE relname = 'users' AND relkind = 'r'").fetchone() == (0,)
+
+
+@pytest.fixture
+def shopped(classic_dsn, tmp_path: Path):
+    """A demo after some traffic: its connection string and its ledger."""
+    demo = load(classic_dsn, SMALL)
+    shim = DirectShim(classic_dsn)
+    writer = LedgerWriter(tmp_path / "web-1.jsonl", "web-1")
+    tenants = [Tenant(t.tenant_id, t.rows) for t in demo.tenants]
+    shopper = Shopper(shim, writer, Memory(), tenants, 0, 2, seed=3)
+    for _ in range(600):
+        shopper.write_once()
+        shopper.read_once()
+        shopper.read_once()
+    writer.close()
+    shim.close()
+    return classic_dsn, read_ledgers([tmp_path / "web-1.jsonl"])
+
+
+def test_the_ledger_of_honest_traffic_holds(shopped) -> None:
+    """Every kind of write occurs, nothing fails, nothing is lost, no read is stale."""
+    dsn, ledger = shopped
+    writes = check_writes(ledger, versions_as_on_limitless(dsn))
+    reads = check_reads(ledger)
+
+    assert ledger.failures == []
+    assert {w.kind for w in ledger.writes} == set(ACTIONS)
+    assert (writes.acknowledged, writes.lost, writes.phantom, writes.unknown) == (600, 0, 0, 0), writes.sample
+    assert (reads.reads, reads.missed, reads.counted_at_once) == (1200, 0, 0), reads.sample
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM app.order_items WHERE id = (SELECT max(id) FROM app.order_items)",
+        "UPDATE app.orders SET details = details || '{\"v\": 0}' WHERE id = (SELECT max(id) FROM app.orders)",
+    ],
+)
+def test_damage_is_found_in_the_database(shopped, damage) -> None:
+    """One row less, or one row as it was before, is one lost write."""
+    dsn, ledger = shopped
+    with psycopg.connect(dsn) as conn:
+        conn.execute(damage)
+
+    assert check_writes(ledger, versions_as_on_limitless(dsn)).lost == 1
+
+
+def versions_as_on_limitless(dsn: str):
+    """The proof reads Limitless, where order items know their tenant; give classic the same shape for a moment."""
+    with psycopg.connect(dsn) as conn:
+        shape(conn)
+        conn.commit()
+    return limitless_versions(dsn)
+
+
+def shape(conn: psycopg.Connection) -> None:
+    conn.execute("ALTER TABLE app.order_items ADD COLUMN IF NOT EXISTS tenant_id bigint")
+    conn.execute("UPDATE app.order_items i SET tenant_id = o.tenant_id FROM app.orders o WHERE o.id = i.order_id")
+
+
+def test_compare_finds_each_kind_of_difference(classic_dsn, machines) -> None:
+    """Missing, extra and different rows are all counted, in every table; equal sides are equal."""
+    twin = machines.new_classic("demo_compare")
+    try:
+        load(classic_dsn, SMALL)
+        load(twin, SMALL)
+        with psycopg.connect(twin, autocommit=True) as conn:
+            shape(conn)
+            assert compare(classic_dsn, twin).divergent_rows == 0
+
+            conn.execute("DELETE FROM app.order_items WHERE id = 1")
+            conn.execute("UPDATE app.users SET tags[2] = NULL WHERE id = 3")
+            conn.execute("UPDATE app.currencies SET rate = rate + 0.000001 WHERE code = 'EUR'")
+            conn.execute("INSERT INTO app.accounts (tenant_id, name) VALUES (999, 'nobody')")
+            conn.execute("UPDATE app.order_items SET tenant_id = tenant_id + 1 WHERE id = 2")
+        found = compare(classic_dsn, twin)
+
+        assert found.divergent == {
+            "app.currencies": 1,
+            "app.accounts": 1,
+            "app.users": 1,
+            "app.orders": 0,
+            "app.order_items": 3,  # one missing; one under the wrong tenant is extra there and missing here
+        }
+    finally:
+        machines.drop(classic="demo_compare")
