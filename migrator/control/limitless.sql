@@ -34,3 +34,14 @@ CREATE TABLE migrator.copy_lease (
     snapshot text,
     rows     bigint NOT NULL DEFAULT 0
 );
+
+-- What provisioning made here, so that undo drops that and nothing else.
+CREATE TABLE migrator.provisioned (
+    ordinal     bigint NOT NULL,
+    kind        text NOT NULL,          -- schema, extension, type, sequence, table, index, constraint, function, ...
+    schema_name text NOT NULL,          -- '' for what lives in no schema
+    name        text NOT NULL,
+    detail      text NOT NULL DEFAULT '',   -- a constraint's table, a function's identity
+    at          timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (kind, schema_name, name, detail)
+);

@@ -23,7 +23,7 @@ from migrator.plan.schema import Plan
 
 _SECRET = re.compile(r"://|\b(password|passwd|pgpassword|host|dbname|sslmode)\s*=", re.IGNORECASE)
 _BARE_KEY = re.compile(r"^[A-Za-z0-9_-]+$")
-_VIA = re.compile(r"^\s*[^>]+?\s*->\s*\S+\.\S+\.\S+\s*$")
+_VIA = re.compile(r"^\s*[^>]+?\s*->\s*\S+\.\S+")
 _SHOWN_CHARS = 60
 
 Loc = tuple[str | int, ...]

@@ -1,0 +1,301 @@
+"""How does Limitless come to hold what it should, and how does it lose exactly that again?
+
+Each object is made in its own transaction together with its record in migrator.provisioned, so that a run killed
+anywhere is continued by the next one, and undo drops what this tool made and nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import psycopg
+from psycopg import sql
+
+from migrator.control.install import install_limitless, installed_version, uninstall
+from migrator.errors import NoGo, UsageError
+from migrator.model.action import Action
+from migrator.model.table import Table
+from migrator.model.verdict import Verdict
+from migrator.plan.schema import Plan
+from migrator.provision.compare import differences, foreign_key_differences
+from migrator.provision.ddl_sql import Record, Step, drop, foreign_key_steps, steps
+from migrator.provision.design import Design, design
+from migrator.provision.read import available_extensions, is_limitless, read
+
+Indexes = Literal["before", "after"]
+"""Are secondary indexes made before the copy, or after it by `finalize` (the faster copy)?"""
+
+Stage = Literal["empty", "mirrored", "final"]
+"""Which foreign keys should be there: none, those that only check at commit, or those an application expects."""
+
+Progress = Callable[[Action], None]
+Conn = psycopg.Connection[Any]
+
+INSTALL = Action("provision/control", "Install the tool's own tables (schema migrator)", "DROP SCHEMA migrator")
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionResult:
+    """What provisioning made, and whether Limitless now holds what it should.
+
+    Attributes:
+        made: what this run made; empty when there was nothing to do.
+        warnings: what was left out or changed on purpose.
+        verdict: every blocker and every difference.
+    """
+
+    made: tuple[Action, ...]
+    warnings: tuple[str, ...]
+    verdict: Verdict
+    seconds: float
+
+
+def actions(
+    classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, *, indexes: Indexes = "before"
+) -> tuple[Action, ...]:
+    """Return what `provision` would do now.
+
+    Raises:
+        NoGo: if the design has blockers.
+    """
+    wanted = _design(classic, limitless, tables, plan)
+    if wanted.blockers:
+        raise NoGo("provision", wanted.blockers)
+    found = read(limitless, _schemas(plan))
+    todo = [s.action for s in steps(wanted.catalog, found, indexes=indexes == "before")]
+    return tuple(([] if installed_version(limitless) else [INSTALL]) + todo)
+
+
+def provision(
+    classic: Conn,
+    limitless: Conn,
+    tables: Sequence[Table],
+    plan: Plan,
+    *,
+    indexes: Indexes = "before",
+    on_step: Progress | None = None,
+) -> ProvisionResult:
+    """Make what Limitless lacks, then verify it. A second run finds nothing to do.
+
+    With blockers nothing is made at all.
+
+    Raises:
+        UsageError: if *limitless* is no Limitless server, where all this would make ordinary tables.
+    """
+    began = time.monotonic()
+    wanted = _design(classic, limitless, tables, plan)
+    if wanted.blockers:
+        return ProvisionResult((), wanted.warnings, Verdict(wanted.blockers), time.monotonic() - began)
+    made: list[Action] = []
+    if installed_version(limitless) is None:
+        install_limitless(limitless)
+        made.append(INSTALL)
+    found = read(limitless, _schemas(plan))
+    refused = _run(limitless, steps(wanted.catalog, found, indexes=indexes == "before"), made, on_step)
+    verdict = verify(classic, limitless, tables, plan, indexes=indexes)
+    return ProvisionResult(tuple(made), wanted.warnings, _explained(verdict, refused), time.monotonic() - began)
+
+
+def verify(
+    classic: Conn,
+    limitless: Conn,
+    tables: Sequence[Table],
+    plan: Plan,
+    *,
+    indexes: Indexes = "before",
+    stage: Stage = "empty",
+) -> Verdict:
+    """Compare the catalogs of both sides and return every difference as a blocker."""
+    wanted = _design(classic, limitless, tables, plan)
+    found = read(limitless, _schemas(plan))
+    result = [*wanted.blockers, *differences(wanted.catalog, found, indexes=indexes == "before")]
+    keys = {"empty": (), "mirrored": wanted.catalog.foreign_keys, "final": wanted.final_foreign_keys}[stage]
+    result += foreign_key_differences(keys, found.foreign_keys, [t.qualified for t in tables])
+    return Verdict(tuple(b for b in result if b.removesuffix(" is missing") not in plan.gates.acknowledged))
+
+
+def finalize_actions(
+    classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, *, stage: Stage = "mirrored"
+) -> tuple[Action, ...]:
+    """Return what `finalize` would do now."""
+    return tuple(s.action for s in _finalize_steps(classic, limitless, tables, plan, stage))
+
+
+def finalize(
+    classic: Conn,
+    limitless: Conn,
+    tables: Sequence[Table],
+    plan: Plan,
+    *,
+    stage: Stage = "mirrored",
+    on_step: Progress | None = None,
+) -> ProvisionResult:
+    """Make deferred indexes and the foreign keys of *stage*; run it when everything is copied. Safe to run twice.
+
+    A key that the rows break is a blocker and the others are made.
+    """
+    began = time.monotonic()
+    made: list[Action] = []
+    todo = [replace(s, best_effort=True) for s in _finalize_steps(classic, limitless, tables, plan, stage)]
+    refused = _run(limitless, todo, made, on_step)
+    verdict = verify(classic, limitless, tables, plan, stage=stage)
+    return ProvisionResult(tuple(made), (), _explained(verdict, refused), time.monotonic() - began)
+
+
+def undo_actions(limitless: Conn) -> tuple[Action, ...]:
+    """Return what `undo` would do now."""
+    if installed_version(limitless) is None:
+        return ()
+    found = [_dropped(record) for record in _made(limitless)]
+    return (*found, Action("undo/control", "Drop the tool's own tables (schema migrator)", "provision again"))
+
+
+def undo(limitless: Conn, *, with_rows: bool = False, on_step: Progress | None = None) -> tuple[str, ...]:
+    """Drop what provisioning made, newest first; return what had to stay because something else uses it.
+
+    Raises:
+        NoGo: if tables hold rows, unless *with_rows* says that they may go.
+    """
+    if installed_version(limitless) is None:
+        return ()
+    made = _made(limitless)
+    if not with_rows:
+        filled = [f"{_words(r)} holds rows" for r in made if r.kind == "table" and _has_rows(limitless, r)]
+        if filled:
+            raise NoGo("undo provision", filled, hint="Say --with-rows if these copies may go; classic is not touched.")
+    kept = []
+    for record in made:
+        try:
+            with limitless.transaction():
+                limitless.execute(drop(record))
+                limitless.execute(
+                    "DELETE FROM migrator.provisioned"
+                    " WHERE kind = %s AND schema_name = %s AND name = %s AND detail = %s",
+                    (record.kind, record.schema, record.name, record.detail),
+                )
+        except psycopg.errors.DependentObjectsStillExist:
+            # somebody built on it: theirs stays, and so does this
+            kept.append(f"{_words(record)} is used by something this tool did not make")
+            continue
+        if on_step:
+            on_step(_dropped(record))
+    uninstall(limitless)
+    return tuple(kept)
+
+
+# -- details -------------------------------------------------------------------------------------------
+
+
+def _dropped(record: Record) -> Action:
+    return Action(f"undo/{record.kind}/{record.schema}/{record.name}", f"Drop {_words(record)}", "provision again")
+
+
+def _schemas(plan: Plan) -> list[str]:
+    return list(plan.tables.schemas)
+
+
+def _design(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan) -> Design:
+    if not is_limitless(limitless):
+        raise UsageError(
+            "the server named by limitless.dsn is not Aurora Limitless",
+            hint="It has no rds_aurora.limitless_subclusters, so sharded tables would become ordinary ones there.",
+        )
+    return design(
+        read(classic, _schemas(plan)),
+        tables,
+        available_extensions=available_extensions(limitless),
+        acknowledged=plan.gates.acknowledged,
+    )
+
+
+def _finalize_steps(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, stage: Stage) -> list[Step]:
+    wanted = _design(classic, limitless, tables, plan)
+    found = read(limitless, _schemas(plan))
+    keys = {"empty": (), "mirrored": wanted.catalog.foreign_keys, "final": wanted.final_foreign_keys}[stage]
+    return steps(wanted.catalog, found) + foreign_key_steps(keys, found.foreign_keys)
+
+
+def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Progress | None) -> dict[str, str]:
+    """Run *todo*; return what was refused: the object's label to the server's reason.
+
+    Functions and views may need each other in any order, so refused best-effort steps are tried again while
+    others still succeed.
+    """
+    refused: dict[str, str] = {}
+    waiting = list(todo)
+    while waiting:
+        again, progress = [], False
+        for step in waiting:
+            try:
+                _make(limitless, step)
+            except psycopg.Error as error:
+                if not step.best_effort or limitless.broken:
+                    raise
+                again.append(step)
+                refused[step.label] = (error.diag.message_primary or type(error).__name__).strip()
+            else:
+                progress = True
+                refused.pop(step.label, None)
+                made.append(step.action)
+                if on_step:
+                    on_step(step.action)
+        waiting = again if progress else []
+    return refused
+
+
+def _explained(verdict: Verdict, refused: dict[str, str]) -> Verdict:
+    """Return *verdict* with the server's reason behind what is missing."""
+    return Verdict(
+        tuple(
+            f"{blocker}, Limitless refuses it: {refused[label]}" if label in refused else blocker
+            for blocker in verdict.blockers
+            for label in (blocker.removesuffix(" is missing"),)
+        )
+    )
+
+
+def _make(limitless: Conn, step: Step) -> None:
+    with limitless.transaction():
+        # one maker at a time; advisory locks exist on Limitless only from 16.10
+        limitless.execute("LOCK TABLE migrator.provisioned IN SHARE ROW EXCLUSIVE MODE")
+        for name, value in step.settings:
+            limitless.execute(sql.SQL("SET LOCAL {} = {}").format(_setting(name), sql.Literal(value)))
+        for statement in step.statements:
+            limitless.execute(statement)
+        limitless.execute(
+            "INSERT INTO migrator.provisioned (ordinal, kind, schema_name, name, detail)"
+            " SELECT coalesce(max(ordinal), 0) + 1, %s, %s, %s, %s FROM migrator.provisioned"
+            " ON CONFLICT (kind, schema_name, name, detail) DO NOTHING",
+            (step.record.kind, step.record.schema, step.record.name, step.record.detail),
+        )
+
+
+def _setting(name: str) -> sql.Composable:
+    return sql.SQL(".").join(map(sql.Identifier, name.split(".")))
+
+
+def _made(limitless: Conn) -> list[Record]:
+    rows = limitless.execute("SELECT kind, schema_name, name, detail FROM migrator.provisioned ORDER BY ordinal DESC")
+    return [Record(*row) for row in rows]
+
+
+def _has_rows(limitless: Conn, record: Record) -> bool:
+    name = f"{sql.Identifier(record.schema, record.name).as_string(None)}"
+    there = limitless.execute("SELECT to_regclass(%s) IS NOT NULL", (name,)).fetchone()
+    if not there or not there[0]:
+        return False
+    statement = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.Identifier(record.schema, record.name))
+    row = limitless.execute(statement).fetchone()
+    return bool(row and row[0])
+
+
+def _words(record: Record) -> str:
+    match record.kind:
+        case "function" | "procedure":
+            return f"{record.kind} {record.detail}"
+        case "constraint":
+            return f"constraint {record.name} of {record.schema}.{record.detail}"
+    return f"{record.kind} {record.schema + '.' if record.schema else ''}{record.name}"

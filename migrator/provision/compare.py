@@ -1,0 +1,153 @@
+"""In what does Limitless differ from what it should hold? Pure; every difference, in the operator's words.
+
+Objects that exist only on Limitless are of no interest, except columns and unique keys of migrated tables: those
+can refuse rows that classic accepted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from migrator.provision.catalog import Catalog, Column, ForeignKey, Index, TableShape
+from migrator.provision.ddl_sql import same_foreign_key
+
+_NOISE = re.compile(r'[\s()"]+')
+
+
+def differences(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> list[str]:
+    """Return every difference; an empty list means that Limitless is as designed.
+
+    Args:
+        indexes: with False, secondary indexes that enforce nothing may still be missing.
+    """
+    result = [f"schema {name} is missing" for name in sorted(wanted.schemas - found.schemas)]
+    result += [f"extension {name} is missing" for name in sorted(wanted.extensions.keys() - found.extensions.keys())]
+    types = {(t.schema, t.name): t for t in found.types}
+    for kind in wanted.types:
+        other = types.get((kind.schema, kind.name))
+        if other is None:
+            result.append(f"type {kind.schema}.{kind.name} is missing")
+        elif other != kind:
+            is_enum = bool(kind.labels)
+            a, b = (kind.labels, other.labels) if is_enum else (kind.attributes, other.attributes)
+            result.append(f"type {kind.schema}.{kind.name}: {list(b)} on Limitless, {list(a)} on classic")
+    sequences = {s.qualified: s for s in found.sequences}
+    for sequence in wanted.sequences:
+        name, there = ".".join(sequence.qualified), sequences.get(sequence.qualified)
+        if there is None:
+            result.append(f"sequence {name} is missing")
+        elif (there.increment, there.type) != (sequence.increment, sequence.type):
+            result.append(
+                f"sequence {name}: {there.type} by {there.increment} on Limitless, "
+                f"{sequence.type} by {sequence.increment} on classic"
+            )
+    routines = {(r.kind, r.identity) for r in found.routines}
+    result += [
+        f"{r.kind.lower()} {r.identity} is missing" for r in wanted.routines if (r.kind, r.identity) not in routines
+    ]
+    groups: dict[str, str] = {}
+    for name, table in wanted.tables.items():
+        there_table = found.tables.get(name)
+        if there_table is None:
+            result.append(f"table {name} is missing")
+            continue
+        result += _table(table, there_table, indexes)
+        if table.group and there_table.group and groups.setdefault(table.group, there_table.group) != there_table.group:
+            result.append(f"table {name} is not collocated with the other tables sharded by {table.shard_key[0]}")
+    return result
+
+
+def foreign_key_differences(
+    wanted: Sequence[ForeignKey], found: Sequence[ForeignKey], tables: Sequence[str]
+) -> list[str]:
+    """Return what differs in the foreign keys of the migrated *tables* (qualified names)."""
+    there = {(k.table, k.name): k for k in found if ".".join(k.table) in tables}
+    result = []
+    for key in wanted:
+        current = there.pop((key.table, key.name), None)
+        where = f"foreign key {key.name} of {'.'.join(key.table)}"
+        if current is None:
+            result.append(f"{where} is missing")
+        elif not same_foreign_key(current, key):
+            result.append(f"{where} is {_behaviour(current)} on Limitless, should be {_behaviour(key)}")
+    result += [f"foreign key {name} of {'.'.join(table)} should not be there yet" for table, name in there]
+    return result
+
+
+def _behaviour(key: ForeignKey) -> str:
+    when = "deferred" if key.deferred else "immediate"
+    return f"({', '.join(key.columns)}) on delete {key.on_delete.lower()}, on update {key.on_update.lower()}, {when}"
+
+
+def _table(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[str]:
+    name = wanted.qualified
+    if found.kind != wanted.kind:
+        yield f"table {name} is a {found.kind} table, should be {wanted.kind}"
+    elif found.shard_key != wanted.shard_key:
+        yield f"table {name} is sharded by {found.shard_key}, should be {wanted.shard_key}"
+    if found.primary_key != wanted.primary_key:
+        yield (
+            f"table {name}: primary key ({', '.join(found.primary_key)}) on Limitless, "
+            f"should be ({', '.join(wanted.primary_key)})"
+        )
+    there = {c.name: c for c in found.columns}
+    for column in wanted.columns:
+        other = there.pop(column.name, None)
+        if other is None:
+            yield f"column {name}.{column.name} is missing"
+        else:
+            yield from _column(f"{name}.{column.name}", column, other)
+    for extra in there.values():
+        if extra.not_null and extra.default is None:
+            yield f"column {name}.{extra.name} is NOT NULL on Limitless and unknown to classic"
+    yield from _indexes(wanted, found, indexes)
+    checks = {c.name: c for c in found.checks}
+    for check in wanted.checks:
+        current = checks.pop(check.name, None)
+        if current is None:
+            yield f"table {name}: CHECK {check.name} is missing"
+        elif _plain(current.condition) != _plain(check.condition):
+            yield f"table {name}: CHECK {check.name} is {current.condition} on Limitless, should be {check.condition}"
+    for left in checks.values():
+        yield f"table {name}: CHECK {left.name} exists on Limitless only"
+
+
+def _column(where: str, wanted: Column, found: Column) -> Iterator[str]:
+    if found.type != wanted.type:
+        yield f"column {where} is {found.type} on Limitless, should be {wanted.type}"
+    if found.not_null != wanted.not_null:
+        yield f"column {where} is {'NOT NULL' if found.not_null else 'nullable'} on Limitless, should be the opposite"
+    if bool(found.generated) != bool(wanted.generated):
+        yield f"column {where} is {'' if found.generated else 'not '}generated on Limitless, should be the opposite"
+    if _plain(found.default) != _plain(wanted.default):
+        what = "generation" if wanted.generated else "default"
+        yield f"column {where}: {what} {found.default or 'none'} on Limitless, should be {wanted.default or 'none'}"
+    if found.collation != wanted.collation:
+        yield f"column {where} has the collation {found.collation} on Limitless, should have {wanted.collation}"
+
+
+def _indexes(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[str]:
+    name = wanted.qualified
+    there = {i.name: i for i in found.indexes}
+    for index in wanted.indexes:
+        current = there.pop(index.name, None)
+        what = "unique key" if index.unique else "index"
+        if current is None:
+            if indexes or index.unique or index.for_mirror:
+                yield f"table {name}: {what} {index.name} is missing"
+        elif _index(current) != _index(index):
+            yield f"table {name}: {what} {index.name} is {current.tail} on Limitless, should be {index.tail}"
+    for left in there.values():
+        if left.unique:
+            yield f"table {name}: unique key {left.name} exists on Limitless only and may refuse classic's rows"
+
+
+def _index(index: Index) -> tuple[object, ...]:
+    return (index.unique, index.method, index.columns, index.deferrable, _plain(index.tail))
+
+
+def _plain(text: str | None) -> str:
+    """Return an expression without blanks, parentheses and quotes: versions of the server print those differently,
+    and a difference of meaning shows in the rest."""
+    return _NOISE.sub("", text or "")

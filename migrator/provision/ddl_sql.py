@@ -1,0 +1,318 @@
+"""Which statements make what is missing on Limitless? Pure builders.
+
+A step makes one object in one transaction and names the record that undo reads. Only what is missing is made: an
+object that is there already, and differs, is reported by `compare` and never altered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from migrator.model.action import Action
+from migrator.provision.catalog import Catalog, Column, ForeignKey, Index, Name, Routine, TableShape, Type
+from migrator.provision.catalog import Sequence as SequenceShape
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a step makes: the row of migrator.provisioned."""
+
+    kind: str
+    schema: str
+    name: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One object to make.
+
+    Attributes:
+        label: what `compare` calls the object when it is missing.
+        statements: run in one transaction, after *settings* (SET LOCAL).
+        best_effort: a refusal is reported and the rest goes on; verification still finds it missing.
+    """
+
+    action: Action
+    record: Record
+    label: str
+    statements: tuple[sql.Composed, ...]
+    settings: tuple[tuple[str, str], ...] = ()
+    best_effort: bool = False
+
+
+def steps(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> list[Step]:
+    """Return the steps that make what *wanted* has and *found* lacks, in an order that works.
+
+    Args:
+        indexes: with False, secondary indexes that enforce nothing are left for later.
+    """
+    made = [_schema(name) for name in sorted(wanted.schemas - found.schemas)]
+    made += [_extension(n, s) for n, s in sorted(wanted.extensions.items()) if n not in found.extensions]
+    types = {(t.schema, t.name) for t in found.types}
+    made += [_type(t) for t in wanted.types if (t.schema, t.name) not in types]
+    sequences = {s.qualified for s in found.sequences}
+    made += [_sequence(s) for s in wanted.sequences if s.qualified not in sequences]
+    routines = {(r.kind, r.identity) for r in found.routines}
+    missing = [r for r in wanted.routines if (r.kind, r.identity) not in routines]
+    made += [_routine(r) for r in missing if r.kind != "VIEW"]
+    made += _tables(wanted, found)
+    for name, table in wanted.tables.items():
+        there = {i.name for i in found.tables[name].indexes} if name in found.tables else set()
+        for index in table.indexes:
+            with_table = index.constraint and name not in found.tables
+            if index.name not in there and not with_table and (indexes or index.unique or index.for_mirror):
+                made.append(_index(index))
+    made += [_routine(r) for r in missing if r.kind == "VIEW"]
+    return made
+
+
+def foreign_key_steps(wanted: Sequence[ForeignKey], found: Sequence[ForeignKey]) -> list[Step]:
+    """Return the steps that make the foreign keys of *wanted*; one with other actions is replaced in one
+    transaction."""
+    there = {(k.table, k.name): k for k in found}
+    result = []
+    for key in wanted:
+        current = there.get((key.table, key.name))
+        if current is None or not same_foreign_key(current, key):
+            result.append(_foreign_key(key, replaces=current is not None))
+    return result
+
+
+def same_foreign_key(one: ForeignKey, other: ForeignKey) -> bool:
+    """Return whether two foreign keys mean the same; the order of their column pairs does not matter."""
+
+    def shape(k: ForeignKey) -> tuple[object, ...]:
+        pairs = frozenset(zip(k.columns, k.parent_columns, strict=True))
+        return (pairs, k.parent, k.on_delete, k.on_update, k.match_full, k.deferrable, k.deferred)
+
+    return shape(one) == shape(other)
+
+
+def drop(record: Record) -> sql.Composed:
+    """Return the statement that undoes a step. Nothing here cascades: what somebody else built on it stays."""
+    name = sql.Identifier(record.schema, record.name) if record.schema else sql.Identifier(record.name)
+    match record.kind:
+        case "constraint":
+            return sql.SQL("ALTER TABLE IF EXISTS {} DROP CONSTRAINT IF EXISTS {}").format(
+                sql.Identifier(record.schema, record.detail), sql.Identifier(record.name)
+            )
+        case "function" | "procedure":
+            # the identity is the server's own text: a quoted name and argument types
+            return sql.SQL("DROP {} IF EXISTS {}").format(sql.SQL(record.kind.upper()), sql.SQL(record.detail))
+        case "schema" | "extension" | "type" | "sequence" | "table" | "index" | "view":
+            return sql.SQL("DROP {} IF EXISTS {}").format(sql.SQL(record.kind.upper()), name)
+    raise ValueError(f"nobody knows how to drop a {record.kind}")
+
+
+# -- one object each ---------------------------------------------------------------------------------
+
+
+def _step(
+    record: Record,
+    label: str,
+    summary: str,
+    statements: Sequence[sql.Composed],
+    *,
+    settings: tuple[tuple[str, str], ...] = (),
+    best_effort: bool = False,
+) -> Step:
+    path = "/".join(part for part in (record.kind, record.schema, record.detail or record.name) if part)
+    lines = [f"SET LOCAL {name} = {sql.Literal(value).as_string(None)};" for name, value in settings]
+    lines += [s.as_string(None).rstrip().rstrip(";") + ";" for s in statements]
+    action = Action(
+        id=f"provision/{path}", summary=summary, undo=drop(record).as_string(None), sql="\n".join(lines)
+    )
+    return Step(action, record, label, tuple(statements), settings, best_effort)
+
+
+def _name(name: Name) -> sql.Identifier:
+    return sql.Identifier(*name)
+
+
+def _list(columns: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))
+
+
+def _schema(name: str) -> Step:
+    return _step(
+        Record("schema", "", name),
+        f"schema {name}",
+        f"Create schema {name}",
+        [sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name))],
+    )
+
+
+def _extension(name: str, schema: str) -> Step:
+    statement = sql.SQL("CREATE EXTENSION {} WITH SCHEMA {}").format(sql.Identifier(name), sql.Identifier(schema))
+    return _step(
+        Record("extension", "", name), f"extension {name}", f"Create extension {name} in schema {schema}", [statement]
+    )
+
+
+def _type(found: Type) -> Step:
+    name = sql.Identifier(found.schema, found.name)
+    if found.attributes:
+        body = sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(a), sql.SQL(t)) for a, t in found.attributes)
+        statement = sql.SQL("CREATE TYPE {} AS ({})").format(name, body)
+    else:
+        statement = sql.SQL("CREATE TYPE {} AS ENUM ({})").format(
+            name, sql.SQL(", ").join(map(sql.Literal, found.labels))
+        )
+    label = f"type {found.schema}.{found.name}"
+    return _step(Record("type", found.schema, found.name), label, f"Create {label}", [statement])
+
+
+def _sequence(found: SequenceShape) -> Step:
+    statement = sql.SQL(
+        "CREATE SEQUENCE {} AS {} INCREMENT BY {} MINVALUE {} MAXVALUE {} START WITH {} CACHE {}"
+    ).format(
+        _name(found.qualified),
+        sql.SQL(found.type),
+        *map(sql.Literal, (found.increment, found.minimum, found.maximum, found.start, found.cache)),
+    )
+    label = f"sequence {found.schema}.{found.name}"
+    return _step(Record("sequence", found.schema, found.name), label, f"Create {label}", [statement])
+
+
+def _routine(found: Routine) -> Step:
+    schema, _, rest = found.identity.partition(".")
+    kind = found.kind.lower()
+    label = f"{kind} {found.identity}"
+    if found.kind == "VIEW":
+        head = sql.SQL("CREATE VIEW {} AS ").format(sql.SQL(found.identity))
+        record = Record(kind, schema.strip('"'), rest.strip('"'))
+        return _step(record, label, f"Create {label}", [head + sql.SQL(found.definition)], best_effort=True)
+    record = Record(kind, schema.strip('"'), rest.partition("(")[0].strip('"'), found.identity)
+    return _step(
+        record,
+        label,
+        f"Create {label}",
+        [sql.Composed([sql.SQL(found.definition)])],
+        settings=(("check_function_bodies", "off"),),  # its tables come later
+        best_effort=True,
+    )
+
+
+def _tables(wanted: Catalog, found: Catalog) -> Iterator[Step]:
+    """Yield the steps of missing tables; each sharded table joins the first one of its group."""
+    anchors: dict[str, str] = {}
+    for name, table in wanted.tables.items():
+        if table.group and name in found.tables and found.tables[name].kind == "sharded":
+            anchors.setdefault(table.group, _quoted((table.schema, table.name)))
+    for name, table in wanted.tables.items():
+        if name not in found.tables:
+            yield _table(table, anchors.get(table.group) if table.group else None)
+            if table.group:
+                anchors.setdefault(table.group, _quoted((table.schema, table.name)))
+
+
+def _quoted(name: Name) -> str:
+    return _name(name).as_string(None)
+
+
+def _table(table: TableShape, collocate_with: str | None) -> Step:
+    settings = [("rds_aurora.limitless_create_table_mode", table.kind)]
+    if table.kind == "sharded":
+        settings.append(("rds_aurora.limitless_create_table_shard_key", _array(table.shard_key)))
+        if collocate_with:
+            settings.append(("rds_aurora.limitless_create_table_collocate_with", collocate_with))
+    parts: list[sql.Composable] = [_column(c) for c in table.columns]
+    parts.append(
+        sql.SQL("CONSTRAINT {} PRIMARY KEY ({})").format(
+            sql.Identifier(table.primary_key_name or f"{table.name}_pkey"), _list(table.primary_key)
+        )
+    )
+    parts += [
+        sql.SQL("CONSTRAINT {} ").format(sql.Identifier(i.name)) + _unique(i) for i in table.indexes if i.constraint
+    ]
+    parts += [
+        sql.SQL("CONSTRAINT {} CHECK {}").format(sql.Identifier(c.name), sql.SQL(c.condition)) for c in table.checks
+    ]
+    statement = sql.SQL("CREATE TABLE {} (\n    {}\n)").format(
+        _name((table.schema, table.name)), sql.SQL(",\n    ").join(parts)
+    )
+    what = f"sharded by {', '.join(table.shard_key)}" if table.kind == "sharded" else table.kind
+    return _step(
+        Record("table", table.schema, table.name),
+        f"table {table.qualified}",
+        f"Create {what} table {table.qualified}",
+        [statement],
+        settings=tuple(settings),
+    )
+
+
+def _array(values: Sequence[str]) -> str:
+    """Return an array literal, the form Limitless takes a shard key in: {"tenant_id"}."""
+    quoted = ('"' + v.replace("\\", "\\\\").replace('"', '\\"') + '"' for v in values)
+    return "{" + ",".join(quoted) + "}"
+
+
+def _column(column: Column) -> sql.Composed:
+    parts: list[sql.Composable] = [sql.Identifier(column.name), sql.SQL(column.type)]
+    if column.collation:
+        parts.append(sql.SQL("COLLATE {}").format(_name(column.collation)))
+    if column.generated:
+        parts.append(sql.SQL("GENERATED ALWAYS AS ({}) STORED").format(sql.SQL(column.default or "NULL")))
+    elif column.default is not None:
+        parts.append(sql.SQL("DEFAULT {}").format(sql.SQL(column.default)))
+    if column.not_null:
+        parts.append(sql.SQL("NOT NULL"))
+    return sql.SQL(" ").join(parts)
+
+
+def _unique(index: Index) -> sql.Composed:
+    """Return a UNIQUE constraint's text; NULLS NOT DISTINCT stands before the columns here, behind them in an index."""
+    distinct = " NULLS NOT DISTINCT"
+    nulls = distinct if distinct in index.tail else ""
+    return sql.SQL("UNIQUE{} {}{}").format(
+        sql.SQL(nulls), sql.SQL(index.tail.replace(distinct, "", 1)), sql.SQL(index.deferrable)
+    )
+
+
+def _index(index: Index) -> Step:
+    table = _name(index.table)
+    record = Record("index", index.table[0], index.name)
+    if index.constraint:
+        record = Record("constraint", index.table[0], index.name, index.table[1])
+        head = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} ").format(table, sql.Identifier(index.name))
+        statement = head + _unique(index)
+    else:
+        statement = sql.SQL("CREATE {}INDEX {} ON {} USING {} {}").format(
+            sql.SQL("UNIQUE " if index.unique else ""),
+            sql.Identifier(index.name),
+            table,
+            sql.Identifier(index.method),
+            sql.SQL(index.tail),
+        )
+    what = "unique key" if index.unique else "index"
+    where = ".".join(index.table)
+    return _step(record, f"table {where}: {what} {index.name}", f"Create {what} {index.name} on {where}", [statement])
+
+
+def _foreign_key(key: ForeignKey, *, replaces: bool) -> Step:
+    table, name = _name(key.table), sql.Identifier(key.name)
+    add = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}){}").format(
+        table, name, _list(key.columns), _name(key.parent), _list(key.parent_columns), _behaviour(key)
+    )
+    statements = [add]
+    if replaces:
+        statements.insert(0, sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, name))
+    how = f"ON DELETE {key.on_delete}" + (", checked at commit" if key.deferred else "")
+    label = f"foreign key {key.name} of {'.'.join(key.table)}"
+    return _step(
+        Record("constraint", key.table[0], key.name, key.table[1]),
+        label,
+        f"{'Replace' if replaces else 'Create'} {label} ({how})",
+        statements,
+    )
+
+
+def _behaviour(key: ForeignKey) -> sql.Composed:
+    words = [" MATCH FULL" if key.match_full else "", f" ON DELETE {key.on_delete}", f" ON UPDATE {key.on_update}"]
+    if key.deferrable:
+        words.append(" DEFERRABLE INITIALLY DEFERRED" if key.deferred else " DEFERRABLE")
+    return sql.SQL("").join(map(sql.SQL, words))

@@ -1,0 +1,272 @@
+-- Statements of migrator/provision/read.py. %(schemas)s: text[], the plan's schemas.
+-- On a Limitless router a sharded table is a partitioned table whose partitions are foreign tables, a reference or
+-- standard table is a plain foreign table; hence the relkinds.
+
+-- name: schemas
+SELECT nspname::text AS name
+  FROM pg_catalog.pg_namespace
+ WHERE nspname NOT LIKE 'pg\_%%' AND nspname <> 'information_schema';
+
+-- name: extensions
+SELECT e.extname::text AS name, n.nspname::text AS schema
+  FROM pg_catalog.pg_extension e
+  JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace;
+
+-- name: needed_extensions
+-- Extensions whose members (types, operator classes, functions) an object in these schemas depends on.
+WITH mine AS (
+    SELECT 'pg_class'::regclass::oid AS classid, c.oid AS objid
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = ANY (%(schemas)s)
+    UNION ALL
+    SELECT 'pg_attrdef'::regclass::oid, d.oid
+      FROM pg_catalog.pg_attrdef d JOIN pg_catalog.pg_class c ON c.oid = d.adrelid
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = ANY (%(schemas)s)
+    UNION ALL
+    SELECT 'pg_constraint'::regclass::oid, k.oid
+      FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_namespace n ON n.oid = k.connamespace
+     WHERE n.nspname = ANY (%(schemas)s)
+)
+SELECT DISTINCT e.extname::text AS name
+  FROM mine
+  JOIN pg_catalog.pg_depend d ON d.classid = mine.classid AND d.objid = mine.objid
+  LEFT JOIN pg_catalog.pg_type t ON d.refclassid = 'pg_type'::regclass AND t.oid = d.refobjid AND t.typelem <> 0
+  JOIN pg_catalog.pg_depend m
+    ON m.classid = d.refclassid AND m.objid IN (d.refobjid, t.typelem) AND m.deptype = 'e'
+  JOIN pg_catalog.pg_extension e ON m.refclassid = 'pg_extension'::regclass AND e.oid = m.refobjid;
+
+-- name: types
+-- Enums and free-standing composites; the row types of tables come with their tables.
+SELECT n.nspname::text AS schema, t.typname::text AS name,
+       (SELECT array_agg(l.enumlabel::text ORDER BY l.enumsortorder)
+          FROM pg_catalog.pg_enum l WHERE l.enumtypid = t.oid) AS labels,
+       (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
+         WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) AS attribute_names,
+       (SELECT array_agg(pg_catalog.format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum)
+          FROM pg_catalog.pg_attribute a
+         WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) AS attribute_types
+  FROM pg_catalog.pg_type t
+  JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+  LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
+ WHERE n.nspname = ANY (%(schemas)s)
+   AND (t.typtype = 'e' OR (t.typtype = 'c' AND c.relkind = 'c'))
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                    WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
+ ORDER BY t.typtype DESC, 1, 2;  -- enums before the composites that may use them
+
+-- name: sequences
+SELECT n.nspname::text AS schema, c.relname::text AS name, pg_catalog.format_type(s.seqtypid, NULL) AS type,
+       s.seqstart AS start, s.seqincrement AS increment, s.seqmin AS minimum, s.seqmax AS maximum,
+       s.seqcache AS cache, s.seqcycle AS cycle
+  FROM pg_catalog.pg_sequence s
+  JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s)
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY 1, 2;
+
+-- name: tables
+SELECT n.nspname::text AS schema, c.relname::text AS name
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s)
+   AND c.relkind IN ('r', 'p', 'f')
+   AND NOT c.relispartition
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY 1, 2;
+
+-- name: columns
+-- A domain is followed down to its base type; every domain on the way brings its checks, its NOT NULL and, when the
+-- column has none, its default. An identity column names its sequence.
+WITH RECURSIVE col AS (
+    SELECT n.nspname, c.relname, c.oid AS relid, a.*
+      FROM pg_catalog.pg_class c
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+     WHERE n.nspname = ANY (%(schemas)s) AND c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition
+), chain AS (
+    SELECT relid, attnum, atttypid AS typid, atttypmod AS typmod, 0 AS depth FROM col
+    UNION ALL
+    SELECT h.relid, h.attnum, t.typbasetype, t.typtypmod, h.depth + 1
+      FROM chain h JOIN pg_catalog.pg_type t ON t.oid = h.typid AND t.typtype = 'd'
+), base AS (
+    SELECT DISTINCT ON (relid, attnum) relid, attnum, typid, typmod FROM chain ORDER BY relid, attnum, depth DESC
+), brought AS (
+    SELECT h.relid, h.attnum, bool_or(t.typnotnull) AS not_null,
+           (array_agg(t.typdefault ORDER BY h.depth) FILTER (WHERE t.typdefault IS NOT NULL))[1] AS default_text
+      FROM chain h JOIN pg_catalog.pg_type t ON t.oid = h.typid AND t.typtype = 'd'
+     GROUP BY 1, 2
+), checks AS (
+    SELECT h.relid, h.attnum, array_agg(k.conname::text ORDER BY h.depth, k.conname) AS names,
+           array_agg(regexp_replace(pg_catalog.pg_get_constraintdef(k.oid), '^CHECK (.*?)( NOT VALID)?$', '\1')
+                     ORDER BY h.depth, k.conname) AS texts
+      FROM chain h JOIN pg_catalog.pg_constraint k ON k.contypid = h.typid AND k.contype = 'c'
+     GROUP BY 1, 2
+)
+SELECT col.nspname::text AS schema, col.relname::text AS table_name, col.attname::text AS name,
+       pg_catalog.quote_ident(col.attname) AS quoted,
+       pg_catalog.format_type(base.typid, base.typmod) AS type,
+       col.attnotnull OR coalesce(brought.not_null, false) AS not_null,
+       coalesce(
+           pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+           CASE WHEN col.attidentity <> '' THEN
+               pg_catalog.format('nextval(%%L::regclass)', seq.name) END,
+           brought.default_text
+       ) AS default_text,
+       col.attgenerated::text AS generated,
+       col.attidentity <> '' AS identity,
+       CASE WHEN col.attcollation <> base_type.typcollation AND col.attcollation <> 0 THEN cn.nspname::text END
+           AS collation_schema,
+       CASE WHEN col.attcollation <> base_type.typcollation AND col.attcollation <> 0 THEN l.collname::text END
+           AS collation_name,
+       checks.names AS check_names, checks.texts AS check_texts
+  FROM col
+  JOIN base USING (relid, attnum)
+  JOIN pg_catalog.pg_type base_type ON base_type.oid = base.typid
+  LEFT JOIN brought USING (relid, attnum)
+  LEFT JOIN checks USING (relid, attnum)
+  LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = col.relid AND d.adnum = col.attnum
+  LEFT JOIN pg_catalog.pg_collation l ON l.oid = col.attcollation
+  LEFT JOIN pg_catalog.pg_namespace cn ON cn.oid = l.collnamespace
+  LEFT JOIN LATERAL (
+      SELECT pg_catalog.quote_ident(sn.nspname) || '.' || pg_catalog.quote_ident(sc.relname) AS name
+        FROM pg_catalog.pg_depend x
+        JOIN pg_catalog.pg_class sc ON sc.oid = x.objid AND sc.relkind = 'S'
+        JOIN pg_catalog.pg_namespace sn ON sn.oid = sc.relnamespace
+       WHERE x.classid = 'pg_class'::regclass AND x.refclassid = 'pg_class'::regclass
+         AND x.refobjid = col.relid AND x.refobjsubid = col.attnum AND x.deptype = 'i'
+       LIMIT 1) seq ON true
+ ORDER BY 1, 2, col.attnum;
+
+-- name: checks
+SELECT n.nspname::text AS schema, c.relname::text AS table_name, k.conname::text AS name,
+       regexp_replace(pg_catalog.pg_get_constraintdef(k.oid), '^CHECK (.*?)( NO INHERIT)?( NOT VALID)?( NOT ENFORCED)?$', '\1')
+           AS condition,
+       k.convalidated AS validated
+  FROM pg_catalog.pg_constraint k
+  JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND k.contype = 'c' AND NOT c.relispartition
+ ORDER BY 1, 2, 3;
+
+-- name: indexes
+-- definition is split by the reader at " USING method "; everything after it is the server's own text.
+SELECT n.nspname::text AS schema, c.relname::text AS table_name, x.relname::text AS name,
+       i.indisprimary AS is_primary, i.indisunique AS is_unique, m.amname::text AS method,
+       pg_catalog.quote_ident(m.amname) AS method_text,
+       pg_catalog.pg_get_indexdef(i.indexrelid) AS definition, x.reloptions IS NOT NULL AS has_options,
+       k.oid IS NOT NULL AS is_constraint,
+       CASE WHEN NOT coalesce(k.condeferrable, false) THEN ''
+            WHEN k.condeferred THEN ' DEFERRABLE INITIALLY DEFERRED' ELSE ' DEFERRABLE' END AS deferrable,
+       i.indpred IS NOT NULL AS is_partial,
+       ARRAY (SELECT a.attname::text FROM generate_series(1, i.indnkeyatts) p
+                LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[p - 1] AND a.attnum > 0
+               ORDER BY p) AS columns
+  FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+  JOIN pg_catalog.pg_am m ON m.oid = x.relam
+  JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_constraint k
+         ON k.conrelid = i.indrelid AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u')
+ WHERE n.nspname = ANY (%(schemas)s) AND c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition
+   AND i.indislive AND NOT i.indisexclusion
+ ORDER BY 1, 2, 3;
+
+-- name: foreign_keys
+SELECT n.nspname::text AS schema, c.relname::text AS table_name, k.conname::text AS name,
+       pn.nspname::text AS parent_schema, p.relname::text AS parent_name,
+       ARRAY (SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY u(n, o)
+                JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.n ORDER BY u.o) AS columns,
+       ARRAY (SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY u(n, o)
+                JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n ORDER BY u.o) AS parent_columns,
+       k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update, k.confmatchtype = 'f' AS match_full,
+       k.condeferrable AS is_deferrable, k.condeferred AS is_deferred, k.convalidated AS validated
+  FROM pg_catalog.pg_constraint k
+  JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_class p ON p.oid = k.confrelid
+  JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND k.contype = 'f' AND k.conparentid = 0 AND NOT c.relispartition
+ ORDER BY 1, 2, 3;
+
+-- name: routines
+-- Functions, procedures and views outside extensions. refused says why one is not copied.
+SELECT p.oid::regprocedure::text AS identity,
+       CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END AS kind,
+       CASE WHEN p.prokind IN ('f', 'p') THEN pg_catalog.pg_get_functiondef(p.oid) ELSE '' END AS definition,
+       CASE WHEN p.prokind = 'a' THEN 'Limitless has no CREATE AGGREGATE'
+            WHEN p.prokind = 'w' THEN 'window functions cannot be written in SQL or PL/pgSQL'
+            WHEN p.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype) THEN 'Limitless has no triggers'
+            WHEN l.lanname NOT IN ('sql', 'plpgsql') THEN 'Limitless runs SQL and PL/pgSQL, not ' || l.lanname
+       END AS refused
+  FROM pg_catalog.pg_proc p
+  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+ WHERE n.nspname = ANY (%(schemas)s)
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                    WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+UNION ALL
+SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), 'VIEW',
+       pg_catalog.pg_get_viewdef(c.oid), NULL
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND c.relkind = 'v'
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY 2, 1;
+
+-- name: left_behind
+SELECT 'trigger ' || t.tgname || ' on ' || t.tgrelid::regclass || ': Limitless has no triggers' AS note
+  FROM pg_catalog.pg_trigger t
+  JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND NOT t.tgisinternal AND t.tgparentid = 0
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+                    WHERE p.oid = t.tgfoid AND pn.nspname = 'migrator')
+UNION ALL
+SELECT 'rule ' || r.rulename || ' on ' || r.ev_class::regclass || ': Limitless has no rules'
+  FROM pg_catalog.pg_rewrite r
+  JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND r.rulename <> '_RETURN'
+UNION ALL
+SELECT 'materialized view ' || c.oid::regclass || ': Limitless has none'
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND c.relkind = 'm'
+UNION ALL
+SELECT 'row security policy ' || p.polname || ' on ' || p.polrelid::regclass || ': create it by hand, engine 16.10 or newer'
+  FROM pg_catalog.pg_policy p
+  JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s)
+UNION ALL
+SELECT 'exclusion constraint ' || k.conname || ' on ' || k.conrelid::regclass || ': Limitless has none'
+  FROM pg_catalog.pg_constraint k
+  JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND k.contype = 'x'
+UNION ALL
+SELECT 'index ' || i.indexrelid::regclass || ' of partition ' || i.indrelid::regclass || ': not on the partitioned table'
+  FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+  JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND c.relispartition AND NOT x.relispartition
+UNION ALL
+SELECT 'type ' || pg_catalog.format_type(t.oid, NULL) || ': ranges and base types are not copied, create it by hand'
+  FROM pg_catalog.pg_type t
+  JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND (t.typtype = 'r' OR (t.typtype = 'b' AND t.typelem = 0))
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                    WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
+ ORDER BY 1;
+
+-- name: placement
+SELECT t.schema_name::text, t.table_name::text, t.table_type::text, t.distribution_key::text, c.collocation_id::text
+  FROM rds_aurora.limitless_tables t
+  LEFT JOIN rds_aurora.limitless_table_collocations c USING (schema_name, table_name);
