@@ -1,8 +1,21 @@
 """What makes a plain PostgreSQL database stand in for Limitless?
 
 A schema `rds_aurora` with the catalog views and conversion procedures of Limitless, tables that are
-hash-partitioned when created as sharded, and event triggers that refuse what Limitless refuses. Installed by a
-superuser; the tool itself works with an ordinary role, `DBA`, as it does on Aurora.
+hash-partitioned when created as sharded, and event triggers that refuse what Limitless refuses (standin.sql,
+standin_refusals.sql). Installed by a superuser; the tool itself works with an ordinary role, `DBA`, as on Aurora.
+
+What plain PostgreSQL cannot be made to refuse, so that only the audit and the plan's checks hold it off:
+
+* LISTEN, UNLISTEN and NOTIFY as statements (`pg_notify` is refused); MERGE; UPDATE ... WHERE CURRENT OF
+* SET CONSTRAINTS, REASSIGN OWNED, SERIALIZABLE, PREPARE TRANSACTION (refused by servers
+  started with max_prepared_transactions = 0)
+* ON CONFLICT DO UPDATE with functions that are not immutable, or with a subquery
+* CREATE EVENT TRIGGER, CREATE TABLESPACE, ALTER SYSTEM (refused for want of rights), ALTER DATABASE, CREATE DATABASE
+  with a template: event triggers do not see commands on shared objects
+* REINDEX before PostgreSQL 17; changing a function's volatility; statements sent straight to a slice
+
+What works on Limitless and not here: CREATE INDEX CONCURRENTLY on a sharded table, which is partitioned here; the
+marker `Single Shard Optimized` in EXPLAIN (here: one slice left after pruning).
 """
 
 from __future__ import annotations
@@ -15,59 +28,80 @@ from psycopg import sql
 DBA = "dba"
 """The role the tool and the tests use on a stand-in: it may create, but it is no superuser."""
 
+ROUTERS = 2
 
-def is_limitless(conn: psycopg.Connection) -> bool:
-    """Whether the server is Limitless, or stands in for it."""
-    row = conn.execute("SELECT pg_catalog.to_regclass('rds_aurora.limitless_subclusters') IS NOT NULL").fetchone()
-    return bool(row and row[0])
-
-
-def create_role(conn: psycopg.Connection, name: str, password: str) -> None:
-    """Create the tool's role, or set its password; *conn* is a superuser's."""
-    if conn.execute("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = %s", [name]).fetchone() is None:
-        conn.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE").format(sql.Identifier(name)))
-        conn.execute(sql.SQL("GRANT pg_monitor, pg_signal_backend TO {}").format(sql.Identifier(name)))
-    # psycopg hashes nothing here: the statement reaches a server of ours on loopback, and its log shows no statements.
-    conn.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(password)))
-
-
-def install(conn: psycopg.Connection, owner: str, shards: int = 4) -> None:
-    """Make the database of *conn* (a superuser's) a stand-in with that many shards; nothing to do the second time."""
-    with conn.transaction():
-        if is_limitless(conn):
-            return
-        database = conn.info.dbname
-        conn.execute("SET LOCAL search_path = pg_catalog")
-        conn.execute(resources.files("migrator.local").joinpath("standin.sql").read_bytes())
-        for number in range(1, shards + 1):
-            conn.execute("INSERT INTO rds_aurora.standin_subcluster VALUES (%s, 'shard')", [str(number)])
-        for number in range(shards + 1, shards + 3):
-            conn.execute("INSERT INTO rds_aurora.standin_subcluster VALUES (%s, 'router')", [str(number)])
-        for statement in ("GRANT CREATE, CONNECT, TEMPORARY ON DATABASE {db} TO {owner}", "GRANT ALL ON SCHEMA public TO {owner}"):
-            conn.execute(sql.SQL(statement).format(db=sql.Identifier(database), owner=sql.Identifier(owner)))
-
-
-def is_standin(conn: psycopg.Connection) -> bool:
-    """Whether the server stands in for Limitless, rather than being it."""
-    row = conn.execute("SELECT pg_catalog.to_regclass('rds_aurora.standin_subcluster') IS NOT NULL").fetchone()
-    return bool(row and row[0])
-
-
-DEFAULTS = {
+SETTINGS = {
     "limitless_create_table_mode": "standard",
     "limitless_create_table_shard_key": "",
     "limitless_create_table_collocate_with": "",
     "limitless_active_shard_key": "",
     "limitless_explain_options": "single_shard_optimization",
     "limitless_sequence_chunk_size": "250000",
+    "limitless_supported_extensions": "btree_gin,btree_gist,citext,hstore,ltree,pg_stat_statements,pg_trgm,unaccent",
 }
+"""Defaults, so that SHOW works before the first SET. On plain PostgreSQL these are placeholders that take any value."""
 
 
-def set_defaults(conn: psycopg.Connection, database: str, owner: str) -> None:
-    """Give a database copied from a stand-in the settings and rights that a copy does not inherit."""
-    for name, value in DEFAULTS.items():
+def is_limitless(conn: psycopg.Connection) -> bool:
+    """Whether the server is Limitless, or stands in for it."""
+    return _exists(conn, "rds_aurora.limitless_subclusters")
+
+
+def is_standin(conn: psycopg.Connection) -> bool:
+    """Whether the server stands in for Limitless, rather than being it."""
+    return _exists(conn, "rds_aurora.standin_subcluster")
+
+
+def _exists(conn: psycopg.Connection, relation: str) -> bool:
+    row = conn.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", [relation]).fetchone()
+    return bool(row and row[0])
+
+
+def create_role(conn: psycopg.Connection, name: str, password: str) -> None:
+    """Create the tool's role, or set its password; *conn* is a superuser's.
+
+    The password is hashed here: a statement can end up in a server's log.
+    """
+    if conn.execute("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = %s", [name]).fetchone() is None:
+        conn.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE").format(sql.Identifier(name)))
+        conn.execute(sql.SQL("GRANT pg_monitor, pg_signal_backend TO {}").format(sql.Identifier(name)))
+    hashed = conn.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
+    conn.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(hashed)))
+
+
+def install(conn: psycopg.Connection, owner: str, shards: int = 4) -> None:
+    """Make the database of *conn* (a superuser's) a stand-in with that many shards; nothing to do the second time.
+
+    *owner* is the role that will work there; it may create schemas and trusted extensions.
+    """
+    with conn.transaction():
+        if is_limitless(conn):
+            return
+        conn.execute("SET LOCAL search_path = pg_catalog")
+        _create_monitoring(conn)
+        for name in ("standin.sql", "standin_refusals.sql"):
+            conn.execute(resources.files("migrator.local").joinpath(name).read_bytes())
+        nodes = [(str(n), "shard" if n <= shards else "router") for n in range(1, shards + ROUTERS + 1)]
+        for node in nodes:
+            conn.execute("INSERT INTO rds_aurora.standin_subcluster VALUES (%s, %s)", node)
+        role, database = sql.Identifier(owner), sql.Identifier(conn.info.dbname)
+        conn.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, role))
+        conn.execute(sql.SQL("GRANT ALL ON SCHEMA public TO {} WITH GRANT OPTION").format(role))
+        set_defaults(conn, conn.info.dbname)
+
+
+def set_defaults(conn: psycopg.Connection, database: str) -> None:
+    """Give a database the settings of Limitless; CREATE DATABASE from a stand-in copies everything but these."""
+    for name, value in SETTINGS.items():
         conn.execute(
             sql.SQL("ALTER DATABASE {} SET {} = {}").format(
                 sql.Identifier(database), sql.Identifier("rds_aurora", name), sql.Literal(value)
             )
         )
+
+
+def _create_monitoring(conn: psycopg.Connection) -> None:
+    """pg_stat_statements needs a superuser on plain PostgreSQL and none on Aurora, so it is there from the start."""
+    found = conn.execute("SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = 'pg_stat_statements'")
+    if found.fetchone() is not None:
+        conn.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA public")
