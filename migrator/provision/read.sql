@@ -194,8 +194,10 @@ SELECT n.nspname::text AS schema, c.relname::text AS table_name, k.conname::text
  ORDER BY 1, 2, 3;
 
 -- name: routines
--- Functions, procedures and views outside extensions. refused says why one is not copied.
-SELECT p.oid::regprocedure::text AS identity,
+-- Functions, procedures and views outside extensions, oldest first: what they use is mostly older.
+-- refused says why one is not copied.
+SELECT identity, kind, definition, refused FROM (
+SELECT p.oid, p.oid::regprocedure::text AS identity,
        CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END AS kind,
        CASE WHEN p.prokind IN ('f', 'p') THEN pg_catalog.pg_get_functiondef(p.oid) ELSE '' END AS definition,
        CASE WHEN p.prokind = 'a' THEN 'Limitless has no CREATE AGGREGATE'
@@ -210,14 +212,15 @@ SELECT p.oid::regprocedure::text AS identity,
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                     WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
 UNION ALL
-SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), 'VIEW',
+SELECT c.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), 'VIEW',
        pg_catalog.pg_get_viewdef(c.oid), NULL
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = ANY (%(schemas)s) AND c.relkind = 'v'
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
- ORDER BY 2, 1;
+) found
+ ORDER BY kind, oid;
 
 -- name: left_behind
 SELECT 'trigger ' || t.tgname || ' on ' || t.tgrelid::regclass || ': Limitless has no triggers' AS note
