@@ -88,9 +88,7 @@ def _is_absent(conn: psycopg.Connection, mark: str) -> bool:
 def _create(conn: psycopg.Connection, tenants: list[DemoTenant], seed: int, mark: str) -> None:
     files = resources.files("migrator.rehearse")
     conn.execute(files.joinpath("demo_schema.sql").read_bytes())
-    conn.execute(
-        "CREATE TEMPORARY TABLE demo_size (tenant_id bigint, users bigint, orders bigint) ON COMMIT DROP"
-    )
+    conn.execute("CREATE TEMPORARY TABLE demo_size (tenant_id bigint, users bigint, orders bigint) ON COMMIT DROP")
     with conn.cursor() as cursor, cursor.copy("COPY demo_size FROM STDIN") as copy:
         for tenant in tenants:
             copy.write_row((tenant.tenant_id, tenant.users, tenant.orders))
