@@ -1,0 +1,104 @@
+"""When is a slot of the journal ring emptied?
+
+By TRUNCATE, so the journal never bloats. A slot is judged by its contents, never by its age: an old writer may
+still commit into an old slot, and TRUNCATE is not MVCC-safe, so readers lock the slots before they take a
+snapshot, and the cleaner takes its lock without waiting and then looks with a newer snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from migrator.capture.names import journal, journal_slot
+
+Connection = psycopg.AsyncConnection[Any]
+
+_KEEP = """
+SELECT least((SELECT min(pg_snapshot_xmin(snapshot::pg_snapshot)::text::bigint) FROM migrator.position),
+             (SELECT min(keep_xid) FROM migrator.hold)),
+       (SELECT count(*) FROM migrator.position)
+"""
+
+
+def lock_for_reading(table_ids: Sequence[int]) -> sql.Composed:
+    """Return the statement a reader runs first, before it has a snapshot."""
+    return sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(
+        sql.SQL(", ").join(sql.Identifier("migrator", journal(n)) for n in table_ids)
+    )
+
+
+async def clean(conn: Connection, table_ids: Sequence[int], slots: int, parts: int) -> list[int]:
+    """Empty every slot whose entries all positions and holds have passed; returns the slots emptied.
+
+    A slot in use by anybody is left for the next time.
+    """
+    emptied: list[int] = []
+    for slot in range(slots):
+        names = [sql.Identifier("migrator", journal_slot(n, slot)) for n in table_ids]
+        try:
+            async with conn.transaction():
+                if await _is_empty(conn, names):
+                    continue
+                await conn.execute(
+                    sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(sql.SQL(", ").join(names))
+                )
+                row = await (await conn.execute(_KEEP)).fetchone()
+                if row is None or row[0] is None or row[1] < parts + 1:
+                    return emptied  # a partition without a position needs everything
+                needed = sql.SQL(" UNION ALL ").join(
+                    sql.SQL("(SELECT FROM {} WHERE xid >= {} LIMIT 1)").format(n, sql.Literal(row[0])) for n in names
+                )
+                found = await (await conn.execute(sql.SQL("SELECT EXISTS ({})").format(needed))).fetchone()
+                if found and not found[0]:
+                    await conn.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(names)))
+                    emptied.append(slot)
+        except psycopg.errors.LockNotAvailable:
+            continue
+    return emptied
+
+
+async def _is_empty(conn: Connection, names: Sequence[sql.Identifier]) -> bool:
+    sizes = sql.SQL(" + ").join(
+        sql.SQL("pg_relation_size({}::regclass)").format(sql.Literal(n.as_string(conn))) for n in names
+    )
+    row = await (await conn.execute(sql.SQL("SELECT {}").format(sizes))).fetchone()
+    return not row or row[0] == 0
+
+
+async def turn(conn: Connection, table_ids: Sequence[int], slots: int) -> int | None:
+    """Let writers go on in the next slot, if it is empty; returns it, or None."""
+    row = await (await conn.execute("SELECT slot FROM migrator.ring")).fetchone()
+    if row is None:
+        return None
+    following = (int(row[0]) + 1) % slots
+    names = [sql.Identifier("migrator", journal_slot(n, following)) for n in table_ids]
+    if not await _is_empty(conn, names):
+        return None
+    await conn.execute("UPDATE migrator.ring SET slot = %s, turned_at = clock_timestamp()", (following,))
+    return following
+
+
+async def summarise(conn: Connection, table_ids: Sequence[int], slots: int) -> None:
+    """Let the BRIN indexes know the pages filled since the last call, so that reads skip old ones."""
+    for number in table_ids:
+        for slot in range(slots):
+            await conn.execute(
+                "SELECT brin_summarize_new_values(i.indexrelid::regclass) FROM pg_index i"
+                " JOIN pg_class c ON c.oid = i.indrelid WHERE c.oid = to_regclass(%s) AND pg_relation_size(c.oid) > 0",
+                (f"migrator.{journal_slot(number, slot)}",),
+            )
+
+
+async def size_bytes(conn: Connection, table_ids: Sequence[int], slots: int) -> int:
+    """Return how much the ring holds on disk."""
+    row = await (
+        await conn.execute(
+            "SELECT coalesce(sum(pg_total_relation_size(to_regclass(name))), 0) FROM unnest(%s::text[]) name",
+            ([f"migrator.{journal_slot(n, s)}" for n in table_ids for s in range(slots)],),
+        )
+    ).fetchone()
+    return int(row[0]) if row else 0

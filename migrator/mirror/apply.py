@@ -1,0 +1,55 @@
+"""How does one batch get onto Limitless?
+
+The caller owns the transaction and holds the partition's position in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from migrator.mirror import rows_sql
+from migrator.mirror.batch import TableBatch, target_keys
+from migrator.model.sqlstate import Fault, fault_of
+
+Limitless = psycopg.AsyncConnection[Any]
+
+
+async def apply(limitless: Limitless, batches: Sequence[TableBatch], *, delete_first: bool = False) -> None:
+    """Delete and upsert every row of *batches*, deletes of all tables first.
+
+    Rows that swapped a unique value collide one by one although the whole is consistent; with *delete_first*
+    all keys are deleted and inserted again, which cannot collide.
+
+    Raises:
+        psycopg.errors.UniqueViolation: try again with *delete_first*.
+    """
+    for batch in batches:
+        gone = [*batch.deletes, *(batch.upserts if delete_first else ())]
+        if gone:
+            await limitless.execute(rows_sql.delete(batch.table), target_keys(batch.table, gone))
+    for batch in batches:
+        if batch.upserts:
+            await limitless.execute(rows_sql.upsert(batch.table), batch.upsert_columns())
+
+
+async def apply_by_tenant(limitless: Limitless, batches: Sequence[TableBatch]) -> dict[str, str]:
+    """Apply *batches* tenant by tenant; returns tenants whose data Limitless refuses, each with the reason.
+
+    Slow, and only used after `apply` failed on somebody's data. The reason names table, constraint and
+    SQLSTATE, never values.
+    """
+    refused: dict[str, str] = {}
+    for tenant in sorted(set().union(*(b.tenants() for b in batches))):
+        try:
+            async with limitless.transaction():
+                await apply(limitless, [b.only(tenant) for b in batches], delete_first=True)
+        except psycopg.Error as error:
+            if fault_of(error.sqlstate) is not Fault.DATA:
+                raise
+            where = error.diag.constraint_name or error.diag.column_name or ""
+            table = error.diag.table_name or ""
+            refused[tenant] = f"{type(error).__name__} ({error.sqlstate}) {table} {where}".strip()
+    return refused

@@ -1,0 +1,110 @@
+"""What must be written and deleted on Limitless, given dirty keys and their present state? Pure.
+
+A raw row is what `rows_sql.read_dirty` returns: dirty tenant, present tenant, found, key columns, columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, field
+
+from migrator.model.table import Table
+
+Raw = tuple[str | None, ...]
+Key = tuple[str, ...]
+Place = tuple[str | None, Key]
+"""A row on Limitless: its tenant (None in reference tables) and classic's key, as texts."""
+
+REFERENCE = ""
+"""Stands for the reference tables in a set of mirrored tenants."""
+
+
+@dataclass(slots=True)
+class TableBatch:
+    """What one cycle does to one table."""
+
+    table: Table
+    upserts: dict[Place, Raw] = field(default_factory=dict)
+    deletes: set[Place] = field(default_factory=set)
+    loose: list[tuple[Key, str | None]] = field(default_factory=list)
+    """Keys journalled without a tenant, with the tenant that has them now."""
+
+    def __len__(self) -> int:
+        return len(self.upserts) + len(self.deletes)
+
+    def tenants(self) -> set[str]:
+        return {t for t, _ in (*self.upserts, *self.deletes) if t is not None}
+
+    def upsert_columns(self) -> list[list[str | None]]:
+        """Return one list per target column (a derived tenant column first), ready for unnest."""
+        rows: list[Raw]
+        if self.table.derived:
+            rows = [(tenant, *values) for (tenant, _), values in self.upserts.items()]
+        else:
+            rows = list(self.upserts.values())
+        return [list(column) for column in zip(*rows, strict=True)]
+
+    def without(self, tenants: Set[str]) -> TableBatch:
+        """Return the batch without the rows of *tenants*."""
+        return TableBatch(
+            self.table,
+            {p: v for p, v in self.upserts.items() if p[0] not in tenants},
+            {p for p in self.deletes if p[0] not in tenants},
+        )
+
+    def only(self, tenant: str) -> TableBatch:
+        """Return the rows of *tenant*."""
+        return TableBatch(
+            self.table,
+            {p: v for p, v in self.upserts.items() if p[0] == tenant},
+            {p for p in self.deletes if p[0] == tenant},
+        )
+
+
+def target_keys(table: Table, places: Iterable[Place]) -> list[list[str | None]]:
+    """Return *places* as one list per target key column, ready for unnest."""
+    rows = []
+    for tenant, key in places:
+        values: dict[str, str | None] = dict(zip(table.key, key, strict=True))
+        if table.tenant_column is not None:
+            values[table.tenant_column] = tenant
+        rows.append(tuple(values[c] for c in table.target_key))
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def add(batch: TableBatch, rows: Iterable[Raw], scope: Set[str]) -> set[str]:
+    """Sort raw rows into *batch*; returns tenants that dirtied rows and are not in *scope*.
+
+    *scope* are the tenants this partition mirrors (with `REFERENCE` for tables without tenants). A row is set to
+    its present state for its present tenant and removed from the tenant it was dirtied under when that is
+    another one: both are states at the reading snapshot, so doing it twice, or for a key that nobody changed,
+    does no harm.
+    """
+    table, width = batch.table, len(batch.table.key)
+    strangers: set[str] = set()
+    for raw in rows:
+        dirty, present, found = raw[0], raw[1], raw[2] == "t"
+        key: Key = tuple(v or "" for v in raw[3 : 3 + width])
+        values = raw[3 + width :]
+        if not table.sharded:
+            if REFERENCE in scope:
+                _put(batch, (None, key), values if found else None)
+            continue
+        if dirty is None:
+            batch.loose.append((key, present))
+        elif dirty not in scope:
+            strangers.add(dirty)
+        elif dirty != present:
+            _put(batch, (dirty, key), None)
+        if found and present is not None and present in scope:
+            _put(batch, (present, key), values)
+    return strangers
+
+
+def _put(batch: TableBatch, place: Place, values: Raw | None) -> None:
+    if values is None:
+        batch.deletes.add(place)
+        batch.upserts.pop(place, None)
+    else:
+        batch.upserts[place] = values
+        batch.deletes.discard(place)

@@ -1,0 +1,247 @@
+"""How does one cycle bring Limitless to classic's state at one snapshot?
+
+Read keys and rows of (S1, S2] in one classic snapshot S2; commit a token on classic; write the rows and move the
+position S1 → S2 in one Limitless transaction; publish. Afterwards Limitless equals classic at S2 for every
+mirrored tenant: a row changed in (S1, S2] is in the batch with its state at S2, any other row is the same at both.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from migrator.capture.ring import lock_for_reading
+from migrator.errors import HistoryForked, LeaseLost
+from migrator.mirror import fence, joining, position, rows_sql
+from migrator.mirror.apply import apply
+from migrator.mirror.batch import TableBatch, add
+from migrator.mirror.chunks import apply_in_chunks
+from migrator.mirror.completion import complete
+from migrator.mirror.joining import Joiners
+from migrator.mirror.options import CycleStats
+from migrator.mirror.partition import Partition
+from migrator.mirror.position import Stand
+from migrator.mirror.quarantine import find_refused, is_refusal, release_members
+from migrator.mirror.raw import texts
+from migrator.model.position import Snapshot
+
+
+@dataclass(slots=True)
+class _Look:
+    """What the first look at a new snapshot found."""
+
+    snapshot: Snapshot
+    taken: float
+    dirty: set[int]
+    joining: bool
+    fenced: bool
+
+
+@asynccontextmanager
+async def _frozen(p: Partition) -> AsyncIterator[None]:
+    """A REPEATABLE READ transaction whose first statement locked the ring, before any snapshot was taken."""
+    async with p.reader.transaction():
+        await p.reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        mine = [number for number, _ in p.ordered()]
+        if mine:
+            await p.reader.execute(lock_for_reading(mine))
+        yield
+
+
+async def _look(p: Partition) -> _Look:
+    """Take the snapshot and see whether there is anything to do.
+
+    Raises:
+        HistoryForked: classic no longer holds the token of what Limitless already applied.
+    """
+    taken = time.monotonic()
+    mine = p.ordered()
+    query = sql.SQL(
+        "SELECT pg_current_snapshot()::text, {dirty},"
+        " EXISTS (SELECT FROM migrator.copy_unit WHERE part = {part} AND state = 'copied'),"
+        " EXISTS (SELECT FROM migrator.fence WHERE part = {part} AND state = 'requested'),"
+        " (SELECT ARRAY[token::text, base_token::text] FROM migrator.heartbeat WHERE part = {part})"
+    ).format(dirty=rows_sql.any_entries(mine, p.part, p.stand.snapshot), part=sql.Literal(p.part))
+    row = await (await p.reader.execute(query)).fetchone()
+    if row is None or p.stand.token not in (row[4] or ()):
+        raise HistoryForked(
+            f"classic does not know what mirror partition {p.part} applied last",
+            hint="Classic was restored or lost its tail. Reads are on classic; copy the tenants again.",
+        )
+    return _Look(Snapshot.parse(row[0]), taken, set(row[1]), bool(row[2]), bool(row[3]))
+
+
+async def run_cycle(p: Partition) -> CycleStats | None:
+    """Run one cycle; None when there was nothing to do and nothing to tell.
+
+    Raises:
+        LeaseLost: the position is not where this mirror left it.
+        HistoryForked: see `_look`.
+        psycopg.Error: a side failed; the position on Limitless says what was done.
+    """
+    async with _frozen(p):
+        look = await _look(p)
+        joiners = await joining.find(p.control, p.limitless, p.part) if look.joining else Joiners()
+        idle = not look.dirty and not joiners.tenants
+        if idle and not look.fenced and look.taken - p.fresh_at < p.options.idle_commit_s:
+            return None
+        scope = p.members | {t for t, _ in joiners.tenants}
+        batches = {n: TableBatch(t) for n, t in p.ordered()}
+        too_many = await _read(p, look, joiners, scope, batches)
+        token = await _commit_token(
+            p, set(scope) if too_many else set().union(*(b.tenants() for b in batches.values()))
+        )
+        if too_many:
+            rows = await apply_in_chunks(p, look.snapshot, joiners, scope, token)
+        else:
+            rows = await _write(p, look.snapshot, joiners, scope, batches, token)
+        p.members = scope
+        p.stand = Stand(p.part, p.stand.epoch, look.snapshot, token)
+        if look.fenced:
+            await fence.serve(p.control, p.reader, p.part, look.snapshot, p.options.fence_wait_s)
+    now = time.monotonic()
+    # The oldest entry applied was committed after the last snapshot was taken; without entries nothing is late.
+    lag_s = now - (p.fresh_at if rows and p.fresh_at else look.taken)
+    p.fresh_at = look.taken
+    p.applied += rows
+    stats = CycleStats(p.part, str(look.snapshot), rows, lag_s, now - look.taken, len(joiners.tenants))
+    await publish(p, stats)
+    if joiners.units:
+        await joining.publish(p.control, p.limitless, p.part)
+    return stats
+
+
+async def _read(
+    p: Partition, look: _Look, joiners: Joiners, scope: set[str], batches: Mapping[int, TableBatch]
+) -> bool:
+    """Fill *batches* from the snapshot; True when there is more than one transaction should apply."""
+    room = p.options.batch_rows
+    strangers: set[str] = set()
+    for number, table in p.ordered():
+        if number not in look.dirty and not joiners.tenants:
+            continue
+        query = rows_sql.read_dirty(table, number, p.part, p.stand.snapshot, joiners.tenants)
+        found = texts(await p.reader.execute(sql.SQL("{} LIMIT {}").format(query, sql.Literal(room + 1))))
+        strangers |= add(batches[number], found, scope)
+        room -= len(found)
+        if room < 0:
+            break
+    new = strangers - p.strangers
+    if new:  # somebody has to copy them
+        await p.control.execute(
+            "INSERT INTO migrator.tenant (tenant_id, part) SELECT unnest(%s::text[]), %s ON CONFLICT DO NOTHING",
+            (sorted(new), p.part),
+        )
+        p.strangers |= new
+    return room < 0
+
+
+async def _commit_token(p: Partition, changed: set[str]) -> str:
+    """Commit this try's token on classic, and mark the tenants that change.
+
+    With synchronous_commit on, its flush makes durable all that the snapshot saw; and as its xid is at or above
+    the snapshot's xmax, no xid below can be handed out again after a crash. Marking before Limitless moves
+    errs on the safe side: a tenant may be called changed that was not.
+    """
+    token = str(uuid.uuid4())
+    async with p.control.transaction():
+        await p.control.execute("SET LOCAL synchronous_commit = on")
+        if changed:
+            await p.control.execute(
+                "UPDATE migrator.tenant SET changed_at = clock_timestamp() WHERE tenant_id = ANY (%s)"
+                " AND (changed_at IS NULL OR changed_at <= clean_at"
+                "      OR changed_at < clock_timestamp() - interval '5 s')",
+                (sorted(changed),),
+            )
+        await p.control.execute(
+            "UPDATE migrator.heartbeat SET token = %s, base_token = %s WHERE part = %s",
+            (token, p.stand.token, p.part),
+        )
+    return token
+
+
+async def _write(
+    p: Partition,
+    snapshot: Snapshot,
+    joiners: Joiners,
+    scope: set[str],
+    batches: Mapping[int, TableBatch],
+    token: str,
+) -> int:
+    """Write everything and move the position, in one Limitless transaction; returns the rows written.
+
+    Tenants that Limitless refuses are left out, and leave *scope*.
+    """
+    refused: set[str] = set()
+    delete_first = False
+    while True:
+        try:
+            async with p.limitless.transaction():
+                if not await position.move(p.limitless, p.stand, snapshot, token):
+                    raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
+                extras = [extra for batch in batches.values() for extra in await complete(p, batch, scope)]
+                todo = _merged(batches, extras, refused)
+                await apply(p.limitless, todo, delete_first=delete_first)
+                if joiners.tenants:
+                    await joining.record(p.limitless, p.part, joiners)
+                await release_members(p, refused)
+        except psycopg.errors.UniqueViolation:
+            # Rows that swapped a unique value collide one by one, although the whole is consistent.
+            if delete_first:
+                found = await find_refused(p, list(batches.values())) - refused
+                if p.part == 0 or not found:
+                    raise
+                refused |= found
+            delete_first = True
+        except psycopg.Error as error:
+            if not is_refusal(error) or p.part == 0:
+                raise
+            found = await find_refused(p, list(batches.values())) - refused
+            if not found:
+                raise
+            refused |= found
+        else:
+            scope -= refused
+            return sum(map(len, todo))
+
+
+def _merged(batches: Mapping[int, TableBatch], extras: list[TableBatch], refused: set[str]) -> list[TableBatch]:
+    """Return what to apply: extras joined to their table's batch, without refused tenants, empty ones dropped."""
+    by_name = {b.table.qualified: b.without(refused) for b in batches.values()}
+    for extra in extras:
+        into = by_name[extra.table.qualified]
+        kept = extra.without(refused)
+        into.upserts.update(kept.upserts)
+        into.deletes |= kept.deletes
+    return [b for b in by_name.values() if len(b)]
+
+
+async def publish(p: Partition, stats: CycleStats) -> None:
+    """Tell shims and status where the partition stands. Classic's clock stamps the freshness."""
+    async with p.control.transaction():
+        await p.control.execute(
+            "INSERT INTO migrator.position AS q (part, epoch, snapshot, fresh_at, lag_s, depth, applied, rows_per_s,"
+            " state, problem) VALUES (%(part)s, %(epoch)s, %(snapshot)s,"
+            " clock_timestamp() - make_interval(secs => %(age)s), %(lag)s, %(rows)s, %(applied)s, %(rate)s,"
+            " 'running', NULL) ON CONFLICT (part) DO UPDATE SET epoch = EXCLUDED.epoch,"
+            " snapshot = EXCLUDED.snapshot, fresh_at = EXCLUDED.fresh_at, lag_s = EXCLUDED.lag_s,"
+            " depth = EXCLUDED.depth, applied = EXCLUDED.applied, rows_per_s = EXCLUDED.rows_per_s,"
+            " state = 'running', problem = NULL WHERE q.epoch <= EXCLUDED.epoch",
+            {
+                "part": p.part,
+                "epoch": p.stand.epoch,
+                "snapshot": stats.snapshot,
+                "age": time.monotonic() - p.fresh_at,
+                "lag": stats.lag_s,
+                "rows": stats.rows,
+                "applied": p.applied,
+                "rate": stats.rows / stats.seconds if stats.seconds else 0.0,
+            },
+        )
+        await p.control.execute("SELECT pg_notify('migrator', 'position')")

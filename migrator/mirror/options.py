@@ -1,0 +1,44 @@
+"""How is one mirror partition tuned, and what does it tell its caller?"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CycleStats:
+    """One cycle, as reported to heartbeats and status."""
+
+    part: int
+    snapshot: str
+    rows: int
+    lag_s: float
+    seconds: float
+    joined: int = 0
+
+
+async def _nothing(_: str, __: str) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorOptions:
+    """Limits of one mirror partition.
+
+    Attributes:
+        batch_rows: rows one Limitless transaction applies at most.
+        idle_commit_s: an idle partition publishes a fresh position this often.
+        fence_wait_s: how long it stands still for a validator at most.
+        fall_back: called with (scope key, reason) before rows of a tenant ('' means the whole partition) become
+            unreadable on Limitless; must return only when the fallback is confirmed.
+    """
+
+    batch_rows: int = 20_000
+    poll_min_s: float = 0.01
+    poll_max_s: float = 0.1
+    idle_commit_s: float = 1.0
+    fence_wait_s: float = 2.0
+    ring_turn_s: float = 30.0
+    fall_back: Callable[[str, str], Awaitable[None]] = _nothing
+    on_cycle: Callable[[CycleStats], None] | None = None

@@ -1,0 +1,48 @@
+"""What does one mirror partition work with?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from migrator.mirror.options import MirrorOptions
+from migrator.mirror.position import Stand
+from migrator.model.table import Table, parents_first
+
+Connection = psycopg.AsyncConnection[Any]
+
+
+@dataclass(slots=True)
+class Partition:
+    """One partition: its connections, its members, and where it stands.
+
+    Attributes:
+        reader: classic, for the snapshot; hash and merge joins are off, so that a few dirty keys never read a
+            whole table because their number was guessed wrong.
+        control: classic, commits on its own (tokens, fences, publishing).
+        members: tenants that follow classic (`batch.REFERENCE` in partition 0).
+        strangers: tenants seen in the journal that are not members; told to classic once.
+        fresh_at: monotonic time at which the position's snapshot was taken.
+        applied: rows written since this mirror started.
+    """
+
+    part: int
+    tables: Mapping[int, Table]
+    reader: Connection
+    control: Connection
+    limitless: Connection
+    stand: Stand
+    options: MirrorOptions
+    members: set[str]
+    strangers: set[str] = field(default_factory=set)
+    fresh_at: float = 0.0
+    applied: int = 0
+
+    def ordered(self) -> list[tuple[int, Table]]:
+        """Tables of this partition (with tenants, or without for partition 0), parents first."""
+        mine = {n: t for n, t in self.tables.items() if t.sharded == (self.part != 0)}
+        numbers = {t.qualified: n for n, t in mine.items()}
+        return [(numbers[t.qualified], t) for t in parents_first(tuple(mine.values()))]

@@ -1,0 +1,151 @@
+"""How does a mirror partition live? Claim, cycle, wait, reconnect, until it is cancelled or superseded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from migrator.capture import ring
+from migrator.control.tables import load_table
+from migrator.db.connect import connect_async
+from migrator.errors import ClusterUnavailable, LeaseLost
+from migrator.mirror import joining, position
+from migrator.mirror.cycle import run_cycle
+from migrator.mirror.options import MirrorOptions
+from migrator.mirror.partition import Partition
+from migrator.mirror.position import Stand
+from migrator.model.table import Table
+
+_BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+_SUMMARISE_EVERY_S = 5.0
+_CLEAN_EVERY_S = 2.0
+
+
+class _Pace:
+    """How long to wait before the next look: at once while there is work, ever longer while there is none."""
+
+    def __init__(self, low_s: float, high_s: float) -> None:
+        self.low_s, self.high_s, self.wait_s = low_s, high_s, low_s
+
+    def next(self, worked: bool) -> float:
+        self.wait_s = self.low_s if worked else min(self.wait_s * 1.5, self.high_s)
+        return self.wait_s
+
+
+async def read_tables(classic: psycopg.AsyncConnection[Any]) -> dict[int, Table]:
+    """Return captured tables by id."""
+    cursor = await classic.execute("SELECT table_id, descriptor FROM migrator.captured_table ORDER BY table_id")
+    return {int(number): load_table(body) for number, body in await cursor.fetchall()}
+
+
+@contextlib.asynccontextmanager
+async def _open(
+    classic_dsn: str, limitless_dsn: str, part: int, stand: Stand | None, options: MirrorOptions
+) -> AsyncIterator[Partition]:
+    app = f"migrator mirror {part}"
+    async with contextlib.AsyncExitStack() as stack:
+        reader = await stack.enter_async_context(await connect_async(classic_dsn, app))
+        control = await stack.enter_async_context(
+            await connect_async(classic_dsn, f"{app} control", statement_timeout_s=30)
+        )
+        limitless = await stack.enter_async_context(await connect_async(limitless_dsn, app, statement_timeout_s=120))
+        # A few dirty keys must be looked up by index, however wrong the estimate of their number is.
+        await reader.execute("SET enable_hashjoin = off")
+        await reader.execute("SET enable_mergejoin = off")
+        stand = await position.claim(limitless, part) if stand is None else await position.reread(limitless, stand)
+        members = await joining.members(limitless, part)
+        partition = Partition(part, await read_tables(control), reader, control, limitless, stand, options, members)
+        await joining.publish(control, limitless, part)
+        yield partition
+
+
+async def run_partition(classic_dsn: str, limitless_dsn: str, part: int, options: MirrorOptions) -> None:
+    """Mirror *part* until cancelled.
+
+    A lost connection or an ill side is waited out; the position on Limitless says where to go on, and the epoch
+    claimed at the start says whether this mirror still may.
+
+    Raises:
+        LeaseLost: another mirror took the partition over, or it was closed.
+        HistoryForked: classic was restored or lost its tail.
+    """
+    stand: Stand | None = None
+    tries = 0
+    while True:
+        try:
+            async with _open(classic_dsn, limitless_dsn, part, stand, options) as partition:
+                stand = partition.stand
+                housekeeping = _Housekeeping(partition) if part == 0 else None
+                pace = _Pace(options.poll_min_s, options.poll_max_s)
+                while True:
+                    stats = await _cycle(partition)
+                    stand = partition.stand
+                    tries = 0
+                    if stats is not None and options.on_cycle is not None:
+                        options.on_cycle(stats)
+                    if housekeeping is not None:
+                        await housekeeping.tick()
+                    await asyncio.sleep(pace.next(bool(stats and stats.rows)))
+        except (psycopg.Error, ClusterUnavailable, OSError) as error:
+            # Data that Limitless refuses was dealt with inside; what arrives here passes, or needs a human who
+            # sees it in status. Giving up would only make the lag worse.
+            await _tell(classic_dsn, part, error)
+            await asyncio.sleep(_BACKOFF_S[min(tries, len(_BACKOFF_S) - 1)])
+            tries += 1
+
+
+async def _cycle(partition: Partition) -> Any:
+    try:
+        return await run_cycle(partition)
+    except LeaseLost:
+        # Either somebody else has it, or our own last commit went through although its answer was lost.
+        partition.stand = await position.reread(partition.limitless, partition.stand)
+        return None
+
+
+async def _tell(classic_dsn: str, part: int, error: Exception) -> None:
+    """Show in status why the partition stands still; a classic that is down itself needs no telling."""
+    why = f"{type(error).__name__} {error.sqlstate or ''}".strip() if isinstance(error, psycopg.Error) else str(error)
+    with contextlib.suppress(psycopg.Error, ClusterUnavailable, OSError):
+        async with await connect_async(classic_dsn, f"migrator mirror {part}", connect_timeout_s=2) as conn:
+            await conn.execute(
+                "UPDATE migrator.position SET state = 'waiting', problem = %s WHERE part = %s", (why, part)
+            )
+
+
+class _Housekeeping:
+    """Partition 0 also turns and empties the ring: once for all partitions."""
+
+    def __init__(self, partition: Partition) -> None:
+        self.p = partition
+        self.turned = self.cleaned = self.summarised = time.monotonic()
+
+    async def tick(self) -> None:
+        now, conn, ids = time.monotonic(), self.p.control, sorted(self.p.tables)
+        if not ids or now - self.cleaned < _CLEAN_EVERY_S:
+            return
+        self.cleaned = now
+        slots, parts = await self._shape()
+        if now - self.turned >= self.p.options.ring_turn_s and await ring.turn(conn, ids, slots) is not None:
+            self.turned = now
+        if now - self.summarised >= _SUMMARISE_EVERY_S:
+            await ring.summarise(conn, ids, slots)
+            self.summarised = now
+        await ring.clean(conn, ids, slots, parts)
+
+    async def _shape(self) -> tuple[int, int]:
+        row = await (
+            await self.p.control.execute(
+                sql.SQL(
+                    "SELECT (SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass({})),"
+                    " (SELECT max(part) FROM migrator.position)"
+                ).format(sql.Literal(f"migrator.journal_{min(self.p.tables)}"))
+            )
+        ).fetchone()
+        return (int(row[0]), int(row[1])) if row else (0, 0)
