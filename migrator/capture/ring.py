@@ -17,6 +17,8 @@ from migrator.capture.names import journal, journal_slot
 
 Connection = psycopg.AsyncConnection[Any]
 
+_LOCK_WAIT_MS = 200
+
 _KEEP = """
 SELECT least((SELECT min(pg_snapshot_xmin(snapshot::pg_snapshot)::text::bigint) FROM migrator.position),
              (SELECT min(keep_xid) FROM migrator.hold)),
@@ -34,18 +36,21 @@ def lock_for_reading(table_ids: Sequence[int]) -> sql.Composed:
 async def clean(conn: Connection, table_ids: Sequence[int], slots: int, parts: int) -> list[int]:
     """Empty every slot whose entries all positions and holds have passed; returns the slots emptied.
 
-    A slot in use by anybody is left for the next time.
+    Writers use the current slot, so its lock is only taken when it is free at once. The others are met by the
+    mirrors' short reads alone: there the cleaner waits a little, or it would never find all of them idle.
     """
     emptied: list[int] = []
+    row = await (await conn.execute("SELECT slot FROM migrator.ring")).fetchone()
+    current = int(row[0]) if row else 0
     for slot in range(slots):
         names = [sql.Identifier("migrator", journal_slot(n, slot)) for n in table_ids]
         try:
             async with conn.transaction():
                 if await _is_empty(conn, names):
                     continue
-                await conn.execute(
-                    sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(sql.SQL(", ").join(names))
-                )
+                wait_ms = 1 if slot == current else _LOCK_WAIT_MS
+                await conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(wait_ms),))
+                await conn.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(names)))
                 row = await (await conn.execute(_KEEP)).fetchone()
                 if row is None or row[0] is None or row[1] < parts + 1:
                     return emptied  # a partition without a position needs everything

@@ -32,6 +32,10 @@ from migrator.mirror.raw import texts
 from migrator.model.position import Snapshot
 
 
+_MARK_AGAIN_S = 5.0
+"""A tenant's changed_at is brought up to date this often, and after every fence: not in every cycle."""
+
+
 @dataclass(slots=True)
 class _Look:
     """What the first look at a new snapshot found."""
@@ -104,6 +108,7 @@ async def run_cycle(p: Partition) -> CycleStats | None:
         p.members = scope
         p.stand = Stand(p.part, p.stand.epoch, look.snapshot, token)
         if look.fenced:
+            p.marked.clear()  # what a tenant changes from here on came after this fence
             await fence.serve(p.control, p.reader, p.part, look.snapshot, p.options.fence_wait_s)
     now = time.monotonic()
     # The oldest entry applied was committed after the last snapshot was taken; without entries nothing is late.
@@ -150,19 +155,21 @@ async def _commit_token(p: Partition, changed: set[str]) -> str:
     errs on the safe side: a tenant may be called changed that was not.
     """
     token = str(uuid.uuid4())
+    if time.monotonic() - p.marked_since > _MARK_AGAIN_S:
+        p.marked.clear()
+        p.marked_since = time.monotonic()
     async with p.control.transaction():
         await p.control.execute("SET LOCAL synchronous_commit = on")
-        if changed:
+        unmarked = sorted(t for t in changed if t not in p.marked)
+        if unmarked:
             await p.control.execute(
-                "UPDATE migrator.tenant SET changed_at = clock_timestamp() WHERE tenant_id = ANY (%s)"
-                " AND (changed_at IS NULL OR changed_at <= clean_at"
-                "      OR changed_at < clock_timestamp() - interval '5 s')",
-                (sorted(changed),),
+                "UPDATE migrator.tenant SET changed_at = clock_timestamp() WHERE tenant_id = ANY (%s)", (unmarked,)
             )
         await p.control.execute(
             "UPDATE migrator.heartbeat SET token = %s, base_token = %s WHERE part = %s",
             (token, p.stand.token, p.part),
         )
+    p.marked |= changed
     return token
 
 

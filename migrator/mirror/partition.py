@@ -27,6 +27,7 @@ class Partition:
         strangers: tenants seen in the journal that are not members; told to classic once.
         fresh_at: monotonic time at which the position's snapshot was taken.
         applied: rows written since this mirror started.
+        marked: tenants whose changed_at on classic is recent enough, since `marked_since` (monotonic).
     """
 
     part: int
@@ -40,6 +41,8 @@ class Partition:
     strangers: set[str] = field(default_factory=set)
     fresh_at: float = 0.0
     applied: int = 0
+    marked: set[str] = field(default_factory=set)
+    marked_since: float = 0.0
 
     def ordered(self) -> list[tuple[int, Table]]:
         """Tables of this partition (with tenants, or without for partition 0), parents first."""

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from migrator.capture.journal_sql import upward
 from migrator.capture.names import journal, key_column, table_identifier
-from migrator.model.position import Snapshot
+from migrator.model.position import Snapshot, earliest
 from migrator.model.table import Table
 
 
@@ -65,7 +65,7 @@ def _state(table: Table, dirty: sql.Composable) -> sql.Composed:
     )
     return sql.SQL(
         "SELECT {dirty_tenant}, {tenant}::text, (t.{first} IS NOT NULL), {keys}, {columns}"
-        " FROM {dirty} AS d LEFT JOIN ({table} AS t{joins}) ON {match}"
+        " FROM {dirty} AS d LEFT JOIN {table} ON {match}"
     ).format(
         dirty_tenant=sql.SQL("d.tenant_id::text") if table.sharded else sql.SQL("NULL::text"),
         tenant=tenant,
@@ -73,8 +73,7 @@ def _state(table: Table, dirty: sql.Composable) -> sql.Composed:
         keys=sql.SQL(", ").join(_key("d", table)),
         columns=sql.SQL(", ").join(sql.Identifier("t", c.name) for c in table.written_columns),
         dirty=dirty,
-        table=table_identifier(table.qualified),
-        joins=joins,
+        table=sql.SQL("({} AS t{})" if table.derived else "{} AS t{}").format(table_identifier(table.qualified), joins),
         match=sql.SQL(" AND ").join(
             sql.SQL("{} = {}").format(sql.Identifier("t", c), k)
             for c, k in zip(table.key, _key("d", table), strict=True)
@@ -91,15 +90,14 @@ def read_dirty(
     from there.
     """
     conditions: list[sql.Composable] = [new_entries(snapshot)]
-    for tenant, since in joiners:
+    if joiners:
+        # From the earliest of their snapshots for all of them: an entry too many does no harm.
+        since: sql.Composable = new_entries(earliest([s for _, s in joiners]))
         if table.sharded:
-            conditions.append(
-                sql.SQL("((j.tenant_id = {}::{} OR j.tenant_id IS NULL) AND {})").format(
-                    sql.Literal(tenant), sql.SQL(table.tenant_type), new_entries(since)
-                )
+            since = sql.SQL("((j.tenant_id = ANY (ARRAY[{}]::{}[]) OR j.tenant_id IS NULL) AND {})").format(
+                sql.SQL(", ").join(sql.Literal(tenant) for tenant, _ in joiners), sql.SQL(table.tenant_type), since
             )
-        else:
-            conditions.append(new_entries(since))
+        conditions.append(since)
     columns = sql.SQL(", ").join([*([sql.SQL("j.tenant_id")] if table.sharded else []), *_key("j", table)])
     dirty = sql.SQL("(SELECT DISTINCT {} FROM {} AS j WHERE {} AND ({}))").format(
         columns,

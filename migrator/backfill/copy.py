@@ -1,0 +1,217 @@
+"""How is one unit copied and handed over exactly?
+
+Lease, hold, snapshot, remove leftovers, COPY, and as the last statement of the same Limitless transaction the
+compare-and-swap of the lease that records the snapshot. A copy that was superseded cannot commit, and a copy
+that did commit is found by whoever tries again. The mirror takes the unit's tenants over from that snapshot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from migrator.backfill import copy_sql
+from migrator.backfill.pipe import pipe
+from migrator.backfill.throttle import pause_s
+from migrator.control.tables import load_table
+from migrator.db.connect import connect_async
+from migrator.errors import LeaseLost, PreconditionFailed
+from migrator.model.table import Table
+
+Connection = psycopg.AsyncConnection[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a running copy tells: rows are known per finished table, bytes at once."""
+
+    unit_id: str
+    table: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    unit_id: str
+    part: int
+    tenants: tuple[str, ...]
+    table: str | None
+    lower: str | None
+    upper: str | None
+    state: str
+
+
+async def _unit(control: Connection, unit_id: str) -> _Unit:
+    cursor = await control.execute(
+        "SELECT unit_id, part, tenants, table_name, lower_key, upper_key, state FROM migrator.copy_unit"
+        " WHERE unit_id = %s",
+        (unit_id,),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise PreconditionFailed(f"there is no copy unit {unit_id}")
+    return _Unit(row[0], row[1], tuple(row[2]), row[3], row[4], row[5], row[6])
+
+
+async def _tables(control: Connection, unit: _Unit) -> list[Table]:
+    cursor = await control.execute("SELECT descriptor FROM migrator.captured_table ORDER BY table_id")
+    tables = [load_table(body) for (body,) in await cursor.fetchall()]
+    mine = [t for t in tables if t.sharded == bool(unit.tenants)]
+    return [t for t in mine if unit.table is None or t.qualified == unit.table]
+
+
+async def _lease(limitless: Connection, unit: _Unit) -> int | None:
+    """Take the lease; None when the unit was copied already."""
+    cursor = await limitless.execute(
+        "INSERT INTO migrator.copy_lease AS l (unit_id, epoch, part, tenants, state) VALUES (%s, 1, %s, %s, 'copying')"
+        " ON CONFLICT (unit_id) DO UPDATE SET epoch = l.epoch + 1 WHERE l.state = 'copying' RETURNING epoch",
+        (unit.unit_id, unit.part, list(unit.tenants)),
+    )
+    row = await cursor.fetchone()
+    if row is not None:
+        return int(row[0])
+    found = await (
+        await limitless.execute("SELECT state FROM migrator.copy_lease WHERE unit_id = %s", (unit.unit_id,))
+    ).fetchone()
+    if found and found[0] == "closed":
+        raise LeaseLost(f"copy unit {unit.unit_id} is closed")
+    return None
+
+
+async def copy_unit(
+    classic_dsn: str,
+    limitless_dsn: str,
+    unit_id: str,
+    worker: str,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> None:
+    """Copy one unit; safe to run twice, at the same time too: one of them commits.
+
+    Raises:
+        LeaseLost: another worker took the unit over while this one copied.
+        psycopg.Error, ClusterUnavailable: a side failed; nothing of this try remains visible.
+    """
+    app = f"migrator copy {unit_id}"
+    async with (
+        await connect_async(classic_dsn, f"{app} control") as control,
+        await connect_async(classic_dsn, app) as classic,
+        await connect_async(limitless_dsn, app) as limitless,
+    ):
+        unit = await _unit(control, unit_id)
+        if unit.state in ("copied", "joined"):
+            return
+        epoch = await _lease(limitless, unit)
+        if epoch is None:
+            await _copied(control, unit_id)
+            return
+        await control.execute(
+            "UPDATE migrator.copy_unit SET state = 'copying', attempts = attempts + 1, worker = %s, problem = NULL,"
+            " started_at = clock_timestamp(), copied_rows = 0, copied_bytes = 0 WHERE unit_id = %s",
+            (worker, unit_id),
+        )
+        await control.execute(
+            "UPDATE migrator.tenant SET state = 'copying' WHERE tenant_id = ANY (%s) AND state = 'pending'",
+            (list(unit.tenants),),
+        )
+        # Committed before the snapshot is taken: what the snapshot does not see stays in the journal until joined.
+        await control.execute(
+            "INSERT INTO migrator.hold (holder, keep_xid) VALUES"
+            " (%s, pg_snapshot_xmin(pg_current_snapshot())::text::bigint)"
+            " ON CONFLICT (holder) DO UPDATE SET keep_xid = EXCLUDED.keep_xid, at = now()",
+            (unit_id,),
+        )
+        await _copy(control, classic, limitless, unit, epoch, on_progress)
+        await _copied(control, unit_id)
+
+
+async def _copy(
+    control: Connection,
+    classic: Connection,
+    limitless: Connection,
+    unit: _Unit,
+    epoch: int,
+    on_progress: Callable[[Progress], None] | None,
+) -> None:
+    meter = _Meter(unit.unit_id, _Pacing(control), on_progress)
+    async with classic.transaction(), limitless.transaction():
+        await classic.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        row = await (await classic.execute("SELECT pg_current_snapshot()::text")).fetchone()
+        snapshot = row[0] if row else ""
+        tables = await _tables(control, unit)
+        for table in tables:
+            await limitless.execute(copy_sql.remove(table, unit.tenants, unit.lower, unit.upper))
+        for table in tables:
+            meter.table = table.qualified
+            copied, _ = await pipe(
+                classic,
+                copy_sql.copy_out(table, unit.tenants, unit.lower, unit.upper),
+                limitless,
+                copy_sql.copy_in(table),
+                meter.block,
+            )
+            meter.rows += copied
+            await control.execute(
+                "UPDATE migrator.copy_unit SET copied_rows = %s, copied_bytes = %s WHERE unit_id = %s",
+                (meter.rows, meter.bytes, unit.unit_id),
+            )
+        cursor = await limitless.execute(
+            "UPDATE migrator.copy_lease SET state = 'copied', snapshot = %s, rows = %s"
+            " WHERE unit_id = %s AND epoch = %s AND state = 'copying'",
+            (snapshot, meter.rows, unit.unit_id, epoch),
+        )
+        if cursor.rowcount != 1:
+            raise LeaseLost(f"another worker took copy unit {unit.unit_id} over")
+
+
+async def _copied(control: Connection, unit_id: str) -> None:
+    await control.execute(
+        "UPDATE migrator.copy_unit SET state = 'copied', finished_at = clock_timestamp()"
+        " WHERE unit_id = %s AND state <> 'joined'",
+        (unit_id,),
+    )
+
+
+class _Meter:
+    """Counts what went through, tells it, and keeps the pace."""
+
+    def __init__(self, unit_id: str, pacing: _Pacing, tell: Callable[[Progress], None] | None) -> None:
+        self.unit_id, self.pacing, self.tell = unit_id, pacing, tell
+        self.table = ""
+        self.rows = self.bytes = 0
+
+    async def block(self, length: int) -> None:
+        self.bytes += length
+        if self.tell is not None:
+            self.tell(Progress(self.unit_id, self.table, self.rows, self.bytes))
+        await self.pacing.rest(length)
+
+
+class _Pacing:
+    """Keeps the common rate, which an operator may change while the copy runs."""
+
+    def __init__(self, control: Connection) -> None:
+        self.control = control
+        self.read_at = 0.0
+        self.mb_per_s: float | None = None
+        self.copies = 1
+
+    async def rest(self, length: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self.read_at > 0.5:
+            self.read_at = now
+            row = await (
+                await self.control.execute(
+                    "SELECT t.mb_per_s, (SELECT count(*) FROM migrator.copy_unit WHERE state = 'copying')"
+                    " FROM migrator.throttle t"
+                )
+            ).fetchone()
+            if row is not None:
+                self.mb_per_s, self.copies = row
+        pause = pause_s(length, self.mb_per_s, self.copies)
+        if pause:
+            await asyncio.sleep(pause)
