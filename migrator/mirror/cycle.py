@@ -31,7 +31,6 @@ from migrator.mirror.quarantine import find_refused, is_refusal, release_members
 from migrator.mirror.raw import texts
 from migrator.model.position import Snapshot
 
-
 _MARK_AGAIN_S = 5.0
 """A tenant's changed_at is brought up to date this often, and after every fence: not in every cycle."""
 
