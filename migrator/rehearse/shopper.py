@@ -35,7 +35,7 @@ ACTIONS = {
     "delete order": 4,
     "update account": 1.5,
     "update currency": 0.5,
-    "sign up": 0.25,
+    "sign up": 0.06,
 }
 """How often a thread does what, in percent."""
 

@@ -162,20 +162,24 @@ TIMING_NAMES: tuple[tuple[str, str, str], ...] = (
 """Timings in the order of the story: key, name, unit. Others follow under their own keys."""
 
 
+def shown_timing(value: float, unit: str) -> str:
+    """Return a timing of TIMING_NAMES as people read it."""
+    match unit:
+        case "s":
+            return words.seconds(value)
+        case "ms":
+            return words.seconds(value / 1000)
+        case _:
+            return f"{words.count(value)} {unit}"
+
+
 def _timings(timings: dict[str, Any]) -> str:
     rows = []
     for key, name, unit in TIMING_NAMES:
         value = timings.get(key)
         if value is None:
             continue
-        match unit:
-            case "s":
-                shown = words.seconds(value)
-            case "ms":
-                shown = words.seconds(value / 1000)
-            case _:
-                shown = f"{words.count(value)} {unit}"
-        rows.append((escape(name), shown))
+        rows.append((escape(name), escape(shown_timing(value, unit))))
     return _table(("", ""), rows, (1,))
 
 

@@ -1,0 +1,251 @@
+"""What happens to the migration while it runs, and how do we know that it coped? One function per act.
+
+Every act does what a person or an accident would do, from outside: commands, signals, servers that die. Then it
+waits for facts in the control schema and for the traffic's own ledger, never for time to pass.
+"""
+
+from __future__ import annotations
+
+import time
+
+from migrator.rehearse import proof
+from migrator.rehearse.children import CommandFailed
+from migrator.rehearse.observer import NeverHappened, Sample
+from migrator.rehearse.stage import APPROVER, Stage, poll
+from migrator.rehearse.tail import Traffic
+from migrator.report import words
+
+OUTAGE_S = 4.0
+"""So long, in writes of the traffic, Limitless stays down: longer than any wait of the shim."""
+
+
+def through_audit_and_provision(stage: Stage) -> None:
+    """Phases 1 and 2."""
+    with stage.step("Phase 1: audit"):
+        reach(stage, "provision", 60)
+    with stage.step("Phase 2: provision Limitless"):
+        reach(stage, "dual_write", 60)
+
+
+def reach(stage: Stage, phase: str, patience_s: float) -> Sample:
+    """Wait until *phase* has begun, giving every approval that is asked for on the way."""
+
+    def begun(sample: Sample) -> bool:
+        approve_waiting(stage, sample)
+        return phase in sample.facts.phases
+
+    return stage.wait(f"phase {phase} begins", begun, patience_s)
+
+
+def approve_waiting(stage: Stage, sample: Sample) -> None:
+    """Approve the gate that waits, as the plan's team would; decommission has its own act."""
+    current = sample.facts.current
+    if current is None:
+        return
+    words_ = current[1].next_step.split()
+    if current[1].state == "waiting" and words_[:2] == ["migrator", "approve"] and words_[2] != "decommission":
+        stage.operator.run("approve", words_[2], "--as", APPROVER)
+
+
+def kill_a_worker_in_the_backfill(stage: Stage) -> None:
+    """Phase 3, and a worker that dies with a copy unit in its hands."""
+    with stage.step("Phase 3: dual write, backfill of all tenants") as detail:
+        sample = stage.wait(
+            "the backfill is under way",
+            lambda s: bool(s.facts.units.get("copying")) and _copied(s) > 0,
+            60,
+        )
+        pids = {str(pid): name for name, pid in stage.children.pids().items() if "bulk" in name}
+        owners = [name for pid, name in pids.items() if any(pid in worker for worker in sample.facts.copying)]
+        victim = (owners or sorted(pids.values()))[0]
+        with stage.event("worker_killed", "A worker is killed in the middle of the backfill") as event:
+            stage.children.kill(victim)
+            event.detail = (
+                f"{victim} got SIGKILL with {_copied(sample)} of {sample.facts.all_units} copy units done; "
+                "its unit is copied again from the start"
+            )
+            # What a supervisor does; the other worker has long taken over what it can.
+            stage.start_worker(f"{victim}-again")
+            stage.wait(
+                "the killed worker's copy unit is taken over",
+                lambda s: s.facts.attempts >= 2 or _copied(s) == s.facts.all_units,
+                60,
+            )
+        done = stage.wait("every tenant is mirrored", _all_mirrored, 120)
+        facts = done.facts
+        if facts.copied_s > 0:
+            stage.record.timings["backfill_s"] = facts.copied_s
+            stage.record.timings["backfill_rows_per_s"] = facts.copied_rows / facts.copied_s
+            detail.append(f"{words.count(facts.copied_rows)} rows in {words.seconds(facts.copied_s)}")
+
+
+def _copied(sample: Sample) -> int:
+    return sample.facts.units.get("copied", 0) + sample.facts.units.get("joined", 0)
+
+
+def _all_mirrored(sample: Sample) -> bool:
+    facts = sample.facts
+    return (
+        facts.all_units > 0 and facts.units.get("joined", 0) == facts.all_units and set(facts.tenants) == {"mirrored"}
+    )
+
+
+def crash_limitless_in_the_cutover(stage: Stage) -> None:
+    """Limitless dies while tenants read from it, stays away for some seconds, and comes back."""
+    reach(stage, "cutover", 60)
+    tenants = stage.settings.tenants
+    stage.wait("the first tenants read from Limitless", lambda s: s.facts.reading >= max(2, tenants // 10), 90)
+    before = stage.observer.latest
+    with stage.event("limitless_killed", "Limitless crashes while tenants read from it") as event:
+        stage.machines.kill_limitless()
+        fell = stage.wait("reads fall back to classic", lambda s: bool(s.facts.fallbacks) and s.facts.reading == 0, 30)
+        raised = min((f.at for f in fell.facts.fallbacks), default=time.time())
+        fallback_s = max(raised - time.time() + time.monotonic() - event.at, 0.0)
+        rate = stage.settings.writes_per_s
+        went_on = stage.wait_traffic(
+            "writes and reads go on without Limitless", round(rate * OUTAGE_S / 2), round(rate * OUTAGE_S / 2), 60
+        )
+        down_s = time.monotonic() - event.at
+        stage.machines.start_limitless()
+        back = time.monotonic()
+        stage.wait(
+            "the mirror has caught up and the breaker is closed",
+            lambda s: not s.facts.fallbacks and s.facts.reading > 0 and (s.facts.lag_s or 0) < 1,
+            60,
+        )
+        stage.record.timings |= {
+            "outage_s": down_s,
+            "fallback_s": fallback_s,
+            "catch_up_s": time.monotonic() - back,
+        }
+        event.detail = (
+            f"SIGKILL with {before.facts.reading} tenants reading from it; reads back on classic for all after "
+            f"{words.seconds(fallback_s)}; {went_on.acknowledged} writes and {went_on.reads} reads went on; "
+            f"caught up {words.seconds(time.monotonic() - back)} after its return"
+        )
+
+
+def roll_back_while_temporal_is_down(stage: Stage) -> None:
+    """3 a.m.: one command puts everybody back on classic, with nothing but classic to help it."""
+    tenants = stage.settings.tenants
+    stage.wait("half of the tenants read from Limitless", lambda s: s.facts.reading >= tenants // 2, 120)
+    before = stage.observer.latest.facts.reading
+    with stage.event("rollback", "Rollback of all tenants while the Temporal server is stopped") as event:
+        stage.machines.stop_temporal()
+        answer = stage.operator.json("rollback", "--all", "--reason", "rehearsal: errors at 3 a.m.")
+        stage.wait("nobody reads from Limitless", lambda s: s.facts.level == "classic" and s.facts.reading == 0, 10)
+        seconds, processes, confirmed = (float(str(answer[k])) for k in ("seconds", "processes", "confirmed"))
+        stage.record.timings |= {
+            "rollback_s": seconds,
+            "rollback_processes": round(processes),
+            "rollback_confirmed": round(confirmed),
+        }
+        if confirmed < processes:
+            stage.record.problems.append(f"{confirmed:.0f} of {processes:.0f} processes confirmed the rollback")
+        event.detail = (
+            f"{before} tenants back on classic in {words.seconds(seconds)}, "
+            f"{confirmed:.0f} of {processes:.0f} processes confirmed"
+        )
+        _only_classic_answers(stage)
+    with stage.event("forward", "Temporal comes back, and the operator goes forward again") as event:
+        stage.machines.start_temporal()
+        _cut_over_again(stage)
+        stage.wait("tenants read from Limitless again", lambda s: s.facts.reading >= before, 90)
+        stage.record.timings["forward_s"] = time.monotonic() - event.at
+        event.detail = f"{before} tenants or more on Limitless again"
+
+
+def _only_classic_answers(stage: Stage) -> None:
+    """After a confirmed rollback no read may come from Limitless."""
+    stage.wait_traffic("reads in flight are over", 1, stage.settings.processes * stage.settings.threads * 3, 30)
+    since: Traffic = stage.wait_traffic("reads go on", 20, 50, 30)
+    if since.reads_limitless:
+        stage.record.problems.append(f"{since.reads_limitless} reads came from Limitless after the rollback")
+
+
+def _cut_over_again(stage: Stage) -> None:
+    """`migrator cutover`, again while the workers have not found Temporal yet."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            stage.operator.run("cutover", "--reason", "rehearsal: mended, forward again", "--yes")
+            return
+        except CommandFailed:
+            if time.monotonic() > deadline:
+                raise
+            stage.wait_traffic("traffic goes on", 10, 10, 30)
+
+
+def report_an_incident(stage: Stage) -> None:
+    """Phase 5: somebody reports an incident within the 90 days, and the clock starts again."""
+    reach(stage, "stabilize", 180)
+    with stage.step("Phase 4: cutover, wave by wave") as detail:
+        detail.append(f"{stage.observer.latest.facts.reading} tenants read from Limitless")
+    began = time.monotonic()
+    before = stage.observer.latest.facts.incidents
+    stage.wait(
+        "the 90 days have begun",
+        lambda s: s.facts.validations > 0 and "day" in s.facts.phase("stabilize").detail,
+        60,
+    )
+    with stage.event("incident", "An incident within the 90 days restarts them") as event:
+        stage.operator.run("incident", "report", "--reason", "rehearsal: p99 over the objective for ten minutes")
+        stage.wait("the incident is on record", lambda s: s.facts.incidents > before, 30)
+        stage.wait(
+            "the 90 days start again",
+            lambda s: "restart" in s.facts.phase("stabilize").detail,
+            60,
+        )
+        event.detail = stage.observer.latest.facts.phase("stabilize").detail
+    with stage.step("Phase 5: 90 days on a fast clock, restarted once") as detail:
+        stage.wait("decommission waits for an approval", _waits_for_decommission, 120)
+        detail.append(f"{words.seconds(time.monotonic() - began)}")
+
+
+def _waits_for_decommission(sample: Sample) -> bool:
+    phase = sample.facts.phase("stabilize")
+    return phase.state == "waiting" and "approve decommission" in phase.next_step
+
+
+def compare_both_sides(stage: Stage) -> None:
+    """The independent comparison, while the traffic stands still for a moment."""
+    with stage.event("compared", "Both sides compared row by row, traffic paused") as event:
+        with stage.traffic_paused():
+            answers = proof.covered_by_mirror(stage.machines.classic)
+            poll("the mirror covers every write", lambda: next(answers), 30)
+            found = proof.compare(stage.machines.classic, stage.machines.limitless)
+        stage.record.comparison = found
+        event.detail = f"{words.count(sum(found.rows.values()))} rows, {found.divergent_rows} divergent"
+
+
+def approve_and_hand_over(stage: Stage) -> None:
+    """The point of no return, with a name on it; then classic is stopped."""
+    with stage.event("handed_over", f"Decommission, approved by {APPROVER}") as event:
+        stage.operator.run("approve", "decommission", "--as", APPROVER)
+        stage.wait("the application writes to Limitless", _handed_over, 120)
+        stage.wait_traffic("writes go on after the hand-over", 5, 5, 60)
+        event.detail = "writes closed, mirrors drained, validated, sequences moved, writes open on Limitless"
+    with stage.event("classic_stopped", "Classic is stopped; traffic goes on") as event:
+        _wait_until_released(stage)
+        stage.machines.stop_classic()
+        stage.record.quiet_since = time.monotonic()
+        rate = stage.settings.writes_per_s
+        went_on = stage.wait_traffic("traffic goes on with classic stopped", round(rate * 4), round(rate * 4), 90)
+        event.detail = f"{went_on.acknowledged} writes, {went_on.reads} reads and {went_on.failures} errors since then"
+
+
+def _handed_over(sample: Sample) -> bool:
+    """Also when classic is gone already: only a finished hand-over takes it away."""
+    return sample.facts.write_mode == "limitless_only" or not sample.facts.reachable
+
+
+def _wait_until_released(stage: Stage) -> None:
+    """The migration ends with classic released: it no longer answers, or its last phase says that it is done."""
+
+    def over(sample: Sample) -> bool:
+        return not sample.facts.reachable or sample.facts.phase("decommission").state == "done"
+
+    try:
+        stage.wait("the migration ends", over, 90)
+    except NeverHappened as late:
+        stage.record.problems.append(str(late))

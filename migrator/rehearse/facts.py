@@ -1,0 +1,153 @@
+"""What does the control schema on classic say right now?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+import psycopg
+
+from migrator.db.connect import connect
+from migrator.errors import ClusterUnavailable
+from migrator.model.phase import ORDER
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseFact:
+    """One phase as `status` shows it."""
+
+    state: str
+    detail: str = ""
+    blockers: tuple[str, ...] = ()
+    next_step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackFact:
+    """A fallback in force; *at* is wall clock time."""
+
+    scope: str
+    key: str
+    level: str
+    by: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One look at the control schema.
+
+    Attributes:
+        reachable: classic answered.
+        installed: it holds the control schema.
+        moved: tenants whose route says Limitless.
+        reading: those of them that do read it: no fallback, no global switch in the way.
+        lag_s: age of the oldest mirror position; None before the first.
+    """
+
+    reachable: bool = False
+    installed: bool = False
+    level: str = ""
+    write_mode: str = ""
+    phases: dict[str, PhaseFact] = field(default_factory=dict)
+    tenants: dict[str, int] = field(default_factory=dict)
+    units: dict[str, int] = field(default_factory=dict)
+    copying: tuple[str, ...] = ()
+    attempts: int = 0
+    copied_rows: int = 0
+    copied_s: float = 0.0
+    moved: int = 0
+    reading: int = 0
+    fallbacks: tuple[FallbackFact, ...] = ()
+    lag_s: float | None = None
+    applied: int = 0
+    problems: tuple[str, ...] = ()
+    processes: int = 0
+    incidents: int = 0
+    divergent: int = 0
+    validations: int = 0
+
+    def phase(self, name: str) -> PhaseFact:
+        return self.phases.get(name, PhaseFact(""))
+
+    @property
+    def current(self) -> tuple[str, PhaseFact] | None:
+        """Return the latest phase that has begun and is not done."""
+        begun = [(p.value, self.phases[p.value]) for p in ORDER if p.value in self.phases]
+        found = [(name, fact) for name, fact in begun if fact.state not in ("done", "undone")]
+        return found[-1] if found else None
+
+    @property
+    def all_units(self) -> int:
+        return sum(self.units.values())
+
+    @property
+    def all_tenants(self) -> int:
+        return sum(self.tenants.values())
+
+
+COUNTS = (
+    *("attempts", "moved", "reading", "copied_rows", "applied", "processes"),
+    *("incidents", "divergent", "validations"),
+)
+"""Fields of Facts that are whole numbers, under the same names in facts.sql."""
+
+
+def facts_of(body: dict[str, Any]) -> Facts:
+    """Return the answer of facts.sql as a value."""
+    counts: dict[str, Any] = {k: int(body[k]) for k in COUNTS}
+    return Facts(
+        reachable=True,
+        installed=True,
+        level=body["level"],
+        write_mode=body["write_mode"],
+        tenants=body["tenants"],
+        units=body["units"],
+        phases={
+            name: PhaseFact(p["state"], p["detail"], tuple(p["blockers"]), p["next_step"])
+            for name, p in body["phases"].items()
+        },
+        copying=tuple(w for w in body["copying"] if w),
+        copied_s=float(body["copied_s"]),
+        fallbacks=tuple(FallbackFact(**f) for f in body["fallbacks"]),
+        lag_s=None if body["lag_s"] is None else float(body["lag_s"]),
+        problems=tuple(body["problems"]),
+        **counts,
+    )
+
+
+class Looker:
+    """Asks classic, over one connection that is opened again whenever it is lost."""
+
+    def __init__(self, classic_dsn: str) -> None:
+        self._dsn = classic_dsn
+        self._conn: psycopg.Connection[Any] | None = None
+        self._statement = resources.files("migrator.rehearse").joinpath("facts.sql").read_bytes()
+
+    def look(self) -> Facts:
+        """Return what classic says; Facts() when it does not answer."""
+        try:
+            if self._conn is None or self._conn.closed:
+                self._conn = connect(self._dsn, "migrator-rehearsal", statement_timeout_s=3, connect_timeout_s=2)
+            row = self._conn.execute(self._statement).fetchone()
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            return Facts(reachable=True)
+        except (psycopg.Error, ClusterUnavailable):
+            self.close()
+            return Facts()
+        return facts_of(row[0]) if row else Facts(reachable=True)
+
+    def waves(self) -> dict[str, tuple[int | None, bool]]:
+        """Return, per tenant, the wave it moved in and whether it is hot."""
+        with connect(self._dsn, "migrator-rehearsal", statement_timeout_s=10) as conn:
+            rows = conn.execute(
+                "SELECT t.tenant_id, coalesce(r.wave, t.wave), t.hot"
+                " FROM migrator.tenant AS t LEFT JOIN migrator.route AS r USING (tenant_id)"
+            ).fetchall()
+        return {tenant: (wave, hot) for tenant, wave, hot in rows}
+
+    def close(self) -> None:
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None

@@ -1,0 +1,66 @@
+"""Which servers does a rehearsal run on, and how does it break them? The local stack, in a home of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from migrator.local import stack
+from migrator.rehearse.stage import Machines
+
+
+class LocalMachines(Machines):
+    """Embedded classic, Limitless stand-in and Temporal under one directory."""
+
+    def __init__(self, home: Path, shards: int) -> None:
+        self._home = home
+        self._shards = shards
+        self._stack: stack.Stack | None = None
+
+    def up(self) -> None:
+        """Start fresh, empty servers."""
+        stack.destroy(self._home)
+        self._stack = stack.up(self._home, shards=self._shards)
+
+    def down(self) -> None:
+        """Stop what runs, also what an earlier process started."""
+        stack.down(self._home)
+
+    def pids(self) -> list[int]:
+        running = self._running
+        found = [running.classic.pid, running.limitless.pid, running.temporal.pid if running.temporal else None]
+        return [pid for pid in found if pid is not None]
+
+    @property
+    def classic(self) -> str:
+        return self._running.classic_dsn
+
+    @property
+    def limitless(self) -> str:
+        return self._running.limitless_dsn
+
+    def kill_limitless(self) -> None:
+        """Crash it: SIGKILL, no goodbye to any session."""
+        self._running.limitless.kill()
+
+    def start_limitless(self) -> None:
+        self._running.limitless.start()
+
+    def stop_temporal(self) -> None:
+        temporal = self._running.temporal
+        assert temporal is not None  # up() starts it
+        temporal.stop()
+
+    def start_temporal(self) -> None:
+        temporal = self._running.temporal
+        assert temporal is not None  # up() starts it
+        temporal.start()
+
+    def stop_classic(self) -> None:
+        """Stop it for good; nothing to do when its release has stopped it already."""
+        self._running.classic.stop()
+
+    @property
+    def _running(self) -> stack.Stack:
+        if self._stack is None:
+            raise RuntimeError("the servers were not started")
+        return self._stack

@@ -1,0 +1,201 @@
+"""How does a whole rehearsal run? Servers up, demo in, workers and traffic on, the acts in order, the proof, the end.
+
+Whatever happens, every process that was started is stopped (unless the servers are kept on purpose), and the logs
+stay where the report says.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from migrator.errors import MigratorError, UsageError
+from migrator.plan.load import load as load_plan
+from migrator.plan.schema import Plan
+from migrator.rehearse import acts, demo, proof
+from migrator.rehearse.children import Children, Operator, environment
+from migrator.rehearse.facts import Looker
+from migrator.rehearse.ledger import Outcome, read_ledgers
+from migrator.rehearse.machines import LocalMachines
+from migrator.rehearse.observer import Observer
+from migrator.rehearse.result import Record, RehearsalResult, report_of
+from migrator.rehearse.screen import Screen
+from migrator.rehearse.stage import WORKERS, Stage
+from migrator.rehearse.tail import LedgerTail
+from migrator.rehearse.workdir import Workdir
+from migrator.rehearse.written import write_report
+from migrator.report import words
+
+
+def rehearse(plan_path: Path, keep: bool, workdir: Path, console: Console) -> RehearsalResult:
+    """Rehearse the plan from end to end on this machine; returns what it showed.
+
+    With *keep* the servers stay up to look around; progress goes to *console*.
+
+    Raises:
+        PlanInvalid, UsageError: before anything was started.
+    """
+    plan_path = plan_path.absolute()
+    plan = load_plan(plan_path)
+    _refuse_real_clusters(plan, plan_path)
+    place = Workdir(workdir.absolute())
+    with place.locked():
+        return _rehearse(plan, plan_path, place, console, keep)
+
+
+def _refuse_real_clusters(plan: Plan, path: Path) -> None:
+    if plan.rehearsal is None:
+        raise UsageError(f"{path} has no [rehearsal] section", hint="Copy plans/demo.toml, or add the section.")
+    given = (plan.classic.writer, plan.limitless.dsn, plan.temporal.address)
+    if given != ("local:classic", "local:limitless", "local"):
+        raise UsageError(
+            "a rehearsal crashes servers, so it only runs on those it starts itself",
+            hint="Use local:classic, local:limitless and the local Temporal server in the plan.",
+        )
+
+
+def _rehearse(plan: Plan, plan_path: Path, place: Workdir, console: Console, keep: bool) -> RehearsalResult:
+    assert plan.rehearsal is not None  # checked before
+    began = time.monotonic()
+    record = Record(plan.name, began, _now(), _machine())
+    screen = Screen(console, began)
+    machines = LocalMachines(place.state, plan.limitless.shards)
+    machines.down()  # what an interrupted or kept rehearsal left running
+    place.renew()
+    children = Children(place.logs, environment(place.state, plan_path))
+    observer: Observer | None = None
+    screen.open()
+    try:
+        line = screen.step("Classic, Limitless and Temporal start on this machine")
+        machines.up()
+        screen.done(line)
+        children.environment |= {
+            "MIGRATOR_CLASSIC_DSN": machines.classic,
+            "MIGRATOR_LIMITLESS_DSN": machines.limitless,
+        }
+        observer = Observer(
+            looker=Looker(machines.classic),
+            tail=LedgerTail(place.ledgers),
+            alive=children.check,
+            roots=lambda: [os.getpid(), *machines.pids()],
+            show=screen.show,
+        )
+        operator = Operator(children, place.operator_log)
+        stage = Stage(plan, plan_path, plan.rehearsal, place, machines, children, operator, observer, screen, record)
+        with _home(place.state):
+            _play(stage)
+            _prove(stage)
+    except MigratorError as error:
+        record.problems.append(str(error))
+        screen.fail(str(error))
+    except KeyboardInterrupt:
+        record.problems.append("interrupted")
+        screen.fail("interrupted")
+        raise
+    finally:
+        if observer is not None:
+            observer.close()
+            record.samples, record.spans = observer.samples, list(observer.spans.values())
+            record.peak_mb = observer.peak_mb
+        record.problems += [f"{name} had to be killed" for name in children.stop_all()]
+        screen.close()
+        if not keep:
+            machines.down()
+    record.ended = record.ended or time.monotonic()
+    if record.writes is None:
+        record.ledger = read_ledgers(sorted(place.ledgers.glob("*.jsonl")))
+    report = report_of(record)
+    write_report(report, place)
+    places = {"report": str(place.report_html), "values": str(place.report_json), "logs": str(place.logs)}
+    if keep:
+        places["servers"] = f"MIGRATOR_HOME={place.state} (stop them with: migrator local down)"
+    return RehearsalResult(report["ok"], report, places)
+
+
+def _play(stage: Stage) -> None:
+    """The story, from an empty cluster to a life without classic."""
+    with stage.step("Demo data on classic") as detail:
+        loaded = demo.load(stage.machines.classic, stage.settings)
+        stage.record.demo = loaded
+        stage.record.timings["load_rows_per_s"] = loaded.total_rows / loaded.seconds
+        detail.append(f"{len(loaded.tenants)} tenants, {words.count(loaded.total_rows)} rows")
+    stage.operator.run("plan", "check", str(stage.plan_path))
+    stage.observer.start()
+    with stage.step("Application traffic, two processes and more") as detail:
+        stage.start_traffic(loaded)
+        stage.wait_traffic("the traffic runs", 20, 20, 30)
+        detail.append(f"{stage.settings.processes} processes, {stage.settings.threads} threads each")
+    with stage.step("Workers") as detail:
+        for name in WORKERS:
+            stage.start_worker(name)
+        detail.append(f"{len(WORKERS)} processes")
+    stage.operator.run("run", "--plan", str(stage.plan_path), "--yes")
+    acts.through_audit_and_provision(stage)
+    acts.kill_a_worker_in_the_backfill(stage)
+    acts.crash_limitless_in_the_cutover(stage)
+    acts.roll_back_while_temporal_is_down(stage)
+    acts.report_an_incident(stage)
+    stage.record.waves = stage.observer.looker.waves()
+    acts.compare_both_sides(stage)
+    acts.approve_and_hand_over(stage)
+
+
+def _prove(stage: Stage) -> None:
+    """Stop the traffic, then hold its ledger against Limitless."""
+    record = stage.record
+    with stage.step("Proof: the ledger against Limitless") as detail:
+        record.ended = time.monotonic()
+        record.problems += [f"{n} had to be killed" for n in stage.children.stop(stage.traffic_names)]
+        ledger = read_ledgers(sorted(stage.workdir.ledgers.glob("*.jsonl")))
+        record.ledger = ledger
+        record.writes = proof.check_writes(ledger, proof.limitless_versions(stage.machines.limitless))
+        record.reads = proof.check_reads(ledger)
+        _write_pause(record)
+        detail.append(f"{words.count(record.writes.acknowledged)} acknowledged writes, {record.writes.lost} lost")
+        detail.append(f"{words.count(record.reads.reads)} reads, {record.reads.missed} missed")
+
+
+def _write_pause(record: Record) -> None:
+    """Note the longest time without an acknowledged write around the hand-over, as the application saw it."""
+    event = next((e for e in record.events if e.name == "handed_over"), None)
+    if event is None or event.ended is None:
+        return
+    times = sorted(
+        w.ended_at
+        for w in record.ledger.writes
+        if w.outcome is Outcome.ACKNOWLEDGED and w.ended_at and event.at - 1 <= w.ended_at <= event.ended + 1
+    )
+    gaps = [b - a for a, b in itertools.pairwise(times)]
+    if gaps:
+        record.timings["write_pause_s"] = max(gaps)
+
+
+@contextmanager
+def _home(state: Path) -> Iterator[None]:
+    """Let references like local:classic mean this rehearsal's servers in this process too."""
+    before = os.environ.get("MIGRATOR_HOME")
+    os.environ["MIGRATOR_HOME"] = str(state)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["MIGRATOR_HOME"]
+        else:
+            os.environ["MIGRATOR_HOME"] = before
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _machine() -> str:
+    cores = os.cpu_count() or 1
+    return f"{cores} core{'s' if cores != 1 else ''}, Python {platform.python_version()}, {platform.system()}"

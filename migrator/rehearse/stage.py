@@ -1,0 +1,160 @@
+"""What do the acts of a rehearsal have in common? The servers, the processes, the observer, the record."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from migrator.plan.schema import Plan, Rehearsal
+from migrator.rehearse.children import Children, Operator
+from migrator.rehearse.demo import DemoLoad
+from migrator.rehearse.observer import NeverHappened, Observer, Sample
+from migrator.rehearse.result import Event, Record
+from migrator.rehearse.screen import Screen
+from migrator.rehearse.tail import Traffic
+from migrator.rehearse.traffic import TrafficConfig
+from migrator.rehearse.workdir import Workdir
+
+APPROVER = "Dana Dba"
+"""The person of the rehearsal: approvals need a name."""
+
+WORKERS: dict[str, str] = {
+    "worker-control": "control,incident",
+    "worker-mirror": "mirror",
+    "worker-bulk-1": "bulk",
+    "worker-bulk-2": "bulk",
+}
+"""Worker processes and their task queues: a copy can never delay a rollback."""
+
+
+class Machines(Protocol):
+    """The servers of this machine, and how to break them."""
+
+    def up(self) -> None: ...
+    def down(self) -> None: ...
+    def pids(self) -> list[int]: ...
+    @property
+    def classic(self) -> str: ...
+    @property
+    def limitless(self) -> str: ...
+    def kill_limitless(self) -> None: ...
+    def start_limitless(self) -> None: ...
+    def stop_temporal(self) -> None: ...
+    def start_temporal(self) -> None: ...
+    def stop_classic(self) -> None: ...
+
+
+@dataclass
+class Stage:
+    plan: Plan
+    plan_path: Path
+    settings: Rehearsal
+    workdir: Workdir
+    machines: Machines
+    children: Children
+    operator: Operator
+    observer: Observer
+    screen: Screen
+    record: Record
+    traffic_names: list[str] = field(default_factory=list)
+
+    # -- showing and recording ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[list[str]]:
+        """A line of the checklist; what the body puts into the list is shown behind it."""
+        line, detail = self.screen.step(title), list[str]()
+        yield detail
+        self.screen.done(line, ", ".join(detail))
+
+    @contextmanager
+    def event(self, name: str, title: str) -> Iterator[Event]:
+        """An event of the timeline, from now to the end of the body."""
+        event = Event(name, title, time.monotonic())
+        self.record.events.append(event)
+        line = self.screen.step(title)
+        yield event
+        if event.ended is None:
+            event.ended = time.monotonic()
+        self.screen.done(line, event.detail)
+
+    # -- waiting --------------------------------------------------------------------------------------------------
+
+    def wait(self, what: str, happened: Callable[[Sample], bool], patience_s: float) -> Sample:
+        return self.observer.wait(what, happened, patience_s)
+
+    def wait_traffic(self, what: str, writes: int, reads: int, patience_s: float) -> Traffic:
+        """Wait until so many more writes and reads went well; returns what happened meanwhile."""
+        before = self.observer.latest.traffic
+
+        def enough(sample: Sample) -> bool:
+            since = sample.traffic.since(before)
+            return since.acknowledged >= writes and since.reads >= reads
+
+        return self.wait(what, enough, patience_s).traffic.since(before)
+
+    # -- processes ------------------------------------------------------------------------------------------------
+
+    def start_worker(self, name: str) -> None:
+        queues = WORKERS[name.removesuffix("-again")]
+        self.children.start(name, ["-m", "migrator", "worker", "--plan", str(self.plan_path), "--queues", queues])
+
+    def start_traffic(self, demo: DemoLoad) -> None:
+        """Start the application: processes that only know the shim and two connection strings."""
+        settings = self.settings
+        # The root of the size: large tenants are busier, and small ones are not forgotten.
+        tenants = [(t.tenant_id, round(t.rows**0.5, 2)) for t in demo.tenants]
+        for index in range(settings.processes):
+            name = f"web-{index + 1}"
+            config = TrafficConfig(
+                name=name,
+                index=index,
+                processes=settings.processes,
+                threads=settings.threads,
+                writes_per_s=settings.writes_per_s,
+                reads_per_s=settings.reads_per_s,
+                seed=settings.seed,
+                tenants=tenants,
+                ledger=str(self.workdir.ledgers / f"{name}.jsonl"),
+                paused=str(self._paused(name)),
+            )
+            path = self.workdir.logs / f"{name}.json"
+            path.write_text(json.dumps(asdict(config)))
+            self.children.start(name, ["-m", "migrator.rehearse.traffic", str(path)])
+            self.traffic_names.append(name)
+
+    @contextmanager
+    def traffic_paused(self) -> Iterator[None]:
+        """Let every traffic process stand still between two operations, as long as the body runs."""
+        self.children.signal(self.traffic_names, signal.SIGUSR1)
+        try:
+            self.wait(
+                "traffic processes stand still",
+                lambda _: all(self._paused(name).exists() for name in self.traffic_names),
+                60,
+            )
+            yield
+        finally:
+            self.children.signal(self.traffic_names, signal.SIGUSR2)
+
+    def _paused(self, name: str) -> Path:
+        return self.workdir.ledgers / f"{name}.paused"
+
+
+def poll(what: str, probe: Callable[[], bool], patience_s: float, every_s: float = 0.05) -> None:
+    """Ask *probe* until it says yes, for facts that the observer does not look at.
+
+    Raises:
+        NeverHappened: not within *patience_s*.
+    """
+    deadline = time.monotonic() + patience_s
+    while not probe():
+        if time.monotonic() > deadline:
+            raise NeverHappened(what, patience_s, "")
+        time.sleep(every_s)

@@ -1,0 +1,60 @@
+"""Where does the result go? report.json for programs, report.html for people, a summary for the terminal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from migrator.rehearse.workdir import Workdir
+from migrator.report import words
+from migrator.report.rehearsal import TIMING_NAMES, page, shown_timing
+
+
+def write_report(report: dict[str, Any], place: Workdir) -> None:
+    place.report_json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    place.report_html.write_text(page(report), encoding="utf-8")
+
+
+def print_summary(report: dict[str, Any], place_of: dict[str, str], console: Console) -> None:
+    """Print what held, what it cost in time, and where the rest is."""
+    proof = Table(title="Proof", title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
+    for line in report["proof"]:
+        mark = "[green]holds[/green]" if line["ok"] else "[red]BROKEN[/red]"
+        proof.add_row(mark, line["claim"], f"[dim]{line['seen']}[/dim]")
+    timings = Table(
+        title="Timings", title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False
+    )
+    timings.add_column(justify="right")
+    for key, name, unit in TIMING_NAMES:
+        value = report["timings"].get(key)
+        if value is None:
+            continue
+        note = ""
+        if key == "rollback_s":
+            t = report["timings"]
+            note = f" ({t['rollback_confirmed']} of {t['rollback_processes']} processes)"
+        timings.add_row(shown_timing(value, unit), name + note)
+    console.print(proof)
+    console.print()
+    console.print(timings)
+    console.print()
+    for problem in report["problems"]:
+        console.print(f"[red]✗[/red] {problem}", highlight=False)
+    verdict = (
+        "[bold green]✓ Nothing was lost.[/bold green]"
+        if report["ok"]
+        else "[bold red]✗ The rehearsal failed.[/bold red]"
+    )
+    failures = sum(report["failures"].values())
+    console.print(
+        f"{verdict} {words.count(report['acknowledged_writes'])} acknowledged writes, {report['lost_writes']} lost; "
+        f"{report['missed_own_writes']} of {words.count(report['reads'])} reads missed a write of their own; "
+        f"{report['divergent_rows']} rows differed; {failures} errors seen by the application; "
+        f"{words.seconds(report['seconds'])}.",
+        highlight=False,
+    )
+    for name, path in place_of.items():
+        console.print(f"[dim]{name:8}[/dim] {path}", highlight=False, soft_wrap=True)
