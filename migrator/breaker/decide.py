@@ -1,0 +1,142 @@
+"""Which shared fallbacks should be raised, and which may go? Pure.
+
+One process that trips may have a bad network of its own; a share of all live processes has not. The monitor's own
+probe counts as one more witness: with it failing, one process is enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from migrator.model.route import FallbackScope, Level
+
+Scope = tuple[FallbackScope, str]
+
+LONGEST_REST_S = 60.0
+"""A fallback that comes back again and again is left alone for at most this long between tries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """A breaker that one process holds open."""
+
+    process_id: str
+    scope: FallbackScope
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """A fallback to raise for everybody."""
+
+    scope: FallbackScope
+    key: str
+    reason: str
+
+
+def to_raise(
+    trips: Sequence[Trip], live: int, quorum: float, open_now: Sequence[Scope], probe_problem: str | None
+) -> list[Raise]:
+    """Return the fallbacks to raise, widest first; what a raised one covers already is left out."""
+    by_scope: dict[Scope, dict[str, str]] = {}
+    for trip in trips:
+        by_scope.setdefault((trip.scope, trip.key), {})[trip.process_id] = trip.reason
+    found: list[Raise] = []
+    if probe_problem is not None and trips:
+        count = len({trip.process_id for trip in trips})
+        found.append(Raise(FallbackScope.ALL, "", f"{count} of {live} processes tripped and limitless {probe_problem}"))
+    needed = max(1, math.ceil(live * quorum))
+    for (scope, key), reasons in by_scope.items():
+        if len(reasons) >= needed:
+            why = next(iter(reasons.values()))
+            found.append(Raise(scope, key, f"{len(reasons)} of {live} processes tripped: {why}"))
+    order = list(FallbackScope)
+    found.sort(key=lambda r: (order.index(r.scope), r.key))
+    kept: list[Raise] = []
+    done = set(open_now)
+    for wanted in found:
+        if (FallbackScope.ALL, "") not in done and (wanted.scope, wanted.key) not in done:
+            done.add((wanted.scope, wanted.key))
+            kept.append(wanted)
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A fallback as it stands.
+
+    Attributes:
+        age_s: since it was raised.
+        recent: how often the same one was raised lately, this time included.
+        parts: mirror partitions whose readers it holds back.
+        quarantined: whether it is a tenant whose rows Limitless refused.
+        unvalidated: tenants under it without a clean validation since it was raised.
+    """
+
+    scope: FallbackScope
+    key: str
+    level: Level
+    held: bool
+    age_s: float
+    recent: int
+    parts: frozenset[int]
+    quarantined: bool = False
+    unvalidated: tuple[str, ...] = ()
+
+
+class Step(StrEnum):
+    """What to do about a fallback now."""
+
+    HOLD = "hold"  # a human raised it
+    REST = "rest"  # not long enough ago
+    UNWELL = "unwell"  # limitless or the mirror is not well
+    EASE = "ease"  # let writes wait for the mirror again, and catch up
+    VALIDATE = "validate"  # caught up; a clean validation is wanted first
+    CLEAR = "clear"
+
+
+def rest_s(open_s: float, recent: int) -> float:
+    """Return how long a fallback stays at least: doubled for every time it came back lately."""
+    doublings = min(max(0, recent - 1), 16)
+    return float(min(LONGEST_REST_S, open_s * 2**doublings))
+
+
+def next_step(
+    found: Open,
+    probe_problem: str | None,
+    position_age_s: Mapping[int, float],
+    *,
+    open_s: float,
+    fresh_s: float,
+    validate: bool,
+) -> tuple[Step, str]:
+    """Return what to do about one open fallback, and why.
+
+    Args:
+        position_age_s: by partition; a missing one has no mirror.
+        fresh_s: how old positions may be; writes will wait that long once it is eased.
+    """
+    if found.held:
+        return Step.HOLD, "raised by a human"
+    if found.quarantined:
+        return Step.UNWELL, "a row of this tenant is quarantined"
+    rest = rest_s(open_s, found.recent)
+    if found.age_s < rest:
+        return Step.REST, f"raised {found.age_s:.1f} s ago, rests {rest:.0f} s"
+    if probe_problem is not None:
+        return Step.UNWELL, f"limitless {probe_problem}"
+    for part in sorted(found.parts):
+        age = position_age_s.get(part)
+        if age is None:
+            return Step.UNWELL, f"mirror partition {part} has no position"
+        if age > fresh_s:
+            return Step.UNWELL, f"mirror partition {part} is {age:.1f} s behind (limit {fresh_s:g} s)"
+    if found.level is Level.CLASSIC:
+        return Step.EASE, "limitless and the mirror are well"
+    if validate and found.unvalidated:
+        return Step.VALIDATE, f"{len(found.unvalidated)} tenants need a clean validation"
+    return Step.CLEAR, "limitless and the mirror are well"

@@ -1,0 +1,201 @@
+"""Is Limitless ill for everybody, and is it well again? One pass over what processes report.
+
+`tick` keeps no state between passes: what it needs is in classic's tables, so any worker may run the next one.
+Reads of migrated tenants come back in two steps (migrator.route.advance), never by deleting a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from migrator.breaker.decide import Open, Raise, Scope, Step, Trip, next_step, to_raise
+from migrator.db.connect import connect
+from migrator.errors import ClusterUnavailable
+from migrator.model.route import FallbackScope, Level
+from migrator.model.tenant import REFERENCE_PART, TenantId
+from migrator.route.advance import Outcome, rejoin
+from migrator.route.change import reachable
+from migrator.route.move import covered_parts, ease_fallback, raise_fallback
+
+WHO = "breaker monitor"
+LATELY_S = 600.0
+GONE_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorSettings:
+    """Bounds of the monitor; names as in the plan's sections breaker and shim.
+
+    Attributes:
+        fresh_s: how old a mirror position may be for a fallback to be eased.
+        catch_up_s: how long one pass waits for the mirror to catch up.
+    """
+
+    open_s: float = 2.0
+    quorum: float = 0.5
+    validate_before_close: bool = True
+    fresh_s: float = 1.0
+    catch_up_s: float = 5.0
+    probe_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fallen:
+    """What became of one open fallback in this pass."""
+
+    scope: FallbackScope
+    key: str
+    step: Step
+    why: str
+    to_validate: tuple[TenantId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TickResult:
+    """What one pass found and did.
+
+    Attributes:
+        probe_problem: what is wrong with Limitless, None when it answered.
+        open: fallbacks that stand after this pass.
+        cleared: fallbacks that are gone.
+        to_validate: tenants whose validation the caller should run, so that a later pass may clear their fallback.
+    """
+
+    at: datetime
+    probe_problem: str | None
+    live: int
+    raised: tuple[Raise, ...]
+    open: tuple[Fallen, ...]
+    cleared: tuple[Fallen, ...]
+    to_validate: tuple[TenantId, ...]
+
+
+def probe(limitless_dsn: str, probe_s: float) -> str | None:
+    """Return what is wrong with Limitless, None when it answers a query in time."""
+    try:
+        with connect(limitless_dsn, "migrator-probe", statement_timeout_s=probe_s, connect_timeout_s=probe_s) as conn:
+            conn.execute("SELECT snapshot FROM migrator.mirror_position LIMIT 1")
+    except ClusterUnavailable as error:
+        return f"cannot be reached: {error.why}"
+    except psycopg.Error as error:
+        return f"does not answer queries ({error.sqlstate or type(error).__name__})"
+    return None
+
+
+def tick(classic: psycopg.Connection[Any], limitless_dsn: str, settings: MonitorSettings, now: datetime) -> TickResult:
+    """Do one pass. *classic* must be in autocommit mode."""
+    problem = probe(limitless_dsn, settings.probe_s)
+    with reachable():
+        _forget_the_dead(classic)
+        live, trips = _witnesses(classic)
+        open_now = _open(classic)
+        raised = to_raise(trips, live, settings.quorum, [(f.scope, f.key) for f in open_now], problem)
+        for wanted in raised:
+            raise_fallback(classic, wanted.scope, wanted.key, by=WHO, reason=wanted.reason)
+        results = [_advance(classic, found, problem, settings) for found in open_now]
+    cleared = tuple(r for r in results if r.step is Step.CLEAR)
+    standing = tuple(r for r in results if r.step is not Step.CLEAR)
+    validate = sorted({t for r in standing if r.step is Step.VALIDATE for t in r.to_validate})
+    return TickResult(now, problem, live, tuple(raised), standing, cleared, tuple(validate))
+
+
+def reset(
+    classic: psycopg.Connection[Any], scope: FallbackScope, key: str, *, who: str, reason: str, timeout_s: float = 30.0
+) -> Outcome:
+    """Take a fallback away because a human says so, held or not; through the same two steps."""
+    found = rejoin(classic, fallback=(scope, key), who=who, reason=reason, timeout_s=timeout_s)
+    return found.outcome
+
+
+def _forget_the_dead(conn: psycopg.Connection[Any]) -> None:
+    """Remove processes that have been silent for long: they hold nobody up, but they clutter every count."""
+    conn.execute(
+        "DELETE FROM migrator.process WHERE seen_at < clock_timestamp() - make_interval(secs => staleness_s + %s)",
+        (GONE_S,),
+    )
+    conn.execute(
+        "DELETE FROM migrator.breaker_trip t WHERE at < clock_timestamp() - make_interval(secs => %s)"
+        " AND NOT EXISTS (SELECT FROM migrator.process p WHERE p.process_id = t.process_id)",
+        (GONE_S,),
+    )
+
+
+def _witnesses(conn: psycopg.Connection[Any]) -> tuple[int, list[Trip]]:
+    row = conn.execute(
+        "SELECT count(*) FROM migrator.process WHERE clock_timestamp() <= seen_at + make_interval(secs => staleness_s)"
+    ).fetchone()
+    trips = conn.execute(
+        "SELECT t.process_id, t.scope, t.scope_key, t.reason FROM migrator.breaker_trip t"
+        " JOIN migrator.process p USING (process_id)"
+        " WHERE clock_timestamp() <= p.seen_at + make_interval(secs => p.staleness_s) ORDER BY t.at"
+    ).fetchall()
+    return (int(row[0]) if row else 0), [Trip(p, FallbackScope(s), k, r) for p, s, k, r in trips]
+
+
+def _open(conn: psycopg.Connection[Any]) -> list[Open]:
+    rows = conn.execute(
+        "SELECT f.scope, f.scope_key, f.level, f.held, extract(epoch FROM clock_timestamp() - f.raised_at),"
+        " (SELECT count(*) FROM migrator.decision d WHERE d.kind = 'fallback.raised'"
+        "     AND d.subject = 'fallback/' || f.scope || '/' || f.scope_key"
+        "     AND d.at > clock_timestamp() - make_interval(secs => %s)),"
+        " EXISTS (SELECT FROM migrator.tenant t WHERE f.scope = 'tenant' AND t.tenant_id = f.scope_key"
+        "     AND t.state = 'quarantined'),"
+        " f.raised_at"
+        " FROM migrator.fallback f ORDER BY f.raised_at",
+        (LATELY_S,),
+    ).fetchall()
+    found = []
+    for scope_text, key, level, held, age_s, recent, quarantined, raised_at in rows:
+        scope = FallbackScope(scope_text)
+        parts = covered_parts(conn, scope, key)
+        unvalidated = _unvalidated(conn, (scope, key), parts, raised_at)
+        found.append(
+            Open(
+                scope, key, Level(level), held, float(age_s), int(recent),
+                frozenset(parts | {REFERENCE_PART}), quarantined, unvalidated,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _unvalidated(conn: psycopg.Connection[Any], what: Scope, parts: set[int], since: datetime) -> tuple[str, ...]:
+    """Return the tenants that would read Limitless again and have no clean validation since *since*."""
+    scope, key = what
+    rows = conn.execute(
+        "SELECT r.tenant_id FROM migrator.route r JOIN migrator.tenant t USING (tenant_id)"
+        " WHERE r.level = 'limitless' AND r.part = ANY(%s) AND (%s OR r.tenant_id = %s)"
+        " AND (t.clean_at IS NULL OR t.clean_at < %s OR coalesce(t.divergent, 1) > 0) ORDER BY 1",
+        (list(parts), scope is not FallbackScope.TENANT, key, since),
+    ).fetchall()
+    return tuple(row[0] for row in rows)
+
+
+def _ages(conn: psycopg.Connection[Any]) -> dict[int, float]:
+    rows = conn.execute(
+        "SELECT part, extract(epoch FROM clock_timestamp() - fresh_at) FROM migrator.position"
+    ).fetchall()
+    return {part: float(age) for part, age in rows}
+
+
+def _advance(conn: psycopg.Connection[Any], found: Open, problem: str | None, settings: MonitorSettings) -> Fallen:
+    def decide(state: Open) -> tuple[Step, str]:
+        return next_step(
+            state, problem, _ages(conn), open_s=settings.open_s, fresh_s=settings.fresh_s,
+            validate=settings.validate_before_close,
+        )  # fmt: skip
+
+    step, why = decide(found)
+    tenants = tuple(TenantId(t) for t in found.unvalidated)
+    if step is Step.EASE:
+        ease_fallback(conn, found.scope, found.key, by=WHO, reason=why)
+        step, why = decide(replace(found, level=Level.JOINING))
+    if step is not Step.CLEAR:
+        return Fallen(found.scope, found.key, step, why, tenants if step is Step.VALIDATE else ())
+    done = rejoin(conn, fallback=(found.scope, found.key), who=WHO, reason=why, timeout_s=settings.catch_up_s)
+    if done.done:
+        return Fallen(found.scope, found.key, Step.CLEAR, why)
+    return Fallen(found.scope, found.key, Step.UNWELL, f"not caught up: {done.outcome} {done.detail}".rstrip())

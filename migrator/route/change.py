@@ -1,0 +1,103 @@
+"""What does every route change have in common?
+
+One transaction on classic that locks the switch row first: changes happen one after the other, epochs are handed out
+in commit order, and a process that reads "what changed after epoch e" misses nothing. The decision is logged in the
+same transaction and all processes are notified with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from migrator.control.log import decide
+from migrator.errors import ClusterUnavailable, NotInstalled, PreconditionFailed
+from migrator.model.route import Level, WriteMode
+from migrator.model.sqlstate import Fault, fault_of
+from migrator.shim import statements as st
+
+
+@dataclass(slots=True)
+class Change:
+    """A route change under way, inside its transaction."""
+
+    conn: psycopg.Connection[Any]
+    who: str
+    reason: str
+    epoch: int
+    level: Level
+    write_mode: WriteMode
+    made: bool = False
+
+    def next_epoch(self) -> int:
+        """Return the epoch of this change; the same one however often it is asked for."""
+        if not self.made:
+            row = self.conn.execute(st.NEXT_EPOCH).fetchone()
+            assert row is not None
+            self.epoch, self.made = int(row[0]), True
+        return self.epoch
+
+    def decide(self, kind: str, subject: str, before: Any, after: Any) -> None:
+        """Log what this change did."""
+        decide(self.conn, self.who, kind, subject, self.reason, before, after)
+
+    def incident(self, kind: str, what: str) -> None:
+        """Remember that something happened that counts against the stabilization window."""
+        self.conn.execute(
+            "INSERT INTO migrator.incident (kind, reason, reported_by) VALUES (%s, %s, %s)", (kind, what, self.who)
+        )
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn a lost or missing classic into our words. What a lost COMMIT did is found by running the change again."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if error.sqlstate in ("42P01", "3F000"):
+            raise NotInstalled("the control schema is missing on classic") from error
+        lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        if (error.sqlstate is None and lost) or (
+            error.sqlstate is not None and fault_of(error.sqlstate) in (Fault.UNREACHABLE, Fault.OVERLOADED)
+        ):
+            raise ClusterUnavailable(
+                "classic", "the connection was lost during the change", "Run the same command again: it is idempotent."
+            ) from error
+        if error.sqlstate == "55P03":
+            raise ClusterUnavailable("classic", "another route change is under way", "Try again.") from error
+        raise
+
+
+@contextmanager
+def change(
+    conn: psycopg.Connection[Any], who: str, reason: str, *, after_the_end: bool = False, lock_timeout_s: float = 5.0
+) -> Iterator[Change]:
+    """Open a route change; it commits on leaving. Notifies only when an epoch was taken.
+
+    Raises:
+        PreconditionFailed: the migration is past its point of no return (unless *after_the_end*).
+    """
+    with reachable(), conn.transaction():
+        conn.execute("SELECT set_config('lock_timeout', %s, true)", (f"{round(lock_timeout_s * 1000)}ms",))
+        row = conn.execute(st.LOCK_SWITCH).fetchone()
+        if row is None:
+            raise NotInstalled("the control schema on classic is not complete")
+        found = Change(conn, who, reason, int(row[0]), Level(row[1]), WriteMode(row[2]))
+        if found.write_mode is WriteMode.LIMITLESS_ONLY and not after_the_end:
+            raise PreconditionFailed(
+                "writes go to limitless only: classic no longer has the latest rows, so no route can change",
+                hint="The point of no return has passed; see migrator status.",
+            )
+        yield found
+        if found.made:
+            conn.execute(st.ANNOUNCE)
+
+
+def as_json(value: Any) -> str:
+    """Return *value* as JSON text."""
+    return json.dumps(value)

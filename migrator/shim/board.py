@@ -1,0 +1,52 @@
+"""Where do threads of this process meet? One view, replaced by the watcher, read by everybody without a lock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from migrator.model.route import WriteMode
+from migrator.shim.view import View
+
+
+class Board:
+    """The current view, and a way to wait for the next one."""
+
+    def __init__(self) -> None:
+        self.view = View()
+        self.changed = threading.Condition()
+        self.wake: Callable[[], None] = lambda: None  # makes the watcher look at positions at once
+        self.refresh: Callable[[], None] = lambda: None  # makes it read the routes at once
+        self.waiting = 0  # threads that wait for positions or confirmations
+
+    @property
+    def settled(self) -> bool:
+        """Whether the migration is over; once true it stays true."""
+        return self.view.write_mode is WriteMode.LIMITLESS_ONLY
+
+    def install(self, view: View) -> None:
+        """Put *view* in force. Nothing brings a process back from Limitless only, whatever classic says later."""
+        with self.changed:
+            if self.settled:
+                view = replace(view, write_mode=WriteMode.LIMITLESS_ONLY)
+            self.view = view
+            self.changed.notify_all()
+
+    @contextmanager
+    def attention(self) -> Iterator[None]:
+        """Within it the watcher looks for news every few milliseconds."""
+        with self.changed:
+            self.waiting += 1
+        self.wake()
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.waiting -= 1
+
+    def wait_until(self, satisfied: Callable[[View], bool], timeout_s: float) -> bool:
+        """Return whether *satisfied* held for the current view before the time ran out."""
+        with self.changed:
+            return self.changed.wait_for(lambda: satisfied(self.view), timeout_s)

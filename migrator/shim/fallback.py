@@ -1,0 +1,47 @@
+"""How is a shared fallback raised? The one route change that application processes make themselves."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg
+
+from migrator.model.route import FallbackScope, Level
+from migrator.shim import statements as st
+
+
+def raise_fallback(
+    conn: psycopg.Connection[Any],
+    scope: FallbackScope,
+    key: str,
+    *,
+    by: str,
+    reason: str,
+    level: Level = Level.CLASSIC,
+    held: bool = False,
+    incident: bool = True,
+) -> int:
+    """Make reads of what *scope* and *key* cover come from classic; return the epoch to confirm. Owns its transaction.
+
+    Raising what is raised already changes nothing and returns the epoch of the first time, so many processes may
+    find the same trouble at once. One that was on its way out (joining) goes back to *level*.
+    """
+    arguments: dict[str, Any] = {
+        "scope": scope.value, "key": key, "by": by, "reason": reason, "level": level.value, "held": held,
+        "incident": incident,
+    }  # fmt: skip
+    with conn.transaction():
+        conn.execute("SET LOCAL lock_timeout = '3s'")
+        conn.execute(st.LOCK_SWITCH)
+        found = conn.execute(st.FALLBACK, arguments).fetchone()
+        if found is not None and Level(found[0]).rank <= level.rank:
+            if held and not found[2]:
+                conn.execute(st.HOLD_FALLBACK, arguments)
+            return int(found[1])
+        row = conn.execute(st.NEXT_EPOCH).fetchone()
+        assert row is not None  # the switch row is part of the schema
+        before = None if found is None else json.dumps({"level": found[0], "epoch": found[1]})
+        conn.execute(st.PUT_FALLBACK, {**arguments, "epoch": row[0], "before": before})
+        conn.execute(st.ANNOUNCE)
+        return int(row[0])

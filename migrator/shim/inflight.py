@@ -1,0 +1,54 @@
+"""Which reads are on Limitless right now, and which of them must not be believed any more?"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from migrator.model.route import Level
+from migrator.model.tenant import TenantId
+from migrator.shim.pool import Link
+from migrator.shim.view import View
+
+
+@dataclass(eq=False)
+class Flight:
+    """One read that may go to Limitless."""
+
+    tenant_id: TenantId
+    link: Link | None = None
+    lease: int = 0
+    lowered: bool = False
+
+
+class Inflight:
+    """All of them. A read registers *before* it looks at the routes, so no change can slip in between."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._flights: set[Flight] = set()
+
+    def begin(self, flight: Flight) -> None:
+        with self._lock:
+            self._flights.add(flight)
+
+    def end(self, flight: Flight) -> None:
+        with self._lock:
+            self._flights.discard(flight)
+
+    def lower(self, view: View) -> None:
+        """Mark the reads whose tenant may no longer be read from Limitless under *view*.
+
+        Called after the view is in force and before classic hears that this process has applied it: a write that
+        relies on that confirmation is then never missed by an answer that this process still hands out.
+        """
+        with self._lock:
+            for flight in self._flights:
+                if view.level(flight.tenant_id) is not Level.LIMITLESS:
+                    flight.lowered = True
+
+    def overdue(self, now_s: float, limit_s: float) -> list[Link]:
+        """Return the connections on which one statement has been running for longer than *limit_s*."""
+        with self._lock:
+            links = [flight.link for flight in self._flights if flight.link is not None]
+        return [link for link in links if (since := link.conn.busy_since_s) is not None and now_s - since > limit_s]

@@ -1,0 +1,202 @@
+"""Where does a connection to a side come from?
+
+A small last-in-first-out pool per side. It never changes session state, so connections may go through a pooler in
+transaction mode: no prepared statements, no SET outside a transaction, transactions begun and ended by name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import psycopg
+from psycopg import conninfo
+from psycopg.pq import TransactionStatus
+
+from migrator.errors import ClusterUnavailable, UsageError
+from migrator.model.side import Side
+from migrator.model.sqlstate import Fault, fault_of
+from migrator.shim.clock import now_s
+
+
+class Conn(psycopg.Connection[Any]):
+    """A connection that knows since when a statement runs, so that a silent server can be given up on."""
+
+    busy_since_s: float | None = None
+
+
+class _Cursor(psycopg.Cursor[Any]):
+    def execute(self, *args: Any, **options: Any) -> Self:  # Any: handed on as it comes
+        conn = self.connection
+        assert isinstance(conn, Conn)
+        conn.busy_since_s = now_s()
+        try:
+            return super().execute(*args, **options)
+        finally:
+            conn.busy_since_s = None
+
+
+@dataclass(eq=False)
+class Link:
+    """One connection, and a second handle on its socket by which another thread may end it."""
+
+    conn: Conn
+    _socket: socket.socket
+    fresh: bool = field(default=True)  # not used before
+
+    def kill(self) -> None:
+        """Shut the socket down: whoever waits on it gets a lost connection. Safe from any thread, at any time."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._socket.close()
+        with contextlib.suppress(psycopg.Error):
+            self.conn.close()
+
+    @property
+    def usable(self) -> bool:
+        return not self.conn.closed and self.conn.info.transaction_status is TransactionStatus.IDLE
+
+
+def fault(error: BaseException) -> Fault | None:
+    """Return what *error* says about its cluster, None when it is not a database error."""
+    if isinstance(error, ClusterUnavailable):
+        return Fault.UNREACHABLE
+    if not isinstance(error, psycopg.Error):
+        return None
+    if error.sqlstate is None and not isinstance(error, psycopg.OperationalError):
+        return Fault.CALLER  # psycopg's own refusals, for example of a parameter it cannot adapt
+    return fault_of(error.sqlstate)
+
+
+def parameters(dsn: str, app: str, connect_timeout_s: float, silent_s: float) -> dict[str, Any]:
+    """Return connection parameters that notice a peer which went away.
+
+    Raises:
+        UsageError: *dsn* is not a connection string; the text does not show it.
+    """
+    try:
+        found: dict[str, Any] = conninfo.conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise UsageError("the connection string cannot be read (not shown)") from None
+    found["application_name"] = app
+    found["connect_timeout"] = max(2, round(connect_timeout_s))  # libpq: below 2 means 2
+    found.setdefault("keepalives_idle", 5)
+    found.setdefault("keepalives_interval", 2)
+    found.setdefault("keepalives_count", 3)
+    found.setdefault("tcp_user_timeout", round(silent_s * 1000))
+    return found
+
+
+class Pool:
+    """Connections to one side. At most *size* are out at once; idle ones are reused, the youngest first."""
+
+    def __init__(
+        self,
+        side: Side,
+        dsn: str,
+        app: str,
+        *,
+        size: int,
+        connect_timeout_s: float,
+        silent_s: float,
+        wait_s: float = 5.0,
+    ) -> None:
+        self.side = side
+        self._parameters = parameters(dsn, app, connect_timeout_s, silent_s)
+        self._wait_s = wait_s
+        self._free = threading.BoundedSemaphore(size)
+        self._lock = threading.Lock()
+        self._idle: list[Link] = []
+        self._closed = False
+
+    def connect(self) -> Link:
+        """Return a new connection outside the pool's count.
+
+        Raises:
+            ClusterUnavailable: the side cannot be reached or refuses us; the text holds no password.
+        """
+        try:
+            conn = Conn.connect(**self._parameters, autocommit=True, prepare_threshold=None, cursor_factory=_Cursor)
+        except psycopg.Error as error:
+            text = str(error).strip().splitlines()
+            why = text[-1] if text else type(error).__name__
+            if error.sqlstate in ("28P01", "28000"):
+                why = "it refused the user or password"
+            raise ClusterUnavailable(self.side.value, why) from None
+        try:
+            handle = socket.socket(fileno=os.dup(conn.pgconn.socket))
+        except OSError:
+            conn.close()
+            raise ClusterUnavailable(self.side.value, "the connection closed at once") from None
+        return Link(conn, handle)
+
+    def take(self, begin: str) -> Link:
+        """Return a connection inside a transaction that *begin* started.
+
+        An idle connection that turns out to be dead is replaced without anybody noticing: nothing ran on it.
+
+        Raises:
+            ClusterUnavailable: no connection can be had.
+        """
+        if self._closed:
+            raise UsageError("the shim is closed")
+        if not self._free.acquire(timeout=self._wait_s):
+            raise ClusterUnavailable(
+                self.side.value, f"no connection of the pool became free within {self._wait_s:g} s"
+            )
+        try:
+            while True:
+                link = self._pop() or self.connect()
+                try:
+                    link.conn.execute(begin)
+                except psycopg.Error as error:
+                    reused, lost = not link.fresh, fault(error) in (Fault.UNREACHABLE, Fault.OVERLOADED)
+                    link.close()
+                    if reused and lost:
+                        self.drop_idle()  # what killed this one very likely killed the others
+                        continue
+                    if lost:
+                        raise ClusterUnavailable(self.side.value, "the connection was lost at once") from None
+                    raise
+                return link
+        except BaseException:
+            self._free.release()
+            raise
+
+    def give(self, link: Link, *, discard: bool = False) -> None:
+        """Take a connection back; one that is not idle and healthy is closed."""
+        link.fresh = False
+        keep = not discard and link.usable
+        if keep:
+            with self._lock:
+                keep = not self._closed
+                if keep:
+                    self._idle.append(link)
+        if not keep:
+            link.close()
+        self._free.release()
+
+    def _pop(self) -> Link | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def drop_idle(self) -> None:
+        """Close every idle connection."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for link in idle:
+            link.close()
+
+    def close(self) -> None:
+        self._closed = True
+        self.drop_idle()
+
+
+ConnectTo = Callable[[], Link]

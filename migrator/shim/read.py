@@ -1,0 +1,186 @@
+"""From where is this read answered, and may its answer be believed?"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg import sql
+from psycopg.pq import TransactionStatus
+
+from migrator.errors import ClusterUnavailable, ReadStale
+from migrator.model.side import Side
+from migrator.model.sqlstate import counts_for_breaker
+from migrator.model.tenant import TenantId
+from migrator.shim.board import Board
+from migrator.shim.breakers import Breakers, Ticket
+from migrator.shim.clock import now_s
+from migrator.shim.inflight import Flight, Inflight
+from migrator.shim.metrics import Metrics
+from migrator.shim.pool import Link, Pool, fault
+from migrator.shim.routing import Choice, Token, choose
+from migrator.shim.settings import Settings
+
+
+def begin_on_limitless(read_timeout_s: float) -> str:
+    """Return what starts a bounded read: one round trip, nothing outlives the transaction."""
+    statement = sql.SQL("BEGIN READ ONLY; SET LOCAL statement_timeout = {}").format(
+        sql.Literal(max(1, round(read_timeout_s * 1000)))
+    )
+    return statement.as_string(None)
+
+
+BEGIN_ON_CLASSIC = "BEGIN READ ONLY"
+
+
+class Read:
+    """Reads of one tenant, on one side. Use it as a context manager.
+
+    Attributes:
+        connection: a psycopg connection inside a read-only transaction.
+        side: where it reads.
+        failed: after leaving, whether the cluster (not the caller) was at fault.
+    """
+
+    connection: psycopg.Connection[Any]
+
+    def __init__(
+        self,
+        tenant_id: TenantId,
+        board: Board,
+        pools: Callable[[Side], Pool],
+        breakers: Breakers,
+        inflight: Inflight,
+        metrics: Metrics,
+        settings: Settings,
+        *,
+        after: Token | None = None,
+        only_classic: bool = False,
+    ) -> None:
+        self.tenant_id = tenant_id
+        self.side = Side.CLASSIC
+        self.failed = False
+        self._board = board
+        self._pools = pools
+        self._breakers = breakers
+        self._inflight = inflight
+        self._metrics = metrics
+        self._settings = settings
+        self._after = after
+        self._only_classic = only_classic
+        self._flight: Flight | None = None  # set while on Limitless by route
+        self._ticket: Ticket | None = None
+        self._link: Link | None = None
+        self._started_s = 0.0
+
+    def __enter__(self) -> Self:
+        self._started_s = now_s()
+        if self._board.settled:
+            self.side = Side.LIMITLESS
+            self._take()
+        elif self._only_classic or not self._try_limitless():
+            self.side = Side.CLASSIC
+            self._take()
+        return self
+
+    def _try_limitless(self) -> bool:
+        """Go to Limitless when route and breakers say so and it lets us in; return whether it did."""
+        flight = Flight(self.tenant_id)
+        self._inflight.begin(flight)  # before looking at the routes; see Inflight
+        try:
+            choice, ticket = self._choose(flight)
+            if choice.part is None and choice.side is Side.LIMITLESS:
+                self.side = Side.LIMITLESS  # settled just now
+                self._take()
+                return True
+            if ticket is None:
+                return False
+            self.side = Side.LIMITLESS
+            try:
+                self._take()
+            except (ClusterUnavailable, psycopg.Error):
+                # Nothing ran yet, so classic can answer; the breaker hears of it.
+                self._tell(ticket, failed=True)
+                self._started_s = now_s()
+                return False
+            assert self._link is not None
+            flight.link = self._link
+            self._flight, self._ticket = flight, ticket
+            return True
+        finally:
+            if self._flight is None:
+                self._inflight.end(flight)
+
+    def _choose(self, flight: Flight) -> tuple[Choice, Ticket | None]:
+        view = self._board.view
+        flight.lease = view.lease
+        choice = choose(view, self.tenant_id, now_s(), random.random(), self._after)
+        if choice.side is Side.CLASSIC or choice.part is None:
+            return choice, None
+        return choice, self._breakers.admit(self.tenant_id, choice.part)
+
+    def _take(self) -> None:
+        limitless = self.side is Side.LIMITLESS
+        begin = begin_on_limitless(self._settings.read_timeout_s) if limitless else BEGIN_ON_CLASSIC
+        try:
+            self._link = self._pools(self.side).take(begin)
+        except ClusterUnavailable:
+            self.failed = True
+            raise
+        self.connection = self._link.conn
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        link, flight = self._link, self._flight
+        assert link is not None
+        self._link = self._flight = None
+        if flight is not None:
+            self._inflight.end(flight)
+        self.failed = self._is_failure(link, error)
+        healthy = self._end(link, error)
+        self._pools(self.side).give(link, discard=not healthy)
+        self._tell(self._ticket, failed=self.failed or link.conn.closed)
+        if flight is not None and self._stale(flight) and (error is None or isinstance(error, Exception)):
+            raise ReadStale(
+                f"the route of tenant {self.tenant_id} changed or went stale while it was read from limitless",
+                hint="Read again; run_read does so by itself.",
+            ) from error
+
+    def _is_failure(self, link: Link, error: BaseException | None) -> bool:
+        if error is None:
+            return False
+        if link.conn.closed:
+            return True
+        found = fault(error)
+        # The body may have raised an error of some other connection; ours is in a failed transaction if it was ours.
+        ours = link.conn.info.transaction_status is TransactionStatus.INERROR
+        return found is not None and ours and counts_for_breaker(found)
+
+    def _end(self, link: Link, error: BaseException | None) -> bool:
+        """End the transaction; return whether the connection may be used again."""
+        if link.conn.closed:
+            return False
+        try:
+            link.conn.execute("COMMIT" if error is None else "ROLLBACK")
+        except psycopg.Error:
+            return False  # the answers were already read; only the connection is lost
+        # Builds of Limitless before 16.9.100 refuse writes on a connection after rolling back a READ ONLY transaction.
+        return error is None or self.side is Side.CLASSIC
+
+    def _tell(self, ticket: Ticket | None, *, failed: bool) -> None:
+        ms = (now_s() - self._started_s) * 1000
+        if ticket is not None:
+            self._breakers.record(ticket, not failed, ms)
+        self._metrics.read(
+            self.tenant_id, self.side, ms, failed=failed, watched=self.tenant_id in self._board.view.watched
+        )
+
+    def _stale(self, flight: Flight) -> bool:
+        view = self._board.view
+        if self._board.settled:
+            return False
+        return flight.lowered or view.lease != flight.lease or not view.valid(now_s())

@@ -1,0 +1,91 @@
+"""Would the other side have answered the same, and as fast? Off the caller's path; never returned."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from migrator.errors import MigratorError
+from migrator.model.side import Side
+from migrator.model.tenant import TenantId
+from migrator.shim.clock import now_s
+from migrator.shim.listener import Listener, ShadowDiffered
+from migrator.shim.metrics import Metrics
+
+TRIES = 3
+"""Both sides are asked again before a difference counts: the mirror may not have had the caller's last write."""
+
+
+def digest(value: object) -> bytes:
+    """Return a fingerprint of what a read returned, so that no row is kept."""
+    return hashlib.blake2b(repr(value).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    tenant_id: TenantId
+    fn: Callable[[Any], object]
+
+
+class Shadow:
+    """One worker thread with a short queue: what does not fit is simply not compared."""
+
+    def __init__(
+        self, run: Callable[[Side, Callable[[Any], object]], object], metrics: Metrics, listener: Listener
+    ) -> None:
+        self._run = run
+        self._metrics = metrics
+        self._listener = listener
+        self._queue: queue.Queue[_Sample | None] = queue.Queue(maxsize=8)
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def offer(self, tenant_id: TenantId, fn: Callable[[Any], object]) -> None:
+        """Compare *fn* on both sides some time soon, unless too many wait already."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="migrator-shim-shadow", daemon=True)
+                self._thread.start()
+        try:
+            self._queue.put_nowait(_Sample(tenant_id, fn))
+        except queue.Full:
+            return  # a sample is a sample
+
+    def close(self) -> None:
+        """Finish what is queued and stop."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join(timeout=10)
+
+    def _work(self) -> None:
+        while (sample := self._queue.get()) is not None:
+            self._compare(sample)
+
+    def _compare(self, sample: _Sample) -> None:
+        same, classic_ms, limitless_ms = False, 0.0, 0.0
+        for _ in range(TRIES):
+            try:
+                classic, classic_ms = self._ask(Side.CLASSIC, sample.fn)
+                limitless, limitless_ms = self._ask(Side.LIMITLESS, sample.fn)
+            except (psycopg.OperationalError, MigratorError):
+                return  # a side is away: nothing was compared, and the breaker hears of it from real reads
+            except Exception:
+                # The caller's function did not like the answer of one side, for example a row that is not there.
+                continue
+            same = classic == limitless
+            if same:
+                break
+        self._metrics.shadow(same, classic_ms, limitless_ms)
+        if not same:
+            self._listener.on_event(ShadowDiffered(str(sample.tenant_id)))
+
+    def _ask(self, side: Side, fn: Callable[[Any], object]) -> tuple[bytes, float]:
+        started = now_s()
+        answer = digest(self._run(side, fn))
+        return answer, (now_s() - started) * 1000

@@ -1,0 +1,112 @@
+"""Which statements does a process run on the tool's own tables?
+
+Constants, so that importing the shim reads no files. All are single statements that also work through a pooler in
+transaction mode, except LISTEN, which then simply never fires and the poll does its work.
+"""
+
+from __future__ import annotations
+
+CHANNEL = "migrator"
+"""Route changes notify it with payload `route`, mirrors with `position` when they publish."""
+
+LISTEN = "LISTEN migrator"
+
+SETTINGS = "SELECT shim FROM migrator.plan"
+
+# Must have committed before the poll that it vouches for is sent; see watcher.Watcher._refresh.
+HEARTBEAT = """
+INSERT INTO migrator.process AS p (process_id, name, started_at, seen_at, applied_epoch, staleness_s)
+VALUES (%(process_id)s, %(name)s, clock_timestamp(), clock_timestamp(), %(epoch)s, %(registered_s)s)
+ON CONFLICT (process_id) DO UPDATE
+   SET seen_at = clock_timestamp(), applied_epoch = EXCLUDED.applied_epoch, staleness_s = EXCLUDED.staleness_s
+"""
+
+LEAVE = """
+WITH gone AS (DELETE FROM migrator.breaker_trip WHERE process_id = %(process_id)s)
+DELETE FROM migrator.process WHERE process_id = %(process_id)s
+"""
+
+# One statement, so one moment. Epochs are handed out under the switch row's lock and commit in order, so
+# "changed after the epoch I know" misses nothing.
+POLL = """
+SELECT s.epoch, s.level, s.write_mode,
+       (SELECT coalesce(json_agg(json_build_array(r.tenant_id, r.part, r.level, r.reads_pct, r.epoch, r.watched)), '[]')
+          FROM migrator.route r WHERE r.epoch > %(after)s),
+       (SELECT coalesce(json_agg(json_build_array(f.scope, f.scope_key, f.level, f.epoch)), '[]')
+          FROM migrator.fallback f),
+       (SELECT coalesce(json_agg(json_build_array(
+                   p.part, p.snapshot, extract(epoch FROM clock_timestamp() - p.fresh_at))), '[]')
+          FROM migrator.position p)
+  FROM migrator.switch s
+"""
+
+POSITIONS = "SELECT part, snapshot FROM migrator.position"
+
+# The epoch that every live process has applied. Silent processes read classic by themselves and hold nobody up.
+APPLIED_BY_ALL = """
+SELECT min(applied_epoch) FROM migrator.process
+ WHERE clock_timestamp() <= seen_at + make_interval(secs => staleness_s)
+"""
+
+# Deferred constraint triggers may still write; they must do so before the transaction's marks are read.
+BEFORE_COMMIT = """
+SET CONSTRAINTS ALL IMMEDIATE;
+SELECT pg_current_xact_id_if_assigned()::text, current_setting('migrator.parts', true),
+       (SELECT write_mode FROM migrator.switch)
+"""
+
+OUTCOME = "SELECT pg_xact_status(%s::text::xid8)"
+
+SETTLED = "SELECT write_mode FROM migrator.settled ORDER BY epoch DESC LIMIT 1"
+
+SAMPLES = """
+INSERT INTO migrator.read_sample (process_id, tenant_id, side, reads, errors, buckets)
+SELECT %(process_id)s, s.tenant_id, s.side, s.reads, s.errors, s.buckets::int[]
+  FROM unnest(%(tenants)s::text[], %(sides)s::text[], %(reads)s::int[], %(errors)s::int[], %(buckets)s::text[])
+       AS s (tenant_id, side, reads, errors, buckets)
+"""
+
+SHADOWS = """
+INSERT INTO migrator.shadow_sample (process_id, compared, mismatched, classic_ms, limitless_ms)
+VALUES (%(process_id)s, %(compared)s, %(mismatched)s, %(classic_ms)s, %(limitless_ms)s)
+"""
+
+TRIPS = """
+WITH now_open AS (
+    SELECT * FROM unnest(%(scopes)s::text[], %(keys)s::text[], %(reasons)s::text[]) AS o (scope, scope_key, reason)
+), closed AS (
+    DELETE FROM migrator.breaker_trip t
+     WHERE t.process_id = %(process_id)s
+       AND NOT EXISTS (SELECT FROM now_open o WHERE (o.scope, o.scope_key) = (t.scope, t.scope_key))
+)
+INSERT INTO migrator.breaker_trip (process_id, scope, scope_key, reason, at)
+SELECT %(process_id)s, scope, scope_key, reason, clock_timestamp() FROM now_open
+ON CONFLICT (process_id, scope, scope_key) DO UPDATE SET reason = EXCLUDED.reason, at = EXCLUDED.at
+"""
+
+# Raising a fallback, in this order, in one transaction.
+LOCK_SWITCH = "SELECT epoch, level, write_mode FROM migrator.switch FOR UPDATE"
+
+FALLBACK = "SELECT level, epoch, held FROM migrator.fallback WHERE scope = %(scope)s AND scope_key = %(key)s"
+
+NEXT_EPOCH = "UPDATE migrator.switch SET epoch = epoch + 1 RETURNING epoch"
+
+PUT_FALLBACK = """
+WITH decided AS (
+    INSERT INTO migrator.decision (who, kind, subject, reason, before, after)
+    VALUES (%(by)s, 'fallback.raised', 'fallback/' || %(scope)s || '/' || %(key)s, %(reason)s,
+            %(before)s::jsonb, jsonb_build_object('level', %(level)s::text, 'epoch', %(epoch)s::bigint))
+), remembered AS (
+    INSERT INTO migrator.incident (kind, reason, reported_by)
+    SELECT 'fallback', 'fallback ' || %(scope)s || ' ' || %(key)s || ': ' || %(reason)s, %(by)s WHERE %(incident)s
+)
+INSERT INTO migrator.fallback (scope, scope_key, level, reason, raised_by, raised_at, epoch, held)
+VALUES (%(scope)s, %(key)s, %(level)s, %(reason)s, %(by)s, clock_timestamp(), %(epoch)s, %(held)s)
+ON CONFLICT (scope, scope_key) DO UPDATE
+   SET level = EXCLUDED.level, reason = EXCLUDED.reason, raised_by = EXCLUDED.raised_by,
+       raised_at = EXCLUDED.raised_at, epoch = EXCLUDED.epoch, held = migrator.fallback.held OR EXCLUDED.held
+"""
+
+HOLD_FALLBACK = "UPDATE migrator.fallback SET held = true WHERE scope = %(scope)s AND scope_key = %(key)s"
+
+ANNOUNCE = "SELECT pg_notify('migrator', 'route')"

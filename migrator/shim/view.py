@@ -1,0 +1,204 @@
+"""What does this process know about routes, and until when may it act on it? Pure values.
+
+A view is replaced as a whole, so a reader that holds one sees one moment of classic.
+
+Going down takes the same care as going up. After a tenant fell back, another process may still read Limitless under
+the routes it had before; until every process has applied the change, a write here must go on waiting for the mirror.
+So a view remembers the partitions that some older view, not yet known to be gone everywhere, could read (`owed`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from migrator.model.effective import Fallback
+from migrator.model.position import Snapshot
+from migrator.model.route import FallbackScope, Level, Route, WriteMode, lowest
+from migrator.model.tenant import MAX_PARTS, REFERENCE_PART, TenantId
+
+ALL_PARTS = (1 << MAX_PARTS) - 1
+REFERENCE_BIT = 1 << REFERENCE_PART
+
+
+def parts_of(mask: int) -> list[int]:
+    """Return the partitions in a bit mask. A negative one (keys whose tenant is unknown) means all of them."""
+    return [part for part in range(MAX_PARTS) if mask >> part & 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Upper bounds of levels by what they cover, from the switch and the fallbacks."""
+
+    everybody: Level = Level.LIMITLESS
+    parts: Mapping[int, Level] = field(default_factory=dict)
+    tenants: Mapping[str, Level] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, switch: Level, fallbacks: Iterable[Fallback]) -> Caps:
+        everybody = [switch]
+        parts: dict[int, Level] = {}
+        tenants: dict[str, Level] = {}
+        for fallback in fallbacks:
+            if fallback.scope is FallbackScope.ALL or (fallback.scope, fallback.key) == (
+                FallbackScope.PART,
+                str(REFERENCE_PART),
+            ):
+                everybody.append(fallback.level)
+            elif fallback.scope is FallbackScope.PART:
+                part = int(fallback.key)
+                parts[part] = lowest([fallback.level, parts.get(part, Level.LIMITLESS)])
+            else:
+                tenants[fallback.key] = fallback.level
+        return cls(lowest(everybody), parts, tenants)
+
+    def apply(self, route: Route) -> Level:
+        """Return the level of *route*'s tenant under these bounds; as migrator.model.effective, but indexed."""
+        return lowest(
+            [
+                route.level,
+                self.everybody,
+                self.parts.get(route.part, Level.LIMITLESS),
+                self.tenants.get(route.tenant_id, Level.LIMITLESS),
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """One reading of classic's control tables, all at one moment. Routes: only those changed since the last."""
+
+    epoch: int
+    switch: Level
+    write_mode: WriteMode
+    routes: tuple[tuple[Route, bool], ...]  # with `watched`
+    fallbacks: tuple[Fallback, ...]
+    positions: Mapping[int, tuple[Snapshot, float]]  # with the age of the position in s, by classic's clock
+
+    @classmethod
+    def of(cls, row: tuple[Any, ...]) -> Poll:
+        """Return the answer of statements.POLL as a value."""
+        epoch, switch, mode, routes, fallbacks, positions = row
+        return cls(
+            int(epoch),
+            Level(switch),
+            WriteMode(mode),
+            tuple((Route(TenantId(t), part, Level(lv), pct, at), watched) for t, part, lv, pct, at, watched in routes),
+            tuple(Fallback(FallbackScope(scope), key, Level(level), at) for scope, key, level, at in fallbacks),
+            {part: (Snapshot.parse(text), float(age)) for part, text, age in positions},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything a read or a write decides by.
+
+    Attributes:
+        routes: of tenants that were ever moved.
+        lagging: bit mask of partitions too far behind to be read.
+        waits: bit mask of partitions with a tenant whose writes wait for the mirror.
+        owed: `waits` of this and of every older view that another process may still act on.
+        valid_until_s: on this process' clock; past it reads come from classic.
+        lease: grows whenever validity lapsed, so that a read can see that it spanned a lapse.
+    """
+
+    epoch: int = -1
+    write_mode: WriteMode = WriteMode.CLASSIC_ONLY
+    caps: Caps = field(default_factory=Caps)
+    routes: Mapping[TenantId, Route] = field(default_factory=dict)
+    fallbacks: tuple[Fallback, ...] = ()
+    watched: frozenset[TenantId] = frozenset()
+    positions: Mapping[int, Snapshot] = field(default_factory=dict)
+    lagging: int = ALL_PARTS
+    waits: int = 0
+    owed: int = ALL_PARTS
+    history: tuple[tuple[int, int], ...] = ()  # (epoch of the view after it, its waits), oldest first
+    valid_until_s: float = 0.0
+    lease: int = 0
+
+    def valid(self, now_s: float) -> bool:
+        """Return whether this process may act on the routes it knows."""
+        return now_s < self.valid_until_s
+
+    def level(self, tenant_id: TenantId) -> Level:
+        """Return the tenant's effective level; a tenant that was never moved reads classic."""
+        route = self.routes.get(tenant_id)
+        return Level.CLASSIC if route is None else self.caps.apply(route)
+
+    def must_cover(self, touched: int) -> int:
+        """Return which of the *touched* partitions a write must wait for.
+
+        Reference rows are read by every tenant, so they count as soon as anybody waits.
+        """
+        return touched & (self.owed | (REFERENCE_BIT if self.owed else 0))
+
+    def behind_now(self, xid: int, touched: int) -> list[int]:
+        """Return which *touched* partitions are behind *xid* and hold tenants that wait under today's routes."""
+        return self.behind(xid, touched & (self.waits | (REFERENCE_BIT if self.waits else 0)))
+
+    def behind(self, xid: int, parts: int) -> list[int]:
+        """Return which of *parts* (a bit mask) do not hold transaction *xid* yet."""
+        return [p for p in parts_of(parts) if p not in self.positions or not self.positions[p].covers(xid)]
+
+
+def _owed(waits: int, history: Iterable[tuple[int, int]]) -> int:
+    for _, before in history:
+        waits |= before
+    return waits
+
+
+def applied(view: View, poll: Poll, max_lag_s: float) -> View:
+    """Return *view* after *poll*; how long it is valid does not change."""
+    if poll.epoch < view.epoch:  # classic lost its tail: what is known is worth nothing
+        view = replace(View(), lease=view.lease + 1)
+    changed = poll.epoch != view.epoch
+    routes, watched = view.routes, view.watched
+    if poll.routes:
+        routes = {**routes, **{route.tenant_id: route for route, _ in poll.routes}}
+        watched = (watched - {r.tenant_id for r, on in poll.routes if not on}) | {
+            r.tenant_id for r, on in poll.routes if on
+        }
+    caps, waits, history = view.caps, view.waits, view.history
+    if changed:
+        caps = Caps.of(poll.switch, poll.fallbacks)
+        waits = 0
+        for route in routes.values():
+            if caps.apply(route).waits:
+                waits |= 1 << route.part
+        # The first view of a process knows nothing of what others read before it: everything is owed.
+        before = ALL_PARTS if view.epoch < 0 else view.waits
+        if before & ~waits:
+            history = (*history, (poll.epoch, before))
+    lagging = 0
+    for part in range(MAX_PARTS):
+        at = poll.positions.get(part)
+        if at is None or at[1] > max_lag_s:
+            lagging |= 1 << part
+    return replace(
+        view,
+        epoch=poll.epoch,
+        write_mode=poll.write_mode,
+        caps=caps,
+        routes=routes,
+        fallbacks=poll.fallbacks,
+        watched=watched,
+        positions={part: snapshot for part, (snapshot, _) in poll.positions.items()},
+        lagging=lagging,
+        waits=waits,
+        owed=_owed(waits, history),
+        history=history,
+    )
+
+
+def lapsed(view: View) -> View:
+    """Return *view* as it counts after its validity ran out: others may have moved on without this process."""
+    return replace(view, lease=view.lease + 1, history=((view.epoch, ALL_PARTS),), owed=ALL_PARTS)
+
+
+def settled(view: View, confirmed_epoch: int) -> View:
+    """Return *view* knowing that every live process has applied *confirmed_epoch*."""
+    history = tuple(entry for entry in view.history if entry[0] > confirmed_epoch)
+    if len(history) == len(view.history):
+        return view
+    return replace(view, history=history, owed=_owed(view.waits, history))

@@ -1,0 +1,294 @@
+"""How does a process learn of route changes, and how do others learn that it did?
+
+One thread with one connection to classic. It listens for notifications, polls as a fallback, and publishes a
+heartbeat with the epoch it has applied. The order of the three steps of a refresh carries the promise that a route
+change confirmed by all is in force everywhere:
+
+1. The heartbeat commits. From now on an operator who looks finds this process alive until seen_at + staleness.
+2. Only then the poll is sent. If it misses a change, that change committed after the heartbeat, so its operator sees
+   this process alive and waits for it.
+3. What was polled is valid for staleness_s counted from before the heartbeat was *sent*: it runs out here before
+   the operator may count this process as silent, however late any answer came.
+
+(Poll first and heartbeat second would be wrong: a heartbeat delayed in its commit could make an old poll valid
+after an operator had already given this process up.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import psycopg
+
+from migrator.errors import ClusterUnavailable, NotInstalled
+from migrator.model.position import Snapshot
+from migrator.model.route import WriteMode
+from migrator.shim import statements as st
+from migrator.shim.board import Board
+from migrator.shim.clock import now_s
+from migrator.shim.inflight import Inflight
+from migrator.shim.listener import Listener, RoutesApplied, RoutesLost, SettledOnLimitless
+from migrator.shim.pool import ConnectTo, Link
+from migrator.shim.settings import Settings
+from migrator.shim.view import Poll, View, applied, lapsed, settled
+
+FAST_S = 0.01
+"""How often positions are read while somebody waits for them."""
+
+CALM_S = 0.05
+"""The same when notifications are known to arrive, so that reading is only a safety net."""
+
+FLUSH_S = 1.0
+SETTLED_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this process is among the others."""
+
+    process_id: str
+    name: str
+
+
+class Watcher:
+    """Keeps the board up to date."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        settings: Settings,
+        board: Board,
+        inflight: Inflight,
+        listener: Listener,
+        connect_classic: ConnectTo,
+        ask_settled: Callable[[], bool],
+        flush: Callable[[Link], None],
+        on_applied: Callable[[View], None],
+    ) -> None:
+        self._identity = identity
+        self._settings = settings
+        self._board = board
+        self._inflight = inflight
+        self._listener = listener
+        self._connect_classic = connect_classic
+        self._ask_settled = ask_settled
+        self._flush = flush
+        self._on_applied = on_applied
+        self._link: Link | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+        os.set_blocking(self._wake_read, False)
+        self._routes_due_s = 0.0
+        self._flush_due_s = 0.0
+        self._settled_due_s = 0.0
+        self._heard_at_s = -1e9  # when a notification last arrived
+        self._news = False  # positions were announced
+        self._lost = False
+        board.wake = self.wake
+        board.refresh = self.refresh
+
+    # -- life ---------------------------------------------------------------------------------------------
+
+    def open(self, link: Link) -> None:
+        """Read the routes for the first time on *link*, which becomes the watcher's, and start its thread.
+
+        Raises:
+            psycopg.Error, ClusterUnavailable: classic cannot be read; the caller closes *link*.
+        """
+        self._adopt(link)
+        self._refresh()
+        self._settle()
+        self._thread = threading.Thread(target=self._run, name="migrator-shim-watcher", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop, and take this process off the register when classic can be reached."""
+        self._stop.set()
+        self.wake()
+        if self._thread is not None:
+            self._thread.join(timeout=self._settings.staleness_s + 5)
+        link, self._link = self._link, None
+        if link is not None:
+            # Harmless when it fails: the row expires by itself after the staleness limit.
+            with contextlib.suppress(psycopg.Error):
+                self._flush(link)
+                link.conn.execute(st.LEAVE, {"process_id": self._identity.process_id})
+            link.close()
+        for end in (self._wake_read, self._wake_write):
+            os.close(end)
+        self._wake_write = -1
+
+    def wake(self) -> None:
+        """Make the thread look around now."""
+        with contextlib.suppress(OSError):  # a full pipe wakes it as well; after close there is nobody to wake
+            os.write(self._wake_write, b"!")
+
+    def refresh(self) -> None:
+        """Make the thread read the routes now."""
+        self._routes_due_s = 0.0
+        self.wake()
+
+    def kill_if_silent(self, at_s: float) -> None:
+        """Give up on a connection whose answer is overdue; the thread then connects again."""
+        link = self._link
+        if link is not None:
+            since = link.conn.busy_since_s
+            if since is not None and at_s - since > self._settings.staleness_s:
+                link.kill()
+
+    # -- the thread ---------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                if self._link is None:
+                    link = self._connect_classic()
+                    try:
+                        self._adopt(link)
+                    except BaseException:
+                        link.close()
+                        raise
+                    self._routes_due_s = 0.0
+                self._work()
+                self._wait()
+            except (psycopg.Error, ClusterUnavailable, NotInstalled, OSError) as error:
+                if self._give_up(error):
+                    return
+
+    def _adopt(self, link: Link) -> None:
+        link.conn.execute(st.LISTEN)
+        self._link = link
+
+    def _work(self) -> None:
+        board, now = self._board, now_s()
+        if now >= self._routes_due_s:
+            self._refresh()
+        elif board.waiting or self._news:
+            self._positions()
+        self._news = False
+        if board.view.history:
+            self._settle()
+        if now_s() >= self._flush_due_s:
+            self._flush_due_s = now_s() + FLUSH_S
+            link = self._link
+            assert link is not None
+            self._flush(link)
+        self._lost = False
+
+    def _refresh(self) -> None:
+        link = self._link
+        assert link is not None
+        old, sent_s = self._board.view, now_s()
+        self._routes_due_s = sent_s + self._settings.poll_s
+        self._heartbeat(link, old.epoch)
+        row = link.conn.execute(st.POLL, {"after": old.epoch}).fetchone()
+        if row is None:
+            raise NotInstalled("the control schema on classic is not complete")
+        poll = Poll.of(row)
+        if poll.epoch < old.epoch:  # classic lost its tail; the whole table must be read again
+            row = link.conn.execute(st.POLL, {"after": -1}).fetchone()
+            assert row is not None
+            poll = Poll.of(row)
+        view = applied(old, poll, self._settings.max_lag_s)
+        if not old.valid(now_s()):
+            view = lapsed(view)
+        self._install(replace(view, valid_until_s=sent_s + self._settings.staleness_s))
+        if view.epoch != old.epoch:
+            self._heartbeat(link, view.epoch)
+            self._listener.on_event(RoutesApplied(view.epoch))
+
+    def _install(self, view: View) -> None:
+        before = self._board.settled
+        self._board.install(view)
+        self._inflight.lower(view)
+        self._on_applied(view)
+        if self._board.settled and not before:
+            self._listener.on_event(SettledOnLimitless())
+
+    def _heartbeat(self, link: Link, epoch: int) -> None:
+        arguments = {
+            "process_id": self._identity.process_id,
+            "name": self._identity.name,
+            "epoch": max(epoch, 0),
+            "registered_s": self._settings.registered_s,
+        }
+        link.conn.execute(st.HEARTBEAT, arguments)
+
+    def _positions(self) -> None:
+        link = self._link
+        assert link is not None
+        rows = link.conn.execute(st.POSITIONS).fetchall()
+        found = {part: Snapshot.parse(text) for part, text in rows}
+        if found != self._board.view.positions:
+            self._board.install(replace(self._board.view, positions=found))
+
+    def _settle(self) -> None:
+        link = self._link
+        assert link is not None
+        row = link.conn.execute(st.APPLIED_BY_ALL).fetchone()
+        if row is not None and row[0] is not None:
+            view = settled(self._board.view, row[0])
+            if view is not self._board.view:
+                self._board.install(view)
+
+    def _wait(self) -> None:
+        """Return when something may have happened: a notification, a waiting writer, or the next poll's time."""
+        link = self._link
+        assert link is not None
+        deadline = min(self._routes_due_s, self._flush_due_s)
+        if self._board.waiting:
+            calm = now_s() - self._heard_at_s < 5
+            deadline = min(deadline, now_s() + (CALM_S if calm else FAST_S))
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._wake_read, selectors.EVENT_READ)
+            selector.register(link.conn.pgconn.socket, selectors.EVENT_READ)
+            while not self._stop.is_set():
+                self._hear(link)
+                if self._routes_due_s == 0.0 or self._news:
+                    return
+                rest = deadline - now_s()
+                if rest <= 0:
+                    return
+                for key, _ in selector.select(rest):
+                    if key.fd == self._wake_read:
+                        with contextlib.suppress(BlockingIOError):
+                            os.read(self._wake_read, 4096)
+                        return
+                    link.conn.pgconn.consume_input()
+
+    def _hear(self, link: Link) -> None:
+        pgconn = link.conn.pgconn
+        pgconn.consume_input()
+        while (notification := pgconn.notifies()) is not None:
+            self._heard_at_s = now_s()
+            if notification.extra.startswith(b"position"):
+                # Every cycle of every mirror announces itself; that is news only to somebody who waits.
+                self._news = self._news or self._board.waiting > 0
+            else:
+                self._routes_due_s = 0.0
+
+    def _give_up(self, error: Exception) -> bool:
+        """Close what is broken and rest a little; return whether the thread has nothing left to do."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+        if self._board.settled:
+            return True  # classic is retired; this process does not need it
+        if not self._lost:
+            self._lost = True
+            self._listener.on_event(RoutesLost(type(error).__name__ if isinstance(error, OSError) else str(error)))
+        now = now_s()
+        if now >= self._settled_due_s:
+            self._settled_due_s = now + SETTLED_EVERY_S
+            if self._ask_settled():
+                self._install(replace(self._board.view, write_mode=WriteMode.LIMITLESS_ONLY))
+                return True
+        self._stop.wait(min(self._settings.poll_s, 0.5))
+        return False

@@ -1,0 +1,249 @@
+"""When may a write be acknowledged?
+
+It commits on classic. Whoever may read the rows it touched from Limitless must see it afterwards, so the write then
+waits until the published positions of those partitions cover its transaction. Whether it must wait is decided *after*
+the COMMIT, under routes that are valid at that moment: deciding before would miss a tenant that began to move in
+between.
+
+The wait is bounded. Past the bound the partitions that are behind fall back to classic for every process, and the
+write returns once all of them have applied that.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from migrator.errors import ClusterUnavailable, CommitUnknown, MigratorError, UsageError, WritesClosed
+from migrator.model.route import FallbackScope, WriteMode
+from migrator.model.side import Side
+from migrator.model.tenant import TenantId
+from migrator.shim import statements as st
+from migrator.shim.board import Board
+from migrator.shim.clock import now_s
+from migrator.shim.fallback import raise_fallback
+from migrator.shim.listener import FallbackRaised, Listener
+from migrator.shim.pool import Link, Pool
+from migrator.shim.routing import Token
+from migrator.shim.settings import Settings
+from migrator.shim.view import View
+
+WRITES_ARE_CLOSED = "MG001"
+"""SQLSTATE raised by capture on classic while writes are closed."""
+
+
+class CommittedUnconfirmed(MigratorError):
+    """A write is committed on classic, but not every reader is known to see it yet."""
+
+    def __init__(self, tenant_id: str, xid: int, waited_s: float) -> None:
+        super().__init__(
+            f"write of tenant {tenant_id} (transaction {xid}) is committed; after {waited_s:.1f} s neither the mirror "
+            "nor a fallback is confirmed, so a read may still miss it",
+            hint="Do not write again. Read it from classic, or wait until classic's control tables can be reached.",
+        )
+        self.tenant_id = tenant_id
+        self.xid = xid
+
+
+class Acknowledgement:
+    """Waits for the mirror, and brings partitions back to classic when it does not come."""
+
+    def __init__(self, board: Board, classic: Pool, listener: Listener, settings: Settings, who: str) -> None:
+        self._board = board
+        self._classic = classic
+        self._listener = listener
+        self._settings = settings
+        self._who = who
+        self._raising = threading.Lock()
+
+    def wait(self, tenant_id: TenantId, token: Token) -> None:
+        """Return when every read that starts now sees the write.
+
+        Raises:
+            CommittedUnconfirmed: nothing can be said in time; the write is committed nevertheless.
+        """
+        if _seen_by_all(self._board.view, token, now_s()):
+            return
+        started_s = now_s()
+        bound_s = started_s + self._settings.ack_wait_s
+        # Confirming a fallback takes at most the staleness limit; past this something else is wrong.
+        final_s = bound_s + self._settings.registered_s + 2 * self._settings.poll_s + 5.0
+        with self._board.attention():
+            while not self._board.wait_until(
+                lambda view: _seen_by_all(view, token, now_s()), max(0.001, min(bound_s, final_s) - now_s())
+            ):
+                now = now_s()
+                view = self._board.view
+                if now >= final_s:
+                    raise CommittedUnconfirmed(tenant_id, token.xid, now - started_s)
+                if now >= bound_s:
+                    bound_s = now + 0.25  # look again: another partition may need it, or the first try failed
+                    if view.valid(now):
+                        self._fall_back(token, now - started_s)
+
+    def _fall_back(self, token: Token, waited_s: float) -> None:
+        """Raise a fallback for the partitions that are behind and that somebody may read under today's routes."""
+        with self._raising:  # one thread of this process at a time; the next one finds the work done
+            behind = self._board.view.behind_now(token.xid, token.parts)
+            if not behind:
+                return  # only older views of other processes are in the way; their staleness limit ends them
+            try:
+                link = self._classic.take("SELECT")
+            except ClusterUnavailable:
+                return  # tried again until the final bound
+            try:
+                for part in behind:
+                    reason = f"the mirror did not follow a write within {self._settings.ack_wait_s:g} s"
+                    epoch = raise_fallback(link.conn, FallbackScope.PART, str(part), by=self._who, reason=reason)
+                    self._listener.on_event(FallbackRaised(part, epoch, waited_s))
+            except psycopg.Error:
+                return  # as above
+            finally:
+                self._classic.give(link)
+            self._board.refresh()
+            self._board.wait_until(lambda view: view.epoch >= epoch, self._settings.poll_s)
+
+
+def _seen_by_all(view: View, token: Token, at_s: float) -> bool:
+    if not view.behind(token.xid, token.parts):
+        return True  # a fact about Limitless, true whatever the routes are
+    if not view.valid(at_s):
+        return False
+    return not view.behind(token.xid, view.must_cover(token.parts))
+
+
+class Write:
+    """One transaction of one tenant. Use it as a context manager; it commits on leaving.
+
+    Attributes:
+        connection: a psycopg connection inside a transaction. Savepoints (`connection.transaction()`) are fine,
+            ending the transaction is not.
+        side: where it writes.
+        token: after leaving, names the write for `read(after=...)`; None when nothing was written.
+        committed: whether COMMIT was answered.
+        lost: whether the connection broke before COMMIT was sent, so that certainly nothing happened.
+    """
+
+    connection: psycopg.Connection[Any]
+
+    def __init__(
+        self, tenant_id: TenantId, board: Board, pools: Callable[[Side], Pool], ack: Acknowledgement, settings: Settings
+    ) -> None:
+        self.tenant_id = tenant_id
+        self.side = Side.CLASSIC
+        self.token: Token | None = None
+        self.committed = False
+        self.lost = False
+        self._board = board
+        self._pools = pools
+        self._ack = ack
+        self._settings = settings
+        self._link: Link | None = None
+
+    def __enter__(self) -> Self:
+        self._wait_until_open()
+        self.side = Side.LIMITLESS if self._board.settled else Side.CLASSIC
+        self._link = self._pools(self.side).take("BEGIN")
+        self.connection = self._link.conn
+        return self
+
+    def _wait_until_open(self) -> None:
+        started_s = now_s()
+        view = self._board.view
+        if _open(view, started_s):
+            return
+        with self._board.attention():
+            if not view.valid(started_s) and not self._board.wait_until(
+                lambda v: v.valid(now_s()) or self._board.settled, self._settings.staleness_s
+            ):
+                raise ClusterUnavailable(
+                    "classic", f"its routes could not be read for {self._settings.staleness_s:g} s"
+                )
+            rest_s = self._settings.closed_wait_s - (now_s() - started_s)
+            if not self._board.wait_until(lambda v: _open(v, now_s()), rest_s):
+                if not self._board.view.valid(now_s()):
+                    raise ClusterUnavailable("classic", "its routes cannot be read")
+                raise WritesClosed(now_s() - started_s)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        link = self._link
+        assert link is not None
+        self._link = None
+        try:
+            if error is not None:
+                self._roll_back(link)
+                if isinstance(error, psycopg.Error) and error.sqlstate == WRITES_ARE_CLOSED:
+                    raise WritesClosed(0.0) from error
+                return
+            self._commit(link)
+        finally:
+            self._pools(self.side).give(link)
+        if self.token is not None and self.side is Side.CLASSIC:
+            self._ack.wait(self.tenant_id, self.token)
+
+    def _roll_back(self, link: Link) -> None:
+        self.lost = link.conn.closed
+        if not self.lost:
+            try:
+                link.conn.execute("ROLLBACK")
+            except psycopg.Error:
+                self.lost = True  # the server rolls back by itself
+
+    def _commit(self, link: Link) -> None:
+        if link.conn.info.transaction_status is TransactionStatus.IDLE:
+            raise UsageError(
+                "the transaction was ended inside the with-block, so its write cannot be acknowledged",
+                hint="Do not commit or roll back the connection yourself; use connection.transaction() for savepoints.",
+            )
+        xid: int | None = None
+        if self.side is Side.CLASSIC:
+            xid, parts, mode = self._marks(link)
+            if mode in (WriteMode.CLOSED, WriteMode.LIMITLESS_ONLY):
+                # This process had not heard of it. Triggers on classic refuse such writes as well.
+                self._roll_back(link)
+                self._board.refresh()
+                raise WritesClosed(0.0)
+            if xid is not None:
+                self.token = Token(xid, parts)
+        try:
+            status = link.conn.execute("COMMIT").statusmessage
+        except psycopg.Error as error:
+            if link.conn.closed:
+                raise CommitUnknown(self.tenant_id, xid) from error
+            self.token = None
+            raise  # refused by a constraint: rolled back
+        if status != "COMMIT":
+            self.token = None
+            raise UsageError(
+                "an error inside the with-block was swallowed, so PostgreSQL rolled the transaction back",
+                hint="Let the error propagate, or run the statement inside connection.transaction().",
+            )
+        self.committed = True
+
+    def _marks(self, link: Link) -> tuple[int | None, int, WriteMode]:
+        """Return the transaction's id, the partitions it touched and the write mode it sees."""
+        try:
+            cursor = link.conn.execute(st.BEFORE_COMMIT)
+            cursor.nextset()
+            row = cursor.fetchone()
+        except psycopg.Error as error:
+            self._roll_back(link)
+            if error.sqlstate == WRITES_ARE_CLOSED:
+                raise WritesClosed(0.0) from error
+            raise
+        assert row is not None
+        xid, parts, mode = row
+        return (None if xid is None else int(xid)), int(parts or 0), WriteMode(mode)
+
+
+def _open(view: View, at_s: float) -> bool:
+    if view.write_mode is WriteMode.LIMITLESS_ONLY:
+        return True
+    return view.valid(at_s) and view.write_mode is not WriteMode.CLOSED

@@ -1,0 +1,16 @@
+"""Fresh worlds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.routes.world import World
+
+
+@pytest.fixture
+def world(classic_dsn: str, limitless_dsn: str) -> Iterator[World]:
+    made = World.make(classic_dsn, limitless_dsn)
+    yield made
+    made.close()
