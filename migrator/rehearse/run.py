@@ -129,15 +129,16 @@ def _play(stage: Stage) -> None:
         detail.append(f"{len(loaded.tenants)} tenants, {words.count(loaded.total_rows)} rows")
     stage.operator.run("plan", "check", str(stage.plan_path))
     stage.observer.start()
-    with stage.step("Application traffic, two processes and more") as detail:
+    with stage.step("Workers, and the migration starts") as detail:
+        for name in WORKERS:
+            stage.start_worker(name)
+        stage.operator.run("run", "--plan", str(stage.plan_path), "--yes")
+        stage.wait("the control schema is installed", lambda s: s.facts.installed, 60)
+        detail.append(f"{len(WORKERS)} processes")
+    with stage.step("Application traffic through the shim") as detail:
         stage.start_traffic(loaded)
         stage.wait_traffic("the traffic runs", 20, 20, 30)
         detail.append(f"{stage.settings.processes} processes, {stage.settings.threads} threads each")
-    with stage.step("Workers") as detail:
-        for name in WORKERS:
-            stage.start_worker(name)
-        detail.append(f"{len(WORKERS)} processes")
-    stage.operator.run("run", "--plan", str(stage.plan_path), "--yes")
     acts.through_audit_and_provision(stage)
     acts.kill_a_worker_in_the_backfill(stage)
     acts.crash_limitless_in_the_cutover(stage)

@@ -17,6 +17,7 @@ from migrator.model.tenant import TenantId
 from migrator.rehearse import shop
 from migrator.rehearse.ledger import Change, LedgerWriter, Outcome, RowKey, Seen
 from migrator.rehearse.memory import Memory
+from migrator.shim import CommittedUnconfirmed
 
 T = TypeVar("T")
 
@@ -216,7 +217,8 @@ class Shopper:
 
         try:
             self._shim.run_write(TenantId(str(tenant)), fn)
-        except CommitUnknown as error:
+        except (CommitUnknown, CommittedUnconfirmed) as error:
+            # Committed or not, or committed and not yet seen by everybody: either way nothing is promised.
             self._ledger.outcome(now.number, Outcome.UNKNOWN)
             self._ledger.failure("write", error)
             self._forget(now.changes)
