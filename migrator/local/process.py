@@ -104,8 +104,10 @@ def exit_code(pid: int) -> int | None:
 
 def running(pid: int | None, marker: str | Path) -> bool:
     """Whether *pid* is alive and its command line contains *marker*."""
-    if pid is None or pid <= 0 or exit_code(pid) is not None:
+    if pid is None or pid <= 0:
         return False
+    if pid in _started:  # ours for certain: its number is not used again before poll() has reaped it
+        return exit_code(pid) is None
     return str(marker) in _command(pid)
 
 
@@ -142,14 +144,26 @@ def send(pid: int, number: signal.Signals) -> None:
 
 
 def wait_gone(pid: int, marker: str | Path, patience_s: float) -> bool:
-    """Wait until the process has left; False when patience ran out first."""
+    """Wait until the process and all its threads have left; False when patience ran out first."""
     deadline = time.monotonic() + patience_s
-    while running(pid, marker):
+    while running(pid, marker) or _leaving(pid):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.01)
-    exit_code(pid)  # reap it
     return True
+
+
+def _leaving(pid: int) -> bool:
+    """Whether a process whose command line is gone still holds its sockets: memory goes first, files later."""
+    if pid in _started:
+        return exit_code(pid) is None
+    if sys.platform != "linux":
+        return False
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return _command(pid) == "" and (state not in "ZX" or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1)
+    except OSError:
+        return False
 
 
 def end(pid: int, marker: str | Path, number: signal.Signals, patience_s: float = 20.0) -> None:
