@@ -103,7 +103,7 @@ def judge(record: Record) -> list[str]:
 
 
 def report_of(record: Record) -> dict[str, Any]:
-    """Return the content of report.json."""
+    """Return the content of report.json. What was not checked is null: unknown is never clean."""
     problems = judge(record)
     began = record.began
     comparison, writes, reads = record.comparison, record.writes, record.reads
@@ -118,12 +118,12 @@ def report_of(record: Record) -> dict[str, Any]:
         "seconds": round(record.ended - began, 1),
         "machine": record.machine,
         "acknowledged_writes": writes.acknowledged if writes else 0,
-        "lost_writes": writes.lost if writes else 0,
+        "lost_writes": writes.lost if writes else None,
         "unknown_writes": writes.unknown if writes else 0,
         "phantom_rows": writes.phantom if writes else 0,
         "reads": reads.reads if reads else 0,
-        "missed_own_writes": max(reads.missed, reads.counted_at_once) if reads else 0,
-        "divergent_rows": comparison.divergent_rows if comparison else 0,
+        "missed_own_writes": max(reads.missed, reads.counted_at_once) if reads else None,
+        "divergent_rows": comparison.divergent_rows if comparison else None,
         "phases": _phases(record),
         "events": [
             {

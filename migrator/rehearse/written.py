@@ -48,13 +48,20 @@ def print_summary(report: dict[str, Any], place_of: dict[str, str], console: Con
         if report["ok"]
         else "[bold red]✗ The rehearsal failed.[/bold red]"
     )
-    failures = sum(report["failures"].values())
-    console.print(
-        f"{verdict} {words.count(report['acknowledged_writes'])} acknowledged writes, {report['lost_writes']} lost; "
-        f"{report['missed_own_writes']} of {words.count(report['reads'])} reads missed a write of their own; "
-        f"{report['divergent_rows']} rows differed; {failures} errors seen by the application; "
-        f"{words.seconds(report['seconds'])}.",
-        highlight=False,
-    )
+    console.print(f"{verdict} {sentence(report)}", highlight=False)
     for name, path in place_of.items():
         console.print(f"[dim]{name:8}[/dim] {path}", highlight=False, soft_wrap=True)
+
+
+def sentence(report: dict[str, Any]) -> str:
+    """Return the result in one line."""
+    lost, missed, divergent = (
+        "unknown" if report[k] is None else words.count(report[k])
+        for k in ("lost_writes", "missed_own_writes", "divergent_rows")
+    )
+    failures = words.count(sum(report["failures"].values()))
+    return (
+        f"{words.count(report['acknowledged_writes'])} acknowledged writes, {lost} lost; "
+        f"{missed} of {words.count(report['reads'])} reads missed a write of their own; "
+        f"{divergent} rows differed; {failures} errors seen by the application; {words.seconds(report['seconds'])}."
+    )

@@ -91,7 +91,10 @@ def _confirmed(timings: dict[str, Any]) -> str:
     return f"{timings['rollback_confirmed']} of {timings['rollback_processes']} processes confirmed"
 
 
-def _zero(title: str, number: int, note: str) -> str:
+def _zero(title: str, number: int | None, note: str) -> str:
+    """Return the tile of a number that must be 0; one that nobody looked at is not 0."""
+    if number is None:
+        return _tile("–", title, "was not checked", "bad")
     return _tile(words.count(number), title, note, "bad" if number else "good")
 
 
@@ -115,6 +118,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence
 
 
 def _events(events: Sequence[dict[str, Any]]) -> str:
+    if not events:
+        return '<p class="soft" style="margin:0">None.</p>'
     rows = []
     for number, event in enumerate(events, 1):
         ended = event.get("ended_s")
@@ -127,6 +132,8 @@ def _events(events: Sequence[dict[str, Any]]) -> str:
 
 def _proof(report: dict[str, Any]) -> str:
     proof = report["proof"]
+    if not proof:
+        return '<p class="soft" style="margin:0">The rehearsal did not get that far.</p>'
     rows = [
         (
             escape(line["claim"]),

@@ -46,9 +46,9 @@ class Scale:
 
 
 def nice_ticks(high: float, count: int) -> list[float]:
-    """Return about *count* round numbers from 0 to at least *high*."""
-    if high <= 0:
-        return [0.0, 1.0]
+    """Return about *count* round whole numbers from 0 to at least *high*."""
+    if high <= count:
+        return [float(i) for i in range(max(1, math.ceil(high)) + 1)]
     raw = high / max(count, 1)
     magnitude = 10 ** math.floor(math.log10(raw))
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * 0.999)

@@ -206,7 +206,7 @@ def _lag(state: dict[str, list[Any]], x: Scale, top: float, bottom: float) -> st
     ]
     return element(
         "g",
-        _grid(y, log_ticks(y.low, y.high), words.seconds),
+        _grid(y, log_ticks(y.low, y.high), words.tick),
         element("path", d=polyline(points), class_="line-lag"),
     )
 
@@ -222,4 +222,4 @@ def _latency(latency: dict[str, list[Any]], x: Scale, top: float, bottom: float)
             (x(t), y(v)) if v is not None else None for t, v in zip(latency["t"], latency[name], strict=True)
         ]
         lines.append(element("path", d=polyline(points), class_=f"line-{name}"))
-    return element("g", _grid(y, log_ticks(y.low, y.high), lambda ms: words.seconds(ms / 1000)), *lines)
+    return element("g", _grid(y, log_ticks(y.low, y.high), lambda ms: words.tick(ms / 1000)), *lines)

@@ -22,3 +22,10 @@ def seconds(value: float) -> str:
 def clock(value: float) -> str:
     """Return seconds since the start as minutes and seconds."""
     return f"{int(value // 60)}:{int(value % 60):02d}"
+
+
+def tick(value: float) -> str:
+    """Return a power of ten of seconds, as an axis says it."""
+    if value < 0.1:
+        return f"{value * 1000:g} ms"
+    return f"{value:g} s" if value < 120 else f"{value / 60:.0f} min"
