@@ -1,0 +1,262 @@
+"""What does the cutover see on classic?
+
+Shell: statements on the tool's own tables, values out. Tenants belong to a wave by `migrator.tenant.wave`; one that
+has a route with a wave and is back on classic was rolled back, by the guard or by an operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from migrator.cutover.gate import TenantFacts
+from migrator.cutover.guard import Sample
+from migrator.cutover.hold import RolledBack
+from migrator.model.latency import merge, p99_of
+from migrator.model.phase import TenantState
+from migrator.model.route import Level
+from migrator.model.tenant import TenantId, TenantSize
+
+Connection = psycopg.Connection[Any]
+
+GUARD = "guard"
+"""Who decisions of the guard are recorded under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    level: Level
+    write_mode: str
+    changed_by: str
+    reason: str
+
+
+def switch(conn: Connection) -> Switch:
+    row = conn.execute("SELECT level, write_mode, changed_by, reason FROM migrator.switch").fetchone()
+    assert row is not None  # inserted by the control schema, never deleted
+    return Switch(Level(row[0]), *row[1:])
+
+
+def sizes(conn: Connection) -> list[TenantSize]:
+    """Return every known tenant with its rows."""
+    rows = conn.execute("SELECT tenant_id, rows FROM migrator.tenant ORDER BY tenant_id")
+    return [TenantSize(TenantId(tenant), int(count)) for tenant, count in rows]
+
+
+def waiting(conn: Connection) -> frozenset[TenantId]:
+    """Return mirrored tenants that belong to no wave."""
+    rows = conn.execute("SELECT tenant_id FROM migrator.tenant WHERE wave IS NULL AND state = 'mirrored'")
+    return frozenset(TenantId(tenant) for (tenant,) in rows)
+
+
+def last_wave(conn: Connection) -> int:
+    """Return the highest wave number in use, 0 before the first."""
+    row = conn.execute(
+        "SELECT greatest((SELECT max(wave) FROM migrator.tenant), (SELECT max(wave) FROM migrator.route), 0)"
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def assign(conn: Connection, number: int, tenants: Sequence[TenantId], hot: bool) -> None:
+    """Make *tenants* wave *number*; running it again changes nothing."""
+    conn.execute(
+        "UPDATE migrator.tenant SET wave = %s, hot = %s WHERE tenant_id = ANY (%s) AND wave IS NULL",
+        (number, hot, list(tenants)),
+    )
+
+
+def release(conn: Connection, tenants: Sequence[TenantId]) -> None:
+    """Put *tenants* back among those who wait for a wave."""
+    conn.execute("UPDATE migrator.tenant SET wave = NULL WHERE tenant_id = ANY (%s)", (list(tenants),))
+
+
+def release_interrupted(conn: Connection) -> None:
+    """Put those back who were given a wave that ended before their reads moved."""
+    conn.execute(
+        """
+        UPDATE migrator.tenant t SET wave = NULL
+         WHERE t.wave IS NOT NULL
+           AND NOT EXISTS (SELECT 1 FROM migrator.route r
+                            WHERE r.tenant_id = t.tenant_id AND r.wave IS NOT NULL AND r.level <> 'joining'
+                              AND (r.level = 'classic' OR r.reads_pct = 100))
+        """
+    )
+
+
+def wave_tenants(conn: Connection, number: int) -> list[TenantId]:
+    rows = conn.execute("SELECT tenant_id FROM migrator.tenant WHERE wave = %s ORDER BY tenant_id", (number,))
+    return [TenantId(tenant) for (tenant,) in rows]
+
+
+def unwatched(conn: Connection, tenants: Sequence[TenantId]) -> bool:
+    """Return whether shims do not yet report one of *tenants* by itself."""
+    row = conn.execute(
+        "SELECT count(*) FROM migrator.route WHERE watched AND tenant_id = ANY (%s)", (list(tenants),)
+    ).fetchone()
+    return not row or int(row[0]) < len(set(tenants))
+
+
+def rolled_back(conn: Connection) -> list[RolledBack]:
+    """Return tenants that were cut over once and are back on classic."""
+    rows = conn.execute(
+        """
+        SELECT t.tenant_id, t.wave, r.changed_by, r.reason
+          FROM migrator.tenant t
+          JOIN migrator.route r USING (tenant_id)
+         WHERE t.wave IS NOT NULL AND r.wave IS NOT NULL AND r.level = 'classic'
+         ORDER BY t.wave, t.tenant_id
+        """
+    )
+    return [RolledBack(TenantId(tenant), int(wave), who, reason) for tenant, wave, who, reason in rows]
+
+
+def tenant_facts(conn: Connection, tenants: Sequence[TenantId]) -> list[TenantFacts]:
+    """Return what the gate wants to know, in the order of tenant ids.
+
+    The lag is the larger of what the mirror measured and the age of the position it published: a mirror that
+    stands still measures nothing.
+    """
+    rows = conn.execute(
+        """
+        SELECT t.tenant_id, t.state, t.reason, t.divergent,
+               extract(epoch FROM clock_timestamp() - t.clean_at)::float8,
+               greatest(p.lag_s, extract(epoch FROM clock_timestamp() - p.fresh_at)::float8),
+               ARRAY(SELECT f.reason FROM migrator.fallback f
+                      WHERE f.scope = 'all'
+                         OR (f.scope = 'part' AND f.scope_key IN (t.part::text, '0'))
+                         OR (f.scope = 'tenant' AND f.scope_key = t.tenant_id)
+                      ORDER BY f.scope, f.scope_key)
+          FROM migrator.tenant t
+          LEFT JOIN migrator.position p ON p.part = t.part
+         WHERE t.tenant_id = ANY (%s)
+         ORDER BY t.tenant_id
+        """,
+        (list(tenants),),
+    )
+    return [
+        TenantFacts(
+            tenant_id=TenantId(tenant),
+            state=TenantState(state),
+            lag_s=lag,
+            clean_age_s=age,
+            divergent=divergent,
+            fallbacks=tuple(fallbacks),
+            quarantine=reason,
+        )
+        for tenant, state, reason, divergent, age, lag, fallbacks in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one tenant of a wave stands."""
+
+    tenant_id: TenantId
+    level: Level
+    reads_pct: int
+    epoch: int
+    changed_by: str
+    reason: str
+    moved: bool
+
+
+def standings(conn: Connection, tenants: Sequence[TenantId]) -> dict[TenantId, Standing]:
+    """Return the routes of *tenants*; `moved` says whether a wave ever moved them."""
+    rows = conn.execute(
+        "SELECT tenant_id, level, reads_pct, epoch, changed_by, reason, wave IS NOT NULL FROM migrator.route"
+        " WHERE tenant_id = ANY (%s)",
+        (list(tenants),),
+    )
+    return {
+        TenantId(row[0]): Standing(TenantId(row[0]), Level(row[1]), row[2], row[3], row[4], row[5], row[6])
+        for row in rows
+    }
+
+
+def remember_tenants(conn: Connection) -> None:
+    """Keep who is there when the cutover begins; whoever signs up later is late. The first call counts."""
+    conn.execute(
+        """
+        INSERT INTO migrator.report (kind, body)
+        SELECT 'cutover.tenants', coalesce(jsonb_agg(tenant_id), '[]') FROM migrator.tenant
+        HAVING NOT EXISTS (SELECT 1 FROM migrator.report WHERE kind = 'cutover.tenants')
+        """
+    )
+
+
+def first_tenants(conn: Connection) -> frozenset[TenantId]:
+    """Return who was there when the cutover began."""
+    row = conn.execute("SELECT body FROM migrator.report WHERE kind = 'cutover.tenants'").fetchone()
+    return frozenset(TenantId(tenant) for tenant in (row[0] if row else ()))
+
+
+def left_behind(conn: Connection) -> int:
+    """Return how many tenants that were there when the cutover began do not read everything from Limitless."""
+    row = conn.execute(
+        """
+        SELECT count(*) FROM migrator.tenant t
+         WHERE t.tenant_id IN (SELECT jsonb_array_elements_text(body) FROM migrator.report
+                                WHERE kind = 'cutover.tenants')
+           AND NOT EXISTS (SELECT 1 FROM migrator.route r
+                            WHERE r.tenant_id = t.tenant_id AND r.level = 'limitless' AND r.reads_pct = 100)
+        """
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def fallbacks(conn: Connection) -> list[str]:
+    """Return the reasons of all fallbacks in force."""
+    rows = conn.execute("SELECT reason FROM migrator.fallback ORDER BY scope, scope_key")
+    return [str(reason) for (reason,) in rows]
+
+
+def trips(conn: Connection) -> list[str]:
+    """Return the reasons of breakers that processes have open."""
+    rows = conn.execute("SELECT DISTINCT reason FROM migrator.breaker_trip ORDER BY reason")
+    return [reason for (reason,) in rows]
+
+
+def now_s(conn: Connection) -> float:
+    """Return classic's clock in seconds since 1970."""
+    row = conn.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
+    return float(row[0]) if row else 0.0
+
+
+def samples(
+    conn: Connection, tenants: Sequence[TenantId], side: str, since_s: float, until_s: float | None = None
+) -> dict[TenantId, Sample]:
+    """Return what shims measured about each tenant on *side* since a moment of classic's clock."""
+    rows = conn.execute(
+        """
+        SELECT tenant_id, reads, errors, buckets
+          FROM migrator.read_sample
+         WHERE tenant_id = ANY (%s) AND side = %s
+           AND at >= to_timestamp(%s) AND at < coalesce(to_timestamp(%s), 'infinity')
+        """,
+        (list(tenants), side, since_s, until_s),
+    ).fetchall()
+    found: dict[TenantId, Sample] = {}
+    for tenant in tenants:
+        mine = [row for row in rows if row[0] == tenant]
+        reads = sum(row[1] for row in mine)
+        buckets = merge(row[3] for row in mine)
+        found[tenant] = Sample(reads, sum(row[2] for row in mine), p99_of(buckets) if sum(buckets) else None)
+    return found
+
+
+def watched_since_s(conn: Connection, number: int) -> float | None:
+    """Return when the watch of wave *number* began on classic's clock, None when it has not."""
+    row = conn.execute(
+        "SELECT extract(epoch FROM max(at))::float8 FROM migrator.decision"
+        " WHERE kind = 'wave.watched' AND subject = %s",
+        (f"wave-{number}",),
+    ).fetchone()
+    return float(row[0]) if row and row[0] is not None else None
+
+
+def is_forward(conn: Connection) -> bool:
+    """Return whether reads may move at all: no rollback of everything is in force."""
+    return switch(conn).level is Level.LIMITLESS

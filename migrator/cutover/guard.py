@@ -1,0 +1,134 @@
+"""Does a tenant suffer on Limitless, and what follows?
+
+Pure. A tenant is compared with its own past on classic: a p99 that is many times worse *and* above a floor below
+which nobody notices, or too many infrastructure errors. One bad second proves nothing, so a complaint has to
+last; and what everybody suffers from at once is an outage, which is the breaker's business and not the tenant's
+fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from migrator.model.tenant import TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Reads of one tenant on one side. `errors` are infrastructure errors, counted within `reads`."""
+
+    reads: int = 0
+    errors: int = 0
+    p99_ms: float | None = None
+
+    @property
+    def error_ratio(self) -> float:
+        """Share of failed reads; 0 without reads, since silence is not evidence of failure."""
+        return self.errors / self.reads if self.reads else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GuardLimits:
+    """The plan's [waves] limits.
+
+    Attributes:
+        min_reads: fewer reads than this say nothing.
+        patience: consecutive looks that must find the same tenant bad.
+        max_failed: more rolled back tenants than this roll the whole wave back.
+    """
+
+    p99_factor: float
+    p99_floor_ms: float
+    error_ratio: float
+    min_reads: int
+    patience: int
+    max_failed: int
+
+
+def complaint(baseline: Sample, now: Sample, limits: GuardLimits) -> str | None:
+    """Return why a tenant suffers on Limitless, None when it does not or too little was measured."""
+    if now.reads < limits.min_reads:
+        return None
+    if now.error_ratio > limits.error_ratio:
+        return (
+            f"{now.errors} of {now.reads} reads failed on Limitless "
+            f"({now.error_ratio:.1%}, limit {limits.error_ratio:.1%})"
+        )
+    if now.p99_ms is None or now.p99_ms <= limits.p99_floor_ms:
+        return None
+    if baseline.p99_ms is None or baseline.reads < limits.min_reads:
+        return None  # without its own past there is nothing to compare with; errors are still judged
+    allowed = max(limits.p99_floor_ms, baseline.p99_ms * limits.p99_factor)
+    if now.p99_ms > allowed:
+        return (
+            f"p99 {now.p99_ms:.0f} ms on Limitless against {baseline.p99_ms:.0f} ms on classic (limit {allowed:.0f} ms)"
+        )
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What the guard remembers between two looks: how often in a row each tenant was found bad."""
+
+    bad: Mapping[TenantId, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one look decides.
+
+    Attributes:
+        roll_back: tenants to roll back now, each with its reason.
+        whole_wave: why the whole wave goes back and the cutover holds; None: it goes on.
+    """
+
+    watch: Watch
+    roll_back: tuple[tuple[TenantId, str], ...] = ()
+    whole_wave: str | None = None
+
+
+def look(
+    watch: Watch,
+    samples: Mapping[TenantId, tuple[Sample, Sample]],
+    failed_before: int,
+    limits: GuardLimits,
+) -> Decision:
+    """Judge every tenant of the wave once.
+
+    Args:
+        samples: per tenant its baseline on classic and what was seen on Limitless.
+        failed_before: tenants of this wave that were rolled back earlier.
+    """
+    bad: dict[TenantId, int] = {}
+    guilty: list[tuple[TenantId, str]] = []
+    for tenant in sorted(samples):
+        reason = complaint(*samples[tenant], limits)
+        if reason is None:
+            continue
+        bad[tenant] = watch.bad.get(tenant, 0) + 1
+        if bad[tenant] >= limits.patience:
+            guilty.append((tenant, reason))
+            del bad[tenant]
+    failed = failed_before + len(guilty)
+    whole = None
+    if guilty and failed > limits.max_failed:
+        whole = f"{failed} tenants of the wave were rolled back (limit {limits.max_failed})"
+    return Decision(Watch(bad), tuple(guilty), whole)
+
+
+def outage(trips: Sequence[str], fallbacks: Sequence[str], limitless_answers: bool) -> str | None:
+    """Return why what is seen now says nothing about a tenant; None when the watch may go on.
+
+    Args:
+        trips: reasons of breakers that processes have open.
+        fallbacks: reasons of the fallbacks that cover tenants of the wave.
+        limitless_answers: whether a trivial statement succeeds there.
+    """
+    if not limitless_answers:
+        return "Limitless does not answer"
+    if fallbacks:
+        return f"reads have fallen back to classic: {fallbacks[0]}"
+    if trips:
+        return f"a breaker is open: {trips[0]}"
+    return None

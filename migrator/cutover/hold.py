@@ -1,0 +1,50 @@
+"""Must the cutover stop until a person says "go forward"?
+
+Pure. An operator's rollback always stops it. The guard's rollbacks of single tenants do not, up to the plan's
+limit per wave: those tenants stay on classic and the others go on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from migrator.model.route import Level
+from migrator.model.tenant import TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """A tenant that was cut over in *wave* and is back on classic; *who* moved it there and why."""
+
+    tenant_id: TenantId
+    wave: int
+    who: str
+    reason: str
+
+
+def hold(
+    switch: Level, switched_by: str, switch_reason: str, back: Sequence[RolledBack], guard: str, max_failed: int
+) -> tuple[str, tuple[str, ...]]:
+    """Return why the cutover stops and the details; an empty reason means it goes on."""
+    if switch is not Level.LIMITLESS:
+        return f"all reads were rolled back by {switched_by}: {switch_reason}", ()
+    by_hand = [b for b in back if b.who != guard]
+    if by_hand:
+        waves = sorted({b.wave for b in by_hand})
+        what = f"wave {waves[0]}" if len(waves) == 1 and len(by_hand) > 1 else f"{len(by_hand)} tenant(s)"
+        return f"{what} rolled back by {by_hand[0].who}: {by_hand[0].reason}", details(by_hand)
+    for wave, failed in sorted(Counter(b.wave for b in back).items()):
+        if failed > max_failed:
+            mine = [b for b in back if b.wave == wave]
+            return f"wave {wave} was rolled back: {failed} tenants suffered on Limitless", details(mine)
+    return "", ()
+
+
+def details(back: Sequence[RolledBack]) -> tuple[str, ...]:
+    """Return one line per tenant, at most twenty."""
+    lines = [f"tenant {b.tenant_id} (wave {b.wave}): {b.reason}" for b in back[:20]]
+    if len(back) > len(lines):
+        lines.append(f"… {len(back)} tenants in all")
+    return tuple(lines)

@@ -1,0 +1,91 @@
+"""How does a wave fare at this moment, and what is done about it?
+
+Shell around the guard: one call is one look. It reads what shims measured, asks the guard, and rolls back whom the
+guard found guilty. What an operator did meanwhile always wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from migrator.cutover import facts
+from migrator.cutover.guard import GuardLimits, Sample, Watch, look, outage
+from migrator.cutover.hold import hold
+from migrator.model.phase import TenantState
+from migrator.model.route import Level
+from migrator.model.tenant import TenantId
+from migrator.route.move import move
+
+Connection = psycopg.Connection[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look found.
+
+    Attributes:
+        stands_still: why this moment does not count; None when it does.
+        held: why the cutover must stop; empty when it goes on.
+        left: tenants of the wave that read from Limitless.
+        rolled_back: tenants rolled back by this look.
+    """
+
+    watch: Watch
+    stands_still: str | None
+    held: str
+    left: int
+    rolled_back: int = 0
+
+
+def baseline(conn: Connection, tenants: Sequence[TenantId], since_s: float) -> dict[TenantId, Sample]:
+    """Return what the tenants were like on classic, up to now."""
+    return facts.samples(conn, tenants, "classic", since_s)
+
+
+def watch_wave(
+    conn: Connection,
+    number: int,
+    watch: Watch,
+    on_classic: dict[TenantId, Sample],
+    since_s: float,
+    limitless_answers: bool,
+    limits: GuardLimits,
+) -> Look:
+    """Look at wave *number* once and act on what is found.
+
+    Args:
+        on_classic: the baseline of every tenant.
+        since_s: samples from this moment of classic's clock on count.
+    """
+    tenants = facts.wave_tenants(conn, number)
+    where = facts.standings(conn, tenants)
+    back = [b for b in facts.rolled_back(conn) if b.wave == number]
+    switch = facts.switch(conn)
+    there = [t for t in tenants if t in where and where[t].level is Level.LIMITLESS]
+    held, _ = hold(switch.level, switch.changed_by, switch.reason, back, facts.GUARD, limits.max_failed)
+    if held or not there:
+        return Look(watch, None, held, len(there))
+    known = facts.tenant_facts(conn, there)
+    aside = [t for t in known if t.state is TenantState.QUARANTINED]
+    if aside:
+        # Its fallback stays until a person has mended the row; the others of the wave need not wait for that.
+        for tenant in aside:
+            move(conn, [tenant.tenant_id], Level.CLASSIC, who=facts.GUARD, reason=f"quarantined: {tenant.quarantine}")
+        return Look(watch, None, "", len(there) - len(aside), len(aside))
+    troubles = [reason for tenant in known for reason in tenant.fallbacks]
+    troubles += [f"tenant {t.tenant_id} has {t.divergent} divergent rows" for t in known if t.divergent]
+    still = outage(facts.trips(conn), troubles, limitless_answers)
+    if still is not None:
+        return Look(Watch(), still, "", len(there))
+    now = facts.samples(conn, there, "limitless", since_s)
+    decision = look(watch, {t: (on_classic.get(t, Sample()), now[t]) for t in there}, len(back), limits)
+    if decision.whole_wave is not None:
+        move(conn, there, Level.CLASSIC, who=facts.GUARD, reason=decision.whole_wave)
+        return Look(decision.watch, None, f"wave {number}: {decision.whole_wave}", 0, len(there))
+    for tenant, reason in decision.roll_back:
+        move(conn, [tenant], Level.CLASSIC, who=facts.GUARD, reason=reason)
+    return Look(decision.watch, None, "", len(there) - len(decision.roll_back), len(decision.roll_back))

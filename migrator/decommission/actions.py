@@ -1,0 +1,27 @@
+"""What would a decommission do, step by step, and where is the point of no return?"""
+
+from __future__ import annotations
+
+from migrator.model.action import Action
+
+REOPEN = "reopen writes on classic (by itself when a step fails or takes too long)"
+
+
+def actions(release_classic: bool) -> list[Action]:
+    """Return the steps in their order, as a dry run shows them."""
+    steps = [
+        Action("prepare", "add the remaining indexes and foreign keys on Limitless", "drop them"),
+        Action("validate", "validate everything that changed since its last clean validation", "nothing to undo"),
+        Action("close", "close writes: shims wait, triggers refuse everybody else, running writers end", REOPEN),
+        Action("drain", "wait until every mirror has the last write", REOPEN),
+        Action("validate-changed", "validate what changed since then", REOPEN),
+        Action("sequences", "restart sequences on Limitless above everything classic used", REOPEN),
+        Action("positions", "close mirror positions and copy leases on Limitless", REOPEN),
+        Action("hand-over", "make Limitless authoritative: writes go there and nowhere else", None),
+        Action("settle", "store the terminal route on Limitless", None),
+        Action("capture", "remove capture from classic", None),
+        Action("export", "export the decision log to a JSON file", None),
+    ]
+    if release_classic:
+        steps.append(Action("release", "take a last snapshot of classic and release it", None))
+    return steps

@@ -1,0 +1,78 @@
+"""Have the mirrors everything, and can none of them write any more?
+
+Positions are read where they are true, on Limitless.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from migrator.errors import NoGo, PreconditionFailed
+from migrator.model.position import Snapshot
+from migrator.model.tenant import TenantId
+
+Connection = psycopg.Connection[Any]
+
+
+def behind(limitless: Connection, snapshot: Snapshot) -> list[int]:
+    """Return partitions that have not reached *snapshot*."""
+    rows = limitless.execute("SELECT part, snapshot FROM migrator.mirror_position ORDER BY part").fetchall()
+    if not rows:
+        raise PreconditionFailed("Limitless knows no mirror partition")
+    return [int(part) for part, position in rows if not Snapshot.parse(position).includes(snapshot)]
+
+
+def unknown_tenants(classic: Connection) -> list[TenantId]:
+    """Return tenants that do not follow classic: nothing is known about their rows on Limitless."""
+    rows = classic.execute("SELECT tenant_id FROM migrator.tenant WHERE state <> 'mirrored' ORDER BY tenant_id")
+    return [TenantId(tenant) for (tenant,) in rows]
+
+
+def changed_tenants(classic: Connection, margin_s: float) -> list[TenantId]:
+    """Return tenants changed since their last clean validation.
+
+    Both moments are noted some time after what they stand for, so what is close together counts as changed.
+    """
+    rows = classic.execute(
+        "SELECT tenant_id FROM migrator.tenant"
+        " WHERE clean_at IS NULL OR coalesce(divergent, 1) > 0 OR changed_at > clean_at - make_interval(secs => %s)"
+        " ORDER BY tenant_id",
+        (margin_s,),
+    )
+    return [TenantId(tenant) for (tenant,) in rows]
+
+
+def close_positions(limitless: Connection, snapshot: Snapshot) -> None:
+    """Take every partition and every copy lease away from whoever holds it, for good.
+
+    One compare-and-swap per row: a mirror that wakes up late finds another epoch and the state closed, and stops
+    before it writes. Safe to run twice.
+
+    Raises:
+        NoGo: a partition is not at *snapshot*; the caller reopens.
+    """
+    with limitless.transaction():
+        limitless.execute(
+            "UPDATE migrator.mirror_position SET state = 'closed', epoch = epoch + 1 WHERE state = 'open'"
+        )
+        late = behind(limitless, snapshot)
+        if late:
+            raise NoGo("decommission", [f"mirror partition {part} has not reached the last write" for part in late])
+        limitless.execute("UPDATE migrator.copy_lease SET state = 'closed', epoch = epoch + 1 WHERE state <> 'closed'")
+
+
+def closed(limitless: Connection, snapshot: Snapshot) -> bool:
+    """Return whether all positions are closed and hold everything up to *snapshot*."""
+    row = limitless.execute("SELECT bool_and(state = 'closed') FROM migrator.mirror_position").fetchone()
+    return bool(row and row[0]) and not behind(limitless, snapshot)
+
+
+def reopen_positions(limitless: Connection) -> None:
+    """Let mirrors take their partitions again; safe to run twice."""
+    with limitless.transaction():
+        limitless.execute(
+            "UPDATE migrator.mirror_position SET state = 'open', epoch = epoch + 1 WHERE state = 'closed'"
+        )
+        limitless.execute("UPDATE migrator.copy_lease SET state = 'joined', epoch = epoch + 1 WHERE state = 'closed'")

@@ -1,0 +1,277 @@
+"""The end of phase 5: each step can be run again, and finds what an earlier try did."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+from pathlib import Path
+
+from temporalio import activity
+
+from migrator import settings
+from migrator.capture.install import remove
+from migrator.control.log import decide
+from migrator.control.phase import set_phase
+from migrator.control.tables import captured_tables
+from migrator.decommission import close, drain, hand_over, sequences
+from migrator.decommission import closing as tries
+from migrator.decommission.release import KeepClassic, Releaser
+from migrator.errors import ClusterUnavailable, NoGo
+from migrator.model.phase import Phase
+from migrator.model.route import WriteMode
+from migrator.model.table import Table
+from migrator.plan.schema import Plan
+from migrator.plan.tables import resolve_tables
+from migrator.provision.apply import finalize
+from migrator.route.confirm import wait_confirmed
+from migrator.route.move import write_mode
+from workflows.activities.base import Connection, Context, beating, until
+from workflows.activities.validation import ValidationActivities
+from workflows.messages import Closing, DecommissionResult
+
+WHO = "decommission"
+MARGIN_S = 60.0
+"""Moments of changes and validations closer together than this are not trusted to be in order."""
+
+
+class DecommissionActivities:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    # -- before the pause -------------------------------------------------------------------------------------
+
+    @activity.defn(name="decommission_prepare")
+    async def prepare(self, inp: Closing) -> None:
+        """Finish Limitless while traffic goes on: indexes and foreign keys that the mirror can live with."""
+        self.context.serves(inp.plan)
+        await beating(self.context.on_both(_finalize, self.context.plan, "mirrored"))
+
+    @activity.defn(name="decommission_close")
+    async def close(self, inp: Closing) -> Closing:
+        """Close writes on classic. A no is answered with a reason, and writes are open again."""
+        self.context.serves(inp.plan)
+        number = await self.context.on_classic(tries.begin, inp.approver)
+        closing_now = inp.model_copy(update={"id": number, "max_pause_s": self.context.plan.decommission.max_pause_s})
+        try:
+            await beating(self.context.on_classic(_close, self.context.plan, number))
+        except NoGo as no:
+            reason = "; ".join(no.blockers)
+            await self._reopen(number, reason)
+            return closing_now.model_copy(update={"reason": reason})
+        return closing_now
+
+    # -- the pause --------------------------------------------------------------------------------------------
+
+    @activity.defn(name="decommission_drain")
+    async def drain(self, inp: Closing) -> None:
+        """Wait until every mirror has the last write and every tenant follows classic."""
+
+        async def look() -> bool | None:
+            behind, strangers = await self.context.on_both(_left, inp.id)
+            return None if behind or strangers else True
+
+        if await beating(until(look, every_s=0.05, for_s=inp.max_pause_s)) is None:
+            behind, strangers = await self.context.on_both(_left, inp.id)
+            raise NoGo(
+                "decommission",
+                [*(f"mirror partition {p} has not reached the last write" for p in behind),
+                 *(f"tenant {t} is not mirrored" for t in strangers[:10])],
+            )  # fmt: skip
+
+    @activity.defn(name="decommission_validate")
+    async def validate(self, inp: Closing) -> None:
+        """Validate what changed since its last clean validation; nothing can change it any more."""
+        await beating(self._validate(inp))
+
+    async def _validate(self, inp: Closing) -> None:
+        await self.context.on_classic(tries.require, inp.id, "closed", "handed_over")
+        tenants = await self.context.on_classic(drain.changed_tenants, MARGIN_S)
+        report = await ValidationActivities(self.context).compare(tenants, "decommission", rest=True)
+        blockers = []
+        if report.divergent_rows:
+            tables = sorted({d.table for d in report.sample})
+            blockers.append(f"{report.divergent_rows} divergent rows in {', '.join(tables)}")
+        blockers += [f"tenant {t} is not mirrored" for t in report.unmirrored[:10]]
+        if report.tenantless_rows:
+            blockers.append(f"{report.tenantless_rows} rows of sharded tables belong to no tenant")
+        if blockers:
+            raise NoGo("decommission", blockers)
+
+    @activity.defn(name="decommission_sequences")
+    async def sequences(self, inp: Closing) -> None:
+        """Restart every sequence on Limitless above everything classic used."""
+        await beating(self.context.on_both(_sequences, self.context.plan, inp.id))
+
+    @activity.defn(name="decommission_positions")
+    async def close_positions(self, inp: Closing) -> None:
+        """Take the partitions away from all mirrors, so that none can write late."""
+        await self.context.on_both(_close_positions, inp.id)
+
+    @activity.defn(name="decommission_hand_over")
+    async def hand_over(self, inp: Closing) -> None:
+        """POINT OF NO RETURN: make Limitless authoritative."""
+        await self.context.on_both(_hand_over, inp)
+
+    @activity.defn(name="decommission_reopen")
+    async def reopen(self, inp: Closing) -> DecommissionResult:
+        """Open writes on classic again, unless Limitless is authoritative already."""
+        return await beating(self._reopen(inp.id, inp.reason))
+
+    async def _reopen(self, number: int, reason: str) -> DecommissionResult:
+        reopened = await self.context.on_classic(_reopen_classic, number, reason)
+        if not reopened:
+            return DecommissionResult(done=True, text="Limitless is authoritative already")
+        await self.context.on_limitless(drain.reopen_positions)
+        await self.context.on_classic(_note_reopened, reason)
+        found = await self.context.on_classic(tries.read, number)
+        return DecommissionResult(pause_s=found.pause_s or 0.0, blockers=(reason,), text="writes are open again")
+
+    # -- behind the point of no return ------------------------------------------------------------------------
+
+    @activity.defn(name="decommission_settle")
+    async def settle(self, inp: Closing) -> DecommissionResult:
+        """Store the terminal route on Limitless, have it confirmed, take capture off classic."""
+        return await beating(self.context.on_both(_settle, self.context.plan, inp.id))
+
+    @activity.defn(name="decommission_export")
+    async def export(self, inp: Closing) -> str:
+        path = settings.home() / f"decisions-{self.context.plan.name}.json"
+        return await beating(self.context.on_classic(_export, inp.id, path, self.context.plan))
+
+    @activity.defn(name="decommission_release")
+    async def release(self, inp: Closing) -> str:
+        """Take a last snapshot of classic and release it. Afterwards it may not answer any more."""
+        releaser = releaser_for(self.context.plan)
+        return await beating(asyncio.to_thread(self._release, releaser, inp.id))
+
+    def _release(self, releaser: Releaser, number: int) -> str:
+        kept = releaser.snapshot()
+        try:
+            with closing(self.context.open_classic()) as conn:
+                tries.note(conn, number, snapshot_kept=kept)
+        except ClusterUnavailable:
+            activity.logger.info("classic does not answer any more; an earlier try released it")
+        return releaser.release()
+
+
+def releaser_for(plan: Plan) -> Releaser:
+    """Return who retires classic where this plan runs."""
+    if not plan.decommission.release_classic:
+        return KeepClassic("the plan says release_classic = false")
+    if plan.classic.writer.startswith("local:"):
+        from migrator.local.release import LocalReleaser
+
+        return LocalReleaser()
+    if plan.classic.cluster_id is None:
+        return KeepClassic("the plan names no classic.cluster_id")
+    from migrator.provision.cluster import AwsReleaser
+
+    return AwsReleaser(plan.classic.cluster_id)
+
+
+def _tables(classic: Connection) -> list[Table]:
+    return list(captured_tables(classic).values())
+
+
+def _finalize(classic: Connection, limitless: Connection, plan: Plan, stage: str) -> None:
+    tables = resolve_tables(classic, plan.tables)
+    result = finalize(classic, limitless, tables, plan, stage="final" if stage == "final" else "mirrored")
+    if not result.verdict.go:
+        raise NoGo("decommission", result.verdict.blockers)
+
+
+def _close(conn: Connection, plan: Plan, number: int) -> None:
+    def set_closed() -> int:
+        return write_mode(conn, WriteMode.CLOSED, who=WHO, reason="hand-over to Limitless", expected=WriteMode.DUAL)
+
+    def confirm(epoch: int) -> None:
+        found = wait_confirmed(conn, epoch, timeout_s=plan.shim.staleness_s * 2 + 1)
+        if not found.complete:
+            raise NoGo(
+                "decommission", [f"process {name} did not confirm that writes are closed" for name in found.pending]
+            )
+
+    set_phase(conn, Phase.DECOMMISSION.value, "running", "writes are closed")
+    close.close_writes(conn, number, _tables(conn), set_closed, confirm, patience_s=plan.decommission.max_pause_s / 2)
+
+
+def _left(classic: Connection, limitless: Connection, number: int) -> tuple[list[int], list[str]]:
+    found = tries.require(classic, number, "closed", "handed_over")
+    assert found.snapshot is not None  # closed means that it was taken
+    return drain.behind(limitless, found.snapshot), [str(t) for t in drain.unknown_tenants(classic)]
+
+
+def _sequences(classic: Connection, limitless: Connection, plan: Plan, number: int) -> None:
+    tries.require(classic, number, "closed")
+    started = {}
+    for facts in sequences.read(classic, limitless, list(plan.tables.schemas)):
+        started[facts.qualified] = sequences.restart(limitless, facts, plan.decommission.sequence_headroom)
+    decide(classic, WHO, "sequences.restarted", f"decommission/{number}", "above classic", after=started)
+
+
+def _close_positions(classic: Connection, limitless: Connection, number: int) -> None:
+    found = tries.require(classic, number, "closed", "handed_over")
+    assert found.snapshot is not None
+    drain.close_positions(limitless, found.snapshot)
+
+
+def _hand_over(classic: Connection, limitless: Connection, inp: Closing) -> None:
+    def set_limitless_only() -> int:
+        return write_mode(
+            classic,
+            WriteMode.LIMITLESS_ONLY,
+            who=inp.approver,
+            reason=f"decommission approved by {inp.approver}",
+            expected=WriteMode.CLOSED,
+        )
+
+    hand_over.hand_over(classic, limitless, inp.id, _tables(classic), inp.max_pause_s, set_limitless_only)
+
+
+def _reopen_classic(conn: Connection, number: int, reason: str) -> bool:
+    def set_dual() -> int:
+        return write_mode(conn, WriteMode.DUAL, who=WHO, reason=reason)
+
+    return hand_over.reopen(conn, number, _tables(conn), reason, set_dual)
+
+
+def _note_reopened(conn: Connection, reason: str) -> None:
+    set_phase(
+        conn,
+        Phase.DECOMMISSION.value,
+        "blocked",
+        "writes are open on classic again",
+        [reason],
+        "mend it, then: migrator resume",
+    )
+
+
+def _settle(classic: Connection, limitless: Connection, plan: Plan, number: int) -> DecommissionResult:
+    digest = hand_over.settle(classic, limitless, number)
+    row = classic.execute("SELECT epoch FROM migrator.switch").fetchone()
+    confirmation = wait_confirmed(classic, int(row[0]) if row else 0, timeout_s=plan.shim.staleness_s * 2 + 1)
+    result = finalize(classic, limitless, resolve_tables(classic, plan.tables), plan, stage="final")
+    remove(classic)
+    found = tries.read(classic, number)
+    decide(
+        classic,
+        WHO,
+        "capture.removed",
+        f"decommission/{number}",
+        "Limitless is authoritative",
+        after={"processes": confirmation.processes, "confirmed": confirmation.confirmed, "decisions": digest},
+    )
+    return DecommissionResult(
+        done=True,
+        pause_s=found.pause_s or 0.0,
+        blockers=result.verdict.blockers,
+        text=f"{confirmation.confirmed} of {confirmation.processes} processes confirmed",
+    )
+
+
+def _export(conn: Connection, number: int, path: Path, plan: Plan) -> str:
+    found = tries.read(conn, number)
+    release = "classic is being released" if plan.decommission.release_classic else "classic is kept, closed for writes"
+    detail = f"handed over in {found.pause_s or 0:.2f} s; {release}; decisions in {path.name}"
+    set_phase(conn, Phase.DECOMMISSION.value, "done", detail)
+    return str(hand_over.export(conn, number, path))

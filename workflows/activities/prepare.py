@@ -1,0 +1,66 @@
+"""Phases 1 and 2: audit and provision."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import closing
+from typing import Any
+
+from temporalio import activity
+
+from migrator.plan.tables import resolve_tables
+from migrator.provision.apply import provision
+from workflows.activities.base import Connection, Context, beating
+from workflows.messages import Outcome, PlanInput
+
+
+class PrepareActivities:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @activity.defn(name="audit")
+    async def audit(self, inp: PlanInput) -> Outcome:
+        """Audit classic and keep the report; blockers are the gate's business."""
+        self.context.serves(inp.plan)
+        return await beating(asyncio.to_thread(self._audit))
+
+    def _audit(self) -> Outcome:
+        from migrator.audit.run import audit
+
+        with closing(self.context.open_classic()) as classic:
+            report = audit(classic, self.context.plan)
+            body = report.as_json()
+            blockers = tuple(report.blockers)
+            _keep(classic, "audit", body, blockers)
+            return Outcome(text=report.summary, blockers=blockers)
+
+    @activity.defn(name="provision")
+    async def provision(self, inp: PlanInput) -> Outcome:
+        """Build the schema on Limitless; running it again finds what is there."""
+        self.context.serves(inp.plan)
+        return await beating(asyncio.to_thread(self._provision))
+
+    def _provision(self) -> Outcome:
+        plan = self.context.plan
+        with closing(self.context.open_classic()) as classic, closing(self.context.open_limitless()) as limitless:
+            tables = resolve_tables(classic, plan.tables)
+            result = provision(classic, limitless, tables, plan)
+            body = {
+                "made": [a.summary for a in result.made],
+                "warnings": list(result.warnings),
+                "blockers": list(result.verdict.blockers),
+                "seconds": round(result.seconds, 3),
+            }
+            _keep(classic, "provision", body, result.verdict.blockers)
+            return Outcome(text=f"{len(result.made)} objects made", blockers=result.verdict.blockers)
+
+
+def _keep(conn: Connection, kind: str, body: dict[str, Any], blockers: tuple[str, ...]) -> None:
+    """Store the report, and its verdict where the gate finds it."""
+    with conn.transaction():
+        conn.execute("INSERT INTO migrator.report (kind, body) VALUES (%s, %s)", (kind, json.dumps(body)))
+        conn.execute(
+            "INSERT INTO migrator.report (kind, body) VALUES (%s, %s)",
+            (f"{kind}.verdict", json.dumps({"blockers": list(blockers)})),
+        )

@@ -1,0 +1,119 @@
+"""Validation: on a schedule, for gates, by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from migrator.consistency.repair import repair
+from temporalio import activity
+from temporalio.client import (
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from migrator.consistency.run import validate
+from migrator.cutover import divergence
+from migrator.model.divergence import ValidationReport
+from migrator.model.tenant import TenantId
+from workflows import names
+from workflows.activities.base import Context, beating
+from workflows.messages import PlanInput, ValidateInput, ValidationOutcome
+
+
+class ValidationActivities:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @activity.defn(name="validate")
+    async def validate(self, inp: ValidateInput) -> ValidationOutcome:
+        """Validate tenants, stalest first, and do what the plan says when rows differ.
+
+        Verdicts are stored fence by fence, so a try that was interrupted left its work behind and the next one
+        begins with what is stalest by then.
+        """
+        self.context.serves(inp.plan)
+        return await beating(self._validate(inp))
+
+    async def _validate(self, inp: ValidateInput) -> ValidationOutcome:
+        plan = self.context.plan
+        report = await self.compare([TenantId(t) for t in inp.tenants] or None, inp.kind)
+        repaired = 0
+        if report.divergent_rows:
+            who = inp.who if inp.repair else f"validation ({inp.kind})"
+            await self.context.on_classic(divergence.record, report, plan.validation.on_divergence, who)
+            if inp.repair:
+                repaired = await repair(self.context.classic_dsn(), report.sample, inp.who)
+        return outcome(report, repaired)
+
+    async def compare(
+        self, tenants: Sequence[TenantId] | None, kind: str, rest: bool | None = None
+    ) -> ValidationReport:
+        """Compare *tenants* (None: all); *rest*: the reference tables and rows of nobody too."""
+        section = self.context.plan.validation
+        return await validate(
+            self.context.classic_dsn(),
+            self.context.limitless_dsn(),
+            tenants=tenants,
+            kind=kind,
+            tenants_per_fence=section.tenants_per_fence,
+            rest=rest,
+        )
+
+    @activity.defn(name="ensure_schedule")
+    async def ensure_schedule(self, inp: PlanInput) -> None:
+        """Create or update the schedule of continuous validation; a pause set by an operator stays."""
+        self.context.serves(inp.plan)
+        client = activity.client()
+        every = timedelta(seconds=self.context.plan.validation.every_s)
+        wanted = Schedule(
+            action=ScheduleActionStartWorkflow(
+                "Validation",
+                ValidateInput(plan=inp.plan),
+                id=f"{names.validate_id(inp.plan)}/scheduled",
+                task_queue=names.queue(inp.plan, names.Queue.CONTROL),
+            ),
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)], jitter=every / 20),
+            # A run that is still going when the next is due is enough; nobody needs to catch up after an outage.
+            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
+        )
+        schedule_id = names.validate_id(inp.plan)
+        try:
+            await client.create_schedule(schedule_id, wanted)
+        except ScheduleAlreadyRunningError:
+
+            def change(current: ScheduleUpdateInput) -> ScheduleUpdate:
+                wanted.state = current.description.schedule.state
+                return ScheduleUpdate(schedule=wanted)
+
+            await client.get_schedule_handle(schedule_id).update(change)
+
+    @activity.defn(name="remove_schedule")
+    async def remove_schedule(self, inp: PlanInput) -> None:
+        try:
+            await activity.client().get_schedule_handle(names.validate_id(inp.plan)).delete()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
+
+def outcome(report: ValidationReport, repaired: int = 0) -> ValidationOutcome:
+    return ValidationOutcome(
+        clean=report.clean,
+        tenants=len(report.tenants),
+        rows=report.rows,
+        divergent_rows=report.divergent_rows,
+        repaired=repaired,
+        unmirrored=len(report.unmirrored),
+        tenantless_rows=report.tenantless_rows,
+        seconds=report.seconds,
+        fence_pause_ms=max(report.fence_pause_ms, default=0.0),
+    )

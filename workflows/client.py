@@ -1,0 +1,365 @@
+"""How do commands talk to Temporal?
+
+Synchronous, each bounded by a time limit, each failing with one of our errors and one line. Nothing here is needed
+to roll back: `migrator rollback` writes classic first and tells Temporal afterwards, if it can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from migrator import settings
+from migrator.errors import ClusterUnavailable, MigratorError, PlanMismatch, PreconditionFailed
+from migrator.plan.schema import Plan
+from workflows import names
+from workflows.failures import reason as reason_of
+from workflows.messages import (
+    Answer,
+    Approve,
+    MigrationInput,
+    MigrationStatus,
+    Order,
+    Report,
+    RollbackInput,
+    RollbackOutcome,
+    ValidateInput,
+    ValidationOutcome,
+)
+from workflows.policies import RPC_S
+
+T = TypeVar("T")
+
+# Of short programs that used the SDK's native core, one in ten dies at interpreter exit after doing its work
+# (temporalio/sdk-python issue 300); a moment for its threads to settle prevents that.
+atexit.register(time.sleep, 0.1)
+
+CONNECT_S = 5.0
+
+
+class OutcomeUnknown(MigratorError):
+    """Temporal did not answer in time; the command may still take effect."""
+
+    retryable = True
+
+
+@dataclass(frozen=True)
+class Described:
+    """A migration as Temporal sees it. status: what a running worker answered, None when none did."""
+
+    plan: str
+    running: bool
+    state: str
+    status: MigrationStatus | None = None
+
+
+async def connect(plan: Plan) -> Client:
+    """Return a client of the plan's Temporal server.
+
+    Raises:
+        ClusterUnavailable: it cannot be reached, or does not know the namespace.
+    """
+    address = settings.temporal_address(plan)
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            return await Client.connect(
+                address, namespace=plan.temporal.namespace, data_converter=pydantic_data_converter
+            )
+    except (RuntimeError, RPCError, TimeoutError, OSError):
+        raise ClusterUnavailable(
+            "temporal",
+            f"no answer from {address}",
+            "Check the address in the plan, or start it with: migrator local up. Reads, writes and rollback go on "
+            "without it.",
+        ) from None
+
+
+def start(plan: Plan, digest: str) -> Answer:
+    """Start the migration, or find it running.
+
+    Raises:
+        PlanMismatch: it was started from other values of the plan.
+    """
+
+    async def act(client: Client) -> Answer:
+        try:
+            await client.start_workflow(
+                "Migration",
+                MigrationInput(plan=plan.name, digest=digest),
+                id=names.migration_id(plan.name),
+                task_queue=names.queue(plan.name, names.Queue.CONTROL),
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                memo={"digest": digest},
+                static_summary=f"migration of {plan.name}",
+                rpc_timeout=timedelta(seconds=RPC_S),
+            )
+        except WorkflowAlreadyStartedError:
+            return await _found(client, plan, digest)
+        return Answer(text=f"migration {plan.name} started")
+
+    return _run(plan, act)
+
+
+async def _found(client: Client, plan: Plan, digest: str) -> Answer:
+    found = await client.get_workflow_handle(names.migration_id(plan.name)).describe(
+        rpc_timeout=timedelta(seconds=RPC_S)
+    )
+    known = await found.memo_value("digest", default="")
+    if found.status is WorkflowExecutionStatus.COMPLETED:
+        return Answer(text=f"migration {plan.name} has been completed", changed=False)
+    if known and known != digest:
+        raise PlanMismatch(
+            f"migration {plan.name} runs with other values of its plan",
+            hint="Run the plan as it was, or abort the migration first: migrator abort.",
+        )
+    return Answer(text=f"migration {plan.name} is running already", changed=False)
+
+
+def approve(plan: Plan, gate: str, approver: str) -> Answer:
+    """Approve a gate. The same person approving again is told so and changes nothing."""
+    return _update(plan, "approve", Approve(gate=gate, approver=approver))
+
+
+def pause(plan: Plan, who: str, reason: str) -> Answer:
+    return _update(plan, "pause", Order(who=who, reason=reason))
+
+
+def resume(plan: Plan, who: str, reason: str = "") -> Answer:
+    """Go on after a pause, and look again at what blocks."""
+    return _update(plan, "resume", Order(who=who, reason=reason))
+
+
+def retry(plan: Plan, who: str, reason: str = "") -> Answer:
+    return _update(plan, "retry", Order(who=who, reason=reason))
+
+
+def abort(plan: Plan, who: str, reason: str) -> Answer:
+    return _update(plan, "abort", Order(who=who, reason=reason))
+
+
+def cut_over(plan: Plan, who: str, reason: str, timeout_s: float = 60.0) -> Answer:
+    """Go forward again after a rollback; waits until reads have moved, or says why not."""
+    return _update(plan, "cut_over", Order(who=who, reason=reason), timeout_s)
+
+
+def report_incident(plan: Plan, reason: str, reported_by: str) -> Answer:
+    return _update(plan, "report_incident", Report(reason=reason, reported_by=reported_by))
+
+
+def describe(plan: Plan) -> Described:
+    """Return what Temporal knows; the phase's details come from a worker, when one runs."""
+
+    async def act(client: Client) -> Described:
+        handle = client.get_workflow_handle(names.migration_id(plan.name))
+        try:
+            found = await handle.describe(rpc_timeout=timedelta(seconds=RPC_S))
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return Described(plan.name, False, "not started")
+            raise
+        state = found.status.name.lower().replace("_", " ") if found.status else "unknown"
+        status = await _status(handle)
+        return Described(plan.name, found.status is WorkflowExecutionStatus.RUNNING, state, status)
+
+    return _run(plan, act)
+
+
+async def _status(handle: WorkflowHandle[Any, Any]) -> MigrationStatus | None:
+    try:
+        found: MigrationStatus = await handle.query(
+            "status", result_type=MigrationStatus, rpc_timeout=timedelta(seconds=3)
+        )
+        return found
+    except (RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
+        return None  # no worker runs; the caller has classic's tables
+
+
+def wait(
+    plan: Plan,
+    on_progress: Callable[[Described], None] | None = None,
+    until: Callable[[Described], bool] | None = None,
+    every_s: float = 1.0,
+) -> Described:
+    """Follow the migration until it ends, or until *until* says so.
+
+    Raises:
+        PreconditionFailed: it was aborted or failed.
+    """
+
+    async def act(client: Client) -> Described:
+        handle = client.get_workflow_handle(names.migration_id(plan.name))
+        while True:
+            found = await handle.describe(rpc_timeout=timedelta(seconds=RPC_S))
+            running = found.status is WorkflowExecutionStatus.RUNNING
+            state = found.status.name.lower().replace("_", " ") if found.status else "unknown"
+            seen = Described(plan.name, running, state, await _status(handle))
+            if on_progress is not None:
+                on_progress(seen)
+            if running and not (until is not None and until(seen)):
+                await asyncio.sleep(every_s)
+                continue
+            if not running and found.status is not WorkflowExecutionStatus.COMPLETED:
+                raise PreconditionFailed(await _why(handle, state))
+            return seen
+
+    return _run(plan, act, timeout_s=None)
+
+
+async def _why(handle: WorkflowHandle[Any, Any], state: str) -> str:
+    try:
+        await handle.result(rpc_timeout=timedelta(seconds=RPC_S))
+    except WorkflowFailureError as error:
+        return reason_of(error.cause)[1]
+    return f"the migration is {state}"
+
+
+def validate(
+    plan: Plan,
+    *,
+    tenants: Sequence[str] = (),
+    repair: bool = False,
+    who: str = "operator",
+    timeout_s: float | None = None,
+) -> ValidationOutcome:
+    """Validate on demand and return what was found."""
+
+    async def act(client: Client) -> ValidationOutcome:
+        handle = await client.start_workflow(
+            "Validation",
+            ValidateInput(plan=plan.name, kind="manual", tenants=tuple(tenants), repair=repair, who=who),
+            id=f"{names.validate_id(plan.name)}/manual-{uuid.uuid4().hex[:8]}",
+            task_queue=names.queue(plan.name, names.Queue.CONTROL),
+            result_type=ValidationOutcome,
+            rpc_timeout=timedelta(seconds=RPC_S),
+        )
+        try:
+            found: ValidationOutcome = await handle.result()
+            return found
+        except WorkflowFailureError as error:
+            raise PreconditionFailed(f"the validation could not run: {reason_of(error.cause)[1]}") from None
+
+    return _run(plan, act, timeout_s=timeout_s)
+
+
+def signal_rollback(plan: Plan) -> bool:
+    """Tell running workflows to look at classic now, after a rollback; returns whether anybody was told.
+
+    Best effort, and only a hint: the next step of a cutover finds the rollback on classic anyway. It must not carry
+    the rollback itself, which would happen again whenever a worker comes back.
+    """
+
+    async def act(client: Client) -> bool:
+        told = False
+        for workflow_id in (names.cutover_id(plan.name), names.stabilize_id(plan.name)):
+            try:
+                await client.get_workflow_handle(workflow_id).signal("look", rpc_timeout=timedelta(seconds=3))
+                told = True
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+        return told
+
+    try:
+        return _run(plan, act)
+    except MigratorError:
+        return False
+
+
+def request_rollback(
+    plan: Plan, *, everybody: bool = False, wave: int | None = None, tenants: Sequence[str] = (), who: str, reason: str
+) -> RollbackOutcome:
+    """Have a worker roll back, for clients that reach Temporal and not classic; waits for the outcome.
+
+    It expires unless a worker takes it within two minutes, so that it cannot happen when nobody expects it any more.
+    """
+
+    async def act(client: Client) -> RollbackOutcome:
+        handle = await client.start_workflow(
+            "Rollback",
+            RollbackInput(plan=plan.name, all=everybody, wave=wave, tenants=tuple(tenants), who=who, reason=reason),
+            id=f"{names.rollback_id(plan.name)}/{uuid.uuid4().hex[:8]}",
+            task_queue=names.queue(plan.name, names.Queue.INCIDENT),
+            execution_timeout=timedelta(minutes=2),
+            result_type=RollbackOutcome,
+            rpc_timeout=timedelta(seconds=RPC_S),
+        )
+        try:
+            found: RollbackOutcome = await handle.result()
+            return found
+        except WorkflowFailureError as error:
+            raise PreconditionFailed(f"the rollback did not happen: {reason_of(error.cause)[1]}") from None
+
+    return _run(plan, act, timeout_s=125)
+
+
+def _update(plan: Plan, name: str, argument: Approve | Order | Report, timeout_s: float = RPC_S) -> Answer:
+    update_id = f"{name}-{uuid.uuid4().hex[:12]}"
+    if isinstance(argument, Approve):
+        update_id = f"approve:{argument.gate}:{argument.approver}"  # one approval, however often it is sent
+
+    async def act(client: Client) -> Answer:
+        handle = client.get_workflow_handle(names.migration_id(plan.name))
+        try:
+            found: Answer = await handle.execute_update(
+                name, argument, id=update_id, result_type=Answer, rpc_timeout=timedelta(seconds=timeout_s)
+            )
+            return found
+        except WorkflowUpdateFailedError as error:
+            cause = error.cause
+            text = cause.message if isinstance(cause, ApplicationError) else str(cause)
+            raise PreconditionFailed(text) from None
+        except WorkflowUpdateRPCTimeoutOrCancelledError:
+            raise OutcomeUnknown(
+                f"Temporal did not answer within {timeout_s:g} s; {name} may still take effect",
+                hint=f"Is a worker running (migrator worker)? Look at migrator status; the update's id is {update_id}.",
+            ) from None
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise PreconditionFailed(
+                    f"no migration of plan {plan.name} is running", hint="Start it with: migrator run"
+                ) from None
+            raise
+
+    return _run(plan, act, timeout_s=timeout_s + CONNECT_S)
+
+
+def _run(plan: Plan, act: Callable[[Client], Awaitable[T]], timeout_s: float | None = CONNECT_S + RPC_S) -> T:
+    async def whole() -> T:
+        client = await connect(plan)
+        return await act(client)
+
+    async def bounded() -> T:
+        async with asyncio.timeout(timeout_s):
+            return await whole()
+
+    try:
+        return asyncio.run(bounded())
+    except RPCError as error:
+        status = error.status.name.lower() if error.status else "unknown"
+        raise ClusterUnavailable(
+            "temporal", f"it answered {status}", "See migrator status, which needs classic alone."
+        ) from None
+    except TimeoutError:
+        raise ClusterUnavailable("temporal", f"no answer within {timeout_s} s") from None

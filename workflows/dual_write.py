@@ -1,0 +1,98 @@
+"""Phase 3 and all the time until decommission: capture on, mirrors running, old rows copied.
+
+The mirrors are one endless activity each, so this history does not grow. Copying has a history of its own, the
+backfill, which continues as new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError, is_cancelled_exception
+from temporalio.workflow import ParentClosePolicy
+
+with workflow.unsafe.imports_passed_through():
+    from workflows import names, policies
+    from workflows.activities.dual_write import DualWriteActivities
+    from workflows.backfill import BackfillWorkflow
+    from workflows.failures import reason
+    from workflows.messages import BackfillInput, DualWriteInput, MirrorInput, MirrorTrouble, Pause, PlanInput
+
+
+@workflow.defn(name="DualWrite")
+class DualWriteWorkflow:
+    @workflow.init
+    def __init__(self, inp: DualWriteInput) -> None:
+        self.plan = inp.plan
+        self.paused = inp.paused
+        self.finished = False
+        self.retries = 0
+
+    @workflow.run
+    async def run(self, inp: DualWriteInput) -> None:
+        control = names.queue(self.plan, names.Queue.CONTROL)
+        shape = await workflow.execute_activity_method(
+            DualWriteActivities.capture_on, PlanInput(plan=self.plan), **policies.WORK.on(control)
+        )
+        mirrors = [asyncio.create_task(self._mirror(part)) for part in range(shape.parts + 1)]
+        with contextlib.suppress(WorkflowAlreadyStartedError):
+            await workflow.start_child_workflow(
+                BackfillWorkflow.run,
+                BackfillInput(plan=self.plan, paused=self.paused),
+                id=names.backfill_id(self.plan),
+                task_queue=control,
+                parent_close_policy=ParentClosePolicy.ABANDON,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            )
+        try:
+            await workflow.wait_condition(lambda: self.finished)
+        finally:
+            for mirror in mirrors:
+                mirror.cancel()
+        backfill = workflow.get_external_workflow_handle(names.backfill_id(self.plan))
+        await backfill.signal("finish")
+        await workflow.wait(mirrors)
+
+    async def _mirror(self, part: int) -> None:
+        """Keep one partition mirrored for ever. Temporal owns who runs it: there is one activity per partition."""
+        mirror = names.queue(self.plan, names.Queue.MIRROR)
+        control = names.queue(self.plan, names.Queue.CONTROL)
+        while True:
+            seen = self.retries
+            try:
+                await workflow.execute_activity_method(
+                    DualWriteActivities.mirror,
+                    MirrorInput(plan=self.plan, part=part),
+                    **policies.ENDLESS.on(mirror, summary=f"mirror partition {part}"),
+                )
+            except ActivityError as error:
+                if is_cancelled_exception(error):
+                    raise asyncio.CancelledError from error
+                kind, text = reason(error)
+                await workflow.execute_activity_method(
+                    DualWriteActivities.mirror_failed,
+                    MirrorTrouble(plan=self.plan, part=part, error=kind, message=text),
+                    **policies.QUICK.on(control),
+                )
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(
+                    lambda: self.retries > seen,  # noqa: B023  # awaited in this turn of the loop
+                    timeout=timedelta(seconds=policies.TROUBLE_RETRY_S),
+                )
+
+    @workflow.signal
+    def finish(self) -> None:
+        """Stop mirroring: the migration is over, or was aborted."""
+        self.finished = True
+
+    @workflow.signal
+    def retry(self) -> None:
+        self.retries += 1
+
+    @workflow.signal
+    def set_paused(self, order: Pause) -> None:
+        self.paused = order.paused  # mirrors go on; only the backfill listens to it

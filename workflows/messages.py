@@ -1,0 +1,408 @@
+"""What goes into workflows and activities, and what comes back?
+
+Every payload is one frozen model. Readers are tolerant (unknown fields are ignored, new fields have defaults), so
+that a history written by an older version can still be read. Nothing here holds a secret, a connection string or
+a row: activities resolve connection strings themselves, and tenants are kept on classic, known by their wave.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+# -- what operators send --------------------------------------------------------------------------------------
+
+
+class Approve(Message):
+    """gate: audit, provision, dual_write, cutover, decommission, or wave-N."""
+
+    gate: str
+    approver: str
+
+
+class Approval(Message):
+    gate: str
+    approver: str
+    at: str = ""
+
+
+class Order(Message):
+    """A command by a person: who and why."""
+
+    who: str
+    reason: str = ""
+
+
+class Pause(Message):
+    """Sent to child workflows: whether they may start new work."""
+
+    paused: bool
+    who: str = ""
+    reason: str = ""
+
+
+class Report(Message):
+    """An incident reported by a person."""
+
+    reason: str
+    reported_by: str
+
+
+class Answer(Message):
+    """What a command did, in the operator's words."""
+
+    text: str
+    changed: bool = True
+
+
+# -- inputs of workflows --------------------------------------------------------------------------------------
+
+
+class PlanInput(Message):
+    """Workflows and activities that need to know no more than which plan they serve."""
+
+    plan: str
+
+
+class WindowState(Message):
+    """The stabilization window between two runs; see migrator.stabilize.window."""
+
+    started_s: float = 0
+    deadline_s: float = 0
+    restarts: int = 0
+    pauses: int = 0
+    checks: int = 0
+    paused_s: float | None = None
+    last_incident: int = 0
+    reason: str = ""
+
+
+class MigrationInput(Message):
+    """Everything a migration carries from one run to the next."""
+
+    plan: str
+    digest: str
+    done: tuple[str, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    pause: Pause | None = None
+
+
+class MigrationStatus(Message):
+    """Answer of the status query. state: running, waiting (for an approval), blocked, paused, aborted or done."""
+
+    plan: str
+    phase: str = ""
+    state: str = "running"
+    done: tuple[str, ...] = ()
+    waiting_for: str = ""
+    blockers: tuple[str, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+
+
+class MigrationResult(Message):
+    plan: str
+    text: str = ""
+
+
+class DualWriteInput(Message):
+    plan: str
+    paused: bool = False
+
+
+class BackfillInput(Message):
+    plan: str
+    paused: bool = False
+    copied: int = 0
+    failed: int = 0
+
+
+class ValidateInput(Message):
+    """kind: scheduled, manual, gate, stabilize. tenants: empty means all, stalest first."""
+
+    plan: str
+    kind: str = "scheduled"
+    tenants: tuple[str, ...] = ()
+    repair: bool = False
+    who: str = "validation"
+
+
+class CutoverInput(Message):
+    """late: only sign-ups after the last wave; return as soon as nobody waits."""
+
+    plan: str
+    paused: bool = False
+    late: bool = False
+    approvals: tuple[str, ...] = ()
+
+
+class CutoverResult(Message):
+    waves: int = 0
+
+
+class WaveInput(Message):
+    plan: str
+    number: int
+    ramp_pct: tuple[int, ...] = (100,)
+    hot: bool = False
+    soak_s: float = 0
+    baseline_s: float = 0
+    late: bool = False
+
+
+class WaveResult(Message):
+    """held: why the cutover must stop after this wave; empty when it may go on."""
+
+    number: int
+    moved: int = 0
+    rolled_back: int = 0
+    deferred: int = 0
+    held: str = ""
+    blockers: tuple[str, ...] = ()
+
+
+class RollbackInput(Message):
+    plan: str
+    all: bool = False
+    wave: int | None = None
+    tenants: tuple[str, ...] = ()
+    who: str = ""
+    reason: str = ""
+
+
+class RollbackOutcome(Message):
+    epoch: int = 0
+    changed: int = 0
+    processes: int = 0
+    confirmed: int = 0
+    seconds: float = 0
+    already: bool = False
+
+
+class StabilizeInput(Message):
+    plan: str
+    window: WindowState | None = None
+    paused: bool = False
+
+
+class StabilizeResult(Message):
+    text: str = ""
+    restarts: int = 0
+    checks: int = 0
+
+
+class DecommissionInput(Message):
+    plan: str
+    approver: str
+
+
+class DecommissionResult(Message):
+    """done: past the point of no return. Otherwise writes are open again, and blockers say why."""
+
+    done: bool = False
+    pause_s: float = 0
+    blockers: tuple[str, ...] = ()
+    text: str = ""
+
+
+# -- activities -----------------------------------------------------------------------------------------------
+
+
+class PhaseNote(Message):
+    """A line for `status`, which reads it on classic."""
+
+    plan: str
+    phase: str
+    state: str
+    detail: str = ""
+    blockers: tuple[str, ...] = ()
+    next_step: str = ""
+
+
+class PhaseInput(Message):
+    plan: str
+    phase: str
+    digest: str = ""
+    approver: str = ""
+
+
+class GateAnswer(Message):
+    """What a gate says, and what could change its mind.
+
+    Attributes:
+        needs_approval: a person has to agree, by name.
+        validate_now: a validation right now could remove a blocker.
+        late_tenants: sign-ups that have to be cut over first.
+        again: the phase itself has to be done again.
+        recheck_s: when to ask again by itself.
+    """
+
+    go: bool = False
+    blockers: tuple[str, ...] = ()
+    needs_approval: bool = False
+    validate_now: bool = False
+    late_tenants: int = 0
+    again: bool = False
+    recheck_s: float = 30
+
+
+class Outcome(Message):
+    """What an activity did, in one line."""
+
+    text: str = ""
+    blockers: tuple[str, ...] = ()
+
+
+class MirrorInput(Message):
+    plan: str
+    part: int
+
+
+class MirrorTrouble(Message):
+    plan: str
+    part: int
+    error: str
+    message: str
+
+
+class DualWriteShape(Message):
+    """parts: number of mirror partitions for tenants. concurrency: copies at once."""
+
+    parts: int = 1
+    concurrency: int = 1
+
+
+class UnitsInput(Message):
+    """running: units that this workflow copies already."""
+
+    plan: str
+    limit: int
+    running: tuple[str, ...] = ()
+    wait_s: float = 0
+
+
+class Units(Message):
+    units: tuple[str, ...] = ()
+    pending: int = 0
+
+
+class CopyInput(Message):
+    plan: str
+    unit: str
+
+
+class ValidationOutcome(Message):
+    clean: bool = True
+    tenants: int = 0
+    rows: int = 0
+    divergent_rows: int = 0
+    repaired: int = 0
+    unmirrored: int = 0
+    tenantless_rows: int = 0
+    seconds: float = 0
+    fence_pause_ms: float = 0
+
+
+class NextWaveInput(Message):
+    plan: str
+    late: bool = False
+
+
+class NextWave(Message):
+    """What the cutover does next: exactly one of wave, held and done.
+
+    Attributes:
+        held: why nothing may move now, for example an operator's rollback.
+        approval: gate to wait for before this wave; empty when none.
+    """
+
+    wave: WaveInput | None = None
+    held: str = ""
+    blockers: tuple[str, ...] = ()
+    done: bool = False
+    approval: str = ""
+    waiting: int = 0
+
+
+class WaveStep(Message):
+    """One step of a wave.
+
+    soaked_s: how much of its soak has passed. since_s: samples count from then, on classic's clock.
+    """
+
+    plan: str
+    number: int
+    pct: int = 100
+    soaked_s: float = 0
+    since_s: float = 0
+    soak_s: float = 0
+    baseline_s: float = 0
+    late: bool = False
+
+
+class WaveGate(Message):
+    ready: int = 0
+    deferred: int = 0
+    blockers: tuple[str, ...] = ()
+
+
+class Advanced(Message):
+    """done: the step is in force for every process. held: an operator went the other way."""
+
+    done: bool = False
+    text: str = ""
+    held: str = ""
+
+
+class Soaked(Message):
+    """soaked_s: so far, without the time it stood still. held: stop the cutover, with the reason."""
+
+    done: bool = False
+    soaked_s: float = 0
+    since_s: float = 0
+    rolled_back: int = 0
+    left: int = 0
+    held: str = ""
+
+
+class Forward(Message):
+    """An operator's order to go forward again after a rollback."""
+
+    plan: str
+    who: str
+    reason: str = ""
+
+
+class CheckInput(Message):
+    plan: str
+    now_s: float
+    window: WindowState | None = None
+
+
+class CheckResult(Message):
+    """The window after a check, and when to look again."""
+
+    window: WindowState
+    over: bool = False
+    text: str = ""
+    next_s: float = 0
+    late_tenants: int = 0
+
+
+class ContinueWindow(Message):
+    plan: str
+    now_s: float
+    window: WindowState
+
+
+class Closing(Message):
+    """One try to retire classic. id: of its row in migrator.report; only this try may pass the point of no return."""
+
+    plan: str
+    id: int = 0
+    approver: str = ""
+    max_pause_s: float = 60
+    reason: str = ""

@@ -1,0 +1,174 @@
+"""The process that runs workflows and activities.
+
+One Temporal worker per queue it serves. Workers hold no state: kill one at any moment and another goes on from what
+is in the databases. On SIGTERM the activities hand over at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from migrator.plan.load import load
+from migrator.plan.schema import Plan
+from workflows import client as clients
+from workflows import names
+from workflows.activities.base import Context
+from workflows.activities.control import ControlActivities
+from workflows.activities.cutover import CutoverActivities
+from workflows.activities.decommission import DecommissionActivities
+from workflows.activities.dual_write import DualWriteActivities
+from workflows.activities.incident import IncidentActivities
+from workflows.activities.prepare import PrepareActivities
+from workflows.activities.stabilize import StabilizeActivities
+from workflows.activities.validation import ValidationActivities
+from workflows.audit import AuditWorkflow, ProvisionWorkflow
+from workflows.backfill import BackfillWorkflow
+from workflows.breaker import BreakerWorkflow, RollbackWorkflow
+from workflows.cutover import CutoverWorkflow
+from workflows.decommission import DecommissionWorkflow
+from workflows.dual_write import DualWriteWorkflow
+from workflows.failures import Failures
+from workflows.migration import MigrationWorkflow
+from workflows.stabilization import StabilizeWorkflow
+from workflows.validation import ValidationWorkflow
+from workflows.wave import WaveWorkflow
+
+CONTROL_WORKFLOWS = (
+    MigrationWorkflow,
+    AuditWorkflow,
+    ProvisionWorkflow,
+    DualWriteWorkflow,
+    BackfillWorkflow,
+    ValidationWorkflow,
+    CutoverWorkflow,
+    WaveWorkflow,
+    StabilizeWorkflow,
+    DecommissionWorkflow,
+)
+INCIDENT_WORKFLOWS = (BreakerWorkflow, RollbackWorkflow)
+ALL_QUEUES: tuple[names.Queue, ...] = tuple(names.Queue)
+
+GRACE = timedelta(seconds=20)
+"""After SIGTERM activities have this long to end; they notice within a second."""
+
+CANCEL_NOTICED = timedelta(seconds=1)
+"""How often heartbeats go out, and so how soon a cancellation is noticed (the default is most of a timeout)."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Slots:
+    """How much one process does at once; the connection budget of the process follows from it."""
+
+    control: int = 20
+    incident: int = 10
+    mirror: int = 64
+    bulk: int = 8
+
+
+def workers(
+    client: Client, plan: Plan, queues: Sequence[names.Queue] = ALL_QUEUES, slots: Slots | None = None
+) -> list[Worker]:
+    """Return one worker per queue, not yet started."""
+    context = Context(plan)
+    slots = slots or Slots()
+    control, dual_write = ControlActivities(context), DualWriteActivities(context)
+    prepare, validation = PrepareActivities(context), ValidationActivities(context)
+    cutover, stabilize = CutoverActivities(context), StabilizeActivities(context)
+    decommission, incident = DecommissionActivities(context), IncidentActivities(context)
+    activities: dict[names.Queue, list[Callable[..., Any]]] = {
+        names.Queue.CONTROL: [
+            control.begin, control.note, control.gate, control.record_approval, control.record_incident,
+            prepare.audit, prepare.provision,
+            dual_write.shape, dual_write.capture_on, dual_write.mirror_failed, dual_write.next_units,
+            dual_write.retry_failed,
+            validation.validate, validation.ensure_schedule, validation.remove_schedule,
+            cutover.next_wave, cutover.baseline, cutover.gate, cutover.advance, cutover.soak, cutover.finish_wave,
+            cutover.forward,
+            stabilize.check, stabilize.go_on, stabilize.cost,
+            decommission.prepare, decommission.close, decommission.drain, decommission.validate,
+            decommission.sequences, decommission.close_positions, decommission.hand_over, decommission.reopen,
+            decommission.settle, decommission.export, decommission.release,
+        ],
+        names.Queue.INCIDENT: [incident.roll_back, incident.watch_breakers],
+        names.Queue.MIRROR: [dual_write.mirror],
+        names.Queue.BULK: [dual_write.copy_unit],
+    }  # fmt: skip
+    workflows: dict[names.Queue, tuple[type, ...]] = {
+        names.Queue.CONTROL: CONTROL_WORKFLOWS,
+        names.Queue.INCIDENT: INCIDENT_WORKFLOWS,
+    }
+    size = {
+        names.Queue.CONTROL: slots.control,
+        names.Queue.INCIDENT: slots.incident,
+        names.Queue.MIRROR: max(slots.mirror, plan.dual_write.parts + 1),
+        names.Queue.BULK: slots.bulk,
+    }
+    return [
+        Worker(
+            client,
+            task_queue=names.queue(plan.name, queue),
+            activities=activities[queue],
+            workflows=workflows.get(queue, ()),
+            interceptors=[Failures()],
+            workflow_runner=runner(),
+            max_concurrent_activities=size[queue],
+            max_heartbeat_throttle_interval=CANCEL_NOTICED,
+            default_heartbeat_throttle_interval=CANCEL_NOTICED,
+            graceful_shutdown_timeout=GRACE,
+        )
+        for queue in queues
+    ]
+
+
+def runner() -> SandboxedWorkflowRunner:
+    """Return the sandbox; our own packages pass through, since definitions call them for structure only."""
+    return SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules("migrator", "workflows", "pydantic")
+    )
+
+
+async def run_worker(
+    plan: Plan | Path | str,
+    queues: Sequence[names.Queue | str] = ALL_QUEUES,
+    *,
+    stop: asyncio.Event | None = None,
+    slots: Slots | None = None,
+) -> None:
+    """Serve *plan*'s queues until SIGTERM or SIGINT, or until *stop* is set.
+
+    Raises:
+        ClusterUnavailable: Temporal cannot be reached.
+        PlanInvalid, UsageError: the plan cannot be used.
+    """
+    found = plan if isinstance(plan, Plan) else load(plan)
+    wanted = [names.Queue(q) for q in queues]
+    stopping = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    client = await clients.connect(found)
+    try:
+        async with AsyncExitStack() as stack:
+            for worker in workers(client, found, wanted, slots):
+                await stack.enter_async_context(worker)
+            log.info("worker.started", plan=found.name, queues=[q.value for q in wanted])
+            await stopping.wait()
+            log.info("worker.stopping", plan=found.name)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    log.info("worker.stopped", plan=found.name)
