@@ -53,10 +53,12 @@ async def validate(
     sample: int = 20,
     show_values: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
+    rest: bool | None = None,
 ) -> ValidationReport:
     """Compare *tenants* (None: all, the reference tables, and rows of nobody) and store the verdicts.
 
     Args:
+        rest: compare the reference tables and rows of nobody too; by default when all tenants are compared.
         on_progress: called with (tenants done, tenants in all) after each fence.
 
     Raises:
@@ -64,9 +66,10 @@ async def validate(
     """
     began = time.monotonic()
     run = _Run(uuid.uuid4(), show_values, sample)
+    rest = tenants is None if rest is None else rest
     async with await connect_async(classic_dsn, "migrator validate") as control:
         captured = await _tables(control, tables)
-        groups = await _groups(control, tenants, tenants_per_fence)
+        groups = await _groups(control, tenants, tenants_per_fence, rest)
         count = sum(len(g) for _, g in groups)
         await control.execute("INSERT INTO migrator.validation (run_id, kind) VALUES (%s, %s)", (run.run_id, kind))
         done = 0
@@ -80,7 +83,7 @@ async def validate(
             done += len(group)
             if on_progress is not None:
                 on_progress(done, count)
-        if tenants is None:
+        if rest:
             await _nobody(run, control, classic_dsn, limitless_dsn, captured, patience_s)
         await _store_run(control, run)
     return ValidationReport(
@@ -102,7 +105,7 @@ async def _tables(control: Connection, only: Sequence[str] | None) -> list[Table
 
 
 async def _groups(
-    control: Connection, tenants: Sequence[TenantId] | None, size: int
+    control: Connection, tenants: Sequence[TenantId] | None, size: int, rest: bool
 ) -> list[tuple[int, list[TenantId]]]:
     """Return (partition, tenants) groups, those never or longest ago validated first; [] is the reference group."""
     cursor = await control.execute(
@@ -116,7 +119,7 @@ async def _groups(
     groups: list[tuple[int, list[TenantId]]] = []
     for part, members in sorted(by_part.items()):
         groups += [(part, members[i : i + size]) for i in range(0, len(members), size)]
-    if tenants is None:
+    if rest:
         groups.append((0, []))
     return groups
 
