@@ -53,11 +53,16 @@ def plan_path() -> Path | None:
 
 def classic_dsn() -> str | None:
     """Return classic as the environment or the local servers' file names it; None when neither does."""
-    found = os.environ.get(CLASSIC_DSN)
+    found = classic_dsn_from_environment()
     if found:
         return found
     local = _local_or_none()
     return local.get("classic") if local else None
+
+
+def classic_dsn_from_environment() -> str | None:
+    """Return classic as MIGRATOR_CLASSIC_DSN names it."""
+    return os.environ.get(CLASSIC_DSN) or None
 
 
 def incident_token() -> str | None:

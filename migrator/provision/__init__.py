@@ -3,6 +3,7 @@
 from migrator.provision.apply import (
     ProvisionResult,
     actions,
+    empty,
     finalize,
     finalize_actions,
     provision,
@@ -14,6 +15,7 @@ from migrator.provision.apply import (
 __all__ = [
     "ProvisionResult",
     "actions",
+    "empty",
     "finalize",
     "finalize_actions",
     "provision",

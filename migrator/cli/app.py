@@ -1,0 +1,123 @@
+"""Wires the commands together; errors become messages and exit codes here and only here."""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import sys
+import time
+from collections.abc import Sequence
+
+import typer
+
+from migrator import __version__, settings
+from migrator.cli import (
+    backfill,
+    breaker,
+    cutover,
+    decommission,
+    incident,
+    local,
+    mirror,
+    plan,
+    provision,
+    rehearse,
+    report,
+    rollback,
+    run,
+    status,
+    undo,
+    validate,
+)
+from migrator.cli.exits import Ending, ExitCode, ending_of
+
+HELP = """Move a live multi-tenant database from classic Aurora PostgreSQL to Aurora Limitless, phase by phase.
+
+At 3 a.m.: migrator rollback --all --reason "..." puts every tenant's reads back on classic, in seconds.
+"""
+
+app = typer.Typer(
+    name="migrator",
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help starts three times as fast
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+@app.command(epilog="Example: migrator version")
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+for module in (
+    plan,
+    local,
+    provision,
+    run,
+    status,
+    validate,
+    cutover,
+    rollback,
+    breaker,
+    backfill,
+    mirror,
+    decommission,
+    undo,
+    incident,
+    report,
+    rehearse,
+):
+    module.register(app)
+if importlib.util.find_spec("migrator.cli.audit"):
+    importlib.import_module("migrator.cli.audit").register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and end the process with its exit code."""
+    code = run_command(list(sys.argv[1:] if arguments is None else arguments))
+    if "temporalio" in sys.modules:
+        # a few of a hundred short client programs crash at interpreter exit while a native thread still runs
+        # (temporalio/sdk-python issue 300); a short rest cures it
+        atexit.register(time.sleep, 0.1)
+    sys.exit(code)
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run a command; return its exit code."""
+    from typer._click.exceptions import ClickException, NoArgsIsHelpError
+
+    command = typer.main.get_command(app)
+    try:
+        result = command.main(arguments, prog_name="migrator", standalone_mode=False)
+    except NoArgsIsHelpError as error:
+        error.show()
+        return ExitCode.USAGE
+    except ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except typer.Exit as error:
+        return error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return _end(ending_of(KeyboardInterrupt()))
+    except BrokenPipeError:
+        # the reader of a pipe (head, less) has seen enough
+        sys.stderr.close()
+        return ExitCode.OK
+    except Exception as error:  # the border: everything else becomes one line and a code
+        if settings.debug():
+            import traceback
+
+            traceback.print_exc()
+        return _end(ending_of(error))
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _end(ending: Ending) -> int:
+    print(f"migrator: {ending.message}", file=sys.stderr)
+    if ending.hint:
+        print(f"hint: {ending.hint}", file=sys.stderr)
+    return ending.code

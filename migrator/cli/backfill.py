@@ -1,0 +1,89 @@
+"""The copy of old rows: how far it is, and how fast it may go."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, who
+from migrator.cli.render import duration, emit_json, out, table
+from migrator.errors import UsageError
+
+group = typer.Typer(no_args_is_help=True, help="Watch and steer the backfill.")
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="backfill")
+
+
+@group.command(epilog="Example: migrator backfill status --units")
+def status(
+    plan: PlanOption = None,
+    units: Annotated[bool, typer.Option("--units", help="List every copy unit.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show progress, rate, time left, and why it is slow or paused."""
+    from migrator.cli.context import classic, require_installed
+    from migrator.control.status import collect, copy_units
+
+    with classic(plan) as conn:
+        require_installed(conn)
+        found = collect(conn).backfill
+        listed = copy_units(conn) if units else []
+    if as_json:
+        emit_json({"backfill": found, "units": listed})
+        return
+    if found is None:
+        out("Nothing is planned yet: copy units are made when dual write begins.")
+        return
+    share = 100 * found.copied_rows / max(found.rows, 1)
+    out(f"{found.done} of {found.units} units, {found.copied_rows:,} of about {found.rows:,} rows ({share:.0f} %)")
+    out(f"{found.rows_per_s:,.0f} rows/s, {duration(found.eta_s)} left, {found.copying} units being copied now")
+    limit = f"{found.mb_per_s:g} MB/s" if found.mb_per_s else "no limit"
+    out(f"Throttle: {'paused' if found.paused else limit}" + (f" ({found.reason})" if found.reason else ""))
+    for problem in found.problems:
+        out(f"  problem: {problem}")
+    if listed:
+        rows = [
+            (u["unit_id"], u["part"], u["state"], u["rows"], u["copied_rows"], u["attempts"], u["problem"])
+            for u in listed
+        ]
+        columns = ["unit", "part", "state", "rows", "copied", "tries", "problem"]
+        out(table(columns, rows, right=["part", "rows", "copied", "tries"]))
+
+
+@group.command(epilog='Example: migrator backfill throttle --mb-per-s 50 --reason "month-end close"')
+def throttle(
+    mb_per_s: Annotated[float | None, typer.Option("--mb-per-s", min=0.001, help="Copy at most this much.")] = None,
+    unlimited: Annotated[bool, typer.Option("--unlimited", help="No rate limit.")] = False,
+    pause: Annotated[bool, typer.Option("--pause", help="Stop after the running units.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on.")] = False,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Shown in status.")] = "",
+    plan: PlanOption = None,
+    name: WhoOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Change the backfill's pace while it runs."""
+    if not (mb_per_s or unlimited or pause or resume):
+        raise UsageError("say what to change", hint="--mb-per-s N, --unlimited, --pause or --resume.")
+    if (mb_per_s and unlimited) or (pause and resume):
+        raise UsageError("these options contradict each other")
+    from migrator.cli.context import classic, require_installed
+    from migrator.control.throttle import Throttle, read_throttle, set_throttle
+
+    with classic(plan) as conn:
+        require_installed(conn)
+        before = read_throttle(conn)
+        after = Throttle(
+            paused=True if pause else False if resume else before.paused,
+            mb_per_s=None if unlimited else mb_per_s or before.mb_per_s,
+            reason=reason,
+        )
+        if not dry_run:
+            set_throttle(conn, after, who=who(name))
+    if as_json:
+        emit_json({"before": before, "after": after, "changed": not dry_run})
+    else:
+        out(f"{'Would change' if dry_run else 'Changed'}: {before.words()} → {after.words()}")

@@ -1,0 +1,137 @@
+"""The circuit breaker by hand: look at it, trip it for everybody, let go of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from migrator.cli.exits import ExitCode
+from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, YesOption, who
+from migrator.cli.render import confirm, duration, emit_json, out, table
+from migrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from migrator.model.route import FallbackScope
+
+group = typer.Typer(no_args_is_help=True, help="Show, trip and reset the circuit breaker.")
+AllOption = Annotated[bool, typer.Option("--all", help="Everybody.")]
+PartOption = Annotated[int | None, typer.Option("--part", min=0, help="One mirror partition.")]
+TenantOption = Annotated[str | None, typer.Option("--tenant", "-t", help="One tenant.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="breaker")
+
+
+@group.command(epilog="Example: migrator breaker show")
+def show(plan: PlanOption = None, as_json: JsonOption = False) -> None:
+    """Show fallbacks, and the breakers that processes have opened for themselves."""
+    from migrator.cli.context import classic
+    from migrator.control.status import collect
+
+    with classic(plan) as conn:
+        status = collect(conn)
+    trips = [{"scope": s, "key": k, "processes": n, "reason": r} for s, k, n, r in status.breaker_trips]
+    if as_json:
+        emit_json({"fallbacks": status.fallbacks, "trips": trips, "switch": status.switch})
+        return
+    if not status.fallbacks and not trips:
+        out("Closed: no fallback, no process has opened its breaker.")
+        return
+    if status.fallbacks:
+        rows = [
+            (f.scope, f.key or "-", f.level, f.raised_at, f.raised_by, "a person" if f.held else "the monitor", f.reason)
+            for f in status.fallbacks
+        ]
+        out(table(["fallback of", "key", "level", "since", "raised by", "released by", "reason"], rows))
+    if trips:
+        out(table(["open for", "key", "processes", "reason"], [tuple(t.values()) for t in trips]))
+
+
+@group.command(epilog='Example: migrator breaker trip --all --reason "Limitless is slow"')
+def trip(
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; goes into the decision log.")],
+    everybody: AllOption = False,
+    part: PartOption = None,
+    tenant: TenantOption = None,
+    plan: PlanOption = None,
+    name: WhoOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make reads fall back to classic until you reset it. Routes stay; rollback is the durable way."""
+    from migrator.cli.context import classic, require_installed
+    from migrator.route.confirm import wait_confirmed
+    from migrator.route.move import raise_fallback
+
+    scope, key = _scope(everybody, part, tenant)
+    if dry_run:
+        out(f"Reads of {_words(scope, key)} would come from classic until: migrator breaker reset")
+        return
+    with classic(plan) as conn:
+        require_installed(conn)
+        epoch = raise_fallback(conn, scope, key, by=who(name), reason=reason, held=True)
+        confirmation = wait_confirmed(conn, epoch, 15)
+    if as_json:
+        emit_json({"epoch": epoch, "confirmation": confirmation})
+    else:
+        out(
+            f"Reads of {_words(scope, key)} come from classic (epoch {epoch}); "
+            f"{confirmation.confirmed} of {confirmation.processes} processes confirmed."
+        )
+    if not confirmation.complete:
+        raise typer.Exit(ExitCode.TRY_AGAIN)
+
+
+@group.command(epilog="Example: migrator breaker reset --all")
+def reset(
+    everybody: AllOption = False,
+    part: PartOption = None,
+    tenant: TenantOption = None,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why.")] = "reset by hand",
+    plan: PlanOption = None,
+    name: WhoOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Let reads go where their routes say again, once the mirror has caught up."""
+    from migrator.cli.context import classic, require_installed
+    from migrator.route.advance import rejoin
+
+    scope, key = _scope(everybody, part, tenant)
+    if dry_run:
+        out(f"Reads of {_words(scope, key)} would go where their routes say, once the mirror has caught up.")
+        return
+    confirm(f"Let reads of {_words(scope, key)} go back to Limitless?", yes=yes)
+    with classic(plan) as conn:
+        require_installed(conn)
+        result = rejoin(conn, fallback=(scope, key), who=who(name), reason=reason)
+    if as_json:
+        emit_json(result)
+    elif result.outcome == "already":
+        out(f"Nothing to do: there is no fallback of {_words(scope, key)}.")
+    elif result.done:
+        out(f"Reads of {_words(scope, key)} go where their routes say, after {duration(result.seconds)}.")
+    else:
+        behind = f" (partitions {', '.join(map(str, result.behind))})" if result.behind else ""
+        out(f"Not yet: {result.outcome}{behind}. Reads stay on classic; try again. {result.detail}".strip())
+    if not result.done:
+        raise typer.Exit(ExitCode.TRY_AGAIN)
+
+
+def _scope(everybody: bool, part: int | None, tenant: str | None) -> tuple[FallbackScope, str]:
+    from migrator.model.route import FallbackScope
+
+    if everybody + (part is not None) + (tenant is not None) != 1:
+        raise UsageError("say what it covers", hint="Exactly one of --all, --part N and --tenant ID.")
+    if everybody:
+        return FallbackScope.ALL, ""
+    if part is not None:
+        return FallbackScope.PART, str(part)
+    return FallbackScope.TENANT, str(tenant)
+
+
+def _words(scope: FallbackScope, key: str) -> str:
+    return "everybody" if not key else f"{scope.value} {key}"

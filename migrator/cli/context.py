@@ -1,0 +1,98 @@
+"""Which plan does a command mean, and which connections does it need?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from migrator import settings
+from migrator.errors import NotInstalled, UsageError
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from migrator.plan.schema import Plan
+
+APP = "migrator-cli"
+NO_PLAN_HINT = (
+    "Say --plan PLAN.toml, set MIGRATOR_PLAN, or set MIGRATOR_CLASSIC_DSN to use the plan that runs on that cluster."
+)
+
+
+def find_plan(option: Path | None) -> Plan:
+    """Return the plan of --plan, else of MIGRATOR_PLAN, else the one stored on classic.
+
+    Raises:
+        PlanInvalid, UsageError: there is none, or it cannot be used.
+    """
+    from migrator.plan.load import load
+
+    path = option or settings.plan_path()
+    if path is not None:
+        return load(path)
+    dsn = settings.classic_dsn()
+    if dsn is None:
+        raise UsageError("no plan given", hint=NO_PLAN_HINT)
+    from migrator.control.install import active_plan
+    from migrator.db.connect import connect, masked
+    from migrator.plan.load import from_body
+
+    with connect(dsn, APP, statement_timeout_s=10) as conn:
+        try:
+            body = active_plan(conn)
+        except NotInstalled:
+            raise UsageError(f"no plan is stored on {masked(dsn)}", hint=NO_PLAN_HINT) from None
+    return from_body(body)
+
+
+def find_classic(option: Path | None) -> str:
+    """Return classic's connection string: of --plan, else MIGRATOR_CLASSIC_DSN, else of MIGRATOR_PLAN, else of the
+    local servers. Needs no plan, because a rollback must not."""
+    dsn = None if option else settings.classic_dsn_from_environment()
+    if dsn:
+        return dsn
+    path = option or settings.plan_path()
+    if path is not None:
+        from migrator.plan.load import load
+
+        return settings.resolve(load(path).classic.writer)
+    dsn = settings.classic_dsn()
+    if dsn is None:
+        raise UsageError(
+            "classic is not known", hint="Set MIGRATOR_CLASSIC_DSN, say --plan PLAN.toml, or set MIGRATOR_PLAN."
+        )
+    return dsn
+
+
+@contextmanager
+def classic(
+    option: Path | None, *, statement_timeout_s: float | None = 30, lock_timeout_s: float | None = 10
+) -> Iterator[psycopg.Connection[Any]]:
+    """Open a connection to classic for one command."""
+    from migrator.db.connect import connect
+
+    dsn = find_classic(option)
+    with connect(dsn, APP, statement_timeout_s=statement_timeout_s, lock_timeout_s=lock_timeout_s) as conn:
+        yield conn
+
+
+@contextmanager
+def both(
+    plan: Plan, *, statement_timeout_s: float | None = None, lock_timeout_s: float | None = 10
+) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Connection[Any]]]:
+    """Open a connection to each side of *plan*."""
+    from migrator.db.connect import connect
+
+    bounds = {"statement_timeout_s": statement_timeout_s, "lock_timeout_s": lock_timeout_s}
+    with connect(settings.resolve(plan.classic.writer), APP, **bounds) as one:
+        with connect(settings.resolve(plan.limitless.dsn), APP, **bounds) as other:
+            yield one, other
+
+
+def require_installed(conn: psycopg.Connection[Any]) -> None:
+    """Raise NotInstalled unless the control schema is on *conn*'s cluster."""
+    from migrator.control.install import active_plan
+
+    active_plan(conn)

@@ -1,0 +1,141 @@
+"""Phase 4 by hand: see what would move, and go forward again after a rollback."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from migrator.cli.exits import ExitCode
+from migrator.cli.options import DryRunOption, JsonOption, PlanOption, TenantsOption, WhoOption, YesOption, who
+from migrator.cli.render import confirm, duration, emit_json, out
+from migrator.errors import UsageError
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from migrator.plan.schema import Plan
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog='Example: migrator cutover --reason "index added, going forward again"')(cutover)
+
+
+def cutover(
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; goes into the decision log.")] = "cut over",
+    wave: Annotated[int | None, typer.Option("--wave", min=1, help="Only the tenants of this wave.")] = None,
+    tenant: TenantsOption = None,
+    plan: PlanOption = None,
+    name: WhoOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Move reads forward again after a rollback; waves go on by themselves then.
+
+    With --wave or --tenant only those move, if their gate lets them. --dry-run shows every wave and every blocker.
+    """
+    from migrator.cli.context import classic, find_plan, require_installed
+
+    if wave is not None and tenant:
+        raise UsageError("--wave and --tenant exclude each other")
+    found = find_plan(plan)
+    with classic(plan) as conn:
+        require_installed(conn)
+        picture = _picture(conn, found, wave, tenant or [])
+        if dry_run:
+            _show(picture, as_json)
+            if picture["blockers"]:
+                raise typer.Exit(ExitCode.NO_GO)
+            return
+        what = f"wave {wave}" if wave is not None else f"tenant {', '.join(tenant)}" if tenant else "everybody"
+        confirm(f"Move reads of {what} forward again?", yes=yes)
+        if wave is not None or tenant:
+            _some(conn, picture, who(name), reason, wave, as_json)
+            return
+    from workflows import client
+
+    answer = client.cut_over(found, who(name), reason)
+    changed = getattr(answer, "changed", True)
+    if as_json:
+        emit_json({"answer": answer})
+    else:
+        out(str(getattr(answer, "text", answer)))
+    if not changed:
+        raise typer.Exit(ExitCode.NO_GO)
+
+
+def _picture(conn: psycopg.Connection[Any], plan: Plan, wave: int | None, tenants: list[str]) -> dict[str, Any]:
+    """Return waves to come, the tenants asked for, and every blocker of their gate."""
+    from migrator.cutover import facts
+    from migrator.cutover.gate import GateLimits, wave_verdict
+    from migrator.cutover.waves import WaveRules, all_waves
+    from migrator.model.tenant import TenantId
+
+    rules = WaveRules(
+        sizes=tuple(plan.waves.sizes),
+        hot_ratio=plan.waves.hot_ratio,
+        ramp_pct=tuple(plan.waves.ramp_pct),
+        hot_ramp_pct=tuple(plan.waves.hot_ramp_pct),
+    )
+    coming = all_waves(facts.last_wave(conn) + 1, facts.sizes(conn), facts.waiting(conn), rules)
+    wanted = [TenantId(t) for t in tenants]
+    if wave is not None:
+        wanted = facts.wave_tenants(conn, wave) or next((list(w.tenants) for w in coming if w.number == wave), [])
+        if not wanted:
+            raise UsageError(f"there is no wave {wave}")
+    unknown = set(tenants) - {t.tenant_id for t in facts.sizes(conn)}
+    if unknown:
+        raise UsageError(f"unknown tenants: {', '.join(sorted(unknown)[:5])}")
+    looked_at = wanted or [t for w in coming for t in w.tenants]
+    answer = wave_verdict(facts.tenant_facts(conn, looked_at), GateLimits(plan.shim.max_lag_s, plan.validation.max_age_s))
+    blockers = list(answer.verdict.blockers)
+    switch = facts.switch(conn)
+    if switch.level.value != "limitless":
+        blockers.insert(0, f"all reads were rolled back by {switch.changed_by}: {switch.reason}")
+    return {
+        "waves": coming,
+        "tenants": wanted,
+        "ready": list(answer.ready),
+        "blockers": blockers,
+        "rolled_back": facts.rolled_back(conn),
+    }
+
+
+def _show(picture: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        emit_json(picture)
+        return
+    for wave in picture["waves"]:
+        names = ", ".join(wave.tenants[:6]) + (", …" if len(wave.tenants) > 6 else "")
+        hot = " hot" if wave.hot else ""
+        ramp = ", ".join(f"{p} %" for p in wave.ramp_pct)
+        out(f"wave {wave.number}:{hot} {len(wave.tenants)} tenants ({names}), ramp {ramp}")
+    for back in picture["rolled_back"]:
+        out(f"rolled back: tenant {back.tenant_id} of wave {back.wave}, by {back.who}: {back.reason}")
+    if picture["tenants"]:
+        out(f"{len(picture['ready'])} of {len(picture['tenants'])} tenants asked for are ready.")
+    for blocker in picture["blockers"]:
+        out(f"  - {blocker}")
+    if not picture["waves"] and not picture["rolled_back"] and not picture["blockers"]:
+        out("Nothing waits: every mirrored tenant belongs to a wave.")
+
+
+def _some(
+    conn: psycopg.Connection[Any], picture: dict[str, Any], operator: str, reason: str, wave: int | None, as_json: bool
+) -> None:
+    """Move the tenants asked for, two steps up, without the waves."""
+    from migrator.errors import NoGo
+    from migrator.route.advance import rejoin
+
+    if picture["blockers"]:
+        raise NoGo("cutover", picture["blockers"])
+    result = rejoin(conn, tenants=picture["tenants"], who=operator, reason=reason, wave=wave)
+    if as_json:
+        emit_json(result)
+    elif result.done:
+        out(f"{len(picture['tenants'])} tenants read from Limitless, after {duration(result.seconds)}.")
+    else:
+        out(f"Not yet: {result.outcome}; reads stay on classic. {result.detail}".strip())
+    if not result.done:
+        raise typer.Exit(ExitCode.TRY_AGAIN)

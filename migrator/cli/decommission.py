@@ -1,0 +1,82 @@
+"""The end of phase 5: may classic be retired, and if so, with whose name on it?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from migrator.cli.exits import ExitCode
+from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WaitOption, YesOption
+from migrator.cli.render import announce, confirm, emit_json, out
+from migrator.errors import UsageError
+
+group = typer.Typer(no_args_is_help=True, help="Retire classic: check the gate, approve and run.")
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="decommission")
+
+
+@group.command(epilog="Example: migrator decommission check")
+def check(plan: PlanOption = None, as_json: JsonOption = False) -> None:
+    """Say whether classic may be retired now, with every blocker. Changes nothing."""
+    from migrator.cli.context import classic, find_plan, require_installed
+    from migrator.decommission.facts import gather
+    from migrator.decommission.gate import decommission_verdict
+    from migrator.stabilize.record import stored_window
+
+    found = find_plan(plan)
+    with classic(plan) as conn:
+        require_installed(conn)
+        window = stored_window(conn)
+        over, text = (window[1], window[2]) if window else (False, "it has not begun")
+        facts = gather(conn, over, text, found.shim.max_lag_s, found.validation.max_age_s)
+    verdict = decommission_verdict(facts)
+    if as_json:
+        emit_json({"go": verdict.go, "blockers": verdict.blockers, "window": text})
+    else:
+        out(f"Window: {text}")
+        for blocker in verdict.blockers:
+            out(f"  - {blocker}")
+        out("Go: approve it with: migrator decommission run --as NAME" if verdict.go else "No-go.")
+    if not verdict.go:
+        raise typer.Exit(ExitCode.NO_GO)
+
+
+@group.command(epilog='Example: migrator decommission run --as "Ada Lovelace" --wait')
+def run(
+    name: Annotated[str | None, typer.Option("--as", help="Who approves; required, by name.")] = None,
+    plan: PlanOption = None,
+    wait: WaitOption = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Approve the decommission; the running migration then hands over to Limitless and retires classic.
+
+    Past the step marked POINT OF NO RETURN there is no way back.
+    """
+    from migrator.cli.context import find_plan
+    from migrator.cli.run import follow
+    from migrator.decommission.actions import actions
+
+    found = find_plan(plan)
+    if dry_run:
+        announce(actions(found.decommission.release_classic), as_json=as_json)
+        return
+    if not name:
+        raise UsageError("nothing irreversible happens without a name", hint='Say --as "YOUR NAME".')
+    confirm(
+        f"Close writes for at most {found.decommission.max_pause_s:g} s, make Limitless authoritative, retire classic?",
+        yes=yes,
+    )
+    from workflows import client
+
+    answer = client.approve(found, "decommission", name)
+    if wait:
+        follow(found, as_json=as_json)
+    elif as_json:
+        emit_json({"answer": answer})
+    else:
+        out(str(answer))

@@ -1,0 +1,120 @@
+"""With which exit code and which message does a command end? The codes are part of the interface: docs/cli.md.
+
+The only place where errors become codes.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from enum import IntEnum
+
+from migrator.errors import (
+    ClusterUnavailable,
+    CommitUnknown,
+    InvariantBroken,
+    LeaseLost,
+    MigratorError,
+    NoGo,
+    NotInstalled,
+    PlanInvalid,
+    PreconditionFailed,
+    UsageError,
+)
+
+
+class ExitCode(IntEnum):
+    """What a script may rely on."""
+
+    OK = 0  # done, go, or already so
+    UNEXPECTED = 1  # a bug, or data nobody predicted
+    USAGE = 2  # the command or the plan cannot work as given; nothing was touched
+    NO_GO = 3  # a gate or a precondition says no
+    DIVERGENCE = 4  # both sides differ
+    TRY_AGAIN = 5  # a server is unreachable or busy
+    INTERRUPTED = 130  # Ctrl-C
+
+
+MEANING: dict[ExitCode, str] = {
+    ExitCode.OK: "done, go, or already so",
+    ExitCode.UNEXPECTED: "unexpected: a bug, or data nobody predicted; MIGRATOR_DEBUG=1 shows the trace",
+    ExitCode.USAGE: "usage: the command or the plan cannot work as given; nothing was touched",
+    ExitCode.NO_GO: "no-go: a gate or a precondition says no; every blocker is listed",
+    ExitCode.DIVERGENCE: "divergence: both sides differ",
+    ExitCode.TRY_AGAIN: "try again later: a server is unreachable, refuses us or is busy",
+    ExitCode.INTERRUPTED: "interrupted with Ctrl-C; what was begun can be run again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a command ends that failed."""
+
+    code: ExitCode
+    message: str
+    hint: str = ""
+
+
+_CODES: tuple[tuple[type[MigratorError], ExitCode], ...] = (
+    (PlanInvalid, ExitCode.USAGE),
+    (UsageError, ExitCode.USAGE),
+    (NoGo, ExitCode.NO_GO),
+    (NotInstalled, ExitCode.NO_GO),
+    (PreconditionFailed, ExitCode.NO_GO),
+    (ClusterUnavailable, ExitCode.TRY_AGAIN),
+    (LeaseLost, ExitCode.TRY_AGAIN),
+    (CommitUnknown, ExitCode.TRY_AGAIN),
+    (InvariantBroken, ExitCode.UNEXPECTED),
+)
+
+
+def ending_of(error: BaseException) -> Ending:
+    """Return how a command ends that raised *error*."""
+    if isinstance(error, MigratorError):
+        code = next((code for kind, code in _CODES if isinstance(error, kind)), None)
+        if code is None:
+            code = ExitCode.TRY_AGAIN if error.retryable else ExitCode.UNEXPECTED
+        return Ending(code, str(error), error.hint)
+    if isinstance(error, KeyboardInterrupt):
+        return Ending(ExitCode.INTERRUPTED, "interrupted", "What was begun can be run again.")
+    if "psycopg" in sys.modules:
+        found = _from_postgres(error)
+        if found is not None:
+            return found
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        extra = "aws" if error.name.startswith("boto") else "local" if "embedded" in error.name else "ops"
+        return Ending(ExitCode.USAGE, f"the package {error.name} is missing", f"pip install 'migrator[{extra}]'")
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return Ending(ExitCode.USAGE, f"{where}{error.strerror.lower()}")
+    message = str(error).strip().splitlines()
+    first = f": {message[0]}" if message else ""
+    return Ending(
+        ExitCode.UNEXPECTED,
+        f"unexpected {type(error).__name__}{first}",
+        "This is a bug. MIGRATOR_DEBUG=1 shows the trace.",
+    )
+
+
+def _from_postgres(error: BaseException) -> Ending | None:
+    """Return the ending for an error of PostgreSQL; only its primary message, details may quote rows."""
+    import psycopg
+
+    from migrator.db.connect import fault
+    from migrator.model.sqlstate import Fault
+
+    if not isinstance(error, psycopg.Error):
+        return None
+    message = error.diag.message_primary or (str(error).strip().splitlines() or [type(error).__name__])[0]
+    state = f" ({error.sqlstate})" if error.sqlstate else ""
+    if error.sqlstate == "42501":
+        hint = "The tool's role lacks a right: docs/rights.md lists what it needs on each side."
+        return Ending(ExitCode.NO_GO, f"{message}{state}", hint)
+    match fault(error):
+        case Fault.UNREACHABLE:
+            return Ending(ExitCode.TRY_AGAIN, f"the connection was lost: {message}{state}", "Try again.")
+        case Fault.OVERLOADED | Fault.CONFLICT:
+            return Ending(ExitCode.TRY_AGAIN, f"the server is busy: {message}{state}", "Try again.")
+    return Ending(
+        ExitCode.UNEXPECTED, f"PostgreSQL refused a statement: {message}{state}", "MIGRATOR_DEBUG=1 shows the trace."
+    )

@@ -1,0 +1,94 @@
+"""Commands about plan files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from migrator.cli.options import JsonOption
+from migrator.cli.render import emit_json, out
+from migrator.errors import UsageError
+
+group = typer.Typer(no_args_is_help=True, help="Check, show and write plan files.")
+Argument = Annotated[
+    Path | None, typer.Argument(help="Plan file. Without it: MIGRATOR_PLAN, then the stored plan.", show_default=False)
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="plan")
+
+
+@group.command(epilog="Example: migrator plan check plans/demo.toml --connect")
+def check(
+    path: Argument = None,
+    connect: Annotated[bool, typer.Option("--connect", help="Also compare it with classic's catalog.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a plan file; list every problem with its key, value and what is allowed."""
+    from migrator.cli.context import both, find_plan
+    from migrator.plan.load import digest
+
+    plan = find_plan(path)
+    tables: list[dict[str, object]] = []
+    if connect:
+        from migrator.plan.tables import resolve_tables
+
+        with both(plan) as (classic, _):
+            for table in resolve_tables(classic, plan.tables):
+                tables.append({"table": table.qualified, "kind": table.kind.value, "key": list(table.target_key)})
+    if as_json:
+        emit_json({"ok": True, "plan": plan.name, "digest": digest(plan), "tables": tables})
+        return
+    out(f"Plan {plan.name} is valid (digest {digest(plan)[:12]}).")
+    if connect:
+        from migrator.cli.render import table as render_table
+
+        rows = [(t["table"], t["kind"], ", ".join(map(str, t["key"]))) for t in tables if isinstance(t["key"], list)]
+        out(render_table(["table", "kind", "key on limitless"], rows))
+
+
+@group.command(epilog="Example: migrator plan show plans/demo.toml")
+def show(path: Argument = None, as_json: JsonOption = False) -> None:
+    """Show a plan with every default written out. DSNs stay references."""
+    from migrator.cli.context import find_plan
+    from migrator.plan.load import dump
+    from migrator.plan.toml import to_toml
+
+    body = dump(find_plan(path))
+    if as_json:
+        emit_json(body)
+    else:
+        out(to_toml(body))
+
+
+@group.command(epilog="Example: migrator plan schema > plan.schema.json")
+def schema() -> None:
+    """Print the JSON Schema of plan files, for editors."""
+    from migrator.plan.load import json_schema
+
+    out(json.dumps(json_schema(), indent=2))
+
+
+@group.command(epilog="Example: migrator plan init my-plan.toml --name billing")
+def init(
+    path: Annotated[Path, typer.Argument(help="File to write; must not exist.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the migration.")] = "my-migration",
+) -> None:
+    """Write a first plan file to fill in."""
+    import tomllib
+
+    from migrator.plan.load import from_body
+    from migrator.plan.toml import first_plan
+
+    text = first_plan(name)
+    from_body(tomllib.loads(text), str(path))  # a name that is not allowed is refused before anything is written
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path} exists already; nothing was written") from None
+    out(f"{path} written. Next: fill in the tables, then: migrator plan check {path} --connect")

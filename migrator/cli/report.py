@@ -1,0 +1,54 @@
+"""What was found and decided: the reports kept with the migration, and its decision log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from migrator.cli.options import JsonOption, PlanOption
+from migrator.cli.render import emit_json, out, table
+from migrator.errors import UsageError
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: migrator report audit --json")(report)
+
+
+def report(
+    kind: Annotated[
+        str | None, typer.Argument(help="audit, provision, shadow, cost, decommission …, or decisions, or incidents.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest lines of decisions or incidents.")] = 50,
+    plan: PlanOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the stored reports, or print the newest one of a kind, the decisions, or the incidents."""
+    from migrator.cli.context import classic, require_installed
+    from migrator.control.history import decisions, incidents, newest_report, reports
+
+    with classic(plan) as conn:
+        require_installed(conn)
+        match kind:
+            case None:
+                listed = reports(conn)
+                columns = ["kind", "reports", "newest"]
+            case "decisions":
+                listed = decisions(conn, limit)
+                columns = ["at", "who", "kind", "subject", "reason"]
+            case "incidents":
+                listed = incidents(conn, limit)
+                columns = ["at", "kind", "reason", "reported_by"]
+            case _:
+                body = newest_report(conn, kind)
+                if body is None:
+                    known = ", ".join(str(r["kind"]) for r in reports(conn)) or "none yet"
+                    raise UsageError(f"there is no report of kind {kind}", hint=f"Stored: {known}.")
+                emit_json(body)  # a report's body is JSON; there is no other form of it here
+                return
+    if as_json:
+        emit_json(listed)
+    elif listed:
+        out(table(columns, [[row[c] for c in columns] for row in listed]))
+    else:
+        out("None yet.")

@@ -1,0 +1,112 @@
+"""3 a.m.: reads back to classic. Needs nothing but a connection to classic, and asks nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from migrator.cli.exits import ExitCode
+from migrator.cli.options import JsonOption, PlanOption, TenantsOption, WhoOption, who
+from migrator.cli.render import duration, emit_json, note, out
+from migrator.errors import MigratorError, NotInstalled, UsageError
+
+if TYPE_CHECKING:
+    from migrator.incident.rollback import RollbackResult
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog='Example: migrator rollback --all --reason "p99 tripled at 03:10"')(rollback)
+
+
+def rollback(
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; goes into the decision log.")],
+    everybody: Annotated[bool, typer.Option("--all", help="Every tenant.")] = False,
+    wave: Annotated[int | None, typer.Option("--wave", min=1, help="The tenants of one wave.")] = None,
+    tenant: TenantsOption = None,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=0, help="Seconds to wait for the processes' confirmations.")
+    ] = 15.0,
+    plan: PlanOption = None,
+    name: WhoOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put reads back on classic, now, and say how many processes have confirmed it. Asks nothing, loses nothing.
+
+    Works when Temporal and Limitless are down. Safe to run again; exits 0 when it was done already.
+    """
+    if everybody + (wave is not None) + bool(tenant) != 1:
+        raise UsageError("say what to roll back", hint="Exactly one of --all, --wave N and --tenant ID.")
+    from migrator.cli.context import classic
+    from migrator.incident.rollback import roll_back
+
+    operator = who(name)
+    with classic(plan, statement_timeout_s=10, lock_timeout_s=5) as conn:
+        try:
+            result = roll_back(
+                conn, all=everybody, wave=wave, tenants=tuple(tenant or ()), who=operator, reason=reason,
+                timeout_s=timeout_s,
+            )
+        except NotInstalled:
+            # what was asked for holds: nobody was ever cut over
+            if as_json:
+                emit_json({"already": True, "installed": False})
+            else:
+                out("Nothing to roll back: no migration was started on this cluster, every tenant reads classic.")
+            return
+        plan_name = _plan_name(conn)
+    told = _tell_temporal(plan_name, plan, everybody, wave, tenant or [], operator, reason)
+    if as_json:
+        emit_json({**_shape(result), "temporal_told": told})
+    else:
+        out(_sentence(result, "everybody" if everybody else f"wave {wave}" if wave else "the tenant"))
+        if not told:
+            note("Temporal was not told (it does not answer); the rollback holds without it.")
+    if result.confirmed < result.processes:
+        raise typer.Exit(ExitCode.TRY_AGAIN)
+
+
+def _sentence(result: RollbackResult, what: str) -> str:
+    processes = f"{result.confirmed} of {result.processes} processes confirmed in {duration(result.seconds)}"
+    if not result.processes:
+        processes = "no process runs the shim now"
+    if result.already:
+        return f"Nothing to do: {what} read classic already (epoch {result.epoch}); {processes}."
+    return f"Rolled back {what}: {result.changed} changes, epoch {result.epoch}; {processes}."
+
+
+def _shape(result: RollbackResult) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return asdict(result)
+
+
+def _plan_name(conn: object) -> str | None:
+    import psycopg
+
+    assert isinstance(conn, psycopg.Connection)
+    row = conn.execute("SELECT plan_id FROM migrator.plan").fetchone()
+    return str(row[0]) if row else None
+
+
+def _tell_temporal(
+    name: str | None, option: Path | None, everybody: bool, wave: int | None, tenants: list[str], operator: str,
+    reason: str,
+) -> bool:
+    """Tell the running migration, so that it does not go forward by itself; reads are on classic already.
+
+    Best effort: a Temporal that is down, or not installed here, changes nothing about the rollback.
+    """
+    if name is None:
+        return False
+    try:
+        from migrator.cli.context import find_plan
+        from workflows import client
+
+        client.signal_rollback(
+            find_plan(option), all=everybody, wave=wave, tenants=tuple(tenants), who=operator, reason=reason
+        )
+    except (MigratorError, ImportError):
+        return False
+    return True

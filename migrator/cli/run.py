@@ -1,0 +1,188 @@
+"""Start the migration, follow it, steer it; and the worker that does the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from migrator.cli.exits import ExitCode
+from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WaitOption, WhoOption, YesOption, who
+from migrator.cli.render import announce, confirm, emit_json, note, out
+from migrator.model.action import Action
+
+if TYPE_CHECKING:
+    from migrator.plan.schema import Plan
+
+ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why; goes into the decision log.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: migrator run --plan plans/demo.toml --wait")(run)
+    app.command(epilog="Example: migrator approve dual_write --as Ada")(approve)
+    app.command(epilog='Example: migrator pause --reason "month-end close"')(pause)
+    app.command(epilog="Example: migrator resume")(resume)
+    app.command(epilog='Example: migrator abort --reason "wrong cluster"')(abort)
+    app.command(epilog="Example: migrator worker --queues mirror,bulk")(worker)
+
+
+def run(
+    plan: PlanOption = None,
+    wait: WaitOption = False,
+    name: WhoOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Start the migration of a plan, or find it running; then return. Workers do the work: migrator worker.
+
+    Starting twice is starting once. A plan that changed since capture began is refused.
+    """
+    from migrator.cli.context import both, find_plan
+    from migrator.control.install import install
+    from migrator.plan.load import digest, dump, shim_settings
+    from migrator.plan.tables import resolve_tables
+
+    found = find_plan(plan)
+    # everything that can be known to be wrong is said now, before anything is touched
+    with both(found, statement_timeout_s=60) as (classic, _):
+        tables = resolve_tables(classic, found.tables)
+        if dry_run:
+            announce(_actions(found, len(tables)), as_json=as_json)
+            return
+        confirm(f"Start plan {found.name} ({len(tables)} tables)?", yes=yes)
+        install(classic, found.name, digest(found), dump(found), shim_settings(found))
+    from workflows import client
+
+    answer = client.start(found)
+    if wait:
+        follow(found, as_json=as_json)
+    elif as_json:
+        emit_json({"plan": found.name, "started": answer})
+    else:
+        out(f"Plan {found.name} runs. Workers: migrator worker. Watch it: migrator status --watch")
+
+
+def _actions(plan: Plan, tables: int) -> list[Action]:
+    gates = plan.gates
+    return [
+        Action("run/control", "Install schema migrator on classic and store the plan", "drop schema migrator"),
+        Action("run/audit", f"Audit {tables} tables and the statements seen (gate: {gates.audit})", "nothing to undo"),
+        Action("run/provision", f"Make the schema on Limitless (gate: {gates.provision})", "migrator undo provision"),
+        Action("run/dual-write", f"Capture, mirror, copy, validate (gate: {gates.dual_write})", "migrator undo dual-write"),
+        Action("run/cutover", f"Move reads in waves (gate: {gates.cutover})", "migrator rollback --all --reason …"),
+        Action("run/stabilize", f"Keep both for {plan.stabilization.days:g} days", "migrator rollback --all --reason …"),
+        Action("run/decommission", "Retire classic, only after an approval by name", None),
+    ]
+
+
+def follow(plan: Plan, *, as_json: bool) -> None:
+    """Follow a running migration until it ends; exits with what it ended with."""
+    from workflows import client
+
+    last = [""]
+
+    def progress(text: str) -> None:
+        if text != last[0]:
+            last[0] = text
+            note(text)
+
+    result = client.wait(plan, progress)
+    if as_json:
+        emit_json(result)
+    else:
+        out(str(getattr(result, "text", "") or "The migration is finished."))
+
+
+def approve(
+    gate: Annotated[str, typer.Argument(help="audit, provision, dual_write, cutover, decommission, or wave-N.")],
+    name: Annotated[str | None, typer.Option("--as", help="Who approves; required, by name.")] = None,
+    plan: PlanOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Approve a gate that waits for a person. Approving decommission retires classic."""
+    from migrator.cli.context import find_plan
+    from migrator.errors import UsageError
+    from workflows import client
+
+    if not name:
+        raise UsageError("an approval needs a name", hint='Say --as "YOUR NAME".')
+    answer = client.approve(find_plan(plan), gate.replace("-", "_") if not gate.startswith("wave-") else gate, name)
+    _print(answer, as_json)
+
+
+def pause(
+    reason: ReasonOption, plan: PlanOption = None, name: WhoOption = None, as_json: JsonOption = False
+) -> None:
+    """Start nothing new: no copy, no wave. The mirror goes on, so nothing falls behind."""
+    from migrator.cli.context import find_plan
+    from workflows import client
+
+    _print(client.pause(find_plan(plan), who(name), reason), as_json)
+
+
+def resume(
+    reason: ReasonOption = "resumed by hand",
+    plan: PlanOption = None,
+    name: WhoOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on after a pause, and look again at whatever blocks."""
+    from migrator.cli.context import find_plan
+    from workflows import client
+
+    _print(client.resume(find_plan(plan), who(name), reason), as_json)
+
+
+def abort(
+    reason: ReasonOption,
+    plan: PlanOption = None,
+    name: WhoOption = None,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put reads back on classic, then stop everything. Capture and copies stay until: migrator undo dual-write."""
+    from migrator.cli.context import find_plan
+    from workflows import client
+
+    found = find_plan(plan)
+    if dry_run:
+        announce(
+            [
+                Action("abort/rollback", "Put every tenant's reads back on classic", "migrator run"),
+                Action("abort/stop", "Stop phases, copies, mirror, schedule", "migrator run"),
+            ],
+            as_json=as_json,
+        )
+        return
+    confirm(f"Abort plan {found.name}?", yes=yes)
+    _print(client.abort(found, who(name), reason), as_json)
+
+
+def worker(
+    plan: PlanOption = None,
+    queues: Annotated[
+        str, typer.Option("--queues", help="Task queues, with commas: incident, control, mirror, bulk.")
+    ] = "incident,control,mirror,bulk",
+) -> None:
+    """Run a worker until SIGTERM or Ctrl-C. Start as many as you like, on as many machines."""
+    from migrator.cli.context import find_plan
+    from migrator.errors import UsageError
+    from workflows.names import Queue
+    from workflows.worker import run_worker
+
+    wanted = [q.strip() for q in queues.split(",") if q.strip()]
+    unknown = [q for q in wanted if q not in set(Queue)]
+    if unknown or not wanted:
+        raise UsageError(f"unknown queue {', '.join(unknown) or '(none)'}", hint=f"Queues: {', '.join(Queue)}.")
+    run_worker(find_plan(plan), [Queue(q) for q in wanted])
+
+
+def _print(answer: object, as_json: bool) -> None:
+    if as_json:
+        emit_json({"answer": answer})
+    else:
+        out(str(getattr(answer, "text", answer)))
+    if getattr(answer, "changed", True) is None:
+        raise typer.Exit(ExitCode.TRY_AGAIN)

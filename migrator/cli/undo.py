@@ -1,0 +1,100 @@
+"""Back out of a phase's own changes, before the point of no return."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, YesOption, who
+from migrator.cli.render import announce, confirm, emit_json, note, out
+from migrator.errors import ClusterUnavailable, NoGo
+from migrator.model.action import Action
+
+group = typer.Typer(no_args_is_help=True, help="Undo a phase; classic and its rows are never touched.")
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="undo")
+
+
+DUAL_WRITE = (
+    Action("undo/capture", "Take capture off classic: triggers, journal, guards", "migrator run starts dual write again"),
+    Action("undo/control", "Forget copies, positions and fallbacks; every route says classic", "migrator run"),
+    Action("undo/positions", "Forget mirror positions and copy leases on Limitless", "migrator run"),
+    Action("undo/rows", "Empty the tables on Limitless", "migrator run copies everything again"),
+)
+
+
+@group.command("dual-write", epilog="Example: migrator undo dual-write --dry-run")
+def dual_write(
+    plan: PlanOption = None,
+    name: WhoOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take capture off, forget the copy, empty Limitless. Refuses while reads are there or the mirror runs."""
+    from migrator import settings
+    from migrator.capture.install import remove
+    from migrator.cli.context import APP, classic, find_plan, require_installed
+    from migrator.control.reset import reset_classic, reset_limitless, undo_verdict
+    from migrator.db.connect import connect
+    from migrator.provision import empty
+
+    if dry_run:
+        announce(DUAL_WRITE, as_json=as_json)
+        return
+    found = find_plan(plan)
+    with classic(plan, statement_timeout_s=None) as conn:
+        require_installed(conn)
+        verdict = undo_verdict(conn)
+        if not verdict.go:
+            raise NoGo("undo dual-write", verdict.blockers)
+        confirm("Take capture off classic and empty Limitless?", yes=yes)
+        remove(conn)
+        reset_classic(conn, who(name))
+    done = [a.id for a in DUAL_WRITE[:2]]
+    try:
+        with connect(settings.resolve(found.limitless.dsn), APP) as limitless:
+            reset_limitless(limitless)
+            empty(limitless)
+        done += [a.id for a in DUAL_WRITE[2:]]
+    except ClusterUnavailable as error:
+        # classic is free, which is what matters; the next provision or undo empties what is left there
+        note(f"Limitless was not emptied ({error.why}); run this again when it answers.")
+    if as_json:
+        emit_json({"done": done})
+    else:
+        out("Dual write is undone: classic is as it was before phase 3.")
+
+
+@group.command(epilog="Example: migrator undo provision --plan plans/demo.toml --dry-run")
+def provision(
+    plan: PlanOption = None,
+    with_rows: Annotated[bool, typer.Option("--with-rows", help="Drop tables even if they hold copied rows.")] = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Drop on Limitless what provisioning made there, and nothing else."""
+    from migrator import provision as phase
+    from migrator import settings
+    from migrator.cli.context import APP, find_plan
+    from migrator.db.connect import connect
+
+    found = find_plan(plan)
+    with connect(settings.resolve(found.limitless.dsn), APP, lock_timeout_s=10) as limitless:
+        todo = phase.undo_actions(limitless)
+        if dry_run:
+            announce(todo, as_json=as_json)
+            return
+        if todo:
+            confirm(f"Drop {len(todo)} objects on Limitless?", yes=yes)
+        kept = phase.undo(limitless, with_rows=with_rows, on_step=lambda action: note(f"  {action.summary}"))
+    if as_json:
+        emit_json({"dropped": len(todo) - len(kept), "kept": kept})
+    else:
+        out(f"{len(todo) - len(kept)} objects dropped." if todo else "Nothing to do.")
+        for line in kept:
+            out(f"kept: {line}")

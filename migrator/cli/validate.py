@@ -1,0 +1,103 @@
+"""Are both sides equal? On demand, exact, under live traffic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from migrator.cli.exits import ExitCode
+from migrator.cli.options import JsonOption, PlanOption, TenantsOption, WhoOption, YesOption, who
+from migrator.cli.render import confirm, duration, emit_json, note, out
+
+if TYPE_CHECKING:
+    from migrator.model.divergence import Divergence, ValidationReport
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: migrator validate --tenant 42 --show-values")(validate)
+
+
+def validate(
+    tenant: TenantsOption = None,
+    tables: Annotated[list[str] | None, typer.Option("--table", help="Only this table; may be repeated.")] = None,
+    sample: Annotated[int, typer.Option("--sample", min=0, help="Divergent rows to show.")] = 20,
+    full: Annotated[bool, typer.Option("--full", help="Show every divergent row.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Let the mirror write divergent rows again.")] = False,
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="Show values in clear; otherwise they are hashed.")
+    ] = False,
+    plan: PlanOption = None,
+    name: WhoOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare both sides at a fence, tenant by tenant, row by row. Exits 4 when they differ.
+
+    The mirror must be running: it holds the fence for some milliseconds.
+    """
+    import asyncio
+
+    from migrator import settings
+    from migrator.cli.context import find_plan
+    from migrator.consistency.repair import repair as mark_dirty
+    from migrator.consistency.run import validate as compare
+    from migrator.model.tenant import TenantId
+
+    found = find_plan(plan)
+    classic, limitless = settings.resolve(found.classic.writer), settings.resolve(found.limitless.dsn)
+    wanted = [TenantId(t) for t in tenant] if tenant else None
+
+    async def once(kind: str, of: list[TenantId] | None) -> ValidationReport:
+        return await compare(
+            classic,
+            limitless,
+            tenants=of,
+            tables=tables or None,
+            kind=kind,
+            tenants_per_fence=found.validation.tenants_per_fence,
+            sample=1_000_000 if full or repair else sample,
+            show_values=show_values,
+        )
+
+    report = asyncio.run(once("manual", wanted))
+    repaired: ValidationReport | None = None
+    if repair and report.sample:
+        confirm(f"Let the mirror write {len(report.sample)} rows on Limitless again, as classic has them?", yes=yes)
+        asyncio.run(mark_dirty(classic, report.sample, who(name)))
+        note("Rows are marked; comparing again.")
+        touched = sorted({d.tenant_id for d in report.sample if d.tenant_id is not None})
+        repaired = asyncio.run(once("repair", touched or None))
+    last = repaired or report
+    shown = list(last.sample) if full else list(last.sample[:sample])
+    if as_json:
+        emit_json({"clean": last.clean, "report": report, "after_repair": repaired, "sample": shown})
+    else:
+        _print(report, repaired, shown)
+    if last.divergent_rows or last.tenantless_rows:
+        raise typer.Exit(ExitCode.DIVERGENCE)
+    if not last.clean:
+        raise typer.Exit(ExitCode.NO_GO)  # nothing differs, but something is not known
+
+
+def _print(report: ValidationReport, repaired: ValidationReport | None, shown: list[Divergence]) -> None:
+    pause = max(report.fence_pause_ms, default=0.0)
+    out(
+        f"{len(report.tenants):,} tenants, {report.rows:,} rows compared in {duration(report.seconds)}; "
+        f"{len(report.fence_pause_ms)} fences, longest pause {pause:.1f} ms"
+    )
+    if repaired is not None:
+        out(f"{report.divergent_rows:,} divergent rows before the repair, {repaired.divergent_rows:,} after it.")
+    last = repaired or report
+    for row in shown:
+        key = ", ".join(f"{column}={value}" for column, value in row.key)
+        columns = f" in {', '.join(row.columns)}" if row.columns else ""
+        out(f"  {row.kind.value:10} {row.table} ({key}) tenant {row.tenant_id or '-'}{columns}")
+        for column, classic, limitless in row.values:
+            out(f"             {column}: classic {classic!s}, limitless {limitless!s}")
+    if last.unmirrored:
+        names = ", ".join(last.unmirrored[:5]) + (", …" if len(last.unmirrored) > 5 else "")
+        out(f"Not mirrored, so nothing is known: {len(last.unmirrored):,} tenants ({names})")
+    if last.tenantless_rows:
+        out(f"{last.tenantless_rows:,} rows of sharded tables belong to no tenant.")
+    out("Clean: no divergence." if last.clean else f"{last.divergent_rows:,} divergent rows.")

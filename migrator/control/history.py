@@ -1,0 +1,45 @@
+"""What was found, decided and reported so far? Reads the tool's own logs on classic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+
+def reports(conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
+    """Return the kinds of stored reports with their number and the newest one's time."""
+    return _rows(
+        conn, "SELECT kind, count(*) AS reports, max(at) AS newest FROM migrator.report GROUP BY kind ORDER BY kind"
+    )
+
+
+def newest_report(conn: psycopg.Connection[Any], kind: str) -> dict[str, Any] | None:
+    """Return the newest report of *kind*."""
+    rows = _rows(conn, "SELECT at, kind, body FROM migrator.report WHERE kind = %s ORDER BY id DESC LIMIT 1", kind)
+    return rows[0] if rows else None
+
+
+def decisions(conn: psycopg.Connection[Any], limit: int) -> list[dict[str, Any]]:
+    """Return the newest decisions, oldest of them first."""
+    rows = _rows(
+        conn,
+        "SELECT at, who, kind, subject, reason, before, after FROM migrator.decision ORDER BY id DESC LIMIT %s",
+        limit,
+    )
+    return rows[::-1]
+
+
+def incidents(conn: psycopg.Connection[Any], limit: int) -> list[dict[str, Any]]:
+    """Return the newest incidents, oldest of them first."""
+    rows = _rows(
+        conn, "SELECT id, at, kind, reason, reported_by FROM migrator.incident ORDER BY id DESC LIMIT %s", limit
+    )
+    return rows[::-1]
+
+
+def _rows(conn: psycopg.Connection[Any], statement: str, *values: object) -> list[dict[str, Any]]:
+    with conn.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(statement.encode(), values or None)
+        return cursor.fetchall()

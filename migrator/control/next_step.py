@@ -1,0 +1,124 @@
+"""What is blocked, and what should the operator do next? Pure; `status` shows the answer.
+
+Every line is a fact in the operator's words, with the command that answers it. The most urgent one comes first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the advice depends on.
+
+    Attributes:
+        quarantined: tenant and reason.
+        parts: mirror partition, lag in seconds, problem ('' when none).
+        fallbacks: scope, key, reason, and whether a person holds it.
+        silent_processes: processes not heard of within their staleness limit; they read classic by themselves.
+    """
+
+    phase: str
+    phase_state: str
+    phase_blockers: tuple[str, ...] = ()
+    phase_next: str = ""
+    write_mode: str = "classic_only"
+    switch: str = "limitless"
+    switch_by: str = ""
+    switch_reason: str = ""
+    quarantined: tuple[tuple[str, str], ...] = ()
+    parts: tuple[tuple[int, float, str], ...] = ()
+    journal_mb: float = 0
+    failed_units: int = 0
+    backfill_paused: str = ""
+    divergent_tenants: int = 0
+    fallbacks: tuple[tuple[str, str, str, bool], ...] = ()
+    silent_processes: int = 0
+
+
+def advise(
+    facts: Facts, *, journal_limit_mb: float, max_lag_s: float
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return blockers and next steps."""
+    blockers: list[str] = []
+    steps: list[str] = []
+
+    def say(blocker: str, step: str) -> None:
+        blockers.append(blocker)
+        if step and step not in steps:
+            steps.append(step)
+
+    if facts.write_mode == "closed":
+        say("writes are closed for everybody", "Wait: they open again by themselves within the plan's max_pause_s.")
+    if facts.switch != "limitless" and facts.write_mode != "limitless_only":
+        say(
+            f"everybody reads classic: rolled back by {facts.switch_by} ({facts.switch_reason})",
+            "When the cause is gone, go forward again: migrator cutover",
+        )
+    for scope, key, reason, held in facts.fallbacks:
+        covered = {"all": "every tenant", "part": f"partition {key}"}.get(scope, f"tenant {key}")
+        step = (
+            f"A person holds it; release it with: migrator breaker reset --{scope} {key}".rstrip()
+            if held
+            else "It heals by itself; if it stays: migrator breaker show"
+        )
+        say(f"{covered} reads classic for now: {reason}", step)
+    if facts.divergent_tenants:
+        say(
+            f"{_tenants(facts.divergent_tenants)} differ between the two sides",
+            "Look, then repair: migrator validate --full, migrator validate --repair",
+        )
+    for tenant, reason in facts.quarantined[:5]:
+        say(
+            f"tenant {tenant} is quarantined: {reason}",
+            "Correct the row on classic; the mirror then takes the tenant back: migrator mirror status",
+        )
+    if len(facts.quarantined) > 5:
+        blockers.append(f"and {len(facts.quarantined) - 5} more tenants are quarantined")
+    if facts.write_mode in ("dual", "closed"):
+        for part, lag_s, problem in facts.parts:
+            if problem:
+                say(f"mirror partition {part} has a problem: {problem}", "See: migrator mirror status")
+            elif lag_s > max_lag_s:
+                say(
+                    f"mirror partition {part} is {lag_s:.1f} s behind (limit {max_lag_s:g} s)",
+                    "Is a worker running? Start one with: migrator worker",
+                )
+    if facts.journal_mb > journal_limit_mb:
+        say(
+            f"the journal has {facts.journal_mb:.0f} MB (limit {journal_limit_mb:.0f} MB)",
+            "Find what holds it back: migrator mirror status",
+        )
+    if facts.failed_units:
+        say(f"{facts.failed_units} copy units failed", "See why: migrator backfill status")
+    if facts.backfill_paused and facts.phase == "dual_write":
+        say(
+            f"the backfill is paused: {facts.backfill_paused}",
+            "Let it go on with: migrator backfill throttle --resume",
+        )
+    blockers += [b for b in facts.phase_blockers if b not in blockers]
+    if facts.phase_next and facts.phase_next not in steps:
+        steps.append(facts.phase_next)
+    if not steps:
+        steps.append(_usual_step(facts))
+    return tuple(blockers), tuple(steps)
+
+
+def _usual_step(facts: Facts) -> str:
+    if facts.write_mode == "limitless_only":
+        return "Nothing: the migration is finished and classic is retired."
+    match facts.phase_state:
+        case "pending":
+            return "Start it with: migrator run"
+        case "waiting":
+            return f"Approve the gate: migrator approve {facts.phase} --as NAME"
+        case "failed":
+            return "Correct the cause, then start again: migrator run"
+        case "undone":
+            return "Undone. Start again with: migrator run"
+    return "Nothing: it goes on by itself."
+
+
+def _tenants(count: int) -> str:
+    return f"{count} tenant{'s' if count != 1 else ''}"

@@ -1,0 +1,84 @@
+"""How is dual write forgotten, so that it can begin again from nothing?
+
+Only what describes the copy goes. Decisions, incidents, reports and validations are history and stay.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from migrator.control.install import installed_version
+from migrator.control.log import decide
+from migrator.control.phase import set_phase
+from migrator.model.phase import Phase
+from migrator.model.verdict import Verdict
+
+_FORGOTTEN = ("tenant", "copy_unit", "position", "heartbeat", "hold", "fence", "fallback", "breaker_trip")
+
+
+def undo_verdict(conn: psycopg.Connection[Any], *, fresh_s: float = 5.0) -> Verdict:
+    """Return go, or every reason why dual write cannot be undone now."""
+    row = conn.execute(
+        "SELECT s.level, s.write_mode,"
+        " (SELECT count(*) FROM migrator.route r WHERE r.level <> 'classic'),"
+        " (SELECT count(*) FROM migrator.position p"
+        "   WHERE p.fresh_at > clock_timestamp() - make_interval(secs => %s)),"
+        " (SELECT count(*) FROM migrator.process p WHERE p.applied_epoch < s.epoch AND"
+        "   clock_timestamp() <= p.seen_at + make_interval(secs => p.staleness_s))"
+        " FROM migrator.switch s",
+        (fresh_s,),
+    ).fetchone()
+    assert row is not None  # inserted by the control schema, never deleted
+    level, write_mode, moved, mirrors, pending = row
+    blockers = []
+    if write_mode == "limitless_only":
+        blockers.append("the point of no return has passed: writes go to Limitless only")
+    if moved and level != "classic":
+        blockers.append(f"{moved} tenants are on their way or read from Limitless: migrator rollback --all --reason …")
+    elif moved and pending:
+        blockers.append(f"{pending} processes have not confirmed the rollback yet")
+    if mirrors:
+        blockers.append("the mirror still runs: migrator abort --reason …, and wait for it to end")
+    return Verdict(tuple(blockers))
+
+
+def reset_classic(conn: psycopg.Connection[Any], who: str) -> None:
+    """Forget copies, positions and fallbacks, and put every route on classic; owns its transaction. Safe to run twice.
+
+    Capture must be off. Routes stay as rows at level classic: processes learn of changes by epoch and would miss a
+    deletion.
+    """
+    with conn.transaction():
+        conn.execute("SELECT FROM migrator.switch FOR UPDATE")
+        conn.execute(
+            "UPDATE migrator.switch SET epoch = epoch + 1, level = 'limitless', write_mode = 'classic_only',"
+            " changed_at = clock_timestamp(), changed_by = %s, reason = 'dual write undone'"
+            " WHERE write_mode <> 'limitless_only'",
+            (who,),
+        )
+        conn.execute(
+            "UPDATE migrator.route SET level = 'classic', wave = NULL, watched = false, changed_at = clock_timestamp(),"
+            " changed_by = %s, reason = 'dual write undone', epoch = (SELECT epoch FROM migrator.switch)",
+            (who,),
+        )
+        for name in _FORGOTTEN:
+            conn.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier("migrator", name)))
+        conn.execute("DELETE FROM migrator.report WHERE kind IN ('inventory', 'stabilize')")
+        conn.execute("DELETE FROM migrator.approval WHERE gate NOT IN ('audit', 'provision')")
+        for phase in (Phase.CUTOVER, Phase.STABILIZE, Phase.DECOMMISSION):
+            conn.execute("DELETE FROM migrator.phase WHERE phase = %s", (phase.value,))
+        set_phase(conn, Phase.DUAL_WRITE.value, "undone", f"undone by {who}", next_step="migrator run starts again")
+        decide(conn, who, "phase.undone", Phase.DUAL_WRITE.value, "migrator undo dual-write")
+        conn.execute("SELECT pg_notify('migrator', '')")
+
+
+def reset_limitless(conn: psycopg.Connection[Any]) -> None:
+    """Forget positions and leases on Limitless, so that no late mirror or copy can commit; owns its transaction."""
+    if installed_version(conn) is None:
+        return
+    with conn.transaction():
+        for name in ("mirror_position", "mirrored", "copy_lease"):
+            conn.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier("migrator", name)))

@@ -1,0 +1,441 @@
+"""Where does the migration stand, what is blocked, and what should the operator do next?
+
+Read from classic alone, so that the answer is there when Temporal or Limitless is not. One snapshot, a dozen small
+statements, cheap enough to ask every second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from migrator.control.install import installed_version
+from migrator.control.next_step import Facts, advise
+from migrator.model.phase import ORDER
+
+_DONE = ("done",)
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseLine:
+    phase: str
+    state: str
+    since: datetime | None
+    detail: str = ""
+    blockers: tuple[str, ...] = ()
+    next_step: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaveLine:
+    """A wave's tenants by effective level. `rolled_back` were cut over once and have classic as their route again."""
+
+    wave: int
+    tenants: int
+    limitless: int
+    joining: int
+    classic: int
+    rolled_back: int
+    hot: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartLine:
+    """A mirror partition. `lag_s` is the larger of what the mirror measured and the age of its position: a mirror
+    that stands still measures nothing."""
+
+    part: int
+    lag_s: float
+    depth: int
+    rows_per_s: float
+    applied: int
+    state: str
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackLine:
+    scope: str
+    key: str
+    level: str
+    reason: str
+    raised_by: str
+    raised_at: datetime
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLine:
+    """A process that runs the shim. `live`: it was heard of within its staleness limit."""
+
+    process_id: str
+    name: str
+    seen_s: float
+    live: bool
+    applied_epoch: int
+    behind: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillLine:
+    """What is copied. `eta_s` follows from the rate of the last minutes; None while nothing moves."""
+
+    units: int
+    done: int
+    copying: int
+    failed: int
+    rows: int
+    copied_rows: int
+    copied_bytes: int
+    rows_per_s: float
+    eta_s: float | None
+    paused: bool
+    mb_per_s: float | None
+    reason: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationLine:
+    """The last validation that finished, and how old knowledge about tenants is."""
+
+    kind: str | None
+    finished_at: datetime | None
+    age_s: float | None
+    rows: int
+    divergent: int
+    fence_pause_ms: float
+    never: int
+    divergent_tenants: int
+    oldest_clean_s: float | None
+    unrepaired: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line of the decision log, or an incident."""
+
+    at: datetime
+    who: str
+    kind: str
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything `migrator status` shows.
+
+    Attributes:
+        installed: the control schema is there; without it only `next_steps` says something.
+        phase: the first phase that is not done.
+        wave: the highest wave with a tenant that was moved.
+        by_level: tenants by effective level: route, switch and fallbacks taken together.
+        blockers: what stands in the way now, in the operator's words.
+    """
+
+    installed: bool
+    at: datetime
+    plan: str | None = None
+    started_at: datetime | None = None
+    phase: str | None = None
+    phase_state: str | None = None
+    phases: tuple[PhaseLine, ...] = ()
+    write_mode: str = "classic_only"
+    switch: str = "limitless"
+    switch_by: str = ""
+    switch_reason: str = ""
+    switch_at: datetime | None = None
+    epoch: int = 0
+    wave: int | None = None
+    waves: tuple[WaveLine, ...] = ()
+    tenants: int = 0
+    by_state: tuple[tuple[str, int], ...] = ()
+    by_level: tuple[tuple[str, int], ...] = ()
+    quarantined: tuple[tuple[str, str], ...] = ()
+    lag_s: float | None = None
+    parts: tuple[PartLine, ...] = ()
+    journal_mb: float = 0.0
+    backfill: BackfillLine | None = None
+    validation: ValidationLine | None = None
+    fallbacks: tuple[FallbackLine, ...] = ()
+    breaker_trips: tuple[tuple[str, str, int, str], ...] = ()
+    processes: tuple[ProcessLine, ...] = ()
+    incidents: int = 0
+    events: tuple[Event, ...] = ()
+    blockers: tuple[str, ...] = ()
+    next_steps: tuple[str, ...] = ()
+
+
+_WAVES = """
+WITH level AS (
+    SELECT r.tenant_id,
+           least(
+               CASE r.level WHEN 'classic' THEN 0 WHEN 'joining' THEN 1 ELSE 2 END,
+               CASE s.level WHEN 'classic' THEN 0 WHEN 'joining' THEN 1 ELSE 2 END,
+               coalesce((SELECT min(CASE f.level WHEN 'classic' THEN 0 ELSE 1 END) FROM migrator.fallback f
+                          WHERE f.scope = 'all'
+                             OR (f.scope = 'part' AND f.scope_key IN (r.part::text, '0'))
+                             OR (f.scope = 'tenant' AND f.scope_key = r.tenant_id)), 2)
+           ) AS rank,
+           r.level AS route, r.wave AS moved_in
+      FROM migrator.route r CROSS JOIN migrator.switch s
+)
+SELECT t.wave, count(*) AS tenants,
+       count(*) FILTER (WHERE l.rank = 2) AS limitless,
+       count(*) FILTER (WHERE l.rank = 1) AS joining,
+       count(*) FILTER (WHERE coalesce(l.rank, 0) = 0) AS classic,
+       count(*) FILTER (WHERE l.route = 'classic' AND l.moved_in IS NOT NULL) AS rolled_back,
+       count(*) FILTER (WHERE t.hot) AS hot,
+       count(*) FILTER (WHERE l.moved_in IS NOT NULL) AS moved
+  FROM migrator.tenant t
+  LEFT JOIN level l USING (tenant_id)
+ GROUP BY t.wave
+ ORDER BY t.wave NULLS LAST
+"""
+
+_PARTS = """
+SELECT part,
+       greatest(lag_s, CASE WHEN state = 'closed' THEN 0
+                            ELSE extract(epoch FROM clock_timestamp() - fresh_at) END)::float8 AS lag_s,
+       depth, rows_per_s, applied, state, problem
+  FROM migrator.position
+ ORDER BY part
+"""
+
+_BACKFILL = """
+SELECT count(*) AS units,
+       count(*) FILTER (WHERE state IN ('copied', 'joined')) AS done,
+       count(*) FILTER (WHERE state = 'copying') AS copying,
+       count(*) FILTER (WHERE state = 'failed') AS failed,
+       coalesce(sum(greatest(rows, copied_rows)), 0)::bigint AS rows,
+       coalesce(sum(copied_rows), 0)::bigint AS copied_rows,
+       coalesce(sum(copied_bytes), 0)::bigint AS copied_bytes,
+       coalesce(sum(copied_rows) FILTER (WHERE coalesce(finished_at, clock_timestamp())
+                                               > clock_timestamp() - interval '5 minutes'), 0)
+           / greatest(extract(epoch FROM clock_timestamp() - greatest(
+                 min(started_at) FILTER (WHERE coalesce(finished_at, clock_timestamp())
+                                               > clock_timestamp() - interval '5 minutes'),
+                 clock_timestamp() - interval '5 minutes')), 1)::float8 AS rows_per_s,
+       coalesce(array_agg(unit_id || ': ' || problem ORDER BY unit_id) FILTER (WHERE problem IS NOT NULL
+           AND state NOT IN ('copied', 'joined')), '{}') AS problems
+  FROM migrator.copy_unit
+"""
+
+_VALIDATION = """
+SELECT v.kind, v.finished_at, extract(epoch FROM clock_timestamp() - v.finished_at)::float8 AS age_s,
+       coalesce(v.rows, 0) AS rows, coalesce(v.divergent, 0) AS divergent,
+       coalesce(v.fence_pause_ms, 0) AS fence_pause_ms,
+       t.never, t.divergent_tenants, t.oldest_clean_s,
+       (SELECT count(*) FROM migrator.divergence d WHERE d.repaired_at IS NULL AND d.run_id = v.run_id) AS unrepaired
+  FROM (SELECT count(*) FILTER (WHERE validated_at IS NULL) AS never,
+               count(*) FILTER (WHERE divergent > 0) AS divergent_tenants,
+               extract(epoch FROM clock_timestamp() - min(clean_at))::float8 AS oldest_clean_s
+          FROM migrator.tenant) t
+  LEFT JOIN LATERAL (SELECT * FROM migrator.validation WHERE finished_at IS NOT NULL
+                      ORDER BY finished_at DESC LIMIT 1) v ON true
+"""
+
+_JOURNAL = """
+SELECT coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::float8 / 1048576
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = 'migrator' AND c.relname LIKE 'journal%' AND c.relkind = 'r'
+"""
+
+
+def collect(conn: psycopg.Connection[Any], *, events: int = 8) -> Status:
+    """Return the whole status, from one snapshot of classic; owns its transaction.
+
+    Args:
+        events: how many of the newest decisions to include.
+    """
+    with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        now: datetime = _one(cursor, "SELECT clock_timestamp() AS at")["at"]
+        if installed_version(conn) is None:
+            return Status(
+                installed=False,
+                at=now,
+                next_steps=("Nothing runs on this cluster. Start with: migrator run --plan PLAN.toml",),
+            )
+        return _collect(cursor, now, events)
+
+
+def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int) -> Status:
+    plan = _one(cursor, "SELECT plan_id, created_at, body FROM migrator.plan")
+    switch = _one(cursor, "SELECT epoch, level, write_mode, changed_at, changed_by, reason FROM migrator.switch")
+    phases = _phases(cursor)
+    current = next((p for p in phases if p.state not in _DONE), phases[-1])
+    waves = _all(cursor, _WAVES)
+    levels = {name: sum(row[name] for row in waves) for name in ("limitless", "joining", "classic")}
+    parts = tuple(PartLine(**row) for row in _all(cursor, _PARTS))
+    moved = [row["wave"] for row in waves if row["wave"] is not None and row["moved"]]
+    status = Status(
+        installed=True,
+        at=now,
+        plan=plan.get("plan_id"),
+        started_at=plan.get("created_at"),
+        phase=current.phase,
+        phase_state=current.state,
+        phases=phases,
+        write_mode=switch["write_mode"],
+        switch=switch["level"],
+        switch_by=switch["changed_by"],
+        switch_reason=switch["reason"],
+        switch_at=switch["changed_at"],
+        epoch=switch["epoch"],
+        wave=max(moved, default=None),
+        waves=tuple(
+            WaveLine(**{k: v for k, v in row.items() if k != "moved"}) for row in waves if row["wave"] is not None
+        ),
+        tenants=sum(row["tenants"] for row in waves),
+        by_state=tuple(
+            (row["state"], row["n"])
+            for row in _all(cursor, "SELECT state, count(*) AS n FROM migrator.tenant GROUP BY 1 ORDER BY 1")
+        ),
+        by_level=tuple(levels.items()),
+        quarantined=tuple(
+            (row["tenant_id"], row["reason"] or "")
+            for row in _all(
+                cursor,
+                "SELECT tenant_id, reason FROM migrator.tenant WHERE state = 'quarantined' ORDER BY 1 LIMIT 20",
+            )
+        ),
+        lag_s=max((p.lag_s for p in parts), default=None),
+        parts=parts,
+        journal_mb=float(next(iter(_one(cursor, _JOURNAL).values()))),
+        backfill=_backfill(cursor),
+        validation=ValidationLine(**_one(cursor, _VALIDATION)),
+        fallbacks=tuple(
+            FallbackLine(**row)
+            for row in _all(
+                cursor,
+                "SELECT scope, scope_key AS key, level, reason, raised_by, raised_at, held FROM migrator.fallback"
+                " ORDER BY scope, scope_key",
+            )
+        ),
+        breaker_trips=tuple(
+            (row["scope"], row["scope_key"], row["n"], row["reason"])
+            for row in _all(
+                cursor,
+                "SELECT scope, scope_key, count(*) AS n, min(reason) AS reason FROM migrator.breaker_trip"
+                " GROUP BY 1, 2 ORDER BY 1, 2",
+            )
+        ),
+        processes=_processes(cursor),
+        incidents=_one(cursor, "SELECT count(*) AS n FROM migrator.incident")["n"],
+        events=tuple(
+            Event(**row)
+            for row in _all(
+                cursor,
+                "SELECT at, who, kind, subject, reason FROM migrator.decision ORDER BY id DESC LIMIT %s",
+                (events,),
+            )
+        ),
+    )
+    body = plan.get("body") or {}
+    limit_mb = float(body.get("dual_write", {}).get("journal_limit_mb", 4096))
+    max_lag_s = float(body.get("shim", {}).get("max_lag_s", 5))
+    blockers, next_steps = advise(_facts(status, current), journal_limit_mb=limit_mb, max_lag_s=max_lag_s)
+    return replace(status, blockers=blockers, next_steps=next_steps)
+
+
+def _facts(status: Status, current: PhaseLine) -> Facts:
+    validation, backfill = status.validation, status.backfill
+    return Facts(
+        phase=current.phase,
+        phase_state=current.state,
+        phase_blockers=current.blockers,
+        phase_next=current.next_step,
+        write_mode=status.write_mode,
+        switch=status.switch,
+        switch_reason=status.switch_reason,
+        switch_by=status.switch_by,
+        quarantined=status.quarantined,
+        parts=tuple((p.part, p.lag_s, p.problem or "") for p in status.parts),
+        journal_mb=status.journal_mb,
+        failed_units=backfill.failed if backfill else 0,
+        backfill_paused=backfill.reason or "by an operator" if backfill and backfill.paused else "",
+        divergent_tenants=validation.divergent_tenants if validation else 0,
+        fallbacks=tuple((f.scope, f.key, f.reason, f.held) for f in status.fallbacks),
+        silent_processes=sum(not p.live for p in status.processes),
+    )
+
+
+def _phases(cursor: psycopg.Cursor[dict[str, Any]]) -> tuple[PhaseLine, ...]:
+    """Return a line for every phase, in their order; one that has not begun is "pending"."""
+    rows = {
+        row["phase"]: PhaseLine(
+            row["phase"],
+            row["state"],
+            row["since"],
+            row["detail"],
+            tuple(row["blockers"]),
+            row["next_step"],
+            row["started_at"],
+            row["finished_at"],
+        )
+        for row in _all(cursor, "SELECT * FROM migrator.phase")
+    }
+    return tuple(rows.get(phase.value, PhaseLine(phase.value, "pending", None)) for phase in ORDER)
+
+
+def _backfill(cursor: psycopg.Cursor[dict[str, Any]]) -> BackfillLine | None:
+    row = _one(cursor, _BACKFILL)
+    if not row["units"]:
+        return None
+    throttle = _one(cursor, "SELECT paused, mb_per_s, reason FROM migrator.throttle")
+    left = max(row["rows"] - row["copied_rows"], 0)
+    rate = float(row["rows_per_s"] or 0)
+    finished = row["done"] == row["units"]
+    row["rows_per_s"] = 0.0 if finished else rate
+    row["problems"] = tuple(row["problems"])[:5]
+    return BackfillLine(**row, **throttle, eta_s=left / rate if rate and not finished else None)
+
+
+def _processes(cursor: psycopg.Cursor[dict[str, Any]]) -> tuple[ProcessLine, ...]:
+    rows = _all(
+        cursor,
+        "SELECT p.process_id, p.name, extract(epoch FROM clock_timestamp() - p.seen_at)::float8 AS seen_s,"
+        " clock_timestamp() <= p.seen_at + make_interval(secs => p.staleness_s) AS live,"
+        " p.applied_epoch, greatest(s.epoch - p.applied_epoch, 0) AS behind"
+        " FROM migrator.process p CROSS JOIN migrator.switch s"
+        " WHERE p.seen_at > clock_timestamp() - interval '1 hour' ORDER BY p.name, p.process_id",
+    )
+    return tuple(ProcessLine(**row) for row in rows)
+
+
+def _all(
+    cursor: psycopg.Cursor[dict[str, Any]], statement: str, parameters: tuple[object, ...] = ()
+) -> list[dict[str, Any]]:
+    # the statements of this module are constants; psycopg wants to see that in the type
+    cursor.execute(statement.encode(), parameters or None)
+    return cursor.fetchall()
+
+
+def _one(cursor: psycopg.Cursor[dict[str, Any]], statement: str) -> dict[str, Any]:
+    rows = _all(cursor, statement)
+    return rows[0] if rows else {}
+
+
+def copy_units(conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
+    """Return every copy unit, the unfinished ones first."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return _all(
+            cursor,
+            "SELECT unit_id, part, cardinality(tenants) AS tenants, table_name, state, rows, copied_rows, copied_bytes,"
+            " attempts, worker, started_at, finished_at, problem FROM migrator.copy_unit"
+            " ORDER BY array_position(ARRAY['failed', 'copying', 'pending', 'copied', 'joined'], state), unit_id",
+        )
+
+
+def holds(conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
+    """Return who keeps the journal from being emptied, and since when."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return _all(cursor, "SELECT holder, xmin::text, at FROM migrator.hold ORDER BY at")

@@ -1,0 +1,41 @@
+"""How fast may the backfill copy? Set by operators while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psycopg
+
+from migrator.control.log import decide
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """`mb_per_s` None: no limit."""
+
+    paused: bool = False
+    mb_per_s: float | None = None
+    reason: str = ""
+
+    def words(self) -> str:
+        if self.paused:
+            return "paused"
+        return f"{self.mb_per_s:g} MB/s" if self.mb_per_s else "no limit"
+
+
+def read_throttle(conn: psycopg.Connection[Any]) -> Throttle:
+    row = conn.execute("SELECT paused, mb_per_s, reason FROM migrator.throttle").fetchone()
+    return Throttle(*row) if row else Throttle()
+
+
+def set_throttle(conn: psycopg.Connection[Any], wanted: Throttle, *, who: str) -> None:
+    """Set the throttle and log who did; owns its transaction."""
+    with conn.transaction():
+        row = conn.execute("SELECT paused, mb_per_s, reason FROM migrator.throttle FOR UPDATE").fetchone()
+        before = Throttle(*row) if row else Throttle()
+        conn.execute(
+            "UPDATE migrator.throttle SET paused = %s, mb_per_s = %s, reason = %s, changed_by = %s",
+            (wanted.paused, wanted.mb_per_s, wanted.reason, who),
+        )
+        decide(conn, who, "throttle.changed", "backfill", wanted.reason or "-", asdict(before), asdict(wanted))

@@ -1,0 +1,76 @@
+"""How do long-running entry points log? Configured once, by the worker and the servers; one event per line, on stderr.
+
+Events are `noun.past_participle` with the glossary's words as keys. Nothing that looks like a connection string
+passes, wherever it came from.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
+import structlog
+from structlog.typing import Processor
+
+_CREDENTIALS = re.compile(r"(?P<scheme>\w+://)[^\s/@]*:[^\s/@]*@|(?P<key>\bpassword\s*=\s*)('[^']*'|\S+)", re.IGNORECASE)
+
+
+def configure(level: str = "info", form: str | None = None, processors: Sequence[Processor] = ()) -> None:
+    """Configure logging of this process; standard library records take the same way out.
+
+    Args:
+        form: "json" or "console"; None chooses by whether stderr is a terminal.
+        processors: run first, for example to drop events while a workflow is replayed.
+    """
+    shared: list[Processor] = [
+        *processors,
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.format_exc_info,
+        mask,
+    ]
+    terminal = sys.stderr.isatty()
+    renderer: Processor
+    if (form or ("console" if terminal else "json")) == "json":
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=terminal)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level_number(level))
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level_number(level)),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def level_number(level: str) -> int:
+    """Return the number of a log level's name; an unknown name is INFO, a typo must not stop a worker."""
+    return logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+
+
+def mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Take credentials out of every text of an event."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = masked_text(value)
+    return event
+
+
+def masked_text(text: str) -> str:
+    """Return *text* without the credentials of connection strings in it."""
+    return _CREDENTIALS.sub(lambda m: f"{m['scheme']}…@" if m["scheme"] else f"{m['key']}…", text)
