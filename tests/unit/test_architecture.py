@@ -1,0 +1,179 @@
+"""Imports point inwards: cli, workflows, phases, control and db, model. Whoever needs another arrow says why here."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("boto3", "migrator.control", "migrator.db", "pglast", "pydantic", "rich", "structlog", "temporalio", "typer")
+
+INNER = {"errors", "model"}
+SHELL = INNER | {"control", "db", "plan", "observe"}
+
+# What a package may import of ours besides itself.
+ARROWS: dict[str, set[str]] = {
+    "": set(),  # migrator/__init__.py: importing the shim must stay light
+    "__main__": {"cli"},
+    "errors": set(),
+    "model": {"errors"},
+    "shim": INNER,
+    "db": INNER,
+    "plan": INNER | {"db"},
+    "settings": INNER,
+    "observe": INNER | {"settings"},
+    "control": INNER | {"db", "plan"},
+    "local": INNER,
+    "report": INNER,
+    # The phases. They do not know each other, with these exceptions:
+    "audit": SHELL,
+    "provision": SHELL,
+    "capture": SHELL,
+    "mirror": SHELL | {"capture"},  # reads the journal that capture writes
+    "backfill": SHELL | {"capture"},  # shares its reading of rows, and holds the journal's ring
+    "consistency": SHELL,  # an independent witness: see the test below
+    "route": SHELL | {"shim"},  # the words of a route are the shim's
+    "breaker": SHELL | {"route"},  # opening and closing are changes of routes
+    "incident": SHELL | {"route"},
+    "cutover": SHELL | {"route"},
+    "stabilize": SHELL | {"route"},
+    "decommission": SHELL | {"route", "capture"},  # ends capture
+    # The rehearsal plays operator, application and adversary at once.
+    "rehearse": {"*"},
+    "cli": {"*", "workflows"},
+}
+
+# Packages of others, and who may import them.
+GUESTS: dict[str, set[str]] = {
+    "typer": {"cli"},
+    "temporalio": {"workflows"},
+    "pglast": {"audit"},
+    "pydantic": {"plan", "settings", "cli", "workflows"},
+    "structlog": {"observe", "workflows", "cli"},
+    "rich": {"cli", "rehearse"},
+}
+
+
+def modules() -> Iterator[tuple[str, Path, ast.Module]]:
+    """Every module of ours with the package it belongs to; all of workflows/ is one."""
+    for path in sorted([*(ROOT / "migrator").rglob("*.py"), *(ROOT / "workflows").rglob("*.py")]):
+        top, *rest = path.relative_to(ROOT).with_suffix("").parts
+        package = "workflows" if top == "workflows" else rest[0]
+        yield "" if package == "__init__" else package, path.relative_to(ROOT), ast.parse(path.read_text())
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Every module a module imports, also inside functions; `from a import b` counts as a.b."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def ours(name: str) -> str | None:
+    """The package of ours that a dotted name belongs to; None when it is not ours or only the top."""
+    top, *rest = name.split(".")
+    if top == "workflows":
+        return "workflows"
+    if top != "migrator" or not rest:
+        return None
+    known = (ROOT / "migrator" / rest[0]).is_dir() or (ROOT / "migrator" / f"{rest[0]}.py").is_file()
+    return rest[0] if known else None  # `from migrator import __version__` names no package
+
+
+def test_imports_follow_the_arrows() -> None:
+    """Every package imports only what the table above allows."""
+    wrong = [
+        f"{path} imports {name}"
+        for package, path, tree in modules()
+        if package != "workflows"
+        for name in imports(tree)
+        if (target := ours(name)) is not None
+        and target != package
+        and target not in ARROWS[package]
+        and not ("*" in ARROWS[package] and target not in ("cli", "workflows"))
+    ]
+    assert wrong == []
+
+
+def test_nothing_imports_the_commands() -> None:
+    """cli is the outermost ring; so no cycle can form through workflows."""
+    wrong = [
+        f"{path} imports {name}"
+        for package, path, tree in modules()
+        if package not in ("cli", "__main__")
+        for name in imports(tree)
+        if ours(name) == "cli"
+    ]
+    assert wrong == []
+
+
+def test_heavy_packages_stay_where_they_belong() -> None:
+    """One package each knows the command line, Temporal, the parser."""
+    wrong = [
+        f"{path} imports {name}"
+        for package, path, tree in modules()
+        for name in imports(tree)
+        if package not in GUESTS.get(name.split(".")[0], {package})
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("package", "allowed"), [("model", set()), ("errors", set()), ("shim", {"psycopg"})])
+def test_the_core_needs_next_to_nothing(package: str, allowed: set[str]) -> None:
+    """The words need the standard library; the shim, a guest in other processes, needs psycopg besides."""
+    wrong = [
+        f"{path} imports {name}"
+        for found, path, tree in modules()
+        if found == package
+        for name in imports(tree)
+        if name.split(".")[0] not in {*sys.stdlib_module_names, "migrator", *allowed}
+    ]
+    assert wrong == []
+
+
+def test_statement_builders_are_pure() -> None:
+    """A *_sql module composes statements: of psycopg it knows the composing part only."""
+    wrong = [
+        f"{path} imports {name}"
+        for _, path, tree in modules()
+        if path.stem.endswith("_sql")
+        for name in imports(tree)
+        if name.startswith("psycopg") and not name.startswith("psycopg.sql")
+    ]
+    assert wrong == []
+
+
+def test_validation_is_an_independent_witness() -> None:
+    """What compares both sides shares no code with what makes them equal, or both could be wrong the same way."""
+    makers = {"capture", "mirror", "backfill"}
+    wrong = [
+        f"{path} imports {name}"
+        for package, path, tree in modules()
+        for name in imports(tree)
+        if (package == "consistency" and ours(name) in makers) or (package in makers and ours(name) == "consistency")
+    ]
+    assert wrong == []
+
+
+def test_importing_the_shim_stays_light() -> None:
+    """An application that imports the shim pays for psycopg and nothing else."""
+    probe = f"import sys, migrator.shim; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_local_servers_need_no_heavy_package() -> None:
+    """`migrator local up` and the tests' fixtures start fast."""
+    probe = f"import sys, migrator.local.stack; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
