@@ -192,3 +192,13 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def port_becomes_free(port: int, patience_s: float = 1.5) -> bool:
+    """Whether *port* is free, now or soon: a process killed a moment ago gives its sockets back late."""
+    deadline = time.monotonic() + patience_s
+    while not port_is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

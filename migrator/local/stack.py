@@ -169,7 +169,7 @@ def _make_clusters(data: Path, binaries: Path, password: str) -> None:
 
 def _start(server: Server) -> None:
     """Start on the remembered port, or on a new one when somebody else has it by now."""
-    if server.pid is None and not process.port_is_free(server.port):
+    if server.pid is None and not process.port_becomes_free(server.port):
         server.port = process.free_port()
     for _ in range(3):
         try:
@@ -182,7 +182,8 @@ def _start(server: Server) -> None:
 
 def _on_a_free_port(dev: DevServer) -> None:
     if dev.pid is None:
-        dev.port, dev.ui_port = (p if process.port_is_free(p) else process.free_port() for p in (dev.port, dev.ui_port))
+        ports = (dev.port, dev.ui_port)
+        dev.port, dev.ui_port = (p if process.port_becomes_free(p) else process.free_port() for p in ports)
     dev.launch()
 
 

@@ -78,7 +78,7 @@ class DevServer:
         if self.pid is not None:
             return
         for port in (self.port, self.ui_port):
-            if not process.port_is_free(port):
+            if not process.port_becomes_free(port):
                 raise PortInUse("temporal", port)
         arguments = [part for value in DYNAMIC_CONFIG for part in ("--dynamic-config-value", value)]
         pid = process.spawn(
