@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,7 +54,7 @@ class Children:
         log = self.logs / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, *argv],
+                [*_die_with_us(), sys.executable, *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -148,6 +149,15 @@ class Operator:
         printed = self.run(*words, "--json", patience_s=patience_s)
         found = json.loads(printed)
         return found if isinstance(found, dict) else {"value": found}
+
+
+def _die_with_us() -> list[str]:
+    """Return what makes the kernel end a process when we die, even by SIGKILL; only Linux has it."""
+    guard = shutil.which("setpriv") if sys.platform == "linux" else None
+    # The signal fires when the thread that started the process ends, so only the main thread may ask for it.
+    if guard and threading.current_thread() is threading.main_thread():
+        return [guard, "--pdeathsig", "TERM", "--"]
+    return []
 
 
 def tail_of(log: Path, lines: int = 15) -> str:

@@ -25,6 +25,10 @@ class LocalMachines(Machines):
         """Stop what runs, also what an earlier process started."""
         stack.down(self._home)
 
+    def remove(self) -> None:
+        """Stop what runs and delete the servers' data."""
+        stack.destroy(self._home)
+
     def pids(self) -> list[int]:
         running = self._running
         found = [running.classic.pid, running.limitless.pid, running.temporal.pid if running.temporal else None]

@@ -114,6 +114,8 @@ def _rehearse(plan: Plan, plan_path: Path, place: Workdir, console: Console, kee
         record.ledger = read_ledgers(sorted(place.ledgers.glob("*.jsonl")))
     report = report_of(record)
     write_report(report, place)
+    if report["ok"] and not keep:
+        machines.remove()  # after a failure the servers' logs and data are wanted
     places = {"report": str(place.report_html), "values": str(place.report_json), "logs": str(place.logs)}
     if keep:
         places["servers"] = f"MIGRATOR_HOME={place.state} (stop them with: migrator local down)"

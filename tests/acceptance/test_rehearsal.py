@@ -80,4 +80,4 @@ def test_the_reports_stay_and_the_servers_do_not(rehearsed) -> None:
         text=True,
         env=dict(os.environ, MIGRATOR_HOME=str(workdir / "state")),
     )
-    assert json.loads(state.stdout)["state"] == "down"
+    assert json.loads(state.stdout)["state"] in ("absent", "down")
