@@ -1,0 +1,209 @@
+"""The sequence of a migration: phases in order, gates, approvals, pause, abort, and what it carries along."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.testing import WorkflowEnvironment
+
+from tests.workflow.fakes import World, fakes, no_go, wave
+from tests.workflow.serving import eventually, serving
+from workflows import names
+from workflows.messages import Answer, Approve, GateAnswer, MigrationInput, MigrationStatus, Order, Report
+from workflows.migration import MigrationWorkflow
+
+pytestmark = [pytest.mark.temporal, pytest.mark.asyncio(loop_scope="session")]
+
+ALWAYS = GateAnswer(go=True, needs_approval=True)
+
+
+@pytest.fixture
+def plan() -> str:
+    return f"p{uuid.uuid4().hex[:8]}"
+
+
+async def begun(env: WorkflowEnvironment, plan: str) -> WorkflowHandle[Any, Any]:
+    with env.with_time_skipping_disabled():
+        return await env.client.start_workflow(
+            MigrationWorkflow.run,
+            MigrationInput(plan=plan, digest="d"),
+            id=names.migration_id(plan),
+            task_queue=names.queue(plan, names.Queue.CONTROL),
+        )
+
+
+async def status(handle: WorkflowHandle[Any, Any]) -> MigrationStatus:
+    return await handle.query(MigrationWorkflow.status)
+
+
+async def waits_for(handle: WorkflowHandle[Any, Any], gate: str) -> None:
+    async def look() -> bool:
+        return (await status(handle)).waiting_for == gate
+
+    await eventually(look)
+
+
+async def test_phases_follow_each_other_and_decommission_waits_for_a_name(
+    temporal_env: WorkflowEnvironment, plan: str
+) -> None:
+    """Every phase is begun once, in order; nothing is retired before somebody approves it by name."""
+    world = World(**{"gate stabilize": [ALWAYS], "next_wave": [wave(1, plan, 10, 100), wave(2, plan), None]})
+    async with serving(temporal_env.client, plan, fakes(world)):
+        handle = await begun(temporal_env, plan)
+        await waits_for(handle, "decommission")
+        assert "close" not in world.calls
+
+        answer = await handle.execute_update(MigrationWorkflow.approve, Approve(gate="decommission", approver="ana"))
+        await handle.result()
+
+    begins = [c for c in world.calls if c.startswith("begin")]
+    assert begins == [f"begin {p}" for p in ("audit", "provision", "dual_write", "cutover", "stabilize", "decommission")]
+    assert answer == Answer(text="decommission approved by ana")
+    steps = [c for c in world.calls if c in ("close", "drain", "validate_changed", "sequences", "positions",
+                                             "hand_over", "settle", "export", "release")]  # fmt: skip
+    assert steps == ["close", "drain", "validate_changed", "sequences", "positions", "hand_over", "settle", "export",
+                     "release"]  # fmt: skip
+    assert [c for c in world.calls if c.startswith("advance")] == ["advance 10", "advance 100", "advance 100"]
+
+
+async def test_an_approval_is_refused_before_its_gate_waits(temporal_env: WorkflowEnvironment, plan: str) -> None:
+    """Nobody approves evidence that does not exist yet; a second name for the same gate is refused too."""
+    world = World(**{"gate audit": [ALWAYS], "gate provision": [ALWAYS]})
+    async with serving(temporal_env.client, plan, fakes(world)):
+        handle = await begun(temporal_env, plan)
+        await waits_for(handle, "audit")
+        refused = {}
+        for gate, who in (("decommission", "ana"), ("nonsense", "ana"), ("audit", " ")):
+            with pytest.raises(WorkflowUpdateFailedError) as failed:
+                await handle.execute_update(MigrationWorkflow.approve, Approve(gate=gate, approver=who))
+            refused[gate] = failed.value.cause.type  # type: ignore[union-attr]
+        await handle.execute_update(MigrationWorkflow.approve, Approve(gate="audit", approver="ana"))
+        await waits_for(handle, "provision")
+        again = await handle.execute_update(MigrationWorkflow.approve, Approve(gate="audit", approver="ana"))
+        with pytest.raises(WorkflowUpdateFailedError) as failed:
+            await handle.execute_update(MigrationWorkflow.approve, Approve(gate="audit", approver="bob"))
+        await handle.terminate()
+
+    assert refused == {"decommission": "NotWaiting", "nonsense": "UsageError", "audit": "UsageError"}
+    assert again == Answer(text="audit is approved by ana", changed=False)
+    assert failed.value.cause.type == "AlreadyApproved"  # type: ignore[union-attr]
+    assert world.calls.count("record_approval") == 1
+
+
+async def test_a_blocked_gate_is_looked_at_again_when_somebody_says_resume(
+    temporal_env: WorkflowEnvironment, plan: str
+) -> None:
+    """A no-go stops the phase with its blockers; resume does the audit again and goes on."""
+    blocked = GateAnswer(blockers=("table x has no key",), recheck_s=3600)
+    world = World(**{"gate audit": [blocked, GateAnswer(go=True)], "gate provision": [ALWAYS]})
+    async with serving(temporal_env.client, plan, fakes(world)):
+        handle = await begun(temporal_env, plan)
+
+        async def is_blocked() -> bool:
+            return (await status(handle)).state == "blocked"
+
+        await eventually(is_blocked)
+        seen = await status(handle)
+        await handle.execute_update(MigrationWorkflow.resume, Order(who="ana"))
+        await waits_for(handle, "provision")
+        await handle.terminate()
+
+    assert seen.blockers == ("table x has no key",)
+    assert world.calls.count("audit") == 2
+
+
+async def test_a_phase_that_fails_is_blocked_with_the_reason(temporal_env: WorkflowEnvironment, plan: str) -> None:
+    """An error that no retry heals becomes a blocker, not a dead migration."""
+    world = World(audit=[no_go("the plan names unknown tables"), None], **{"gate audit": [ALWAYS]})
+    async with serving(temporal_env.client, plan, fakes(world)):
+        handle = await begun(temporal_env, plan)
+
+        async def is_blocked() -> bool:
+            return (await status(handle)).state == "blocked"
+
+        await eventually(is_blocked)
+        seen = await status(handle)
+        await handle.execute_update(MigrationWorkflow.retry, Order(who="ana"))
+        await waits_for(handle, "audit")
+        await handle.terminate()
+
+    assert seen.blockers == ("the plan names unknown tables",)
+    assert ("audit", "blocked") in world.notes
+
+
+async def test_pause_holds_the_next_step_and_resume_lets_it_go(temporal_env: WorkflowEnvironment, plan: str) -> None:
+    """A pause given while a gate waits survives the approval: nothing new begins before resume."""
+    world = World(**{"gate audit": [ALWAYS], "gate provision": [ALWAYS]})
+    async with serving(temporal_env.client, plan, fakes(world)):
+        handle = await begun(temporal_env, plan)
+        await waits_for(handle, "audit")
+        first = await handle.execute_update(MigrationWorkflow.pause, Order(who="ana", reason="deploy"))
+        second = await handle.execute_update(MigrationWorkflow.pause, Order(who="bob", reason="deploy"))
+        await handle.execute_update(MigrationWorkflow.approve, Approve(gate="audit", approver="ana"))
+        while_paused = list(world.calls)
+        await handle.execute_update(MigrationWorkflow.resume, Order(who="ana"))
+        await waits_for(handle, "provision")
+        await handle.terminate()
+
+    assert (first.changed, second.changed) == (True, False)
+    assert "provision" not in while_paused
+
+
+async def test_an_abort_rolls_reads_back_before_anything_stops(temporal_env: WorkflowEnvironment, plan: str) -> None:
+    """After dual write has begun an abort first puts reads on classic, then stops what runs; it needs a reason."""
+    world = World(**{"gate dual_write": [ALWAYS]})
+    async with serving(temporal_env.client, plan, fakes(world)):
+        handle = await begun(temporal_env, plan)
+        await waits_for(handle, "dual_write")
+        with pytest.raises(WorkflowUpdateFailedError):
+            await handle.execute_update(MigrationWorkflow.abort, Order(who="ana"))
+        await handle.execute_update(MigrationWorkflow.abort, Order(who="ana", reason="wrong week"))
+        with pytest.raises(WorkflowFailureError) as failed:
+            await handle.result()
+        dual = temporal_env.client.get_workflow_handle(names.dual_write_id(plan))
+        await dual.result()
+
+    assert failed.value.cause.type == "Aborted"  # type: ignore[union-attr]
+    assert world.calls.index("roll_back") < world.calls.index("remove_schedule")
+    assert world.notes[-1] == ("dual_write", "failed")
+
+
+async def test_a_rollback_stops_the_cutover_until_somebody_goes_forward(
+    temporal_env: WorkflowEnvironment, plan: str
+) -> None:
+    """After an operator's rollback no wave begins; cut_over undoes it and the cutover goes on at once."""
+    from workflows.messages import NextWave
+
+    held = NextWave(held="all reads were rolled back by ana: drill")
+    world = World(next_wave=[held, wave(1, plan), None], **{"gate cutover": [ALWAYS]})
+    async with serving(temporal_env.client, plan, fakes(world)):
+        handle = await begun(temporal_env, plan)
+
+        async def is_held() -> bool:
+            return ("cutover", "blocked") in world.notes
+
+        await eventually(is_held)
+        before = world.calls.count("advance 100")
+        answer = await handle.execute_update(MigrationWorkflow.cut_over, Order(who="ana", reason="drill is over"))
+        await waits_for(handle, "cutover")
+        await handle.terminate()
+
+    assert (before, world.calls.count("advance 100")) == (0, 1)
+    assert answer.changed
+
+
+async def test_an_incident_is_recorded_and_needs_a_name(temporal_env: WorkflowEnvironment, plan: str) -> None:
+    """A reported incident is a fact on classic; one without a name is refused."""
+    world = World(**{"gate audit": [ALWAYS]})
+    async with serving(temporal_env.client, plan, fakes(world)):
+        handle = await begun(temporal_env, plan)
+        await waits_for(handle, "audit")
+        await handle.execute_update(MigrationWorkflow.report_incident, Report(reason="slow", reported_by="ana"))
+        with pytest.raises(WorkflowUpdateFailedError):
+            await handle.execute_update(MigrationWorkflow.report_incident, Report(reason="slow", reported_by=""))
+        await handle.terminate()
+
+    assert world.calls.count("record_incident") == 1
