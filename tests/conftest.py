@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.proxy", "tests.fixtures.temporal"]
+pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.proxy", "tests.fixtures.temporal", "tests.fixtures.shop"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -95,14 +95,19 @@ def connect(
         UsageError: *dsn* is not a connection string.
     """
     parameters = _parameters(dsn, app, connect_timeout_s)
+    conn = None
     try:
         conn = psycopg.connect(**parameters, autocommit=True, prepare_threshold=None)
         conn.execute(_statement())
         for name, value in _timeouts(statement_timeout_s, lock_timeout_s):
             conn.execute("SELECT set_config(%s, %s, false)", (name, value))
         conn.autocommit = autocommit
-    except psycopg.Error as error:
-        raise _unavailable(dsn, error) from None
+    except BaseException as error:
+        if conn is not None:
+            conn.close()
+        if isinstance(error, psycopg.Error):
+            raise _unavailable(dsn, error) from None
+        raise
     return conn
 
 
@@ -117,14 +122,19 @@ async def connect_async(
 ) -> psycopg.AsyncConnection[Any]:
     """Return an asynchronous connection with the tool's session settings; raises as `connect` does."""
     parameters = _parameters(dsn, app, connect_timeout_s)
+    conn = None
     try:
         conn = await psycopg.AsyncConnection.connect(**parameters, autocommit=True, prepare_threshold=None)
         await conn.execute(_statement())
         for name, value in _timeouts(statement_timeout_s, lock_timeout_s):
             await conn.execute("SELECT set_config(%s, %s, false)", (name, value))
         await conn.set_autocommit(autocommit)
-    except psycopg.Error as error:
-        raise _unavailable(dsn, error) from None
+    except BaseException as error:  # a cancelled task must not leave the connection behind
+        if conn is not None:
+            await conn.close()
+        if isinstance(error, psycopg.Error):
+            raise _unavailable(dsn, error) from None
+        raise
     return conn
 
 
