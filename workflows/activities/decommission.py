@@ -15,7 +15,7 @@ from migrator.control.phase import set_phase
 from migrator.control.tables import captured_tables
 from migrator.decommission import close, drain, hand_over, sequences
 from migrator.decommission import closing as tries
-from migrator.decommission.release import KeepClassic, Releaser
+from migrator.decommission.release import AwsReleaser, KeepClassic, LocalReleaser, Releaser
 from migrator.errors import ClusterUnavailable, NoGo
 from migrator.model.phase import Phase
 from migrator.model.route import WriteMode
@@ -159,13 +159,9 @@ def releaser_for(plan: Plan) -> Releaser:
     if not plan.decommission.release_classic:
         return KeepClassic("the plan says release_classic = false")
     if plan.classic.writer.startswith("local:"):
-        from migrator.local.release import LocalReleaser
-
-        return LocalReleaser()
+        return LocalReleaser(settings.home())
     if plan.classic.cluster_id is None:
         return KeepClassic("the plan names no classic.cluster_id")
-    from migrator.provision.cluster import AwsReleaser
-
     return AwsReleaser(plan.classic.cluster_id)
 
 

@@ -14,6 +14,9 @@ from migrator.provision.apply import provision
 from workflows.activities.base import Connection, Context, beating
 from workflows.messages import Outcome, PlanInput
 
+SHOWN = 20
+"""Blockers that travel through Temporal; all of them are in the report on classic."""
+
 
 class PrepareActivities:
     def __init__(self, context: Context) -> None:
@@ -26,14 +29,14 @@ class PrepareActivities:
         return await beating(asyncio.to_thread(self._audit))
 
     def _audit(self) -> Outcome:
-        from migrator.audit.run import audit
+        from migrator.audit.run import audit_live  # loads PostgreSQL's parser; other queues do without
 
+        plan = self.context.plan
         with closing(self.context.open_classic()) as classic:
-            report = audit(classic, self.context.plan)
-            body = report.as_json()
-            blockers = tuple(report.blockers)
-            _keep(classic, "audit", body, blockers)
-            return Outcome(text=report.summary, blockers=blockers)
+            report = audit_live(classic, plan)
+            blockers = tuple(report.blockers(plan.gates.acknowledged))
+            _keep(classic, "audit", report.to_json(), blockers)
+            return Outcome(text=f"{len(report.findings)} findings", blockers=blockers[:SHOWN])
 
     @activity.defn(name="provision")
     async def provision(self, inp: PlanInput) -> Outcome:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from migrator.consistency.repair import repair
 from temporalio import activity
 from temporalio.client import (
     Schedule,
@@ -51,6 +50,8 @@ class ValidationActivities:
             who = inp.who if inp.repair else f"validation ({inp.kind})"
             await self.context.on_classic(divergence.record, report, plan.validation.on_divergence, who)
             if inp.repair:
+                from migrator.consistency.repair import repair
+
                 repaired = await repair(self.context.classic_dsn(), report.sample, inp.who)
         return outcome(report, repaired)
 

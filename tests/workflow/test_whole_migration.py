@@ -1,0 +1,138 @@
+"""A whole migration with the real activities on real servers; only the traffic is small."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+
+from migrator.control.install import install
+from migrator.db.connect import connect
+from migrator.plan.load import digest, dump, shim_settings
+from migrator.plan.schema import Plan
+from tests.fixtures.shop import TABLES, Shop
+from tests.workflow.serving import eventually
+from workflows import names
+from workflows.messages import Approve, MigrationInput
+from workflows.migration import MigrationWorkflow
+from workflows.worker import workers
+
+pytestmark = [pytest.mark.temporal, pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
+
+
+def small_plan(**sections: dict[str, Any]) -> Plan:
+    """A plan whose waits are fractions of a second and whose 90 days pass in about a second."""
+    body: dict[str, Any] = {
+        "name": f"p{uuid.uuid4().hex[:8]}",
+        "classic": {"writer": "env:TEST_CLASSIC_DSN"},
+        "limitless": {"dsn": "env:TEST_LIMITLESS_DSN"},
+        "tables": {"schemas": ["shop"], "table": TABLES},
+        "dual_write": {"parts": 2, "poll_max_ms": 50},
+        "backfill": {"unit_rows": 1000, "unit_tenants": 4, "concurrency": 2},
+        "validation": {"max_age_s": 600.0, "every_s": 3600.0},
+        "waves": {"sizes": [3, 20], "soak_s": 0.2, "baseline_s": 0.2, "hot_ratio": 3.0},
+        "gates": {"audit": "auto", "provision": "auto", "dual_write": "auto", "cutover": "auto"},
+        "stabilization": {"days": 90, "check_every_days": 30},
+        "decommission": {"max_pause_s": 20.0, "release_classic": False, "sequence_headroom": 10},
+        "rehearsal": {"clock_scale": 5_000_000.0},
+    }
+    return Plan.model_validate({**body, **sections})
+
+
+@pytest.fixture
+def plan(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
+    monkeypatch.setenv("TEST_CLASSIC_DSN", shop.classic_dsn)
+    monkeypatch.setenv("TEST_LIMITLESS_DSN", shop.limitless_dsn)
+    monkeypatch.setenv("MIGRATOR_HOME", str(tmp_path))
+    found = small_plan()
+    shop.classic.execute("DELETE FROM migrator.plan")  # the shop installed a plan of its own
+    install(shop.classic, found.name, digest(found), dump(found), shim_settings(found))
+    return found
+
+
+async def begun(env: WorkflowEnvironment, plan: Plan) -> WorkflowHandle[Any, Any]:
+    with env.with_time_skipping_disabled():
+        return await env.client.start_workflow(
+            MigrationWorkflow.run,
+            MigrationInput(plan=plan.name, digest=digest(plan)),
+            id=names.migration_id(plan.name),
+            task_queue=names.queue(plan.name, names.Queue.CONTROL),
+        )
+
+
+async def write_for_ever(dsn: str, stop: asyncio.Event) -> int:
+    """Write like a job that knows no shim; returns how many writes classic took before it closed."""
+    taken = 0
+    with connect(dsn, "job") as conn:
+        while not stop.is_set():
+            done = await asyncio.to_thread(_write_once, conn, taken)
+            if not done:
+                break
+            taken += 1
+            await asyncio.sleep(0.01)
+    return taken
+
+
+def _write_once(conn: Any, number: int) -> bool:
+    import psycopg
+
+    try:
+        conn.execute(
+            "INSERT INTO shop.purchase VALUES (%s, 1 + %s %% 12, NULL, 1, 'ok', '{}')", (1_000_000 + number, number)
+        )
+    except psycopg.Error as error:
+        assert error.sqlstate == "MG001", error
+        return False
+    return True
+
+
+async def test_a_migration_goes_from_audit_to_decommission(
+    temporal_env: WorkflowEnvironment, plan: Plan, shop: Shop
+) -> None:
+    """All phases on real servers while a job writes: at the end both sides are equal and only Limitless takes writes."""
+    stop = asyncio.Event()
+    job = asyncio.create_task(write_for_ever(shop.classic_dsn, stop))
+    async with contextlib.AsyncExitStack() as stack:
+        for worker in workers(temporal_env.client, plan):
+            await stack.enter_async_context(worker)
+        handle = await begun(temporal_env, plan)
+
+        async def waiting() -> bool:
+            found = await handle.query(MigrationWorkflow.status)
+            assert not (found.state == "blocked" and found.phase in ("audit", "provision")), found.blockers
+            return bool(found.waiting_for == "decommission")
+
+        try:
+            await eventually(waiting, within_s=90)
+        except TimeoutError:
+            raise AssertionError(await explain(shop, handle)) from None
+        await handle.execute_update(MigrationWorkflow.approve, Approve(gate="decommission", approver="ana"))
+        try:
+            await asyncio.wait_for(handle.result(), 60)
+        except TimeoutError:
+            raise AssertionError(await explain(shop, handle)) from None
+    stop.set()
+    taken = await job
+
+    assert taken > 0
+    assert shop.differences() == {}
+    assert shop.classic.execute("SELECT write_mode FROM migrator.switch").fetchone() == ("limitless_only",)
+    assert shop.limitless.execute("SELECT write_mode FROM migrator.settled").fetchone() == ("limitless_only",)
+    phases = shop.classic.execute("SELECT phase, state FROM migrator.phase ORDER BY started_at").fetchall()
+    assert phases == [
+        (p, "done") for p in ("audit", "provision", "dual_write", "cutover", "stabilize", "decommission")
+    ]
+
+
+async def explain(shop: Shop, handle: WorkflowHandle[Any, Any]) -> str:
+    """What status would say, for a test that failed."""
+    found = shop.classic.execute(
+        "SELECT phase, state, detail, blockers, next_step FROM migrator.phase ORDER BY started_at"
+    ).fetchall()
+    return f"{await handle.query(MigrationWorkflow.status)}\n" + "\n".join(map(str, found))
