@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
-import importlib.util
 import sys
-import time
 from collections.abc import Sequence
 
 import typer
 
 from migrator import __version__, settings
 from migrator.cli import (
+    audit,
     backfill,
     breaker,
     cutover,
@@ -56,6 +54,7 @@ def version() -> None:
 for module in (
     plan,
     local,
+    audit,
     provision,
     run,
     status,
@@ -72,17 +71,11 @@ for module in (
     rehearse,
 ):
     module.register(app)
-if importlib.util.find_spec("migrator.cli.audit"):
-    importlib.import_module("migrator.cli.audit").register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and end the process with its exit code."""
     code = run_command(list(sys.argv[1:] if arguments is None else arguments))
-    if "temporalio" in sys.modules:
-        # a few of a hundred short client programs crash at interpreter exit while a native thread still runs
-        # (temporalio/sdk-python issue 300); a short rest cures it
-        atexit.register(time.sleep, 0.1)
     sys.exit(code)
 
 

@@ -68,6 +68,9 @@ _CODES: tuple[tuple[type[MigratorError], ExitCode], ...] = (
 )
 
 
+_OURS = ("migrator", "workflows")
+
+
 def ending_of(error: BaseException) -> Ending:
     """Return how a command ends that raised *error*."""
     if isinstance(error, MigratorError):
@@ -81,7 +84,7 @@ def ending_of(error: BaseException) -> Ending:
         found = _from_postgres(error)
         if found is not None:
             return found
-    if isinstance(error, ModuleNotFoundError) and error.name:
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] not in _OURS:
         extra = "aws" if error.name.startswith("boto") else "local" if "embedded" in error.name else "ops"
         return Ending(ExitCode.USAGE, f"the package {error.name} is missing", f"pip install 'migrator[{extra}]'")
     if isinstance(error, OSError) and error.strerror:

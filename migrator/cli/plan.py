@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from migrator.cli import audit
 from migrator.cli.options import JsonOption
 from migrator.cli.render import emit_json, out
 from migrator.errors import UsageError
@@ -19,6 +20,7 @@ Argument = Annotated[
 
 
 def register(app: typer.Typer) -> None:
+    audit.register_plan_init(group)
     app.add_typer(group, name="plan")
 
 
@@ -73,12 +75,12 @@ def schema() -> None:
     out(json.dumps(json_schema(), indent=2))
 
 
-@group.command(epilog="Example: migrator plan init my-plan.toml --name billing")
-def init(
+@group.command(epilog="Example: migrator plan template my-plan.toml --name billing")
+def template(
     path: Annotated[Path, typer.Argument(help="File to write; must not exist.")],
     name: Annotated[str, typer.Option("--name", help="Name of the migration.")] = "my-migration",
 ) -> None:
-    """Write a first plan file to fill in."""
+    """Write a plan file to fill in, without looking at any database."""
     import tomllib
 
     from migrator.plan.load import from_body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from migrator.cli.exits import ExitCode
 from migrator.cli.options import JsonOption, PlanOption, TenantsOption, WhoOption, who
 from migrator.cli.render import duration, emit_json, note, out
 from migrator.errors import MigratorError, NotInstalled, UsageError
+from migrator.model.tenant import TenantId
 
 if TYPE_CHECKING:
     from migrator.incident.rollback import RollbackResult
@@ -45,7 +47,12 @@ def rollback(
     with classic(plan, statement_timeout_s=10, lock_timeout_s=5) as conn:
         try:
             result = roll_back(
-                conn, all=everybody, wave=wave, tenants=tuple(tenant or ()), who=operator, reason=reason,
+                conn,
+                all=everybody,
+                wave=wave,
+                tenants=[TenantId(t) for t in tenant or ()],
+                who=operator,
+                reason=reason,
                 timeout_s=timeout_s,
             )
         except NotInstalled:
@@ -55,15 +62,17 @@ def rollback(
             else:
                 out("Nothing to roll back: no migration was started on this cluster, every tenant reads classic.")
             return
-        plan_name = _plan_name(conn)
-    told = _tell_temporal(plan_name, plan, everybody, wave, tenant or [], operator, reason)
     if as_json:
-        emit_json({**_shape(result), "temporal_told": told})
+        emit_json(result)
     else:
-        out(_sentence(result, "everybody" if everybody else f"wave {wave}" if wave else "the tenant"))
-        if not told:
-            note("Temporal was not told (it does not answer); the rollback holds without it.")
-    if result.confirmed < result.processes:
+        what = "everybody" if everybody else f"wave {wave}" if wave else f"{len(tenant or ())} tenant(s)"
+        out(_sentence(result, what))
+        if result.pending:
+            note(f"not confirmed yet: {', '.join(result.pending)}; they read classic by themselves when they go stale")
+    sys.stdout.flush()  # reads are on classic: say so before anything that may take time
+    if not _tell_temporal(plan) and not as_json:
+        note("No running workflow was told; the rollback holds without it.")
+    if not result.complete:
         raise typer.Exit(ExitCode.TRY_AGAIN)
 
 
@@ -73,40 +82,17 @@ def _sentence(result: RollbackResult, what: str) -> str:
         processes = "no process runs the shim now"
     if result.already:
         return f"Nothing to do: {what} read classic already (epoch {result.epoch}); {processes}."
-    return f"Rolled back {what}: {result.changed} changes, epoch {result.epoch}; {processes}."
+    moved = f"reads of {result.changed} tenants moved to classic"
+    return f"Rolled back {what}: {moved} (epoch {result.epoch}); {processes}."
 
 
-def _shape(result: RollbackResult) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return asdict(result)
-
-
-def _plan_name(conn: object) -> str | None:
-    import psycopg
-
-    assert isinstance(conn, psycopg.Connection)
-    row = conn.execute("SELECT plan_id FROM migrator.plan").fetchone()
-    return str(row[0]) if row else None
-
-
-def _tell_temporal(
-    name: str | None, option: Path | None, everybody: bool, wave: int | None, tenants: list[str], operator: str,
-    reason: str,
-) -> bool:
-    """Tell the running migration, so that it does not go forward by itself; reads are on classic already.
-
-    Best effort: a Temporal that is down, or not installed here, changes nothing about the rollback.
-    """
-    if name is None:
-        return False
+def _tell_temporal(option: Path | None) -> bool:
+    """Have running workflows look at classic now. Best effort: a Temporal that is down, or not installed here,
+    changes nothing about the rollback, and the next step of a cutover finds it on classic anyway."""
     try:
         from migrator.cli.context import find_plan
         from workflows import client
 
-        client.signal_rollback(
-            find_plan(option), all=everybody, wave=wave, tenants=tuple(tenants), who=operator, reason=reason
-        )
+        return client.signal_rollback(find_plan(option))
     except (MigratorError, ImportError):
         return False
-    return True

@@ -60,7 +60,7 @@ def _watch(plan: Path | None, every_s: float) -> None:
                     with classic(plan, statement_timeout_s=10) as conn:
                         while True:
                             last = collect(conn)
-                            live.update(render(last, screen.height), refresh=True)
+                            live.update(render(last, screen), refresh=True)
                             time.sleep(every_s)
                 except (ClusterUnavailable, psycopg.Error) as error:
                     live.update(unreachable(last, error), refresh=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from rich.bar import Bar
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from migrator.cli.render import duration
-from migrator.control.status import BackfillLine, PhaseLine, Status, ValidationLine
+from migrator.control.status import BackfillLine, Event, PhaseLine, Status, ValidationLine, WaveLine
 
 _MARKS = {
     "done": ("✓", "green"),
@@ -24,7 +24,9 @@ _MARKS = {
     "pending": ("·", "dim"),
 }
 _LEVELS = {"limitless": "green", "joining": "yellow", "classic": "blue"}
-_BAR_WIDTH = 48
+_BAR_WIDTH = 40
+_TABLE_HEAD = 2  # an empty line and the names of the columns
+_NO_LIMIT = 10_000
 
 
 def console() -> Console:
@@ -36,21 +38,24 @@ def print_once(status: Status) -> None:
     console().print(render(status, None))
 
 
-def render(status: Status, height: int | None) -> RenderableType:
-    """Return the status as one screen of *height* lines; None for as long as it gets."""
+def render(status: Status, screen: Console | None) -> RenderableType:
+    """Return the status so that it fits *screen*; None for as long as it gets.
+
+    When there is too little room, events go first, then the oldest waves; what is blocked always stays.
+    """
     if not status.installed:
         return Panel(Text("\n".join(status.next_steps)), title="migrator", border_style="dim")
     parts: list[RenderableType] = [_headline(status), _attention(status), _phases(status), _tenants(status)]
     if status.backfill and status.backfill.done < status.backfill.units:
         parts.append(_backfill(status.backfill))
     parts.append(_health(status))
-    room = None if height is None else height - sum(_lines(p) for p in parts) - 2
-    if status.waves and (room is None or room > 4):
-        shown = status.waves if room is None else status.waves[-max(room - 10, 3) :]
-        parts.append(_waves(status, shown))
-        room = None if room is None else room - len(shown) - 2
-    if status.events and (room is None or room > 3):
-        parts.append(_events(status, room))
+    room = _NO_LIMIT if screen is None else screen.height - _lines(screen, parts)
+    if status.waves and room > _TABLE_HEAD:
+        shown = status.waves[-(room - _TABLE_HEAD) :] if screen else status.waves
+        parts.append(_waves(shown))
+        room -= len(shown) + _TABLE_HEAD
+    if status.events and room > _TABLE_HEAD:
+        parts.append(_events(status.events[: room - _TABLE_HEAD]))
     return Group(*parts)
 
 
@@ -64,17 +69,14 @@ def unreachable(last: Status | None, error: Exception) -> RenderableType:
     return Group(Panel(line, title="migrator", border_style="red"), old, render(last, None))
 
 
-def _lines(part: RenderableType) -> int:
-    """Return how many lines a part takes, roughly."""
-    if isinstance(part, Table):
-        return part.row_count + 2
-    return len(str(part).splitlines()) if isinstance(part, Text) else 6
+def _lines(screen: Console, parts: Sequence[RenderableType]) -> int:
+    return sum(len(screen.render_lines(part, pad=False)) for part in parts)
 
 
 def _headline(status: Status) -> RenderableType:
     state = status.phase_state or ""
     mark, colour = _MARKS.get(state, ("·", "dim"))
-    text = Text.assemble(
+    return Text.assemble(
         (f"{status.plan or 'no plan'}  ", "bold"),
         (f"{mark} {_words(status.phase or '')}", f"bold {colour}"),
         (f" {state}", colour),
@@ -82,7 +84,6 @@ def _headline(status: Status) -> RenderableType:
         (f" · writes {_words(status.write_mode)}", "" if status.write_mode != "closed" else "bold red"),
         (f" · {status.at:%H:%M:%S}", "dim"),
     )
-    return text
 
 
 def _attention(status: Status) -> RenderableType:
@@ -162,29 +163,38 @@ def _health(status: Status) -> RenderableType:
     grid.add_row("Validation", _validation(status.validation, status.tenants))
     opened = [f"{scope} {key}".strip() + f" ({count} processes)" for scope, key, count, _ in status.breaker_trips]
     if status.fallbacks or opened:
-        broken = [f"{f.scope} {f.key}".strip() + f" since {f.raised_at:%H:%M:%S}" for f in status.fallbacks]
-        grid.add_row("Breaker   ", Text("; ".join([*(f"fallback of {b}" for b in broken), *(f"open for {o}" for o in opened)]), "yellow"))
+        lines = [f"fallback of {f.scope} {f.key}".strip() + f" since {f.raised_at:%H:%M:%S}" for f in status.fallbacks]
+        lines += [f"open for {where}" for where in opened]
+        grid.add_row("Breaker   ", Text("; ".join(lines), "yellow"))
     else:
         grid.add_row("Breaker   ", Text("closed, no fallback", "green"))
-    live = [p for p in status.processes if p.live]
-    behind = sum(p.behind > 0 for p in live)
-    processes = f"{len(live)} live, " + (f"{behind} not yet at epoch {status.epoch}" if behind else f"all at epoch {status.epoch}")
-    silent = len(status.processes) - len(live)
-    if silent:
-        processes += f"; {silent} silent (they read classic by themselves)"
-    grid.add_row("Processes ", Text(processes if status.processes else "none runs the shim", "" if status.processes else "dim"))
+    grid.add_row("Processes ", _processes(status))
     if status.incidents:
         grid.add_row("Incidents ", Text(f"{status.incidents}"))
     return grid
+
+
+def _processes(status: Status) -> Text:
+    if not status.processes:
+        return Text("none runs the shim", "dim")
+    live = [p for p in status.processes if p.live]
+    behind = sum(p.behind > 0 for p in live)
+    text = Text(f"{len(live)} live, ")
+    text.append(f"{behind} not yet at epoch {status.epoch}" if behind else f"all at epoch {status.epoch}")
+    silent = len(status.processes) - len(live)
+    if silent:
+        text.append(f"; {silent} silent (they read classic by themselves)", "yellow")
+    return text
 
 
 def _validation(line: ValidationLine | None, tenants: int) -> Text:
     if line is None or line.finished_at is None:
         return Text("never ran", "dim")
     text = Text(f"{duration(line.age_s)} ago, {line.rows:,} rows, ")
-    text.append(
-        f"{line.divergent:,} divergent" if line.divergent else "no divergence", "bold red" if line.divergent else "green"
-    )
+    if line.divergent:
+        text.append(f"{line.divergent:,} divergent", "bold red")
+    else:
+        text.append("no divergence", "green")
     if line.never and tenants:
         text.append(f"; {line.never:,} tenants never validated", "yellow")
     elif line.oldest_clean_s is not None:
@@ -193,29 +203,22 @@ def _validation(line: ValidationLine | None, tenants: int) -> Text:
     return text
 
 
-def _waves(status: Status, shown: Iterable[object]) -> RenderableType:
-    grid = _grid(
-        ("\nwave", "right"), ("\ntenants", "right"), ("\nlimitless", "right"), ("\njoining", "right"),
-        ("\nclassic", "right"), ("\nrolled back", "right"), ("", ""),
-    )
-    wanted = set(shown)
-    for line in status.waves:
-        if line in wanted:
-            counts = (line.wave, line.tenants, line.limitless, line.joining, line.classic, line.rolled_back)
-            grid.add_row(*(f"{n:,}" for n in counts), Text("hot" if line.hot else "", "magenta"))
+def _waves(shown: Sequence[WaveLine]) -> RenderableType:
+    columns = ("wave", "tenants", "limitless", "joining", "classic", "rolled back")
+    grid = _grid(*((f"\n{name}", "right") for name in columns), ("", ""))
+    for line in shown:
+        counts = (line.wave, line.tenants, line.limitless, line.joining, line.classic, line.rolled_back)
+        grid.add_row(*(f"{n:,}" for n in counts), Text("hot" if line.hot else "", "magenta"))
     return grid
 
 
-def _events(status: Status, room: int | None) -> RenderableType:
+def _events(events: Sequence[Event]) -> RenderableType:
     grid = _grid(("\ntime", ""), ("\nwho", ""), ("\nwhat", ""), ("\nwhy", ""))
-    events: Sequence[object] = status.events if room is None else status.events[: max(room - 3, 1)]
-    for event in status.events[: len(events)]:
-        grid.add_row(
-            Text(f"{event.at:%H:%M:%S}", "dim"),
-            Text(event.who),
-            Text(f"{event.kind} {event.subject}".strip()),
-            Text(event.reason, "dim"),
-        )
+    for column in grid.columns:
+        column.overflow, column.no_wrap = "ellipsis", True  # one line each, so that the rest stays on the screen
+    for event in events:
+        what = f"{event.kind} {event.subject}".strip()
+        grid.add_row(Text(f"{event.at:%H:%M:%S}", "dim"), Text(event.who), Text(what), Text(event.reason, "dim"))
     return grid
 
 

@@ -76,7 +76,8 @@ def advise(
         )
     if len(facts.quarantined) > 5:
         blockers.append(f"and {len(facts.quarantined) - 5} more tenants are quarantined")
-    if facts.write_mode in ("dual", "closed"):
+    # after an abort the mirror stands still on purpose
+    if facts.write_mode in ("dual", "closed") and facts.phase_state != "failed":
         for part, lag_s, problem in facts.parts:
             if problem:
                 say(f"mirror partition {part} has a problem: {problem}", "See: migrator mirror status")

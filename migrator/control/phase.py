@@ -26,7 +26,10 @@ def set_phase(
             since = CASE WHEN p.state = EXCLUDED.state THEN p.since ELSE clock_timestamp() END,
             finished_at = CASE WHEN p.state = EXCLUDED.state THEN p.finished_at ELSE EXCLUDED.finished_at END,
             state = EXCLUDED.state, detail = EXCLUDED.detail, blockers = EXCLUDED.blockers,
-            next_step = EXCLUDED.next_step
+            next_step = EXCLUDED.next_step,
+            started_at = CASE WHEN p.state IN ('done', 'undone', 'failed')
+                               AND EXCLUDED.state NOT IN ('done', 'undone', 'failed')
+                              THEN clock_timestamp() ELSE p.started_at END
         """,
         {"phase": phase, "state": state, "detail": detail, "blockers": list(blockers), "next": next_step},
     )

@@ -47,7 +47,7 @@ class WaveLine:
 
 @dataclass(frozen=True, slots=True)
 class PartLine:
-    """A mirror partition. `lag_s` is the larger of what the mirror measured and the age of its position: a mirror
+    """A mirror partition. `lag_s` is what the mirror measured, or the age of its position once that is old: a mirror
     that stands still measures nothing."""
 
     part: int
@@ -200,10 +200,11 @@ SELECT t.wave, count(*) AS tenants,
  ORDER BY t.wave NULLS LAST
 """
 
+# A mirror with nothing to do publishes about once a second, so only an older position says something by its age.
 _PARTS = """
 SELECT part,
-       greatest(lag_s, CASE WHEN state = 'closed' THEN 0
-                            ELSE extract(epoch FROM clock_timestamp() - fresh_at) END)::float8 AS lag_s,
+       CASE WHEN state <> 'closed' AND clock_timestamp() - fresh_at > interval '2.5 seconds'
+            THEN greatest(lag_s, extract(epoch FROM clock_timestamp() - fresh_at)) ELSE lag_s END::float8 AS lag_s,
        depth, rows_per_s, applied, state, problem
   FROM migrator.position
  ORDER BY part
@@ -240,6 +241,18 @@ SELECT v.kind, v.finished_at, extract(epoch FROM clock_timestamp() - v.finished_
           FROM migrator.tenant) t
   LEFT JOIN LATERAL (SELECT * FROM migrator.validation WHERE finished_at IS NOT NULL
                       ORDER BY finished_at DESC LIMIT 1) v ON true
+"""
+
+# A wave moves many tenants in one go: one line for all of them.
+_EVENTS = """
+SELECT max(at) AS at, who, kind,
+       CASE count(*) WHEN 1 THEN min(subject) ELSE count(*) || ' ' || split_part(min(subject), '/', 1) || 's' END
+           AS subject,
+       reason
+  FROM (SELECT * FROM migrator.decision ORDER BY id DESC LIMIT %s) newest
+ GROUP BY who, kind, reason, date_trunc('second', at)
+ ORDER BY max(id) DESC
+ LIMIT %s
 """
 
 _JOURNAL = """
@@ -334,8 +347,8 @@ def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int)
             Event(**row)
             for row in _all(
                 cursor,
-                "SELECT at, who, kind, subject, reason FROM migrator.decision ORDER BY id DESC LIMIT %s",
-                (events,),
+                _EVENTS,
+                (events * 50, events),
             )
         ),
     )
