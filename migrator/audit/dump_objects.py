@@ -1,0 +1,168 @@
+"""Which objects beside tables does a schema dump create? Views, functions, triggers, types, extensions and the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pglast import ast
+from pglast.enums import ObjectType
+from pglast.stream import RawStream
+
+from migrator.audit.catalog import Attribute, Function, Policy, Relation, RelationKind, Thing, Trigger
+
+if TYPE_CHECKING:
+    from migrator.audit.dump import Reader
+
+KINDS = {
+    ast.CreateExtensionStmt: "extension", ast.CreateEventTrigStmt: "event trigger",
+    ast.CreatePublicationStmt: "publication", ast.CreateSubscriptionStmt: "subscription",
+    ast.CreateForeignServerStmt: "foreign server", ast.CreatePLangStmt: "language", ast.CreateTransformStmt: "transform",
+}  # fmt: skip
+
+
+def apply(reader: Reader, node: Any, text: str) -> None:
+    """Apply one statement that is no table, index or sequence; of what is left, nothing concerns Limitless."""
+    things, source = reader.catalog.things, reader.source
+    if isinstance(node, ast.ViewStmt):
+        _view(reader, node, RelationKind.VIEW, text)
+    elif isinstance(node, ast.CreateTableAsStmt) and node.objtype == ObjectType.OBJECT_MATVIEW:
+        schema, name = reader.name_of(node.into.rel)
+        relation = Relation(schema, name, RelationKind.MATVIEW, view_sql=_render(node.query), source=source)
+        reader.catalog.relations[relation.qualified] = relation
+    elif isinstance(node, ast.CreateFunctionStmt):
+        _function(reader, node, text)
+    elif isinstance(node, ast.CreateTrigStmt):
+        known = reader.known(node.relation)
+        if known is not None and not node.isconstraint:
+            function = ".".join(n.sval for n in node.funcname)
+            known.triggers.append(Trigger(node.trigname, " ".join(text.split()), function, source))
+    elif isinstance(node, ast.RuleStmt):
+        known = reader.known(node.relation)
+        if known is not None and node.rulename != "_RETURN":
+            known.rules.append(Trigger(node.rulename, " ".join(text.split()), "", source))
+    elif isinstance(node, ast.CreatePolicyStmt):
+        _policy(reader, node)
+    elif isinstance(node, (ast.CreateEnumStmt, ast.CreateRangeStmt)):
+        names = node.typeName
+        reader.catalog.types[_qualified(reader, names)] = "e" if isinstance(node, ast.CreateEnumStmt) else "r"
+    elif isinstance(node, ast.CreateDomainStmt):
+        reader.catalog.types[_qualified(reader, node.domainname)] = "d"
+    elif isinstance(node, ast.CompositeTypeStmt):
+        schema, name = reader.name_of(node.typevar)
+        reader.catalog.types[f"{schema}.{name}"] = "c"
+    elif isinstance(node, ast.DefineStmt):
+        _define(reader, node)
+    elif isinstance(node, ast.CreateStatsStmt):
+        things.append(
+            Thing(
+                "extended statistics", ".".join(n.sval for n in node.defnames or ()), _render(node.relations[0]), source
+            )
+        )
+    elif isinstance(node, ast.AlterDefaultPrivilegesStmt):
+        things.append(Thing("default privileges", f"line {source.line}", " ".join(text.split())[:200], source))
+    elif isinstance(node, ast.AlterDatabaseSetStmt):
+        setting = node.setstmt
+        things.append(
+            Thing("database setting", f"{setting.name}={_render(setting).partition('=')[2].strip()}", "", source)
+        )
+    elif isinstance(node, ast.CommentStmt):
+        _count(reader, "comments")
+    elif isinstance(node, ast.GrantStmt):
+        _grant(reader, node)
+    elif type(node) in KINDS:
+        name = next(
+            str(v) for v in (getattr(node, f, None) for f in
+            ("extname", "trigname", "pubname", "subname", "servername", "plname")) if v
+        )  # fmt: skip
+        things.append(Thing(KINDS[type(node)], name, "", source))
+
+
+def _render(node: Any) -> str:
+    return str(RawStream()(node))
+
+
+def _qualified(reader: Reader, names: Any) -> str:
+    parts = [n.sval for n in names]
+    return ".".join(parts[-2:]) if len(parts) > 1 else f"{reader.default}.{parts[-1]}"
+
+
+def _view(reader: Reader, node: Any, kind: RelationKind, text: str) -> None:
+    schema, name = reader.name_of(node.view)
+    relation = Relation(schema, name, kind, view_sql=text, source=reader.source)
+    relation.options = tuple(
+        f"{o.defname}={_render(o.arg) if o.arg is not None else 'true'}" for o in node.options or ()
+    )
+    for alias in node.aliases or ():
+        relation.columns[alias.sval] = Attribute(alias.sval, "")
+    reader.catalog.relations[relation.qualified] = relation
+
+
+def _function(reader: Reader, node: Any, text: str) -> None:
+    names = [n.sval for n in node.funcname]
+    schema = names[-2] if len(names) > 1 else reader.default
+    options = {o.defname: o.arg for o in node.options or ()}
+    arguments, types = [], []
+    for parameter in node.parameters or ():
+        mode = getattr(parameter.mode, "name", str(parameter.mode))
+        if ("OUT" in mode and "INOUT" not in mode) or "TABLE" in mode:
+            continue
+        arguments.append(parameter.name or "")
+        types.append(reader.type_text(parameter.argType))
+    body = options.get("as")
+    volatility = {"immutable": "i", "stable": "s"}.get(getattr(options.get("volatility"), "sval", ""), "v")
+    reader.catalog.functions.append(
+        Function(
+            schema=schema,
+            name=names[-1],
+            argument_names=tuple(arguments),
+            argument_types=tuple(types),
+            language=getattr(options.get("language"), "sval", "sql").lower(),
+            body=body[0].sval if body else "",
+            definition=text,
+            volatility=volatility,
+            security_definer=bool(getattr(options.get("security"), "boolval", False)),
+            returns=reader.type_text(node.returnType) if node.returnType is not None else "",
+            kind="p" if node.is_procedure else "f",
+            source=reader.source,
+        )
+    )
+
+
+def _policy(reader: Reader, node: Any) -> None:
+    relation = reader.known(node.table)
+    if relation is None:
+        return
+    command = {"all": "*", "select": "r", "insert": "a", "update": "w", "delete": "d"}.get(node.cmd_name or "all", "*")
+    roles = node.roles or ()
+    everybody = not roles or any(getattr(r.roletype, "name", "") == "ROLESPEC_PUBLIC" for r in roles)
+    using = _render(node.qual) if node.qual is not None else None
+    check = _render(node.with_check) if node.with_check is not None else None
+    permissive = bool(node.permissive)
+    relation.policies.append(Policy(node.policy_name, permissive, command, everybody, using, check, reader.source))
+
+
+def _define(reader: Reader, node: Any) -> None:
+    names = ".".join(n.sval for n in node.defnames)
+    if node.kind == ObjectType.OBJECT_AGGREGATE:
+        schema, _, name = names.rpartition(".")
+        reader.catalog.functions.append(Function(schema or reader.default, name, kind="a", source=reader.source))
+    elif node.kind == ObjectType.OBJECT_TSCONFIGURATION:
+        reader.catalog.things.append(Thing("text search configuration", names, "", reader.source))
+
+
+def _count(reader: Reader, sort: str) -> None:
+    for thing in reader.catalog.things:
+        if thing.sort == sort:
+            thing.name = str(int(thing.name) + 1)
+            return
+    reader.catalog.things.append(Thing(sort, "1", "", reader.source))
+
+
+def _grant(reader: Reader, node: Any) -> None:
+    if not node.is_grant or node.privileges or node.objtype != ObjectType.OBJECT_TABLE:
+        return
+    if any(getattr(g.roletype, "name", "") == "ROLESPEC_PUBLIC" for g in node.grantees or ()):
+        for item in node.objects or ():
+            relation = reader.known(item) if hasattr(item, "relname") else None
+            if relation is not None:
+                relation.public_all = True

@@ -1,0 +1,176 @@
+"""What does PostgreSQL's own grammar say about a text?
+
+Trees are the JSON form of libpg_query: it is built five times faster than pglast's classes, and the audit only
+reads. A node is a dict with one key, its type: {"ColumnRef": {…}}; some fields hold the body without that key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pglast import parser
+
+Body = dict[str, Any]  # JSON of libpg_query
+Node = dict[str, Any]
+
+LONGEST_BYTES = 2_000_000
+"""A longer statement is reported and not analysed: its tree would take gigabytes."""
+
+
+class Unparsable(Exception):
+    """A text that PostgreSQL's grammar refuses; `position` counts characters from 0, -1 when unknown."""
+
+    def __init__(self, why: str, position: int = -1) -> None:
+        super().__init__(why)
+        self.why = why
+        self.position = position
+
+
+@dataclass(slots=True)
+class Parsed:
+    """One statement: its type, its body, its own text, and where that begins in the whole (characters)."""
+
+    tag: str
+    body: Body
+    text: str
+    offset: int
+
+
+def parse(text: str) -> list[Parsed]:
+    """Return the statements of *text*, in order.
+
+    Raises:
+        Unparsable: with the message and the position of PostgreSQL.
+    """
+    if len(text) > LONGEST_BYTES:
+        raise Unparsable(
+            f"{len(text) / 1e6:.1f} MB long, and statements above {LONGEST_BYTES / 1e6:.0f} MB are not read"
+        )
+    if "\x00" in text:
+        raise Unparsable("it contains a NUL byte, so it is not SQL text", text.index("\x00"))
+    try:
+        raw = json.loads(parser.parse_sql_json(text))
+    except parser.ParseError as error:
+        position = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], int) else -1
+        raise Unparsable(str(error.args[0]), position) from None
+    except RecursionError:
+        raise Unparsable("it is nested too deeply to be read") from None
+    except UnicodeEncodeError as error:
+        raise Unparsable(f"it is not valid text: {error.reason}", error.start) from None
+    statements = raw.get("stmts", ())
+    if not statements:
+        return []
+    if len(statements) == 1 and not statements[0].get("stmt_location"):
+        [(tag, body)] = statements[0]["stmt"].items()
+        return [Parsed(tag, body, text, 0)]
+    data = None if text.isascii() else text.encode()
+    found = []
+    for item in statements:
+        if "stmt" not in item:
+            continue
+        begin = item.get("stmt_location", 0)
+        size = item.get("stmt_len", 0)
+        if data is None:
+            part, offset = text[begin : begin + size if size else None], begin
+        else:
+            part = data[begin : begin + size if size else None].decode()
+            offset = len(data[:begin].decode())
+        [(tag, body)] = item["stmt"].items()
+        found.append(Parsed(tag, body, part, offset))
+    return found
+
+
+def expression(text: str) -> Node | None:
+    """Return the tree of a scalar expression, None if it cannot be read."""
+    try:
+        [found] = parse(f"SELECT {text}")
+        node: Node = found.body["targetList"][0]["ResTarget"]["val"]
+    except (Unparsable, ValueError, KeyError, IndexError):
+        return None
+    return node
+
+
+def walk(node: Any) -> Iterator[tuple[str, Body]]:
+    """Yield (type, body) of every typed node under *node*, itself included, parents first."""
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if isinstance(current, list):
+            stack.extend(reversed(current))
+            continue
+        if not isinstance(current, dict):
+            continue
+        for key, value in current.items():
+            if isinstance(value, dict):
+                if key[0].isupper():
+                    yield key, value
+                stack.append(value)
+            elif isinstance(value, list):
+                stack.append(value)
+
+
+def names(items: list[Node] | None) -> list[str]:
+    """Return the texts of a list of String nodes; `*` for A_Star."""
+    found = []
+    for item in items or ():
+        if "String" in item:
+            found.append(item["String"].get("sval", ""))
+        elif "A_Star" in item:
+            found.append("*")
+    return found
+
+
+def operator(body: Body) -> str:
+    """Return the operator of an A_Expr, without its schema."""
+    parts = names(body.get("name"))
+    return parts[-1] if parts else ""
+
+
+def function_name(body: Body) -> tuple[str | None, str]:
+    """Return (schema, name) of a FuncCall; pg_catalog counts as no schema."""
+    parts = names(body.get("funcname"))
+    if not parts:
+        return None, ""
+    schema = parts[-2] if len(parts) > 1 else None
+    return (None if schema == "pg_catalog" else schema), parts[-1]
+
+
+def type_name(body: Body | None) -> str:
+    """Return the last part of a TypeName, with [] for arrays."""
+    if not body:
+        return ""
+    parts = names(body.get("names"))
+    return (parts[-1] if parts else "") + ("[]" if body.get("arrayBounds") else "")
+
+
+def constant(body: Body) -> str | None:
+    """Return the text of an A_Const, None for NULL."""
+    if body.get("isnull"):
+        return None
+    for kind, field, default in (
+        ("sval", "sval", ""), ("ival", "ival", 0), ("fval", "fval", ""), ("boolval", "boolval", False), ("bsval", "bsval", ""),
+    ):  # fmt: skip
+        if kind in body:
+            return (
+                str(body[kind].get(field, default)).lower()
+                if kind == "boolval"
+                else str(body[kind].get(field, default))
+            )
+    return None
+
+
+_TYPES = {
+    "int8": "bigint", "int4": "integer", "int2": "smallint", "bool": "boolean", "varchar": "character varying",
+    "bpchar": "character", "timestamptz": "timestamp with time zone", "timestamp": "timestamp without time zone",
+    "float8": "double precision", "float4": "real", "decimal": "numeric", "timetz": "time with time zone",
+    "time": "time without time zone", "int": "integer",
+}  # fmt: skip
+
+
+def plain_type(name: str) -> str:
+    """Return a type's name as `format_type` spells it, without length or precision."""
+    base = name.split("(")[0].strip().removeprefix("pg_catalog.")
+    return _TYPES.get(base, base)

@@ -1,0 +1,94 @@
+"""Which columns are known to hold which keys?
+
+A directed graph: an edge x → y says "where x holds key k, so does y". An equality in an inner join or in WHERE is an
+edge both ways; one in ON of an outer join leads to the nullable side only; the output of a subquery that cannot
+be filtered from outside leads outwards only. Keys enter at constants and parameters and flow along the edges.
+"""
+
+from __future__ import annotations
+
+KeySet = frozenset[str]
+"""Keys a column may hold: one text for one known key, several for several."""
+
+
+class Graph:
+    """Nodes are numbers; `notes` says why a node is not bound, as far as a predicate tried to."""
+
+    __slots__ = ("assumptions", "edges", "joint", "notes", "size", "sources", "values")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.edges: dict[int, list[int]] = {}
+        self.sources: dict[int, list[KeySet]] = {}
+        self.joint: list[tuple[int, tuple[int, ...]]] = []
+        self.assumptions: list[tuple[int, int, int]] = []
+        self.notes: dict[int, str] = {}
+        self.values: dict[int, set[KeySet]] = {}
+
+    def node(self) -> int:
+        self.size += 1
+        return self.size
+
+    def edge(self, x: int, y: int) -> None:
+        self.edges.setdefault(x, []).append(y)
+
+    def bind(self, node: int, keys: KeySet) -> None:
+        self.sources.setdefault(node, []).append(keys)
+
+    def join(self, node: int, arms: tuple[int, ...]) -> None:
+        """Node *node* holds a key when all of *arms* hold it (the output of a set operation)."""
+        self.joint.append((node, arms))
+
+    def assume(self, base: int, reference: int, result: int) -> None:
+        """A recursive reference holds what the first arm holds, if the recursive arm keeps it (induction)."""
+        self.assumptions.append((base, reference, result))
+
+    def propagate(self) -> None:
+        """Compute `values`: for every node the key sets it is known to hold."""
+        assumed = list(self.assumptions)
+        while True:
+            values = self._flow([(base, reference) for base, reference, _ in assumed])
+            kept = [
+                (base, reference, result)
+                for base, reference, result in assumed
+                if any(len(k) == 1 and k in values.get(result, ()) for k in values.get(base, ()))
+            ]
+            if len(kept) == len(assumed):
+                self.values = values
+                return
+            assumed = kept
+
+    def _flow(self, extra: list[tuple[int, int]]) -> dict[int, set[KeySet]]:
+        edges = self.edges
+        if extra:
+            edges = {x: list(ys) for x, ys in edges.items()}
+            for x, y in extra:
+                edges.setdefault(x, []).append(y)
+        values: dict[int, set[KeySet]] = {n: set(keys) for n, keys in self.sources.items()}
+        todo = list(values)
+        while True:
+            while todo:
+                x = todo.pop()
+                for y in edges.get(x, ()):
+                    known = values.setdefault(y, set())
+                    if not values[x] <= known:
+                        known |= values[x]
+                        todo.append(y)
+            for node, arms in self.joint:
+                found = self._joint([values.get(a, set()) for a in arms])
+                known = values.setdefault(node, set())
+                if not found <= known:
+                    known |= found
+                    todo.append(node)
+            if not todo:
+                return values
+
+    @staticmethod
+    def _joint(arms: list[set[KeySet]]) -> set[KeySet]:
+        if not arms or not all(arms):
+            return set()
+        common = set.intersection(*arms)
+        if common:
+            return common
+        smallest = [min(arm, key=len) for arm in arms]
+        return {frozenset().union(*smallest)}

@@ -1,0 +1,463 @@
+"""What does a condition say about the keys of the rows that pass it?
+
+Only facts that hold for *every* row that passes count: equalities joined by AND, what all arms of an OR have in
+common, a NOT pushed inwards. Everything else says nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from migrator.audit.grammar import Body, Node, constant, function_name, names, operator, plain_type, type_name, walk
+from migrator.audit.graph import KeySet
+from migrator.audit.scope import Level
+
+if TYPE_CHECKING:
+    from migrator.audit.query import Analysis
+
+ALWAYS, NEVER = -1, -2
+"""Pseudo entries: a node that may always be restricted (semi-join output), and one that never may (scalar subquery)."""
+
+Column = tuple[int, int]  # node and the entry through which it is seen
+Operand = KeySet | Column | None
+
+AGGREGATES = frozenset(
+    [
+        "count",
+        "sum",
+        "avg",
+        "min",
+        "max",
+        "array_agg",
+        "string_agg",
+        "json_agg",
+        "jsonb_agg",
+        "json_object_agg",
+        "jsonb_object_agg",
+        "bool_and",
+        "bool_or",
+        "every",
+        "bit_and",
+        "bit_or",
+        "bit_xor",
+        "xmlagg",
+        "stddev",
+        "stddev_pop",
+        "stddev_samp",
+        "variance",
+        "var_pop",
+        "var_samp",
+        "percentile_cont",
+        "percentile_disc",
+        "mode",
+        "corr",
+        "covar_pop",
+        "covar_samp",
+        "regr_slope",
+        "any_value",
+        "range_agg",
+        "range_intersect_agg",
+    ]
+)
+
+
+@dataclass(slots=True)
+class Facts:
+    binds: dict[Column, KeySet] = field(default_factory=dict)
+    equals: set[tuple[Column, Column]] = field(default_factory=set)
+
+    def bind(self, column: Column, keys: KeySet) -> None:
+        known = self.binds.get(column)
+        if known is None or len(keys) < len(known):
+            self.binds[column] = keys
+
+
+def conjunct(analysis: Analysis, condition: Node, level: Level, allowed: frozenset[int] | set[int]) -> None:
+    """Add to the graph what *condition* says about the entries in *allowed*."""
+    facts = Facts()
+    collect(analysis, condition, level, allowed, facts, positive=True, negated=False)
+    graph = analysis.graph
+    for (node, entry), keys in facts.binds.items():
+        if entry in allowed or entry == ALWAYS:
+            graph.bind(node, keys)
+    for (x, x_entry), (y, y_entry) in facts.equals:
+        if y_entry in allowed or y_entry == ALWAYS:
+            graph.edge(x, y)
+        if x_entry in allowed or x_entry == ALWAYS:
+            graph.edge(y, x)
+
+
+def collect(
+    analysis: Analysis, node: Node, level: Level, allowed: frozenset[int] | set[int], facts: Facts, *,
+    positive: bool, negated: bool,
+) -> None:  # fmt: skip
+    """Collect the facts of a condition. *positive*: no OR stands above, so subqueries act as semi-joins."""
+    [(tag, body)] = node.items()
+    if tag == "BoolExpr":
+        kind = body["boolop"]
+        if kind == "NOT_EXPR":
+            collect(analysis, body["args"][0], level, allowed, facts, positive=positive, negated=not negated)
+        elif (kind == "AND_EXPR") is not negated:
+            for arm in body["args"]:
+                collect(analysis, arm, level, allowed, facts, positive=positive, negated=negated)
+        else:
+            _either(analysis, body["args"], level, allowed, facts, negated)
+    elif tag == "A_Expr":
+        _comparison(analysis, body, level, facts, negated)
+    elif tag == "SubLink":
+        _subquery(analysis, body, level, allowed, facts, positive and not negated)
+    elif tag == "BooleanTest" and body.get("booltesttype") == "IS_TRUE" and not negated:
+        collect(analysis, body["arg"], level, allowed, facts, positive=positive, negated=False)
+    else:
+        if tag == "NullTest" and "ColumnRef" in body["arg"]:
+            _note(analysis, body["arg"], level, "IS NULL names no tenant")
+        analysis.visit(node, level)
+
+
+def _either(
+    analysis: Analysis, arms: list[Node], level: Level, allowed: frozenset[int] | set[int], facts: Facts, negated: bool
+) -> None:
+    found = []
+    for arm in arms:
+        one = Facts()
+        collect(analysis, arm, level, allowed, one, positive=False, negated=negated)
+        found.append(one)
+    for column in found[0].binds:
+        if all(column in one.binds for one in found):
+            facts.bind(column, frozenset().union(*(one.binds[column] for one in found)))
+    facts.equals |= set.intersection(*(one.equals for one in found))
+    for one in found:
+        for column in one.binds:
+            if column not in facts.binds:
+                analysis.graph.notes.setdefault(
+                    column[0], "the key stands inside an OR whose other side does not bind it"
+                )
+
+
+def _comparison(analysis: Analysis, body: Body, level: Level, facts: Facts, negated: bool) -> None:
+    kind, name = body["kind"], operator(body)
+    left, right = body.get("lexpr"), body.get("rexpr")
+    if kind == "AEXPR_OP" and name == ("<>" if negated else "=") and left is not None and right is not None:
+        if "RowExpr" in left and "RowExpr" in right and not negated:
+            for one, other in zip(left["RowExpr"].get("args", ()), right["RowExpr"].get("args", ()), strict=False):
+                _equal(
+                    analysis, operand(analysis, one, level), operand(analysis, other, level), facts, level, one, other
+                )
+            return
+        _equal(analysis, operand(analysis, left, level), operand(analysis, right, level), facts, level, left, right)
+        return
+    if kind in ("AEXPR_IN", "AEXPR_OP_ANY") and left is not None and right is not None:
+        if (name == "=") is not negated and not (negated and kind == "AEXPR_OP_ANY"):
+            _membership(analysis, left, right, level, facts, body)
+            return
+        _note(analysis, left, level, "a negated list binds no key")
+    elif kind == "AEXPR_DISTINCT" or kind == "AEXPR_NOT_DISTINCT":
+        _note(analysis, left, level, "IS NOT DISTINCT FROM is no plain equality")
+    elif "BETWEEN" in kind:
+        _note(analysis, left, level, "a range of keys")
+    elif name in ("<", ">", "<=", ">="):
+        for side in (left, right):
+            _note(analysis, side, level, "a range of keys")
+    elif name in ("<>", "!=") or (negated and name == "="):
+        for side in (left, right):
+            _note(analysis, side, level, "an inequality binds no key")
+    elif name != "=":
+        for side in (left, right):
+            _note(analysis, side, level, f"the operator {name} is no equality")
+    for side in (left, right):
+        if side is not None:
+            analysis.visit(side, level)
+
+
+def _equal(
+    analysis: Analysis, one: Operand, other: Operand, facts: Facts, level: Level, left: Node, right: Node
+) -> None:
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        if one != other:
+            facts.equals.add((one, other) if one <= other else (other, one))
+        return
+    if isinstance(one, tuple) and isinstance(other, frozenset):
+        facts.bind(one, other)
+    elif isinstance(other, tuple) and isinstance(one, frozenset):
+        facts.bind(other, one)
+    elif isinstance(one, tuple):
+        analysis.graph.notes.setdefault(one[0], _unknown_value(right))
+    elif isinstance(other, tuple):
+        analysis.graph.notes.setdefault(other[0], _unknown_value(left))
+    else:
+        for side in (left, right):
+            _note(analysis, side, level, "the key stands inside an expression")
+
+
+def _unknown_value(node: Node) -> str:
+    tags = {t for t, _ in walk(node)}
+    if "SubLink" in tags:
+        return "the key comes from a subquery, so it is known at run time only"
+    if "FuncCall" in tags:
+        return "the key comes from a function that may change from row to row"
+    return "the other side of the equality is neither a constant nor a parameter"
+
+
+def _membership(analysis: Analysis, left: Node, right: Node, level: Level, facts: Facts, body: Body) -> None:
+    items = _items(right)
+    if items is None:
+        _note(analysis, left, level, "= ANY over an array parameter: as many shards as it has keys")
+        analysis.visit(left, level)
+        analysis.visit(right, level)
+        return
+    sides = left["RowExpr"].get("args", []) if "RowExpr" in left else [left]
+    for position, side in enumerate(sides):
+        column = operand(analysis, side, level)
+        keys: set[str] = set()
+        known = True
+        for item in items:
+            value = item["RowExpr"]["args"][position] if "RowExpr" in left and "RowExpr" in item else item
+            found = operand(analysis, value, level)
+            if isinstance(found, frozenset):
+                keys |= found
+            elif len(items) == 1 and isinstance(found, tuple) and isinstance(column, tuple):
+                _equal(analysis, column, found, facts, level, side, value)
+                known = False
+            else:
+                known = False
+        if isinstance(column, tuple) and known and keys:
+            facts.bind(column, frozenset(keys))
+        elif not isinstance(column, tuple):
+            _note(analysis, side, level, "the key stands inside an expression")
+
+
+def _items(node: Node) -> list[Node] | None:
+    """Return the elements of an IN list, an ARRAY[…] or an array literal; None when they are not in the text."""
+    if "List" in node:
+        found: list[Node] = node["List"].get("items", [])
+        return found
+    if "TypeCast" in node:
+        return _items(node["TypeCast"]["arg"])
+    if "A_ArrayExpr" in node:
+        elements: list[Node] = node["A_ArrayExpr"].get("elements", [])
+        return elements
+    if "A_Const" in node:
+        text = constant(node["A_Const"]) or ""
+        if text.startswith("{") and text.endswith("}") and '"' not in text:
+            return [{"A_Const": {"sval": {"sval": part}}} for part in text[1:-1].split(",") if part]
+    return None
+
+
+def _subquery(
+    analysis: Analysis, body: Body, level: Level, allowed: frozenset[int] | set[int], facts: Facts, semi: bool
+) -> None:
+    kind = body["subLinkType"]
+    select = body["subselect"].get("SelectStmt", {})
+    bare = "groupClause" not in select and any(is_aggregate(analysis, t) for t in select.get("targetList", ()))
+    outer = frozenset(allowed) if semi and not bare and kind in ("EXISTS_SUBLINK", "ANY_SUBLINK") else frozenset()
+    outputs = analysis.subquery(body["subselect"], level, outer)
+    if "testexpr" not in body:
+        return
+    test = body["testexpr"]
+    if kind == "ANY_SUBLINK" and semi and names(body.get("operName")) in ([], ["="]):
+        sides = test["RowExpr"].get("args", []) if "RowExpr" in test else [test]
+        for side, (_, node) in zip(sides, outputs, strict=False):
+            column = operand(analysis, side, level)
+            if node is None:
+                if isinstance(column, tuple):
+                    analysis.graph.notes.setdefault(column[0], "the keys come from a subquery, known at run time only")
+            elif isinstance(column, tuple):
+                facts.equals.add((column, (node, ALWAYS)))
+            elif isinstance(column, frozenset):
+                facts.bind((node, ALWAYS), column)
+        return
+    analysis.visit(test, level)
+
+
+# -------------------------------------------------------------------- operands
+
+
+def term(analysis: Analysis, node: Node, level: Level) -> KeySet | int | None:
+    """Return the keys of a constant, or the node of a column; None when nothing is known."""
+    found = operand(analysis, node, level)
+    return found[0] if isinstance(found, tuple) else found
+
+
+def column_node(analysis: Analysis, node: Node, level: Level) -> int | None:
+    found = operand(analysis, node, level) if "ColumnRef" in node or "TypeCast" in node else None
+    return found[0] if isinstance(found, tuple) else None
+
+
+def operand(analysis: Analysis, node: Node, level: Level) -> Operand:
+    """Return what one side of an equality is: known keys, a column, or nothing known."""
+    [(tag, body)] = node.items()
+    if tag == "ParamRef":
+        return frozenset((f"${body.get('number', 0)}",))
+    if tag == "ColumnRef":
+        return resolve(analysis, body, level)
+    if tag == "A_Const":
+        text = constant(body)
+        return None if text is None else frozenset((text,))
+    if tag == "TypeCast":
+        return _cast(analysis, body, level)
+    if tag == "SubLink":
+        outputs = analysis.subquery(body["subselect"], level)
+        if body["subLinkType"] == "EXPR_SUBLINK" and len(outputs) == 1 and outputs[0][1] is not None:
+            return (outputs[0][1], NEVER)
+        return None
+    analysis.visit(node, level)
+    return _computed(analysis, node, level)
+
+
+def _cast(analysis: Analysis, body: Body, level: Level) -> Operand:
+    inner = operand(analysis, body["arg"], level)
+    if not isinstance(inner, tuple) or "ColumnRef" not in body["arg"]:
+        return inner
+    declared = _declared_type(body["arg"]["ColumnRef"], level)
+    wanted = plain_type(type_name(body.get("typeName")))
+    text = {"text", "character varying"}
+    if declared is not None and (declared == wanted or {declared, wanted} <= text):
+        return inner  # a cast to the column's own type changes nothing
+    analysis.graph.notes.setdefault(inner[0], f"the key is cast to {wanted}, so it is no plain equality on the column")
+    return None
+
+
+def _declared_type(body: Body, level: Level) -> str | None:
+    fields = names(body.get("fields"))
+    here: Level | None = level
+    while here is not None:
+        for entry in here.entries:
+            if entry.relation is not None and (len(fields) < 2 or entry.alias == fields[-2]):
+                attribute = entry.relation.columns.get(fields[-1])
+                if attribute is not None:
+                    return plain_type(attribute.type)
+        here = here.parent
+    return None
+
+
+def _computed(analysis: Analysis, node: Node, level: Level) -> KeySet | None:
+    """Return the key text of an expression over constants and parameters only, if its value is one per statement."""
+    unstable = set()
+    for tag, body in walk(node):
+        if tag == "ColumnRef":
+            fields = names(body.get("fields"))
+            if not (fields and fields[0] in analysis.variables):
+                return None
+        elif tag == "SubLink":
+            return None
+        elif tag == "FuncCall":
+            schema, name = function_name(body)
+            if schema == "sqlc":
+                continue
+            volatility = analysis.context.volatility(schema, name)
+            if volatility == "v" or "over" in body:
+                return None
+            if volatility == "s":
+                unstable.add(name)
+        elif tag == "SQLValueFunction":
+            unstable.add(str(body.get("op", "")).removeprefix("SVFOP_").lower())
+    analysis.unstable |= unstable
+    return frozenset((json.dumps(_without_locations(node), sort_keys=True),))
+
+
+def _without_locations(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {k: _without_locations(v) for k, v in node.items() if k != "location"}
+    if isinstance(node, list):
+        return [_without_locations(v) for v in node]
+    return node
+
+
+def resolve(analysis: Analysis, body: Body, level: Level) -> Operand:
+    """Return the column a name means, searching outwards; a PL/pgSQL variable counts as a constant."""
+    fields = names(body.get("fields"))
+    if not fields or fields[-1] == "*":
+        return None
+    name = fields[-1]
+    here: Level | None = level
+    while here is not None:
+        if len(fields) > 1:
+            for entry in here.entries:
+                if entry.alias == fields[-2]:
+                    node = analysis.column(entry, name)
+                    return None if node is None else (node, entry.number)
+        elif name in here.merged:
+            return here.merged[name]
+        else:
+            found = [e for e in here.entries if (name in e.relation.columns if e.relation else name in e.columns)]
+            found = found or [e for e in here.entries if name in e.columns]
+            found = found or [e for e in here.entries if not e.closed]
+            if len(found) == 1:
+                node = analysis.column(found[0], name)
+                return None if node is None else (node, found[0].number)
+            if found:
+                return None  # ambiguous for us; PostgreSQL knows, we do not guess
+        here = here.parent
+    key = analysis.variables.get(".".join(fields)) or analysis.variables.get(fields[0])
+    return frozenset((key,)) if key is not None else None
+
+
+def _note(analysis: Analysis, node: Node | None, level: Level, text: str) -> None:
+    """Remember why a key column in *node* is not bound by this condition."""
+    if node is None:
+        return
+    for tag, body in walk(node):
+        if tag == "ColumnRef":
+            found = resolve(analysis, body, level)
+            if isinstance(found, tuple):
+                analysis.graph.notes.setdefault(found[0], text)
+
+
+# -------------------------------------------------------------------- shapes of a SELECT
+
+
+def strict_names(where: Node | None) -> frozenset[str]:
+    """Return what WHERE rejects NULL for: "alias." for a qualified column, "column" for a bare one."""
+    found: set[str] = set()
+    stack = [where] if where else []
+    while stack:
+        [(tag, body)] = stack.pop().items()
+        if tag == "BoolExpr" and body["boolop"] == "AND_EXPR":
+            stack.extend(body["args"])
+        elif tag == "A_Expr" and body["kind"] in ("AEXPR_OP", "AEXPR_IN", "AEXPR_OP_ANY", "AEXPR_LIKE", "AEXPR_ILIKE",
+                                                  "AEXPR_BETWEEN"):  # fmt: skip
+            for side in (body.get("lexpr"), body.get("rexpr")):
+                while side and "TypeCast" in side:
+                    side = side["TypeCast"]["arg"]
+                if side and "ColumnRef" in side:
+                    fields = names(side["ColumnRef"].get("fields"))
+                    found.add(f"{fields[-2]}." if len(fields) > 1 else fields[-1])
+        elif tag == "NullTest" and body.get("nulltesttype") == "IS_NOT_NULL" and "ColumnRef" in body["arg"]:
+            fields = names(body["arg"]["ColumnRef"].get("fields"))
+            found.add(f"{fields[-2]}." if len(fields) > 1 else fields[-1])
+    return frozenset(found)
+
+
+def is_aggregate(analysis: Analysis, node: Any) -> bool:
+    """Return whether an aggregate (not a window function) stands in *node*, outside of subqueries."""
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if isinstance(current, list):
+            stack.extend(current)
+        elif isinstance(current, dict):
+            call = current.get("FuncCall")
+            if call is not None and "over" not in call:
+                name = function_name(call)[1]
+                if name in AGGREGATES or call.get("agg_star") or call.get("agg_within_group"):
+                    return True
+                if any(f.kind == "a" for f in analysis.context.catalog.functions_named(name)):
+                    return True
+            stack.extend(v for k, v in current.items() if k != "SubLink" and isinstance(v, (dict, list)))
+    return False
+
+
+def window_partitions(body: Body) -> list[list[Node]]:
+    """Return the PARTITION BY list of every window function call of a SELECT."""
+    named = {
+        w["WindowDef"].get("name"): w["WindowDef"].get("partitionClause", []) for w in body.get("windowClause", ())
+    }
+    found: list[list[Node]] = []
+    for target in body.get("targetList", ()):
+        for tag, call in walk(target):
+            if tag == "FuncCall" and "over" in call:
+                over = call["over"]
+                found.append(over.get("partitionClause") or named.get(over.get("name") or over.get("refname"), []))
+    return found

@@ -1,0 +1,158 @@
+"""Which keys and foreign keys does Limitless refuse? (KEY and FK rules)"""
+
+from __future__ import annotations
+
+from migrator.audit.catalog import Catalog, ForeignKey, Relation
+from migrator.audit.collector import Collector
+from migrator.audit.grammar import plain_type
+from migrator.audit.rule import Severity
+from migrator.audit.shape import Shape, Shapes
+from migrator.model.table import TableKind
+
+UNHASHED = {"ltree", "hstore"}
+"""Extension types that Limitless accepts in tables but not as a shard key (release notes 16.8, 16.9)."""
+
+
+def check_keys(catalog: Catalog, shapes: Shapes, out: Collector) -> None:
+    """Report keys of every table, and the agreement of the shard keys among the sharded ones."""
+    types: dict[str, list[str]] = {}
+    for relation in catalog.tables():
+        if shapes.schemas and relation.schema not in shapes.schemas:
+            continue
+        shape = shapes.of(relation)
+        if shape.kind is TableKind.EXCLUDED:
+            continue
+        if relation.exclusions:
+            out.add("LIM-KEY-11", relation.qualified, f"exclusion constraint {', '.join(relation.exclusions)}",
+                    source=relation.source)  # fmt: skip
+        if not relation.primary_key:
+            reference = shape.kind is TableKind.REFERENCE
+            out.add("LIM-TBL-08" if reference else "LIM-KEY-12", relation.qualified,
+                    "it has no primary key" + _usable(relation), source=relation.source)  # fmt: skip
+        if shape.sharded and shape.key:
+            _sharded(relation, shape, out)
+            attribute = relation.columns.get(shape.key)
+            if attribute is not None:
+                types.setdefault(plain_type(attribute.type), []).append(f"{relation.qualified}.{shape.key}")
+        elif shape.proposed:
+            path = " → ".join(f"{c} → {p}.{pc}" for c, p, pc in shape.via)
+            out.add("LIM-KEY-09", relation.qualified, f"it has no {shapes.tenant_key}; foreign keys lead to it: {path}",
+                    fix=f"decide in the plan: sharded via = \"{shape.via[0][0]} -> {shape.via[0][1]}.{shape.via[0][2]}\", "
+                    "or reference, or standard", source=relation.source)  # fmt: skip
+    if len(types) > 1:
+        usual = max(types, key=lambda t: len(types[t]))
+        for name, columns in types.items():
+            for column in columns if name != usual else ():
+                table, _, key = column.rpartition(".")
+                out.add("LIM-KEY-06", table, f"{key} is {name}, in {len(types[usual])} other tables it is {usual}")
+
+
+def _usable(relation: Relation) -> str:
+    for index in relation.indexes:
+        if (
+            index.unique
+            and not index.predicate
+            and not index.has_expression
+            and all(c in relation.columns and relation.columns[c].not_null for c in index.plain)
+        ):
+            return f"; the unique index {index.name} ({', '.join(index.plain)}) would serve as one"
+    return ""
+
+
+def _sharded(relation: Relation, shape: Shape, out: Collector) -> None:
+    key = shape.key or ""
+    attribute = relation.columns.get(key)
+    for index in relation.indexes:
+        if not index.unique:
+            continue
+        missing = key not in index.plain
+        shown = f"{index.name} ({', '.join(c or 'expression' for c in index.columns)})"
+        name = f"{relation.qualified}.{index.name}"
+        if index.primary and missing:
+            columns = ", ".join((key, *index.plain))
+            out.add("LIM-KEY-01", relation.qualified, f"primary key {shown}", key=key, source=index.source,
+                    sql=f"-- on Limitless: PRIMARY KEY ({columns})")  # fmt: skip
+        elif missing:
+            out.add("LIM-KEY-02", name, f"unique index {shown}" + (f" WHERE {index.predicate}" if index.predicate else ""),
+                    key=key, source=index.source)  # fmt: skip
+        if index.has_expression or index.predicate:
+            out.add("LIM-KEY-03", name, f"unique index {shown}" + (f" WHERE {index.predicate}" if index.predicate else ""),
+                    source=index.source)  # fmt: skip
+    if attribute is None:
+        return
+    name = f"{relation.qualified}.{key}"
+    if attribute.type_kind == "e":
+        severity = None if out.engine < (16, 10, 0) else Severity.INFO
+        out.add(
+            "LIM-KEY-07", name, f"the shard key is the enum {attribute.type}", severity=severity, source=relation.source
+        )
+    if plain_type(attribute.type).rpartition(".")[2] in UNHASHED:
+        out.add("LIM-KEY-07", name, f"the shard key is of type {attribute.type}", source=relation.source)
+    if not attribute.not_null:
+        out.add("LIM-KEY-08", name, "the column is nullable", source=relation.source)
+
+
+def check_foreign_keys(catalog: Catalog, shapes: Shapes, out: Collector) -> None:
+    """Report every foreign key that Limitless refuses between the planned kinds."""
+    sharded_with_keys = False
+    for relation in catalog.tables():
+        shape = shapes.of(relation)
+        for key in relation.foreign_keys:
+            parent = catalog.relations.get(key.parent)
+            other = shapes.of(parent) if parent is not None else Shape(None)
+            if TableKind.EXCLUDED in (shape.kind, other.kind):
+                if shape.kind is not other.kind:
+                    out.add("LIM-FK-02", f"{relation.qualified}.{key.name}", f"{_shown(relation, key)}: one side is excluded",
+                            severity=Severity.WARNING, fix="it is not created on Limitless", source=key.source)  # fmt: skip
+                continue
+            sharded_with_keys = sharded_with_keys or shape.sharded
+            _foreign_key(relation, key, shape, other, out)
+    if sharded_with_keys:
+        out.add("LIM-FK-10", "foreign keys", "sharded tables have foreign keys",
+                fix="this tool adds them after the copy; the AWS loading utility fails when they exist")  # fmt: skip
+
+
+def _shown(relation: Relation, key: ForeignKey) -> str:
+    return f"({', '.join(key.columns)}) REFERENCES {key.parent} ({', '.join(key.parent_columns)})"
+
+
+def _foreign_key(relation: Relation, key: ForeignKey, child: Shape, parent: Shape, out: Collector) -> None:
+    name = f"{relation.qualified}.{key.name}"
+    shown = _shown(relation, key)
+    pair = (_kind(child), _kind(parent))
+    if pair not in (
+        ("sharded", "sharded"),
+        ("sharded", "reference"),
+        ("reference", "reference"),
+        ("standard", "standard"),
+    ):
+        undecided = child.kind is None or parent.kind is None
+        out.add("LIM-FK-02", name, f"{pair[0]} to {pair[1]}: {shown}" + (" (while the table is undecided)" if undecided else ""),
+                severity=Severity.WARNING if undecided else None, source=key.source)  # fmt: skip
+    both = child.sharded and parent.sharded
+    if both and (child.key not in key.columns or parent.key not in key.parent_columns):
+        own = relation.qualified == key.parent
+        columns = ", ".join((child.key or "", *key.columns))
+        parents = ", ".join((parent.key or "", *key.parent_columns))
+        out.add("LIM-FK-11" if own else "LIM-FK-03", name, shown, key=child.key, source=key.source,
+                sql=f"-- on Limitless: FOREIGN KEY ({columns}) REFERENCES {key.parent} ({parents})")  # fmt: skip
+    standard = pair == ("standard", "standard")
+    if child.sharded and key.on_delete == "n":
+        out.add("LIM-FK-04", name, shown, source=key.source)
+    if "d" in (key.on_delete, key.on_update):
+        out.add("LIM-FK-05", name, shown, source=key.source)
+    if key.on_update == "c" and not standard:
+        out.add("LIM-FK-06", name, shown, source=key.source)
+    if child.sharded and key.on_update == "n":
+        out.add("LIM-FK-07", name, shown, source=key.source)
+    if child.sharded and not key.validated:
+        out.add("LIM-FK-08", name, shown, source=key.source)
+    if key.match == "p":
+        out.add("LIM-FK-12", name, shown, source=key.source)
+    if key.inline and (child.sharded or child.kind is TableKind.REFERENCE):
+        out.add("LIM-FK-01", name, f"written inside CREATE TABLE: {shown}", source=key.source)
+
+
+def _kind(shape: Shape) -> str:
+    """Undecided tables count as reference tables here, as they do for statements."""
+    return shape.kind.value if shape.kind else "reference"

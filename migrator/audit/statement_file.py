@@ -1,0 +1,165 @@
+"""Which statements does a file hold? Splits text; names come from `-- name: X` comments.
+
+Tolerates what files really contain: psql commands, COPY data, comments, a quote that never ends, bytes that are not
+UTF-8. Whatever cannot be read is said.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrator.errors import UsageError
+
+_NAME = re.compile(r"^[ \t]*(?:--|/\*)\s*name:[ \t]*(\S+)", re.MULTILINE | re.IGNORECASE)
+_TOKEN = re.compile(
+    r"""
+      (?P<quote>[eE]'(?:\\.|''|[^'\\])*' | '(?:[^']|'')*' | "(?:[^"]|"")*")
+    | (?P<comment>--[^\n]*)
+    | (?P<dollar>(?<![\w$])(?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag))
+    | (?P<open>['"] | /\* | (?<![\w$])\$(?:[A-Za-z_]\w*)?\$)
+    | (?P<meta>^\\[^\n]*)
+    | (?P<end>;)
+    """,
+    re.VERBOSE | re.DOTALL | re.MULTILINE,
+)
+_BLOCK = re.compile(r"/\*|\*/")
+_COPY = re.compile(r"^\s*copy\b.*\bfrom\s+stdin\b", re.IGNORECASE | re.DOTALL)
+_ATOMIC = re.compile(r"\bbegin\s+atomic\b", re.IGNORECASE)
+_CREATE_ROUTINE = re.compile(r"^\s*create\s+(?:or\s+replace\s+)?(?:function|procedure)\b", re.IGNORECASE)
+_END = re.compile(r"\bend\s*$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One statement of a file: its text without the semicolon, its first line, and its name if it has one."""
+
+    sql: str
+    line: int
+    name: str | None = None
+
+
+def read_text(path: Path) -> tuple[str, list[str]]:
+    """Return the text of a file (.gz too) and what was wrong with it.
+
+    Raises:
+        UsageError: if the file cannot be opened.
+    """
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a directory") from None
+    except PermissionError:
+        raise UsageError(f"{path}: this user may not read it") from None
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise UsageError(f"{path}: {error}") from None
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", errors="replace"), [f"{path}: read as UTF-16"]
+    if data[:5] == b"PGDMP":
+        return "", [f"{path} is a binary dump and was not read: give pg_dump --schema-only --format=plain"]
+    if b"\x00" in data[:65536]:
+        return "", [f"{path} is a binary file and was not read"]
+    try:
+        return data.decode("utf-8-sig"), []
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        text = data.decode("utf-8", errors="replace")
+        return text, [f"{path}: not UTF-8 from line {line} on; bytes that are not were replaced"]
+
+
+def split(text: str) -> Iterator[Piece]:
+    """Yield the statements of *text*. A `-- name:` comment always begins a new one, even after a broken one."""
+    marks = [(m.start(), m[1].rstrip("^!$#<*:")) for m in _NAME.finditer(text)]
+    begins = [0, *(at for at, _ in marks)]
+    names: list[str | None] = [None, *(name for _, name in marks)]
+    ends = [*begins[1:], len(text)]
+    line = 1
+    for begin, end, name in zip(begins, ends, names, strict=True):
+        chunk = text[begin:end]
+        number = 0
+        for piece in _statements(chunk, line):
+            number += 1
+            label = name if name is None or number == 1 else f"{name}#{number}"
+            yield Piece(piece.sql, piece.line, label)
+        if name is not None and number == 0:
+            yield Piece("", line, name)
+        line += chunk.count("\n")
+
+
+def _statements(text: str, first_line: int) -> Iterator[Piece]:
+    begin = at = 0
+    line_at = (0, first_line)
+
+    def piece(start: int, stop: int) -> Piece | None:
+        nonlocal line_at
+        raw = text[start:stop]
+        body = _without_meta(raw)
+        if not _content(body):
+            return None
+        lead = _lead(raw)
+        position, line = line_at
+        line += text.count("\n", position, start + lead)
+        line_at = (start + lead, line)
+        return Piece(body.strip(), line)
+
+    while True:
+        match = _TOKEN.search(text, at)
+        if match is None:
+            break
+        at = match.end()
+        if match["open"]:
+            if match["open"] == "/*":
+                at = _block_end(text, match.start())
+            else:
+                # A quote that never ends: give up at the next statement end, so that the rest is still read.
+                stop = text.find(";\n", match.start())
+                at = len(text) if stop < 0 else stop
+            continue
+        if not match["end"]:
+            continue
+        current = text[begin : match.start()]
+        if _CREATE_ROUTINE.match(_without_comments(current)) and _ATOMIC.search(current) and not _END.search(current):
+            continue
+        found = piece(begin, match.start())
+        begin = match.end()
+        if found is not None:
+            yield found
+            if _COPY.match(_without_comments(current)):
+                stop = text.find("\n\\.", at)
+                begin = at = len(text) if stop < 0 else stop + 3
+    found = piece(begin, len(text))
+    if found is not None:
+        yield found
+
+
+def _block_end(text: str, start: int) -> int:
+    depth = 0
+    for match in _BLOCK.finditer(text, start):
+        depth += 1 if match[0] == "/*" else -1
+        if depth == 0:
+            return match.end()
+    return len(text)
+
+
+def _without_meta(text: str) -> str:
+    """Blank psql's backslash commands out: they are not SQL."""
+    return re.sub(r"(?m)^\\[^\n]*", "", text) if "\\" in text else text
+
+
+def _without_comments(text: str) -> str:
+    return re.sub(r"--[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL)
+
+
+def _content(text: str) -> bool:
+    return bool(_without_comments(text).strip())
+
+
+def _lead(text: str) -> int:
+    """Return where a statement's own text begins, after blank lines, comments and psql commands."""
+    match = re.match(r"(?:\s+|--[^\n]*\n?|/\*.*?\*/|\\[^\n]*\n?)*", text, flags=re.DOTALL)
+    return match.end() if match else 0

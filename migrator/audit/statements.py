@@ -1,0 +1,227 @@
+"""What is the verdict on each statement of the evidence? Counts in = counts out.
+
+One statement at a time: parse, analyse, apply the rules, forget the tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from migrator.audit import rules_statement
+from migrator.audit.catalog import Source
+from migrator.audit.classify import Joins
+from migrator.audit.collector import Collector
+from migrator.audit.grammar import Parsed, Unparsable, parse
+from migrator.audit.parameters import Placed, place
+from migrator.audit.propose import propose
+from migrator.audit.query import Context
+from migrator.audit.report import StatementReport
+from migrator.audit.rows import RawStatement
+from migrator.audit.rule import RULES, Engine, Severity
+from migrator.audit.verdict import Judged, StatementVerdict, judge
+
+REFUSING = frozenset(
+    [
+        "LIM-DML-01",
+        "LIM-DML-02",
+        "LIM-DML-03",
+        "LIM-DML-04",
+        "LIM-DML-05",
+        "LIM-DML-06",
+        "LIM-KEY-04",
+        "LIM-KEY-05",
+        "LIM-TXN-01",
+        "LIM-TXN-02",
+        "LIM-TXN-06",
+        "LIM-SEQ-01",
+        "LIM-SEQ-02",
+        "LIM-TBL-01",
+        "LIM-TBL-03",
+        "LIM-TBL-04",
+        "LIM-TBL-12",
+        "LIM-TBL-13",
+        "LIM-OBJ-01",
+        "LIM-OBJ-02",
+        "LIM-OBJ-03",
+        "LIM-OBJ-04",
+        "LIM-OBJ-05",
+        "LIM-OBJ-06",
+        "LIM-OBJ-07",
+        "LIM-OBJ-08",
+        "LIM-OBJ-09",
+        "LIM-OBJ-10",
+        "LIM-IDX-01",
+        "LIM-IDX-03",
+        "LIM-COL-03",
+        "LIM-FK-08",
+        "LIM-EXT-02",
+    ]
+)
+"""Rules under which Limitless refuses the statement as written."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was read and what became of it; `read` equals the sum of the rest."""
+
+    read: int = 0
+    judged: int = 0
+    unparsable: int = 0
+    ours: int = 0  # statements of this tool
+    split: int = 0  # further statements found in texts that held several
+    joins: Joins = field(default_factory=Joins)
+    cross_calls: float = 0.0
+    calls: float = 0.0
+
+
+def statement_id(sql: str) -> str:
+    """Return an id that does not depend on white space."""
+    return "q-" + hashlib.blake2s(" ".join(sql.split()).encode("utf-8", "replace"), digest_size=6).hexdigest()
+
+
+def audit_statements(
+    raw: Iterable[RawStatement], context: Context, engine: Engine, shards: int, out: Collector, tally: Tally
+) -> Iterator[StatementReport]:
+    """Yield a report for every statement, the unparsable ones too."""
+    seen: dict[str, int] = {}
+    for item in raw:
+        tally.read += 1
+        for report in _one(item, context, engine, shards, out, tally):
+            number = seen.get(report.id, 0)
+            seen[report.id] = number + 1
+            if number:
+                report = _numbered(report, number + 1)
+            yield report
+
+
+def _numbered(report: StatementReport, number: int) -> StatementReport:
+    from dataclasses import replace
+
+    return replace(report, id=f"{report.id}-{number}")
+
+
+def _parse(sql: str) -> tuple[list[Parsed], Placed]:
+    placed = place(sql)
+    try:
+        return parse(placed.sql), placed
+    except Unparsable as first:
+        if "?" in sql:
+            again = place(sql, question=True)
+            try:
+                return parse(again.sql), again
+            except Unparsable:
+                pass
+        first.position = placed.original(first.position) if first.position >= 0 else -1
+        raise
+
+
+def _one(
+    item: RawStatement, context: Context, engine: Engine, shards: int, out: Collector, tally: Tally
+) -> Iterator[StatementReport]:
+    name = item.name or statement_id(item.sql)
+    try:
+        parsed, placed = _parse(item.sql)
+    except Unparsable as error:
+        tally.unparsable += 1
+        shown = _shown(item.sql)
+        where = f" at character {error.position + 1}" if error.position >= 0 else ""
+        out.add("AUD-EVD-02", f"statement {name}", f"{error.why}{where}: {_shown(item.sql, 120)}", source=item.source)
+        yield StatementReport(
+            id=statement_id(item.sql), name=name, sql=shown, verdict=StatementVerdict.UNPARSABLE.value,
+            reasons=(f"{error.why}{where}",), relations=(), rules=("AUD-EVD-02",), source_file=item.source.file,
+            source_line=item.source.line, calls=item.calls, total_ms=item.total_ms, extra_shard_calls=0.0,
+            position=error.position if error.position >= 0 else None, function=item.function,
+        )  # fmt: skip
+        return
+    if not parsed:
+        tally.judged += 1
+        yield StatementReport(
+            id=statement_id(item.sql), name=name, sql=_shown(item.sql), verdict=StatementVerdict.NO_TABLE.value,
+            reasons=("nothing but comments",), relations=(), rules=(), source_file=item.source.file,
+            source_line=item.source.line, calls=item.calls, total_ms=item.total_ms, extra_shard_calls=0.0,
+        )  # fmt: skip
+        return
+    tally.split += len(parsed) - 1
+    for number, statement in enumerate(parsed, 1):
+        judged = judge(context, statement.tag, statement.body)
+        analysis = judged.analysis
+        if analysis is not None and any(k.startswith("migrator.") for k in (*judged.relations, *analysis.unknown)):
+            tally.ours += 1
+            continue
+        tally.judged += number == 1
+        label = name if len(parsed) == 1 else f"{name}#{number}"
+        text = item.sql if len(parsed) == 1 else statement.text.strip()
+        yield report_statement(label, text, statement, judged, item, placed, context, engine, shards, out, tally)
+
+
+def report_statement(
+    label: str, text: str, statement: Parsed, judged: Judged, item: RawStatement, placed: Placed, context: Context,
+    engine: Engine, shards: int, out: Collector, tally: Tally,
+) -> StatementReport:  # fmt: skip
+    """Turn a judged statement into its report and its findings."""
+    hits = rules_statement.check(statement.tag, statement.body, judged, context, engine)
+    rules: list[str] = list(judged.rules)
+    rewrite = propose(judged, statement, placed, context) if judged.verdict is StatementVerdict.CROSS_SHARD else None
+    obj = f"statement {label}"
+    for hit in hits:
+        severity = RULES[hit.rule].at(engine)
+        if severity is None:
+            continue
+        if hit.rule not in rules:
+            rules.append(hit.rule)
+        key = next((i.key for i in judged.unbound), None)
+        out.add(hit.rule, obj, hit.evidence, source=item.source, key=key,
+                sql=rewrite if hit.rule.startswith("LIM-QRY") else None)  # fmt: skip
+    for rule in judged.rules:
+        if not any(h.rule == rule for h in hits):
+            out.add(rule, obj, judged.reasons[0], source=item.source)
+    if judged.analysis is not None and judged.analysis.unknown:
+        rules.append("AUD-EVD-03")
+        out.add("AUD-EVD-03", obj, f"unknown: {', '.join(sorted(set(judged.analysis.unknown)))}", source=item.source)
+    fan_out = _fan_out(judged, shards)
+    _note_joins(judged, statement.tag, item.calls, tally)
+    tally.calls += item.calls
+    if judged.verdict is StatementVerdict.CROSS_SHARD:
+        tally.cross_calls += item.calls
+    return StatementReport(
+        id=statement_id(text), name=label, sql=_shown(text), verdict=judged.verdict.value, reasons=tuple(judged.reasons),
+        relations=tuple(judged.relations.items()), rules=tuple(rules), source_file=item.source.file,
+        source_line=item.source.line, calls=item.calls, total_ms=item.total_ms,
+        extra_shard_calls=item.calls * (fan_out - 1), refused=any(r in REFUSING for r in rules if _applies(r, engine)),
+        proposed_verdict=judged.proposed.value if judged.proposed else None, rewrite=rewrite, function=item.function,
+        keys=judged.keys,
+    )  # fmt: skip
+
+
+def _applies(rule: str, engine: Engine) -> bool:
+    severity = RULES[rule].at(engine)
+    return severity in (Severity.BLOCKER, Severity.REWRITE)
+
+
+def _fan_out(judged: Judged, shards: int) -> int:
+    """Shards that one call asks: all for a cross-shard statement, as many as keys for several keys."""
+    if judged.verdict is StatementVerdict.CROSS_SHARD:
+        return shards
+    if judged.verdict is StatementVerdict.MULTI_SHARD_KEYS:
+        return max(1, min(shards, len(judged.keys)))
+    return 1
+
+
+def _note_joins(judged: Judged, tag: str, calls: float, tally: Tally) -> None:
+    sharded = any(kind == "sharded" for kind in judged.relations.values())
+    for name, kind in judged.relations.items():
+        if sharded and kind != "sharded":
+            tally.joins.with_sharded[name] = tally.joins.with_sharded.get(name, 0.0) + calls
+        if tag in ("InsertStmt", "UpdateStmt", "DeleteStmt") and kind != "sharded":
+            tally.joins.written[name] = tally.joins.written.get(name, 0.0) + calls
+
+
+def _shown(sql: str, longest: int = 20_000) -> str:
+    text = sql.strip()
+    return text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
+
+
+def source_of(item: RawStatement) -> Source:
+    return item.source

@@ -1,0 +1,260 @@
+"""What would break on Limitless? Phase 1, from a live cluster or from files alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from migrator.cli.exits import ExitCode
+from migrator.cli.options import JsonOption, PlanOption
+from migrator.cli.render import emit_json, note, out
+from migrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from migrator.audit.report import AuditReport
+    from migrator.audit.rows import Evidence
+    from migrator.audit.runway import Writer
+    from migrator.audit.tenants import Growth
+
+Files = list[Path] | None
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        epilog="Example: migrator audit --schema schema.sql --statements q.sql --tenant-key tenant_id --html audit.html"
+    )(audit)
+
+
+def register_plan_init(plan_app: typer.Typer) -> None:
+    """Add `plan init`, which writes a plan for an audited database."""
+    plan_app.command(
+        "init", epilog="Example: migrator plan init my-plan.toml --classic env:CLASSIC --tenant-key tenant_id"
+    )(init)
+
+
+def audit(
+    target: Annotated[
+        Path | None, typer.Argument(metavar="[OUT.JSON]", help="With --json: the file to write.", show_default=False)
+    ] = None,
+    plan: PlanOption = None,
+    schema: Annotated[Files, typer.Option("--schema", help="Schema dump (pg_dump --schema-only). Offline.")] = None,
+    statements: Annotated[Files, typer.Option("--statements", help="File with statements; may be repeated.")] = None,
+    log: Annotated[
+        Files, typer.Option("--log", help="PostgreSQL log: csvlog, jsonlog or stderr; may be repeated.")
+    ] = None,
+    gathered: Annotated[Path | None, typer.Option("--gathered", help="Output of the gather script. Offline.")] = None,
+    tenant_key: Annotated[str | None, typer.Option("--tenant-key", help="Name of the tenant column.")] = None,
+    key_alias: Annotated[
+        list[str] | None,
+        typer.Option("--key-alias", help="TABLE=COLUMN where the key has another name; may be repeated."),
+    ] = None,
+    engine_version: Annotated[
+        str | None,
+        typer.Option("--engine-version", help="Target engine. Without it: the plan's, else 16.13-limitless."),
+    ] = None,
+    shards: Annotated[
+        int | None, typer.Option("--shards", min=1, help="Shards of the target, for the extra cost.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a self-contained HTML report.")] = None,
+    sarif: Annotated[Path | None, typer.Option("--sarif", help="Write SARIF 2.1.0, for code hosts.")] = None,
+    fail_on: Annotated[
+        Literal["blocker", "rewrite", "warning", "info"] | None,
+        typer.Option("--fail-on", help="Exit 3 when an unacknowledged finding is this bad or worse."),
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", help="Acknowledged findings, by id, with who and why (TOML or JSON).")
+    ] = None,
+    previous: Annotated[
+        Path | None,
+        typer.Option("--previous", help="Earlier JSON report to compare with. Without it: the file overwritten."),
+    ] = None,
+    growth_pct: Annotated[float, typer.Option("--growth-pct", help="Growth a month, in percent.")] = 15.0,
+    weeks: Annotated[float, typer.Option("--weeks", min=1, help="Weeks until decommission.")] = 24.0,
+    writer_cpu_pct: Annotated[
+        float | None, typer.Option("--writer-cpu-pct", min=0, max=100, help="CPU of the classic writer at its peak.")
+    ] = None,
+    writer_vcpus: Annotated[
+        int | None, typer.Option("--writer-vcpus", min=1, help="vCPUs of the classic writer.")
+    ] = None,
+    sample_above_rows: Annotated[
+        int, typer.Option("--sample-above-rows", min=1, help="Count tenants of larger tables in a sample of blocks.")
+    ] = 200_000_000,
+    uses: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--uses", help="A service you plan to use with Limitless (rds-proxy, data-api, ...); may be repeated."
+        ),
+    ] = None,
+    gather_script: Annotated[
+        bool,
+        typer.Option("--gather-script", help="Print a read-only psql script for sites without connectivity, and stop."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON instead of the summary; --json OUT.JSON writes a file.")
+    ] = False,
+) -> None:
+    """Find every statement that would go to all shards, every object Limitless refuses, and the tenants' distribution.
+
+    Live: reads classic through the plan. Offline: --schema with --statements, --log or --gathered. Changes nothing.
+    """
+    if gather_script:
+        from migrator.audit.gather import script
+
+        out(script(tenant_key or "tenant_id"))
+        return
+    from migrator.audit.baseline import acknowledge, compare, load_baseline, load_report
+    from migrator.audit.runway import Writer
+    from migrator.audit.tenants import Growth
+
+    if target is not None and not as_json:
+        raise UsageError(
+            f"{target}: what is this file for?", hint="Say --json OUT.JSON, --schema FILE or --statements FILE."
+        )
+    growth = Growth(growth_pct / 100, weeks)
+    writer = Writer(None if writer_cpu_pct is None else writer_cpu_pct / 100, writer_vcpus)
+    acknowledged = load_baseline(baseline) if baseline else {}
+    before = load_report(previous) if previous else load_report(target) if target and target.exists() else None
+    if schema or gathered:
+        report = _offline(
+            plan, schema, statements, log, gathered, tenant_key, key_alias, engine_version, shards, growth, writer, uses
+        )
+    else:
+        report, stored = _live(plan, statements, log, engine_version, growth, writer, sample_above_rows, uses)
+        before = before or stored
+    report = compare(acknowledge(report, acknowledged), before)
+    _write(report, as_json and target is None, target, html, sarif)
+    if fail_on:
+        from migrator.audit.rule import Severity
+
+        failing = report.at_least(Severity(fail_on))
+        if failing:
+            note(f"{len(failing)} findings are {fail_on} or worse")
+            raise typer.Exit(ExitCode.NO_GO)
+
+
+def _offline(
+    plan_file: Path | None, schema: Files, statements: Files, log: Files, gathered: Path | None, tenant_key: str | None,
+    key_alias: list[str] | None, engine_version: str | None, shards: int | None, growth: Growth, writer: Writer,
+    uses: list[str] | None,
+) -> AuditReport:  # fmt: skip
+    from migrator.audit.files import audit_files
+
+    aliases = {}
+    for entry in key_alias or ():
+        table, _, column = entry.partition("=")
+        if not table or not column:
+            raise UsageError(f"--key-alias {entry!r}: write TABLE=COLUMN")
+        aliases[table] = column
+    plan = None
+    if plan_file is not None:
+        from migrator.plan.load import load
+
+        plan = load(plan_file)
+    elif tenant_key is None and gathered is None:
+        raise UsageError("the tenant key is not known", hint="Say --tenant-key NAME, or --plan PLAN.toml.")
+    return audit_files(
+        schema=schema or (), statements=statements or (), logs=log or (), gathered=gathered, tenant_key=tenant_key,
+        aliases=aliases, plan=plan, engine_version=engine_version, shards=shards, growth=growth, writer=writer,
+        uses=uses or (), progress=note,
+    )  # fmt: skip
+
+
+def _live(
+    plan_file: Path | None, statements: Files, log: Files, engine_version: str | None, growth: Growth, writer: Writer,
+    sample_above_rows: int, uses: list[str] | None,
+) -> tuple[AuditReport, dict[str, object] | None]:  # fmt: skip
+    from contextlib import ExitStack
+
+    from migrator import settings
+    from migrator.audit.files import read_statements
+    from migrator.audit.run import audit_live
+    from migrator.audit.stored import last_report, store_report
+    from migrator.cli.context import APP, find_plan
+    from migrator.db.connect import connect
+
+    plan = find_plan(plan_file)
+    if engine_version:
+        plan = plan.model_copy(
+            update={"limitless": plan.limitless.model_copy(update={"engine_version": engine_version})}
+        )
+    extra: Evidence = read_statements(statements or (), log or ())
+    with ExitStack() as stack:
+        conn = stack.enter_context(connect(settings.resolve(plan.classic.writer), APP))
+        reader = None
+        if plan.classic.readers:
+            reader = stack.enter_context(connect(settings.resolve(plan.classic.readers[0]), APP))
+        before = last_report(conn)
+        report = audit_live(
+            conn, plan, reader, progress=note, growth=growth, writer=writer, sample_above_rows=sample_above_rows,
+            extra=extra, uses=uses or (),
+        )  # fmt: skip
+        store_report(conn, report)
+    return report, before
+
+
+def _write(report: AuditReport, print_json: bool, target: Path | None, html: Path | None, sarif: Path | None) -> None:
+    import json
+
+    data = report.to_json()
+    if target is not None:
+        target.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        note(f"{target} written")
+    if html is not None:
+        from migrator.audit.html import page
+
+        html.write_text(page(data), encoding="utf-8")
+        note(f"{html} written")
+    if sarif is not None:
+        from migrator.audit.sarif import sarif as to_sarif
+
+        sarif.write_text(json.dumps(to_sarif(data), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        note(f"{sarif} written")
+    if print_json:
+        emit_json(data)
+    else:
+        from migrator.audit.text import summary
+
+        out(summary(report))
+
+
+def init(
+    path: Annotated[Path, typer.Argument(help="File to write; must not exist.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the migration.")] = "my-migration",
+    classic: Annotated[
+        str | None, typer.Option("--classic", help="Where classic's DSN is found (env:NAME, file:PATH, ...).")
+    ] = None,
+    limitless: Annotated[
+        str, typer.Option("--limitless", help="Where the DSN of limitless is found.")
+    ] = "env:LIMITLESS_DSN",
+    schema: Annotated[Files, typer.Option("--schema", help="Schema dump instead of a live cluster.")] = None,
+    statements: Annotated[Files, typer.Option("--statements", help="File with statements; may be repeated.")] = None,
+    gathered: Annotated[Path | None, typer.Option("--gathered", help="Output of the gather script.")] = None,
+    schemas: Annotated[list[str] | None, typer.Option("--in", help="Schema to migrate; may be repeated.")] = None,
+    tenant_key: Annotated[str, typer.Option("--tenant-key", help="Name of the tenant column.")] = "tenant_id",
+    key_alias: Annotated[list[str] | None, typer.Option("--key-alias", help="TABLE=COLUMN; may be repeated.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Audit a database and write a complete, commented plan for it."""
+    from migrator.audit.plan_init import plan_text, survey
+
+    report = survey(
+        classic=classic, schema=schema or (), statements=statements or (), gathered=gathered, schemas=schemas,
+        tenant_key=tenant_key, aliases=dict(e.split("=", 1) for e in key_alias or () if "=" in e), progress=note,
+    )  # fmt: skip
+    text = plan_text(report, name=name, classic=classic or "env:CLASSIC_DSN", limitless=limitless)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path} exists already; nothing was written") from None
+    from migrator.plan.load import load
+
+    load(path)
+    undecided = [t.name for t in report.tables if t.kind == "undecided"]
+    if as_json:
+        emit_json({"path": str(path), "tables": [t.to_json() for t in report.tables]})
+        return
+    out(f"{path} written: {len(report.tables)} tables, {len(undecided)} to decide.")
+    out(f"Next: read it, then: migrator plan check {path} --connect")
