@@ -205,6 +205,12 @@ async def _write(
                     raise
                 refused |= found
             delete_first = True
+        except psycopg.errors.ForeignKeyViolation:
+            # Limitless has foreign keys, and another partition is not there yet: wait for it. New reference rows go
+            # ahead (whoever needs them can move on), rows still referred to go when nobody refers to them.
+            if p.part == 0:
+                await _ahead(p, list(batches.values()))
+            raise
         except psycopg.Error as error:
             if not is_refusal(error) or p.part == 0:
                 raise
@@ -215,6 +221,13 @@ async def _write(
         else:
             scope -= refused
             return sum(map(len, todo))
+
+
+async def _ahead(p: Partition, batches: list[TableBatch]) -> None:
+    """Commit upserts alone, under the epoch, without moving the position: the cycle is repeated anyway."""
+    async with p.limitless.transaction():
+        if await position.hold(p.limitless, p.stand):
+            await apply(p.limitless, [TableBatch(b.table, b.upserts) for b in batches])
 
 
 def _merged(batches: Mapping[int, TableBatch], extras: list[TableBatch], refused: set[str]) -> list[TableBatch]:

@@ -23,6 +23,7 @@ from migrator.mirror.position import Stand
 from migrator.model.table import Table
 
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+_PARENT_WAIT_S = 0.05
 _SUMMARISE_EVERY_S = 5.0
 _CLEAN_EVERY_S = 2.0
 
@@ -106,6 +107,9 @@ async def _cycle(partition: Partition) -> Any:
     except LeaseLost:
         # Either somebody else has it, or our own last commit went through although its answer was lost.
         partition.stand = await position.reread(partition.limitless, partition.stand)
+        return None
+    except psycopg.errors.ForeignKeyViolation:
+        await asyncio.sleep(_PARENT_WAIT_S)
         return None
 
 

@@ -9,6 +9,7 @@ import threading
 import psycopg
 import pytest
 
+from migrator.plan.tables import resolve_tables
 from tests.fixtures.shop import PARTS, Shop
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
@@ -207,3 +208,28 @@ async def test_undo_leaves_classic_as_it_was(shop: Shop) -> None:
 
     assert before == catalog()
     assert len(during) > len(before)
+
+
+async def test_foreign_keys_on_limitless_make_partitions_wait_for_each_other(shop: Shop) -> None:
+    """A parent that another partition mirrors arrives late, or leaves late, and everything arrives all the same."""
+    shop.classic.execute("ALTER TABLE shop.purchase ADD currency char(3) REFERENCES shop.currency")
+    shop.limitless.execute("ALTER TABLE shop.purchase ADD currency char(3)")
+    shop.tables = resolve_tables(shop.classic, shop.plan.tables)
+    await shop.start()
+    async with shop.mirrors():
+        await shop.copy_all()
+        shop.limitless.execute(
+            "ALTER TABLE shop.purchase ADD FOREIGN KEY (currency) REFERENCES shop.currency"
+            " DEFERRABLE INITIALLY DEFERRED"
+        )
+        for code in ("AAA", "BBB", "CCC"):
+            with shop.classic.transaction():
+                shop.classic.execute("INSERT INTO shop.currency VALUES (%s, 1)", (code,))
+                shop.classic.execute("UPDATE shop.purchase SET currency = %s", (code,))
+                shop.classic.execute("DELETE FROM shop.currency WHERE code IN ('AAA', 'BBB') AND code <> %s", (code,))
+        await shop.caught_up()
+    found = shop.limitless.execute("SELECT DISTINCT currency FROM shop.purchase").fetchall()
+    codes = shop.limitless.execute("SELECT code FROM shop.currency ORDER BY 1").fetchall()
+
+    assert found == [("CCC",)]
+    assert [c for (c,) in codes] == ["CCC", "EUR", "JPY", "USD"]

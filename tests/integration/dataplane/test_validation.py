@@ -65,9 +65,7 @@ async def test_a_corruption_is_named_and_repaired(shop: Shop, corruption: str, e
         after = await look(shop)
 
     assert (clean.clean, clean.unmirrored) == (True, ())
-    assert {
-        (d.table, d.tenant_id, d.key[0][1].strip(), d.kind.value, d.columns) for d in found.sample
-    } == expected
+    assert {(d.table, d.tenant_id, d.key[0][1].strip(), d.kind.value, d.columns) for d in found.sample} == expected
     assert found.divergent_rows == len(expected) == repaired
     assert after.clean
     assert shop.differences() == {}
