@@ -149,7 +149,8 @@ CREATE TABLE migrator.position (
 CREATE TABLE migrator.heartbeat (
     part       smallint PRIMARY KEY,
     token      uuid NOT NULL,
-    base_token uuid                  -- what Limitless held when this try began
+    base_token uuid,                 -- what Limitless held when this try began
+    epoch      bigint NOT NULL DEFAULT 0   -- of the mirror that wrote it: a superseded one must not overwrite it
 ) WITH (fillfactor = 20);
 
 -- Journal rows at or above the lowest xmin of all positions and all holds are kept.

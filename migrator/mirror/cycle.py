@@ -61,6 +61,7 @@ async def _look(p: Partition) -> _Look:
     """Take the snapshot and see whether there is anything to do.
 
     Raises:
+        LeaseLost: another mirror has already left its token on classic.
         HistoryForked: classic no longer holds the token of what Limitless already applied.
     """
     taken = time.monotonic()
@@ -69,9 +70,12 @@ async def _look(p: Partition) -> _Look:
         "SELECT pg_current_snapshot()::text, {dirty},"
         " EXISTS (SELECT FROM migrator.copy_unit WHERE part = {part} AND state = 'copied'),"
         " EXISTS (SELECT FROM migrator.fence WHERE part = {part} AND state = 'requested'),"
-        " (SELECT ARRAY[token::text, base_token::text] FROM migrator.heartbeat WHERE part = {part})"
+        " (SELECT ARRAY[token::text, base_token::text] FROM migrator.heartbeat WHERE part = {part}),"
+        " (SELECT epoch FROM migrator.heartbeat WHERE part = {part})"
     ).format(dirty=rows_sql.any_entries(mine, p.part, p.stand.snapshot), part=sql.Literal(p.part))
     row = await (await p.reader.execute(query)).fetchone()
+    if row is not None and (row[5] or 0) > p.stand.epoch:
+        raise LeaseLost(f"another mirror took partition {p.part} over")
     if row is None or p.stand.token not in (row[4] or ()):
         raise HistoryForked(
             f"classic does not know what mirror partition {p.part} applied last",
@@ -164,10 +168,14 @@ async def _commit_token(p: Partition, changed: set[str]) -> str:
             await p.control.execute(
                 "UPDATE migrator.tenant SET changed_at = clock_timestamp() WHERE tenant_id = ANY (%s)", (unmarked,)
             )
-        await p.control.execute(
-            "UPDATE migrator.heartbeat SET token = %s, base_token = %s WHERE part = %s",
-            (token, p.stand.token, p.part),
+        # Only by the newest mirror: a superseded one that has not noticed yet would overwrite the token of what its
+        # successor applied, and that looks like a classic that lost its tail.
+        written = await p.control.execute(
+            "UPDATE migrator.heartbeat SET token = %s, base_token = %s, epoch = %s WHERE part = %s AND epoch <= %s",
+            (token, p.stand.token, p.stand.epoch, p.part, p.stand.epoch),
         )
+        if not written.rowcount:
+            raise LeaseLost(f"another mirror took partition {p.part} over")
     p.marked |= changed
     return token
 

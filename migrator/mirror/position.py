@@ -85,7 +85,10 @@ async def reread(limitless: Connection, stand: Stand) -> Stand:
     """
     row = await (
         await limitless.execute(
-            "SELECT epoch, snapshot, token, state FROM migrator.mirror_position WHERE part = %s", (stand.part,)
+            # FOR UPDATE waits for our own commit, should it still be under way on the server: read without waiting,
+            # it would happen behind our back and the next token would overwrite the one it needs.
+            "SELECT epoch, snapshot, token, state FROM migrator.mirror_position WHERE part = %s FOR UPDATE",
+            (stand.part,),
         )
     ).fetchone()
     if row is None or int(row[0]) != stand.epoch or row[3] != "open":
