@@ -205,7 +205,9 @@ def capture_function(
     """Return the trigger function of one event.
 
     *others* are all captured tables with their ids; those derived through *table* are journalled along.
-    The transaction-local setting migrator.parts collects the touched partitions as a bit mask (-1: all).
+    The transaction-local setting migrator.parts collects the touched partitions as a bit mask. A key whose
+    tenant is not known touches every partition of tenants (-2), but never the one of reference tables: that
+    one has nothing to apply, publishes rarely, and a writer would wait for it in vain.
     """
     if event == "insert":
         own: sql.Composable = _own_keys(table, "new_rows")
@@ -245,7 +247,7 @@ def capture_function(
 def _block(insert: sql.Composed) -> sql.Composed:
     return sql.SQL(
         "    WITH written AS ({} RETURNING part)\n"
-        "    SELECT pg_catalog.bit_or(CASE WHEN part < 0 THEN -1::bigint ELSE 1::bigint << part END)"
+        "    SELECT pg_catalog.bit_or(CASE WHEN part < 0 THEN -2::bigint ELSE 1::bigint << part END)"
         " INTO found FROM written;\n"
         "    touched := touched | coalesce(found, 0);\n"
     ).format(insert)

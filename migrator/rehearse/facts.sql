@@ -22,7 +22,10 @@ SELECT jsonb_build_object(
                                        OR f.scope = 'tenant' AND f.scope_key = r.tenant_id)),
     'fallbacks', (SELECT coalesce(jsonb_agg(jsonb_build_object('scope', scope, 'key', scope_key, 'level', level,
                       'by', raised_by, 'at', extract(epoch FROM raised_at))), '[]') FROM migrator.fallback),
-    'lag_s', (SELECT max(extract(epoch FROM clock_timestamp() - fresh_at)) FROM migrator.position),
+    -- An idle partition publishes once a second; older than that, it hangs, and its age is its lag.
+    'lag_s', (SELECT max(CASE WHEN age_s > 1.5 THEN age_s ELSE lag_s END)
+                FROM (SELECT lag_s, extract(epoch FROM clock_timestamp() - fresh_at) AS age_s
+                        FROM migrator.position) AS p),
     'applied', (SELECT coalesce(sum(applied), 0) FROM migrator.position),
     'problems', (SELECT coalesce(jsonb_agg('partition ' || part || ': ' || problem), '[]')
                    FROM migrator.position WHERE problem IS NOT NULL),

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from migrator.rehearse.workdir import Workdir
@@ -42,7 +43,7 @@ def print_summary(report: dict[str, Any], place_of: dict[str, str], console: Con
     console.print(timings)
     console.print()
     for problem in report["problems"]:
-        console.print(f"[red]✗[/red] {problem}", highlight=False)
+        console.print(f"[red]✗[/red] {escape(problem)}", highlight=False)
     verdict = (
         "[bold green]✓ Nothing was lost.[/bold green]"
         if report["ok"]
@@ -50,7 +51,7 @@ def print_summary(report: dict[str, Any], place_of: dict[str, str], console: Con
     )
     console.print(f"{verdict} {sentence(report)}", highlight=False)
     for name, path in place_of.items():
-        console.print(f"[dim]{name:8}[/dim] {path}", highlight=False, soft_wrap=True)
+        console.print(f"[dim]{name:8}[/dim] {escape(path)}", highlight=False, soft_wrap=True)
 
 
 def sentence(report: dict[str, Any]) -> str:
