@@ -294,8 +294,7 @@ class Shim:
         """Give up on servers that neither answer nor close: server-side timeouts do not help against those."""
         while not self._guard_stop.wait(0.25):
             now = now_s()
-            for link in self._inflight.overdue(now, self._settings.read_timeout_s + 1.0):
-                link.kill()
+            self._limitless.kill_overdue(now)
             if self._watcher is not None:
                 self._watcher.kill_if_silent(now)
 

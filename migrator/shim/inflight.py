@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from migrator.model.route import Level
 from migrator.model.tenant import TenantId
-from migrator.shim.pool import Link
 from migrator.shim.view import View
 
 
@@ -16,7 +15,6 @@ class Flight:
     """One read that may go to Limitless."""
 
     tenant_id: TenantId
-    link: Link | None = None
     lease: int = 0
     lowered: bool = False
 
@@ -46,9 +44,3 @@ class Inflight:
             for flight in self._flights:
                 if view.level(flight.tenant_id) is not Level.LIMITLESS:
                     flight.lowered = True
-
-    def overdue(self, now_s: float, limit_s: float) -> list[Link]:
-        """Return the connections on which one statement has been running for longer than *limit_s*."""
-        with self._lock:
-            links = [flight.link for flight in self._flights if flight.link is not None]
-        return [link for link in links if (since := link.conn.busy_since_s) is not None and now_s - since > limit_s]

@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 import psycopg
@@ -47,7 +47,13 @@ class Link:
 
     conn: Conn
     _socket: socket.socket
-    fresh: bool = field(default=True)  # not used before
+    fresh: bool = True  # not used before
+    silent_s: float | None = None  # how long one statement may take before the connection is given up
+
+    def overdue(self, at_s: float) -> bool:
+        """Return whether the statement that runs now should have been answered long ago."""
+        since = self.conn.busy_since_s
+        return self.silent_s is not None and since is not None and at_s - since > self.silent_s
 
     def kill(self) -> None:
         """Shut the socket down: whoever waits on it gets a lost connection. Safe from any thread, at any time."""
@@ -114,6 +120,7 @@ class Pool:
         self._free = threading.BoundedSemaphore(size)
         self._lock = threading.Lock()
         self._idle: list[Link] = []
+        self._out: set[Link] = set()
         self._closed = False
 
     def connect(self) -> Link:
@@ -137,8 +144,10 @@ class Pool:
             raise ClusterUnavailable(self.side.value, "the connection closed at once") from None
         return Link(conn, handle)
 
-    def take(self, begin: str) -> Link:
+    def take(self, begin: str, *, silent_s: float | None = None) -> Link:
         """Return a connection inside a transaction that *begin* started.
+
+        A server that neither answers nor closes for *silent_s* is given up by `kill_overdue`.
 
         An idle connection that turns out to be dead is replaced without anybody noticing: nothing ran on it.
 
@@ -154,9 +163,14 @@ class Pool:
         try:
             while True:
                 link = self._pop() or self.connect()
+                link.silent_s = silent_s
+                with self._lock:
+                    self._out.add(link)
                 try:
                     link.conn.execute(begin)
                 except psycopg.Error as error:
+                    with self._lock:
+                        self._out.discard(link)
                     reused, lost = not link.fresh, fault(error) in (Fault.UNREACHABLE, Fault.OVERLOADED)
                     link.close()
                     if reused and lost:
@@ -173,6 +187,8 @@ class Pool:
     def give(self, link: Link, *, discard: bool = False) -> None:
         """Take a connection back; one that is not idle and healthy is closed."""
         link.fresh = False
+        with self._lock:
+            self._out.discard(link)
         keep = not discard and link.usable
         if keep:
             with self._lock:
@@ -186,6 +202,13 @@ class Pool:
     def _pop(self) -> Link | None:
         with self._lock:
             return self._idle.pop() if self._idle else None
+
+    def kill_overdue(self, at_s: float) -> None:
+        """End the connections on which an answer is overdue: server-side timeouts do not help against silence."""
+        with self._lock:
+            late = [link for link in self._out if link.overdue(at_s)]
+        for link in late:
+            link.kill()
 
     def drop_idle(self) -> None:
         """Close every idle connection."""

@@ -35,6 +35,9 @@ def begin_on_limitless(read_timeout_s: float) -> str:
 
 BEGIN_ON_CLASSIC = "BEGIN READ ONLY"
 
+GRACE_S = 1.0
+"""A server that runs into its own statement timeout needs a moment to say so."""
+
 
 class Read:
     """Reads of one tenant, on one side. Use it as a context manager.
@@ -106,8 +109,6 @@ class Read:
                 self._tell(ticket, failed=True)
                 self._started_s = now_s()
                 return False
-            assert self._link is not None
-            flight.link = self._link
             self._flight, self._ticket = flight, ticket
             return True
         finally:
@@ -126,7 +127,9 @@ class Read:
         limitless = self.side is Side.LIMITLESS
         begin = begin_on_limitless(self._settings.read_timeout_s) if limitless else BEGIN_ON_CLASSIC
         try:
-            self._link = self._pools(self.side).take(begin)
+            self._link = self._pools(self.side).take(
+                begin, silent_s=self._settings.read_timeout_s + GRACE_S if limitless else None
+            )
         except ClusterUnavailable:
             self.failed = True
             raise

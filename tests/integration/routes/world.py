@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from migrator.control.install import install
+from migrator.control.install import install, install_limitless
 from migrator.model.route import WriteMode
 from migrator.model.tenant import TenantId
 from migrator.route import move as mv
@@ -82,6 +87,7 @@ class World:
         classic = psycopg.connect(classic_dsn, autocommit=True)
         limitless = psycopg.connect(limitless_dsn, autocommit=True)
         install(classic, "test", "digest", {}, {})
+        install_limitless(limitless)
         for conn in (classic, limitless):
             conn.execute(APP)
         classic.execute(MARK)
@@ -169,3 +175,51 @@ def get(tenant: str, number: int) -> Callable[[Any], tuple[str, str | None]]:
 
 def ids(*tenants: str) -> list[TenantId]:
     return [TenantId(t) for t in tenants]
+
+
+class Peer:
+    """Another process; see peer.py."""
+
+    def __init__(self, world: World, name: str = "peer", settings: Settings = QUICK) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.routes.peer"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[3],
+        )
+        self.send([world.classic_dsn, world.limitless_dsn, name, asdict(settings)])
+        self.process_id = self.answer()["ready"]
+
+    def send(self, command: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> Any:
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+    def ask(self, *command: Any) -> Any:
+        self.send(list(command))
+        return self.answer()
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.thaw()
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
