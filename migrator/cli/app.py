@@ -28,6 +28,7 @@ from migrator.cli import (
     validate,
 )
 from migrator.cli.exits import Ending, ExitCode, ending_of
+from migrator.cli.options import JsonOption
 
 HELP = """Move a live multi-tenant database from classic Aurora PostgreSQL to Aurora Limitless, phase by phase.
 
@@ -45,10 +46,10 @@ app = typer.Typer(
 )
 
 
-@app.command(epilog="Example: migrator version")
-def version() -> None:
+@app.command(epilog="Example: migrator version --json")
+def version(as_json: JsonOption = False) -> None:
     """Print the version."""
-    typer.echo(__version__)
+    typer.echo(f'{{"version": "{__version__}"}}' if as_json else __version__)
 
 
 for module in (
@@ -95,7 +96,7 @@ def run_command(arguments: list[str]) -> int:
     except typer.Exit as error:
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        return _end(ending_of(KeyboardInterrupt()))
+        return _end(ending_of(KeyboardInterrupt()), as_json=False)
     except BrokenPipeError:
         # the reader of a pipe (head, less) has seen enough
         sys.stderr.close()
@@ -105,11 +106,15 @@ def run_command(arguments: list[str]) -> int:
             import traceback
 
             traceback.print_exc()
-        return _end(ending_of(error))
+        return _end(ending_of(error), as_json="--json" in arguments)
     return result if isinstance(result, int) else ExitCode.OK
 
 
-def _end(ending: Ending) -> int:
+def _end(ending: Ending, *, as_json: bool) -> int:
+    if as_json:
+        from migrator.cli.render import emit_json
+
+        emit_json({"error": ending.message, "hint": ending.hint, "exit_code": int(ending.code), **ending.details})
     print(f"migrator: {ending.message}", file=sys.stderr)
     if ending.hint:
         print(f"hint: {ending.hint}", file=sys.stderr)

@@ -6,7 +6,7 @@ The only place where errors become codes.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from migrator.errors import (
@@ -48,11 +48,12 @@ MEANING: dict[ExitCode, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a command ends that failed."""
+    """How a command ends that failed. *details* are for --json: problems of a plan, blockers of a gate."""
 
     code: ExitCode
     message: str
     hint: str = ""
+    details: dict[str, list[str]] = field(default_factory=dict)
 
 
 _CODES: tuple[tuple[type[MigratorError], ExitCode], ...] = (
@@ -77,7 +78,12 @@ def ending_of(error: BaseException) -> Ending:
         code = next((code for kind, code in _CODES if isinstance(error, kind)), None)
         if code is None:
             code = ExitCode.TRY_AGAIN if error.retryable else ExitCode.UNEXPECTED
-        return Ending(code, str(error), error.hint)
+        details = {}
+        if isinstance(error, PlanInvalid):
+            details["problems"] = list(error.problems)
+        if isinstance(error, NoGo):
+            details["blockers"] = list(error.blockers)
+        return Ending(code, str(error), error.hint, details)
     if isinstance(error, KeyboardInterrupt):
         return Ending(ExitCode.INTERRUPTED, "interrupted", "What was begun can be run again.")
     if "psycopg" in sys.modules:
@@ -111,7 +117,7 @@ def _from_postgres(error: BaseException) -> Ending | None:
     message = error.diag.message_primary or (str(error).strip().splitlines() or [type(error).__name__])[0]
     state = f" ({error.sqlstate})" if error.sqlstate else ""
     if error.sqlstate == "42501":
-        hint = "The tool's role lacks a right: docs/rights.md lists what it needs on each side."
+        hint = "The tool's role lacks a right: docs/cli.md lists what it needs on each side."
         return Ending(ExitCode.NO_GO, f"{message}{state}", hint)
     match fault(error):
         case Fault.UNREACHABLE:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from migrator.cli.options import JsonOption, PlanOption, WhoOption, who
+from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, who
 from migrator.cli.render import emit_json, note, out
 from migrator.errors import MigratorError, UsageError
 
@@ -56,6 +56,7 @@ def report(
     reason: Annotated[str, typer.Option("--reason", "-r", help="What happened.")],
     plan: PlanOption = None,
     name: WhoOption = None,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Report an incident: it restarts or pauses the stabilization days, as the plan says."""
@@ -65,11 +66,14 @@ def report(
     operator = who(name)
     if not reason.strip():
         raise UsageError("an incident needs a reason")
+    if dry_run:
+        out(f"Would be recorded, by {operator}: {reason}")
+        return
     told = True
     try:
         from workflows import client
 
-        client.report_incident(find_plan(plan), operator, reason)
+        client.report_incident(find_plan(plan), reason, operator)
     except (MigratorError, ImportError):
         # the record on classic is what counts; the window reads it at its next check
         told = False

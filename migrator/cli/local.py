@@ -8,7 +8,7 @@ import typer
 
 from migrator import settings
 from migrator.cli.exits import ExitCode
-from migrator.cli.options import JsonOption, YesOption
+from migrator.cli.options import DryRunOption, JsonOption, YesOption
 from migrator.cli.render import confirm, emit_json, note, out, table
 
 group = typer.Typer(no_args_is_help=True, help="Start and stop local servers: classic, a Limitless stand-in, Temporal.")
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
 def up(
     shards: Annotated[int, typer.Option("--shards", min=1, max=64, help="Simulated shards of the stand-in.")] = 4,
     without_temporal: Annotated[bool, typer.Option("--no-temporal", help="PostgreSQL servers only.")] = False,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start what does not run, on free loopback ports. Safe to run again, also after a crash.
@@ -30,6 +31,9 @@ def up(
     """
     from migrator.local import stack
 
+    if dry_run:
+        _show(stack.status(settings.home()), as_json)
+        return
     if not as_json:
         note(f"Starting local servers under {settings.home()} …")
     stack.up(settings.home(), shards=shards, temporal=not without_temporal)
@@ -39,12 +43,16 @@ def up(
 @group.command(epilog="Example: migrator local down --delete --yes")
 def down(
     delete: Annotated[bool, typer.Option("--delete", help="Also delete their data.")] = False,
+    dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Stop the local servers; their data is kept for the next start."""
     from migrator.local import stack
 
+    if dry_run:
+        _show(stack.status(settings.home()), as_json)
+        return
     if delete:
         confirm(f"Delete the data of the local servers under {settings.home()}?", yes=yes)
         stack.destroy(settings.home())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from migrator.cli.exits import ExitCode
-from migrator.cli.options import JsonOption, PlanOption, TenantsOption, WhoOption, who
+from migrator.cli.options import DryRunOption, JsonOption, PlanOption, TenantsOption, WhoOption, who
 from migrator.cli.render import duration, emit_json, note, out
 from migrator.errors import MigratorError, NotInstalled, UsageError
 from migrator.model.tenant import TenantId
@@ -32,6 +32,7 @@ def rollback(
     ] = 15.0,
     plan: PlanOption = None,
     name: WhoOption = None,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put reads back on classic, now, and say how many processes have confirmed it. Asks nothing, loses nothing.
@@ -41,10 +42,14 @@ def rollback(
     if everybody + (wave is not None) + bool(tenant) != 1:
         raise UsageError("say what to roll back", hint="Exactly one of --all, --wave N and --tenant ID.")
     from migrator.cli.context import classic
+    from migrator.control.status import moved_tenants
     from migrator.incident.rollback import roll_back
 
     operator = who(name)
     with classic(plan, statement_timeout_s=10, lock_timeout_s=5) as conn:
+        if dry_run:
+            _preview(moved_tenants(conn, wave, tenant or []), as_json)
+            return
         try:
             result = roll_back(
                 conn,
@@ -74,6 +79,14 @@ def rollback(
         note("No running workflow was told; the rollback holds without it.")
     if not result.complete:
         raise typer.Exit(ExitCode.TRY_AGAIN)
+
+
+def _preview(moved: list[str], as_json: bool) -> None:
+    if as_json:
+        emit_json({"tenants": moved})
+    else:
+        names = ", ".join(moved[:10]) + (", …" if len(moved) > 10 else "")
+        out(f"{len(moved)} tenants would read classic again" + (f": {names}" if moved else ""))
 
 
 def _sentence(result: RollbackResult, what: str) -> str:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from migrator.cli.exits import ExitCode
 from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WaitOption, WhoOption, YesOption, who
 from migrator.cli.render import announce, confirm, emit_json, note, out
 from migrator.model.action import Action
 
 if TYPE_CHECKING:
     from migrator.plan.schema import Plan
+    from workflows import client
+    from workflows.messages import Answer
 
 ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why; goes into the decision log.")]
 
@@ -54,13 +55,13 @@ def run(
         install(classic, found.name, digest(found), dump(found), shim_settings(found))
     from workflows import client
 
-    answer = client.start(found)
+    answer = client.start(found, digest(found))
+    if not as_json:
+        note(f"{answer.text}. Workers: migrator worker. Watch it: migrator status --watch")
     if wait:
         follow(found, as_json=as_json)
     elif as_json:
-        emit_json({"plan": found.name, "started": answer})
-    else:
-        out(f"Plan {found.name} runs. Workers: migrator worker. Watch it: migrator status --watch")
+        emit_json({"plan": found.name, "text": answer.text, "changed": answer.changed})
 
 
 def _actions(plan: Plan, tables: int) -> list[Action]:
@@ -69,9 +70,11 @@ def _actions(plan: Plan, tables: int) -> list[Action]:
         Action("run/control", "Install schema migrator on classic and store the plan", "drop schema migrator"),
         Action("run/audit", f"Audit {tables} tables and the statements seen (gate: {gates.audit})", "nothing to undo"),
         Action("run/provision", f"Make the schema on Limitless (gate: {gates.provision})", "migrator undo provision"),
-        Action("run/dual-write", f"Capture, mirror, copy, validate (gate: {gates.dual_write})", "migrator undo dual-write"),
+        Action(
+            "run/dual-write", f"Capture, mirror, copy, validate (gate: {gates.dual_write})", "migrator undo dual-write"
+        ),
         Action("run/cutover", f"Move reads in waves (gate: {gates.cutover})", "migrator rollback --all --reason …"),
-        Action("run/stabilize", f"Keep both for {plan.stabilization.days:g} days", "migrator rollback --all --reason …"),
+        Action("run/stabilize", f"Keep both for {plan.stabilization.days:g} days", "migrator rollback --all …"),
         Action("run/decommission", "Retire classic, only after an approval by name", None),
     ]
 
@@ -80,24 +83,36 @@ def follow(plan: Plan, *, as_json: bool) -> None:
     """Follow a running migration until it ends; exits with what it ended with."""
     from workflows import client
 
-    last = [""]
+    said = ""
 
-    def progress(text: str) -> None:
-        if text != last[0]:
-            last[0] = text
+    def progress(seen: client.Described) -> None:
+        nonlocal said
+        text = _line(seen)
+        if text != said:
             note(text)
+            said = text
 
     result = client.wait(plan, progress)
     if as_json:
         emit_json(result)
     else:
-        out(str(getattr(result, "text", "") or "The migration is finished."))
+        out(f"The migration of {plan.name} is {result.state}.")
+
+
+def _line(seen: client.Described) -> str:
+    status = seen.status
+    if status is None:
+        return f"{seen.state}; no worker answers: start one with migrator worker"
+    waiting = f", waits for: migrator approve {status.waiting_for} --as NAME" if status.waiting_for else ""
+    blocked = "".join(f"\n  - {b}" for b in status.blockers)
+    return f"{status.phase.replace('_', ' ')}: {status.state}{waiting}{blocked}"
 
 
 def approve(
     gate: Annotated[str, typer.Argument(help="audit, provision, dual_write, cutover, decommission, or wave-N.")],
     name: Annotated[str | None, typer.Option("--as", help="Who approves; required, by name.")] = None,
     plan: PlanOption = None,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Approve a gate that waits for a person. Approving decommission retires classic."""
@@ -107,16 +122,29 @@ def approve(
 
     if not name:
         raise UsageError("an approval needs a name", hint='Say --as "YOUR NAME".')
-    answer = client.approve(find_plan(plan), gate.replace("-", "_") if not gate.startswith("wave-") else gate, name)
-    _print(answer, as_json)
+    wanted = gate if gate.startswith("wave-") else gate.replace("-", "_")
+    if dry_run:
+        last = wanted == "decommission"
+        undo = None if last else "migrator pause, abort or undo, as far as the phase allows"
+        announce([Action(f"approve/{wanted}", f"Approve {wanted} in the name of {name}", undo)], as_json=as_json)
+        return
+    _print(client.approve(find_plan(plan), wanted, name), as_json)
 
 
 def pause(
-    reason: ReasonOption, plan: PlanOption = None, name: WhoOption = None, as_json: JsonOption = False
+    reason: ReasonOption,
+    plan: PlanOption = None,
+    name: WhoOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Start nothing new: no copy, no wave. The mirror goes on, so nothing falls behind."""
     from migrator.cli.context import find_plan
     from workflows import client
+
+    if dry_run:
+        announce([Action("pause", "Start no new copy and no new wave", "migrator resume")], as_json=as_json)
+        return
 
     _print(client.pause(find_plan(plan), who(name), reason), as_json)
 
@@ -125,11 +153,16 @@ def resume(
     reason: ReasonOption = "resumed by hand",
     plan: PlanOption = None,
     name: WhoOption = None,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Go on after a pause, and look again at whatever blocks."""
     from migrator.cli.context import find_plan
     from workflows import client
+
+    if dry_run:
+        announce([Action("resume", "Go on, and ask every gate that said no again", "migrator pause")], as_json=as_json)
+        return
 
     _print(client.resume(find_plan(plan), who(name), reason), as_json)
 
@@ -167,8 +200,12 @@ def worker(
     ] = "incident,control,mirror,bulk",
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C. Start as many as you like, on as many machines."""
+    import asyncio
+
+    from migrator import settings
     from migrator.cli.context import find_plan
     from migrator.errors import UsageError
+    from migrator.observe import logs
     from workflows.names import Queue
     from workflows.worker import run_worker
 
@@ -176,13 +213,13 @@ def worker(
     unknown = [q for q in wanted if q not in set(Queue)]
     if unknown or not wanted:
         raise UsageError(f"unknown queue {', '.join(unknown) or '(none)'}", hint=f"Queues: {', '.join(Queue)}.")
-    run_worker(find_plan(plan), [Queue(q) for q in wanted])
+    found = find_plan(plan)
+    logs.configure(settings.log_level(), settings.log_format())
+    asyncio.run(run_worker(found, [Queue(q) for q in wanted]))
 
 
-def _print(answer: object, as_json: bool) -> None:
+def _print(answer: Answer, as_json: bool) -> None:
     if as_json:
-        emit_json({"answer": answer})
+        emit_json(answer)
     else:
-        out(str(getattr(answer, "text", answer)))
-    if getattr(answer, "changed", True) is None:
-        raise typer.Exit(ExitCode.TRY_AGAIN)
+        out(answer.text)

@@ -29,6 +29,7 @@ def validate(
     ] = False,
     plan: PlanOption = None,
     name: WhoOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --repair: show what would be repaired.")] = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,7 +63,7 @@ def validate(
 
     report = asyncio.run(once("manual", wanted))
     repaired: ValidationReport | None = None
-    if repair and report.sample:
+    if repair and report.sample and not dry_run:
         confirm(f"Let the mirror write {len(report.sample)} rows on Limitless again, as classic has them?", yes=yes)
         asyncio.run(mark_dirty(classic, report.sample, who(name)))
         note("Rows are marked; comparing again.")

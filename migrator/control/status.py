@@ -6,6 +6,7 @@ statements, cheap enough to ask every second.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -452,3 +453,16 @@ def holds(conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
     """Return who keeps the journal from being emptied, and since when."""
     with conn.cursor(row_factory=dict_row) as cursor:
         return _all(cursor, "SELECT holder, xmin::text, at FROM migrator.hold ORDER BY at")
+
+
+def moved_tenants(conn: psycopg.Connection[Any], wave: int | None, tenants: Sequence[str]) -> list[str]:
+    """Return tenants whose route is not classic: of a wave, of *tenants*, or all; none without a control schema."""
+    if installed_version(conn) is None:
+        return []
+    rows = conn.execute(
+        "SELECT tenant_id FROM migrator.route WHERE level <> 'classic'"
+        " AND (%(wave)s::int IS NULL OR wave = %(wave)s)"
+        " AND (cardinality(%(tenants)s::text[]) = 0 OR tenant_id = ANY (%(tenants)s)) ORDER BY tenant_id",
+        {"wave": wave, "tenants": list(tenants)},
+    )
+    return [str(tenant) for (tenant,) in rows]

@@ -68,7 +68,8 @@ def _timeouts(statement_timeout_s: float | None, lock_timeout_s: float | None) -
 def _unavailable(dsn: str, error: psycopg.Error) -> ClusterUnavailable:
     state = error.sqlstate
     text = str(error).strip().splitlines()
-    why = text[-1] if text else type(error).__name__
+    # 'connection failed: connection to server at "…", port … failed: Connection refused', then a question
+    why = text[0].rsplit("failed: ", 1)[-1] if text else type(error).__name__
     hint = "Check that the server runs and that this host may reach it."
     if state in ("28P01", "28000") or "authentication failed" in why:
         why, hint = "it refused the user or password", "Check the secret that the plan refers to."

@@ -81,11 +81,12 @@ def dump(plan: Plan) -> dict[str, Any]:
 
 
 def digest(plan: Plan) -> str:
-    """Return the fingerprint of the plan's values.
+    """Return the fingerprint of the plan's values, without what may change while it runs (`shim_settings`).
 
     Comments, the order of keys and a default written out or left out do not change it.
     """
-    canonical = json.dumps(dump(plan), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    body = {section: values for section, values in dump(plan).items() if section not in ("shim", "breaker")}
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
