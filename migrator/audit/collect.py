@@ -75,7 +75,7 @@ def collect(conn: psycopg.Connection[Any], progress: Progress | None = None) -> 
 
 def _default_path(conn: psycopg.Connection[Any], evidence: Evidence) -> None:
     """Names in statements mean what the application's search path says; ours is fixed, so ask for the default."""
-    row = conn.execute("SELECT reset_val FROM pg_settings WHERE name = 'search_path'").fetchone()
+    row = conn.execute("SELECT reset_val FROM pg_settings WHERE name = 'search_path' /* migrator:audit */").fetchone()
     path = [p.strip().strip('"') for p in str(row[0] if row else "").split(",")]
     for thing in evidence.catalog.things:
         if thing.sort.endswith(" setting") and thing.name.startswith("search_path="):
@@ -90,18 +90,21 @@ def read_statistics(conn: psycopg.Connection[Any], evidence: Evidence, progress:
         progress("reading pg_stat_statements")
     found = conn.execute(
         "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
-        " WHERE e.extname = 'pg_stat_statements'"
+        " WHERE e.extname = 'pg_stat_statements' /* migrator:audit */"
     ).fetchone()
     if found is None:
         evidence.problems.append("pg_stat_statements is not installed, so no statement was seen. " + STATISTICS_HINT)
         return
     try:
         with conn.transaction():
-            conn.execute("SELECT set_config('search_path', quote_ident(%s) || ', pg_catalog', true)", (found[0],))
+            conn.execute(
+                "SELECT set_config('search_path', quote_ident(%s) || ', pg_catalog', true) /* migrator:audit */",
+                (found[0],),
+            )
             for name, statement in named_statements().items():
                 if name.startswith("statements"):
                     absorb(_rows(conn, statement), evidence, "catalog")
-            conn.execute("SELECT set_config('search_path', 'pg_catalog', true)")
+            conn.execute("SELECT set_config('search_path', 'pg_catalog', true) /* migrator:audit */")
     except psycopg.Error as error:
         if error.sqlstate is None or conn.closed:
             raise

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from migrator.audit.grammar import Body, Node, constant, function_name, names, operator, plain_type, type_name, walk
 from migrator.audit.graph import KeySet
 from migrator.audit.scope import Level
+from migrator.audit.volatility import AGGREGATES
 
 if TYPE_CHECKING:
     from migrator.audit.query import Analysis
@@ -22,45 +23,6 @@ ALWAYS, NEVER = -1, -2
 
 Column = tuple[int, int]  # node and the entry through which it is seen
 Operand = KeySet | Column | None
-
-AGGREGATES = frozenset(
-    [
-        "count",
-        "sum",
-        "avg",
-        "min",
-        "max",
-        "array_agg",
-        "string_agg",
-        "json_agg",
-        "jsonb_agg",
-        "json_object_agg",
-        "jsonb_object_agg",
-        "bool_and",
-        "bool_or",
-        "every",
-        "bit_and",
-        "bit_or",
-        "bit_xor",
-        "xmlagg",
-        "stddev",
-        "stddev_pop",
-        "stddev_samp",
-        "variance",
-        "var_pop",
-        "var_samp",
-        "percentile_cont",
-        "percentile_disc",
-        "mode",
-        "corr",
-        "covar_pop",
-        "covar_samp",
-        "regr_slope",
-        "any_value",
-        "range_agg",
-        "range_intersect_agg",
-    ]
-)
 
 
 @dataclass(slots=True)

@@ -87,8 +87,11 @@ def _hits(tag: str, body: Body, judged: Judged | None, context: Context) -> Iter
 
 
 def _is_column(name: str, judged: Judged | None) -> bool:
+    """Return whether *name* is an ordinary column, or the statement reads system catalogs only."""
     if judged is None or judged.analysis is None:
         return False
+    if not judged.relations:
+        return True
     catalog = judged.analysis.context.catalog
     return any(name in catalog.relations[r].columns for r in judged.relations if r in catalog.relations)
 
@@ -276,7 +279,7 @@ def _shape(tag: str, body: Body, judged: Judged, context: Context) -> Iterator[H
         notes = judged.analysis.graph.notes if judged.analysis else {}
         shaped = any(i.node in notes for i in judged.unbound)
         yield Hit("LIM-QRY-02" if join else "LIM-QRY-08" if shaped else "LIM-QRY-01", judged.reasons[0])
-        if not join and tag == "SelectStmt" and "whereClause" not in body and "larg" not in body:
+        if not join and tag == "SelectStmt" and "whereClause" not in body and "fromClause" in body:
             yield Hit("LIM-QRY-09", "no condition at all")
     elif judged.verdict is StatementVerdict.MULTI_SHARD_KEYS:
         yield Hit("LIM-QRY-08", judged.reasons[0])

@@ -105,7 +105,7 @@ def _statements(text: str, first_line: int) -> Iterator[Piece]:
         position, line = line_at
         line += text.count("\n", position, start + lead)
         line_at = (start + lead, line)
-        return Piece(body.strip(), line)
+        return Piece(_without_meta(raw[lead:]).strip(), line)
 
     while True:
         match = _TOKEN.search(text, at)

@@ -6,11 +6,11 @@ One statement at a time: parse, analyse, apply the rules, forget the tree.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from migrator.audit import rules_statement
-from migrator.audit.catalog import Source
 from migrator.audit.classify import Joins
 from migrator.audit.collector import Collector
 from migrator.audit.grammar import Parsed, Unparsable, parse
@@ -62,6 +62,11 @@ REFUSING = frozenset(
 """Rules under which Limitless refuses the statement as written."""
 
 
+UTILITY = frozenset(
+    "savepoint release rollback set prepare commit listen notify unlisten fetch close declare move reset".split()
+)
+
+
 @dataclass(slots=True)
 class Tally:
     """What was read and what became of it; `read` equals the sum of the rest."""
@@ -97,8 +102,6 @@ def audit_statements(
 
 
 def _numbered(report: StatementReport, number: int) -> StatementReport:
-    from dataclasses import replace
-
     return replace(report, id=f"{report.id}-{number}")
 
 
@@ -107,20 +110,38 @@ def _parse(sql: str) -> tuple[list[Parsed], Placed]:
     try:
         return parse(placed.sql), placed
     except Unparsable as first:
-        if "?" in sql:
-            again = place(sql, question=True)
+        for again in _other_readings(sql):
             try:
                 return parse(again.sql), again
             except Unparsable:
-                pass
+                continue
         first.position = placed.original(first.position) if first.position >= 0 else -1
         raise
+
+
+def _other_readings(sql: str) -> Iterator[Placed]:
+    """Texts that are not SQL as they stand: `?` for parameters, and utility commands of pg_stat_statements, where
+    even names and settings are $n."""
+    if "?" in sql:
+        yield place(sql, question=True)
+    first = sql.split(None, 1)[0].lower() if sql.strip() else ""
+    if "$" in sql and first in UTILITY:
+        yield Placed(re.sub(r"\$(\d+)", r"p\1", sql))
+        yield Placed(re.sub(r"\$(\d+)", r"'p\1'", sql))
+
+
+def _is_own_session(sql: str) -> bool:
+    """Return whether *sql* is what every connection of this tool runs first."""
+    return sql.startswith("SELECT set_config(") and sql.count("set_config(") >= 10
 
 
 def _one(
     item: RawStatement, context: Context, engine: Engine, shards: int, out: Collector, tally: Tally
 ) -> Iterator[StatementReport]:
     name = item.name or statement_id(item.sql)
+    if _is_own_session(item.sql):
+        tally.ours += 1
+        return
     try:
         parsed, placed = _parse(item.sql)
     except Unparsable as error:
@@ -221,7 +242,3 @@ def _note_joins(judged: Judged, tag: str, calls: float, tally: Tally) -> None:
 def _shown(sql: str, longest: int = 20_000) -> str:
     text = sql.strip()
     return text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
-
-
-def source_of(item: RawStatement) -> Source:
-    return item.source

@@ -325,6 +325,14 @@ IMMUTABLE = frozenset(
     ]
 )
 
+AGGREGATES = frozenset(
+    """
+    count sum avg min max array_agg string_agg json_agg jsonb_agg json_object_agg jsonb_object_agg bool_and bool_or every
+    bit_and bit_or bit_xor xmlagg stddev stddev_pop stddev_samp variance var_pop var_samp percentile_cont percentile_disc
+    mode corr covar_pop covar_samp regr_slope any_value range_agg range_intersect_agg
+    """.split()
+)
+
 
 def known(catalog: Catalog) -> Callable[[str | None, str], str]:
     """Return the volatility lookup of a database: user functions first, then extensions, then the server's own."""
@@ -339,7 +347,7 @@ def known(catalog: Catalog) -> Callable[[str | None, str], str]:
             return own[name]
         if name in catalog.extension_volatility:
             return catalog.extension_volatility[name]
-        if name in IMMUTABLE:
+        if name in IMMUTABLE or name in AGGREGATES:
             return "i"
         if name in STABLE:
             return "s"
