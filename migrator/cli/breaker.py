@@ -41,7 +41,7 @@ def show(plan: PlanOption = None, as_json: JsonOption = False) -> None:
         return
     if status.fallbacks:
         rows = [
-            (f.scope, f.key or "-", f.level, f.raised_at, f.raised_by, "a person" if f.held else "the monitor", f.reason)
+            (f.scope, f.key or "-", f.level, f.raised_at, f.raised_by, "a person" if f.held else "itself", f.reason)
             for f in status.fallbacks
         ]
         out(table(["fallback of", "key", "level", "since", "raised by", "released by", "reason"], rows))

@@ -85,10 +85,12 @@ def both(
     """Open a connection to each side of *plan*."""
     from migrator.db.connect import connect
 
-    bounds = {"statement_timeout_s": statement_timeout_s, "lock_timeout_s": lock_timeout_s}
-    with connect(settings.resolve(plan.classic.writer), APP, **bounds) as one:
-        with connect(settings.resolve(plan.limitless.dsn), APP, **bounds) as other:
-            yield one, other
+    def opened(reference: str) -> psycopg.Connection[Any]:
+        dsn = settings.resolve(reference)
+        return connect(dsn, APP, statement_timeout_s=statement_timeout_s, lock_timeout_s=lock_timeout_s)
+
+    with opened(plan.classic.writer) as one, opened(plan.limitless.dsn) as other:
+        yield one, other
 
 
 def require_installed(conn: psycopg.Connection[Any]) -> None:

@@ -56,12 +56,11 @@ def cutover(
     from workflows import client
 
     answer = client.cut_over(found, who(name), reason)
-    changed = getattr(answer, "changed", True)
     if as_json:
-        emit_json({"answer": answer})
+        emit_json(answer)
     else:
-        out(str(getattr(answer, "text", answer)))
-    if not changed:
+        out(answer.text)
+    if not answer.changed:
         raise typer.Exit(ExitCode.NO_GO)
 
 
@@ -88,7 +87,8 @@ def _picture(conn: psycopg.Connection[Any], plan: Plan, wave: int | None, tenant
     if unknown:
         raise UsageError(f"unknown tenants: {', '.join(sorted(unknown)[:5])}")
     looked_at = wanted or [t for w in coming for t in w.tenants]
-    answer = wave_verdict(facts.tenant_facts(conn, looked_at), GateLimits(plan.shim.max_lag_s, plan.validation.max_age_s))
+    limits = GateLimits(plan.shim.max_lag_s, plan.validation.max_age_s)
+    answer = wave_verdict(facts.tenant_facts(conn, looked_at), limits)
     blockers = list(answer.verdict.blockers)
     switch = facts.switch(conn)
     if switch.level.value != "limitless":

@@ -77,6 +77,6 @@ def run(
     if wait:
         follow(found, as_json=as_json)
     elif as_json:
-        emit_json({"answer": answer})
+        emit_json(answer)
     else:
-        out(str(answer))
+        out(answer.text)

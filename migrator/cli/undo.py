@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 DUAL_WRITE = (
-    Action("undo/capture", "Take capture off classic: triggers, journal, guards", "migrator run starts dual write again"),
+    Action("undo/capture", "Take capture off classic: triggers, journal, guards", "migrator run puts it on again"),
     Action("undo/control", "Forget copies, positions and fallbacks; every route says classic", "migrator run"),
     Action("undo/positions", "Forget mirror positions and copy leases on Limitless", "migrator run"),
     Action("undo/rows", "Empty the tables on Limitless", "migrator run copies everything again"),
