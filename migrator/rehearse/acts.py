@@ -15,6 +15,9 @@ from migrator.rehearse.stage import APPROVER, Stage, poll
 from migrator.rehearse.tail import Traffic
 from migrator.report import words
 
+BACKFILL_SHARE = 0.2
+"""The worker is killed when at least this share of the copy units is done."""
+
 OUTAGE_S = 4.0
 """So long, in writes of the traffic, Limitless stays down: longer than any wait of the shim."""
 
@@ -52,24 +55,25 @@ def kill_a_worker_in_the_backfill(stage: Stage) -> None:
     with stage.step("Phase 3: dual write, backfill of all tenants") as detail:
         sample = stage.wait(
             "the backfill is under way",
-            lambda s: bool(s.facts.units.get("copying")) and _copied(s) > 0,
+            lambda s: bool(s.facts.units.get("copying")) and _copied(s) >= s.facts.all_units * BACKFILL_SHARE,
             60,
         )
-        pids = {str(pid): name for name, pid in stage.children.pids().items() if "bulk" in name}
+        pids = {f":{pid}/": name for name, pid in stage.children.pids().items() if "bulk" in name}
         owners = [name for pid, name in pids.items() if any(pid in worker for worker in sample.facts.copying)]
         victim = (owners or sorted(pids.values()))[0]
         with stage.event("worker_killed", "A worker is killed in the middle of the backfill") as event:
             stage.children.kill(victim)
-            event.detail = (
-                f"{victim} got SIGKILL with {_copied(sample)} of {sample.facts.all_units} copy units done; "
-                "its unit is copied again from the start"
-            )
-            # What a supervisor does; the other worker has long taken over what it can.
+            # What a supervisor does; the other worker goes on meanwhile.
             stage.start_worker(f"{victim}-again")
-            stage.wait(
+            after = stage.wait(
                 "the killed worker's copy unit is taken over",
                 lambda s: s.facts.attempts >= 2 or _copied(s) == s.facts.all_units,
                 60,
+            )
+            taken = "the unit in its hands was" if after.facts.attempts >= 2 else "between two units; the rest was"
+            event.detail = (
+                f"{victim} got SIGKILL with {_copied(sample)} of {sample.facts.all_units} copy units done; "
+                f"{taken} copied by another worker"
             )
         done = stage.wait("every tenant is mirrored", _all_mirrored, 120)
         facts = done.facts
@@ -94,8 +98,7 @@ def crash_limitless_in_the_cutover(stage: Stage) -> None:
     """Limitless dies while tenants read from it, stays away for some seconds, and comes back."""
     reach(stage, "cutover", 60)
     tenants = stage.settings.tenants
-    stage.wait("the first tenants read from Limitless", lambda s: s.facts.reading >= max(2, tenants // 10), 90)
-    before = stage.observer.latest
+    before = stage.wait("a good third of the tenants reads Limitless", lambda s: s.facts.reading >= tenants * 0.35, 90)
     with stage.event("limitless_killed", "Limitless crashes while tenants read from it") as event:
         stage.machines.kill_limitless()
         fell = stage.wait("reads fall back to classic", lambda s: bool(s.facts.fallbacks) and s.facts.reading == 0, 30)
@@ -110,9 +113,10 @@ def crash_limitless_in_the_cutover(stage: Stage) -> None:
         back = time.monotonic()
         stage.wait(
             "the mirror has caught up and the breaker is closed",
-            lambda s: not s.facts.fallbacks and s.facts.reading > 0 and (s.facts.lag_s or 0) < 1,
+            lambda s: not s.facts.fallbacks and s.facts.reading >= before.facts.reading and (s.facts.lag_s or 0) < 1,
             60,
         )
+        stage.wait("breakers close", lambda s: s.traffic.since(before.traffic).breakers_closed > 0, 60)
         stage.record.timings |= {
             "outage_s": down_s,
             "fallback_s": fallback_s,
@@ -128,11 +132,13 @@ def crash_limitless_in_the_cutover(stage: Stage) -> None:
 def roll_back_while_temporal_is_down(stage: Stage) -> None:
     """3 a.m.: one command puts everybody back on classic, with nothing but classic to help it."""
     tenants = stage.settings.tenants
-    stage.wait("half of the tenants read from Limitless", lambda s: s.facts.reading >= tenants // 2, 120)
-    before = stage.observer.latest.facts.reading
+    sample = stage.wait("most tenants read Limitless", lambda s: s.facts.reading >= tenants * 0.7, 120)
+    before = sample.facts.reading
     with stage.event("rollback", "Rollback of all tenants while the Temporal server is stopped") as event:
         stage.machines.stop_temporal()
+        typed = time.monotonic()
         answer = stage.operator.json("rollback", "--all", "--reason", "rehearsal: errors at 3 a.m.")
+        stage.record.timings["rollback_command_s"] = time.monotonic() - typed
         stage.wait("nobody reads from Limitless", lambda s: s.facts.level == "classic" and s.facts.reading == 0, 10)
         seconds, processes, confirmed = (float(str(answer[k])) for k in ("seconds", "processes", "confirmed"))
         stage.record.timings |= {

@@ -43,7 +43,8 @@ class Facts:
         installed: it holds the control schema.
         moved: tenants whose route says Limitless.
         reading: those of them that do read it: no fallback, no global switch in the way.
-        lag_s: age of the oldest mirror position; None before the first.
+        trips: breakers that processes have opened for themselves.
+        lag_s: of the partition that is furthest behind; None before the first position.
     """
 
     reachable: bool = False
@@ -60,6 +61,7 @@ class Facts:
     moved: int = 0
     reading: int = 0
     fallbacks: tuple[FallbackFact, ...] = ()
+    trips: int = 0
     lag_s: float | None = None
     applied: int = 0
     problems: tuple[str, ...] = ()
@@ -89,7 +91,7 @@ class Facts:
 
 COUNTS = (
     *("attempts", "moved", "reading", "copied_rows", "applied", "processes"),
-    *("incidents", "divergent", "validations"),
+    *("incidents", "divergent", "validations", "trips"),
 )
 """Fields of Facts that are whole numbers, under the same names in facts.sql."""
 

@@ -22,6 +22,7 @@ SELECT jsonb_build_object(
                                        OR f.scope = 'tenant' AND f.scope_key = r.tenant_id)),
     'fallbacks', (SELECT coalesce(jsonb_agg(jsonb_build_object('scope', scope, 'key', scope_key, 'level', level,
                       'by', raised_by, 'at', extract(epoch FROM raised_at))), '[]') FROM migrator.fallback),
+    'trips', (SELECT count(*) FROM migrator.breaker_trip),
     -- An idle partition publishes once a second; older than that, it hangs, and its age is its lag.
     'lag_s', (SELECT max(CASE WHEN age_s > 1.5 THEN age_s ELSE lag_s END)
                 FROM (SELECT lag_s, extract(epoch FROM clock_timestamp() - fresh_at) AS age_s

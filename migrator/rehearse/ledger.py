@@ -96,6 +96,16 @@ class Failure:
     error: str  # the name of its type: texts may quote values
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something the shim told its process: a breaker opened, a read fell back, the migration is over."""
+
+    process: str
+    at: float
+    name: str
+    text: str
+
+
 @dataclass(slots=True)
 class Ledger:
     """Everything one or several processes wrote down, in order of time."""
@@ -103,6 +113,7 @@ class Ledger:
     writes: list[Write] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     wall_offset: float = 0.0  # wall clock = monotonic + this
     torn: int = 0  # last lines cut off by a kill
 
@@ -134,6 +145,9 @@ class LedgerWriter:
 
     def failure(self, operation: str, error: BaseException) -> None:
         self._put({"k": "failure", "t": time.monotonic(), "op": operation, "error": type(error).__name__})
+
+    def note(self, name: str, text: str) -> None:
+        self._put({"k": "note", "t": time.monotonic(), "name": name, "text": text})
 
     def close(self) -> None:
         with self._lock:
@@ -181,7 +195,10 @@ def read_ledgers(paths: list[Path]) -> Ledger:
                     ledger.reads.append(Read(process, t0, t1, record["side"], rows, record["missed"], ms))
                 case "failure":
                     ledger.failures.append(Failure(process, record["t"], record["op"], record["error"]))
+                case "note":
+                    ledger.notes.append(Note(process, record["t"], record["name"], record["text"]))
     ledger.writes.sort(key=lambda w: w.at)
     ledger.reads.sort(key=lambda r: r.began)
     ledger.failures.sort(key=lambda f: f.at)
+    ledger.notes.sort(key=lambda n: n.at)
     return ledger

@@ -265,15 +265,16 @@ def _state(record: Record) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {"t": [], "lag_s": [], "mirrored": [], "limitless": [], "rows_per_s": []}
     last: Sample | None = None
     everybody = 0
+    handed_over = False
     for sample in record.samples:
-        if last is not None and sample.at - last.at < 0.4 and sample.facts.reading == last.facts.reading:
-            continue
         facts = sample.facts
-        handed_over = facts.write_mode == "limitless_only" or (record.quiet_since or 1e18) <= sample.at
+        if last is not None and sample.at - last.at < 0.4 and facts.reading == last.facts.reading:
+            continue
+        handed_over = handed_over or facts.write_mode == "limitless_only"
         everybody = max(everybody, facts.reading, facts.moved)
         columns["t"].append(round(sample.at - record.began, 2))
         columns["lag_s"].append(round(facts.lag_s, 4) if facts.lag_s is not None and _dual(sample) else None)
-        columns["mirrored"].append(0 if handed_over else facts.tenants.get("mirrored", 0))
+        columns["mirrored"].append(None if handed_over else facts.tenants.get("mirrored", 0))
         columns["limitless"].append(everybody if handed_over else facts.reading)
         rate = 0.0
         if last is not None and facts.installed and last.facts.installed:

@@ -79,7 +79,7 @@ class _Try:
 
 
 class Shopper:
-    """One thread of the traffic."""
+    """One writer of the traffic, and the reader beside it. Only the writer's thread calls `write_once`."""
 
     def __init__(
         self,
@@ -117,28 +117,28 @@ class Shopper:
         }
 
     def write_once(self) -> None:
-        """Do one write of any kind; where the kind finds nothing to change, insert an order."""
+        """Do one write of any kind, and read every other one back at once.
+
+        Where the kind finds nothing to change, an order is inserted.
+        """
         tenant = self._dice.choices(self._tenants, cum_weights=self._weights)[0]
         if not tenant.known and not self._look_around(tenant):
             return
         kind = self._dice.choices(list(ACTIONS), list(ACTIONS.values()))[0]
+        self._last = []
         if not self._actions[kind](tenant):
             self._insert_order(tenant)
+        if self._last and self._dice.random() < 0.5:
+            self._read_back(self._last)
 
     def read_once(self) -> None:
-        """Read own rows back: at once what was just written, else something written lately; or just browse."""
-        if self._last:
-            rows, self._last = self._last, []
-        elif self._dice.random() < 0.15:
+        """Read back rows that any thread of this process wrote lately; or just browse. Has a thread of its own."""
+        recent = self._memory.recent()
+        if not recent or self._dice.random() < 0.15:
             self._browse()
             return
-        else:
-            recent = self._memory.recent()
-            if not recent:
-                self._browse()
-                return
-            first = self._dice.choice(recent)
-            rows = [r for r in recent if (r.table, r.tenant) == (first.table, first.tenant)][-8:]
+        first = self._dice.choice(recent)
+        rows = [r for r in recent if (r.table, r.tenant) == (first.table, first.tenant)][-8:]
         self._read_back(list(dict.fromkeys(rows)))
 
     # Reading

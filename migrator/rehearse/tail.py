@@ -19,6 +19,8 @@ class Traffic:
     reads_limitless: int = 0
     missed: int = 0
     failures: int = 0
+    breakers_opened: int = 0
+    breakers_closed: int = 0
 
     @property
     def reads(self) -> int:
@@ -62,3 +64,6 @@ class LedgerTail:
                 counts["missed"] += int(str(record["missed"]))
             case "failure":
                 counts["failures"] += 1
+            case "note":
+                counts["breakers_opened"] += record["name"] == "breaker.opened"
+                counts["breakers_closed"] += record["name"] == "breaker.closed"

@@ -11,19 +11,21 @@ FILE is JSON without secrets; the connection strings come from MIGRATOR_CLASSIC_
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.rehearse.ledger import LedgerWriter
 from migrator.rehearse.memory import Memory
 from migrator.rehearse.shopper import Shopper, Tenant
-from migrator.shim import Shim
+from migrator.shim import Event, Shim
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class TrafficConfig:
 
     Attributes:
         index: of this process among *processes*; rows are dealt to their writers by it.
+        threads: that write; as many others read.
         tenants: tenant id and how often it is chosen.
         ledger: file to append to.
         paused: file that exists while the process stands still.
@@ -47,6 +50,17 @@ class TrafficConfig:
     tenants: list[tuple[int, float]]
     ledger: str
     paused: str
+
+
+class Reporter:
+    """Writes what the shim tells its host into the ledger."""
+
+    def __init__(self, ledger: LedgerWriter) -> None:
+        self._ledger = ledger
+
+    def on_event(self, event: Event) -> None:
+        if event.level >= logging.INFO:
+            self._ledger.note(event.name, str(event))
 
 
 class Gate:
@@ -80,20 +94,13 @@ class Gate:
             self._waiting -= 1
 
 
-def pace(shopper: Shopper, gate: Gate, stop: threading.Event, every_s: float, reads_per_write: float) -> None:
-    """Write and read at a steady rate until *stop*; what was missed during a wait is not made up for."""
+def pace(action: Callable[[], None], gate: Gate, stop: threading.Event, every_s: float) -> None:
+    """Act at a steady rate until *stop*; what was missed during a wait is not made up for."""
     due = time.monotonic() + random.random() * every_s
-    owed = 0.0
-    while not stop.is_set():
+    while not stop.wait(max(0.0, due - time.monotonic())):
         gate.pass_through()
-        shopper.write_once()
-        owed += reads_per_write
-        while owed >= 1 and not stop.is_set():
-            gate.pass_through()
-            shopper.read_once()
-            owed -= 1
+        action()
         due = max(due + every_s, time.monotonic())
-        stop.wait(max(0.0, due - time.monotonic()))
 
 
 def run(config: TrafficConfig, classic: str, limitless: str) -> None:
@@ -101,7 +108,7 @@ def run(config: TrafficConfig, classic: str, limitless: str) -> None:
     ledger = LedgerWriter(Path(config.ledger), config.name)
     memory = Memory()
     writers = config.processes * config.threads
-    stop, gate = threading.Event(), Gate(config.threads)
+    stop, gate = threading.Event(), Gate(2 * config.threads)
     commands: list[int] = []
     wake = threading.Event()
 
@@ -112,15 +119,17 @@ def run(config: TrafficConfig, classic: str, limitless: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, on_signal)
 
-    with Shim(classic=classic, limitless=limitless, name=config.name) as shim:
+    with Shim(classic=classic, limitless=limitless, name=config.name, listener=Reporter(ledger)) as shim:
         threads = []
         for i in range(config.threads):
             writer = config.index * config.threads + i
             tenants = [Tenant(tenant_id, weight) for tenant_id, weight in config.tenants]
             shopper = Shopper(shim, ledger, memory, tenants, writer, writers, config.seed)
-            rate = config.writes_per_s / writers
-            job = (shopper, gate, stop, 1 / rate, config.reads_per_s / config.writes_per_s)
-            threads.append(threading.Thread(target=pace, args=job, name=f"{config.name}/{i}"))
+            # Half of the writes are read back by their own thread; the rest of the reads do not wait for writes.
+            reads_per_s = max(config.reads_per_s - config.writes_per_s / 2, 1)
+            for action, rate in ((shopper.write_once, config.writes_per_s), (shopper.read_once, reads_per_s)):
+                job = (action, gate, stop, writers / rate)
+                threads.append(threading.Thread(target=pace, args=job, name=f"{config.name}/{i}/{action.__name__}"))
         for thread in threads:
             thread.start()
         _obey(commands, wake, gate, Path(config.paused), threads)

@@ -156,6 +156,7 @@ TIMING_NAMES: tuple[tuple[str, str, str], ...] = (
     ("fallback_s", "crash to first read back on classic", "s"),
     ("catch_up_s", "Limitless back to all fallbacks closed", "s"),
     ("rollback_s", "rollback of all tenants, confirmed", "s"),
+    ("rollback_command_s", "the same, from Enter to the prompt", "s"),
     ("forward_s", "forward again", "s"),
     ("write_pause_s", "writes closed at the hand-over", "s"),
     ("read_classic_p50_ms", "read on classic, median", "ms"),

@@ -91,6 +91,7 @@ def timeline(report: dict[str, Any]) -> str:
 
 def _phases(phases: Sequence[dict[str, Any]], x: Scale, top: float, bottom: float) -> str:
     parts = []
+    labelled = -100.0
     for phase in phases:
         left, right = x(phase["began_s"]), x(phase["ended_s"])
         width = max(right - left - 2, 1)
@@ -108,7 +109,8 @@ def _phases(phases: Sequence[dict[str, Any]], x: Scale, top: float, bottom: floa
         parts.append(bar)
         if width > len(name) * 6.6 + 8:
             parts.append(text(left + width / 2, top + 16, name, class_="phase-name", text_anchor="middle"))
-        elif width > 9:
+        elif width > 5 and left - labelled > 24:  # short names above narrow bars, where they do not collide
+            labelled = left
             parts.append(text(left + width / 2, top - 6, name[:3], class_="small", text_anchor="middle"))
     return element("g", *parts)
 
@@ -171,8 +173,9 @@ def _axis(x: Scale, y: float, total_s: float) -> str:
 
 def _reads(reads: dict[str, list[float]], x: Scale, top: float, bottom: float) -> str:
     totals = [a + b for a, b in zip(reads["classic"], reads["limitless"], strict=True)]
-    ticks = nice_ticks(max(totals, default=1), 3)
-    y = Scale(0, ticks[-1], bottom, top)
+    highest = max([*totals, 1])
+    ticks = [tick for tick in nice_ticks(highest, 3) if tick <= highest]
+    y = Scale(0, highest * 1.04, bottom, top)
     zero = [(x(t), y(0)) for t in reads["t"]]
     lower = [(x(t), y(v)) for t, v in zip(reads["t"], reads["limitless"], strict=True)]
     upper = [(x(t), y(v)) for t, v in zip(reads["t"], totals, strict=True)]
@@ -184,11 +187,13 @@ def _reads(reads: dict[str, list[float]], x: Scale, top: float, bottom: float) -
     )
 
 
-def _tenants(state: dict[str, list[float]], x: Scale, top: float, bottom: float) -> str:
-    ticks = nice_ticks(max([*state["mirrored"], *state["limitless"], 1]), 3)
-    y = Scale(0, ticks[-1], bottom, top)
+def _tenants(state: dict[str, list[Any]], x: Scale, top: float, bottom: float) -> str:
+    known = [v for v in state["mirrored"] if v is not None]
+    highest = max([*known, *state["limitless"], 1])
+    ticks = [tick for tick in nice_ticks(highest, 4) if tick <= highest]
+    y = Scale(0, highest * 1.04, bottom, top)
     on = steps([(x(t), y(v)) for t, v in zip(state["t"], state["limitless"], strict=True)])
-    mirrored = steps([(x(t), y(v)) for t, v in zip(state["t"], state["mirrored"], strict=True)])
+    mirrored = steps([(x(t), y(v)) for t, v in zip(state["t"], state["mirrored"], strict=True) if v is not None])
     return element(
         "g",
         _grid(y, ticks, words.count),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from contextlib import closing
@@ -120,7 +121,7 @@ class DualWriteActivities:
 
         if await until(free, every_s=1.0, for_s=600) is None:
             raise ApplicationError("the copy is throttled", type="Throttled", next_retry_delay=timedelta(seconds=1))
-        worker = f"{socket.gethostname()}/{activity.info().activity_id}"
+        worker = f"{socket.gethostname()}:{os.getpid()}/{activity.info().activity_id}"
         try:
             await copy_unit(
                 self.context.classic_dsn(),
