@@ -197,9 +197,7 @@ def _from_aws(name: str) -> str:
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
-        raise UsageError(
-            f"aws-secret:{secret_id} needs the AWS extra", hint="pip install 'migrator[aws]'"
-        ) from None
+        raise UsageError(f"aws-secret:{secret_id} needs the AWS extra", hint="pip install 'migrator[aws]'") from None
     try:
         answer = boto3.client("secretsmanager").get_secret_value(SecretId=secret_id)
     except ClientError as exc:

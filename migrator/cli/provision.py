@@ -70,8 +70,12 @@ def provision(
                 result = phase.finalize(classic, limitless, tables, found, on_step=progress)
             else:
                 result = phase.provision(
-                    classic, limitless, tables, found,
-                    indexes="after" if late_indexes else "before", on_step=progress,
+                    classic,
+                    limitless,
+                    tables,
+                    found,
+                    indexes="after" if late_indexes else "before",
+                    on_step=progress,
                 )
         except NoGo as error:
             _answer(as_json, "provision", (), (), error.blockers)

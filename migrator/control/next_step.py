@@ -37,9 +37,7 @@ class Facts:
     silent_processes: int = 0
 
 
-def advise(
-    facts: Facts, *, journal_limit_mb: float, max_lag_s: float
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return blockers and next steps."""
     blockers: list[str] = []
     steps: list[str] = []

@@ -15,7 +15,9 @@ from typing import Any
 import structlog
 from structlog.typing import Processor
 
-_CREDENTIALS = re.compile(r"(?P<scheme>\w+://)[^\s/@]*:[^\s/@]*@|(?P<key>\bpassword\s*=\s*)('[^']*'|\S+)", re.IGNORECASE)
+_CREDENTIALS = re.compile(
+    r"(?P<scheme>\w+://)[^\s/@]*:[^\s/@]*@|(?P<key>\bpassword\s*=\s*)('[^']*'|\S+)", re.IGNORECASE
+)
 
 
 def configure(level: str = "info", form: str | None = None, processors: Sequence[Processor] = ()) -> None:

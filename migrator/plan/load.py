@@ -243,7 +243,7 @@ def _beyond_the_schema(body: Mapping[str, Any]) -> list[str]:
             problems.append(f"{path}.via: {_shown(via)} → must read 'column -> schema.parent.column'")
     temporal = _table(body, "temporal").get("address")
     if isinstance(temporal, str) and temporal != "local" and not re.match(r"^[^\s:/]+:\d{1,5}$", temporal):
-        problems.append(f"temporal.address: {_shown(temporal)} → must be host:port, or \"local\"")
+        problems.append(f'temporal.address: {_shown(temporal)} → must be host:port, or "local"')
     return problems
 
 

@@ -123,9 +123,7 @@ def _step(
     path = "/".join(part for part in (record.kind, record.schema, record.detail or record.name) if part)
     lines = [f"SET LOCAL {name} = {sql.Literal(value).as_string(None)};" for name, value in settings]
     lines += [s.as_string(None).rstrip().rstrip(";") + ";" for s in statements]
-    action = Action(
-        id=f"provision/{path}", summary=summary, undo=drop(record).as_string(None), sql="\n".join(lines)
-    )
+    action = Action(id=f"provision/{path}", summary=summary, undo=drop(record).as_string(None), sql="\n".join(lines))
     return Step(action, record, label, tuple(statements), settings, best_effort)
 
 

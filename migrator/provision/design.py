@@ -21,7 +21,7 @@ SEQUENCE_CHUNK = 250_000
 _MAX_IDENTIFIER_BYTES = 63
 _PREINSTALLED = frozenset({"plpgsql", "aurora_limitless_fdw"})
 _UNIQUE_ADVICE = (
-    "Limitless cannot keep it unique across tenants. Accept uniqueness per tenant by adding \"{id}\" to "
+    'Limitless cannot keep it unique across tenants. Accept uniqueness per tenant by adding "{id}" to '
     "gates.acknowledged, or change the key on classic"
 )
 
@@ -176,9 +176,7 @@ def _decides_the_tenant(table: Table, index: Index) -> bool:
 def with_tenant(index: Index, tenant_column: str) -> Index:
     """Return a unique *index* with the tenant key in front: unique per tenant."""
     quoted = '"' + tenant_column.replace('"', '""') + '"'
-    return replace(
-        index, columns=(tenant_column, *index.columns), tail=index.tail.replace("(", f"({quoted}, ", 1)
-    )
+    return replace(index, columns=(tenant_column, *index.columns), tail=index.tail.replace("(", f"({quoted}, ", 1))
 
 
 def _lookups(table: Table) -> Iterator[Index]:
@@ -239,16 +237,12 @@ def _foreign_keys(
         shaped = _with_shard_key(key, child, parent)
         # Classic performs CASCADE and SET NULL itself and journals the result, so until hand-over Limitless only
         # checks, and only at the end of a batch: the rows of a batch arrive in any order.
-        mirrored.append(
-            replace(shaped, on_delete="NO ACTION", on_update="NO ACTION", deferrable=True, deferred=True)
-        )
+        mirrored.append(replace(shaped, on_delete="NO ACTION", on_update="NO ACTION", deferrable=True, deferred=True))
         final.append(_allowed_actions(shaped, child, where, notes))
     return tuple(mirrored), tuple(final)
 
 
-def _why_not(
-    key: ForeignKey, child: Table, parent: Table | None, shapes: dict[str, TableShape]
-) -> str | None:
+def _why_not(key: ForeignKey, child: Table, parent: Table | None, shapes: dict[str, TableShape]) -> str | None:
     """Return why Limitless refuses this pair of tables, None when it accepts it.
 
     Source: Aurora User Guide, limitless DDL limitations, foreign keys (read 2026-11).
@@ -285,9 +279,7 @@ def _with_shard_key(key: ForeignKey, child: Table, parent: Table) -> ForeignKey:
     if (mine, theirs) in pairs:
         return key
     # MATCH FULL would refuse a row without a parent now that one of its columns (the tenant) is never NULL.
-    return replace(
-        key, columns=(mine, *key.columns), parent_columns=(theirs, *key.parent_columns), match_full=False
-    )
+    return replace(key, columns=(mine, *key.columns), parent_columns=(theirs, *key.parent_columns), match_full=False)
 
 
 def _allowed_actions(key: ForeignKey, child: Table, where: str, notes: _Notes) -> ForeignKey:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 CHANGE_NOTHING = {
     "version", "audit", "status", "report", "rehearse", "worker", "plan check", "plan show", "plan schema",
     "plan template", "plan init", "local status", "breaker show", "backfill status", "mirror status",
-    "decommission check", "incident serve",
+    "decommission check", "incident serve", "cluster status",
 }  # fmt: skip
 SHOW_NO_DATA = {"worker", "incident serve", "plan schema", "plan template"}
 
@@ -51,7 +51,9 @@ def test_every_command_explains_itself(path: str) -> None:
 
     assert command.help and len(command.help.strip()) > 10
     assert re.match(rf"^Example: ([A-Z_]+=\S+ )?migrator {re.escape(path)}( |$)", example), example
-    row = re.search(rf"^\| `migrator {re.escape(path)}` \| (.+) \| ([0-9, ]+) \|$", (ROOT / "docs/cli.md").read_text(), re.M)
+    row = re.search(
+        rf"^\| `migrator {re.escape(path)}` \| (.+) \| ([0-9, ]+) \|$", (ROOT / "docs/cli.md").read_text(), re.M
+    )
     assert row, "docs/cli.md has no row for it"
 
 

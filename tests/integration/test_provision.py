@@ -245,14 +245,18 @@ def test_foreign_keys_check_only_at_commit_until_the_end(make_world: Callable[..
     assert (items.columns, items.parent_columns) == (("tenant_id", "order_id"), ("tenant_id", "id"))
     assert (items.on_delete, items.deferred) == ("CASCADE", False)
     assert final["orders_user_id_fkey"].on_delete == "NO ACTION"
-    assert final.keys() == mirrored.keys() == {
-        "jobs_parent_fkey",
-        "order_items_order_id_fkey",
-        "orders_currency_fkey",
-        "orders_tenant_id_fkey",
-        "orders_user_id_fkey",
-        "users_tenant_id_fkey",
-    }
+    assert (
+        final.keys()
+        == mirrored.keys()
+        == {
+            "jobs_parent_fkey",
+            "order_items_order_id_fkey",
+            "orders_currency_fkey",
+            "orders_tenant_id_fkey",
+            "orders_user_id_fkey",
+            "users_tenant_id_fkey",
+        }
+    )
 
 
 def test_indexes_can_wait_for_the_copy(make_world: Callable[..., World]) -> None:
@@ -347,8 +351,10 @@ def test_a_function_limitless_refuses_is_a_blocker_until_accepted(make_world: Ca
     world = make_world(broken, tables={**BODY["tables"], "table": tables})
 
     found = provision(*world.all)
-    assert [b.startswith("function app.uses_row(app.elsewhere) is missing, Limitless refuses it: ") for b in
-            found.verdict.blockers] == [True]
+    assert [
+        b.startswith("function app.uses_row(app.elsewhere) is missing, Limitless refuses it: ")
+        for b in found.verdict.blockers
+    ] == [True]
 
     accepted = world.plan.model_copy(
         update={"gates": world.plan.gates.model_copy(update={"acknowledged": ["function app.uses_row(app.elsewhere)"]})}

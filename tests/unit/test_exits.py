@@ -57,7 +57,9 @@ CASES: list[tuple[BaseException, ExitCode]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "code"), CASES, ids=lambda v: type(v).__name__ if isinstance(v, BaseException) else "")
+@pytest.mark.parametrize(
+    ("error", "code"), CASES, ids=lambda v: type(v).__name__ if isinstance(v, BaseException) else ""
+)
 def test_an_error_has_its_code_and_a_message(error: BaseException, code: ExitCode) -> None:
     """One line at least, never empty, never a trace."""
     ending = ending_of(error)

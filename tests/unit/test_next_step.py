@@ -18,7 +18,11 @@ def test_calm_means_nothing_to_do() -> None:
 @pytest.mark.parametrize(
     ("facts", "blocker", "step"),
     [
-        (replace(CALM, switch="classic", switch_by="ada", switch_reason="p99"), "rolled back by ada", "migrator cutover"),
+        (
+            replace(CALM, switch="classic", switch_by="ada", switch_reason="p99"),
+            "rolled back by ada",
+            "migrator cutover",
+        ),
         (replace(CALM, fallbacks=(("tenant", "7", "slow", True),)), "tenant 7", "migrator breaker reset --tenant 7"),
         (replace(CALM, fallbacks=(("all", "", "slow", True),)), "every tenant", "migrator breaker reset --all"),
         (replace(CALM, fallbacks=(("part", "2", "lag", False),)), "partition 2", "heals by itself"),
@@ -43,7 +47,12 @@ def test_what_is_blocked_has_an_answer(facts: Facts, blocker: str, step: str) ->
 
 @pytest.mark.parametrize(
     ("state", "step"),
-    [("pending", "migrator run"), ("waiting", "migrator approve"), ("failed", "migrator run"), ("undone", "migrator run")],
+    [
+        ("pending", "migrator run"),
+        ("waiting", "migrator approve"),
+        ("failed", "migrator run"),
+        ("undone", "migrator run"),
+    ],
 )
 def test_a_phase_that_stands_still_says_how_it_goes_on(state: str, step: str) -> None:
     _, steps = advise(replace(CALM, phase_state=state), journal_limit_mb=10, max_lag_s=5)

@@ -238,7 +238,9 @@ def _fields(model: type, path: tuple[str, ...] = ()) -> dict[str, object]:
 
 def test_plans_readme_explains_every_field() -> None:
     """plans/README.md has a row for each field with its default, and none for a field that is gone."""
-    rows = re.findall(r"^\| `([a-z_.0-9]+)` \| (.*?) \| .*? \| ", (ROOT / "plans" / "README.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `([a-z_.0-9]+)` \| (.*?) \| .*? \| ", (ROOT / "plans" / "README.md").read_text(), re.MULTILINE
+    )
 
     wanted = {
         path: default if default == "required" else "none" if default is None else f"`{json.dumps(default)}`"

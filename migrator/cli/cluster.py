@@ -1,0 +1,175 @@
+"""The Limitless cluster itself, on AWS or on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from migrator.cli.exits import ExitCode
+from migrator.cli.options import DryRunOption, JsonOption, PlanOption, YesOption
+from migrator.cli.render import announce, confirm, emit_json, note, out
+from migrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from migrator.plan.schema import Plan
+    from migrator.provision.aws import Wanted
+    from migrator.provision.cluster import ClusterProvisioner, ClusterState
+
+group = typer.Typer(no_args_is_help=True, help="Make, show and delete the Limitless cluster.")
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="cluster")
+
+
+@group.command(epilog="Example: migrator cluster create --monitoring-role-arn ARN --master-password env:PW --dry-run")
+def create(
+    plan: PlanOption = None,
+    subnet_group: Annotated[str | None, typer.Option("--subnet-group", help="AWS: DB subnet group.")] = None,
+    security_group: Annotated[
+        list[str] | None, typer.Option("--security-group", help="AWS: VPC security group; may be repeated.")
+    ] = None,
+    monitoring_role_arn: Annotated[
+        str | None, typer.Option("--monitoring-role-arn", help="AWS: role of Enhanced Monitoring, which is required.")
+    ] = None,
+    master_username: Annotated[str, typer.Option("--master-username", help="AWS: master user.")] = "postgres",
+    master_password: Annotated[
+        str | None,
+        typer.Option("--master-password", help="AWS: where it is found: env:NAME, file:PATH or aws-secret:ID#KEY."),
+    ] = None,
+    kms_key_id: Annotated[str | None, typer.Option("--kms-key-id", help="AWS: key of the storage.")] = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make what is missing and wait until it answers; takes tens of minutes on AWS. Safe to run again."""
+    from dataclasses import replace
+
+    from migrator import settings
+    from migrator.cli.context import find_plan
+
+    found = find_plan(plan)
+    password = master_password
+    provisioner = _provisioner(
+        found,
+        lambda wanted: replace(
+            wanted,
+            subnet_group=subnet_group,
+            security_groups=tuple(security_group or ()),
+            monitoring_role_arn=monitoring_role_arn,
+            master_username=master_username,
+            master_password=None if password is None else (lambda: settings.resolve(password)),
+            kms_key_id=kms_key_id,
+        ),
+    )
+    todo = provisioner.actions()
+    if dry_run:
+        announce(todo, as_json=as_json)
+        return
+    if todo:
+        confirm(f"{'; '.join(a.summary for a in todo)}? This costs money on AWS.", yes=yes)
+    state = provisioner.ensure(lambda action: note(f"  {action.summary}"))
+    _show(state, as_json)
+
+
+@group.command(epilog="Example: migrator cluster status --json")
+def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
+    """Show what exists. Exits 5 when it is not ready."""
+    from migrator.cli.context import find_plan
+
+    state = _provisioner(find_plan(plan)).state()
+    _show(state, as_json)
+    if not state.ready:
+        raise typer.Exit(ExitCode.TRY_AGAIN)
+
+
+@group.command(epilog="Example: migrator cluster delete --snapshot orders-last --dry-run")
+def delete(
+    snapshot: Annotated[str | None, typer.Option("--snapshot", help="Name of the final snapshot.")] = None,
+    no_snapshot: Annotated[bool, typer.Option("--no-snapshot", help="Keep nothing.")] = False,
+    plan: PlanOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete shard group and cluster. Refuses while reads of the plan's tenants come from there."""
+    from migrator.cli.context import find_plan
+    from migrator.model.action import Action
+
+    if bool(snapshot) == no_snapshot:
+        raise UsageError("say what is kept", hint="Exactly one of --snapshot NAME and --no-snapshot.")
+    found = find_plan(plan)
+    provisioner = _provisioner(found)
+    state = provisioner.state()
+    kept = f"a last snapshot {snapshot} is kept" if snapshot else "nothing is kept"
+    if dry_run:
+        undo = f"restore {snapshot}" if snapshot else None
+        todo = [] if state.absent else [Action("cluster/delete", f"Delete {_name(found)}; {kept}", undo)]
+        announce(todo, as_json=as_json)
+        return
+    if not state.absent:
+        _refuse_while_needed(found)
+        confirm(f"Delete {_name(found)}; {kept}?", yes=yes)
+        state = provisioner.remove(final_snapshot=snapshot, on_step=lambda action: note(f"  {action.summary}"))
+    _show(state, as_json)
+
+
+def _refuse_while_needed(plan: Plan) -> None:
+    """Raise NoGo while reads or writes go to Limitless; a classic that does not answer proves nothing either."""
+    from migrator import settings
+    from migrator.cli.context import APP
+    from migrator.control.status import collect
+    from migrator.db.connect import connect
+    from migrator.errors import NoGo
+
+    with connect(settings.resolve(plan.classic.writer), APP, statement_timeout_s=10) as conn:
+        status = collect(conn)
+    moved = dict(status.by_level).get("limitless", 0) + dict(status.by_level).get("joining", 0)
+    if status.write_mode == "limitless_only":
+        raise NoGo("cluster delete", ["writes go to Limitless only: it is the one and only copy"])
+    if moved:
+        raise NoGo("cluster delete", [f"{moved} tenants read from it: migrator rollback --all --reason …"])
+
+
+def _provisioner(plan: Plan, with_more: Callable[[Wanted], Wanted] | None = None) -> ClusterProvisioner:
+    """Return the provisioner of the place the plan names."""
+    from migrator import settings
+    from migrator.provision.cluster import LocalProvisioner
+
+    if plan.limitless.dsn == "local:limitless":
+        return LocalProvisioner(settings.home(), plan.limitless.shards)
+    if not (plan.limitless.cluster_id and plan.limitless.shard_group_id):
+        raise UsageError(
+            "the plan names no cluster to provision", hint="Set limitless.cluster_id and limitless.shard_group_id."
+        )
+    from migrator.provision.aws import AwsProvisioner, Wanted, rds_client
+
+    wanted = Wanted(
+        cluster_id=plan.limitless.cluster_id,
+        shard_group_id=plan.limitless.shard_group_id,
+        engine_version=plan.limitless.engine_version,
+        min_acu=plan.limitless.min_acu,
+        max_acu=plan.limitless.max_acu,
+        compute_redundancy=plan.limitless.compute_redundancy,
+        tags={"migrator-plan": plan.name},
+    )
+    if with_more is not None:
+        wanted = with_more(wanted)
+    return AwsProvisioner(wanted, rds_client())
+
+
+def _name(plan: Plan) -> str:
+    return plan.limitless.cluster_id or "the local servers"
+
+
+def _show(state: ClusterState, as_json: bool) -> None:
+    if as_json:
+        emit_json({"ready": state.ready, "state": state})
+        return
+    out(f"cluster: {state.cluster}, shard group: {state.shard_group}")
+    if state.max_acu is not None:
+        out(f"capacity: {state.min_acu:g} to {state.max_acu:g} ACU, {state.compute_redundancy} standbys per shard")
+    if state.endpoint:
+        out(f"endpoint: {state.endpoint}")

@@ -1,0 +1,292 @@
+"""How is a Limitless cluster made on AWS, and taken away?
+
+Sources: Aurora User Guide, "Aurora PostgreSQL Limitless Database", and the RDS API reference (both read 2026-11).
+RDS Proxy, read replicas and a managed master password do not exist for it; the cluster has no instances.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed, UsageError
+from migrator.model.action import Action
+from migrator.provision.cluster import ClusterState, Progress, nodes_of
+
+ABSENT = "absent"
+DATABASE_INSIGHTS_DAYS = 465
+"""Performance Insights retention that advanced Database Insights requires."""
+
+_GONE = ("DBClusterNotFoundFault", "DBShardGroupNotFound", "DBShardGroupNotFoundFault")
+_EXISTS = ("DBClusterAlreadyExistsFault", "DBShardGroupAlreadyExists", "DBShardGroupAlreadyExistsFault")
+_LATER = ("Throttling", "ThrottlingException", "RequestLimitExceeded", "ServiceUnavailable", "InternalFailure")
+_BAD = ("failed", "incompatible-network", "incompatible-parameters", "storage-full")
+
+
+def rds_client() -> Any:
+    """Return a boto3 RDS client with this machine's region and credentials.
+
+    Raises:
+        UsageError: the AWS extra is not installed.
+        ClusterUnavailable: no region or credentials.
+    """
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError
+    except ImportError:
+        raise UsageError("AWS needs the AWS extra", hint="pip install 'migrator[aws]'") from None
+    try:
+        return boto3.client("rds")
+    except BotoCoreError as error:
+        raise ClusterUnavailable("AWS", type(error).__name__, "Set the region and credentials.") from None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The cluster to make.
+
+    Attributes:
+        monitoring_role_arn: Enhanced Monitoring is required for Limitless, and needs a role.
+        master_password: looked up only when a cluster is created; never stored or shown.
+    """
+
+    cluster_id: str
+    shard_group_id: str
+    engine_version: str
+    min_acu: float
+    max_acu: float
+    compute_redundancy: int
+    subnet_group: str | None = None
+    security_groups: tuple[str, ...] = ()
+    monitoring_role_arn: str | None = None
+    master_username: str = "postgres"
+    master_password: Callable[[], str] | None = field(default=None, repr=False)
+    kms_key_id: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AwsProvisioner:
+    """Makes what *wanted* says through *rds*; `sleep` and `clock` are replaced in tests."""
+
+    wanted: Wanted
+    rds: Any  # a boto3 RDS client: made at run time from AWS' own description of its API
+    timeout_s: float = 45 * 60
+    poll_s: float = 15.0
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    def state(self) -> ClusterState:
+        cluster, group = self._cluster(), self._group()
+        return ClusterState(
+            cluster=cluster.get("Status", ABSENT),
+            shard_group=group.get("Status", ABSENT),
+            endpoint=cluster.get("Endpoint") or group.get("Endpoint"),
+            engine_version=cluster.get("EngineVersion"),
+            min_acu=group.get("MinACU"),
+            max_acu=group.get("MaxACU"),
+            compute_redundancy=group.get("ComputeRedundancy"),
+        )
+
+    def actions(self) -> tuple[Action, ...]:
+        """Return what `ensure` would do now.
+
+        Raises:
+            NoGo: what exists cannot become what is wanted.
+        """
+        w, found = self.wanted, self.state()
+        self._check(found)
+        nodes = nodes_of(w.max_acu)
+        todo = []
+        if found.cluster == ABSENT:
+            todo.append(
+                Action(
+                    f"cluster/aws/{w.cluster_id}",
+                    f"Create DB cluster {w.cluster_id}, {w.engine_version}, storage aurora-iopt1",
+                    f"migrator cluster delete (cluster {w.cluster_id})",
+                )
+            )
+        if found.shard_group == ABSENT:
+            todo.append(
+                Action(
+                    f"cluster/aws/{w.shard_group_id}",
+                    f"Create DB shard group {w.shard_group_id}: {nodes.routers} routers, {nodes.shards} shards, "
+                    f"{w.min_acu:g} to {w.max_acu:g} ACU, {w.compute_redundancy} standbys per shard",
+                    f"migrator cluster delete (shard group {w.shard_group_id})",
+                )
+            )
+        elif (found.min_acu, found.max_acu, found.compute_redundancy) != (w.min_acu, w.max_acu, w.compute_redundancy):
+            todo.append(
+                Action(
+                    f"cluster/aws/{w.shard_group_id}/capacity",
+                    f"Change {w.shard_group_id} to {w.min_acu:g} to {w.max_acu:g} ACU, {w.compute_redundancy} standbys "
+                    "per shard (routers and shards stay as they are)",
+                    "change it back",
+                )
+            )
+        return tuple(todo)
+
+    def ensure(self, on_step: Progress | None = None) -> ClusterState:
+        """Create what is missing, in order, and wait until both are available."""
+        for action in self.actions():
+            if action.id == f"cluster/aws/{self.wanted.cluster_id}":
+                self._create_cluster()
+            elif action.id.endswith("/capacity"):
+                self._modify_group()
+            else:
+                self._wait("cluster", "available")  # a shard group needs a cluster that is available
+                self._create_group()
+            if on_step:
+                on_step(action)
+        self._wait("cluster", "available")
+        self._wait("shard_group", "available")
+        return self.state()
+
+    def remove(self, *, final_snapshot: str | None, on_step: Progress | None = None) -> ClusterState:
+        """Delete the shard group, then the cluster; the storage goes with the cluster only."""
+        w = self.wanted
+        if self.state().shard_group not in (ABSENT, "deleting"):
+            with self._aws("delete the shard group"):
+                self.rds.delete_db_shard_group(DBShardGroupIdentifier=w.shard_group_id)
+            if on_step:
+                on_step(Action(f"cluster/aws/{w.shard_group_id}/delete", f"Delete shard group {w.shard_group_id}"))
+        self._wait("shard_group", ABSENT)
+        if self.state().cluster not in (ABSENT, "deleting"):
+            last: dict[str, Any] = (
+                {"SkipFinalSnapshot": False, "FinalDBSnapshotIdentifier": final_snapshot}
+                if final_snapshot
+                else {"SkipFinalSnapshot": True}
+            )
+            with self._aws("delete the cluster"):
+                self.rds.delete_db_cluster(DBClusterIdentifier=w.cluster_id, **last)
+            if on_step:
+                kept = f", last snapshot {final_snapshot}" if final_snapshot else ", without a snapshot"
+                on_step(Action(f"cluster/aws/{w.cluster_id}/delete", f"Delete cluster {w.cluster_id}{kept}"))
+        self._wait("cluster", ABSENT)
+        return self.state()
+
+    # -- details -----------------------------------------------------------------------------------------
+
+    def _check(self, found: ClusterState) -> None:
+        w, blockers = self.wanted, []
+        if w.min_acu > w.max_acu:
+            blockers.append(f"min_acu {w.min_acu:g} is above max_acu {w.max_acu:g}")
+        if found.engine_version and found.engine_version != w.engine_version:
+            blockers.append(f"cluster {w.cluster_id} runs {found.engine_version}, the plan says {w.engine_version}")
+        if found.cluster == ABSENT and found.shard_group != ABSENT:
+            blockers.append(f"shard group {w.shard_group_id} belongs to another cluster")
+        for what, status in (("cluster", found.cluster), ("shard group", found.shard_group)):
+            if status in _BAD:
+                blockers.append(f"the {what} is {status}; look at its events in the RDS console")
+        if blockers:
+            raise NoGo("cluster", blockers)
+
+    def _create_cluster(self) -> None:
+        w = self.wanted
+        if w.master_password is None or w.monitoring_role_arn is None:
+            missing = "a master password" if w.master_password is None else "a monitoring role"
+            raise UsageError(f"a new Limitless cluster needs {missing}", hint="See: migrator cluster create --help")
+        given: dict[str, Any] = {
+            "DBSubnetGroupName": w.subnet_group,
+            "VpcSecurityGroupIds": list(w.security_groups) or None,
+            "KmsKeyId": w.kms_key_id,
+            "Tags": [{"Key": k, "Value": v} for k, v in w.tags.items()] or None,
+        }
+        with self._aws("create the cluster"):
+            self.rds.create_db_cluster(
+                DBClusterIdentifier=w.cluster_id,
+                Engine="aurora-postgresql",
+                EngineVersion=w.engine_version,
+                ClusterScalabilityType="limitless",
+                StorageType="aurora-iopt1",
+                StorageEncrypted=True,
+                MasterUsername=w.master_username,
+                MasterUserPassword=w.master_password(),
+                DatabaseInsightsMode="advanced",
+                EnablePerformanceInsights=True,
+                PerformanceInsightsRetentionPeriod=DATABASE_INSIGHTS_DAYS,
+                MonitoringInterval=30,
+                MonitoringRoleArn=w.monitoring_role_arn,
+                EnableCloudwatchLogsExports=["postgresql"],
+                EnableIAMDatabaseAuthentication=True,
+                DeletionProtection=False,  # the tool asks before it deletes, and takes a snapshot
+                **{name: value for name, value in given.items() if value is not None},
+            )
+
+    def _create_group(self) -> None:
+        w = self.wanted
+        with self._aws("create the shard group"):
+            self.rds.create_db_shard_group(
+                DBShardGroupIdentifier=w.shard_group_id,
+                DBClusterIdentifier=w.cluster_id,
+                MinACU=w.min_acu,
+                MaxACU=w.max_acu,
+                ComputeRedundancy=w.compute_redundancy,
+                PubliclyAccessible=False,
+            )
+
+    def _modify_group(self) -> None:
+        w = self.wanted
+        with self._aws("change the shard group"):
+            self.rds.modify_db_shard_group(
+                DBShardGroupIdentifier=w.shard_group_id,
+                MinACU=w.min_acu,
+                MaxACU=w.max_acu,
+                ComputeRedundancy=w.compute_redundancy,
+            )
+
+    def _cluster(self) -> Mapping[str, Any]:
+        with self._aws("describe the cluster", gone_is_fine=True):
+            found = self.rds.describe_db_clusters(DBClusterIdentifier=self.wanted.cluster_id)["DBClusters"]
+            return found[0] if found else {}
+        return {}
+
+    def _group(self) -> Mapping[str, Any]:
+        with self._aws("describe the shard group", gone_is_fine=True):
+            answer = self.rds.describe_db_shard_groups(DBShardGroupIdentifier=self.wanted.shard_group_id)
+            found = [g for g in answer["DBShardGroups"] if g.get("DBClusterIdentifier") == self.wanted.cluster_id]
+            if answer["DBShardGroups"] and not found:
+                raise NoGo("cluster", [f"shard group {self.wanted.shard_group_id} belongs to another cluster"])
+            return found[0] if found else {}
+        return {}
+
+    def _wait(self, part: str, wanted: str) -> None:
+        deadline = self.clock() + self.timeout_s
+        while True:
+            found: str = getattr(self.state(), part)
+            if found == wanted:
+                return
+            if found in _BAD:
+                raise PreconditionFailed(
+                    f"the {part.replace('_', ' ')} is {found}", hint="Look at its events in the RDS console."
+                )
+            if self.clock() >= deadline:
+                raise ClusterUnavailable(
+                    "AWS",
+                    f"the {part.replace('_', ' ')} is still {found} after {self.timeout_s / 60:.0f} min",
+                    "Run the same command again: it goes on waiting.",
+                )
+            self.sleep(self.poll_s)
+
+    @contextmanager
+    def _aws(self, what: str, *, gone_is_fine: bool = False) -> Iterator[None]:
+        """Turn AWS' errors into ours; creating what exists and deleting what is gone are done already."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "unknown")
+            message = error.response.get("Error", {}).get("Message", "")
+            if code in _EXISTS or (code in _GONE and (gone_is_fine or what.startswith("delete"))):
+                return
+            if code in _LATER:
+                raise ClusterUnavailable("AWS", f"it answers {code}", "Try again.") from None
+            raise PreconditionFailed(f"AWS refuses to {what}: {code}: {message}") from None
+        except BotoCoreError as error:
+            raise ClusterUnavailable(
+                "AWS", type(error).__name__, "Check region and credentials of this machine."
+            ) from None

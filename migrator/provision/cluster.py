@@ -1,0 +1,150 @@
+"""Where does the Limitless cluster itself come from? One protocol; servers on this machine, or AWS.
+
+The capacity table and its limits are quoted from the Aurora User Guide, "Creating a DB cluster that uses Aurora
+PostgreSQL Limitless Database" (read 2026-11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from migrator.model.action import Action
+
+Progress = Callable[[Action], None]
+
+_NODES: tuple[tuple[int, int, int, int], ...] = (
+    # largest MaxACU, routers, shards, smallest MinACU the console proposes
+    (400, 2, 2, 16),
+    (500, 2, 3, 20),
+    (600, 2, 4, 24),
+    (700, 3, 4, 28),
+    (800, 3, 5, 32),
+    (900, 3, 6, 36),
+    (1000, 4, 6, 40),
+    (1100, 4, 7, 44),
+    (1200, 4, 8, 48),
+    (1300, 5, 8, 52),
+    (1400, 5, 9, 56),
+    (1500, 5, 10, 60),
+    (1600, 6, 10, 64),
+    (1700, 6, 11, 68),
+    (1800, 6, 12, 72),
+    (1900, 7, 12, 76),
+    (2000, 7, 13, 80),
+    (2100, 7, 14, 84),
+    (2200, 8, 14, 88),
+    (2300, 8, 15, 92),
+    (6144, 8, 16, 96),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """What a maximum capacity means when a shard group is created; later changes of capacity keep the nodes."""
+
+    routers: int
+    shards: int
+    usual_min_acu: int
+
+
+def nodes_of(max_acu: float) -> Nodes:
+    """Return the nodes a shard group gets that is created with *max_acu*.
+
+    Raises:
+        ValueError: outside 16 to 6144.
+    """
+    if not 16 <= max_acu <= 6144:
+        raise ValueError(f"max_acu must be 16 to 6144, got {max_acu:g}")
+    return next(Nodes(r, s, m) for largest, r, s, m in _NODES if max_acu <= largest)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """What exists. Status words are the provider's own: "absent", "creating", "available", …
+
+    Attributes:
+        endpoint: host (and port) of the cluster, once there is one.
+        ready: statements can be sent.
+    """
+
+    cluster: str
+    shard_group: str
+    endpoint: str | None = None
+    engine_version: str | None = None
+    min_acu: float | None = None
+    max_acu: float | None = None
+    compute_redundancy: int | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self.cluster == self.shard_group == "available"
+
+    @property
+    def absent(self) -> bool:
+        return self.cluster == self.shard_group == "absent"
+
+
+class ClusterProvisioner(Protocol):
+    """Makes the Limitless cluster, and takes it away. Every call is safe to run twice, also after an interruption."""
+
+    def state(self) -> ClusterState:
+        """Return what exists now."""
+        ...
+
+    def actions(self) -> tuple[Action, ...]:
+        """Return what `ensure` would do now. Raises NoGo when what exists is not what was asked for."""
+        ...
+
+    def ensure(self, on_step: Progress | None = None) -> ClusterState:
+        """Make what is missing and wait until it answers."""
+        ...
+
+    def remove(self, *, final_snapshot: str | None, on_step: Progress | None = None) -> ClusterState:
+        """Take it away, with a last snapshot unless None; wait until it is gone."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalProvisioner:
+    """The servers of this machine, all three of them."""
+
+    home: Path
+    shards: int = 4
+
+    def state(self) -> ClusterState:
+        from migrator.local import stack
+
+        found = stack.status(self.home)
+        if found["state"] == "absent":
+            return ClusterState("absent", "absent")
+        part = found["parts"]["limitless"]
+        status = "available" if part["running"] else "stopped"
+        return ClusterState(status, status, endpoint=f"127.0.0.1:{part['port']}")
+
+    def actions(self) -> tuple[Action, ...]:
+        if self.state().ready:
+            return ()
+        return (Action("cluster/local", "Start the local servers", "migrator local down"),)
+
+    def ensure(self, on_step: Progress | None = None) -> ClusterState:
+        from migrator.local import stack
+
+        todo = self.actions()
+        if todo:
+            stack.up(self.home, shards=self.shards)
+            if on_step:
+                on_step(todo[0])
+        return self.state()
+
+    def remove(self, *, final_snapshot: str | None, on_step: Progress | None = None) -> ClusterState:
+        """Stop the servers; without a snapshot their data is deleted, with one it is kept as the snapshot."""
+        from migrator.local import stack
+
+        if not self.state().absent:
+            stack.down(self.home) if final_snapshot else stack.destroy(self.home)
+            if on_step:
+                on_step(Action("cluster/local/remove", "Stop the local servers", "migrator local up"))
+        return self.state()
