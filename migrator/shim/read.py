@@ -145,8 +145,9 @@ class Read:
             self._inflight.end(flight)
         self.failed = self._is_failure(link, error)
         healthy = self._end(link, error)
+        lost = link.conn.closed  # asked before the pool may close it
         self._pools(self.side).give(link, discard=not healthy)
-        self._tell(self._ticket, failed=self.failed or link.conn.closed)
+        self._tell(self._ticket, failed=self.failed or lost)
         if flight is not None and self._stale(flight) and (error is None or isinstance(error, Exception)):
             raise ReadStale(
                 f"the route of tenant {self.tenant_id} changed or went stale while it was read from limitless",

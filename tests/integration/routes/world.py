@@ -161,14 +161,14 @@ def put(tenant: str, number: int, body: str) -> Callable[[Any], None]:
     return fn
 
 
-def get(tenant: str, number: int) -> Callable[[Any], tuple[str, str | None]]:
-    """Return the side that answered and the body."""
+def get(tenant: str, number: int, *, with_side: bool = True) -> Callable[[Any], Any]:
+    """Return a read of one body, with the side that answered."""
 
-    def fn(r: Any) -> tuple[str, str | None]:
-        row = r.connection.execute(
-            "SELECT body FROM app.note WHERE tenant_id = %s AND id = %s", (tenant, number)
-        ).fetchone()
-        return str(r.side), None if row is None else row[0]
+    def fn(r: Any) -> Any:
+        statement = "SELECT body FROM app.note WHERE tenant_id = %s AND id = %s"
+        row = r.connection.execute(statement, (tenant, number)).fetchone()
+        body = None if row is None else row[0]
+        return (str(r.side), body) if with_side else body
 
     return fn
 
