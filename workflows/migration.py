@@ -70,6 +70,9 @@ GATE_OF: dict[Phase, str] = {
 }
 """The gate that has to be passed to leave a phase."""
 
+APPROVAL_RECHECK_S = 120.0
+"""While an approval is awaited the gate is asked again this often, so that status shows what became of its evidence."""
+
 
 @workflow.defn(name="Migration")
 class MigrationWorkflow:
@@ -86,6 +89,7 @@ class MigrationWorkflow:
         self.waiting_for = ""
         self.blockers: tuple[str, ...] = ()
         self.retries = 0
+        self.looks = 0
         self.abort_order: Order | None = None
         self.lock = asyncio.Lock()
 
@@ -184,6 +188,8 @@ class MigrationWorkflow:
             if answer.go:
                 await self._await_approval(gate, seen)
             elif answer.again:
+                # What was approved is not what is true any more: days without incident that have to begin again.
+                await self._void(gate)
                 work = True
             elif answer.validate_now:
                 await self._validate(phase)
@@ -273,7 +279,19 @@ class MigrationWorkflow:
         await self._note(
             "waiting", f"waiting for an approval of {gate}", next_step=f"migrator approve {gate} --as NAME"
         )
-        await workflow.wait_condition(lambda: gate in self.approvals or self.retries > seen)
+        looks = self.looks
+        with contextlib.suppress(TimeoutError):  # the gate is asked again: what waits to be approved may have changed
+            await workflow.wait_condition(
+                lambda: gate in self.approvals or self.retries > seen or self.looks > looks,
+                timeout=timedelta(seconds=APPROVAL_RECHECK_S),
+            )
+
+    async def _void(self, gate: str) -> None:
+        approval = self.approvals.pop(gate, None)
+        if approval is not None:
+            await workflow.execute_activity_method(
+                ControlActivities.void_approval, approval, **policies.QUICK.on(self.control)
+            )
 
     async def _blocked(
         self, phase: Phase, blockers: tuple[str, ...], seen: int, recheck_s: float | None, noted: bool = False
@@ -457,6 +475,7 @@ class MigrationWorkflow:
         await workflow.execute_activity_method(
             ControlActivities.record_incident, report, **policies.QUICK.on(self.control)
         )
+        self.looks += 1
         await self._tell(names.stabilize_id(self.plan), "look")
         return Answer(text="incident recorded")
 

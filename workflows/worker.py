@@ -92,6 +92,7 @@ def workers(
     activities: dict[names.Queue, list[Callable[..., Any]]] = {
         names.Queue.CONTROL: [
             control.begin, control.note, control.gate, control.record_approval, control.record_incident,
+            control.void_approval,
             prepare.audit, prepare.provision,
             dual_write.shape, dual_write.capture_on, dual_write.mirror_failed, dual_write.next_units,
             dual_write.retry_failed,

@@ -91,6 +91,10 @@ def fakes(world: World) -> list[Callable[..., Any]]:
     async def record_approval(inp: Approval) -> None:
         world.did("record_approval", inp)
 
+    @activity.defn(name="void_approval")
+    async def void_approval(inp: Approval) -> None:
+        world.did("void_approval", inp)
+
     @activity.defn(name="record_incident")
     async def record_incident(inp: Report) -> None:
         world.did("record_incident", inp)
@@ -222,7 +226,7 @@ def fakes(world: World) -> list[Callable[..., Any]]:
         world.did("watch_breakers", inp)
 
     return [
-        begin, note, gate, record_approval, record_incident, audit, provision, shape, capture_on, mirror,
+        begin, note, gate, record_approval, void_approval, record_incident, audit, provision, shape, capture_on, mirror,
         mirror_failed, next_units, copy_unit, retry_failed, validate, ensure_schedule, remove_schedule, next_wave,
         baseline, wave_gate, advance, soak, finish_wave, forward, check, go_on, cost, close, reopen, settle, export,
         release, roll_back, watch_breakers,

@@ -207,3 +207,26 @@ async def test_an_incident_is_recorded_and_needs_a_name(temporal_env: WorkflowEn
         await handle.terminate()
 
     assert world.calls.count("record_incident") == 1
+
+
+async def test_an_incident_after_the_days_voids_the_approval_and_begins_them_again(
+    temporal_env: WorkflowEnvironment, plan: str
+) -> None:
+    """What was approved was 90 days without incident; afterwards a new approval is needed."""
+    again = GateAnswer(blockers=("since then: rollback",), needs_approval=True, again=True)
+    world = World(**{"gate stabilize": [ALWAYS, again, ALWAYS]})
+    async with serving(temporal_env.client, plan, fakes(world)):
+        handle = await begun(temporal_env, plan)
+        await waits_for(handle, "decommission")
+        await handle.execute_update(MigrationWorkflow.approve, Approve(gate="decommission", approver="ana"))
+
+        async def voided() -> bool:
+            return "void_approval" in world.calls and (await status(handle)).waiting_for == "decommission"
+
+        await eventually(voided)
+        assert "close" not in world.calls
+        await handle.execute_update(MigrationWorkflow.approve, Approve(gate="decommission", approver="bob"))
+        await handle.result()
+
+    assert world.calls.count("check") == 2
+    assert [c.approver for c in world.seen["close"]] == ["bob"]

@@ -61,6 +61,11 @@ class ControlActivities:
     async def record_approval(self, approval: Approval) -> None:
         await self.context.on_classic(_record_approval, approval)
 
+    @activity.defn(name="void_approval")
+    async def void_approval(self, approval: Approval) -> None:
+        """Take back an approval whose evidence is no longer true; the gate has to be approved again."""
+        await self.context.on_classic(_void_approval, approval)
+
     @activity.defn(name="record_incident")
     async def record_incident(self, report: Report) -> None:
         await self.context.on_classic(record.report_incident, report.reason, report.reported_by)
@@ -97,4 +102,17 @@ def _record_approval(conn: Connection, approval: Approval) -> None:
                 approval.gate,
                 "approved",
                 after={"evidence": evidence},
+            )
+
+
+def _void_approval(conn: Connection, approval: Approval) -> None:
+    with conn.transaction():
+        gone = conn.execute("DELETE FROM migrator.approval WHERE gate = %s", (approval.gate,))
+        if gone.rowcount:
+            decide(
+                conn,
+                "migration",
+                "gate.approval_voided",
+                approval.gate,
+                f"approved by {approval.approver}; the gate says no again",
             )
