@@ -36,7 +36,10 @@ def histogram(bins: Sequence[dict[str, Any]], width: int = 640, height: int = 22
     for number, item in enumerate(bins):
         x = left + number * step
         tall = inner_h * item["tenants"] / most
-        label = f"{item['tenants']:,} tenants with {item['from_rows']:,} to {item['to_rows']:,} rows: {item['rows'] / total:.1%} of all rows"
+        label = (
+            f"{item['tenants']:,} tenants with {item['from_rows']:,} to {item['to_rows']:,} rows: "
+            f"{item['rows'] / total:.1%} of all rows"
+        )
         parts.append(
             f'<rect class="bar" x="{x + 1:.1f}" y="{top + inner_h - tall:.1f}" width="{max(1.0, step - 2):.1f}" '
             f'height="{max(tall, 1):.1f}"><title>{escape(label)}</title></rect>'
@@ -50,7 +53,8 @@ def histogram(bins: Sequence[dict[str, Any]], width: int = 640, height: int = 22
             )
     parts.append(f'<polyline class="line" points="{" ".join(points)}"/>')
     parts.append(
-        f'<text class="tick" x="{left + inner_w / 2:.0f}" y="{height - 3}" text-anchor="middle">rows per tenant (powers of two)</text>'
+        f'<text class="tick" x="{left + inner_w / 2:.0f}" y="{height - 3}" text-anchor="middle">rows per '
+        f"tenant (powers of two)</text>"
     )
     parts.append("</svg>")
     return "".join(parts)

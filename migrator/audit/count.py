@@ -62,7 +62,8 @@ def count_tenants(
         if progress:
             method = f", {count.sample_pct:g} % sample" if count.sample_pct else ""
             progress(
-                f"counting tenants: {count.table} ({number} of {len(counts)}, about {relation.rows or 0:,} rows{method})"
+                f"counting tenants: {count.table} ({number} of {len(counts)}, about {relation.rows or 0:,} "
+                f"rows{method})"
             )
         counted = TableCounts(count.table, sample_pct=count.sample_pct, bytes=relation.bytes, derived=bool(count.path))
         try:

@@ -20,61 +20,62 @@ KINDS = {
 }  # fmt: skip
 
 
-def apply(reader: Reader, node: Any, text: str) -> None:
+def apply(reader: Reader, statement: Any, text: str) -> None:
     """Apply one statement that is no table, index or sequence; of what is left, nothing concerns Limitless."""
     things, source = reader.catalog.things, reader.source
-    if isinstance(node, ast.ViewStmt):
+    node: Any = statement  # the checker narrows `statement`, whose optional fields the grammar always fills here
+    if isinstance(statement, ast.ViewStmt):
         _view(reader, node, RelationKind.VIEW, text)
-    elif isinstance(node, ast.CreateTableAsStmt) and node.objtype == ObjectType.OBJECT_MATVIEW:
+    elif isinstance(statement, ast.CreateTableAsStmt) and node.objtype == ObjectType.OBJECT_MATVIEW:
         schema, name = reader.name_of(node.into.rel)
         relation = Relation(schema, name, RelationKind.MATVIEW, view_sql=_render(node.query), source=source)
         reader.catalog.relations[relation.qualified] = relation
-    elif isinstance(node, ast.CreateFunctionStmt):
+    elif isinstance(statement, ast.CreateFunctionStmt):
         _function(reader, node, text)
-    elif isinstance(node, ast.CreateTrigStmt):
+    elif isinstance(statement, ast.CreateTrigStmt):
         known = reader.known(node.relation)
         if known is not None and not node.isconstraint:
             function = ".".join(n.sval for n in node.funcname)
             known.triggers.append(Trigger(node.trigname, " ".join(text.split()), function, source))
-    elif isinstance(node, ast.RuleStmt):
+    elif isinstance(statement, ast.RuleStmt):
         known = reader.known(node.relation)
         if known is not None and node.rulename != "_RETURN":
             known.rules.append(Trigger(node.rulename, " ".join(text.split()), "", source))
-    elif isinstance(node, ast.CreatePolicyStmt):
+    elif isinstance(statement, ast.CreatePolicyStmt):
         _policy(reader, node)
-    elif isinstance(node, (ast.CreateEnumStmt, ast.CreateRangeStmt)):
+    elif isinstance(statement, (ast.CreateEnumStmt, ast.CreateRangeStmt)):
         names = node.typeName
-        reader.catalog.types[_qualified(reader, names)] = "e" if isinstance(node, ast.CreateEnumStmt) else "r"
-    elif isinstance(node, ast.CreateDomainStmt):
+        reader.catalog.types[_qualified(reader, names)] = "e" if isinstance(statement, ast.CreateEnumStmt) else "r"
+    elif isinstance(statement, ast.CreateDomainStmt):
         reader.catalog.types[_qualified(reader, node.domainname)] = "d"
-    elif isinstance(node, ast.CompositeTypeStmt):
+    elif isinstance(statement, ast.CompositeTypeStmt):
         schema, name = reader.name_of(node.typevar)
         reader.catalog.types[f"{schema}.{name}"] = "c"
-    elif isinstance(node, ast.DefineStmt):
+    elif isinstance(statement, ast.DefineStmt):
         _define(reader, node)
-    elif isinstance(node, ast.CreateStatsStmt):
+    elif isinstance(statement, ast.CreateStatsStmt):
         things.append(
             Thing(
                 "extended statistics", ".".join(n.sval for n in node.defnames or ()), _render(node.relations[0]), source
             )
         )
-    elif isinstance(node, ast.AlterDefaultPrivilegesStmt):
+    elif isinstance(statement, ast.AlterDefaultPrivilegesStmt):
         things.append(Thing("default privileges", f"line {source.line}", " ".join(text.split())[:200], source))
-    elif isinstance(node, ast.AlterDatabaseSetStmt):
+    elif isinstance(statement, ast.AlterDatabaseSetStmt):
         setting = node.setstmt
         things.append(
             Thing("database setting", f"{setting.name}={_render(setting).partition('=')[2].strip()}", "", source)
         )
-    elif isinstance(node, ast.CommentStmt):
+    elif isinstance(statement, ast.CommentStmt):
         _count(reader, "comments")
-    elif isinstance(node, ast.GrantStmt):
+    elif isinstance(statement, ast.GrantStmt):
         _grant(reader, node)
-    elif type(node) in KINDS:
+    elif type(statement) in KINDS:
         name = next(
             str(v) for v in (getattr(node, f, None) for f in
             ("extname", "trigname", "pubname", "subname", "servername", "plname")) if v
         )  # fmt: skip
-        things.append(Thing(KINDS[type(node)], name, "", source))
+        things.append(Thing(KINDS[type(statement)], name, "", source))
 
 
 def _render(node: Any) -> str:

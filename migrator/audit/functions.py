@@ -57,11 +57,13 @@ def read(catalog: Catalog, context: Context, out: Collector) -> Bodies:
         found.bodies.append(body_of(function))
     # Twice, so that a function that calls another one sees its summary.
     for _ in range(2):
+        summaries: dict[str, FunctionSummary] = {}
         for body in found.bodies:
             summary = summarise(body, context)
+            name = body.function.name
             if summary is not None:
-                found.summaries[body.function.name] = summary
-        context.summaries = found.summaries
+                summaries[name] = either(summaries[name], summary) if name in summaries else summary
+        context.summaries = found.summaries = summaries
     for body in found.bodies:
         _report(body, context, out)
     return found
@@ -106,6 +108,7 @@ def _definition(function: Function) -> str:
 
 def _plpgsql(tree: Any, body: Body) -> None:
     """Collect variables and statements of a PL/pgSQL tree."""
+    changed: set[str] = set()
     stack = [(tree, 0)]
     while stack:
         node, line = stack.pop()
@@ -125,9 +128,24 @@ def _plpgsql(tree: Any, body: Body) -> None:
                     body.dynamic += 1
                 if key == "PLpgSQL_expr" and "query" in value:
                     _expression(value, body, here)
+                    if value.get("parseMode", 0) >= 3:
+                        changed.add(re.split(r":?=", value["query"], maxsplit=1)[0].strip().lower())
+                if key == "target":
+                    changed.update(_targets(value))
                 stack.append((value, here))
             elif isinstance(value, list):
                 stack.append((value, here))
+    for name in changed:  # a parameter that the body assigns is no longer what the caller gave
+        if body.variables.get(name, "").startswith("$"):
+            body.variables[name] = f"variable {name}"
+
+
+def _targets(node: Any) -> list[str]:
+    """Return the names that a SELECT INTO or a loop assigns."""
+    [(kind, value)] = node.items() if len(node) == 1 else [("", {})]
+    if kind == "PLpgSQL_row":
+        return [f.get("name", "") for f in value.get("fields", ())]
+    return [value.get("refname", "")] if isinstance(value, dict) else []
 
 
 def _expression(value: dict[str, Any], body: Body, line: int) -> None:
@@ -177,6 +195,13 @@ def summarise(body: Body, context: Context) -> FunctionSummary | None:
     if not touches:
         return FunctionSummary((), None, why)
     return FunctionSummary(tuple(touches), frozenset(bound) if bound is not None else None, why)
+
+
+def either(one: FunctionSummary, other: FunctionSummary) -> FunctionSummary:
+    """Return what a call by a name with several functions may do: the union, bound only where both are alike."""
+    touches = tuple(dict.fromkeys((*one.touches, *other.touches)))
+    bound = one.bound_to if one.bound_to == other.bound_to else None
+    return FunctionSummary(touches, bound, one.why or other.why or "several functions have that name")
 
 
 def _report(body: Body, context: Context, out: Collector) -> None:

@@ -46,7 +46,10 @@ def _body(report: Mapping[str, Any]) -> Iterator[str]:
     found = report["summary"]["findings"]
     yield f"<header><h1>Audit of {escape(report['database'] or 'files')}</h1>"
     yield (
-        f"<p>For Aurora Limitless {escape(report['engine_version'])}, tenant key <code>{escape(report['tenant_key'])}</code>, "
+        f"<p>For Aurora Limitless "
+        f"{escape(report['engine_version'])}, "
+        f"tenant key "
+        f"<code>{escape(report['tenant_key'])}</code>, "
         f"{escape(report['mode'])}, {escape(report['created_at'])}</p>"
     )
     yield (
@@ -68,7 +71,11 @@ def _body(report: Mapping[str, Any]) -> Iterator[str]:
         f"{cross['calls'] / calls:.0%} of calls</span></div>"
     )
     if report["tenants"].get("count"):
-        yield f'<div class="card"><b>{report["tenants"]["count"]:,}</b><span>tenants, {len(report["tenants"]["hot"])} hot</span></div>'
+        yield (
+            f"<div "
+            f'class="card"><b>{report["tenants"]["count"]:,}</b><span>tenants, '
+            f"{len(report['tenants']['hot'])} hot</span></div>"
+        )
     yield "</section>"
     yield from _changes(report)
     yield from _findings(report["findings"])
@@ -96,7 +103,11 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield _filters("findings", "severity", ("blocker", "rewrite", "warning", "info"))
     if len(findings) > MOST_FINDINGS:
         yield f"<p>The worst {MOST_FINDINGS:,} of {len(findings):,}; the JSON report has all.</p>"
-    yield '<table data-table="findings"><thead><tr><th>severity</th><th>object</th><th>finding</th><th>what to do</th></tr></thead><tbody>'
+    yield (
+        "<table "
+        'data-table="findings"><thead><tr><th>severity</th><th>object</th><th>finding</th><th>what '
+        "to do</th></tr></thead><tbody>"
+    )
     order = {"blocker": 0, "rewrite": 1, "warning": 2, "info": 3}
     chosen = sorted(findings, key=lambda f: (order[f["severity"]], f["object"], f["rule"]))[:MOST_FINDINGS]
     for item in chosen:
@@ -140,7 +151,9 @@ def _statements(report: Mapping[str, Any]) -> Iterator[str]:
     if len(ordered) > MOST_STATEMENTS:
         yield f"<p>The dearest {MOST_STATEMENTS:,} of {len(ordered):,}; the JSON report has all.</p>"
     yield (
-        '<table data-table="statements"><thead><tr><th>verdict</th><th>statement</th><th>why</th><th class="n">calls</th>'
+        "<table "
+        'data-table="statements"><thead><tr><th>verdict</th><th>statement</th><th>why</th><th '
+        'class="n">calls</th>'
         '<th class="n">seconds</th><th class="n">extra shard calls</th></tr></thead><tbody>'
     )
     for item in ordered[:MOST_STATEMENTS]:
@@ -159,7 +172,8 @@ def _statements(report: Mapping[str, Any]) -> Iterator[str]:
         )
         rules = " ".join(item["rules"])
         yield (
-            f'<tr data-verdict="{item["verdict"]}"><td><span class="tag v-{item["verdict"]}">{item["verdict"]}</span>{refused}</td>'
+            f'<tr data-verdict="{item["verdict"]}"><td><span class="tag '
+            f'v-{item["verdict"]}">{item["verdict"]}</span>{refused}</td>'
             f"<td><b>{escape(item['name'])}</b><small>{escape(where)}</small><details><summary><code>"
             f"{escape(' '.join(item['sql'].split())[:110])}</code></summary><pre>{escape(item['sql'][:4000])}</pre></details></td>"
             f"<td>{escape('; '.join(item['reasons']))}<small>{rules}</small>{rewrite}</td>"
@@ -181,9 +195,15 @@ def _tables(tables: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         size = "–" if item["bytes"] is None else f"{item['bytes'] / 2**20:,.1f}"
         key = escape(item["key"] or "") + (f"<small>via {escape(item['via'])}</small>" if item["via"] else "")
         yield (
-            f'<tr data-kind="{item["kind"]}"><td><b>{escape(item["name"])}</b></td><td><span class="tag k-{item["kind"]}">'
-            f'{item["kind"]}</span><small>by {escape(item["decided_by"])}</small></td><td>{key}</td><td class="n">{rows}</td>'
-            f'<td class="n">{size}</td><td class="n">{item["writes"]:,}</td><td>{escape("; ".join(item["reasons"]))}</td></tr>'
+            f"<tr "
+            f'data-kind="{item["kind"]}"><td><b>{escape(item["name"])}</b></td><td><span '
+            f'class="tag '
+            f'k-{item["kind"]}">'
+            f"{item['kind']}</span><small>by "
+            f"{escape(item['decided_by'])}</small></td><td>{key}</td><td "
+            f'class="n">{rows}</td>'
+            f'<td class="n">{size}</td><td '
+            f'class="n">{item["writes"]:,}</td><td>{escape("; ".join(item["reasons"]))}</td></tr>'
         )
     yield "</tbody></table></section>"
 
@@ -202,7 +222,12 @@ def _tenants(tenants: Mapping[str, Any]) -> Iterator[str]:
         '<div class="pair"><figure>'
         + histogram(tenants["histogram"])
         + (
-            "<figcaption>Bars: tenants by size. Line: share of all rows held by tenants up to that size.</figcaption></figure><figure>"
+            "<figcaption>Bars: tenants by size. Line: share of "
+            "all rows "
+            "held by "
+            "tenants up "
+            "to that "
+            "size.</figcaption></figure><figure>"
         )
     )
     top = tenants["largest"][:15]
@@ -210,7 +235,12 @@ def _tenants(tenants: Mapping[str, Any]) -> Iterator[str]:
     yield "<figcaption>The largest tenants</figcaption></figure></div>"
     forecast = tenants["forecast"]
     yield (
-        f"<p>In {forecast['weeks']:g} weeks at {forecast['monthly_growth']:.0%} a month: {shown(forecast['rows'])} rows. A tenant cannot be "
+        f"<p>In {forecast['weeks']:g} "
+        f"weeks at "
+        f"{forecast['monthly_growth']:.0%} a "
+        f"month: "
+        f"{shown(forecast['rows'])} "
+        f"rows. A tenant cannot be "
         f"split, so one shard must hold at least {shown(forecast['one_shard_must_hold_rows'])} rows and "
         f"{forecast['one_shard_must_hold_bytes'] / 2**30:.2f} GiB.</p>"
     )
@@ -221,11 +251,17 @@ def _tenants(tenants: Mapping[str, Any]) -> Iterator[str]:
         yield "</ul>"
     yield (
         '<table><thead><tr><th>table</th><th class="n">rows</th><th class="n">tenants</th><th class="n">median</th>'
-        '<th class="n">largest</th><th class="n">without tenant</th><th class="n">parent missing</th><th>counted</th></tr></thead><tbody>'
+        '<th class="n">largest</th><th '
+        'class="n">without '
+        "tenant</th><th "
+        'class="n">parent '
+        "missing</th><th>counted</th></tr></thead><tbody>"
     )
     for item in tenants["tables"]:
         yield (
-            f'<tr><td><b>{escape(item["table"])}</b></td><td class="n">{item["rows"]:,}</td><td class="n">{item["tenants"]:,}</td>'
+            f"<tr><td><b>{escape(item['table'])}</b></td><td "
+            f'class="n">{item["rows"]:,}</td><td '
+            f'class="n">{item["tenants"]:,}</td>'
             f'<td class="n">{item["median_rows"]:,.0f}</td><td class="n">{item["max_rows"]:,}</td>'
             f'<td class="n">{item["tenantless_rows"]:,}</td><td class="n">{item["missing_parents"]:,}</td>'
             f"<td>{escape(item['method'])}</td></tr>"
@@ -249,7 +285,12 @@ def _runway(report: Mapping[str, Any]) -> Iterator[str]:
     if size:
         acu = size["max_acu"]
         yield (
-            f"<p>Target: <b>{acu['likely']} ACU</b> (between {acu['low']} and {acu['high']}), {size['routers']} routers, "
+            f"<p>Target: <b>{acu['likely']} "
+            f"ACU</b> "
+            f"(between "
+            f"{acu['low']} and "
+            f"{acu['high']}), "
+            f"{size['routers']} routers, "
             f"{size['shards']} shards, compute redundancy {size['compute_redundancy']}; the busiest shard about "
             f"{size['hottest_shard_acu']} ACU.</p><ul>"
         )
@@ -269,7 +310,12 @@ def _changes(report: Mapping[str, Any]) -> Iterator[str]:
             yield f"<li>{len(changes[key])} {label}: {escape(', '.join(changes[key][:8]))}</li>"
     for item in changes["changed_verdicts"][:20]:
         yield f"<li>{escape(item['name'])}: {item['before']} → {item['now']}</li>"
-    yield f"<li>{len(changes['new_statements'])} statements new, {len(changes['gone_statements'])} gone</li></ul></section>"
+    yield (
+        f"<li>{len(changes['new_statements'])} "
+        f"statements new, "
+        f"{len(changes['gone_statements'])} "
+        f"gone</li></ul></section>"
+    )
 
 
 def _evidence(report: Mapping[str, Any]) -> Iterator[str]:

@@ -24,7 +24,10 @@ from migrator.audit.rows import RawStatement
 from migrator.errors import UsageError
 
 _MESSAGE = re.compile(
-    r"^(?:duration: (?P<ms>[\d.]+) ms)?\s*(?:(?P<kind>statement|execute|parse|bind|fastpath function call)(?P<name> [^:]*)?: (?P<sql>.*))?$",
+    (
+        r"^(?:duration: (?P<ms>[\d.]+) ms)?\s*(?:(?P<kind>statement|execute|parse|bind|fastpath function "
+        r"call)(?P<name> [^:]*)?: (?P<sql>.*))?$"
+    ),
     re.DOTALL,
 )
 _RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
@@ -84,8 +87,9 @@ def read_log(path: Path) -> tuple[list[RawStatement], Counted]:
 
 
 def _open(path: Path) -> IO[str]:
-    raw: IO[bytes] = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-    return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="\n")
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8", errors="replace", newline="\n")
+    return path.open(encoding="utf-8", errors="replace", newline="\n")
 
 
 def _records(stream: IO[str], path: Path, counted: Counted) -> Iterator[Record]:
@@ -216,5 +220,5 @@ def _key(sql: str) -> str:
     """Return what statements that differ in constants only have in common."""
     try:
         return str(parser.normalize(sql))
-    except (parser.Error, UnicodeEncodeError):
+    except (parser.ParseError, UnicodeEncodeError):
         return sql

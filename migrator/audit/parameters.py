@@ -17,13 +17,17 @@ _TOKENS = re.compile(
     | (?P<double> %% )
     | (?P<colon> (?<![:\w\]]):(?:'(?P<q1>\w+)'|"(?P<q2>\w+)"|(?P<cname>[A-Za-z_]\w*)) )
     | (?P<at> (?<![\w@<>])@(?P<aname>[A-Za-z_]\w*) )
+    | (?P<sqlc> \bsqlc\.n?arg\(\s*'?(?P<sname>\w+)'?\s*\) )
     | (?P<question> \?(?![|&]) )
     | (?P<dollar> \$\d+ )
     """,
     re.VERBOSE | re.DOTALL,
 )
 
-_SUSPECT = re.compile(r"%[s(]|:[A-Za-z_'\"]|@[A-Za-z_]")
+_SQUASHED_IN = re.compile(r"(?i)\b(not\s+)?in\s*\(\s*(\$\d+)\s*/\*, \.\.\. \*/\s*\)")
+_SQUASHED_ARRAY = re.compile(r"(?i)\barray\s*\[\s*(\$\d+)\s*/\*, \.\.\. \*/\s*\]")
+
+_SUSPECT = re.compile(r"%[s(]|:[A-Za-z_'\"]|@[A-Za-z_]|\bsqlc\.n?arg\(")
 
 
 @dataclass(slots=True)
@@ -48,6 +52,10 @@ class Placed:
 
 def place(sql: str, *, question: bool = False) -> Placed:
     """Return *sql* with $n for every placeholder. *question*: also `?`, which is an operator of jsonb as well."""
+    if "/*, ... */" in sql:
+        # pg_stat_statements of PostgreSQL 18 shows a list of any length by its first element: that is an array.
+        sql = _SQUASHED_IN.sub(lambda m: f"<> ALL ({m[2]})" if m[1] else f"= ANY ({m[2]})", sql)
+        sql = _SQUASHED_ARRAY.sub(r"(\1)", sql)
     if not question and not _SUSPECT.search(sql):
         return Placed(sql)
     out: list[str] = []
@@ -57,8 +65,7 @@ def place(sql: str, *, question: bool = False) -> Placed:
     following = max(numbers, default=0)
     has_percent = False
     for match in _TOKENS.finditer(sql):
-        kind = match.lastgroup
-        name = match["pname"] or match["cname"] or match["q1"] or match["q2"] or match["aname"]
+        name = match["pname"] or match["cname"] or match["q1"] or match["q2"] or match["aname"] or match["sname"]
         if match["percent"]:
             has_percent = True
             style = "%(name)s" if name else "%s"
@@ -71,11 +78,12 @@ def place(sql: str, *, question: bool = False) -> Placed:
             style = ":name"
         elif match["at"]:
             style = "@name"
+        elif match["sqlc"]:
+            style = "sqlc"
         elif match["question"] and question:
             style = "?"
         else:
             continue
-        del kind
         if name:
             if name not in placed.names:
                 following += 1

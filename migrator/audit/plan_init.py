@@ -66,7 +66,9 @@ def _lines(report: AuditReport, name: str, classic: str, limitless: str) -> Iter
     quoted = json.dumps
     undecided = [t for t in report.tables if t.kind == "undecided"]
     schemas = sorted({t.name.partition(".")[0] for t in report.tables}) or ["public"]
-    yield f"# Plan for {report.database or 'a database known from files'}, written from an audit of {report.created_at}."
+    yield (
+        f"# Plan for {report.database or 'a database known from files'}, written from an audit of {report.created_at}."
+    )
     yield "# Every field and its default: plans/README.md, or `migrator plan show FILE`."
     if undecided:
         yield f"# DECIDE: {len(undecided)} tables below are marked DECIDE; the audit could not choose for you."
@@ -100,7 +102,10 @@ def _capacity(report: AuditReport) -> Iterator[str]:
         yield f"shards = {size['shards']}"
         yield f"engine_version = {json.dumps(report.engine_version)}"
         yield f"min_acu = {size['min_acu']}"
-        yield f"max_acu = {max(acu['likely'], size['min_acu'])}   # estimate {acu['low']} to {acu['high']}: measure with a load test"
+        yield (
+            f"max_acu = {max(acu['likely'], size['min_acu'])}   # estimate {acu['low']} to {acu['high']}: "
+            f"measure with a load test"
+        )
         yield "compute_redundancy = 1   # 99.99 % needs at least 1"
         return
     yield "shards = 4"
@@ -123,7 +128,9 @@ def _table(table: TableReport, tenant_key: str) -> Iterator[str]:
     elif table.kind == "undecided":
         # Standard is the choice that loses nothing: one copy, on one shard, like today.
         yield f"# DECIDE: {why}"
-        yield "#   reference (small, rarely written), standard (one shard), excluded (stays behind), or sharded with via"
+        yield (
+            "#   reference (small, rarely written), standard (one shard), excluded (stays behind), or sharded with via"
+        )
         yield f'{key} = {{ kind = "standard" }}'
     else:
         yield f"# {why}"
@@ -142,7 +149,10 @@ def _rest(report: AuditReport) -> Iterator[str]:
     yield "[backfill]"
     largest = int(tenants.get("max_rows") or 0)
     yield "unit_rows = 200_000      # small tenants are grouped up to this many rows"
-    yield f"split_rows = 2_000_000   # larger tables of one tenant are split by key range; the largest tenant has {largest:,} rows"
+    yield (
+        f"split_rows = 2_000_000   # larger tables of one tenant are split by key range; the largest "
+        f"tenant has {largest:,} rows"
+    )
     yield "concurrency = 4"
     yield ""
     yield "[validation]"
@@ -168,7 +178,10 @@ def _rest(report: AuditReport) -> Iterator[str]:
     yield 'cutover = "approval"'
     blockers = [f for f in report.findings if f.severity.value == "blocker"]
     if blockers:
-        yield f"# {len(blockers)} blockers keep the audit's gate closed until they are fixed or acknowledged here, for example"
+        yield (
+            f"# {len(blockers)} blockers keep the audit's gate closed until they are fixed or acknowledged "
+            f"here, for example"
+        )
         yield f"# acknowledged = [{json.dumps(blockers[0].id)}]"
     yield "acknowledged = []"
     yield ""

@@ -302,7 +302,7 @@ def _computed(analysis: Analysis, node: Node, level: Level) -> KeySet | None:
             fields = names(body.get("fields"))
             if not (fields and fields[0] in analysis.variables):
                 return None
-        elif tag == "SubLink":
+        elif tag in ("SubLink", "SetToDefault"):
             return None
         elif tag == "FuncCall":
             schema, name = function_name(body)

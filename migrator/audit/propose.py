@@ -67,7 +67,7 @@ def _insert(text: str, instance: Instance, condition: str) -> str | None:
     """Add *condition* to the WHERE of the query level in whose FROM the instance's name stands."""
     try:
         tokens = parser.scan(text)
-    except parser.Error:
+    except parser.ParseError:
         return None
     at = next((i for i, t in enumerate(tokens) if t.start >= instance.place), None)
     if at is None:
@@ -102,7 +102,7 @@ def _restore(text: str, placed: Placed, number: int) -> str:
         return text
     names = {v: k for k, v in placed.names.items()}
     names[number] = "tenant_id"
-    forms = {":name": ":{}", "@name": "@{}", "%(name)s": "%({})s"}
+    forms = {":name": ":{}", "@name": "@{}", "%(name)s": "%({})s", "sqlc": "sqlc.arg({})"}
     form = forms.get(placed.style)
 
     def one(match: re.Match[str]) -> str:

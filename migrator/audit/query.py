@@ -17,7 +17,6 @@ from migrator.audit.grammar import Body, Node, Unparsable, expression, function_
 from migrator.audit.graph import Graph
 from migrator.audit.scope import Cte, Entry, Instance, Level
 from migrator.audit.shape import Shape, Shapes
-from migrator.model.table import TableKind
 
 Outputs = list[tuple[str, int | None]]
 DEEPEST = 24
@@ -61,7 +60,8 @@ class Analysis:
         self.system: list[str] = []
         self.calls: list[str] = []
         self.unstable: set[str] = set()  # stable functions whose value is a key
-        self.notes: list[str] = []
+        self.policed: list[str] = []  # tables with row-level security
+        self.opaque: list[str] = []  # calls whose effect is not known
         self._numbers = 0
         self._depth = 0
 
@@ -187,14 +187,14 @@ class Analysis:
         closed = "limitCount" in body or "limitOffset" in body
         grouped: set[int] | None = None
         if "groupClause" in body:
-            grouped = {n for n in (predicate.column_node(self, g, level) for g in body["groupClause"]) if n is not None}
+            grouped = {n for n in (self.grouping(g, outputs, level) for g in body["groupClause"]) if n is not None}
             if any("GroupingSet" in g for g in body["groupClause"]):
                 grouped = set()
         elif any(predicate.is_aggregate(self, t) for t in body.get("targetList", ())):
             closed = True
         distinct = body.get("distinctClause")
         if distinct and distinct != [{}]:
-            on = {n for n in (predicate.column_node(self, d, level) for d in distinct) if n is not None}
+            on = {n for n in (self.grouping(d, outputs, level) for d in distinct) if n is not None}
             grouped = on if grouped is None else grouped & on
         for window in predicate.window_partitions(body):
             parts = {n for n in (predicate.column_node(self, p, level) for p in window) if n is not None}
@@ -209,6 +209,17 @@ class Analysis:
                 node = outside
             found.append((name, node))
         return found
+
+    def grouping(self, item: Node, outputs: Outputs, level: Level) -> int | None:
+        """Return the node of a GROUP BY or DISTINCT ON item: a column, a position, or the name of an output."""
+        position = item.get("A_Const", {}).get("ival", {}).get("ival")
+        if isinstance(position, int):
+            return outputs[position - 1][1] if 0 < position <= len(outputs) else None
+        node = predicate.column_node(self, item, level)
+        if node is None and "ColumnRef" in item:
+            label = names(item["ColumnRef"].get("fields"))
+            node = next((n for name, n in outputs if label == [name]), None)
+        return node
 
     def set_operation(self, body: Body, level: Level) -> Outputs:
         # No outer rows may be restricted by one arm: the other arm may still let them through.
@@ -442,9 +453,12 @@ class Analysis:
             )
         if relation.row_security and shape.sharded:
             self.apply_policies(relation, entry)
+            self.policed.append(relation.qualified)
         renamed = names(alias.get("colnames"))
-        for old, new in zip(list(relation.columns), renamed, strict=False):
-            entry.columns[new] = self.column(entry, old)
+        if renamed:  # all nodes first: the new names may be the old ones in another order
+            nodes = [self.column(entry, old) for old in relation.columns]
+            entry.columns = dict(zip((*renamed, *list(relation.columns)[len(renamed) :]), nodes, strict=True))
+            entry.relation, entry.closed = None, True
         return entry
 
     def cte_entry(self, cte: Cte, alias: Body, level: Level) -> Entry:
@@ -466,7 +480,7 @@ class Analysis:
         return entry
 
     def view_entry(self, relation: Relation, entry: Entry, alias: Body) -> Entry:
-        query = self.context.views.get(relation.qualified)
+        query: Any = self.context.views.get(relation.qualified)  # a Parsed, or False for one that cannot be read
         if query is None:
             try:
                 query = parse(relation.view_sql or "")[0]
@@ -587,6 +601,8 @@ class Analysis:
         summary = self.context.summaries.get(name)
         if summary is None or (schema in SYSTEM_SCHEMAS):
             return
+        if summary.bound_to is None and not summary.touches:
+            self.opaque.append(summary.why)
         for table in summary.touches:
             relation = self.context.catalog.relations.get(table)
             if relation is None:
@@ -643,7 +659,3 @@ def _label(value: Node) -> str:
     if "CoalesceExpr" in value:
         return "coalesce"
     return "?column?"
-
-
-def is_reference_like(shape: Shape) -> bool:
-    return shape.kind in (TableKind.REFERENCE, None)

@@ -172,7 +172,10 @@ class AuditReport:
         counts = {s: sum(1 for f in self.findings if f.severity is s and not f.acknowledged) for s in Severity}
         cross = sum(1 for s in self.statements if s.verdict == "cross_shard")
         shown = ", ".join(f"{n} {s.value}{'s' if n != 1 and s is not Severity.INFO else ''}" for s, n in counts.items())
-        return f"{shown}; {cross} of {len(self.statements)} statements go to all shards; {self.tenants.get('count', 0)} tenants"
+        return (
+            f"{shown}; {cross} of {len(self.statements)} statements go to all shards; "
+            f"{self.tenants.get('count', 0)} tenants"
+        )
 
     def at_least(self, severity: Severity) -> list[Finding]:
         """Return findings of *severity* or worse that nobody acknowledged."""

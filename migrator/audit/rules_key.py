@@ -37,7 +37,9 @@ def check_keys(catalog: Catalog, shapes: Shapes, out: Collector) -> None:
         elif shape.proposed:
             path = " → ".join(f"{c} → {p}.{pc}" for c, p, pc in shape.via)
             out.add("LIM-KEY-09", relation.qualified, f"it has no {shapes.tenant_key}; foreign keys lead to it: {path}",
-                    fix=f"decide in the plan: sharded via = \"{shape.via[0][0]} -> {shape.via[0][1]}.{shape.via[0][2]}\", "
+                    fix=f"decide in the plan: sharded via = "
+                        f"\"{shape.via[0][0]} -> "
+                        f"{shape.via[0][1]}.{shape.via[0][2]}\", "
                     "or reference, or standard", source=relation.source)  # fmt: skip
     if len(types) > 1:
         usual = max(types, key=lambda t: len(types[t]))
@@ -102,8 +104,10 @@ def check_foreign_keys(catalog: Catalog, shapes: Shapes, out: Collector) -> None
             other = shapes.of(parent) if parent is not None else Shape(None)
             if TableKind.EXCLUDED in (shape.kind, other.kind):
                 if shape.kind is not other.kind:
-                    out.add("LIM-FK-02", f"{relation.qualified}.{key.name}", f"{_shown(relation, key)}: one side is excluded",
-                            severity=Severity.WARNING, fix="it is not created on Limitless", source=key.source)  # fmt: skip
+                    out.add("LIM-FK-02", f"{relation.qualified}.{key.name}", f"{_shown(relation, key)}: one "
+                        f"side is excluded",
+                            severity=Severity.WARNING, fix="it is not created on "
+                                "Limitless", source=key.source)  # fmt: skip
                 continue
             sharded_with_keys = sharded_with_keys or shape.sharded
             _foreign_key(relation, key, shape, other, out)
@@ -127,7 +131,8 @@ def _foreign_key(relation: Relation, key: ForeignKey, child: Shape, parent: Shap
         ("standard", "standard"),
     ):
         undecided = child.kind is None or parent.kind is None
-        out.add("LIM-FK-02", name, f"{pair[0]} to {pair[1]}: {shown}" + (" (while the table is undecided)" if undecided else ""),
+        out.add("LIM-FK-02", name, f"{pair[0]} to {pair[1]}: "
+            f"{shown}" + (" (while the table is " "undecided)" if undecided else ""),
                 severity=Severity.WARNING if undecided else None, source=key.source)  # fmt: skip
     both = child.sharded and parent.sharded
     if both and (child.key not in key.columns or parent.key not in key.parent_columns):

@@ -108,7 +108,12 @@ def check_extensions(catalog: Catalog, out: Collector) -> None:
             continue
         since = EXTENSIONS.get(thing.name)
         if since is None:
-            out.add("LIM-EXT-01", f"extension {thing.name}", f"{thing.name} {thing.detail} is not on the list of Limitless",
+            out.add("LIM-EXT-01", f"extension {thing.name}", f"{thing.name} {thing.detail} is "
+                f""
+                f""
+                f"not "
+                f"on the "
+                f"list of Limitless",
                     fix=REPLACEMENTS.get(thing.name), source=thing.source)  # fmt: skip
         elif out.engine < since:
             version = f"{since[0]}.{since[1]}"
@@ -144,8 +149,18 @@ def check_settings(catalog: Catalog, out: Collector) -> None:
 VERSION_CHANGES: tuple[tuple[int, str, str, str], ...] = (
     (140000, "operators", r"\bfactorial\b|!!", "the factorial operators are gone (14)"),
     (140000, "containment", r"(?<![<>=@~-])[@~]\s", "the old geometric and array operators @ and ~ are gone (14)"),
-    (150000, "public schema", "", "the public schema no longer lets everybody create objects (15): GRANT CREATE where needed"),
-    (160000, "cursors", r"(?i)\bcursor\b", "a bound cursor variable no longer carries its own name as portal name (16)"),
+    (150000, "public schema", "", "the public schema no longer lets "
+        "everybody "
+        "create "
+        "objects "
+        "(15): GRANT "
+        "CREATE where needed"),
+    (160000, "cursors", r"(?i)\bcursor\b", "a bound cursor variable no longer "
+        "carries "
+        "its own "
+        "name as "
+        "portal "
+        "name (16)"),
     (160000, "nulls not distinct", "", "a primary key index may not be NULLS NOT DISTINCT (16)"),
     (160000, "settings", r"vacuum_defer_cleanup_age|force_parallel_mode|promote_trigger_file|lc_collate|lc_ctype",
      "vacuum_defer_cleanup_age, promote_trigger_file, lc_collate and lc_ctype are gone as settings, "
@@ -162,7 +177,8 @@ def check_versions(catalog: Catalog, engine_text: str, out: Collector) -> None:
     if source is None:
         return
     if source >= 170000:
-        out.add("LIM-VER-02", f"PostgreSQL {source // 10000}", "classic is newer than Limitless, which is PostgreSQL 16",
+        out.add("LIM-VER-02", f"PostgreSQL "
+            f"{source // 10000}", "classic is newer than " "Limitless, " "which is " "PostgreSQL 16",
                 fix="do not use what 17 or later added (MERGE … RETURNING, JSON_TABLE, uuidv7 and others)")  # fmt: skip
     bodies = [(f.signature, f.body) for f in catalog.functions if f.language in ("sql", "plpgsql")]
     for version, name, pattern, text in VERSION_CHANGES:

@@ -13,7 +13,7 @@ from migrator.audit.grammar import Body, function_name, names, walk
 from migrator.audit.query import Context
 from migrator.audit.rule import Engine
 from migrator.audit.shape import Shapes
-from migrator.audit.verdict import Judged, StatementVerdict
+from migrator.audit.verdict import UNSUPPORTED_DROPS, Judged, StatementVerdict
 from migrator.audit.volatility import PER_STATEMENT
 from migrator.model.table import TableKind
 
@@ -29,15 +29,6 @@ LARGE_OBJECTS = {
     "lo_get",
     "lo_from_bytea",
 }
-
-UNSUPPORTED_DROPS = {
-    "OBJECT_TRIGGER": "LIM-OBJ-01", "OBJECT_EVENT_TRIGGER": "LIM-OBJ-02", "OBJECT_RULE": "LIM-OBJ-03",
-    "OBJECT_MATVIEW": "LIM-OBJ-04", "OBJECT_PUBLICATION": "LIM-OBJ-05", "OBJECT_FDW": "LIM-OBJ-06",
-    "OBJECT_FOREIGN_SERVER": "LIM-OBJ-06", "OBJECT_FOREIGN_TABLE": "LIM-OBJ-06", "OBJECT_STATISTIC_EXT": "LIM-OBJ-07",
-    "OBJECT_TSCONFIGURATION": "LIM-OBJ-07", "OBJECT_TSDICTIONARY": "LIM-OBJ-07", "OBJECT_TRANSFORM": "LIM-OBJ-07",
-    "OBJECT_ACCESS_METHOD": "LIM-OBJ-07", "OBJECT_LANGUAGE": "LIM-OBJ-07", "OBJECT_DOMAIN": "LIM-COL-04",
-    "OBJECT_POLICY": "LIM-SEC-01", "OBJECT_TABLESPACE": "LIM-TBL-06",
-}  # fmt: skip
 
 ALTER_FORMS = {
     "AT_AttachPartition", "AT_DetachPartition", "AT_DetachPartitionFinalize", "AT_AddIdentity", "AT_DropIdentity",

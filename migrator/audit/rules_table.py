@@ -53,7 +53,12 @@ def _table(relation: Relation, catalog: Catalog, shapes: Shapes, out: Collector)
     if relation.kind is RelationKind.PARTITIONED and relation.partition_of is None:
         leaves = [r.name for r in catalog.relations.values() if r.partition_of == name]
         out.add("LIM-TBL-01", name, f"partitioned, {len(leaves)} partitions", source=relation.source,
-                fix="this tool merges the leaves into one table; replace dropping partitions by batched DELETE")  # fmt: skip
+                fix="this tool merges the leaves into one "
+                    "table; "
+                    "replace "
+                    "dropping "
+                    "partitions by "
+                    "batched DELETE")  # fmt: skip
     if relation.inherits and relation.partition_of is None:
         out.add("LIM-TBL-02", name, f"inherits from {', '.join(relation.inherits)}", source=relation.source)
     if relation.options and relation.partition_of is None:
@@ -180,7 +185,9 @@ def check_views(catalog: Catalog, out: Collector) -> None:
             if any(o.startswith("security_barrier") and not o.endswith("false") for o in relation.options):
                 out.add("LIM-OBJ-11", relation.qualified, "security_barrier", source=relation.source)
             if relation.owner and owners and relation.owner not in owners:
-                out.add("LIM-OBJ-11", relation.qualified, f"owned by {relation.owner}, tables by {', '.join(sorted(owners))}",
+                out.add("LIM-OBJ-11", relation.qualified, f"owned by {relation.owner}, "
+                    f"tables by "
+                    f"{', '.join(sorted(owners))}",
                         source=relation.source)  # fmt: skip
 
 

@@ -82,7 +82,12 @@ def runway(load: Load | None, writer: Writer | None, growth: Growth) -> dict[str
         found["advice"] = "capture from the WAL (rds.logical_replication): it costs the writer no second write"
     else:
         found["advice"] = (
-            f"a larger writer first (about {needed / 0.85:.1f} times the present one), capture from the WAL, reads and reports "
+            f"a larger writer first (about {needed / 0.85:.1f} "
+            f"times the "
+            f"present one), "
+            f"capture from "
+            f"the WAL, "
+            f"reads and reports "
             "moved to replicas, and a shorter calendar: the fallback promise keeps all writes on classic until the end"
         )
     return found

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
-from migrator.audit.catalog import Catalog, Relation
+from migrator.audit.catalog import Catalog, ForeignKey, Relation
 from migrator.model.table import TableKind
 from migrator.plan.schema import Tables
 
@@ -132,9 +133,7 @@ def path_to_key(
         following = []
         for current, path in front:
             keys = [k for k in current.foreign_keys if len(k.columns) == 1]
-            keys.sort(
-                key=lambda k, c=current: (not (k.columns[0] in c.columns and c.columns[k.columns[0]].not_null), k.name)
-            )
+            keys.sort(key=partial(_nullable_last, current))
             for key in keys:
                 step = (*path, (key.columns[0], key.parent, key.parent_columns[0]))
                 parent = catalog.relations.get(key.parent)
@@ -146,3 +145,8 @@ def path_to_key(
                 following.append((parent, step))
         front = following
     return ()
+
+
+def _nullable_last(relation: Relation, key: ForeignKey) -> tuple[bool, str]:
+    attribute = relation.columns.get(key.columns[0])
+    return attribute is None or not attribute.not_null, key.name

@@ -63,7 +63,22 @@ REFUSING = frozenset(
 
 
 UTILITY = frozenset(
-    "savepoint release rollback set prepare commit listen notify unlisten fetch close declare move reset".split()
+    [
+        "savepoint",
+        "release",
+        "rollback",
+        "set",
+        "prepare",
+        "commit",
+        "listen",
+        "notify",
+        "unlisten",
+        "fetch",
+        "close",
+        "declare",
+        "move",
+        "reset",
+    ]
 )
 
 

@@ -35,7 +35,7 @@ def _table(name: str) -> sql.Identifier:
 
 def per_tenant(count: Count) -> sql.Composed:
     """Build: tenant (text, NULL for none), rows, recent rows, rows whose parent is missing."""
-    sample = sql.SQL("")
+    sample: sql.Composable = sql.SQL("")
     if count.sample_pct is not None:
         sample = sql.SQL(" TABLESAMPLE SYSTEM ({}) REPEATABLE (1)").format(sql.Literal(count.sample_pct))
     joins: list[sql.Composable] = []
@@ -54,7 +54,8 @@ def per_tenant(count: Count) -> sql.Composed:
         missing = sql.SQL("count(*) FILTER (WHERE {} IS NULL)").format(sql.Identifier(alias, parent_column))
         last = alias
     return sql.SQL(
-        "SELECT {}::text, count(*), count(*) FILTER (WHERE age(t0.xmin) BETWEEN 0 AND {}), {} FROM {} AS t0{}{} GROUP BY 1 {}"
+        "SELECT {}::text, count(*), count(*) FILTER (WHERE age(t0.xmin) BETWEEN 0 AND {}), {} FROM {} AS "
+        "t0{}{} GROUP BY 1 {}"
     ).format(
         sql.Identifier(last, count.key),
         sql.Literal(count.recent_xids),

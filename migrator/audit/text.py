@@ -16,7 +16,14 @@ def summary(report: AuditReport) -> str:
 
 
 def _lines(report: AuditReport) -> Iterator[str]:
-    yield f"Audit of {report.database or 'files'} ({report.mode}) for Limitless {report.engine_version}, key {report.tenant_key}"
+    yield (
+        f"Audit of "
+        f"{report.database or 'files'} "
+        f"({report.mode}) for "
+        f"Limitless "
+        f"{report.engine_version}, key "
+        f"{report.tenant_key}"
+    )
     yield ""
     yield from _findings(report)
     yield from _statements(report)
@@ -59,7 +66,9 @@ def _statements(report: AuditReport) -> Iterator[str]:
     total = sum(v["statements"] for v in verdicts.values())
     yield f"STATEMENTS  {total:,}"
     for name, cell in sorted(verdicts.items(), key=lambda kv: -kv[1]["statements"]):
-        yield f"  {name:<17} {cell['statements']:>8,}  calls {cell['calls']:>14,.0f}  {cell['total_ms'] / 1000:>10,.1f} s"
+        yield (
+            f"  {name:<17} {cell['statements']:>8,}  calls {cell['calls']:>14,.0f}  {cell['total_ms'] / 1000:>10,.1f} s"
+        )
     worst = sorted(
         (s for s in report.statements if s.verdict in ("cross_shard", "unsupported")), key=_cost, reverse=True
     )
@@ -95,7 +104,13 @@ def _tenants(report: AuditReport) -> Iterator[str]:
     how = "exact" if tenants["exact"] else "partly sampled"
     ratio = f", {tenants['max_to_median']:g} times the median" if tenants["max_to_median"] else ""
     yield f"TENANTS  {tenants['count']:,} with {tenants['rows']:,} rows ({how})"
-    yield f"  median {tenants['median_rows']:,.0f} rows, largest {tenants['max_rows']:,}{ratio}, Gini {tenants['gini']:.2f}"
+    yield (
+        f"  median "
+        f"{tenants['median_rows']:,.0f} rows, "
+        f"largest "
+        f"{tenants['max_rows']:,}{ratio}, Gini "
+        f"{tenants['gini']:.2f}"
+    )
     for hot in tenants["hot"][:LISTED]:
         yield f"  hot: {hot['tenant']}: {'; '.join(hot['reasons'])}"
     forecast = tenants["forecast"]
@@ -112,7 +127,14 @@ def _runway(report: AuditReport) -> Iterator[str]:
         yield f"  → {report.runway['advice']}"
     if report.sizing:
         acu = report.sizing["max_acu"]
-        yield f"SIZE  {acu['likely']} ACU ({acu['low']} to {acu['high']}), {report.sizing['routers']} routers, {report.sizing['shards']} shards"
+        yield (
+            f"SIZE  {acu['likely']} ACU "
+            f"({acu['low']} to "
+            f"{acu['high']}), "
+            f"{report.sizing['routers']} "
+            f"routers, "
+            f"{report.sizing['shards']} shards"
+        )
     yield ""
 
 
@@ -138,7 +160,12 @@ def _changes(report: AuditReport) -> Iterator[str]:
 def _evidence(report: AuditReport) -> Iterator[str]:
     found = report.evidence
     yield (
-        f"EVIDENCE  {found['tables']} tables, {found['functions']} functions, {found['statements_read']:,} statements read, "
+        f"EVIDENCE  {found['tables']} "
+        f"tables, "
+        f"{found['functions']} "
+        f"functions, "
+        f"{found['statements_read']:,} "
+        f"statements read, "
         f"{found['statements_unparsable']} unparsable, {found['input_rejected']} pieces of input rejected"
     )
     for problem in found["problems"][:LISTED]:

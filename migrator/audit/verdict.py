@@ -63,6 +63,15 @@ UNSUPPORTED: Mapping[str, tuple[str, str]] = {
 }
 """Statement types that Limitless does not have at all (facts, sections 4.1 and 4.2), with rule and reason."""
 
+UNSUPPORTED_DROPS = {
+    "OBJECT_TRIGGER": "LIM-OBJ-01", "OBJECT_EVENT_TRIGGER": "LIM-OBJ-02", "OBJECT_RULE": "LIM-OBJ-03",
+    "OBJECT_MATVIEW": "LIM-OBJ-04", "OBJECT_PUBLICATION": "LIM-OBJ-05", "OBJECT_FDW": "LIM-OBJ-06",
+    "OBJECT_FOREIGN_SERVER": "LIM-OBJ-06", "OBJECT_FOREIGN_TABLE": "LIM-OBJ-06", "OBJECT_STATISTIC_EXT": "LIM-OBJ-07",
+    "OBJECT_TSCONFIGURATION": "LIM-OBJ-07", "OBJECT_TSDICTIONARY": "LIM-OBJ-07", "OBJECT_TRANSFORM": "LIM-OBJ-07",
+    "OBJECT_ACCESS_METHOD": "LIM-OBJ-07", "OBJECT_LANGUAGE": "LIM-OBJ-07", "OBJECT_DOMAIN": "LIM-COL-04",
+    "OBJECT_POLICY": "LIM-SEC-01", "OBJECT_TABLESPACE": "LIM-TBL-06",
+}  # fmt: skip
+
 
 @dataclass(slots=True)
 class Judged:
@@ -101,7 +110,8 @@ def judge(context: Context, tag: str, body: Body, variables: Mapping[str, str] |
         proposed = _decide(analysis, analysis.instances)[0]
         names = sorted({i.relation.qualified for i in analysis.instances if i.proposed})
         reasons.append(
-            f"{', '.join(names)} {'have' if len(names) > 1 else 'has'} no tenant key and counts as not sharded until a plan decides"
+            f"{', '.join(names)} {'have' if len(names) > 1 else 'has'} no tenant key and counts as not "
+            f"sharded until a plan decides"
         )
     return Judged(verdict, reasons, relations, unbound, analysis.instances, analysis, (), proposed, keys)
 
@@ -111,6 +121,11 @@ def _refused(tag: str, body: Body, analysis: Analysis) -> tuple[str, str] | None
         return UNSUPPORTED[tag]
     if tag == "TransactionStmt" and "PREPARE" in body.get("kind", ""):
         return "LIM-TXN-02", "prepared transactions do not exist on Limitless"
+    if tag == "CreateTableAsStmt" and body.get("objtype") == "OBJECT_MATVIEW":
+        return "LIM-OBJ-04", "materialized views do not exist on Limitless"
+    if tag == "DropStmt" and body.get("removeType") in UNSUPPORTED_DROPS:
+        what = body["removeType"].removeprefix("OBJECT_").replace("_", " ")
+        return UNSUPPORTED_DROPS[body["removeType"]], f"DROP {what} does not exist on Limitless"
     if tag == "UpdateStmt":
         target = analysis.instances[0] if analysis.instances else None
         for item in body.get("targetList", ()):
@@ -129,6 +144,8 @@ def _decide(
     if analysis.unknown:
         names = ", ".join(sorted(set(analysis.unknown)))
         return StatementVerdict.CROSS_SHARD, [f"unknown to the schema: {names}, so nothing can be proved"], [], ()
+    if analysis.opaque:
+        return StatementVerdict.CROSS_SHARD, list(dict.fromkeys(analysis.opaque)), [], ()
     if not instances:
         if analysis.kinds:
             return StatementVerdict.REFERENCE_ONLY, ["no sharded table is involved"], [], ()
@@ -147,10 +164,15 @@ def _decide(
         reasons = [f"every sharded table is bound to one key, {show(key)}"]
         if analysis.unstable:
             reasons.append(f"the key comes from {', '.join(sorted(analysis.unstable))}, which is not immutable")
+        if analysis.policed and not key.startswith("$"):
+            reasons.append("row-level security binds it, for roles that it applies to")
         return StatementVerdict.SINGLE_SHARD, reasons, [], (key,)
     keys = sorted(frozenset().union(*(min(s, key=len) for s in sets)))
     shown = ", ".join(show(k) for k in keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "")
-    return StatementVerdict.MULTI_SHARD_KEYS, [f"bound to {len(keys)} known keys: {shown}"], [], tuple(keys)
+    why = f"bound to {len(keys)} known keys: {shown}"
+    if all(k.startswith("$") for k in keys):
+        why += "; one shard only where their values are equal"
+    return StatementVerdict.MULTI_SHARD_KEYS, [why], [], tuple(keys)
 
 
 def show(key: str) -> str:

@@ -326,11 +326,42 @@ IMMUTABLE = frozenset(
 )
 
 AGGREGATES = frozenset(
-    """
-    count sum avg min max array_agg string_agg json_agg jsonb_agg json_object_agg jsonb_object_agg bool_and bool_or every
-    bit_and bit_or bit_xor xmlagg stddev stddev_pop stddev_samp variance var_pop var_samp percentile_cont percentile_disc
-    mode corr covar_pop covar_samp regr_slope any_value range_agg range_intersect_agg
-    """.split()
+    [
+        "count",
+        "sum",
+        "avg",
+        "min",
+        "max",
+        "array_agg",
+        "string_agg",
+        "json_agg",
+        "jsonb_agg",
+        "json_object_agg",
+        "jsonb_object_agg",
+        "bool_and",
+        "bool_or",
+        "every",
+        "bit_and",
+        "bit_or",
+        "bit_xor",
+        "xmlagg",
+        "stddev",
+        "stddev_pop",
+        "stddev_samp",
+        "variance",
+        "var_pop",
+        "var_samp",
+        "percentile_cont",
+        "percentile_disc",
+        "mode",
+        "corr",
+        "covar_pop",
+        "covar_samp",
+        "regr_slope",
+        "any_value",
+        "range_agg",
+        "range_intersect_agg",
+    ]
 )
 
 
