@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from migrator.errors import PlanInvalid, UsageError
 from migrator.plan.load import (
@@ -223,7 +224,7 @@ def test_differences_name_key_and_values() -> None:
     assert differences(one, other) == ["dual_write.parts: 2 → 3"]
 
 
-def _fields(model: type, path: tuple[str, ...] = ()) -> dict[str, object]:
+def _fields(model: type[BaseModel], path: tuple[str, ...] = ()) -> dict[str, object]:
     from migrator.plan.load import _section_of
 
     found: dict[str, object] = {}
