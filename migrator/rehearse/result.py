@@ -91,6 +91,8 @@ def judge(record: Record) -> list[str]:
                 f"{record.reads.missed} rows were read older than acknowledged "
                 f"(the processes counted {record.reads.counted_at_once} at once)"
             )
+        if record.reads.missed_of_others:
+            found.append(f"{record.reads.missed_of_others} rows were read older than acknowledged to another process")
         found += record.reads.sample
     if record.quiet_since is not None:
         late = [f for f in record.ledger.failures if f.at >= record.quiet_since]
@@ -123,6 +125,7 @@ def report_of(record: Record) -> dict[str, Any]:
         "phantom_rows": writes.phantom if writes else 0,
         "reads": reads.reads if reads else 0,
         "missed_own_writes": max(reads.missed, reads.counted_at_once) if reads else None,
+        "missed_writes_of_others": reads.missed_of_others if reads else None,
         "divergent_rows": comparison.divergent_rows if comparison else None,
         "phases": _phases(record),
         "events": [
@@ -208,6 +211,7 @@ def _proof(record: Record) -> list[dict[str, Any]]:
     if reads is not None:
         seen = f"{words.count(reads.reads)} reads of {words.count(reads.rows)} rows"
         line("No read missed an earlier acknowledged write of its own process", seen, not reads.missed)
+        line("Nor one of another process", "the same reads", not reads.missed_of_others)
     if record.quiet_since is not None:
         after = [w for w in record.ledger.writes if w.at >= record.quiet_since and w.outcome is Outcome.ACKNOWLEDGED]
         failed = [f for f in record.ledger.failures if f.at >= record.quiet_since]

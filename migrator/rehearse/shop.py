@@ -70,9 +70,11 @@ SEARCH = (
     " WHERE tenant_id = %(tenant)s AND full_name ILIKE %(pattern)s ORDER BY id LIMIT 10"
 )
 LATEST = (
-    "SELECT o.id, o.total, c.rate FROM app.orders o JOIN app.currencies c ON c.code = o.currency_code"
+    "SELECT o.id, (o.details->>'v')::bigint, o.total / c.rate FROM app.orders o"
+    " JOIN app.currencies c ON c.code = o.currency_code"
     " WHERE o.tenant_id = %(tenant)s ORDER BY o.placed_at DESC LIMIT 10"
 )
+"""A tenant's newest orders, whoever wrote them, with their versions."""
 
 
 def read_rows(connection: Connection, side: Side, table: str, tenant: int, keys: Sequence[str]) -> dict[str, int]:

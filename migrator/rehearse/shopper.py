@@ -163,19 +163,21 @@ class Shopper:
         self._ledger.read(began, ended, side, [Seen(row, seen[row]) for row in rows], len(missed))
 
     def _browse(self) -> None:
+        """Search users, or list a tenant's newest orders: rows of all processes, for the proof to judge."""
         tenant = self._dice.choices(self._tenants, cum_weights=self._weights)[0].tenant_id
-        statement, names = shop.LATEST, {"tenant": tenant, "pattern": f"%{self._dice.choice('aeiou')}n%"}
-        if self._dice.random() < 0.3:
-            statement = shop.SEARCH
+        names = {"tenant": tenant, "pattern": f"%{self._dice.choice('aeiou')}n%"}
+        search = self._dice.random() < 0.3
         began = time.monotonic()
 
-        def fn(r: Session) -> Side:
-            r.connection.execute(statement, names).fetchall()
-            return r.side
+        def fn(r: Session) -> tuple[Side, list[tuple[Any, ...]]]:
+            return r.side, r.connection.execute(shop.SEARCH if search else shop.LATEST, names).fetchall()
 
-        side = self._read(tenant, fn)
-        if side is not None:
-            self._ledger.read(began, time.monotonic(), side, [], 0)
+        answer = self._read(tenant, fn)
+        if answer is None:
+            return
+        side, found = answer
+        rows = [] if search else [Seen(RowKey("orders", str(tenant), str(r[0])), int(r[1])) for r in found]
+        self._ledger.read(began, time.monotonic(), side, rows, 0)
 
     def _read(self, tenant: int, fn: Callable[[Any], T]) -> T | None:
         try:

@@ -122,6 +122,19 @@ def test_a_deleted_row_that_is_read_again_is_found(writer, tmp_path) -> None:
     assert check_reads(merged(tmp_path)).missed == 1
 
 
+def test_a_read_that_misses_a_write_of_another_process_is_found(writer, tmp_path) -> None:
+    """What was acknowledged to one process is seen by every later read of any other."""
+    write(writer, 0, 1, Outcome.ACKNOWLEDGED)
+    _, ended = times(tmp_path)
+    other = LedgerWriter(tmp_path / "web-2.jsonl", "web-2")
+    read(other, 0, ended + 0.001, ended + 0.002)
+    read(other, 1, ended + 0.001, ended + 0.002)
+    other.close()
+
+    checked = check_reads(merged(tmp_path))
+    assert (checked.missed, checked.missed_of_others) == (0, 1)
+
+
 def test_what_the_process_counted_itself_is_reported(writer, tmp_path) -> None:
     """The processes' own count is part of the result."""
     writer.read(1.0, 2.0, "classic", [], 3)

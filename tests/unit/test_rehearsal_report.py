@@ -82,6 +82,7 @@ def test_a_rehearsal_in_which_everything_held_is_ok() -> None:
         ({"reads": None}, "reads"),
         ({"reads": ReadsChecked(reads=10, missed=1)}, "older than acknowledged"),
         ({"reads": ReadsChecked(reads=10, counted_at_once=1)}, "older than acknowledged"),
+        ({"reads": ReadsChecked(reads=10, missed_of_others=1)}, "to another process"),
         ({"ledger": Ledger(failures=[Failure("web-1", 1055.0, "write", "OSError")])}, "after classic was stopped"),
         ({"ledger": Ledger(failures=[Failure("web-1", 1005.0, "write", "RowVanished")])}, "was not there"),
     ],
