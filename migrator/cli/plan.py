@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from migrator.cli import audit
-from migrator.cli.options import JsonOption
+from migrator.cli.options import JsonOption, PlanOption
 from migrator.cli.render import emit_json, out
 from migrator.errors import UsageError
 
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
 @group.command(epilog="Example: migrator plan check plans/demo.toml --connect")
 def check(
     path: Argument = None,
+    plan_option: PlanOption = None,
     connect: Annotated[bool, typer.Option("--connect", help="Also compare it with classic's catalog.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -34,7 +35,7 @@ def check(
     from migrator.cli.context import both, find_plan
     from migrator.plan.load import digest
 
-    plan = find_plan(path)
+    plan = find_plan(path or plan_option)
     tables: list[dict[str, object]] = []
     if connect:
         from migrator.plan.tables import resolve_tables
@@ -54,13 +55,13 @@ def check(
 
 
 @group.command(epilog="Example: migrator plan show plans/demo.toml")
-def show(path: Argument = None, as_json: JsonOption = False) -> None:
+def show(path: Argument = None, plan_option: PlanOption = None, as_json: JsonOption = False) -> None:
     """Show a plan with every default written out. DSNs stay references."""
     from migrator.cli.context import find_plan
     from migrator.plan.load import dump
     from migrator.plan.toml import to_toml
 
-    body = dump(find_plan(path))
+    body = dump(find_plan(path or plan_option))
     if as_json:
         emit_json(body)
     else:

@@ -40,9 +40,10 @@ def validate(
     import asyncio
 
     from migrator import settings
-    from migrator.cli.context import find_plan
-    from migrator.consistency.repair import repair as mark_dirty
+    from migrator.capture.repair import repair as mark_dirty
+    from migrator.cli.context import APP, find_plan
     from migrator.consistency.run import validate as compare
+    from migrator.db.connect import connect
     from migrator.model.tenant import TenantId
 
     found = find_plan(plan)
@@ -65,10 +66,11 @@ def validate(
     repaired: ValidationReport | None = None
     if repair and report.sample and not dry_run:
         confirm(f"Let the mirror write {len(report.sample)} rows on Limitless again, as classic has them?", yes=yes)
-        asyncio.run(mark_dirty(classic, report.sample, who(name)))
-        note("Rows are marked; comparing again.")
-        touched = sorted({d.tenant_id for d in report.sample if d.tenant_id is not None})
-        repaired = asyncio.run(once("repair", touched or None))
+        with connect(classic, APP, lock_timeout_s=10) as conn:
+            marked = mark_dirty(conn, who(name), wanted)
+        note(f"{marked} rows are marked; comparing again.")
+        touched = {d.tenant_id for d in report.sample}
+        repaired = asyncio.run(once("repair", None if None in touched else sorted(t for t in touched if t)))
     last = repaired or report
     shown = list(last.sample) if full else list(last.sample[:sample])
     if as_json:
