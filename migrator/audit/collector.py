@@ -18,9 +18,17 @@ class Collector:
         self._found: dict[str, Finding] = {}
 
     def add(
-        self, rule_id: str, obj: str, evidence: str, *, fix: str | None = None, sql: str | None = None,
-        source: Source | None = None, severity: Severity | None = None, key: str | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        rule_id: str,
+        obj: str,
+        evidence: str,
+        *,
+        fix: str | None = None,
+        sql: str | None = None,
+        source: Source | None = None,
+        severity: Severity | None = None,
+        key: str | None = None,
+    ) -> None:
         """Add a finding unless the engine has outgrown the rule. *key* is the shard key the fix should name."""
         rule = RULES[rule_id]
         level = severity or rule.at(self.engine)

@@ -28,8 +28,14 @@ from migrator.audit.rows import Evidence
 from migrator.audit.statement_file import split
 
 LIMITS = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
-SERIAL = {"serial": "integer", "serial4": "integer", "bigserial": "bigint", "serial8": "bigint", "smallserial": "smallint",
-          "serial2": "smallint"}  # fmt: skip
+SERIAL = {
+    "serial": "integer",
+    "serial4": "integer",
+    "bigserial": "bigint",
+    "serial8": "bigint",
+    "smallserial": "smallint",
+    "serial2": "smallint",
+}
 
 
 def read_dump(text: str, name: str, evidence: Evidence) -> None:
@@ -175,9 +181,14 @@ class Reader:
         if type_text in SERIAL:
             attribute.type = SERIAL[type_text]
             attribute.not_null = True
-            sequence = Sequence(relation.schema, f"{relation.name}_{node.colname}_seq", attribute.type,
-                                maximum=LIMITS[attribute.type], source=self.source,
-                                owned_by=f"{relation.qualified}.{node.colname}")  # fmt: skip
+            sequence = Sequence(
+                relation.schema,
+                f"{relation.name}_{node.colname}_seq",
+                attribute.type,
+                maximum=LIMITS[attribute.type],
+                source=self.source,
+                owned_by=f"{relation.qualified}.{node.colname}",
+            )
             self.catalog.sequences[sequence.qualified] = sequence
             attribute.sequence = sequence.qualified
             attribute.default = f"nextval('{sequence.qualified}'::regclass)"
@@ -218,10 +229,17 @@ class Reader:
                 return
             suffix = "pkey" if primary else "_".join((*columns, "key"))
             relation.indexes.append(
-                Index(node.conname or f"{relation.name}_{suffix}", columns, unique=True, primary=primary, constraint=True,
-                      include=tuple(k.sval for k in node.including or ()),
-                      nulls_not_distinct=bool(node.nulls_not_distinct), source=self.source)
-            )  # fmt: skip
+                Index(
+                    node.conname or f"{relation.name}_{suffix}",
+                    columns,
+                    unique=True,
+                    primary=primary,
+                    constraint=True,
+                    include=tuple(k.sval for k in node.including or ()),
+                    nulls_not_distinct=bool(node.nulls_not_distinct),
+                    source=self.source,
+                )
+            )
             if primary:
                 for name in columns:
                     if name in relation.columns:

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from migrator.audit.dump import Reader
 
 KINDS = {
-    ast.CreateExtensionStmt: "extension", ast.CreateEventTrigStmt: "event trigger",
-    ast.CreatePublicationStmt: "publication", ast.CreateSubscriptionStmt: "subscription",
-    ast.CreateForeignServerStmt: "foreign server", ast.CreatePLangStmt: "language", ast.CreateTransformStmt: "transform",
-}  # fmt: skip
+    ast.CreateExtensionStmt: "extension",
+    ast.CreateEventTrigStmt: "event trigger",
+    ast.CreatePublicationStmt: "publication",
+    ast.CreateSubscriptionStmt: "subscription",
+    ast.CreateForeignServerStmt: "foreign server",
+    ast.CreatePLangStmt: "language",
+    ast.CreateTransformStmt: "transform",
+}
 
 
 def apply(reader: Reader, statement: Any, text: str) -> None:
@@ -72,9 +76,12 @@ def apply(reader: Reader, statement: Any, text: str) -> None:
         _grant(reader, node)
     elif type(statement) in KINDS:
         name = next(
-            str(v) for v in (getattr(node, f, None) for f in
-            ("extname", "trigname", "pubname", "subname", "servername", "plname")) if v
-        )  # fmt: skip
+            str(v)
+            for v in (
+                getattr(node, f, None) for f in ("extname", "trigname", "pubname", "subname", "servername", "plname")
+            )
+            if v
+        )
         things.append(Thing(KINDS[type(statement)], name, "", source))
 
 

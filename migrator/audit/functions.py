@@ -51,8 +51,12 @@ def read(catalog: Catalog, context: Context, out: Collector) -> Bodies:
             continue
         if function.language not in ("sql", "plpgsql"):
             if function.language not in ("internal", "c"):
-                out.add("LIM-FN-03", function.signature, f"written in {function.language}, which the audit cannot read",
-                        source=function.source)  # fmt: skip
+                out.add(
+                    "LIM-FN-03",
+                    function.signature,
+                    f"written in {function.language}, which the audit cannot read",
+                    source=function.source,
+                )
             continue
         found.bodies.append(body_of(function))
     # Twice, so that a function that calls another one sees its summary.
@@ -208,8 +212,13 @@ def _report(body: Body, context: Context, out: Collector) -> None:
     function = body.function
     name = function.signature
     if function.returns in ("trigger", "event_trigger"):
-        out.add("LIM-FN-01", name, f"it returns {function.returns}", source=function.source,
-                fix="goes with its trigger; this tool does not create it on Limitless")  # fmt: skip
+        out.add(
+            "LIM-FN-01",
+            name,
+            f"it returns {function.returns}",
+            source=function.source,
+            fix="goes with its trigger; this tool does not create it on Limitless",
+        )
     if body.problem:
         out.add("AUD-EVD-02", f"function {name}", f"its body cannot be read: {body.problem}", source=function.source)
     if body.dynamic:
@@ -296,10 +305,25 @@ def _lift(quiet: Collector, function: Function, line: int, out: Collector) -> No
     """Findings on a statement inside a body are the function's: refused ones under FN-02, the rest under their rule."""
     for finding in quiet.findings():
         where = f"line {line}: {finding.evidence}"
-        if finding.rule.startswith(("LIM-DML", "LIM-TBL-04", "LIM-SEQ-02", "LIM-OBJ", "LIM-TXN")) and finding.severity in (
-            Severity.BLOCKER, Severity.REWRITE,
-        ):  # fmt: skip
-            out.add("LIM-FN-02", function.signature, f"{where} ({finding.rule})", fix=RULES[finding.rule].fix,
-                    severity=finding.severity, source=function.source)  # fmt: skip
-        out.add(finding.rule, f"{function.signature} line {line}", finding.evidence, sql=finding.sql,
-                severity=finding.severity, source=function.source)  # fmt: skip
+        if finding.rule.startswith(
+            ("LIM-DML", "LIM-TBL-04", "LIM-SEQ-02", "LIM-OBJ", "LIM-TXN")
+        ) and finding.severity in (
+            Severity.BLOCKER,
+            Severity.REWRITE,
+        ):
+            out.add(
+                "LIM-FN-02",
+                function.signature,
+                f"{where} ({finding.rule})",
+                fix=RULES[finding.rule].fix,
+                severity=finding.severity,
+                source=function.source,
+            )
+        out.add(
+            finding.rule,
+            f"{function.signature} line {line}",
+            finding.evidence,
+            sql=finding.sql,
+            severity=finding.severity,
+            source=function.source,
+        )

@@ -151,8 +151,12 @@ def constant(body: Body) -> str | None:
     if body.get("isnull"):
         return None
     for kind, field, default in (
-        ("sval", "sval", ""), ("ival", "ival", 0), ("fval", "fval", ""), ("boolval", "boolval", False), ("bsval", "bsval", ""),
-    ):  # fmt: skip
+        ("sval", "sval", ""),
+        ("ival", "ival", 0),
+        ("fval", "fval", ""),
+        ("boolval", "boolval", False),
+        ("bsval", "bsval", ""),
+    ):
         if kind in body:
             return (
                 str(body[kind].get(field, default)).lower()
@@ -163,11 +167,21 @@ def constant(body: Body) -> str | None:
 
 
 _TYPES = {
-    "int8": "bigint", "int4": "integer", "int2": "smallint", "bool": "boolean", "varchar": "character varying",
-    "bpchar": "character", "timestamptz": "timestamp with time zone", "timestamp": "timestamp without time zone",
-    "float8": "double precision", "float4": "real", "decimal": "numeric", "timetz": "time with time zone",
-    "time": "time without time zone", "int": "integer",
-}  # fmt: skip
+    "int8": "bigint",
+    "int4": "integer",
+    "int2": "smallint",
+    "bool": "boolean",
+    "varchar": "character varying",
+    "bpchar": "character",
+    "timestamptz": "timestamp with time zone",
+    "timestamp": "timestamp without time zone",
+    "float8": "double precision",
+    "float4": "real",
+    "decimal": "numeric",
+    "timetz": "time with time zone",
+    "time": "time without time zone",
+    "int": "integer",
+}
 
 
 def plain_type(name: str) -> str:

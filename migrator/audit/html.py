@@ -175,7 +175,8 @@ def _statements(report: Mapping[str, Any]) -> Iterator[str]:
             f'<tr data-verdict="{item["verdict"]}"><td><span class="tag '
             f'v-{item["verdict"]}">{item["verdict"]}</span>{refused}</td>'
             f"<td><b>{escape(item['name'])}</b><small>{escape(where)}</small><details><summary><code>"
-            f"{escape(' '.join(item['sql'].split())[:110])}</code></summary><pre>{escape(item['sql'][:4000])}</pre></details></td>"
+            f"{escape(' '.join(item['sql'].split())[:110])}</code></summary>"
+            f"<pre>{escape(item['sql'][:4000])}</pre></details></td>"
             f"<td>{escape('; '.join(item['reasons']))}<small>{rules}</small>{rewrite}</td>"
             f'<td class="n">{weight["calls"]:,.0f}</td><td class="n">{seconds}</td>'
             f'<td class="n">{weight["extra_shard_calls"]:,.0f}</td></tr>'

@@ -4,47 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from typing import Any
 
-from migrator.audit.count import SAMPLE_ABOVE_ROWS, count_tenants, plan_counts
-from migrator.audit.files import audit_files
+import psycopg
+
+from migrator.audit.collect import collect
+from migrator.audit.count import RECENT_XIDS, SAMPLE_ABOVE_ROWS, count_tenants, plan_counts
 from migrator.audit.report import AuditReport, TableReport
 from migrator.audit.run import conclude
 from migrator.audit.shape import shapes_of_key
-from migrator.errors import UsageError
 
 Progress = Callable[[str], None]
-APP = "migrator-plan-init"
 
 
 def survey(
-    *, classic: str | None, schema: Sequence[Path], statements: Sequence[Path], gathered: Path | None,
-    schemas: Sequence[str] | None, tenant_key: str, aliases: Mapping[str, str], progress: Progress | None = None,
-) -> AuditReport:  # fmt: skip
-    """Audit a database that has no plan yet: live (*classic* is a DSN reference), or from files."""
-    if schema or gathered:
-        return audit_files(
-            schema=schema,
-            statements=statements,
-            gathered=gathered,
-            tenant_key=tenant_key,
-            aliases=aliases,
-            progress=progress,
-        )
-    if classic is None:
-        raise UsageError("nothing to audit", hint="Say --classic env:NAME, --schema FILE or --gathered FILE.")
-    from migrator import settings
-    from migrator.audit.collect import collect
-    from migrator.db.connect import connect
-
-    with connect(settings.resolve(classic), APP) as conn:
-        evidence = collect(conn, progress)
-        if schemas:
-            for name in [n for n, r in evidence.catalog.relations.items() if r.schema not in schemas]:
-                del evidence.catalog.relations[name]
-        shapes = shapes_of_key(evidence.catalog, tenant_key, aliases)
-        counts = plan_counts(evidence.catalog, shapes, sample_above_rows=SAMPLE_ABOVE_ROWS, recent_xids=1_000_000)
-        counted = count_tenants(conn, counts, evidence.catalog, progress, evidence.problems)
+    conn: psycopg.Connection[Any],
+    *,
+    schemas: Sequence[str] | None,
+    tenant_key: str,
+    aliases: Mapping[str, str],
+    progress: Progress | None = None,
+) -> AuditReport:
+    """Audit a live database that has no plan yet."""
+    evidence = collect(conn, progress)
+    if schemas:
+        for name in [n for n, r in evidence.catalog.relations.items() if r.schema not in schemas]:
+            del evidence.catalog.relations[name]
+    shapes = shapes_of_key(evidence.catalog, tenant_key, aliases)
+    counts = plan_counts(evidence.catalog, shapes, sample_above_rows=SAMPLE_ABOVE_ROWS, recent_xids=RECENT_XIDS)
+    counted = count_tenants(conn, counts, evidence.catalog, progress, evidence.problems)
     return conclude(evidence, shapes, counted, mode="live", progress=progress)
 
 

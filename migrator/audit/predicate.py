@@ -52,9 +52,15 @@ def conjunct(analysis: Analysis, condition: Node, level: Level, allowed: frozens
 
 
 def collect(
-    analysis: Analysis, node: Node, level: Level, allowed: frozenset[int] | set[int], facts: Facts, *,
-    positive: bool, negated: bool,
-) -> None:  # fmt: skip
+    analysis: Analysis,
+    node: Node,
+    level: Level,
+    allowed: frozenset[int] | set[int],
+    facts: Facts,
+    *,
+    positive: bool,
+    negated: bool,
+) -> None:
     """Collect the facts of a condition. *positive*: no OR stands above, so subqueries act as semi-joins."""
     [(tag, body)] = node.items()
     if tag == "BoolExpr":
@@ -378,8 +384,14 @@ def strict_names(where: Node | None) -> frozenset[str]:
         [(tag, body)] = stack.pop().items()
         if tag == "BoolExpr" and body["boolop"] == "AND_EXPR":
             stack.extend(body["args"])
-        elif tag == "A_Expr" and body["kind"] in ("AEXPR_OP", "AEXPR_IN", "AEXPR_OP_ANY", "AEXPR_LIKE", "AEXPR_ILIKE",
-                                                  "AEXPR_BETWEEN"):  # fmt: skip
+        elif tag == "A_Expr" and body["kind"] in (
+            "AEXPR_OP",
+            "AEXPR_IN",
+            "AEXPR_OP_ANY",
+            "AEXPR_LIKE",
+            "AEXPR_ILIKE",
+            "AEXPR_BETWEEN",
+        ):
             for side in (body.get("lexpr"), body.get("rexpr")):
                 while side and "TypeCast" in side:
                     side = side["TypeCast"]["arg"]

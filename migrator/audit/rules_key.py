@@ -23,12 +23,20 @@ def check_keys(catalog: Catalog, shapes: Shapes, out: Collector) -> None:
         if shape.kind is TableKind.EXCLUDED:
             continue
         if relation.exclusions:
-            out.add("LIM-KEY-11", relation.qualified, f"exclusion constraint {', '.join(relation.exclusions)}",
-                    source=relation.source)  # fmt: skip
+            out.add(
+                "LIM-KEY-11",
+                relation.qualified,
+                f"exclusion constraint {', '.join(relation.exclusions)}",
+                source=relation.source,
+            )
         if not relation.primary_key:
             reference = shape.kind is TableKind.REFERENCE
-            out.add("LIM-TBL-08" if reference else "LIM-KEY-12", relation.qualified,
-                    "it has no primary key" + _usable(relation), source=relation.source)  # fmt: skip
+            out.add(
+                "LIM-TBL-08" if reference else "LIM-KEY-12",
+                relation.qualified,
+                "it has no primary key" + _usable(relation),
+                source=relation.source,
+            )
         if shape.sharded and shape.key:
             _sharded(relation, shape, out)
             attribute = relation.columns.get(shape.key)
@@ -36,11 +44,16 @@ def check_keys(catalog: Catalog, shapes: Shapes, out: Collector) -> None:
                 types.setdefault(plain_type(attribute.type), []).append(f"{relation.qualified}.{shape.key}")
         elif shape.proposed:
             path = " → ".join(f"{c} → {p}.{pc}" for c, p, pc in shape.via)
-            out.add("LIM-KEY-09", relation.qualified, f"it has no {shapes.tenant_key}; foreign keys lead to it: {path}",
-                    fix=f"decide in the plan: sharded via = "
-                        f"\"{shape.via[0][0]} -> "
-                        f"{shape.via[0][1]}.{shape.via[0][2]}\", "
-                    "or reference, or standard", source=relation.source)  # fmt: skip
+            out.add(
+                "LIM-KEY-09",
+                relation.qualified,
+                f"it has no {shapes.tenant_key}; foreign keys lead to it: {path}",
+                fix=f"decide in the plan: sharded via = "
+                f'"{shape.via[0][0]} -> '
+                f'{shape.via[0][1]}.{shape.via[0][2]}", '
+                "or reference, or standard",
+                source=relation.source,
+            )
     if len(types) > 1:
         usual = max(types, key=lambda t: len(types[t]))
         for name, columns in types.items():
@@ -72,14 +85,29 @@ def _sharded(relation: Relation, shape: Shape, out: Collector) -> None:
         name = f"{relation.qualified}.{index.name}"
         if index.primary and missing:
             columns = ", ".join((key, *index.plain))
-            out.add("LIM-KEY-01", relation.qualified, f"primary key {shown}", key=key, source=index.source,
-                    sql=f"-- on Limitless: PRIMARY KEY ({columns})")  # fmt: skip
+            out.add(
+                "LIM-KEY-01",
+                relation.qualified,
+                f"primary key {shown}",
+                key=key,
+                source=index.source,
+                sql=f"-- on Limitless: PRIMARY KEY ({columns})",
+            )
         elif missing:
-            out.add("LIM-KEY-02", name, f"unique index {shown}" + (f" WHERE {index.predicate}" if index.predicate else ""),
-                    key=key, source=index.source)  # fmt: skip
+            out.add(
+                "LIM-KEY-02",
+                name,
+                f"unique index {shown}" + (f" WHERE {index.predicate}" if index.predicate else ""),
+                key=key,
+                source=index.source,
+            )
         if index.has_expression or index.predicate:
-            out.add("LIM-KEY-03", name, f"unique index {shown}" + (f" WHERE {index.predicate}" if index.predicate else ""),
-                    source=index.source)  # fmt: skip
+            out.add(
+                "LIM-KEY-03",
+                name,
+                f"unique index {shown}" + (f" WHERE {index.predicate}" if index.predicate else ""),
+                source=index.source,
+            )
     if attribute is None:
         return
     name = f"{relation.qualified}.{key}"
@@ -104,16 +132,24 @@ def check_foreign_keys(catalog: Catalog, shapes: Shapes, out: Collector) -> None
             other = shapes.of(parent) if parent is not None else Shape(None)
             if TableKind.EXCLUDED in (shape.kind, other.kind):
                 if shape.kind is not other.kind:
-                    out.add("LIM-FK-02", f"{relation.qualified}.{key.name}", f"{_shown(relation, key)}: one "
-                        f"side is excluded",
-                            severity=Severity.WARNING, fix="it is not created on "
-                                "Limitless", source=key.source)  # fmt: skip
+                    out.add(
+                        "LIM-FK-02",
+                        f"{relation.qualified}.{key.name}",
+                        f"{_shown(relation, key)}: one side is excluded",
+                        severity=Severity.WARNING,
+                        fix="it is not created on Limitless",
+                        source=key.source,
+                    )
                 continue
             sharded_with_keys = sharded_with_keys or shape.sharded
             _foreign_key(relation, key, shape, other, out)
     if sharded_with_keys:
-        out.add("LIM-FK-10", "foreign keys", "sharded tables have foreign keys",
-                fix="this tool adds them after the copy; the AWS loading utility fails when they exist")  # fmt: skip
+        out.add(
+            "LIM-FK-10",
+            "foreign keys",
+            "sharded tables have foreign keys",
+            fix="this tool adds them after the copy; the AWS loading utility fails when they exist",
+        )
 
 
 def _shown(relation: Relation, key: ForeignKey) -> str:
@@ -131,16 +167,26 @@ def _foreign_key(relation: Relation, key: ForeignKey, child: Shape, parent: Shap
         ("standard", "standard"),
     ):
         undecided = child.kind is None or parent.kind is None
-        out.add("LIM-FK-02", name, f"{pair[0]} to {pair[1]}: "
-            f"{shown}" + (" (while the table is " "undecided)" if undecided else ""),
-                severity=Severity.WARNING if undecided else None, source=key.source)  # fmt: skip
+        out.add(
+            "LIM-FK-02",
+            name,
+            f"{pair[0]} to {pair[1]}: {shown}" + (" (while the table is undecided)" if undecided else ""),
+            severity=Severity.WARNING if undecided else None,
+            source=key.source,
+        )
     both = child.sharded and parent.sharded
     if both and (child.key not in key.columns or parent.key not in key.parent_columns):
         own = relation.qualified == key.parent
         columns = ", ".join((child.key or "", *key.columns))
         parents = ", ".join((parent.key or "", *key.parent_columns))
-        out.add("LIM-FK-11" if own else "LIM-FK-03", name, shown, key=child.key, source=key.source,
-                sql=f"-- on Limitless: FOREIGN KEY ({columns}) REFERENCES {key.parent} ({parents})")  # fmt: skip
+        out.add(
+            "LIM-FK-11" if own else "LIM-FK-03",
+            name,
+            shown,
+            key=child.key,
+            source=key.source,
+            sql=f"-- on Limitless: FOREIGN KEY ({columns}) REFERENCES {key.parent} ({parents})",
+        )
     standard = pair == ("standard", "standard")
     if child.sharded and key.on_delete == "n":
         out.add("LIM-FK-04", name, shown, source=key.source)

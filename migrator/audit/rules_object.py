@@ -13,12 +13,27 @@ from migrator.audit.shape import Shapes
 ALWAYS: Engine = (16, 4, 0)
 
 EXTENSIONS: dict[str, Engine] = {
-    "plpgsql": ALWAYS, "aws_s3": ALWAYS, "aws_commons": ALWAYS, "citext": ALWAYS, "ip4r": ALWAYS, "pg_trgm": ALWAYS,
-    "pgcrypto": ALWAYS, "unaccent": ALWAYS, "pg_stat_statements": ALWAYS, "vector": ALWAYS, "postgis": ALWAYS,
-    "uuid-ossp": ALWAYS, "pg_buffercache": ALWAYS, "pgstattuple": ALWAYS, "btree_gin": (16, 6, 0),
-    "btree_gist": (16, 8, 0), "ltree": (16, 8, 0), "hstore": (16, 9, 0), "auto_explain": (16, 9, 0),
+    "plpgsql": ALWAYS,
+    "aws_s3": ALWAYS,
+    "aws_commons": ALWAYS,
+    "citext": ALWAYS,
+    "ip4r": ALWAYS,
+    "pg_trgm": ALWAYS,
+    "pgcrypto": ALWAYS,
+    "unaccent": ALWAYS,
+    "pg_stat_statements": ALWAYS,
+    "vector": ALWAYS,
+    "postgis": ALWAYS,
+    "uuid-ossp": ALWAYS,
+    "pg_buffercache": ALWAYS,
+    "pgstattuple": ALWAYS,
+    "btree_gin": (16, 6, 0),
+    "btree_gist": (16, 8, 0),
+    "ltree": (16, 8, 0),
+    "hstore": (16, 9, 0),
+    "auto_explain": (16, 9, 0),
     "pg_prewarm": (16, 11, 0),
-}  # fmt: skip
+}
 """Extension → engine version that has it (DDL limitations page and release notes to September 2026)."""
 
 ADVICE = {
@@ -60,8 +75,12 @@ def check_objects(catalog: Catalog, shapes: Shapes, out: Collector) -> None:
         if relation.partition_of is not None:
             continue
         for trigger in relation.triggers:
-            out.add("LIM-OBJ-01", f"{relation.qualified}.{trigger.name}", _does(catalog, trigger.definition, trigger.function),
-                    source=trigger.source)  # fmt: skip
+            out.add(
+                "LIM-OBJ-01",
+                f"{relation.qualified}.{trigger.name}",
+                _does(catalog, trigger.definition, trigger.function),
+                source=trigger.source,
+            )
         for rule in relation.rules:
             out.add("LIM-OBJ-03", f"{relation.qualified}.{rule.name}", rule.definition, source=rule.source)
         if relation.policies or relation.row_security:
@@ -73,8 +92,13 @@ def check_objects(catalog: Catalog, shapes: Shapes, out: Collector) -> None:
             # Dropping statistics costs nothing but a plan, so this one has a mechanical fix.
             out.add("LIM-OBJ-07", f"statistics {thing.name}", f"on {thing.detail}", fix="drop it", source=thing.source)
         elif thing.sort == "comments":
-            out.add("LIM-OBJ-08", "comments", f"{thing.name} comments on tables and columns", source=thing.source,
-                    fix="strip them (pg_dump --no-comments); this tool does not create them")  # fmt: skip
+            out.add(
+                "LIM-OBJ-08",
+                "comments",
+                f"{thing.name} comments on tables and columns",
+                source=thing.source,
+                fix="strip them (pg_dump --no-comments); this tool does not create them",
+            )
         elif rule_id:
             out.add(
                 rule_id, f"{thing.sort} {thing.name}", thing.detail or f"{thing.sort} {thing.name}", source=thing.source
@@ -108,17 +132,22 @@ def check_extensions(catalog: Catalog, out: Collector) -> None:
             continue
         since = EXTENSIONS.get(thing.name)
         if since is None:
-            out.add("LIM-EXT-01", f"extension {thing.name}", f"{thing.name} {thing.detail} is "
-                f""
-                f""
-                f"not "
-                f"on the "
-                f"list of Limitless",
-                    fix=REPLACEMENTS.get(thing.name), source=thing.source)  # fmt: skip
+            out.add(
+                "LIM-EXT-01",
+                f"extension {thing.name}",
+                f"{thing.name} {thing.detail} is not on the list of Limitless",
+                fix=REPLACEMENTS.get(thing.name),
+                source=thing.source,
+            )
         elif out.engine < since:
             version = f"{since[0]}.{since[1]}"
-            out.add("LIM-EXT-01", f"extension {thing.name}", f"{thing.name} exists from engine {version} on",
-                    fix=f"engine {version} or later", source=thing.source)  # fmt: skip
+            out.add(
+                "LIM-EXT-01",
+                f"extension {thing.name}",
+                f"{thing.name} exists from engine {version} on",
+                fix=f"engine {version} or later",
+                source=thing.source,
+            )
 
 
 def check_settings(catalog: Catalog, out: Collector) -> None:
@@ -141,32 +170,40 @@ def check_settings(catalog: Catalog, out: Collector) -> None:
         if name == "plan_cache_mode" and value == "force_generic_plan":
             out.add("LIM-QRY-05", f"{where} plan_cache_mode", "force_generic_plan")
         if name == "server_encoding" and value not in ("UTF8", ""):
-            out.add("LIM-VER-02", "server_encoding", f"the database is encoded in {value}; Limitless uses UTF8",
-                    fix="convert the texts; the copy does so as long as every character exists in both")  # fmt: skip
+            out.add(
+                "LIM-VER-02",
+                "server_encoding",
+                f"the database is encoded in {value}; Limitless uses UTF8",
+                fix="convert the texts; the copy does so as long as every character exists in both",
+            )
 
 
 # Differences that a database notices when it crosses from an older major version to 16 (release notes of each).
 VERSION_CHANGES: tuple[tuple[int, str, str, str], ...] = (
     (140000, "operators", r"\bfactorial\b|!!", "the factorial operators are gone (14)"),
     (140000, "containment", r"(?<![<>=@~-])[@~]\s", "the old geometric and array operators @ and ~ are gone (14)"),
-    (150000, "public schema", "", "the public schema no longer lets "
-        "everybody "
-        "create "
-        "objects "
-        "(15): GRANT "
-        "CREATE where needed"),
-    (160000, "cursors", r"(?i)\bcursor\b", "a bound cursor variable no longer "
-        "carries "
-        "its own "
-        "name as "
-        "portal "
-        "name (16)"),
+    (
+        150000,
+        "public schema",
+        "",
+        "the public schema no longer lets everybody create objects (15): GRANT CREATE where needed",
+    ),
+    (
+        160000,
+        "cursors",
+        r"(?i)\bcursor\b",
+        "a bound cursor variable no longer carries its own name as portal name (16)",
+    ),
     (160000, "nulls not distinct", "", "a primary key index may not be NULLS NOT DISTINCT (16)"),
-    (160000, "settings", r"vacuum_defer_cleanup_age|force_parallel_mode|promote_trigger_file|lc_collate|lc_ctype",
-     "vacuum_defer_cleanup_age, promote_trigger_file, lc_collate and lc_ctype are gone as settings, "
-     "force_parallel_mode became debug_parallel_query (16)"),
+    (
+        160000,
+        "settings",
+        r"vacuum_defer_cleanup_age|force_parallel_mode|promote_trigger_file|lc_collate|lc_ctype",
+        "vacuum_defer_cleanup_age, promote_trigger_file, lc_collate and lc_ctype are gone as settings, "
+        "force_parallel_mode became debug_parallel_query (16)",
+    ),
     (160000, "createrole", "", "CREATEROLE no longer manages every role: grant ADMIN OPTION (16)"),
-)  # fmt: skip
+)
 
 
 def check_versions(catalog: Catalog, engine_text: str, out: Collector) -> None:
@@ -177,9 +214,12 @@ def check_versions(catalog: Catalog, engine_text: str, out: Collector) -> None:
     if source is None:
         return
     if source >= 170000:
-        out.add("LIM-VER-02", f"PostgreSQL "
-            f"{source // 10000}", "classic is newer than " "Limitless, " "which is " "PostgreSQL 16",
-                fix="do not use what 17 or later added (MERGE … RETURNING, JSON_TABLE, uuidv7 and others)")  # fmt: skip
+        out.add(
+            "LIM-VER-02",
+            f"PostgreSQL {source // 10000}",
+            "classic is newer than Limitless, which is PostgreSQL 16",
+            fix="do not use what 17 or later added (MERGE … RETURNING, JSON_TABLE, uuidv7 and others)",
+        )
     bodies = [(f.signature, f.body) for f in catalog.functions if f.language in ("sql", "plpgsql")]
     for version, name, pattern, text in VERSION_CHANGES:
         if source >= version:

@@ -31,10 +31,19 @@ LARGE_OBJECTS = {
 }
 
 ALTER_FORMS = {
-    "AT_AttachPartition", "AT_DetachPartition", "AT_DetachPartitionFinalize", "AT_AddIdentity", "AT_DropIdentity",
-    "AT_SetIdentity", "AT_DropExpression", "AT_SetOptions", "AT_ResetOptions", "AT_SetCompression", "AT_SetStatistics",
+    "AT_AttachPartition",
+    "AT_DetachPartition",
+    "AT_DetachPartitionFinalize",
+    "AT_AddIdentity",
+    "AT_DropIdentity",
+    "AT_SetIdentity",
+    "AT_DropExpression",
+    "AT_SetOptions",
+    "AT_ResetOptions",
+    "AT_SetCompression",
+    "AT_SetStatistics",
     "AT_SetExpression",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +163,13 @@ def _top(tag: str, body: Body, shapes: Shapes, catalog: Catalog) -> Iterator[Hit
         yield from _set(body)
     elif tag == "PrepareStmt":
         yield Hit("LIM-SES-05", f"PREPARE {body.get('name', '')} pins a pooled connection")
-    elif tag == "DefineStmt" and body.get("kind") in ("OBJECT_AGGREGATE", "OBJECT_TSCONFIGURATION", "OBJECT_TSDICTIONARY",
-                                                     "OBJECT_TSPARSER", "OBJECT_TSTEMPLATE"):  # fmt: skip
+    elif tag == "DefineStmt" and body.get("kind") in (
+        "OBJECT_AGGREGATE",
+        "OBJECT_TSCONFIGURATION",
+        "OBJECT_TSDICTIONARY",
+        "OBJECT_TSPARSER",
+        "OBJECT_TSTEMPLATE",
+    ):
         yield Hit("LIM-OBJ-07", f"CREATE {body['kind'].removeprefix('OBJECT_')}")
     elif tag == "CreateFunctionStmt":
         pass  # bodies are audited as functions
@@ -199,9 +213,15 @@ def _set(body: Body) -> Iterator[Hit]:
         yield Hit("LIM-TXN-01", f"SET {name} = serializable")
     if name == "plan_cache_mode" and "force_generic_plan" in values:
         yield Hit("LIM-QRY-05", "SET plan_cache_mode = force_generic_plan")
-    elif not body.get("is_local") and name not in ("TRANSACTION", "transaction_isolation") and body.get("kind") in (
-        "VAR_SET_VALUE", "VAR_SET_MULTI",
-    ):  # fmt: skip
+    elif (
+        not body.get("is_local")
+        and name not in ("TRANSACTION", "transaction_isolation")
+        and body.get("kind")
+        in (
+            "VAR_SET_VALUE",
+            "VAR_SET_MULTI",
+        )
+    ):
         yield Hit("LIM-SES-04", f"SET {name} outlives the transaction")
 
 

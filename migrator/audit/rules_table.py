@@ -52,13 +52,13 @@ def _table(relation: Relation, catalog: Catalog, shapes: Shapes, out: Collector)
     shape = shapes.of(relation)
     if relation.kind is RelationKind.PARTITIONED and relation.partition_of is None:
         leaves = [r.name for r in catalog.relations.values() if r.partition_of == name]
-        out.add("LIM-TBL-01", name, f"partitioned, {len(leaves)} partitions", source=relation.source,
-                fix="this tool merges the leaves into one "
-                    "table; "
-                    "replace "
-                    "dropping "
-                    "partitions by "
-                    "batched DELETE")  # fmt: skip
+        out.add(
+            "LIM-TBL-01",
+            name,
+            f"partitioned, {len(leaves)} partitions",
+            source=relation.source,
+            fix="this tool merges the leaves into one table; replace dropping partitions by batched DELETE",
+        )
     if relation.inherits and relation.partition_of is None:
         out.add("LIM-TBL-02", name, f"inherits from {', '.join(relation.inherits)}", source=relation.source)
     if relation.options and relation.partition_of is None:
@@ -156,9 +156,12 @@ def check_sequences(catalog: Catalog, routers: int, out: Collector) -> None:
         needed = 2 * CHUNK * routers * abs(sequence.increment)
         left = remaining(sequence)
         if left is not None and left < needed:
-            out.add("LIM-SEQ-04", name,
-                    f"{left:,} values left of a {sequence.type}; {routers} routers take {needed:,} when it is created",
-                    source=sequence.source)  # fmt: skip
+            out.add(
+                "LIM-SEQ-04",
+                name,
+                f"{left:,} values left of a {sequence.type}; {routers} routers take {needed:,} when it is created",
+                source=sequence.source,
+            )
         if sequence.owned_by is None and not _is_default(catalog, sequence):
             out.add("LIM-SEQ-06", name, "no column owns it, so the application draws from it", source=sequence.source)
 
@@ -185,10 +188,12 @@ def check_views(catalog: Catalog, out: Collector) -> None:
             if any(o.startswith("security_barrier") and not o.endswith("false") for o in relation.options):
                 out.add("LIM-OBJ-11", relation.qualified, "security_barrier", source=relation.source)
             if relation.owner and owners and relation.owner not in owners:
-                out.add("LIM-OBJ-11", relation.qualified, f"owned by {relation.owner}, "
-                    f"tables by "
-                    f"{', '.join(sorted(owners))}",
-                        source=relation.source)  # fmt: skip
+                out.add(
+                    "LIM-OBJ-11",
+                    relation.qualified,
+                    f"owned by {relation.owner}, tables by {', '.join(sorted(owners))}",
+                    source=relation.source,
+                )
 
 
 def routers_of(max_acu: float) -> int:

@@ -12,7 +12,7 @@ from migrator.audit import functions, rules_key, rules_object, rules_table, vola
 from migrator.audit.classify import classify, root_table
 from migrator.audit.collect import collect
 from migrator.audit.collector import Collector
-from migrator.audit.count import SAMPLE_ABOVE_ROWS, count_tenants, plan_counts
+from migrator.audit.count import RECENT_XIDS, SAMPLE_ABOVE_ROWS, count_tenants, plan_counts
 from migrator.audit.query import Context
 from migrator.audit.report import AuditReport
 from migrator.audit.rows import Evidence
@@ -57,13 +57,22 @@ def audit_live(
         evidence.problems += extra.problems
         evidence.rejected += extra.rejected
     shapes = shapes_of_plan(evidence.catalog, plan.tables)
-    recent = 1_000_000
-    counts = plan_counts(evidence.catalog, shapes, sample_above_rows=sample_above_rows, recent_xids=recent)
+    counts = plan_counts(evidence.catalog, shapes, sample_above_rows=sample_above_rows, recent_xids=RECENT_XIDS)
     counted = count_tenants(reader or conn, counts, evidence.catalog, progress, evidence.problems)
     return conclude(
-        evidence, shapes, counted, mode="live", engine_version=plan.limitless.engine_version, max_acu=plan.limitless.max_acu,
-        shards=plan.limitless.shards, hot_ratio=plan.waves.hot_ratio, growth=growth, writer=writer, uses=uses, progress=progress,
-    )  # fmt: skip
+        evidence,
+        shapes,
+        counted,
+        mode="live",
+        engine_version=plan.limitless.engine_version,
+        max_acu=plan.limitless.max_acu,
+        shards=plan.limitless.shards,
+        hot_ratio=plan.waves.hot_ratio,
+        growth=growth,
+        writer=writer,
+        uses=uses,
+        progress=progress,
+    )
 
 
 def conclude(
@@ -104,11 +113,9 @@ def conclude(
     rules_object.check_versions(catalog, engine_version, out)
     rules_object.check_services(uses, out)
     tally = Tally()
-    statements = tuple(
-        [
-            *audit_statements(evidence.statements, context, engine, shards, out, tally),
-            *functions.audit_bodies(bodies, context, engine, shards, out, tally),
-        ]
+    statements = (
+        *audit_statements(evidence.statements, context, engine, shards, out, tally),
+        *functions.audit_bodies(bodies, context, engine, shards, out, tally),
     )
     tables = classify(catalog, shapes, tally.joins)
     check_classes(tables, out)
@@ -119,8 +126,11 @@ def conclude(
     if head.get("closes") is False:
         out.add("AUD-RUN-01", "writer", head["summary"], fix=head["advice"])
     for problem in (*shapes.problems, *evidence.problems):
-        out.add("AUD-EVD-04" if "cannot be read" in problem and "row " in problem else "AUD-EVD-01",
-                problem.split(":")[0][:80], problem)  # fmt: skip
+        out.add(
+            "AUD-EVD-04" if "cannot be read" in problem and "row " in problem else "AUD-EVD-01",
+            problem.split(":")[0][:80],
+            problem,
+        )
     share = tally.cross_calls / tally.calls if tally.calls else 0.0
     data = (evidence.load.database_bytes if evidence.load else 0) or sum(t.bytes or 0 for t in tables)
     largest = tenants.get("top_share", {}).get("1", 0.0) if tenants else 0.0

@@ -165,19 +165,38 @@ def _one(
         where = f" at character {error.position + 1}" if error.position >= 0 else ""
         out.add("AUD-EVD-02", f"statement {name}", f"{error.why}{where}: {_shown(item.sql, 120)}", source=item.source)
         yield StatementReport(
-            id=statement_id(item.sql), name=name, sql=shown, verdict=StatementVerdict.UNPARSABLE.value,
-            reasons=(f"{error.why}{where}",), relations=(), rules=("AUD-EVD-02",), source_file=item.source.file,
-            source_line=item.source.line, calls=item.calls, total_ms=item.total_ms, extra_shard_calls=0.0,
-            position=error.position if error.position >= 0 else None, function=item.function,
-        )  # fmt: skip
+            id=statement_id(item.sql),
+            name=name,
+            sql=shown,
+            verdict=StatementVerdict.UNPARSABLE.value,
+            reasons=(f"{error.why}{where}",),
+            relations=(),
+            rules=("AUD-EVD-02",),
+            source_file=item.source.file,
+            source_line=item.source.line,
+            calls=item.calls,
+            total_ms=item.total_ms,
+            extra_shard_calls=0.0,
+            position=error.position if error.position >= 0 else None,
+            function=item.function,
+        )
         return
     if not parsed:
         tally.judged += 1
         yield StatementReport(
-            id=statement_id(item.sql), name=name, sql=_shown(item.sql), verdict=StatementVerdict.NO_TABLE.value,
-            reasons=("nothing but comments",), relations=(), rules=(), source_file=item.source.file,
-            source_line=item.source.line, calls=item.calls, total_ms=item.total_ms, extra_shard_calls=0.0,
-        )  # fmt: skip
+            id=statement_id(item.sql),
+            name=name,
+            sql=_shown(item.sql),
+            verdict=StatementVerdict.NO_TABLE.value,
+            reasons=("nothing but comments",),
+            relations=(),
+            rules=(),
+            source_file=item.source.file,
+            source_line=item.source.line,
+            calls=item.calls,
+            total_ms=item.total_ms,
+            extra_shard_calls=0.0,
+        )
         return
     tally.split += len(parsed) - 1
     for number, statement in enumerate(parsed, 1):
@@ -193,9 +212,18 @@ def _one(
 
 
 def report_statement(
-    label: str, text: str, statement: Parsed, judged: Judged, item: RawStatement, placed: Placed, context: Context,
-    engine: Engine, shards: int, out: Collector, tally: Tally,
-) -> StatementReport:  # fmt: skip
+    label: str,
+    text: str,
+    statement: Parsed,
+    judged: Judged,
+    item: RawStatement,
+    placed: Placed,
+    context: Context,
+    engine: Engine,
+    shards: int,
+    out: Collector,
+    tally: Tally,
+) -> StatementReport:
     """Turn a judged statement into its report and its findings."""
     hits = rules_statement.check(statement.tag, statement.body, judged, context, engine)
     rules: list[str] = list(judged.rules)
@@ -208,8 +236,14 @@ def report_statement(
         if hit.rule not in rules:
             rules.append(hit.rule)
         key = next((i.key for i in judged.unbound), None)
-        out.add(hit.rule, obj, hit.evidence, source=item.source, key=key,
-                sql=rewrite if hit.rule.startswith("LIM-QRY") else None)  # fmt: skip
+        out.add(
+            hit.rule,
+            obj,
+            hit.evidence,
+            source=item.source,
+            key=key,
+            sql=rewrite if hit.rule.startswith("LIM-QRY") else None,
+        )
     for rule in judged.rules:
         if not any(h.rule == rule for h in hits):
             out.add(rule, obj, judged.reasons[0], source=item.source)
@@ -222,13 +256,24 @@ def report_statement(
     if judged.verdict is StatementVerdict.CROSS_SHARD:
         tally.cross_calls += item.calls
     return StatementReport(
-        id=statement_id(text), name=label, sql=_shown(text), verdict=judged.verdict.value, reasons=tuple(judged.reasons),
-        relations=tuple(judged.relations.items()), rules=tuple(rules), source_file=item.source.file,
-        source_line=item.source.line, calls=item.calls, total_ms=item.total_ms,
-        extra_shard_calls=item.calls * (fan_out - 1), refused=any(r in REFUSING for r in rules if _applies(r, engine)),
-        proposed_verdict=judged.proposed.value if judged.proposed else None, rewrite=rewrite, function=item.function,
+        id=statement_id(text),
+        name=label,
+        sql=_shown(text),
+        verdict=judged.verdict.value,
+        reasons=tuple(judged.reasons),
+        relations=tuple(judged.relations.items()),
+        rules=tuple(rules),
+        source_file=item.source.file,
+        source_line=item.source.line,
+        calls=item.calls,
+        total_ms=item.total_ms,
+        extra_shard_calls=item.calls * (fan_out - 1),
+        refused=any(r in REFUSING for r in rules if _applies(r, engine)),
+        proposed_verdict=judged.proposed.value if judged.proposed else None,
+        rewrite=rewrite,
+        function=item.function,
         keys=judged.keys,
-    )  # fmt: skip
+    )
 
 
 def _applies(rule: str, engine: Engine) -> bool:

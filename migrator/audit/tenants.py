@@ -123,9 +123,16 @@ def distribution(
 
 
 def _hot(
-    tenant: str, rows: Mapping[str, int], recent: Mapping[str, int], middle: float, threshold: float,
-    write_threshold: float, total: int, total_recent: int, tables: Mapping[str, int],
-) -> list[str]:  # fmt: skip
+    tenant: str,
+    rows: Mapping[str, int],
+    recent: Mapping[str, int],
+    middle: float,
+    threshold: float,
+    write_threshold: float,
+    total: int,
+    total_recent: int,
+    tables: Mapping[str, int],
+) -> list[str]:
     reasons = []
     if len(rows) > 1 and middle and rows[tenant] >= threshold:
         big = max(tables, key=lambda t: tables[t])

@@ -135,18 +135,21 @@ def audit(
 
 
 def _offline(
-    plan_file: Path | None, schema: Files, statements: Files, log: Files, gathered: Path | None, tenant_key: str | None,
-    key_alias: list[str] | None, engine_version: str | None, shards: int | None, growth: Growth, writer: Writer,
+    plan_file: Path | None,
+    schema: Files,
+    statements: Files,
+    log: Files,
+    gathered: Path | None,
+    tenant_key: str | None,
+    key_alias: list[str] | None,
+    engine_version: str | None,
+    shards: int | None,
+    growth: Growth,
+    writer: Writer,
     uses: list[str] | None,
-) -> AuditReport:  # fmt: skip
+) -> AuditReport:
     from migrator.audit.files import audit_files
 
-    aliases = {}
-    for entry in key_alias or ():
-        table, _, column = entry.partition("=")
-        if not table or not column:
-            raise UsageError(f"--key-alias {entry!r}: write TABLE=COLUMN")
-        aliases[table] = column
     plan = None
     if plan_file is not None:
         from migrator.plan.load import load
@@ -155,16 +158,42 @@ def _offline(
     elif tenant_key is None and gathered is None:
         raise UsageError("the tenant key is not known", hint="Say --tenant-key NAME, or --plan PLAN.toml.")
     return audit_files(
-        schema=schema or (), statements=statements or (), logs=log or (), gathered=gathered, tenant_key=tenant_key,
-        aliases=aliases, plan=plan, engine_version=engine_version, shards=shards, growth=growth, writer=writer,
-        uses=uses or (), progress=note,
-    )  # fmt: skip
+        schema=schema or (),
+        statements=statements or (),
+        logs=log or (),
+        gathered=gathered,
+        tenant_key=tenant_key,
+        aliases=_aliases(key_alias),
+        plan=plan,
+        engine_version=engine_version,
+        shards=shards,
+        growth=growth,
+        writer=writer,
+        uses=uses or (),
+        progress=note,
+    )
+
+
+def _aliases(entries: list[str] | None) -> dict[str, str]:
+    found = {}
+    for entry in entries or ():
+        table, _, column = entry.partition("=")
+        if not table or not column:
+            raise UsageError(f"--key-alias {entry!r}: write TABLE=COLUMN")
+        found[table] = column
+    return found
 
 
 def _live(
-    plan_file: Path | None, statements: Files, log: Files, engine_version: str | None, growth: Growth, writer: Writer,
-    sample_above_rows: int, uses: list[str] | None,
-) -> tuple[AuditReport, dict[str, object] | None]:  # fmt: skip
+    plan_file: Path | None,
+    statements: Files,
+    log: Files,
+    engine_version: str | None,
+    growth: Growth,
+    writer: Writer,
+    sample_above_rows: int,
+    uses: list[str] | None,
+) -> tuple[AuditReport, dict[str, object] | None]:
     from contextlib import ExitStack
 
     from migrator import settings
@@ -187,9 +216,16 @@ def _live(
             reader = stack.enter_context(connect(settings.resolve(plan.classic.readers[0]), APP))
         before = last_report(conn)
         report = audit_live(
-            conn, plan, reader, progress=note, growth=growth, writer=writer, sample_above_rows=sample_above_rows,
-            extra=extra, uses=uses or (),
-        )  # fmt: skip
+            conn,
+            plan,
+            reader,
+            progress=note,
+            growth=growth,
+            writer=writer,
+            sample_above_rows=sample_above_rows,
+            extra=extra,
+            uses=uses or (),
+        )
         store_report(conn, report)
     return report, before
 
@@ -239,10 +275,27 @@ def init(
     """Audit a database and write a complete, commented plan for it."""
     from migrator.audit.plan_init import plan_text, survey
 
-    report = survey(
-        classic=classic, schema=schema or (), statements=statements or (), gathered=gathered, schemas=schemas,
-        tenant_key=tenant_key, aliases=dict(e.split("=", 1) for e in key_alias or () if "=" in e), progress=note,
-    )  # fmt: skip
+    aliases = _aliases(key_alias)
+    if schema or gathered:
+        from migrator.audit.files import audit_files
+
+        report = audit_files(
+            schema=schema or (),
+            statements=statements or (),
+            gathered=gathered,
+            tenant_key=tenant_key,
+            aliases=aliases,
+            progress=note,
+        )
+    elif classic is None:
+        raise UsageError("nothing to audit", hint="Say --classic env:NAME, --schema FILE or --gathered FILE.")
+    else:
+        from migrator import settings
+        from migrator.cli.context import APP
+        from migrator.db.connect import connect
+
+        with connect(settings.resolve(classic), APP) as conn:
+            report = survey(conn, schemas=schemas, tenant_key=tenant_key, aliases=aliases, progress=note)
     text = plan_text(report, name=name, classic=classic or "env:CLASSIC_DSN", limitless=limitless)
     try:
         with path.open("x", encoding="utf-8") as file:
