@@ -71,7 +71,7 @@ def count_tenants(
         counted = TableCounts(count.table, sample_pct=count.sample_pct, bytes=relation.bytes, derived=bool(count.path))
         try:
             with conn.transaction():
-                conn.execute("SET TRANSACTION READ ONLY")
+                conn.execute("SET TRANSACTION READ ONLY /* migrator:audit */")
                 with conn.cursor(name="migrator_audit_tenants") as cursor:
                     cursor.itersize = 5000
                     cursor.execute(per_tenant(count))

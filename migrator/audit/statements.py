@@ -146,7 +146,9 @@ def _other_readings(sql: str) -> Iterator[Placed]:
 
 
 def _is_own_session(sql: str) -> bool:
-    """Return whether *sql* is what every connection of this tool runs first."""
+    """Return whether *sql* is what every connection of this tool runs first, or a cursor of this tool."""
+    if sql.startswith(("FETCH FORWARD", 'CLOSE "')) and '"migrator_' in sql:
+        return True
     return sql.startswith("SELECT set_config(") and sql.count("set_config(") >= 10
 
 

@@ -11,7 +11,7 @@ from migrator.audit.report import AuditReport
 
 
 def _installed(conn: psycopg.Connection[Any]) -> bool:
-    row = conn.execute("SELECT to_regclass('migrator.report') IS NOT NULL").fetchone()
+    row = conn.execute("SELECT to_regclass('migrator.report') IS NOT NULL /* migrator:audit */").fetchone()
     return bool(row and row[0])
 
 
