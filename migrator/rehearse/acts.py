@@ -6,10 +6,12 @@ waits for facts in the control schema and for the traffic's own ledger, never fo
 
 from __future__ import annotations
 
+import re
 import time
 
 from migrator.rehearse import proof
 from migrator.rehearse.children import CommandFailed
+from migrator.rehearse.facts import Facts
 from migrator.rehearse.observer import NeverHappened, Sample
 from migrator.rehearse.stage import APPROVER, Stage, poll
 from migrator.rehearse.tail import Traffic
@@ -94,9 +96,18 @@ def _all_mirrored(sample: Sample) -> bool:
     )
 
 
-def crash_limitless_in_the_cutover(stage: Stage) -> None:
+def cut_over_through_accidents(stage: Stage) -> None:
+    """Phase 4, with an outage of Limitless and a rollback in the middle."""
+    with stage.step("Phase 4: cutover, wave by wave, small tenants first") as detail:
+        reach(stage, "cutover", 60)
+        crash_limitless(stage)
+        roll_back_while_temporal_is_down(stage)
+        reach(stage, "stabilize", 180)
+        detail.append(f"{stage.observer.latest.facts.reading} tenants read from Limitless")
+
+
+def crash_limitless(stage: Stage) -> None:
     """Limitless dies while tenants read from it, stays away for some seconds, and comes back."""
-    reach(stage, "cutover", 60)
     tenants = stage.settings.tenants
     before = stage.wait("a good third of the tenants reads Limitless", lambda s: s.facts.reading >= tenants * 0.35, 90)
     with stage.event("limitless_killed", "Limitless crashes while tenants read from it") as event:
@@ -184,28 +195,24 @@ def _cut_over_again(stage: Stage) -> None:
 
 def report_an_incident(stage: Stage) -> None:
     """Phase 5: somebody reports an incident within the 90 days, and the clock starts again."""
-    reach(stage, "stabilize", 180)
-    with stage.step("Phase 4: cutover, wave by wave") as detail:
-        detail.append(f"{stage.observer.latest.facts.reading} tenants read from Limitless")
     began = time.monotonic()
-    before = stage.observer.latest.facts.incidents
-    stage.wait(
-        "the 90 days have begun",
-        lambda s: s.facts.validations > 0 and "day" in s.facts.phase("stabilize").detail,
-        60,
-    )
+    before = stage.wait(
+        "the 90 days have begun", lambda s: s.facts.phase("stabilize").detail.startswith("day "), 60
+    ).facts
     with stage.event("incident", "An incident within the 90 days restarts them") as event:
         stage.operator.run("incident", "report", "--reason", "rehearsal: p99 over the objective for ten minutes")
-        stage.wait("the incident is on record", lambda s: s.facts.incidents > before, 30)
-        stage.wait(
-            "the 90 days start again",
-            lambda s: "restart" in s.facts.phase("stabilize").detail,
-            60,
-        )
+        stage.wait("the incident is on record", lambda s: s.facts.incidents > before.incidents, 30)
+        stage.wait("the 90 days start again", lambda s: restarts(s.facts) > restarts(before), 60)
         event.detail = stage.observer.latest.facts.phase("stabilize").detail
     with stage.step("Phase 5: 90 days on a fast clock, restarted once") as detail:
         stage.wait("decommission waits for an approval", _waits_for_decommission, 120)
         detail.append(f"{words.seconds(time.monotonic() - began)}")
+
+
+def restarts(facts: Facts) -> int:
+    """Return how often the stabilization window has begun again, as its phase says."""
+    found = re.search(r"restarted (\d+) time", facts.phase("stabilize").detail)
+    return int(found.group(1)) if found else 0
 
 
 def _waits_for_decommission(sample: Sample) -> bool:
