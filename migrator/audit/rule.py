@@ -188,7 +188,6 @@ _ALL: tuple[Rule, ...] = (
     ),
     Rule("LIM-FK-10", I, "foreign keys must wait until the data is there", "add them last", DDLLIM),
     Rule("LIM-FK-11", R, "self-reference of a sharded table", "refer to ({key}, parent)", "inferred"),
-    Rule("LIM-FK-12", B, "MATCH PARTIAL", "MATCH SIMPLE or FULL", DDLLIM),
     # columns, checks, sequences, indexes
     Rule("LIM-COL-01", R, "identity column", "a sequence with DEFAULT nextval, or uuid", DDLLIM),
     Rule("LIM-COL-02", W, "generated column", "compute it in the application", "unverified"),
@@ -382,7 +381,6 @@ _ALL: tuple[Rule, ...] = (
         W,
     ),
     Rule("LIM-TXN-06", R, "SET CONSTRAINTS", "INITIALLY DEFERRED, or reorder the writes", DDL),
-    Rule("LIM-STM-01", B, "statement that Limitless does not have", "none known: redesign", DDL),
     # query shape
     Rule("LIM-QRY-01", W, "no equality on the whole shard key", "add the tenant predicate", SSO),
     Rule(

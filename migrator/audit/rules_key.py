@@ -42,24 +42,44 @@ def check_keys(catalog: Catalog, shapes: Shapes, out: Collector) -> None:
             attribute = relation.columns.get(shape.key)
             if attribute is not None:
                 types.setdefault(plain_type(attribute.type), []).append(f"{relation.qualified}.{shape.key}")
-        elif shape.proposed:
-            path = " → ".join(f"{c} → {p}.{pc}" for c, p, pc in shape.via)
-            out.add(
-                "LIM-KEY-09",
-                relation.qualified,
-                f"it has no {shapes.tenant_key}; foreign keys lead to it: {path}",
-                fix=f"decide in the plan: sharded via = "
-                f'"{shape.via[0][0]} -> '
-                f'{shape.via[0][1]}.{shape.via[0][2]}", '
-                "or reference, or standard",
-                source=relation.source,
-            )
+        if shape.derived or shape.kind is None:
+            _without_key(relation, shape, shapes.tenant_key, out)
     if len(types) > 1:
         usual = max(types, key=lambda t: len(types[t]))
         for name, columns in types.items():
             for column in columns if name != usual else ():
                 table, _, key = column.rpartition(".")
                 out.add("LIM-KEY-06", table, f"{key} is {name}, in {len(types[usual])} other tables it is {usual}")
+
+
+def _without_key(relation: Relation, shape: Shape, tenant_key: str, out: Collector) -> None:
+    path = " → ".join(f"{c} → {p}.{pc}" for c, p, pc in shape.via)
+    via = f"{shape.via[0][0]} -> {shape.via[0][1]}.{shape.via[0][2]}" if shape.via else ""
+    if shape.sharded:
+        out.add(
+            "LIM-KEY-09",
+            relation.qualified,
+            f"it has no {tenant_key}; the plan derives it: {path}",
+            fix=f"nothing for the data; statements must name {tenant_key} on Limitless",
+            severity=Severity.INFO,
+            source=relation.source,
+        )
+    elif shape.proposed:
+        out.add(
+            "LIM-KEY-09",
+            relation.qualified,
+            f"it has no {tenant_key}; foreign keys lead to it: {path}",
+            fix=f'decide in the plan: sharded via = "{via}", or reference, or standard',
+            source=relation.source,
+        )
+    else:
+        out.add(
+            "LIM-KEY-09",
+            relation.qualified,
+            f"it has no {tenant_key}, and no foreign key leads to it",
+            fix=f"decide in the plan: reference, standard or excluded; or add {tenant_key} and fill it",
+            source=relation.source,
+        )
 
 
 def _usable(relation: Relation) -> str:
@@ -152,6 +172,16 @@ def check_foreign_keys(catalog: Catalog, shapes: Shapes, out: Collector) -> None
         )
 
 
+def check_set_constraints(catalog: Catalog, shapes: Shapes, out: Collector) -> None:
+    """Report deferrable foreign keys where some statement relies on SET CONSTRAINTS, which Limitless lacks."""
+    used = [f.object for f in out.findings() if f.rule == "LIM-TXN-06"]
+    for relation in catalog.tables() if used else ():
+        for key in relation.foreign_keys:
+            if key.deferrable:
+                evidence = f"deferrable, and SET CONSTRAINTS is used by {', '.join(used[:3])}"
+                out.add("LIM-FK-09", f"{relation.qualified}.{key.name}", evidence, source=key.source)
+
+
 def _shown(relation: Relation, key: ForeignKey) -> str:
     return f"({', '.join(key.columns)}) REFERENCES {key.parent} ({', '.join(key.parent_columns)})"
 
@@ -198,8 +228,6 @@ def _foreign_key(relation: Relation, key: ForeignKey, child: Shape, parent: Shap
         out.add("LIM-FK-07", name, shown, source=key.source)
     if child.sharded and not key.validated:
         out.add("LIM-FK-08", name, shown, source=key.source)
-    if key.match == "p":
-        out.add("LIM-FK-12", name, shown, source=key.source)
     if key.inline and (child.sharded or child.kind is TableKind.REFERENCE):
         out.add("LIM-FK-01", name, f"written inside CREATE TABLE: {shown}", source=key.source)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from migrator.audit.catalog import Catalog
 from migrator.audit.collector import Collector
-from migrator.audit.rule import RECOMMENDED, Engine
+from migrator.audit.rule import RECOMMENDED, Engine, Severity
 from migrator.audit.shape import Shapes
 
 ALWAYS: Engine = (16, 4, 0)
@@ -99,6 +99,9 @@ def check_objects(catalog: Catalog, shapes: Shapes, out: Collector) -> None:
                 source=thing.source,
                 fix="strip them (pg_dump --no-comments); this tool does not create them",
             )
+        elif thing.sort == "subscription":
+            out.add("AUD-TRG-01", f"subscription {thing.name}", "tables fed by it fire no statement triggers")
+            out.add("LIM-OBJ-05", f"subscription {thing.name}", "it feeds this database", source=thing.source)
         elif rule_id:
             out.add(
                 rule_id, f"{thing.sort} {thing.name}", thing.detail or f"{thing.sort} {thing.name}", source=thing.source
@@ -254,6 +257,13 @@ SERVICES: dict[str, str] = {
     "managed-master-password": "a secret of your own",
 }
 """Services that do not work with Limitless, with what to use (requirements page)."""
+
+
+def check_application(out: Collector) -> None:
+    """Name what no catalog and no statement shows, so that somebody looks at the application's code."""
+    unseen = "no evidence can show it: look at the application"
+    out.add("LIM-TXN-04", "application", unseen)
+    out.add("LIM-SES-02", "application", unseen, severity=Severity.INFO)
 
 
 def check_services(uses: Sequence[str], out: Collector) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from migrator.audit.catalog import Attribute, Catalog, Relation, RelationKind, Sequence
 from migrator.audit.collector import Collector
-from migrator.audit.grammar import Unparsable, expression, function_name, parse, plain_type, walk
+from migrator.audit.grammar import expression, function_name, plain_type, walk
 from migrator.audit.query import Context
 from migrator.audit.shape import Shapes
-from migrator.audit.sizing import nodes_for
 from migrator.model.table import TableKind
 
 CHUNK = 250_000
@@ -99,12 +98,17 @@ def _column(relation: Relation, attribute: Attribute, context: Context, out: Col
                 and function_name(body)[1] != "nextval"
             ):
                 out.add("LIM-COL-07", name, f"DEFAULT {attribute.default}", source=relation.source)
-    if attribute.default and _nested_parentheses(attribute.default):
+    if attribute.default and _depth(expression(attribute.default)) > 1:
         out.add("LIM-CHK-03", name, f"DEFAULT {attribute.default}", source=relation.source)
 
 
-def _nested_parentheses(text: str) -> bool:
-    return "((" in text.replace(" ", "")
+def _depth(node: object) -> int:
+    """Return how deep operators stand inside operators: what the server prints with nested parentheses."""
+    if isinstance(node, list):
+        return max((_depth(n) for n in node), default=0)
+    if not isinstance(node, dict):
+        return 0
+    return max((_depth(v) + (k in ("BoolExpr", "A_Expr")) for k, v in node.items()), default=0)
 
 
 def _checks(relation: Relation, out: Collector) -> None:
@@ -132,7 +136,7 @@ def _checks(relation: Relation, out: Collector) -> None:
             out.add("LIM-CHK-02", name, check.definition, source=check.source)
         elif tags:
             out.add("LIM-CHK-01", name, f"{', '.join(sorted(tags))} in {check.definition}", source=check.source)
-        if _nested_parentheses(body.removeprefix("(")):
+        if _depth(tree) > 2:
             out.add("LIM-CHK-03", name, check.definition, source=check.source)
 
 
@@ -194,15 +198,3 @@ def check_views(catalog: Catalog, out: Collector) -> None:
                     f"owned by {relation.owner}, tables by {', '.join(sorted(owners))}",
                     source=relation.source,
                 )
-
-
-def routers_of(max_acu: float) -> int:
-    return nodes_for(max_acu)[0]
-
-
-def readable(definition: str) -> bool:
-    """Return whether a view definition can be parsed."""
-    try:
-        return bool(parse(definition))
-    except Unparsable:
-        return False

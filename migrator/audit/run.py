@@ -112,11 +112,13 @@ def conclude(
     rules_object.check_settings(catalog, out)
     rules_object.check_versions(catalog, engine_version, out)
     rules_object.check_services(uses, out)
+    rules_object.check_application(out)
     tally = Tally()
     statements = (
         *audit_statements(evidence.statements, context, engine, shards, out, tally),
         *functions.audit_bodies(bodies, context, engine, shards, out, tally),
     )
+    rules_key.check_set_constraints(catalog, shapes, out)
     tables = classify(catalog, shapes, tally.joins)
     check_classes(tables, out)
     root = root_table(catalog, shapes)

@@ -86,6 +86,7 @@ def shapes_of_plan(catalog: Catalog, tables: Tables) -> Shapes:
             )
         else:
             shapes.by_table[relation.qualified] = Shape(kind, entry.tenant_column or tables.tenant_key)
+    _propose(catalog, shapes, tables.tenant_key, set(tables.schemas))
     shapes.problems += [
         f"the plan names {name}, which the audited database does not have"
         for name in tables.table
@@ -111,13 +112,18 @@ def shapes_of_key(catalog: Catalog, tenant_key: str, aliases: Mapping[str, str])
         column_name = by_alias.get(relation.qualified) or (tenant_key if tenant_key in relation.columns else None)
         if column_name:
             shapes.by_table[relation.qualified] = Shape(TableKind.SHARDED, column_name)
+    _propose(catalog, shapes, tenant_key, None)
+    return shapes
+
+
+def _propose(catalog: Catalog, shapes: Shapes, tenant_key: str, schemas: set[str] | None) -> None:
+    """Propose a path to the tenant for every table nobody decided."""
     for relation in catalog.tables():
-        if relation.qualified in shapes.by_table:
+        if relation.qualified in shapes.by_table or (schemas is not None and relation.schema not in schemas):
             continue
         path = path_to_key(catalog, shapes, relation)
         if path:
             shapes.by_table[relation.qualified] = Shape(None, tenant_key, derived=True, via=path, proposed=True)
-    return shapes
 
 
 def path_to_key(

@@ -1,0 +1,75 @@
+"""Is the verdict on each hand-labelled statement the one that was argued?"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from migrator.audit.files import audit_files
+from migrator.audit.report import AuditReport, StatementReport
+from tests.unit.audit.cases import CASES, Expected, expected, verdict_plan
+
+FILE = CASES / "verdicts" / "statements.sql"
+LABELS = expected(FILE)
+
+
+@pytest.fixture(scope="module")
+def report() -> AuditReport:
+    return audit_files(schema=[CASES / "verdicts" / "schema.sql"], statements=[FILE], plan=verdict_plan())
+
+
+@pytest.fixture(scope="module")
+def by_name(report: AuditReport) -> dict[str, StatementReport]:
+    return {s.name: s for s in report.statements}
+
+
+@pytest.mark.parametrize("label", LABELS, ids=lambda label: label.name)
+def test_the_verdict_is_the_one_argued(label: Expected, by_name: dict[str, StatementReport]) -> None:
+    """Every labelled statement gets its verdict, a reason, and the rules it is labelled with."""
+    found = by_name[label.name]
+
+    assert found.verdict == label.verdict, f"{label.why}; the audit says: {found.reasons}"
+    assert found.reasons
+    assert label.rules <= set(found.rules)
+
+
+def test_the_corpus_is_large_and_covers_every_verdict() -> None:
+    """At least 200 statements; each verdict at least a few times; no name twice."""
+    verdicts = Counter(label.verdict for label in LABELS)
+
+    assert len(LABELS) >= 200
+    assert len({label.name for label in LABELS}) == len(LABELS)
+    assert set(verdicts) == {
+        "single_shard", "multi_shard_keys", "cross_shard", "reference_only", "no_table", "unsupported", "unparsable",
+    }  # fmt: skip
+    assert min(verdicts.values()) >= 3
+
+
+def test_a_proposed_rewrite_stays_on_one_shard(report: AuditReport, tmp_path: object) -> None:
+    """Whatever the audit proposes is itself judged single_shard."""
+    rewrites = [s for s in report.statements if s.rewrite]
+    path = tmp_path / "rewrites.sql"  # type: ignore[operator]
+    path.write_text("".join(f"-- name: {s.name}\n{s.rewrite};\n" for s in rewrites))
+
+    again = audit_files(schema=[CASES / "verdicts" / "schema.sql"], statements=[path], plan=verdict_plan())
+
+    judged = {s.name: s.verdict for s in again.statements if s.function is None}
+    assert len(judged) == len(rewrites) > 30
+    assert set(judged.values()) == {"single_shard"}
+
+
+def test_every_statement_in_is_a_statement_out(report: AuditReport) -> None:
+    """Nothing is left out: what was read is what is reported."""
+    evidence = report.evidence
+    from_file = [s for s in report.statements if s.function is None]
+
+    assert evidence["statements_read"] == len(from_file) == len(LABELS)
+    assert evidence["statements_unparsable"] == sum(1 for s in from_file if s.verdict == "unparsable")
+
+
+def test_an_unparsable_statement_says_where(by_name: dict[str, StatementReport]) -> None:
+    """The position counts characters in the text as it was given."""
+    found = by_name["broken"]
+
+    assert found.sql[found.position or 0 :].startswith("WHERE tenant_id")
