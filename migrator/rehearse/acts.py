@@ -117,7 +117,7 @@ def crash_limitless(stage: Stage) -> None:
         fallback_s = max(raised - time.time() + time.monotonic() - event.at, 0.0)
         rate = stage.settings.writes_per_s
         went_on = stage.wait_traffic(
-            "writes and reads go on without Limitless", round(rate * OUTAGE_S / 2), round(rate * OUTAGE_S / 2), 60
+            "writes and reads go on without Limitless", round(rate * OUTAGE_S), round(rate * OUTAGE_S), 60
         )
         down_s = time.monotonic() - event.at
         stage.machines.start_limitless()
