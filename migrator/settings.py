@@ -6,6 +6,7 @@ with nothing but MIGRATOR_CLASSIC_DSN set. Errors name what is missing and never
 * MIGRATOR_HOME            working directory of local servers and reports (default ./.migrator)
 * MIGRATOR_PLAN            the plan file a command uses without --plan
 * MIGRATOR_CLASSIC_DSN     classic, for commands that find their plan in its control schema
+* MIGRATOR_TEMPORAL        host:port of Temporal as seen from here, in place of the plan's
 * MIGRATOR_INCIDENT_TOKEN  shared secret of the incident webhook
 * MIGRATOR_OPERATOR        the name decisions are recorded under (default: the login name)
 * MIGRATOR_LOG             log level of workers and servers (default info)
@@ -125,12 +126,12 @@ def resolve(reference: str) -> str:
 
 
 def temporal_address(plan: _HasPlanTemporal) -> str:
-    """Return host:port of the Temporal server the plan names.
+    """Return host:port of the Temporal server the plan names; MIGRATOR_TEMPORAL wins, as one plan serves many places.
 
     Raises:
         UsageError: if the plan says "local" and no local server has been started.
     """
-    address = plan.temporal.address
+    address = os.environ.get("MIGRATOR_TEMPORAL") or plan.temporal.address
     if address != "local":
         return address
     found = local_file().get("temporal")

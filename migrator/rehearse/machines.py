@@ -11,6 +11,8 @@ from migrator.rehearse.stage import Machines
 class LocalMachines(Machines):
     """Embedded classic, Limitless stand-in and Temporal under one directory."""
 
+    start = "start on this machine"
+
     def __init__(self, home: Path, shards: int) -> None:
         self._home = home
         self._shards = shards
@@ -33,6 +35,12 @@ class LocalMachines(Machines):
         running = self._running
         found = [running.classic.pid, running.limitless.pid, running.temporal.pid if running.temporal else None]
         return [pid for pid in found if pid is not None]
+
+    def environment(self) -> dict[str, str]:
+        return {"MIGRATOR_CLASSIC_DSN": self.classic, "MIGRATOR_LIMITLESS_DSN": self.limitless}
+
+    def left_out(self) -> list[str]:
+        return []
 
     @property
     def classic(self) -> str:

@@ -33,7 +33,7 @@ class Record:
     Attributes:
         problems: what did not hold; empty means that the rehearsal passed.
         quiet_since: when classic was stopped; from then on nothing may fail.
-        rows_at_comparison: both sides, before the hand-over.
+        left_out: accidents that could not be had where this ran.
     """
 
     plan: str
@@ -48,6 +48,7 @@ class Record:
     events: list[Event] = field(default_factory=list)
     timings: dict[str, float | int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
     comparison: Comparison | None = None
     writes: WritesChecked | None = None
@@ -115,6 +116,7 @@ def report_of(record: Record) -> dict[str, Any]:
     return {
         "ok": not problems,
         "problems": problems,
+        "left_out": record.left_out,
         "plan": record.plan,
         "started_at": record.started_at,
         "seconds": round(record.ended - began, 1),

@@ -10,6 +10,8 @@ import datetime
 import itertools
 import os
 import platform
+import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,17 +24,23 @@ from migrator.plan.load import load as load_plan
 from migrator.plan.schema import Plan
 from migrator.rehearse import acts, demo, proof
 from migrator.rehearse.children import Children, Operator, environment
+from migrator.rehearse.containers import ContainerMachines
 from migrator.rehearse.facts import Looker
+from migrator.rehearse.inside import ProxiedMachines
 from migrator.rehearse.ledger import Outcome, read_ledgers
 from migrator.rehearse.machines import LocalMachines
 from migrator.rehearse.observer import Observer
 from migrator.rehearse.result import Record, RehearsalResult, report_of
 from migrator.rehearse.screen import Screen
-from migrator.rehearse.stage import WORKERS, Stage
+from migrator.rehearse.stage import WORKERS, Machines, Stage
 from migrator.rehearse.tail import LedgerTail
 from migrator.rehearse.workdir import Workdir
 from migrator.rehearse.written import write_report
 from migrator.report import words
+
+LOCAL = ("local:classic", "local:limitless", "local")
+CONTAINERS = ("env:MIGRATOR_CLASSIC_DSN", "env:MIGRATOR_LIMITLESS_DSN", "127.0.0.1:7233")
+"""What a plan that may be rehearsed names: servers of this machine, or the containers of docker-compose.yml."""
 
 
 def rehearse(plan_path: Path, keep: bool, workdir: Path, console: Console) -> RehearsalResult:
@@ -55,32 +63,55 @@ def _refuse_real_clusters(plan: Plan, path: Path) -> None:
     if plan.rehearsal is None:
         raise UsageError(f"{path} has no [rehearsal] section", hint="Copy plans/demo.toml, or add the section.")
     given = (plan.classic.writer, plan.limitless.dsn, plan.temporal.address)
-    if given != ("local:classic", "local:limitless", "local"):
+    if given not in (LOCAL, CONTAINERS):
         raise UsageError(
             "a rehearsal crashes servers, so it only runs on those it starts itself",
-            hint="Use local:classic, local:limitless and the local Temporal server in the plan.",
+            hint="Use local:classic, local:limitless and the local Temporal server in the plan, "
+            "or start from plans/compose.toml for the containers of docker-compose.yml.",
         )
 
 
+def _machines(plan: Plan, place: Workdir) -> Machines:
+    """Return the servers that the plan's references mean. Those of env: are containers, whatever the environment says.
+
+    Raises:
+        UsageError: there are no such containers.
+    """
+    if plan.classic.writer.startswith("local:"):
+        return LocalMachines(place.state, plan.limitless.shards)
+    if shutil.which("docker") is None and os.environ.get("MIGRATOR_LIMITLESS_ADMIN_DSN"):
+        return ProxiedMachines(plan.limitless.shards)
+    return ContainerMachines(plan.limitless.shards)
+
+
+def _renamed(plan: Plan, plan_path: Path, place: Workdir) -> tuple[Plan, Path]:
+    """Give the rehearsal on servers that stay a name of its own: their workers and Temporal know the plan's already."""
+    name = f"{plan.name[:28]}-{int(time.time())}"
+    text = re.sub(r'(?m)^name\s*=\s*".*?"', f'name = "{name}"', plan_path.read_text(encoding="utf-8"), count=1)
+    own = place.root / "plan.toml"
+    own.write_text(text, encoding="utf-8")
+    return load_plan(own), own
+
+
 def _rehearse(plan: Plan, plan_path: Path, place: Workdir, console: Console, keep: bool) -> RehearsalResult:
-    assert plan.rehearsal is not None  # checked before
     began = time.monotonic()
     record = Record(plan.name, began, _now(), _machine())
     screen = Screen(console, began)
-    machines = LocalMachines(place.state, plan.limitless.shards)
+    machines = _machines(plan, place)
     machines.down()  # what an interrupted or kept rehearsal left running
     place.renew()
+    if not isinstance(machines, LocalMachines):
+        plan, plan_path = _renamed(plan, plan_path, place)
+    assert plan.rehearsal is not None  # checked before
+    record.left_out = machines.left_out()
     children = Children(place.logs, environment(place.state, plan_path))
     observer: Observer | None = None
     screen.open()
     try:
-        line = screen.step("Classic, Limitless and Temporal start on this machine")
+        line = screen.step(f"Classic, Limitless and Temporal {machines.start}")
         machines.up()
         screen.done(line)
-        children.environment |= {
-            "MIGRATOR_CLASSIC_DSN": machines.classic,
-            "MIGRATOR_LIMITLESS_DSN": machines.limitless,
-        }
+        children.environment |= machines.environment()
         observer = Observer(
             looker=Looker(machines.classic),
             tail=LedgerTail(place.ledgers),
@@ -117,7 +148,7 @@ def _rehearse(plan: Plan, plan_path: Path, place: Workdir, console: Console, kee
     if report["ok"] and not keep:
         machines.remove()  # after a failure the servers' logs and data are wanted
     places = {"report": str(place.report_html), "values": str(place.report_json), "logs": str(place.logs)}
-    if keep:
+    if keep and isinstance(machines, LocalMachines):
         places["servers"] = f"MIGRATOR_HOME={place.state} (stop them with: migrator local down)"
     return RehearsalResult(report["ok"], report, places)
 

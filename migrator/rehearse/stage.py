@@ -34,12 +34,23 @@ WORKERS: dict[str, str] = {
 
 
 class Machines(Protocol):
-    """The servers of this machine, and how to break them."""
+    """The servers of a rehearsal, and how to break them."""
+
+    start: str
+    """What happens to them at the beginning, as the end of a sentence."""
 
     def up(self) -> None: ...
     def down(self) -> None: ...
     def remove(self) -> None: ...
     def pids(self) -> list[int]: ...
+    def environment(self) -> dict[str, str]:
+        """Where every process of the rehearsal finds them."""
+        ...
+
+    def left_out(self) -> list[str]:
+        """What cannot be done to them here."""
+        ...
+
     @property
     def classic(self) -> str: ...
     @property

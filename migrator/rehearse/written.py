@@ -44,6 +44,8 @@ def print_summary(report: dict[str, Any], place_of: dict[str, str], console: Con
     console.print()
     for problem in report["problems"]:
         console.print(f"[red]✗[/red] {escape(problem)}", highlight=False)
+    for gap in report["left_out"]:
+        console.print(f"[yellow]left out[/yellow] {escape(gap)}", highlight=False)
     verdict = (
         "[bold green]✓ Nothing was lost.[/bold green]"
         if report["ok"]
