@@ -1,0 +1,140 @@
+"""How fast is the audit, and how much memory does it take?
+
+    pytest tests/benchmarks/test_audit.py -s
+
+prints the figures. Limits: at least 0.3 of the speed of bare `pglast.parse_sql` on the same statements in the same
+run, end to end; 100,000 distinct statements below 500 MB; tenants of 5,000,000 rows counted in one pass.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pglast
+import psycopg
+import pytest
+
+from migrator.audit.catalog import Catalog
+from migrator.audit.count import count_tenants, plan_counts
+from migrator.audit.files import audit_files
+from migrator.audit.rows import Evidence, absorb
+from migrator.audit.shape import shapes_of_key
+from migrator.audit.statement_file import split
+from tests.unit.audit.cases import CASES, verdict_plan
+
+SCHEMA = CASES / "verdicts" / "schema.sql"
+STATEMENTS = CASES / "verdicts" / "statements.sql"
+
+CHILD = """
+import resource, sys, time
+from pathlib import Path
+from migrator.audit.files import audit_files
+from tests.unit.audit.cases import verdict_plan
+
+began = time.perf_counter()
+report = audit_files(schema=[Path(sys.argv[1])], statements=[Path(sys.argv[2])], plan=verdict_plan())
+seconds = time.perf_counter() - began
+peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 2**20)
+import json
+print(json.dumps({"statements": len(report.statements), "seconds": seconds, "peak_mb": peak_mb}))
+"""
+
+
+def _parsable() -> list[str]:
+    found = []
+    for piece in split(STATEMENTS.read_text()):
+        try:
+            pglast.parse_sql(piece.sql)
+        except pglast.parser.ParseError:
+            continue
+        if piece.sql:
+            found.append(piece.sql)
+    return found
+
+
+def _write(path: Path, count: int) -> list[str]:
+    """Write *count* distinct statements: the corpus again and again, each with its own column label."""
+    base = [s for s in _parsable() if s.startswith("SELECT") and " FROM " in s]
+    texts = []
+    with path.open("w") as file:
+        for number in range(count):
+            text = base[number % len(base)].replace("SELECT ", f"SELECT {number} AS n{number}, ", 1)
+            if "DISTINCT" in text or "UNION" in text or "INTERSECT" in text or "EXCEPT" in text:
+                text = base[number % len(base)] + f" -- {number}"
+            texts.append(text)
+            file.write(f"-- name: s{number}\n{text};\n")
+    return texts
+
+
+@pytest.mark.slow
+def test_speed_against_the_bare_parser(tmp_path: Path) -> None:
+    """End to end, files in and report out, the audit keeps at least 0.3 of the parser's own speed."""
+    path = tmp_path / "statements.sql"
+    texts = _write(path, 6000)
+    began = time.perf_counter()
+    for text in texts:
+        pglast.parse_sql(text)
+    bare_s = time.perf_counter() - began
+    began = time.perf_counter()
+    report = audit_files(schema=[SCHEMA], statements=[path], plan=verdict_plan())
+    audit_s = time.perf_counter() - began
+
+    ratio = bare_s / audit_s
+    print(
+        f"\naudit {len(texts) / audit_s:,.0f} statements/s, parse_sql {len(texts) / bare_s:,.0f} statements/s,"
+        f" ratio {ratio:.2f}"
+    )
+    assert sum(1 for s in report.statements if s.function is None) == len(texts)
+    assert ratio >= 0.3
+
+
+@pytest.mark.slow
+def test_memory_of_a_hundred_thousand_statements(tmp_path: Path) -> None:
+    """100,000 distinct statements stay below 500 MB, the report with all of them included."""
+    path = tmp_path / "statements.sql"
+    _write(path, 100_000)
+
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(SCHEMA), str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+
+    found = json.loads(done.stdout)
+    print(f"\n{found['statements']:,} statements in {found['seconds']:.1f} s, peak {found['peak_mb']:.0f} MB")
+    assert found["statements"] >= 100_000
+    assert found["peak_mb"] < 500
+
+
+@pytest.mark.slow
+@pytest.mark.pg
+def test_tenants_of_five_million_rows(classic_dsn: str) -> None:
+    """Every table is read once, and the progress says which one is being read."""
+    said: list[str] = []
+    with psycopg.connect(classic_dsn, autocommit=True) as conn:
+        conn.execute(
+            "CREATE UNLOGGED TABLE big (tenant_id int NOT NULL, id int NOT NULL, filler text) WITH (autovacuum_enabled = off)"
+        )
+        conn.execute(
+            "INSERT INTO big SELECT (1000 * power(random(), 3))::int, n, 'some text of a row' FROM generate_series(1, 5000000) n"
+        )
+        conn.execute("ANALYZE big")
+        evidence = Evidence(Catalog())
+        relation = {"kind": "relation", "schema": "public", "name": "big", "relkind": "r", "rows": 5_000_000}
+        column = {"kind": "column", "relation": "public.big", "name": "tenant_id", "type": "integer"}
+        absorb([relation, column], evidence, "benchmark")
+        shapes = shapes_of_key(evidence.catalog, "tenant_id", {})
+        counts = plan_counts(evidence.catalog, shapes, sample_above_rows=10**9, recent_xids=1000)
+        began = time.perf_counter()
+        [counted] = count_tenants(conn, counts, evidence.catalog, said.append, [])
+        seconds = time.perf_counter() - began
+
+    print(f"\n5,000,000 rows of {len(counted.rows):,} tenants in {seconds:.1f} s")
+    assert counted.total == 5_000_000
+    assert len(said) == 1
