@@ -90,6 +90,9 @@ def reset(
     part: PartOption = None,
     tenant: TenantOption = None,
     reason: Annotated[str, typer.Option("--reason", "-r", help="Why.")] = "reset by hand",
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=0, help="Seconds to wait for processes and mirror.")
+    ] = 30.0,
     plan: PlanOption = None,
     name: WhoOption = None,
     dry_run: DryRunOption = False,
@@ -107,7 +110,7 @@ def reset(
     confirm(f"Let reads of {_words(scope, key)} go back to Limitless?", yes=yes)
     with classic(plan) as conn:
         require_installed(conn)
-        result = rejoin(conn, fallback=(scope, key), who=who(name), reason=reason)
+        result = rejoin(conn, fallback=(scope, key), who=who(name), reason=reason, timeout_s=timeout_s)
     if as_json:
         emit_json(result)
     elif result.outcome == "already":

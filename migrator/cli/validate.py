@@ -85,8 +85,10 @@ def validate(
 
 def _print(report: ValidationReport, repaired: ValidationReport | None, shown: list[Divergence]) -> None:
     pause = max(report.fence_pause_ms, default=0.0)
+    tenants = sum(v.tenant_id is not None for v in report.tenants)
+    reference = " and the reference tables" if tenants < len(report.tenants) else ""
     out(
-        f"{len(report.tenants):,} tenants, {report.rows:,} rows compared in {duration(report.seconds)}; "
+        f"{tenants:,} tenants{reference}, {report.rows:,} rows compared in {duration(report.seconds)}; "
         f"{len(report.fence_pause_ms)} fences, longest pause {pause:.1f} ms"
     )
     if repaired is not None:

@@ -64,7 +64,7 @@ def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[
         say(f"{covered} reads classic for now: {reason}", step)
     if facts.divergent_tenants:
         say(
-            f"{_tenants(facts.divergent_tenants)} differ between the two sides",
+            f"rows of {_tenants(facts.divergent_tenants)} differ between the two sides",
             "Look, then repair: migrator validate --full, migrator validate --repair",
         )
     for tenant, reason in facts.quarantined[:5]:

@@ -452,7 +452,7 @@ def copy_units(conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
 def holds(conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
     """Return who keeps the journal from being emptied, and since when."""
     with conn.cursor(row_factory=dict_row) as cursor:
-        return _all(cursor, "SELECT holder, xmin::text, at FROM migrator.hold ORDER BY at")
+        return _all(cursor, "SELECT holder, keep_xid, at FROM migrator.hold ORDER BY at")
 
 
 def moved_tenants(conn: psycopg.Connection[Any], wave: int | None, tenants: Sequence[str]) -> list[str]:

@@ -262,6 +262,30 @@ def test_temporal_that_is_down_is_try_again(operator: Operator) -> None:
     assert status.code == 0 and "audit" in status.out
 
 
+def test_the_unexpected_is_one_line_and_a_trace_only_when_asked(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug ends in exit code 1 and says how to see more; MIGRATOR_DEBUG=1 shows it."""
+    monkeypatch.setattr("migrator.plan.load.load", lambda path: 1 / 0)
+
+    quiet = operator("plan", "check", "plan.toml")
+    loud = operator("plan", "check", "plan.toml", MIGRATOR_DEBUG="1")
+
+    assert quiet.code == loud.code == 1
+    assert "unexpected ZeroDivisionError" in one_message(quiet) and "MIGRATOR_DEBUG=1" in quiet.err
+    assert "Traceback" in loud.err and "Traceback" not in quiet.err
+
+
+def test_the_program_itself_ends_with_the_code(tmp_path: Path) -> None:
+    """In a process of its own: data on stdout, the message on stderr, no trace."""
+    operator = Operator(tmp_path, {})
+    good, bad = operator.process("version", "--json"), operator.process("plan", "check", "missing.toml")
+
+    assert good.code == 0 and good.err == "" and "version" in good.json
+    assert bad.code == 2 and bad.out == "" and "missing.toml: no such plan file" in one_message(bad)
+    assert "Traceback" not in bad.err
+
+
 def test_no_plan_at_all_says_how_to_give_one(tmp_path: Path) -> None:
     done = Operator(tmp_path, {})("run", "--yes")
 

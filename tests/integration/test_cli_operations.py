@@ -1,0 +1,225 @@
+"""What an operator does by hand while a migration runs, or after one was given up; Temporal is not needed for it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from migrator.capture.install import install as capture
+from migrator.control.install import install
+from migrator.control.tables import captured_tables
+from migrator.db.connect import connect
+from migrator.model.route import WriteMode
+from migrator.plan.load import digest, dump, load, shim_settings
+from migrator.plan.tables import resolve_tables
+from migrator.provision import provision
+from migrator.route.move import write_mode
+from tests.integration.cli import Operator
+
+pytestmark = pytest.mark.pg
+
+PLAN = """
+name = "shop"
+[classic]
+writer = "env:A"
+[limitless]
+dsn = "env:B"
+[tables]
+schemas = ["app"]
+[temporal]
+address = "127.0.0.1:1"
+"""
+TABLES = """
+CREATE SCHEMA app;
+CREATE TABLE app.users (tenant_id bigint NOT NULL, id bigint PRIMARY KEY, name text);
+INSERT INTO app.users SELECT i % 3, i, 'u' || i FROM generate_series(1, 30) i;
+"""
+
+
+@pytest.fixture
+def dual(tmp_path: Path, classic_dsn: str, limitless_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Operator]:
+    """A migration in dual write: capture is on, Limitless has its tables; no worker, no Temporal."""
+    path = tmp_path / "plan.toml"
+    path.write_text(PLAN)
+    plan = load(path)
+    with connect(classic_dsn, "test") as classic, connect(limitless_dsn, "test") as limitless:
+        classic.execute(TABLES)
+        tables = resolve_tables(classic, plan.tables)
+        install(classic, plan.name, digest(plan), dump(plan), shim_settings(plan))
+        assert provision(classic, limitless, tables, plan).verdict.go
+        capture(classic, tables, plan.dual_write.parts, plan.dual_write.ring_slots)
+        write_mode(classic, WriteMode.DUAL, who="test", reason="")
+        limitless.execute("INSERT INTO app.users SELECT i % 3, i, 'u' || i FROM generate_series(1, 30) i")
+        limitless.execute("INSERT INTO migrator.mirrored (part, tenant_id) VALUES (1, '1')")
+        classic.execute(
+            "INSERT INTO migrator.tenant (tenant_id, part, state, rows)"
+            " SELECT i, 1, 'mirrored', 10 FROM generate_series(0, 2) i"
+        )
+    yield Operator(tmp_path, {"A": classic_dsn, "B": limitless_dsn, "MIGRATOR_CLASSIC_DSN": classic_dsn})
+
+
+def one(dsn: str, statement: str) -> object:
+    with psycopg.connect(dsn) as conn:
+        row = conn.execute(statement).fetchone()
+        return row[0] if row else None
+
+
+def test_the_plan_is_found_on_classic(dual: Operator) -> None:
+    """With MIGRATOR_CLASSIC_DSN alone a command uses the plan that runs there."""
+    shown = dual("plan", "show", "--json")
+
+    assert shown.code == 0 and shown.json["name"] == "shop"
+
+
+def test_the_breaker_is_tripped_shown_and_reset(dual: Operator) -> None:
+    assert "Closed" in dual("breaker", "show").out
+    tripped = dual("breaker", "trip", "--tenant", "1", "--reason", "slow", "--as", "Ada")
+    shown = dual("breaker", "show", "--json")
+    dry = dual("breaker", "reset", "--tenant", "1", "--dry-run")
+    reset = dual("breaker", "reset", "--tenant", "1", "--yes", "--timeout", "0.2")
+    nothing = dual("breaker", "reset", "--all", "--yes")
+
+    assert tripped.code == dry.code == 0
+    (fallback,) = shown.json["fallbacks"]
+    assert (fallback["scope"], fallback["key"], fallback["raised_by"], fallback["held"]) == ("tenant", "1", "Ada", True)
+    assert reset.code == 5 and "Not yet: behind" in reset.out, "without a mirror nothing can have caught up"
+    assert nothing.code == 0 and "Nothing to do" in nothing.out
+    assert dual("breaker", "trip", "--reason", "which?").code == 2
+
+
+def test_the_backfill_is_throttled(dual: Operator) -> None:
+    """Dry run changes nothing; a change names before and after; contradictions are refused."""
+    dry = dual("backfill", "throttle", "--mb-per-s", "5", "--dry-run", "--json")
+    done = dual("backfill", "throttle", "--mb-per-s", "5", "--pause", "--reason", "month end")
+    resumed = dual("backfill", "throttle", "--resume", "--json")
+
+    assert dry.json["changed"] is False and dry.json["before"]["mb_per_s"] is None
+    assert "no limit → paused" in done.out
+    assert resumed.json["before"] == {"paused": True, "mb_per_s": 5.0, "reason": "month end"}
+    assert resumed.json["after"]["mb_per_s"] == 5.0
+    assert dual("backfill", "throttle", "--pause", "--resume").code == 2
+    assert "not planned" in dual("backfill", "status").out or "Nothing is planned" in dual("backfill", "status").out
+
+
+def test_an_incident_is_recorded_without_temporal(dual: Operator) -> None:
+    """The record on classic is what counts."""
+    done = dual("incident", "report", "--reason", "p99", "--as", "Ada", "--json")
+    listed = dual("report", "incidents", "--json")
+
+    assert done.code == 0 and done.json == {"recorded": True, "temporal_told": False}
+    assert [(i["reason"], i["reported_by"]) for i in listed.json] == [("p99", "Ada")]
+
+
+def test_status_and_reports_need_no_temporal(dual: Operator) -> None:
+    assert dual("status", "--json").json["write_mode"] == "dual"
+    assert dual("mirror", "status").code == 0
+    assert dual("report").code == 0
+    assert dual("report", "nonsense").code == 2
+    assert dual("decommission", "check").code == 3
+
+
+def test_what_only_temporal_can_do_is_try_again(dual: Operator) -> None:
+    for words in (
+        ("approve", "audit", "--as", "Ada"),
+        ("pause", "--reason", "x"),
+        ("resume",),
+        ("abort", "--reason", "x", "--yes"),
+    ):
+        done = dual(*words)
+        assert done.code == 5 and "temporal" in done.err, words
+
+
+def test_dual_write_is_undone_and_classic_is_as_before(dual: Operator) -> None:
+    """Capture goes, Limitless is emptied, history stays; a second undo finds the first one's work."""
+    classic, limitless = dual.environment["A"], dual.environment["B"]
+    dry = dual("undo", "dual-write", "--dry-run")
+    assert dry.code == 0 and one(limitless, "SELECT count(*) FROM app.users") == 30
+
+    done = dual("undo", "dual-write", "--yes", "--json")
+    again = dual("undo", "dual-write", "--yes", "--json")
+
+    assert done.code == again.code == 0 and done.json == again.json
+    assert one(limitless, "SELECT count(*) FROM app.users") == 0
+    assert one(limitless, "SELECT count(*) FROM migrator.mirrored") == 0
+    assert one(classic, "SELECT write_mode FROM migrator.switch") == "classic_only"
+    assert one(classic, "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'migrator%'") == 0
+    assert one(classic, "SELECT count(*) FROM app.users") == 30
+    assert "undone" in dual("status").out
+    with connect(classic, "test") as conn:
+        assert captured_tables(conn) == {}
+
+
+def test_dual_write_stays_while_somebody_reads_limitless(dual: Operator) -> None:
+    """The blockers name what to do first: roll back, then let the mirror end."""
+    classic = dual.environment["A"]
+    with psycopg.connect(classic, autocommit=True) as conn:
+        conn.execute(
+            "INSERT INTO migrator.route (tenant_id, part, level, epoch, changed_by, reason)"
+            " VALUES ('1', 1, 'limitless', 1, 'test', '')"
+        )
+        conn.execute("INSERT INTO migrator.position (part, epoch, snapshot, fresh_at) VALUES (1, 1, '1:1:', now())")
+
+    refused = dual("undo", "dual-write", "--yes", "--json")
+    rolled_back = dual("rollback", "--all", "--reason", "undo", "--json")
+    with psycopg.connect(classic, autocommit=True) as conn:
+        conn.execute("UPDATE migrator.position SET fresh_at = now() - interval '1 hour'")
+    done = dual("undo", "dual-write", "--yes")
+
+    assert refused.code == 3 and len(refused.json["blockers"]) == 2
+    assert one(classic, "SELECT count(*) FROM migrator.route WHERE level <> 'classic'") == 0
+    assert rolled_back.json["changed"] == 1 and done.code == 0
+
+
+def test_dual_write_is_undone_when_limitless_is_gone(dual: Operator) -> None:
+    """Classic is freed first: that is what matters when Limitless has a bad day."""
+    done = dual("undo", "dual-write", "--yes", "--json", B="postgresql://u@127.0.0.1:1/db")
+
+    assert done.code == 0 and done.json["done"] == ["undo/capture", "undo/control"]
+    assert "run this again" in done.err
+
+
+def test_provision_is_undone_through_the_command(dual: Operator) -> None:
+    refused = dual("undo", "provision", "--yes")
+    done = dual("undo", "provision", "--yes", "--with-rows")
+
+    assert refused.code == 3 and "holds rows" in refused.err
+    assert done.code == 0 and one(dual.environment["B"], "SELECT to_regclass('app.users') IS NULL") is True
+
+
+def test_rollback_shows_what_it_would_do(dual: Operator) -> None:
+    with psycopg.connect(dual.environment["A"], autocommit=True) as conn:
+        conn.execute(
+            "INSERT INTO migrator.route (tenant_id, part, level, wave, epoch, changed_by, reason)"
+            " SELECT i, 1, 'limitless', 1, 1, 'test', '' FROM generate_series(0, 2) i"
+        )
+
+    assert dual("rollback", "--all", "--reason", "x", "--dry-run", "--json").json == {"tenants": ["0", "1", "2"]}
+    assert dual("rollback", "--tenant", "1", "--reason", "x", "--dry-run", "--json").json == {"tenants": ["1"]}
+    assert dual("rollback", "--tenant", "1", "--reason", "x", "--json").json["changed"] == 1
+    assert dual("rollback", "--wave", "1", "--reason", "x", "--json").json["changed"] == 2
+    assert dual("rollback", "--wave", "1", "--reason", "x", "--json").json["already"] is True
+
+
+def test_ctrl_c_is_130_and_no_trace(dual: Operator) -> None:
+    """A command that waits ends at once, with one line."""
+    import os
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "migrator", "incident", "serve", "--port", "0"],
+        env={**os.environ, **dual.environment, "MIGRATOR_INCIDENT_TOKEN": "x" * 20, "MIGRATOR_HOME": str(dual.home)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    first = process.stderr.readline()  # it listens
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=20)
+
+    assert "Ctrl-C ends" in first
+    assert process.returncode == 130 and "Traceback" not in rest

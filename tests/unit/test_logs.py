@@ -1,0 +1,48 @@
+"""Logs are one event per line, and no credentials pass."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from migrator.observe.logs import level_number, masked_text
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("postgresql://app:geheim@db:5432/app", "postgresql://…@db:5432/app"),
+        ("host=db password=geheim user=app", "host=db password=… user=app"),
+        ("host=db password='ge heim' user=app", "host=db password=… user=app"),
+        ("PASSWORD = geheim", "PASSWORD = …"),
+        ("nothing to hide", "nothing to hide"),
+        ("https://example.org/a:b", "https://example.org/a:b"),
+    ],
+)
+def test_credentials_are_taken_out(text: str, masked: str) -> None:
+    assert masked_text(text) == masked
+
+
+def test_a_typo_in_the_level_stops_nobody() -> None:
+    assert level_number("debgu") == level_number("info")
+
+
+def test_both_loggers_write_json_lines_to_stderr() -> None:
+    """structlog's events and standard library records take the same way out, masked."""
+    program = """
+import logging, structlog
+from migrator.observe.logs import configure
+configure("info", "json")
+structlog.get_logger("x").info("route.moved", tenant_id="7", dsn="postgresql://u:geheim@h/d")
+structlog.get_logger("x").debug("not.shown")
+logging.getLogger("y").warning("password=%s", "geheim")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+
+    assert done.stdout == "" and "geheim" not in done.stderr
+    assert [e["event"] for e in events] == ["route.moved", "password=…"]
+    assert events[0]["tenant_id"] == "7" and events[0]["level"] == "info" and "timestamp" in events[0]
