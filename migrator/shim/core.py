@@ -341,7 +341,9 @@ def _why(error: BaseException) -> str:
 
 
 def _worth_another_try(write: Write, error: Exception) -> bool:
-    if isinstance(error, WritesClosed | ClusterUnavailable):
+    if isinstance(error, WritesClosed):
+        return error.waited_s == 0  # it slipped through; one that has waited out its bound is told so
+    if isinstance(error, ClusterUnavailable):
         return True
     return write.lost or (fault(error) is Fault.CONFLICT and error.__class__ is not psycopg.errors.LockNotAvailable)
 

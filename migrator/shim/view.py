@@ -24,7 +24,13 @@ REFERENCE_BIT = 1 << REFERENCE_PART
 
 def parts_of(mask: int) -> list[int]:
     """Return the partitions in a bit mask. A negative one (keys whose tenant is unknown) means all of them."""
-    return [part for part in range(MAX_PARTS) if mask >> part & 1]
+    mask &= ALL_PARTS
+    found = []
+    while mask:
+        lowest_bit = mask & -mask
+        found.append(lowest_bit.bit_length() - 1)
+        mask ^= lowest_bit
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +176,10 @@ def applied(view: View, poll: Poll, max_lag_s: float) -> View:
         before = ALL_PARTS if view.epoch < 0 else view.waits
         if before & ~waits:
             history = (*history, (poll.epoch, before))
-    lagging = 0
-    for part in range(MAX_PARTS):
-        at = poll.positions.get(part)
-        if at is None or at[1] > max_lag_s:
-            lagging |= 1 << part
+    lagging = ALL_PARTS
+    for part, (_, age_s) in poll.positions.items():
+        if age_s <= max_lag_s:
+            lagging &= ~(1 << part)
     return replace(
         view,
         epoch=poll.epoch,

@@ -67,7 +67,7 @@ class Acknowledgement:
         Raises:
             CommittedUnconfirmed: nothing can be said in time; the write is committed nevertheless.
         """
-        if _seen_by_all(self._board.view, token, now_s()):
+        if seen_by_all(self._board.view, token, now_s()):
             return
         started_s = now_s()
         bound_s = started_s + self._settings.ack_wait_s
@@ -75,7 +75,7 @@ class Acknowledgement:
         final_s = bound_s + self._settings.registered_s + 2 * self._settings.poll_s + 5.0
         with self._board.attention():
             while not self._board.wait_until(
-                lambda view: _seen_by_all(view, token, now_s()), max(0.001, min(bound_s, final_s) - now_s())
+                lambda view: seen_by_all(view, token, now_s()), max(0.001, min(bound_s, final_s) - now_s())
             ):
                 now = now_s()
                 view = self._board.view
@@ -109,7 +109,8 @@ class Acknowledgement:
             self._board.wait_until(lambda view: view.epoch >= epoch, self._settings.poll_s)
 
 
-def _seen_by_all(view: View, token: Token, at_s: float) -> bool:
+def seen_by_all(view: View, token: Token, at_s: float) -> bool:
+    """Return whether every read that starts from now on, in any process, sees the write."""
     if not view.behind(token.xid, token.parts):
         return True  # a fact about Limitless, true whatever the routes are
     if not view.valid(at_s):

@@ -22,7 +22,7 @@ from migrator.model.tenant import TenantId
 from migrator.route import move as mv
 from migrator.shim import Event, Settings, Shim
 
-QUICK = Settings(staleness_s=1.0, poll_s=0.1, ack_wait_s=0.4, closed_wait_s=3.0, open_s=0.3, read_timeout_s=1.0)
+QUICK = Settings(staleness_s=1.5, poll_s=0.1, ack_wait_s=0.4, closed_wait_s=3.0, open_s=0.3, read_timeout_s=1.0)
 
 APP = """
 CREATE SCHEMA app;

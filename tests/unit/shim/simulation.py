@@ -1,0 +1,281 @@
+"""Classic, Limitless, a mirror, operators and processes as a few integers, driven by dice.
+
+The decisions are the shim's own (`applied`, `lapsed`, `settled`, `choose`, `seen_by_all`); what they are fed is
+simulated, so that every step may be interrupted by any other, and any process may stand still for as long as it likes.
+Every run has its own mix of events, so that rare sequences are common in some run. Each `Flaw` leaves out one precaution
+of the protocol, to show that the simulation would notice.
+
+One write is one transaction of tenant t, numbered 1, 2, 3, …; a side holds all writes up to some number.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+
+from migrator.model.effective import Fallback
+from migrator.model.position import Snapshot
+from migrator.model.route import FallbackScope, Level, Route, WriteMode
+from migrator.model.side import Side
+from migrator.model.tenant import TenantId
+from migrator.shim.routing import Token, choose
+from migrator.shim.view import Poll, View, applied, lapsed, settled
+from migrator.shim.write import seen_by_all
+
+T = TenantId("t")
+STALENESS = 4
+TOUCHED = 0b10  # partition 1
+
+
+class Flaw(Enum):
+    NONE = auto()
+    POLL_BEFORE_HEARTBEAT = auto()  # and so a late heartbeat makes an old poll valid
+    NO_JOINING = auto()  # reads go up in one step
+    SNAPSHOT_BEFORE_CONFIRMATION = auto()
+    NO_CATCHING_UP = auto()  # up as soon as all processes wait
+    DECIDED_BEFORE_COMMIT = auto()
+    DOWN_AT_ONCE = auto()  # a write stops waiting as soon as its own process knows
+    NO_LAPSE = auto()  # a process that slept trusts what it remembers of the others
+    STALE_WRITES = auto()  # a write does not care how old its routes are
+    LATE_ANSWERS = auto()  # a read does not look at the routes again when it ends
+    ANY_EPOCH = auto()  # the last step up is no compare-and-set
+
+
+class Missed(AssertionError):
+    """A read did not see a write that had been acknowledged before."""
+
+
+@dataclass
+class Cap:
+    """Something that bounds the level: the route, the switch, a fallback."""
+
+    level: Level
+    version: int = 0
+
+
+@dataclass
+class Riser:
+    """An operator (or the monitor) on the way up with one cap."""
+
+    cap: str
+    version: int
+    joining: int  # the epoch to confirm
+    snapshot: int | None = None
+
+
+@dataclass
+class Reading:
+    view_lease: int
+    side: Side
+    lowered: bool = False
+    held: int | None = None  # writes up to here were there when it looked
+    floor: int = 0  # acknowledged when it looked
+
+
+@dataclass
+class Process:
+    view: View = field(default_factory=View)
+    seen_at: int | None = None  # as on classic
+    applied: int = 0
+    # a refresh under way: when it began, and what it has polled
+    began: int | None = None
+    beat: bool = False
+    polled: Poll | None = None
+    reading: Reading | None = None
+    writing: int | None = None  # committed, not acknowledged
+    begun: bool = False  # its body ran, COMMIT was not sent
+    decided: bool = False  # with DECIDED_BEFORE_COMMIT: need not wait
+    frozen: bool = False
+
+
+class Simulation:
+    """One run. `step` does one thing; raises Missed when the promise is broken."""
+
+    def __init__(self, seed: int, flaw: Flaw = Flaw.NONE, processes: int = 2) -> None:
+        self.dice = random.Random(seed)
+        self.flaw = flaw
+        self.now = 100
+        self.epoch = 0
+        self.route_epoch = 0
+        self.caps = {"route": Cap(Level.CLASSIC), "switch": Cap(Level.LIMITLESS), "fallback": Cap(Level.LIMITLESS)}
+        self.committed = 0
+        self.mirrored = 0
+        self.published = 0
+        self.acknowledged = 0
+        self.processes = [Process() for _ in range(processes)]
+        self.risers: list[Riser] = []
+        self.reads = {Side.CLASSIC: 0, Side.LIMITLESS: 0}
+        base = (24, 3, 8, 12, 0.5, 0.3, 3, 8, 3, 4, 1.5)
+        self.weights = [w * 4 ** self.dice.uniform(-1, 1) for w in base]
+        if self.dice.random() < 0.5:
+            self.put("route", Level.LIMITLESS)
+        for _ in range(2):  # opened
+            for process in self.processes:
+                for _ in range(4):
+                    self.refresh(process)
+                process.seen_at, process.applied = self.now, process.view.epoch
+
+    # -- classic's control tables
+
+    def poll(self, process: Process) -> Poll:
+        routes = ()
+        if self.route_epoch > process.view.epoch:
+            routes = ((Route(T, 1, self.caps["route"].level, 100, self.route_epoch), False),)
+        fallback = self.caps["fallback"].level
+        fallbacks = () if fallback is Level.LIMITLESS else (Fallback(FallbackScope.PART, "1", fallback, self.epoch),)
+        at = Snapshot(self.published + 1, self.published + 1)
+        everything = Snapshot(10**9, 10**9)
+        return Poll(
+            self.epoch,
+            self.caps["switch"].level,
+            WriteMode.DUAL,
+            routes,
+            fallbacks,
+            {0: (everything, 0.0), 1: (at, 0.0)},
+        )
+
+    def put(self, cap: str, level: Level) -> int:
+        if self.caps[cap].level is level:
+            return self.caps[cap].version
+        self.epoch += 1
+        self.caps[cap] = Cap(level, self.epoch)
+        if cap == "route":
+            self.route_epoch = self.epoch
+        return self.epoch
+
+    def live(self, process: Process) -> bool:
+        return process.seen_at is not None and self.now <= process.seen_at + STALENESS
+
+    def confirmed(self, epoch: int) -> bool:
+        return all(p.applied >= epoch for p in self.processes if self.live(p))
+
+    # -- operators
+
+    def down(self) -> None:
+        cap = self.dice.choice(list(self.caps))
+        self.put(cap, Level.CLASSIC)
+
+    def up(self) -> None:
+        cap = self.dice.choice(list(self.caps))
+        if self.caps[cap].level is Level.LIMITLESS or len(self.risers) > 4:
+            return
+        if self.flaw is Flaw.NO_JOINING:
+            self.put(cap, Level.LIMITLESS)
+            return
+        epoch = self.put(cap, Level.JOINING)
+        riser = Riser(cap, epoch, epoch)
+        if self.flaw is Flaw.SNAPSHOT_BEFORE_CONFIRMATION:
+            riser.snapshot = self.committed
+        self.risers.append(riser)
+
+    def rise(self) -> None:
+        if not self.risers:
+            return
+        riser = self.dice.choice(self.risers)
+        if riser.snapshot is None or self.flaw is Flaw.SNAPSHOT_BEFORE_CONFIRMATION:
+            if not self.confirmed(riser.joining):
+                if self.dice.random() < 0.05:
+                    self.risers.remove(riser)  # gave up; reads stay on classic
+                return
+            if riser.snapshot is None:
+                riser.snapshot = self.committed
+                return
+        if self.published < riser.snapshot and self.flaw is not Flaw.NO_CATCHING_UP:
+            return
+        self.risers.remove(riser)
+        cap = self.caps[riser.cap]
+        same = cap.version == riser.version or self.flaw is Flaw.ANY_EPOCH
+        if same and cap.level is Level.JOINING:
+            self.put(riser.cap, Level.LIMITLESS)
+
+    # -- the mirror
+
+    def mirror(self) -> None:
+        self.mirrored = self.committed
+
+    def publish(self) -> None:
+        self.published = self.mirrored
+
+    def tick(self) -> None:
+        self.now += 1
+
+    # -- processes
+
+    def refresh(self, p: Process) -> None:
+        """One step of a refresh: heartbeat, poll, install; in that order."""
+        first_poll = self.flaw is Flaw.POLL_BEFORE_HEARTBEAT
+        if p.began is None:
+            p.began = self.now
+        elif first_poll and p.polled is None:
+            p.polled = self.poll(p)
+        elif not p.beat:
+            p.seen_at, p.applied, p.beat = self.now, max(p.view.epoch, 0), True
+        elif p.polled is None:
+            p.polled = self.poll(p)
+        else:
+            view = applied(p.view, p.polled, 1.0)
+            if not p.view.valid(self.now) and self.flaw is not Flaw.NO_LAPSE:
+                view = lapsed(view)
+            p.view = replace(view, valid_until_s=p.began + STALENESS)
+            if p.reading is not None and p.view.level(T) is not Level.LIMITLESS:
+                p.reading.lowered = True
+            p.began, p.beat, p.polled = None, False, None
+            if self.dice.random() < 0.8:  # the second heartbeat, unless something comes in between
+                p.seen_at, p.applied = self.now, p.view.epoch
+
+    def settle(self, p: Process) -> None:
+        live = [q.applied for q in self.processes if self.live(q)]
+        if live:
+            p.view = settled(p.view, min(live))
+
+    def write(self, p: Process) -> None:
+        if p.writing is None and not p.begun:
+            p.begun = p.view.epoch >= 0  # else it is not opened yet
+            p.decided = self.may_return(p, self.committed + 1)
+        elif p.writing is None:
+            p.begun = False
+            self.committed += 1
+            p.writing = self.committed
+        elif (self.flaw is Flaw.DECIDED_BEFORE_COMMIT and p.decided) or self.may_return(p, p.writing):
+            self.acknowledged = max(self.acknowledged, p.writing)
+            p.writing = None
+
+    def may_return(self, p: Process, xid: int) -> bool:
+        view = replace(p.view, positions={**p.view.positions, 1: Snapshot(self.published + 1, self.published + 1)})
+        if self.flaw is Flaw.DOWN_AT_ONCE:
+            view = replace(view, owed=view.waits)
+        at = view.valid_until_s - 1 if self.flaw is Flaw.STALE_WRITES else self.now
+        return seen_by_all(view, Token(xid, TOUCHED), at)
+
+    def read(self, p: Process) -> None:
+        if p.reading is None:
+            choice = choose(p.view, T, self.now, 0.0)
+            p.reading = Reading(p.view.lease, choice.side)
+        elif p.reading.held is None:
+            p.reading.held = self.committed if p.reading.side is Side.CLASSIC else self.mirrored
+            p.reading.floor = self.acknowledged
+        else:
+            reading, p.reading = p.reading, None
+            stale = reading.lowered or reading.view_lease != p.view.lease or not p.view.valid(self.now)
+            if reading.side is Side.LIMITLESS and stale and self.flaw is not Flaw.LATE_ANSWERS:
+                return  # ReadStale
+            assert reading.held is not None
+            self.reads[reading.side] += 1
+            if reading.held < reading.floor:
+                raise Missed(f"saw {reading.held} on {reading.side}, {reading.floor} was acknowledged")
+
+    def freeze(self, p: Process) -> None:
+        p.frozen = not p.frozen
+
+    def step(self) -> None:
+        """Do one random thing."""
+        p = self.dice.choice(self.processes)
+        own = (self.refresh, self.settle, self.write, self.read, self.freeze)
+        common = (self.down, self.up, self.rise, self.mirror, self.publish, self.tick)
+        number = self.dice.choices(range(len(self.weights)), self.weights)[0]
+        if number < len(own):
+            if not p.frozen or number == 4:
+                own[number](p)
+        else:
+            common[number - len(own)]()
