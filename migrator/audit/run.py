@@ -147,6 +147,7 @@ def conclude(
         "statements_unparsable": tally.unparsable,
         "input_rejected": evidence.rejected,
         "hidden_statements": evidence.hidden_statements,
+        "inputs": evidence.inputs,
         "problems": list(evidence.problems),
         "server_version": catalog.server_version,
         "tables": len(catalog.tables()),
