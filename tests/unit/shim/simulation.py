@@ -2,8 +2,8 @@
 
 The decisions are the shim's own (`applied`, `lapsed`, `settled`, `choose`, `seen_by_all`); what they are fed is
 simulated, so that every step may be interrupted by any other, and any process may stand still for as long as it likes.
-Every run has its own mix of events, so that rare sequences are common in some run. Each `Flaw` leaves out one precaution
-of the protocol, to show that the simulation would notice.
+Every run has its own mix of events, so that rare sequences are common in some run. Each `Flaw` leaves out one
+precaution of the protocol, to show that the simulation would notice.
 
 One write is one transaction of tenant t, numbered 1, 2, 3, …; a side holds all writes up to some number.
 """
