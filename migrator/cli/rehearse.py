@@ -24,7 +24,9 @@ def rehearse(
     workdir: Annotated[
         Path | None,
         typer.Option(
-            "--workdir", help="Where servers, logs, ledgers and reports go.", show_default="./.migrator/rehearsal"
+            "--workdir",
+            help="Where servers, logs, ledgers and reports go; default ./.migrator/rehearsal.",
+            show_default=False,
         ),
     ] = None,
     as_json: JsonOption = False,
