@@ -7,6 +7,8 @@ processes do that by themselves, and `migrator rollback` needs classic alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
@@ -29,7 +31,10 @@ class BreakerWorkflow:
         while not self.finished:
             await self._until_finished(asyncio.create_task(self._watch(inp, queue)))
             if not self.finished:
-                await workflow.sleep(policies.TROUBLE_RETRY_S)
+                with contextlib.suppress(TimeoutError):
+                    await workflow.wait_condition(
+                        lambda: self.finished, timeout=timedelta(seconds=policies.TROUBLE_RETRY_S)
+                    )
             if workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(inp)
 

@@ -61,7 +61,7 @@ class DualWriteWorkflow:
         """Keep one partition mirrored for ever. Temporal owns who runs it: there is one activity per partition."""
         mirror = names.queue(self.plan, names.Queue.MIRROR)
         control = names.queue(self.plan, names.Queue.CONTROL)
-        while True:
+        while not self.finished:  # asked each time: a cancellation is lost when the activity ends well at that moment
             seen = self.retries
             try:
                 await workflow.execute_activity_method(
@@ -80,7 +80,7 @@ class DualWriteWorkflow:
                 )
             with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(
-                    lambda: self.retries > seen,  # noqa: B023  # awaited in this turn of the loop
+                    lambda: self.retries > seen or self.finished,  # noqa: B023  # awaited in this turn of the loop
                     timeout=timedelta(seconds=policies.TROUBLE_RETRY_S),
                 )
 

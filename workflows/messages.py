@@ -302,6 +302,7 @@ class ValidationOutcome(Message):
     repaired: int = 0
     unmirrored: int = 0
     tenantless_rows: int = 0
+    left: int = 0
     seconds: float = 0
     fence_pause_ms: float = 0
 

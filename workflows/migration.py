@@ -20,6 +20,7 @@ from temporalio.exceptions import (
     ChildWorkflowError,
     FailureError,
     WorkflowAlreadyStartedError,
+    is_cancelled_exception,
 )
 from temporalio.workflow import ParentClosePolicy
 
@@ -203,11 +204,16 @@ class MigrationWorkflow:
                 return False
 
     async def _ask(self, phase: Phase, approval: Approval | None) -> GateAnswer:
-        return await workflow.execute_activity_method(
-            ControlActivities.gate,
-            PhaseInput(plan=self.plan, phase=phase.value, approver=approval.approver if approval else ""),
-            **policies.WATCH.on(self.control, summary=f"gate of {phase.value}"),
-        )
+        try:
+            return await workflow.execute_activity_method(
+                ControlActivities.gate,
+                PhaseInput(plan=self.plan, phase=phase.value, approver=approval.approver if approval else ""),
+                **policies.WATCH.on(self.control, summary=f"gate of {phase.value}"),
+            )
+        except ActivityError as error:
+            if self.abort_order is not None or is_cancelled_exception(error):
+                raise
+            return GateAnswer(blockers=blockers_of(error))  # a gate that cannot be asked is shut
 
     async def _work(self, phase: Phase) -> tuple[str, ...]:
         """Do what *phase* is about; return what stands in its way, nothing when it is done."""
@@ -331,17 +337,21 @@ class MigrationWorkflow:
     async def _stop(self, work: asyncio.Task[bool], order: Order) -> None:
         """Abort: reads go back to classic first, then what runs is cancelled; capture and copies stay as they are."""
         self._is("aborted")
-        work.cancel()
-        with contextlib.suppress(
-            asyncio.CancelledError, ActivityError, ChildWorkflowError
-        ):  # that is what was asked for
-            await work
-        if self.phase is not None and ORDER.index(self.phase) >= ORDER.index(Phase.DUAL_WRITE):
+        mirrored = self.phase is not None and ORDER.index(self.phase) >= ORDER.index(Phase.DUAL_WRITE)
+        if mirrored:
             await workflow.execute_activity_method(
                 IncidentActivities.roll_back,
                 RollbackInput(plan=self.plan, all=True, who=order.who, reason=f"aborted: {order.reason}"),
                 **policies.INCIDENT.on(names.queue(self.plan, names.Queue.INCIDENT)),
             )
+        while not work.done():
+            # Again and again: a cancellation is lost when what was awaited ends well at that moment.
+            work.cancel()
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(work.done, timeout=timedelta(seconds=1))
+        with contextlib.suppress(asyncio.CancelledError, ActivityError, ChildWorkflowError):
+            await work  # that is what was asked for
+        if mirrored:
             await self._tell_background("finish")
             await workflow.execute_activity_method(
                 ValidationActivities.remove_schedule, PlanInput(plan=self.plan), **policies.QUICK.on(self.control)

@@ -73,8 +73,8 @@ def watch_wave(
     aside = [t for t in known if t.state is TenantState.QUARANTINED]
     if aside:
         # Its fallback stays until a person has mended the row; the others of the wave need not wait for that.
-        for tenant in aside:
-            move(conn, [tenant.tenant_id], Level.CLASSIC, who=facts.GUARD, reason=f"quarantined: {tenant.quarantine}")
+        for one in aside:
+            move(conn, [one.tenant_id], Level.CLASSIC, who=facts.GUARD, reason=f"quarantined: {one.quarantine}")
         return Look(watch, None, "", len(there) - len(aside), len(aside))
     troubles = [reason for tenant in known for reason in tenant.fallbacks]
     troubles += [f"tenant {t.tenant_id} has {t.divergent} divergent rows" for t in known if t.divergent]

@@ -5,6 +5,7 @@ Where an outcome matters, tests use the real ones on real servers.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -125,7 +126,10 @@ def fakes(world: World) -> list[Callable[..., Any]]:
 
     @activity.defn(name="next_units")
     async def next_units(inp: UnitsInput) -> Units:
-        return world.did("next_units", inp) or Units()
+        found = world.did("next_units", inp)
+        if not found:
+            await asyncio.sleep(min(inp.wait_s, 0.2))  # the real one waits for sign-ups
+        return found or Units()
 
     @activity.defn(name="copy_unit")
     async def copy_unit(inp: CopyInput) -> None:

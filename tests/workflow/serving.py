@@ -37,6 +37,7 @@ async def serving(client: Client, plan: str, activities: list[Callable[..., Any]
 async def eventually(look: Callable[[], Awaitable[Any]], within_s: float = 20.0) -> Any:
     """Return the first true answer of *look*; fail when there is none in time."""
     async with asyncio.timeout(within_s):
-        while not (found := await look()):
+        while True:
+            if found := await look():
+                return found
             await asyncio.sleep(0.02)
-        return found

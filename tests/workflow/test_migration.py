@@ -9,7 +9,9 @@ import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
+from migrator.model.phase import ORDER
 from tests.workflow.fakes import World, fakes, no_go, wave
+from tests.workflow.histories import keep
 from tests.workflow.serving import eventually, serving
 from workflows import names
 from workflows.messages import Answer, Approve, GateAnswer, MigrationInput, MigrationStatus, Order, Report
@@ -58,9 +60,12 @@ async def test_phases_follow_each_other_and_decommission_waits_for_a_name(
 
         answer = await handle.execute_update(MigrationWorkflow.approve, Approve(gate="decommission", approver="ana"))
         await handle.result()
+        first = temporal_env.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
+        await keep(first, "migration-first-run")
+        await keep(temporal_env.client.get_workflow_handle(handle.id), "migration-last-run")
 
     begins = [c for c in world.calls if c.startswith("begin")]
-    assert begins == [f"begin {p}" for p in ("audit", "provision", "dual_write", "cutover", "stabilize", "decommission")]
+    assert begins == [f"begin {phase.value}" for phase in ORDER]
     assert answer == Answer(text="decommission approved by ana")
     steps = [c for c in world.calls if c in ("close", "drain", "validate_changed", "sequences", "positions",
                                              "hand_over", "settle", "export", "release")]  # fmt: skip
@@ -163,11 +168,12 @@ async def test_an_abort_rolls_reads_back_before_anything_stops(temporal_env: Wor
         await handle.execute_update(MigrationWorkflow.abort, Order(who="ana", reason="wrong week"))
         with pytest.raises(WorkflowFailureError) as failed:
             await handle.result()
+        await keep(temporal_env.client.get_workflow_handle(handle.id), "migration-aborted")
         dual = temporal_env.client.get_workflow_handle(names.dual_write_id(plan))
         await dual.result()
 
     assert failed.value.cause.type == "Aborted"  # type: ignore[union-attr]
-    assert world.calls.index("roll_back") < world.calls.index("remove_schedule")
+    assert world.calls.index("gate dual_write") < world.calls.index("roll_back") < world.calls.index("remove_schedule")
     assert world.notes[-1] == ("dual_write", "failed")
 
 
@@ -189,6 +195,7 @@ async def test_a_rollback_stops_the_cutover_until_somebody_goes_forward(
         before = world.calls.count("advance 100")
         answer = await handle.execute_update(MigrationWorkflow.cut_over, Order(who="ana", reason="drill is over"))
         await waits_for(handle, "cutover")
+        await keep(temporal_env.client.get_workflow_handle(handle.id), "migration-forward-again")
         await handle.terminate()
 
     assert (before, world.calls.count("advance 100")) == (0, 1)

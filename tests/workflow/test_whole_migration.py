@@ -95,7 +95,7 @@ def _write_once(conn: Any, number: int) -> bool:
 async def test_a_migration_goes_from_audit_to_decommission(
     temporal_env: WorkflowEnvironment, plan: Plan, shop: Shop
 ) -> None:
-    """All phases on real servers while a job writes: at the end both sides are equal and only Limitless takes writes."""
+    """All phases on real servers while a job writes; at the end both sides are equal."""
     stop = asyncio.Event()
     job = asyncio.create_task(write_for_ever(shop.classic_dsn, stop))
     async with contextlib.AsyncExitStack() as stack:
@@ -125,9 +125,7 @@ async def test_a_migration_goes_from_audit_to_decommission(
     assert shop.classic.execute("SELECT write_mode FROM migrator.switch").fetchone() == ("limitless_only",)
     assert shop.limitless.execute("SELECT write_mode FROM migrator.settled").fetchone() == ("limitless_only",)
     phases = shop.classic.execute("SELECT phase, state FROM migrator.phase ORDER BY started_at").fetchall()
-    assert phases == [
-        (p, "done") for p in ("audit", "provision", "dual_write", "cutover", "stabilize", "decommission")
-    ]
+    assert phases == [(p, "done") for p in ("audit", "provision", "dual_write", "cutover", "stabilize", "decommission")]
 
 
 async def explain(shop: Shop, handle: WorkflowHandle[Any, Any]) -> str:

@@ -77,7 +77,7 @@ def _then_validated(conn: Connection, plan: Plan, blockers: list[str], needs_app
     row = conn.execute(
         "SELECT count(*) FILTER (WHERE divergent > 0),"
         " count(*) FILTER (WHERE clean_at IS NULL OR clean_at < clock_timestamp() - make_interval(secs => %s))"
-        " FROM migrator.tenant WHERE state = 'mirrored'",
+        " FROM migrator.gate_fact WHERE state = 'mirrored'",
         (plan.validation.max_age_s,),
     ).fetchone()
     divergent, stale = (int(row[0]), int(row[1])) if row else (0, 0)

@@ -19,6 +19,8 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from migrator.capture.repair import repair
+from migrator.consistency.order import Budget
 from migrator.consistency.run import validate
 from migrator.cutover import divergence
 from migrator.model.divergence import ValidationReport
@@ -26,6 +28,9 @@ from migrator.model.tenant import TenantId
 from workflows import names
 from workflows.activities.base import Context, beating
 from workflows.messages import PlanInput, ValidateInput, ValidationOutcome
+
+
+SCHEDULED = "scheduled"
 
 
 class ValidationActivities:
@@ -43,31 +48,38 @@ class ValidationActivities:
         return await beating(self._validate(inp))
 
     async def _validate(self, inp: ValidateInput) -> ValidationOutcome:
-        plan = self.context.plan
-        report = await self.compare([TenantId(t) for t in inp.tenants] or None, inp.kind)
-        repaired = 0
-        if report.divergent_rows:
-            who = inp.who if inp.repair else f"validation ({inp.kind})"
-            await self.context.on_classic(divergence.record, report, plan.validation.on_divergence, who)
-            if inp.repair:
-                from migrator.consistency.repair import repair
-
-                repaired = await repair(self.context.classic_dsn(), report.sample, inp.who)
-        return outcome(report, repaired)
+        tenants = [TenantId(t) for t in inp.tenants] or None
+        report = await self.compare(tenants, inp.kind, who=inp.who if inp.repair else None)
+        if not (inp.repair and report.divergent_rows):
+            return outcome(report)
+        repaired = await self.context.on_classic(repair, inp.who, tenants)
+        again = await self.compare(tenants, "repair", who=inp.who)
+        return outcome(again, repaired)
 
     async def compare(
-        self, tenants: Sequence[TenantId] | None, kind: str, rest: bool | None = None
+        self, tenants: Sequence[TenantId] | None, kind: str, rest: bool | None = None, who: str | None = None
     ) -> ValidationReport:
-        """Compare *tenants* (None: all); *rest*: the reference tables and rows of nobody too."""
-        section = self.context.plan.validation
-        return await validate(
+        """Compare *tenants* (None: all); *rest*: the reference tables and rows of nobody too.
+
+        Whoever asked, and for whatever reason: what differs is an incident.
+        """
+        plan = self.context.plan
+        section = plan.validation
+        report = await validate(
             self.context.classic_dsn(),
             self.context.limitless_dsn(),
             tenants=tenants,
             kind=kind,
             tenants_per_fence=section.tenants_per_fence,
+            rows_per_fence=section.rows_per_fence,
             rest=rest,
+            # Gates and people wait for an answer; only the schedule spares classic.
+            budget=Budget(section.every_s, section.share, section.max_active_sessions) if kind == SCHEDULED else None,
         )
+        if report.divergent_rows:
+            who = who or f"validation ({kind})"
+            await self.context.on_classic(divergence.record, report, section.on_divergence, who)
+        return report
 
     @activity.defn(name="ensure_schedule")
     async def ensure_schedule(self, inp: PlanInput) -> None:
@@ -115,6 +127,7 @@ def outcome(report: ValidationReport, repaired: int = 0) -> ValidationOutcome:
         repaired=repaired,
         unmirrored=len(report.unmirrored),
         tenantless_rows=report.tenantless_rows,
+        left=report.left,
         seconds=report.seconds,
         fence_pause_ms=max(report.fence_pause_ms, default=0.0),
     )
