@@ -56,6 +56,7 @@ def audit_live(
         evidence.statements += extra.statements
         evidence.problems += extra.problems
         evidence.rejected += extra.rejected
+        evidence.inputs.update(extra.inputs)
     shapes = shapes_of_plan(evidence.catalog, plan.tables)
     counts = plan_counts(evidence.catalog, shapes, sample_above_rows=sample_above_rows, recent_xids=RECENT_XIDS)
     counted = count_tenants(reader or conn, counts, evidence.catalog, progress, evidence.problems)

@@ -81,3 +81,14 @@ class Instance:
     proposed: bool = False
     why: str = ""  # why it cannot be bound, where that is known beforehand
     place: int = -1  # byte position of the table's name in the text; -1 when it stands in a view or function
+
+
+Outputs = list[tuple[str, int | None]]
+"""Output columns of a query in order, each with its node (None: nothing is known about its value)."""
+
+
+def relabel(outputs: Outputs, names: list[str]) -> Outputs:
+    """Return *outputs* under new names, as far as there are any."""
+    if not names:
+        return outputs
+    return [(names[i] if i < len(names) else name, node) for i, (name, node) in enumerate(outputs)]
