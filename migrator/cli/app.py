@@ -15,6 +15,7 @@ from migrator.cli import (
     cluster,
     cutover,
     decommission,
+    grant,
     incident,
     local,
     mirror,
@@ -27,6 +28,7 @@ from migrator.cli import (
     status,
     undo,
     validate,
+    validation,
 )
 from migrator.cli.exits import Ending, ExitCode, ending_of
 from migrator.cli.options import JsonOption
@@ -62,6 +64,7 @@ for module in (
     run,
     status,
     validate,
+    validation,
     cutover,
     rollback,
     breaker,
@@ -69,6 +72,7 @@ for module in (
     mirror,
     decommission,
     undo,
+    grant,
     incident,
     report,
     rehearse,

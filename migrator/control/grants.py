@@ -1,0 +1,60 @@
+"""What may an application's role do in the tool's schema on classic?
+
+Just what `migrator.shim` does: read routes and positions, keep its own heartbeat and measurements, raise a fallback.
+Nothing on the journal: capture writes it with its own rights. An application that is not a superuser needs these
+before its processes open a shim.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from migrator.errors import UsageError
+from migrator.model.action import Action
+
+RIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("SELECT", ("plan", "switch", "route", "fallback", "position", "process", "breaker_trip")),
+    ("INSERT, UPDATE, DELETE", ("process", "breaker_trip")),
+    ("INSERT", ("read_sample", "shadow_sample", "decision", "incident")),
+    ("INSERT, UPDATE", ("fallback",)),
+    ("UPDATE (epoch)", ("switch",)),  # also what SELECT … FOR UPDATE needs
+)
+"""Every right and the tables it is given on; a test holds the shim's statements to it."""
+
+
+def statements(role: str) -> list[sql.Composed]:
+    """Return the statements that give *role* what the shim needs."""
+    to = sql.Identifier(role)
+    found = [sql.SQL("GRANT USAGE ON SCHEMA migrator TO {}").format(to)]
+    for right, tables in RIGHTS:
+        names = sql.SQL(", ").join(sql.Identifier("migrator", t) for t in tables)
+        found.append(sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(right), names, to))
+    return found
+
+
+def actions(conn: psycopg.Connection[Any], role: str) -> list[Action]:
+    """Return what `grant` would do."""
+    return [
+        Action(
+            f"grant/{role}/{number}",
+            statement.as_string(conn),
+            f"REVOKE ALL ON ALL TABLES IN SCHEMA migrator FROM {sql.Identifier(role).as_string(conn)}",
+        )
+        for number, statement in enumerate(statements(role), 1)
+    ]
+
+
+def grant(conn: psycopg.Connection[Any], role: str) -> None:
+    """Give *role* the rights, in one transaction. Safe to run twice.
+
+    Raises:
+        UsageError: there is no such role.
+    """
+    with conn.transaction():
+        if conn.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone() is None:
+            raise UsageError(f"there is no role {role} on classic", hint="Name the role the application logs in with.")
+        for statement in statements(role):
+            conn.execute(statement)

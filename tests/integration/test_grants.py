@@ -1,0 +1,49 @@
+"""An application's role that is no superuser can use the shim after `migrator grant`, and touch nothing else."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from psycopg import conninfo
+
+from migrator.control.grants import grant
+from migrator.control.install import install
+from migrator.db.connect import connect
+from migrator.errors import UsageError
+from migrator.model.route import FallbackScope, Level
+from migrator.route.move import raise_fallback
+from migrator.shim import Shim
+
+pytestmark = pytest.mark.pg
+
+
+def test_a_granted_role_reads_writes_and_falls_back(classic_dsn: str, limitless_dsn: str) -> None:
+    """The shim's whole life under the role: open, read, write, measure, fall back, close."""
+    role = f"web_{conninfo.conninfo_to_dict(classic_dsn)['dbname']}"
+    mine = conninfo.make_conninfo(classic_dsn, user=role, password="secret")
+    with connect(classic_dsn, "test") as admin:
+        install(admin, "shop", "digest", {}, {})
+        admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+        admin.execute("CREATE TABLE public.note (body text)")
+        admin.execute(f"GRANT ALL ON public.note TO {role}")
+        grant(admin, role)
+        grant(admin, role)
+        with Shim(classic=mine, limitless=limitless_dsn, name="web-1") as shim:
+            with shim.write("1") as w:
+                w.connection.execute("INSERT INTO public.note VALUES ('hello')")
+            notes = shim.run_read("1", lambda r: r.connection.execute("SELECT body FROM public.note").fetchall())
+            with psycopg.connect(mine, autocommit=True) as conn:
+                epoch = raise_fallback(conn, FallbackScope.PART, "1", by="web-1", reason="test", level=Level.CLASSIC)
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    conn.execute("UPDATE migrator.switch SET level = 'classic'")
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    conn.execute("DELETE FROM migrator.route")
+        left = admin.execute("SELECT count(*) FROM migrator.process").fetchone()
+        with pytest.raises(UsageError, match="no role nobody_at_all"):
+            grant(admin, "nobody_at_all")
+        admin.execute(f"DROP OWNED BY {role}")
+        admin.execute(f"DROP ROLE {role}")
+
+    assert notes == [("hello",)]
+    assert epoch > 0
+    assert left == (0,)
