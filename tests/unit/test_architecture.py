@@ -32,7 +32,7 @@ ARROWS: dict[str, set[str]] = {
     "report": INNER,
     # The phases. They do not know each other, with these exceptions:
     "audit": SHELL,
-    "provision": SHELL,
+    "provision": SHELL | {"local"},  # one of the places to run: its servers are made there
     "capture": SHELL,
     "mirror": SHELL | {"capture"},  # reads the journal that capture writes
     "backfill": SHELL | {"capture"},  # shares its reading of rows, and holds the journal's ring
@@ -42,7 +42,7 @@ ARROWS: dict[str, set[str]] = {
     "incident": SHELL | {"route"},
     "cutover": SHELL | {"route"},
     "stabilize": SHELL | {"route"},
-    "decommission": SHELL | {"route", "capture"},  # ends capture
+    "decommission": SHELL | {"route", "capture", "local"},  # ends capture; locally, classic is a server to stop
     # The rehearsal plays operator, application and adversary at once.
     "rehearse": {"*"},
     "cli": {"*", "workflows"},
