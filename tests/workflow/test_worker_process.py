@@ -1,0 +1,126 @@
+"""A worker process is killed in the middle and told to stop in the middle: nothing changes but time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from migrator.control.install import install
+from migrator.plan.load import digest, dump, load, shim_settings
+from migrator.plan.schema import Plan
+from tests.fixtures.shop import Shop
+from tests.workflow.serving import eventually
+from workflows import names
+from workflows.messages import MigrationInput
+
+pytestmark = [pytest.mark.temporal, pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
+
+PLAN = """
+name = "killed"
+[classic]
+writer = "env:TEST_CLASSIC_DSN"
+[limitless]
+dsn = "env:TEST_LIMITLESS_DSN"
+[temporal]
+address = "{address}"
+[tables]
+schemas = ["shop"]
+[tables.table]
+"shop.line" = {{ kind = "sharded", via = "purchase_id -> shop.purchase.id" }}
+"shop.remark" = {{ kind = "sharded", via = "line_id -> shop.line.id" }}
+"shop.currency" = {{ kind = "reference" }}
+[dual_write]
+parts = 2
+[backfill]
+unit_tenants = 1
+concurrency = 1
+[gates]
+audit = "auto"
+provision = "auto"
+dual_write = "approval"
+"""
+
+
+@pytest.fixture
+def plan(
+    shop: Shop, temporal_address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[tuple[Plan, Path]]:
+    monkeypatch.setenv("TEST_CLASSIC_DSN", shop.classic_dsn)
+    monkeypatch.setenv("TEST_LIMITLESS_DSN", shop.limitless_dsn)
+    monkeypatch.setenv("MIGRATOR_HOME", str(tmp_path))
+    path = tmp_path / "plan.toml"
+    path.write_text(PLAN.format(address=temporal_address))
+    found = load(path)
+    shop.classic.execute("DELETE FROM migrator.plan")  # the shop installed a plan of its own
+    install(shop.classic, found.name, digest(found), dump(found), shim_settings(found))
+    yield found, path
+
+
+@pytest.fixture
+def start(plan: tuple[Plan, Path], tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Start a worker process; all are gone at the end."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def one() -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "migrator", "worker", "--plan", str(plan[1])]
+        with (tmp_path / f"worker-{len(started)}.log").open("wb") as log:
+            started.append(subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ)))
+        return started[-1]
+
+    yield one
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+async def test_a_killed_worker_costs_time_and_nothing_else(
+    plan: tuple[Plan, Path], start: Callable[[], subprocess.Popen[bytes]], shop: Shop, temporal_address: str
+) -> None:
+    """SIGKILL while units are copied: another worker takes over, every tenant is copied once and equal."""
+    client = await Client.connect(temporal_address, data_converter=pydantic_data_converter)
+    first = start()
+    handle = await client.start_workflow(
+        "Migration",
+        MigrationInput(plan="killed", digest=digest(plan[0])),
+        id=names.migration_id("killed"),
+        task_queue=names.queue("killed", names.Queue.CONTROL),
+    )
+    try:
+        await eventually(lambda: copied(shop, 2), within_s=60)
+        first.kill()
+        second = start()
+        await eventually(lambda: waiting(shop), within_s=90)
+        second.send_signal(signal.SIGTERM)
+        code = await asyncio.to_thread(second.wait, 30)
+    finally:
+        for workflow_id in (
+            handle.id,
+            *(f(plan[0].name) for f in (names.dual_write_id, names.backfill_id, names.breaker_id)),
+        ):
+            await client.get_workflow_handle(workflow_id).terminate()
+
+    assert code == 0, "told to stop, a worker hands over and ends well"
+    assert shop.differences() == {}
+    leases = shop.limitless.execute("SELECT DISTINCT state FROM migrator.copy_lease").fetchall()
+    assert leases == [("joined",)]
+
+
+async def copied(shop: Shop, at_least: int) -> bool:
+    if shop.classic.execute("SELECT to_regclass('migrator.copy_unit')").fetchone() == (None,):
+        return False
+    row = shop.classic.execute("SELECT count(*) FROM migrator.copy_unit WHERE state IN ('copied', 'joined')").fetchone()
+    return row is not None and row[0] >= at_least
+
+
+async def waiting(shop: Shop) -> bool:
+    row = shop.classic.execute("SELECT state FROM migrator.phase WHERE phase = 'dual_write'").fetchone()
+    return row == ("waiting",)
