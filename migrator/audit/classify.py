@@ -23,6 +23,7 @@ class Joins:
 
     with_sharded: dict[str, float] = field(default_factory=dict)  # table → calls of statements joining it
     written: dict[str, float] = field(default_factory=dict)  # table → calls of statements writing it
+    seen: bool = False  # at least one statement was judged
 
 
 def classify(catalog: Catalog, shapes: Shapes, joins: Joins) -> list[TableReport]:
@@ -97,14 +98,10 @@ def _decide(relation: Relation, catalog: Catalog, shapes: Shapes, joins: Joins) 
     if shape.proposed:
         path = " → ".join(p for _, p, _ in shape.via)
         return "sharded", "audit", [f"no tenant key, but foreign keys lead to it through {path}", *figures]
+    if rows is None and joins.seen and not statement_writes:
+        return "reference", "audit", ["no tenant key, and no statement writes to it; check that it is small", *figures]
     if rows is None:
-        hint = (
-            "its statements write to it"
-            if statement_writes
-            else "no statement writes to it"
-            if joins.written
-            else "sizes unknown"
-        )
+        hint = "its statements write to it" if statement_writes else "no statement was seen"
         return "undecided", "audit", [f"no tenant key and no path to it; size and write rate are not known; {hint}"]
     if small and not often:
         return "reference", "audit", ["no tenant key, small and rarely written", *figures]

@@ -321,8 +321,10 @@ def _computed(analysis: Analysis, node: Node, level: Level) -> KeySet | None:
                 unstable.add(name)
         elif tag == "SQLValueFunction":
             unstable.add(str(body.get("op", "")).removeprefix("SVFOP_").lower())
-    analysis.unstable |= unstable
-    return frozenset((json.dumps(_without_locations(node), sort_keys=True),))
+    key = json.dumps(_without_locations(node), sort_keys=True)
+    if unstable:
+        analysis.unstable[key] = sorted(unstable)
+    return frozenset((key,))
 
 
 def _without_locations(node: Any) -> Any:

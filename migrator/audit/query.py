@@ -55,7 +55,7 @@ class Analysis:
         self.unknown: list[str] = []
         self.system: list[str] = []
         self.calls: list[str] = []
-        self.unstable: set[str] = set()  # stable functions whose value is a key
+        self.unstable: dict[str, list[str]] = {}  # key text → stable functions in it
         self.policed: list[str] = []  # tables with row-level security
         self.opaque: list[str] = []  # calls whose effect is not known
         self._numbers = 0

@@ -55,7 +55,7 @@ def runway(load: Load | None, writer: Writer | None, growth: Growth) -> dict[str
     }
     if writer is None or writer.cpu is None:
         found["closes"] = None
-        found["summary"] = "the writer's CPU is not known to the database: give --writer-cpu and --writer-vcpus"
+        found["summary"] = "the writer's CPU is not known to the database: give --writer-cpu-pct and --writer-vcpus"
         found["advice"] = "read CPUUtilization of the writer at its daily peak from CloudWatch"
         return found
     cpu = writer.cpu

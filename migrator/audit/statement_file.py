@@ -22,7 +22,7 @@ _TOKEN = re.compile(
     | (?P<dollar>(?<![\w$])(?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag))
     | (?P<open>['"] | /\* | (?<![\w$])\$(?:[A-Za-z_]\w*)?\$)
     | (?P<meta>^\\[^\n]*)
-    | (?P<end>;)
+    | (?P<end>;|\\g(?:set|exec|x|desc)?\b[^\n]*)
     """,
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )

@@ -253,7 +253,9 @@ def report_statement(
         rules.append("AUD-EVD-03")
         out.add("AUD-EVD-03", obj, f"unknown: {', '.join(sorted(set(judged.analysis.unknown)))}", source=item.source)
     fan_out = _fan_out(judged, shards)
-    _note_joins(judged, statement.tag, item.calls, tally)
+    bulk = statement.tag == "InsertStmt" and "$" not in statement.text and "VALUES" not in statement.text.upper()
+    _note_joins(judged, statement.tag, bulk, item.calls, tally)
+    tally.joins.seen = tally.joins.seen or item.function is None
     tally.calls += item.calls
     if judged.verdict is StatementVerdict.CROSS_SHARD:
         tally.cross_calls += item.calls
@@ -292,12 +294,13 @@ def _fan_out(judged: Judged, shards: int) -> int:
     return 1
 
 
-def _note_joins(judged: Judged, tag: str, calls: float, tally: Tally) -> None:
+def _note_joins(judged: Judged, tag: str, bulk: bool, calls: float, tally: Tally) -> None:
+    """Remember for the classification which tables are joined and written; *bulk*: a load script's INSERT … SELECT."""
     sharded = any(kind == "sharded" for kind in judged.relations.values())
     for name, kind in judged.relations.items():
         if sharded and kind != "sharded":
             tally.joins.with_sharded[name] = tally.joins.with_sharded.get(name, 0.0) + calls
-        if tag in ("InsertStmt", "UpdateStmt", "DeleteStmt") and kind != "sharded":
+        if tag in ("InsertStmt", "UpdateStmt", "DeleteStmt") and kind != "sharded" and not bulk:
             tally.joins.written[name] = tally.joins.written.get(name, 0.0) + calls
 
 

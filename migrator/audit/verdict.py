@@ -173,8 +173,8 @@ def _decide(
     if common:
         key = min(common, key=lambda k: (not k.startswith("$"), k))
         reasons = [f"every sharded table is bound to one key, {show(key)}"]
-        if analysis.unstable:
-            reasons.append(f"the key comes from {', '.join(sorted(analysis.unstable))}, which is not immutable")
+        if key in analysis.unstable:
+            reasons.append(f"the key comes from {', '.join(analysis.unstable[key])}, which is not immutable")
         if analysis.policed and not key.startswith("$"):
             reasons.append("row-level security binds it, for roles that it applies to")
         return StatementVerdict.SINGLE_SHARD, reasons, [], (key,)

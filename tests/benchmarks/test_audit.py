@@ -119,10 +119,12 @@ def test_tenants_of_five_million_rows(classic_dsn: str) -> None:
     said: list[str] = []
     with psycopg.connect(classic_dsn, autocommit=True) as conn:
         conn.execute(
-            "CREATE UNLOGGED TABLE big (tenant_id int NOT NULL, id int NOT NULL, filler text) WITH (autovacuum_enabled = off)"
+            "CREATE UNLOGGED TABLE big (tenant_id int NOT NULL, id int NOT NULL, filler text)"
+            " WITH (autovacuum_enabled = off)"
         )
         conn.execute(
-            "INSERT INTO big SELECT (1000 * power(random(), 3))::int, n, 'some text of a row' FROM generate_series(1, 5000000) n"
+            "INSERT INTO big SELECT (1000 * power(random(), 3))::int, n, 'some text of a row'"
+            "  FROM generate_series(1, 5000000) n"
         )
         conn.execute("ANALYZE big")
         evidence = Evidence(Catalog())

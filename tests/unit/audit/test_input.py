@@ -59,6 +59,13 @@ def test_psql_commands_and_copy_data_are_no_statements() -> None:
     assert [p.sql for p in split(text)] == ["SELECT 1", "COPY t (a) FROM stdin", "SELECT 2"]
 
 
+def test_psql_sends_a_statement_without_a_semicolon() -> None:
+    """\\gset and its kin end a statement, as in scripts of pgbench."""
+    text = "select nextval('s') as id \\gset\nINSERT INTO t VALUES (:id);\nSELECT 1 \\gexec\n"
+
+    assert [p.sql for p in split(text)] == ["select nextval('s') as id", "INSERT INTO t VALUES (:id)", "SELECT 1"]
+
+
 def test_a_standard_body_is_one_statement() -> None:
     """BEGIN ATOMIC … END holds semicolons of its own."""
     text = "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END;\nSELECT 3;"
