@@ -166,7 +166,7 @@ def _unvalidated(conn: psycopg.Connection[Any], what: Scope, parts: set[int], si
     """Return the tenants that would read Limitless again and have no clean validation since *since*."""
     scope, key = what
     rows = conn.execute(
-        "SELECT r.tenant_id FROM migrator.route r JOIN migrator.tenant t USING (tenant_id)"
+        "SELECT r.tenant_id FROM migrator.route r JOIN migrator.gate_fact t USING (tenant_id)"
         " WHERE r.level = 'limitless' AND r.part = ANY(%s) AND (%s OR r.tenant_id = %s)"
         " AND (t.clean_at IS NULL OR t.clean_at < %s OR coalesce(t.divergent, 1) > 0) ORDER BY 1",
         (list(parts), scope is not FallbackScope.TENANT, key, since),

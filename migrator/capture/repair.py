@@ -1,7 +1,8 @@
 """How is a divergent row brought back? By marking its key dirty, so that the mirror writes classic's state again.
 
 The direction is always classic to Limitless: classic is authoritative until decommission. Going through the
-journal keeps the repair in order with live writes; nothing is written to Limitless from here.
+journal keeps the repair in order with live writes; nothing is written to Limitless from here. Where more differs
+than is worth naming, a tenant is copied again: the mirror lets go of it, and the backfill copies it anew.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import psycopg
 from migrator.capture.install import mark_dirty
 from migrator.control.log import decide
 from migrator.control.tables import captured_tables
+from migrator.errors import PreconditionFailed
+
+DIRECTION = "classic → limitless"
 
 
 def pending(
@@ -47,9 +51,36 @@ def repair(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str] | Non
             mark_dirty(conn, table, keys, parts)
         conn.execute(
             "UPDATE migrator.divergence SET repaired_at = clock_timestamp(), repaired_by = %(who)s"
-            " WHERE repaired_at IS NULL AND (%(all)s OR tenant_id = ANY (%(tenants)s))",
+            " WHERE repaired_at IS NULL AND NOT key ? '*' AND (%(all)s OR tenant_id = ANY (%(tenants)s))",
             {"who": who, "all": tenants is None, "tenants": list(tenants or ())},
         )
         if found:
-            decide(conn, who, "divergence.repaired", f"{len(found)} rows", "marked dirty for the mirror")
+            decide(conn, who, "divergence.repaired", f"{len(found)} rows", f"{DIRECTION}, marked dirty for the mirror")
     return len(found)
+
+
+def recopy(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str], reason: str) -> int:
+    """Ask that *tenants* be copied again; returns how many were asked for. Safe to run twice.
+
+    The mirror brings their reads back to classic, confirmed, lets go of them, and they are pending; the backfill
+    copies them like anybody who signed up. Their verdicts are void until they are validated again.
+
+    Raises:
+        PreconditionFailed: a tenant is unknown, or is being copied already.
+    """
+    with conn.transaction():
+        rows = conn.execute(
+            "UPDATE migrator.tenant SET recopy = coalesce(recopy, %s)"
+            " WHERE tenant_id = ANY (%s) AND state IN ('mirrored', 'quarantined') RETURNING tenant_id",
+            (reason, list(tenants)),
+        ).fetchall()
+        missing = sorted(set(tenants) - {str(t) for (t,) in rows})
+        if missing:
+            raise PreconditionFailed(f"not mirrored, so there is nothing to copy again: {', '.join(missing)}")
+        conn.execute(
+            "UPDATE migrator.divergence SET repaired_at = clock_timestamp(), repaired_by = %s"
+            " WHERE repaired_at IS NULL AND tenant_id = ANY (%s)",
+            (who, list(tenants)),
+        )
+        decide(conn, who, "tenant.recopied", ", ".join(sorted(tenants)), f"{DIRECTION}: {reason}")
+    return len(rows)

@@ -9,6 +9,7 @@ import typer
 from migrator.cli.exits import ExitCode
 from migrator.cli.options import JsonOption, PlanOption, TenantsOption, WhoOption, YesOption, who
 from migrator.cli.render import confirm, duration, emit_json, note, out
+from migrator.errors import UsageError
 
 if TYPE_CHECKING:
     from migrator.model.divergence import Divergence, ValidationReport
@@ -22,14 +23,21 @@ def validate(
     tenant: TenantsOption = None,
     tables: Annotated[list[str] | None, typer.Option("--table", help="Only this table; may be repeated.")] = None,
     sample: Annotated[int, typer.Option("--sample", min=0, help="Divergent rows to show.")] = 20,
-    full: Annotated[bool, typer.Option("--full", help="Show every divergent row.")] = False,
-    repair: Annotated[bool, typer.Option("--repair", help="Let the mirror write divergent rows again.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Show every divergent row that was recorded (10,000 in a run).")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Let the mirror write divergent rows again, classic → limitless.")
+    ] = False,
+    recopy: Annotated[
+        bool, typer.Option("--recopy", help="Have tenants with divergent rows copied again as a whole.")
+    ] = False,
     show_values: Annotated[
         bool, typer.Option("--show-values", help="Show values in clear; otherwise they are hashed.")
     ] = False,
     plan: PlanOption = None,
     name: WhoOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --repair: show what would be repaired.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what --repair would do; record nothing.")] = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,11 +48,17 @@ def validate(
     import asyncio
 
     from migrator import settings
+    from migrator.capture.repair import DIRECTION
+    from migrator.capture.repair import recopy as copy_again
     from migrator.capture.repair import repair as mark_dirty
     from migrator.cli.context import APP, find_plan
     from migrator.consistency.run import validate as compare
+    from migrator.cutover import divergence
     from migrator.db.connect import connect
     from migrator.model.tenant import TenantId
+
+    if repair and recopy:
+        raise UsageError("--repair and --recopy exclude each other")
 
     found = find_plan(plan)
     classic, limitless = settings.resolve(found.classic.writer), settings.resolve(found.limitless.dsn)
@@ -58,23 +72,50 @@ def validate(
             tables=tables or None,
             kind=kind,
             tenants_per_fence=found.validation.tenants_per_fence,
+            rows_per_fence=found.validation.rows_per_fence,
             sample=1_000_000 if full or repair else sample,
             show_values=show_values,
         )
 
     report = asyncio.run(once("manual", wanted))
     repaired: ValidationReport | None = None
-    if repair and report.sample and not dry_run:
-        confirm(f"Let the mirror write {len(report.sample)} rows on Limitless again, as classic has them?", yes=yes)
+    if report.divergent_rows and not dry_run:
         with connect(classic, APP, lock_timeout_s=10) as conn:
-            marked = mark_dirty(conn, who(name), wanted)
-        note(f"{marked} rows are marked; comparing again.")
-        touched = {d.tenant_id for d in report.sample}
-        repaired = asyncio.run(once("repair", None if None in touched else sorted(t for t in touched if t)))
+            divergence.record(conn, report, found.validation.on_divergence, who(name))
+    bad = sorted({v.tenant_id for v in report.tenants if v.divergent_rows and v.tenant_id is not None})
+    again = 0
+    if repair and report.sample:
+        if dry_run:
+            note(f"{DIRECTION}: would mark {report.divergent_rows:,} rows for the mirror. Nothing was changed.")
+        else:
+            confirm(f"{DIRECTION}: let the mirror write {report.divergent_rows:,} rows on Limitless again?", yes=yes)
+            with connect(classic, APP, lock_timeout_s=10) as conn:
+                marked = mark_dirty(conn, who(name), wanted)
+            note(f"{DIRECTION}: {marked:,} rows are marked; comparing again at a new fence.")
+            touched = {d.tenant_id for d in report.sample}
+            repaired = asyncio.run(once("repair", None if None in touched else sorted(t for t in touched if t)))
+    elif recopy and bad:
+        names = ", ".join(bad[:5]) + (", …" if len(bad) > 5 else "")
+        if dry_run:
+            note(f"{DIRECTION}: would copy {len(bad):,} tenants again ({names}). Nothing was changed.")
+        else:
+            confirm(f"{DIRECTION}: bring reads of {len(bad):,} tenants ({names}) back and copy them again?", yes=yes)
+            with connect(classic, APP, lock_timeout_s=10) as conn:
+                again = copy_again(conn, who(name), bad, f"{report.divergent_rows} divergent rows")
+            note(f"{DIRECTION}: {again:,} tenants are copied again; watch: migrator backfill status.")
     last = repaired or report
     shown = list(last.sample) if full else list(last.sample[:sample])
     if as_json:
-        emit_json({"clean": last.clean, "report": report, "after_repair": repaired, "sample": shown})
+        emit_json(
+            {
+                "clean": last.clean,
+                "report": report,
+                "direction": DIRECTION,
+                "after_repair": repaired,
+                "copied_again": again,
+                "sample": shown,
+            }
+        )
     else:
         _print(report, repaired, shown)
     if last.divergent_rows or last.tenantless_rows:

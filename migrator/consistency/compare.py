@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import AsyncIterator, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,8 +10,9 @@ from migrator.model.divergence import DivergenceKind
 
 K = TypeVar("K", bound=Hashable)
 
-ROWS_PER_BUCKET = 2000
-"""A bucket's rows are held in memory on both sides, so it stays small whatever the table's size."""
+ROWS_PER_BUCKET = 256
+MAX_BUCKETS = 65_536
+"""What a side answers with at most, whatever the table's size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +21,6 @@ class Digest:
 
     rows: int
     total: int
-
-
-@dataclass(frozen=True, slots=True)
-class RowHash:
-    """One row: the hash of all of it, and of each column."""
-
-    whole: int
-    columns: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RowDifference:
-    key: tuple[str, ...]
-    kind: DivergenceKind
-    columns: tuple[int, ...] = ()
-    """Indexes of the columns that differ."""
 
 
 EMPTY = Digest(0, 0)
@@ -48,25 +33,47 @@ def differing(classic: Mapping[K, Digest], limitless: Mapping[K, Digest]) -> lis
 
 def bucket_count(rows: int) -> int:
     """Return into how many buckets to split a table of *rows* rows."""
-    return max(1, -(-rows // ROWS_PER_BUCKET))
+    return min(MAX_BUCKETS, max(1, -(-rows // ROWS_PER_BUCKET)))
 
 
-def row_differences(
-    classic: Mapping[tuple[str, ...], RowHash], limitless: Mapping[tuple[str, ...], RowHash]
-) -> list[RowDifference]:
-    """Return every row that differs, in key order."""
-    found = []
-    for key in sorted({*classic, *limitless}):
-        here, there = classic.get(key), limitless.get(key)
-        if here == there:
-            continue
-        if there is None:
-            found.append(RowDifference(key, DivergenceKind.MISSING))
-        elif here is None:
-            found.append(RowDifference(key, DivergenceKind.EXTRA))
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Buckets that differ: both sides have rows there, or only one has."""
+
+    both: tuple[int, ...]
+    classic_only: tuple[int, ...]
+    limitless_only: tuple[int, ...]
+
+
+def split(classic: Mapping[int, Digest], limitless: Mapping[int, Digest]) -> Split:
+    """Sort the buckets that differ. Rows of a bucket that one side does not have need no comparison."""
+    found = sorted(differing(classic, limitless))
+    return Split(
+        tuple(b for b in found if b in classic and b in limitless),
+        tuple(b for b in found if b not in limitless),
+        tuple(b for b in found if b not in classic),
+    )
+
+
+Key = tuple[str, ...]
+Keyed = tuple[Key, int]
+"""A row's key texts and the hash of all of it."""
+
+
+async def merge(
+    classic: AsyncIterator[Keyed], limitless: AsyncIterator[Keyed]
+) -> AsyncIterator[tuple[Key, DivergenceKind]]:
+    """Yield every row that differs. Both sides come in the order of their keys' bytes; one row of each is held."""
+    here, there = await anext(classic, None), await anext(limitless, None)
+    while here is not None or there is not None:
+        if there is None or (here is not None and here[0] < there[0]):
+            assert here is not None
+            yield here[0], DivergenceKind.MISSING
+            here = await anext(classic, None)
+        elif here is None or there[0] < here[0]:
+            yield there[0], DivergenceKind.EXTRA
+            there = await anext(limitless, None)
         else:
-            pairs = zip(here.columns, there.columns, strict=True)
-            found.append(
-                RowDifference(key, DivergenceKind.MISMATCHED, tuple(i for i, (a, b) in enumerate(pairs) if a != b))
-            )
-    return found
+            if here[1] != there[1]:
+                yield here[0], DivergenceKind.MISMATCHED
+            here, there = await anext(classic, None), await anext(limitless, None)

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from migrator.model.side import Side
-from migrator.model.table import Table
+from migrator.model.table import Table, split_qualified
 
 _NO_SEPARATOR = re.compile(
     r"^(smallint|integer|bigint|numeric(\(.*\))?|real|double precision|boolean|uuid|date|oid|bytea|pg_lsn|inet|cidr|"
@@ -31,8 +31,7 @@ _NO_SEPARATOR = re.compile(
 
 
 def _name(qualified: str) -> sql.Identifier:
-    schema, _, name = qualified.partition(".")
-    return sql.Identifier(schema, name)
+    return sql.Identifier(*split_qualified(qualified))
 
 
 def _column_text(column: sql.Composable, kind: str) -> sql.Composed:
@@ -69,12 +68,21 @@ def rows_from(table: Table, side: Side) -> sql.Composed:
         for number, hop in enumerate(table.path):
             alias = f"v{number}"
             on = sql.SQL(" AND ").join(
-                sql.SQL("{} = {}").format(sql.Identifier(alias, up), sql.Identifier(below, down))
-                for up, down in zip(hop.parent_columns, hop.columns, strict=True)
+                sql.SQL("{} {} {}").format(sql.Identifier(alias, up), sql.SQL(equals), sql.Identifier(below, down))
+                for down, equals, up in hop.links()
             )
             parts.append(sql.SQL("LEFT JOIN {} AS {} ON {}").format(_name(hop.parent), sql.Identifier(alias), on))
             below = alias
     return sql.SQL(" ").join(parts)
+
+
+_COLLATED = re.compile(r"^(text|character.*|bpchar|name|.*citext)$")
+
+
+def _tenant_group(table: Table, side: Side) -> sql.Composable:
+    """Return the tenant as something to group by: texts byte by byte, whatever their collation calls equal."""
+    tenant = tenant_of(table, side)
+    return sql.SQL('{}::text COLLATE "C"').format(tenant) if _COLLATED.match(table.tenant_type) else tenant
 
 
 def _of_tenants(table: Table, side: Side, tenants: Sequence[str] | None) -> sql.Composable:
@@ -91,22 +99,34 @@ def digests(table: Table, side: Side, tenants: Sequence[str] | None) -> sql.Comp
         return sql.SQL("SELECT NULL::text, count(*), coalesce(sum({}), 0) FROM {}").format(
             _hash(row_text(table)), rows_from(table, side)
         )
-    tenant = tenant_of(table, side)
-    return sql.SQL("SELECT {}::text, count(*), coalesce(sum({}), 0) FROM {}{} GROUP BY {}").format(
+    tenant = _tenant_group(table, side)
+    return sql.SQL("SELECT ({})::text, count(*), coalesce(sum({}), 0) FROM {}{} GROUP BY {}").format(
         tenant, _hash(row_text(table)), rows_from(table, side), _of_tenants(table, side, tenants), tenant
     )
 
 
+def tenant_rows(table: Table, side: Side) -> sql.Composed:
+    """Return the query for (tenant text or NULL, rows) of a sharded table, whoever they belong to."""
+    tenant = _tenant_group(table, side)
+    return sql.SQL("SELECT ({})::text, count(*) FROM {} GROUP BY {}").format(tenant, rows_from(table, side), tenant)
+
+
 def key_text(table: Table) -> sql.Composed:
-    """Return classic's key of a row of t as an array of texts."""
+    """Return classic's key of a row of t as an array of texts that compare byte by byte."""
     return sql.SQL("ARRAY[{}]::text[]").format(
-        sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier("t", c)) for c in table.key)
+        sql.SQL(", ").join(sql.SQL('{}::text COLLATE "C"').format(sql.Identifier("t", c)) for c in table.key)
     )
 
 
 def _bucket(table: Table, buckets: int) -> sql.Composed:
     text = sql.SQL(" || ").join(_column_text(sql.Identifier("t", c), table.column(c).type) for c in table.key)
     return sql.SQL("mod({} & 9223372036854775807, {})").format(_hash(text), sql.Literal(buckets))
+
+
+def _where(table: Table, side: Side, tenant: str | None, condition: sql.Composable) -> sql.Composed:
+    of_tenant = _of_tenants(table, side, None if tenant is None else [tenant])
+    joint = sql.SQL(" AND ") if tenant is not None and table.sharded else sql.SQL(" WHERE ")
+    return sql.SQL("{}{}{}").format(of_tenant, joint, condition)
 
 
 def bucket_digests(table: Table, side: Side, tenant: str | None, buckets: int) -> sql.Composed:
@@ -120,41 +140,72 @@ def bucket_digests(table: Table, side: Side, tenant: str | None, buckets: int) -
 
 
 def bucket_rows(table: Table, side: Side, tenant: str | None, buckets: int, chosen: Sequence[int]) -> sql.Composed:
-    """Return the query for (key, row hash, hash per column) of the rows in *chosen* buckets."""
-    where = _of_tenants(table, side, None if tenant is None else [tenant])
-    return sql.SQL("SELECT {}, {}, ARRAY[{}] FROM {}{}{} {} IN ({})").format(
+    """Return the query for (key, row hash) of the rows in *chosen* buckets, in the order of their keys' bytes."""
+    return sql.SQL("SELECT {}, {} FROM {}{} ORDER BY 1").format(
         key_text(table),
         _hash(row_text(table)),
-        sql.SQL(", ").join(_hash(_column_text(sql.Identifier("t", c.name), c.type)) for c in table.columns),
         rows_from(table, side),
-        where,
-        sql.SQL(" AND" if tenant is not None and table.sharded else " WHERE"),
-        _bucket(table, buckets),
-        sql.SQL(", ").join(map(sql.Literal, chosen)),
+        _where(
+            table,
+            side,
+            tenant,
+            sql.SQL("{} = ANY (ARRAY[{}]::bigint[])").format(
+                _bucket(table, buckets), sql.SQL(", ").join(map(sql.Literal, chosen))
+            ),
+        ),
     )
 
 
-def row_values(table: Table, side: Side, tenant: str | None) -> sql.Composed:
-    """Return the query for the column texts of one row, whose key texts are the parameter."""
-    where = _of_tenants(table, side, None if tenant is None else [tenant])
-    return sql.SQL("SELECT ARRAY[{}]::text[] FROM {}{}{} {} = %s::text[]").format(
-        sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier("t", c.name)) for c in table.columns),
-        rows_from(table, side),
-        where,
-        sql.SQL(" AND" if tenant is not None and table.sharded else " WHERE"),
-        key_text(table),
+def some_keys(
+    table: Table, side: Side, tenant: str | None, buckets: int, chosen: Sequence[int], limit: int
+) -> sql.Composed:
+    """Return the query for (key) of up to *limit* rows in *chosen* buckets."""
+    return sql.SQL("SELECT key FROM ({}) AS s (key, hash) LIMIT {}").format(
+        bucket_rows(table, side, tenant, buckets, chosen), sql.Literal(limit)
     )
 
 
-def tenantless(table: Table) -> sql.Composed:
-    """Return the query that counts classic rows of a sharded table that belong to no tenant."""
-    return sql.SQL("SELECT count(*) FROM {} WHERE {} IS NULL").format(
-        rows_from(table, Side.CLASSIC), tenant_of(table, Side.CLASSIC)
+def row_columns(table: Table, side: Side, tenant: str | None, show_values: bool) -> sql.Composed:
+    """Return the query for (key, hash per column, shown text per column) of the rows whose key texts are given.
+
+    Parameters: `salt`, and per key column `k0`, `k1`, ... an array of texts. The keys are cast to their own types, so
+    that an index finds them. Unless values are asked for they leave the server as hashes, salted so that nobody can
+    look up the hash of a guess.
+    """
+    aliases = [f"k{i}" for i in range(len(table.key))]
+    shown = (
+        sql.SQL("{c}::text")
+        if show_values
+        else sql.SQL("'#' || left(encode(sha256(convert_to(%(salt)s || {c}::text, 'UTF8')), 'hex'), 12)")
+    )
+    columns = [(sql.Identifier("t", c.name), c.type) for c in table.columns]
+    return sql.SQL(
+        "SELECT {key}, ARRAY[{hashes}]::bigint[], ARRAY[{shown}]::text[] FROM {rows}"
+        " JOIN unnest({arrays}) AS k ({names}) ON {on}{where}"
+    ).format(
+        key=key_text(table),
+        hashes=sql.SQL(", ").join(_hash(_column_text(c, kind)) for c, kind in columns),
+        shown=sql.SQL(", ").join(shown.format(c=c) for c, _ in columns),
+        rows=rows_from(table, side),
+        arrays=sql.SQL(", ").join(sql.SQL("{}::text[]").format(sql.Placeholder(a)) for a in aliases),
+        names=sql.SQL(", ").join(map(sql.Identifier, aliases)),
+        on=sql.SQL(" AND ").join(
+            sql.SQL("{} = {}::{}").format(sql.Identifier("t", c), sql.Identifier("k", a), sql.SQL(table.column(c).type))
+            for c, a in zip(table.key, aliases, strict=True)
+        ),
+        where=_of_tenants(table, side, None if tenant is None else [tenant]),
     )
 
 
-def tenants_on_limitless(table: Table) -> sql.Composed:
-    """Return the query for (tenant, rows) of a table on Limitless, whoever they are."""
-    return sql.SQL("SELECT {c}::text, count(*) FROM {t} AS t GROUP BY 1").format(
-        c=sql.Identifier("t", table.tenant_column or ""), t=_name(table.qualified)
-    )
+FINGERPRINT = """
+SELECT left(encode(sha256(convert_to(coalesce(string_agg(line, E'\\n' ORDER BY line COLLATE "C"), ''), 'UTF8')),
+                   'hex'), 16)
+  FROM (SELECT concat_ws('|', n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), o.collname)
+          FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS t (schema, name)
+          JOIN pg_namespace n ON n.nspname = t.schema
+          JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name
+          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+          LEFT JOIN pg_collation o ON o.oid = a.attcollation) s (line)
+"""
+"""What decides how rows compare on one side: names, types and collations of the columns of the given tables.
+migrator.classic_fingerprint() says the same of classic, for gates that cannot ask Limitless."""

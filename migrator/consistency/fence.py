@@ -1,9 +1,9 @@
 """How are both sides held at one moment?
 
 The mirror stands still at the end of a cycle, when Limitless equals classic at its snapshot, and lends us that
-snapshot. We take it over on classic, take a snapshot on Limitless, and let the mirror go on: from then on both
-are ours. That the Limitless snapshot is the right one is read from Limitless itself, so a late validator finds
-out instead of comparing two different moments.
+snapshot. We take it over on classic, take a snapshot on Limitless, and say so while the fence is still open: from
+then on both are ours, however long we look at them. A late validator finds out (the fence is closed to it, or the
+position or the mirror's epoch on Limitless is another) and asks again, instead of comparing two different moments.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ from migrator.errors import ClusterUnavailable
 
 Connection = psycopg.AsyncConnection[Any]
 
+_POLL_S = 0.003
+_BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+# The mirror went on, or its session died: the snapshot it lent is gone.
+_GONE = (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject, psycopg.errors.UndefinedFile)
+
 
 @dataclass(slots=True)
 class Fence:
@@ -32,8 +38,9 @@ class Fence:
 
     Attributes:
         snapshot: the pg_snapshot on classic.
-        at: classic's clock when it was taken over; later changes are not in it.
+        at: a moment of classic's clock before the snapshot was taken: what was committed by then is in it.
         members: tenants that followed classic at that moment ('' in partition 0 for the reference tables).
+        pause_ms: how long the mirror stood still; known when the fence is left, 0 when the mirror never said.
     """
 
     part: int
@@ -58,69 +65,96 @@ async def hold(classic_dsn: str, limitless_dsn: str, part: int, patience_s: floa
         await connect_async(classic_dsn, f"migrator validate {part}") as classic,
         await connect_async(limitless_dsn, f"migrator validate {part}") as limitless,
     ):
-        while True:
-            fence_id = uuid.uuid4()
-            fence = await _try(control, classic, limitless, part, fence_id, deadline)
-            if fence is not None:
-                break
+        fence: Fence | None = None
+        fence_id = uuid.uuid4()
         try:
+            while fence is None:
+                fence = await _try(control, classic, limitless, part, fence_id, deadline)
             yield fence
         finally:
-            row = await (
-                await control.execute("SELECT pause_ms FROM migrator.fence WHERE fence_id = %s", (fence_id,))
-            ).fetchone()
-            fence.pause_ms = float(row[0]) if row and row[0] is not None else 0.0
-            await control.execute("DELETE FROM migrator.fence WHERE fence_id = %s", (fence_id,))
+            # A session that is gone needs no cleaning: the mirror removes fences of the dead.
+            with contextlib.suppress(psycopg.OperationalError):
+                row = await (
+                    await control.execute(
+                        "DELETE FROM migrator.fence WHERE fence_id = %s RETURNING pause_ms", (fence_id,)
+                    )
+                ).fetchone()
+                if fence is not None and row is not None and row[0] is not None:
+                    fence.pause_ms = float(row[0])
 
 
 async def _try(
     control: Connection, classic: Connection, limitless: Connection, part: int, fence_id: uuid.UUID, deadline: float
 ) -> Fence | None:
     """Ask once; None when the fence was gone before both snapshots were taken."""
-    await control.execute("INSERT INTO migrator.fence (fence_id, part) VALUES (%s, %s)", (fence_id, part))
-    exported, snapshot = await _opened(control, part, fence_id, deadline)
-    await classic.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    await limitless.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    try:
-        await classic.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(exported)))
-        held = await (await classic.execute("SELECT pg_current_snapshot()::text, now()")).fetchone()
-        # The first statement after BEGIN takes the snapshot, and proves that it is the fence's.
-        row = await (
-            await limitless.execute("SELECT snapshot FROM migrator.mirror_position WHERE part = %s", (part,))
-        ).fetchone()
-    except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject, psycopg.errors.UndefinedFile):
-        held = row = None  # the mirror went on: its exported snapshot is gone
-    if held is None or row is None or row[0] != snapshot:
+    if time.monotonic() > deadline:
+        raise _none_given(part)
+    await control.execute(
+        "INSERT INTO migrator.fence (fence_id, part) VALUES (%s, %s) ON CONFLICT (fence_id) DO UPDATE"
+        " SET state = 'requested', requested_at = clock_timestamp(), pause_ms = NULL",
+        (fence_id, part),
+    )
+    opened = await _opened(control, part, fence_id, deadline)
+    if opened is None:
+        return None
+    exported, snapshot, epoch, at = opened
+    held, seen = await asyncio.gather(
+        take_classic(classic, exported), take_limitless(limitless, part), return_exceptions=True
+    )
+    for failure in (held, seen):
+        if isinstance(failure, BaseException) and not isinstance(failure, _GONE):
+            raise failure
+    if held is not True or seen != (snapshot, epoch) or not await _acknowledge(control, fence_id):
         await classic.execute("ROLLBACK")
         await limitless.execute("ROLLBACK")
-        await control.execute("DELETE FROM migrator.fence WHERE fence_id = %s", (fence_id,))
         return None
-    await control.execute(
+    cursor = await limitless.execute("SELECT tenant_id FROM migrator.mirrored WHERE part = %s", (part,))
+    members = frozenset(str(tenant) for (tenant,) in await cursor.fetchall())
+    return Fence(part, snapshot, at, classic, limitless, members)
+
+
+async def take_classic(classic: Connection, exported: str) -> bool:
+    """Begin a transaction that sees what the mirror saw."""
+    await classic.execute(_BEGIN)
+    await classic.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(exported)))
+    return True
+
+
+async def take_limitless(limitless: Connection, part: int) -> tuple[str, int] | None:
+    """Begin a transaction on Limitless; its first statement takes the snapshot, and says which mirror it is of."""
+    await limitless.execute(_BEGIN)
+    cursor = await limitless.execute("SELECT snapshot, epoch FROM migrator.mirror_position WHERE part = %s", (part,))
+    row = await cursor.fetchone()
+    return (str(row[0]), int(row[1])) if row else None
+
+
+async def _acknowledge(control: Connection, fence_id: uuid.UUID) -> bool:
+    """Let the mirror go on; False when it did not wait until now."""
+    cursor = await control.execute(
         "UPDATE migrator.fence SET state = 'acked' WHERE fence_id = %s AND state = 'open'", (fence_id,)
     )
-    rows = await (
-        await limitless.execute("SELECT tenant_id FROM migrator.mirrored WHERE part = %s", (part,))
-    ).fetchall()
-    return Fence(part, snapshot, held[1], classic, limitless, frozenset(str(t) for (t,) in rows))
+    return cursor.rowcount == 1
 
 
-async def _opened(control: Connection, part: int, fence_id: uuid.UUID, deadline: float) -> tuple[str, str]:
+async def _opened(
+    control: Connection, part: int, fence_id: uuid.UUID, deadline: float
+) -> tuple[str, str, int, datetime] | None:
+    """Wait until the mirror opens the fence; None when it was lost (a restart empties the table)."""
     while True:
-        row = await (
-            await control.execute(
-                "SELECT state, exported, snapshot FROM migrator.fence WHERE fence_id = %s", (fence_id,)
-            )
-        ).fetchone()
-        if row is not None and row[0] == "open":
-            return str(row[1]), str(row[2])
+        cursor = await control.execute(
+            "SELECT state, exported, snapshot, epoch, requested_at FROM migrator.fence WHERE fence_id = %s", (fence_id,)
+        )
+        row = await cursor.fetchone()
         if row is None or row[0] == "expired":
-            await control.execute("DELETE FROM migrator.fence WHERE fence_id = %s", (fence_id,))
-            await control.execute("INSERT INTO migrator.fence (fence_id, part) VALUES (%s, %s)", (fence_id, part))
+            return None
+        if row[0] == "open":
+            return str(row[1]), str(row[2]), int(row[3]), row[4]
         if time.monotonic() > deadline:
-            await control.execute("DELETE FROM migrator.fence WHERE fence_id = %s", (fence_id,))
-            raise ClusterUnavailable(
-                f"mirror partition {part}",
-                "it gave no fence in time",
-                "See why it stands still: migrator mirror status.",
-            )
-        await asyncio.sleep(0.005)
+            raise _none_given(part)
+        await asyncio.sleep(_POLL_S)
+
+
+def _none_given(part: int) -> ClusterUnavailable:
+    return ClusterUnavailable(
+        f"mirror partition {part}", "it gave no fence in time", "See why it stands still: migrator mirror status."
+    )

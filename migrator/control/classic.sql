@@ -172,8 +172,10 @@ CREATE TABLE migrator.tenant (
     changed_at    timestamptz,       -- last change the mirror applied
     clean_at      timestamptz,       -- last validation without divergence
     clean_fence   text,
+    clean_fingerprint text,          -- of both schemas at that validation
     divergent     bigint,            -- rows found by the last validation; NULL: never validated
-    validated_at  timestamptz
+    validated_at  timestamptz,
+    recopy        text               -- why it is to be copied again; the mirror lets it go first
 );
 CREATE INDEX ON migrator.tenant (state);
 
@@ -208,13 +210,16 @@ CREATE TABLE migrator.throttle (
 INSERT INTO migrator.throttle DEFAULT VALUES;
 
 -- A validation asks a mirror partition to stand still for a moment.
-CREATE TABLE migrator.fence (
+-- Unlogged: a fence means nothing after a crash, and nobody waits for a flush while the mirror stands still.
+CREATE UNLOGGED TABLE migrator.fence (
     fence_id     uuid PRIMARY KEY,
     part         smallint NOT NULL,
+    pid          int NOT NULL DEFAULT pg_backend_pid(),  -- the validator's session: the mirror waits for the living only
     state        text NOT NULL DEFAULT 'requested' CHECK (state IN ('requested', 'open', 'acked', 'closed', 'expired')),
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     exported     text,               -- name for SET TRANSACTION SNAPSHOT
     snapshot     text,               -- pg_snapshot both sides are equal at
+    epoch        bigint,             -- of the mirror that opened it
     pause_ms     double precision
 );
 CREATE INDEX ON migrator.fence (part) WHERE state = 'requested';
@@ -228,8 +233,49 @@ CREATE TABLE migrator.validation (
     rows          bigint NOT NULL DEFAULT 0,
     divergent     bigint NOT NULL DEFAULT 0,
     fence_pause_ms double precision NOT NULL DEFAULT 0,  -- the longest
-    schema_fingerprint text
+    schema_fingerprint text,         -- classic:limitless, see migrator.schema_fingerprint()
+    whole         boolean NOT NULL DEFAULT false  -- reference tables and rows of nobody were looked at too
 );
+
+-- Who was clean when: one row per stretch of equal verdicts, so that it grows with what happened, not with time.
+CREATE TABLE migrator.tenant_verdict (
+    tenant_id   text NOT NULL,       -- '' stands for the reference tables
+    first_at    timestamptz NOT NULL,
+    last_at     timestamptz NOT NULL,
+    clean       boolean NOT NULL,
+    fingerprint text NOT NULL,
+    last_fence  text NOT NULL,
+    times       int NOT NULL DEFAULT 1,
+    rows        bigint NOT NULL,
+    divergent   bigint NOT NULL,
+    PRIMARY KEY (tenant_id, first_at)
+);
+
+-- What decides how rows compare, on this side: names, types and collations of the columns of migrated tables.
+CREATE FUNCTION migrator.classic_fingerprint() RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT left(encode(sha256(convert_to(coalesce(string_agg(line, E'\n' ORDER BY line COLLATE "C"), ''), 'UTF8')),
+                       'hex'), 16)
+      FROM (SELECT concat_ws('|', n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), o.collname)
+              FROM migrator.captured_table t
+              JOIN pg_namespace n ON n.nspname = t.descriptor ->> 'schema'
+              JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.descriptor ->> 'name'
+              JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+              LEFT JOIN pg_collation o ON o.oid = a.attcollation) s (line)
+$$;
+
+-- The schemas as they are: classic's now, Limitless's as the last validation saw it.
+CREATE FUNCTION migrator.schema_fingerprint() RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT migrator.classic_fingerprint() || ':' || coalesce(
+        (SELECT split_part(schema_fingerprint, ':', 2) FROM migrator.validation
+          WHERE schema_fingerprint IS NOT NULL ORDER BY started_at DESC LIMIT 1), '')
+$$;
+
+-- What gates may believe about a tenant: a verdict at another schema is none.
+CREATE VIEW migrator.gate_fact AS
+SELECT t.tenant_id, t.part, t.state, t.wave, t.reason, t.changed_at, t.validated_at, t.divergent, t.clean_fence,
+       CASE WHEN t.clean_fingerprint = f.now THEN t.clean_at END AS clean_at,
+       t.clean_at IS NOT NULL AND t.clean_fingerprint IS DISTINCT FROM f.now AS outdated
+  FROM migrator.tenant t, (SELECT migrator.schema_fingerprint() AS now) f;
 
 CREATE TABLE migrator.divergence (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

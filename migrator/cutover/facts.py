@@ -129,7 +129,7 @@ def tenant_facts(conn: Connection, tenants: Sequence[TenantId]) -> list[TenantFa
                          OR (f.scope = 'part' AND f.scope_key IN (t.part::text, '0'))
                          OR (f.scope = 'tenant' AND f.scope_key = t.tenant_id)
                       ORDER BY f.scope, f.scope_key)
-          FROM migrator.tenant t
+          FROM migrator.gate_fact t
           LEFT JOIN migrator.position p ON p.part = t.part
          WHERE t.tenant_id = ANY (%s)
          ORDER BY t.tenant_id

@@ -36,7 +36,7 @@ def changed_tenants(classic: Connection, margin_s: float) -> list[TenantId]:
     Both moments are noted some time after what they stand for, so what is close together counts as changed.
     """
     rows = classic.execute(
-        "SELECT tenant_id FROM migrator.tenant"
+        "SELECT tenant_id FROM migrator.gate_fact"
         " WHERE clean_at IS NULL OR coalesce(divergent, 1) > 0 OR changed_at > clean_at - make_interval(secs => %s)"
         " ORDER BY tenant_id",
         (margin_s,),

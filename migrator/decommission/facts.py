@@ -36,7 +36,7 @@ def gather(conn: Connection, window_over: bool, window: str, max_lag_s: float, m
         unmirrored=_names(conn, "SELECT tenant_id FROM migrator.tenant WHERE state <> 'mirrored' ORDER BY tenant_id"),
         stale=_names(
             conn,
-            "SELECT tenant_id FROM migrator.tenant WHERE state = 'mirrored' AND (clean_at IS NULL"
+            "SELECT tenant_id FROM migrator.gate_fact WHERE state = 'mirrored' AND (clean_at IS NULL"
             " OR clean_at < clock_timestamp() - make_interval(secs => %s)) ORDER BY tenant_id",
             max_age_s,
         ),

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from migrator.capture.ring import lock_for_reading
 from migrator.errors import HistoryForked, LeaseLost
-from migrator.mirror import fence, joining, position, rows_sql
+from migrator.mirror import fence, joining, leaving, position, rows_sql
 from migrator.mirror.apply import apply
 from migrator.mirror.batch import TableBatch, add
 from migrator.mirror.chunks import apply_in_chunks
@@ -44,6 +44,7 @@ class _Look:
     dirty: set[int]
     joining: bool
     fenced: bool
+    leaving: bool
 
 
 @asynccontextmanager
@@ -71,7 +72,9 @@ async def _look(p: Partition) -> _Look:
         " EXISTS (SELECT FROM migrator.copy_unit WHERE part = {part} AND state = 'copied'),"
         " EXISTS (SELECT FROM migrator.fence WHERE part = {part} AND state = 'requested'),"
         " (SELECT ARRAY[token::text, base_token::text] FROM migrator.heartbeat WHERE part = {part}),"
-        " (SELECT epoch FROM migrator.heartbeat WHERE part = {part})"
+        " (SELECT epoch FROM migrator.heartbeat WHERE part = {part}),"
+        " EXISTS (SELECT FROM migrator.tenant WHERE part = {part} AND recopy IS NOT NULL"
+        " AND state IN ('mirrored', 'quarantined'))"
     ).format(dirty=rows_sql.any_entries(mine, p.part, p.stand.snapshot), part=sql.Literal(p.part))
     row = await (await p.reader.execute(query)).fetchone()
     if row is not None and (row[5] or 0) > p.stand.epoch:
@@ -81,7 +84,7 @@ async def _look(p: Partition) -> _Look:
             f"classic does not know what mirror partition {p.part} applied last",
             hint="Classic was restored or lost its tail. Reads are on classic; copy the tenants again.",
         )
-    return _Look(Snapshot.parse(row[0]), taken, set(row[1]), bool(row[2]), bool(row[3]))
+    return _Look(Snapshot.parse(row[0]), taken, set(row[1]), bool(row[2]), bool(row[3]), bool(row[6]))
 
 
 async def run_cycle(p: Partition) -> CycleStats | None:
@@ -96,7 +99,7 @@ async def run_cycle(p: Partition) -> CycleStats | None:
         look = await _look(p)
         joiners = await joining.find(p.control, p.limitless, p.part) if look.joining else Joiners()
         idle = not look.dirty and not joiners.tenants
-        if idle and not look.fenced and look.taken - p.fresh_at < p.options.idle_commit_s:
+        if idle and not look.fenced and not look.leaving and look.taken - p.fresh_at < p.options.idle_commit_s:
             return None
         scope = p.members | {t for t, _ in joiners.tenants}
         batches = {n: TableBatch(t) for n, t in p.ordered()}
@@ -112,7 +115,9 @@ async def run_cycle(p: Partition) -> CycleStats | None:
         p.stand = Stand(p.part, p.stand.epoch, look.snapshot, token)
         if look.fenced:
             p.marked.clear()  # what a tenant changes from here on came after this fence
-            await fence.serve(p.control, p.reader, p.part, look.snapshot, p.options.fence_wait_s)
+            await fence.serve(p.control, p.reader, p.stand, p.options.fence_wait_s)
+    if look.leaving:
+        await leaving.let_go(p)
     now = time.monotonic()
     # The oldest entry applied was committed after the last snapshot was taken; without entries nothing is late.
     lag_s = now - (p.fresh_at if rows and p.fresh_at else look.taken)

@@ -29,7 +29,10 @@ async def find_refused(p: Partition, batches: Sequence[TableBatch]) -> set[str]:
     for tenant, reason in sorted(reasons.items()):
         await p.options.fall_back(tenant, f"quarantined: {reason}")
         await p.control.execute(
-            "UPDATE migrator.tenant SET state = 'quarantined', reason = %s WHERE tenant_id = %s", (reason, tenant)
+            # What was validated before says nothing about the copy that will replace these rows.
+            "UPDATE migrator.tenant SET state = 'quarantined', reason = %s, clean_at = NULL, clean_fence = NULL,"
+            " clean_fingerprint = NULL, divergent = NULL WHERE tenant_id = %s",
+            (reason, tenant),
         )
     return set(reasons)
 

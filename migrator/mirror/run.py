@@ -15,7 +15,7 @@ from migrator.capture import ring
 from migrator.control.tables import load_table
 from migrator.db.connect import connect_async
 from migrator.errors import ClusterUnavailable, LeaseLost
-from migrator.mirror import joining, position
+from migrator.mirror import fence, joining, position
 from migrator.mirror.cycle import run_cycle
 from migrator.mirror.options import MirrorOptions
 from migrator.mirror.partition import Partition
@@ -63,6 +63,7 @@ async def _open(
         members = await joining.members(limitless, part)
         partition = Partition(part, await read_tables(control), reader, control, limitless, stand, options, members)
         await joining.publish(control, limitless, part)
+        await fence.expire(control, part)
         yield partition
 
 

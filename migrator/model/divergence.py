@@ -52,9 +52,14 @@ class ValidationReport:
     """Counts for everything, rows for a sample.
 
     Attributes:
+        rows: rows of classic that were compared; limitless_rows: of Limitless.
         fence_pause_ms: how long each mirror partition stood still, one number per fence.
         unmirrored: tenants that exist on classic and are not mirrored, so nothing is known about them.
+        unmirrored_rows: their rows on classic, where all rows were counted.
         tenantless_rows: rows of sharded tables on classic that belong to no tenant.
+        stray_rows: rows on Limitless of tenants that nobody knows; divergent, too.
+        left: tenants that were to be compared when the budget was used up.
+        whole: the reference tables and the rows of nobody were looked at.
     """
 
     tenants: tuple[TenantVerdict, ...]
@@ -65,7 +70,14 @@ class ValidationReport:
     seconds: float
     unmirrored: tuple[TenantId, ...] = ()
     tenantless_rows: int = 0
+    limitless_rows: int = 0
+    unmirrored_rows: int = 0
+    stray_rows: int = 0
+    left: int = 0
+    whole: bool = False
+    fingerprint: str = ""
 
     @property
     def clean(self) -> bool:
-        return not self.divergent_rows and not self.unmirrored and not self.tenantless_rows
+        """Nothing differs and nothing is unknown: unknown is never clean."""
+        return not (self.divergent_rows or self.unmirrored or self.tenantless_rows or self.left)

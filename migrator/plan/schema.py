@@ -128,6 +128,13 @@ class Backfill(_Section):
 class Validation(_Section):
     max_age_s: PositiveS = Field(3600.0, description="A gate accepts a clean validation up to this age.")
     every_s: PositiveS = Field(900.0, description="The schedule's interval.")
+    share: float = Field(0.5, gt=0, le=1, description="Share of the time that scheduled validation works.")
+    max_active_sessions: int = Field(
+        200, ge=1, description="Scheduled validation rests while classic runs more statements than this."
+    )
+    rows_per_fence: int = Field(
+        10_000_000, ge=1, description="Rows compared at one fence; a tenant with more has one of its own."
+    )
     tenants_per_fence: int = Field(100, ge=1)
     fence_wait_ms: PositiveS = Field(2000.0, description="The mirror waits for the validator at most this long.")
     on_divergence: Literal["hold", "hold_and_fall_back"] = "hold_and_fall_back"

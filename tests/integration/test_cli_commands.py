@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 CHANGE_NOTHING = {
     "version", "audit", "status", "report", "rehearse", "worker", "plan check", "plan show", "plan schema",
     "plan template", "plan init", "local status", "breaker show", "backfill status", "mirror status",
-    "decommission check", "incident serve", "cluster status",
+    "decommission check", "incident serve", "cluster status", "validation history", "validation schedule show",
 }  # fmt: skip
 SHOW_NO_DATA = {"worker", "incident serve", "plan schema", "plan template"}
 

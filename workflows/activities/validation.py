@@ -29,7 +29,6 @@ from workflows import names
 from workflows.activities.base import Context, beating
 from workflows.messages import PlanInput, ValidateInput, ValidationOutcome
 
-
 SCHEDULED = "scheduled"
 
 

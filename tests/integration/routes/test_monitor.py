@@ -93,7 +93,8 @@ def test_a_clean_validation_is_asked_for_first(world: World) -> None:
         assert fallbacks(world) == [("part", "1", "joining")]
 
         world.classic.execute(
-            "UPDATE migrator.tenant SET clean_at = clock_timestamp(), divergent = 0 WHERE tenant_id = 't1'"
+            "UPDATE migrator.tenant SET clean_at = clock_timestamp(), divergent = 0,"
+            " clean_fingerprint = migrator.schema_fingerprint() WHERE tenant_id = 't1'"
         )
         assert look(world, settings).cleared
         assert fallbacks(world) == []

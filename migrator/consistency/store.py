@@ -1,0 +1,148 @@
+"""What does a validation read before it begins, and leave behind? Statements on the tool's own tables."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+
+from migrator.consistency.fence import Connection
+from migrator.consistency.order import Candidate
+from migrator.control.tables import load_table
+from migrator.model.divergence import Divergence, TenantVerdict
+from migrator.model.table import Table
+from migrator.model.tenant import TenantId
+
+_CANDIDATES = """
+SELECT t.tenant_id, t.part, t.rows,
+       extract(epoch FROM clock_timestamp() - t.validated_at)::float8,
+       coalesce(t.divergent > 0 OR c.at > t.validated_at OR d.at > t.validated_at, false),
+       coalesce(t.changed_at > t.validated_at, true),
+       coalesce(r.level = 'limitless' AND r.reads_pct > 0, false)
+  FROM migrator.tenant t
+  LEFT JOIN migrator.route r USING (tenant_id)
+  LEFT JOIN (SELECT unnest(tenants) AS tenant_id, max(finished_at) AS at
+               FROM migrator.copy_unit GROUP BY 1) c USING (tenant_id)
+  LEFT JOIN (SELECT tenant_id, max(repaired_at) AS at
+               FROM migrator.divergence GROUP BY 1) d USING (tenant_id)
+ WHERE %(all)s OR t.tenant_id = ANY (%(tenants)s)
+"""
+
+# One row per stretch of equal verdicts: the last stretch grows, or a new one begins.
+_HISTORY = """
+WITH found AS (
+    SELECT * FROM unnest(%(tenants)s::text[], %(rows)s::bigint[], %(bad)s::bigint[]) AS u (tenant_id, rows, bad)),
+last AS (
+    SELECT DISTINCT ON (v.tenant_id) v.tenant_id, v.first_at, v.clean, v.fingerprint
+      FROM migrator.tenant_verdict v JOIN found USING (tenant_id) ORDER BY v.tenant_id, v.first_at DESC),
+grown AS (
+    UPDATE migrator.tenant_verdict v
+       SET last_at = %(at)s, last_fence = %(fence)s, times = v.times + 1, rows = f.rows, divergent = f.bad
+      FROM found f JOIN last l USING (tenant_id)
+     WHERE v.tenant_id = l.tenant_id AND v.first_at = l.first_at
+       AND l.clean = (f.bad = 0) AND l.fingerprint = %(fingerprint)s
+    RETURNING v.tenant_id)
+INSERT INTO migrator.tenant_verdict (tenant_id, first_at, last_at, clean, fingerprint, last_fence, rows, divergent)
+SELECT f.tenant_id, %(at)s, %(at)s, f.bad = 0, %(fingerprint)s, %(fence)s, f.rows, f.bad
+  FROM found f WHERE f.tenant_id NOT IN (SELECT tenant_id FROM grown)
+ON CONFLICT (tenant_id, first_at) DO NOTHING
+"""
+
+_VERDICTS = """
+UPDATE migrator.tenant t
+   SET rows = u.rows, divergent = u.bad, validated_at = %(at)s,
+       clean_at = CASE WHEN u.bad = 0 THEN %(at)s ELSE t.clean_at END,
+       clean_fence = CASE WHEN u.bad = 0 THEN %(fence)s ELSE t.clean_fence END,
+       clean_fingerprint = CASE WHEN u.bad = 0 THEN %(fingerprint)s ELSE t.clean_fingerprint END
+  FROM unnest(%(tenants)s::text[], %(rows)s::bigint[], %(bad)s::bigint[]) AS u (tenant_id, rows, bad)
+ WHERE t.tenant_id = u.tenant_id AND t.state = 'mirrored'
+   AND (t.validated_at IS NULL OR t.validated_at <= %(at)s)
+"""
+
+
+async def tables(control: Connection) -> list[Table]:
+    cursor = await control.execute("SELECT descriptor FROM migrator.captured_table ORDER BY table_id")
+    return [load_table(body) for (body,) in await cursor.fetchall()]
+
+
+async def candidates(control: Connection, tenants: Sequence[TenantId] | None) -> list[Candidate]:
+    """Return *tenants* (None: all known ones) with what decides who comes first."""
+    cursor = await control.execute(_CANDIDATES, {"all": tenants is None, "tenants": list(tenants or ())})
+    return [
+        Candidate(TenantId(tenant), int(part), int(rows), age, bool(troubled), bool(changed), bool(on_limitless))
+        for tenant, part, rows, age, troubled, changed, on_limitless in await cursor.fetchall()
+    ]
+
+
+async def known(control: Connection) -> set[str]:
+    return {str(t) for (t,) in await (await control.execute("SELECT tenant_id FROM migrator.tenant")).fetchall()}
+
+
+async def active_sessions(control: Connection) -> int:
+    """Return how many other sessions of this database run a statement now."""
+    cursor = await control.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND backend_type = 'client backend'"
+        " AND datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def whole_age_s(control: Connection) -> float:
+    """Return how long ago rows of nobody were last looked for; infinite when never."""
+    cursor = await control.execute(
+        "SELECT extract(epoch FROM clock_timestamp() - max(finished_at))::float8 FROM migrator.validation WHERE whole"
+    )
+    row = await cursor.fetchone()
+    return float("inf") if row is None or row[0] is None else float(row[0])
+
+
+async def begin(control: Connection, run_id: uuid.UUID, kind: str) -> None:
+    await control.execute("INSERT INTO migrator.validation (run_id, kind) VALUES (%s, %s)", (run_id, kind))
+
+
+async def verdicts(
+    control: Connection, run_id: uuid.UUID, found: Sequence[TenantVerdict], at: object, fence: str, fingerprint: str
+) -> None:
+    """Keep what one fence said, at once: whoever goes on after an interruption finds it.
+
+    A tenant that left the mirrored set meanwhile keeps no verdict, and an older fence overwrites no newer one.
+    """
+    values = {
+        "tenants": [v.tenant_id or "" for v in found],
+        "rows": [v.rows for v in found],
+        "bad": [v.divergent_rows for v in found],
+        "at": at,
+        "fence": fence,
+        "fingerprint": fingerprint,
+    }
+    async with control.transaction():
+        await control.execute(
+            "UPDATE migrator.validation SET schema_fingerprint = %s WHERE run_id = %s", (fingerprint, run_id)
+        )
+        await control.execute(_VERDICTS, values)
+        await control.execute(_HISTORY, values)
+
+
+async def divergences(control: Connection, run_id: uuid.UUID, fence: str, found: Sequence[Divergence]) -> None:
+    if not found:
+        return
+    async with control.transaction(), control.cursor() as cursor:
+        await cursor.executemany(
+            "INSERT INTO migrator.divergence (run_id, table_name, tenant_id, key, kind, columns, fence)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            [
+                (run_id, d.table, d.tenant_id, json.dumps(dict(d.key)), d.kind.value, list(d.columns), fence)
+                for d in found
+            ],
+        )
+
+
+async def end(
+    control: Connection, run_id: uuid.UUID, tenants: int, rows: int, divergent: int, pause_ms: float, whole: bool
+) -> None:
+    await control.execute(
+        "UPDATE migrator.validation SET finished_at = clock_timestamp(), tenants = %s, rows = %s, divergent = %s,"
+        " fence_pause_ms = %s, whole = %s WHERE run_id = %s",
+        (tenants, rows, divergent, pause_ms, whole, run_id),
+    )

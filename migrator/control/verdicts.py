@@ -1,0 +1,70 @@
+"""Who was clean when, and at which schemas? Reads what validations left on classic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+Connection = psycopg.Connection[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Equal verdicts in a row.
+
+    Attributes:
+        tenant_id: '' for the reference tables.
+        current: the schemas are still those of these verdicts; otherwise no gate believes them.
+    """
+
+    tenant_id: str
+    first_at: datetime
+    last_at: datetime
+    clean: bool
+    times: int
+    rows: int
+    divergent: int
+    fingerprint: str
+    current: bool
+    last_fence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One validation; finished_at is None when it runs, or was interrupted."""
+
+    run_id: str
+    kind: str
+    started_at: datetime
+    finished_at: datetime | None
+    tenants: int
+    rows: int
+    divergent: int
+    fence_pause_ms: float
+    fingerprint: str | None
+    whole: bool
+
+
+def stretches(conn: Connection, tenants: Sequence[str], limit: int) -> list[Stretch]:
+    """Return the history of *tenants* (none: of all), the latest first."""
+    rows = conn.execute(
+        "SELECT tenant_id, first_at, last_at, clean, times, rows, divergent, fingerprint,"
+        " fingerprint = migrator.schema_fingerprint(), last_fence FROM migrator.tenant_verdict"
+        " WHERE %(all)s OR tenant_id = ANY (%(tenants)s) ORDER BY last_at DESC, tenant_id LIMIT %(limit)s",
+        {"all": not tenants, "tenants": list(tenants), "limit": limit},
+    )
+    return [Stretch(*row) for row in rows]
+
+
+def runs(conn: Connection, limit: int) -> list[Run]:
+    """Return the latest validations, the newest first."""
+    rows = conn.execute(
+        "SELECT run_id::text, kind, started_at, finished_at, tenants, rows, divergent, fence_pause_ms,"
+        " schema_fingerprint, whole FROM migrator.validation ORDER BY started_at DESC LIMIT %s",
+        (limit,),
+    )
+    return [Run(*row) for row in rows]

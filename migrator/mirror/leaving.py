@@ -1,0 +1,42 @@
+"""How does a tenant leave the mirrored set to be copied again?
+
+Through the mirror only, between two cycles: its reads go back to classic, confirmed; then it leaves in a
+transaction that holds the position, so that no other mirror and no fence sees it half gone. Each step may be
+repeated: a tenant whose state was not brought up to date is let go of once more, which changes nothing.
+"""
+
+from __future__ import annotations
+
+from migrator.errors import LeaseLost
+from migrator.mirror import position
+from migrator.mirror.partition import Partition
+from migrator.mirror.quarantine import release_members
+
+
+async def let_go(p: Partition) -> None:
+    """Let go of every tenant of the partition that is to be copied again.
+
+    Raises:
+        LeaseLost: another mirror has the partition.
+    """
+    cursor = await p.control.execute(
+        "SELECT tenant_id, recopy FROM migrator.tenant"
+        " WHERE part = %s AND recopy IS NOT NULL AND state IN ('mirrored', 'quarantined') ORDER BY tenant_id",
+        (p.part,),
+    )
+    leaving = {str(tenant): str(reason) for tenant, reason in await cursor.fetchall()}
+    if not leaving:
+        return
+    for tenant, reason in leaving.items():
+        await p.options.fall_back(tenant, f"it is copied again: {reason}")
+    async with p.limitless.transaction():
+        if not await position.hold(p.limitless, p.stand):
+            raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
+        await release_members(p, set(leaving))
+    p.members -= set(leaving)
+    await p.control.execute(
+        "UPDATE migrator.tenant SET state = 'pending', recopy = NULL, reason = NULL, clean_at = NULL,"
+        " clean_fence = NULL, clean_fingerprint = NULL, divergent = NULL, validated_at = NULL"
+        " WHERE part = %s AND tenant_id = ANY (%s)",
+        (p.part, sorted(leaving)),
+    )
