@@ -72,6 +72,8 @@ class StatementReport:
     calls: float
     total_ms: float | None
     extra_shard_calls: float
+    extra_cpu_ms: float = 0.0
+    per_shard_ms: float | None = None
     refused: bool = False
     position: int | None = None
     proposed_verdict: str | None = None
@@ -93,6 +95,8 @@ class StatementReport:
                 "calls": self.calls,
                 "total_ms": self.total_ms,
                 "extra_shard_calls": self.extra_shard_calls,
+                "extra_cpu_ms": self.extra_cpu_ms,
+                "per_shard_ms": self.per_shard_ms,
             },
             "refused": self.refused,
             "position": self.position,

@@ -145,9 +145,6 @@ def targets(analysis: Analysis, items: Any, level: Level) -> Outputs:
             if fields and fields[-1] == "*":
                 outputs += star(analysis, fields[:-1], level)
                 continue
-            node = predicate.column_node(analysis, value, level)
-            outputs.append((target.get("name") or fields[-1], node))
-            continue
         found = predicate.term(analysis, value, level)
         node = None
         if isinstance(found, frozenset):

@@ -62,6 +62,10 @@ REFUSING = frozenset(
 """Rules under which Limitless refuses the statement as written."""
 
 
+SHARD_CALL_MS = 0.2
+"""CPU that one more shard spends on receiving, planning and answering a statement, however little it finds. An
+assumption of ours, of the order of planning a simple statement on PostgreSQL; a load test replaces it."""
+
 UTILITY = frozenset(
     [
         "savepoint",
@@ -272,6 +276,8 @@ def report_statement(
         calls=item.calls,
         total_ms=item.total_ms,
         extra_shard_calls=item.calls * (fan_out - 1),
+        extra_cpu_ms=item.calls * (fan_out - 1) * SHARD_CALL_MS,
+        per_shard_ms=None if item.total_ms is None else round(item.total_ms / fan_out + item.calls * SHARD_CALL_MS, 3),
         refused=any(r in REFUSING for r in rules if _applies(r, engine)),
         proposed_verdict=judged.proposed.value if judged.proposed else None,
         rewrite=rewrite,

@@ -1162,3 +1162,6 @@ SELECT * FROM orders o LEFT JOIN users u ON u.tenant_id = o.tenant_id WHERE u.te
 -- name: insert_on_select_literal_union
 -- expect: multi_shard_keys: two literal rows through UNION ALL
 INSERT INTO notes (tenant_id, id) SELECT 'a', 1 UNION ALL SELECT 'b', 2;
+-- name: insert_select_without_from
+-- expect: single_shard: a select of parameters
+INSERT INTO notes (tenant_id, id) SELECT $1, $2;
