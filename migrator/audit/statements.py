@@ -35,6 +35,7 @@ REFUSING = frozenset(
         "LIM-TXN-01",
         "LIM-TXN-02",
         "LIM-TXN-06",
+        "LIM-TXN-05",
         "LIM-SEQ-01",
         "LIM-SEQ-02",
         "LIM-TBL-01",
@@ -61,6 +62,20 @@ REFUSING = frozenset(
 )
 """Rules under which Limitless refuses the statement as written."""
 
+
+ON_ROWS = frozenset(
+    [
+        "SelectStmt",
+        "InsertStmt",
+        "UpdateStmt",
+        "DeleteStmt",
+        "ExplainStmt",
+        "DeclareCursorStmt",
+        "PrepareStmt",
+        "CallStmt",
+    ]
+)
+"""Statements that work on rows, or carry one that does."""
 
 SHARD_CALL_MS = 0.2
 """CPU that one more shard spends on receiving, planning and answering a statement, however little it finds. An
@@ -256,6 +271,13 @@ def report_statement(
     if judged.analysis is not None and judged.analysis.unknown:
         rules.append("AUD-EVD-03")
         out.add("AUD-EVD-03", obj, f"unknown: {', '.join(sorted(set(judged.analysis.unknown)))}", source=item.source)
+    refused = [r for r in rules if r in REFUSING and _applies(r, engine)]
+    if refused and judged.verdict is not StatementVerdict.UNSUPPORTED and _is_whole(statement.tag, judged):
+        why = next((h.evidence for h in hits if h.rule == refused[0]), RULES[refused[0]].title)
+        judged = replace(
+            judged, verdict=StatementVerdict.UNSUPPORTED, reasons=[f"{why}: Limitless refuses it"], keys=()
+        )
+        rewrite = None
     fan_out = _fan_out(judged, shards)
     bulk = statement.tag == "InsertStmt" and "$" not in statement.text and "VALUES" not in statement.text.upper()
     _note_joins(judged, statement.tag, bulk, item.calls, tally)
@@ -278,12 +300,18 @@ def report_statement(
         extra_shard_calls=item.calls * (fan_out - 1),
         extra_cpu_ms=item.calls * (fan_out - 1) * SHARD_CALL_MS,
         per_shard_ms=None if item.total_ms is None else round(item.total_ms / fan_out + item.calls * SHARD_CALL_MS, 3),
-        refused=any(r in REFUSING for r in rules if _applies(r, engine)),
+        refused=bool(refused),
         proposed_verdict=judged.proposed.value if judged.proposed else None,
         rewrite=rewrite,
         function=item.function,
         keys=judged.keys,
     )
+
+
+def _is_whole(tag: str, judged: Judged) -> bool:
+    """Return whether a refusal concerns the statement as a whole. A statement on sharded tables that only contains
+    something refused keeps its verdict: that part is replaced, and the rest goes where it goes."""
+    return tag not in ON_ROWS or judged.verdict in (StatementVerdict.NO_TABLE, StatementVerdict.REFERENCE_ONLY)
 
 
 def _applies(rule: str, engine: Engine) -> bool:

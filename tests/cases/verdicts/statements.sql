@@ -1062,23 +1062,23 @@ CREATE MATERIALIZED VIEW order_stats AS SELECT state, count(*) FROM orders GROUP
 -- rules: LIM-OBJ-01
 DROP TRIGGER t ON orders;
 -- name: pg_notify
--- expect: no_table: a call that Limitless refuses; no table is touched
+-- expect: unsupported: the call is all there is, and Limitless refuses it
 -- rules: LIM-DML-05
 SELECT pg_notify('changes', $1);
 -- name: advisory_lock
--- expect: no_table: a call; allowed from 16.10 on
+-- expect: unsupported: refused before engine 16.10, and the target is 16.9
 -- rules: LIM-TXN-05
 SELECT pg_advisory_xact_lock($1);
 -- name: setval
--- expect: no_table: a call that Limitless refuses
+-- expect: unsupported: the call is all there is, and Limitless refuses it
 -- rules: LIM-SEQ-02
 SELECT setval('orders_id_seq', 100);
 -- name: serializable
--- expect: no_table: a transaction mode that Limitless refuses
+-- expect: unsupported: a transaction mode that Limitless refuses
 -- rules: LIM-TXN-01
 BEGIN ISOLATION LEVEL SERIALIZABLE;
 -- name: temp_table
--- expect: no_table: a temporary table, which Limitless refuses
+-- expect: unsupported: temporary tables do not exist
 -- rules: LIM-TBL-04
 CREATE TEMPORARY TABLE batch (id bigint);
 -- name: order_by_id
@@ -1165,3 +1165,19 @@ INSERT INTO notes (tenant_id, id) SELECT 'a', 1 UNION ALL SELECT 'b', 2;
 -- name: insert_select_without_from
 -- expect: single_shard: a select of parameters
 INSERT INTO notes (tenant_id, id) SELECT $1, $2;
+-- name: copy_from_server_file
+-- expect: unsupported: the server's files are out of reach
+-- rules: LIM-DML-06
+COPY orders FROM '/tmp/orders.csv';
+-- name: setval_beside_rows
+-- expect: single_shard: one tenant's rows; the call inside must go
+-- rules: LIM-SEQ-02
+SELECT setval('orders_id_seq', max(id)) FROM orders WHERE tenant_id = $1;
+-- name: create_partitioned
+-- expect: unsupported: PARTITION BY
+-- rules: LIM-TBL-01
+CREATE TABLE measurements (tenant_id uuid, at date) PARTITION BY RANGE (at);
+-- name: unique_index_concurrently
+-- expect: unsupported: CREATE UNIQUE INDEX CONCURRENTLY
+-- rules: LIM-IDX-01
+CREATE UNIQUE INDEX CONCURRENTLY by_state ON orders (tenant_id, state);
