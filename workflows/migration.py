@@ -247,6 +247,8 @@ class MigrationWorkflow:
             if self.abort_order is not None:
                 raise
             return blockers_of(error)
+        except WorkflowAlreadyStartedError:
+            return (f"an earlier run of {phase.value} has not ended yet",)
         return ()
 
     async def _child(self, run: object, arg: object, workflow_id: str) -> None:
@@ -275,7 +277,7 @@ class MigrationWorkflow:
         """Cut over who signed up after the last wave."""
         try:
             await self._child(CutoverWorkflow.run, CutoverInput(plan=self.plan, late=True), names.cutover_id(self.plan))
-        except ChildWorkflowError:
+        except (ChildWorkflowError, WorkflowAlreadyStartedError):  # the window's own late wave may still soak
             if self.abort_order is not None:
                 raise
             await workflow.sleep(timedelta(seconds=5))

@@ -6,12 +6,14 @@ deadline. Every tick validates everything, prices the day, looks for incidents a
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ChildWorkflowError, is_cancelled_exception
+from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
+from temporalio.workflow import ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from workflows import names, policies
@@ -39,14 +41,16 @@ class StabilizeWorkflow:
         self.text = ""
         self.looks = 0
         self.continues = 0
+        self.late: asyncio.Task[None] | None = None
 
     @workflow.run
     async def run(self, inp: StabilizeInput) -> StabilizeResult:
         control = names.queue(self.plan, names.Queue.CONTROL)
         continued = self.continues
+        due = False  # a check out of turn, because an incident was reported, does not wait for a validation
         while True:
             looks = self.looks
-            if self.window is not None:
+            if due and self.window is not None:
                 await workflow.execute_activity_method(
                     ValidationActivities.validate,
                     ValidateInput(plan=self.plan, kind="stabilize"),
@@ -69,40 +73,43 @@ class StabilizeWorkflow:
             )
             self.window, self.text = check.window, check.text
             workflow.set_current_details(check.text)
-            if check.late_tenants:
-                await self._late_tenants(control)
-            elif check.over:
+            if check.over:
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 return StabilizeResult(text=check.text, restarts=check.window.restarts, checks=check.window.checks)
-            await self._tick(check.next_s, looks)
+            if check.late_tenants and (self.late is None or self.late.done()):
+                # Beside the days and not instead of them: a wave may soak as long as a day.
+                self.late = asyncio.create_task(self._late_tenants(control))
+            due = await self._tick(check.next_s, looks)
             if workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(inp.model_copy(update={"window": self.window}))
 
-    async def _tick(self, seconds: float, looks: int) -> None:
-        if seconds <= 0:
-            return
+    async def _tick(self, seconds: float, looks: int) -> bool:
+        """Wait for the next check; return whether a day's work is due, False when somebody asked for a look."""
         continues = self.continues
-        with contextlib.suppress(TimeoutError):
+        if seconds <= 0:
+            return True
+        try:
             await workflow.wait_condition(
                 lambda: self.looks > looks or self.continues > continues,
                 timeout=timedelta(seconds=seconds),
                 timeout_summary="next check",
             )
+        except TimeoutError:
+            return True
+        return False
 
     async def _late_tenants(self, control: str) -> None:
-        try:
+        """Cut over who signed up after the last wave; what fails is tried again at the next check."""
+        with contextlib.suppress(ChildWorkflowError, WorkflowAlreadyStartedError):
             await workflow.execute_child_workflow(
                 CutoverWorkflow.run,
                 CutoverInput(plan=self.plan, late=True),
                 id=names.cutover_id(self.plan),
                 task_queue=control,
+                parent_close_policy=ParentClosePolicy.ABANDON,  # a wave under way comes to its end by itself
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             )
-        except ChildWorkflowError as error:
-            if is_cancelled_exception(error):
-                raise
-            # It is tried again at the next check; the decommission gate lists who is not on Limitless.
 
     @workflow.signal
     def look(self) -> None:

@@ -129,6 +129,25 @@ async def test_an_incident_restarts_the_ninety_days(temporal_env: WorkflowEnviro
     assert result.restarts == 1
 
 
+async def test_an_incident_is_looked_at_without_waiting_for_the_day(
+    temporal_env: WorkflowEnvironment, plan: str
+) -> None:
+    """A look checks at once; the day's validation keeps its own time."""
+    world = World(check=[ninety_days()])
+    async with serving(temporal_env.client, plan, fakes(world)):
+        handle = await begun(temporal_env, plan, StabilizeWorkflow.run, StabilizeInput(plan=plan), "stabilize")
+        await eventually(lambda: called(world, "check"))
+        await handle.signal(StabilizeWorkflow.look)
+
+        async def twice() -> bool:
+            return world.calls.count("check") == 2
+
+        await eventually(twice)
+        await handle.terminate()
+
+    assert "validate" not in world.calls
+
+
 async def test_late_sign_ups_are_cut_over_beside_the_days(temporal_env: WorkflowEnvironment, plan: str) -> None:
     """A wave of their own, and the days go on meanwhile."""
     window = WindowState(deadline_s=1.0)
@@ -140,6 +159,7 @@ async def test_late_sign_ups_are_cut_over_beside_the_days(temporal_env: Workflow
     async with serving(temporal_env.client, plan, fakes(world)):
         handle = await begun(temporal_env, plan, StabilizeWorkflow.run, StabilizeInput(plan=plan), "stabilize")
         await handle.result()
+        await temporal_env.client.get_workflow_handle(names.cutover_id(plan)).result()
 
     assert world.calls.count("advance 100") == 1
     assert world.seen["next_wave"][0].late
