@@ -24,7 +24,7 @@ from tests.fixtures.shop import Shop
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
-FAULT_S = 3.0
+FAULT_S = 6.0
 """Longer than every wait of the shim here, so that it has to act."""
 
 
