@@ -1,0 +1,163 @@
+"""What follows from a verdict: incidents, fallbacks, gates, history, a new copy."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from migrator.capture.repair import recopy
+from migrator.consistency import order, store
+from migrator.consistency.order import Budget
+from migrator.consistency.run import validate
+from migrator.control import verdicts
+from migrator.cutover import facts
+from migrator.cutover.gate import GateLimits, tenant_verdict
+from migrator.db.connect import connect_async
+from migrator.decommission import drain
+from migrator.errors import PreconditionFailed
+from migrator.model.tenant import TenantId
+from tests.fixtures.shop import Shop, until
+from workflows.activities.base import Context
+from workflows.activities.validation import ValidationActivities
+from workflows.messages import ValidateInput, ValidationOutcome
+
+pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
+
+LIMITS = GateLimits(max_lag_s=60, max_age_s=3600)
+
+
+class Here(Context):
+    """A worker's context with the connection strings of this test."""
+
+    shop: Shop
+
+    def classic_dsn(self) -> str:
+        return self.shop.classic_dsn
+
+    def limitless_dsn(self) -> str:
+        return self.shop.limitless_dsn
+
+
+def blockers(shop: Shop, tenant: str) -> tuple[str, ...]:
+    (found,) = facts.tenant_facts(shop.classic, [TenantId(tenant)])
+    return tenant_verdict(found, LIMITS).blockers
+
+
+async def run(shop: Shop, **values: object) -> ValidationOutcome:
+    Here.shop = shop
+    activities = ValidationActivities(Here(shop.plan))
+    found: ValidationOutcome = await ActivityEnvironment().run(
+        activities.validate, ValidateInput(plan=shop.plan.name, **values)
+    )
+    return found
+
+
+async def test_a_divergence_is_an_incident_and_holds_until_it_is_mended(shop: Shop) -> None:
+    """Scheduled validation finds it; reads fall back, the gate is shut, repair and a clean verdict open it."""
+    await shop.start()
+    async with shop.mirrors():
+        await shop.copy_all()
+        never = blockers(shop, "2")
+        clean = await run(shop)
+        ready = blockers(shop, "2")
+        shop.limitless.execute("UPDATE shop.purchase SET total = total + 1 WHERE tenant_id = 2 AND id = 13")
+        found = await run(shop)
+        shut = blockers(shop, "2")
+        others = blockers(shop, "3")
+        incidents = shop.classic.execute("SELECT kind, reason, reported_by FROM migrator.incident").fetchall()
+        fallbacks = shop.classic.execute("SELECT scope, scope_key, held FROM migrator.fallback").fetchall()
+        mended = await run(shop, kind="manual", tenants=("2",), repair=True, who="ana")
+        shop.classic.execute("DELETE FROM migrator.fallback")
+        after = blockers(shop, "2")
+
+    assert any("never validated" in b for b in never)
+    assert clean.clean and ready == ()
+    assert (found.divergent_rows, found.clean) == (1, False)
+    assert incidents == [
+        ("divergence", "1 divergent rows in shop.purchase; tenants: 2", "validation (scheduled)"),
+    ]
+    assert fallbacks == [("tenant", "2", True)], "the plan says hold_and_fall_back"
+    assert any("1 divergent rows" in b for b in shut) and any("fallen back" in b for b in shut)
+    assert others == ()
+    assert (mended.repaired, mended.divergent_rows, mended.clean) == (1, 0, True)
+    assert after == ()
+
+
+async def test_history_schemas_and_new_copies(shop: Shop) -> None:
+    """Who was clean when, at which schemas; a verdict at others, or of rows that were copied again, is void."""
+    await shop.start()
+    async with shop.mirrors():
+        await shop.copy_all()
+        for _ in range(2):
+            report = await validate(shop.classic_dsn, shop.limitless_dsn)
+        shop.limitless.execute("DELETE FROM shop.purchase WHERE tenant_id = 2 AND id = 13")
+        await validate(shop.classic_dsn, shop.limitless_dsn, tenants=[TenantId("2")])
+        story = verdicts.stretches(shop.classic, ["2"], 10)
+        runs = verdicts.runs(shop.classic, 10)
+
+        ready = blockers(shop, "3")
+        with pytest.raises(PreconditionFailed, match="no such tenant"):
+            recopy(shop.classic, "ana", ["no such tenant"], "drill")
+        assert recopy(shop.classic, "ana", ["2", "3"], "drill") == 2
+        assert recopy(shop.classic, "ana", ["2"], "drill") == 1, "asked twice, copied once"
+
+        async def gone() -> bool:
+            rows = shop.classic.execute("SELECT count(*) FROM migrator.tenant WHERE recopy IS NOT NULL").fetchone()
+            return rows == (0,)
+
+        await until(gone, "the mirror let go of them")
+        void = blockers(shop, "3")
+        await shop.copy_all()
+        mended = await validate(shop.classic_dsn, shop.limitless_dsn)
+
+        changed = drain.changed_tenants(shop.classic, 0)
+        shop.limitless.execute("ALTER TABLE shop.line ALTER COLUMN sku TYPE varchar(400)")
+        outdated = await validate(shop.classic_dsn, shop.limitless_dsn, tenants=[TenantId("4")])
+        everybody = drain.changed_tenants(shop.classic, 0)
+
+    assert [(s.clean, s.times, s.divergent) for s in story] == [(False, 1, 1), (True, 2, 0)]
+    assert all(s.current and s.fingerprint == report.fingerprint for s in story)
+    assert [(r.kind, r.divergent, r.whole) for r in runs] == [
+        ("manual", 1, False), ("manual", 0, True), ("manual", 0, True),
+    ]  # fmt: skip
+    assert ready == () and any("pending" in b or "copying" in b for b in void)
+    assert sorted(t for t, _ in shop.fallbacks) == ["2", "3"], "reads were brought back before their rows went"
+    assert mended.clean and shop.differences() == {}
+    assert outdated.clean and outdated.fingerprint != mended.fingerprint
+    assert "4" not in everybody and set(everybody) - set(changed) == {t.tenant_id for t in mended.tenants} - {None, "4"}
+
+
+async def test_a_budget_is_kept_and_the_next_run_goes_on(shop: Shop) -> None:
+    """What a run did not reach comes first in the next one; who is calm is asked before classic is."""
+    await shop.start()
+    async with shop.mirrors():
+        await shop.copy_all()
+
+        async def once(budget: Budget) -> set[str]:
+            report = await validate(
+                shop.classic_dsn, shop.limitless_dsn, tenants_per_fence=3, rest=False, budget=budget
+            )
+            assert report.left == 12 - len(report.tenants) and report.clean is (report.left == 0)
+            return {str(v.tenant_id) for v in report.tenants}
+
+        first = await once(Budget(seconds=0.01))
+        second = await once(Budget(seconds=0.01))
+        busy = await asyncio.wait_for(once(Budget(seconds=0.3, max_active_sessions=-1)), 20)
+        everything = await once(Budget(seconds=60, share=0.9))
+        async with await connect_async(shop.classic_dsn, "test") as conn:
+            shop.classic.execute(
+                "INSERT INTO migrator.tenant (tenant_id, part)"
+                " SELECT 'x' || g, 1 + g % 2 FROM generate_series(1, 10000) g"
+            )
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            found = order.ordered(await store.candidates(conn, None))
+            groups = list(order.fences(found, 100, 1_000_000))
+            listed_s = loop.time() - began
+
+    assert first and second and not first & second, "the stalest come first"
+    assert busy and len(busy) < 12, "while classic is busy, a run rests until its time is over"
+    assert len(everything) == 12
+    assert sum(len(g) for _, g in groups) == 10_012 and listed_s < 5
