@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
+from migrator.capture.names import table_identifier
 from migrator.model.table import Table
 
 
 def name(qualified: str) -> sql.Identifier:
-    schema, _, table = qualified.partition(".")
-    return sql.Identifier(schema, table)
+    """Return the quoted name of a table known by its `Table.qualified`."""
+    return table_identifier(qualified)
 
 
 def is_binary(table: Table) -> bool:
@@ -48,8 +49,8 @@ def _owner(table: Table) -> tuple[sql.Composed, sql.Identifier]:
                 name(hop.parent),
                 sql.Identifier(parent),
                 sql.SQL(" AND ").join(
-                    sql.SQL("{} = {}").format(sql.Identifier(parent, a), sql.Identifier(at, b))
-                    for a, b in zip(hop.parent_columns, hop.columns, strict=True)
+                    sql.SQL("{} {} {}").format(sql.Identifier(parent, up), sql.SQL(equals), sql.Identifier(at, down))
+                    for down, equals, up in hop.links()
                 ),
             )
         )

@@ -20,13 +20,13 @@ from migrator.capture import journal_sql, names
 from migrator.control.tables import captured_tables, store_tables
 from migrator.errors import ClusterUnavailable
 from migrator.model.action import Action
-from migrator.model.table import Table
+from migrator.model.table import Table, qualify
 
 LOCK_TIMEOUT_MS = 300
 PATIENCE_S = 120.0
 
 _LEAVES = """
-SELECT n.nspname || '.' || c.relname
+SELECT n.nspname, c.relname
   FROM pg_catalog.pg_partition_tree(%s::regclass) p
   JOIN pg_catalog.pg_class c ON c.oid = p.relid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -83,7 +83,7 @@ def _members(conn: psycopg.Connection[Any], table: Table) -> list[str]:
         return [table.qualified]
     # pg_partition_tree wants a regclass; its text needs the same quoting as SQL.
     quoted = names.table_identifier(table.qualified).as_string(conn)
-    return [str(name) for (name,) in conn.execute(_LEAVES, (quoted,))]
+    return [qualify(schema, name) for schema, name in conn.execute(_LEAVES, (quoted,))]
 
 
 def _captured(conn: psycopg.Connection[Any], member: str) -> set[str]:
@@ -213,4 +213,4 @@ def mark_dirty(conn: psycopg.Connection[Any], table: Table, keys: Sequence[Seque
     if row is None:
         raise LookupError(f"{table.qualified} is not captured")
     columns = [list(values) for values in zip(*keys, strict=True)]
-    conn.execute(journal_sql.mark_dirty(table, int(row[0]), parts), columns)
+    psycopg.RawCursor(conn).execute(journal_sql.mark_dirty(table, int(row[0]), parts), columns)

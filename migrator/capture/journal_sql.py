@@ -1,6 +1,7 @@
 """What does a journal look like, and how does a trigger fill it? Pure builders.
 
-A journal row is (slot, part, xid, tenant_id, key columns): which row changed, never what it contains. The
+A journal row is (slot, part, xid, tenant_id, key columns): which row changed, never what it contains. `part` says
+which mirror reads it, and whether the row moved (see `MOVED`). The
 triggers are AFTER STATEMENT with transition tables, so whatever a statement touched is named once, in the
 writer's own transaction.
 """
@@ -15,6 +16,13 @@ from migrator.capture import names
 from migrator.model.table import Hop, Table
 
 MIGRATOR = "migrator"
+
+MOVED = 64
+"""Added to `part` of a parent's entry when the row changed its tenant, or may have children that nothing names.
+
+Children written by a transaction that ran beside the move were journalled under the tenant the parent had for that
+transaction. So the mirror looks for the children of such a parent itself, on both sides.
+"""
 
 
 def _columns(table: Table) -> list[sql.Composable]:
@@ -67,10 +75,11 @@ def part_of(tenant: sql.Composable, parts: int) -> sql.Composed:
     ).format(t=tenant, n=sql.Literal(parts))
 
 
-def _match(left: str, left_columns: Sequence[str], right: str, right_columns: Sequence[str]) -> sql.Composed:
+def _linked(parent: str, hop: Hop, child: str) -> sql.Composed:
+    """Return the condition that joins row *child* to row *parent*."""
     return sql.SQL(" AND ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(left, a), sql.Identifier(right, b))
-        for a, b in zip(left_columns, right_columns, strict=True)
+        sql.SQL("{} {} {}").format(sql.Identifier(parent, up), sql.SQL(equals), sql.Identifier(child, down))
+        for down, equals, up in hop.links()
     )
 
 
@@ -87,7 +96,7 @@ def upward(alias: str, hops: Sequence[Hop], source: str) -> tuple[sql.Composed, 
             sql.SQL(" LEFT JOIN {} AS {} ON {}").format(
                 names.table_identifier(hop.parent),
                 sql.Identifier(above),
-                _match(above, hop.parent_columns, at, hop.columns),
+                _linked(above, hop, at),
             )
         )
         at = above
@@ -100,9 +109,16 @@ def _own_keys(table: Table, transition: str) -> sql.Composed:
     if not table.sharded:
         return sql.SQL("SELECT {} FROM {} AS r").format(sql.SQL(", ").join(key), sql.Identifier(transition))
     joins, tenant = upward("r", table.path, table.tenant_source or "")
-    return sql.SQL("SELECT {}, {} FROM {} AS r{}").format(
+    own = sql.SQL("SELECT {}, {} FROM {} AS r{}").format(
         tenant, sql.SQL(", ").join(key), sql.Identifier(transition), joins
     )
+    if not table.derived:
+        return own
+    # The parent this transaction sees may have moved since its snapshot was taken: then every partition looks.
+    return sql.SQL(
+        "{} UNION ALL SELECT NULL::{}, {} FROM {} AS r"
+        " WHERE current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted')"
+    ).format(own, sql.SQL(table.tenant_type), sql.SQL(", ").join(key), sql.Identifier(transition))
 
 
 def _relinked_keys(table: Table) -> sql.Composed:
@@ -111,9 +127,14 @@ def _relinked_keys(table: Table) -> sql.Composed:
     Their old parent may have moved in the same statement, so its tenant of before cannot be looked up any
     more: without a tenant, every mirror partition looks after the key.
     """
-    same = _match("n", table.key, "r", table.key)
+    same = sql.SQL(" AND ").join(
+        sql.SQL("{} {} {}").format(sql.Identifier("n", c), sql.SQL(table.column(c).equality), sql.Identifier("r", c))
+        for c in table.key
+    )
     link = sql.SQL(" AND ").join(
-        sql.SQL("{} IS NOT DISTINCT FROM {}").format(sql.Identifier("n", c), sql.Identifier("r", c))
+        sql.SQL("({n} {equals} {r} OR {n} IS NULL AND {r} IS NULL)").format(
+            n=sql.Identifier("n", c), r=sql.Identifier("r", c), equals=sql.SQL(table.column(c).equality)
+        )
         for c in table.path[0].columns
     )
     return sql.SQL(
@@ -121,14 +142,22 @@ def _relinked_keys(table: Table) -> sql.Composed:
     ).format(sql.SQL(table.tenant_type), sql.SQL(", ").join(sql.Identifier("r", c) for c in table.key), same, link)
 
 
-def _insert(table: Table, table_id: int, source: sql.Composable, parts: int) -> sql.Composed:
+def _insert(table: Table, table_id: int, source: sql.Composable, parts: int, *, moves: bool = False) -> sql.Composed:
+    """Return the INSERT of the keys that *source* selects; with *moves* it selects after them whether they moved."""
     part: sql.Composable = part_of(sql.Identifier("x", "tenant_id"), parts) if table.sharded else sql.Literal(0)
     columns = _columns(table)
+    names_of_source = columns
+    if moves:
+        part = sql.SQL("{} + CASE WHEN x.moved AND x.tenant_id IS NOT NULL THEN {} ELSE 0 END").format(
+            part, sql.Literal(MOVED)
+        )
+        names_of_source = [*columns, sql.Identifier("moved")]
     return sql.SQL(
         "INSERT INTO {journal} (slot, part, xid, {columns})"
         " SELECT ring.slot, {part}, pg_current_xact_id()::text::bigint, {values}"
-        " FROM migrator.ring AS ring, ({source}) AS x ({columns})"
+        " FROM migrator.ring AS ring, ({source}) AS x ({named})"
     ).format(
+        named=sql.SQL(", ").join(names_of_source),
         journal=sql.Identifier(MIGRATOR, names.journal(table_id)),
         columns=sql.SQL(", ").join(columns),
         part=part,
@@ -138,10 +167,13 @@ def _insert(table: Table, table_id: int, source: sql.Composable, parts: int) -> 
 
 
 def mark_dirty(table: Table, table_id: int, parts: int) -> sql.Composed:
-    """Return the statement that journals keys given as text arrays: tenants first (sharded), then key columns."""
+    """Return the statement that journals keys given as text arrays: tenants first (sharded), then key columns.
+
+    For a raw cursor ($1, $2...): identifiers may hold a percent sign.
+    """
     types = [table.tenant_type] if table.sharded else []
     types += [table.column(c).type for c in table.key]
-    arrays = sql.SQL(", ").join(sql.SQL("%s::text[]") for _ in types)
+    arrays = sql.SQL(", ").join(sql.SQL("${}::text[]").format(sql.SQL(str(i + 1))) for i in range(len(types)))
     texts = [f"t{i}" for i in range(len(types))]
     source = sql.SQL("SELECT {} FROM unnest({}) AS u ({})").format(
         sql.SQL(", ").join(
@@ -185,7 +217,7 @@ def _descendants(parent: Table, child: Table, event: str) -> sql.Composed | None
             sql.SQL(" JOIN {} AS {} ON {}").format(
                 names.table_identifier(lower),
                 sql.Identifier(alias),
-                _match(alias, hop.columns, at, hop.parent_columns),
+                _linked(at, hop, alias),
             )
         )
         at = alias
@@ -196,6 +228,45 @@ def _descendants(parent: Table, child: Table, event: str) -> sql.Composed | None
         affected,
         upjoins,
         sql.Composed(joins),
+    )
+
+
+def _watched(table: Table, others: Sequence[tuple[int, Table]]) -> tuple[str, ...]:
+    """Return the columns of *table* that decide the tenant of its derived children: none when it has none."""
+    hops = [h for _, child in others for h in child.path if h.parent == table.qualified]
+    if not hops:
+        return ()
+    own = table.path[0].columns if table.path else (table.tenant_source or "",)
+    return tuple(dict.fromkeys([*(c for h in hops for c in h.parent_columns), *own]))
+
+
+def _all_enforced(table: Table, others: Sequence[tuple[int, Table]]) -> bool:
+    return all(h.enforced for _, child in others for h in child.path if h.parent == table.qualified)
+
+
+def _with_moves(table: Table, event: str, own: sql.Composed, watched: Sequence[str], enforced: bool) -> sql.Composed:
+    """Return *own* (tenant, key) with a column that says whether the row's children may have gone elsewhere."""
+    if event != "update":
+        # A foreign key keeps parents with children in place, unless this session switched it off.
+        moved = sql.SQL("current_setting('session_replication_role') = 'replica'") if enforced else sql.SQL("true")
+        return sql.SQL("SELECT o.*, {} FROM ({}) AS o").format(moved, own)
+    columns = sql.SQL(", ").join(sql.Identifier(c) for c in table.key)
+    changed = sql.SQL(", ").join(map(sql.Identifier, dict.fromkeys([*table.key, *watched])))
+    keys = [sql.Identifier(names.key_column(i)) for i in range(len(table.key))]
+    return sql.SQL(
+        "SELECT o.*, EXISTS (SELECT FROM (SELECT {columns} FROM (SELECT {changed} FROM old_rows"
+        " EXCEPT SELECT {changed} FROM new_rows) AS gone UNION SELECT {columns} FROM (SELECT {changed} FROM new_rows"
+        " EXCEPT SELECT {changed} FROM old_rows) AS come) AS m ({keys}) WHERE {same})"
+        " FROM ({own}) AS o (tenant_id, {keys})"
+    ).format(
+        columns=columns,
+        changed=changed,
+        own=own,
+        keys=sql.SQL(", ").join(keys),
+        same=sql.SQL(" AND ").join(
+            sql.SQL("m.{k} {equals} o.{k}").format(k=k, equals=sql.SQL(table.column(c).equality))
+            for k, c in zip(keys, table.key, strict=True)
+        ),
     )
 
 
@@ -218,7 +289,12 @@ def capture_function(
         if table.derived:
             selects.append(_relinked_keys(table))
         own = sql.SQL(" UNION ").join(selects)
-    blocks = [_block(_insert(table, table_id, own, parts))]
+    watched = _watched(table, others)
+    own_plain = own
+    if watched:
+        own = _with_moves(table, event, sql.Composed([own]), watched, _all_enforced(table, others))
+    blocks = [_block(_insert(table, table_id, own, parts, moves=bool(watched)))]
+    plain = _block(_insert(table, table_id, sql.Composed([own_plain]), parts))
     for child_id, child in others:
         descendants = _descendants(table, child, event)
         if descendants is None:
@@ -231,6 +307,18 @@ def capture_function(
                 "    IF pg_catalog.current_setting('session_replication_role') = 'replica' THEN\n{}    END IF;\n"
             ).format(block)
         blocks.append(block)
+    if watched and event == "update":
+        # Most updates move nothing: they pay for one comparison.
+        blocks = [
+            sql.SQL(
+                "    IF EXISTS (SELECT {c} FROM old_rows EXCEPT SELECT {c} FROM new_rows) THEN\n{moving}"
+                "    ELSE\n{plain}    END IF;\n"
+            ).format(
+                c=sql.SQL(", ").join(map(sql.Identifier, dict.fromkeys([*table.key, *watched]))),
+                moving=sql.Composed(blocks),
+                plain=plain,
+            )
+        ]
     body = sql.SQL(
         "\nDECLARE\n    found bigint;\n    touched bigint := 0;\nBEGIN\n{}"
         "    IF touched <> 0 THEN\n"
@@ -247,7 +335,7 @@ def capture_function(
 def _block(insert: sql.Composed) -> sql.Composed:
     return sql.SQL(
         "    WITH written AS ({} RETURNING part)\n"
-        "    SELECT pg_catalog.bit_or(CASE WHEN part < 0 THEN -2::bigint ELSE 1::bigint << part END)"
+        "    SELECT pg_catalog.bit_or(CASE WHEN part < 0 THEN -2::bigint ELSE 1::bigint << (part & 63) END)"
         " INTO found FROM written;\n"
         "    touched := touched | coalesce(found, 0);\n"
     ).format(insert)

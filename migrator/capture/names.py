@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from psycopg import sql
 
+from migrator.model.table import split_qualified
+
 TRIGGER = "migrator_capture"
 GUARD = "migrator_guard"
 EVENTS = ("insert", "update", "delete")
 
 
 def table_identifier(qualified: str) -> sql.Identifier:
-    """Return the quoted name of a table known as "schema.name"."""
-    schema, _, name = qualified.partition(".")
-    return sql.Identifier(schema, name)
+    """Return the quoted name of a table known by its `Table.qualified`."""
+    return sql.Identifier(*split_qualified(qualified))
 
 
 def journal(table_id: int) -> str:

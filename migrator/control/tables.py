@@ -23,7 +23,14 @@ def load_table(body: dict[str, Any]) -> Table:
     values["kind"] = TableKind(values["kind"])
     values["columns"] = tuple(Column(**c) for c in values["columns"])
     values["path"] = tuple(
-        Hop(tuple(h["columns"]), h["parent"], tuple(h["parent_columns"]), bool(h["enforced"])) for h in values["path"]
+        Hop(
+            tuple(h["columns"]),
+            h["parent"],
+            tuple(h["parent_columns"]),
+            bool(h["enforced"]),
+            tuple(h.get("equality", ())),
+        )
+        for h in values["path"]
     )
     values["key"] = tuple(values["key"])
     values["unique_keys"] = tuple(tuple(k) for k in values["unique_keys"])

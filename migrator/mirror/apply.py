@@ -12,6 +12,7 @@ import psycopg
 
 from migrator.mirror import rows_sql
 from migrator.mirror.batch import TableBatch, target_keys
+from migrator.mirror.raw import run
 from migrator.model.sqlstate import Fault, fault_of
 
 Limitless = psycopg.AsyncConnection[Any]
@@ -29,10 +30,10 @@ async def apply(limitless: Limitless, batches: Sequence[TableBatch], *, delete_f
     for batch in batches:
         gone = [*batch.deletes, *(batch.upserts if delete_first else ())]
         if gone:
-            await limitless.execute(rows_sql.delete(batch.table), target_keys(batch.table, gone))
+            await run(limitless, rows_sql.delete(batch.table), target_keys(batch.table, gone))
     for batch in batches:
         if batch.upserts:
-            await limitless.execute(rows_sql.upsert(batch.table), batch.upsert_columns())
+            await run(limitless, rows_sql.upsert(batch.table), batch.upsert_columns())
 
 
 async def apply_by_tenant(limitless: Limitless, batches: Sequence[TableBatch]) -> dict[str, str]:

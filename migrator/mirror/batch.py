@@ -1,6 +1,6 @@
 """What must be written and deleted on Limitless, given dirty keys and their present state? Pure.
 
-A raw row is what `rows_sql.read_dirty` returns: dirty tenant, present tenant, found, key columns, columns.
+A raw row is what `rows_sql.read_dirty` returns: dirty tenant, present tenant, found, moved, key columns, columns.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ class TableBatch:
     deletes: set[Place] = field(default_factory=set)
     loose: list[tuple[Key, str | None]] = field(default_factory=list)
     """Keys journalled without a tenant, with the tenant that has them now."""
+    moved: set[Place] = field(default_factory=set)
+    """Rows that changed their tenant, or may have: their children may be elsewhere than any entry says."""
 
     def __len__(self) -> int:
         return len(self.upserts) + len(self.deletes)
@@ -82,14 +84,24 @@ def add(batch: TableBatch, rows: Iterable[Raw], scope: Set[str]) -> set[str]:
     """
     table, width = batch.table, len(batch.table.key)
     strangers: set[str] = set()
+    names = [c.name for c in table.written_columns]
+    own = (
+        None
+        if all(table.column(c).exact or c not in names for c in table.key)
+        else [names.index(c) if c in names else None for c in table.key]
+    )
     for raw in rows:
         dirty, present, found = raw[0], raw[1], raw[2] == "t"
-        key: Key = tuple(v or "" for v in raw[3 : 3 + width])
-        values = raw[3 + width :]
+        key: Key = tuple(v or "" for v in raw[4 : 4 + width])
+        values = raw[4 + width :]
+        if own is not None and found:  # 1.0 was journalled, 1.00 is there: one row, so one place
+            key = tuple(k if i is None else values[i] or "" for k, i in zip(key, own, strict=True))
         if not table.sharded:
             if REFERENCE in scope:
                 _put(batch, (None, key), values if found else None)
             continue
+        if raw[3] == "t" or dirty is None:
+            batch.moved.update((tenant, key) for tenant in (dirty, present) if tenant in scope)
         if dirty is None:
             batch.loose.append((key, present))
         elif dirty not in scope:

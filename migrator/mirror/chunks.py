@@ -21,7 +21,7 @@ from migrator.mirror.completion import complete
 from migrator.mirror.joining import Joiners
 from migrator.mirror.partition import Partition
 from migrator.mirror.quarantine import find_refused, is_refusal, release_members
-from migrator.mirror.raw import texts
+from migrator.mirror.raw import run, texts
 from migrator.model.position import Snapshot
 from migrator.model.table import Table
 
@@ -61,7 +61,7 @@ async def apply_in_chunks(p: Partition, snapshot: Snapshot, joiners: Joiners, sc
                 extras += await complete(p, batch, scope)
                 gone = [*batch.deletes, *(batch.upserts if table.unique_keys else ())]
                 if gone:
-                    await p.limitless.execute(rows_sql.delete(table), target_keys(table, gone))
+                    await run(p.limitless, rows_sql.delete(table), target_keys(table, gone))
             written += len(batch.deletes)
     for number, table in p.ordered():
         async for rows in _chunks(p, number, table, joiners):

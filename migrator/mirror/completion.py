@@ -1,10 +1,11 @@
 """Which rows must join a batch that no journal entry names? Only Limitless can say.
 
 * Keys journalled without a tenant: Limitless knows under which of our tenants it still has them.
-* Children of a parent that is gone for a tenant: a child that moved or vanished in the same statement as its
-  parent was journalled under the parent's new tenant only.
+* Children of a parent that is gone for a tenant, or moved: a child that moved or vanished in the same statement as
+  its parent, or beside it, was journalled under another tenant than the one it has here. They are looked for on both
+  sides: those that Limitless has, and those that classic has.
 
-Both are looked up in the classic snapshot again, so whatever Limitless names is set to its true state there.
+All are looked up in the classic snapshot again, so whatever is named is set to its true state there.
 Runs before anything of the batch is written: afterwards the parents could not be found any more.
 """
 
@@ -26,13 +27,21 @@ async def complete(p: Partition, batch: TableBatch, scope: set[str]) -> list[Tab
         keys = [list(column) for column in zip(*(key for key, _ in batch.loose), strict=True)]
         await _recheck(p, batch, await fetch(p.limitless, rows_sql.find_on_target(table), keys), scope)
     found: list[TableBatch] = []
-    if batch.deletes:
-        gone = target_keys(table, batch.deletes)
-        for child in children_of(table, tuple(p.tables.values())):
-            extra = TableBatch(child)
-            await _recheck(p, extra, await fetch(p.limitless, rows_sql.find_children(table, child), gone), scope)
-            if len(extra):
-                found += [extra, *await complete(p, extra, scope)]
+    suspects = batch.deletes | batch.moved
+    children = children_of(table, tuple(p.tables.values()))
+    if not suspects or not children:
+        return []
+    gone = target_keys(table, suspects)
+    keys = [list(column) for column in zip(*{key for _, key in batch.moved}, strict=True)]
+    for child in children:
+        extra = TableBatch(child)
+        await _recheck(p, extra, await fetch(p.limitless, rows_sql.find_children(table, child), gone), scope)
+        if keys:
+            add(extra, await fetch(p.reader, rows_sql.read_children(table, child), keys), scope)
+            extra.loose.clear()  # classic named them: whatever Limitless has of them was found just above
+        if len(extra):
+            extra.moved |= set(extra.upserts)
+            found += [extra, *await complete(p, extra, scope)]
     return found
 
 

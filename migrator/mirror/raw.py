@@ -1,8 +1,11 @@
-"""How are values moved without being interpreted? Results as the server's text, untouched."""
+"""How are values moved without being interpreted? Results as the server's text, untouched.
+
+Statements with parameters run on raw cursors ($1, $2...): an identifier may hold a percent sign.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -23,9 +26,27 @@ def texts(cursor: psycopg.AsyncCursor[Any]) -> list[tuple[str | None, ...]]:
     return rows
 
 
+def array(values: Iterable[str | None]) -> str:
+    """Return *values* as the text of an array of any type whose elements are separated by commas.
+
+    Sent without a type of its own, so the server reads each element with the input function of the type that the
+    statement names: no cast from text, which for some types means something else.
+    """
+    elements = ("NULL" if v is None else '"' + v.replace("\\", "\\\\").replace('"', '\\"') + '"' for v in values)
+    return "{" + ",".join(elements) + "}"
+
+
+async def run(
+    conn: psycopg.AsyncConnection[Any], query: sql.Composable, columns: Sequence[Sequence[str | None]]
+) -> psycopg.AsyncCursor[Any]:
+    """Run *query*, whose parameters are one array per column."""
+    cursor = psycopg.AsyncRawCursor(conn)
+    await cursor.execute(sql.Composed([query]), [array(column) for column in columns])
+    return cursor
+
+
 async def fetch(
-    conn: psycopg.AsyncConnection[Any], query: sql.Composable, parameters: Sequence[Any] | None = None
+    conn: psycopg.AsyncConnection[Any], query: sql.Composable, columns: Sequence[Sequence[str | None]]
 ) -> list[tuple[str | None, ...]]:
-    """Run *query* and return its rows as texts."""
-    cursor = await conn.execute(sql.Composed([query]), parameters)
-    return texts(cursor)
+    """Run *query* as `run` does and return its rows as texts."""
+    return texts(await run(conn, query, columns))

@@ -1,19 +1,20 @@
 """How are dirty rows read on classic and written on Limitless? Pure builders.
 
-Values travel as text, in the one text form that both connections are set to, and are cast back to their
-column's type: no row is interpreted on the way.
+Values travel as text, in the one text form that both connections are set to, and are read by their column's
+input function: no row is interpreted on the way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from psycopg import sql
 
-from migrator.capture.journal_sql import upward
+from migrator.capture.journal_sql import MOVED, upward
 from migrator.capture.names import journal, key_column, table_identifier
 from migrator.model.position import Snapshot, earliest
-from migrator.model.table import Table
+from migrator.model.table import Column, Table
 
 
 def new_entries(snapshot: Snapshot) -> sql.Composed:
@@ -25,8 +26,7 @@ def new_entries(snapshot: Snapshot) -> sql.Composed:
     newer = sql.SQL("j.xid >= {}").format(sql.Literal(snapshot.xmax))
     if not snapshot.xip:
         return sql.SQL("({})").format(newer)
-    running = sql.SQL(", ").join(map(sql.Literal, sorted(snapshot.xip)))
-    return sql.SQL("({} OR j.xid IN ({}))").format(newer, running)
+    return sql.SQL("({} OR j.xid IN ({}))").format(newer, _running(snapshot.xip))
 
 
 def any_entries(tables: Sequence[tuple[int, Table]], part: int, snapshot: Snapshot) -> sql.Composed:
@@ -34,11 +34,11 @@ def any_entries(tables: Sequence[tuple[int, Table]], part: int, snapshot: Snapsh
     probes = [
         sql.SQL("CASE WHEN EXISTS (SELECT FROM {} AS j WHERE {} AND {}) THEN {} END").format(
             sql.Identifier("migrator", journal(number)),
-            _part(part),
+            _theirs(table, part, snapshot),
             new_entries(snapshot),
             sql.Literal(number),
         )
-        for number, _ in tables
+        for number, table in tables
     ]
     return sql.SQL("array_remove(ARRAY[{}]::int[], NULL)").format(sql.SQL(", ").join(probes))
 
@@ -47,7 +47,22 @@ def _part(part: int) -> sql.Composed:
     """Entries of the partition; tenants' partitions also read keys whose tenant is not known."""
     if part == 0:
         return sql.SQL("j.part = {}").format(sql.Literal(0))
-    return sql.SQL("j.part IN ({}, -1)").format(sql.Literal(part))
+    return sql.SQL("j.part IN ({}, {}, -1)").format(sql.Literal(part), sql.Literal(part + MOVED))
+
+
+def _theirs(table: Table, part: int, snapshot: Snapshot) -> sql.Composed:
+    """Entries *part* must look at.
+
+    A transaction that was running at *snapshot* may have looked its parent's tenant up before the parent moved, in
+    a transaction that ended earlier: its entries may stand in the wrong partition.
+    """
+    if not table.derived or not snapshot.xip:
+        return _part(part)
+    return sql.SQL("({} OR j.xid IN ({}))").format(_part(part), _running(snapshot.xip))
+
+
+def _running(xids: frozenset[int]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Literal, sorted(xids)))
 
 
 def _key(alias: str, table: Table) -> list[sql.Composable]:
@@ -57,25 +72,25 @@ def _key(alias: str, table: Table) -> list[sql.Composable]:
 def _state(table: Table, dirty: sql.Composable) -> sql.Composed:
     """Return the SELECT of each dirty key, its tenant of then, its tenant of now, and its columns.
 
-    Output: dirty tenant, present tenant (NULL: no row, or of no tenant), found ('t'/'f'), key..., columns...
-    Without tenants (reference, standard) both tenant columns are NULL.
+    Output: dirty tenant, present tenant (NULL: no row, or of no tenant), found ('t'/'f'), moved ('t'/'f'), key...,
+    columns... Without tenants (reference, standard) both tenant columns are NULL.
     """
     joins, tenant = (
         upward("t", table.path, table.tenant_source or "") if table.sharded else (sql.Composed([]), sql.SQL("NULL"))
     )
     return sql.SQL(
-        "SELECT {dirty_tenant}, {tenant}::text, (t.{first} IS NOT NULL), {keys}, {columns}"
+        "SELECT {dirty_tenant}, {tenant}::text, t.tableoid IS NOT NULL, {moved}, {keys}, {columns}"
         " FROM {dirty} AS d LEFT JOIN {table} ON {match}"
     ).format(
         dirty_tenant=sql.SQL("d.tenant_id::text") if table.sharded else sql.SQL("NULL::text"),
         tenant=tenant,
-        first=sql.Identifier(table.key[0]),
+        moved=sql.SQL("d.moved" if table.sharded else "false"),
         keys=sql.SQL(", ").join(_key("d", table)),
         columns=sql.SQL(", ").join(sql.Identifier("t", c.name) for c in table.written_columns),
         dirty=dirty,
         table=sql.SQL("({} AS t{})" if table.derived else "{} AS t{}").format(table_identifier(table.qualified), joins),
         match=sql.SQL(" AND ").join(
-            sql.SQL("{} = {}").format(sql.Identifier("t", c), k)
+            sql.SQL("{} {} {}").format(sql.Identifier("t", c), sql.SQL(table.column(c).equality), k)
             for c, k in zip(table.key, _key("d", table), strict=True)
         ),
     )
@@ -89,67 +104,128 @@ def read_dirty(
     *joiners* are tenants copied at their own snapshot: for them, and for keys without a tenant, entries count
     from there.
     """
-    conditions: list[sql.Composable] = [new_entries(snapshot)]
+    conditions: list[sql.Composable] = [
+        sql.SQL("{} AND {}").format(_theirs(table, part, snapshot), new_entries(snapshot))
+    ]
     if joiners:
         # From the earliest of their snapshots for all of them: an entry too many does no harm.
-        since: sql.Composable = new_entries(earliest([s for _, s in joiners]))
+        start = earliest([s for _, s in joiners])
+        since: sql.Composable = sql.SQL("{} AND {}").format(_theirs(table, part, start), new_entries(start))
         if table.sharded:
-            since = sql.SQL("((j.tenant_id = ANY (ARRAY[{}]::{}[]) OR j.tenant_id IS NULL) AND {})").format(
-                sql.SQL(", ").join(sql.Literal(tenant) for tenant, _ in joiners), sql.SQL(table.tenant_type), since
+            stray = sql.SQL(" OR NOT {}").format(_part(part)) if table.derived else sql.SQL("")
+            since = sql.SQL("(j.tenant_id = ANY (ARRAY[{}]::{}[]) OR j.tenant_id IS NULL{}) AND {}").format(
+                sql.SQL(", ").join(sql.Literal(tenant) for tenant, _ in joiners),
+                sql.SQL(table.tenant_type),
+                stray,
+                since,
             )
         conditions.append(since)
-    columns = sql.SQL(", ").join([*([sql.SQL("j.tenant_id")] if table.sharded else []), *_key("j", table)])
-    dirty = sql.SQL("(SELECT DISTINCT {} FROM {} AS j WHERE {} AND ({}))").format(
-        columns,
+    columns: list[sql.Composable] = _key("j", table)
+    if table.sharded:
+        # Where the tenant may be out of date, it is one we do not know.
+        stale = snapshot.xip.union(*(s.xip for _, s in joiners)) if table.derived else frozenset()
+        known = _part(part)
+        if stale:
+            known = sql.SQL("{} AND j.xid NOT IN ({})").format(known, _running(stale))
+        own = sql.SQL("CASE WHEN {} THEN j.tenant_id END AS tenant_id").format(known)
+        columns = [own, sql.SQL("j.part >= {} AS moved").format(sql.Literal(MOVED)), *columns]
+    dirty = sql.SQL("(SELECT DISTINCT {} FROM {} AS j WHERE ({}))").format(
+        sql.SQL(", ").join(columns),
         sql.Identifier("migrator", journal(table_id)),
-        _part(part),
-        sql.SQL(" OR ").join(conditions),
+        sql.SQL(") OR (").join(conditions),
     )
     return _state(table, dirty)
 
 
 def read_keys(table: Table) -> sql.Composed:
-    """Return the query for the present state of given keys: text arrays of tenants, then of key columns."""
-    names = [f"a{i}" for i in range(1 + len(table.key))]
-    types = [table.tenant_type, *(table.column(c).type for c in table.key)]
+    """Return the query for the present state of given keys: arrays of tenants, then of key columns."""
+    values = [_Value(table.tenant_type), *(_Value(table.column(c).type, table.column(c).listed) for c in table.key)]
+    source, casts = _unnested(values)
     outputs = ["tenant_id", *(key_column(i) for i in range(len(table.key)))]
-    dirty = sql.SQL("(SELECT {} FROM unnest({}) AS u ({}))").format(
+    dirty = sql.SQL("(SELECT false AS moved, {} FROM {})").format(
         sql.SQL(", ").join(
-            sql.SQL("u.{}::{} AS {}").format(sql.Identifier(n), sql.SQL(t), sql.Identifier(o))
-            for n, t, o in zip(names, types, outputs, strict=True)
+            sql.SQL("{} AS {}").format(cast, sql.Identifier(o)) for cast, o in zip(casts, outputs, strict=True)
         ),
-        sql.SQL(", ").join(sql.SQL("%s::text[]") for _ in names),
-        sql.SQL(", ").join(map(sql.Identifier, names)),
+        source,
     )
     return _state(table, dirty)
 
 
-def target_columns(table: Table) -> tuple[tuple[str, str], ...]:
-    """Return (name, type) of the columns written on Limitless; a derived tenant column comes first."""
-    own = tuple((c.name, c.type) for c in table.written_columns)
-    if table.derived and table.tenant_column:
-        return ((table.tenant_column, table.tenant_type), *own)
-    return own
-
-
-def _texts(columns: Sequence[tuple[str, str]]) -> tuple[sql.Composed, list[sql.Composed]]:
-    """Return `unnest(...) AS u (...)` over text arrays, and each column cast to its type."""
-    names = [f"a{i}" for i in range(len(columns))]
-    source = sql.SQL("unnest({}) AS u ({})").format(
-        sql.SQL(", ").join(sql.SQL("%s::text[]") for _ in names), sql.SQL(", ").join(map(sql.Identifier, names))
+def read_children(parent: Table, child: Table) -> sql.Composed:
+    """Return the query for the present state of *child*'s rows under given keys of *parent* (arrays)."""
+    source, casts = _unnested([_Value(parent.column(c).type, parent.column(c).listed) for c in parent.key])
+    dirty = sql.SQL("(SELECT NULL::{} AS tenant_id, false AS moved, {} FROM {} JOIN {} AS p ON {} JOIN {} AS c ON {})")
+    return _state(
+        child,
+        dirty.format(
+            sql.SQL(child.tenant_type),
+            sql.SQL(", ").join(
+                sql.SQL("{} AS {}").format(sql.Identifier("c", c), sql.Identifier(key_column(i)))
+                for i, c in enumerate(child.key)
+            ),
+            source,
+            table_identifier(parent.qualified),
+            _equal("p", [(c, parent.column(c).equality) for c in parent.key], casts),
+            table_identifier(child.qualified),
+            sql.SQL(" AND ").join(
+                sql.SQL("p.{} {} c.{}").format(sql.Identifier(up), sql.SQL(equals), sql.Identifier(down))
+                for down, equals, up in child.path[0].links()
+            ),
+        ),
     )
-    casts = [
-        sql.SQL("u.{}::{}").format(sql.Identifier(name), sql.SQL(kind))
-        for name, (_, kind) in zip(names, columns, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A parameter's element: its type, and whether an array of that type can carry it."""
+
+    type: str
+    listed: bool = True
+
+
+def _unnested(values: Sequence[_Value]) -> tuple[sql.Composed, list[sql.Composable]]:
+    """Return `unnest(...) AS u (...)` over parameters $1, $2..., and each element in its own type."""
+    names = [sql.Identifier(f"a{i}") for i in range(len(values))]
+    arrays = [
+        sql.SQL("${}::{}[]").format(sql.SQL(str(i)), sql.SQL(v.type if v.listed else "text"))
+        for i, v in enumerate(values, 1)
     ]
-    return source, casts
+    source = sql.SQL("unnest({}) AS u ({})").format(sql.SQL(", ").join(arrays), sql.SQL(", ").join(names))
+    elements = [
+        sql.SQL("u.{}").format(n) if v.listed else sql.SQL("u.{}::{}").format(n, sql.SQL(v.type))
+        for n, v in zip(names, values, strict=True)
+    ]
+    return source, list(elements)
+
+
+def _equal(alias: str, columns: Sequence[tuple[str, str]], values: Sequence[sql.Composable]) -> sql.Composed:
+    """Return the condition that *columns* (name, operator) of *alias* equal *values*."""
+    return sql.SQL(" AND ").join(
+        sql.SQL("{} {} {}").format(sql.Identifier(alias, name), sql.SQL(equals), value)
+        for (name, equals), value in zip(columns, values, strict=True)
+    )
+
+
+def target_columns(table: Table) -> tuple[Column, ...]:
+    """Return the columns written on Limitless; a derived tenant column comes first."""
+    if table.derived and table.tenant_column:
+        return (Column(table.tenant_column, table.tenant_type), *table.written_columns)
+    return table.written_columns
+
+
+def _there(columns: Sequence[Column]) -> tuple[sql.Composed, list[sql.Composable]]:
+    return _unnested([_Value(c.there, c.listed) for c in columns])
 
 
 def upsert(table: Table) -> sql.Composed:
-    """Return the statement that writes whole rows, given as one text array per target column."""
+    """Return the statement that writes whole rows, given as one array per target column.
+
+    A key column is set too where equal keys can look different (1.0 and 1.00); never the shard key.
+    """
     columns = target_columns(table)
-    source, casts = _texts(columns)
-    rest = [name for name, _ in columns if name not in table.target_key]
+    source, values = _there(columns)
+    fixed = {table.tenant_column, *(c.name for c in columns if c.exact and c.name in table.target_key)}
+    rest = [c.name for c in columns if c.name not in fixed]
     action: sql.Composable = sql.SQL("DO NOTHING")
     if rest:
         action = sql.SQL("DO UPDATE SET {}").format(
@@ -157,71 +233,61 @@ def upsert(table: Table) -> sql.Composed:
         )
     return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} ON CONFLICT ({}) {}").format(
         table_identifier(table.qualified),
-        sql.SQL(", ").join(sql.Identifier(name) for name, _ in columns),
-        sql.SQL(", ").join(casts),
+        sql.SQL(", ").join(sql.Identifier(c.name) for c in columns),
+        sql.SQL(", ").join(values),
         source,
         sql.SQL(", ").join(map(sql.Identifier, table.target_key)),
         action,
     )
 
 
-def _target_key_columns(table: Table) -> tuple[tuple[str, str], ...]:
-    types = {c.name: c.type for c in table.columns}
+def _target_key_columns(table: Table) -> list[Column]:
+    known = {c.name: c for c in table.columns}
     if table.tenant_column:
-        types.setdefault(table.tenant_column, table.tenant_type)
-    return tuple((name, types[name]) for name in table.target_key)
+        known.setdefault(table.tenant_column, Column(table.tenant_column, table.tenant_type))
+    return [known[name] for name in table.target_key]
+
+
+def _matching(alias: str, columns: Sequence[Column], values: Sequence[sql.Composable]) -> sql.Composed:
+    return _equal(alias, [(c.name, c.equality) for c in columns], values)
 
 
 def delete(table: Table) -> sql.Composed:
-    """Return the statement that deletes rows, given as one text array per target key column."""
+    """Return the statement that deletes rows, given as one array per target key column."""
     columns = _target_key_columns(table)
-    source, casts = _texts(columns)
+    source, values = _there(columns)
     return sql.SQL("DELETE FROM {} AS t USING {} WHERE {}").format(
-        table_identifier(table.qualified),
-        source,
-        sql.SQL(" AND ").join(
-            sql.SQL("t.{} = {}").format(sql.Identifier(name), cast)
-            for (name, _), cast in zip(columns, casts, strict=True)
-        ),
+        table_identifier(table.qualified), source, _matching("t", columns, values)
     )
 
 
 def find_on_target(table: Table) -> sql.Composed:
     """Return the query for (tenant, key...) of target rows with given classic keys, whoever's they are."""
-    columns = tuple((c, table.column(c).type) for c in table.key)
-    source, casts = _texts(columns)
+    columns = [table.column(c) for c in table.key]
+    source, values = _there(columns)
     return sql.SQL("SELECT t.{}::text, {} FROM {} AS t JOIN {} ON {}").format(
         sql.Identifier(table.tenant_column or ""),
         sql.SQL(", ").join(sql.Identifier("t", c) for c in table.key),
         table_identifier(table.qualified),
         source,
-        sql.SQL(" AND ").join(
-            sql.SQL("t.{} = {}").format(sql.Identifier(name), cast)
-            for (name, _), cast in zip(columns, casts, strict=True)
-        ),
+        _matching("t", columns, values),
     )
 
 
 def find_children(parent: Table, child: Table) -> sql.Composed:
     """Return the query for (tenant, key...) of *child*'s target rows under given target keys of *parent*."""
-    hop = child.path[0]
     columns = _target_key_columns(parent)
-    source, casts = _texts(columns)
+    source, values = _there(columns)
+    links = [(child.tenant_column or "", "=", parent.tenant_column or ""), *child.path[0].links()]
     return sql.SQL("SELECT c.{}::text, {} FROM {} JOIN {} AS p ON {} JOIN {} AS c ON {}").format(
         sql.Identifier(child.tenant_column or ""),
         sql.SQL(", ").join(sql.Identifier("c", name) for name in child.key),
         source,
         table_identifier(parent.qualified),
-        sql.SQL(" AND ").join(
-            sql.SQL("p.{} = {}").format(sql.Identifier(name), cast)
-            for (name, _), cast in zip(columns, casts, strict=True)
-        ),
+        _matching("p", columns, values),
         table_identifier(child.qualified),
         sql.SQL(" AND ").join(
-            sql.SQL("c.{} = p.{}").format(sql.Identifier(a), sql.Identifier(b))
-            for a, b in [
-                (child.tenant_column or "", parent.tenant_column or ""),
-                *zip(hop.columns, hop.parent_columns, strict=True),
-            ]
+            sql.SQL("c.{} {} p.{}").format(sql.Identifier(down), sql.SQL(equals), sql.Identifier(up))
+            for down, equals, up in links
         ),
     )

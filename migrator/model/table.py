@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,6 +16,33 @@ class TableKind(StrEnum):
     EXCLUDED = "excluded"  # stays behind
 
 
+_PLAIN = re.compile(r'[^."]+')
+_QUALIFIED = re.compile(r'(?:"((?:[^"]|"")+)"|([^."]+))\.(?:"((?:[^"]|"")+)"|(.+))', re.DOTALL)
+
+
+def qualify(schema: str, name: str) -> str:
+    """Return the one name of a table: schema.name, quoted only where a dot or a quote would make it ambiguous."""
+    return ".".join(
+        part if _PLAIN.fullmatch(part) else '"{}"'.format(part.replace('"', '""')) for part in (schema, name)
+    )
+
+
+def split_qualified(qualified: str) -> tuple[str, str]:
+    """Return schema and name of what `qualify` wrote.
+
+    Raises:
+        ValueError: it names no schema.
+    """
+    match = _QUALIFIED.fullmatch(qualified)
+    if match is None:
+        raise ValueError(f"not a qualified name: {qualified!r}")
+    quoted_schema, schema, quoted_name, name = match.groups()
+    return (
+        schema if quoted_schema is None else quoted_schema.replace('""', '"'),
+        name if quoted_name is None else quoted_name.replace('""', '"'),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column as the catalog describes it.
@@ -23,6 +51,10 @@ class Column:
         type: `format_type` text, for example `numeric(12,2)` or `app.order_state[]`.
         generated: computed by the server from other columns, so never written by us.
         binary_safe: its binary COPY form means the same on both servers (no object ids inside).
+        target_type: its type on Limitless when that is another one (a domain's base type).
+        exact: equal values look the same; not so for 1.0 and 1.00, 'A' and 'a' in citext, 0 and -0.
+        equality: the operator of its unique indexes; spelled out where it lives in another schema than pg_catalog.
+        listed: its values may travel as an array of its type (no array itself, elements separated by commas).
     """
 
     name: str
@@ -30,6 +62,15 @@ class Column:
     not_null: bool = False
     generated: bool = False
     binary_safe: bool = True
+    target_type: str = ""
+    exact: bool = True
+    equality: str = "="
+    listed: bool = True
+
+    @property
+    def there(self) -> str:
+        """Its type on Limitless."""
+        return self.target_type or self.type
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +81,18 @@ class Hop:
         parent: qualified name, "app.orders".
         enforced: a validated foreign key that is checked at once guards it, so that a parent cannot come or
             go while it has children (except in a session that switched such checks off).
+        equality: per column, the operator that links it to the parent's; empty: `=` for all.
     """
 
     columns: tuple[str, ...]
     parent: str
     parent_columns: tuple[str, ...]
     enforced: bool = False
+    equality: tuple[str, ...] = ()
+
+    def links(self) -> tuple[tuple[str, str, str], ...]:
+        """Return (column, operator, parent column) of every pair."""
+        return tuple(zip(self.columns, self.equality or ("=",) * len(self.columns), self.parent_columns, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +124,7 @@ class Table:
 
     @property
     def qualified(self) -> str:
-        return f"{self.schema}.{self.name}"
+        return qualify(self.schema, self.name)
 
     @property
     def sharded(self) -> bool:

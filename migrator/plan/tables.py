@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from migrator.errors import PlanInvalid
-from migrator.model.table import Column, Hop, Table, TableKind
+from migrator.model.table import Column, Hop, Table, TableKind, qualify, split_qualified
 from migrator.plan.schema import TablePlan, Tables
 
 _TABLES = """
@@ -31,6 +31,9 @@ SELECT c.oid, n.nspname, c.relname, c.relkind = 'p'
 _COLUMNS = """
 SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated <> '',
        CASE
+           WHEN b.typsend = 0 OR b.typreceive = 0 THEN false
+           WHEN EXISTS (SELECT FROM pg_catalog.pg_type e WHERE e.oid = b.typelem AND b.typcategory = 'A'
+                                                           AND (e.typsend = 0 OR e.typreceive = 0)) THEN false
            WHEN t.typtype = 'c' THEN false
            WHEN t.typtype = 'd' THEN t.typbasetype < 16384
            WHEN t.typtype IN ('r', 'm') THEN t.oid < 16384
@@ -41,9 +44,37 @@ SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
                           'regdictionary'::regtype, 'regrole'::regtype, 'regnamespace'::regtype,
                           'regcollation'::regtype) THEN false
            ELSE true
-       END
+       END,
+       CASE WHEN t.typtype = 'd' THEN pg_catalog.format_type(base.oid, base.typmod) ELSE '' END,
+       (b.typtype = 'e' OR b.oid IN (
+           'boolean'::regtype, 'smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'oid'::regtype,
+           'uuid'::regtype, 'date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype, 'time'::regtype,
+           'timetz'::regtype, 'bytea'::regtype, 'text'::regtype, 'varchar'::regtype, 'name'::regtype,
+           '"char"'::regtype, 'inet'::regtype, 'cidr'::regtype, 'macaddr'::regtype, 'macaddr8'::regtype,
+           'money'::regtype, 'bit'::regtype, 'varbit'::regtype, 'pg_lsn'::regtype, 'xid8'::regtype)
+        OR (b.oid = 'bpchar'::regtype AND base.typmod > 0))
+       AND coalesce((SELECT c.collisdeterministic FROM pg_catalog.pg_collation c WHERE c.oid = a.attcollation), true),
+       coalesce((
+           SELECT CASE WHEN n.nspname = 'pg_catalog' THEN '='
+                       ELSE pg_catalog.format('OPERATOR(%%I.%%s)', n.nspname, o.oprname) END
+             FROM pg_catalog.pg_opclass c
+             JOIN pg_catalog.pg_am m ON m.oid = c.opcmethod AND m.amname = 'btree'
+             JOIN pg_catalog.pg_amop p ON p.amopfamily = c.opcfamily AND p.amoplefttype = c.opcintype
+                                      AND p.amoprighttype = c.opcintype AND p.amopstrategy = 3
+             JOIN pg_catalog.pg_operator o ON o.oid = p.amopopr
+             JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+            WHERE c.opcdefault AND c.opcintype = base.oid), '='),
+       t.typcategory <> 'A' AND t.typdelim = ',' AND t.typarray <> 0
   FROM pg_catalog.pg_attribute a
   JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+  JOIN LATERAL (
+       WITH RECURSIVE up(oid, typmod, depth) AS (
+           SELECT a.atttypid, a.atttypmod, 0
+           UNION ALL
+           SELECT d.typbasetype, d.typtypmod, up.depth + 1
+             FROM up JOIN pg_catalog.pg_type d ON d.oid = up.oid AND d.typtype = 'd')
+       SELECT up.oid, up.typmod FROM up ORDER BY up.depth DESC LIMIT 1) base ON true
+  JOIN pg_catalog.pg_type b ON b.oid = base.oid
  WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attnum
 """
@@ -82,14 +113,14 @@ class _Reader:
         self.problems: list[str] = []
         self.found: dict[str, tuple[int, str, str, bool]] = {}
         for oid, schema, name, partitioned in conn.execute(_TABLES, (list(tables.schemas),)):
-            self.found[f"{schema}.{name}"] = (oid, schema, name, partitioned)
+            self.found[qualify(schema, name)] = (oid, schema, name, partitioned)
 
     def problem(self, table: str, text: str) -> None:
         self.problems.append(f'tables.table."{table}": {text}')
 
     def columns(self, qualified: str) -> tuple[Column, ...]:
         rows = self.conn.execute(_COLUMNS, (self.found[qualified][0],))
-        return tuple(Column(n, t, nn, g, b) for n, t, nn, g, b in rows)
+        return tuple(Column(*values) for values in rows)
 
     def hop(self, table: str, at: str, via: str) -> Hop | None:
         """Read 'a, b -> schema.parent.x, y', a step of *table*'s path that leaves from *at*."""
@@ -99,7 +130,7 @@ class _Reader:
         first, *others = (part.strip() for part in target.split(","))
         parent, _, column = first.rpartition(".")
         if parent and "." not in parent:
-            parent = next((q for q in self.found if q.split(".", 1)[1] == parent), parent)
+            parent = next((q for q in self.found if split_qualified(q)[1] == parent), parent)
         if not parent or len(columns) != 1 + len(others):
             self.problem(table, f"via '{via}' → write 'column -> schema.parent.column'")
             return None
@@ -115,7 +146,8 @@ class _Reader:
         row = self.conn.execute(
             _ENFORCED, {"child": self.found[at][0], "parent": self.found[parent][0], "pairs": pairs}
         ).fetchone()
-        return replace(hop, enforced=bool(row and row[0]))
+        operators = {c.name: c.equality for c in self.columns(at)}
+        return replace(hop, enforced=bool(row and row[0]), equality=tuple(operators[c] for c in hop.columns))
 
     def schemas(self) -> str:
         return f"schema {', '.join(self.tables.schemas)}"
@@ -174,7 +206,15 @@ class _Reader:
             if not _TENANT_TYPES.match(tenant_type):
                 self.problem(
                     qualified,
-                    f"tenant column {source} is {tenant_type} → allowed: smallint, integer, bigint, uuid, text, varchar",
+                    f"tenant column {source} is {tenant_type} → allowed: smallint, integer, bigint, uuid, text,"
+                    " varchar",
+                )
+                return None
+            if not source_column.exact:
+                self.problem(
+                    qualified,
+                    f"tenant column {source} has a nondeterministic collation or no length → tenants that are equal"
+                    " but look different cannot be told apart; give it a deterministic collation",
                 )
                 return None
             if hops and self.tables.tenant_key in names:
@@ -225,7 +265,7 @@ def resolve_tables(classic: psycopg.Connection[Any], tables: Tables) -> tuple[Ta
     reader = _Reader(classic, tables)
     for named in tables.table:
         if named not in reader.found:
-            close = [q for q in reader.found if q.split(".", 1)[1] == named.rsplit(".", 1)[-1]]
+            close = [q for q in reader.found if split_qualified(q)[1] == named.rsplit(".", 1)[-1]]
             advice = f"did you mean {close[0]}?" if close else f"tables there: {', '.join(reader.found) or 'none'}"
             reader.problem(named, f"no such table in {reader.schemas()} → {advice}")
     if not reader.found:

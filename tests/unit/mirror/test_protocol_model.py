@@ -185,7 +185,7 @@ def _read(w: World, mirror: Mirror) -> tuple[Snapshot, tuple[Row, ...], bool]:
     dirty = {k for k, x in w.journal if w.sees(s2, x) and any(not s.covers(x) for s in since)}
     now = w.classic(s2)
     raw = [
-        (TENANT, TENANT if k in now else None, "t" if k in now else "f", k, k, TENANT, now.get(k))
+        (TENANT, TENANT if k in now else None, "t" if k in now else "f", "f", k, k, TENANT, now.get(k))
         for k in sorted(dirty)
     ]
     batch = TableBatch(TABLE)
