@@ -30,7 +30,7 @@ from workflows.activities.validation import ValidationActivities
 from workflows.messages import Closing, DecommissionResult
 
 WHO = "decommission"
-MARGIN_S = 60.0
+MARGIN_S = 10.0
 """Moments of changes and validations closer together than this are not trusted to be in order."""
 
 
