@@ -42,7 +42,11 @@ def from_item(
             outer = {e.number for e in level.entries} | level.allowed
         # Without LATERAL the siblings are out of sight; CTEs of this level stay visible.
         parent = level if body.get("lateral") else _without_entries(level)
-        outputs = analysis.statement(sub_tag, sub, Level(parent, outer))
+        inside = Level(parent, outer)
+        inside.merges = not any(
+            k in sub for k in ("limitCount", "limitOffset", "groupClause", "distinctClause")
+        ) and not any(predicate.is_aggregate(analysis, t) for t in sub.get("targetList", ()))
+        outputs = analysis.statement(sub_tag, sub, inside)
         entry = analysis.entry(level, alias.get("aliasname", ""), closed=True)
         entry.columns = dict(relabel(outputs, names(alias.get("colnames"))))
         return [entry]
@@ -186,7 +190,7 @@ def cte_entry(analysis: Analysis, cte: Cte, alias: Body, level: Level) -> Entry:
     for name, node in outputs:  # computed once for all its readers: a filter of one cannot reach in
         if node is not None:
             outside = analysis.graph.node()
-            analysis.graph.edge(node, outside)
+            analysis.graph.weak_edge(node, outside)
             node = outside
         entry.columns[name] = node
     return entry

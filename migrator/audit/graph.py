@@ -14,7 +14,7 @@ KeySet = frozenset[str]
 class Graph:
     """Nodes are numbers; `notes` says why a node is not bound, as far as a predicate tried to."""
 
-    __slots__ = ("assumptions", "edges", "joint", "notes", "size", "sources", "values")
+    __slots__ = ("assumptions", "edges", "joint", "notes", "planned", "size", "sources", "values", "weak")
 
     def __init__(self) -> None:
         self.size = 0
@@ -23,7 +23,9 @@ class Graph:
         self.joint: list[tuple[int, tuple[int, ...]]] = []
         self.assumptions: list[tuple[int, int, int]] = []
         self.notes: dict[int, str] = {}
+        self.weak: list[tuple[int, int]] = []
         self.values: dict[int, set[KeySet]] = {}
+        self.planned: dict[int, set[KeySet]] = {}
 
     def node(self) -> int:
         self.size += 1
@@ -31,6 +33,10 @@ class Graph:
 
     def edge(self, x: int, y: int) -> None:
         self.edges.setdefault(x, []).append(y)
+
+    def weak_edge(self, x: int, y: int) -> None:
+        """Like `edge`, where the data obeys but a planner does not see it before it runs the statement."""
+        self.weak.append((x, y))
 
     def bind(self, node: int, keys: KeySet) -> None:
         self.sources.setdefault(node, []).append(keys)
@@ -44,18 +50,21 @@ class Graph:
         self.assumptions.append((base, reference, result))
 
     def propagate(self) -> None:
-        """Compute `values`: for every node the key sets it is known to hold."""
+        """Compute `values`: for every node the key sets it is known to hold; `planned`: without weak edges."""
+        self.values = self._settle(self.weak)
+        self.planned = self._settle([]) if self.weak else self.values
+
+    def _settle(self, weak: list[tuple[int, int]]) -> dict[int, set[KeySet]]:
         assumed = list(self.assumptions)
         while True:
-            values = self._flow([(base, reference) for base, reference, _ in assumed])
+            values = self._flow([*weak, *((base, reference) for base, reference, _ in assumed)])
             kept = [
                 (base, reference, result)
                 for base, reference, result in assumed
                 if any(len(k) == 1 and k in values.get(result, ()) for k in values.get(base, ()))
             ]
             if len(kept) == len(assumed):
-                self.values = values
-                return
+                return values
             assumed = kept
 
     def _flow(self, extra: list[tuple[int, int]]) -> dict[int, set[KeySet]]:

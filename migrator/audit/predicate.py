@@ -46,9 +46,17 @@ def conjunct(analysis: Analysis, condition: Node, level: Level, allowed: frozens
             graph.bind(node, keys)
     for (x, x_entry), (y, y_entry) in facts.equals:
         if y_entry in allowed or y_entry == ALWAYS:
-            graph.edge(x, y)
+            (graph.weak_edge if _late(x_entry, level) else graph.edge)(x, y)
         if x_entry in allowed or x_entry == ALWAYS:
-            graph.edge(y, x)
+            (graph.weak_edge if _late(y_entry, level) else graph.edge)(y, x)
+
+
+def _late(entry: int, level: Level) -> bool:
+    """Return whether a key seen through *entry* is a run-time value here: a scalar subquery's, or an outer level's
+    where this level is not merged with it."""
+    if entry == NEVER:
+        return True
+    return not level.merges and entry != ALWAYS and all(e.number != entry for e in level.entries)
 
 
 def collect(
@@ -76,8 +84,6 @@ def collect(
         _comparison(analysis, body, level, facts, negated)
     elif tag == "SubLink":
         _subquery(analysis, body, level, allowed, facts, positive and not negated)
-    elif tag == "BooleanTest" and body.get("booltesttype") == "IS_TRUE" and not negated:
-        collect(analysis, body["arg"], level, allowed, facts, positive=positive, negated=False)
     else:
         if tag == "NullTest" and "ColumnRef" in body["arg"]:
             _note(analysis, body["arg"], level, "IS NULL names no tenant")
@@ -220,7 +226,8 @@ def _subquery(
     select = body["subselect"].get("SelectStmt", {})
     bare = "groupClause" not in select and any(is_aggregate(analysis, t) for t in select.get("targetList", ()))
     outer = frozenset(allowed) if semi and not bare and kind in ("EXISTS_SUBLINK", "ANY_SUBLINK") else frozenset()
-    outputs = analysis.subquery(body["subselect"], level, outer)
+    joined = kind in ("EXISTS_SUBLINK", "ANY_SUBLINK")
+    outputs = analysis.subquery(body["subselect"], level, outer, merges=joined)
     if "testexpr" not in body:
         return
     test = body["testexpr"]

@@ -57,6 +57,7 @@ class Analysis:
         self.calls: list[str] = []
         self.unstable: dict[str, list[str]] = {}  # key text → stable functions in it
         self.policed: list[str] = []  # tables with row-level security
+        self.late: list[str] = []  # sharded tables whose key a planner does not see beforehand
         self.opaque: list[str] = []  # calls whose effect is not known
         self._numbers = 0
         self._depth = 0
@@ -180,7 +181,7 @@ class Analysis:
         query = body.get("selectStmt", {}).get("SelectStmt")
         outputs: Outputs = []
         if query is not None and "valuesLists" in query and not query.get("withClause"):
-            outputs = select.values(self, query["valuesLists"], Level(level))
+            outputs = select.values(self, query["valuesLists"], Level(level), inserted=True)
         elif query is not None:
             outputs = select.select(self, query, Level(level))
         if instance is not None and instance.node is not None:
@@ -241,9 +242,14 @@ class Analysis:
                     self.call(current["FuncCall"], level)
                 stack.extend(v for v in current.values() if isinstance(v, (dict, list)))
 
-    def subquery(self, node: Node, level: Level, outer: frozenset[int] | set[int] = frozenset()) -> Outputs:
+    def subquery(
+        self, node: Node, level: Level, outer: frozenset[int] | set[int] = frozenset(), merges: bool = False
+    ) -> Outputs:
+        """Analyse a subquery of an expression. *merges*: EXISTS and IN, which become joins."""
         [(tag, body)] = node.items()
-        return self.statement(tag, body, Level(level, outer))
+        inner = Level(level, outer)
+        inner.merges = merges
+        return self.statement(tag, body, inner)
 
     def call(self, body: Body, level: Level) -> None:
         """A call of a user function touches what its body touches."""

@@ -292,6 +292,8 @@ def _shape(tag: str, body: Body, judged: Judged, context: Context) -> Iterator[H
         yield Hit("LIM-QRY-02" if join else "LIM-QRY-08" if shaped else "LIM-QRY-01", judged.reasons[0])
         if not join and tag == "SelectStmt" and "whereClause" not in body and "fromClause" in body:
             yield Hit("LIM-QRY-09", "no condition at all")
+    elif judged.verdict is StatementVerdict.SINGLE_SHARD and judged.analysis is not None and judged.analysis.late:
+        yield Hit("LIM-QRY-02", judged.reasons[-1] if len(judged.reasons) == 2 else "; ".join(judged.reasons[1:]))
     elif judged.verdict is StatementVerdict.MULTI_SHARD_KEYS:
         yield Hit("LIM-QRY-08", judged.reasons[0])
         if tag in ("InsertStmt", "UpdateStmt", "DeleteStmt"):

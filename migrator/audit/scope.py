@@ -50,7 +50,7 @@ class Level:
         merged: columns that USING or NATURAL merged, with node and entry; None when it is neither side's.
     """
 
-    __slots__ = ("allowed", "ctes", "entries", "merged", "parent")
+    __slots__ = ("allowed", "ctes", "entries", "merged", "merges", "parent")
 
     def __init__(self, parent: Level | None, outer: frozenset[int] | set[int] = frozenset()) -> None:
         self.parent = parent
@@ -58,6 +58,7 @@ class Level:
         self.allowed: set[int] = set(outer)
         self.merged: dict[str, tuple[int, int] | None] = {}
         self.ctes: dict[str, Cte] = {}
+        self.merges = True  # the planner merges this level with the one outside, as far as it has one
 
     def cte(self, name: str) -> Cte | None:
         level: Level | None = self

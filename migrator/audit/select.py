@@ -68,7 +68,7 @@ def shielded(analysis: Analysis, body: Body, outputs: Outputs, level: Level) -> 
     for name, node in outputs:
         if node is not None and (closed or (grouped is not None and node not in grouped)):
             outside = analysis.graph.node()
-            analysis.graph.edge(node, outside)
+            analysis.graph.weak_edge(node, outside)
             node = outside
         found.append((name, node))
     return found
@@ -115,7 +115,8 @@ def set_operation(analysis: Analysis, body: Body, level: Level) -> Outputs:
     return outputs
 
 
-def values(analysis: Analysis, rows: list[Node], level: Level) -> Outputs:
+def values(analysis: Analysis, rows: list[Node], level: Level, *, inserted: bool = False) -> Outputs:
+    """Return the columns of a VALUES list; *inserted*: its rows go into a table as they stand."""
     columns: list[list[frozenset[str] | None]] = []
     for row in rows:
         for position, item in enumerate(row["List"].get("items", ())):
@@ -127,8 +128,11 @@ def values(analysis: Analysis, rows: list[Node], level: Level) -> Outputs:
     for position, keys in enumerate(columns):
         node = None
         if keys and all(k is not None for k in keys):
-            node = analysis.graph.node()
-            analysis.graph.bind(node, frozenset().union(*(k for k in keys if k is not None)))
+            node = inside = analysis.graph.node()
+            analysis.graph.bind(inside, frozenset().union(*(k for k in keys if k is not None)))
+            if len(rows) > 1 and not inserted:  # a planner sees through one row, not through several
+                node = analysis.graph.node()
+                analysis.graph.weak_edge(inside, node)
         outputs.append((f"column{position + 1}", node))
     return outputs
 

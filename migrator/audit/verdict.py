@@ -170,11 +170,20 @@ def _decide(
     sets = [values[i.node] for i in instances if i.node is not None]
     single = [{next(iter(k)) for k in s if len(k) == 1} for s in sets]
     common = set.intersection(*single)
+    planned = [i for i in instances if i.node is None or not analysis.graph.planned.get(i.node)]
+    late = [i.relation.qualified for i in planned]
+    if late and common:
+        analysis.late = sorted(set(late))
     if common:
         key = min(common, key=lambda k: (not k.startswith("$"), k))
         reasons = [f"every sharded table is bound to one key, {show(key)}"]
         if key in analysis.unstable:
             reasons.append(f"the key comes from {', '.join(analysis.unstable[key])}, which is not immutable")
+        if analysis.late:
+            reasons.append(
+                f"the key reaches {', '.join(analysis.late)} at run time only: name it there again, so that "
+                "the planner sees it"
+            )
         if analysis.policed and not key.startswith("$"):
             reasons.append("row-level security binds it, for roles that it applies to")
         return StatementVerdict.SINGLE_SHARD, reasons, [], (key,)

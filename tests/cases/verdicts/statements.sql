@@ -68,7 +68,7 @@ SELECT * FROM orders TABLESAMPLE SYSTEM (10) WHERE tenant_id = $1;
 -- expect: single_shard: ONLY of a plain table
 SELECT * FROM ONLY orders WHERE tenant_id = $1;
 -- name: is_true
--- expect: single_shard: (equality) IS TRUE is the equality
+-- expect: cross_shard: the planner does not look into IS TRUE
 SELECT * FROM orders WHERE (tenant_id = $1) IS TRUE;
 -- name: two_equalities
 -- expect: single_shard: two parameters for one column: rows exist only if both are the same key
@@ -1181,3 +1181,7 @@ CREATE TABLE measurements (tenant_id uuid, at date) PARTITION BY RANGE (at);
 -- expect: unsupported: CREATE UNIQUE INDEX CONCURRENTLY
 -- rules: LIM-IDX-01
 CREATE UNIQUE INDEX CONCURRENTLY by_state ON orders (tenant_id, state);
+-- name: key_at_run_time
+-- expect: single_shard: the rows are one tenant's, but the planner cannot look out of a subquery with LIMIT
+-- rules: LIM-QRY-02
+SELECT * FROM (SELECT * FROM orders WHERE tenant_id = $1 LIMIT 5) AS o JOIN users u ON u.tenant_id = o.tenant_id;
