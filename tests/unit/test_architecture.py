@@ -163,6 +163,31 @@ def test_validation_is_an_independent_witness() -> None:
     assert wrong == []
 
 
+def test_validation_brings_only_connections_and_names() -> None:
+    """Of ours it loads connections, the tool's tables, and words; not even through somebody else more than that."""
+    allowed = ("migrator.consistency", "migrator.control", "migrator.db", "migrator.model", "migrator.errors")
+    probe = (
+        "import sys, migrator.consistency.run;"
+        "print([name for name in sys.modules if name.startswith(('migrator.', 'workflows'))"
+        f" and not name.startswith({allowed!r})])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_validation_reads_user_tables_with_statements_of_its_own() -> None:
+    """No module of it composes SQL with a builder that somebody else has."""
+    wrong = [
+        f"{path} imports {name}"
+        for package, path, tree in modules()
+        if package == "consistency"
+        for name in imports(tree)
+        if "_sql" in name and not name.startswith("migrator.consistency.")
+    ]
+    assert wrong == []
+
+
 def test_importing_the_shim_stays_light() -> None:
     """An application that imports the shim pays for psycopg and nothing else."""
     probe = f"import sys, migrator.shim; print([name for name in {HEAVY!r} if name in sys.modules])"
