@@ -28,7 +28,8 @@ PARTITIONS = 4
 SHARDED = ("accounts", "users", "orders", "invoices", "order_items", "notes", "documents", "drafts")
 VALUES = {
     "uuid": "00000000-0000-0000-0000-000000000001", "text": "a", "character varying": "a", "bigint": "1",
-    "integer": "1", "numeric": "1", "boolean": "true", "uuid[]": "{00000000-0000-0000-0000-000000000001}", "bigint[]": "{1}",
+    "integer": "1", "numeric": "1", "boolean": "true",
+    "uuid[]": "{00000000-0000-0000-0000-000000000001}", "bigint[]": "{1}",
     "timestamp with time zone": "2026-01-01", "jsonb": '{"tenant": "a"}', "character": "a",
 }  # fmt: skip
 
