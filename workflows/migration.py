@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.activities.control import ControlActivities
     from workflows.activities.cutover import CutoverActivities
     from workflows.activities.incident import IncidentActivities
+    from workflows.activities.prepare import PrepareActivities
     from workflows.activities.validation import ValidationActivities
     from workflows.audit import AuditWorkflow, ProvisionWorkflow
     from workflows.breaker import BreakerWorkflow
@@ -227,6 +228,12 @@ class MigrationWorkflow:
                 case Phase.DUAL_WRITE:
                     pass  # runs in the background; its gate watches it
                 case Phase.CUTOVER:
+                    if workflow.patched("finish-limitless-2026-11"):  # migrations begun before built them at the end
+                        await workflow.execute_activity_method(
+                            PrepareActivities.finish_limitless,
+                            PlanInput(plan=plan),
+                            **policies.WORK.on(self.control, summary="indexes and foreign keys on Limitless"),
+                        )
                     await self._child(
                         CutoverWorkflow.run, CutoverInput(plan=plan, paused=paused), names.cutover_id(plan)
                     )
@@ -245,6 +252,10 @@ class MigrationWorkflow:
                     return () if result.done else result.blockers
         except ChildWorkflowError as error:
             if self.abort_order is not None:
+                raise
+            return blockers_of(error)
+        except ActivityError as error:
+            if self.abort_order is not None or is_cancelled_exception(error):
                 raise
             return blockers_of(error)
         except WorkflowAlreadyStartedError:

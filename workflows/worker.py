@@ -93,7 +93,7 @@ def workers(
         names.Queue.CONTROL: [
             control.begin, control.note, control.gate, control.record_approval, control.record_incident,
             control.void_approval,
-            prepare.audit, prepare.provision,
+            prepare.audit, prepare.provision, prepare.finish_limitless,
             dual_write.shape, dual_write.capture_on, dual_write.mirror_failed, dual_write.next_units,
             dual_write.retry_failed,
             validation.validate, validation.ensure_schedule, validation.remove_schedule,

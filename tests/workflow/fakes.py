@@ -229,7 +229,12 @@ def fakes(world: World) -> list[Callable[..., Any]]:
     async def watch_breakers(inp: PlanInput) -> None:
         world.did("watch_breakers", inp)
 
+    @activity.defn(name="finish_limitless")
+    async def finish_limitless(inp: PlanInput) -> Outcome:
+        return world.did("finish_limitless", inp) or Outcome()
+
     return [
+        finish_limitless,
         begin, note, gate, record_approval, void_approval, record_incident, audit, provision, shape, capture_on, mirror,
         mirror_failed, next_units, copy_unit, retry_failed, validate, ensure_schedule, remove_schedule, next_wave,
         baseline, wave_gate, advance, soak, finish_wave, forward, check, go_on, cost, close, reopen, settle, export,

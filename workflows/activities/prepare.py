@@ -9,8 +9,9 @@ from typing import Any
 
 from temporalio import activity
 
+from migrator.errors import NoGo
 from migrator.plan.tables import resolve_tables
-from migrator.provision.apply import provision
+from migrator.provision.apply import analyze, finalize, provision
 from workflows.activities.base import Connection, Context, beating
 from workflows.messages import Outcome, PlanInput
 
@@ -57,6 +58,25 @@ class PrepareActivities:
             }
             _keep(classic, "provision", body, result.verdict.blockers)
             return Outcome(text=f"{len(result.made)} objects made", blockers=result.verdict.blockers)
+
+    @activity.defn(name="finish_limitless")
+    async def finish_limitless(self, inp: PlanInput) -> Outcome:
+        """Build indexes and foreign keys that waited for the copy, while nobody reads from Limitless yet.
+
+        Both lock the mirror out for as long as a table takes; once reads are there, that would send them back.
+        """
+        self.context.serves(inp.plan)
+        return await beating(asyncio.to_thread(self._finish_limitless))
+
+    def _finish_limitless(self) -> Outcome:
+        plan = self.context.plan
+        with closing(self.context.open_classic()) as classic, closing(self.context.open_limitless()) as limitless:
+            tables = resolve_tables(classic, plan.tables)
+            result = finalize(classic, limitless, tables, plan, stage="mirrored")
+            if not result.verdict.go:
+                raise NoGo("finish limitless", result.verdict.blockers)
+            analyze(limitless, tables)
+            return Outcome(text=f"{len(result.made)} indexes and foreign keys made")
 
 
 def _keep(conn: Connection, kind: str, body: dict[str, Any], blockers: tuple[str, ...]) -> None:
