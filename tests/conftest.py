@@ -31,6 +31,13 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"infra: {where}"
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if session.config.getoption("infra") == "containers":
+        from tests.fixtures.containers import require_engine  # only then is testcontainers needed
+
+        require_engine()
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out what breaks containers where there are none."""
     for_containers = ("tests/containers", "tests/acceptance/test_compose.py")
