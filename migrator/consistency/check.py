@@ -7,13 +7,13 @@ order, and only a sample is kept.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
 
 from migrator.consistency import digest_sql
-from migrator.consistency.compare import Digest, Key, Keyed, bucket_count, merge, split
+from migrator.consistency.compare import Bucket, Digest, Place, Placed, batches, merge, split
 from migrator.consistency.fence import Connection, Fence
 from migrator.model.divergence import Divergence, DivergenceKind
 from migrator.model.side import Side
@@ -53,50 +53,71 @@ async def table_digests(
 
 
 async def drill_down(
-    fence: Fence, table: Table, tenant: TenantId | None, rows: int, limit: int, showing: Showing
-) -> tuple[int, list[Divergence]]:
-    """Return how many rows of one tenant's table differ, and up to *limit* of them with what differs."""
-    buckets = bucket_count(rows)
+    fence: Fence, table: Table, sizes: Mapping[str | None, int], limit: int, showing: Showing
+) -> tuple[dict[str | None, int], list[Divergence]]:
+    """Return how many rows differ per tenant, and up to *limit* of them with what differs.
+
+    Args:
+        sizes: the tenants whose digests differ, with the rows of the larger side; {None: rows} without tenants.
+    """
+    totals: dict[str | None, int] = dict.fromkeys(sizes, 0)
+    described: list[Divergence] = []
+    for tenants, buckets in batches({tenant or "": rows for tenant, rows in sizes.items()}):
+        counts, found = await _drill(fence, table, tenants, buckets, limit - len(described))
+        for tenant, count in counts.items():
+            totals[tenant or None] += count
+        described += await _described(fence, table, found, showing)
+    return totals, described
+
+
+async def _drill(
+    fence: Fence, table: Table, tenants: Sequence[str], buckets: int, limit: int
+) -> tuple[dict[str, int], list[tuple[Place, DivergenceKind]]]:
     classic, limitless = await asyncio.gather(
-        _buckets(fence.classic, digest_sql.bucket_digests(table, Side.CLASSIC, tenant, buckets)),
-        _buckets(fence.limitless, digest_sql.bucket_digests(table, Side.LIMITLESS, tenant, buckets)),
+        _buckets(fence.classic, digest_sql.bucket_digests(table, Side.CLASSIC, tenants, buckets), tenants),
+        _buckets(fence.limitless, digest_sql.bucket_digests(table, Side.LIMITLESS, tenants, buckets), tenants),
     )
     differ = split(classic, limitless)
-    total = 0
-    found: list[tuple[Key, DivergenceKind]] = []
+    totals = dict.fromkeys(tenants, 0)
+    found: list[tuple[Place, DivergenceKind]] = []
     if differ.both:
         pairs = merge(
-            _rows(fence.classic, digest_sql.bucket_rows(table, Side.CLASSIC, tenant, buckets, differ.both)),
-            _rows(fence.limitless, digest_sql.bucket_rows(table, Side.LIMITLESS, tenant, buckets, differ.both)),
+            _rows(fence.classic, digest_sql.bucket_rows(table, Side.CLASSIC, buckets, differ.both)),
+            _rows(fence.limitless, digest_sql.bucket_rows(table, Side.LIMITLESS, buckets, differ.both)),
         )
-        async for pair in pairs:
-            total += 1
+        async for place, kind in pairs:
+            totals[place[0]] += 1
             if len(found) < limit:
-                found.append(pair)
+                found.append((place, kind))
     for side, conn, chosen, digests, kind in (
         (Side.CLASSIC, fence.classic, differ.classic_only, classic, DivergenceKind.MISSING),
         (Side.LIMITLESS, fence.limitless, differ.limitless_only, limitless, DivergenceKind.EXTRA),
     ):
-        total += sum(digests[bucket].rows for bucket in chosen)
+        for bucket in chosen:
+            totals[bucket[0]] += digests[bucket].rows
         room = limit - len(found)
         if chosen and room > 0:
-            query = digest_sql.some_keys(table, side, tenant, buckets, chosen, room)
-            found += [(tuple(key), kind) for (key,) in await (await conn.execute(query)).fetchall()]
-    found.sort()
-    return total, await _described(fence, table, tenant, found, showing)
+            query = digest_sql.some_places(table, side, buckets, chosen, room)
+            found += [(tuple(place), kind) for (place,) in await (await conn.execute(query)).fetchall()]
+    return totals, sorted(found)
 
 
-async def _buckets(conn: Connection, query: sql.Composed) -> dict[int, Digest]:
+async def _buckets(conn: Connection, query: sql.Composed, tenants: Sequence[str]) -> dict[Bucket, Digest]:
+    asked = set(tenants)
     cursor = await conn.execute(query)
-    return {int(bucket): Digest(int(rows), int(total)) for bucket, rows, total in await cursor.fetchall()}
+    return {
+        (tenant, int(bucket)): Digest(int(rows), int(total))
+        for tenant, bucket, rows, total in await cursor.fetchall()
+        if tenant in asked
+    }
 
 
-async def _rows(conn: Connection, query: sql.Composed) -> AsyncIterator[Keyed]:
+async def _rows(conn: Connection, query: sql.Composed) -> AsyncIterator[Placed]:
     async with conn.cursor("migrator_rows") as cursor:
         cursor.itersize = _FETCH
         await cursor.execute(query)
-        async for key, whole in cursor:
-            yield tuple(key), int(whole)
+        async for place, whole in cursor:
+            yield tuple(place), int(whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,47 +127,45 @@ class _Columns:
 
 
 async def _columns(
-    conn: Connection, table: Table, side: Side, tenant: TenantId | None, keys: Sequence[Key], showing: Showing
-) -> dict[Key, _Columns]:
-    parameters: dict[str, object] = {f"k{i}": [key[i] for key in keys] for i in range(len(table.key))}
-    query = digest_sql.row_columns(table, side, tenant, showing.show_values)
-    cursor = await conn.execute(query, {**parameters, "salt": showing.salt})
-    return {tuple(key): _Columns(hashes, shown) for key, hashes, shown in await cursor.fetchall()}
+    conn: Connection, table: Table, side: Side, places: Sequence[Place], showing: Showing
+) -> dict[Place, _Columns]:
+    tenants, *keys = (list(column) for column in zip(*places, strict=True))
+    parameters: dict[str, object] = {f"k{i}": column for i, column in enumerate(keys)}
+    query = digest_sql.row_columns(table, side, sorted(set(tenants)), showing.show_values)
+    cursor = await conn.execute(query, {**parameters, "tenant": tenants, "salt": showing.salt})
+    return {tuple(place): _Columns(hashes, shown) for place, hashes, shown in await cursor.fetchall()}
 
 
 async def _described(
-    fence: Fence,
-    table: Table,
-    tenant: TenantId | None,
-    found: Sequence[tuple[Key, DivergenceKind]],
-    showing: Showing,
+    fence: Fence, table: Table, found: Sequence[tuple[Place, DivergenceKind]], showing: Showing
 ) -> list[Divergence]:
     """Return the divergences with the names of the columns that differ, and their values as they may be shown."""
     names = [column.name for column in table.columns]
     described = []
     for start in range(0, len(found), _DESCRIBED_AT_ONCE):
         some = found[start : start + _DESCRIBED_AT_ONCE]
-        keys = [key for key, kind in some if kind is DivergenceKind.MISMATCHED]
-        here: dict[Key, _Columns] = {}
-        there: dict[Key, _Columns] = {}
-        if keys:
+        places = [place for place, kind in some if kind is DivergenceKind.MISMATCHED]
+        here: dict[Place, _Columns] = {}
+        there: dict[Place, _Columns] = {}
+        if places:
             here, there = await asyncio.gather(
-                _columns(fence.classic, table, Side.CLASSIC, tenant, keys, showing),
-                _columns(fence.limitless, table, Side.LIMITLESS, tenant, keys, showing),
+                _columns(fence.classic, table, Side.CLASSIC, places, showing),
+                _columns(fence.limitless, table, Side.LIMITLESS, places, showing),
             )
-        for key, kind in some:
+        for place, kind in some:
             differ: list[int] = []
             if kind is DivergenceKind.MISMATCHED:
-                pairs = zip(here[key].hashes, there[key].hashes, strict=True)
+                pairs = zip(here[place].hashes, there[place].hashes, strict=True)
                 differ = [i for i, (a, b) in enumerate(pairs) if a != b]
+            tenant, *key = place
             described.append(
                 Divergence(
                     table.qualified,
-                    tenant,
+                    TenantId(tenant) if table.sharded else None,
                     tuple(zip(table.key, key, strict=True)),
                     kind,
                     tuple(names[i] for i in differ),
-                    tuple((names[i], here[key].shown[i], there[key].shown[i]) for i in differ),
+                    tuple((names[i], here[place].shown[i], there[place].shown[i]) for i in differ),
                 )
             )
     return described

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Hashable, Mapping
+from collections.abc import AsyncIterator, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -36,16 +36,20 @@ def bucket_count(rows: int) -> int:
     return min(MAX_BUCKETS, max(1, -(-rows // ROWS_PER_BUCKET)))
 
 
+Bucket = tuple[str, int]
+"""A tenant ('' in a table without) and the number of a bucket of its keys."""
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """Buckets that differ: both sides have rows there, or only one has."""
 
-    both: tuple[int, ...]
-    classic_only: tuple[int, ...]
-    limitless_only: tuple[int, ...]
+    both: tuple[Bucket, ...]
+    classic_only: tuple[Bucket, ...]
+    limitless_only: tuple[Bucket, ...]
 
 
-def split(classic: Mapping[int, Digest], limitless: Mapping[int, Digest]) -> Split:
+def split(classic: Mapping[Bucket, Digest], limitless: Mapping[Bucket, Digest]) -> Split:
     """Sort the buckets that differ. Rows of a bucket that one side does not have need no comparison."""
     found = sorted(differing(classic, limitless))
     return Split(
@@ -55,15 +59,32 @@ def split(classic: Mapping[int, Digest], limitless: Mapping[int, Digest]) -> Spl
     )
 
 
-Key = tuple[str, ...]
-Keyed = tuple[Key, int]
-"""A row's key texts and the hash of all of it."""
+def batches(sizes: Mapping[str, int]) -> Iterator[tuple[list[str], int]]:
+    """Yield (tenants, buckets per tenant) so that one query per side answers for many small tenants.
+
+    Args:
+        sizes: rows per tenant, at most.
+    """
+    batch: list[str] = []
+    for tenant, rows in sorted(sizes.items(), key=lambda item: item[1]):
+        if batch and (len(batch) + 1) * bucket_count(rows) > MAX_BUCKETS:
+            yield batch, bucket_count(sizes[batch[-1]])
+            batch = []
+        batch.append(tenant)
+    if batch:
+        yield batch, bucket_count(sizes[batch[-1]])
+
+
+Place = tuple[str, ...]
+"""Where a row is: its tenant ('' in a table without), then its key."""
+Placed = tuple[Place, int]
+"""A row's place and the hash of all of it."""
 
 
 async def merge(
-    classic: AsyncIterator[Keyed], limitless: AsyncIterator[Keyed]
-) -> AsyncIterator[tuple[Key, DivergenceKind]]:
-    """Yield every row that differs. Both sides come in the order of their keys' bytes; one row of each is held."""
+    classic: AsyncIterator[Placed], limitless: AsyncIterator[Placed]
+) -> AsyncIterator[tuple[Place, DivergenceKind]]:
+    """Yield every row that differs. Both sides come in the order of places; one row of each is held."""
     here, there = await anext(classic, None), await anext(limitless, None)
     while here is not None or there is not None:
         if there is None or (here is not None and here[0] < there[0]):

@@ -111,11 +111,17 @@ def tenant_rows(table: Table, side: Side) -> sql.Composed:
     return sql.SQL("SELECT ({})::text, count(*) FROM {} GROUP BY {}").format(tenant, rows_from(table, side), tenant)
 
 
-def key_text(table: Table) -> sql.Composed:
-    """Return classic's key of a row of t as an array of texts that compare byte by byte."""
-    return sql.SQL("ARRAY[{}]::text[]").format(
-        sql.SQL(", ").join(sql.SQL('{}::text COLLATE "C"').format(sql.Identifier("t", c)) for c in table.key)
-    )
+def _tenant_text(table: Table, side: Side) -> sql.Composable:
+    """Return the tenant of a row of t as a text that compares byte by byte; '' in a table without."""
+    if not table.sharded:
+        return sql.SQL("''")
+    return sql.SQL('{}::text COLLATE "C"').format(tenant_of(table, side))
+
+
+def place(table: Table, side: Side) -> sql.Composed:
+    """Return the tenant and classic's key of a row of t as an array of texts that compare byte by byte."""
+    key = [sql.SQL('{}::text COLLATE "C"').format(sql.Identifier("t", c)) for c in table.key]
+    return sql.SQL("ARRAY[{}]::text[]").format(sql.SQL(", ").join([_tenant_text(table, side), *key]))
 
 
 def _bucket(table: Table, buckets: int) -> sql.Composed:
@@ -123,54 +129,45 @@ def _bucket(table: Table, buckets: int) -> sql.Composed:
     return sql.SQL("mod({} & 9223372036854775807, {})").format(_hash(text), sql.Literal(buckets))
 
 
-def _where(table: Table, side: Side, tenant: str | None, condition: sql.Composable) -> sql.Composed:
-    of_tenant = _of_tenants(table, side, None if tenant is None else [tenant])
-    joint = sql.SQL(" AND ") if tenant is not None and table.sharded else sql.SQL(" WHERE ")
-    return sql.SQL("{}{}{}").format(of_tenant, joint, condition)
-
-
-def bucket_digests(table: Table, side: Side, tenant: str | None, buckets: int) -> sql.Composed:
-    """Return the query for (bucket, rows, sum of hashes): where in a tenant's table the difference lies."""
-    return sql.SQL("SELECT {}, count(*), sum({}) FROM {}{} GROUP BY 1").format(
+def bucket_digests(table: Table, side: Side, tenants: Sequence[str] | None, buckets: int) -> sql.Composed:
+    """Return the query for (tenant, bucket, rows, sum of hashes): where in the tenants' rows the difference lies."""
+    return sql.SQL("SELECT {}, {}, count(*), sum({}) FROM {}{} GROUP BY 1, 2").format(
+        _tenant_text(table, side),
         _bucket(table, buckets),
         _hash(row_text(table)),
         rows_from(table, side),
-        _of_tenants(table, side, None if tenant is None else [tenant]),
+        _of_tenants(table, side, tenants),
     )
 
 
-def bucket_rows(table: Table, side: Side, tenant: str | None, buckets: int, chosen: Sequence[int]) -> sql.Composed:
-    """Return the query for (key, row hash) of the rows in *chosen* buckets, in the order of their keys' bytes."""
-    return sql.SQL("SELECT {}, {} FROM {}{} ORDER BY 1").format(
-        key_text(table),
+def bucket_rows(table: Table, side: Side, buckets: int, chosen: Sequence[tuple[str, int]]) -> sql.Composed:
+    """Return the query for (place, row hash) of the rows in *chosen* buckets of tenants, in the order of places."""
+    where = _of_tenants(table, side, sorted({tenant for tenant, _ in chosen}))
+    return sql.SQL("SELECT {}, {} FROM {}{}{} {} || ':' || {} = ANY (ARRAY[{}]::text[]) ORDER BY 1").format(
+        place(table, side),
         _hash(row_text(table)),
         rows_from(table, side),
-        _where(
-            table,
-            side,
-            tenant,
-            sql.SQL("{} = ANY (ARRAY[{}]::bigint[])").format(
-                _bucket(table, buckets), sql.SQL(", ").join(map(sql.Literal, chosen))
-            ),
-        ),
+        where,
+        sql.SQL(" AND") if table.sharded else sql.SQL(" WHERE"),
+        _tenant_text(table, side),
+        _bucket(table, buckets),
+        sql.SQL(", ").join(sql.Literal(f"{tenant}:{bucket}") for tenant, bucket in chosen),
     )
 
 
-def some_keys(
-    table: Table, side: Side, tenant: str | None, buckets: int, chosen: Sequence[int], limit: int
-) -> sql.Composed:
-    """Return the query for (key) of up to *limit* rows in *chosen* buckets."""
-    return sql.SQL("SELECT key FROM ({}) AS s (key, hash) LIMIT {}").format(
-        bucket_rows(table, side, tenant, buckets, chosen), sql.Literal(limit)
+def some_places(table: Table, side: Side, buckets: int, chosen: Sequence[tuple[str, int]], limit: int) -> sql.Composed:
+    """Return the query for (place) of up to *limit* rows in *chosen* buckets."""
+    return sql.SQL("SELECT place FROM ({}) AS s (place, hash) LIMIT {}").format(
+        bucket_rows(table, side, buckets, chosen), sql.Literal(limit)
     )
 
 
-def row_columns(table: Table, side: Side, tenant: str | None, show_values: bool) -> sql.Composed:
-    """Return the query for (key, hash per column, shown text per column) of the rows whose key texts are given.
+def row_columns(table: Table, side: Side, tenants: Sequence[str] | None, show_values: bool) -> sql.Composed:
+    """Return the query for (place, hash per column, shown text per column) of the rows at given places.
 
-    Parameters: `salt`, and per key column `k0`, `k1`, ... an array of texts. The keys are cast to their own types, so
-    that an index finds them. Unless values are asked for they leave the server as hashes, salted so that nobody can
-    look up the hash of a guess.
+    Parameters: `salt`, `tenant` and per key column `k0`, `k1`, ..., arrays of texts. They are cast to the columns'
+    own types, so that an index finds the rows. Unless values are asked for they leave the server as hashes, salted so
+    that nobody can look up the hash of a guess.
     """
     aliases = [f"k{i}" for i in range(len(table.key))]
     shown = (
@@ -179,21 +176,31 @@ def row_columns(table: Table, side: Side, tenant: str | None, show_values: bool)
         else sql.SQL("'#' || left(encode(sha256(convert_to(%(salt)s || {c}::text, 'UTF8')), 'hex'), 12)")
     )
     columns = [(sql.Identifier("t", c.name), c.type) for c in table.columns]
+    links = [
+        sql.SQL("{} {} {}::{}").format(
+            sql.Identifier("t", c.name),
+            sql.SQL(c.equality),
+            sql.Identifier("k", a),
+            sql.SQL(c.type if side is Side.CLASSIC else c.there),
+        )
+        for c, a in zip(map(table.column, table.key), aliases, strict=True)
+    ]
+    if table.sharded:
+        links.append(
+            sql.SQL("{} = k.tenant::{}").format(tenant_of(table, side), sql.SQL(table.tenant_type)),
+        )
     return sql.SQL(
-        "SELECT {key}, ARRAY[{hashes}]::bigint[], ARRAY[{shown}]::text[] FROM {rows}"
+        "SELECT {place}, ARRAY[{hashes}]::bigint[], ARRAY[{shown}]::text[] FROM {rows}"
         " JOIN unnest({arrays}) AS k ({names}) ON {on}{where}"
     ).format(
-        key=key_text(table),
+        place=place(table, side),
         hashes=sql.SQL(", ").join(_hash(_column_text(c, kind)) for c, kind in columns),
         shown=sql.SQL(", ").join(shown.format(c=c) for c, _ in columns),
         rows=rows_from(table, side),
-        arrays=sql.SQL(", ").join(sql.SQL("{}::text[]").format(sql.Placeholder(a)) for a in aliases),
-        names=sql.SQL(", ").join(map(sql.Identifier, aliases)),
-        on=sql.SQL(" AND ").join(
-            sql.SQL("{} = {}::{}").format(sql.Identifier("t", c), sql.Identifier("k", a), sql.SQL(table.column(c).type))
-            for c, a in zip(table.key, aliases, strict=True)
-        ),
-        where=_of_tenants(table, side, None if tenant is None else [tenant]),
+        arrays=sql.SQL(", ").join(sql.SQL("{}::text[]").format(sql.Placeholder(a)) for a in ["tenant", *aliases]),
+        names=sql.SQL(", ").join(map(sql.Identifier, ["tenant", *aliases])),
+        on=sql.SQL(" AND ").join(links),
+        where=_of_tenants(table, side, tenants),
     )
 
 

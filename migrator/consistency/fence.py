@@ -25,7 +25,8 @@ from migrator.errors import ClusterUnavailable
 
 Connection = psycopg.AsyncConnection[Any]
 
-_POLL_S = 0.003
+_POLL_S = 0.002
+_REPORT_S = 0.5
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 # The mirror went on, or its session died: the snapshot it lent is gone.
@@ -74,13 +75,20 @@ async def hold(classic_dsn: str, limitless_dsn: str, part: int, patience_s: floa
         finally:
             # A session that is gone needs no cleaning: the mirror removes fences of the dead.
             with contextlib.suppress(psycopg.OperationalError):
-                row = await (
-                    await control.execute(
-                        "DELETE FROM migrator.fence WHERE fence_id = %s RETURNING pause_ms", (fence_id,)
-                    )
-                ).fetchone()
-                if fence is not None and row is not None and row[0] is not None:
-                    fence.pause_ms = float(row[0])
+                if fence is not None:
+                    fence.pause_ms = await _pause_ms(control, fence_id)
+                await control.execute("DELETE FROM migrator.fence WHERE fence_id = %s", (fence_id,))
+
+
+async def _pause_ms(control: Connection, fence_id: uuid.UUID) -> float:
+    """Return how long the mirror stood still. It says so when it goes on; whoever is done before that waits a bit."""
+    deadline = time.monotonic() + _REPORT_S
+    while True:
+        cursor = await control.execute("SELECT pause_ms FROM migrator.fence WHERE fence_id = %s", (fence_id,))
+        row = await cursor.fetchone()
+        if row is None or row[0] is not None or time.monotonic() > deadline:
+            return float(row[0]) if row is not None and row[0] is not None else 0.0
+        await asyncio.sleep(_POLL_S)
 
 
 async def _try(

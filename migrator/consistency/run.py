@@ -178,11 +178,14 @@ async def _compare(run: _Run, control: Connection, fence: Fence, group: Sequence
         for tenant in present:
             rows[tenant] += classic.get(tenant, EMPTY).rows
             run.limitless_rows += limitless.get(tenant, EMPTY).rows
-        for name in differing(classic, limitless):
-            tenant = None if name is None else TenantId(name)
-            size = max(classic.get(name, EMPTY).rows, limitless.get(name, EMPTY).rows)
-            total, found = await check.drill_down(fence, table, tenant, size, run.room() - len(named), run.showing)
-            bad[tenant] += total
+        sizes = {
+            name: max(classic.get(name, EMPTY).rows, limitless.get(name, EMPTY).rows)
+            for name in differing(classic, limitless)
+        }
+        if sizes:
+            totals, found = await check.drill_down(fence, table, sizes, run.room() - len(named), run.showing)
+            for name, count in totals.items():
+                bad[None if name is None else TenantId(name)] += count
             named += found
     verdicts = [TenantVerdict(t, rows[t], len(mine), bad[t], fence.snapshot, fence.at.timestamp()) for t in present]
     run.rows += sum(rows.values())

@@ -94,12 +94,12 @@ def digests_of(server: Server, hostile: bool) -> tuple[bool, dict[str, object]]:
         asked = {
             "digests": digest_sql.digests(TABLE, Side.CLASSIC, ["1", "2", "3"]),
             "other side": digest_sql.digests(TABLE, Side.LIMITLESS, ["1", "2", "3"]),
-            "buckets": digest_sql.bucket_digests(TABLE, Side.CLASSIC, "2", 8),
-            "rows": digest_sql.bucket_rows(TABLE, Side.CLASSIC, "2", 8, [1, 3]),
+            "buckets": digest_sql.bucket_digests(TABLE, Side.CLASSIC, ["2"], 8),
+            "rows": digest_sql.bucket_rows(TABLE, Side.CLASSIC, 8, [("2", 1), ("2", 3)]),
         }
         answers: dict[str, object] = {name: sorted(conn.execute(query).fetchall()) for name, query in asked.items()}
-        columns = digest_sql.row_columns(TABLE, Side.CLASSIC, "2", False)
-        answers["columns"] = conn.execute(columns, {"k0": ["1"], "salt": "s"}).fetchall()
+        columns = digest_sql.row_columns(TABLE, Side.CLASSIC, ["2"], False)
+        answers["columns"] = conn.execute(columns, {"tenant": ["2"], "k0": ["1"], "salt": "s"}).fetchall()
     return bool(collation), answers
 
 

@@ -13,6 +13,7 @@ from migrator.consistency.compare import (
     ROWS_PER_BUCKET,
     Digest,
     Split,
+    batches,
     bucket_count,
     differing,
     merge,
@@ -47,10 +48,20 @@ async def test_merging_finds_what_differs(classic: Rows, limitless: Rows) -> Non
 
 
 async def test_buckets_of_one_side_need_no_comparison() -> None:
-    classic = {1: Digest(3, 30), 2: Digest(1, 5), 3: Digest(1, 7)}
-    limitless = {1: Digest(3, 30), 2: Digest(1, 6), 4: Digest(2, 8)}
+    classic = {("a", 1): Digest(3, 30), ("a", 2): Digest(1, 5), ("b", 1): Digest(1, 7)}
+    limitless = {("a", 1): Digest(3, 30), ("a", 2): Digest(1, 6), ("c", 1): Digest(2, 8)}
 
-    assert split(classic, limitless) == Split((2,), (3,), (4,))
+    assert split(classic, limitless) == Split((("a", 2),), (("b", 1),), (("c", 1),))
+
+
+@given(st.dictionaries(st.text(max_size=3), st.integers(0, 40_000_000), max_size=30))
+async def test_batches_hold_everybody_once_and_are_bounded(sizes: dict[str, int]) -> None:
+    found = list(batches(sizes))
+
+    assert sorted(t for tenants, _ in found for t in tenants) == sorted(sizes)
+    for tenants, buckets in found:
+        assert len(tenants) == 1 or len(tenants) * buckets <= MAX_BUCKETS
+        assert buckets >= max(bucket_count(sizes[t]) for t in tenants)
 
 
 async def test_an_empty_side_equals_no_rows() -> None:
