@@ -19,9 +19,10 @@ from migrator.audit.rows import Evidence
 from migrator.audit.rule import Severity, parse_engine
 from migrator.audit.runway import Writer, runway
 from migrator.audit.shape import Shapes, shapes_of_plan
-from migrator.audit.sizing import Demand, nodes_for, size
+from migrator.audit.sizing import Demand, size
 from migrator.audit.statements import Tally, audit_statements
 from migrator.audit.tenants import Growth, TableCounts, distribution, unknown_to_root
+from migrator.model.capacity import nodes_of
 from migrator.plan.schema import Plan
 
 Progress = Callable[[str], None]
@@ -98,7 +99,7 @@ def conclude(
     catalog = evidence.catalog
     out = Collector(engine, shapes.tenant_key)
     context = Context(catalog, shapes, volatility.known(catalog))
-    routers, _, _ = nodes_for(max_acu)
+    routers = nodes_of(max_acu).routers
     if progress:
         progress("applying the rules")
     bodies = functions.read(catalog, context, out)

@@ -14,7 +14,8 @@ from typing import Any
 
 from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed, UsageError
 from migrator.model.action import Action
-from migrator.provision.cluster import ClusterState, Progress, nodes_of
+from migrator.model.capacity import nodes_of
+from migrator.provision.cluster import ClusterState, Progress
 
 ABSENT = "absent"
 DATABASE_INSIGHTS_DAYS = 465

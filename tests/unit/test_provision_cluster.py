@@ -12,8 +12,9 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed, UsageError
+from migrator.model.capacity import nodes_of
 from migrator.provision.aws import AwsProvisioner, Wanted
-from migrator.provision.cluster import LocalProvisioner, nodes_of
+from migrator.provision.cluster import LocalProvisioner
 
 WANTED = Wanted(
     cluster_id="orders",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from migrator.audit.rows import Load
 from migrator.audit.runway import Writer, runway, weeks_until_full
-from migrator.audit.sizing import Demand, nodes_for, size
+from migrator.audit.sizing import Demand, size
 from migrator.audit.tenants import Growth, TableCounts, distribution, gini, histogram, unknown_to_root
 
 
@@ -112,22 +112,6 @@ def test_between_the_two_sources_of_capture() -> None:
 def test_an_unknown_writer_is_no_answer() -> None:
     """Without its CPU the runway says what it needs."""
     assert runway(None, None, Growth())["closes"] is None
-
-
-@pytest.mark.parametrize(
-    ("acu", "nodes"),
-    [
-        (16, (2, 2, 16)),
-        (400, (2, 2, 16)),
-        (401, (2, 3, 20)),
-        (1000, (4, 6, 40)),
-        (2400, (8, 16, 96)),
-        (9999, (8, 16, 96)),
-    ],
-)
-def test_nodes_by_capacity(acu: float, nodes: tuple[int, int, int]) -> None:
-    """AWS's table for new shard groups."""
-    assert nodes_for(acu) == nodes
 
 
 def test_the_size_is_a_range() -> None:
