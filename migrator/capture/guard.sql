@@ -8,15 +8,62 @@ BEGIN
               HINT = 'Use DELETE (it is journalled), or undo the dual write first: migrator undo dual-write.';
 END $$;
 
--- The captured table an object belongs to: itself, the root of its partition tree, or its index's table.
+-- The captured table an object belongs to: itself, or the root of its partition tree.
 CREATE OR REPLACE FUNCTION migrator.captured_root(relation oid) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT t.qualified
       FROM (SELECT coalesce(pg_partition_root(relation), relation) AS oid) r
       JOIN pg_class c ON c.oid = r.oid
       JOIN pg_namespace n ON n.oid = c.relnamespace
-      JOIN migrator.captured_table t ON t.qualified = n.nspname || '.' || c.relname
+      JOIN migrator.captured_table t ON t.descriptor ->> 'schema' = n.nspname AND t.descriptor ->> 'name' = c.relname
 $$;
+
+-- Bring the capture triggers of the leaves of *root* in line with its partition tree; returns how many leaves came
+-- or went. A table that holds our triggers and left the tree is a leaf that was detached. Every key in such a leaf is
+-- journalled: its rows come or go without one of them being written.
+CREATE OR REPLACE FUNCTION migrator.follow_leaves(root text) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
+DECLARE
+    captured record;
+    leaf record;
+    changed int := 0;
+    before text := current_setting('migrator.ddl', true);
+BEGIN
+    SELECT t.table_id, c.oid INTO captured
+      FROM migrator.captured_table t
+      JOIN pg_namespace n ON n.nspname = t.descriptor ->> 'schema'
+      JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.descriptor ->> 'name'
+     WHERE t.qualified = root;
+    FOR leaf IN
+        SELECT p.relid, p.isleaf FROM pg_partition_tree(captured.oid) p
+         WHERE NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = p.relid AND g.tgname = 'migrator_capture_insert')
+    LOOP
+        PERFORM migrator.capture_leaf(root, leaf.relid);
+        IF leaf.isleaf THEN
+            EXECUTE format('SELECT migrator.capture_%s_leaf(%L::regclass)', captured.table_id, leaf.relid);
+        END IF;
+        changed := changed + 1;
+    END LOOP;
+    FOR leaf IN
+        SELECT g.tgrelid::regclass AS relid, NOT EXISTS (SELECT FROM pg_inherits WHERE inhparent = g.tgrelid) AS isleaf
+          FROM pg_trigger g
+         WHERE g.tgname = 'migrator_capture_insert'
+           AND g.tgfoid = format('migrator.capture_%s_insert()', captured.table_id)::regprocedure
+           AND g.tgrelid <> captured.oid AND g.tgrelid NOT IN (SELECT relid FROM pg_partition_tree(captured.oid))
+    LOOP
+        IF leaf.isleaf THEN
+            EXECUTE format('SELECT migrator.capture_%s_leaf(%L::regclass)', captured.table_id, leaf.relid);
+        END IF;
+        PERFORM set_config('migrator.ddl', 'allowed', true);
+        EXECUTE format('DROP TRIGGER migrator_capture_insert ON %s', leaf.relid);
+        EXECUTE format('DROP TRIGGER migrator_capture_update ON %s', leaf.relid);
+        EXECUTE format('DROP TRIGGER migrator_capture_delete ON %s', leaf.relid);
+        EXECUTE format('DROP TRIGGER IF EXISTS migrator_guard ON %s', leaf.relid);
+        PERFORM set_config('migrator.ddl', coalesce(before, ''), true);
+        changed := changed + 1;
+    END LOOP;
+    RETURN changed;
+END $$;
 
 CREATE OR REPLACE FUNCTION migrator.guard_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -38,12 +85,14 @@ BEGIN
         IF root IS NULL THEN
             CONTINUE;
         END IF;
-        IF command.command_tag = 'CREATE TABLE' THEN
-            PERFORM migrator.capture_leaf(root, command.objid::regclass);  -- a new, empty partition
-        ELSE
+        IF command.command_tag IN ('CREATE TABLE', 'ALTER TABLE') AND migrator.follow_leaves(root) > 0 THEN
+            CONTINUE;  -- a partition was made, attached or detached: such a command does nothing else
+        END IF;
+        IF command.command_tag <> 'CREATE TABLE' THEN
             RAISE EXCEPTION '% on % is refused while it is being migrated', command.command_tag, root
                 USING ERRCODE = 'MG003',
-                      HINT = 'Change both sides through the tool, or undo the dual write first: migrator undo dual-write.';
+                      HINT = 'Change both sides through the tool: migrator schema apply FILE. Or undo the dual write'
+                             ' first: migrator undo dual-write.';
         END IF;
     END LOOP;
 END $$;
@@ -57,12 +106,18 @@ BEGIN
         RETURN;
     END IF;
     FOR dropped IN SELECT * FROM pg_event_trigger_dropped_objects() LOOP
-        IF (dropped.object_type = 'table'
-            AND EXISTS (SELECT FROM migrator.captured_table
-                         WHERE qualified = dropped.schema_name || '.' || dropped.object_name))
-           OR (dropped.object_type = 'trigger' AND dropped.object_name LIKE 'migrator\_%') THEN
+        IF dropped.object_type = 'table'
+           AND EXISTS (SELECT FROM migrator.captured_table
+                        WHERE descriptor ->> 'schema' = dropped.schema_name
+                          AND descriptor ->> 'name' = dropped.object_name) THEN
             RAISE EXCEPTION 'dropping % is refused while it is being migrated', dropped.object_identity
                 USING ERRCODE = 'MG003', HINT = 'Undo the dual write first: migrator undo dual-write.';
+        END IF;
+        IF dropped.object_type = 'trigger' AND dropped.address_names[3] LIKE 'migrator\_%' THEN
+            RAISE EXCEPTION 'dropping % is refused while it is being migrated', dropped.object_identity
+                USING ERRCODE = 'MG003',
+                      HINT = 'A partition: detach it first, its rows are journalled then. Everything else: undo the dual'
+                             ' write first: migrator undo dual-write.';
         END IF;
     END LOOP;
 END $$;
@@ -80,7 +135,8 @@ BEGIN
           FROM pg_trigger t
           JOIN pg_class c ON c.oid = t.tgrelid
           JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE n.nspname || '.' || c.relname = root AND t.tgname LIKE 'migrator\_%' AND NOT t.tgisinternal
+          JOIN migrator.captured_table k ON k.descriptor ->> 'schema' = n.nspname AND k.descriptor ->> 'name' = c.relname
+         WHERE k.qualified = root AND t.tgname LIKE 'migrator\_%' AND NOT t.tgisinternal
     LOOP
         EXECUTE replace(definition.text, ' ON ' || definition.owner || ' ', ' ON ' || leaf::text || ' ');
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', leaf, definition.tgname);

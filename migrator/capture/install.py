@@ -18,7 +18,7 @@ from psycopg import sql
 
 from migrator.capture import journal_sql, names
 from migrator.control.tables import captured_tables, store_tables
-from migrator.errors import ClusterUnavailable
+from migrator.errors import ClusterUnavailable, PreconditionFailed
 from migrator.model.action import Action
 from migrator.model.table import Table, qualify
 
@@ -103,6 +103,7 @@ def install(conn: psycopg.Connection[Any], tables: Sequence[Table], parts: int, 
     Raises:
         ClusterUnavailable: a table stayed locked; running it again goes on from there.
     """
+    _refuse_subscribed(conn, tables)
     with conn.transaction():
         ids = store_tables(conn, tables)
         conn.execute(
@@ -116,6 +117,7 @@ def install(conn: psycopg.Connection[Any], tables: Sequence[Table], parts: int, 
         for number, table in by_id.items():
             for event in names.EVENTS:
                 conn.execute(journal_sql.capture_function(table, number, event, parts, list(by_id.items())))
+            conn.execute(journal_sql.leaf_function(table, number, parts, list(by_id.items())))
     for number, table in by_id.items():
         for member in _members(conn, table):
             present = _captured(conn, member)
@@ -130,6 +132,23 @@ def install(conn: psycopg.Connection[Any], tables: Sequence[Table], parts: int, 
                 changed.append(Action(f"capture/{member}", f"capture {member}", "migrator undo dual-write"))
     _install_guard(conn)
     return changed
+
+
+def _refuse_subscribed(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> None:
+    """Raise PreconditionFailed for tables that a subscription feeds: its rows fire no statement trigger."""
+    fed = {
+        qualify(schema, name)
+        for schema, name in conn.execute(
+            "SELECT n.nspname, c.relname FROM pg_subscription_rel s JOIN pg_class c ON c.oid = s.srrelid"
+            " JOIN pg_namespace n ON n.oid = c.relnamespace"
+        )
+    }
+    found = sorted(fed & {member for table in tables for member in _members(conn, table)})
+    if found:
+        raise PreconditionFailed(
+            f"a subscription feeds {', '.join(found)}: what it writes fires no statement trigger and would be lost",
+            hint="Drop the subscription and let the application write here, or exclude the table in the plan.",
+        )
 
 
 def _install_journals(conn: psycopg.Connection[Any], tables: Mapping[int, Table], slots: int) -> list[Action]:
@@ -189,8 +208,16 @@ def remove(conn: psycopg.Connection[Any]) -> None:
                         sql.Identifier("migrator", names.function(number, event))
                     )
                 )
+            leaf = sql.Identifier("migrator", names.function(number, "leaf"))
+            conn.execute(sql.SQL("DROP FUNCTION IF EXISTS {}(regclass)").format(leaf))
             conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier("migrator", names.journal(number))))
-        for function in ("guard_ddl()", "guard_drop()", "capture_leaf(text, regclass)", "captured_root(oid)"):
+        for function in (
+            "guard_ddl()",
+            "guard_drop()",
+            "follow_leaves(text)",
+            "capture_leaf(text, regclass)",
+            "captured_root(oid)",
+        ):
             conn.execute(sql.SQL("DROP FUNCTION IF EXISTS migrator.{}").format(sql.SQL(function)))
         conn.execute("DROP FUNCTION IF EXISTS migrator.refuse_truncate()")
         conn.execute("DELETE FROM migrator.captured_table")

@@ -332,6 +332,26 @@ def capture_function(
     ).format(sql.Identifier(MIGRATOR, names.function(table_id, event)), _quoted(body))
 
 
+def leaf_function(table: Table, table_id: int, parts: int, others: Sequence[tuple[int, Table]]) -> sql.Composed:
+    """Return the function that journals every key in one leaf, which is attached or detached with all its rows."""
+    stands_for = "migrator_leaf"
+    own: sql.Composable = _own_keys(table, stands_for)
+    moves = bool(_watched(table, others))
+    if moves:
+        own = sql.SQL("SELECT o.*, true FROM ({}) AS o").format(own)
+    return sql.SQL(
+        "CREATE OR REPLACE FUNCTION {}(leaf regclass) RETURNS void LANGUAGE plpgsql SECURITY DEFINER"
+        " SET search_path = pg_catalog, pg_temp SET row_security = off AS {}"
+    ).format(
+        sql.Identifier(MIGRATOR, names.function(table_id, "leaf")),
+        _quoted(
+            sql.SQL("\nBEGIN\n    EXECUTE replace($migrator_keys${}$migrator_keys$, {}, leaf::text);\nEND\n").format(
+                _insert(table, table_id, own, parts, moves=moves), sql.Literal(f'"{stands_for}"')
+            )
+        ),
+    )
+
+
 def _block(insert: sql.Composed) -> sql.Composed:
     return sql.SQL(
         "    WITH written AS ({} RETURNING part)\n"

@@ -7,6 +7,7 @@ snapshot, and the cleaner takes its lock without waiting and then looks with a n
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,26 +45,38 @@ async def clean(conn: Connection, table_ids: Sequence[int], slots: int, parts: i
     current = int(row[0]) if row else 0
     for slot in range(slots):
         names = [sql.Identifier("migrator", journal_slot(n, slot)) for n in table_ids]
-        try:
-            async with conn.transaction():
-                if await _is_empty(conn, names):
-                    continue
-                wait_ms = 1 if slot == current else _LOCK_WAIT_MS
-                await conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(wait_ms),))
-                await conn.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(names)))
-                row = await (await conn.execute(_KEEP)).fetchone()
-                if row is None or row[0] is None or row[1] < parts + 1:
-                    return emptied  # a partition without a position needs everything
-                needed = sql.SQL(" UNION ALL ").join(
-                    sql.SQL("(SELECT FROM {} WHERE xid >= {} LIMIT 1)").format(n, sql.Literal(row[0])) for n in names
-                )
-                found = await (await conn.execute(sql.SQL("SELECT EXISTS ({})").format(needed))).fetchone()
-                if found and not found[0]:
-                    await conn.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(names)))
-                    emptied.append(slot)
-        except psycopg.errors.LockNotAvailable:
+        if await _is_empty(conn, names):
             continue
+        with contextlib.suppress(psycopg.errors.LockNotAvailable):
+            await conn.execute(_empty(names, parts, 1 if slot == current else _LOCK_WAIT_MS))
+            if await _is_empty(conn, names):
+                emptied.append(slot)
     return emptied
+
+
+def _empty(names: Sequence[sql.Identifier], parts: int, wait_ms: int) -> sql.Composed:
+    """Return one statement that locks a slot, looks, and empties it.
+
+    One statement, so that a cleaner that freezes or loses its network between two of them never leaves writers
+    waiting for its lock. Inside, every query takes its own snapshot: those after LOCK see all that was committed.
+    """
+    body = sql.SQL(
+        "DECLARE keep bigint; positions bigint; BEGIN"
+        " PERFORM set_config('lock_timeout', {wait}, true);"
+        " LOCK TABLE {slots} IN ACCESS EXCLUSIVE MODE;"
+        " SELECT * INTO keep, positions FROM ({kept}) AS k;"
+        " IF keep IS NOT NULL AND positions > {parts} AND NOT EXISTS ({needed}) THEN TRUNCATE {slots}; END IF;"
+        " END"
+    ).format(
+        wait=sql.Literal(str(wait_ms)),
+        slots=sql.SQL(", ").join(names),
+        kept=sql.SQL(_KEEP),
+        parts=sql.Literal(parts),  # a partition without a position needs everything
+        needed=sql.SQL(" UNION ALL ").join(
+            sql.SQL("(SELECT FROM {} WHERE xid >= keep LIMIT 1)").format(n) for n in names
+        ),
+    )
+    return sql.SQL("DO $migrator_ring${}$migrator_ring$").format(body)
 
 
 async def _is_empty(conn: Connection, names: Sequence[sql.Identifier]) -> bool:
