@@ -80,3 +80,64 @@ def run(
         emit_json(answer)
     else:
         out(answer.text)
+
+
+@group.command(epilog='Example: migrator decommission reopen --reason "the workers are gone" --yes')
+def reopen(
+    reason: Annotated[str, typer.Option(help="Why; kept in the decision log.")],
+    plan: PlanOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Open writes on classic again when they were closed and nothing goes on; needs neither workers nor Temporal.
+
+    Refuses past the point of no return. The running migration does the same by itself when its limit is over.
+    """
+    import psycopg
+
+    from migrator import settings
+    from migrator.cli.context import APP, classic, find_plan, require_installed
+    from migrator.control.tables import captured_tables
+    from migrator.db.connect import connect
+    from migrator.decommission import closing, drain, hand_over
+    from migrator.errors import ClusterUnavailable, NoGo
+    from migrator.model.action import Action
+    from migrator.model.route import WriteMode
+    from migrator.route.move import write_mode
+
+    if dry_run:
+        announce(
+            (
+                Action("reopen/classic", "Take the refusing triggers off classic; write mode dual", "decommission run"),
+                Action("reopen/positions", "Let the mirrors have their partitions again", "decommission run"),
+            ),
+            as_json=as_json,
+        )
+        return
+    with classic(plan, statement_timeout_s=None) as conn:
+        require_installed(conn)
+        number = closing.latest(conn)
+        if number is None:
+            out("Writes were never closed.")
+            return
+        confirm("Open writes on classic again?", yes=yes)
+        opened = hand_over.reopen(
+            conn,
+            number,
+            list(captured_tables(conn).values()),
+            reason,
+            lambda: write_mode(conn, WriteMode.DUAL, who=settings.operator(), reason=reason),
+        )
+    if not opened:
+        raise NoGo("decommission reopen", ["Limitless is authoritative already: the point of no return is behind us"])
+    mirrors = "the mirrors have their partitions again"
+    try:
+        with connect(settings.resolve(find_plan(plan).limitless.dsn), APP) as limitless:
+            drain.reopen_positions(limitless)
+    except (ClusterUnavailable, psycopg.Error):
+        mirrors = "Limitless did not answer: run this again when it does, reads stay on classic until then"
+    if as_json:
+        emit_json({"reopened": True, "mirrors": mirrors})
+    else:
+        out(f"Writes are open on classic; {mirrors}.")

@@ -61,6 +61,12 @@ def begin(conn: Connection, approver: str) -> int:
         return int(row[0])
 
 
+def latest(conn: Connection) -> int | None:
+    """Return the number of the newest try; None when there was none."""
+    row = conn.execute("SELECT max(id) FROM migrator.report WHERE kind = %s", (KIND,)).fetchone()
+    return int(row[0]) if row and row[0] is not None else None
+
+
 def read(conn: Connection, number: int, lock: bool = False) -> Try:
     """Return a try; with *lock*, in the caller's transaction, nobody else can move it before that ends."""
     if lock:
