@@ -54,7 +54,8 @@ class Column:
         target_type: its type on Limitless when that is another one (a domain's base type).
         exact: equal values look the same; not so for 1.0 and 1.00, 'A' and 'a' in citext, 0 and -0.
         equality: the operator of its unique indexes; spelled out where it lives in another schema than pg_catalog.
-        listed: its values may travel as an array of its type (no array itself, elements separated by commas).
+        listed: its values may travel as an array of its type (no array or composite itself,
+            elements separated by commas).
     """
 
     name: str

@@ -64,7 +64,7 @@ SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
              JOIN pg_catalog.pg_operator o ON o.oid = p.amopopr
              JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
             WHERE c.opcdefault AND c.opcintype = base.oid), '='),
-       t.typcategory <> 'A' AND t.typdelim = ',' AND t.typarray <> 0
+       t.typcategory <> 'A' AND b.typtype <> 'c' AND t.typdelim = ',' AND t.typarray <> 0
   FROM pg_catalog.pg_attribute a
   JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
   JOIN LATERAL (

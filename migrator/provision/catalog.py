@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from migrator.model.table import qualify
+
 Name = tuple[str, str]
 """Schema and name."""
 
@@ -150,7 +152,7 @@ class TableShape:
 
     @property
     def qualified(self) -> str:
-        return f"{self.schema}.{self.name}"
+        return qualify(self.schema, self.name)
 
     def column(self, name: str) -> Column:
         return next(c for c in self.columns if c.name == name)

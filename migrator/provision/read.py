@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from migrator.model.table import qualify
 from migrator.provision.catalog import (
     Catalog,
     Check,
@@ -70,7 +71,7 @@ def read(conn: psycopg.Connection[Any], schemas: Sequence[str]) -> Catalog:
             name: Name = (row["schema"], row["name"])
             kind, shard_key, group = placement.get(name, ("standard", (), None))
             key, key_name = primary.get(name, ((), None))
-            tables[f"{name[0]}.{name[1]}"] = TableShape(
+            tables[qualify(*name)] = TableShape(
                 schema=name[0],
                 name=name[1],
                 columns=tuple(columns[name]),

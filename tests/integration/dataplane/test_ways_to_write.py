@@ -1,5 +1,7 @@
 """Whatever statement an application uses, and whatever its tables are made of, the keys it touched are journalled."""
 
+# ruff: noqa: E501, S608 - statements of this file, one a line
+
 from __future__ import annotations
 
 import asyncio
@@ -29,7 +31,7 @@ ALTER TABLE w.item ADD FOREIGN KEY (parent) REFERENCES w.item ON DELETE SET NULL
 CREATE TABLE w.event (tenant_id bigint NOT NULL, id bigint, at date NOT NULL, note text, PRIMARY KEY (id, at))
     PARTITION BY RANGE (at);
 CREATE TABLE w.event_24 PARTITION OF w.event FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
-CREATE TABLE w.event_25 PARTITION OF w.event FOR VALUES FROM ('2025-01-01') TO ('2026-01-01') 
+CREATE TABLE w.event_25 PARTITION OF w.event FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')
     PARTITION BY RANGE (id);
 CREATE TABLE w.event_25_1 PARTITION OF w.event_25 FOR VALUES FROM (1) TO (80);
 CREATE TABLE w.event_25_n PARTITION OF w.event_25 DEFAULT;
