@@ -1,8 +1,11 @@
 """What is a tenant's digest, and how is it computed? Pure builders of the validator's own SQL.
 
-Per tenant and table: the number of rows and the sum of a 64-bit hash of each row's text. Both are exact and
-independent of order. The text of a row is unambiguous: NULL is '~', values that cannot contain the separator stand
-before '|', all others carry their length in bytes.
+Per tenant and table: the number of rows and the sum of a 64-bit hash of each row. Both are exact and independent of
+order. What is hashed is the row's text, and it is unambiguous: NULL is '~', values that cannot contain the separator
+stand before '|', all others carry their length in bytes. Integers that cannot be NULL go in as the hash's 64-bit seed,
+one after the other, which spares a quarter of the time: the seed is mixed into the state like data, so that rows that
+differ in it have hashes as unrelated as those of different texts. (Hash functions of the integers themselves will not
+do: hashint8extended folds its argument to 32 bits first.)
 
 Collisions: two different rows share a 64-bit hash with probability 2^-64, and a set of k differing rows hides
 only when the sums of their hashes agree, again 2^-64 for hashes that behave like random numbers. A billion
@@ -21,7 +24,7 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from migrator.model.side import Side
-from migrator.model.table import Table, split_qualified
+from migrator.model.table import Column, Table, split_qualified
 
 _NO_SEPARATOR = re.compile(
     r"^(smallint|integer|bigint|numeric(\(.*\))?|real|double precision|boolean|uuid|date|oid|bytea|pg_lsn|inet|cidr|"
@@ -43,9 +46,21 @@ def _column_text(column: sql.Composable, kind: str) -> sql.Composed:
     return sql.SQL("coalesce(octet_length({c}::text)::text || ':' || {c}::text, '~')").format(c=column)
 
 
-def row_text(table: Table) -> sql.Composed:
-    """Return the text of a row of t, without the tenant column that exists on Limitless only."""
-    return sql.SQL(" || ").join(_column_text(sql.Identifier("t", c.name), c.type) for c in table.columns)
+_INTEGERS = ("smallint", "integer", "bigint")
+
+
+def row_hash(columns: Sequence[Column]) -> sql.Composed:
+    """Return the 64-bit hash of *columns* of t, which stand for all of the row or for its key."""
+    numbers = [c for c in columns if c.not_null and c.type in _INTEGERS]
+    texts = [_column_text(sql.Identifier("t", c.name), c.type) for c in columns if c not in numbers]
+    seed: sql.Composable | None = None
+    for column in numbers:
+        value = sql.SQL("{}::bigint").format(sql.Identifier("t", column.name))
+        seed = value if seed is None else sql.SQL("(hashtextextended('', {}) # {})").format(seed, value)
+    # A NULL where classic allows none is a difference as well: 0 here, and not a row left out of the sum.
+    return sql.SQL('coalesce(hashtextextended(({}) COLLATE "C", {}), 0)').format(
+        sql.SQL(" || ").join(texts) if texts else sql.SQL("''"), seed if seed is not None else sql.SQL("0")
+    )
 
 
 def _hash(text: sql.Composable) -> sql.Composed:
@@ -88,8 +103,8 @@ def _tenant_group(table: Table, side: Side) -> sql.Composable:
 def _of_tenants(table: Table, side: Side, tenants: Sequence[str] | None) -> sql.Composable:
     if tenants is None or not table.sharded:
         return sql.SQL("")
-    return sql.SQL(" WHERE {} = ANY (ARRAY[{}]::{}[])").format(
-        tenant_of(table, side), sql.SQL(", ").join(map(sql.Literal, tenants)), sql.SQL(table.tenant_type)
+    return sql.SQL(" WHERE {} = ANY ({}::{}[])").format(
+        tenant_of(table, side), sql.Literal(list(tenants)), sql.SQL(table.tenant_type)
     )
 
 
@@ -97,11 +112,11 @@ def digests(table: Table, side: Side, tenants: Sequence[str] | None) -> sql.Comp
     """Return the query for (tenant text or NULL, rows, sum of hashes) per tenant; one row for a table without."""
     if not table.sharded:
         return sql.SQL("SELECT NULL::text, count(*), coalesce(sum({}), 0) FROM {}").format(
-            _hash(row_text(table)), rows_from(table, side)
+            row_hash(table.columns), rows_from(table, side)
         )
     tenant = _tenant_group(table, side)
     return sql.SQL("SELECT ({})::text, count(*), coalesce(sum({}), 0) FROM {}{} GROUP BY {}").format(
-        tenant, _hash(row_text(table)), rows_from(table, side), _of_tenants(table, side, tenants), tenant
+        tenant, row_hash(table.columns), rows_from(table, side), _of_tenants(table, side, tenants), tenant
     )
 
 
@@ -125,8 +140,8 @@ def place(table: Table, side: Side) -> sql.Composed:
 
 
 def _bucket(table: Table, buckets: int) -> sql.Composed:
-    text = sql.SQL(" || ").join(_column_text(sql.Identifier("t", c), table.column(c).type) for c in table.key)
-    return sql.SQL("mod({} & 9223372036854775807, {})").format(_hash(text), sql.Literal(buckets))
+    key = row_hash([table.column(c) for c in table.key])
+    return sql.SQL("mod({} & 9223372036854775807, {})").format(key, sql.Literal(buckets))
 
 
 def bucket_digests(table: Table, side: Side, tenants: Sequence[str] | None, buckets: int) -> sql.Composed:
@@ -134,7 +149,7 @@ def bucket_digests(table: Table, side: Side, tenants: Sequence[str] | None, buck
     return sql.SQL("SELECT {}, {}, count(*), sum({}) FROM {}{} GROUP BY 1, 2").format(
         _tenant_text(table, side),
         _bucket(table, buckets),
-        _hash(row_text(table)),
+        row_hash(table.columns),
         rows_from(table, side),
         _of_tenants(table, side, tenants),
     )
@@ -143,15 +158,15 @@ def bucket_digests(table: Table, side: Side, tenants: Sequence[str] | None, buck
 def bucket_rows(table: Table, side: Side, buckets: int, chosen: Sequence[tuple[str, int]]) -> sql.Composed:
     """Return the query for (place, row hash) of the rows in *chosen* buckets of tenants, in the order of places."""
     where = _of_tenants(table, side, sorted({tenant for tenant, _ in chosen}))
-    return sql.SQL("SELECT {}, {} FROM {}{}{} {} || ':' || {} = ANY (ARRAY[{}]::text[]) ORDER BY 1").format(
+    return sql.SQL("SELECT {}, {} FROM {}{}{} {} || ':' || {} = ANY ({}::text[]) ORDER BY 1").format(
         place(table, side),
-        _hash(row_text(table)),
+        row_hash(table.columns),
         rows_from(table, side),
         where,
         sql.SQL(" AND") if table.sharded else sql.SQL(" WHERE"),
         _tenant_text(table, side),
         _bucket(table, buckets),
-        sql.SQL(", ").join(sql.Literal(f"{tenant}:{bucket}") for tenant, bucket in chosen),
+        sql.Literal([f"{tenant}:{bucket}" for tenant, bucket in chosen]),
     )
 
 

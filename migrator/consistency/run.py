@@ -53,6 +53,7 @@ class _Run:
     stray_rows: int = 0
     divergent: int = 0
     left: int = 0
+    known: int = 0
     fingerprint: str = ""
 
     def room(self) -> int:
@@ -95,6 +96,7 @@ async def validate(
         run = await _begin(control, limitless_dsn, tables, check.Showing(show_values, secrets.token_hex(16)))
         await store.begin(control, run.run_id, kind)
         wanted = order.ordered(await store.candidates(control, tenants))
+        run.known = len(await store.known(control))
         groups: list[tuple[int, list[TenantId]]] = [(0, [])] if rest else []
         groups += order.fences(wanted, tenants_per_fence, rows_per_fence)
         done = 0
@@ -174,7 +176,8 @@ async def _compare(run: _Run, control: Connection, fence: Fence, group: Sequence
     mine = [t for t in run.compared if t.sharded == (fence.part != 0)]
     named: list[Divergence] = []
     for table in mine if present else ():
-        classic, limitless = await check.table_digests(fence, table, [t for t in present if t is not None])
+        names = [t for t in present if t is not None]
+        classic, limitless = await check.table_digests(fence, table, names, run.known)
         for tenant in present:
             rows[tenant] += classic.get(tenant, EMPTY).rows
             run.limitless_rows += limitless.get(tenant, EMPTY).rows

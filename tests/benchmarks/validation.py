@@ -137,9 +137,8 @@ def pass_s(dsns: dict[Side, str], query: Callable[[Side], sql.Composed]) -> floa
 
 
 def ungrouped(table: Table, side: Side) -> sql.Composed:
-    return sql.SQL("SELECT sum(rows), sum(total) FROM (SELECT count(*) AS rows, sum({}) AS total FROM {}) s").format(
-        sql.SQL('hashtextextended(({}) COLLATE "C", 0)').format(digest_sql.row_text(table)),
-        digest_sql.rows_from(table, side),
+    return sql.SQL("SELECT count(*), sum({}) FROM {}").format(
+        digest_sql.row_hash(table.columns), digest_sql.rows_from(table, side)
     )
 
 

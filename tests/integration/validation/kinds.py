@@ -1,4 +1,7 @@
-"""One column of every kind of value, and for each the smallest change that must not go unseen."""
+"""One column of every kind of value, and for each the smallest change that must not go unseen.
+
+Columns named n_ cannot be NULL; the digest treats integers among them in a way of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,10 @@ KINDS: list[tuple[str, str, str, str]] = [
     ("c_smallint", "smallint", "12", "13"),
     ("c_integer", "integer", "-7", "-8"),
     ("c_bigint", "bigint", "4611686018427387904", "4611686018427387905"),
+    ("n_smallint", "smallint", "12", "13"),
+    ("n_integer", "integer", "2147483647", "2147483646"),
+    ("n_bigint", "bigint", "'-9223372036854775808'", "'-9223372036854775807'"),
+    ("n_high", "bigint", "4294967297", "0"),
     ("c_numeric", "numeric", "'1.1'", "'1.10'"),
     ("c_numeric_last", "numeric", "'0.000000000000000001'", "'0.000000000000000003'"),
     ("c_numeric_nan", "numeric", "'NaN'", "NULL"),
@@ -62,7 +69,7 @@ CREATE TYPE kinds.mood AS ENUM ('sad', 'ok', 'happy');
 CREATE TYPE kinds.pair AS (n int, word text);
 """
 
-COLUMNS = ", ".join(f"{name} {kind}" for name, kind, _, _ in KINDS)
+COLUMNS = ", ".join(f"{name} {kind}{' NOT NULL' if name.startswith('n_') else ''}" for name, kind, _, _ in KINDS)
 VALUES = ", ".join(f"{value}::{kind}" for _, kind, value, _ in KINDS)
 NAMES = ", ".join(name for name, *_ in KINDS)
 

@@ -46,9 +46,9 @@ TABLE = Table(
     "sample",
     TableKind.SHARDED,
     (
-        Column("id", "bigint"),
-        Column("tenant_id", "bigint"),
-        *(Column(name, kind) for name, kind, _, _ in KINDS),
+        Column("id", "bigint", not_null=True),
+        Column("tenant_id", "bigint", not_null=True),
+        *(Column(name, kind, not_null=name.startswith("n_")) for name, kind, _, _ in KINDS),
         Column("c_folded", "text"),
     ),
     ("id",),
