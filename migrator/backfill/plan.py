@@ -93,7 +93,9 @@ def plan_units(conn: psycopg.Connection[Any], unit_rows: int, unit_tenants: int,
             if is_huge(load, split_rows):
                 units += split(load, _cuts(conn, load, tables, split_rows))
         units += group([load for load in loads if not is_huge(load, split_rows)], unit_rows, unit_tenants)
-        reference = conn.execute("SELECT count(*) FROM migrator.copy_unit WHERE part = 0").fetchone()
+        reference = conn.execute(
+            "SELECT count(*) FROM migrator.copy_unit WHERE part = 0 AND problem IS DISTINCT FROM 'superseded'"
+        ).fetchone()
         if any(not t.sharded for t in tables) and not (reference and reference[0]):
             units.append(CopyUnit(0, (), 0))
         _store(conn, units)

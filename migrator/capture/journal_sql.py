@@ -37,6 +37,7 @@ def create_journal(table: Table, table_id: int, slots: int) -> list[sql.Composed
 
     No B-tree: it would cost the writer half again the WAL. Entries arrive almost in xid order, so a BRIN
     index finds what is new; pages not summarised yet (the newest) are always read, which is what we want.
+    The mirror summarises full ranges (`migrator.capture.ring.summarise`).
     (xid8 has no BRIN operator class, bigint has.)
     """
     types: list[sql.Composable] = []

@@ -100,15 +100,36 @@ async def turn(conn: Connection, table_ids: Sequence[int], slots: int) -> int | 
     return following
 
 
-async def summarise(conn: Connection, table_ids: Sequence[int], slots: int) -> None:
-    """Let the BRIN indexes know the pages filled since the last call, so that reads skip old ones."""
-    for number in table_ids:
-        for slot in range(slots):
+_RANGE_PAGES = 16
+"""pages_per_range of the journals' indexes."""
+
+
+async def summarise(conn: Connection, table_ids: Sequence[int], slots: int, done: dict[str, int]) -> None:
+    """Let the BRIN indexes know the ranges filled since the last call, so that reads skip them.
+
+    *done* remembers the pages looked at, per slot.
+
+    Full ranges only: an entry added to a summarised one costs its writer an update of the index.
+    """
+    for name in [journal_slot(n, s) for n in table_ids for s in range(slots)]:
+        row = await (
             await conn.execute(
-                "SELECT brin_summarize_new_values(i.indexrelid::regclass) FROM pg_index i"
-                " JOIN pg_class c ON c.oid = i.indrelid WHERE c.oid = to_regclass(%s) AND pg_relation_size(c.oid) > 0",
-                (f"migrator.{journal_slot(number, slot)}",),
+                "SELECT pg_relation_size(i.indrelid) / current_setting('block_size')::int, i.indexrelid::oid::int8"
+                " FROM pg_index i WHERE i.indrelid = to_regclass(%s)",
+                (f"migrator.{name}",),
             )
+        ).fetchone()
+        if row is None:
+            continue
+        full = int(row[0]) // _RANGE_PAGES * _RANGE_PAGES
+        start = done.get(name, 0) if done.get(name, 0) <= full else 0  # emptied meanwhile
+        if start < full:
+            await conn.execute(
+                "SELECT count(brin_summarize_range(%s::bigint::oid::regclass, page))"
+                " FROM generate_series(%s::bigint, %s, %s) AS page",
+                (row[1], start, full - 1, _RANGE_PAGES),
+            )
+        done[name] = full
 
 
 async def size_bytes(conn: Connection, table_ids: Sequence[int], slots: int) -> int:

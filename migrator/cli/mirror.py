@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from migrator.cli.options import JsonOption, PlanOption
-from migrator.cli.render import duration, emit_json, out, table
+from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, YesOption, who
+from migrator.cli.render import announce, confirm, duration, emit_json, out, table
+from migrator.errors import UsageError
+from migrator.model.action import Action
 
-group = typer.Typer(no_args_is_help=True, help="Watch the mirror.")
+group = typer.Typer(no_args_is_help=True, help="Watch the mirror, and bring back what it put aside.")
 
 
 def register(app: typer.Typer) -> None:
@@ -43,3 +47,83 @@ def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
     out(f"\nJournal: {found.journal_mb:,.1f} MB" + (f", held by {len(held)} copies" if held else ""))
     for tenant, reason in found.quarantined:
         out(f"quarantined: tenant {tenant}: {reason}")
+
+
+@group.command(epilog="Example: migrator mirror quarantine")
+def quarantine(plan: PlanOption = None, as_json: JsonOption = False) -> None:
+    """List the tenants that Limitless refused a row of, each with the reason."""
+    from migrator.cli.context import classic, require_installed
+    from migrator.mirror.recover import quarantined
+
+    with classic(plan) as conn:
+        require_installed(conn)
+        found = quarantined(conn)
+    if as_json:
+        emit_json({"quarantined": dict(found)})
+    elif not found:
+        out("No tenant is quarantined.")
+    else:
+        out(table(["tenant", "reason"], found))
+        out("\nMend the cause, then: migrator mirror retry TENANT")
+
+
+@group.command(epilog="Example: migrator mirror retry 42")
+def retry(
+    tenants: Annotated[list[str] | None, typer.Argument(help="Quarantined tenants.")] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    plan: PlanOption = None,
+    name: WhoOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy quarantined tenants again; their reads stay on classic until they have joined."""
+    from migrator.cli.context import classic, require_installed
+    from migrator.mirror import recover
+
+    if bool(tenants) == everyone:
+        raise UsageError("name tenants, or say --all")
+    with classic(plan) as conn:
+        require_installed(conn)
+        found = recover.retry(conn, None if everyone else tenants, who(name))
+    if as_json:
+        emit_json({"retried": found})
+    else:
+        out(f"{len(found)} tenants will be copied again." if found else "Nothing to do.")
+
+
+RECOPY = (
+    Action("recopy/reads", "Put all reads on classic and wait for every process", "migrator rollback and cutover"),
+    Action("recopy/positions", "Take every mirror position and copy lease away from who holds it", None),
+    Action("recopy/tenants", "Copy every tenant and the reference tables again", "the copy itself"),
+)
+
+
+@group.command(epilog='Example: migrator mirror recopy --reason "classic was restored"')
+def recopy(
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the decision log.")],
+    plan: PlanOption = None,
+    name: WhoOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy everything again, after classic was restored or lost its tail."""
+    from migrator import settings
+    from migrator.cli.context import APP, classic, find_plan, require_installed
+    from migrator.db.connect import connect
+    from migrator.incident.rollback import roll_back
+    from migrator.mirror import recover
+
+    if dry_run:
+        announce(RECOPY, as_json=as_json)
+        return
+    found = find_plan(plan)
+    with classic(plan, statement_timeout_s=None) as conn:
+        require_installed(conn)
+        confirm("Put all reads on classic and copy everything again?", yes=yes)
+        with connect(settings.resolve(found.limitless.dsn), APP) as limitless:
+            roll_back(conn, all=True, who=who(name), reason=reason, timeout_s=found.shim.staleness_s * 2 + 1)
+            count = recover.recopy(conn, limitless, who(name), reason)
+    if as_json:
+        emit_json({"tenants": count})
+    else:
+        out(f"{count} tenants will be copied again. Mirrors go on by themselves; if they stopped: migrator resume")

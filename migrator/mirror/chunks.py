@@ -49,6 +49,7 @@ async def apply_in_chunks(p: Partition, snapshot: Snapshot, joiners: Joiners, sc
     """
     await p.options.fall_back("", f"a batch of more than {p.options.batch_rows} rows is being applied")
     await p.reader.execute("SET LOCAL enable_hashjoin = on")
+    await p.reader.execute("SET LOCAL enable_seqscan = on")
     written = 0
     refused: set[str] = set()
     extras: list[TableBatch] = []

@@ -82,7 +82,7 @@ async def _look(p: Partition) -> _Look:
     if row is None or p.stand.token not in (row[4] or ()):
         raise HistoryForked(
             f"classic does not know what mirror partition {p.part} applied last",
-            hint="Classic was restored or lost its tail. Reads are on classic; copy the tenants again.",
+            hint="Classic was restored or lost its tail. Copy everything again: migrator mirror recopy --reason …",
         )
     return _Look(Snapshot.parse(row[0]), taken, set(row[1]), bool(row[2]), bool(row[3]), bool(row[6]))
 

@@ -30,6 +30,7 @@ class MirrorOptions:
         batch_rows: rows one Limitless transaction applies at most.
         idle_commit_s: an idle partition publishes a fresh position this often.
         fence_wait_s: how long it stands still for a validator at most.
+        journal_limit_mb: a journal larger than this is an incident (partition 0 looks); nothing is ever dropped.
         fall_back: called with (scope key, reason) before rows of a tenant ('' means the whole partition) become
             unreadable on Limitless; must return only when the fallback is confirmed.
     """
@@ -40,5 +41,6 @@ class MirrorOptions:
     idle_commit_s: float = 1.0
     fence_wait_s: float = 2.0
     ring_turn_s: float = 30.0
+    journal_limit_mb: float = 4096.0
     fall_back: Callable[[str, str], Awaitable[None]] = _nothing
     on_cycle: Callable[[CycleStats], None] | None = None

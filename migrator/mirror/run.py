@@ -14,7 +14,7 @@ from psycopg import sql
 from migrator.capture import ring
 from migrator.control.tables import load_table
 from migrator.db.connect import connect_async
-from migrator.errors import ClusterUnavailable, LeaseLost
+from migrator.errors import ClusterUnavailable, HistoryForked, LeaseLost
 from migrator.mirror import fence, joining, position
 from migrator.mirror.cycle import run_cycle
 from migrator.mirror.options import MirrorOptions
@@ -24,7 +24,7 @@ from migrator.model.table import Table
 
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _PARENT_WAIT_S = 0.05
-_SUMMARISE_EVERY_S = 5.0
+_SUMMARISE_EVERY_S = 0.5
 _CLEAN_EVERY_S = 2.0
 
 
@@ -59,6 +59,8 @@ async def _open(
         # A few dirty keys must be looked up by index, however wrong the estimate of their number is.
         await reader.execute("SET enable_hashjoin = off")
         await reader.execute("SET enable_mergejoin = off")
+        # And so must the new entries among many old ones: EXISTS would bet on meeting one soon.
+        await reader.execute("SET enable_seqscan = off")
         stand = await position.claim(limitless, part) if stand is None else await position.reread(limitless, stand)
         members = await joining.members(limitless, part)
         partition = Partition(part, await read_tables(control), reader, control, limitless, stand, options, members)
@@ -94,6 +96,11 @@ async def run_partition(classic_dsn: str, limitless_dsn: str, part: int, options
                     if housekeeping is not None:
                         await housekeeping.tick()
                     await asyncio.sleep(pace.next(bool(stats and stats.rows)))
+        except HistoryForked as error:
+            # Nothing on Limitless can be trusted any more: no read may go there until all is copied again.
+            await _tell(classic_dsn, part, error)
+            await options.fall_back("", str(error))
+            raise
         except (psycopg.Error, ClusterUnavailable, OSError) as error:
             # Data that Limitless refuses was dealt with inside; what arrives here passes, or needs a human who
             # sees it in status. Giving up would only make the lag worse.
@@ -130,18 +137,35 @@ class _Housekeeping:
     def __init__(self, partition: Partition) -> None:
         self.p = partition
         self.turned = self.cleaned = self.summarised = time.monotonic()
+        self.pages: dict[str, int] = {}
+        self.alarmed = False
+
+    async def _watch_size(self, megabytes: float) -> None:
+        """Raise one incident each time the journal outgrows its limit; the backfill stands still by then."""
+        over = megabytes > self.p.options.journal_limit_mb
+        if over and not self.alarmed:
+            await self.p.control.execute(
+                "INSERT INTO migrator.incident (kind, reason, reported_by) VALUES ('journal', %s, 'mirror')",
+                (
+                    f"the journal holds {megabytes:.0f} MB (limit {self.p.options.journal_limit_mb:.0f});"
+                    " a position or a copy that stands still keeps it: migrator mirror status",
+                ),
+            )
+        self.alarmed = over
 
     async def tick(self) -> None:
         now, conn, ids = time.monotonic(), self.p.control, sorted(self.p.tables)
-        if not ids or now - self.cleaned < _CLEAN_EVERY_S:
+        if not ids or now - self.summarised < _SUMMARISE_EVERY_S:
+            return
+        self.summarised = now
+        slots, parts = await self._shape()
+        await ring.summarise(conn, ids, slots, self.pages)
+        if now - self.cleaned < _CLEAN_EVERY_S:
             return
         self.cleaned = now
-        slots, parts = await self._shape()
+        await self._watch_size(await ring.size_bytes(conn, ids, slots) / 1e6)
         if now - self.turned >= self.p.options.ring_turn_s and await ring.turn(conn, ids, slots) is not None:
             self.turned = now
-        if now - self.summarised >= _SUMMARISE_EVERY_S:
-            await ring.summarise(conn, ids, slots)
-            self.summarised = now
         await ring.clean(conn, ids, slots, parts)
 
     async def _shape(self) -> tuple[int, int]:

@@ -150,6 +150,7 @@ def _options(plan: Plan) -> MirrorOptions:
         poll_max_s=section.poll_max_ms / 1000,
         fence_wait_s=plan.validation.fence_wait_ms / 1000,
         ring_turn_s=section.ring_turn_s,
+        journal_limit_mb=section.journal_limit_mb,
     )
 
 
