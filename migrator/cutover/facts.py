@@ -128,7 +128,8 @@ def tenant_facts(conn: Connection, tenants: Sequence[TenantId]) -> list[TenantFa
                       WHERE f.scope = 'all'
                          OR (f.scope = 'part' AND f.scope_key IN (t.part::text, '0'))
                          OR (f.scope = 'tenant' AND f.scope_key = t.tenant_id)
-                      ORDER BY f.scope, f.scope_key)
+                      ORDER BY f.scope, f.scope_key),
+               t.outdated
           FROM migrator.gate_fact t
           LEFT JOIN migrator.position p ON p.part = t.part
          WHERE t.tenant_id = ANY (%s)
@@ -145,8 +146,9 @@ def tenant_facts(conn: Connection, tenants: Sequence[TenantId]) -> list[TenantFa
             divergent=divergent,
             fallbacks=tuple(fallbacks),
             quarantine=reason,
+            outdated=outdated,
         )
-        for tenant, state, reason, divergent, age, lag, fallbacks in rows
+        for tenant, state, reason, divergent, age, lag, fallbacks, outdated in rows
     ]
 
 

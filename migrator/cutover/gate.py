@@ -30,6 +30,7 @@ class TenantFacts:
         clean_age_s: age of its last validation without divergence; None: never validated clean.
         divergent: rows the last validation found; None: never validated.
         fallbacks: reasons of the fallbacks that cover it now.
+        outdated: it was validated clean, but at other schemas than today's.
     """
 
     tenant_id: TenantId
@@ -39,6 +40,7 @@ class TenantFacts:
     divergent: int | None
     fallbacks: tuple[str, ...] = ()
     quarantine: str | None = None
+    outdated: bool = False
 
 
 def needs_validation(facts: TenantFacts, limits: GateLimits) -> bool:
@@ -62,6 +64,8 @@ def tenant_verdict(facts: TenantFacts, limits: GateLimits) -> Verdict:
         found.append(f"{who}: its mirror partition lags {facts.lag_s:.1f} s (limit {limits.max_lag_s:g} s)")
     if facts.divergent:
         found.append(f"{who} has {facts.divergent} divergent rows")
+    elif facts.outdated:
+        found.append(f"{who} was last validated at other schemas than today's")
     elif facts.clean_age_s is None:
         found.append(f"{who} was never validated")
     elif facts.clean_age_s > limits.max_age_s:

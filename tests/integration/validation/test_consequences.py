@@ -116,6 +116,7 @@ async def test_history_schemas_and_new_copies(shop: Shop) -> None:
         shop.limitless.execute("ALTER TABLE shop.line ALTER COLUMN sku TYPE varchar(400)")
         outdated = await validate(shop.classic_dsn, shop.limitless_dsn, tenants=[TenantId("4")])
         everybody = drain.changed_tenants(shop.classic, 0)
+        elsewhere = blockers(shop, "5")
 
     assert [(s.clean, s.times, s.divergent) for s in story] == [(False, 1, 1), (True, 2, 0)]
     assert all(s.current and s.fingerprint == report.fingerprint for s in story)
@@ -125,6 +126,7 @@ async def test_history_schemas_and_new_copies(shop: Shop) -> None:
     assert ready == () and any("pending" in b or "copying" in b for b in void)
     assert sorted(t for t, _ in shop.fallbacks) == ["2", "3"], "reads were brought back before their rows went"
     assert mended.clean and shop.differences() == {}
+    assert elsewhere == ("tenant 5 was last validated at other schemas than today's",)
     assert outdated.clean and outdated.fingerprint != mended.fingerprint
     assert "4" not in everybody and set(everybody) - set(changed) == {t.tenant_id for t in mended.tenants} - {None, "4"}
 
