@@ -59,7 +59,10 @@ async def apply_in_chunks(p: Partition, snapshot: Snapshot, joiners: Joiners, sc
             add(batch, rows, scope)
             async with p.limitless.transaction():
                 await _under_epoch(p)
-                extras += await complete(p, batch, scope)
+                found = await complete(p, batch, scope)
+                # With the parent's: once that is gone, nothing says any more that these were there.
+                await apply(p.limitless, [TableBatch(e.table, deletes=e.deletes) for e in found])
+                extras += found
                 gone = [*batch.deletes, *(batch.upserts if table.unique_keys else ())]
                 if gone:
                     await run(p.limitless, rows_sql.delete(table), target_keys(table, gone))

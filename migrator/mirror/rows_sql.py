@@ -275,19 +275,29 @@ def find_on_target(table: Table) -> sql.Composed:
 
 
 def find_children(parent: Table, child: Table) -> sql.Composed:
-    """Return the query for (tenant, key...) of *child*'s target rows under given target keys of *parent*."""
+    """Return the query for (tenant, key...) of *child*'s target rows under given target keys of *parent*.
+
+    By the keys alone where they are what the child refers to: the parent's own row may be gone already, deleted by a
+    chunk of a batch that a crash interrupted.
+    """
     columns = _target_key_columns(parent)
     source, values = _there(columns)
+    by_name = {c.name: value for c, value in zip(columns, values, strict=True)}
     links = [(child.tenant_column or "", "=", parent.tenant_column or ""), *child.path[0].links()]
-    return sql.SQL("SELECT c.{}::text, {} FROM {} JOIN {} AS p ON {} JOIN {} AS c ON {}").format(
+    above: sql.Composable = sql.SQL("")
+    if not all(up in by_name for _, _, up in links):
+        above = sql.SQL(" JOIN {} AS p ON {}").format(
+            table_identifier(parent.qualified), _matching("p", columns, values)
+        )
+        by_name = {up: sql.Identifier("p", up) for _, _, up in links}
+    return sql.SQL("SELECT c.{}::text, {} FROM {}{} JOIN {} AS c ON {}").format(
         sql.Identifier(child.tenant_column or ""),
         sql.SQL(", ").join(sql.Identifier("c", name) for name in child.key),
         source,
-        table_identifier(parent.qualified),
-        _matching("p", columns, values),
+        above,
         table_identifier(child.qualified),
         sql.SQL(" AND ").join(
-            sql.SQL("c.{} {} p.{}").format(sql.Identifier(down), sql.SQL(equals), sql.Identifier(up))
+            sql.SQL("c.{} {} {}").format(sql.Identifier(down), sql.SQL(equals), by_name[up])
             for down, equals, up in links
         ),
     )
