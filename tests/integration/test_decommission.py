@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from migrator.model.position import Snapshot
 from migrator.model.route import WriteMode
 from migrator.model.table import Table
 from migrator.route.move import write_mode
-from tests.fixtures.shop import Shop
+from tests.fixtures.shop import Shop, until
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
@@ -89,8 +88,7 @@ async def test_there_and_back_again(shop: Shop) -> None:
     assert again != number
     async with shop.mirrors():
         await shop.copy_all()
-        while drain.behind(shop.limitless, snapshot):
-            await asyncio.sleep(0.02)
+        await reached(shop, snapshot)
     drain.close_positions(shop.limitless, snapshot)
     drain.close_positions(shop.limitless, snapshot)
     args = (shop.classic, shop.limitless, again, tables(shop), 60.0, set_mode(shop, WriteMode.LIMITLESS_ONLY))
@@ -152,12 +150,24 @@ async def test_a_running_writer_is_waited_for_and_is_in_the_snapshot(shop: Shop)
 async def waits_for_lock(shop: Shop) -> None:
     """Wait until somebody stands in line for a lock."""
     with connect(shop.classic_dsn, "look") as look:
-        async with asyncio.timeout(10):
-            while not look.execute(
+
+        async def in_line() -> bool:
+            found = look.execute(
                 "SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
                 " WHERE NOT granted AND d.datname = current_database()"
-            ).fetchone():
-                await asyncio.sleep(0.01)
+            ).fetchone()
+            return found is not None
+
+        await until(in_line, "somebody waits for a lock", 10)
+
+
+async def reached(shop: Shop, snapshot: Snapshot) -> None:
+    """Wait until every mirror has reached *snapshot*."""
+
+    async def there() -> bool:
+        return not drain.behind(shop.limitless, snapshot)
+
+    await until(there, f"every mirror includes {snapshot}")
 
 
 async def test_a_writer_that_does_not_end_is_named_and_nothing_stays_closed(shop: Shop) -> None:
@@ -193,8 +203,7 @@ async def test_a_late_try_cannot_hand_over_after_reopening(shop: Shop) -> None:
     second, snapshot = begin_and_close(shop)
     async with shop.mirrors():
         await shop.copy_all()
-        while drain.behind(shop.limitless, snapshot):
-            await asyncio.sleep(0.02)
+        await reached(shop, snapshot)
     drain.close_positions(shop.limitless, snapshot)
 
     with pytest.raises(PreconditionFailed, match="reopened"):
@@ -210,8 +219,7 @@ async def test_a_pause_that_took_too_long_is_not_handed_over(shop: Shop) -> None
     number, snapshot = begin_and_close(shop)
     async with shop.mirrors():
         await shop.copy_all()
-        while drain.behind(shop.limitless, snapshot):
-            await asyncio.sleep(0.02)
+        await reached(shop, snapshot)
     drain.close_positions(shop.limitless, snapshot)
 
     with pytest.raises(NoGo, match="limit 0 s"):
