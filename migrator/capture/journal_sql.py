@@ -321,16 +321,24 @@ def capture_function(
             )
         ]
     body = sql.SQL(
-        "\nDECLARE\n    found bigint;\n    touched bigint := 0;\nBEGIN\n{}"
+        "\nDECLARE\n    found bigint;\n    touched bigint := 0;\n    known bigint;\n    noted text;\nBEGIN\n{}"
         "    IF touched <> 0 THEN\n"
-        "        PERFORM pg_catalog.set_config('migrator.parts', (touched | coalesce(nullif("
-        "pg_catalog.current_setting('migrator.parts', true), ''), '0')::bigint)::text, true);\n"
-        "    END IF;\n    RETURN NULL;\nEND\n"
+        "        known := coalesce(nullif(pg_catalog.current_setting('migrator.parts', true), ''), '0');\n"
+        "        IF known | touched <> known THEN\n"
+        # An assignment, not PERFORM: plpgsql evaluates it without a query.
+        "            noted := pg_catalog.set_config('migrator.parts', (known | touched)::text, true);\n"
+        "        END IF;\n    END IF;\n    RETURN NULL;\nEND\n"
     ).format(sql.Composed(blocks))
+    # Every setting of a function costs each call; tables of the application are read for derived tenants only.
+    reads = table.derived or bool(watched)
     return sql.SQL(
         "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
-        " SET search_path = pg_catalog, pg_temp SET row_security = off AS {}"
-    ).format(sql.Identifier(MIGRATOR, names.function(table_id, event)), _quoted(body))
+        " SET search_path = pg_catalog, pg_temp{} AS {}"
+    ).format(
+        sql.Identifier(MIGRATOR, names.function(table_id, event)),
+        sql.SQL(" SET row_security = off" if reads else ""),
+        _quoted(body),
+    )
 
 
 def leaf_function(table: Table, table_id: int, parts: int, others: Sequence[tuple[int, Table]]) -> sql.Composed:
