@@ -73,6 +73,7 @@ def retry(
     everyone: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     plan: PlanOption = None,
     name: WhoOption = None,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Copy quarantined tenants again; their reads stay on classic until they have joined."""
@@ -83,6 +84,13 @@ def retry(
         raise UsageError("name tenants, or say --all")
     with classic(plan) as conn:
         require_installed(conn)
+        if dry_run:
+            aside = [t for t, _ in recover.quarantined(conn) if everyone or t in (tenants or ())]
+            announce(
+                [Action(f"retry/{t}", f"Copy tenant {t} again", "the mirror puts it aside again") for t in aside],
+                as_json=as_json,
+            )
+            return
         found = recover.retry(conn, None if everyone else tenants, who(name))
     if as_json:
         emit_json({"retried": found})
