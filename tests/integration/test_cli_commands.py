@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 # They only show something, write a file of their own, or run until they are stopped.
 CHANGE_NOTHING = {
     "version", "audit", "status", "report", "rehearse", "worker", "plan check", "plan show", "plan schema",
-    "plan template", "plan init", "local status", "breaker show", "backfill status", "mirror status", "mirror quarantine",
-    "decommission check", "incident serve", "cluster status", "validation history", "validation schedule show",
+    "plan init", "local status", "breaker show", "backfill status", "mirror status", "mirror quarantine",
+    "plan template", "decommission check", "incident serve", "cluster status", "validation history", "validation schedule show",
 }  # fmt: skip
 SHOW_NO_DATA = {"worker", "incident serve", "plan schema", "plan template"}
 

@@ -341,6 +341,10 @@ def test_what_limitless_refuses_is_refused(conn: psycopg.Connection) -> None:
             wrong[statement] = "accepted"
         except errors.FeatureNotSupported:
             continue
+        except errors.WrongObjectType as exc:
+            # PostgreSQL itself refuses NOT VALID on a partitioned table, up to version 17.
+            if "NOT VALID" not in statement:
+                wrong[statement] = f"{exc.sqlstate} {exc}"
         except psycopg.Error as exc:
             wrong[statement] = f"{exc.sqlstate} {exc}"
 
