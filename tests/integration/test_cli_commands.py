@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 CHANGE_NOTHING = {
     "version", "audit", "status", "report", "rehearse", "worker", "plan check", "plan show", "plan schema",
     "plan init", "local status", "breaker show", "backfill status", "mirror status", "mirror quarantine",
-    "plan template", "decommission check", "incident serve", "cluster status", "validation history", "validation schedule show",
+    "plan template", "decommission check", "incident serve", "cluster status", "validation history",
+    "validation schedule show",
 }  # fmt: skip
 SHOW_NO_DATA = {"worker", "incident serve", "plan schema", "plan template"}
 
