@@ -21,10 +21,10 @@ ROOT = Path(__file__).parents[2]
 
 # They only show something, write a file of their own, or run until they are stopped.
 CHANGE_NOTHING = {
-    "version", "audit", "status", "report", "rehearse", "worker", "plan check", "plan show", "plan schema",
-    "plan init", "local status", "breaker show", "backfill status", "mirror status", "mirror quarantine",
-    "plan template", "decommission check", "incident serve", "cluster status", "validation history",
-    "validation schedule show",
+    "audit", "backfill status", "breaker show", "cluster status", "decommission check", "incident serve",
+    "local status", "mirror quarantine", "mirror status", "plan check", "plan init", "plan schema", "plan show",
+    "plan template", "rehearse", "report", "status", "validation history", "validation schedule show", "version",
+    "worker",
 }  # fmt: skip
 SHOW_NO_DATA = {"worker", "incident serve", "plan schema", "plan template"}
 

@@ -38,7 +38,7 @@ def test_whether_a_retry_makes_sense(error: Exception, retryable: bool) -> None:
 def test_no_value_of_a_row_reaches_temporal() -> None:
     """PostgreSQL and Python both quote values in their messages."""
     for error in (
-        pg.UniqueViolation('duplicate key: Key (email)=(alice@example.org) already exists'),
+        pg.UniqueViolation("duplicate key: Key (email)=(alice@example.org) already exists"),
         ValueError("invalid literal for int(): 'alice@example.org'"),
     ):
         found = failure(error)

@@ -1,7 +1,5 @@
 """What was put aside comes back; what cannot be trusted is copied again; what is old costs nothing."""
 
-
-
 from __future__ import annotations
 
 import asyncio
