@@ -23,6 +23,8 @@ from migrator.mirror.position import Stand
 from migrator.model.table import Table
 
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+_WRITER_IDLE = "10s"
+_READER_IDLE = "300s"  # it only reads, and stands still while a chunk is written
 _PARENT_WAIT_S = 0.05
 _SUMMARISE_EVERY_S = 0.5
 _CLEAN_EVERY_S = 2.0
@@ -57,6 +59,9 @@ async def _open(
         )
         limitless = await stack.enter_async_context(await connect_async(limitless_dsn, app, statement_timeout_s=120))
         # A few dirty keys must be looked up by index, however wrong the estimate of their number is.
+        # A mirror that is frozen in the middle of a transaction must not hold its successor up for ever.
+        for conn, limit in ((reader, _READER_IDLE), (control, _WRITER_IDLE), (limitless, _WRITER_IDLE)):
+            await conn.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, false)", (limit,))
         await reader.execute("SET enable_hashjoin = off")
         await reader.execute("SET enable_mergejoin = off")
         # And so must the new entries among many old ones: EXISTS would bet on meeting one soon.
