@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -205,7 +206,9 @@ class Peer:
         return self.answer()
 
     def freeze(self) -> None:
+        """Stop the process; returns when it has stopped, which is a moment after the signal was sent."""
         self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)
 
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)
