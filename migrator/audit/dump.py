@@ -56,7 +56,7 @@ def read_dump(text: str, name: str, evidence: Evidence) -> None:
             AttributeError,
             TypeError,
             ValueError,
-            NotImplementedError,
+            NotImplementedError,  # pglast raises it for nodes it cannot print
         ) as error:
             evidence.rejected += 1
             evidence.problems.append(f"{name}: row {piece.line} cannot be read: {type(error).__name__}")

@@ -68,7 +68,7 @@ class Rule:
         return self.severity
 
 
-B, R, W, I = Severity.BLOCKER, Severity.REWRITE, Severity.WARNING, Severity.INFO  # noqa: E741
+B, R, W, I = Severity.BLOCKER, Severity.REWRITE, Severity.WARNING, Severity.INFO  # noqa: E741 - four columns of a table
 DDL, DDLLIM, DML, DMLLIM = "ddl-support", "ddl-limitations", "dml-support", "dml-limitations"
 REQS, SSO, RN, CONVERT, LOADER = (
     "reqs-limits",

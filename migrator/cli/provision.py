@@ -45,8 +45,7 @@ def provision(
     with both(found) as (classic, limitless):
         tables = resolve_tables(classic, found.tables)
         if verify_only:
-            stage = "mirrored" if finalize else "empty"
-            verdict = phase.verify(classic, limitless, tables, found, stage=stage)  # type: ignore[arg-type]
+            verdict = phase.verify(classic, limitless, tables, found, stage="mirrored" if finalize else "empty")
             _answer(as_json, "verify", (), (), verdict.blockers)
             return
         if finalize:

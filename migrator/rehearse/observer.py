@@ -97,6 +97,7 @@ class Observer:
             if time.monotonic() - began > patience_s:
                 raise NeverHappened(what, patience_s, describe(sample.facts))
             with self._news:
+                # A default argument binds this turn's sample; mypy cannot infer such a lambda.
                 self._news.wait_for(lambda at=sample.at: self.latest.at > at, timeout=1)  # type: ignore[misc]
 
     def _run(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -315,7 +315,10 @@ def _latency_series(record: Record) -> dict[str, list[Any]]:
         if write.outcome is Outcome.ACKNOWLEDGED and write.ended_at is not None:
             bins[int(write.ended_at - record.began), "write"].append(write.ms)
     seconds = _seconds(record)
-    p99: Callable[[int, str], float | None] = lambda s, name: percentile(bins.get((s, name), []), 0.99)  # noqa: E731
+
+    def p99(second: int, name: str) -> float | None:
+        return percentile(bins.get((second, name), []), 0.99)
+
     found: dict[str, list[Any]] = {"t": list(seconds)}
     for name in ("classic", "limitless", "write"):
         found[name] = [None if (v := p99(s, name)) is None else round(v, 2) for s in seconds]

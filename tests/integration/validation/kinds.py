@@ -87,4 +87,4 @@ def fill(rows: int) -> str:
 def corruption(number: int) -> str:
     """Return the statement that changes kind *number* in the row of that id."""
     name, kind, _, other = KINDS[number]
-    return f"UPDATE kinds.sample SET {name} = {other}::{kind} WHERE id = {number}"  # noqa: S608
+    return f"UPDATE kinds.sample SET {name} = {other}::{kind} WHERE id = {number}"  # noqa: S608 - as above
