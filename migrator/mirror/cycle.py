@@ -7,6 +7,7 @@ mirrored tenant: a row changed in (S1, S2] is in the batch with its state at S2,
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -47,19 +48,28 @@ class _Look:
     leaving: bool
 
 
+_FREEZE = sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {lock}; {look}")
+
+
 @asynccontextmanager
-async def _frozen(p: Partition) -> AsyncIterator[None]:
-    """A REPEATABLE READ transaction whose first statement locked the ring, before any snapshot was taken."""
-    async with p.reader.transaction():
-        await p.reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        mine = [number for number, _ in p.ordered()]
-        if mine:
-            await p.reader.execute(lock_for_reading(mine))
-        yield
+async def _frozen(p: Partition) -> AsyncIterator[_Look]:
+    """A REPEATABLE READ transaction whose first statement locked the ring, before any snapshot was taken.
+
+    Its first statements travel in one message: a cycle's round trips are what a write waits for that is
+    acknowledged.
+    """
+    try:
+        yield await _look(p)
+        await p.reader.execute("COMMIT")
+    except BaseException:
+        if not p.reader.closed:
+            with contextlib.suppress(psycopg.Error):  # the caller wants to know what went wrong first
+                await p.reader.execute("ROLLBACK")
+        raise
 
 
 async def _look(p: Partition) -> _Look:
-    """Take the snapshot and see whether there is anything to do.
+    """Begin, lock the ring, take the snapshot and see whether there is anything to do.
 
     Raises:
         LeaseLost: another mirror has already left its token on classic.
@@ -76,7 +86,12 @@ async def _look(p: Partition) -> _Look:
         " EXISTS (SELECT FROM migrator.tenant WHERE part = {part} AND recopy IS NOT NULL"
         " AND state IN ('mirrored', 'quarantined'))"
     ).format(dirty=rows_sql.any_entries(mine, p.part, p.stand.snapshot), part=sql.Literal(p.part))
-    row = await (await p.reader.execute(query)).fetchone()
+    # LOCK needs no snapshot, so the one of this transaction is taken after the ring is locked.
+    lock = lock_for_reading([number for number, _ in mine]) if mine else sql.SQL("")
+    cursor = await p.reader.execute(_FREEZE.format(lock=lock, look=query))
+    while cursor.nextset():
+        pass
+    row = await cursor.fetchone()
     if row is not None and (row[5] or 0) > p.stand.epoch:
         raise LeaseLost(f"another mirror took partition {p.part} over")
     if row is None or p.stand.token not in (row[4] or ()):
@@ -95,8 +110,7 @@ async def run_cycle(p: Partition) -> CycleStats | None:
         HistoryForked: see `_look`.
         psycopg.Error: a side failed; the position on Limitless says what was done.
     """
-    async with _frozen(p):
-        look = await _look(p)
+    async with _frozen(p) as look:
         joiners = await joining.find(p.control, p.limitless, p.part) if look.joining else Joiners()
         idle = not look.dirty and not joiners.tenants
         if idle and not look.fenced and not look.leaving and look.taken - p.fresh_at < p.options.idle_commit_s:
@@ -155,32 +169,36 @@ async def _read(
     return room < 0
 
 
+# Only by the newest mirror: a superseded one that has not noticed yet would overwrite the token of what its
+# successor applied, and that looks like a classic that lost its tail.
+_TOKEN = """
+WITH token AS (
+    UPDATE migrator.heartbeat SET token = %s, base_token = %s, epoch = %s WHERE part = %s AND epoch <= %s RETURNING part
+), marked AS (
+    UPDATE migrator.tenant SET changed_at = clock_timestamp()
+     WHERE tenant_id = ANY (%s) AND EXISTS (SELECT FROM token)
+)
+SELECT count(*) FROM token
+"""
+
+
 async def _commit_token(p: Partition, changed: set[str]) -> str:
     """Commit this try's token on classic, and mark the tenants that change.
 
-    With synchronous_commit on, its flush makes durable all that the snapshot saw; and as its xid is at or above
-    the snapshot's xmax, no xid below can be handed out again after a crash. Marking before Limitless moves
-    errs on the safe side: a tenant may be called changed that was not.
+    With synchronous_commit on (the session's setting), its flush makes durable all that the snapshot saw; and as
+    its xid is at or above the snapshot's xmax, no xid below can be handed out again after a crash. Marking before
+    Limitless moves errs on the safe side: a tenant may be called changed that was not.
     """
     token = str(uuid.uuid4())
     if time.monotonic() - p.marked_since > _MARK_AGAIN_S:
         p.marked.clear()
         p.marked_since = time.monotonic()
-    async with p.control.transaction():
-        await p.control.execute("SET LOCAL synchronous_commit = on")
-        unmarked = sorted(t for t in changed if t not in p.marked)
-        if unmarked:
-            await p.control.execute(
-                "UPDATE migrator.tenant SET changed_at = clock_timestamp() WHERE tenant_id = ANY (%s)", (unmarked,)
-            )
-        # Only by the newest mirror: a superseded one that has not noticed yet would overwrite the token of what its
-        # successor applied, and that looks like a classic that lost its tail.
-        written = await p.control.execute(
-            "UPDATE migrator.heartbeat SET token = %s, base_token = %s, epoch = %s WHERE part = %s AND epoch <= %s",
-            (token, p.stand.token, p.stand.epoch, p.part, p.stand.epoch),
-        )
-        if not written.rowcount:
-            raise LeaseLost(f"another mirror took partition {p.part} over")
+    unmarked = sorted(t for t in changed if t not in p.marked)
+    row = await (
+        await p.control.execute(_TOKEN, (token, p.stand.token, p.stand.epoch, p.part, p.stand.epoch, unmarked))
+    ).fetchone()
+    if row is None or not row[0]:
+        raise LeaseLost(f"another mirror took partition {p.part} over")
     p.marked |= changed
     return token
 
@@ -254,26 +272,34 @@ def _merged(batches: Mapping[int, TableBatch], extras: list[TableBatch], refused
     return [b for b in by_name.values() if len(b)]
 
 
+_PUBLISH = """
+WITH published AS (
+    INSERT INTO migrator.position AS q (part, epoch, snapshot, fresh_at, lag_s, depth, applied, rows_per_s,
+                                         state, problem)
+    VALUES (%(part)s, %(epoch)s, %(snapshot)s, clock_timestamp() - make_interval(secs => %(age)s), %(lag)s, %(rows)s,
+            %(applied)s, %(rate)s, 'running', NULL)
+    ON CONFLICT (part) DO UPDATE
+       SET epoch = EXCLUDED.epoch, snapshot = EXCLUDED.snapshot, fresh_at = EXCLUDED.fresh_at, lag_s = EXCLUDED.lag_s,
+           depth = EXCLUDED.depth, applied = EXCLUDED.applied, rows_per_s = EXCLUDED.rows_per_s, state = 'running',
+           problem = NULL
+     WHERE q.epoch <= EXCLUDED.epoch
+)
+SELECT pg_notify('migrator', 'position')
+"""
+
+
 async def publish(p: Partition, stats: CycleStats) -> None:
     """Tell shims and status where the partition stands. Classic's clock stamps the freshness."""
-    async with p.control.transaction():
-        await p.control.execute(
-            "INSERT INTO migrator.position AS q (part, epoch, snapshot, fresh_at, lag_s, depth, applied, rows_per_s,"
-            " state, problem) VALUES (%(part)s, %(epoch)s, %(snapshot)s,"
-            " clock_timestamp() - make_interval(secs => %(age)s), %(lag)s, %(rows)s, %(applied)s, %(rate)s,"
-            " 'running', NULL) ON CONFLICT (part) DO UPDATE SET epoch = EXCLUDED.epoch,"
-            " snapshot = EXCLUDED.snapshot, fresh_at = EXCLUDED.fresh_at, lag_s = EXCLUDED.lag_s,"
-            " depth = EXCLUDED.depth, applied = EXCLUDED.applied, rows_per_s = EXCLUDED.rows_per_s,"
-            " state = 'running', problem = NULL WHERE q.epoch <= EXCLUDED.epoch",
-            {
-                "part": p.part,
-                "epoch": p.stand.epoch,
-                "snapshot": stats.snapshot,
-                "age": time.monotonic() - p.fresh_at,
-                "lag": stats.lag_s,
-                "rows": stats.rows,
-                "applied": p.applied,
-                "rate": stats.rows / stats.seconds if stats.seconds else 0.0,
-            },
-        )
-        await p.control.execute("SELECT pg_notify('migrator', 'position')")
+    await p.control.execute(
+        _PUBLISH,
+        {
+            "part": p.part,
+            "epoch": p.stand.epoch,
+            "snapshot": stats.snapshot,
+            "age": time.monotonic() - p.fresh_at,
+            "lag": stats.lag_s,
+            "rows": stats.rows,
+            "applied": p.applied,
+            "rate": stats.rows / stats.seconds if stats.seconds else 0.0,
+        },
+    )
