@@ -110,7 +110,7 @@ def crash_limitless(stage: Stage) -> None:
     """Limitless dies while tenants read from it, stays away for some seconds, and comes back."""
     tenants = stage.settings.tenants
     before = stage.wait("a good third of the tenants reads Limitless", lambda s: s.facts.reading >= tenants * 0.35, 90)
-    with stage.event("limitless_killed", "Limitless crashes while tenants read from it") as event:
+    with stage.event("limitless_killed", f"Limitless {stage.machines.crashes} while tenants read from it") as event:
         stage.machines.kill_limitless()
         fell = stage.wait("reads fall back to classic", lambda s: bool(s.facts.fallbacks) and s.facts.reading == 0, 30)
         raised = min((f.at for f in fell.facts.fallbacks), default=time.time())
@@ -134,7 +134,7 @@ def crash_limitless(stage: Stage) -> None:
             "catch_up_s": time.monotonic() - back,
         }
         event.detail = (
-            f"SIGKILL with {before.facts.reading} tenants reading from it; reads back on classic for all after "
+            f"{before.facts.reading} tenants were reading from it; reads back on classic for all after "
             f"{words.seconds(fallback_s)}; {went_on.acknowledged} writes and {went_on.reads} reads went on; "
             f"caught up {words.seconds(time.monotonic() - back)} after its return"
         )
@@ -145,7 +145,8 @@ def roll_back_while_temporal_is_down(stage: Stage) -> None:
     tenants = stage.settings.tenants
     sample = stage.wait("most tenants read Limitless", lambda s: s.facts.reading >= tenants * 0.7, 120)
     before = sample.facts.reading
-    with stage.event("rollback", "Rollback of all tenants while the Temporal server is stopped") as event:
+    away = stage.machines.stopped
+    with stage.event("rollback", f"Rollback of all tenants while the Temporal server is {away}") as event:
         stage.machines.stop_temporal()
         typed = time.monotonic()
         answer = stage.operator.json("rollback", "--all", "--reason", "rehearsal: errors at 3 a.m.")
@@ -238,7 +239,7 @@ def approve_and_hand_over(stage: Stage) -> None:
         stage.wait("the application writes to Limitless", _handed_over, 120)
         stage.wait_traffic("writes go on after the hand-over", 5, 5, 60)
         event.detail = "writes closed, mirrors drained, validated, sequences moved, writes open on Limitless"
-    with stage.event("classic_stopped", "Classic is stopped; traffic goes on") as event:
+    with stage.event("classic_stopped", f"Classic is {stage.machines.stopped}; traffic goes on") as event:
         _wait_until_released(stage)
         stage.machines.stop_classic()
         stage.record.quiet_since = time.monotonic()

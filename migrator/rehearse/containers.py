@@ -46,12 +46,25 @@ def docker(*words: str, patience_s: float = 60) -> str:
     except subprocess.TimeoutExpired:
         raise UsageError(f"docker {words[0]} did not end within {patience_s:.0f} s", hint=WITHOUT_DOCKER) from None
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        hint = WITHOUT_DOCKER
-        if "permission denied" in done.stderr:
-            hint = f"This account may not use the engine: add it to the group docker, or use root. {WITHOUT_DOCKER}"
-        raise UsageError(f"docker {words[0]}: {said[-1] if said else 'failed'}", hint=hint)
+        said = (done.stderr or done.stdout).strip()
+        why = next((line for line in said.splitlines() if "rror" in line), said.rpartition("\n")[2])
+        raise UsageError(f"docker {words[0]}: {why or 'failed'}", hint=f"{_next_step(said)}{WITHOUT_DOCKER}")
     return done.stdout
+
+
+def _next_step(said: str) -> str:
+    """Return what helps against a refusal of the engine that is known, followed by a space; else ''."""
+    said = said.lower()
+    if "permission denied" in said and "socket" in said:
+        return "This account may not use the engine: add it to the group docker, or use root. "
+    if "cannot connect" in said or "is the docker daemon running" in said:
+        return "Start the engine (systemctl start docker), then: docker compose up --detach --wait. "
+    if "port is already allocated" in said or "address already in use" in said:
+        return (
+            "Another program has that port: stop it, or choose others with CLASSIC_PORT, LIMITLESS_PORT, "
+            "TEMPORAL_PORT and TEMPORAL_UI_PORT, and docker compose up --detach --wait again. "
+        )
+    return ""
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,8 @@ class Container:
             raise UsageError(f"there is no {role} container", hint=BRING_UP)
         if len(found) > 1:
             raise UsageError(
-                f"there are {len(found)} {role} containers", hint="Choose a stack: export COMPOSE_PROJECT_NAME=…"
+                f"there are {len(found)} {role} containers",
+                hint=f"Choose a stack: export COMPOSE_PROJECT_NAME=… {WITHOUT_DOCKER}",
             )
         return cls(found[0], role)
 
@@ -133,6 +147,8 @@ class ContainerMachines(Machines):
     """Classic, the Limitless stand-in and Temporal in containers that were there before and stay there after."""
 
     start = "in their containers, with empty databases"
+    crashes = "crashes (SIGKILL)"
+    stopped = "stopped"
 
     def __init__(self, shards: int) -> None:
         self._shards = shards

@@ -16,7 +16,7 @@ from psycopg import conninfo
 from migrator.errors import UsageError
 from migrator.local import compose, standin
 from migrator.local.proxy import Proxy
-from migrator.rehearse.containers import DATABASE, WITHOUT_DOCKER
+from migrator.rehearse.containers import BRING_UP, DATABASE, WITHOUT_DOCKER
 from migrator.rehearse.stage import Machines
 
 
@@ -24,6 +24,8 @@ class ProxiedMachines(Machines):
     """Servers somewhere in the compose network, seen through proxies."""
 
     start = "behind proxies, with empty databases"
+    crashes = "is cut off from the network"
+    stopped = "cut off from the network"
 
     def __init__(self, shards: int) -> None:
         names = ("MIGRATOR_CLASSIC_DSN", compose.ADMIN, compose.TOOL, "MIGRATOR_TEMPORAL")
@@ -40,11 +42,22 @@ class ProxiedMachines(Machines):
         self._dsns = ("", "")
 
     def up(self) -> None:
-        with psycopg.connect(self._tool) as conn:
-            if not standin.is_standin(conn):
-                raise UsageError("a rehearsal runs on a stand-in for Limitless only, and this server is none")
+        """Make an empty database on both servers and put the proxies in front.
+
+        Raises:
+            UsageError: a server does not answer, or the second one is no stand-in.
+        """
         classic = conninfo.make_conninfo(self._classic_admin, dbname="postgres")
-        direct = compose.fresh(classic, self._limitless_admin, self._tool, DATABASE, self._shards)
+        try:
+            with psycopg.connect(self._tool, connect_timeout=10) as conn:
+                if not standin.is_standin(conn):
+                    raise UsageError("a rehearsal runs on a stand-in for Limitless only, and this server is none")
+            direct = compose.fresh(classic, self._limitless_admin, self._tool, DATABASE, self._shards)
+        except psycopg.OperationalError as error:
+            why = str(error).strip().splitlines()
+            raise UsageError(
+                f"a server of the stack does not answer: {why[0] if why else 'no reason was given'}", hint=BRING_UP
+            ) from None
         host, _, port = self._temporal.rpartition(":")
         self._proxies = {
             "classic": Proxy.to_dsn(direct[0]),

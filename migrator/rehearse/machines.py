@@ -12,6 +12,8 @@ class LocalMachines(Machines):
     """Embedded classic, Limitless stand-in and Temporal under one directory."""
 
     start = "start on this machine"
+    crashes = "crashes (SIGKILL)"
+    stopped = "stopped"
 
     def __init__(self, home: Path, shards: int) -> None:
         self._home = home

@@ -14,7 +14,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -107,10 +107,8 @@ def _rehearse(plan: Plan, plan_path: Path, place: Workdir, console: Console, kee
     children = Children(place.logs, environment(place.state, plan_path))
     observer: Observer | None = None
     screen.open()
+    _up(machines, screen)
     try:
-        line = screen.step(f"Classic, Limitless and Temporal {machines.start}")
-        machines.up()
-        screen.done(line)
         children.environment |= machines.environment()
         observer = Observer(
             looker=Looker(machines.classic),
@@ -151,6 +149,25 @@ def _rehearse(plan: Plan, plan_path: Path, place: Workdir, console: Console, kee
     if keep and isinstance(machines, LocalMachines):
         places["servers"] = f"MIGRATOR_HOME={place.state} (stop them with: migrator local down)"
     return RehearsalResult(report["ok"], report, places)
+
+
+def _up(machines: Machines, screen: Screen) -> None:
+    """Bring the servers up.
+
+    Raises:
+        MigratorError: they do not come up, so there is nothing to report on; what had started is down again.
+    """
+    line = screen.step(f"Classic, Limitless and Temporal {machines.start}")
+    try:
+        machines.up()
+    except BaseException as error:
+        with suppress(MigratorError):
+            machines.down()
+        if isinstance(error, MigratorError):
+            screen.fail("they did not come up")
+        screen.close()
+        raise
+    screen.done(line)
 
 
 def _play(stage: Stage) -> None:

@@ -38,6 +38,10 @@ class Machines(Protocol):
 
     start: str
     """What happens to them at the beginning, as the end of a sentence."""
+    crashes: str
+    """What Limitless suffers in the middle of the cutover, as the middle of a sentence."""
+    stopped: str
+    """What Temporal and classic are while they are away, as a participle."""
 
     def up(self) -> None: ...
     def down(self) -> None: ...

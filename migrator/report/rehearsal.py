@@ -28,6 +28,7 @@ def page(report: dict[str, Any]) -> str:
         f"{escape(report['machine'])}</p></div>",
         f'<div class="verdict {"good" if ok else "bad"}">{"✓" if ok else "✗"} {verdict}</div></header>',
         _problems(report["problems"]),
+        _left_out(report["left_out"]),
         _tiles(report),
         "<h2>What happened</h2>",
         '<p class="soft">All panels share one time axis; the numbered lines are the events listed below.</p>',
@@ -61,6 +62,13 @@ def _problems(problems: Sequence[str]) -> str:
         return ""
     items = "".join(f"<li>{escape(p)}</li>" for p in problems)
     return f'<div class="problems"><b>What did not hold</b><ul>{items}</ul></div>'
+
+
+def _left_out(accidents: Sequence[str]) -> str:
+    """Say what a reader of the events would otherwise believe: an accident that was only played."""
+    if not accidents:
+        return ""
+    return f'<p class="soft"><b>Left out:</b> {"; ".join(escape(a) for a in accidents)}.</p>'
 
 
 def _tiles(report: dict[str, Any]) -> str:

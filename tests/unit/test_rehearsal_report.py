@@ -69,6 +69,13 @@ def test_a_rehearsal_in_which_everything_held_is_ok() -> None:
     json.dumps(report)
 
 
+def test_an_accident_that_was_only_played_is_named_on_the_page() -> None:
+    """Whoever reads of a server cut off must not believe that it crashed."""
+    assert "Left out" not in page(report_of(record()))
+    shown = page(report_of(record(left_out=["Limitless was not killed: <network>"])))
+    assert "Left out:</b> Limitless was not killed: &lt;network&gt;." in shown
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
