@@ -119,8 +119,28 @@ CREATE TABLE migrator.decision (
 CREATE TABLE migrator.captured_table (
     table_id   smallint PRIMARY KEY,
     qualified  text NOT NULL UNIQUE,
-    descriptor jsonb NOT NULL
+    descriptor jsonb NOT NULL,
+    version    int NOT NULL DEFAULT 1   -- counts the changes of the descriptor; mirrors look at it in every cycle
 );
+
+-- Changes of the schema that go to both sides: migrator schema apply. One row per change; `step` is the last one done.
+CREATE TABLE migrator.schema_change (
+    change_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind        text NOT NULL,
+    table_name  text NOT NULL,
+    name        text NOT NULL,           -- of the column or index
+    words       text NOT NULL,
+    body        jsonb NOT NULL,          -- migrator.change.change.Change
+    step        text NOT NULL DEFAULT '',
+    seen_from   text,                    -- pg_snapshot: whoever holds it, or a later one, knows the new shape
+    at          timestamptz,             -- classic's clock at that moment
+    filled_to   text[],                  -- key up to which existing rows were filled
+    problem     text,
+    changed_by  text NOT NULL,
+    started_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at timestamptz
+);
+CREATE INDEX ON migrator.schema_change (change_id) WHERE finished_at IS NULL;
 
 -- The slot of the journal ring that writers use now. Read by every capture trigger.
 CREATE TABLE migrator.ring (

@@ -46,8 +46,9 @@ def store_tables(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> dict
     for table in tables:
         number = found.setdefault(table.qualified, max(found.values(), default=0) + 1)
         conn.execute(
-            "INSERT INTO migrator.captured_table (table_id, qualified, descriptor) VALUES (%s, %s, %s)"
-            " ON CONFLICT (table_id) DO UPDATE SET descriptor = EXCLUDED.descriptor",
+            "INSERT INTO migrator.captured_table AS c (table_id, qualified, descriptor) VALUES (%s, %s, %s)"
+            " ON CONFLICT (table_id) DO UPDATE SET descriptor = EXCLUDED.descriptor, version = c.version + 1"
+            " WHERE c.descriptor <> EXCLUDED.descriptor",
             (number, table.qualified, json.dumps(dump_table(table))),
         )
     return found

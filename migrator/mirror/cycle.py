@@ -26,7 +26,7 @@ from migrator.mirror.chunks import apply_in_chunks
 from migrator.mirror.completion import complete
 from migrator.mirror.joining import Joiners
 from migrator.mirror.options import CycleStats
-from migrator.mirror.partition import Partition
+from migrator.mirror.partition import SHAPE, Partition, read_tables
 from migrator.mirror.position import Stand
 from migrator.mirror.quarantine import find_refused, is_refusal, release_members
 from migrator.mirror.raw import texts
@@ -84,14 +84,20 @@ async def _look(p: Partition) -> _Look:
         " (SELECT ARRAY[token::text, base_token::text] FROM migrator.heartbeat WHERE part = {part}),"
         " (SELECT epoch FROM migrator.heartbeat WHERE part = {part}),"
         " EXISTS (SELECT FROM migrator.tenant WHERE part = {part} AND recopy IS NOT NULL"
-        " AND state IN ('mirrored', 'quarantined'))"
-    ).format(dirty=rows_sql.any_entries(mine, p.part, p.stand.snapshot), part=sql.Literal(p.part))
+        " AND state IN ('mirrored', 'quarantined')), {shape}"
+    ).format(shape=SHAPE, dirty=rows_sql.any_entries(mine, p.part, p.stand.snapshot), part=sql.Literal(p.part))
     # LOCK needs no snapshot, so the one of this transaction is taken after the ring is locked.
     lock = lock_for_reading([number for number, _ in mine]) if mine else sql.SQL("")
     cursor = await p.reader.execute(_FREEZE.format(lock=lock, look=query))
     while cursor.nextset():
         pass
     row = await cursor.fetchone()
+    if row is not None and row[7] != p.shape:
+        # Read in this snapshot; the look is then repeated, so that a cycle reads and writes with one shape.
+        shape, tables = int(row[7]), await read_tables(p.reader)
+        await p.reader.execute("ROLLBACK")
+        p.shape, p.tables = shape, tables
+        return await _look(p)
     if row is not None and (row[5] or 0) > p.stand.epoch:
         raise LeaseLost(f"another mirror took partition {p.part} over")
     if row is None or p.stand.token not in (row[4] or ()):

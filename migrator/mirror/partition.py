@@ -7,12 +7,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
+from migrator.control.tables import load_table
 from migrator.mirror.options import MirrorOptions
 from migrator.mirror.position import Stand
 from migrator.model.table import Table, parents_first
 
 Connection = psycopg.AsyncConnection[Any]
+
+SHAPE = sql.SQL("(SELECT coalesce(sum(version), 0) FROM migrator.captured_table)")
+"""Another number than before: descriptors changed (schema apply)."""
+
+
+async def read_tables(classic: Connection) -> dict[int, Table]:
+    """Return captured tables by id."""
+    cursor = await classic.execute("SELECT table_id, descriptor FROM migrator.captured_table ORDER BY table_id")
+    return {int(number): load_table(body) for number, body in await cursor.fetchall()}
 
 
 @dataclass(slots=True)
@@ -27,6 +38,7 @@ class Partition:
         strangers: tenants seen in the journal that are not members; told to classic once.
         fresh_at: monotonic time at which the position's snapshot was taken.
         applied: rows written since this mirror started.
+        shape: what `SHAPE` was in the snapshot that *tables* were read in; -1: they are read again by the next look.
         marked: tenants whose changed_at on classic is recent enough, since `marked_since` (monotonic).
     """
 
@@ -41,6 +53,7 @@ class Partition:
     strangers: set[str] = field(default_factory=set)
     fresh_at: float = 0.0
     applied: int = 0
+    shape: int = -1
     marked: set[str] = field(default_factory=set)
     marked_since: float = 0.0
 

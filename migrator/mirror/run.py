@@ -12,15 +12,13 @@ import psycopg
 from psycopg import sql
 
 from migrator.capture import ring
-from migrator.control.tables import load_table
 from migrator.db.connect import connect_async
 from migrator.errors import ClusterUnavailable, HistoryForked, LeaseLost
 from migrator.mirror import fence, joining, position
 from migrator.mirror.cycle import run_cycle
 from migrator.mirror.options import MirrorOptions
-from migrator.mirror.partition import Partition
+from migrator.mirror.partition import Partition, read_tables
 from migrator.mirror.position import Stand
-from migrator.model.table import Table
 
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _WRITER_IDLE = "10s"
@@ -39,12 +37,6 @@ class _Pace:
     def next(self, worked: bool) -> float:
         self.wait_s = self.low_s if worked else min(self.wait_s * 1.5, self.high_s)
         return self.wait_s
-
-
-async def read_tables(classic: psycopg.AsyncConnection[Any]) -> dict[int, Table]:
-    """Return captured tables by id."""
-    cursor = await classic.execute("SELECT table_id, descriptor FROM migrator.captured_table ORDER BY table_id")
-    return {int(number): load_table(body) for number, body in await cursor.fetchall()}
 
 
 @contextlib.asynccontextmanager
@@ -69,7 +61,8 @@ async def _open(
         await reader.execute("SET enable_seqscan = off")
         stand = await position.claim(limitless, part) if stand is None else await position.reread(limitless, stand)
         members = await joining.members(limitless, part)
-        partition = Partition(part, await read_tables(control), reader, control, limitless, stand, options, members)
+        tables = await read_tables(control)
+        partition = Partition(part, tables, reader, control, limitless, stand, options, members)
         await joining.publish(control, limitless, part)
         await fence.expire(control, part)
         yield partition
