@@ -8,7 +8,9 @@ all of it again, at its own snapshot.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import psycopg
 from psycopg import sql
@@ -26,14 +28,32 @@ from migrator.model.position import Snapshot
 from migrator.model.table import Table
 
 
-async def _chunks(p: Partition, number: int, table: Table, joiners: Joiners) -> AsyncIterator[list[Raw]]:
-    """Yield the dirty rows of one table, at most batch_rows at a time."""
-    query = rows_sql.read_dirty(table, number, p.part, p.stand.snapshot, joiners.tenants)
+async def _chunks(
+    p: Partition, number: int, table: Table, joiners: Joiners, *, places: bool = False
+) -> AsyncGenerator[list[Raw]]:
+    """Yield the dirty rows of one table, at most batch_rows at a time; with *places* without their columns."""
+    query = rows_sql.read_dirty(table, number, p.part, p.stand.snapshot, joiners.tenants, places=places)
     await p.reader.execute(sql.SQL("DECLARE migrator_chunk NO SCROLL CURSOR FOR {}").format(query))
     fetch_next = sql.SQL("FETCH {} FROM migrator_chunk").format(sql.Literal(p.options.batch_rows))
     while rows := texts(await p.reader.execute(fetch_next)):
         yield rows
     await p.reader.execute("CLOSE migrator_chunk")
+
+
+async def _early(chunks: AsyncGenerator[list[Raw]]) -> AsyncGenerator[list[Raw]]:
+    """Yield what *chunks* yields, reading one while the caller writes the one before: two servers at work."""
+
+    async def following() -> list[Raw] | None:
+        return await anext(chunks, None)
+
+    task = asyncio.create_task(following())
+    try:
+        while (rows := await task) is not None:
+            task = asyncio.create_task(following())
+            yield rows
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _under_epoch(p: Partition) -> None:
@@ -54,26 +74,30 @@ async def apply_in_chunks(p: Partition, snapshot: Snapshot, joiners: Joiners, sc
     refused: set[str] = set()
     extras: list[TableBatch] = []
     for number, table in p.ordered():
-        async for rows in _chunks(p, number, table, joiners):
-            batch = TableBatch(table)
-            add(batch, rows, scope)
-            async with p.limitless.transaction():
-                await _under_epoch(p)
-                found = await complete(p, batch, scope)
-                # With the parent's: once that is gone, nothing says any more that these were there.
-                await apply(p.limitless, [TableBatch(e.table, deletes=e.deletes) for e in found])
-                extras += found
-                gone = [*batch.deletes, *(batch.upserts if table.unique_keys else ())]
-                if gone:
-                    await run(p.limitless, rows_sql.delete(table), target_keys(table, gone))
-            written += len(batch.deletes)
+        # A key whose text form differs from the one journalled is known by its column alone.
+        places = all(table.column(c).exact for c in table.key)
+        async with aclosing(_early(_chunks(p, number, table, joiners, places=places))) as chunks:
+            async for rows in chunks:
+                batch = TableBatch(table)
+                add(batch, rows, scope)
+                async with p.limitless.transaction():
+                    await _under_epoch(p)
+                    found = await complete(p, batch, scope)
+                    # With the parent's: once that is gone, nothing says any more that these were there.
+                    await apply(p.limitless, [TableBatch(e.table, deletes=e.deletes) for e in found])
+                    extras += found
+                    gone = [*batch.deletes, *(batch.upserts if table.unique_keys else ())]
+                    if gone:
+                        await run(p.limitless, rows_sql.delete(table), target_keys(table, gone))
+                written += len(batch.deletes)
     for number, table in p.ordered():
-        async for rows in _chunks(p, number, table, joiners):
-            batch = TableBatch(table)
-            add(batch, rows, scope - refused)
-            batch.deletes.clear()
-            refused |= await _apply_chunk(p, batch)
-            written += len(batch)
+        async with aclosing(_early(_chunks(p, number, table, joiners))) as chunks:
+            async for rows in chunks:
+                batch = TableBatch(table)
+                add(batch, rows, scope - refused)
+                batch.deletes.clear()
+                refused |= await _apply_chunk(p, batch)
+                written += len(batch)
     async with p.limitless.transaction():
         if not await position.move(p.limitless, p.stand, snapshot, token):
             raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")

@@ -19,7 +19,7 @@ from psycopg import sql
 
 from migrator.capture.ring import lock_for_reading
 from migrator.errors import HistoryForked, LeaseLost
-from migrator.mirror import fence, joining, leaving, position, rows_sql
+from migrator.mirror import fence, joining, leaving, position, rows_sql, stream
 from migrator.mirror.apply import apply
 from migrator.mirror.batch import TableBatch, add
 from migrator.mirror.chunks import apply_in_chunks
@@ -29,7 +29,6 @@ from migrator.mirror.options import CycleStats
 from migrator.mirror.partition import SHAPE, Partition, read_tables
 from migrator.mirror.position import Stand
 from migrator.mirror.quarantine import find_refused, is_refusal, release_members
-from migrator.mirror.raw import texts
 from migrator.model.position import Snapshot
 
 _MARK_AGAIN_S = 5.0
@@ -108,6 +107,10 @@ async def _look(p: Partition) -> _Look:
     return _Look(Snapshot.parse(row[0]), taken, set(row[1]), bool(row[2]), bool(row[3]), bool(row[6]))
 
 
+class _TooWide(Exception):
+    """The rows to apply are more than one transaction should hold; the snapshot they were read at is given up."""
+
+
 async def run_cycle(p: Partition) -> CycleStats | None:
     """Run one cycle; None when there was nothing to do and nothing to tell.
 
@@ -116,6 +119,14 @@ async def run_cycle(p: Partition) -> CycleStats | None:
         HistoryForked: see `_look`.
         psycopg.Error: a side failed; the position on Limitless says what was done.
     """
+    try:
+        return await _cycle(p, wide=False)
+    except _TooWide:
+        return await _cycle(p, wide=True)
+
+
+async def _cycle(p: Partition, *, wide: bool) -> CycleStats | None:
+    """Run one cycle; in chunks without asking when *wide*. Raises _TooWide before anything was written."""
     async with _frozen(p) as look:
         joiners = await joining.find(p.control, p.limitless, p.part) if look.joining else Joiners()
         idle = not look.dirty and not joiners.tenants
@@ -123,7 +134,7 @@ async def run_cycle(p: Partition) -> CycleStats | None:
             return None
         scope = p.members | {t for t, _ in joiners.tenants}
         batches = {n: TableBatch(t) for n, t in p.ordered()}
-        too_many = await _read(p, look, joiners, scope, batches)
+        too_many = wide or await _read(p, look, joiners, scope, batches)
         token = await _commit_token(
             p, set(scope) if too_many else set().union(*(b.tenants() for b in batches.values()))
         )
@@ -153,16 +164,25 @@ async def run_cycle(p: Partition) -> CycleStats | None:
 async def _read(
     p: Partition, look: _Look, joiners: Joiners, scope: set[str], batches: Mapping[int, TableBatch]
 ) -> bool:
-    """Fill *batches* from the snapshot; True when there is more than one transaction should apply."""
-    room = p.options.batch_rows
+    """Fill *batches* from the snapshot; True when there are more rows than one transaction should apply.
+
+    Raises:
+        _TooWide: there are not, but they are larger.
+    """
+    room, size = p.options.batch_rows, p.options.batch_bytes
     strangers: set[str] = set()
     for number, table in p.ordered():
         if number not in look.dirty and not joiners.tenants:
             continue
         query = rows_sql.read_dirty(table, number, p.part, p.stand.snapshot, joiners.tenants)
-        found = texts(await p.reader.execute(sql.SQL("{} LIMIT {}").format(query, sql.Literal(room + 1))))
-        strangers |= add(batches[number], found, scope)
-        room -= len(found)
+        found = await stream.first(
+            p.reader, sql.SQL("{} LIMIT {}").format(query, sql.Literal(room + 1)), room + 1, max(size, 1)
+        )
+        if found.more:
+            raise _TooWide
+        strangers |= add(batches[number], found.rows, scope)
+        room -= len(found.rows)
+        size -= found.size
         if room < 0:
             break
     new = strangers - p.strangers

@@ -28,6 +28,7 @@ class MirrorOptions:
 
     Attributes:
         batch_rows: rows one Limitless transaction applies at most.
+        batch_mb: megabytes of their text it applies at most, and one row: what bounds a mirror's memory.
         idle_commit_s: an idle partition publishes a fresh position this often.
         fence_wait_s: how long it stands still for a validator at most.
         journal_limit_mb: a journal larger than this is an incident (partition 0 looks); nothing is ever dropped.
@@ -36,6 +37,7 @@ class MirrorOptions:
     """
 
     batch_rows: int = 20_000
+    batch_mb: float = 32.0
     poll_min_s: float = 0.01
     poll_max_s: float = 0.1
     idle_commit_s: float = 1.0
@@ -44,3 +46,7 @@ class MirrorOptions:
     journal_limit_mb: float = 4096.0
     fall_back: Callable[[str, str], Awaitable[None]] = _nothing
     on_cycle: Callable[[CycleStats], None] | None = None
+
+    @property
+    def batch_bytes(self) -> int:
+        return int(self.batch_mb * 1_000_000)

@@ -69,24 +69,24 @@ def _key(alias: str, table: Table) -> list[sql.Composable]:
     return [sql.Identifier(alias, key_column(i)) for i in range(len(table.key))]
 
 
-def _state(table: Table, dirty: sql.Composable) -> sql.Composed:
+def _state(table: Table, dirty: sql.Composable, *, places: bool = False) -> sql.Composed:
     """Return the SELECT of each dirty key, its tenant of then, its tenant of now, and its columns.
 
     Output: dirty tenant, present tenant (NULL: no row, or of no tenant), found ('t'/'f'), moved ('t'/'f'), key...,
-    columns... Without tenants (reference, standard) both tenant columns are NULL.
+    columns... Without tenants (reference, standard) both tenant columns are NULL. With *places*, no columns.
     """
     joins, tenant = (
         upward("t", table.path, table.tenant_source or "") if table.sharded else (sql.Composed([]), sql.SQL("NULL"))
     )
+    columns = [] if places else [sql.Identifier("t", c.name) for c in table.written_columns]
     return sql.SQL(
-        "SELECT {dirty_tenant}, {tenant}::text, t.tableoid IS NOT NULL, {moved}, {keys}, {columns}"
+        "SELECT {dirty_tenant}, {tenant}::text, t.tableoid IS NOT NULL, {moved}, {outputs}"
         " FROM {dirty} AS d LEFT JOIN {table} ON {match}"
     ).format(
         dirty_tenant=sql.SQL("d.tenant_id::text") if table.sharded else sql.SQL("NULL::text"),
         tenant=tenant,
         moved=sql.SQL("d.moved" if table.sharded else "false"),
-        keys=sql.SQL(", ").join(_key("d", table)),
-        columns=sql.SQL(", ").join(sql.Identifier("t", c.name) for c in table.written_columns),
+        outputs=sql.SQL(", ").join([*_key("d", table), *columns]),
         dirty=dirty,
         table=sql.SQL("({} AS t{})" if table.derived else "{} AS t{}").format(table_identifier(table.qualified), joins),
         match=sql.SQL(" AND ").join(
@@ -97,12 +97,18 @@ def _state(table: Table, dirty: sql.Composable) -> sql.Composed:
 
 
 def read_dirty(
-    table: Table, table_id: int, part: int, snapshot: Snapshot, joiners: Sequence[tuple[str, Snapshot]] = ()
+    table: Table,
+    table_id: int,
+    part: int,
+    snapshot: Snapshot,
+    joiners: Sequence[tuple[str, Snapshot]] = (),
+    *,
+    places: bool = False,
 ) -> sql.Composed:
     """Return the query for the present state of every key dirtied since *snapshot* in *part*.
 
     *joiners* are tenants copied at their own snapshot: for them, and for keys without a tenant, entries count
-    from there.
+    from there. With *places* it says of each row only where it is, if it is.
     """
     conditions: list[sql.Composable] = [
         sql.SQL("{} AND {}").format(_theirs(table, part, snapshot), new_entries(snapshot))
@@ -134,7 +140,7 @@ def read_dirty(
         sql.Identifier("migrator", journal(table_id)),
         sql.SQL(") OR (").join(conditions),
     )
-    return _state(table, dirty)
+    return _state(table, dirty, places=places)
 
 
 def read_keys(table: Table) -> sql.Composed:
