@@ -1,19 +1,26 @@
 """What is a tenant's digest, and how is it computed? Pure builders of the validator's own SQL.
 
 Per tenant and table: the number of rows and the sum of a 64-bit hash of each row. Both are exact and independent of
-order. What is hashed is the row's text, and it is unambiguous: NULL is '~', values that cannot contain the separator
-stand before '|', all others carry their length in bytes. Integers that cannot be NULL go in as the hash's 64-bit seed,
-one after the other, which spares a quarter of the time: the seed is mixed into the state like data, so that rows that
-differ in it have hashes as unrelated as those of different texts. (Hash functions of the integers themselves will not
-do: hashint8extended folds its argument to 32 bits first.)
+order. Every value is hashed by itself, so that no separator can be mistaken for data, and values are put together by
+what the hash takes as its 64-bit seed: it is mixed into the state like data, so that what differs in the seed has
+hashes as unrelated as what differs in the text.
 
-Collisions: two different rows share a 64-bit hash with probability 2^-64, and a set of k differing rows hides
-only when the sums of their hashes agree, again 2^-64 for hashes that behave like random numbers. A billion
-comparisons a day for a year leave a chance of about 2 in 100 million of one wrong "equal".
+* Columns that may be NULL: each is hashed under a seed of its own, NULL is a number of its own, and the results are
+  combined by exclusive or. Two rows that differ there agree with probability 2^-64.
+* Columns that may not: one after the other, each under the hash of all before it as its seed, the first under the
+  result above. A NULL among them, where classic allows none, makes the row's hash 0: still a row, and a difference.
 
-hashtextextended gives the same number on every server version that has it (PostgreSQL 11 on) for the same bytes;
-COLLATE "C" keeps nondeterministic collations, which hash their sort keys, out of it. The text form of values is
-fixed by the session settings of migrator.db.connect.
+How a value is hashed: its text, byte by byte, but for a few types where something shorter says as much and costs half:
+integers are the seed themselves (hashint8extended will not do: it folds its argument to 32 bits first), timestamps
+enter as the eight bytes of their binary form, uuids as their sixteen bytes.
+
+Collisions: a set of k differing rows hides only when the sums of their hashes agree, 2^-64 for hashes that behave like
+random numbers, and a row of n columns that may not be NULL adds n * 2^-64 at most. A billion comparisons a day for a
+year leave a chance of about 2 in 100 million, times the columns of a row, of one wrong "equal".
+
+hashtextextended and uuid_hash_extended give the same number on every server version that has them (PostgreSQL 11 on)
+for the same bytes: hash partitioning rests on it. COLLATE "C" keeps nondeterministic collations, which hash their sort
+keys, out of it. The text form of values is fixed by the session settings of migrator.db.connect.
 """
 
 from __future__ import annotations
@@ -26,45 +33,65 @@ from psycopg import sql
 from migrator.model.side import Side
 from migrator.model.table import Column, Table, split_qualified
 
-_NO_SEPARATOR = re.compile(
-    r"^(smallint|integer|bigint|numeric(\(.*\))?|real|double precision|boolean|uuid|date|oid|bytea|pg_lsn|inet|cidr|"
-    r"macaddr8?|money|timestamp.*|time .*|time|interval.*|bit.*|\"char\"\[0\])$"
-)
-"""Types whose text never contains '|' or starts with '~'."""
+_INTEGERS = ("smallint", "integer", "bigint")
+_TIMESTAMP = re.compile(r"^timestamp(\(\d+\))? (with|without) time zone$")
+_SEED, _NULL = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F  # odd and arbitrary: their multiples are all different
+
+
+def _arbitrary(odd: int, number: int) -> sql.Composed:
+    """Return a 64-bit number that is a column's own."""
+    return sql.SQL("{}::bigint").format(sql.Literal(((number + 1) * odd + 2**63) % 2**64 - 2**63))
 
 
 def _name(qualified: str) -> sql.Identifier:
     return sql.Identifier(*split_qualified(qualified))
 
 
-def _column_text(column: sql.Composable, kind: str) -> sql.Composed:
-    if _NO_SEPARATOR.match(kind):
-        return sql.SQL("coalesce({}::text, '~') || '|'").format(column)
-    if kind.startswith(("character(", "bpchar")):
+def _value_hash(column: Column) -> tuple[sql.Composed, sql.Composed]:
+    """Return what stands before and behind the seed of the hash of a value of t, which is NULL for NULL.
+
+    Casts are to what the column is on classic: nothing is done where they are, and the statement stays valid on a side
+    whose column became another type.
+    """
+    value = sql.Identifier("t", column.name)
+    if column.type in _INTEGERS:
+        return sql.SQL("hashtextextended('' COLLATE \"C\", ").format(), sql.SQL(" # {}::bigint)").format(value)
+    if column.type == "uuid":
+        return sql.SQL("uuid_hash_extended({}::uuid, ").format(value), sql.SQL(")").format()
+    if match := _TIMESTAMP.match(column.type):
+        form = sql.SQL("timestamptz" if match[2] == "with" else "timestamp")
+        text = sql.SQL("encode({form}_send({value}::{form}), 'hex')").format(form=form, value=value)
+    else:
+        text = sql.SQL("{}::text").format(value)
+    before = sql.SQL('hashtextextended({} COLLATE "C", ').format(text)
+    if column.type.startswith(("character(", "bpchar")):
         # The cast to text drops trailing blanks; the length of the value itself does not.
-        return sql.SQL("coalesce(octet_length({c})::text || ':' || {c}::text, '~')").format(c=column)
-    return sql.SQL("coalesce(octet_length({c}::text)::text || ':' || {c}::text, '~')").format(c=column)
+        return before, sql.SQL(" # octet_length({}))").format(value)
+    return before, sql.SQL(")").format()
 
 
-_INTEGERS = ("smallint", "integer", "bigint")
+def _or_null(column: Column, number: int) -> sql.Composed:
+    """Return the hash of a value that may be NULL, unlike that of the same value in another column."""
+    if column.type in _INTEGERS:
+        hashed = sql.SQL('hashtextextended({} COLLATE "C", {}::bigint)').format(
+            sql.Literal(str(number)), sql.Identifier("t", column.name)
+        )
+    else:
+        before, after = _value_hash(column)
+        hashed = before + _arbitrary(_SEED, number) + after
+    return sql.SQL("coalesce({}, {})").format(hashed, _arbitrary(_NULL, number))
 
 
 def row_hash(columns: Sequence[Column]) -> sql.Composed:
     """Return the 64-bit hash of *columns* of t, which stand for all of the row or for its key."""
-    numbers = [c for c in columns if c.not_null and c.type in _INTEGERS]
-    texts = [_column_text(sql.Identifier("t", c.name), c.type) for c in columns if c not in numbers]
-    seed: sql.Composable | None = None
-    for column in numbers:
-        value = sql.SQL("{}::bigint").format(sql.Identifier("t", column.name))
-        seed = value if seed is None else sql.SQL("(hashtextextended('', {}) # {})").format(seed, value)
-    # A NULL where classic allows none is a difference as well: 0 here, and not a row left out of the sum.
-    return sql.SQL('coalesce(hashtextextended(({}) COLLATE "C", {}), 0)').format(
-        sql.SQL(" || ").join(texts) if texts else sql.SQL("''"), seed if seed is not None else sql.SQL("0")
-    )
-
-
-def _hash(text: sql.Composable) -> sql.Composed:
-    return sql.SQL('hashtextextended(({}) COLLATE "C", 0)').format(text)
+    nullable = [_or_null(column, number) for number, column in enumerate(columns) if not column.not_null]
+    if len(nullable) == len(columns):
+        return sql.SQL("hashtextextended('' COLLATE \"C\", {})").format(sql.SQL(" # ").join(nullable))
+    seed = sql.SQL("({})").format(sql.SQL(" # ").join(nullable)) if nullable else sql.SQL("0::bigint").format()
+    # Put together flat: a table may have 1,600 columns, and each encloses all before it.
+    chain = [_value_hash(column) for column in columns if column.not_null]
+    parts = [*(before for before, _ in reversed(chain)), seed, *(after for _, after in chain)]
+    return sql.SQL("coalesce({}, 0)").format(sql.Composed(parts))
 
 
 def tenant_of(table: Table, side: Side) -> sql.Composable:
@@ -190,7 +217,7 @@ def row_columns(table: Table, side: Side, tenants: Sequence[str] | None, show_va
         if show_values
         else sql.SQL("'#' || left(encode(sha256(convert_to(%(salt)s || {c}::text, 'UTF8')), 'hex'), 12)")
     )
-    columns = [(sql.Identifier("t", c.name), c.type) for c in table.columns]
+    columns = [sql.Identifier("t", c.name) for c in table.columns]
     links = [
         sql.SQL("{} {} {}::{}").format(
             sql.Identifier("t", c.name),
@@ -209,8 +236,8 @@ def row_columns(table: Table, side: Side, tenants: Sequence[str] | None, show_va
         " JOIN unnest({arrays}) AS k ({names}) ON {on}{where}"
     ).format(
         place=place(table, side),
-        hashes=sql.SQL(", ").join(_hash(_column_text(c, kind)) for c, kind in columns),
-        shown=sql.SQL(", ").join(shown.format(c=c) for c, _ in columns),
+        hashes=sql.SQL(", ").join(_or_null(c, number) for number, c in enumerate(table.columns)),
+        shown=sql.SQL(", ").join(shown.format(c=c) for c in columns),
         rows=rows_from(table, side),
         arrays=sql.SQL(", ").join(sql.SQL("{}::text[]").format(sql.Placeholder(a)) for a in ["tenant", *aliases]),
         names=sql.SQL(", ").join(map(sql.Identifier, ["tenant", *aliases])),

@@ -1,6 +1,6 @@
 """One column of every kind of value, and for each the smallest change that must not go unseen.
 
-Columns named n_ cannot be NULL; the digest treats integers among them in a way of its own.
+Columns named n_ cannot be NULL; the digest treats them in a way of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,12 @@ KINDS: list[tuple[str, str, str, str]] = [
     ("n_integer", "integer", "2147483647", "2147483646"),
     ("n_bigint", "bigint", "'-9223372036854775808'", "'-9223372036854775807'"),
     ("n_high", "bigint", "4294967297", "0"),
+    ("n_uuid", "uuid", "'00000000-0000-0000-0000-000000000000'", "'80000000-0000-0000-0000-000000000000'"),
+    ("n_timestamptz", "timestamptz", "'2024-01-01 00:00:00+00'", "'2024-01-01 00:00:00.000001+00'"),
+    ("n_timestamp", "timestamp(3)", "'2024-01-01 00:00:00'", "'2024-01-01 00:00:00.001'"),
+    ("n_text", "text", "''", "' '"),
+    ("n_char", "character(5)", "'ab'", "'ac'"),
+    ("n_numeric", "numeric", "'1.1'", "'1.10'"),
     ("c_numeric", "numeric", "'1.1'", "'1.10'"),
     ("c_numeric_last", "numeric", "'0.000000000000000001'", "'0.000000000000000003'"),
     ("c_numeric_nan", "numeric", "'NaN'", "NULL"),
@@ -39,6 +45,8 @@ KINDS: list[tuple[str, str, str, str]] = [
     ("c_time", "time", "'12:00:00.000001'", "'12:00:00.000002'"),
     ("c_timetz", "time with time zone", "'12:00+00'", "'13:00+01'"),
     ("c_timestamp", "timestamp", "'2024-01-01 00:00:00'", "'2024-01-01 00:00:00.000001'"),
+    ("c_timestamp_end", "timestamp", "'infinity'", "'294276-12-31 23:59:59.999999'"),
+    ("c_timestamptz_begin", "timestamptz", "'-infinity'", "'4713-01-01 00:00:00+00 BC'"),
     ("c_timestamptz", "timestamptz", "'2024-01-01 00:00:00+00'", "'2024-01-01 00:00:00.000001+00'"),
     ("c_interval", "interval", "'1 day'", "'24 hours'"),
     ("c_json", "json", '\'{"a":1}\'', '\'{"a": 1}\''),

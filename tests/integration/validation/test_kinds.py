@@ -46,14 +46,15 @@ async def test_the_smallest_change_of_every_type_is_named(kinds: Shop) -> None:
         clean = await validate(kinds.classic_dsn, kinds.limitless_dsn)
         for number in range(len(KINDS)):
             assert kinds.limitless.execute(corruption(number).encode()).rowcount == (1 if number else 0)
-        kinds.limitless.execute("UPDATE kinds.sample SET c_smallint = 13 WHERE id = 70")
+        last = len(KINDS) + 19
+        kinds.limitless.execute("UPDATE kinds.sample SET c_smallint = 13 WHERE id = %s", (last,))
         kinds.limitless.execute("ALTER TABLE kinds.sample ALTER n_integer DROP NOT NULL")
-        kinds.limitless.execute("UPDATE kinds.sample SET n_integer = NULL WHERE id = 69")
+        kinds.limitless.execute("UPDATE kinds.sample SET n_integer = NULL WHERE id = %s", (last - 1,))
         hashed = await validate(kinds.classic_dsn, kinds.limitless_dsn, sample=1000)
         clear = await validate(kinds.classic_dsn, kinds.limitless_dsn, sample=1000, show_values=True)
 
     expected = {(str(number), (KINDS[number][0],)) for number in range(1, len(KINDS))}
-    expected |= {("70", ("c_smallint",)), ("69", ("n_integer",))}
+    expected |= {(str(last), ("c_smallint",)), (str(last - 1), ("n_integer",))}
     assert clean.clean and clean.rows == clean.limitless_rows == len(KINDS) + 20
     assert {(d.key[0][1], d.columns) for d in hashed.sample} == expected
     assert hashed.divergent_rows == len(hashed.sample) == len(expected)
