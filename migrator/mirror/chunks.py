@@ -9,35 +9,58 @@ all of it again, at its own snapshot.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
 import psycopg
 from psycopg import sql
 
+from migrator.db.connect import connect_async
 from migrator.errors import LeaseLost
-from migrator.mirror import joining, position, rows_sql
+from migrator.mirror import joining, position, rows_sql, stream
 from migrator.mirror.apply import apply
 from migrator.mirror.batch import Raw, TableBatch, add, target_keys
-from migrator.mirror.completion import complete
+from migrator.mirror.completion import by_place, complete
 from migrator.mirror.joining import Joiners
-from migrator.mirror.partition import Partition
+from migrator.mirror.later import Later
+from migrator.mirror.partition import Connection, Partition
 from migrator.mirror.quarantine import find_refused, is_refusal, release_members
-from migrator.mirror.raw import run, texts
+from migrator.mirror.raw import run
 from migrator.model.position import Snapshot
-from migrator.model.table import Table
+from migrator.model.table import Table, children_of
+
+_PARENTS = 2_000
+"""Rows with children that are looked at together: each of them may bring many."""
+
+_STUCK_MS = 300_000
+
+
+@asynccontextmanager
+async def _beside(p: Partition) -> AsyncIterator[Connection]:
+    """A second connection at the reader's snapshot: rows wait there while the reader looks others up.
+
+    Its server gives up on a mirror that takes nothing for so long, and lets the snapshot go.
+    """
+    row = await (await p.reader.execute("SELECT pg_export_snapshot()")).fetchone()
+    async with await connect_async(p.classic_dsn, f"migrator mirror {p.part} rows") as conn:
+        await conn.execute("SELECT set_config('tcp_user_timeout', %s, false)", (str(_STUCK_MS),))
+        await conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        await conn.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(row[0] if row else "")))
+        yield conn
 
 
 async def _chunks(
-    p: Partition, number: int, table: Table, joiners: Joiners, *, places: bool = False
+    p: Partition, beside: Connection, number: int, table: Table, joiners: Joiners, *, places: bool = False
 ) -> AsyncGenerator[list[Raw]]:
-    """Yield the dirty rows of one table, at most batch_rows at a time; with *places* without their columns."""
+    """Yield the dirty rows of one table, as many as a transaction should hold; with *places* without their columns."""
     query = rows_sql.read_dirty(table, number, p.part, p.stand.snapshot, joiners.tenants, places=places)
-    await p.reader.execute(sql.SQL("DECLARE migrator_chunk NO SCROLL CURSOR FOR {}").format(query))
-    fetch_next = sql.SQL("FETCH {} FROM migrator_chunk").format(sql.Literal(p.options.batch_rows))
-    while rows := texts(await p.reader.execute(fetch_next)):
-        yield rows
-    await p.reader.execute("CLOSE migrator_chunk")
+    rows = p.options.batch_rows
+    if places and children_of(table, tuple(p.tables.values())):
+        rows = min(rows, _PARENTS)
+    # Half of it, because the next chunk is read while one is written.
+    async with aclosing(stream.blocks(beside, query, rows, p.options.batch_bytes // 2)) as blocks:
+        async for block in blocks:
+            yield block.rows
 
 
 async def _early(chunks: AsyncGenerator[list[Raw]]) -> AsyncGenerator[list[Raw]]:
@@ -54,6 +77,7 @@ async def _early(chunks: AsyncGenerator[list[Raw]]) -> AsyncGenerator[list[Raw]]
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        await chunks.aclose()
 
 
 async def _under_epoch(p: Partition) -> None:
@@ -67,31 +91,37 @@ async def apply_in_chunks(p: Partition, snapshot: Snapshot, joiners: Joiners, sc
     Pass 1 removes what is gone, and in tables with other unique keys every key of the batch, so that pass 2
     can insert in any order without a collision across chunks.
     """
-    await p.options.fall_back("", f"a batch of more than {p.options.batch_rows} rows is being applied")
+    limits = f"{p.options.batch_rows} rows or {p.options.batch_mb:.0f} MB"
+    await p.options.fall_back("", f"a batch of more than {limits} is being applied")
     await p.reader.execute("SET LOCAL enable_hashjoin = on")
     await p.reader.execute("SET LOCAL enable_seqscan = on")
+    async with _beside(p) as beside:
+        return await _in_chunks(p, beside, snapshot, joiners, scope, token)
+
+
+async def _in_chunks(
+    p: Partition, beside: Connection, snapshot: Snapshot, joiners: Joiners, scope: set[str], token: str
+) -> int:
     written = 0
     refused: set[str] = set()
-    extras: list[TableBatch] = []
+    later = Later(p, scope)
     for number, table in p.ordered():
-        # A key whose text form differs from the one journalled is known by its column alone.
-        places = all(table.column(c).exact for c in table.key)
-        async with aclosing(_early(_chunks(p, number, table, joiners, places=places))) as chunks:
+        async with aclosing(_early(_chunks(p, beside, number, table, joiners, places=by_place(table)))) as chunks:
             async for rows in chunks:
                 batch = TableBatch(table)
-                add(batch, rows, scope)
+                await joining.meet(p, add(batch, rows, scope))
                 async with p.limitless.transaction():
                     await _under_epoch(p)
-                    found = await complete(p, batch, scope)
+                    found = await complete(p, batch, scope, places=True)
                     # With the parent's: once that is gone, nothing says any more that these were there.
                     await apply(p.limitless, [TableBatch(e.table, deletes=e.deletes) for e in found])
-                    extras += found
+                    later.add(found)
                     gone = [*batch.deletes, *(batch.upserts if table.unique_keys else ())]
                     if gone:
                         await run(p.limitless, rows_sql.delete(table), target_keys(table, gone))
                 written += len(batch.deletes)
     for number, table in p.ordered():
-        async with aclosing(_early(_chunks(p, number, table, joiners))) as chunks:
+        async with aclosing(_early(_chunks(p, beside, number, table, joiners))) as chunks:
             async for rows in chunks:
                 batch = TableBatch(table)
                 add(batch, rows, scope - refused)
@@ -101,7 +131,7 @@ async def apply_in_chunks(p: Partition, snapshot: Snapshot, joiners: Joiners, sc
     async with p.limitless.transaction():
         if not await position.move(p.limitless, p.stand, snapshot, token):
             raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
-        await apply(p.limitless, [e.without(refused) for e in extras], delete_first=True)
+        await later.apply(refused)
         if joiners.tenants:
             await joining.record(p.limitless, p.part, joiners)
         await release_members(p, refused)

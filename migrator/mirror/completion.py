@@ -15,17 +15,25 @@ from migrator.mirror import rows_sql
 from migrator.mirror.batch import Raw, TableBatch, add, target_keys
 from migrator.mirror.partition import Partition
 from migrator.mirror.raw import fetch
-from migrator.model.table import children_of
+from migrator.model.table import Table, children_of
 
 
-async def complete(p: Partition, batch: TableBatch, scope: set[str]) -> list[TableBatch]:
-    """Complete *batch* in place; returns batches of the rows found in derived tables, parents first."""
+def by_place(table: Table) -> bool:
+    """Return whether a row's place is known without its columns: equal keys look the same."""
+    return all(table.column(c).exact for c in table.key)
+
+
+async def complete(p: Partition, batch: TableBatch, scope: set[str], *, places: bool = False) -> list[TableBatch]:
+    """Complete *batch* in place; returns batches of the rows found in derived tables, parents first.
+
+    With *places* without the columns of the rows found, where their places are known without.
+    """
     table = batch.table
     if not table.sharded:
         return []
     if batch.loose:
         keys = [list(column) for column in zip(*(key for key, _ in batch.loose), strict=True)]
-        await _recheck(p, batch, await fetch(p.limitless, rows_sql.find_on_target(table), keys), scope)
+        await _recheck(p, batch, await fetch(p.limitless, rows_sql.find_on_target(table), keys), scope, places)
     found: list[TableBatch] = []
     suspects = batch.deletes | batch.moved
     children = children_of(table, tuple(p.tables.values()))
@@ -35,19 +43,21 @@ async def complete(p: Partition, batch: TableBatch, scope: set[str]) -> list[Tab
     keys = [list(column) for column in zip(*{key for _, key in batch.moved}, strict=True)]
     for child in children:
         extra = TableBatch(child)
-        await _recheck(p, extra, await fetch(p.limitless, rows_sql.find_children(table, child), gone), scope)
+        await _recheck(p, extra, await fetch(p.limitless, rows_sql.find_children(table, child), gone), scope, places)
         if keys:
-            add(extra, await fetch(p.reader, rows_sql.read_children(table, child), keys), scope)
+            query = rows_sql.read_children(table, child, places=places and by_place(child))
+            add(extra, await fetch(p.reader, query, keys), scope)
             extra.loose.clear()  # classic named them: whatever Limitless has of them was found just above
         if len(extra):
             extra.moved |= set(extra.upserts)
-            found += [extra, *await complete(p, extra, scope)]
+            found += [extra, *await complete(p, extra, scope, places=places)]
     return found
 
 
-async def _recheck(p: Partition, batch: TableBatch, found: list[Raw], scope: set[str]) -> None:
+async def _recheck(p: Partition, batch: TableBatch, found: list[Raw], scope: set[str], places: bool) -> None:
     """Look up (tenant, key) rows in the snapshot and add their state to *batch*."""
     suspects = {tuple(v or "" for v in row) for row in found if row[0] in scope}
     if suspects:
         columns = [list(column) for column in zip(*suspects, strict=True)]
-        add(batch, await fetch(p.reader, rows_sql.read_keys(batch.table), columns), scope)
+        query = rows_sql.read_keys(batch.table, places=places and by_place(batch.table))
+        add(batch, await fetch(p.reader, query, columns), scope)

@@ -185,13 +185,7 @@ async def _read(
         size -= found.size
         if room < 0:
             break
-    new = strangers - p.strangers
-    if new:  # somebody has to copy them
-        await p.control.execute(
-            "INSERT INTO migrator.tenant (tenant_id, part) SELECT unnest(%s::text[]), %s ON CONFLICT DO NOTHING",
-            (sorted(new), p.part),
-        )
-        p.strangers |= new
+    await joining.meet(p, strangers)
     return room < 0
 
 

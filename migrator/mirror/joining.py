@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 
 from migrator.mirror.batch import REFERENCE
+from migrator.mirror.partition import Partition
 from migrator.model.position import Snapshot, earliest
 
 Connection = psycopg.AsyncConnection[Any]
@@ -112,3 +113,14 @@ async def publish(classic: Connection, limitless: Connection, part: int) -> None
             " WHERE tenant_id = ANY (%s) AND part = %s AND state <> 'mirrored'",
             (current, part),
         )
+
+
+async def meet(p: Partition, strangers: set[str]) -> None:
+    """Tell classic, once, of tenants that write and are not copied: somebody has to copy them."""
+    new = strangers - p.strangers
+    if new:
+        await p.control.execute(
+            "INSERT INTO migrator.tenant (tenant_id, part) SELECT unnest(%s::text[]), %s ON CONFLICT DO NOTHING",
+            (sorted(new), p.part),
+        )
+        p.strangers |= new

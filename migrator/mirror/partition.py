@@ -39,6 +39,7 @@ class Partition:
         fresh_at: monotonic time at which the position's snapshot was taken.
         applied: rows written since this mirror started.
         shape: what `SHAPE` was in the snapshot that *tables* were read in; -1: they are read again by the next look.
+        classic_dsn: for one more connection at the reader's snapshot, when a batch is large.
         marked: tenants whose changed_at on classic is recent enough, since `marked_since` (monotonic).
     """
 
@@ -50,6 +51,7 @@ class Partition:
     stand: Stand
     options: MirrorOptions
     members: set[str]
+    classic_dsn: str = field(default="", repr=False)
     strangers: set[str] = field(default_factory=set)
     fresh_at: float = 0.0
     applied: int = 0

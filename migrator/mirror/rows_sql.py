@@ -143,7 +143,7 @@ def read_dirty(
     return _state(table, dirty, places=places)
 
 
-def read_keys(table: Table) -> sql.Composed:
+def read_keys(table: Table, *, places: bool = False) -> sql.Composed:
     """Return the query for the present state of given keys: arrays of tenants, then of key columns."""
     values = [_Value(table.tenant_type), *(_Value(table.column(c).type, table.column(c).listed) for c in table.key)]
     source, casts = _unnested(values)
@@ -154,10 +154,10 @@ def read_keys(table: Table) -> sql.Composed:
         ),
         source,
     )
-    return _state(table, dirty)
+    return _state(table, dirty, places=places)
 
 
-def read_children(parent: Table, child: Table) -> sql.Composed:
+def read_children(parent: Table, child: Table, *, places: bool = False) -> sql.Composed:
     """Return the query for the present state of *child*'s rows under given keys of *parent* (arrays)."""
     source, casts = _unnested([_Value(parent.column(c).type, parent.column(c).listed) for c in parent.key])
     dirty = sql.SQL("(SELECT NULL::{} AS tenant_id, false AS moved, {} FROM {} JOIN {} AS p ON {} JOIN {} AS c ON {})")
@@ -178,6 +178,7 @@ def read_children(parent: Table, child: Table) -> sql.Composed:
                 for down, equals, up in child.path[0].links()
             ),
         ),
+        places=places,
     )
 
 

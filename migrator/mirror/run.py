@@ -62,7 +62,7 @@ async def _open(
         stand = await position.claim(limitless, part) if stand is None else await position.reread(limitless, stand)
         members = await joining.members(limitless, part)
         tables = await read_tables(control)
-        partition = Partition(part, tables, reader, control, limitless, stand, options, members)
+        partition = Partition(part, tables, reader, control, limitless, stand, options, members, classic_dsn)
         await joining.publish(control, limitless, part)
         await fence.expire(control, part)
         yield partition
