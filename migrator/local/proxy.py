@@ -129,6 +129,11 @@ class Proxy:
         return len(self._links)
 
     @property
+    def links(self) -> tuple[Link, ...]:
+        """The connections that are open now, oldest first."""
+        return tuple(sorted(self._links, key=lambda link: link.number))
+
+    @property
     def refusing(self) -> bool:
         return self._server is None
 
