@@ -61,10 +61,11 @@ async def hold(classic_dsn: str, limitless_dsn: str, part: int, patience_s: floa
         ClusterUnavailable: the mirror gave none within *patience_s* seconds.
     """
     deadline = time.monotonic() + patience_s
+    app = f"migrator validate {part}"
     async with (
-        await connect_async(classic_dsn, f"migrator validate {part} control") as control,
-        await connect_async(classic_dsn, f"migrator validate {part}") as classic,
-        await connect_async(limitless_dsn, f"migrator validate {part}") as limitless,
+        await connect_async(classic_dsn, f"{app} control") as control,
+        await connect_async(classic_dsn, app) as classic,
+        await connect_async(limitless_dsn, app) as limitless,
     ):
         fence: Fence | None = None
         fence_id = uuid.uuid4()
@@ -102,8 +103,11 @@ async def _try(
         " SET state = 'requested', requested_at = clock_timestamp(), pause_ms = NULL",
         (fence_id, part),
     )
+    # Before the mirror stands still: a transaction has no snapshot until its first statement.
+    await asyncio.gather(classic.execute(_BEGIN), limitless.execute(_BEGIN))
     opened = await _opened(control, part, fence_id, deadline)
     if opened is None:
+        await asyncio.gather(classic.execute("ROLLBACK"), limitless.execute("ROLLBACK"))
         return None
     exported, snapshot, epoch, at = opened
     held, seen = await asyncio.gather(
@@ -113,8 +117,7 @@ async def _try(
         if isinstance(failure, BaseException) and not isinstance(failure, _GONE):
             raise failure
     if held is not True or seen != (snapshot, epoch) or not await _acknowledge(control, fence_id):
-        await classic.execute("ROLLBACK")
-        await limitless.execute("ROLLBACK")
+        await asyncio.gather(classic.execute("ROLLBACK"), limitless.execute("ROLLBACK"))
         return None
     cursor = await limitless.execute("SELECT tenant_id FROM migrator.mirrored WHERE part = %s", (part,))
     members = frozenset(str(tenant) for (tenant,) in await cursor.fetchall())
@@ -122,15 +125,13 @@ async def _try(
 
 
 async def take_classic(classic: Connection, exported: str) -> bool:
-    """Begin a transaction that sees what the mirror saw."""
-    await classic.execute(_BEGIN)
+    """Let the transaction that has just begun see what the mirror saw."""
     await classic.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(exported)))
     return True
 
 
 async def take_limitless(limitless: Connection, part: int) -> tuple[str, int] | None:
-    """Begin a transaction on Limitless; its first statement takes the snapshot, and says which mirror it is of."""
-    await limitless.execute(_BEGIN)
+    """Take the snapshot of the transaction that has just begun on Limitless; returns which mirror's state it sees."""
     cursor = await limitless.execute("SELECT snapshot, epoch FROM migrator.mirror_position WHERE part = %s", (part,))
     row = await cursor.fetchone()
     return (str(row[0]), int(row[1])) if row else None
