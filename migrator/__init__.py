@@ -9,6 +9,7 @@ Question → where the answer lives
 * Phase 3, which rows changed?                  capture/
 * Phase 3, how does Limitless follow classic?   mirror/
 * Phase 3, how do old rows get there?           backfill/
+* Phase 3, how does a schema change reach both? change/
 * Are both sides equal?                         consistency/ (shares no code with mirror and backfill)
 * Phase 4, may this tenant move, does it suffer?  cutover/
 * Who moves a route, and who has applied it?    route/

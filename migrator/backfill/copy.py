@@ -18,6 +18,7 @@ from migrator.backfill import copy_sql
 from migrator.backfill.pipe import pipe
 from migrator.backfill.throttle import pause_s
 from migrator.control.tables import load_table
+from migrator.control.turns import share_turn
 from migrator.db.connect import connect_async
 from migrator.errors import LeaseLost, PreconditionFailed
 from migrator.model.table import Table
@@ -105,6 +106,7 @@ async def copy_unit(
         unit = await _unit(control, unit_id)
         if unit.state in ("copied", "joined"):
             return
+        await share_turn(control)  # a change of the schema that waits for the tables goes first
         epoch = await _lease(limitless, unit)
         if epoch is None:
             await _copied(control, unit_id)

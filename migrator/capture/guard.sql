@@ -91,8 +91,8 @@ BEGIN
         IF command.command_tag <> 'CREATE TABLE' THEN
             RAISE EXCEPTION '% on % is refused while it is being migrated', command.command_tag, root
                 USING ERRCODE = 'MG003',
-                      HINT = 'Change it before dual write begins or after it ends, or undo the dual write first:'
-                             ' migrator undo dual-write.';
+                      HINT = 'A column or an index may come or go on both sides: migrator schema apply FILE. Everything'
+                             ' else before dual write begins or after it ends, or undo it first: migrator undo dual-write.';
         END IF;
     END LOOP;
 END $$;

@@ -170,6 +170,7 @@ async def _compare(run: _Run, control: Connection, fence: Fence, group: Sequence
     run.unmirrored += [t for t in group if t not in fence.members]
     if fence.part == 0:
         present = [None] if "" in fence.members else []
+    await _take_shape(run, fence)
     run.fingerprint = await check.fingerprint(fence, run.tables)
     rows: dict[TenantId | None, int] = dict.fromkeys(present, 0)
     bad: dict[TenantId | None, int] = dict.fromkeys(present, 0)
@@ -199,6 +200,13 @@ async def _compare(run: _Run, control: Connection, fence: Fence, group: Sequence
     await store.divergences(control, run.run_id, fence.snapshot, named)
     if keep and verdicts:
         await store.verdicts(control, run.run_id, verdicts, fence.at, fence.snapshot, run.fingerprint)
+
+
+async def _take_shape(run: _Run, fence: Fence) -> None:
+    """Take the tables over as they are at this fence: a column may have come or gone since the last one."""
+    chosen = {t.qualified for t in run.compared}
+    run.tables = await store.tables(fence.classic)
+    run.compared = [t for t in run.tables if t.qualified in chosen]
 
 
 async def _nobody(run: _Run, control: Connection, classic_dsn: str, limitless_dsn: str) -> None:

@@ -283,3 +283,18 @@ def resolve_tables(classic: psycopg.Connection[Any], tables: Tables) -> tuple[Ta
     if reader.problems:
         raise PlanInvalid("the plan does not fit the classic cluster", reader.problems)
     return tuple(result)
+
+
+def describe_table(classic: psycopg.Connection[Any], tables: Tables, qualified: str) -> Table:
+    """Return one table of the plan as the catalog describes it now, also inside a transaction that changes it.
+
+    Raises:
+        PlanInvalid: it is not there, or cannot be migrated.
+    """
+    reader = _Reader(classic, tables)
+    found = reader.table(qualified) if qualified in reader.found else None
+    if found is None:
+        raise PlanInvalid(
+            "the plan does not fit the classic cluster", reader.problems or [f"there is no table {qualified}"]
+        )
+    return found

@@ -36,6 +36,7 @@ ARROWS: dict[str, set[str]] = {
     "capture": SHELL,
     "mirror": SHELL | {"capture"},  # reads the journal that capture writes
     "backfill": SHELL | {"capture"},  # shares its reading of rows, and holds the journal's ring
+    "change": SHELL | {"provision"},  # Limitless gets what provisioning would have built
     "consistency": SHELL,  # an independent witness: see the test below
     "route": SHELL | {"shim"},  # the words of a route are the shim's
     "breaker": SHELL | {"route"},  # opening and closing are changes of routes
@@ -52,7 +53,7 @@ ARROWS: dict[str, set[str]] = {
 GUESTS: dict[str, set[str]] = {
     "typer": {"cli"},
     "temporalio": {"workflows"},
-    "pglast": {"audit"},
+    "pglast": {"audit", "change"},
     "pydantic": {"plan", "settings", "cli", "workflows"},
     "structlog": {"observe", "workflows", "cli"},
     "rich": {"cli", "rehearse"},

@@ -1,0 +1,291 @@
+"""Can what a file asks for be done here, and what exactly? Nothing is changed; every problem at once.
+
+Types, defaults and indexes are tried on empty temporary tables in a transaction that is rolled back, so the server
+itself says what it refuses, what a default is worth now, and whether it would rewrite the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from migrator.change import change_sql
+from migrator.change.change import Change
+from migrator.change.look import columns_of, index_of, quoted, read_probe_index, try_column
+from migrator.change.wish import Kind, Wish
+from migrator.model.table import Table, qualify
+from migrator.plan.schema import Plan
+from migrator.provision.catalog import Catalog, Index
+from migrator.provision.design import design
+from migrator.provision.read import available_extensions, read
+
+Connection = psycopg.Connection[Any]
+
+
+def check(
+    classic: Connection, limitless: Connection, plan: Plan, tables: Sequence[Table], wishes: Sequence[Wish]
+) -> tuple[list[Change], list[str]]:
+    """Return the changes still to be made (those that hold already are left out), and every problem."""
+    schemas = list(plan.tables.schemas)
+    checker = _Checker(classic, limitless, plan, {t.qualified: t for t in tables}, read(classic, schemas))
+    with classic.transaction(force_rollback=True):
+        classic.execute("SET LOCAL lock_timeout = '2s'")
+        for wish in wishes:
+            checker.wish(wish)
+    return checker.changes, checker.problems
+
+
+class _Checker:
+    def __init__(
+        self, classic: Connection, limitless: Connection, plan: Plan, tables: dict[str, Table], catalog: Catalog
+    ) -> None:
+        self.classic, self.limitless, self.plan, self.tables = classic, limitless, plan, tables
+        self.catalog = catalog
+        self.changes: list[Change] = []
+        self.problems: list[str] = []
+        self.probes: dict[str, sql.Identifier] = {}
+        self.dropped: list[tuple[str, str]] = []
+        self.made: dict[tuple[str, str], str] = {}  # indexes of this file, with their table
+
+    def wish(self, wish: Wish) -> None:
+        found = {
+            Kind.ADD_COLUMN: self._add_column,
+            Kind.DROP_COLUMN: self._drop_column,
+            Kind.CREATE_INDEX: self._create_index,
+            Kind.DROP_INDEX: self._drop_index,
+        }[wish.kind](wish)
+        if found is not None:
+            self.changes.append(found)
+
+    def _problem(self, wish: Wish, text: str) -> None:
+        self.problems.append(f"{wish.where}: {wish.words}: {text}")
+
+    def _probe(self, table: str) -> sql.Identifier:
+        """Return the temporary table that looks as *table* will after the changes before this one."""
+        if table not in self.probes:
+            name = f"migrator_probe_{len(self.probes)}"
+            self.classic.execute(change_sql.probe_like(name, table))
+            self.probes[table] = change_sql.temporary(name)
+        return self.probes[table]
+
+    def _tried(self, wish: Wish, *queries: sql.Composed) -> bool:
+        """Run *queries*; a refusal is a problem, in the server's words, and leaves nothing behind."""
+        try:
+            with self.classic.transaction():
+                for query in queries:
+                    self.classic.execute(query)
+        except psycopg.Error as error:
+            self._problem(wish, f"classic refuses it: {_said(error)}")
+            return False
+        return True
+
+    # -- columns -------------------------------------------------------------------------------------
+
+    def _add_column(self, wish: Wish) -> Change | None:
+        probe = self._probe(wish.table)
+        here, there = columns_of(self.classic, wish.table), columns_of(self.limitless, wish.table)
+        change = self._new_column(wish)
+        if change is None:
+            return None
+        if wish.name in here:
+            if here[wish.name][0] != change.type and not wish.lenient:
+                self._problem(wish, f"classic has this column already, as {here[wish.name][0]}")
+            elif wish.name not in there:
+                self._problem(wish, "classic has this column and Limitless lacks it: add it on Limitless first")
+            return None
+        if wish.name in there and there[wish.name][0] != change.type:
+            self._problem(wish, f"Limitless has a column of this name, as {there[wish.name][0]}")
+            return None
+        if not self._tried(wish, change_sql.add_column(replace(change, literal=None, not_null=False), probe)):
+            return None
+        for what, text in (("regtype", change.type), ("regcollation", change.collation)):
+            row = self.limitless.execute(
+                sql.SQL("SELECT {} IS NOT NULL").format(
+                    sql.SQL("to_{}({})").format(sql.SQL(what), sql.Literal(text)) if text else sql.SQL("1")
+                )
+            ).fetchone()
+            if row is None or not row[0]:
+                self._problem(wish, f"Limitless does not know {text}: create it there first")
+        if change.default:
+            try:
+                self.limitless.execute(change_sql.plan_default(change))
+            except psycopg.Error as error:
+                self._problem(wish, f"Limitless refuses its default: {_said(error)}")
+        return change
+
+    def _new_column(self, wish: Wish) -> Change | None:
+        """Let classic say what type and default mean, on a table of one row."""
+        try:
+            with self.classic.transaction(force_rollback=True):
+                seen = try_column(self.classic, wish)
+        except psycopg.Error as error:
+            self._problem(wish, f"classic refuses it: {_said(error)}. Types and functions need their schema's name")
+            return None
+        if seen.is_domain:
+            self._problem(wish, "a domain rewrites the table while writers wait: use its base type")
+        if seen.rewritten and wish.not_null:
+            self._problem(
+                wish,
+                "a default that differs from row to row fills existing rows in batches, so they are NULL at first:"
+                " leave NOT NULL out",
+            )
+        if wish.not_null and not seen.rewritten and seen.value is None:
+            self._problem(wish, "existing rows would be NULL: give it a default, or leave NOT NULL out")
+        return Change(
+            Kind.ADD_COLUMN,
+            wish.table,
+            "",
+            wish.name,
+            wish.words,
+            type=seen.type,
+            collation=wish.collation,
+            default=wish.default,
+            literal=None if seen.rewritten else seen.value,
+            volatile=seen.rewritten,
+            not_null=wish.not_null,
+        )
+
+    def _drop_column(self, wish: Wish) -> Change | None:
+        probe = self._probe(wish.table)
+        here = columns_of(self.classic, wish.table)
+        if wish.name not in here and not self._in_probe(probe, wish.name):
+            if not wish.lenient and not self._done_before(wish):
+                self._problem(wish, f"there is no such column; there are {', '.join(here)}")
+            return None
+        needed = self._needed_by_mirror(wish)
+        if needed:
+            self._problem(wish, f"it is {needed}: it cannot go while the table is being migrated")
+            return None
+        needing = self._dependents(wish)
+        for text in needing:
+            self._problem(wish, f"{text} needs it: drop that first")
+        if not needing:
+            self._tried(wish, change_sql.drop_column(wish.name, probe))
+        return Change(Kind.DROP_COLUMN, wish.table, "", wish.name, wish.words)
+
+    def _in_probe(self, probe: sql.Identifier, name: str) -> bool:
+        row = self.classic.execute(
+            "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = %s"
+            " AND NOT attisdropped)",
+            (probe.as_string(self.classic), name),
+        ).fetchone()
+        return bool(row and row[0])
+
+    def _needed_by_mirror(self, wish: Wish) -> str:
+        table = self.tables[wish.table]
+        if wish.name in table.key:
+            return "part of the key"
+        if not table.derived and wish.name == table.tenant_source:
+            return "the tenant key"
+        for other in self.tables.values():
+            at = other.qualified
+            for hop in other.path:
+                if (at == wish.table and wish.name in hop.columns) or (
+                    hop.parent == wish.table and wish.name in hop.parent_columns
+                ):
+                    return f"on the path from {other.qualified} to its tenant"
+                at = hop.parent
+            if other.path and at == wish.table and wish.name == other.tenant_source:
+                return f"the tenant key of {other.qualified}"
+        return ""
+
+    def _dependents(self, wish: Wish) -> list[str]:
+        """Return what depends on a column and would vanish or break with it; its default and NOT NULL may go."""
+        rows = self.classic.execute(
+            change_sql.DEPENDENTS, {"table": quoted(self.classic, wish.table), "column": wish.name}
+        )
+        return [str(text) for text, schema, name in rows if (schema, name) not in self.dropped]
+
+    # -- indexes -------------------------------------------------------------------------------------
+
+    def _create_index(self, wish: Wish) -> Change | None:
+        change = Change(
+            Kind.CREATE_INDEX, wish.table, wish.schema, wish.name, wish.words, unique=wish.unique, tail=wish.tail
+        )
+        found = index_of(self.classic, wish.schema, wish.name)
+        if found is not None and (wish.schema, wish.name) not in self.dropped:
+            if found[0] != wish.table:
+                self._problem(wish, f"an index of this name is on {found[0]}")
+                return None
+            if found[1] and index_of(self.limitless, wish.schema, wish.name) is not None:
+                return None
+        probe = self._probe(wish.table)
+        if not self._tried(wish, change_sql.create_index(change, probe, concurrently=False)):
+            return None
+        index = read_probe_index(self.classic, change)
+        for blocker in self._limitless_rules(wish.table, index):
+            self._problem(wish, blocker)
+        self.made[wish.schema, wish.name] = wish.table
+        return change
+
+    def _limitless_rules(self, table: str, index: Index) -> list[str]:
+        """Return what Limitless has against *index*, by the rules that provisioning follows."""
+        catalog = self.catalog
+        shape = catalog.tables[table]
+        others = tuple(i for i in shape.indexes if i.name != index.name)
+        with_it = replace(catalog, tables={**catalog.tables, table: replace(shape, indexes=(*others, index))})
+        result = design(
+            with_it,
+            list(self.tables.values()),
+            available_extensions=available_extensions(self.limitless),
+            acknowledged=self.plan.gates.acknowledged,
+        )
+        return [b for b in result.blockers if f"unique key {index.name} " in b]
+
+    def _drop_index(self, wish: Wish) -> Change | None:
+        schemas = [wish.schema] if wish.schema else sorted({t.schema for t in self.tables.values()})
+        found = [(s, i) for s in schemas if (i := index_of(self.classic, s, wish.name)) is not None]
+        there = [(s, i) for s in schemas if (i := index_of(self.limitless, s, wish.name)) is not None]
+        if len(found) > 1:
+            self._problem(wish, "it may be any of " + ", ".join(qualify(s, wish.name) for s, _ in found))
+            return None
+        there += [(s, (t, True)) for (s, name), t in self.made.items() if name == wish.name and s in schemas]
+        if not found and not there:
+            if not wish.lenient and not self._done_before(wish):
+                self._problem(wish, "there is no such index")
+            return None
+        schema, (table, _) = (found or there)[0]
+        if table not in self.tables:
+            self._problem(wish, f"{table} is not captured: drop it directly")
+            return None
+        backed = self.classic.execute(
+            "SELECT pg_get_constraintdef(oid), conname, conrelid::regclass::text FROM pg_constraint"
+            " WHERE conindid = to_regclass(%s)",
+            (sql.Identifier(schema, wish.name).as_string(self.classic),),
+        ).fetchall()
+        for definition, name, on in backed:
+            self._problem(wish, f"constraint {name} of {on} ({definition}) needs it")
+        if found and self._is_the_key(self.tables[table], schema, wish.name):
+            self._problem(wish, f"it is the key that {table} is migrated by")
+        if not backed:
+            self.dropped.append((schema, wish.name))
+        return Change(Kind.DROP_INDEX, table, schema, wish.name, wish.words)
+
+    def _is_the_key(self, table: Table, schema: str, name: str) -> bool:
+        """Whether no other unique index remains over the key's columns."""
+        row = self.classic.execute(
+            change_sql.NO_OTHER_KEY,
+            {
+                "table": quoted(self.classic, table.qualified),
+                "index": sql.Identifier(schema, name).as_string(self.classic),
+                "key": sorted(table.key),
+            },
+        ).fetchone()
+        return bool(row and row[0])
+
+    def _done_before(self, wish: Wish) -> bool:
+        row = self.classic.execute(
+            "SELECT EXISTS (SELECT FROM migrator.schema_change"
+            " WHERE kind = %s AND name = %s AND finished_at IS NOT NULL AND problem IS NULL"
+            " AND (%s = '' OR table_name = %s))",
+            (wish.kind.value, wish.name, wish.table, wish.table),
+        ).fetchone()
+        return bool(row and row[0])
+
+
+def _said(error: psycopg.Error) -> str:
+    return (error.diag.message_primary or type(error).__name__).strip()

@@ -1,0 +1,195 @@
+"""What does carrying changes out need: both sides, patience, and a record of every step?
+
+DDL waits for a lock only briefly and is tried again: while it waits, the application's statements would queue up
+behind it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import psycopg
+
+from migrator.change.change import Change
+from migrator.change.wish import Kind
+from migrator.control.tables import store_tables
+from migrator.control.turns import give_turn, take_turn
+from migrator.errors import ClusterUnavailable
+from migrator.model.position import Snapshot
+from migrator.model.table import Table
+from migrator.plan.schema import Plan
+
+Connection = psycopg.Connection[Any]
+Moment = Literal["begin", "acted", "done"]
+"""Of a step: before it, after its effect on a side, after its record."""
+
+LOCK_TIMEOUT_MS = 300
+_LONGEST_PAUSE_S = 2.0
+
+
+def _silent(_: str) -> None:
+    return None
+
+
+def _unwatched(_: str, __: Moment) -> None:
+    return None
+
+
+@dataclass
+class Work:
+    """Connections and manners of one run of schema changes.
+
+    Attributes:
+        classic, limitless: autocommit, without a statement timeout.
+        turns: classic too; holds the locks of this run, so it must not be used for anything long.
+        patience_s: how long a lock, the mirrors or the copies are waited for.
+        tell: called with what is going on, for the operator.
+        watch: called around every step.
+    """
+
+    plan: Plan
+    classic: Connection
+    limitless: Connection
+    turns: Connection
+    who: str
+    patience_s: float = 600.0
+    tell: Callable[[str], None] = _silent
+    watch: Callable[[str, Moment], None] = _unwatched
+    tables: dict[str, Table] = field(default_factory=dict)
+
+    def patiently(self, side: str, what: str, act: Callable[[Connection], None]) -> None:
+        """Run *act* in a transaction with a short lock timeout, again and again while a lock is busy.
+
+        Raises:
+            ClusterUnavailable: it stayed busy for `patience_s`.
+        """
+        conn = self.classic if side == "classic" else self.limitless
+        deadline, pause, tries = time.monotonic() + self.patience_s, 0.1, 1
+        while True:
+            try:
+                with conn.transaction():
+                    if side == "classic":
+                        conn.execute("SELECT set_config('migrator.ddl', 'allowed', true)")  # our own guard
+                    conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(LOCK_TIMEOUT_MS),))
+                    act(conn)
+                return
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                if time.monotonic() > deadline:
+                    raise ClusterUnavailable(
+                        side,
+                        f"{what}: the table stayed busy for {self.patience_s:.0f} s",
+                        "Find the long transaction in pg_stat_activity; running this again goes on from here.",
+                    ) from None
+            tries += 1
+            self.tell(f"{side}: {what}: the table is busy, so nobody is kept waiting; try {tries} in {pause:.1f} s")
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """Keep new copies from beginning, and wait for those that run: each holds its tables for a unit.
+
+        Raises:
+            ClusterUnavailable: one ran longer than `patience_s`.
+        """
+        if not take_turn(self.turns, 0.05):
+            self.tell(f"{what}: waiting for copies that run now; new ones wait for this change")
+            if not take_turn(self.turns, self.patience_s):
+                raise ClusterUnavailable(
+                    "classic",
+                    f"a copy still runs after {self.patience_s:.0f} s",
+                    "See it with: migrator backfill status --units; running this again goes on from here.",
+                )
+        try:
+            yield
+        finally:
+            if not self.turns.closed:
+                give_turn(self.turns)
+
+    def describe(self, conn: Connection, table: Table) -> None:
+        """Store a descriptor in the caller's transaction on classic: mirrors take it over in their next cycle."""
+        store_tables(conn, [table])
+        self.tables[table.qualified] = table
+
+
+@dataclass
+class Recorded:
+    """A change with how far it is.
+
+    Attributes:
+        step: the last step done.
+        seen_from, at: see `migrator.schema_change`.
+        filled_to: key up to which existing rows were filled.
+    """
+
+    change_id: int
+    change: Change
+    step: str = ""
+    seen_from: Snapshot | None = None
+    at: float = 0.0
+    filled_to: tuple[str, ...] | None = None
+
+    def done(self, conn: Connection, step: str) -> None:
+        """Record *step*, in the caller's transaction if there is one."""
+        conn.execute(
+            "UPDATE migrator.schema_change SET step = %s, problem = NULL WHERE change_id = %s", (step, self.change_id)
+        )
+        self.step = step
+
+    def shape_changed(self, conn: Connection, step: str) -> None:
+        """Record *step* in the transaction that changes the descriptor: who knows that is yet to be found out."""
+        conn.execute("UPDATE migrator.schema_change SET seen_from = NULL WHERE change_id = %s", (self.change_id,))
+        self.done(conn, step)
+        self.seen_from = None
+
+    def mark_seen(self, conn: Connection) -> None:
+        """Record from when on everybody who begins knows the new shape; after it was committed."""
+        row = conn.execute(
+            "UPDATE migrator.schema_change SET seen_from = pg_current_snapshot()::text, at = clock_timestamp()"
+            " WHERE change_id = %s RETURNING seen_from, extract(epoch FROM at)::float8",
+            (self.change_id,),
+        ).fetchone()
+        if row is not None:
+            self.seen_from, self.at = Snapshot.parse(row[0]), float(row[1])
+
+
+_COLUMNS = "change_id, body, step, seen_from, coalesce(extract(epoch FROM at), 0)::float8, filled_to"
+
+
+def unfinished(conn: Connection) -> list[Recorded]:
+    """Return changes that were begun and not finished, oldest first."""
+    rows = conn.execute(
+        f"SELECT {_COLUMNS} FROM migrator.schema_change WHERE finished_at IS NULL ORDER BY change_id"  # noqa: S608
+    )
+    return [
+        Recorded(
+            int(number),
+            Change.load(body),
+            str(step),
+            Snapshot.parse(seen) if seen else None,
+            float(at),
+            tuple(filled) if filled else None,
+        )
+        for number, body, step, seen, at, filled in rows
+    ]
+
+
+def record(conn: Connection, changes: Sequence[Change], who: str) -> None:
+    """Record *changes* as begun, all or none; owns its transaction."""
+    with conn.transaction():
+        for change in changes:
+            conn.execute(
+                "INSERT INTO migrator.schema_change (kind, table_name, name, words, body, changed_by)"
+                " VALUES (%s, %s, %s, %s, %s, %s)",
+                (change.kind.value, change.table, change.name, change.words, json.dumps(change.dump()), who),
+            )
+
+
+def is_same(change: Change, kind: Kind, table: str, name: str) -> bool:
+    """Whether a file that asks for (kind, table, name) means *change*; an index to drop is known by its name."""
+    return change.kind is kind and change.name == name and table in ("", change.table)

@@ -1,0 +1,49 @@
+"""Who works on tables for long, and who needs one to himself for a moment?
+
+Advisory locks on classic, held by sessions, so that a process that dies holds nothing. Copies share a turn, each for
+its unit; a change of the schema takes it alone, and PostgreSQL's queue lets no new copy in before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import psycopg
+
+_COPY_TURN = 0x6D696773  # "migs"
+_CHANGE = 0x6D696764  # "migd": one schema change at a time
+_LOOK_S = 0.2
+
+
+async def share_turn(conn: psycopg.AsyncConnection[Any]) -> None:
+    """Return when copying may begin; *conn*'s session then shares the turn until it ends.
+
+    By trying, not by waiting inside a statement, whose snapshot would hold up CREATE INDEX CONCURRENTLY.
+    """
+    while True:
+        row = await (await conn.execute("SELECT pg_try_advisory_lock_shared(%s)", (_COPY_TURN,))).fetchone()
+        if row and row[0]:
+            return
+        await asyncio.sleep(_LOOK_S)
+
+
+def take_turn(conn: psycopg.Connection[Any], patience_s: float) -> bool:
+    """Wait until no copy runs and let none begin; False when one still runs after *patience_s* seconds."""
+    try:
+        with conn.transaction():
+            conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(round(max(patience_s, 0.01) * 1000)),))
+            conn.execute("SELECT pg_advisory_lock(%s)", (_COPY_TURN,))
+    except psycopg.errors.LockNotAvailable:
+        return False
+    return True
+
+
+def give_turn(conn: psycopg.Connection[Any]) -> None:
+    conn.execute("SELECT pg_advisory_unlock(%s)", (_COPY_TURN,))
+
+
+def only_change(conn: psycopg.Connection[Any]) -> bool:
+    """Return whether *conn*'s session is now the only one that changes schemas."""
+    row = conn.execute("SELECT pg_try_advisory_lock(%s)", (_CHANGE,)).fetchone()
+    return bool(row and row[0])
