@@ -44,3 +44,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.getoption("infra") != "containers" and collection_path.as_posix().endswith(for_containers):
         return True
     return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On containers, leave out integration tests that use no server of the run: they would be the same again."""
+    if config.getoption("infra") != "containers":
+        return
+    servers = {"machines", "own_machines", "_new_pair"}
+    same = [i for i in items if "/integration/" in i.path.as_posix() and not servers & set(_fixtures(i))]
+    if same:
+        config.hook.pytest_deselected(items=same)
+        items[:] = [i for i in items if i not in same]
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return item.fixturenames if isinstance(item, pytest.Function) else []

@@ -48,17 +48,17 @@ def docker(*words: str, patience_s: float = 60) -> str:
     if done.returncode:
         said = (done.stderr or done.stdout).strip()
         why = next((line for line in said.splitlines() if "rror" in line), said.rpartition("\n")[2])
-        raise UsageError(f"docker {words[0]}: {why or 'failed'}", hint=f"{_next_step(said)}{WITHOUT_DOCKER}")
+        raise UsageError(f"docker {words[0]}: {why or 'failed'}", hint=f"{next_step(said)}{WITHOUT_DOCKER}")
     return done.stdout
 
 
-def _next_step(said: str) -> str:
+def next_step(said: str) -> str:
     """Return what helps against a refusal of the engine that is known, followed by a space; else ''."""
     said = said.lower()
     if "permission denied" in said and "socket" in said:
         return "This account may not use the engine: add it to the group docker, or use root. "
     if "cannot connect" in said or "is the docker daemon running" in said:
-        return "Start the engine (systemctl start docker), then: docker compose up --detach --wait. "
+        return "Start the engine, for example with: systemctl start docker. "
     if "port is already allocated" in said or "address already in use" in said:
         return (
             "Another program has that port: stop it, or choose others with CLASSIC_PORT, LIMITLESS_PORT, "

@@ -38,6 +38,11 @@ def _disconnected(server: Any, stack: ExitStack) -> None:
     stack.callback(server.reconnect)
 
 
+def _unheard(server: Any, stack: ExitStack) -> None:
+    server.silence()
+    stack.callback(server.speak)
+
+
 def _killed(server: Any, stack: ExitStack) -> None:
     server.kill()
     stack.callback(server.start)
@@ -51,6 +56,7 @@ def _restarted(server: Any, stack: ExitStack) -> None:
 FAULTS: dict[str, Callable[[Any, ExitStack], None]] = {
     "paused": _paused,
     "off the network": _disconnected,
+    "unheard (packets dropped)": _unheard,
     "killed": _killed,
     "stopped and started": _restarted,
 }

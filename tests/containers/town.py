@@ -225,7 +225,9 @@ class Town:
     def lost(self) -> list[str]:
         """Acknowledged writes that are not on Limitless, by SQL of our own on a new connection."""
         with psycopg.connect(self.shop.limitless_dsn) as conn:
-            there = dict(conn.execute("SELECT id, total::int FROM shop.purchase WHERE id >= 10000").fetchall())
+            there: dict[int, int] = dict(
+                conn.execute("SELECT id, total::int FROM shop.purchase WHERE id >= 10000").fetchall()
+            )
         return [
             f"row {row}: acknowledged {value}, there {there.get(row)}"
             for row, value in self.ledger.acknowledged.items()

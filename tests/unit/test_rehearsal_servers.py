@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from migrator.plan.load import load
 from migrator.rehearse.containers import WITHOUT_DOCKER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,3 +83,10 @@ def test_inside_a_container_whose_servers_are_gone(tmp_path: Path) -> None:
 def test_inside_a_container_that_was_told_half(tmp_path: Path) -> None:
     said = one_message(rehearse(tmp_path, MIGRATOR_LIMITLESS_ADMIN_DSN="postgresql://u@127.0.0.1:1/app"))
     assert "MIGRATOR_CLASSIC_DSN" in said and "is not set" in said
+
+
+def test_the_plan_for_containers_is_the_demo_on_other_servers() -> None:
+    """What is said about one of them, times and rates included, holds for both."""
+    demo, compose = (load(ROOT / f"plans/{name}.toml").model_dump() for name in ("demo", "compose"))
+    differ = {section for section in demo if demo[section] != compose[section]}
+    assert differ == {"name", "classic", "limitless", "temporal"}
