@@ -17,7 +17,7 @@ def name(qualified: str) -> sql.Identifier:
 
 def is_binary(table: Table) -> bool:
     """Whether binary COPY means the same on both servers for every column."""
-    return all(c.binary_safe for c in table.written_columns)
+    return all(c.binary_safe and not c.cast for c in table.written_columns)
 
 
 def _format(table: Table) -> sql.SQL:
@@ -60,7 +60,10 @@ def _owner(table: Table) -> tuple[sql.Composed, sql.Identifier]:
 
 def copy_out(table: Table, tenants: Sequence[str], lower: str | None = None, upper: str | None = None) -> sql.Composed:
     """Return the COPY that reads a unit's rows of *table* on classic; a derived tenant column comes first."""
-    columns: list[sql.Composable] = [sql.Identifier("t", c.name) for c in table.written_columns]
+    columns: list[sql.Composable] = [
+        sql.SQL("t.{}::{}").format(sql.Identifier(c.name), sql.SQL(c.cast)) if c.cast else sql.Identifier("t", c.name)
+        for c in table.written_columns
+    ]
     where: list[sql.Composable] = _range("t", table, lower, upper)
     joins = sql.Composed([])
     if table.sharded:

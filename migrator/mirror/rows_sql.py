@@ -69,6 +69,12 @@ def _key(alias: str, table: Table) -> list[sql.Composable]:
     return [sql.Identifier(alias, key_column(i)) for i in range(len(table.key))]
 
 
+def read(column: Column) -> sql.Composable:
+    """Return how a column of *t* is read, so that its text form is all there is of it."""
+    own = sql.Identifier("t", column.name)
+    return sql.SQL("{}::{}").format(own, sql.SQL(column.cast)) if column.cast else own
+
+
 def _state(table: Table, dirty: sql.Composable, *, places: bool = False) -> sql.Composed:
     """Return the SELECT of each dirty key, its tenant of then, its tenant of now, and its columns.
 
@@ -78,7 +84,7 @@ def _state(table: Table, dirty: sql.Composable, *, places: bool = False) -> sql.
     joins, tenant = (
         upward("t", table.path, table.tenant_source or "") if table.sharded else (sql.Composed([]), sql.SQL("NULL"))
     )
-    columns = [] if places else [sql.Identifier("t", c.name) for c in table.written_columns]
+    columns: list[sql.Composable] = [] if places else [read(c) for c in table.written_columns]
     return sql.SQL(
         "SELECT {dirty_tenant}, {tenant}::text, t.tableoid IS NOT NULL, {moved}, {outputs}"
         " FROM {dirty} AS d LEFT JOIN {table} ON {match}"

@@ -73,6 +73,11 @@ class Column:
         """Its type on Limitless."""
         return self.target_type or self.type
 
+    @property
+    def cast(self) -> str:
+        """The type to read it as, '' for its own: what xml sends is not what it stores, its declaration is dropped."""
+        return {"xml": "text", "xml[]": "text[]"}.get(self.there, "")
+
 
 @dataclass(frozen=True, slots=True)
 class Hop:
