@@ -25,7 +25,11 @@ from migrator.errors import ClusterUnavailable
 
 Connection = psycopg.AsyncConnection[Any]
 
+_LOOK_S = 0.02
+"""Whoever opens a fence tells us; this often we look by ourselves, in case a pooler swallowed it."""
 _POLL_S = 0.002
+_OPENED, _DONE = "migrator_fence_{}", "migrator_fence_{}_done"
+"""Channels of a partition: the mirror says that a fence is open, and we that both snapshots are taken."""
 _REPORT_S = 0.5
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -70,6 +74,7 @@ async def hold(classic_dsn: str, limitless_dsn: str, part: int, patience_s: floa
         fence: Fence | None = None
         fence_id = uuid.uuid4()
         try:
+            await control.execute(sql.SQL("LISTEN {}").format(sql.Identifier(_OPENED.format(part))))
             while fence is None:
                 fence = await _try(control, classic, limitless, part, fence_id, deadline)
             yield fence
@@ -98,27 +103,32 @@ async def _try(
     """Ask once; None when the fence was gone before both snapshots were taken."""
     if time.monotonic() > deadline:
         raise _none_given(part)
-    await control.execute(
-        "INSERT INTO migrator.fence (fence_id, part) VALUES (%s, %s) ON CONFLICT (fence_id) DO UPDATE"
-        " SET state = 'requested', requested_at = clock_timestamp(), pause_ms = NULL",
-        (fence_id, part),
-    )
     # Before the mirror stands still: a transaction has no snapshot until its first statement.
     await asyncio.gather(classic.execute(_BEGIN), limitless.execute(_BEGIN))
-    opened = await _opened(control, part, fence_id, deadline)
-    if opened is None:
-        await asyncio.gather(classic.execute("ROLLBACK"), limitless.execute("ROLLBACK"))
-        return None
-    exported, snapshot, epoch, at = opened
-    held, seen = await asyncio.gather(
-        take_classic(classic, exported), take_limitless(limitless, part), return_exceptions=True
+    asked = await control.execute(
+        "INSERT INTO migrator.fence (fence_id, part) VALUES (%s, %s) ON CONFLICT (fence_id) DO UPDATE"
+        " SET state = 'requested', requested_at = clock_timestamp(), pause_ms = NULL RETURNING requested_at",
+        (fence_id, part),
     )
+    row = await asked.fetchone()
+    assert row is not None
+    at: datetime = row[0]
+    exported = await _opened(control, part, fence_id, deadline)
+    held: object = None
+    seen: object = None
+    if exported is not None:
+        held, seen = await asyncio.gather(
+            take_classic(classic, exported), take_limitless(limitless, part), return_exceptions=True
+        )
     for failure in (held, seen):
         if isinstance(failure, BaseException) and not isinstance(failure, _GONE):
             raise failure
-    if held is not True or seen != (snapshot, epoch) or not await _acknowledge(control, fence_id):
+    # Reported even where they do not fit, so that the mirror goes on.
+    stand = await _acknowledge(control, part, fence_id, exported) if exported is not None else None
+    if held is not True or stand is None or seen != stand:
         await asyncio.gather(classic.execute("ROLLBACK"), limitless.execute("ROLLBACK"))
         return None
+    snapshot, _ = stand
     cursor = await limitless.execute("SELECT tenant_id FROM migrator.mirrored WHERE part = %s", (part,))
     members = frozenset(str(tenant) for (tenant,) in await cursor.fetchall())
     return Fence(part, snapshot, at, classic, limitless, members)
@@ -137,30 +147,37 @@ async def take_limitless(limitless: Connection, part: int) -> tuple[str, int] | 
     return (str(row[0]), int(row[1])) if row else None
 
 
-async def _acknowledge(control: Connection, fence_id: uuid.UUID) -> bool:
-    """Let the mirror go on; False when it did not wait until now."""
+async def _acknowledge(control: Connection, part: int, fence_id: uuid.UUID, exported: str) -> tuple[str, int] | None:
+    """Let the mirror go on; returns the fence's snapshot and epoch, None when the mirror did not wait until now."""
     cursor = await control.execute(
-        "UPDATE migrator.fence SET state = 'acked' WHERE fence_id = %s AND state = 'open'", (fence_id,)
+        "WITH done AS (UPDATE migrator.fence SET state = 'acked' WHERE fence_id = %s AND state = 'open'"
+        " AND exported = %s RETURNING snapshot, epoch) SELECT snapshot, epoch, pg_notify(%s, '') FROM done",
+        (fence_id, exported, _DONE.format(part)),
     )
-    return cursor.rowcount == 1
+    row = await cursor.fetchone()
+    return (str(row[0]), int(row[1])) if row else None
 
 
-async def _opened(
-    control: Connection, part: int, fence_id: uuid.UUID, deadline: float
-) -> tuple[str, str, int, datetime] | None:
-    """Wait until the mirror opens the fence; None when it was lost (a restart empties the table)."""
+async def _opened(control: Connection, part: int, fence_id: uuid.UUID, deadline: float) -> str | None:
+    """Wait until the mirror opens the fence; returns the name of its snapshot on classic.
+
+    None when the fence was lost: its mirror died, or a restart emptied the table.
+    """
+    ours: list[str] = []
     while True:
-        cursor = await control.execute(
-            "SELECT state, exported, snapshot, epoch, requested_at FROM migrator.fence WHERE fence_id = %s", (fence_id,)
-        )
+        async for told in control.notifies(timeout=_LOOK_S, stop_after=1):
+            whose, _, exported = told.payload.partition(" ")
+            ours += [exported] if whose == str(fence_id) else []
+        if ours:
+            return ours[-1]
+        cursor = await control.execute("SELECT state, exported FROM migrator.fence WHERE fence_id = %s", (fence_id,))
         row = await cursor.fetchone()
         if row is None or row[0] == "expired":
             return None
         if row[0] == "open":
-            return str(row[1]), str(row[2]), int(row[3]), row[4]
+            return str(row[1])
         if time.monotonic() > deadline:
             raise _none_given(part)
-        await asyncio.sleep(_POLL_S)
 
 
 def _none_given(part: int) -> ClusterUnavailable:

@@ -43,7 +43,7 @@ class _Look:
     taken: float
     dirty: set[int]
     joining: bool
-    fenced: bool
+    exported: str | None  # the snapshot's name, for those who asked for a fence
     leaving: bool
 
 
@@ -79,7 +79,8 @@ async def _look(p: Partition) -> _Look:
     query = sql.SQL(
         "SELECT pg_current_snapshot()::text, {dirty},"
         " EXISTS (SELECT FROM migrator.copy_unit WHERE part = {part} AND state = 'copied'),"
-        " EXISTS (SELECT FROM migrator.fence WHERE part = {part} AND state = 'requested'),"
+        " CASE WHEN EXISTS (SELECT FROM migrator.fence WHERE part = {part} AND state = 'requested')"
+        " THEN pg_export_snapshot() END,"
         " (SELECT ARRAY[token::text, base_token::text] FROM migrator.heartbeat WHERE part = {part}),"
         " (SELECT epoch FROM migrator.heartbeat WHERE part = {part}),"
         " EXISTS (SELECT FROM migrator.tenant WHERE part = {part} AND recopy IS NOT NULL"
@@ -104,7 +105,7 @@ async def _look(p: Partition) -> _Look:
             f"classic does not know what mirror partition {p.part} applied last",
             hint="Classic was restored or lost its tail. Copy everything again: migrator mirror recopy --reason …",
         )
-    return _Look(Snapshot.parse(row[0]), taken, set(row[1]), bool(row[2]), bool(row[3]), bool(row[6]))
+    return _Look(Snapshot.parse(row[0]), taken, set(row[1]), bool(row[2]), row[3], bool(row[6]))
 
 
 class _TooWide(Exception):
@@ -130,7 +131,7 @@ async def _cycle(p: Partition, *, wide: bool) -> CycleStats | None:
     async with _frozen(p) as look:
         joiners = await joining.find(p.control, p.limitless, p.part) if look.joining else Joiners()
         idle = not look.dirty and not joiners.tenants
-        if idle and not look.fenced and not look.leaving and look.taken - p.fresh_at < p.options.idle_commit_s:
+        if idle and not look.exported and not look.leaving and look.taken - p.fresh_at < p.options.idle_commit_s:
             return None
         scope = p.members | {t for t, _ in joiners.tenants}
         batches = {n: TableBatch(t) for n, t in p.ordered()}
@@ -144,9 +145,9 @@ async def _cycle(p: Partition, *, wide: bool) -> CycleStats | None:
             rows = await _write(p, look.snapshot, joiners, scope, batches, token)
         p.members = scope
         p.stand = Stand(p.part, p.stand.epoch, look.snapshot, token)
-        if look.fenced:
+        if look.exported:
             p.marked.clear()  # what a tenant changes from here on came after this fence
-            await fence.serve(p.control, p.reader, p.stand, p.options.fence_wait_s)
+            await fence.serve(p.control, look.exported, p.stand, p.options.fence_wait_s)
     if look.leaving:
         await leaving.let_go(p)
     now = time.monotonic()
