@@ -65,6 +65,29 @@ BEGIN
     RETURN changed;
 END $$;
 
+-- A trigger that fires before an update may change a key that the statement does not name: then our row trigger must
+-- look at every update of *relation*. Whether it is enabled does not matter, as that changes without a look back.
+CREATE OR REPLACE FUNCTION migrator.widen_rekey(relation regclass) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    ours regprocedure;
+    before text := current_setting('migrator.ddl', true);
+BEGIN
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);  -- as CREATE TRIGGER does
+    SELECT tgfoid INTO ours FROM pg_trigger
+     WHERE tgrelid = relation AND tgname = 'migrator_capture_rekey' AND tgattr <> ''
+       AND EXISTS (SELECT FROM pg_trigger
+                    WHERE tgrelid = relation AND NOT tgisinternal AND tgtype & 19 = 19);  -- row, before, update
+    IF ours IS NULL THEN
+        RETURN;
+    END IF;
+    PERFORM set_config('migrator.ddl', 'allowed', true);
+    EXECUTE format('CREATE OR REPLACE TRIGGER migrator_capture_rekey AFTER UPDATE ON %s FOR EACH ROW'
+                   ' EXECUTE FUNCTION %s', relation, ours);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER migrator_capture_rekey', relation);
+    PERFORM set_config('migrator.ddl', coalesce(before, ''), true);
+END $$;
+
 CREATE OR REPLACE FUNCTION migrator.guard_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -75,7 +98,10 @@ BEGIN
         RETURN;  -- the tool's own statements
     END IF;
     FOR command IN SELECT * FROM pg_event_trigger_ddl_commands() LOOP
-        IF command.object_type = 'trigger' AND command.command_tag <> 'CREATE TRIGGER' THEN
+        IF command.object_type = 'trigger' AND command.command_tag = 'CREATE TRIGGER' THEN
+            PERFORM migrator.widen_rekey(tgrelid) FROM pg_trigger t
+              WHERE t.oid = command.objid AND EXISTS (SELECT FROM pg_trigger o
+                                                       WHERE o.tgrelid = t.tgrelid AND o.tgname = 'migrator_capture_rekey');
             CONTINUE;
         END IF;
         IF command.object_type NOT IN ('table', 'table column', 'table constraint') THEN

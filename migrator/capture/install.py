@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migrator.capture import journal_sql, names
+from migrator.capture import journal_sql, names, trigger_sql
 from migrator.control.tables import captured_tables, store_tables
 from migrator.errors import ClusterUnavailable, PreconditionFailed
 from migrator.model.action import Action
@@ -111,26 +111,30 @@ def install(conn: psycopg.Connection[Any], tables: Sequence[Table], parts: int, 
             " epoch = epoch + 1, reason = 'capture is on' WHERE write_mode = 'classic_only'"
         )
     by_id = {ids[t.qualified]: t for t in tables}
+    others = list(by_id.items())
     changed = _install_journals(conn, by_id, ring_slots)
     with _own_ddl(conn):
         conn.execute(resources.files("migrator.capture").joinpath("guard.sql").read_text(encoding="utf-8"))
         for number, table in by_id.items():
-            for event in names.EVENTS:
-                conn.execute(journal_sql.capture_function(table, number, event, parts, list(by_id.items())))
-            conn.execute(journal_sql.leaf_function(table, number, parts, list(by_id.items())))
+            for event in trigger_sql.events(table, others):
+                conn.execute(trigger_sql.capture_function(table, number, event, parts, ring_slots, others))
+            conn.execute(trigger_sql.leaf_function(table, number, parts, ring_slots, others))
     for number, table in by_id.items():
         for member in _members(conn, table):
             present = _captured(conn, member)
             statements: list[sql.Composed] = []
-            for event in names.EVENTS:
-                if f"{names.TRIGGER}_{event}" not in present:
-                    statements += journal_sql.create_trigger(member, number, event)
+            for event in trigger_sql.events(table, others):
+                if names.trigger(event) not in present:
+                    statements += trigger_sql.create_trigger(member, table, number, event, others)
             if names.GUARD not in present:
-                statements += journal_sql.create_truncate_guard(member)
+                statements += trigger_sql.create_truncate_guard(member)
             if statements:
-                _patiently(conn, member, statements)
+                _patiently(conn, member, [*statements, trigger_sql.widen_rekey(member)])
                 changed.append(Action(f"capture/{member}", f"capture {member}", "migrator undo dual-write"))
     _install_guard(conn)
+    for member in (m for table in tables for m in _members(conn, table)):
+        # Again, as a trigger of the application may have come just before the guard that would have seen it.
+        _patiently(conn, member, [trigger_sql.widen_rekey(member)])
     return changed
 
 
@@ -197,12 +201,12 @@ def remove(conn: psycopg.Connection[Any]) -> None:
             target = names.table_identifier(member)
             drops = [
                 sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(trigger), target)
-                for trigger in (*(f"{names.TRIGGER}_{event}" for event in names.EVENTS), names.GUARD)
+                for trigger in (*map(names.trigger, (*names.EVENTS, names.REKEY)), names.GUARD)
             ]
             _patiently(conn, member, drops)
     with _own_ddl(conn):
         for number in tables:
-            for event in names.EVENTS:
+            for event in (*names.EVENTS, names.REKEY):
                 conn.execute(
                     sql.SQL("DROP FUNCTION IF EXISTS {}()").format(
                         sql.Identifier("migrator", names.function(number, event))
@@ -210,13 +214,17 @@ def remove(conn: psycopg.Connection[Any]) -> None:
                 )
             leaf = sql.Identifier("migrator", names.function(number, "leaf"))
             conn.execute(sql.SQL("DROP FUNCTION IF EXISTS {}(regclass)").format(leaf))
-            conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier("migrator", names.journal(number))))
+            # With its slots, which inherit from it.
+            conn.execute(
+                sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(sql.Identifier("migrator", names.journal(number)))
+            )
         for function in (
             "guard_ddl()",
             "guard_drop()",
             "follow_leaves(text)",
             "capture_leaf(text, regclass)",
             "captured_root(oid)",
+            "widen_rekey(regclass)",
         ):
             conn.execute(sql.SQL("DROP FUNCTION IF EXISTS migrator.{}").format(sql.SQL(function)))
         conn.execute("DROP FUNCTION IF EXISTS migrator.refuse_truncate()")
@@ -235,9 +243,10 @@ def mark_dirty(conn: psycopg.Connection[Any], table: Table, keys: Sequence[Seque
     if not keys:
         return
     row = conn.execute(
-        "SELECT table_id FROM migrator.captured_table WHERE qualified = %s", (table.qualified,)
+        "SELECT table_id, (SELECT last_value FROM migrator.ring) FROM migrator.captured_table WHERE qualified = %s",
+        (table.qualified,),
     ).fetchone()
     if row is None:
         raise LookupError(f"{table.qualified} is not captured")
     columns = [list(values) for values in zip(*keys, strict=True)]
-    psycopg.RawCursor(conn).execute(journal_sql.mark_dirty(table, int(row[0]), parts), columns)
+    psycopg.RawCursor(conn).execute(journal_sql.mark_dirty(table, int(row[0]), int(row[1]), parts), columns)

@@ -9,6 +9,8 @@ from migrator.model.table import split_qualified
 TRIGGER = "migrator_capture"
 GUARD = "migrator_guard"
 EVENTS = ("insert", "update", "delete")
+REKEY = "rekey"
+"""The row trigger that names the old key of a row whose key or tenant changes."""
 
 
 def table_identifier(qualified: str) -> sql.Identifier:
@@ -27,6 +29,10 @@ def journal_slot(table_id: int, slot: int) -> str:
 
 def function(table_id: int, event: str) -> str:
     return f"capture_{table_id}_{event}"
+
+
+def trigger(event: str) -> str:
+    return f"{TRIGGER}_{event}"
 
 
 def key_column(number: int) -> str:

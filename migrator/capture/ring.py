@@ -41,7 +41,7 @@ async def clean(conn: Connection, table_ids: Sequence[int], slots: int, parts: i
     mirrors' short reads alone: there the cleaner waits a little, or it would never find all of them idle.
     """
     emptied: list[int] = []
-    row = await (await conn.execute("SELECT slot FROM migrator.ring")).fetchone()
+    row = await (await conn.execute("SELECT last_value FROM migrator.ring")).fetchone()
     current = int(row[0]) if row else 0
     for slot in range(slots):
         names = [sql.Identifier("migrator", journal_slot(n, slot)) for n in table_ids]
@@ -89,14 +89,14 @@ async def _is_empty(conn: Connection, names: Sequence[sql.Identifier]) -> bool:
 
 async def turn(conn: Connection, table_ids: Sequence[int], slots: int) -> int | None:
     """Let writers go on in the next slot, if it is empty; returns it, or None."""
-    row = await (await conn.execute("SELECT slot FROM migrator.ring")).fetchone()
+    row = await (await conn.execute("SELECT last_value FROM migrator.ring")).fetchone()
     if row is None:
         return None
     following = (int(row[0]) + 1) % slots
     names = [sql.Identifier("migrator", journal_slot(n, following)) for n in table_ids]
     if not await _is_empty(conn, names):
         return None
-    await conn.execute("UPDATE migrator.ring SET slot = %s, turned_at = clock_timestamp()", (following,))
+    await conn.execute("SELECT setval('migrator.ring', %s)", (following,))
     return following
 
 

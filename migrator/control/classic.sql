@@ -142,13 +142,10 @@ CREATE TABLE migrator.schema_change (
 );
 CREATE INDEX ON migrator.schema_change (change_id) WHERE finished_at IS NULL;
 
--- The slot of the journal ring that writers use now. Read by every capture trigger.
-CREATE TABLE migrator.ring (
-    only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
-    slot       smallint NOT NULL DEFAULT 0,
-    turned_at  timestamptz NOT NULL DEFAULT now()
-) WITH (fillfactor = 10);
-INSERT INTO migrator.ring DEFAULT VALUES;
+-- The slot of the journal ring that writers use now. A sequence, because every capture trigger reads it: that takes no
+-- query, and all see a turn at once.
+CREATE SEQUENCE migrator.ring MINVALUE 0 START 0 NO CYCLE;
+SELECT setval('migrator.ring', 0);
 
 -- Mirror positions as published for shims and status. The truth is migrator.mirror_position on Limitless.
 CREATE TABLE migrator.position (
@@ -218,6 +215,17 @@ CREATE TABLE migrator.copy_unit (
     problem     text
 );
 CREATE INDEX ON migrator.copy_unit (state);
+
+-- Ranges of a huge tenant share a snapshot: each that is being copied lends its own. Means nothing after a crash.
+CREATE UNLOGGED TABLE migrator.copy_snapshot (
+    unit_id       text PRIMARY KEY,
+    tenant_id     text NOT NULL,
+    exported      text NOT NULL,     -- name for SET TRANSACTION SNAPSHOT
+    pid           int NOT NULL,
+    backend_start timestamptz NOT NULL,
+    at            timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX ON migrator.copy_snapshot (tenant_id);
 
 -- Operators steer the backfill while it runs.
 CREATE TABLE migrator.throttle (

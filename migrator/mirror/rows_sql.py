@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from migrator.capture.journal_sql import MOVED, upward
+from migrator.capture.journal_sql import MOVED
+from migrator.capture.keys_sql import upward
 from migrator.capture.names import journal, key_column, table_identifier
 from migrator.model.position import Snapshot, earliest
 from migrator.model.table import Column, Table

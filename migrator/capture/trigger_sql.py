@@ -1,0 +1,212 @@
+"""How does a trigger fill the journal? Pure builders.
+
+The triggers are AFTER STATEMENT with transition tables, so whatever a statement touched is named once, in the writer's
+own transaction. An UPDATE names the new rows alone; a row trigger names the old row where key or tenant change. It has
+a list of columns, so that other updates do not pay for it; where triggers of the application fire before and may change
+any column, `migrator.widen_rekey` takes the list away. What this cannot describe keeps both transition tables: rows
+that move between the leaves of a partitioned table (no row trigger sees an UPDATE then), and tenants that hang on
+another row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from psycopg import sql
+
+from migrator.capture import names
+from migrator.capture.journal_sql import MIGRATOR, insert
+from migrator.capture.keys_sql import all_enforced, descendants, own_keys, relinked_keys, watched, with_moves
+from migrator.model.table import Table
+
+Others = Sequence[tuple[int, Table]]
+"""All captured tables with their ids; those derived through a table are journalled along with it."""
+
+
+def names_new_rows_only(table: Table, others: Others) -> bool:
+    """Return whether an UPDATE of *table* is journalled by its new rows and a row trigger for changed keys."""
+    return not (table.partitioned or table.derived or watched(table, others))
+
+
+def events(table: Table, others: Others) -> tuple[str, ...]:
+    """Return the triggers *table* gets."""
+    return (*names.EVENTS, names.REKEY) if names_new_rows_only(table, others) else names.EVENTS
+
+
+def capture_function(table: Table, table_id: int, event: str, parts: int, slots: int, others: Others) -> sql.Composed:
+    """Return the trigger function of one event."""
+
+    def write(into: Table, number: int, source: sql.Composable, *, moves: bool = False) -> sql.Composed:
+        return _into_ring(slots, lambda slot: insert(into, number, slot, source, parts, moves=moves, noted=True))
+
+    moving = watched(table, others)
+    if event == names.REKEY:
+        own: sql.Composable = _old_key(table)
+    elif event == "insert":
+        own = own_keys(table, "new_rows")
+    elif event == "delete":
+        own = own_keys(table, "old_rows")
+    elif names_new_rows_only(table, others):
+        own = own_keys(table, "new_rows")
+    else:
+        selects = [own_keys(table, "old_rows"), own_keys(table, "new_rows")]
+        if table.derived:
+            selects.append(relinked_keys(table))
+        own = sql.SQL(" UNION ").join(selects)
+    plain = write(table, table_id, own)
+    blocks = [plain]
+    if event == names.REKEY:
+        blocks = [sql.SQL("    IF {} THEN\n{}    END IF;\n").format(_rekeyed(table), plain)]
+    if moving:
+        known = with_moves(table, event, sql.Composed([own]), moving, all_enforced(table, others))
+        blocks = [write(table, table_id, known, moves=True)]
+    for child_id, child in others:
+        below = descendants(table, child, event)
+        if below is None:
+            continue
+        block = write(child, child_id, below)
+        hop = next(h for h in child.path if h.parent == table.qualified)
+        if event != "update" and hop.enforced:
+            # The foreign key keeps a parent with children in place, unless this session switched it off.
+            block = sql.SQL(
+                "    IF pg_catalog.current_setting('session_replication_role') = 'replica' THEN\n{}    END IF;\n"
+            ).format(block)
+        blocks.append(block)
+    if moving and event == "update":
+        # Most updates move nothing: they pay for one comparison.
+        blocks = [
+            sql.SQL(
+                "    IF EXISTS (SELECT {c} FROM old_rows EXCEPT SELECT {c} FROM new_rows) THEN\n{moving}"
+                "    ELSE\n{plain}    END IF;\n"
+            ).format(
+                c=sql.SQL(", ").join(map(sql.Identifier, dict.fromkeys([*table.key, *moving]))),
+                moving=sql.Composed(blocks),
+                plain=plain,
+            )
+        ]
+    # Every setting of a function costs each call, search_path on PostgreSQL 15 a third of all that capture costs.
+    # Only where rows of the application are joined are there names and operators that need it.
+    settings = " SET search_path = pg_catalog, pg_temp SET row_security = off" if table.derived or moving else ""
+    return sql.SQL("CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER{} AS {}").format(
+        sql.Identifier(MIGRATOR, names.function(table_id, event)),
+        sql.SQL(settings),
+        _quoted(sql.SQL("\n{}BEGIN\n{}    RETURN NULL;\nEND\n").format(_DECLARE, sql.Composed(blocks))),
+    )
+
+
+_DECLARE = sql.SQL(
+    # A sequence: reading it needs no query, and its value is one for all at once, whatever their snapshots are.
+    "DECLARE\n    migrator_slot pg_catalog.int8 := pg_catalog.pg_sequence_last_value('migrator.ring');\n"
+)
+
+
+def _into_ring(slots: int, statement: Callable[[int], sql.Composable]) -> sql.Composed:
+    """Return the plpgsql that runs the *statement* of the slot that writers use now.
+
+    Any slot will do: it is judged by its contents, and an old writer may be late at any time.
+    """
+    found: list[sql.Composable] = []
+    for slot in range(slots - 1):
+        found.append(
+            sql.SQL("    {} pg_catalog.int8eq(migrator_slot, {}) THEN\n        {};\n").format(
+                sql.SQL("ELSIF" if slot else "IF"), sql.Literal(slot), statement(slot)
+            )
+        )
+    return sql.SQL("{}    ELSE\n        {};\n    END IF;\n").format(sql.Composed(found), statement(slots - 1))
+
+
+def _owner(table: Table) -> list[str]:
+    """Return the columns of *table* that say which row it is, and whose: tenant (if it has one), key."""
+    return [*([table.tenant_source or ""] if table.sharded else []), *table.key]
+
+
+def _listed(columns: Sequence[str], row: str) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL("{}.{}").format(sql.SQL(row), sql.Identifier(c)) for c in columns)
+
+
+def _old_key(table: Table) -> sql.Composed:
+    return sql.SQL("SELECT {}").format(_listed(_owner(table), "OLD"))
+
+
+def _rekeyed(table: Table) -> sql.Composed:
+    """Return the condition that a row's key or tenant looks different than before.
+
+    Images are compared: equal keys of some types look different (1.0 and 1.00), and are different texts to the mirror.
+    The casts: between two bare ROW()s the operator would be applied column by column.
+    """
+    row = sql.SQL("ROW({})::pg_catalog.record")
+    return sql.SQL("{} OPERATOR(pg_catalog.*<>) {}").format(
+        row.format(_listed(_owner(table), "OLD")), row.format(_listed(_owner(table), "NEW"))
+    )
+
+
+def leaf_function(table: Table, table_id: int, parts: int, slots: int, others: Others) -> sql.Composed:
+    """Return the function that journals every key in one leaf, which is attached or detached with all its rows."""
+    stands_for = "migrator_leaf"
+    own: sql.Composable = own_keys(table, stands_for)
+    moves = bool(watched(table, others))
+    if moves:
+        own = sql.SQL("SELECT o.*, true FROM ({}) AS o").format(own)
+
+    def execute(slot: int) -> sql.Composed:
+        return sql.SQL("EXECUTE replace($migrator_keys${}$migrator_keys$, {}, leaf::text)").format(
+            insert(table, table_id, slot, own, parts, moves=moves), sql.Literal(f'"{stands_for}"')
+        )
+
+    return sql.SQL(
+        "CREATE OR REPLACE FUNCTION {}(leaf regclass) RETURNS void LANGUAGE plpgsql SECURITY DEFINER"
+        " SET search_path = pg_catalog, pg_temp SET row_security = off AS {}"
+    ).format(
+        sql.Identifier(MIGRATOR, names.function(table_id, "leaf")),
+        _quoted(sql.SQL("\n{}BEGIN\n{}END\n").format(_DECLARE, _into_ring(slots, execute))),
+    )
+
+
+def _quoted(body: sql.Composed) -> sql.Composed:
+    tag = sql.SQL("$migrator_capture$")
+    return sql.Composed([tag, body, tag])
+
+
+def create_trigger(member: str, table: Table, table_id: int, event: str, others: Others) -> list[sql.Composed]:
+    """Return the statements that put one trigger on *member*: *table*, or one of its leaves."""
+    name = sql.Identifier(names.trigger(event))
+    target = names.table_identifier(member)
+    if event == names.REKEY:
+        timing: sql.Composable = sql.SQL("AFTER UPDATE OF {} ON {} FOR EACH ROW").format(
+            sql.SQL(", ").join(map(sql.Identifier, dict.fromkeys(_owner(table)))), target
+        )
+    else:
+        both = () if names_new_rows_only(table, others) else ("OLD",)
+        tables = {"insert": ("NEW",), "update": (*both, "NEW"), "delete": ("OLD",)}[event]
+        timing = sql.SQL("AFTER {} ON {} REFERENCING {} FOR EACH STATEMENT").format(
+            sql.SQL(event.upper()),
+            target,
+            sql.SQL(" ").join(
+                sql.SQL("{} TABLE AS {}").format(sql.SQL(which), sql.Identifier(f"{which.lower()}_rows"))
+                for which in tables
+            ),
+        )
+    return [
+        sql.SQL("CREATE TRIGGER {} {} EXECUTE FUNCTION {}()").format(
+            name, timing, sql.Identifier(MIGRATOR, names.function(table_id, event))
+        ),
+        sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(target, name),
+    ]
+
+
+def widen_rekey(member: str) -> sql.Composed:
+    """Return the statement that lets *member*'s row trigger look at every update, where that is needed."""
+    return sql.SQL("SELECT migrator.widen_rekey({}::regclass)").format(
+        sql.Literal(names.table_identifier(member).as_string(None))
+    )
+
+
+def create_truncate_guard(table: str) -> list[sql.Composed]:
+    """Return the statements that refuse TRUNCATE on *table*: it fires no row and no transition table."""
+    target, name = names.table_identifier(table), sql.Identifier(names.GUARD)
+    return [
+        sql.SQL(
+            "CREATE TRIGGER {} BEFORE TRUNCATE ON {} FOR EACH STATEMENT EXECUTE FUNCTION migrator.refuse_truncate()"
+        ).format(name, target),
+        sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(target, name),
+    ]
