@@ -89,4 +89,4 @@ def test_the_plan_for_containers_is_the_demo_on_other_servers() -> None:
     """What is said about one of them, times and rates included, holds for both."""
     demo, compose = (load(ROOT / f"plans/{name}.toml").model_dump() for name in ("demo", "compose"))
     differ = {section for section in demo if demo[section] != compose[section]}
-    assert differ == {"name", "classic", "limitless", "temporal"}
+    assert differ == {"name", "classic", "limitless", "temporal", "shim"}
