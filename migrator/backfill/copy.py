@@ -15,11 +15,12 @@ from typing import Any
 import psycopg
 
 from migrator.backfill import copy_sql
+from migrator.backfill import snapshot as snapshots
+from migrator.backfill.links import LinkPool, Links
 from migrator.backfill.pipe import pipe
 from migrator.backfill.throttle import pause_s
 from migrator.control.tables import load_table
 from migrator.control.turns import share_turn
-from migrator.db.connect import connect_async
 from migrator.errors import LeaseLost, PreconditionFailed
 from migrator.model.table import Table
 
@@ -45,6 +46,11 @@ class _Unit:
     lower: str | None
     upper: str | None
     state: str
+
+    @property
+    def shared(self) -> str | None:
+        """The huge tenant that this unit is a part of; None when it has its tenants to itself."""
+        return self.tenants[0] if self.table is not None and len(self.tenants) == 1 else None
 
 
 async def _unit(control: Connection, unit_id: str) -> _Unit:
@@ -90,45 +96,49 @@ async def copy_unit(
     unit_id: str,
     worker: str,
     on_progress: Callable[[Progress], None] | None = None,
+    pool: LinkPool | None = None,
 ) -> None:
     """Copy one unit; safe to run twice, at the same time too: one of them commits.
+
+    Args:
+        pool: connections of units before; without it they are opened and closed.
 
     Raises:
         LeaseLost: another worker took the unit over while this one copied.
         psycopg.Error, ClusterUnavailable: a side failed; nothing of this try remains visible.
     """
-    app = f"migrator copy {unit_id}"
-    async with (
-        await connect_async(classic_dsn, f"{app} control") as control,
-        await connect_async(classic_dsn, app) as classic,
-        await connect_async(limitless_dsn, app) as limitless,
-    ):
-        unit = await _unit(control, unit_id)
-        if unit.state in ("copied", "joined"):
-            return
-        await share_turn(control)  # a change of the schema that waits for the tables goes first
-        epoch = await _lease(limitless, unit)
-        if epoch is None:
-            await _copied(control, unit_id)
-            return
-        await control.execute(
-            "UPDATE migrator.copy_unit SET state = 'copying', attempts = attempts + 1, worker = %s, problem = NULL,"
-            " started_at = clock_timestamp(), copied_rows = 0, copied_bytes = 0 WHERE unit_id = %s",
-            (worker, unit_id),
-        )
-        await control.execute(
-            "UPDATE migrator.tenant SET state = 'copying' WHERE tenant_id = ANY (%s) AND state = 'pending'",
-            (list(unit.tenants),),
-        )
-        # Committed before the snapshot is taken: what the snapshot does not see stays in the journal until joined.
-        await control.execute(
-            "INSERT INTO migrator.hold (holder, keep_xid) VALUES"
-            " (%s, pg_snapshot_xmin(pg_current_snapshot())::text::bigint)"
-            " ON CONFLICT (holder) DO UPDATE SET keep_xid = EXCLUDED.keep_xid, at = now()",
-            (unit_id,),
-        )
-        await _copy(control, classic, limitless, unit, epoch, on_progress)
+    mine = pool if pool is not None else LinkPool()
+    try:
+        async with mine.lend(classic_dsn, limitless_dsn, unit_id) as links:
+            await _copy_unit(links, unit_id, worker, on_progress)
+    finally:
+        if pool is None:
+            await mine.close()
+
+
+async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Callable[[Progress], None] | None) -> None:
+    control, classic, limitless = links.all()
+    unit = await _unit(control, unit_id)
+    if unit.state in ("copied", "joined"):
+        return
+    await share_turn(control)  # a change of the schema that waits for the tables goes first
+    epoch = await _lease(limitless, unit)
+    if epoch is None:
         await _copied(control, unit_id)
+        return
+    await control.execute(
+        "UPDATE migrator.copy_unit SET state = 'copying', attempts = attempts + 1, worker = %s, problem = NULL,"
+        " started_at = clock_timestamp(), copied_rows = 0, copied_bytes = 0 WHERE unit_id = %s",
+        (worker, unit_id),
+    )
+    await control.execute(
+        "UPDATE migrator.tenant SET state = 'copying' WHERE tenant_id = ANY (%s) AND state = 'pending'",
+        (list(unit.tenants),),
+    )
+    # Committed before the snapshot is taken: what the snapshot does not see stays in the journal until joined.
+    borrowed = await snapshots.hold(control, unit_id, unit.shared)
+    await _copy(control, classic, limitless, unit, epoch, borrowed, on_progress)
+    await _copied(control, unit_id)
 
 
 async def _copy(
@@ -137,13 +147,15 @@ async def _copy(
     limitless: Connection,
     unit: _Unit,
     epoch: int,
+    borrowed: str | None,
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
+    """Copy in one transaction on each side; after an error *classic*'s ends with its connection."""
     meter = _Meter(unit.unit_id, _Pacing(control), on_progress)
-    async with classic.transaction(), limitless.transaction():
-        await classic.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        row = await (await classic.execute("SELECT pg_current_snapshot()::text")).fetchone()
-        snapshot = row[0] if row else ""
+    snapshot = await snapshots.begin(classic, borrowed)
+    if unit.shared is not None:
+        await snapshots.lend(control, classic, unit.unit_id, unit.shared)
+    async with limitless.transaction():
         tables = await _tables(control, unit)
         for table in tables:
             await limitless.execute(copy_sql.remove(table, unit.tenants, unit.lower, unit.upper))
@@ -168,6 +180,7 @@ async def _copy(
         )
         if cursor.rowcount != 1:
             raise LeaseLost(f"another worker took copy unit {unit.unit_id} over")
+    await classic.execute("ROLLBACK")
 
 
 async def _copied(control: Connection, unit_id: str) -> None:

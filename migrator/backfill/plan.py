@@ -13,10 +13,10 @@ import psycopg
 from psycopg import sql
 
 from migrator.backfill import copy_sql
-from migrator.backfill.unit import CopyUnit, TenantLoad, group, is_huge, split
+from migrator.backfill.unit import CopyUnit, TenantLoad, group, group_widely, is_huge, split
 from migrator.capture.journal_sql import part_of
 from migrator.control.tables import captured_tables
-from migrator.model.table import Table
+from migrator.model.table import Table, parents_first
 from migrator.model.tenant import TenantId, hot_threshold
 
 _SPLITTABLE = ("smallint", "integer", "bigint", "uuid")
@@ -73,8 +73,54 @@ def _spread(
         tenant[table.qualified] = round(rows * share)
 
 
-def plan_units(conn: psycopg.Connection[Any], unit_rows: int, unit_tenants: int, split_rows: int) -> list[str]:
-    """Make copy units for everything pending; returns the ids of all units not copied yet. Safe to run twice."""
+_FOUND_BY = """
+SELECT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+                WHERE i.indrelid = to_regclass(%(table)s) AND i.indisvalid AND i.indpred IS NULL
+                  AND a.attname = ANY (%(columns)s)),
+       (SELECT max(abs(s.correlation)) FROM pg_stats s
+         WHERE s.schemaname = %(schema)s AND s.tablename = %(name)s AND s.attname = ANY (%(columns)s))
+"""
+
+_SCATTERED = 0.5
+"""Below this correlation between a tenant column and the order of rows, a few tenants are on nearly every page."""
+
+
+def read_whole(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> dict[str, str]:
+    """Return the tables that classic reads whole, or nearly, for every unit, each with the reason.
+
+    A unit's rows are found by its tenants, in a derived table by the key of the parent's rows: if an index starts
+    with that column, and if the rows of a tenant are together.
+    """
+    found: dict[str, str] = {}
+    for table in parents_first(tuple(t for t in tables if t.sharded)):
+        columns = list(table.path[0].columns if table.path else (table.tenant_source or "",))
+        row = conn.execute(
+            _FOUND_BY,
+            {
+                "table": copy_sql.name(table.qualified).as_string(conn),
+                "schema": table.schema,
+                "name": table.name,
+                "columns": columns,
+            },
+        ).fetchone()
+        indexed, correlation = row if row is not None else (True, None)
+        if not indexed:
+            found[table.qualified] = f"no index starts with {', '.join(columns)}"
+        elif table.path and table.path[0].parent in found:
+            found[table.qualified] = f"so is {table.path[0].parent}"
+        elif not table.path and correlation is not None and correlation < _SCATTERED:
+            found[table.qualified] = "rows of all tenants are on the same pages"
+    return found
+
+
+def plan_units(
+    conn: psycopg.Connection[Any], unit_rows: int, unit_tenants: int, split_rows: int, width: int = 4
+) -> list[str]:
+    """Make copy units for everything pending; returns the ids of all units not copied yet. Safe to run twice.
+
+    Where classic would read a large table whole for every unit, small tenants go into as few units as *width* copies
+    at once have use for.
+    """
     with conn.transaction():
         conn.execute("LOCK TABLE migrator.copy_unit IN SHARE ROW EXCLUSIVE MODE")
         tables = list(captured_tables(conn).values())
@@ -92,7 +138,12 @@ def plan_units(conn: psycopg.Connection[Any], unit_rows: int, unit_tenants: int,
         for load in loads:
             if is_huge(load, split_rows):
                 units += split(load, _cuts(conn, load, tables, split_rows))
-        units += group([load for load in loads if not is_huge(load, split_rows)], unit_rows, unit_tenants)
+        small = [load for load in loads if not is_huge(load, split_rows)]
+        whole = read_whole(conn, tables)
+        if any(sum(load.rows.get(name, 0) for load in small) > unit_rows for name in whole):
+            units += group_widely(small, unit_rows, width)
+        else:
+            units += group(small, unit_rows, unit_tenants)
         reference = conn.execute(
             "SELECT count(*) FROM migrator.copy_unit WHERE part = 0 AND problem IS DISTINCT FROM 'superseded'"
         ).fetchone()

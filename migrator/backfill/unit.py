@@ -63,6 +63,22 @@ def group(tenants: Sequence[TenantLoad], unit_rows: int, unit_tenants: int) -> l
     return sorted(units, key=lambda u: (-u.rows, u.tenants))
 
 
+WIDE_ROWS = 20_000_000
+"""No unit grows beyond this, however often classic then reads a table: its snapshot would live too long."""
+
+
+def group_widely(tenants: Sequence[TenantLoad], unit_rows: int, width: int) -> list[CopyUnit]:
+    """Return about *width* units, of tenants of one partition each, none smaller than it would be otherwise.
+
+    For tables that are read whole for each unit.
+    """
+    parts = len({t.part for t in tenants})
+    share = -(-sum(t.total for t in tenants) // max(width, parts, 1))
+    # A tenth more, so that uneven partitions do not leave a small unit at the end of each.
+    rows = max(unit_rows, min(share + share // 10, WIDE_ROWS))
+    return group(tenants, rows, max(len(tenants), 1))
+
+
 def _unit(part: int, batch: Sequence[TenantLoad]) -> CopyUnit:
     return CopyUnit(part, tuple(t.tenant_id for t in batch), sum(t.total for t in batch))
 

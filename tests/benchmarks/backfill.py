@@ -1,6 +1,12 @@
-"""What does the copy of units reach, against psql pipes of binary COPY?
+"""What does the copy of units reach, against psql pipes of binary COPY, pgcopydb, and pg_dump | pg_restore?
 
-    python -m tests.benchmarks.backfill [--rows 1000000] [--repeat 3]
+    python -m tests.benchmarks.backfill [--rows 1000000] [--repeat 3] [--only large small …]
+
+large: units of a quarter of the table. small: 1,000 tenants whose rows are mixed, planned for units of 50 tenants.
+bare: the same without an index on classic's tenant column. together: each tenant's rows next to each other. key-after:
+what the copy would reach if Limitless's primary key were built when all is copied, building included. others: pgcopydb
+and pg_dump | pg_restore, into an ordinary database of the second server, if they are on PATH; they build their indexes
+after the copy.
 
 Both sides of every ratio are measured in the same run on the same servers, in turns; medians are printed. The servers
 are embedded ones without fsync: the processor is what they compete for, so overheads look larger than on disks.
@@ -12,70 +18,211 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import shutil
 import statistics
 import subprocess
+import tempfile
 import time
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+from psycopg import conninfo
 
 from migrator.backfill import copy_sql
 from migrator.backfill import plan as backfill_plan
 from migrator.backfill.copy import copy_unit
+from migrator.backfill.links import LinkPool
+from migrator.local.server import programs
+from migrator.model.table import Table
 from tests.benchmarks.common import Bench, run_measure
-from tests.fixtures.postgres import Machines
+from tests.fixtures.postgres import Machines, with_parts
+
+WIDTH = 2
+PLAIN = "plain"
+WHAT = ("large", "small", "bare", "key-after", "others", "together")
 
 
-def measure_backfill(machines: Machines, args: argparse.Namespace) -> None:
-    """Rows per second of copy units, against psql pipes of binary COPY of the same width."""
-    width, bench = 2, Bench(machines, "copy", args.rows)
+def measure(machines: Machines, args: argparse.Namespace) -> None:
+    bench = Bench(machines, "copy", args.rows)
     asyncio.run(bench.begin())
-    orders = next(t for t in bench.tables if t.name == "orders")
-    ours: list[float] = []
-    pipes: list[float] = []
-    for number in range(args.repeat):
-        bench.limitless.execute("TRUNCATE bench.orders")
-        pipes.append(args.rows / psql_pipes(bench, orders, width))
-        bench.limitless.execute("TRUNCATE bench.orders")
-        bench.limitless.execute("DELETE FROM migrator.copy_lease")
-        bench.classic.execute("DELETE FROM migrator.copy_unit")
-        bench.classic.execute("UPDATE migrator.tenant SET state = 'pending'")
-        backfill_plan.take_inventory(bench.classic, 1, 20)
-        units = backfill_plan.plan_units(bench.classic, args.rows // 4, 1000, args.rows)
-        began = time.perf_counter()
-        asyncio.run(copy_all(bench, units, width))
-        ours.append(args.rows / (time.perf_counter() - began))
-        print(f"  run {number + 1}: pipes {pipes[-1]:,.0f} rows/s, units {ours[-1]:,.0f} rows/s ({len(units)} units)")
-    a, b = statistics.median(pipes), statistics.median(ours)
-    print(f"backfill of 1,000 tenants: psql pipes {a:,.0f} rows/s, copy units {b:,.0f} rows/s: ratio {b / a:.2f}")
+    found: dict[str, Callable[[], float]] = {
+        "large": lambda: units(bench, args.rows // 4, 1000, args.rows),
+        "small": lambda: units(bench, args.rows // 20, 50, args.rows),
+        "bare": lambda: units(bench, args.rows // 20, 50, args.rows),
+        "together": lambda: units(bench, args.rows // 20, 50, args.rows),
+        "key-after": lambda: key_after(bench, args.rows),
+    }
+    for name in [n for n in WHAT if n in args.only]:
+        if name == "others":
+            compare_others(bench, args)
+            continue
+        if name == "bare":
+            bench.classic.execute("SET migrator.ddl = 'allowed'")
+            bench.classic.execute("DROP INDEX bench.orders_tenant_id_idx")
+        if name == "together":
+            bench.classic.execute("SET migrator.ddl = 'allowed'")
+            bench.classic.execute("CLUSTER bench.orders USING orders_tenant_id_idx")
+            bench.classic.execute("ANALYZE bench.orders")
+        ours, pipes = [], []
+        for _ in range(args.repeat):
+            pipes.append(args.rows / psql_pipes(bench, orders(bench)))
+            ours.append(args.rows / found[name]())
+        report(name, "psql pipes", pipes, ours)
+        if name == "bare":
+            bench.classic.execute("CREATE INDEX orders_tenant_id_idx ON bench.orders (tenant_id)")
 
 
-async def copy_all(bench: Bench, units: list[str], width: int) -> None:
-    waiting = list(units)
-
-    async def worker(name: str) -> None:
-        while waiting:
-            await copy_unit(bench.classic_dsn, bench.limitless_dsn, waiting.pop(0), name)
-
-    await asyncio.gather(*(worker(f"w{n}") for n in range(width)))
+def report(name: str, other: str, theirs: list[float], ours: list[float]) -> None:
+    a, b = statistics.median(theirs), statistics.median(ours)
+    runs = " ".join(f"{y / x:.2f}" for x, y in zip(theirs, ours, strict=True))
+    print(f"{name}: {other} {a:,.0f} rows/s, copy units {b:,.0f} rows/s: ratio {b / a:.2f} (runs: {runs})", flush=True)
 
 
-def psql_pipes(bench: Bench, table: Any, width: int) -> float:
-    """Seconds that *width* pipes of psql need for the whole table, a range of tenants each."""
-    names = ", ".join(c.name for c in table.written_columns)
+def orders(bench: Bench) -> Table:
+    return next(t for t in bench.tables if t.name == "orders")
+
+
+def begin_again(bench: Bench) -> None:
+    bench.limitless.execute("TRUNCATE bench.orders, bench.account")
+    bench.limitless.execute("DELETE FROM migrator.copy_lease")
+    for statement in ("DELETE FROM migrator.copy_unit", "DELETE FROM migrator.hold"):
+        bench.classic.execute(statement)
+    bench.classic.execute("UPDATE migrator.tenant SET state = 'pending'")
+
+
+def units(bench: Bench, unit_rows: int, unit_tenants: int, split_rows: int) -> float:
+    """Seconds that *WIDTH* workers need for all units, planned like that."""
+    begin_again(bench)
+    backfill_plan.take_inventory(bench.classic, 1, 20)
+    waiting = backfill_plan.plan_units(bench.classic, unit_rows, unit_tenants, split_rows, WIDTH)
     began = time.perf_counter()
-    running = []
-    for n in range(width):
-        out = f"COPY (SELECT {names} FROM bench.orders WHERE tenant_id % {width} = {n}) TO STDOUT (FORMAT binary)"
-        into = copy_sql.copy_in(table).as_string(bench.limitless)
-        reader = subprocess.Popen(
-            ["psql", "-qX", "-d", bench.classic_dsn, "-c", out],
-            stdout=subprocess.PIPE,
-        )
-        running.append(subprocess.Popen(["psql", "-qX", "-d", bench.limitless_dsn, "-c", into], stdin=reader.stdout))
-    for process in running:
-        if process.wait():
-            raise SystemExit("a pipe failed")
+    asyncio.run(copy_all(bench, waiting))
     return time.perf_counter() - began
 
 
+def key_after(bench: Bench, rows: int) -> float:
+    """Seconds for the units into a table without its key, and for building it."""
+    key = ", ".join(orders(bench).target_key)
+    bench.limitless.execute("ALTER TABLE bench.orders DROP CONSTRAINT orders_pkey")
+    seconds = units(bench, rows // 4, 1000, rows)
+    began = time.perf_counter()
+    bench.limitless.execute(f"ALTER TABLE bench.orders ADD PRIMARY KEY ({key})")
+    return seconds + time.perf_counter() - began
+
+
+async def copy_all(bench: Bench, waiting: list[str]) -> None:
+    pool = LinkPool()  # as a worker does
+
+    async def worker(name: str) -> None:
+        while waiting:
+            await copy_unit(bench.classic_dsn, bench.limitless_dsn, waiting.pop(0), name, pool=pool)
+
+    await asyncio.gather(*(worker(f"w{n}") for n in range(WIDTH)))
+    await pool.close()
+
+
+def psql_pipes(bench: Bench, table: Table) -> float:
+    """Seconds that *WIDTH* pipes of psql need for the whole table, a share of the tenants each."""
+    begin_again(bench)
+    names = ", ".join(c.name for c in table.written_columns)
+    into = copy_sql.copy_in(table).as_string(bench.limitless)
+    began = time.perf_counter()
+    pipes = []
+    for n in range(WIDTH):
+        out = f"COPY (SELECT {names} FROM bench.orders WHERE tenant_id % {WIDTH} = {n}) TO STDOUT (FORMAT binary)"
+        reader = ["psql", "-qX", "-d", bench.classic_dsn, "-c", out]
+        pipes.append((reader, ["psql", "-qX", "-d", bench.limitless_dsn, "-c", into]))
+    run_pipes(pipes)
+    return time.perf_counter() - began
+
+
+def run_pipes(pipes: list[tuple[list[str], list[str]]], environment: dict[str, str] | None = None) -> None:
+    running = []
+    for out, into in pipes:
+        reader = subprocess.Popen(out, stdout=subprocess.PIPE, env=environment)
+        running += [subprocess.Popen(into, stdin=reader.stdout, env=environment), reader]
+    codes = [process.wait() for process in running]
+    if any(codes):
+        raise SystemExit("a pipe failed")
+
+
+def compare_others(bench: Bench, args: argparse.Namespace) -> None:
+    """pgcopydb and pg_dump | pg_restore of the same table, with the server's own client programs first on PATH."""
+    environment = {**os.environ, "PATH": f"{programs(None)}{os.pathsep}{os.environ['PATH']}"}
+    others = {"pg_dump | pg_restore": dump_restore}
+    if shutil.which("pgcopydb"):
+        others["pgcopydb"] = pgcopydb
+    else:
+        print("pgcopydb is not on PATH: left out")
+    ours: dict[str, list[float]] = {name: [] for name in others}
+    theirs: dict[str, list[float]] = {name: [] for name in others}
+    for _ in range(args.repeat):
+        for name, tool in others.items():
+            target = plain_database(bench)
+            began = time.perf_counter()
+            tool(bench, target, environment)
+            theirs[name].append(args.rows / (time.perf_counter() - began))
+            ours[name].append(args.rows / units(bench, args.rows // 4, 1000, args.rows))
+    for name in others:
+        report("others", name, theirs[name], ours[name])
+
+
+def plain_database(bench: Bench) -> str:
+    """An empty database on the second server, without what stands in for Limitless."""
+    admin = bench.machines.limitless_admin
+    with psycopg.connect(admin, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE IF EXISTS {PLAIN}")
+        conn.execute(f"CREATE DATABASE {PLAIN} TEMPLATE template0")
+    return with_parts(admin, dbname=PLAIN)
+
+
+def dump_restore(bench: Bench, target: str, environment: dict[str, str]) -> None:
+    dump = ["pg_dump", "-Fc", "-Z0", "-n", "bench", "-t", "bench.orders", "-d", bench.classic_dsn]
+    restore = ["pg_restore", "--no-owner", "-d", target]
+    with psycopg.connect(target, autocommit=True) as conn:
+        conn.execute("CREATE SCHEMA bench")
+    out = [*dump[:3], "--section=pre-data", "--section=data", "--section=post-data", *dump[3:]]
+    # Triggers are of the migration: the other side does not know their functions.
+    run_pipes([([*out, "--exclude-schema=migrator"], [*restore, "--section=pre-data", "--section=data"])], environment)
+    with psycopg.connect(target, autocommit=True) as conn:
+        conn.execute("ALTER TABLE bench.orders ADD PRIMARY KEY (id)")
+        conn.execute("CREATE INDEX ON bench.orders (tenant_id)")
+
+
+def pgcopydb(bench: Bench, target: str, environment: dict[str, str]) -> None:
+    """Only the benchmark's table: the tool's own schema stays out."""
+    with tempfile.TemporaryDirectory() as name:
+        filters = Path(name) / "filters.ini"
+        filters.write_text("[include-only-table]\nbench.orders\n", encoding="utf-8")
+        with psycopg.connect(target, autocommit=True) as conn:
+            conn.execute("CREATE SCHEMA bench")
+            conn.execute(
+                "CREATE TABLE bench.orders (id bigint NOT NULL, tenant_id bigint NOT NULL, customer text,"
+                " amount numeric(12, 2), status text NOT NULL, placed_at timestamptz NOT NULL, items int NOT NULL)"
+            )
+        uris = ["--source", uri(bench.classic_dsn), "--target", uri(target)]
+        done = subprocess.run(
+            ["pgcopydb", "copy", "table-data", *uris, "--dir", f"{name}/work", "--filters", str(filters),
+             "--table-jobs", str(WIDTH), "--split-tables-larger-than", "16 MB"],
+            env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            raise SystemExit(done.stderr[-2000:])
+        with psycopg.connect(target, autocommit=True) as conn:
+            conn.execute("ALTER TABLE bench.orders ADD PRIMARY KEY (id)")
+            conn.execute("CREATE INDEX ON bench.orders (tenant_id)")
+
+
+def uri(dsn: str) -> str:
+    p = conninfo.conninfo_to_dict(dsn)
+    return f"postgresql://{p['user']}:{p['password']}@{p['host']}:{p['port']}/{p['dbname']}"
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", nargs="+", choices=WHAT, default=list(WHAT))
+
+
 if __name__ == "__main__":
-    run_measure(__doc__, measure_backfill)
+    run_measure(__doc__, measure, _arguments)

@@ -14,6 +14,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from migrator.backfill.copy import Progress, copy_unit
+from migrator.backfill.links import LinkPool
 from migrator.backfill.plan import plan_units, take_inventory
 from migrator.backfill.throttle import Limits, Load, pace
 from migrator.capture.install import install
@@ -37,6 +38,7 @@ from workflows.messages import CopyInput, DualWriteShape, MirrorInput, MirrorTro
 class DualWriteActivities:
     def __init__(self, context: Context) -> None:
         self.context = context
+        self.links = LinkPool()
 
     @activity.defn(name="shape")
     async def shape(self, inp: PlanInput) -> DualWriteShape:
@@ -129,6 +131,7 @@ class DualWriteActivities:
                 unit,
                 worker,
                 on_progress,
+                self.links,
             )
         except Exception as error:
             seen = error if isinstance(error, ApplicationError) else failure(error)
@@ -180,7 +183,7 @@ def _mirror_failed(conn: Connection, trouble: MirrorTrouble) -> None:
 
 def _plan_units(conn: Connection, plan: Plan) -> list[str]:
     section = plan.backfill
-    return plan_units(conn, section.unit_rows, section.unit_tenants, section.split_rows)
+    return plan_units(conn, section.unit_rows, section.unit_tenants, section.split_rows, section.concurrency)
 
 
 def _next_units(conn: Connection, plan: Plan, inp: UnitsInput) -> Units:

@@ -1,0 +1,89 @@
+"""At which snapshot is a unit copied?
+
+Its own, or, for a range of a huge tenant, that of another range that is being copied now: so all ranges show the
+tenant at one moment, and the mirror takes over from there. Whoever borrows a snapshot lends it on, so it lives as long
+as the ranges overlap, whatever becomes of the first; when all lenders are gone, the next range takes its own, and the
+tenant counts as copied at the earliest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+Connection = psycopg.AsyncConnection[Any]
+
+_BEGIN = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+# The lender's session ended its transaction, or is gone.
+_GONE = (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject, psycopg.errors.UndefinedFile)
+
+# A lender whose hold is gone was superseded: what its snapshot does not see may be gone from the journal.
+_LENDER = """
+SELECT s.exported, h.keep_xid
+  FROM migrator.copy_snapshot s
+  JOIN pg_stat_activity a ON a.pid = s.pid AND a.backend_start = s.backend_start
+  JOIN migrator.hold h ON h.holder = s.unit_id
+ WHERE s.tenant_id = %(tenant)s AND s.unit_id <> %(unit)s
+ ORDER BY s.at
+ LIMIT 1
+   FOR SHARE OF h
+"""
+
+
+async def hold(control: Connection, unit_id: str, tenant: str | None) -> str | None:
+    """Keep the journal from here on, before any snapshot is taken; return the snapshot to borrow, if there is one.
+
+    A hold never moves forward: others may have borrowed the snapshot it was made for.
+
+    Args:
+        tenant: of which the unit is a range; None when it has its tenants to itself.
+    """
+    async with control.transaction():
+        lent = None
+        if tenant is not None:
+            lent = await (await control.execute(_LENDER, {"tenant": tenant, "unit": unit_id})).fetchone()
+        await control.execute(
+            "INSERT INTO migrator.hold AS h (holder, keep_xid) VALUES"
+            " (%(unit)s, least(pg_snapshot_xmin(pg_current_snapshot())::text::bigint, %(kept)s))"
+            " ON CONFLICT (holder) DO UPDATE SET at = now(),"
+            " keep_xid = CASE WHEN %(range)s THEN least(h.keep_xid, EXCLUDED.keep_xid) ELSE EXCLUDED.keep_xid END",
+            {"unit": unit_id, "kept": lent[1] if lent else None, "range": tenant is not None},
+        )
+    return str(lent[0]) if lent else None
+
+
+async def begin(classic: Connection, borrowed: str | None) -> str:
+    """Begin *classic*'s transaction at *borrowed* if it still lives, else at its own snapshot; return the pg_snapshot.
+
+    The caller ends the transaction.
+    """
+    await classic.execute("BEGIN")
+    await classic.execute(_BEGIN)
+    if borrowed is not None:
+        try:
+            await classic.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(borrowed)))
+        except _GONE:
+            await classic.execute("ROLLBACK")
+            await classic.execute("BEGIN")
+            await classic.execute(_BEGIN)
+    row = await (await classic.execute("SELECT pg_current_snapshot()::text")).fetchone()
+    return str(row[0]) if row else ""
+
+
+async def lend(control: Connection, classic: Connection, unit_id: str, tenant: str) -> None:
+    """Let other ranges of *tenant* borrow the snapshot of *classic*'s transaction while that lives."""
+    row = await (
+        await classic.execute(
+            "SELECT pg_export_snapshot(), pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+        )
+    ).fetchone()
+    exported, pid, started = row if row is not None else (None, None, None)
+    await control.execute(
+        "INSERT INTO migrator.copy_snapshot (unit_id, tenant_id, exported, pid, backend_start)"
+        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (unit_id) DO UPDATE SET exported = EXCLUDED.exported,"
+        " pid = EXCLUDED.pid, backend_start = EXCLUDED.backend_start, at = clock_timestamp()",
+        (unit_id, tenant, exported, pid, started),
+    )
