@@ -27,6 +27,10 @@ from migrator.model.table import Table
 Connection = psycopg.AsyncConnection[Any]
 
 
+_LOOK_S = 0.5
+"""How often a copy looks at the rate it may have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What a running copy tells: rows are known per finished table, bytes at once."""
@@ -211,22 +215,32 @@ class _Pacing:
 
     def __init__(self, control: Connection) -> None:
         self.control = control
-        self.read_at = 0.0
+        self.read_at = -_LOOK_S
         self.mb_per_s: float | None = None
         self.copies = 1
 
     async def rest(self, length: int) -> None:
+        """Rest for *length* bytes at the rate of the moment: one that changes meanwhile counts at once."""
+        left = float(length)
+        while True:
+            await self._look()
+            pause = pause_s(left, self.mb_per_s, self.copies)
+            if pause <= _LOOK_S:
+                await asyncio.sleep(pause)
+                return
+            await asyncio.sleep(_LOOK_S)
+            left *= 1 - _LOOK_S / pause
+
+    async def _look(self) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self.read_at > 0.5:
-            self.read_at = now
-            row = await (
-                await self.control.execute(
-                    "SELECT t.mb_per_s, (SELECT count(*) FROM migrator.copy_unit WHERE state = 'copying')"
-                    " FROM migrator.throttle t"
-                )
-            ).fetchone()
-            if row is not None:
-                self.mb_per_s, self.copies = row
-        pause = pause_s(length, self.mb_per_s, self.copies)
-        if pause:
-            await asyncio.sleep(pause)
+        if now - self.read_at < _LOOK_S:
+            return
+        self.read_at = now
+        row = await (
+            await self.control.execute(
+                "SELECT t.mb_per_s, (SELECT count(*) FROM migrator.copy_unit WHERE state = 'copying')"
+                " FROM migrator.throttle t"
+            )
+        ).fetchone()
+        if row is not None:
+            self.mb_per_s, self.copies = row

@@ -116,7 +116,7 @@ def cuts(table: Table, tenant: str, ranges: int) -> sql.Composed:
     joins, owner = _owner(table)
     fractions = sql.SQL(", ").join(sql.Literal(i / ranges) for i in range(1, ranges))
     return sql.SQL(
-        "SELECT DISTINCT cut::text, cut FROM unnest((SELECT percentile_disc(ARRAY[{}]::float8[])"
+        "SELECT DISTINCT cut::text AS shown, cut FROM unnest((SELECT percentile_disc(ARRAY[{}]::float8[])"
         " WITHIN GROUP (ORDER BY t.{}) FROM {} AS t{} WHERE {} = {}::{})) AS cut ORDER BY cut"
     ).format(
         fractions,

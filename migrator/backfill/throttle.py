@@ -49,7 +49,7 @@ def pace(load: Load, limits: Limits) -> Pace:
     return Pace(None, rate)
 
 
-def pause_s(block_bytes: int, mb_per_s: float | None, copies: int) -> float:
+def pause_s(block_bytes: float, mb_per_s: float | None, copies: int) -> float:
     """Return how long one of *copies* parallel copies rests after a block, to keep the common rate."""
     if mb_per_s is None or mb_per_s <= 0:
         return 0.0
