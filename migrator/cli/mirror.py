@@ -20,7 +20,8 @@ def register(app: typer.Typer) -> None:
 
 @group.command(epilog="Example: migrator mirror status")
 def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
-    """Show lag, rate and problems of each partition, quarantined tenants, and the size of the journal."""
+    """Show lag, rate and problems of each partition, quarantined tenants, and what waits in the journal."""
+    from migrator.capture.waiting import waiting
     from migrator.cli.context import classic, require_installed
     from migrator.control.status import collect, holds
 
@@ -28,11 +29,13 @@ def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
         require_installed(conn)
         found = collect(conn)
         held = holds(conn)
+        journal = waiting(conn)
     if as_json:
         emit_json(
             {
                 "parts": found.parts,
                 "journal_mb": found.journal_mb,
+                "journal": journal,
                 "quarantined": dict(found.quarantined),
                 "holds": held,
             }
@@ -41,10 +44,32 @@ def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
     if not found.parts:
         out("The mirror does not run: dual write has not begun.")
         return
-    rows = [(p.part, duration(p.lag_s), p.depth, p.rows_per_s, p.applied, p.state, p.problem) for p in found.parts]
-    columns = ["part", "lag", "keys per cycle", "rows/s", "applied", "state", "problem"]
-    out(table(columns, rows, right=["part", "lag", "keys per cycle", "rows/s", "applied"]))
-    out(f"\nJournal: {found.journal_mb:,.1f} MB" + (f", held by {len(held)} copies" if held else ""))
+    of = {w.part: w for w in journal.parts}
+    rows = [
+        (
+            p.part,
+            duration(p.lag_s),
+            f"{of[p.part].entries:,}",
+            duration(of[p.part].oldest_s),
+            f"{of[p.part].bytes / 1e6:,.1f}",
+            p.depth,
+            p.rows_per_s,
+            p.applied,
+            p.state,
+            p.problem,
+        )
+        for p in found.parts
+        if p.part in of
+    ]
+    numbers = ["part", "lag", "waiting", "oldest", "MB", "keys per cycle", "rows/s", "applied"]
+    out(table([*numbers, "state", "problem"], rows, right=numbers))
+    about = "about " if journal.estimated else ""
+    out(
+        f"\nJournal: {journal.bytes / 1e6:,.1f} MB of {journal.limit_bytes / 1e6:,.0f} MB, {about}{journal.entries:,}"
+        " entries, applied ones included" + (f", held by {len(held)} copies" if held else "")
+    )
+    if journal.bytes > journal.limit_bytes:
+        out("Over its limit: the backfill stands still until the journal is emptied. Nothing is lost.")
     for tenant, reason in found.quarantined:
         out(f"quarantined: tenant {tenant}: {reason}")
 

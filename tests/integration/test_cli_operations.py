@@ -119,6 +119,7 @@ def test_an_incident_is_recorded_without_temporal(dual: Operator) -> None:
 def test_status_and_reports_need_no_temporal(dual: Operator) -> None:
     assert dual("status", "--json").json["write_mode"] == "dual"
     assert dual("mirror", "status").code == 0
+    assert dual("mirror", "status", "--json").json["journal"]["limit_bytes"] == 4096 * 10**6
     assert dual("report").code == 0
     assert dual("report", "nonsense").code == 2
     assert dual("decommission", "check").code == 3
