@@ -33,7 +33,7 @@ _LOOK_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a running copy tells: rows are known per finished table, bytes at once."""
+    """What a running copy tells; rows are off by a few until a table is finished."""
 
     unit_id: str
     table: str
@@ -155,7 +155,7 @@ async def _copy(
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
     """Copy in one transaction on each side; after an error *classic*'s ends with its connection."""
-    meter = _Meter(unit.unit_id, _Pacing(control), on_progress)
+    meter = _Meter(unit.unit_id, _Pacing(control, unit.unit_id), on_progress)
     snapshot = await snapshots.begin(classic, borrowed)
     if unit.shared is not None:
         await snapshots.lend(control, classic, unit.unit_id, unit.shared)
@@ -172,11 +172,8 @@ async def _copy(
                 copy_sql.copy_in(table),
                 meter.block,
             )
-            meter.rows += copied
-            await control.execute(
-                "UPDATE migrator.copy_unit SET copied_rows = %s, copied_bytes = %s WHERE unit_id = %s",
-                (meter.rows, meter.bytes, unit.unit_id),
-            )
+            meter.finish_table(copied)
+        await meter.pacing.tell(meter.rows, meter.bytes)
         cursor = await limitless.execute(
             "UPDATE migrator.copy_lease SET state = 'copied', snapshot = %s, rows = %s"
             " WHERE unit_id = %s AND epoch = %s AND state = 'copying'",
@@ -201,29 +198,37 @@ class _Meter:
     def __init__(self, unit_id: str, pacing: _Pacing, tell: Callable[[Progress], None] | None) -> None:
         self.unit_id, self.pacing, self.tell = unit_id, pacing, tell
         self.table = ""
-        self.rows = self.bytes = 0
+        self.rows = self.bytes = self.known_rows = 0
 
-    async def block(self, length: int) -> None:
+    async def block(self, length: int, rows: int) -> None:
         self.bytes += length
+        self.rows += rows
         if self.tell is not None:
             self.tell(Progress(self.unit_id, self.table, self.rows, self.bytes))
-        await self.pacing.rest(length)
+        await self.pacing.rest(length, self.rows, self.bytes)
+
+    def finish_table(self, rows: int) -> None:
+        self.known_rows += rows
+        self.rows = self.known_rows
 
 
 class _Pacing:
-    """Keeps the common rate, which an operator may change while the copy runs."""
+    """Keeps the common rate, which an operator may change while the copy runs, and shows its progress in status."""
 
-    def __init__(self, control: Connection) -> None:
-        self.control = control
-        self.read_at = -_LOOK_S
+    def __init__(self, control: Connection, unit_id: str) -> None:
+        self.control, self.unit_id = control, unit_id
+        self.looked_at = -_LOOK_S
         self.mb_per_s: float | None = None
         self.copies = 1
 
-    async def rest(self, length: int) -> None:
+    async def rest(self, length: int, rows: int, size: int) -> None:
         """Rest for *length* bytes at the rate of the moment: one that changes meanwhile counts at once."""
         left = float(length)
         while True:
-            await self._look()
+            now = asyncio.get_running_loop().time()
+            if now - self.looked_at >= _LOOK_S:
+                self.looked_at = now
+                await self.tell(rows, size)
             pause = pause_s(left, self.mb_per_s, self.copies)
             if pause <= _LOOK_S:
                 await asyncio.sleep(pause)
@@ -231,15 +236,14 @@ class _Pacing:
             await asyncio.sleep(_LOOK_S)
             left *= 1 - _LOOK_S / pause
 
-    async def _look(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self.read_at < _LOOK_S:
-            return
-        self.read_at = now
+    async def tell(self, rows: int, size: int) -> None:
+        """Show how far the unit is, and read the rate."""
         row = await (
             await self.control.execute(
-                "SELECT t.mb_per_s, (SELECT count(*) FROM migrator.copy_unit WHERE state = 'copying')"
-                " FROM migrator.throttle t"
+                "WITH told AS (UPDATE migrator.copy_unit SET copied_rows = %s, copied_bytes = %s WHERE unit_id = %s)"
+                " SELECT t.mb_per_s, (SELECT count(*) FROM migrator.copy_unit WHERE state = 'copying')"
+                " FROM migrator.throttle t",
+                (rows, size, self.unit_id),
             )
         ).fetchone()
         if row is not None:

@@ -64,9 +64,10 @@ async def pipe(
     copy_out: sql.Composed,
     destination: Connection,
     copy_in: sql.Composed,
-    on_block: Callable[[int], Awaitable[None]],
+    on_block: Callable[[int, int], Awaitable[None]],
 ) -> tuple[int, int]:
-    """Run both COPYs and return (rows, bytes) written. *on_block* is awaited with each block's size: the throttle.
+    """Run both COPYs and return (rows, bytes) written. *on_block* is awaited with each block's bytes and messages, of
+    which there is one per row, give or take header and trailer: for progress, and the throttle.
 
     Raises:
         psycopg.Error: either side failed; both connections are then to be closed by the caller.
@@ -89,7 +90,7 @@ async def pipe(
             continue
         if pending:
             await _write(destination, b"".join(pending))
-            await on_block(size)
+            await on_block(size, len(pending))
             total += size
             pending, size = [], 0
         if length < 0:

@@ -64,9 +64,7 @@ async def test_ranges_that_overlap_share_a_snapshot_and_the_earliest_counts(shop
     async with slowly(shop, first):
         write(shop)
         async with slowly(shop, second):
-            shared = shop.classic.execute(
-                "SELECT count(DISTINCT pid), count(*) FROM migrator.copy_snapshot"
-            ).fetchone()
+            shared = shop.classic.execute("SELECT count(DISTINCT pid), count(*) FROM migrator.copy_snapshot").fetchone()
             assert shared == (2, 2)
     # Both were cancelled in the middle, as when their worker is killed: what they lent is gone.
     write(shop)
