@@ -41,7 +41,11 @@ class PrepareActivities:
 
     @activity.defn(name="provision")
     async def provision(self, inp: PlanInput) -> Outcome:
-        """Build the schema on Limitless; running it again finds what is there."""
+        """Build the schema on Limitless; running it again finds what is there.
+
+        Secondary indexes that enforce nothing wait for `finish_limitless`: kept up during the copy they would double
+        its cost.
+        """
         self.context.serves(inp.plan)
         return await beating(asyncio.to_thread(self._provision))
 
@@ -49,7 +53,7 @@ class PrepareActivities:
         plan = self.context.plan
         with closing(self.context.open_classic()) as classic, closing(self.context.open_limitless()) as limitless:
             tables = resolve_tables(classic, plan.tables)
-            result = provision(classic, limitless, tables, plan)
+            result = provision(classic, limitless, tables, plan, indexes="after")
             body = {
                 "made": [a.summary for a in result.made],
                 "warnings": list(result.warnings),
