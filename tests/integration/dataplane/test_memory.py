@@ -24,7 +24,7 @@ from migrator.db.connect import connect
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from migrator.provision.apply import provision
-from tests.fixtures.shop import PARTS, Shop
+from tests.fixtures.shop import PARTS, Shop, until
 
 pytestmark = [pytest.mark.pg]
 
@@ -178,9 +178,13 @@ async def test_values_of_fifty_megabytes(big: Shop) -> None:
     columns = "tenant_id, id, length(plain), md5(plain), length(packed), md5(packed)"
     with process(big, "mirror", "0,1,2") as mirrors, process(big, "copy") as copy:
 
+        async def mirrored() -> bool:
+            query = "SELECT count(*) FROM migrator.tenant WHERE state = 'mirrored'"
+            return big.classic.execute(query).fetchone() == (2,)
+
         async def arrived() -> None:
-            await big.copy_all(120)
-            await big.caught_up(120)
+            await until(mirrored, "the copy process has copied both tenants", 180)
+            await big.caught_up(180)
             equal(big, "wide", columns)
 
         await arrived()
