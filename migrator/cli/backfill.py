@@ -24,15 +24,18 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show progress, rate, time left, and why it is slow or paused."""
+    from migrator.backfill.plan import read_whole
     from migrator.cli.context import classic, require_installed
     from migrator.control.status import collect, copy_units
+    from migrator.control.tables import captured_tables
 
     with classic(plan) as conn:
         require_installed(conn)
         found = collect(conn).backfill
         listed = copy_units(conn) if units else []
+        whole = read_whole(conn, list(captured_tables(conn).values())) if found else {}
     if as_json:
-        emit_json({"backfill": found, "units": listed})
+        emit_json({"backfill": found, "units": listed, "read_whole": whole})
         return
     if found is None:
         out("Nothing is planned yet: copy units are made when dual write begins.")
@@ -44,6 +47,8 @@ def status(
     out(f"Throttle: {'paused' if found.paused else limit}" + (f" ({found.reason})" if found.reason else ""))
     for problem in found.problems:
         out(f"  problem: {problem}")
+    for name, reason in whole.items():
+        out(f"  {name} is read whole for every unit ({reason}), so units of small tenants are few and large")
     if listed:
         rows = [
             (u["unit_id"], u["part"], u["state"], u["rows"], u["copied_rows"], u["attempts"], u["problem"])
