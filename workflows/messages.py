@@ -303,6 +303,7 @@ class ValidationOutcome(Message):
     unmirrored: int = 0
     tenantless_rows: int = 0
     left: int = 0
+    unknown: int = 0
     seconds: float = 0
     fence_pause_ms: float = 0
 

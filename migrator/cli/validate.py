@@ -144,6 +144,10 @@ def _print(report: ValidationReport, repaired: ValidationReport | None, shown: l
     if last.unmirrored:
         names = ", ".join(last.unmirrored[:5]) + (", …" if len(last.unmirrored) > 5 else "")
         out(f"Not mirrored, so nothing is known: {len(last.unmirrored):,} tenants ({names})")
+    for reason in last.unknown[:5]:
+        out(f"Nothing is known: {reason}")
+    if len(last.unknown) > 5:
+        out(f"… {len(last.unknown):,} in all")
     if last.tenantless_rows:
         out(f"{last.tenantless_rows:,} rows of sharded tables belong to no tenant.")
     out("Clean: no divergence." if last.clean else f"{last.divergent_rows:,} divergent rows.")

@@ -181,3 +181,15 @@ async def fingerprint(fence: Fence, tables: Sequence[Table]) -> str:
         row = await (await conn.execute(digest_sql.FINGERPRINT, names)).fetchone()
         halves.append(str(row[0]) if row else "")
     return ":".join(halves)
+
+
+async def shapes(classic: Connection, limitless: Connection, tables: Sequence[Table]) -> tuple[str, str]:
+    """Return what both sides' tables are, as the transactions of these connections see it."""
+    names = {"schemas": [table.schema for table in tables], "names": [table.name for table in tables]}
+
+    async def one(conn: Connection) -> str:
+        row = await (await conn.execute(digest_sql.SHAPE, names)).fetchone()
+        return str(row[0]) if row else ""
+
+    here, there = await asyncio.gather(one(classic), one(limitless))
+    return here, there

@@ -259,3 +259,16 @@ SELECT left(encode(sha256(convert_to(coalesce(string_agg(line, E'\\n' ORDER BY l
 """
 """What decides how rows compare on one side: names, types and collations of the columns of the given tables.
 migrator.classic_fingerprint() says the same of classic, for gates that cannot ask Limitless."""
+
+SHAPE = """
+WITH RECURSIVE part (oid) AS (
+    SELECT c.oid FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS t (schema, name)
+      JOIN pg_namespace n ON n.nspname = t.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name
+    UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN part p ON i.inhparent = p.oid)
+SELECT encode(sha256(convert_to(string_agg(line, E'\\n' ORDER BY line COLLATE "C"), 'UTF8')), 'hex')
+  FROM (SELECT concat_ws('|', c.oid, c.relfilenode, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation,
+                         a.attisdropped)
+          FROM part p JOIN pg_class c USING (oid) JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0) s (line)
+"""
+"""Changes whenever tables or their partitions are altered, rewritten, emptied, attached or detached. Snapshots do not
+keep that away from who took them before: what they read afterwards is not what the table was."""

@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import psycopg
+
 from migrator.consistency import check, digest_sql, order, store
 from migrator.consistency.compare import EMPTY, differing
 from migrator.consistency.fence import Connection, Fence, hold
@@ -33,6 +35,9 @@ WHOLE_EVERY_S = 86_400.0
 _LOOK_S = 1.0
 """How often a run that rests looks whether classic has calmed down."""
 
+_TRIES = 3
+"""Fences a group gets whose tables change their shape while it is compared."""
+
 
 @dataclass(slots=True)
 class _Run:
@@ -45,6 +50,7 @@ class _Run:
     verdicts: list[TenantVerdict] = field(default_factory=list)
     divergences: list[Divergence] = field(default_factory=list)
     unmirrored: list[TenantId] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
     pauses_ms: list[float] = field(default_factory=list)
     tenantless: int = 0
     rows: int = 0
@@ -92,8 +98,11 @@ async def validate(
     """
     began = time.monotonic()
     rest = tenants is None if rest is None else rest
-    async with await connect_async(classic_dsn, "migrator validate") as control:
-        run = await _begin(control, limitless_dsn, tables, check.Showing(show_values, secrets.token_hex(16)))
+    async with (
+        await connect_async(classic_dsn, "migrator validate") as control,
+        await connect_async(limitless_dsn, "migrator validate") as there,
+    ):
+        run = await _begin(control, there, tables, check.Showing(show_values, secrets.token_hex(16)))
         await store.begin(control, run.run_id, kind)
         wanted = order.ordered(await store.candidates(control, tenants))
         run.known = len(await store.known(control))
@@ -106,9 +115,17 @@ async def validate(
                 run.left = len(wanted) - done
                 break
             started = time.monotonic()
-            async with hold(classic_dsn, limitless_dsn, part, patience_s) as fence:
-                await _compare(run, control, fence, group, keep=tables is None)
-            run.pauses_ms.append(fence.pause_ms)
+            for _ in range(_TRIES):
+                async with hold(classic_dsn, limitless_dsn, part, patience_s) as fence:
+                    found = await _compare(run, control, there, fence, group)
+                    if found is not None:
+                        await _keep(run, control, fence, found, verdicts=tables is None)
+                run.pauses_ms.append(fence.pause_ms)
+                if found is not None:
+                    break
+            else:
+                why = "the tables changed their shape while they were compared"
+                run.unknown += [f"tenant {t}: {why}" for t in group] if part else [f"reference tables: {why}"]
             done += len(group)
             if on_progress is not None:
                 on_progress(done, len(wanted))
@@ -116,7 +133,7 @@ async def validate(
                 await _rest(control, budget, began, time.monotonic() - started)
         looked = rest and (not run.left or await store.whole_age_s(control) > WHOLE_EVERY_S)
         if looked:
-            await _nobody(run, control, classic_dsn, limitless_dsn)
+            await _nobody(run, control, there)
         whole = looked and tables is None
         pause_ms = max(run.pauses_ms, default=0.0)
         await store.end(control, run.run_id, len(run.verdicts), run.rows, run.divergent, pause_ms, whole)
@@ -135,19 +152,19 @@ async def validate(
         left=run.left,
         whole=whole,
         fingerprint=run.fingerprint,
+        unknown=tuple(run.unknown),
     )
 
 
-async def _begin(control: Connection, limitless_dsn: str, only: Sequence[str] | None, showing: check.Showing) -> _Run:
+async def _begin(control: Connection, there: Connection, only: Sequence[str] | None, showing: check.Showing) -> _Run:
     captured = await store.tables(control)
     unknown = sorted(set(only or ()) - {t.qualified for t in captured})
     if unknown:
         raise PreconditionFailed(f"{', '.join(unknown)}: not a captured table")
     encodings = []
-    async with await connect_async(limitless_dsn, "migrator validate") as limitless:
-        for conn in (control, limitless):
-            row = await (await conn.execute("SHOW server_encoding")).fetchone()
-            encodings.append(row[0] if row else "")
+    for conn in (control, there):
+        row = await (await conn.execute("SHOW server_encoding")).fetchone()
+        encodings.append(row[0] if row else "")
     if len(set(encodings)) > 1:
         # Digests are of bytes, and the same text has others there.
         raise PreconditionFailed(f"classic stores text as {encodings[0]}, Limitless as {encodings[1]}")
@@ -164,42 +181,95 @@ async def _rest(control: Connection, budget: Budget, began: float, worked_s: flo
         await asyncio.sleep(_LOOK_S)
 
 
-async def _compare(run: _Run, control: Connection, fence: Fence, group: Sequence[TenantId], *, keep: bool) -> None:
+@dataclass(slots=True)
+class _Found:
+    """What one fence said about one group; nothing of it counts before it is kept.
+
+    Attributes:
+        rows: of classic per tenant; None stands for the reference tables.
+        bad: those that differ.
+        tables: how many were compared.
+    """
+
+    rows: dict[TenantId | None, int]
+    bad: dict[TenantId | None, int]
+    tables: int
+    away: list[TenantId] = field(default_factory=list)
+    named: list[Divergence] = field(default_factory=list)
+    limitless_rows: int = 0
+
+
+async def _compare(
+    run: _Run, control: Connection, there: Connection, fence: Fence, group: Sequence[TenantId]
+) -> _Found | None:
+    """Compare one group at one fence; None when a table changed its shape meanwhile, so that nothing is known.
+
+    A snapshot does not hold tables as they were: one that is rewritten or emptied looks empty to it. *control* and
+    *there* see the present.
+    """
+    await _take_shape(run, fence)
+    before = await check.shapes(fence.classic, fence.limitless, run.tables)
+    failure: psycopg.Error | None = None
+    found: _Found | None = None
+    try:
+        found = await _differences(run, fence, group)
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:  # a column that is gone, for example
+        failure = error
+    if before != await check.shapes(control, there, run.tables):
+        return None
+    if failure is not None:
+        raise failure
+    return found
+
+
+async def _differences(run: _Run, fence: Fence, group: Sequence[TenantId]) -> _Found:
     """Compare one group at one fence; tenants that are not mirrored there are noted and left out."""
     present: list[TenantId | None] = [t for t in group if t in fence.members]
-    run.unmirrored += [t for t in group if t not in fence.members]
     if fence.part == 0:
         present = [None] if "" in fence.members else []
-    await _take_shape(run, fence)
     run.fingerprint = await check.fingerprint(fence, run.tables)
-    rows: dict[TenantId | None, int] = dict.fromkeys(present, 0)
-    bad: dict[TenantId | None, int] = dict.fromkeys(present, 0)
     mine = [t for t in run.compared if t.sharded == (fence.part != 0)]
-    named: list[Divergence] = []
+    found = _Found(dict.fromkeys(present, 0), dict.fromkeys(present, 0), len(mine))
+    found.away = [t for t in group if t not in fence.members]
     for table in mine if present else ():
         names = [t for t in present if t is not None]
         classic, limitless = await check.table_digests(fence, table, names, run.known)
         for tenant in present:
-            rows[tenant] += classic.get(tenant, EMPTY).rows
-            run.limitless_rows += limitless.get(tenant, EMPTY).rows
+            found.rows[tenant] += classic.get(tenant, EMPTY).rows
+            found.limitless_rows += limitless.get(tenant, EMPTY).rows
         sizes = {
             name: max(classic.get(name, EMPTY).rows, limitless.get(name, EMPTY).rows)
             for name in differing(classic, limitless)
         }
         if sizes:
-            totals, found = await check.drill_down(fence, table, sizes, run.room() - len(named), run.showing)
+            room = run.room() - len(found.named)
+            totals, named = await check.drill_down(fence, table, sizes, room, run.showing)
             for name, count in totals.items():
-                bad[None if name is None else TenantId(name)] += count
-            named += found
-    verdicts = [TenantVerdict(t, rows[t], len(mine), bad[t], fence.snapshot, fence.at.timestamp()) for t in present]
-    run.rows += sum(rows.values())
-    run.divergent += sum(bad.values())
-    run.divergences += named
-    run.verdicts += verdicts
+                found.bad[None if name is None else TenantId(name)] += count
+            found.named += named
+    return found
+
+
+async def _keep(run: _Run, control: Connection, fence: Fence, found: _Found, *, verdicts: bool) -> None:
+    """Take over what one fence said, and store it: whoever goes on after an interruption finds it."""
+    kept = [
+        TenantVerdict(t, rows, found.tables, found.bad[t], fence.snapshot, fence.at.timestamp())
+        for t, rows in found.rows.items()
+    ]
+    run.unmirrored += found.away
+    if fence.part == 0 and found.tables and not kept:
+        run.unknown.append("reference tables: they are not copied yet")
+    run.rows += sum(found.rows.values())
+    run.limitless_rows += found.limitless_rows
+    run.divergent += sum(found.bad.values())
+    run.divergences += found.named
+    run.verdicts += kept
     # Rows by name come first: a verdict that was stored says that they were, too.
-    await store.divergences(control, run.run_id, fence.snapshot, named)
-    if keep and verdicts:
-        await store.verdicts(control, run.run_id, verdicts, fence.at, fence.snapshot, run.fingerprint)
+    await store.divergences(control, run.run_id, fence.snapshot, found.named)
+    if verdicts and kept:
+        await store.verdicts(control, run.run_id, kept, fence.at, fence.snapshot, run.fingerprint)
 
 
 async def _take_shape(run: _Run, fence: Fence) -> None:
@@ -209,22 +279,18 @@ async def _take_shape(run: _Run, fence: Fence) -> None:
     run.compared = [t for t in run.tables if t.qualified in chosen]
 
 
-async def _nobody(run: _Run, control: Connection, classic_dsn: str, limitless_dsn: str) -> None:
+async def _nobody(run: _Run, control: Connection, there: Connection) -> None:
     """Count classic's rows of no tenant and of unknown ones, and rows on Limitless of tenants nobody knows."""
     here: dict[str | None, int] = {}
     strays: dict[str, dict[str, int]] = {}
-    async with (
-        await connect_async(classic_dsn, "migrator validate") as classic,
-        await connect_async(limitless_dsn, "migrator validate") as limitless,
-    ):
-        for table in (t for t in run.compared if t.sharded):
-            mine, theirs = await asyncio.gather(
-                _tenant_rows(classic, table, Side.CLASSIC), _tenant_rows(limitless, table, Side.LIMITLESS)
-            )
-            for tenant, rows in mine.items():
-                here[tenant] = here.get(tenant, 0) + rows
-            for tenant, rows in theirs.items():
-                strays.setdefault(str(tenant), {})[table.qualified] = rows
+    for table in (t for t in run.compared if t.sharded):
+        mine, theirs = await asyncio.gather(
+            _tenant_rows(control, table, Side.CLASSIC), _tenant_rows(there, table, Side.LIMITLESS)
+        )
+        for tenant, rows in mine.items():
+            here[tenant] = here.get(tenant, 0) + rows
+        for tenant, rows in theirs.items():
+            strays.setdefault(str(tenant), {})[table.qualified] = rows
     # Read last: a tenant that appeared meanwhile is known by now.
     known = await store.known(control)
     run.tenantless += here.pop(None, 0)

@@ -58,6 +58,7 @@ class ValidationReport:
         unmirrored_rows: their rows on classic, where all rows were counted.
         tenantless_rows: rows of sharded tables on classic that belong to no tenant.
         stray_rows: rows on Limitless of tenants that nobody knows; divergent, too.
+        unknown: whom else nothing is known about, each with the reason, in words.
         left: tenants that were to be compared when the budget was used up.
         whole: the reference tables and the rows of nobody were looked at.
     """
@@ -76,8 +77,9 @@ class ValidationReport:
     left: int = 0
     whole: bool = False
     fingerprint: str = ""
+    unknown: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
         """Nothing differs and nothing is unknown: unknown is never clean."""
-        return not (self.divergent_rows or self.unmirrored or self.tenantless_rows or self.left)
+        return not (self.divergent_rows or self.unmirrored or self.tenantless_rows or self.left or self.unknown)

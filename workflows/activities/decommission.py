@@ -92,6 +92,7 @@ class DecommissionActivities:
             tables = sorted({d.table for d in report.sample})
             blockers.append(f"{report.divergent_rows} divergent rows in {', '.join(tables)}")
         blockers += [f"tenant {t} is not mirrored" for t in report.unmirrored[:10]]
+        blockers += [f"nothing is known of {reason}" for reason in report.unknown[:10]]
         if report.tenantless_rows:
             blockers.append(f"{report.tenantless_rows} rows of sharded tables belong to no tenant")
         if blockers:

@@ -127,6 +127,7 @@ def outcome(report: ValidationReport, repaired: int = 0) -> ValidationOutcome:
         unmirrored=len(report.unmirrored),
         tenantless_rows=report.tenantless_rows,
         left=report.left,
+        unknown=len(report.unknown),
         seconds=report.seconds,
         fence_pause_ms=max(report.fence_pause_ms, default=0.0),
     )
