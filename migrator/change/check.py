@@ -15,7 +15,7 @@ from psycopg import sql
 
 from migrator.change import change_sql
 from migrator.change.change import Change
-from migrator.change.look import columns_of, index_of, quoted, read_probe_index, try_column
+from migrator.change.look import columns_of, index_of, quoted, read_index, try_column
 from migrator.change.wish import Kind, Wish
 from migrator.model.table import Table, qualify
 from migrator.plan.schema import Plan
@@ -207,16 +207,20 @@ class _Checker:
             Kind.CREATE_INDEX, wish.table, wish.schema, wish.name, wish.words, unique=wish.unique, tail=wish.tail
         )
         found = index_of(self.classic, wish.schema, wish.name)
-        if found is not None and (wish.schema, wish.name) not in self.dropped:
-            if found[0] != wish.table:
-                self._problem(wish, f"an index of this name is on {found[0]}")
-                return None
-            if found[1] and index_of(self.limitless, wish.schema, wish.name) is not None:
-                return None
+        if found is not None and (wish.schema, wish.name) not in self.dropped and found[0] != wish.table:
+            self._problem(wish, f"an index of this name is on {found[0]}")
+            return None
         probe = self._probe(wish.table)
         if not self._tried(wish, change_sql.create_index(change, probe, concurrently=False)):
             return None
-        index = read_probe_index(self.classic, change)
+        index = read_index(self.classic, change, change_sql.temporary(change.name))
+        if found is not None and found[1] and (wish.schema, wish.name) not in self.dropped:
+            here = read_index(self.classic, change, sql.Identifier(wish.schema, wish.name))
+            if (here.unique, here.method, here.tail) != (index.unique, index.method, index.tail):
+                self._problem(wish, f"classic has an index of this name already: {here.tail}")
+                return None
+            if index_of(self.limitless, wish.schema, wish.name) is not None:
+                return None
         for blocker in self._limitless_rules(wish.table, index):
             self._problem(wish, blocker)
         self.made[wish.schema, wish.name] = wish.table

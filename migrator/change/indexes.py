@@ -52,7 +52,7 @@ def build_on_classic(work: Work, recorded: Recorded) -> None:
 
 def _without_timeout(work: Work, statement: psycopg.sql.Composed) -> None:
     """Run a concurrent statement: it waits for transactions that run, and nobody waits for it."""
-    work.classic.execute("SELECT set_config('lock_timeout', '0', false)")
+    work.classic.execute("SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false)")
     work.classic.execute(statement)
 
 

@@ -87,9 +87,9 @@ def try_column(conn: Connection, wish: Wish) -> Seen:
     return Seen(str(kind), bool(is_domain), files[0] != files[1], value)
 
 
-def read_probe_index(conn: Connection, change: Change) -> Index:
-    """Return the index just tried on a temporary table, as if it were on its own."""
-    row = conn.execute(change_sql.READ_INDEX, (change_sql.temporary(change.name).as_string(conn),)).fetchone()
+def read_index(conn: Connection, change: Change, name: sql.Identifier) -> Index:
+    """Return the index *name* as if it were on the change's table."""
+    row = conn.execute(change_sql.READ_INDEX, (name.as_string(conn),)).fetchone()
     unique, partial, method, tail, columns = row if row is not None else (change.unique, False, "btree", "", ())
     return Index(
         change.name,

@@ -399,6 +399,18 @@ async def test_an_invalid_index_of_before_is_built_again(shop: Shop) -> None:
     assert index_of(shop.limitless, "shop", "totals") == ("shop.purchase", True)
 
 
+async def test_an_index_that_differs_is_no_index_that_holds_already(shop: Shop) -> None:
+    """The same definition is nothing to do, another one under the same name is a problem."""
+    await shop.start()
+    async with shop.mirrors():
+        await applied(shop, "CREATE INDEX totals ON shop.purchase (total) WHERE slot > 3")
+        again = await applied(shop, "CREATE INDEX CONCURRENTLY totals ON purchase USING btree (total) WHERE (slot > 3)")
+        with pytest.raises(NoGo, match="an index of this name already"):
+            await applied(shop, "CREATE INDEX IF NOT EXISTS totals ON shop.purchase (total)")
+
+    assert again == Applied((), 1)
+
+
 async def test_without_mirrors_it_waits_and_the_next_run_goes_on(shop: Shop) -> None:
     """The old shape may still be in somebody's hands as long as no position is newer than the change."""
     await shop.start()
