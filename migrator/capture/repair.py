@@ -2,7 +2,9 @@
 
 The direction is always classic to Limitless: classic is authoritative until decommission. Going through the
 journal keeps the repair in order with live writes; nothing is written to Limitless from here. Where more differs
-than is worth naming, a tenant is copied again: the mirror lets go of it, and the backfill copies it anew.
+than is worth naming, everything is brought over again. A tenant is copied again: the mirror lets go of it, and the
+backfill copies it anew. Reference tables concern everybody and are small: every key of either side is marked.
+Rows of tenants nobody knows go the way of a tenant that signs up with no rows: its copy clears what it finds.
 """
 
 from __future__ import annotations
@@ -11,13 +13,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from migrator.capture.install import mark_dirty
+from migrator.capture.journal_sql import part_of
 from migrator.control.log import decide
 from migrator.control.tables import captured_tables
 from migrator.errors import PreconditionFailed
 
 DIRECTION = "classic → limitless"
+_KEYS_AT_ONCE = 10_000
 
 
 def pending(
@@ -33,6 +38,11 @@ def pending(
     return [(int(i), str(table), tenant, key) for i, table, tenant, key in rows]
 
 
+def _parts(conn: psycopg.Connection[Any]) -> int:
+    row = conn.execute("SELECT max(part) FROM migrator.position").fetchone()
+    return int(row[0]) if row and row[0] else 1
+
+
 def repair(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str] | None = None) -> int:
     """Mark every divergence not repaired yet dirty, in one transaction; returns the rows marked.
 
@@ -40,8 +50,7 @@ def repair(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str] | Non
     """
     with conn.transaction():
         found = pending(conn, tenants)
-        row = conn.execute("SELECT max(part) FROM migrator.position").fetchone()
-        parts = int(row[0]) if row and row[0] else 1
+        parts = _parts(conn)
         by_name = {t.qualified: t for t in captured_tables(conn).values()}
         for name, table in by_name.items():
             keys: list[list[str | None]] = []
@@ -84,3 +93,63 @@ def recopy(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str], reas
         )
         decide(conn, who, "tenant.recopied", ", ".join(sorted(tenants)), f"{DIRECTION}: {reason}")
     return len(rows)
+
+
+def recopy_reference(conn: psycopg.Connection[Any], limitless: psycopg.Connection[Any], who: str, reason: str) -> int:
+    """Mark every row of the reference tables dirty, on whichever side it is; returns the keys marked.
+
+    Safe to run twice. Rows that classic does not have are deleted on Limitless, all others written again.
+    """
+    marked = 0
+    tables = [t for t in captured_tables(conn).values() if not t.sharded]
+    with conn.transaction(), limitless.transaction():
+        for table in tables:
+            query = sql.SQL("SELECT {} FROM {}").format(
+                sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(c)) for c in table.key),
+                sql.Identifier(table.schema, table.name),
+            )
+            for side in (conn, limitless):
+                with side.cursor("migrator_keys") as cursor:
+                    cursor.execute(query)
+                    while keys := cursor.fetchmany(_KEYS_AT_ONCE):
+                        mark_dirty(conn, table, keys, _parts(conn))
+                        marked += len(keys)
+        conn.execute(
+            "UPDATE migrator.divergence SET repaired_at = clock_timestamp(), repaired_by = %s"
+            " WHERE repaired_at IS NULL AND tenant_id IS NULL AND table_name = ANY (%s)",
+            (who, [t.qualified for t in tables]),
+        )
+        names = ", ".join(t.qualified for t in tables)
+        decide(
+            conn, who, "divergence.repaired", f"all of {names}", f"{DIRECTION}, marked dirty for the mirror: {reason}"
+        )
+    return marked
+
+
+def clear_strays(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str], reason: str) -> int:
+    """Have the rows on Limitless of *tenants* that nobody knows replaced by what classic has of them: nothing.
+
+    They become tenants that are yet to be copied, so that no row of one that signs up at this moment is lost; the
+    copy clears their rows on Limitless, and they are validated like everybody. Safe to run twice; returns how many
+    were unknown.
+    """
+    with conn.transaction():
+        query = sql.SQL(
+            "INSERT INTO migrator.tenant (tenant_id, part) SELECT u.tenant, {} FROM unnest(%s::text[]) AS u (tenant)"
+            " ON CONFLICT DO NOTHING RETURNING tenant_id"
+        ).format(part_of(sql.Identifier("u", "tenant"), _parts(conn)))
+        new = [str(t) for (t,) in conn.execute(query, (list(tenants),))]
+        conn.execute(
+            "UPDATE migrator.divergence SET repaired_at = clock_timestamp(), repaired_by = %s"
+            " WHERE repaired_at IS NULL AND tenant_id = ANY (%s)",
+            (who, list(tenants)),
+        )
+        if new:
+            decide(
+                conn,
+                who,
+                "divergence.repaired",
+                f"rows of unknown tenants: {', '.join(sorted(new))}",
+                f"{DIRECTION}: {reason}",
+            )
+    return len(new)

@@ -30,7 +30,7 @@ def validate(
         bool, typer.Option("--repair", help="Let the mirror write divergent rows again, classic → limitless.")
     ] = False,
     recopy: Annotated[
-        bool, typer.Option("--recopy", help="Have tenants with divergent rows copied again as a whole.")
+        bool, typer.Option("--recopy", help="Bring tenants and reference tables that differ over again as a whole.")
     ] = False,
     show_values: Annotated[
         bool, typer.Option("--show-values", help="Show values in clear; otherwise they are hashed.")
@@ -48,9 +48,8 @@ def validate(
     import asyncio
 
     from migrator import settings
+    from migrator.capture import repair as mend
     from migrator.capture.repair import DIRECTION
-    from migrator.capture.repair import recopy as copy_again
-    from migrator.capture.repair import repair as mark_dirty
     from migrator.cli.context import APP, find_plan
     from migrator.consistency.run import validate as compare
     from migrator.cutover import divergence
@@ -73,7 +72,7 @@ def validate(
             kind=kind,
             tenants_per_fence=found.validation.tenants_per_fence,
             rows_per_fence=found.validation.rows_per_fence,
-            sample=1_000_000 if full or repair else sample,
+            sample=1_000_000 if full or repair or recopy else sample,
             show_values=show_values,
         )
 
@@ -83,6 +82,7 @@ def validate(
         with connect(classic, APP, lock_timeout_s=10) as conn:
             divergence.record(conn, report, found.validation.on_divergence, who(name))
     bad = sorted({v.tenant_id for v in report.tenants if v.divergent_rows and v.tenant_id is not None})
+    reference = any(v.divergent_rows for v in report.tenants if v.tenant_id is None)
     again = 0
     if repair and report.sample:
         if dry_run:
@@ -90,19 +90,35 @@ def validate(
         else:
             confirm(f"{DIRECTION}: let the mirror write {report.divergent_rows:,} rows on Limitless again?", yes=yes)
             with connect(classic, APP, lock_timeout_s=10) as conn:
-                marked = mark_dirty(conn, who(name), wanted)
+                marked = mend.repair(conn, who(name), wanted)
             note(f"{DIRECTION}: {marked:,} rows are marked; comparing again at a new fence.")
+            if report.strays:
+                note("Rows of tenants that classic does not have are not among them: use --recopy.")
             touched = {d.tenant_id for d in report.sample}
             repaired = asyncio.run(once("repair", None if None in touched else sorted(t for t in touched if t)))
-    elif recopy and bad:
-        names = ", ".join(bad[:5]) + (", …" if len(bad) > 5 else "")
+    elif recopy and (bad or reference or report.strays):
+        names = ", ".join([*bad[:5], *(["…"] if len(bad) > 5 else [])])
+        what = " and ".join(
+            [f"{len(bad):,} tenants ({names}), whose reads return to classic meanwhile"] * bool(bad)
+            + ["the reference tables"] * reference
+            + [f"{len(report.strays):,} tenants that classic does not have, which leaves nothing"] * bool(report.strays)
+        )
         if dry_run:
-            note(f"{DIRECTION}: would copy {len(bad):,} tenants again ({names}). Nothing was changed.")
+            note(f"{DIRECTION}: would copy again {what}. Nothing was changed.")
         else:
-            confirm(f"{DIRECTION}: bring reads of {len(bad):,} tenants ({names}) back and copy them again?", yes=yes)
+            confirm(f"{DIRECTION}: copy again {what}?", yes=yes)
+            why = f"{report.divergent_rows} divergent rows"
             with connect(classic, APP, lock_timeout_s=10) as conn:
-                again = copy_again(conn, who(name), bad, f"{report.divergent_rows} divergent rows")
-            note(f"{DIRECTION}: {again:,} tenants are copied again; watch: migrator backfill status.")
+                again = mend.recopy(conn, who(name), bad, why) if bad else 0
+                again += mend.clear_strays(conn, who(name), report.strays, why) if report.strays else 0
+                if reference:
+                    with connect(limitless, APP) as there:
+                        rows = mend.recopy_reference(conn, there, who(name), why)
+                    note(f"{DIRECTION}: {rows:,} keys of reference tables are marked; comparing again at a new fence.")
+            if again:
+                note(f"{DIRECTION}: {again:,} tenants are copied again; watch: migrator backfill status.")
+            else:
+                repaired = asyncio.run(once("repair", None))
     last = repaired or report
     shown = list(last.sample) if full else list(last.sample[:sample])
     if as_json:

@@ -51,6 +51,7 @@ class _Run:
     divergences: list[Divergence] = field(default_factory=list)
     unmirrored: list[TenantId] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    strays: list[TenantId] = field(default_factory=list)
     pauses_ms: list[float] = field(default_factory=list)
     tenantless: int = 0
     rows: int = 0
@@ -153,6 +154,7 @@ async def validate(
         whole=whole,
         fingerprint=run.fingerprint,
         unknown=tuple(run.unknown),
+        strays=tuple(run.strays),
     )
 
 
@@ -303,6 +305,7 @@ async def _nobody(run: _Run, control: Connection, there: Connection) -> None:
     for tenant, counts in sorted(strays.items()):
         if tenant in known:
             continue
+        run.strays += [TenantId(tenant)][: STORED_PER_RUN - len(run.strays)]
         for qualified, rows in counts.items():
             run.stray_rows += rows
             run.divergent += rows

@@ -58,6 +58,7 @@ class ValidationReport:
         unmirrored_rows: their rows on classic, where all rows were counted.
         tenantless_rows: rows of sharded tables on classic that belong to no tenant.
         stray_rows: rows on Limitless of tenants that nobody knows; divergent, too.
+        strays: those tenants, or some of them if there are more than ten thousand.
         unknown: whom else nothing is known about, each with the reason, in words.
         left: tenants that were to be compared when the budget was used up.
         whole: the reference tables and the rows of nobody were looked at.
@@ -78,6 +79,7 @@ class ValidationReport:
     whole: bool = False
     fingerprint: str = ""
     unknown: tuple[str, ...] = ()
+    strays: tuple[TenantId, ...] = ()
 
     @property
     def clean(self) -> bool:
