@@ -5,8 +5,7 @@
 large: units of a quarter of the table. small: 1,000 tenants whose rows are mixed, planned for units of 50 tenants.
 bare: the same without an index on classic's tenant column. together: each tenant's rows next to each other. key-after:
 what the copy would reach if Limitless's primary key were built when all is copied, building included. others: pgcopydb
-and pg_dump | pg_restore, into an ordinary database of the second server, if they are on PATH; they build their indexes
-after the copy.
+and pg_dump | pg_restore of the same table into the same one, if they are on PATH.
 
 Both sides of every ratio are measured in the same run on the same servers, in turns; medians are printed. The servers
 are embedded ones without fsync: the processor is what they compete for, so overheads look larger than on disks.
@@ -27,7 +26,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 from psycopg import conninfo
 
 from migrator.backfill import copy_sql
@@ -37,10 +35,9 @@ from migrator.backfill.links import LinkPool
 from migrator.local.server import programs
 from migrator.model.table import Table
 from tests.benchmarks.common import Bench, run_measure
-from tests.fixtures.postgres import Machines, with_parts
+from tests.fixtures.postgres import Machines
 
 WIDTH = 2
-PLAIN = "plain"
 WHAT = ("large", "small", "bare", "key-after", "others", "together")
 
 
@@ -149,7 +146,10 @@ def run_pipes(pipes: list[tuple[list[str], list[str]]], environment: dict[str, s
 
 
 def compare_others(bench: Bench, args: argparse.Namespace) -> None:
-    """pgcopydb and pg_dump | pg_restore of the same table, with the server's own client programs first on PATH."""
+    """pgcopydb and pg_dump | pg_restore of the same table into the same one, with its key, as psql pipes have it.
+
+    The server's own client programs come first on PATH.
+    """
     environment = {**os.environ, "PATH": f"{programs(None)}{os.pathsep}{os.environ['PATH']}"}
     others = {"pg_dump | pg_restore": dump_restore}
     if shutil.which("pgcopydb"):
@@ -160,59 +160,33 @@ def compare_others(bench: Bench, args: argparse.Namespace) -> None:
     theirs: dict[str, list[float]] = {name: [] for name in others}
     for _ in range(args.repeat):
         for name, tool in others.items():
-            target = plain_database(bench)
+            begin_again(bench)
             began = time.perf_counter()
-            tool(bench, target, environment)
+            tool(bench, environment)
             theirs[name].append(args.rows / (time.perf_counter() - began))
+            count = bench.limitless.execute("SELECT count(*) FROM bench.orders").fetchone()
+            assert count == (args.rows,), f"{name} copied {count}"
             ours[name].append(args.rows / units(bench, args.rows // 4, 1000, args.rows))
     for name in others:
         report("others", name, theirs[name], ours[name])
 
 
-def plain_database(bench: Bench) -> str:
-    """An empty database on the second server, without what stands in for Limitless."""
-    admin = bench.machines.limitless_admin
-    with psycopg.connect(admin, autocommit=True) as conn:
-        conn.execute(f"DROP DATABASE IF EXISTS {PLAIN}")
-        conn.execute(f"CREATE DATABASE {PLAIN} TEMPLATE template0")
-    return with_parts(admin, dbname=PLAIN)
+def dump_restore(bench: Bench, environment: dict[str, str]) -> None:
+    dump = ["pg_dump", "-Fc", "-Z0", "--data-only", "-t", "bench.orders", "-d", bench.classic_dsn]
+    run_pipes([(dump, ["pg_restore", "--data-only", "-d", bench.limitless_dsn])], environment)
 
 
-def dump_restore(bench: Bench, target: str, environment: dict[str, str]) -> None:
-    dump = ["pg_dump", "-Fc", "-Z0", "-n", "bench", "-t", "bench.orders", "-d", bench.classic_dsn]
-    restore = ["pg_restore", "--no-owner", "-d", target]
-    with psycopg.connect(target, autocommit=True) as conn:
-        conn.execute("CREATE SCHEMA bench")
-    out = [*dump[:3], "--section=pre-data", "--section=data", "--section=post-data", *dump[3:]]
-    # Triggers are of the migration: the other side does not know their functions.
-    run_pipes([([*out, "--exclude-schema=migrator"], [*restore, "--section=pre-data", "--section=data"])], environment)
-    with psycopg.connect(target, autocommit=True) as conn:
-        conn.execute("ALTER TABLE bench.orders ADD PRIMARY KEY (id)")
-        conn.execute("CREATE INDEX ON bench.orders (tenant_id)")
-
-
-def pgcopydb(bench: Bench, target: str, environment: dict[str, str]) -> None:
-    """Only the benchmark's table: the tool's own schema stays out."""
+def pgcopydb(bench: Bench, environment: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         filters = Path(name) / "filters.ini"
         filters.write_text("[include-only-table]\nbench.orders\n", encoding="utf-8")
-        with psycopg.connect(target, autocommit=True) as conn:
-            conn.execute("CREATE SCHEMA bench")
-            conn.execute(
-                "CREATE TABLE bench.orders (id bigint NOT NULL, tenant_id bigint NOT NULL, customer text,"
-                " amount numeric(12, 2), status text NOT NULL, placed_at timestamptz NOT NULL, items int NOT NULL)"
-            )
-        uris = ["--source", uri(bench.classic_dsn), "--target", uri(target)]
+        ends = ["--source", uri(bench.classic_dsn), "--target", uri(bench.limitless_dsn), "--dir", f"{name}/work"]
+        how = ["--filters", str(filters), "--table-jobs", str(WIDTH), "--split-tables-larger-than", "16 MB"]
         done = subprocess.run(
-            ["pgcopydb", "copy", "table-data", *uris, "--dir", f"{name}/work", "--filters", str(filters),
-             "--table-jobs", str(WIDTH), "--split-tables-larger-than", "16 MB"],
-            env=environment, capture_output=True, text=True,
-        )  # fmt: skip
+            ["pgcopydb", "copy", "table-data", *ends, *how], env=environment, capture_output=True, text=True
+        )
         if done.returncode:
             raise SystemExit(done.stderr[-2000:])
-        with psycopg.connect(target, autocommit=True) as conn:
-            conn.execute("ALTER TABLE bench.orders ADD PRIMARY KEY (id)")
-            conn.execute("CREATE INDEX ON bench.orders (tenant_id)")
 
 
 def uri(dsn: str) -> str:
