@@ -1,62 +1,98 @@
-"""How fast is the mirror, against native logical replication of the same changes?
+"""How fast is the mirror, how far behind, and what does it need?
 
-    python -m tests.benchmarks.mirror [--rows 1000000]
+    python -m tests.benchmarks.mirror rate [--rows 100000] [--repeat 3]        against native logical replication
+    python -m tests.benchmarks.mirror lag --rate 15000 [--seconds 20]          at a given rate of rows per second
+    python -m tests.benchmarks.mirror memory [--waiting 5000000]               with so many entries waiting
+    python -m tests.benchmarks.mirror reads [--seconds 5]                      what its own reads cost classic
 
-Both sides of every ratio are measured in the same run on the same servers, in turns; medians are printed. The servers
-are embedded ones without fsync: the processor is what they compete for, so overheads look larger than on disks.
+One partition, two embedded servers without fsync: the processor is what mirror and servers compete for. Native
+replication and mirror take turns of applying the same changes, 1,000 rows a transaction, to the same table.
 """
-
-# ruff: noqa: S608 - names and numbers of this file
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import resource
+import re
+import shutil
+import statistics
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import psycopg
 from psycopg import conninfo
 
-from tests.benchmarks.backfill import psql_pipes
+from migrator.mirror.options import CycleStats, MirrorOptions
+from migrator.mirror.run import run_partition
+from tests.benchmarks.capture import SMALL, pgbench
 from tests.benchmarks.common import Bench, drain, run_measure, value
 from tests.fixtures.postgres import Machines
 
+STEP = 1000
 
-def measure_mirror(machines: Machines, args: argparse.Namespace) -> None:
-    """Rows per second of the mirror with a backlog, against native logical replication of the same changes."""
-    bench = Bench(machines, "mirror", args.rows)
-    change = f"UPDATE bench.orders SET items = items + 1, status = 'paid' WHERE id <= {args.rows}"
-    native = replicate(bench, args, change)
+
+def write(bench: Bench, rows: int) -> None:
+    """Change *rows* rows, 1,000 in a transaction."""
+    for at in range(0, rows, STEP):
+        bench.classic.execute(
+            "UPDATE bench.orders SET items = items + 1, status = 'paid' WHERE id > %s AND id <= %s", (at, at + STEP)
+        )
+
+
+def ready(machines: Machines, name: str, rows: int) -> Bench:
+    """Both sides with the same rows, not captured yet."""
+    bench = Bench(machines, name, rows)
+    out = bench.classic.cursor().copy("COPY bench.orders TO STDOUT (FORMAT binary)")
+    into = bench.limitless.cursor().copy("COPY bench.orders FROM STDIN (FORMAT binary)")
+    with out as reader, into as writer:
+        for block in reader:
+            writer.write(block)
+    return bench
+
+
+def capture_all(bench: Bench) -> None:
+    """Capture on, every tenant mirrored, the first cycle over."""
     asyncio.run(bench.begin())
-    mark = "INSERT INTO migrator.mirrored SELECT 1, g::text FROM generate_series(1, 1000) g"
-    bench.limitless.execute(mark)
-    step = 1000
-    for at in range(0, args.rows, step):
-        bench.classic.execute(change + f" AND id > {at} AND id <= {at + step}")
-    began = time.perf_counter()
+    bench.limitless.execute("INSERT INTO migrator.mirrored SELECT 1, g::text FROM generate_series(1, 1000) g")
     asyncio.run(drain(bench))
-    ours = args.rows / (time.perf_counter() - began)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"native logical replication {native:,.0f} rows/s, mirror {ours:,.0f} rows/s: ratio {ours / native:.2f}")
-    print(f"memory of the mirror's process: {memory:.0f} MB with {args.rows:,} entries waiting")
 
 
-def replicate(bench: Bench, args: argparse.Namespace, change: str) -> float:
-    """Rows per second of a subscription in a copy of the target table."""
+def measure(machines: Machines, args: argparse.Namespace) -> None:
+    {"rate": rate, "lag": lag, "memory": memory, "reads": reads}[args.what](machines, args)
+
+
+def rate(machines: Machines, args: argparse.Namespace) -> None:
+    bench = ready(machines, "rate", args.rows)
+    # The target's key is (tenant, key): a subscription wants the publisher to send it.
+    bench.classic.execute("CREATE UNIQUE INDEX whole_key ON bench.orders (tenant_id, id)")
+    bench.classic.execute("ALTER TABLE bench.orders REPLICA IDENTITY USING INDEX whole_key")
+    capture_all(bench)
+    native: list[float] = []
+    ours: list[float] = []
+    for number in range(args.repeat):
+        native.append(replicate(bench, args))
+        asyncio.run(drain(bench))  # what replication applied is in the journal too
+        write(bench, args.rows)
+        began = time.perf_counter()
+        asyncio.run(drain(bench))
+        ours.append(args.rows / (time.perf_counter() - began))
+        print(f"  run {number + 1}: native {native[-1]:,.0f} rows/s, mirror {ours[-1]:,.0f} rows/s")
+    a, b = statistics.median(native), statistics.median(ours)
+    ratio = statistics.median(y / x for x, y in zip(native, ours, strict=True))
+    print(f"native logical replication {a:,.0f} rows/s, mirror {b:,.0f} rows/s: ratio {ratio:.2f}")
+
+
+def replicate(bench: Bench, args: argparse.Namespace) -> float:
+    """Rows per second of a subscription that applies `write`'s changes to the mirror's target table."""
     name = str(conninfo.conninfo_to_dict(bench.limitless_dsn)["dbname"])
     with psycopg.connect(conninfo.make_conninfo(bench.machines.limitless_admin, dbname=name), autocommit=True) as there:
         there.execute("SET event_triggers = off")  # the stand-in refuses subscriptions, as Limitless does
-        # The target's key is (tenant, key): a subscription wants the publisher to send it.
-        bench.classic.execute("CREATE UNIQUE INDEX whole_key ON bench.orders (tenant_id, id)")
-        bench.classic.execute("ALTER TABLE bench.orders REPLICA IDENTITY USING INDEX whole_key")
         bench.classic.execute("CREATE PUBLICATION bench_pub FOR TABLE bench.orders")
         bench.classic.execute("SELECT pg_create_logical_replication_slot('bench_slot', 'pgoutput')")
-        subprocess_copy(bench)
         where = bench.classic_dsn
-        step = 1000
-        for at in range(0, args.rows, step):
-            bench.classic.execute(change + f" AND id > {at} AND id <= {at + step}")
+        write(bench, args.rows)
         end = value(bench.classic, "SELECT pg_current_wal_insert_lsn()")
         began = time.perf_counter()
         there.execute(
@@ -74,10 +110,126 @@ def replicate(bench: Bench, args: argparse.Namespace, change: str) -> float:
     return float(args.rows / seconds)
 
 
-def subprocess_copy(bench: Bench) -> None:
-    orders = next(t for t in bench.tables if t.name == "orders")
-    psql_pipes(bench, orders, 1)
+def lag(machines: Machines, args: argparse.Namespace) -> None:
+    bench = ready(machines, "lag", args.rows)
+    capture_all(bench)
+    cycles: list[CycleStats] = []
+
+    def writer() -> int:
+        done, began = 0, time.perf_counter()
+        while (gone := time.perf_counter() - began) < args.seconds:
+            if done > gone * args.rate:
+                time.sleep(0.001)
+                continue
+            at = done % args.rows
+            bench.classic.execute(
+                "UPDATE bench.orders SET items = items + 1 WHERE id > %s AND id <= %s", (at, at + args.batch)
+            )
+            done += args.batch
+        return done
+
+    async def run() -> int:
+        options = MirrorOptions(on_cycle=cycles.append)
+        task = asyncio.create_task(run_partition(bench.classic_dsn, bench.limitless_dsn, 1, options))
+        done = await asyncio.to_thread(writer)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return done
+
+    done = asyncio.run(run())
+    # The lag of a cycle is that of its oldest row; every row counts.
+    lags = sorted((c.lag_s, c.rows) for c in cycles if c.rows)
+    total, passed, found = sum(n for _, n in lags), 0, {}
+    for seconds, rows in lags:
+        passed += rows
+        for share in (0.5, 0.99):
+            if passed >= share * total and share not in found:
+                found[share] = seconds
+    print(
+        f"{done / args.seconds:,.0f} rows/s written (asked for {args.rate:,}), {len(lags)} cycles:"
+        f" lag p50 {found[0.5] * 1000:.0f} ms, p99 {found[0.99] * 1000:.0f} ms"
+    )
+
+
+_MIRROR = """
+import asyncio, sys
+from migrator.mirror.options import MirrorOptions
+from migrator.mirror.run import run_partition
+asyncio.run(run_partition(sys.argv[1], sys.argv[2], 1, MirrorOptions()))
+"""
+
+
+def memory(machines: Machines, args: argparse.Namespace) -> None:
+    bench = ready(machines, "memory", args.rows)
+    capture_all(bench)
+    waiting = 0
+    while waiting < args.waiting:
+        waiting += bench.classic.execute("UPDATE bench.orders SET items = items + 1").rowcount
+        bench.classic.execute("VACUUM bench.orders")
+    mark = value(bench.classic, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+    began = time.perf_counter()
+    mirror = subprocess.Popen([sys.executable, "-c", _MIRROR, bench.classic_dsn, bench.limitless_dsn])
+    peak = 0
+    try:
+        while (
+            value(bench.classic, "SELECT pg_snapshot_xmin(snapshot::pg_snapshot)::text::bigint FROM migrator.position"
+                  " WHERE part = 1") < mark
+        ):  # fmt: skip
+            if mirror.poll() is not None:
+                raise SystemExit("the mirror ended")
+            found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{mirror.pid}/status").read_text())
+            peak = max(peak, int(found[1]) if found else 0)
+            time.sleep(0.1)
+    finally:
+        mirror.kill()
+        mirror.wait()
+    print(
+        f"{waiting:,} entries waiting ({args.rows:,} rows): applied in {time.perf_counter() - began:.0f} s,"
+        f" the mirror's process took {peak / 1024:.0f} MB at most"
+    )
+
+
+def reads(machines: Machines, args: argparse.Namespace) -> None:
+    found = shutil.which("pgbench")
+    if found is None:
+        raise SystemExit("pgbench is not on PATH")
+    bench = ready(machines, "reads", args.rows)
+    capture_all(bench)
+    script = Path(args.home) / "small.sql"
+    script.write_text(SMALL, encoding="utf-8")
+
+    def sessions_us() -> float:
+        pids = bench.classic.execute("SELECT pid FROM pg_stat_activity WHERE application_name ~ '^migrator mirror 1'")
+        return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1000 for (pid,) in pids)
+
+    async def run() -> tuple[float, int, float]:
+        task = asyncio.create_task(run_partition(bench.classic_dsn, bench.limitless_dsn, 1, MirrorOptions()))
+        await asyncio.sleep(1)  # its sessions are open, and cost little until somebody writes
+        before = sessions_us()
+        tps, count = await asyncio.to_thread(pgbench, Path(found or ""), bench.classic_dsn, script, args.seconds)
+        used = sessions_us() - before
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return tps, count, used
+
+    for _ in range(args.repeat):
+        alone, _ = pgbench(Path(found), bench.classic_dsn, script, args.seconds)
+        asyncio.run(drain(bench))
+        tps, count, used = asyncio.run(run())
+        print(
+            f"{alone:,.0f}/s with nobody reading, {tps:,.0f}/s with the mirror on the same processors;"
+            f" its sessions on classic took {used / count:.0f} us of processor per transaction"
+            f" ({used / count / (1e6 / tps) * 100:.0f} % of one processor)"
+        )
+
+
+def _more(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(rows=100_000)
+    parser.add_argument("what", choices=("rate", "lag", "memory", "reads"))
+    parser.add_argument("--rate", type=int, default=15_000, help="rows per second that lag writes")
+    parser.add_argument("--batch", type=int, default=20, help="rows of one transaction of lag")
+    parser.add_argument("--waiting", type=int, default=5_000_000)
 
 
 if __name__ == "__main__":
-    run_measure(__doc__, measure_mirror)
+    run_measure(__doc__, measure, _more)
