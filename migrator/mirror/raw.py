@@ -32,8 +32,16 @@ def array(values: Iterable[str | None]) -> str:
     Sent without a type of its own, so the server reads each element with the input function of the type that the
     statement names: no cast from text, which for some types means something else.
     """
-    elements = ("NULL" if v is None else '"' + v.replace("\\", "\\\\").replace('"', '\\"') + '"' for v in values)
-    return "{" + ",".join(elements) + "}"
+    parts = ["{"]  # joined once: values may be as large as they like, and every copy of one counts
+    for v in values:
+        if v is None:
+            parts += (",", "NULL")
+        else:
+            parts += (',"', v.replace("\\", "\\\\").replace('"', '\\"'), '"')
+    if len(parts) > 1:
+        parts[1] = parts[1][1:]
+    parts.append("}")
+    return "".join(parts)
 
 
 async def run(

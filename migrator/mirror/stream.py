@@ -24,7 +24,7 @@ _ROW = pq.ExecStatus.SINGLE_TUPLE
 
 @dataclass(slots=True)
 class Block:
-    """Rows as texts, how many bytes they are, and whether more rows follow."""
+    """Rows as texts, how many characters they are, and whether more rows follow."""
 
     rows: list[Raw] = field(default_factory=list)
     size: int = 0
@@ -63,7 +63,7 @@ async def blocks(
     size: int,
     columns: Sequence[Sequence[str | None]] = (),
 ) -> AsyncGenerator[Block]:
-    """Yield the rows of *query*, in blocks of at most *rows* rows and of *size* bytes and one row.
+    """Yield the rows of *query*, in blocks of at most *rows* rows and of *size* characters and one row.
 
     *columns* are its parameters, one array per column. Nothing else can run on *conn* meanwhile. Left early, the
     statement is cancelled, and with it the transaction it is in.
@@ -98,11 +98,14 @@ async def blocks(
                     full, block = block, Block()
                     yield full
                     del full  # it is the caller's now, to be forgotten when he forgets it
+                # One value after the other: of a wide one there are no more copies than must be.
                 get = result.get_value
-                values = [get(0, n) for n in range(result.nfields)]
-                result = None
-                block.rows.append(tuple([None if v is None else v.decode() for v in values]))
-                block.size += sum([0 if v is None else len(v) for v in values])
+                row = tuple([None if (v := get(0, n)) is None else v.decode() for n in range(result.nfields)])
+                v = result = None
+                del get
+                block.rows.append(row)
+                block.size += sum([0 if v is None else len(v) for v in row])
+                del row
             if block.rows:
                 yield block
         finally:
