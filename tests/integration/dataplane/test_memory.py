@@ -200,7 +200,8 @@ async def test_values_of_fifty_megabytes(big: Shop) -> None:
     print({name: f"{peak:.0f} MB" for name, peak in peaks.items()})
 
     assert big.classic.execute("SELECT min(length(plain)), min(length(packed)) FROM big.wide").fetchone() > (50, 50)
-    assert (peaks["copy"] < 300, peaks["mirror"] < 1500) == (True, True), peaks
+    # A row of both is 160 MB as text, and two partitions work on one each.
+    assert (peaks["copy"] < 600, peaks["mirror"] < 1800) == (True, True), peaks
 
 
 async def test_a_batch_is_bounded_by_its_bytes(big: Shop) -> None:
