@@ -106,7 +106,7 @@ def cut_over_through_accidents(stage: Stage) -> None:
         reach(stage, "cutover", PATIENCE_S)
         crash_limitless(stage)
         roll_back_while_temporal_is_down(stage)
-        reach(stage, "stabilize", PATIENCE_S)
+        reach(stage, "stabilize", 3 * PATIENCE_S)  # wave after wave
         detail.append(f"{stage.observer.latest.facts.reading} tenants read from Limitless")
 
 
