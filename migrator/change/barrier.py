@@ -1,13 +1,15 @@
 """Who may still work with the old shape of a table?
 
-A mirror reads its tables in the snapshot of a cycle, a copy and a validator after their transaction on classic began.
-So the old shape is gone when every position includes a snapshot taken after the change, and no transaction of a copy
-or a validator is older than it. A copy that died meanwhile is locked out by its lease.
+A mirror reads its tables in the snapshot of a cycle, a validator in the one a mirror lends it, a copy after its
+transaction on classic began. So the old shape is gone when every position includes a snapshot taken after the change,
+and then every transaction of a copy or a validator that was open at that moment has ended. A copy that died meanwhile
+is locked out by its lease.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from migrator.change.work import Recorded, Work
 from migrator.errors import ClusterUnavailable
@@ -31,10 +33,19 @@ def wait_seen(work: Work, recorded: Recorded) -> None:
     Raises:
         ClusterUnavailable: somebody still does after `work.patience_s`.
     """
-    began = told = time.monotonic()
-    while waiting := _waited_for(work, recorded):
+    deadline = time.monotonic() + work.patience_s
+    _until_nobody(work, recorded, deadline, lambda: _behind(work, recorded))
+    row = work.classic.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
+    cutoff = float(row[0]) if row else time.time()
+    _until_nobody(work, recorded, deadline, lambda: _older(work, cutoff))
+    _lock_out_the_dead(work, recorded)
+
+
+def _until_nobody(work: Work, recorded: Recorded, deadline: float, look: Callable[[], list[str]]) -> None:
+    told = time.monotonic()
+    while waiting := look():
         now = time.monotonic()
-        if now - began > work.patience_s:
+        if now > deadline:
             raise ClusterUnavailable(
                 "the mirror" if "mirror" in waiting[0] else "classic",
                 f"{', '.join(waiting)} still works with the old shape after {work.patience_s:.0f} s",
@@ -44,20 +55,24 @@ def wait_seen(work: Work, recorded: Recorded) -> None:
             work.tell(f"{recorded.change.words}: waiting for {', '.join(waiting)}")
             told = now
         time.sleep(_LOOK_S)
-    _lock_out_the_dead(work, recorded)
 
 
-def _waited_for(work: Work, recorded: Recorded) -> list[str]:
+def _behind(work: Work, recorded: Recorded) -> list[str]:
+    """Return the mirror partitions whose position does not include the change."""
     rows = work.limitless.execute(
         "SELECT part, snapshot FROM migrator.mirror_position WHERE state = 'open' ORDER BY part"
     )
     since = recorded.seen_from
-    behind = [
+    return [
         f"mirror partition {part}"
         for part, snapshot in rows
         if since is not None and not Snapshot.parse(snapshot).includes(since)
     ]
-    return behind + [str(name) for (name,) in work.classic.execute(_OLDER, (recorded.at,))]
+
+
+def _older(work: Work, cutoff: float) -> list[str]:
+    """Return the copies and validators whose transaction on classic began before *cutoff* (classic's clock)."""
+    return [str(name) for (name,) in work.classic.execute(_OLDER, (cutoff,))]
 
 
 def _lock_out_the_dead(work: Work, recorded: Recorded) -> None:

@@ -175,11 +175,14 @@ KILLED = {
 }
 
 
+OTHER_KINDS = (Kind.ADD_COLUMN, Kind.CREATE_INDEX, Kind.DROP_INDEX)
+
+
 class Killed(BaseException):
     """Stands for SIGKILL: nothing of the process goes on; its sessions end."""
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", [Kind.DROP_COLUMN, *(pytest.param(k, marks=pytest.mark.slow) for k in OTHER_KINDS)])
 async def test_killed_between_any_two_steps_it_goes_on(shop: Shop, kind: Kind) -> None:
     """One change is killed before, in and after each of its steps in turn; the next run finishes it."""
     await shop.start()
