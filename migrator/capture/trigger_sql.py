@@ -4,8 +4,8 @@ The triggers are AFTER STATEMENT with transition tables, so whatever a statement
 own transaction. An UPDATE names the new rows alone; a row trigger names the old row where key or tenant change. It has
 a list of columns, so that other updates do not pay for it; where triggers of the application fire before and may change
 any column, `migrator.widen_rekey` takes the list away. What this cannot describe keeps both transition tables: rows
-that move between the leaves of a partitioned table (no row trigger sees an UPDATE then), and tenants that hang on
-another row.
+that move between the leaves of a partitioned table (no row trigger sees an UPDATE then), and parents, whose children
+may change their tenant with them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Others = Sequence[tuple[int, Table]]
 
 def names_new_rows_only(table: Table, others: Others) -> bool:
     """Return whether an UPDATE of *table* is journalled by its new rows and a row trigger for changed keys."""
-    return not (table.partitioned or table.derived or watched(table, others))
+    return not (table.partitioned or watched(table, others))
 
 
 def events(table: Table, others: Others) -> tuple[str, ...]:
@@ -53,10 +53,9 @@ def capture_function(table: Table, table_id: int, event: str, parts: int, slots:
         if table.derived:
             selects.append(relinked_keys(table))
         own = sql.SQL(" UNION ").join(selects)
-    plain = write(table, table_id, own)
-    blocks = [plain]
+    blocks = [write(table, table_id, own)]
     if event == names.REKEY:
-        blocks = [sql.SQL("    IF {} THEN\n{}    END IF;\n").format(_rekeyed(table), plain)]
+        blocks = [sql.SQL("    IF {} THEN\n{}    END IF;\n").format(_rekeyed(table), blocks[0])]
     if moving:
         known = with_moves(table, event, sql.Composed([own]), moving, all_enforced(table, others))
         blocks = [write(table, table_id, known, moves=True)]
@@ -73,7 +72,7 @@ def capture_function(table: Table, table_id: int, event: str, parts: int, slots:
             ).format(block)
         blocks.append(block)
     if moving and event == "update":
-        # Most updates move nothing: they pay for one comparison.
+        # Most updates move nothing: they pay for one comparison, and every old key is among the new ones.
         blocks = [
             sql.SQL(
                 "    IF EXISTS (SELECT {c} FROM old_rows EXCEPT SELECT {c} FROM new_rows) THEN\n{moving}"
@@ -81,7 +80,7 @@ def capture_function(table: Table, table_id: int, event: str, parts: int, slots:
             ).format(
                 c=sql.SQL(", ").join(map(sql.Identifier, dict.fromkeys([*table.key, *moving]))),
                 moving=sql.Composed(blocks),
-                plain=plain,
+                plain=write(table, table_id, own_keys(table, "new_rows")),
             )
         ]
     # Every setting of a function costs each call, search_path on PostgreSQL 15 a third of all that capture costs.
@@ -116,7 +115,9 @@ def _into_ring(slots: int, statement: Callable[[int], sql.Composable]) -> sql.Co
 
 
 def _owner(table: Table) -> list[str]:
-    """Return the columns of *table* that say which row it is, and whose: tenant (if it has one), key."""
+    """Return the columns of *table* that say which row it is, and whose: tenant or link to the parent, then key."""
+    if table.derived:
+        return [*table.path[0].columns, *table.key]
     return [*([table.tenant_source or ""] if table.sharded else []), *table.key]
 
 
@@ -125,6 +126,13 @@ def _listed(columns: Sequence[str], row: str) -> sql.Composed:
 
 
 def _old_key(table: Table) -> sql.Composed:
+    """Return the SELECT of (tenant, key) of a row trigger's old row.
+
+    A derived row's old parent may have moved in the same statement, so its tenant of before cannot be looked up any
+    more: without a tenant, every mirror partition looks after the key.
+    """
+    if table.derived:
+        return sql.SQL("SELECT NULL::{}, {}").format(sql.SQL(table.tenant_type), _listed(table.key, "OLD"))
     return sql.SQL("SELECT {}").format(_listed(_owner(table), "OLD"))
 
 

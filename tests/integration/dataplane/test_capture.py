@@ -15,6 +15,7 @@ from migrator.control.install import install
 from migrator.db.connect import connect
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
+from tests.fixtures.shop import Shop
 
 pytestmark = [pytest.mark.pg]
 
@@ -193,3 +194,38 @@ def test_a_transaction_knows_which_partitions_it_touched(classic: psycopg.Connec
         with conn.transaction():
             conn.execute("UPDATE k.rate SET value = 3")
             assert touched(conn) == {0}
+
+
+MOVES = [
+    "UPDATE shop.line SET id = id + 100000 WHERE id < 20 AND id NOT IN (SELECT line_id FROM shop.remark)",
+    "UPDATE shop.line SET purchase_id = (SELECT max(id) FROM shop.purchase) WHERE id BETWEEN 10 AND 20",
+    "UPDATE shop.line SET purchase_id = 1, id = id + 200000 WHERE id BETWEEN 21 AND 29"
+    " AND id NOT IN (SELECT line_id FROM shop.remark)",
+    "UPDATE shop.remark SET number = number + 50 WHERE line_id > 30",
+    "UPDATE shop.remark SET line_id = (SELECT max(id) FROM shop.line), number = number + 10 * line_id"
+    " WHERE line_id BETWEEN 31 AND 33",
+    "UPDATE shop.purchase SET note = '{}' WHERE id < 9",
+    "UPDATE shop.purchase SET id = id + 300000 WHERE id NOT IN (SELECT purchase_id FROM shop.line)",
+    "UPDATE shop.purchase SET tenant_id = 1, slot = -id WHERE id BETWEEN 10 AND 20",
+    "UPDATE shop.line SET purchase_id = NULL WHERE id BETWEEN 40 AND 45",
+]
+
+
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+async def test_a_row_that_hangs_on_another_is_followed(shop: Shop, isolation: str) -> None:
+    """Its key, its parent or its parent's tenant changes; one by one, and all of it in one transaction."""
+    await shop.start()
+    async with shop.mirrors():
+        await shop.copy_all()
+        for statement in MOVES:
+            shop.classic.execute(statement)
+            await shop.caught_up()
+            assert shop.differences() == {}, statement
+        with psycopg.connect(shop.classic_dsn, autocommit=True) as conn:
+            conn.execute(f"BEGIN ISOLATION LEVEL {isolation}")
+            for statement in reversed(MOVES):
+                conn.execute(statement.replace("number + 50", "number + 70"))
+            conn.execute("COMMIT")
+        await shop.caught_up()
+
+    assert shop.differences() == {}
