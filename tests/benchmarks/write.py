@@ -1,6 +1,8 @@
 """How long does a commit take that waits for the mirror, at 200 writes a second, against a plain commit?
 
-    python -m tests.benchmarks.write [--seconds 8]
+    python -m tests.benchmarks.write [--seconds 8] [--poll-ms 10]
+
+`--poll-ms` is the plan's dual_write.poll_min_ms: how long a mirror rests after a cycle that found something.
 
 Both sides of every ratio are measured in the same run on the same servers, in turns; medians are printed. The servers
 are embedded ones without fsync: the processor is what they compete for, so overheads look larger than on disks.
@@ -26,13 +28,14 @@ from tests.fixtures.postgres import Machines
 def measure_write(machines: Machines, args: argparse.Namespace) -> None:
     """Latency of a commit that waits for the mirror, at 200 writes a second, against a plain commit."""
     bench = Bench(machines, "write", 100_000)
+    options = MirrorOptions(poll_min_s=args.poll_ms / 1000)
     plain: list[float] = []
     waited: list[float] = []
 
     async def run() -> None:
         await bench.begin()
         bench.limitless.execute("INSERT INTO migrator.mirrored SELECT 1, g::text FROM generate_series(1, 1000) g")
-        task = asyncio.create_task(run_partition(bench.classic_dsn, bench.limitless_dsn, 1, MirrorOptions()))
+        task = asyncio.create_task(run_partition(bench.classic_dsn, bench.limitless_dsn, 1, options))
         async with await connect_async(bench.classic_dsn, "bench") as conn:
             for number in range(args.seconds * 200):
                 began = time.perf_counter()
@@ -59,5 +62,9 @@ def measure_write(machines: Machines, args: argparse.Namespace) -> None:
         print(f"{name}: p50 {cut[49]:.1f} ms, p99 {cut[98]:.1f} ms")
 
 
+def _more(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--poll-ms", type=float, default=10.0)
+
+
 if __name__ == "__main__":
-    run_measure(__doc__, measure_write)
+    run_measure(__doc__, measure_write, _more)
