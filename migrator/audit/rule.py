@@ -478,6 +478,13 @@ _ALL: tuple[Rule, ...] = (
         "audit",
     ),
     Rule(
+        "AUD-CPY-01",
+        I,
+        "the copy reads the whole table for every unit",
+        "CREATE INDEX CONCURRENTLY on classic, or accept a few large units, each with a long snapshot",
+        "audit",
+    ),
+    Rule(
         "AUD-TRG-01",
         W,
         "table that a statement trigger cannot capture",

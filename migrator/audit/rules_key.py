@@ -12,6 +12,9 @@ from migrator.model.table import TableKind
 UNHASHED = {"ltree", "hstore"}
 """Extension types that Limitless accepts in tables but not as a shard key (release notes 16.8, 16.9)."""
 
+_MANY_ROWS = 1_000_000
+"""Reading fewer for every unit of the copy is no matter."""
+
 
 def check_keys(catalog: Catalog, shapes: Shapes, out: Collector) -> None:
     """Report keys of every table, and the agreement of the shard keys among the sharded ones."""
@@ -42,6 +45,7 @@ def check_keys(catalog: Catalog, shapes: Shapes, out: Collector) -> None:
             attribute = relation.columns.get(shape.key)
             if attribute is not None:
                 types.setdefault(plain_type(attribute.type), []).append(f"{relation.qualified}.{shape.key}")
+            _found_by(relation, shape, shape.key, out)
         if shape.derived or shape.kind is None:
             _without_key(relation, shape, shapes.tenant_key, out)
     if len(types) > 1:
@@ -140,6 +144,19 @@ def _sharded(relation: Relation, shape: Shape, out: Collector) -> None:
         out.add("LIM-KEY-07", name, f"the shard key is of type {attribute.type}", source=relation.source)
     if not attribute.not_null:
         out.add("LIM-KEY-08", name, "the column is nullable", source=relation.source)
+
+
+def _found_by(relation: Relation, shape: Shape, key: str, out: Collector) -> None:
+    """Report a large table whose rows the copy of a few tenants cannot find without reading all of it."""
+    column = shape.via[0][0] if shape.derived and shape.via else key
+    leading = {index.columns[0] for index in relation.indexes if index.columns and not index.predicate}
+    if (relation.rows or 0) >= _MANY_ROWS and column not in leading:
+        out.add(
+            "AUD-CPY-01",
+            relation.qualified,
+            f"no index starts with {column}, and it has about {relation.rows:,} rows",
+            source=relation.source,
+        )
 
 
 def check_foreign_keys(catalog: Catalog, shapes: Shapes, out: Collector) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from migrator.audit.catalog import Catalog, Relation, RelationKind, Thing
+from migrator.audit.catalog import Catalog, Index, Relation, RelationKind, Thing
 from migrator.audit.collector import Collector
 from migrator.audit.files import audit_files
 from migrator.audit.report import AuditReport
 from migrator.audit.rows import Evidence, Load
 from migrator.audit.rule import RULES, Severity, parse_engine
+from migrator.audit.rules_key import check_keys
 from migrator.audit.rules_object import check_settings, check_versions
 from migrator.audit.run import conclude
 from migrator.audit.runway import Writer
@@ -24,7 +25,7 @@ STATEMENTS = CASES / "rules" / "statements.sql"
 ELSEWHERE = {
     "LIM-KEY-10", "LIM-TBL-09", "LIM-TBL-10", "LIM-SES-01", "LIM-SES-03", "LIM-VER-02",
     "AUD-EVD-01", "AUD-EVD-02", "AUD-EVD-03", "AUD-EVD-04", "AUD-TEN-01", "AUD-TEN-02",
-    "AUD-TEN-03", "AUD-RUN-01", "AUD-TRG-01",
+    "AUD-TEN-03", "AUD-RUN-01", "AUD-TRG-01", "AUD-CPY-01",
 }  # fmt: skip
 
 
@@ -94,6 +95,29 @@ def test_rules_have_distinct_ids_and_sources() -> None:
     """Every rule names where it comes from, and what to do."""
     for rule in RULES.values():
         assert rule.title and rule.fix and rule.source
+
+
+def test_a_large_table_the_copy_must_read_whole() -> None:
+    """Neither a small one, nor one whose index starts with what a tenant's rows are found by."""
+    orders = Relation("app", "orders", RelationKind.TABLE, rows=2_000_000)
+    items = Relation(
+        "app", "items", RelationKind.TABLE, rows=9_000_000, indexes=[Index("by_order", ("order_id", "id"))]
+    )
+    notes = Relation("app", "notes", RelationKind.TABLE, rows=10)
+    catalog = Catalog(live=True, relations={r.qualified: r for r in (orders, items, notes)})
+    shapes = Shapes("tenant_id", planned=True)
+    shapes.by_table = {
+        "app.orders": Shape(TableKind.SHARDED, "tenant_id"),
+        "app.items": Shape(TableKind.SHARDED, "tenant_id", derived=True, via=(("order_id", "app.orders", "id"),)),
+        "app.notes": Shape(TableKind.SHARDED, "tenant_id"),
+    }
+    out = Collector((16, 13, 999), "tenant_id")
+
+    check_keys(catalog, shapes, out)
+
+    found = [f for f in out.findings() if f.rule == "AUD-CPY-01"]
+    assert [(f.object, f.severity) for f in found] == [("app.orders", Severity.INFO)]
+    assert "no index starts with tenant_id" in found[0].evidence
 
 
 @pytest.mark.parametrize(
