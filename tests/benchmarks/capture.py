@@ -9,6 +9,8 @@ server per transaction is less sensitive to them. Without --fsync the processor 
 overheads look larger than on a server that waits for its disks.
 """
 
+
+
 from __future__ import annotations
 
 import argparse
@@ -69,6 +71,24 @@ BULK = {
     "INSERT of 100,000 rows": "INSERT INTO bench.orders (id, tenant_id, customer, amount, status)"
     " SELECT nextval('bench.next_order'), g % 1000, 'somebody', 12.34, 'new' FROM generate_series(1, 100000) g",
 }
+LOOPS = """
+CREATE PROCEDURE bench.loop_update(n int) LANGUAGE plpgsql AS $$ BEGIN
+    FOR i IN 1..n / 3 LOOP
+        FOR j IN 1..3 LOOP
+            UPDATE bench.account SET balance = balance + 1 WHERE id = 1 + (i + j * 300) % 1000;
+        END LOOP;
+        COMMIT;
+    END LOOP;
+END $$;
+CREATE PROCEDURE bench.loop_insert(n int) LANGUAGE plpgsql AS $$ BEGIN
+    FOR i IN 1..n / 3 LOOP
+        FOR j IN 1..3 LOOP
+            INSERT INTO bench.account VALUES (nextval('bench.next_order'), i % 1000, 0);
+        END LOOP;
+        COMMIT;
+    END LOOP;
+END $$;
+"""
 KINDS = ("off", "empty", "one insert", "capture")
 
 
@@ -108,6 +128,30 @@ def prepare(machines: Machines, kind: str, parts: int) -> Bench:
             body = ONE_INSERT if kind == "one insert" else ""
             bench.classic.execute(FLOOR_TRIGGERS.format(table=table, body=body))
     return bench
+
+
+def statement_us(bench: Bench, what: str, count: int) -> float:
+    """Processor time of the session for one single-row statement, three in a transaction, in microseconds."""
+    schedule = Path(f"/proc/{bench.classic.info.backend_pid}/schedstat")
+    before = int(schedule.read_text().split()[0])
+    bench.classic.execute(f"CALL bench.loop_{what}({count})")
+    return (int(schedule.read_text().split()[0]) - before) / 1000 / count
+
+
+def measure_statements(benches: dict[str, Bench], repeat: int) -> None:
+    for bench in benches.values():
+        bench.classic.execute(LOOPS)
+    for what in ("insert", "update"):
+        used: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        for turn in range(repeat + 1):
+            for kind, bench in benches.items():
+                found = statement_us(bench, what, 3000)
+                if turn:
+                    used[kind].append(found)
+        print(
+            f"one {what} of one row in one session, processor: "
+            + ", ".join(f"{kind} {statistics.median(used[kind]):.1f} us" for kind in KINDS)
+        )
 
 
 def against_off(found: dict[str, list[float]], *, inverse: bool = False) -> dict[str, float]:
@@ -150,6 +194,7 @@ def measure_capture(machines: Machines, args: argparse.Namespace) -> None:
             f" processor {statistics.median(cpu[kind]):5.0f} us, ratio {work[kind]:.2f};"
             f" WAL {statistics.median(logged[kind]):5,.0f} B, {more[kind]:.2f} times"
         )
+    measure_statements(benches, args.repeat)
     for name, statement in BULK.items():
         seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
         for _ in range(max(3, args.repeat // 3)):
