@@ -173,9 +173,9 @@ def ddl() -> str:
     return "\n".join(statements)
 
 
-@pytest.fixture
-def fid(classic_dsn: str, limitless_dsn: str) -> Iterator[Shop]:
-    """Tables of every type on both sides, still empty; columns stand in another order on Limitless."""
+@contextlib.contextmanager
+def tables_of_every_type(classic_dsn: str, limitless_dsn: str) -> Iterator[Shop]:
+    """Both sides, tables still empty."""
     plan = Plan.model_validate(
         {
             "name": "fid",
@@ -260,8 +260,26 @@ def forget_on_limitless(fid: Shop) -> None:
         fid.limitless.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table.schema, table.name)))
 
 
+@pytest.fixture
+def fid(classic_dsn: str, limitless_dsn: str) -> Iterator[Shop]:
+    """On the servers of the run."""
+    with tables_of_every_type(classic_dsn, limitless_dsn) as made:
+        yield made
+
+
 async def test_every_type_as_value_and_key(fid: Shop) -> None:
     """Through the copy, through the mirror in hostile sessions, and through a repair."""
+    await every_way(fid)
+
+
+async def test_every_type_on_the_distributions_servers(full_dsns: tuple[str, str]) -> None:
+    """The same on an older PostgreSQL, as classic runs: whatever the embedded one does differently shows here."""
+    with tables_of_every_type(*full_dsns) as fid:
+        await every_way(fid)
+
+
+async def every_way(fid: Shop) -> None:
+    """Copy, mirror, mirror changes, repair; both sides are compared after each."""
     write(fid.classic, 1)
     write_keys(fid.classic, 1)
     await fid.start()
