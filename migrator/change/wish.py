@@ -124,6 +124,7 @@ class _Reader:
         table = self._table(where, node.relation)
         if not node.relation.inh:
             self.problem(where, "Limitless has no ALTER TABLE ONLY: leave ONLY out")
+            return
         for command in node.cmds:
             match command.subtype:
                 case AlterTableType.AT_AddColumn:
