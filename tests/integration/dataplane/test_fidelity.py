@@ -272,6 +272,7 @@ async def test_every_type_as_value_and_key(fid: Shop) -> None:
     await every_way(fid)
 
 
+@pytest.mark.slow
 async def test_every_type_on_the_distributions_servers(full_dsns: tuple[str, str]) -> None:
     """The same on an older PostgreSQL, as classic runs: whatever the embedded one does differently shows here."""
     with tables_of_every_type(*full_dsns) as fid:

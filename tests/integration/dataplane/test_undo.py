@@ -103,6 +103,7 @@ async def test_undo_of_dual_write_leaves_no_trace(w: Shop, tmp_path: Path) -> No
     w.classic.execute("ALTER TABLE w.item ADD later int")
 
 
+@pytest.mark.slow
 async def test_the_phase_can_be_entered_again_after_its_undo(w: Shop, tmp_path: Path) -> None:
     """Undo, then all of it once more: both sides are equal again."""
     (tmp_path / "plan.toml").write_text(PLAN)
