@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +51,7 @@ JSON = st.recursive(
 )
 
 
-def quoted(values: list[str | None]) -> str:
+def quoted(values: Sequence[str | None]) -> str:
     """The text of an array."""
     return "{" + ",".join("NULL" if v is None else '"' + _escaped(v) + '"' for v in values) + "}"
 
