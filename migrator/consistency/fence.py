@@ -105,6 +105,8 @@ async def _try(
         raise _none_given(part)
     # Before the mirror stands still: a transaction has no snapshot until its first statement.
     await asyncio.gather(classic.execute(_BEGIN), limitless.execute(_BEGIN))
+    async for _ in control.notifies(timeout=0):
+        pass  # told of an earlier try, which is over
     asked = await control.execute(
         "INSERT INTO migrator.fence (fence_id, part) VALUES (%s, %s) ON CONFLICT (fence_id) DO UPDATE"
         " SET state = 'requested', requested_at = clock_timestamp(), pause_ms = NULL RETURNING requested_at",

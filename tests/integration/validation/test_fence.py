@@ -138,7 +138,9 @@ async def test_whoever_is_late_asks_again(shop: Shop, monkeypatch: pytest.Monkey
             monkeypatch.undo()
             await shop.caught_up()
 
-    assert len(tries) == 3, "the late try was given up, and a second one was made"
+    # A busy machine may be late again, by itself.
+    assert len(tries) >= 3, "the late try was given up, and another one was made"
+    assert tries[-1] is not None and tries[-1][0] == held.snapshot
     assert held.pause_ms >= 0
 
 
