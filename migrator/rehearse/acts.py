@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 
 from migrator.rehearse import proof
 from migrator.rehearse.children import CommandFailed
@@ -242,7 +243,7 @@ def approve_and_hand_over(stage: Stage) -> None:
     """The point of no return, with a name on it; then classic is stopped."""
     with stage.event("handed_over", f"Decommission, approved by {APPROVER}") as event:
         stage.operator.run("approve", "decommission", "--as", APPROVER)
-        stage.wait("the application writes to Limitless", _handed_over, PATIENCE_S)
+        stage.wait("the application writes to Limitless", _approved_and_handed_over(stage), PATIENCE_S)
         stage.wait_traffic("writes go on after the hand-over", 5, 5, PATIENCE_S)
         event.detail = "writes closed, mirrors drained, validated, sequences moved, writes open on Limitless"
     with stage.event("classic_stopped", f"Classic is {stage.machines.stopped}; traffic goes on") as event:
@@ -254,6 +255,19 @@ def approve_and_hand_over(stage: Stage) -> None:
             "traffic goes on with classic stopped", round(rate * 4), round(rate * 4), PATIENCE_S
         )
         event.detail = f"{went_on.acknowledged} writes, {went_on.reads} reads and {went_on.failures} errors since then"
+
+
+def _approved_and_handed_over(stage: Stage) -> Callable[[Sample], bool]:
+    """Return what to wait for, approving again where an incident in the meantime has voided the approval."""
+    asked = [time.monotonic()]
+
+    def over(sample: Sample) -> bool:
+        if _waits_for_decommission(sample) and time.monotonic() > asked[0] + 5:
+            stage.operator.run("approve", "decommission", "--as", APPROVER, codes=(0, 3))  # 3: no longer asked for
+            asked[0] = time.monotonic()
+        return _handed_over(sample)
+
+    return over
 
 
 def _handed_over(sample: Sample) -> bool:
