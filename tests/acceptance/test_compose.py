@@ -60,8 +60,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     plans.chmod(0o755)
     text = (ROOT / "plans/compose.toml").read_text()
     (plans / "small.toml").write_text(plan_with(text, **SMALL))
-    slow = plan_with(text, **SLOW).replace("[backfill]", "[backfill]\nmb_per_s = 0.05")
-    (plans / "compose.toml").write_text(slow)
+    (plans / "compose.toml").write_text(plan_with(text, **SLOW))
     for plan in plans.iterdir():
         plan.chmod(0o644)
     environment = {k: v for k, v in os.environ.items() if k not in ("MIGRATOR_CLASSIC_DSN", "MIGRATOR_PLAN")}
@@ -146,6 +145,7 @@ def test_containers_die_under_a_migration(stack: Stack) -> None:
     with psycopg.connect(stack.dsn("classic"), autocommit=True) as classic:
         until(lambda: ask(classic, "SELECT to_regclass('app.order_items') IS NOT NULL"), "the demo is loaded")
         stack.tools("run", "--yes")
+        stack.tools("backfill", "throttle", "--mb-per-s", "0.05", "--reason", "to be seen copying")
         until(lambda: copying_in(classic), "a worker has a copy unit in its hands", every_s=0.02)
 
         victim = stops_in_order(stack, classic)
