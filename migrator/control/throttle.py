@@ -29,6 +29,14 @@ def read_throttle(conn: psycopg.Connection[Any]) -> Throttle:
     return Throttle(*row) if row else Throttle()
 
 
+def start_rate(conn: psycopg.Connection[Any], mb_per_s: float | None) -> None:
+    """Give the copy the plan's rate, unless an operator has spoken already."""
+    conn.execute(
+        "UPDATE migrator.throttle SET mb_per_s = %s, changed_by = 'plan' WHERE changed_by IN ('install', 'plan')",
+        (mb_per_s,),
+    )
+
+
 def set_throttle(conn: psycopg.Connection[Any], wanted: Throttle, *, who: str) -> None:
     """Set the throttle and log who did; owns its transaction."""
     with conn.transaction():

@@ -9,8 +9,6 @@ server per transaction is less sensitive to them. Without --fsync the processor 
 overheads look larger than on a server that waits for its disks.
 """
 
-
-
 from __future__ import annotations
 
 import argparse

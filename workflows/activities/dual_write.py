@@ -16,10 +16,11 @@ from temporalio.exceptions import ApplicationError
 from migrator.backfill.copy import Progress, copy_unit
 from migrator.backfill.links import LinkPool
 from migrator.backfill.plan import plan_units, take_inventory
-from migrator.backfill.throttle import Limits, Load, pace
+from migrator.backfill.throttle import Limits, Load, why_hold
 from migrator.capture.install import install
 from migrator.control.log import decide
 from migrator.control.phase import set_phase
+from migrator.control.throttle import start_rate
 from migrator.db.connect import connect_async
 from migrator.mirror import position
 from migrator.mirror.options import CycleStats, MirrorOptions
@@ -70,6 +71,7 @@ class DualWriteActivities:
         with closing(self.context.open_classic()) as classic:
             tables = resolve_tables(classic, plan.tables)
             install(classic, tables, plan.dual_write.parts, plan.dual_write.ring_slots)
+            start_rate(classic, plan.backfill.mb_per_s)
 
     @activity.defn(name="mirror")
     async def mirror(self, inp: MirrorInput) -> None:
@@ -197,7 +199,7 @@ def _next_units(conn: Connection, plan: Plan, inp: UnitsInput) -> Units:
 
 def _throttled(conn: Connection, plan: Plan) -> str | None:
     """Return why no new copy may start now, and show it in status."""
-    row = conn.execute("SELECT paused, mb_per_s, changed_by, reason FROM migrator.throttle").fetchone()
+    row = conn.execute("SELECT paused, changed_by, reason FROM migrator.throttle").fetchone()
     load = conn.execute(
         "SELECT coalesce((SELECT max(lag_s) FROM migrator.position), 0),"
         " (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'),"
@@ -206,18 +208,13 @@ def _throttled(conn: Connection, plan: Plan) -> str | None:
     ).fetchone()
     if row is None or load is None:
         return None
-    found = pace(
-        Load(row[0], row[2], row[1], float(load[0]), int(load[1]), float(load[2]) / 1e6),
-        Limits(
-            plan.backfill.max_lag_s,
-            plan.backfill.max_active_sessions,
-            plan.dual_write.journal_limit_mb,
-            plan.backfill.mb_per_s,
-        ),
+    held = why_hold(
+        Load(row[0], row[1], float(load[0]), int(load[1]), float(load[2]) / 1e6),
+        Limits(plan.backfill.max_lag_s, plan.backfill.max_active_sessions, plan.dual_write.journal_limit_mb),
     )
-    if (found.hold or "") != row[3] and not row[0]:
-        conn.execute("UPDATE migrator.throttle SET reason = %s WHERE NOT paused", (found.hold or "",))
-    return found.hold
+    if (held or "") != row[2] and not row[0]:
+        conn.execute("UPDATE migrator.throttle SET reason = %s WHERE NOT paused", (held or "",))
+    return held
 
 
 def _copy_failed(conn: Connection, unit: str, problem: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from migrator.backfill.plan import plan_units, read_whole, take_inventory
 from migrator.control.status import collect
 from migrator.control.tables import captured_tables
-from migrator.control.throttle import Throttle, set_throttle
+from migrator.control.throttle import Throttle, read_throttle, set_throttle, start_rate
 from migrator.plan.schema import Plan
 from tests.fixtures.shop import PARTS, Shop, until
 from tests.integration.backfill.test_snapshots import slowly
@@ -148,6 +148,18 @@ async def test_progress_rate_and_time_left_are_shown_while_a_unit_runs(shop: Sho
 def _planned(shop: Shop) -> list[tuple[Any, ...]]:
     shop.units()
     return units_of(shop)
+
+
+async def test_the_plans_rate_holds_until_an_operator_sets_another(shop: Shop) -> None:
+    await shop.start()
+
+    start_rate(shop.classic, 40)
+    planned = read_throttle(shop.classic).mb_per_s
+    set_throttle(shop.classic, Throttle(mb_per_s=5), who="ana")
+    start_rate(shop.classic, 40)  # the phase is begun again, for example after a restart
+
+    assert planned == 40
+    assert read_throttle(shop.classic).mb_per_s == 5
 
 
 async def test_every_reason_to_wait_is_shown_and_ends(shop: Shop) -> None:
