@@ -4,37 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
 
 from migrator.backfill.copy import Progress, copy_unit
 from migrator.model.position import Snapshot, earliest
-from tests.fixtures.shop import Shop, until
+from tests.fixtures.shop import Shop
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
 HUGE = {"split_rows": 60}
 
 
+class Held:
+    """A copy that stands still at its first block, with its snapshot open, until it is told to go on or to die."""
+
+    def __init__(self, shop: Shop, unit: str) -> None:
+        self.begun, self._told, self._dies = threading.Event(), threading.Event(), False
+        copy = copy_unit(shop.classic_dsn, shop.limitless_dsn, unit, "held", self._block)
+        self._task = asyncio.create_task(asyncio.to_thread(asyncio.run, copy))  # it stops its own loop only
+
+    def _block(self, _: Progress) -> None:
+        self.begun.set()
+        assert self._told.wait(60), "nobody let it go on"
+        if self._dies:
+            raise InterruptedError
+
+    async def go_on(self) -> None:
+        self._told.set()
+        await asyncio.wait_for(asyncio.shield(self._task), 30)
+
+    async def die(self) -> None:
+        """In the middle, as when its worker is killed."""
+        self._dies = True
+        self._told.set()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
 @contextlib.asynccontextmanager
-async def slowly(shop: Shop, unit: str) -> AsyncIterator[asyncio.Task[None]]:
-    """A copy that has begun to send rows, and goes on when this is left; or earlier when it is cancelled."""
-    loop, begun = asyncio.get_running_loop(), asyncio.Event()
-
-    def seen(_: Progress) -> None:
-        loop.call_soon(begun.set)
-
-    shop.classic.execute("UPDATE migrator.throttle SET mb_per_s = 0.00001")
-    task = asyncio.create_task(copy_unit(shop.classic_dsn, shop.limitless_dsn, unit, "slow", seen))
+async def held(shop: Shop, unit: str) -> AsyncIterator[Held]:
+    """A copy that has begun to send rows; it dies when this is left."""
+    copy = Held(shop, unit)
     try:
-        await asyncio.wait_for(begun.wait(), 20)
-        shop.classic.execute("UPDATE migrator.throttle SET mb_per_s = NULL")
-        yield task
+        assert await asyncio.to_thread(copy.begun.wait, 20), "the copy has not begun"
+        yield copy
     finally:
-        if not task.done():
-            task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await copy.die()
 
 
 def ranges(shop: Shop) -> list[str]:
@@ -61,12 +78,12 @@ async def test_ranges_that_overlap_share_a_snapshot_and_the_earliest_counts(shop
     """The second borrows from the first, the third from the second though the first is dead; the last has its own."""
     await shop.start()
     first, second, third, *rest = ranges(shop)
-    async with slowly(shop, first):
+    async with held(shop, first):
         write(shop)
-        async with slowly(shop, second):
+        async with held(shop, second):
             shared = shop.classic.execute("SELECT count(DISTINCT pid), count(*) FROM migrator.copy_snapshot").fetchone()
             assert shared == (2, 2)
-    # Both were cancelled in the middle, as when their worker is killed: what they lent is gone.
+    # Both died in the middle: what they lent is gone.
     write(shop)
     await shop.copy(first)
     write(shop)
@@ -88,15 +105,13 @@ async def test_the_snapshot_outlives_the_range_that_took_it(shop: Shop) -> None:
     """A lends to B and dies; B lends A's on to C. Writes in between reach Limitless through the journal."""
     await shop.start()
     first, second, third, *_ = ranges(shop)
-    async with slowly(shop, first) as lender:
+    async with held(shop, first) as lender:
         write(shop)
-        async with slowly(shop, second) as heir:
-            lender.cancel()
-            await asyncio.gather(lender, return_exceptions=True)
+        async with held(shop, second) as heir:
+            await lender.die()
             write(shop)
             await shop.copy(third)
-            shop.classic.execute("SELECT pg_notify('nothing', '')")
-            await _ended(heir, shop)
+            await heir.go_on()
     assert snapshot(shop, third) == snapshot(shop, second)
     row = shop.classic.execute(
         "SELECT min(keep_xid) <= %s FROM migrator.hold", (Snapshot.parse(snapshot(shop, third)).xmin,)
@@ -110,19 +125,11 @@ async def test_the_snapshot_outlives_the_range_that_took_it(shop: Shop) -> None:
     assert shop.differences() == {}
 
 
-async def _ended(task: asyncio.Task[None], shop: Shop) -> None:
-    async def done() -> bool:
-        return task.done()
-
-    await until(done, "the copy goes on without its limit")
-    assert task.exception() is None
-
-
 async def test_a_lender_that_was_superseded_lends_nothing(shop: Shop) -> None:
     """Its hold is gone, so the journal may be: a new range takes its own snapshot."""
     await shop.start()
     first, second, *_ = ranges(shop)
-    async with slowly(shop, first):
+    async with held(shop, first):
         lent = shop.classic.execute("SELECT exported FROM migrator.copy_snapshot").fetchone()
         assert lent is not None
         shop.classic.execute("DELETE FROM migrator.hold")

@@ -17,7 +17,6 @@ from migrator.control.tables import captured_tables
 from migrator.control.throttle import Throttle, read_throttle, set_throttle, start_rate
 from migrator.plan.schema import Plan
 from tests.fixtures.shop import PARTS, Shop, until
-from tests.integration.backfill.test_snapshots import slowly
 from workflows.activities.dual_write import _next_units, _throttled
 from workflows.messages import UnitsInput
 
@@ -126,19 +125,21 @@ async def test_progress_rate_and_time_left_are_shown_while_a_unit_runs(shop: Sho
     """Rows show before a table is finished; a rate and a remaining time follow from them."""
     await shop.start()
     unit = next(u for u, part, *_ in map(tuple, _planned(shop)) if part != 0)
-    async with slowly(shop, unit) as copy:
+    set_throttle(shop.classic, Throttle(mb_per_s=0.00001), who="ana")
+    copy = asyncio.create_task(shop.copy(unit))
 
-        async def seen() -> bool:
-            found = collect(shop.classic).backfill
-            return found is not None and found.copied_rows > 0
-
-        await until(seen, "rows of the running unit are shown")
+    async def seen() -> bool:
         found = collect(shop.classic).backfill
-        assert found is not None
-        assert (found.copying, found.done) == (1, 0)
-        assert found.rows_per_s > 0
-        assert found.eta_s is not None and found.eta_s > 0
-        await asyncio.wait_for(asyncio.shield(copy), 30)  # its limit was taken away
+        return found is not None and found.copied_rows > 0
+
+    await until(seen, "rows of the running unit are shown")
+    found = collect(shop.classic).backfill
+    assert found is not None
+    assert (found.copying, found.done) == (1, 0)
+    assert found.rows_per_s > 0
+    assert found.eta_s is not None and found.eta_s > 0
+    set_throttle(shop.classic, Throttle(), who="ana")
+    await asyncio.wait_for(copy, 30)
 
     row = shop.classic.execute("SELECT copied_rows FROM migrator.copy_unit WHERE unit_id = %s", (unit,)).fetchone()
     lease = shop.limitless.execute("SELECT rows FROM migrator.copy_lease WHERE unit_id = %s", (unit,)).fetchone()
