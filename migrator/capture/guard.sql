@@ -98,7 +98,15 @@ BEGIN
         RETURN;  -- the tool's own statements
     END IF;
     FOR command IN SELECT * FROM pg_event_trigger_ddl_commands() LOOP
-        IF command.object_type = 'trigger' AND command.command_tag = 'CREATE TRIGGER' THEN
+        IF command.object_type = 'trigger' THEN
+            SELECT migrator.captured_root(t.tgrelid) INTO root
+              FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+             WHERE t.oid = command.objid
+               AND (t.tgname LIKE 'migrator\_%' OR p.pronamespace = 'migrator'::regnamespace);
+            IF root IS NOT NULL THEN
+                RAISE EXCEPTION '% of capture''s own trigger on % is refused', command.command_tag, root
+                    USING ERRCODE = 'MG003', HINT = 'Undo the dual write first: migrator undo dual-write.';
+            END IF;
             PERFORM migrator.widen_rekey(tgrelid) FROM pg_trigger t
               WHERE t.oid = command.objid AND EXISTS (SELECT FROM pg_trigger o
                                                        WHERE o.tgrelid = t.tgrelid AND o.tgname = 'migrator_capture_rekey');
@@ -109,6 +117,24 @@ BEGIN
         END IF;
         root := migrator.captured_root(command.objid);
         IF root IS NULL THEN
+            -- A statement aimed at the parent would fire no trigger of the child.
+            SELECT i.inhrelid::regclass::text INTO root
+              FROM pg_inherits i
+              JOIN pg_class c ON c.oid = i.inhrelid
+              JOIN pg_namespace n ON n.oid = c.relnamespace
+              JOIN migrator.captured_table t
+                ON t.descriptor ->> 'schema' = n.nspname AND t.descriptor ->> 'name' = c.relname
+             WHERE i.inhparent = command.objid;
+            IF root IS NOT NULL THEN
+                RAISE EXCEPTION 'making % a part of another table is refused while it is being migrated', root
+                    USING ERRCODE = 'MG003', HINT = 'Undo the dual write first: migrator undo dual-write.';
+            END IF;
+            -- Rows of an heir show in the table, and are written without its triggers.
+            SELECT migrator.captured_root(i.inhparent) INTO root FROM pg_inherits i WHERE i.inhrelid = command.objid;
+            IF root IS NOT NULL THEN
+                RAISE EXCEPTION 'a table that inherits from % is refused while that is being migrated', root
+                    USING ERRCODE = 'MG003', HINT = 'Undo the dual write first: migrator undo dual-write.';
+            END IF;
             CONTINUE;
         END IF;
         IF command.command_tag IN ('CREATE TABLE', 'ALTER TABLE') AND migrator.follow_leaves(root) > 0 THEN
@@ -121,6 +147,32 @@ BEGIN
                              ' else before dual write begins or after it ends, or undo it first: migrator undo dual-write.';
         END IF;
     END LOOP;
+END $$;
+
+-- DETACH PARTITION ... CONCURRENTLY commits in between: until the second transaction the leaf's rows are in Limitless and
+-- not in classic's table any more, for as long as the oldest reader runs. No search_path is set, so that the name means
+-- what it means to the session; hence every name and operator here says where it comes from.
+CREATE OR REPLACE FUNCTION migrator.guard_detach() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    named text[] := pg_catalog.regexp_match(
+        pg_catalog.current_query(),
+        'alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?(.*?)\s+detach\s+partition\s.*\sconcurrently', 'i');
+    root text;
+BEGIN
+    IF named IS NULL THEN
+        RETURN;
+    END IF;
+    BEGIN
+        root := migrator.captured_root(pg_catalog.to_regclass(named[1])::pg_catalog.oid);
+    EXCEPTION WHEN OTHERS THEN
+        root := named[1];  -- a name we cannot read may be one of ours
+    END;
+    IF root IS NOT NULL THEN
+        RAISE EXCEPTION 'DETACH PARTITION ... CONCURRENTLY of % is refused while it is being migrated', root
+            USING ERRCODE = 'MG003',
+                  HINT = 'Detach it without CONCURRENTLY, with a lock_timeout: its rows leave both sides at once.';
+    END IF;
 END $$;
 
 CREATE OR REPLACE FUNCTION migrator.guard_drop() RETURNS event_trigger

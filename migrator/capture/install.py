@@ -102,8 +102,10 @@ def install(conn: psycopg.Connection[Any], tables: Sequence[Table], parts: int, 
 
     Raises:
         ClusterUnavailable: a table stayed locked; running it again goes on from there.
+        PreconditionFailed: a table is written, or loses rows, in a way that no trigger sees.
     """
     _refuse_subscribed(conn, tables)
+    _refuse_half_detached(conn, tables)
     with conn.transaction():
         ids = store_tables(conn, tables)
         conn.execute(
@@ -155,6 +157,24 @@ def _refuse_subscribed(conn: psycopg.Connection[Any], tables: Sequence[Table]) -
         )
 
 
+def _refuse_half_detached(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> None:
+    """Raise PreconditionFailed for partitions whose DETACH ... CONCURRENTLY stopped between its two transactions."""
+    parents = {member for table in tables for member in _members(conn, table)}
+    pending = conn.execute(
+        "SELECT pn.nspname, p.relname, n.nspname, c.relname FROM pg_inherits i"
+        " JOIN pg_class p ON p.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = p.relnamespace"
+        " JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE i.inhdetachpending ORDER BY 1, 2, 3, 4"
+    )
+    halves = [(qualify(*row[:2]), qualify(*row[2:])) for row in pending]
+    found = [f"{parent}: {leaf}" for parent, leaf in halves if parent in parents]
+    if found:
+        raise PreconditionFailed(
+            f"a partition is half detached ({', '.join(found)}): readers disagree whether its rows are there",
+            hint="Finish it first: ALTER TABLE … DETACH PARTITION … FINALIZE",
+        )
+
+
 def _install_journals(conn: psycopg.Connection[Any], tables: Mapping[int, Table], slots: int) -> list[Action]:
     changed = []
     for number, table in tables.items():
@@ -168,12 +188,17 @@ def _install_journals(conn: psycopg.Connection[Any], tables: Mapping[int, Table]
     return changed
 
 
+_GUARDS = (
+    ("migrator_guard_ddl", "ddl_command_end", "guard_ddl"),
+    ("migrator_guard_detach", "ddl_command_start WHEN TAG IN ('ALTER TABLE')", "guard_detach"),
+    ("migrator_guard_drop", "sql_drop", "guard_drop"),
+)
+"""Event triggers: name, event, function in the control schema."""
+
+
 def _install_guard(conn: psycopg.Connection[Any]) -> None:
     present = {str(n) for (n,) in conn.execute("SELECT evtname FROM pg_event_trigger WHERE evtname LIKE 'migrator%'")}
-    for name, event, function in (
-        ("migrator_guard_ddl", "ddl_command_end", "guard_ddl"),
-        ("migrator_guard_drop", "sql_drop", "guard_drop"),
-    ):
+    for name, event, function in _GUARDS:
         if name not in present:
             with _own_ddl(conn):
                 conn.execute(
@@ -188,7 +213,7 @@ def _install_guard(conn: psycopg.Connection[Any]) -> None:
 def remove(conn: psycopg.Connection[Any]) -> None:
     """Turn capture off and drop every object it made. Safe to run twice, also after a half-finished install."""
     with _own_ddl(conn):
-        for name in ("migrator_guard_ddl", "migrator_guard_drop"):
+        for name, _, _ in _GUARDS:
             conn.execute(sql.SQL("DROP EVENT TRIGGER IF EXISTS {}").format(sql.Identifier(name)))
     tables = captured_tables(conn)
     for table in tables.values():
@@ -219,8 +244,7 @@ def remove(conn: psycopg.Connection[Any]) -> None:
                 sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(sql.Identifier("migrator", names.journal(number)))
             )
         for function in (
-            "guard_ddl()",
-            "guard_drop()",
+            *(f"{function}()" for _, _, function in _GUARDS),
             "follow_leaves(text)",
             "capture_leaf(text, regclass)",
             "captured_root(oid)",

@@ -1,4 +1,4 @@
-"""A partition of a captured table leaves in two transactions, beside its writers: its rows are journalled."""
+"""A partition that leaves in two transactions, beside its writers: refused, or finished when it had begun."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from migrator.errors import PreconditionFailed
 from tests.fixtures.shop import Shop, until
 from tests.integration.dataplane.test_ways_to_write import differences, w
 
@@ -26,49 +27,31 @@ DETACH = "ALTER TABLE w.event DETACH PARTITION w.event_24 CONCURRENTLY"
 PENDING = "SELECT count(*) FROM pg_inherits WHERE inhrelid = 'w.event_24'::regclass AND inhdetachpending"
 
 
-def triggers(w: Shop) -> list[tuple[str]]:
-    """Capture's triggers on the leaf."""
-    return w.classic.execute(
-        "SELECT tgname FROM pg_trigger WHERE tgrelid = 'w.event_24'::regclass AND tgname LIKE 'migrator%'"
-    ).fetchall()
-
-
-async def test_a_leaf_detached_concurrently_is_journalled(w: Shop, other: psycopg.Connection) -> None:
-    """Every row of it leaves Limitless, and it is an ordinary table again."""
-    await w.start()
-    async with w.mirrors():
-        await w.copy_all()
-        assert len(triggers(w)) == 4
-        await asyncio.to_thread(other.execute, DETACH)
-        await w.caught_up()
-        assert (differences(w), triggers(w)) == ([], [])
-        other.execute("UPDATE w.event_24 SET note = 'nobody cares'")
-        other.execute("DROP TABLE w.event_24")
-        await w.caught_up()
-    assert differences(w) == []
-
-
-async def test_a_detachment_that_was_interrupted_is_journalled_when_it_is_finished(
+async def test_half_a_detachment_is_to_be_finished_before_and_none_begins_afterwards(
     w: Shop, other: psycopg.Connection
 ) -> None:
-    """Between its two transactions the leaf is captured still; what is written to it meanwhile does no harm."""
+    with psycopg.connect(w.classic_dsn) as reader:
+        reader.execute("SELECT count(*) FROM w.event")  # the second transaction waits for it
+        detach = asyncio.create_task(asyncio.to_thread(other.execute, DETACH))
+
+        async def pending() -> bool:
+            return w.classic.execute(PENDING).fetchone() == (1,)
+
+        await until(pending, "the first transaction is committed")
+        other.cancel_safe()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            await detach
+    with pytest.raises(PreconditionFailed) as half:
+        await w.start()
+    other.execute("ALTER TABLE w.event DETACH PARTITION w.event_24 FINALIZE")
     await w.start()
     async with w.mirrors():
         await w.copy_all()
-        with psycopg.connect(w.classic_dsn) as reader:
-            reader.execute("SELECT count(*) FROM w.event")  # the second transaction waits for it
-            detach = asyncio.create_task(asyncio.to_thread(other.execute, DETACH))
-
-            async def pending() -> bool:
-                return w.classic.execute(PENDING).fetchone() == (1,)
-
-            await until(pending, "the first transaction is committed")
-            assert len(triggers(w)) == 4
-            other.cancel_safe()
-            with pytest.raises(psycopg.errors.QueryCanceled):
-                await detach
-        w.classic.execute("UPDATE w.event_24 SET note = 'in between' WHERE id % 2 = 0")
+        with pytest.raises(psycopg.Error) as refused:
+            other.execute("ALTER TABLE w.event DETACH PARTITION w.event_25 CONCURRENTLY")
+        w.classic.execute("UPDATE w.event SET note = 'afterwards' WHERE id % 2 = 0")
         await w.caught_up()
-        await asyncio.to_thread(other.execute, "ALTER TABLE w.event DETACH PARTITION w.event_24 FINALIZE")
-        await w.caught_up()
-    assert (differences(w), triggers(w)) == ([], [])
+
+    assert "w.event: w.event_24" in str(half.value)
+    assert refused.value.sqlstate == "MG003"
+    assert differences(w) == []

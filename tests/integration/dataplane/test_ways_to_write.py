@@ -155,12 +155,23 @@ REFUSED = [
     ("DROP TABLE w.event_24", "MG003"),
     ("DROP TABLE w.item CASCADE", "MG003"),
     ("DROP SCHEMA w CASCADE", "MG003"),
+    ("ALTER TRIGGER migrator_capture_insert ON w.item RENAME TO something", "MG003"),
+    (
+        "CREATE OR REPLACE TRIGGER migrator_capture_insert AFTER INSERT ON w.item"
+        " EXECUTE FUNCTION tsvector_update_trigger()",
+        "MG003",
+    ),
+    ("CREATE TABLE w.heir () INHERITS (w.item)", "MG003"),
+    ("ALTER TABLE w.whole ATTACH PARTITION w.item DEFAULT", "MG003"),
+    ("ALTER TABLE w.event DETACH PARTITION w.event_24 CONCURRENTLY", "MG003"),
+    ('/* ours? */ ALTER TABLE ONLY "w"."event"\nDETACH PARTITION w.event_24 CONCURRENTLY', "MG003"),
 ]
 
 
 @pytest.mark.parametrize(("statement", "state"), REFUSED)
 async def test_what_would_slip_past_the_journal_is_refused_with_advice(w: Shop, statement: str, state: str) -> None:
     """And nothing of it happened."""
+    w.classic.execute("CREATE TABLE w.whole (LIKE w.item INCLUDING GENERATED) PARTITION BY LIST (tenant_id)")
     capture.install(w.classic, w.tables, PARTS, 3)
     with pytest.raises(psycopg.Error) as refused:
         w.classic.execute(statement)
