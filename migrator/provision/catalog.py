@@ -114,6 +114,24 @@ class Type:
 
 
 @dataclass(frozen=True, slots=True)
+class Collation:
+    """A collation of the application's own. icu and builtin have a `locale`, libc has `lc_collate` and `lc_ctype`."""
+
+    schema: str
+    name: str
+    provider: str
+    locale: str | None
+    lc_collate: str | None
+    lc_ctype: str | None
+    deterministic: bool
+    rules: str | None = None
+
+    @property
+    def qualified(self) -> Name:
+        return (self.schema, self.name)
+
+
+@dataclass(frozen=True, slots=True)
 class Routine:
     """A function, procedure or view: an identity and the text that makes it.
 
@@ -171,6 +189,7 @@ class Catalog:
     schemas: frozenset[str] = frozenset()
     extensions: dict[str, str] = field(default_factory=dict)
     needed_extensions: frozenset[str] = frozenset()
+    collations: tuple[Collation, ...] = ()
     types: tuple[Type, ...] = ()
     sequences: tuple[Sequence, ...] = ()
     tables: dict[str, TableShape] = field(default_factory=dict)

@@ -23,6 +23,14 @@ def differences(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> lis
     """
     result = [f"schema {name} is missing" for name in sorted(wanted.schemas - found.schemas)]
     result += [f"extension {name} is missing" for name in sorted(wanted.extensions.keys() - found.extensions.keys())]
+    collations = {c.qualified: c for c in found.collations}
+    for collation in wanted.collations:
+        same = collations.get(collation.qualified)
+        if same is None:
+            result.append(f"collation {'.'.join(collation.qualified)} is missing")
+        # Servers of other versions write the same locale in another way.
+        elif (same.provider, same.deterministic) != (collation.provider, collation.deterministic):
+            result.append(f"collation {'.'.join(collation.qualified)} compares differently on Limitless")
     types = {(t.schema, t.name): t for t in found.types}
     for kind in wanted.types:
         other = types.get((kind.schema, kind.name))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from migrator.model.action import Action
-from migrator.provision.catalog import Catalog, Column, ForeignKey, Index, Name, Routine, TableShape, Type
+from migrator.provision.catalog import Catalog, Collation, Column, ForeignKey, Index, Name, Routine, TableShape, Type
 from migrator.provision.catalog import Sequence as SequenceShape
 
 
@@ -52,6 +52,8 @@ def steps(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> list[Step
     """
     made = [_schema(name) for name in sorted(wanted.schemas - found.schemas)]
     made += [_extension(n, s) for n, s in sorted(wanted.extensions.items()) if n not in found.extensions]
+    collations = {c.qualified for c in found.collations}
+    made += [_collation(c) for c in wanted.collations if c.qualified not in collations]
     types = {(t.schema, t.name) for t in found.types}
     made += [_type(t) for t in wanted.types if (t.schema, t.name) not in types]
     sequences = {s.qualified for s in found.sequences}
@@ -103,7 +105,7 @@ def drop(record: Record) -> sql.Composed:
         case "function" | "procedure":
             # the identity is the server's own text: a quoted name and argument types
             return sql.SQL("DROP {} IF EXISTS {}").format(sql.SQL(record.kind.upper()), sql.SQL(record.detail))
-        case "schema" | "extension" | "type" | "sequence" | "table" | "index" | "view":
+        case "schema" | "extension" | "collation" | "type" | "sequence" | "table" | "index" | "view":
             return sql.SQL("DROP {} IF EXISTS {}").format(sql.SQL(record.kind.upper()), name)
     raise ValueError(f"nobody knows how to drop a {record.kind}")
 
@@ -148,6 +150,28 @@ def _extension(name: str, schema: str) -> Step:
     statement = sql.SQL("CREATE EXTENSION {} WITH SCHEMA {}").format(sql.Identifier(name), sql.Identifier(schema))
     return _step(
         Record("extension", "", name), f"extension {name}", f"Create extension {name} in schema {schema}", [statement]
+    )
+
+
+def _collation(collation: Collation) -> Step:
+    options = [
+        sql.SQL("{} = {}").format(sql.SQL(name), sql.Literal(value))
+        for name, value in (
+            ("provider", collation.provider),
+            ("locale", collation.locale),
+            ("lc_collate", collation.lc_collate if collation.locale is None else None),
+            ("lc_ctype", collation.lc_ctype if collation.locale is None else None),
+            ("rules", collation.rules),
+        )
+        if value is not None
+    ]
+    if not collation.deterministic:
+        options.append(sql.SQL("deterministic = false").format())
+    return _step(
+        Record("collation", collation.schema, collation.name),
+        f"collation {collation.schema}.{collation.name}",
+        f"Create collation {collation.schema}.{collation.name}",
+        [sql.SQL("CREATE COLLATION {} ({})").format(_name(collation.qualified), sql.SQL(", ").join(options))],
     )
 
 

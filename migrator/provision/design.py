@@ -73,11 +73,13 @@ def design(
     ]
     schemas = {s.schema for s in shapes.values()} | set(extensions.values())
     schemas |= {s.schema for s in classic.sequences} | {t.schema for t in classic.types}
+    schemas |= {c.schema for c in classic.collations}
     schemas |= {r.identity.split(".", 1)[0].strip('"') for r in copied}
     return Design(
         catalog=Catalog(
             schemas=frozenset(schemas - {"pg_catalog", "public"}),
             extensions=extensions,
+            collations=classic.collations,
             types=classic.types,
             sequences=tuple(replace(s, cache=min(s.cache, SEQUENCE_CHUNK - 1)) for s in classic.sequences),
             tables=shapes,

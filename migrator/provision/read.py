@@ -15,6 +15,7 @@ from migrator.model.table import qualify
 from migrator.provision.catalog import (
     Catalog,
     Check,
+    Collation,
     Column,
     ForeignKey,
     Index,
@@ -88,6 +89,7 @@ def read(conn: psycopg.Connection[Any], schemas: Sequence[str]) -> Catalog:
             schemas=frozenset(row["name"] for row in rows("schemas")),
             extensions=extensions,
             needed_extensions=frozenset(row["name"] for row in rows("needed_extensions")),
+            collations=tuple(Collation(**row) for row in rows("collations")),
             types=tuple(
                 Type(
                     row["schema"],

@@ -36,6 +36,21 @@ SELECT DISTINCT e.extname::text AS name
     ON m.classid = d.refclassid AND m.objid IN (d.refobjid, t.typelem) AND m.deptype = 'e'
   JOIN pg_catalog.pg_extension e ON m.refclassid = 'pg_extension'::regclass AND e.oid = m.refobjid;
 
+-- name: collations
+-- Read through jsonb: the locale's column has had three names since PostgreSQL 15, and rules came with 16.
+SELECT n.nspname::text AS schema, l.collname::text AS name,
+       CASE l.collprovider WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' ELSE 'libc' END AS provider,
+       coalesce(j.body ->> 'colllocale', j.body ->> 'colliculocale') AS locale,
+       j.body ->> 'collcollate' AS lc_collate, j.body ->> 'collctype' AS lc_ctype,
+       l.collisdeterministic AS deterministic, j.body ->> 'collicurules' AS rules
+  FROM pg_catalog.pg_collation l
+  JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace
+ CROSS JOIN LATERAL (SELECT to_jsonb(l) AS body) j
+ WHERE n.nspname = ANY (%(schemas)s)
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                    WHERE d.classid = 'pg_collation'::regclass AND d.objid = l.oid AND d.deptype = 'e')
+ ORDER BY 1, 2;
+
 -- name: types
 -- Enums and free-standing composites; the row types of tables come with their tables.
 SELECT n.nspname::text AS schema, t.typname::text AS name,

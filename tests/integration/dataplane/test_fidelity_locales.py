@@ -66,7 +66,6 @@ def locales(classic_dsn: str, limitless_dsn: str) -> Iterator[Shop]:
     )
     with connect(classic_dsn, "test") as classic, connect(limitless_dsn, "test") as limitless:
         classic.execute(COLLATIONS)
-        limitless.execute(COLLATIONS)
         classic.execute(SCHEMA)
         install(classic, plan.name, "digest", {}, {})
         tables = resolve_tables(classic, plan.tables)
