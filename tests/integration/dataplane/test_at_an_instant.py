@@ -65,6 +65,7 @@ async def copied(shop: Shop) -> None:
         await shop.caught_up()
 
 
+@pytest.mark.slow  # the limit it waits for is ten seconds
 async def test_a_mirror_frozen_in_a_transaction_does_not_hold_its_successor(shop: Shop) -> None:
     """It holds the position and rows; its session is ended by the server, and once thawed it does no harm."""
     await copied(shop)

@@ -211,7 +211,7 @@ MOVES = [
 ]
 
 
-@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+@pytest.mark.parametrize("isolation", ["read committed", pytest.param("repeatable read", marks=pytest.mark.slow)])
 async def test_a_row_that_hangs_on_another_is_followed(shop: Shop, isolation: str) -> None:
     """Its key, its parent or its parent's tenant changes; one by one, and all of it in one transaction."""
     await shop.start()

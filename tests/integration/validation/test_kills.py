@@ -101,6 +101,7 @@ def worker(
         process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.temporal
 async def test_a_worker_that_is_killed_is_carried_on_by_the_next(
     shop: Shop, worker: Callable[[], subprocess.Popen[bytes]], temporal_address: str

@@ -45,7 +45,7 @@ async def disturb(shop: Shop, tasks: list[asyncio.Task[None]], r: random.Random)
     tasks[part] = shop.mirror(part)
 
 
-@pytest.mark.parametrize("seconds", [20, pytest.param(LONG_S, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [10, pytest.param(LONG_S, marks=pytest.mark.slow)])
 async def test_writers_and_kills_make_no_divergence(shop: Shop, seconds: int) -> None:
     """Fence after fence reports nothing; then corrupted rows, and those only; after a repair, nothing again."""
     r = random.Random(seconds)
