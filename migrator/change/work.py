@@ -164,7 +164,7 @@ _COLUMNS = "change_id, body, step, seen_from, coalesce(extract(epoch FROM at), 0
 def unfinished(conn: Connection) -> list[Recorded]:
     """Return changes that were begun and not finished, oldest first."""
     rows = conn.execute(
-        f"SELECT {_COLUMNS} FROM migrator.schema_change WHERE finished_at IS NULL ORDER BY change_id"  # noqa: S608
+        f"SELECT {_COLUMNS} FROM migrator.schema_change WHERE finished_at IS NULL ORDER BY change_id"  # noqa: S608 - own columns
     )
     return [
         Recorded(

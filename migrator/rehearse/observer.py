@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from migrator.errors import MigratorError
 from migrator.rehearse.facts import Facts, Looker
@@ -97,8 +98,10 @@ class Observer:
             if time.monotonic() - began > patience_s:
                 raise NeverHappened(what, patience_s, describe(sample.facts))
             with self._news:
-                # A default argument binds this turn's sample; mypy cannot infer such a lambda.
-                self._news.wait_for(lambda at=sample.at: self.latest.at > at, timeout=1)  # type: ignore[misc]
+                self._news.wait_for(partial(self._is_newer, sample.at), timeout=1)
+
+    def _is_newer(self, than: float) -> bool:
+        return self.latest.at > than
 
     def _run(self) -> None:
         due_memory = 0.0

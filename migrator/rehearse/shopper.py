@@ -295,15 +295,18 @@ class Shopper:
         if not tenant.users:
             return False
         user, before = self._dice.choice(list(tenant.users.items()))
-        body = lambda w: shop.update_user(w.connection, tenant.tenant_id, user, before)  # noqa: E731 - one expression
-        if self._write(tenant.tenant_id, "update user", body):
+        if self._write(
+            tenant.tenant_id, "update user", lambda w: shop.update_user(w.connection, tenant.tenant_id, user, before)
+        ):
             tenant.users[user] = before + 1
         return True
 
     def _insert_user(self, tenant: Tenant) -> bool:
         email = f"new{self._writer}.{next(self._numbers)}@tenant{tenant.tenant_id}.example"
-        body = lambda w: shop.insert_user(w.connection, tenant.tenant_id, email)  # noqa: E731 - one expression
-        for change in self._write(tenant.tenant_id, "insert user", body) or []:
+        made = self._write(
+            tenant.tenant_id, "insert user", lambda w: shop.insert_user(w.connection, tenant.tenant_id, email)
+        )
+        for change in made or []:
             tenant.users[int(change.row.key)] = 1
         return True
 
@@ -348,8 +351,9 @@ class Shopper:
         before = tenant.account
         if before is None:
             return False
-        body = lambda w: shop.update_account(w.connection, tenant.tenant_id, before)  # noqa: E731 - one expression
-        if self._write(tenant.tenant_id, "update account", body):
+        if self._write(
+            tenant.tenant_id, "update account", lambda w: shop.update_account(w.connection, tenant.tenant_id, before)
+        ):
             tenant.account = before + 1
         return True
 
@@ -357,8 +361,7 @@ class Shopper:
         if not self._currencies:
             return False
         code, before = self._dice.choice(list(self._currencies.items()))
-        body = lambda w: shop.update_currency(w.connection, code, before)  # noqa: E731 - one expression
-        if self._write(tenant.tenant_id, "update currency", body):
+        if self._write(tenant.tenant_id, "update currency", lambda w: shop.update_currency(w.connection, code, before)):
             self._currencies[code] = before + 1
         return True
 

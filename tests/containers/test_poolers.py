@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def pooler(image: str, servers: Servers, mode: str, size: int) -> Iterator[tuple
             for side, dsn in (("classic", servers.classic_dsn), ("limitless", servers.limitless_dsn))
         ]
         for dsn in through:
-            until(lambda dsn=dsn: _answers(dsn), "the pooler answers", 30)  # type: ignore[misc]
+            until(partial(_answers, dsn), "the pooler answers", 30)
         yield through[0], through[1]
 
 

@@ -33,7 +33,8 @@ def commands() -> Iterator[tuple[str, typer.core.TyperCommand]]:
     def walk(command: object, path: tuple[str, ...]) -> Iterator[tuple[str, typer.core.TyperCommand]]:
         inner = getattr(command, "commands", None)
         if inner is None:
-            yield " ".join(path), command  # type: ignore[misc]
+            assert isinstance(command, typer.core.TyperCommand)
+            yield " ".join(path), command
         else:
             for name, found in inner.items():
                 yield from walk(found, (*path, name))

@@ -69,7 +69,7 @@ def differences(shop: Shop) -> dict[str, list[object]]:
         here = set(shop.classic.execute(f"SELECT q::text FROM ({query}) q"))  # noqa: S608 - texts of this module
         there = set(
             shop.limitless.execute(
-                f"SELECT q::text FROM (SELECT {owner}, to_jsonb(t){minus} FROM {table} t) q"  # noqa: S608
+                f"SELECT q::text FROM (SELECT {owner}, to_jsonb(t){minus} FROM {table} t) q"  # noqa: S608 - as above
             )
         )
         if here != there:

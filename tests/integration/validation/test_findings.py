@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from migrator.capture.repair import repair
@@ -14,8 +16,8 @@ pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 Finding = tuple[str, str | None, str, str, tuple[str, ...]]
 
 
-async def look(shop: Shop, **options: object) -> ValidationReport:
-    return await validate(shop.classic_dsn, shop.limitless_dsn, tenants_per_fence=5, sample=10_000, **options)  # type: ignore[arg-type]
+async def look(shop: Shop, **options: Any) -> ValidationReport:
+    return await validate(shop.classic_dsn, shop.limitless_dsn, tenants_per_fence=5, sample=10_000, **options)
 
 
 def finding(d: Divergence) -> Finding:
