@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from migrator.cutover.gate import TenantFacts
+from migrator.cutover.gate import ReferenceFacts, TenantFacts
 from migrator.cutover.guard import Sample
 from migrator.cutover.hold import RolledBack
 from migrator.model.latency import merge, p99_of
@@ -150,6 +150,15 @@ def tenant_facts(conn: Connection, tenants: Sequence[TenantId]) -> list[TenantFa
         )
         for tenant, state, reason, divergent, age, lag, fallbacks, outdated in rows
     ]
+
+
+def reference_facts(conn: Connection) -> ReferenceFacts | None:
+    """Return what the gates want to know about the reference tables; None when there are none."""
+    row = conn.execute(
+        "SELECT extract(epoch FROM clock_timestamp() - clean_at)::float8, divergent, outdated"
+        " FROM migrator.reference_fact"
+    ).fetchone()
+    return ReferenceFacts(*row) if row else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,11 +43,39 @@ class TenantFacts:
     outdated: bool = False
 
 
-def needs_validation(facts: TenantFacts, limits: GateLimits) -> bool:
+@dataclass(frozen=True, slots=True)
+class ReferenceFacts:
+    """The tables that every tenant reads, as all gates see them; attributes as in `TenantFacts`."""
+
+    clean_age_s: float | None
+    divergent: int | None
+    outdated: bool = False
+
+
+def needs_validation(facts: TenantFacts | ReferenceFacts, limits: GateLimits) -> bool:
     """Return whether a validation right now could remove a blocker."""
-    if facts.state is not TenantState.MIRRORED:
+    if isinstance(facts, TenantFacts) and facts.state is not TenantState.MIRRORED:
         return False
     return bool(facts.divergent) or facts.clean_age_s is None or facts.clean_age_s > limits.max_age_s
+
+
+def _unclean(facts: TenantFacts | ReferenceFacts, limits: GateLimits, has: str, was: str) -> list[str]:
+    """Return what validation has against it: at most one reason, which begins with *has* or *was*."""
+    if facts.divergent:
+        return [f"{has} {facts.divergent} divergent rows"]
+    if facts.outdated:
+        return [f"{was} last validated at other schemas than today's"]
+    if facts.clean_age_s is None:
+        return [f"{was} never validated"]
+    if facts.clean_age_s > limits.max_age_s:
+        return [f"{was} validated {facts.clean_age_s:.0f} s ago (limit {limits.max_age_s:g} s)"]
+    return []
+
+
+def reference_verdict(facts: ReferenceFacts | None, limits: GateLimits) -> Verdict:
+    """Return go, or why nobody's reads may move; None stands for no reference tables."""
+    who = "the reference tables"
+    return Verdict(tuple(_unclean(facts, limits, f"{who} have", f"{who} were")) if facts else ())
 
 
 def tenant_verdict(facts: TenantFacts, limits: GateLimits) -> Verdict:
@@ -62,14 +90,7 @@ def tenant_verdict(facts: TenantFacts, limits: GateLimits) -> Verdict:
         found.append(f"{who}: its mirror partition has published no position")
     elif facts.lag_s > limits.max_lag_s:
         found.append(f"{who}: its mirror partition lags {facts.lag_s:.1f} s (limit {limits.max_lag_s:g} s)")
-    if facts.divergent:
-        found.append(f"{who} has {facts.divergent} divergent rows")
-    elif facts.outdated:
-        found.append(f"{who} was last validated at other schemas than today's")
-    elif facts.clean_age_s is None:
-        found.append(f"{who} was never validated")
-    elif facts.clean_age_s > limits.max_age_s:
-        found.append(f"{who} was validated {facts.clean_age_s:.0f} s ago (limit {limits.max_age_s:g} s)")
+    found += _unclean(facts, limits, f"{who} has", f"{who} was")
     found += [f"{who} has fallen back to classic: {reason}" for reason in facts.fallbacks]
     return Verdict(tuple(found))
 
@@ -83,13 +104,15 @@ class WaveVerdict:
     verdict: Verdict
 
 
-def wave_verdict(facts: Sequence[TenantFacts], limits: GateLimits) -> WaveVerdict:
-    """Return the verdicts of a whole wave, every blocker at once."""
+def wave_verdict(
+    facts: Sequence[TenantFacts], limits: GateLimits, reference: ReferenceFacts | None = None
+) -> WaveVerdict:
+    """Return the verdicts of a whole wave, every blocker at once; one of the *reference* tables blocks everybody."""
     ready: list[TenantId] = []
     blocked: list[TenantId] = []
-    all_of_them = Verdict()
+    all_of_them = everybody = reference_verdict(reference, limits)
     for tenant in facts:
         verdict = tenant_verdict(tenant, limits)
-        (ready if verdict.go else blocked).append(tenant.tenant_id)
+        (ready if verdict.go and everybody.go else blocked).append(tenant.tenant_id)
         all_of_them += verdict
     return WaveVerdict(tuple(ready), tuple(blocked), all_of_them)

@@ -78,6 +78,9 @@ def watch_wave(
         return Look(watch, None, "", len(there) - len(aside), len(aside))
     troubles = [reason for tenant in known for reason in tenant.fallbacks]
     troubles += [f"tenant {t.tenant_id} has {t.divergent} divergent rows" for t in known if t.divergent]
+    reference = facts.reference_facts(conn)
+    if reference is not None and reference.divergent:
+        troubles.append(f"the reference tables have {reference.divergent} divergent rows")
     still = outage(facts.trips(conn), troubles, limitless_answers)
     if still is not None:
         return Look(Watch(), still, "", len(there))

@@ -36,11 +36,16 @@ def gather(conn: Connection, window_over: bool, window: str, max_lag_s: float, m
         unmirrored=_names(conn, "SELECT tenant_id FROM migrator.tenant WHERE state <> 'mirrored' ORDER BY tenant_id"),
         stale=_names(
             conn,
-            "SELECT tenant_id FROM migrator.gate_fact WHERE state = 'mirrored' AND (clean_at IS NULL"
-            " OR clean_at < clock_timestamp() - make_interval(secs => %s)) ORDER BY tenant_id",
+            "SELECT tenant_id FROM (SELECT tenant_id, clean_at FROM migrator.gate_fact WHERE state = 'mirrored'"
+            " UNION ALL SELECT '(reference tables)', clean_at FROM migrator.reference_fact) f WHERE clean_at IS NULL"
+            " OR clean_at < clock_timestamp() - make_interval(secs => %s) ORDER BY tenant_id",
             max_age_s,
         ),
-        divergent=_names(conn, "SELECT tenant_id FROM migrator.tenant WHERE divergent > 0 ORDER BY tenant_id"),
+        divergent=_names(
+            conn,
+            "SELECT tenant_id FROM migrator.tenant WHERE divergent > 0"
+            " UNION ALL SELECT '(reference tables)' FROM migrator.reference_fact WHERE divergent > 0 ORDER BY 1",
+        ),
         fallbacks=_names(conn, "SELECT reason FROM migrator.fallback ORDER BY scope, scope_key"),
         worst_lag_s=float(lag[0]) if lag and lag[0] is not None else None,
         max_lag_s=max_lag_s,

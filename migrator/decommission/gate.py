@@ -23,8 +23,9 @@ class DecommissionFacts:
         window_over: the stabilization days have passed without incident.
         not_limitless: tenants whose reads are not all on Limitless.
         unmirrored: tenants known on classic and not mirrored.
-        stale: tenants whose last clean validation is older than the plan's limit, or missing.
-        divergent: tenants with divergent rows.
+        stale: tenants whose last clean validation is older than the plan's limit, or missing; and the reference
+            tables, by that name.
+        divergent: tenants with divergent rows, and the reference tables.
         fallbacks: reasons of fallbacks in force.
         worst_lag_s: of all mirror partitions; None when one published nothing.
         unconfirmed: processes that live and have not applied the present epoch.

@@ -84,12 +84,14 @@ class CutoverActivities:
         while True:
             tenants = await self.context.on_classic(facts.wave_tenants, step.number)
             found = await self.context.on_classic(facts.tenant_facts, tenants)
+            reference = await self.context.on_classic(facts.reference_facts)
             stale = [f.tenant_id for f in found if needs_validation(f, limits)]
-            if stale and not validated:
-                await ValidationActivities(self.context).compare(stale, "gate")
+            shared = reference is not None and needs_validation(reference, limits)
+            if (stale or shared) and not validated:
+                await ValidationActivities(self.context).compare(stale, "gate", reference=shared)
                 validated = True
                 continue
-            answer = wave_verdict(found, limits)
+            answer = wave_verdict(found, limits, reference)
             if answer.verdict.go or loop.time() >= deadline:
                 break
             await asyncio.sleep(LOOK_S)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from migrator.control.log import decide
 from migrator.control.phase import set_phase
 from migrator.cutover import facts as cutover_facts
+from migrator.cutover.gate import GateLimits, reference_verdict
 from migrator.decommission.facts import gather
 from migrator.decommission.gate import decommission_verdict
 from migrator.model.phase import Phase
@@ -81,7 +82,9 @@ def _then_validated(conn: Connection, plan: Plan, blockers: list[str], needs_app
         (plan.validation.max_age_s,),
     ).fetchone()
     divergent, stale = (int(row[0]), int(row[1])) if row else (0, 0)
+    reference = cutover_facts.reference_facts(conn)
     ready = not blockers
+    blockers += reference_verdict(reference, GateLimits(plan.shim.max_lag_s, plan.validation.max_age_s)).blockers
     if divergent:
         blockers.append(f"{divergent} tenants have divergent rows: migrator validate --repair")
     if stale:
@@ -90,7 +93,7 @@ def _then_validated(conn: Connection, plan: Plan, blockers: list[str], needs_app
         go=not blockers,
         blockers=tuple(blockers),
         needs_approval=needs_approval,
-        validate_now=ready and bool(stale) and not divergent,
+        validate_now=ready and bool(blockers) and not divergent and not (reference and reference.divergent),
     )
 
 

@@ -43,7 +43,7 @@ class IncidentActivities:
             found = await self.context.on_classic(tick, self.context.limitless_dsn(), settings, datetime.now(UTC))
             if found.to_validate:
                 try:
-                    await ValidationActivities(self.context).compare(found.to_validate, "breaker")
+                    await ValidationActivities(self.context).compare(found.to_validate, "breaker", reference=True)
                 except (ClusterUnavailable, psycopg.Error) as error:
                     # Limitless fell ill again; the next look finds that out and says so.
                     activity.logger.info("breaker.validation_failed: %s", type(error).__name__)

@@ -56,9 +56,14 @@ class ValidationActivities:
         return outcome(again, repaired)
 
     async def compare(
-        self, tenants: Sequence[TenantId] | None, kind: str, rest: bool | None = None, who: str | None = None
+        self,
+        tenants: Sequence[TenantId] | None,
+        kind: str,
+        rest: bool | None = None,
+        who: str | None = None,
+        reference: bool | None = None,
     ) -> ValidationReport:
-        """Compare *tenants* (None: all); *rest*: the reference tables and rows of nobody too.
+        """Compare *tenants* (None: all); *rest*: the reference tables and rows of nobody too; *reference*: those only.
 
         Whoever asked, and for whatever reason: what differs is an incident.
         """
@@ -72,6 +77,7 @@ class ValidationActivities:
             tenants_per_fence=section.tenants_per_fence,
             rows_per_fence=section.rows_per_fence,
             rest=rest,
+            reference=reference,
             # Gates and people wait for an answer; only the schedule spares classic.
             budget=Budget(section.every_s, section.share, section.max_active_sessions) if kind == SCHEDULED else None,
         )

@@ -12,8 +12,9 @@ from migrator.consistency import order, store
 from migrator.consistency.order import Budget
 from migrator.consistency.run import validate
 from migrator.control import verdicts
-from migrator.cutover import facts
+from migrator.cutover import facts, soak
 from migrator.cutover.gate import GateLimits, tenant_verdict
+from migrator.cutover.guard import GuardLimits, Sample, Watch
 from migrator.db.connect import connect_async
 from migrator.decommission import drain
 from migrator.errors import PreconditionFailed
@@ -83,6 +84,43 @@ async def test_a_divergence_is_an_incident_and_holds_until_it_is_mended(shop: Sh
     assert others == ()
     assert (mended.repaired, mended.divergent_rows, mended.clean) == (1, 0, True)
     assert after == ()
+
+
+@pytest.mark.parametrize("corrupt", [
+    "UPDATE shop.purchase SET total = total + 1 WHERE tenant_id = 2 AND id = 13",
+    "UPDATE shop.currency SET rate = rate + 1 WHERE code = 'EUR'",
+])  # fmt: skip
+async def test_a_divergence_holds_the_wave_until_it_is_mended(shop: Shop, corrupt: str) -> None:
+    """Asked only to hold, nobody's reads move: not forward, not back; after a repair the wave goes on."""
+    section = shop.plan.validation.model_copy(update={"on_divergence": "hold"})
+    shop.plan = shop.plan.model_copy(update={"validation": section})
+    guards = GuardLimits(p99_factor=2.0, p99_floor_ms=1.0, error_ratio=0.01, min_reads=5, patience=1, max_failed=1)
+    wave = [TenantId("1"), TenantId("2"), TenantId("3")]
+
+    def look() -> str | None:
+        found = soak.watch_wave(shop.classic, 1, Watch(), dict.fromkeys(wave, Sample()), 0.0, True, guards)
+        assert (found.left, found.rolled_back, found.held) == (3, 0, "")
+        return found.stands_still
+
+    await shop.start()
+    async with shop.mirrors():
+        await shop.copy_all()
+        shop.classic.execute("UPDATE migrator.tenant SET wave = 1 WHERE tenant_id = ANY (%s)", (wave,))
+        shop.classic.execute(
+            "INSERT INTO migrator.route (tenant_id, part, level, wave, epoch, changed_by, reason)"
+            " SELECT tenant_id, part, 'limitless', 1, 1, 'cutover', 'wave 1' FROM migrator.tenant WHERE wave = 1"
+        )
+        await run(shop)
+        before = look()
+        shop.limitless.execute(corrupt.encode())
+        await run(shop)
+        between = look()
+        await run(shop, kind="manual", repair=True, who="ana")
+        after = look()
+
+    assert (before, after) == (None, None)
+    assert between is not None and "divergent rows" in between
+    assert shop.classic.execute("SELECT count(*) FROM migrator.fallback").fetchone() == (0,)
 
 
 async def test_history_schemas_and_new_copies(shop: Shop) -> None:

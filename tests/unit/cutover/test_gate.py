@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from migrator.cutover.gate import GateLimits, TenantFacts, needs_validation, tenant_verdict, wave_verdict
+from migrator.cutover.gate import (
+    GateLimits,
+    ReferenceFacts,
+    TenantFacts,
+    needs_validation,
+    reference_verdict,
+    tenant_verdict,
+    wave_verdict,
+)
 from migrator.model.phase import TenantState
 from migrator.model.tenant import TenantId
 
@@ -60,3 +68,25 @@ def test_a_wave_names_who_is_ready_and_who_is_not() -> None:
 
     assert (found.ready, found.blocked) == (("a",), ("b",))
     assert not found.verdict.go
+
+
+def test_the_reference_tables_concern_everybody() -> None:
+    """Who has none needs no verdict about them; unknown is never clean."""
+    clean = ReferenceFacts(clean_age_s=10.0, divergent=0)
+    faults = {
+        "divergent": replace(clean, divergent=2),
+        "ago": replace(clean, clean_age_s=3601.0),
+        "never": ReferenceFacts(None, None),
+        "other schemas": ReferenceFacts(None, 0, outdated=True),
+    }
+
+    for reference in (None, clean):
+        assert wave_verdict([GOOD], LIMITS, reference).ready == ("a",)
+    assert not needs_validation(clean, LIMITS)
+    for word, reference in faults.items():
+        found = wave_verdict([GOOD], LIMITS, reference)
+
+        assert (found.ready, found.blocked) == ((), ("a",))
+        assert found.verdict == reference_verdict(reference, LIMITS)
+        assert len(found.verdict.blockers) == 1 and word in found.verdict.blockers[0]
+        assert needs_validation(reference, LIMITS)
