@@ -18,7 +18,7 @@ Question → where the answer lives
 * Phase 5, 90 days, then retire classic         stabilize/, decommission/
 * What runs in application processes?           shim/ (psycopg and model only)
 * The tool's own tables                         control/
-* How do we open a connection?                  db/
+* How do we connect, and wait for busy locks?   db/
 * Servers on this machine, the stand-in, faults local/
 * The rehearsal and its independent proof       rehearse/
 * Reports as HTML and JSON                      report/

@@ -7,7 +7,6 @@ application for longer than that.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
@@ -18,6 +17,7 @@ from psycopg import sql
 
 from migrator.capture import journal_sql, names, trigger_sql
 from migrator.control.tables import captured_tables, store_tables
+from migrator.db.busy import until_free
 from migrator.errors import ClusterUnavailable, PreconditionFailed
 from migrator.model.action import Action
 from migrator.model.table import Table, qualify
@@ -57,24 +57,18 @@ def _own_ddl(conn: psycopg.Connection[Any]) -> Iterator[None]:
 
 def _patiently(conn: psycopg.Connection[Any], what: str, statements: Sequence[sql.Composed]) -> None:
     """Run *statements* in one transaction, again and again while a lock is busy."""
-    deadline = time.monotonic() + PATIENCE_S
-    pause = 0.05
-    while True:
-        try:
-            with _own_ddl(conn):
-                for statement in statements:
-                    conn.execute(statement)
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-            if time.monotonic() > deadline:
-                raise ClusterUnavailable(
-                    "classic",
-                    f"{what} stayed locked for {PATIENCE_S:.0f} s",
-                    "Find the long transaction in pg_stat_activity and pg_locks, then try again.",
-                ) from None
-            time.sleep(pause)  # between tries: the queue of writers must drain
-            pause = min(pause * 2, 2.0)
-        else:
-            return
+
+    def act() -> None:
+        with _own_ddl(conn):
+            for statement in statements:
+                conn.execute(statement)
+
+    if not until_free(act, PATIENCE_S):
+        raise ClusterUnavailable(
+            "classic",
+            f"{what} stayed locked for {PATIENCE_S:.0f} s",
+            "Find the long transaction in pg_stat_activity and pg_locks, then try again.",
+        )
 
 
 def _members(conn: psycopg.Connection[Any], table: Table) -> list[str]:

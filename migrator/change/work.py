@@ -7,7 +7,6 @@ behind it.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from migrator.change.change import Change
 from migrator.change.wish import Kind
 from migrator.control.tables import store_tables
 from migrator.control.turns import give_turn, take_turn
+from migrator.db.busy import until_free
 from migrator.errors import ClusterUnavailable
 from migrator.model.position import Snapshot
 from migrator.model.table import Table
@@ -29,7 +29,6 @@ Moment = Literal["begin", "acted", "done"]
 """Of a step: before it, after its effect on a side, after its record."""
 
 LOCK_TIMEOUT_MS = 300
-_LONGEST_PAUSE_S = 2.0
 
 
 def _silent(_: str) -> None:
@@ -69,26 +68,23 @@ class Work:
             ClusterUnavailable: it stayed busy for `patience_s`.
         """
         conn = self.classic if side == "classic" else self.limitless
-        deadline, pause, tries = time.monotonic() + self.patience_s, 0.1, 1
-        while True:
-            try:
-                with conn.transaction():
-                    if side == "classic":
-                        conn.execute("SELECT set_config('migrator.ddl', 'allowed', true)")  # our own guard
-                    conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(LOCK_TIMEOUT_MS),))
-                    act(conn)
-                return
-            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-                if time.monotonic() > deadline:
-                    raise ClusterUnavailable(
-                        side,
-                        f"{what}: the table stayed busy for {self.patience_s:.0f} s",
-                        "Find the long transaction in pg_stat_activity; running this again goes on from here.",
-                    ) from None
-            tries += 1
-            self.tell(f"{side}: {what}: the table is busy, so nobody is kept waiting; try {tries} in {pause:.1f} s")
-            time.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+        def once() -> None:
+            with conn.transaction():
+                if side == "classic":
+                    conn.execute("SELECT set_config('migrator.ddl', 'allowed', true)")  # our own guard
+                conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(LOCK_TIMEOUT_MS),))
+                act(conn)
+
+        def tell(number: int, pause_s: float) -> None:
+            self.tell(f"{side}: {what}: the table is busy, so nobody is kept waiting; try {number} in {pause_s:.1f} s")
+
+        if not until_free(once, self.patience_s, pause_s=0.1, tell=tell):
+            raise ClusterUnavailable(
+                side,
+                f"{what}: the table stayed busy for {self.patience_s:.0f} s",
+                "Find the long transaction in pg_stat_activity; running this again goes on from here.",
+            )
 
     @contextmanager
     def alone(self, what: str) -> Iterator[None]:

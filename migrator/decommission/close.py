@@ -12,7 +12,6 @@ the catalog as it is now, never through the transaction's snapshot. REVOKE would
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,8 +19,9 @@ import psycopg
 from psycopg import sql
 
 from migrator.control.log import decide
+from migrator.db.busy import until_free
 from migrator.decommission import closing
-from migrator.errors import NoGo
+from migrator.errors import ClusterUnavailable, NoGo
 from migrator.model.position import Snapshot
 from migrator.model.table import Table
 
@@ -90,23 +90,20 @@ def install_triggers(conn: Connection, tables: Sequence[Table], patience_s: floa
     Raises:
         NoGo: a writer did not end in time; nothing is closed.
     """
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            with conn.transaction():
-                _own_ddl(conn)
-                conn.execute(_FUNCTION)
-                for schema, name in members(conn, tables):
-                    _create(conn, schema, name)
-            return
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-            if time.monotonic() >= deadline:
-                raise NoGo(
-                    "decommission",
-                    [f"a transaction kept writing for {patience_s:.0f} s: {who}" for who in writers(conn, tables)]
-                    or [f"a table stayed locked for {patience_s:.0f} s"],
-                ) from None
-            time.sleep(0.05)  # let the writers that queued behind us pass
+
+    def act() -> None:
+        with conn.transaction():
+            _own_ddl(conn)
+            conn.execute(_FUNCTION)
+            for schema, name in members(conn, tables):
+                _create(conn, schema, name)
+
+    if not until_free(act, patience_s, longest_s=0.05):  # the application waits: no time to lose
+        raise NoGo(
+            "decommission",
+            [f"a transaction kept writing for {patience_s:.0f} s: {who}" for who in writers(conn, tables)]
+            or [f"a table stayed locked for {patience_s:.0f} s"],
+        )
 
 
 def _create(conn: Connection, schema: str, name: str) -> None:
@@ -134,23 +131,28 @@ def _own_ddl(conn: Connection) -> None:
 
 
 def remove_triggers(conn: Connection, tables: Sequence[Table], patience_s: float) -> None:
-    """Let writes through again; safe to run twice."""
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            with conn.transaction():
-                _own_ddl(conn)
-                for schema, name in members(conn, tables):
-                    conn.execute(
-                        sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
-                            sql.Identifier(TRIGGER), sql.Identifier(schema, name)
-                        )
+    """Let writes through again; safe to run twice.
+
+    Raises:
+        ClusterUnavailable: a reader held a table for *patience_s*; DROP TRIGGER wants it alone.
+    """
+
+    def act() -> None:
+        with conn.transaction():
+            _own_ddl(conn)
+            for schema, name in members(conn, tables):
+                conn.execute(
+                    sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
+                        sql.Identifier(TRIGGER), sql.Identifier(schema, name)
                     )
-            return
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(0.05)  # a reader holds the table; DROP TRIGGER wants it alone
+                )
+
+    if not until_free(act, patience_s, longest_s=0.05):
+        raise ClusterUnavailable(
+            "classic",
+            f"a table stayed locked for {patience_s:.0f} s, so writes are still refused",
+            "Find the long transaction in pg_stat_activity, then try again.",
+        )
 
 
 def writers(conn: Connection, tables: Sequence[Table]) -> list[str]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import psycopg
 from psycopg import sql
 
 from migrator.control.install import install_limitless, installed_version, uninstall
-from migrator.errors import NoGo, UsageError
+from migrator.db.busy import until_free
+from migrator.errors import ClusterUnavailable, NoGo, UsageError
 from migrator.model.action import Action
 from migrator.model.table import Table
 from migrator.model.verdict import Verdict
@@ -33,6 +35,9 @@ Stage = Literal["empty", "mirrored", "final"]
 
 Progress = Callable[[Action], None]
 Conn = psycopg.Connection[Any]
+
+PATIENCE_S = 120.0
+"""How long a step is tried again while the mirror or an application is in its way."""
 
 INSTALL = Action("provision/control", "Install the tool's own tables (schema migrator)", "DROP SCHEMA migrator")
 
@@ -240,7 +245,10 @@ def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Pro
     """Run *todo*; return what was refused: the object's label to the server's reason.
 
     Functions and views may need each other in any order, so refused best-effort steps are tried again while
-    others still succeed.
+    others still succeed. A deadlock with the mirror or the application is no refusal.
+
+    Raises:
+        ClusterUnavailable: a step's tables stayed busy.
     """
     refused: dict[str, str] = {}
     waiting = list(todo)
@@ -248,7 +256,12 @@ def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Pro
         again, progress = [], False
         for step in waiting:
             try:
-                _make(limitless, step)
+                if not until_free(partial(_make, limitless, step), PATIENCE_S):
+                    raise ClusterUnavailable(
+                        "Limitless",
+                        f"the tables that {step.label} needs stayed busy for {PATIENCE_S:.0f} s",
+                        "Find the long transaction in pg_stat_activity; running this again goes on from here.",
+                    )
             except psycopg.Error as error:
                 if not step.best_effort or limitless.broken:
                     raise

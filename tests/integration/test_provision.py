@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from migrator.db.connect import connect
 from migrator.errors import NoGo, UsageError
@@ -17,6 +19,8 @@ from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from migrator.provision import actions, finalize, finalize_actions, provision, undo, undo_actions, verify
 from migrator.provision.read import read
+from tests.fixtures.postgres import Machines
+from tests.integration.routes.world import eventually
 
 pytestmark = pytest.mark.pg
 
@@ -258,6 +262,38 @@ def test_foreign_keys_check_only_at_commit_until_the_end(make_world: Callable[..
             "users_tenant_id_fkey",
         }
     )
+
+
+def test_a_deadlock_with_the_mirror_is_no_refusal(
+    make_world: Callable[..., World], machines: Machines, limitless_dsn: str
+) -> None:
+    """A foreign key locks two tables, and so does a mirror, perhaps the other way round: the key is tried again."""
+    world = make_world()
+    provision(*world.all)
+    finalize(*world.all)
+    world.limitless.execute("ALTER TABLE app.order_items DROP CONSTRAINT order_items_order_id_fkey")
+    name = world.limitless.info.dbname
+    with psycopg.connect(machines.limitless_admin, autocommit=True) as admin:
+        # Whoever waits for so long is the one who gives up: not the mirror, which waits longer.
+        admin.execute(sql.SQL("ALTER DATABASE {} SET deadlock_timeout = '5s'").format(sql.Identifier(name)))
+    asking = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database"
+    asking += " WHERE datname = current_database())"
+    with (
+        psycopg.connect(limitless_dsn) as mirror,
+        psycopg.connect(limitless_dsn, autocommit=True) as looking,
+        connect(limitless_dsn, "test") as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        mirror.execute("LOCK TABLE app.orders IN ROW EXCLUSIVE MODE")
+        finalizing = pool.submit(finalize, world.classic, other, world.tables, world.plan)
+        eventually(lambda: looking.execute(asking).fetchone() == (1,), "the key waits for its second table")
+        mirror.execute("LOCK TABLE app.order_items IN ROW EXCLUSIVE MODE")  # until the deadlock is resolved
+        mirror.commit()
+        done = finalizing.result(60)
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+
+    assert done.verdict.blockers == ()
+    eventually(lambda: world.limitless.execute(deadlocks).fetchone() == (1,), "the deadlock is counted")
 
 
 def test_indexes_can_wait_for_the_copy(make_world: Callable[..., World]) -> None:
