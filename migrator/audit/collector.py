@@ -6,7 +6,8 @@ import hashlib
 
 from migrator.audit.catalog import Source
 from migrator.audit.report import Finding
-from migrator.audit.rule import RULES, Engine, Severity
+from migrator.audit.rule import Engine, Severity
+from migrator.audit.rulebook import RULES
 
 
 class Collector:

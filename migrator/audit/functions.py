@@ -17,7 +17,8 @@ from migrator.audit.parameters import Placed
 from migrator.audit.query import Context, FunctionSummary
 from migrator.audit.report import StatementReport
 from migrator.audit.rows import RawStatement
-from migrator.audit.rule import RULES, Engine, Severity
+from migrator.audit.rule import Engine, Severity
+from migrator.audit.rulebook import RULES
 from migrator.audit.statements import Tally, report_statement
 from migrator.audit.verdict import StatementVerdict, judge
 

@@ -9,7 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from migrator.audit.rule import RULES, Severity
+from migrator.audit.rule import Severity
+from migrator.audit.rulebook import RULES
 
 SCHEMA_VERSION = 1
 """Raised when a field of the JSON changes its meaning or goes; new fields do not raise it."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from migrator import __version__
-from migrator.audit.rule import RULES
+from migrator.audit.rulebook import RULES
 
 LEVELS = {"blocker": "error", "rewrite": "error", "warning": "warning", "info": "note"}
 

@@ -19,7 +19,8 @@ from migrator.audit.propose import propose
 from migrator.audit.query import Context
 from migrator.audit.report import StatementReport
 from migrator.audit.rows import RawStatement
-from migrator.audit.rule import RULES, Engine, Severity
+from migrator.audit.rule import Engine, Severity
+from migrator.audit.rulebook import RULES
 from migrator.audit.verdict import Judged, StatementVerdict, judge
 
 REFUSING = frozenset(

@@ -15,7 +15,8 @@ from migrator.audit.files import audit_files
 from migrator.audit.html import page
 from migrator.audit.plan_init import plan_text, waves
 from migrator.audit.report import AuditReport
-from migrator.audit.rule import RULES, Severity
+from migrator.audit.rule import Severity
+from migrator.audit.rulebook import RULES
 from migrator.audit.sarif import sarif
 from migrator.audit.text import summary
 from migrator.cli.app import run_command

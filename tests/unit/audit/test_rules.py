@@ -9,7 +9,8 @@ from migrator.audit.collector import Collector
 from migrator.audit.files import audit_files
 from migrator.audit.report import AuditReport
 from migrator.audit.rows import Evidence, Load
-from migrator.audit.rule import RULES, Severity, parse_engine
+from migrator.audit.rule import Severity, parse_engine
+from migrator.audit.rulebook import RULES
 from migrator.audit.rules_key import check_keys
 from migrator.audit.rules_object import check_settings, check_versions
 from migrator.audit.run import conclude
