@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pglast import ast
 from pglast.enums import ObjectType
-from pglast.stream import RawStream
 
 from migrator.audit.catalog import Attribute, Function, Policy, Relation, RelationKind, Thing, Trigger
-
-if TYPE_CHECKING:
-    from migrator.audit.dump import Reader
+from migrator.audit.dump_reader import Reader, dotted, render, type_text
 
 KINDS = {
     ast.CreateExtensionStmt: "extension",
@@ -32,7 +29,7 @@ def apply(reader: Reader, statement: Any, text: str) -> None:
         _view(reader, node, RelationKind.VIEW, text)
     elif isinstance(statement, ast.CreateTableAsStmt) and node.objtype == ObjectType.OBJECT_MATVIEW:
         schema, name = reader.name_of(node.into.rel)
-        relation = Relation(schema, name, RelationKind.MATVIEW, view_sql=_render(node.query), source=source)
+        relation = Relation(schema, name, RelationKind.MATVIEW, view_sql=render(node.query), source=source)
         reader.catalog.relations[relation.qualified] = relation
     elif isinstance(statement, ast.CreateFunctionStmt):
         _function(reader, node, text)
@@ -49,9 +46,11 @@ def apply(reader: Reader, statement: Any, text: str) -> None:
         _policy(reader, node)
     elif isinstance(statement, (ast.CreateEnumStmt, ast.CreateRangeStmt)):
         names = node.typeName
-        reader.catalog.types[_qualified(reader, names)] = "e" if isinstance(statement, ast.CreateEnumStmt) else "r"
+        reader.catalog.types[".".join(dotted(names, reader.default))] = (
+            "e" if isinstance(statement, ast.CreateEnumStmt) else "r"
+        )
     elif isinstance(statement, ast.CreateDomainStmt):
-        reader.catalog.types[_qualified(reader, node.domainname)] = "d"
+        reader.catalog.types[".".join(dotted(node.domainname, reader.default))] = "d"
     elif isinstance(statement, ast.CompositeTypeStmt):
         schema, name = reader.name_of(node.typevar)
         reader.catalog.types[f"{schema}.{name}"] = "c"
@@ -60,7 +59,7 @@ def apply(reader: Reader, statement: Any, text: str) -> None:
     elif isinstance(statement, ast.CreateStatsStmt):
         things.append(
             Thing(
-                "extended statistics", ".".join(n.sval for n in node.defnames or ()), _render(node.relations[0]), source
+                "extended statistics", ".".join(n.sval for n in node.defnames or ()), render(node.relations[0]), source
             )
         )
     elif isinstance(statement, ast.AlterDefaultPrivilegesStmt):
@@ -68,7 +67,7 @@ def apply(reader: Reader, statement: Any, text: str) -> None:
     elif isinstance(statement, ast.AlterDatabaseSetStmt):
         setting = node.setstmt
         things.append(
-            Thing("database setting", f"{setting.name}={_render(setting).partition('=')[2].strip()}", "", source)
+            Thing("database setting", f"{setting.name}={render(setting).partition('=')[2].strip()}", "", source)
         )
     elif isinstance(statement, ast.CommentStmt):
         _count(reader, "comments")
@@ -85,20 +84,11 @@ def apply(reader: Reader, statement: Any, text: str) -> None:
         things.append(Thing(KINDS[type(statement)], name, "", source))
 
 
-def _render(node: Any) -> str:
-    return str(RawStream()(node))
-
-
-def _qualified(reader: Reader, names: Any) -> str:
-    parts = [n.sval for n in names]
-    return ".".join(parts[-2:]) if len(parts) > 1 else f"{reader.default}.{parts[-1]}"
-
-
 def _view(reader: Reader, node: Any, kind: RelationKind, text: str) -> None:
     schema, name = reader.name_of(node.view)
     relation = Relation(schema, name, kind, view_sql=text, source=reader.source)
     relation.options = tuple(
-        f"{o.defname}={_render(o.arg) if o.arg is not None else 'true'}" for o in node.options or ()
+        f"{o.defname}={render(o.arg) if o.arg is not None else 'true'}" for o in node.options or ()
     )
     for alias in node.aliases or ():
         relation.columns[alias.sval] = Attribute(alias.sval, "")
@@ -115,7 +105,7 @@ def _function(reader: Reader, node: Any, text: str) -> None:
         if ("OUT" in mode and "INOUT" not in mode) or "TABLE" in mode:
             continue
         arguments.append(parameter.name or "")
-        types.append(reader.type_text(parameter.argType))
+        types.append(type_text(parameter.argType))
     body = options.get("as")
     volatility = {"immutable": "i", "stable": "s"}.get(getattr(options.get("volatility"), "sval", ""), "v")
     reader.catalog.functions.append(
@@ -129,7 +119,7 @@ def _function(reader: Reader, node: Any, text: str) -> None:
             definition=text,
             volatility=volatility,
             security_definer=bool(getattr(options.get("security"), "boolval", False)),
-            returns=reader.type_text(node.returnType) if node.returnType is not None else "",
+            returns=type_text(node.returnType) if node.returnType is not None else "",
             kind="p" if node.is_procedure else "f",
             source=reader.source,
         )
@@ -143,8 +133,8 @@ def _policy(reader: Reader, node: Any) -> None:
     command = {"all": "*", "select": "r", "insert": "a", "update": "w", "delete": "d"}.get(node.cmd_name or "all", "*")
     roles = node.roles or ()
     everybody = not roles or any(getattr(r.roletype, "name", "") == "ROLESPEC_PUBLIC" for r in roles)
-    using = _render(node.qual) if node.qual is not None else None
-    check = _render(node.with_check) if node.with_check is not None else None
+    using = render(node.qual) if node.qual is not None else None
+    check = render(node.with_check) if node.with_check is not None else None
     permissive = bool(node.permissive)
     relation.policies.append(Policy(node.policy_name, permissive, command, everybody, using, check, reader.source))
 
