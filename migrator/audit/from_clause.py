@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from migrator.audit import predicate
+from migrator.audit import aggregate, predicate
 from migrator.audit.catalog import SYSTEM_SCHEMAS, Relation, RelationKind
 from migrator.audit.grammar import Body, Node, Unparsable, expression, names, parse
 from migrator.audit.scope import Cte, Entry, Instance, Level, relabel
@@ -45,7 +45,7 @@ def from_item(
         inside = Level(parent, outer)
         inside.merges = not any(
             k in sub for k in ("limitCount", "limitOffset", "groupClause", "distinctClause")
-        ) and not any(predicate.is_aggregate(analysis, t) for t in sub.get("targetList", ()))
+        ) and not any(aggregate.is_aggregate(analysis, t) for t in sub.get("targetList", ()))
         outputs = analysis.statement(sub_tag, sub, inside)
         entry = analysis.entry(level, alias.get("aliasname", ""), closed=True)
         entry.columns = dict(relabel(outputs, names(alias.get("colnames"))))

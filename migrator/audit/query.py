@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from migrator.audit import from_clause, predicate, select
+from migrator.audit import from_clause, operand, predicate, select
 from migrator.audit.catalog import SYSTEM_SCHEMAS, Catalog
 from migrator.audit.grammar import Body, Node, function_name, names, walk
 from migrator.audit.graph import Graph
@@ -273,7 +273,7 @@ class Analysis:
                 instance.why = summary.why or f"the body of {name} does not bind its key"
             else:
                 args = body.get("args", ())
-                terms = [predicate.term(self, args[i], level) for i in summary.bound_to if i < len(args)]
+                terms = [operand.term(self, args[i], level) for i in summary.bound_to if i < len(args)]
                 node = self.graph.node()
                 for found in terms:
                     if isinstance(found, frozenset):

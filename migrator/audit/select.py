@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from migrator.audit import from_clause, predicate
+from migrator.audit import aggregate, from_clause, operand, predicate
 from migrator.audit.grammar import Body, Node, function_name, names, walk
 from migrator.audit.scope import Level, Outputs
 
@@ -53,14 +53,14 @@ def shielded(analysis: Analysis, body: Body, outputs: Outputs, level: Level) -> 
         grouped = {n for n in (grouping(analysis, g, outputs, level) for g in body["groupClause"]) if n is not None}
         if any("GroupingSet" in g for g in body["groupClause"]):
             grouped = set()
-    elif any(predicate.is_aggregate(analysis, t) for t in body.get("targetList", ())):
+    elif any(aggregate.is_aggregate(analysis, t) for t in body.get("targetList", ())):
         closed = True
     distinct = body.get("distinctClause")
     if distinct and distinct != [{}]:
         on = {n for n in (grouping(analysis, d, outputs, level) for d in distinct) if n is not None}
         grouped = on if grouped is None else grouped & on
-    for window in predicate.window_partitions(body):
-        parts = {n for n in (predicate.column_node(analysis, p, level) for p in window) if n is not None}
+    for window in aggregate.window_partitions(body):
+        parts = {n for n in (operand.column_node(analysis, p, level) for p in window) if n is not None}
         grouped = parts if grouped is None else grouped & parts
     if not closed and grouped is None:
         return outputs
@@ -79,7 +79,7 @@ def grouping(analysis: Analysis, item: Node, outputs: Outputs, level: Level) -> 
     position = item.get("A_Const", {}).get("ival", {}).get("ival")
     if isinstance(position, int):
         return outputs[position - 1][1] if 0 < position <= len(outputs) else None
-    node = predicate.column_node(analysis, item, level)
+    node = operand.column_node(analysis, item, level)
     if node is None and "ColumnRef" in item:
         label = names(item["ColumnRef"].get("fields"))
         node = next((n for name, n in outputs if label == [name]), None)
@@ -122,7 +122,7 @@ def values(analysis: Analysis, rows: list[Node], level: Level, *, inserted: bool
         for position, item in enumerate(row["List"].get("items", ())):
             while len(columns) <= position:
                 columns.append([])
-            term = predicate.term(analysis, item, level)
+            term = operand.term(analysis, item, level)
             columns[position].append(term if isinstance(term, frozenset) else None)
     outputs: Outputs = []
     for position, keys in enumerate(columns):
@@ -149,7 +149,7 @@ def targets(analysis: Analysis, items: Any, level: Level) -> Outputs:
             if fields and fields[-1] == "*":
                 outputs += star(analysis, fields[:-1], level)
                 continue
-        found = predicate.term(analysis, value, level)
+        found = operand.term(analysis, value, level)
         node = None
         if isinstance(found, frozenset):
             node = analysis.graph.node()
