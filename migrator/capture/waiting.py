@@ -1,4 +1,4 @@
-"""What waits in the journal, for whom, and since when?
+"""What waits in the journal, for whom, and since when; and who keeps it from being emptied?
 
 Entries are counted in the journal itself, against the positions as published. A journal larger than `SAMPLED_BYTES` is
 sampled: an operator who looks because it grows must not wait for all of it to be read.
@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from migrator.capture.names import journal
 from migrator.control.install import active_plan
@@ -114,3 +115,9 @@ def waiting(conn: psycopg.Connection[Any]) -> Waiting:
             for part in ages
         ),
     )
+
+
+def holds(conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
+    """Return who keeps the journal from being emptied, and since when."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute("SELECT holder, keep_xid, at FROM migrator.hold ORDER BY at").fetchall()

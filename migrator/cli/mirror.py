@@ -21,9 +21,9 @@ def register(app: typer.Typer) -> None:
 @group.command(epilog="Example: migrator mirror status")
 def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
     """Show lag, rate and problems of each partition, quarantined tenants, and what waits in the journal."""
-    from migrator.capture.waiting import waiting
+    from migrator.capture.waiting import holds, waiting
     from migrator.cli.context import classic, require_installed
-    from migrator.control.status import collect, holds
+    from migrator.control.status import collect
 
     with classic(plan) as conn:
         require_installed(conn)

@@ -42,8 +42,7 @@ def rollback(
     if everybody + (wave is not None) + bool(tenant) != 1:
         raise UsageError("say what to roll back", hint="Exactly one of --all, --wave N and --tenant ID.")
     from migrator.cli.context import classic
-    from migrator.control.status import moved_tenants
-    from migrator.incident.rollback import roll_back
+    from migrator.incident.rollback import moved_tenants, roll_back
 
     operator = who(name)
     with classic(plan, statement_timeout_s=10, lock_timeout_s=5) as conn:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from migrator.cli.render import duration
-from migrator.control.status import BackfillLine, Event, PhaseLine, Status, ValidationLine, WaveLine
+from migrator.model.status import BackfillLine, Event, PhaseLine, Status, ValidationLine, WaveLine
 
 _MARKS = {
     "done": ("✓", "green"),

@@ -6,8 +6,7 @@ statements, cheap enough to ask every second.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,162 +16,19 @@ from psycopg.rows import dict_row
 from migrator.control.install import installed_version
 from migrator.control.next_step import Facts, advise
 from migrator.model.phase import ORDER
+from migrator.model.status import (
+    BackfillLine,
+    Event,
+    FallbackLine,
+    PartLine,
+    PhaseLine,
+    ProcessLine,
+    Status,
+    ValidationLine,
+    WaveLine,
+)
 
 _DONE = ("done",)
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseLine:
-    phase: str
-    state: str
-    since: datetime | None
-    detail: str = ""
-    blockers: tuple[str, ...] = ()
-    next_step: str = ""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WaveLine:
-    """A wave's tenants by effective level. `rolled_back` were cut over once and have classic as their route again."""
-
-    wave: int
-    tenants: int
-    limitless: int
-    joining: int
-    classic: int
-    rolled_back: int
-    hot: int
-
-
-@dataclass(frozen=True, slots=True)
-class PartLine:
-    """A mirror partition. `lag_s` is what the mirror measured, or the age of its position once that is old: a mirror
-    that stands still measures nothing."""
-
-    part: int
-    lag_s: float
-    depth: int
-    rows_per_s: float
-    applied: int
-    state: str
-    problem: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class FallbackLine:
-    scope: str
-    key: str
-    level: str
-    reason: str
-    raised_by: str
-    raised_at: datetime
-    held: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessLine:
-    """A process that runs the shim. `live`: it was heard of within its staleness limit."""
-
-    process_id: str
-    name: str
-    seen_s: float
-    live: bool
-    applied_epoch: int
-    behind: int
-
-
-@dataclass(frozen=True, slots=True)
-class BackfillLine:
-    """What is copied. `eta_s` follows from the rate of the last minutes; None while nothing moves."""
-
-    units: int
-    done: int
-    copying: int
-    failed: int
-    rows: int
-    copied_rows: int
-    copied_bytes: int
-    rows_per_s: float
-    eta_s: float | None
-    paused: bool
-    mb_per_s: float | None
-    reason: str
-    problems: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ValidationLine:
-    """The last validation that finished, and how old knowledge about tenants is."""
-
-    kind: str | None
-    finished_at: datetime | None
-    age_s: float | None
-    rows: int
-    divergent: int
-    fence_pause_ms: float
-    never: int
-    divergent_tenants: int
-    oldest_clean_s: float | None
-    unrepaired: int
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A line of the decision log, or an incident."""
-
-    at: datetime
-    who: str
-    kind: str
-    subject: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Everything `migrator status` shows.
-
-    Attributes:
-        installed: the control schema is there; without it only `next_steps` says something.
-        phase: the first phase that is not done.
-        wave: the highest wave with a tenant that was moved.
-        by_level: tenants by effective level: route, switch and fallbacks taken together.
-        blockers: what stands in the way now, in the operator's words.
-    """
-
-    installed: bool
-    at: datetime
-    plan: str | None = None
-    started_at: datetime | None = None
-    phase: str | None = None
-    phase_state: str | None = None
-    phases: tuple[PhaseLine, ...] = ()
-    write_mode: str = "classic_only"
-    switch: str = "limitless"
-    switch_by: str = ""
-    switch_reason: str = ""
-    switch_at: datetime | None = None
-    epoch: int = 0
-    wave: int | None = None
-    waves: tuple[WaveLine, ...] = ()
-    tenants: int = 0
-    by_state: tuple[tuple[str, int], ...] = ()
-    by_level: tuple[tuple[str, int], ...] = ()
-    quarantined: tuple[tuple[str, str], ...] = ()
-    lag_s: float | None = None
-    parts: tuple[PartLine, ...] = ()
-    journal_mb: float = 0.0
-    backfill: BackfillLine | None = None
-    validation: ValidationLine | None = None
-    fallbacks: tuple[FallbackLine, ...] = ()
-    breaker_trips: tuple[tuple[str, str, int, str], ...] = ()
-    processes: tuple[ProcessLine, ...] = ()
-    incidents: int = 0
-    events: tuple[Event, ...] = ()
-    blockers: tuple[str, ...] = ()
-    next_steps: tuple[str, ...] = ()
-
 
 _WAVES = """
 WITH level AS (
@@ -447,22 +303,3 @@ def copy_units(conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
             " attempts, worker, started_at, finished_at, problem FROM migrator.copy_unit"
             " ORDER BY array_position(ARRAY['failed', 'copying', 'pending', 'copied', 'joined'], state), unit_id",
         )
-
-
-def holds(conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
-    """Return who keeps the journal from being emptied, and since when."""
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return _all(cursor, "SELECT holder, keep_xid, at FROM migrator.hold ORDER BY at")
-
-
-def moved_tenants(conn: psycopg.Connection[Any], wave: int | None, tenants: Sequence[str]) -> list[str]:
-    """Return tenants whose route is not classic: of a wave, of *tenants*, or all; none without a control schema."""
-    if installed_version(conn) is None:
-        return []
-    rows = conn.execute(
-        "SELECT tenant_id FROM migrator.route WHERE level <> 'classic'"
-        " AND (%(wave)s::int IS NULL OR wave = %(wave)s)"
-        " AND (cardinality(%(tenants)s::text[]) = 0 OR tenant_id = ANY (%(tenants)s)) ORDER BY tenant_id",
-        {"wave": wave, "tenants": list(tenants)},
-    )
-    return [str(tenant) for (tenant,) in rows]

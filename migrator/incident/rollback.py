@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 
+from migrator.control.install import installed_version
 from migrator.errors import UsageError
 from migrator.model.incident import IncidentKind
 from migrator.model.route import Level
@@ -77,6 +78,19 @@ def roll_back(
         epoch, changed, found.processes, found.confirmed, time.monotonic() - started, already,
         found.expired, tuple(found.pending),
     )  # fmt: skip
+
+
+def moved_tenants(conn: psycopg.Connection[Any], wave: int | None, tenants: Sequence[str]) -> list[str]:
+    """Return tenants whose route is not classic: of a wave, of *tenants*, or all; none without a control schema."""
+    if installed_version(conn) is None:
+        return []
+    rows = conn.execute(
+        "SELECT tenant_id FROM migrator.route WHERE level <> 'classic'"
+        " AND (%(wave)s::int IS NULL OR wave = %(wave)s)"
+        " AND (cardinality(%(tenants)s::text[]) = 0 OR tenant_id = ANY (%(tenants)s)) ORDER BY tenant_id",
+        {"wave": wave, "tenants": list(tenants)},
+    )
+    return [str(tenant) for (tenant,) in rows]
 
 
 def _everybody(conn: psycopg.Connection[Any], who: str, reason: str) -> tuple[int, int, bool]:

@@ -1,0 +1,159 @@
+"""What does an operator see of a migration? The lines of `migrator status`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseLine:
+    phase: str
+    state: str
+    since: datetime | None
+    detail: str = ""
+    blockers: tuple[str, ...] = ()
+    next_step: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaveLine:
+    """A wave's tenants by effective level. `rolled_back` were cut over once and have classic as their route again."""
+
+    wave: int
+    tenants: int
+    limitless: int
+    joining: int
+    classic: int
+    rolled_back: int
+    hot: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartLine:
+    """A mirror partition. `lag_s` is what the mirror measured, or the age of its position once that is old: a mirror
+    that stands still measures nothing."""
+
+    part: int
+    lag_s: float
+    depth: int
+    rows_per_s: float
+    applied: int
+    state: str
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackLine:
+    scope: str
+    key: str
+    level: str
+    reason: str
+    raised_by: str
+    raised_at: datetime
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLine:
+    """A process that runs the shim. `live`: it was heard of within its staleness limit."""
+
+    process_id: str
+    name: str
+    seen_s: float
+    live: bool
+    applied_epoch: int
+    behind: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillLine:
+    """What is copied. `eta_s` follows from the rate of the last minutes; None while nothing moves."""
+
+    units: int
+    done: int
+    copying: int
+    failed: int
+    rows: int
+    copied_rows: int
+    copied_bytes: int
+    rows_per_s: float
+    eta_s: float | None
+    paused: bool
+    mb_per_s: float | None
+    reason: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationLine:
+    """The last validation that finished, and how old knowledge about tenants is."""
+
+    kind: str | None
+    finished_at: datetime | None
+    age_s: float | None
+    rows: int
+    divergent: int
+    fence_pause_ms: float
+    never: int
+    divergent_tenants: int
+    oldest_clean_s: float | None
+    unrepaired: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line of the decision log, or an incident."""
+
+    at: datetime
+    who: str
+    kind: str
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything `migrator status` shows.
+
+    Attributes:
+        installed: the control schema is there; without it only `next_steps` says something.
+        phase: the first phase that is not done.
+        wave: the highest wave with a tenant that was moved.
+        by_level: tenants by effective level: route, switch and fallbacks taken together.
+        blockers: what stands in the way now, in the operator's words.
+    """
+
+    installed: bool
+    at: datetime
+    plan: str | None = None
+    started_at: datetime | None = None
+    phase: str | None = None
+    phase_state: str | None = None
+    phases: tuple[PhaseLine, ...] = ()
+    write_mode: str = "classic_only"
+    switch: str = "limitless"
+    switch_by: str = ""
+    switch_reason: str = ""
+    switch_at: datetime | None = None
+    epoch: int = 0
+    wave: int | None = None
+    waves: tuple[WaveLine, ...] = ()
+    tenants: int = 0
+    by_state: tuple[tuple[str, int], ...] = ()
+    by_level: tuple[tuple[str, int], ...] = ()
+    quarantined: tuple[tuple[str, str], ...] = ()
+    lag_s: float | None = None
+    parts: tuple[PartLine, ...] = ()
+    journal_mb: float = 0.0
+    backfill: BackfillLine | None = None
+    validation: ValidationLine | None = None
+    fallbacks: tuple[FallbackLine, ...] = ()
+    breaker_trips: tuple[tuple[str, str, int, str], ...] = ()
+    processes: tuple[ProcessLine, ...] = ()
+    incidents: int = 0
+    events: tuple[Event, ...] = ()
+    blockers: tuple[str, ...] = ()
+    next_steps: tuple[str, ...] = ()
