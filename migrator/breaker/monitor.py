@@ -19,7 +19,7 @@ from migrator.model.route import FallbackScope, Level
 from migrator.model.tenant import REFERENCE_PART, TenantId
 from migrator.route.advance import Outcome, rejoin
 from migrator.route.change import reachable
-from migrator.route.move import covered_parts, ease_fallback, raise_fallback
+from migrator.route.fallback import covered_parts, ease_fallback, raise_fallback
 
 WHO = "breaker monitor"
 LATELY_S = 600.0

@@ -63,7 +63,7 @@ def trip(
     """Make reads fall back to classic until you reset it. Routes stay; rollback is the durable way."""
     from migrator.cli.context import classic, require_installed
     from migrator.route.confirm import wait_confirmed
-    from migrator.route.move import raise_fallback
+    from migrator.route.fallback import raise_fallback
 
     scope, key = _scope(everybody, part, tenant)
     if dry_run:

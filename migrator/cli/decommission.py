@@ -104,7 +104,7 @@ def reopen(
     from migrator.errors import ClusterUnavailable, NoGo
     from migrator.model.action import Action
     from migrator.model.route import WriteMode
-    from migrator.route.move import write_mode
+    from migrator.route.write_mode import write_mode
 
     if dry_run:
         announce(

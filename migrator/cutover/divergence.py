@@ -16,7 +16,7 @@ from migrator.model.divergence import ValidationReport
 from migrator.model.incident import IncidentKind
 from migrator.model.route import FallbackScope
 from migrator.model.tenant import TenantId
-from migrator.route.move import raise_fallback
+from migrator.route.fallback import raise_fallback
 
 
 def divergent_tenants(report: ValidationReport) -> tuple[TenantId | None, ...]:

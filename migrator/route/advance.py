@@ -24,9 +24,13 @@ from migrator.errors import PreconditionFailed
 from migrator.model.position import Snapshot
 from migrator.model.route import FallbackScope, Level
 from migrator.model.tenant import TenantId
-from migrator.route import move as mv
 from migrator.route.change import reachable
 from migrator.route.confirm import Confirmation, confirmed
+from migrator.route.fallback import clear_fallback, covered_parts, ease_fallback
+from migrator.route.move import move, routes
+from migrator.route.proof import behind_of, parts_in_use
+from migrator.route.switch import switch as move_switch
+from migrator.route.switch import switch_version
 
 
 class Outcome(StrEnum):
@@ -84,7 +88,7 @@ def catch_up(conn: psycopg.Connection[Any], epoch: int, parts: set[int], timeout
                 if confirmation.complete:
                     snapshot = current_snapshot(conn)
             if snapshot is not None:
-                behind = mv.behind_of(conn, parts, snapshot)
+                behind = behind_of(conn, parts, snapshot)
                 if not behind:
                     return Fence(Outcome.DONE, confirmation, snapshot)
             if time.monotonic() >= deadline:
@@ -119,7 +123,7 @@ def rejoin(
     *expected* holds the tenants' epochs as the caller read them: what an operator rolled back meanwhile is
     RouteChanged, and not moved up again.
 
-    Safe to run again after any interruption. Refusals that waiting does not cure are errors (migrator.route.move).
+    Safe to run again after any interruption. Refusals that waiting does not cure are errors (move, switch, fallback).
     """
     started = time.monotonic()
     if bool(tenants) + switch + (fallback is not None) != 1:
@@ -146,22 +150,22 @@ def _tenants(
     timeout_s: float,
     expected: Mapping[TenantId, int] | None,
 ) -> Rejoined:
-    known = {route.tenant_id: route for route in mv.routes(conn) if route.tenant_id in set(tenants)}
+    known = {route.tenant_id: route for route in routes(conn) if route.tenant_id in set(tenants)}
     there = [t for t in tenants if t in known and known[t].level is Level.LIMITLESS]
     rest = [t for t in tenants if t not in there]
     epoch = 0
     if there:
-        epoch = mv.move(conn, there, Level.LIMITLESS, pct=pct, who=who, reason=reason, wave=wave, expected=expected)
+        epoch = move(conn, there, Level.LIMITLESS, pct=pct, who=who, reason=reason, wave=wave, expected=expected)
     if not rest:
         changed = any(known[t].reads_pct != pct for t in there)
         return Rejoined(Outcome.DONE if changed else Outcome.ALREADY, epoch, confirmed(conn, epoch))
-    joining = mv.move(conn, rest, Level.JOINING, pct=pct, who=who, reason=reason, wave=wave, expected=expected)
-    now = {route.tenant_id: route for route in mv.routes(conn) if route.tenant_id in set(rest)}
+    joining = move(conn, rest, Level.JOINING, pct=pct, who=who, reason=reason, wave=wave, expected=expected)
+    now = {route.tenant_id: route for route in routes(conn) if route.tenant_id in set(rest)}
     fence = catch_up(conn, joining, {route.part for route in now.values()}, timeout_s)
     if fence.outcome is not Outcome.DONE:
         return Rejoined(fence.outcome, joining, fence.confirmation, fence.behind)
     try:
-        epoch = mv.move(
+        epoch = move(
             conn, rest, Level.LIMITLESS, pct=pct, who=who, reason=reason, wave=wave,
             expected={t: now[t].epoch for t in rest}, caught_up=fence.snapshot,
         )  # fmt: skip
@@ -175,13 +179,13 @@ def _switch(conn: psycopg.Connection[Any], who: str, reason: str, timeout_s: flo
         row = conn.execute("SELECT level, epoch FROM migrator.switch").fetchone()
     if row is not None and row[0] == Level.LIMITLESS:
         return Rejoined(Outcome.ALREADY, int(row[1]), confirmed(conn, int(row[1])))
-    joining = mv.switch(conn, Level.JOINING, who=who, reason=reason)
-    version = mv.switch_version(conn)
-    fence = catch_up(conn, joining, mv.parts_in_use(conn), timeout_s)
+    joining = move_switch(conn, Level.JOINING, who=who, reason=reason)
+    version = switch_version(conn)
+    fence = catch_up(conn, joining, parts_in_use(conn), timeout_s)
     if fence.outcome is not Outcome.DONE:
         return Rejoined(fence.outcome, joining, fence.confirmation, fence.behind)
     try:
-        epoch = mv.switch(conn, Level.LIMITLESS, who=who, reason=reason, expected=version, caught_up=fence.snapshot)
+        epoch = move_switch(conn, Level.LIMITLESS, who=who, reason=reason, expected=version, caught_up=fence.snapshot)
     except PreconditionFailed as error:
         return Rejoined(Outcome.CHANGED, joining, fence.confirmation, detail=str(error))
     return Rejoined(Outcome.DONE, epoch, fence.confirmation)
@@ -197,12 +201,12 @@ def _fallback(
         ).fetchone()
     if row is None:
         return Rejoined(Outcome.ALREADY, 0, confirmed(conn, 0))
-    joining = mv.ease_fallback(conn, scope, key, by=who, reason=reason)
-    fence = catch_up(conn, joining, mv.covered_parts(conn, scope, key), timeout_s)
+    joining = ease_fallback(conn, scope, key, by=who, reason=reason)
+    fence = catch_up(conn, joining, covered_parts(conn, scope, key), timeout_s)
     if fence.outcome is not Outcome.DONE:
         return Rejoined(fence.outcome, joining, fence.confirmation, fence.behind)
     try:
-        epoch = mv.clear_fallback(conn, scope, key, by=who, reason=reason, expected=joining, caught_up=fence.snapshot)
+        epoch = clear_fallback(conn, scope, key, by=who, reason=reason, expected=joining, caught_up=fence.snapshot)
     except PreconditionFailed as error:
         return Rejoined(Outcome.CHANGED, joining, fence.confirmation, detail=str(error))
     return Rejoined(Outcome.DONE, epoch, fence.confirmation)

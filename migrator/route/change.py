@@ -3,6 +3,12 @@
 One transaction on classic that locks the switch row first: changes happen one after the other, epochs are handed out
 in commit order, and a process that reads "what changed after epoch e" misses nothing. The decision is logged in the
 same transaction and all processes are notified with it.
+
+Every function that makes one owns its transaction, is a compare-and-set, and may be run again: a second run finds the
+first one's work and changes nothing. Each returns the epoch to confirm (confirm.py).
+
+Going up to LIMITLESS (and taking a fallback away) needs proof that the mirror has caught up since every process
+waits for it (proof.py); advance.py obtains it. Going down needs nothing but classic.
 """
 
 from __future__ import annotations

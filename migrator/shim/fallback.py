@@ -26,6 +26,10 @@ def raise_fallback(
 
     Raising what is raised already changes nothing and returns the epoch of the first time, so many processes may
     find the same trouble at once. One that was on its way out (joining) goes back to *level*.
+
+    Args:
+        held: the monitor leaves it alone; a human takes it away.
+        incident: whether it counts against the stabilization window.
     """
     arguments: dict[str, Any] = {
         "scope": scope.value, "key": key, "by": by, "reason": reason, "level": level.value, "held": held,

@@ -27,8 +27,9 @@ from migrator.errors import MigratorError
 from migrator.incident.rollback import RollbackResult, roll_back
 from migrator.model.route import Level, WriteMode
 from migrator.model.tenant import TenantId
-from migrator.route import move as mv
 from migrator.route.advance import rejoin
+from migrator.route.move import move
+from migrator.route.write_mode import write_mode
 from migrator.shim import Settings, Shim
 from tests.fixtures.shop import PARTS, Shop
 
@@ -93,7 +94,7 @@ class Town:
             for unit in units[:-1]:
                 await self.shop.copy(unit)
             await self.shop.caught_up()
-        mv.write_mode(self.shop.classic, WriteMode.DUAL, who="test", reason="test")
+        write_mode(self.shop.classic, WriteMode.DUAL, who="test", reason="test")
         return units[-1:]
 
     # -- the parts
@@ -141,7 +142,7 @@ class Town:
                 while not self._stop.wait(1.0):
                     rows = conn.execute("SELECT tenant_id FROM migrator.tenant WHERE state = 'mirrored'").fetchall()
                     some = [TenantId(t) for (t,) in random.sample(rows, min(3, len(rows)))]
-                    mv.move(conn, some, Level.CLASSIC, who="mover", reason="there and back")
+                    move(conn, some, Level.CLASSIC, who="mover", reason="there and back")
                     everybody = [TenantId(t) for (t,) in rows]
                     self.moves += rejoin(conn, tenants=everybody, who="mover", reason="wave", timeout_s=5).done
 

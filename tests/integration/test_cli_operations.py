@@ -19,7 +19,7 @@ from migrator.model.route import WriteMode
 from migrator.plan.load import digest, dump, load, shim_settings
 from migrator.plan.tables import resolve_tables
 from migrator.provision import provision
-from migrator.route.move import write_mode
+from migrator.route.write_mode import write_mode
 from tests.integration.cli import Operator
 
 pytestmark = pytest.mark.pg

@@ -19,7 +19,7 @@ from migrator.errors import NoGo, PreconditionFailed
 from migrator.model.position import Snapshot
 from migrator.model.route import WriteMode
 from migrator.model.table import Table
-from migrator.route.move import write_mode
+from migrator.route.write_mode import write_mode
 from tests.fixtures.shop import Shop, until
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]

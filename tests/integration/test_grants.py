@@ -11,7 +11,7 @@ from migrator.control.install import install
 from migrator.db.connect import connect
 from migrator.errors import UsageError
 from migrator.model.route import FallbackScope, Level
-from migrator.route.move import raise_fallback
+from migrator.route.fallback import raise_fallback
 from migrator.shim import Shim
 
 pytestmark = pytest.mark.pg

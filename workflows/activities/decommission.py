@@ -24,7 +24,7 @@ from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from migrator.provision.apply import finalize
 from migrator.route.confirm import wait_confirmed
-from migrator.route.move import write_mode
+from migrator.route.write_mode import write_mode
 from workflows.activities.base import Connection, Context, beating, until
 from workflows.activities.validation import ValidationActivities
 from workflows.messages import Closing, DecommissionResult

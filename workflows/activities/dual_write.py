@@ -30,7 +30,7 @@ from migrator.model.route import FallbackScope
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from migrator.route.confirm import wait_confirmed
-from migrator.route.move import raise_fallback
+from migrator.route.fallback import raise_fallback
 from workflows.activities.base import APP, Connection, Context, beating, until
 from workflows.failures import failure
 from workflows.messages import CopyInput, DualWriteShape, MirrorInput, MirrorTrouble, PlanInput, Units, UnitsInput

@@ -24,9 +24,11 @@ from migrator.incident.rollback import roll_back
 from migrator.local.proxy import Proxy
 from migrator.model.route import FallbackScope, Level, WriteMode
 from migrator.model.tenant import TenantId
-from migrator.route import move as mv
 from migrator.route.advance import rejoin
 from migrator.route.confirm import confirmed
+from migrator.route.fallback import clear_fallback, ease_fallback, raise_fallback
+from migrator.route.move import move, routes
+from migrator.route.write_mode import write_mode
 from migrator.shim import CommittedUnconfirmed, Settings, Shim
 from tests.fixtures.postgres import Servers
 from tests.integration.routes.world import QUICK, Heard, World, eventually, get, ids, put
@@ -170,10 +172,10 @@ def test_a_route_change_whose_answer_was_lost_is_found_done(world: World, proxy:
     with suppress(psycopg.OperationalError), psycopg.connect(between.dsn(world.classic_dsn), autocommit=True) as conn:
         between.faults.lose_reply_to = b"COMMIT"
         with pytest.raises(ClusterUnavailable):
-            mv.move(conn, [T1], Level.JOINING, who="ann", reason="wave 1", expected={T1: 0})
+            move(conn, [T1], Level.JOINING, who="ann", reason="wave 1", expected={T1: 0})
 
-    epoch = mv.routes(world.classic)[0].epoch
-    assert mv.move(world.classic, [T1], Level.JOINING, who="ann", reason="wave 1", expected={T1: 0}) == epoch
+    epoch = routes(world.classic)[0].epoch
+    assert move(world.classic, [T1], Level.JOINING, who="ann", reason="wave 1", expected={T1: 0}) == epoch
     decisions = world.classic.execute("SELECT count(*) FROM migrator.decision WHERE kind = 'route.moved'").fetchone()
     assert decisions == (1,), "made once, found once"
 
@@ -202,7 +204,7 @@ def test_of_two_operators_one_learns_that_the_other_was_first(world: World) -> N
         with psycopg.connect(world.classic_dsn, autocommit=True) as conn:
             start.wait()
             try:
-                answers.append(mv.move(conn, [T1], Level.JOINING, who=who, reason="mine", expected={T1: 0}))
+                answers.append(move(conn, [T1], Level.JOINING, who=who, reason="mine", expected={T1: 0}))
             except RouteChanged as error:
                 answers.append(error)
 
@@ -213,32 +215,32 @@ def test_of_two_operators_one_learns_that_the_other_was_first(world: World) -> N
         thread.join()
 
     refused = [a for a in answers if isinstance(a, RouteChanged)]
-    (route,) = mv.routes(world.classic)
+    (route,) = routes(world.classic)
     assert len(refused) == 1
     assert (refused[0].expected, refused[0].found) == (0, route.epoch)
 
 
 def test_a_tenant_rolled_back_on_its_way_up_stays_back(world: World) -> None:
     """The way up finds another epoch than the one it confirmed, and gives up."""
-    joining = mv.move(world.classic, [T1], Level.JOINING, who="cutover", reason="wave 1")
+    joining = move(world.classic, [T1], Level.JOINING, who="cutover", reason="wave 1")
     roll_back(world.classic, tenants=[T1], who="ann", reason="not today")
 
     with pytest.raises(RouteChanged):
-        mv.move(
+        move(
             world.classic, [T1], Level.LIMITLESS, who="cutover", reason="wave 1", expected={T1: joining},
         )  # fmt: skip
-    assert mv.routes(world.classic)[0].level is Level.CLASSIC
+    assert routes(world.classic)[0].level is Level.CLASSIC
 
 
 def test_nobody_reaches_limitless_without_proof(world: World) -> None:
     with pytest.raises(PreconditionFailed):
-        mv.move(world.classic, [T1], Level.LIMITLESS, who="ann", reason="hurry")
-    mv.move(world.classic, [T1], Level.JOINING, who="ann", reason="hurry")
+        move(world.classic, [T1], Level.LIMITLESS, who="ann", reason="hurry")
+    move(world.classic, [T1], Level.JOINING, who="ann", reason="hurry")
     with pytest.raises(UsageError):
-        mv.move(world.classic, [T1], Level.LIMITLESS, who="ann", reason="hurry")
+        move(world.classic, [T1], Level.LIMITLESS, who="ann", reason="hurry")
     world.classic.execute("UPDATE migrator.tenant SET state = 'quarantined' WHERE tenant_id = 't2'")
     with pytest.raises(PreconditionFailed, match="t2 \\(quarantined\\)"):
-        mv.move(world.classic, ids("t2"), Level.JOINING, who="ann", reason="hurry")
+        move(world.classic, ids("t2"), Level.JOINING, who="ann", reason="hurry")
 
 
 # -- Limitless ill
@@ -382,14 +384,14 @@ def test_a_write_that_can_neither_be_mirrored_nor_fall_back_says_so(world: World
 
 def test_writes_wait_while_they_are_closed_and_go_on_when_reopened(world: World) -> None:
     with world.shim() as shim:
-        mv.write_mode(world.classic, WriteMode.CLOSED, who="test", reason="test")
+        write_mode(world.classic, WriteMode.CLOSED, who="test", reason="test")
         eventually(lambda: shim._board.view.write_mode is WriteMode.CLOSED, "the process knows")
         thread = threading.Thread(target=shim.run_write, args=("t1", put("t1", 1, "hello")))
         thread.start()
         eventually(lambda: shim._board.waiting, "the write waits")
         assert body(world, "t1", 1) is None
 
-        mv.write_mode(world.classic, WriteMode.DUAL, who="test", reason="test")
+        write_mode(world.classic, WriteMode.DUAL, who="test", reason="test")
         thread.join(10)
 
         assert body(world, "t1", 1) == "hello"
@@ -397,7 +399,7 @@ def test_writes_wait_while_they_are_closed_and_go_on_when_reopened(world: World)
 
 def test_closed_writes_give_up_after_their_bound(world: World) -> None:
     with world.shim(settings=replace(QUICK, closed_wait_s=0.1)) as shim:
-        mv.write_mode(world.classic, WriteMode.CLOSED, who="test", reason="test")
+        write_mode(world.classic, WriteMode.CLOSED, who="test", reason="test")
         eventually(lambda: shim._board.view.write_mode is WriteMode.CLOSED, "the process knows")
 
         with pytest.raises(WritesClosed):
@@ -409,7 +411,7 @@ def test_a_write_that_slipped_through_is_refused_at_its_end(world: World) -> Non
     with world.shim(settings=replace(QUICK, poll_s=0.9)) as shim, pytest.raises(WritesClosed):
         with shim.write("t1") as w:
             put("t1", 1, "late")(w)
-            mv.write_mode(world.classic, WriteMode.CLOSED, who="test", reason="test")
+            write_mode(world.classic, WriteMode.CLOSED, who="test", reason="test")
 
     assert body(world, "t1", 1) is None
 
@@ -433,10 +435,10 @@ def test_a_refusal_by_captures_own_triggers_is_retried(world: World) -> None:
 def test_after_the_end_classic_is_not_needed(breakable: World, servers: Servers) -> None:
     world = breakable
     with world.shim("web-1") as shim:
-        mv.write_mode(world.classic, WriteMode.CLOSED, who="test", reason="test")
+        write_mode(world.classic, WriteMode.CLOSED, who="test", reason="test")
         world.limitless.execute("CREATE TABLE migrator.settled (write_mode text, epoch bigint, at timestamptz)")
         world.limitless.execute("INSERT INTO migrator.settled VALUES ('limitless_only', 1, now())")
-        epoch = mv.write_mode(world.classic, WriteMode.LIMITLESS_ONLY, who="test", reason="test")
+        epoch = write_mode(world.classic, WriteMode.LIMITLESS_ONLY, who="test", reason="test")
         eventually(lambda: confirmed(world.classic, epoch).confirmed == 1, "the process confirms the end")
         with pytest.raises(PreconditionFailed):
             roll_back(world.classic, all=True, who="ann", reason="too late")
@@ -481,13 +483,13 @@ def test_settings_come_from_the_plan_on_classic(world: World) -> None:
 
 def test_fallback_raised_twice_keeps_its_epoch_and_goes_back_from_joining(world: World) -> None:
     conn = world.classic
-    first = mv.raise_fallback(conn, FallbackScope.PART, "1", by="a", reason="r")
-    assert mv.raise_fallback(conn, FallbackScope.PART, "1", by="b", reason="r") == first
-    eased = mv.ease_fallback(conn, FallbackScope.PART, "1", by="b", reason="r")
+    first = raise_fallback(conn, FallbackScope.PART, "1", by="a", reason="r")
+    assert raise_fallback(conn, FallbackScope.PART, "1", by="b", reason="r") == first
+    eased = ease_fallback(conn, FallbackScope.PART, "1", by="b", reason="r")
     assert eased > first
 
-    again = mv.raise_fallback(conn, FallbackScope.PART, "1", by="c", reason="r")
+    again = raise_fallback(conn, FallbackScope.PART, "1", by="c", reason="r")
 
     assert again > eased
     with pytest.raises(PreconditionFailed):
-        mv.clear_fallback(conn, FallbackScope.PART, "1", by="b", reason="r", expected=eased)
+        clear_fallback(conn, FallbackScope.PART, "1", by="b", reason="r", expected=eased)

@@ -20,8 +20,9 @@ from migrator.incident.rollback import RollbackResult
 from migrator.incident.serve import IncidentServer, Request
 from migrator.local.proxy import Proxy
 from migrator.model.route import FallbackScope, Level
-from migrator.route import move as mv
 from migrator.route.advance import rejoin
+from migrator.route.fallback import raise_fallback
+from migrator.route.move import routes
 from migrator.shim import Shim
 from tests.integration.routes.world import QUICK, World, eventually, get, ids, put
 
@@ -48,7 +49,7 @@ def test_a_quiet_day_changes_nothing(world: World) -> None:
 def test_a_fallback_goes_once_everything_is_well_and_reads_return(world: World) -> None:
     with world.mirror(), world.shim() as shim:
         assert rejoin(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
-        mv.raise_fallback(world.classic, FallbackScope.PART, "1", by="shim web", reason="slow")
+        raise_fallback(world.classic, FallbackScope.PART, "1", by="shim web", reason="slow")
         eventually(lambda: shim.run_read("t1", get("t1", 1))[0] == "classic", "reads fell back")
 
         found = eventually(lambda: (seen := look(world)).cleared and seen, "the fallback goes")
@@ -64,7 +65,7 @@ def test_no_fallback_goes_while_the_mirror_stands_still(world: World) -> None:
     with world.shim():
         with world.mirror():
             assert rejoin(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
-        mv.raise_fallback(world.classic, FallbackScope.PART, "1", by="shim web", reason="slow")
+        raise_fallback(world.classic, FallbackScope.PART, "1", by="shim web", reason="slow")
         settings = replace(SETTINGS, catch_up_s=0.2, fresh_s=60)
         world.classic.execute("INSERT INTO app.note VALUES ('t1', 9, 'not mirrored')")  # the position misses it
 
@@ -75,7 +76,7 @@ def test_no_fallback_goes_while_the_mirror_stands_still(world: World) -> None:
 
 
 def test_one_held_by_a_human_stays(world: World) -> None:
-    mv.raise_fallback(world.classic, FallbackScope.ALL, "", by="ann", reason="drill", held=True)
+    raise_fallback(world.classic, FallbackScope.ALL, "", by="ann", reason="drill", held=True)
     world.publish()
 
     assert look(world).open[0].step is Step.HOLD
@@ -86,7 +87,7 @@ def test_a_clean_validation_is_asked_for_first(world: World) -> None:
     settings = replace(SETTINGS, validate_before_close=True)
     with world.mirror(), world.shim():
         assert rejoin(world.classic, tenants=ids("t1", "u1"), who="test", reason="test", timeout_s=10).done
-        mv.raise_fallback(world.classic, FallbackScope.PART, "1", by="shim web", reason="slow")
+        raise_fallback(world.classic, FallbackScope.PART, "1", by="shim web", reason="slow")
 
         found = eventually(lambda: (seen := look(world, settings)).to_validate and seen, "it wants a validation")
         assert found.to_validate == ("t1",), "the affected tenants, and only those"
@@ -171,7 +172,7 @@ def test_an_alarm_rolls_back(world: World) -> None:
         assert shim.run_read("t1", get("t1", 1))[0] == "classic"
         assert call(f"{url}/rollback", {"wave": 1, "reason": "p99 tripled"})[1]["already"] is True
         assert [request.who for request, _ in seen] == ["pager", "webhook"]
-        (route, _) = mv.routes(world.classic)
+        (route, _) = routes(world.classic)
         assert route.level is Level.CLASSIC
         assert world.classic.execute("SELECT kind, reported_by FROM migrator.incident").fetchall() == [
             ("rollback", "pager")

@@ -12,9 +12,9 @@ import pytest
 from migrator.errors import ClusterUnavailable, UsageError
 from migrator.model.latency import merge
 from migrator.model.route import Level
-from migrator.route import move as mv
 from migrator.route.advance import Outcome, rejoin
 from migrator.route.confirm import confirmed
+from migrator.route.move import watch
 from migrator.shim import Token
 from tests.integration.routes.world import QUICK, Heard, World, eventually, get, ids, put
 
@@ -194,7 +194,7 @@ def test_deadlocks_are_run_again(world: World) -> None:
 
 
 def test_watched_tenants_are_measured_one_by_one(world: World) -> None:
-    mv.watch(world.classic, ids("t1"), True)
+    watch(world.classic, ids("t1"), True)
     with world.shim() as shim:
         for _ in range(5):
             shim.run_read("t1", get("t1", 1))
@@ -211,7 +211,7 @@ def test_watched_tenants_are_measured_one_by_one(world: World) -> None:
 
 def test_shadow_reads_are_compared_and_never_returned(world: World) -> None:
     heard = Heard()
-    mv.watch(world.classic, ids("t1"), True)
+    watch(world.classic, ids("t1"), True)
     with world.shim(listener=heard, settings=replace(QUICK, shadow_ratio=1.0)) as shim:
         shim.run_write("t1", put("t1", 1, "same"))
         shim.run_write("t1", put("t1", 2, "only on classic"))

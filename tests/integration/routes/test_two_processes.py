@@ -9,9 +9,10 @@ import pytest
 
 from migrator.incident.rollback import roll_back
 from migrator.model.route import FallbackScope, Level
-from migrator.route import move as mv
 from migrator.route.advance import Outcome, rejoin
 from migrator.route.confirm import confirmed, wait_confirmed
+from migrator.route.fallback import raise_fallback
+from migrator.route.move import routes
 from tests.integration.routes.world import Peer, World, eventually, get, ids, put
 
 pytestmark = pytest.mark.pg
@@ -46,7 +47,7 @@ def test_reads_do_not_move_up_while_a_process_may_still_acknowledge_early(world:
 
         assert found.outcome is Outcome.UNCONFIRMED
         assert [name.split(" ")[0] for name in found.confirmation.pending] == ["web-2"]
-        assert mv.routes(world.classic)[0].level is Level.JOINING
+        assert routes(world.classic)[0].level is Level.JOINING
 
         again = rejoin(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10)
         assert again.outcome is Outcome.DONE
@@ -92,7 +93,7 @@ def test_a_write_still_waits_while_another_process_may_read_under_the_old_routes
             assert rejoin(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
             eventually(lambda: peer.ask("read", "t1", 1)[0] == "limitless", "the peer reads from limitless")
         peer.freeze()
-        epoch = mv.raise_fallback(world.classic, FallbackScope.TENANT, "t1", by="test", reason="test")
+        epoch = raise_fallback(world.classic, FallbackScope.TENANT, "t1", by="test", reason="test")
         eventually(lambda: shim._board.view.epoch >= epoch, "web-1 applied the fallback")
         assert not confirmed(world.classic, epoch).complete
 
@@ -140,7 +141,7 @@ def test_every_process_sees_acknowledged_writes_while_reads_move_there_and_back(
         everybody = ids("t1", "t2", "u1")
         for turn in range(3):
             assert rejoin(conn, tenants=everybody, pct=100 if turn else 50, who="test", reason=f"up {turn}").done
-            epoch = mv.raise_fallback(conn, FallbackScope.PART, "1", by="test", reason="test")
+            epoch = raise_fallback(conn, FallbackScope.PART, "1", by="test", reason="test")
             assert wait_confirmed(conn, epoch, 10).complete
             assert rejoin(conn, fallback=(FallbackScope.PART, "1"), who="test", reason="test").done
             assert roll_back(conn, all=True, who="test", reason=f"back {turn}").complete

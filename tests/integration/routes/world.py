@@ -20,7 +20,7 @@ import psycopg
 from migrator.control.install import install, install_limitless
 from migrator.model.route import WriteMode
 from migrator.model.tenant import TenantId
-from migrator.route import move as mv
+from migrator.route.write_mode import write_mode
 from migrator.shim import Event, Settings, Shim
 
 QUICK = Settings(staleness_s=1.5, poll_s=0.1, ack_wait_s=0.4, closed_wait_s=3.0, open_s=0.3, read_timeout_s=1.0)
@@ -99,7 +99,7 @@ class World:
             )
         world = cls(classic_dsn, limitless_dsn, classic, limitless)
         world.publish()
-        mv.write_mode(classic, WriteMode.DUAL, who="test", reason="test")
+        write_mode(classic, WriteMode.DUAL, who="test", reason="test")
         return world
 
     def close(self) -> None:

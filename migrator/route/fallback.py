@@ -1,0 +1,88 @@
+"""Who raises a fallback, and who takes it away again?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from migrator.errors import PreconditionFailed
+from migrator.model.position import Snapshot
+from migrator.model.route import FallbackScope, Level
+from migrator.model.tenant import REFERENCE_PART
+from migrator.route.change import change, reachable
+from migrator.route.proof import check_included, parts_in_use
+from migrator.shim import fallback
+
+raise_fallback = reachable()(fallback.raise_fallback)
+"""As a process raises it, with our words for a classic that is lost or missing."""
+
+
+def ease_fallback(conn: psycopg.Connection[Any], scope: FallbackScope, key: str, *, by: str, reason: str) -> int:
+    """First step of taking a fallback away: writes wait for the mirror again, reads still come from classic.
+
+    Returns the epoch to confirm; easing what is eased changes nothing.
+    """
+    with change(conn, by, reason) as found:
+        row = _fallback(conn, scope, key)
+        if row is None:
+            return found.epoch
+        if row[0] != Level.CLASSIC:
+            return int(row[1])
+        epoch = found.next_epoch()
+        conn.execute(
+            "UPDATE migrator.fallback SET level = 'joining', epoch = %s WHERE scope = %s AND scope_key = %s",
+            (epoch, scope.value, key),
+        )
+        found.decide("fallback.eased", _subject(scope, key), {"level": row[0], "epoch": row[1]}, {"epoch": epoch})
+        return epoch
+
+
+def clear_fallback(
+    conn: psycopg.Connection[Any],
+    scope: FallbackScope,
+    key: str,
+    *,
+    by: str,
+    reason: str,
+    expected: int | None = None,
+    caught_up: Snapshot | None = None,
+) -> int:
+    """Second step: reads go where the route says again. Needs the same proof as `move` to LIMITLESS.
+
+    Args:
+        expected: epoch of the fallback as eased; raised again since means PreconditionFailed.
+    """
+    with change(conn, by, reason) as found:
+        row = _fallback(conn, scope, key)
+        if row is None:
+            return found.epoch
+        if row[0] != Level.JOINING or (expected is not None and row[1] != expected):
+            raise PreconditionFailed(
+                f"the fallback {_subject(scope, key)} was raised again, or never eased",
+                hint="Ease it first; migrator.route.advance does both steps.",
+            )
+        check_included(conn, covered_parts(conn, scope, key), caught_up)
+        epoch = found.next_epoch()
+        conn.execute("DELETE FROM migrator.fallback WHERE scope = %s AND scope_key = %s", (scope.value, key))
+        found.decide("fallback.cleared", _subject(scope, key), {"level": row[0], "epoch": row[1]}, {"epoch": epoch})
+        return epoch
+
+
+def _fallback(conn: psycopg.Connection[Any], scope: FallbackScope, key: str) -> tuple[str, int] | None:
+    return conn.execute(
+        "SELECT level, epoch FROM migrator.fallback WHERE scope = %s AND scope_key = %s", (scope.value, key)
+    ).fetchone()
+
+
+def _subject(scope: FallbackScope, key: str) -> str:
+    return f"fallback/{scope}/{key}"
+
+
+def covered_parts(conn: psycopg.Connection[Any], scope: FallbackScope, key: str) -> set[int]:
+    """Return the mirror partitions whose readers a fallback holds back."""
+    if scope is FallbackScope.TENANT:
+        return {row[0] for row in conn.execute("SELECT part FROM migrator.route WHERE tenant_id = %s", (key,))}
+    if scope is FallbackScope.PART and key != str(REFERENCE_PART):
+        return {int(key)}
+    return parts_in_use(conn)

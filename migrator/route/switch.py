@@ -1,0 +1,57 @@
+"""Who moves the global switch, the upper bound of everybody's reads?"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from migrator.errors import PreconditionFailed
+from migrator.model.position import Snapshot
+from migrator.model.route import LEGAL_MOVES, Level
+from migrator.route.change import change
+from migrator.route.proof import check_included, parts_in_use
+
+
+def switch_version(conn: psycopg.Connection[Any]) -> datetime:
+    """Return when the switch row last changed: a compare-and-set value for `switch`."""
+    row = conn.execute("SELECT changed_at FROM migrator.switch").fetchone()
+    assert row is not None
+    found: datetime = row[0]
+    return found
+
+
+def switch(
+    conn: psycopg.Connection[Any],
+    level: Level,
+    *,
+    who: str,
+    reason: str,
+    expected: datetime | None = None,
+    caught_up: Snapshot | None = None,
+) -> int:
+    """Set the global switch, an upper bound for every tenant. Up to LIMITLESS as in `move`.
+
+    Args:
+        expected: from `switch_version`; PreconditionFailed when the row changed since.
+    """
+    with change(conn, who, reason) as found:
+        if found.level is level:
+            return found.epoch
+        if (found.level, level) not in LEGAL_MOVES:
+            raise PreconditionFailed(
+                f"illegal move: switch from {found.level} to {level}",
+                hint="Going up passes through joining; migrator.route.advance does it.",
+            )
+        if expected is not None and switch_version(conn) != expected:
+            raise PreconditionFailed("the switch was moved by somebody else", hint="Look again and decide again.")
+        if level is Level.LIMITLESS:
+            check_included(conn, parts_in_use(conn), caught_up)
+        epoch = found.next_epoch()
+        conn.execute(
+            "UPDATE migrator.switch SET level = %s, changed_at = clock_timestamp(), changed_by = %s, reason = %s",
+            (level.value, who, reason),
+        )
+        found.decide("switch.moved", "switch", {"level": found.level.value}, {"level": level.value, "epoch": epoch})
+        return epoch
