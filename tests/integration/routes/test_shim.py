@@ -15,7 +15,7 @@ from migrator.model.route import Level
 from migrator.route.advance import Outcome, rejoin
 from migrator.route.confirm import confirmed
 from migrator.route.move import watch
-from migrator.shim import Token
+from migrator.shim import Settings, Shim, Token
 from tests.integration.routes.world import QUICK, Heard, World, eventually, get, ids, put
 
 pytestmark = pytest.mark.pg
@@ -248,3 +248,9 @@ def test_a_process_taken_off_the_register_by_mistake_comes_back(world: World) ->
         world.classic.execute("DELETE FROM migrator.process")
 
         eventually(lambda: confirmed(world.classic, 0).processes == 1, "its next heartbeat registers it again")
+
+
+def test_settings_come_from_the_plan_on_classic(world: World) -> None:
+    world.classic.execute('UPDATE migrator.plan SET shim = \'{"ack_wait_s": 7, "min_reads": 3, "later": true}\'')
+    with Shim(world.classic_dsn, world.limitless_dsn, "web") as shim:
+        assert shim._settings == Settings(ack_wait_s=7.0, min_reads=3)

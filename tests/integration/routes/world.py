@@ -20,6 +20,7 @@ import psycopg
 from migrator.control.install import install, install_limitless
 from migrator.model.route import WriteMode
 from migrator.model.tenant import TenantId
+from migrator.route.advance import rejoin
 from migrator.route.write_mode import write_mode
 from migrator.shim import Event, Settings, Shim
 
@@ -176,6 +177,20 @@ def get(tenant: str, number: int, *, with_side: bool = True) -> Callable[[Any], 
 
 def ids(*tenants: str) -> list[TenantId]:
     return [TenantId(t) for t in tenants]
+
+
+def up(world: World, *tenants: str) -> None:
+    """Move reads of *tenants* to Limitless."""
+    with world.mirror():
+        assert rejoin(world.classic, tenants=ids(*tenants), who="test", reason="test", timeout_s=10).done
+
+
+def body(world: World, tenant: str, number: int) -> Any:
+    """Return what classic holds; None without such a row."""
+    row = world.classic.execute(
+        "SELECT body FROM app.note WHERE tenant_id = %s AND id = %s", (tenant, number)
+    ).fetchone()
+    return row and row[0]
 
 
 class Peer:
