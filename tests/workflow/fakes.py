@@ -68,6 +68,11 @@ class World:
         return answer
 
 
+async def called(world: World, name: str) -> bool:
+    """Whether the activity *name* was called."""
+    return name in world.calls
+
+
 def no_go(*blockers: str) -> ApplicationError:
     return ApplicationError("no-go", {"blockers": list(blockers)}, type="NoGo", non_retryable=True)
 

@@ -1,4 +1,4 @@
-"""A worker for tests: every queue of one plan, served by given activities, and a deadline on every wait."""
+"""A worker for tests: every queue of one plan, served by given activities; a way to start, and bounded waits."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from workflows import names
+from workflows.breaker import BreakerWorkflow, RollbackWorkflow
 from workflows.failures import Failures
 from workflows.worker import CONTROL_WORKFLOWS, INCIDENT_WORKFLOWS, runner
 
@@ -32,6 +34,13 @@ async def serving(client: Client, plan: str, activities: list[Callable[..., Any]
                 )
             )
         yield
+
+
+async def begun(env: WorkflowEnvironment, plan: str, run: Any, argument: Any, name: str) -> WorkflowHandle[Any, Any]:
+    """Start a workflow of *plan* on the queue where it belongs; time passes as on any clock meanwhile."""
+    queue = names.Queue.INCIDENT if run in (BreakerWorkflow.run, RollbackWorkflow.run) else names.Queue.CONTROL
+    with env.with_time_skipping_disabled():
+        return await env.client.start_workflow(run, argument, id=f"{name}/{plan}", task_queue=names.queue(plan, queue))
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], within_s: float = 20.0) -> Any:

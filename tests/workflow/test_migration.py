@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 import pytest
@@ -20,11 +19,6 @@ from workflows.migration import MigrationWorkflow
 pytestmark = [pytest.mark.temporal, pytest.mark.asyncio(loop_scope="session")]
 
 ALWAYS = GateAnswer(go=True, needs_approval=True)
-
-
-@pytest.fixture
-def plan() -> str:
-    return f"p{uuid.uuid4().hex[:8]}"
 
 
 async def begun(env: WorkflowEnvironment, plan: str) -> WorkflowHandle[Any, Any]:

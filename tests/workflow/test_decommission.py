@@ -1,0 +1,72 @@
+"""Decommission by itself: what a no does before, in and after the pause."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
+
+from tests.workflow.fakes import World, fakes, no_go
+from tests.workflow.histories import keep
+from tests.workflow.serving import begun, serving
+from workflows.decommission import DecommissionWorkflow
+from workflows.messages import Closing, DecommissionInput, DecommissionResult
+
+pytestmark = [pytest.mark.temporal, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def retired(env: WorkflowEnvironment, plan: str, world: World, name: str = "") -> DecommissionResult:
+    async with serving(env.client, plan, fakes(world)):
+        argument = DecommissionInput(plan=plan, approver="ana")
+        handle = await begun(env, plan, DecommissionWorkflow.run, argument, "decommission")
+        result: DecommissionResult = await handle.result()
+        if name:
+            await keep(handle, name)
+        return result
+
+
+AFTERWARDS = ("settle", "export", "release")
+
+
+async def test_a_no_before_the_pause_closes_nothing(temporal_env: WorkflowEnvironment, plan: str) -> None:
+    world = World(prepare=[no_go("a foreign key is broken")])
+
+    result = await retired(temporal_env, plan, world)
+
+    assert (result.done, result.blockers) == (False, ("a foreign key is broken",))
+    assert "close" not in world.calls
+
+
+@pytest.mark.parametrize("step", ["drain", "validate_changed", "sequences", "positions", "hand_over"])
+async def test_a_no_in_the_pause_reopens_writes(temporal_env: WorkflowEnvironment, plan: str, step: str) -> None:
+    """Whichever step says no, classic takes writes again and nothing behind the point of no return happens."""
+    world = World(**{step: [no_go("3 divergent rows")]})
+
+    result = await retired(temporal_env, plan, world, "decommission-reopened" if step == "validate_changed" else "")
+
+    assert (result.done, result.blockers) == (False, ("3 divergent rows",))
+    assert world.seen["reopen"][0].reason == "3 divergent rows"
+    assert not set(AFTERWARDS) & set(world.calls)
+
+
+async def test_a_pause_that_grows_too_long_reopens_writes(temporal_env: WorkflowEnvironment, plan: str) -> None:
+    """A step that does not come to its end is cut off by the plan's limit."""
+    world = World(
+        close=[Closing(plan=plan, id=1, max_pause_s=0.3)],
+        drain=[ApplicationError("not yet", type="ClusterUnavailable")],  # retried for ever
+    )
+
+    result = await retired(temporal_env, plan, world)
+
+    assert not result.done
+    assert "reopen" in world.calls and not set(AFTERWARDS) & set(world.calls)
+
+
+async def test_behind_the_point_of_no_return_it_only_goes_forward(temporal_env: WorkflowEnvironment, plan: str) -> None:
+    """The answer of the hand-over was lost: reopening finds it done, and the rest follows."""
+    world = World(hand_over=[no_go("answer lost")], reopen=[DecommissionResult(done=True, text="too late")])
+
+    result = await retired(temporal_env, plan, world, "decommission-answer-lost")
+
+    assert result.done
+    assert [c for c in world.calls if c in AFTERWARDS] == list(AFTERWARDS)
