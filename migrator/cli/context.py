@@ -79,6 +79,15 @@ def classic(
 
 
 @contextmanager
+def limitless(plan: Plan, *, lock_timeout_s: float | None = None) -> Iterator[psycopg.Connection[Any]]:
+    """Open a connection to Limitless for one command."""
+    from migrator.db.connect import connect
+
+    with connect(settings.resolve(plan.limitless.dsn), APP, lock_timeout_s=lock_timeout_s) as conn:
+        yield conn
+
+
+@contextmanager
 def both(
     plan: Plan, *, statement_timeout_s: float | None = None, lock_timeout_s: float | None = 10
 ) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Connection[Any]]]:

@@ -97,9 +97,8 @@ def reopen(
     import psycopg
 
     from migrator import settings
-    from migrator.cli.context import APP, classic, find_plan, require_installed
+    from migrator.cli.context import classic, find_plan, limitless, require_installed
     from migrator.control.tables import captured_tables
-    from migrator.db.connect import connect
     from migrator.decommission import closing, drain, hand_over
     from migrator.errors import ClusterUnavailable, NoGo
     from migrator.model.action import Action
@@ -133,8 +132,8 @@ def reopen(
         raise NoGo("decommission reopen", ["Limitless is authoritative already: the point of no return is behind us"])
     mirrors = "the mirrors have their partitions again"
     try:
-        with connect(settings.resolve(find_plan(plan).limitless.dsn), APP) as limitless:
-            drain.reopen_positions(limitless)
+        with limitless(find_plan(plan)) as other:
+            drain.reopen_positions(other)
     except (ClusterUnavailable, psycopg.Error):
         mirrors = "Limitless did not answer: run this again when it does, reads stay on classic until then"
     if as_json:

@@ -140,9 +140,7 @@ def recopy(
     as_json: JsonOption = False,
 ) -> None:
     """Copy everything again, after classic was restored or lost its tail."""
-    from migrator import settings
-    from migrator.cli.context import APP, classic, find_plan, require_installed
-    from migrator.db.connect import connect
+    from migrator.cli.context import classic, find_plan, limitless, require_installed
     from migrator.incident.rollback import roll_back
     from migrator.mirror import recover
 
@@ -153,9 +151,9 @@ def recopy(
     with classic(plan, statement_timeout_s=None) as conn:
         require_installed(conn)
         confirm("Put all reads on classic and copy everything again?", yes=yes)
-        with connect(settings.resolve(found.limitless.dsn), APP) as limitless:
+        with limitless(found) as other:
             roll_back(conn, all=True, who=who(name), reason=reason, timeout_s=found.shim.staleness_s * 2 + 1)
-            count = recover.recopy(conn, limitless, who(name), reason)
+            count = recover.recopy(conn, other, who(name), reason)
     if as_json:
         emit_json({"tenants": count})
     else:

@@ -35,11 +35,9 @@ def dual_write(
     as_json: JsonOption = False,
 ) -> None:
     """Take capture off, forget the copy, empty Limitless. Refuses while reads are there or the mirror runs."""
-    from migrator import settings
     from migrator.capture.install import remove
-    from migrator.cli.context import APP, classic, find_plan, require_installed
+    from migrator.cli.context import classic, find_plan, limitless, require_installed
     from migrator.control.reset import reset_classic, reset_limitless, undo_verdict
-    from migrator.db.connect import connect
     from migrator.provision import empty
 
     if dry_run:
@@ -56,9 +54,9 @@ def dual_write(
         reset_classic(conn, who(name))
     done = [a.id for a in DUAL_WRITE[:2]]
     try:
-        with connect(settings.resolve(found.limitless.dsn), APP) as limitless:
-            reset_limitless(limitless)
-            empty(limitless)
+        with limitless(found) as other:
+            reset_limitless(other)
+            empty(other)
         done += [a.id for a in DUAL_WRITE[2:]]
     except ClusterUnavailable as error:
         # classic is free, which is what matters; the next provision or undo empties what is left there
@@ -79,19 +77,17 @@ def provision(
 ) -> None:
     """Drop on Limitless what provisioning made there, and nothing else."""
     from migrator import provision as phase
-    from migrator import settings
-    from migrator.cli.context import APP, find_plan
-    from migrator.db.connect import connect
+    from migrator.cli.context import find_plan, limitless
 
     found = find_plan(plan)
-    with connect(settings.resolve(found.limitless.dsn), APP, lock_timeout_s=10) as limitless:
-        todo = phase.undo_actions(limitless)
+    with limitless(found, lock_timeout_s=10) as other:
+        todo = phase.undo_actions(other)
         if dry_run:
             announce(todo, as_json=as_json)
             return
         if todo:
             confirm(f"Drop {len(todo)} objects on Limitless?", yes=yes)
-        kept = phase.undo(limitless, with_rows=with_rows, on_step=lambda action: note(f"  {action.summary}"))
+        kept = phase.undo(other, with_rows=with_rows, on_step=lambda action: note(f"  {action.summary}"))
     if as_json:
         emit_json({"dropped": len(todo) - len(kept), "kept": kept})
     else:
