@@ -357,7 +357,7 @@ def rows_arrive(
     world.same(tenant)
 
 
-@pytest.mark.parametrize("examples", [5, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [5, pytest.param(80, marks=pytest.mark.slow)])
 def test_any_row_arrives(world: World, examples: int) -> None:
     """As many rows, keys and sessions as *examples*; a failure is shown as it was found: to reduce it takes minutes."""
     limits = settings(
