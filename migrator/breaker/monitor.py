@@ -62,7 +62,8 @@ class TickResult:
         probe_problem: what is wrong with Limitless, None when it answered.
         open: fallbacks that stand after this pass.
         cleared: fallbacks that are gone.
-        to_validate: tenants whose validation the caller should run, so that a later pass may clear their fallback.
+        to_validate: whose validation the caller should run, so that a later pass may clear their fallback; '' stands
+            for the reference tables.
     """
 
     at: datetime
@@ -163,13 +164,24 @@ def _open(conn: psycopg.Connection[Any]) -> list[Open]:
 
 
 def _unvalidated(conn: psycopg.Connection[Any], what: Scope, parts: set[int], since: datetime) -> tuple[str, ...]:
-    """Return the tenants that would read Limitless again and have no clean validation since *since*."""
+    """Return who would read Limitless again and has no clean validation since *since*.
+
+    '' stands for the reference tables, which anybody who comes back reads.
+    """
     scope, key = what
     rows = conn.execute(
-        "SELECT r.tenant_id FROM migrator.route r JOIN migrator.gate_fact t USING (tenant_id)"
-        " WHERE r.level = 'limitless' AND r.part = ANY(%s) AND (%s OR r.tenant_id = %s)"
-        " AND (t.clean_at IS NULL OR t.clean_at < %s OR coalesce(t.divergent, 1) > 0) ORDER BY 1",
-        (list(parts), scope is not FallbackScope.TENANT, key, since),
+        """
+        WITH back AS (SELECT tenant_id FROM migrator.route
+                       WHERE level = 'limitless' AND part = ANY (%(parts)s) AND (%(all)s OR tenant_id = %(key)s))
+        SELECT tenant_id FROM back JOIN migrator.gate_fact t USING (tenant_id)
+         WHERE t.clean_at IS NULL OR t.clean_at < %(since)s OR coalesce(t.divergent, 1) > 0
+         UNION ALL
+        SELECT '' FROM migrator.reference_fact f
+         WHERE (f.clean_at IS NULL OR f.clean_at < %(since)s OR coalesce(f.divergent, 1) > 0)
+           AND EXISTS (SELECT FROM back)
+         ORDER BY 1
+        """,
+        {"parts": list(parts), "all": scope is not FallbackScope.TENANT, "key": key, "since": since},
     ).fetchall()
     return tuple(row[0] for row in rows)
 

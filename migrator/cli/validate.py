@@ -63,12 +63,13 @@ def validate(
     classic, limitless = settings.resolve(found.classic.writer), settings.resolve(found.limitless.dsn)
     wanted = [TenantId(t) for t in tenant] if tenant else None
 
-    async def once(kind: str, of: list[TenantId] | None) -> ValidationReport:
+    async def once(kind: str, of: list[TenantId] | None, shared: bool | None = None) -> ValidationReport:
         return await compare(
             classic,
             limitless,
             tenants=of,
             tables=tables or None,
+            reference=shared,
             kind=kind,
             tenants_per_fence=found.validation.tenants_per_fence,
             rows_per_fence=found.validation.rows_per_fence,
@@ -117,8 +118,9 @@ def validate(
                     note(f"{DIRECTION}: {rows:,} keys of reference tables are marked; comparing again at a new fence.")
             if again:
                 note(f"{DIRECTION}: {again:,} tenants are copied again; watch: migrator backfill status.")
-            else:
-                repaired = asyncio.run(once("repair", None))
+            if reference or not again:
+                # Tenants that are being copied cannot be compared yet; the tables that all of them read can.
+                repaired = asyncio.run(once("repair", [] if again else None, reference or None))
     last = repaired or report
     shown = list(last.sample) if full else list(last.sample[:sample])
     if as_json:

@@ -28,16 +28,20 @@ SELECT t.tenant_id, t.part, t.rows,
  WHERE %(all)s OR t.tenant_id = ANY (%(tenants)s)
 """
 
-# One row per stretch of equal verdicts: the last stretch grows, or a new one begins.
+# One row per stretch of equal verdicts: the last stretch grows, or a new one begins. An older fence that is stored late
+# takes nothing back.
 _HISTORY = """
 WITH found AS (
     SELECT * FROM unnest(%(tenants)s::text[], %(rows)s::bigint[], %(bad)s::bigint[]) AS u (tenant_id, rows, bad)),
 last AS (
     SELECT DISTINCT ON (v.tenant_id) v.tenant_id, v.first_at, v.clean, v.fingerprint
-      FROM migrator.tenant_verdict v JOIN found USING (tenant_id) ORDER BY v.tenant_id, v.first_at DESC),
+      FROM migrator.tenant_verdict v JOIN found USING (tenant_id) ORDER BY v.tenant_id, v.last_at DESC),
 grown AS (
     UPDATE migrator.tenant_verdict v
-       SET last_at = %(at)s, last_fence = %(fence)s, times = v.times + 1, rows = f.rows, divergent = f.bad
+       SET times = v.times + 1, last_at = greatest(v.last_at, %(at)s),
+           last_fence = CASE WHEN v.last_at > %(at)s THEN v.last_fence ELSE %(fence)s END,
+           rows = CASE WHEN v.last_at > %(at)s THEN v.rows ELSE f.rows END,
+           divergent = CASE WHEN v.last_at > %(at)s THEN v.divergent ELSE f.bad END
       FROM found f JOIN last l USING (tenant_id)
      WHERE v.tenant_id = l.tenant_id AND v.first_at = l.first_at
        AND l.clean = (f.bad = 0) AND l.fingerprint = %(fingerprint)s

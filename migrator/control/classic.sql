@@ -305,15 +305,18 @@ SELECT t.tenant_id, t.part, t.state, t.wave, t.reason, t.changed_at, t.validated
        t.clean_at IS NOT NULL AND t.clean_fingerprint IS DISTINCT FROM f.now AS outdated
   FROM migrator.tenant t, (SELECT migrator.schema_fingerprint() AS now) f;
 
--- The same about the reference tables, which every tenant reads: one row where there are any, else none.
+-- The same about the reference tables, which every tenant reads: one row where there are any, else none. A verdict from
+-- before their last copy says nothing, and none counts as clean while they are copied.
 CREATE VIEW migrator.reference_fact AS
 SELECT v.divergent,
-       CASE WHEN v.clean AND v.fingerprint = f.now AND v.last_at > coalesce(c.at, '-infinity') THEN v.last_at
-       END AS clean_at,
+       CASE WHEN v.clean AND v.fingerprint = f.now AND NOT c.going_on THEN v.last_at END AS clean_at,
        coalesce(v.clean AND v.fingerprint <> f.now, false) AS outdated
   FROM (SELECT migrator.schema_fingerprint() AS now) f
- CROSS JOIN (SELECT max(finished_at) AS at FROM migrator.copy_unit WHERE part = 0) c
-  LEFT JOIN (SELECT * FROM migrator.tenant_verdict WHERE tenant_id = '' ORDER BY first_at DESC LIMIT 1) v ON true
+ CROSS JOIN (SELECT coalesce(max(finished_at), '-infinity') AS finished_at,
+                    coalesce(bool_or(state <> 'joined'), false) AS going_on
+               FROM migrator.copy_unit WHERE part = 0) c
+  LEFT JOIN (SELECT * FROM migrator.tenant_verdict WHERE tenant_id = '' ORDER BY last_at DESC LIMIT 1) v
+    ON v.last_at > c.finished_at
  WHERE EXISTS (SELECT FROM migrator.captured_table WHERE descriptor ->> 'kind' <> 'sharded');
 
 CREATE TABLE migrator.divergence (

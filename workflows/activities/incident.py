@@ -18,6 +18,8 @@ from workflows.activities.validation import ValidationActivities
 from workflows.messages import PlanInput, RollbackInput, RollbackOutcome
 
 TICK_S = 1.0
+DIVERGENT_S = 60.0
+"""Rows that differ wait for a person: comparing them every second would say the same, an incident each time."""
 CONFIRM_S = 10.0
 """A rollback waits this long for processes; those that did not answer read classic by themselves soon after."""
 
@@ -39,11 +41,16 @@ class IncidentActivities:
 
     async def _watch(self) -> None:
         settings = monitor_settings(self.context.plan)
+        loop = asyncio.get_running_loop()
+        again_at = loop.time()
         while True:
             found = await self.context.on_classic(tick, self.context.limitless_dsn(), settings, datetime.now(UTC))
-            if found.to_validate:
+            if found.to_validate and loop.time() >= again_at:
+                tenants = [t for t in found.to_validate if t]
+                shared = len(tenants) < len(found.to_validate)
                 try:
-                    await ValidationActivities(self.context).compare(found.to_validate, "breaker", reference=True)
+                    report = await ValidationActivities(self.context).compare(tenants, "breaker", reference=shared)
+                    again_at = loop.time() + (DIVERGENT_S if report.divergent_rows else 0)
                 except (ClusterUnavailable, psycopg.Error) as error:
                     # Limitless fell ill again; the next look finds that out and says so.
                     activity.logger.info("breaker.validation_failed: %s", type(error).__name__)

@@ -101,6 +101,35 @@ def test_a_clean_validation_is_asked_for_first(world: World) -> None:
         assert fallbacks(world) == []
 
 
+def test_whoever_comes_back_reads_the_reference_tables(world: World) -> None:
+    """Theirs is a validation to be asked for too, and one with divergent rows keeps everybody on classic."""
+    settings = replace(SETTINGS, validate_before_close=True)
+    world.classic.execute(
+        "INSERT INTO migrator.captured_table (table_id, qualified, descriptor)"
+        " VALUES (99, 'app.currency', '{\"kind\": \"reference\"}')"
+    )
+    with world.mirror(), world.shim():
+        assert rejoin(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+        raise_fallback(world.classic, FallbackScope.PART, "1", by="shim web", reason="slow")
+        world.classic.execute(
+            "UPDATE migrator.tenant SET clean_at = clock_timestamp(), divergent = 0,"
+            " clean_fingerprint = migrator.schema_fingerprint() WHERE tenant_id = 't1'"
+        )
+
+        found = eventually(lambda: (seen := look(world, settings)).to_validate and seen, "it wants a validation")
+        assert found.to_validate == ("",)
+        for clean in (False, True):
+            assert fallbacks(world) == [("part", "1", "joining")]
+            world.classic.execute(
+                "INSERT INTO migrator.tenant_verdict"
+                " (tenant_id, first_at, last_at, clean, fingerprint, last_fence, rows, divergent)"
+                " VALUES ('', clock_timestamp(), clock_timestamp(), %s, migrator.schema_fingerprint(), '', 3, %s)",
+                (clean, 0 if clean else 1),
+            )
+            assert bool(look(world, settings).cleared) is clean
+        assert fallbacks(world) == []
+
+
 def test_processes_that_trip_bring_everybody_back(world: World, proxy: Callable[[str], Proxy]) -> None:
     """Limitless goes away: processes trip by themselves, the monitor makes it common, and it heals by itself."""
     between = proxy(world.limitless_dsn)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
+from datetime import timedelta
 
 import pytest
 from temporalio.testing import ActivityEnvironment
@@ -18,6 +20,7 @@ from migrator.cutover.guard import GuardLimits, Sample, Watch
 from migrator.db.connect import connect_async
 from migrator.decommission import drain
 from migrator.errors import PreconditionFailed
+from migrator.model.divergence import TenantVerdict
 from migrator.model.tenant import TenantId
 from tests.fixtures.shop import Shop, until
 from workflows.activities.base import Context
@@ -121,6 +124,40 @@ async def test_a_divergence_holds_the_wave_until_it_is_mended(shop: Shop, corrup
     assert (before, after) == (None, None)
     assert between is not None and "divergent rows" in between
     assert shop.classic.execute("SELECT count(*) FROM migrator.fallback").fetchone() == (0,)
+
+
+async def test_a_verdict_about_the_reference_tables_lasts_until_they_are_copied_again(shop: Shop) -> None:
+    """While they are copied nothing is clean, after it nothing is known; and an older fence takes nothing back."""
+
+    def fact() -> tuple[object, ...]:
+        found = facts.reference_facts(shop.classic)
+        assert found is not None
+        return found.divergent, found.clean_age_s is not None
+
+    await shop.start()
+    async with shop.mirrors():
+        await shop.copy_all()
+        unknown = fact()
+        await run(shop)
+        clean = fact()
+        (now,) = shop.classic.execute("SELECT clock_timestamp()").fetchone() or ()
+        old = [TenantVerdict(None, 3, 1, 1, "1:1:", now.timestamp())]
+        (fingerprint,) = shop.classic.execute("SELECT migrator.schema_fingerprint()").fetchone() or ()
+        async with await connect_async(shop.classic_dsn, "test") as control:
+            run_id = uuid.uuid4()
+            await store.begin(control, run_id, "manual")
+            await store.verdicts(control, run_id, old, now - timedelta(hours=1), "1:1:", fingerprint)
+        late = fact()
+        shop.classic.execute("UPDATE migrator.copy_unit SET state = 'copying' WHERE part = 0")
+        copied = fact()
+        shop.classic.execute("UPDATE migrator.copy_unit SET state = 'joined', finished_at = now() WHERE part = 0")
+        anew = fact()
+        await run(shop)
+        again = fact()
+
+    assert (unknown, clean, late, copied, anew, again) == (
+        (None, False), (0, True), (0, True), (0, False), (None, False), (0, True),
+    )  # fmt: skip
 
 
 async def test_history_schemas_and_new_copies(shop: Shop) -> None:
