@@ -121,7 +121,7 @@ def validate(
             if reference or not again:
                 # Tenants that are being copied cannot be compared yet; the tables that all of them read can.
                 repaired = asyncio.run(once("repair", [] if again else None, reference or None))
-    last = repaired or report
+    last = report if again or repaired is None else repaired  # tenants that are being copied still differ
     shown = list(last.sample) if full else list(last.sample[:sample])
     if as_json:
         emit_json(
@@ -135,7 +135,7 @@ def validate(
             }
         )
     else:
-        _print(report, repaired, shown)
+        _print(report, None if again else repaired, shown)
     if last.divergent_rows or last.tenantless_rows:
         raise typer.Exit(ExitCode.DIVERGENCE)
     if not last.clean:
