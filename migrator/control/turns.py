@@ -14,6 +14,7 @@ import psycopg
 _COPY_TURN = 0x6D696773  # "migs"
 _CHANGE = 0x6D696764  # "migd": one schema change at a time
 _LOOK_S = 0.2
+_DYING_S = 2.0
 
 
 async def share_turn(conn: psycopg.AsyncConnection[Any]) -> None:
@@ -30,13 +31,7 @@ async def share_turn(conn: psycopg.AsyncConnection[Any]) -> None:
 
 def take_turn(conn: psycopg.Connection[Any], patience_s: float) -> bool:
     """Wait until no copy runs and let none begin; False when one still runs after *patience_s* seconds."""
-    try:
-        with conn.transaction():
-            conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(round(max(patience_s, 0.01) * 1000)),))
-            conn.execute("SELECT pg_advisory_lock(%s)", (_COPY_TURN,))
-    except psycopg.errors.LockNotAvailable:
-        return False
-    return True
+    return _take(conn, _COPY_TURN, patience_s)
 
 
 def give_turn(conn: psycopg.Connection[Any]) -> None:
@@ -44,6 +39,18 @@ def give_turn(conn: psycopg.Connection[Any]) -> None:
 
 
 def only_change(conn: psycopg.Connection[Any]) -> bool:
-    """Return whether *conn*'s session is now the only one that changes schemas."""
-    row = conn.execute("SELECT pg_try_advisory_lock(%s)", (_CHANGE,)).fetchone()
-    return bool(row and row[0])
+    """Return whether *conn*'s session is now the only one that changes schemas.
+
+    It waits a moment: the session of a process that has just been killed ends a little later than the process.
+    """
+    return _take(conn, _CHANGE, _DYING_S)
+
+
+def _take(conn: psycopg.Connection[Any], lock: int, patience_s: float) -> bool:
+    try:
+        with conn.transaction():
+            conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(round(max(patience_s, 0.01) * 1000)),))
+            conn.execute("SELECT pg_advisory_lock(%s)", (lock,))
+    except psycopg.errors.LockNotAvailable:
+        return False
+    return True
