@@ -19,7 +19,7 @@ from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from migrator.provision import actions, finalize, finalize_actions, provision, undo, undo_actions, verify
 from migrator.provision.read import read
-from tests.fixtures.postgres import Machines
+from tests.fixtures.postgres import Machines, with_parts
 from tests.integration.routes.world import eventually
 
 pytestmark = pytest.mark.pg
@@ -274,16 +274,17 @@ def test_a_deadlock_with_the_mirror_is_no_refusal(
     world.limitless.execute("ALTER TABLE app.order_items DROP CONSTRAINT order_items_order_id_fkey")
     name = world.limitless.info.dbname
     with psycopg.connect(machines.limitless_admin, autocommit=True) as admin:
-        # Whoever waits for so long is the one who gives up: not the mirror, which waits longer.
+        # Longer than the mirror needs to ask for its second lock; it waits far longer itself, so it never gives up.
         admin.execute(sql.SQL("ALTER DATABASE {} SET deadlock_timeout = '5s'").format(sql.Identifier(name)))
     asking = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database"
     asking += " WHERE datname = current_database())"
     with (
-        psycopg.connect(limitless_dsn) as mirror,
+        psycopg.connect(with_parts(machines.limitless_admin, dbname=name)) as mirror,
         psycopg.connect(limitless_dsn, autocommit=True) as looking,
         connect(limitless_dsn, "test") as other,
         ThreadPoolExecutor(1) as pool,
     ):
+        mirror.execute("SET deadlock_timeout = '60s'")  # only a superuser may
         mirror.execute("LOCK TABLE app.orders IN ROW EXCLUSIVE MODE")
         finalizing = pool.submit(finalize, world.classic, other, world.tables, world.plan)
         eventually(lambda: looking.execute(asking).fetchone() == (1,), "the key waits for its second table")
