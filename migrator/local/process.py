@@ -44,8 +44,8 @@ class Account:
             os.chown(path, self.uid, self.gid)
             for directory, directories, files in os.walk(path):
                 for name in [*directories, *files]:
-                    # Strings, as os.walk gives them: pathlib has no chown that leaves links alone.
-                    os.chown(os.path.join(directory, name), self.uid, self.gid, follow_symlinks=False)  # noqa: PTH118
+                    # os, since pathlib has no chown that leaves links alone.
+                    os.chown(Path(directory, name), self.uid, self.gid, follow_symlinks=False)
 
     def may_enter(self, path: Path) -> bool:
         """Whether the account can reach *path* through all its parents."""

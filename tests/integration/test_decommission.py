@@ -132,7 +132,8 @@ async def test_a_running_writer_is_waited_for_and_is_in_the_snapshot(shop: Shop)
     with a_client(shop) as writer:
         writer.execute("BEGIN")
         writer.execute(WRITE, (5005,))
-        xid = int(writer.execute("SELECT pg_current_xact_id()::text").fetchone()[0])  # type: ignore[index]
+        ((text,),) = writer.execute("SELECT pg_current_xact_id()::text").fetchall()
+        xid = int(text)
 
         def run() -> None:
             found.append(begin_and_close(shop, patience_s=20))

@@ -21,7 +21,7 @@ from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable
 from migrator.local.process import free_port
 from migrator.local.temporal import DevServer
-from tests.fixtures.postgres import Servers
+from tests.fixtures.postgres import Machine, Servers
 from tests.fixtures.shop import Shop, until
 from tests.integration.validation.test_kills import CORRUPT, RIGHT, named, verdicts, worker
 from workflows import names
@@ -80,6 +80,12 @@ async def sees(dsn: str, question: str) -> None:
         await until(counted, question, 60)
 
 
+def victim(shop: Shop, servers: Servers, side: str) -> tuple[Machine, str]:
+    """Return the server that dies, and the string of its database."""
+    classic = side == "classic"
+    return (servers.classic, shop.classic_dsn) if classic else (servers.limitless, shop.limitless_dsn)
+
+
 @contextlib.contextmanager
 def locked(dsn: str, table: str) -> Iterator[None]:
     """Hold everybody up who wants to read *table*; the lock ends with its server or with the block."""
@@ -95,8 +101,7 @@ def locked(dsn: str, table: str) -> Iterator[None]:
 @pytest.mark.parametrize("moment", ["fence", "digest"])
 async def test_a_server_dies_in_the_middle(shop: Shop, servers: Servers, side: str, moment: str) -> None:
     """The try that was under way ends as one that could not run; what was stored before stays, and is true."""
-    machine = servers.classic if side == "classic" else servers.limitless
-    dsn = shop.classic_dsn if side == "classic" else shop.limitless_dsn
+    machine, dsn = victim(shop, servers, side)
     await shop.start()
     async with shop.mirrors():
         await shop.copy_all()
@@ -149,8 +154,7 @@ async def test_the_workflow_outlives_a_server(
     shop: Shop, servers: Servers, worker: Callable[[], subprocess.Popen[bytes]], temporal_address: str, side: str
 ) -> None:
     """Nobody has to do anything: once the server is back, the same workflow ends with the right answer."""
-    machine = servers.classic if side == "classic" else servers.limitless
-    dsn = shop.classic_dsn if side == "classic" else shop.limitless_dsn
+    machine, dsn = victim(shop, servers, side)
     await shop.start()
     async with shop.mirrors():
         await shop.copy_all()
