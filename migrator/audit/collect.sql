@@ -56,7 +56,9 @@ SELECT jsonb_build_object('kind', 'column', 'relation', n.nspname || '.' || c.re
          'not_null', a.attnotnull, 'default', pg_get_expr(d.adbin, d.adrelid),
          'identity', a.attidentity, 'generated', a.attgenerated,
          'sequence', pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.attname),
-         'settings', concat_ws(' ', array_to_string(a.attoptions, ','),
+         -- Newer servers keep options of their own there for every column: only those that ALTER COLUMN SET takes count.
+         'settings', concat_ws(' ', (SELECT string_agg(o, ',') FROM unnest(a.attoptions) o
+                                      WHERE o ~ '^n_distinct(_inherited)?='),
                         CASE WHEN a.attstattarget >= 0 THEN 'statistics ' || a.attstattarget END,
                         CASE to_jsonb(a) ->> 'attcompression' WHEN 'p' THEN 'compression pglz'
                                                               WHEN 'l' THEN 'compression lz4' END))

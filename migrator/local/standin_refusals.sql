@@ -130,11 +130,14 @@ BEGIN
     IF bad IS NOT NULL THEN
         PERFORM rds_aurora.standin_refuse(bad || ' is not supported');
     END IF;
-    SELECT CASE WHEN attidentity <> '' THEN format('IDENTITY of column %I', attname)
-                WHEN attoptions IS NOT NULL THEN format('ALTER COLUMN %I SET options', attname)
+    -- Newer servers keep options of their own there for every column: only those that ALTER COLUMN SET takes count.
+    SELECT CASE WHEN a.attidentity <> '' THEN format('IDENTITY of column %I', a.attname)
+                ELSE format('ALTER COLUMN %I SET options', a.attname)
            END INTO bad
-    FROM pg_attribute
-    WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped AND (attidentity <> '' OR attoptions IS NOT NULL) LIMIT 1;
+    FROM pg_attribute a
+    WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+      AND (a.attidentity <> ''
+           OR EXISTS (SELECT FROM unnest(a.attoptions) o WHERE o ~ '^n_distinct(_inherited)?=')) LIMIT 1;
     IF bad IS NOT NULL THEN
         PERFORM rds_aurora.standin_refuse(bad || ' is not supported');
     END IF;
