@@ -34,6 +34,28 @@ CREATE TABLE migrator.switch (
 );
 INSERT INTO migrator.switch DEFAULT VALUES;
 
+-- Which history an epoch belongs to. A classic that was restored hands out the same numbers again, with other marks:
+-- a process, a token or a confirmation that names an epoch and another mark belongs to a history that is gone.
+-- Only the newest are kept; whoever comes with an older one starts over, as with an unknown one.
+CREATE TABLE migrator.epoch_mark (
+    epoch      bigint PRIMARY KEY,
+    mark       uuid NOT NULL
+);
+
+-- By trigger, so that no way to move the epoch can forget it, a hand-written UPDATE included.
+CREATE FUNCTION migrator.mark_epoch() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO migrator.epoch_mark (epoch, mark) VALUES (NEW.epoch, gen_random_uuid())
+    ON CONFLICT (epoch) DO UPDATE SET mark = EXCLUDED.mark;
+    DELETE FROM migrator.epoch_mark WHERE epoch > NEW.epoch OR epoch <= NEW.epoch - 10000;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER mark_epoch AFTER UPDATE OF epoch ON migrator.switch
+    FOR EACH ROW WHEN (OLD.epoch <> NEW.epoch) EXECUTE FUNCTION migrator.mark_epoch();
+ALTER TABLE migrator.switch ENABLE ALWAYS TRIGGER mark_epoch;
+INSERT INTO migrator.epoch_mark SELECT epoch, gen_random_uuid() FROM migrator.switch;
+
 -- One row per tenant that has ever been moved; a tenant without a row reads classic.
 CREATE TABLE migrator.route (
     tenant_id  text PRIMARY KEY,

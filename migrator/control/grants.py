@@ -16,7 +16,7 @@ from migrator.errors import UsageError
 from migrator.model.action import Action
 
 RIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("SELECT", ("plan", "switch", "route", "fallback", "position", "process", "breaker_trip")),
+    ("SELECT", ("plan", "switch", "epoch_mark", "route", "fallback", "position", "process", "breaker_trip")),
     ("INSERT, UPDATE, DELETE", ("process", "breaker_trip")),
     ("INSERT", ("read_sample", "shadow_sample", "decision", "incident")),
     ("INSERT, UPDATE", ("fallback",)),

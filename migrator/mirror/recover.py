@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from migrator.control.epoch import begin_history
 from migrator.control.log import decide
 from migrator.errors import PreconditionFailed
 
@@ -62,6 +63,7 @@ def recopy(classic: Connection, limitless: Connection, who: str, reason: str) ->
         limitless.execute("UPDATE migrator.copy_lease SET state = 'closed'")
         known = limitless.execute("SELECT part, tenant_id FROM migrator.mirrored WHERE tenant_id <> ''").fetchall()
     with classic.transaction():
+        begin_history(classic)
         # Tenants that only Limitless knows (classic lost them) are copied too: that removes their rows there.
         for part, tenant in known:
             classic.execute(

@@ -17,10 +17,13 @@ class Token:
     Attributes:
         xid: its transaction on classic.
         parts: bit mask of the mirror partitions it touched.
+        epoch, mark: the route epoch it saw, with its mark: the history of classic in which *xid* means something.
     """
 
     xid: int
     parts: int
+    epoch: int = -1
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,6 @@ def choose(view: View, tenant_id: TenantId, now_s: float, draw: float, after: To
         return Choice(Side.CLASSIC, "percentage")
     if view.lagging & (1 << route.part | REFERENCE_BIT):
         return Choice(Side.CLASSIC, "the mirror lags")
-    if after is not None and view.behind(after.xid, after.parts):
+    if after is not None and not (view.knows(after.epoch, after.mark) and not view.behind(after.xid, after.parts)):
         return Choice(Side.CLASSIC, "not there yet")
     return Choice(Side.LIMITLESS, "route", route.part)

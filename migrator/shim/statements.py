@@ -13,10 +13,12 @@ LISTEN = "LISTEN migrator"
 
 SETTINGS = "SELECT shim FROM migrator.plan"
 
-# Must have committed before the poll that it vouches for is sent; see watcher.Watcher._refresh.
+# An epoch of another history confirms nothing. Must have committed before the poll that it vouches for is sent; see watcher.Watcher._refresh.
 HEARTBEAT = """
 INSERT INTO migrator.process AS p (process_id, name, started_at, seen_at, applied_epoch, staleness_s)
-VALUES (%(process_id)s, %(name)s, clock_timestamp(), clock_timestamp(), %(epoch)s, %(registered_s)s)
+SELECT %(process_id)s, %(name)s, clock_timestamp(), clock_timestamp(),
+       coalesce((SELECT m.epoch FROM migrator.epoch_mark m WHERE m.epoch = %(epoch)s AND m.mark = %(mark)s::uuid), 0),
+       %(registered_s)s
 ON CONFLICT (process_id) DO UPDATE
    SET seen_at = clock_timestamp(), applied_epoch = EXCLUDED.applied_epoch, staleness_s = EXCLUDED.staleness_s
 """
@@ -27,32 +29,46 @@ DELETE FROM migrator.process WHERE process_id = %(process_id)s
 """
 
 # One statement, so one moment. Epochs are handed out under the switch row's lock and commit in order, so
-# "changed after the epoch I know" misses nothing.
+# "changed after the epoch I know" misses nothing, in the history I know it from: in another one everything is news.
 POLL = """
+WITH known AS (
+    SELECT coalesce((SELECT m.epoch FROM migrator.epoch_mark m
+                      WHERE m.epoch = %(after)s AND m.mark = %(mark)s::uuid), -1) AS epoch
+)
 SELECT s.epoch, s.level, s.write_mode,
        (SELECT coalesce(json_agg(json_build_array(r.tenant_id, r.part, r.level, r.reads_pct, r.epoch, r.watched)), '[]')
-          FROM migrator.route r WHERE r.epoch > %(after)s),
+          FROM migrator.route r WHERE r.epoch > known.epoch),
        (SELECT coalesce(json_agg(json_build_array(f.scope, f.scope_key, f.level, f.epoch)), '[]')
           FROM migrator.fallback f),
        (SELECT coalesce(json_agg(json_build_array(
                    p.part, p.snapshot, extract(epoch FROM clock_timestamp() - p.fresh_at))), '[]')
-          FROM migrator.position p)
-  FROM migrator.switch s
+          FROM migrator.position p),
+       (SELECT json_agg(json_build_array(m.epoch, m.mark) ORDER BY m.epoch)
+          FROM (SELECT * FROM migrator.epoch_mark WHERE epoch > known.epoch ORDER BY epoch DESC LIMIT %(marks)s) m),
+       known.epoch
+  FROM migrator.switch s, known
 """
 
-POSITIONS = "SELECT part, snapshot FROM migrator.position"
+# With the mark of the moment they are from: positions of another history cover nothing of this one.
+POSITIONS = """
+SELECT m.epoch, m.mark::text,
+       (SELECT coalesce(json_agg(json_build_array(p.part, p.snapshot)), '[]') FROM migrator.position p)
+  FROM migrator.switch s JOIN migrator.epoch_mark m ON m.epoch = s.epoch
+"""
 
-# The epoch that every live process has applied. Silent processes read classic by themselves and hold nobody up.
+# The epoch that every live process has applied; nothing in another history than the caller's. Silent processes read classic by themselves and hold nobody up.
 APPLIED_BY_ALL = """
 SELECT min(applied_epoch) FROM migrator.process
  WHERE clock_timestamp() <= seen_at + make_interval(secs => staleness_s)
+   AND EXISTS (SELECT FROM migrator.epoch_mark WHERE epoch = %(epoch)s AND mark = %(mark)s::uuid)
 """
 
 # Deferred constraint triggers may still write; they must do so before the transaction's marks are read.
 BEFORE_COMMIT = """
 SET CONSTRAINTS ALL IMMEDIATE;
 SELECT pg_current_xact_id_if_assigned()::text, current_setting('migrator.parts', true),
-       (SELECT write_mode FROM migrator.switch)
+       s.write_mode, m.epoch, m.mark::text
+  FROM migrator.switch s LEFT JOIN migrator.epoch_mark m ON m.epoch = s.epoch
 """
 
 OUTCOME = "SELECT pg_xact_status(%s::text::xid8)"

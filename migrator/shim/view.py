@@ -20,6 +20,8 @@ from migrator.model.tenant import MAX_PARTS, REFERENCE_PART, TenantId
 
 ALL_PARTS = (1 << MAX_PARTS) - 1
 REFERENCE_BIT = 1 << REFERENCE_PART
+MARKS = 1000
+"""Marks a view keeps, at least. A token older than that many route changes counts as unknown: classic answers."""
 
 
 def parts_of(mask: int) -> list[int]:
@@ -81,11 +83,13 @@ class Poll:
     routes: tuple[tuple[Route, bool], ...]  # with `watched`
     fallbacks: tuple[Fallback, ...]
     positions: Mapping[int, tuple[Snapshot, float]]  # with the age of the position in s, by classic's clock
+    marks: Mapping[int, str]  # of epochs, the newest included; all that is kept when nothing was known before
+    known: int  # the epoch this reading goes on from; -1: from none, so that routes and marks are all there are
 
     @classmethod
     def of(cls, row: tuple[Any, ...]) -> Poll:
         """Return the answer of statements.POLL as a value."""
-        epoch, switch, mode, routes, fallbacks, positions = row
+        epoch, switch, mode, routes, fallbacks, positions, marks, known = row
         return cls(
             int(epoch),
             Level(switch),
@@ -93,6 +97,8 @@ class Poll:
             tuple((Route(TenantId(t), part, Level(lv), pct, at), watched) for t, part, lv, pct, at, watched in routes),
             tuple(Fallback(FallbackScope(scope), key, Level(level), at) for scope, key, level, at in fallbacks),
             {part: (Snapshot.parse(text), float(age)) for part, text, age in positions},
+            {int(epoch): str(mark) for epoch, mark in marks or ()},
+            int(known),
         )
 
 
@@ -107,6 +113,7 @@ class View:
         owed: `waits` of this and of every older view that another process may still act on.
         valid_until_s: on this process' clock; past it reads come from classic.
         lease: grows whenever validity lapsed, so that a read can see that it spanned a lapse.
+        marks: of the newest epochs of the history this view belongs to, see migrator.epoch_mark.
     """
 
     epoch: int = -1
@@ -122,6 +129,16 @@ class View:
     history: tuple[tuple[int, int], ...] = ()  # (epoch of the view after it, its waits), oldest first
     valid_until_s: float = 0.0
     lease: int = 0
+    marks: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def mark(self) -> str | None:
+        """The mark of this view's own epoch; None before the first poll."""
+        return self.marks.get(self.epoch)
+
+    def knows(self, epoch: int, mark: str) -> bool:
+        """Return whether *epoch* with *mark* is a moment of the history this view belongs to."""
+        return bool(mark) and self.marks.get(epoch) == mark
 
     def valid(self, now_s: float) -> bool:
         """Return whether this process may act on the routes it knows."""
@@ -156,7 +173,7 @@ def _owed(waits: int, history: Iterable[tuple[int, int]]) -> int:
 
 def applied(view: View, poll: Poll, max_lag_s: float) -> View:
     """Return *view* after *poll*; how long it is valid does not change."""
-    if poll.epoch < view.epoch:  # classic lost its tail: what is known is worth nothing
+    if poll.known != view.epoch:  # classic lost its tail or was restored: what is known is worth nothing
         view = replace(View(), lease=view.lease + 1)
     changed = poll.epoch != view.epoch
     routes, watched = view.routes, view.watched
@@ -193,7 +210,14 @@ def applied(view: View, poll: Poll, max_lag_s: float) -> View:
         waits=waits,
         owed=_owed(waits, history),
         history=history,
+        marks=_newest({**view.marks, **poll.marks}) if changed else view.marks,
     )
+
+
+def _newest(marks: Mapping[int, str]) -> Mapping[int, str]:
+    if len(marks) <= 2 * MARKS:
+        return marks
+    return {epoch: marks[epoch] for epoch in sorted(marks)[-MARKS:]}
 
 
 def lapsed(view: View) -> View:

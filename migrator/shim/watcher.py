@@ -35,7 +35,7 @@ from migrator.shim.inflight import Inflight
 from migrator.shim.listener import Listener, RoutesApplied, RoutesLost, SettledOnLimitless
 from migrator.shim.pool import ConnectTo, Link
 from migrator.shim.settings import Settings
-from migrator.shim.view import Poll, View, applied, lapsed, settled
+from migrator.shim.view import MARKS, Poll, View, applied, lapsed, settled
 
 FAST_S = 0.01
 """How often positions are read while somebody waits for them."""
@@ -187,21 +187,16 @@ class Watcher:
         assert link is not None
         old, sent_s = self._board.view, now_s()
         self._routes_due_s = sent_s + self._settings.poll_s
-        self._heartbeat(link, old.epoch)
-        row = link.conn.execute(st.POLL, {"after": old.epoch}).fetchone()
+        self._heartbeat(link, old)
+        row = link.conn.execute(st.POLL, {"after": old.epoch, "mark": old.mark, "marks": MARKS}).fetchone()
         if row is None:
             raise NotInstalled("the control schema on classic is not complete")
-        poll = Poll.of(row)
-        if poll.epoch < old.epoch:  # classic lost its tail; the whole table must be read again
-            row = link.conn.execute(st.POLL, {"after": -1}).fetchone()
-            assert row is not None
-            poll = Poll.of(row)
-        view = applied(old, poll, self._settings.max_lag_s)
+        view = applied(old, Poll.of(row), self._settings.max_lag_s)
         if not old.valid(now_s()):
             view = lapsed(view)
         self._install(replace(view, valid_until_s=sent_s + self._settings.staleness_s))
-        if view.epoch != old.epoch:
-            self._heartbeat(link, view.epoch)
+        if (view.epoch, view.mark) != (old.epoch, old.mark):
+            self._heartbeat(link, view)
             self._listener.on_event(RoutesApplied(view.epoch))
 
     def _install(self, view: View) -> None:
@@ -212,11 +207,12 @@ class Watcher:
         if self._board.settled and not before:
             self._listener.on_event(SettledOnLimitless())
 
-    def _heartbeat(self, link: Link, epoch: int) -> None:
+    def _heartbeat(self, link: Link, view: View) -> None:
         arguments = {
             "process_id": self._identity.process_id,
             "name": self._identity.name,
-            "epoch": max(epoch, 0),
+            "epoch": view.epoch,
+            "mark": view.mark,
             "registered_s": self._settings.registered_s,
         }
         link.conn.execute(st.HEARTBEAT, arguments)
@@ -224,18 +220,23 @@ class Watcher:
     def _positions(self) -> None:
         link = self._link
         assert link is not None
-        rows = link.conn.execute(st.POSITIONS).fetchall()
-        found = {part: Snapshot.parse(text) for part, text in rows}
-        if found != self._board.view.positions:
-            self._board.install(replace(self._board.view, positions=found))
+        row = link.conn.execute(st.POSITIONS).fetchone()
+        view = self._board.view
+        if row is None or (int(row[0]), row[1]) != (view.epoch, view.mark):
+            self._refresh()  # routes changed, or this is another history: positions count together with their moment
+            return
+        found = {part: Snapshot.parse(text) for part, text in row[2]}
+        if found != view.positions:
+            self._board.install(replace(view, positions=found))
 
     def _settle(self) -> None:
         link = self._link
         assert link is not None
-        row = link.conn.execute(st.APPLIED_BY_ALL).fetchone()
+        before = self._board.view
+        row = link.conn.execute(st.APPLIED_BY_ALL, {"epoch": before.epoch, "mark": before.mark}).fetchone()
         if row is not None and row[0] is not None:
-            view = settled(self._board.view, row[0])
-            if view is not self._board.view:
+            view = settled(before, row[0])
+            if view is not before:
                 self._board.install(view)
 
     def _wait(self) -> None:

@@ -111,6 +111,8 @@ class Acknowledgement:
 
 def seen_by_all(view: View, token: Token, at_s: float) -> bool:
     """Return whether every read that starts from now on, in any process, sees the write."""
+    if not view.knows(token.epoch, token.mark):
+        return False  # its transaction belongs to a moment of classic that this process has not read yet, or to none
     if not view.behind(token.xid, token.parts):
         return True  # a fact about Limitless, true whatever the routes are
     if not view.valid(at_s):
@@ -205,14 +207,14 @@ class Write:
             )
         xid: int | None = None
         if self.side is Side.CLASSIC:
-            xid, parts, mode = self._marks(link)
+            xid, parts, mode, epoch, mark = self._marks(link)
             if mode in (WriteMode.CLOSED, WriteMode.LIMITLESS_ONLY):
                 # This process had not heard of it. Triggers on classic refuse such writes as well.
                 self._roll_back(link)
                 self._board.refresh()
                 raise WritesClosed(0.0)
             if xid is not None:
-                self.token = Token(xid, parts)
+                self.token = Token(xid, parts, epoch, mark)
         try:
             status = link.conn.execute("COMMIT").statusmessage
         except psycopg.Error as error:
@@ -228,8 +230,8 @@ class Write:
             )
         self.committed = True
 
-    def _marks(self, link: Link) -> tuple[int | None, int, WriteMode]:
-        """Return the transaction's id, the partitions it touched and the write mode it sees."""
+    def _marks(self, link: Link) -> tuple[int | None, int, WriteMode, int, str]:
+        """Return the transaction's id, the partitions it touched, and the write mode and route epoch it sees."""
         try:
             cursor = link.conn.execute(st.BEFORE_COMMIT)
             cursor.nextset()
@@ -240,8 +242,8 @@ class Write:
                 raise WritesClosed(0.0) from error
             raise
         assert row is not None
-        xid, parts, mode = row
-        return (None if xid is None else int(xid)), int(parts or 0), WriteMode(mode)
+        xid, parts, mode, epoch, mark = row
+        return (None if xid is None else int(xid)), int(parts or 0), WriteMode(mode), int(epoch), str(mark)
 
 
 def _open(view: View, at_s: float) -> bool:

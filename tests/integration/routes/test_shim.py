@@ -66,10 +66,11 @@ def test_a_token_carries_the_promise_to_another_process(world: World) -> None:
             eventually(lambda: two.run_read("t1", get("t1", 1))[0] == "limitless", "reads come from limitless")
             with world.classic.transaction():  # a writer without the shim
                 put("t1", 1, "hello")(_As(world.classic))
-                xid, parts = world.classic.execute(
-                    "SELECT pg_current_xact_id()::text, current_setting('migrator.parts')"
+                xid, parts, epoch, mark = world.classic.execute(
+                    "SELECT pg_current_xact_id()::text, current_setting('migrator.parts'), epoch, mark::text"
+                    " FROM migrator.switch JOIN migrator.epoch_mark USING (epoch)"
                 ).fetchone()  # type: ignore[misc]
-            token = Token(int(xid), int(parts))
+            token = Token(int(xid), int(parts), epoch, mark)
 
             assert two.run_read("t1", get("t1", 1)) == ("limitless", None)
             assert two.run_read("t1", get("t1", 1), after=token) == ("classic", "hello")

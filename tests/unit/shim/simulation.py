@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from typing import Any
 
 from migrator.model.effective import Fallback
 from migrator.model.position import Snapshot
@@ -40,6 +41,7 @@ class Flaw(Enum):
     STALE_WRITES = auto()  # a write does not care how old its routes are
     LATE_ANSWERS = auto()  # a read does not look at the routes again when it ends
     ANY_EPOCH = auto()  # the last step up is no compare-and-set
+    EPOCHS_ALONE = auto()  # epochs of a restored classic are taken for those of the history before
 
 
 class Missed(AssertionError):
@@ -83,7 +85,7 @@ class Process:
     beat: bool = False
     polled: Poll | None = None
     reading: Reading | None = None
-    writing: int | None = None  # committed, not acknowledged
+    writing: Token | None = None  # committed, not acknowledged
     begun: bool = False  # its body ran, COMMIT was not sent
     decided: bool = False  # with DECIDED_BEFORE_COMMIT: need not wait
     frozen: bool = False
@@ -99,6 +101,10 @@ class Simulation:
         self.epoch = 0
         self.route_epoch = 0
         self.caps = {"route": Cap(Level.CLASSIC), "switch": Cap(Level.LIMITLESS), "fallback": Cap(Level.LIMITLESS)}
+        self.marks = {0: "0"}
+        self.made = 0  # marks
+        self.backup: dict[str, Any] | None = None
+        self.forked = False  # the mirror has seen that classic is another one
         self.committed = 0
         self.mirrored = 0
         self.published = 0
@@ -106,7 +112,7 @@ class Simulation:
         self.processes = [Process() for _ in range(processes)]
         self.risers: list[Riser] = []
         self.reads = {Side.CLASSIC: 0, Side.LIMITLESS: 0}
-        base = (24, 3, 8, 12, 0.5, 0.3, 3, 8, 3, 4, 1.5)
+        base = (24, 3, 8, 12, 0.5, 0.3, 3, 8, 3, 4, 1.5, 0.1, 0.3)
         self.weights = [w * 4 ** self.dice.uniform(-1, 1) for w in base]
         if self.dice.random() < 0.5:
             self.put("route", Level.LIMITLESS)
@@ -120,7 +126,10 @@ class Simulation:
 
     def poll(self, process: Process) -> Poll:
         routes = ()
-        if self.route_epoch > process.view.epoch:
+        view = process.view
+        same = self.marks.get(view.epoch) == view.mark or self.flaw is Flaw.EPOCHS_ALONE
+        known = view.epoch if same and view.epoch <= self.epoch else -1
+        if self.route_epoch > known:
             routes = ((Route(T, 1, self.caps["route"].level, 100, self.route_epoch), False),)
         fallback = self.caps["fallback"].level
         fallbacks = () if fallback is Level.LIMITLESS else (Fallback(FallbackScope.PART, "1", fallback, self.epoch),)
@@ -133,12 +142,20 @@ class Simulation:
             routes,
             fallbacks,
             {0: (everything, 0.0), 1: (at, 0.0)},
+            {epoch: mark for epoch, mark in self.marks.items() if epoch > known},
+            known,
         )
+
+    def next_epoch(self) -> int:
+        self.epoch += 1
+        self.made += 1
+        self.marks[self.epoch] = str(self.made)
+        return self.epoch
 
     def put(self, cap: str, level: Level) -> int:
         if self.caps[cap].level is level:
             return self.caps[cap].version
-        self.epoch += 1
+        self.next_epoch()
         self.caps[cap] = Cap(level, self.epoch)
         if cap == "route":
             self.route_epoch = self.epoch
@@ -192,10 +209,50 @@ class Simulation:
     # -- the mirror
 
     def mirror(self) -> None:
-        self.mirrored = self.committed
+        if not self.forked:
+            self.mirrored = self.committed
+        elif all(self.caps[cap].level is Level.CLASSIC for cap in self.caps) and self.confirmed(self.epoch):
+            # Everybody is on classic, confirmed: all is copied again, and a new history begins.
+            self.forked = False
+            self.next_epoch()
+            self.marks = {self.epoch: self.marks[self.epoch]}
+            self.mirrored = self.published = self.committed
 
     def publish(self) -> None:
-        self.published = self.mirrored
+        if not self.forked:
+            self.published = self.mirrored
+
+    # -- classic is restored: what was committed since the backup is gone, and its numbers come again
+
+    def back_up(self) -> None:
+        self.backup = {
+            "epoch": self.epoch, "route_epoch": self.route_epoch, "marks": dict(self.marks),
+            "caps": {name: replace(cap) for name, cap in self.caps.items()},
+            "committed": self.committed, "published": self.published,
+            "processes": [(p.seen_at, p.applied) for p in self.processes],
+        }  # fmt: skip
+
+    def restore(self) -> None:
+        if self.backup is None:
+            return
+        backup, self.backup = self.backup, None
+        registered = backup.pop("processes")
+        for name, value in backup.items():
+            setattr(self, name, value)
+        for process, (process.seen_at, process.applied) in zip(self.processes, registered, strict=True):
+            process.begun = False
+            if process.reading is not None and process.reading.side is Side.CLASSIC:
+                process.reading = None
+        # What only the lost history had is worth nothing, and was lost by the restore, not by us.
+        self.acknowledged = min(self.acknowledged, self.committed)
+        for process in self.processes:
+            if process.reading is not None:
+                process.reading.floor = min(process.reading.floor, self.committed)
+        self.mirrored = min(self.mirrored, self.committed)
+        self.forked = True
+        self.risers.clear()
+        for cap in self.caps:  # the way that is documented: everybody back to classic, then all is copied again
+            self.put(cap, Level.CLASSIC)
 
     def tick(self) -> None:
         self.now += 1
@@ -210,7 +267,8 @@ class Simulation:
         elif first_poll and p.polled is None:
             p.polled = self.poll(p)
         elif not p.beat:
-            p.seen_at, p.applied, p.beat = self.now, max(p.view.epoch, 0), True
+            self.beat(p)
+            p.beat = True
         elif p.polled is None:
             p.polled = self.poll(p)
         else:
@@ -222,31 +280,46 @@ class Simulation:
                 p.reading.lowered = True
             p.began, p.beat, p.polled = None, False, None
             if self.dice.random() < 0.8:  # the second heartbeat, unless something comes in between
-                p.seen_at, p.applied = self.now, p.view.epoch
+                self.beat(p)
+
+    def beat(self, p: Process) -> None:
+        known = self.marks.get(p.view.epoch) == p.view.mark or self.flaw is Flaw.EPOCHS_ALONE
+        p.seen_at, p.applied = self.now, max(p.view.epoch, 0) if known else 0
 
     def settle(self, p: Process) -> None:
         live = [q.applied for q in self.processes if self.live(q)]
         if live:
-            p.view = settled(p.view, min(live))
+            if self.marks.get(p.view.epoch) == p.view.mark or self.flaw is Flaw.EPOCHS_ALONE:
+                p.view = settled(p.view, min(live))
 
     def write(self, p: Process) -> None:
         if p.writing is None and not p.begun:
             p.begun = p.view.epoch >= 0  # else it is not opened yet
-            p.decided = self.may_return(p, self.committed + 1)
+            p.decided = self.may_return(p, self.token(self.committed + 1))
         elif p.writing is None:
             p.begun = False
             self.committed += 1
-            p.writing = self.committed
+            p.writing = self.token(self.committed)
+        elif self.marks.get(p.writing.epoch) != p.writing.mark and self.flaw is not Flaw.EPOCHS_ALONE:
+            p.writing = None  # of a history that is gone: never acknowledged
         elif (self.flaw is Flaw.DECIDED_BEFORE_COMMIT and p.decided) or self.may_return(p, p.writing):
-            self.acknowledged = max(self.acknowledged, p.writing)
+            self.acknowledged = max(self.acknowledged, min(p.writing.xid, self.committed))
             p.writing = None
 
-    def may_return(self, p: Process, xid: int) -> bool:
-        view = replace(p.view, positions={**p.view.positions, 1: Snapshot(self.published + 1, self.published + 1)})
+    def token(self, xid: int) -> Token:
+        return Token(xid, TOUCHED, self.epoch, self.marks[self.epoch])
+
+    def may_return(self, p: Process, token: Token) -> bool:
+        view = p.view
+        if (view.epoch, view.mark) == (self.epoch, self.marks[self.epoch]):  # else all is read again, with the routes
+            at_last = Snapshot(self.published + 1, self.published + 1)
+            view = replace(view, positions={**view.positions, 1: at_last})
+        if self.flaw is Flaw.EPOCHS_ALONE:
+            view = replace(view, marks={token.epoch: token.mark})
         if self.flaw is Flaw.DOWN_AT_ONCE:
             view = replace(view, owed=view.waits)
         at = view.valid_until_s - 1 if self.flaw is Flaw.STALE_WRITES else self.now
-        return seen_by_all(view, Token(xid, TOUCHED), at)
+        return seen_by_all(view, token, at)
 
     def read(self, p: Process) -> None:
         if p.reading is None:
@@ -272,7 +345,9 @@ class Simulation:
         """Do one random thing."""
         p = self.dice.choice(self.processes)
         own = (self.refresh, self.settle, self.write, self.read, self.freeze)
-        common = (self.down, self.up, self.rise, self.mirror, self.publish, self.tick)
+        common = (
+            self.down, self.up, self.rise, self.mirror, self.publish, self.tick, self.back_up, self.restore,
+        )  # fmt: skip
         number = self.dice.choices(range(len(self.weights)), self.weights)[0]
         if number < len(own):
             if not p.frozen or number == 4:
