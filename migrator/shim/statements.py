@@ -13,7 +13,8 @@ LISTEN = "LISTEN migrator"
 
 SETTINGS = "SELECT shim FROM migrator.plan"
 
-# An epoch of another history confirms nothing. Must have committed before the poll that it vouches for is sent; see watcher.Watcher._refresh.
+# An epoch of another history confirms nothing. Must have committed before the poll that it vouches for is sent; see
+# watcher.Watcher._refresh.
 HEARTBEAT = """
 INSERT INTO migrator.process AS p (process_id, name, started_at, seen_at, applied_epoch, staleness_s)
 SELECT %(process_id)s, %(name)s, clock_timestamp(), clock_timestamp(),
@@ -56,7 +57,8 @@ SELECT m.epoch, m.mark::text,
   FROM migrator.switch s JOIN migrator.epoch_mark m ON m.epoch = s.epoch
 """
 
-# The epoch that every live process has applied; nothing in another history than the caller's. Silent processes read classic by themselves and hold nobody up.
+# The epoch that every live process has applied; nothing in another history than the caller's. Silent processes read
+# classic by themselves and hold nobody up.
 APPLIED_BY_ALL = """
 SELECT min(applied_epoch) FROM migrator.process
  WHERE clock_timestamp() <= seen_at + make_interval(secs => staleness_s)

@@ -16,7 +16,7 @@ from migrator.route.confirm import confirmed
 from migrator.shim import Token
 from migrator.shim import statements as st
 from tests.fixtures.postgres import Machines
-from tests.integration.routes.world import QUICK, Peer, World, eventually, get, ids, put, up
+from tests.integration.routes.world import QUICK, Peer, World, eventually, get, put, up
 
 pytestmark = pytest.mark.pg
 

@@ -288,9 +288,8 @@ class Simulation:
 
     def settle(self, p: Process) -> None:
         live = [q.applied for q in self.processes if self.live(q)]
-        if live:
-            if self.marks.get(p.view.epoch) == p.view.mark or self.flaw is Flaw.EPOCHS_ALONE:
-                p.view = settled(p.view, min(live))
+        if live and (self.marks.get(p.view.epoch) == p.view.mark or self.flaw is Flaw.EPOCHS_ALONE):
+            p.view = settled(p.view, min(live))
 
     def write(self, p: Process) -> None:
         if p.writing is None and not p.begun:
