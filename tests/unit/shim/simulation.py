@@ -44,6 +44,11 @@ class Flaw(Enum):
     EPOCHS_ALONE = auto()  # epochs of a restored classic are taken for those of the history before
 
 
+UNMARKED = {Flaw.EPOCHS_ALONE, Flaw.STALE_WRITES, Flaw.SNAPSHOT_BEFORE_CONFIRMATION}
+"""Runs in which a write does not ask for the routes of the moment it committed at: that alone makes up for the lack of
+the last two, so that they would not show."""
+
+
 class Missed(AssertionError):
     """A read did not see a write that had been acknowledged before."""
 
@@ -92,9 +97,12 @@ class Process:
 
 
 class Simulation:
-    """One run. `step` does one thing; raises Missed when the promise is broken."""
+    """One run. `step` does one thing; raises Missed when the promise is broken.
 
-    def __init__(self, seed: int, flaw: Flaw = Flaw.NONE, processes: int = 2) -> None:
+    With *restores* classic is put back to a backup now and then, which undoes what else a run has come to.
+    """
+
+    def __init__(self, seed: int, flaw: Flaw = Flaw.NONE, processes: int = 2, restores: bool = False) -> None:
         self.dice = random.Random(seed)
         self.flaw = flaw
         self.now = 100
@@ -112,8 +120,10 @@ class Simulation:
         self.processes = [Process() for _ in range(processes)]
         self.risers: list[Riser] = []
         self.reads = {Side.CLASSIC: 0, Side.LIMITLESS: 0}
-        base = (24, 3, 8, 12, 0.5, 0.3, 3, 8, 3, 4, 1.5, 0.1, 0.3)
+        base = (24, 3, 8, 12, 0.5, 0.3, 3, 8, 3, 4, 1.5, 0.3, 0.3)
         self.weights = [w * 4 ** self.dice.uniform(-1, 1) for w in base]
+        if not restores:
+            self.weights[-2:] = 0, 0
         if self.dice.random() < 0.5:
             self.put("route", Level.LIMITLESS)
         for _ in range(2):  # opened
@@ -310,10 +320,11 @@ class Simulation:
 
     def may_return(self, p: Process, token: Token) -> bool:
         view = p.view
-        if (view.epoch, view.mark) == (self.epoch, self.marks[self.epoch]):  # else all is read again, with the routes
+        unmarked = self.flaw in UNMARKED
+        if unmarked or (view.epoch, view.mark) == (self.epoch, self.marks[self.epoch]):  # else all is read again
             at_last = Snapshot(self.published + 1, self.published + 1)
             view = replace(view, positions={**view.positions, 1: at_last})
-        if self.flaw is Flaw.EPOCHS_ALONE:
+        if unmarked:
             view = replace(view, marks={token.epoch: token.mark})
         if self.flaw is Flaw.DOWN_AT_ONCE:
             view = replace(view, owed=view.waits)

@@ -14,12 +14,12 @@ from tests.unit.shim.simulation import STALENESS, Flaw, Missed, Process, Simulat
 
 STEPS = 500
 
-RARE = {Flaw.POLL_BEFORE_HEARTBEAT, Flaw.NO_LAPSE}
+RARE = {Flaw.POLL_BEFORE_HEARTBEAT, Flaw.NO_LAPSE, Flaw.EPOCHS_ALONE}
 """Dice hardly ever find these; each has its own story below."""
 
 
-def run(seed: int, flaw: Flaw) -> Simulation:
-    simulation = Simulation(seed, flaw)
+def run(seed: int, flaw: Flaw, restores: bool = False) -> Simulation:
+    simulation = Simulation(seed, flaw, restores=restores)
     for _ in range(STEPS):
         simulation.step()
     return simulation
@@ -28,7 +28,7 @@ def run(seed: int, flaw: Flaw) -> Simulation:
 def test_no_acknowledged_write_is_ever_missed() -> None:
     reads = {Side.CLASSIC: 0, Side.LIMITLESS: 0}
     for seed in range(600):
-        for side, count in run(seed, Flaw.NONE).reads.items():
+        for side, count in run(seed, Flaw.NONE, restores=seed % 4 == 0).reads.items():
             reads[side] += count
 
     assert min(reads.values()) > 500, f"the runs must have read from both sides: {reads}"
@@ -108,7 +108,37 @@ def long_nap(flaw: Flaw) -> None:
     read(simulation, other)
 
 
-@pytest.mark.parametrize(("story", "flaw"), [(late_heartbeat, Flaw.POLL_BEFORE_HEARTBEAT), (long_nap, Flaw.NO_LAPSE)])
+def restored_backup(flaw: Flaw) -> None:
+    """A process sleeps while classic is put back to before a tenant moved, and the epochs pass those it knew."""
+    simulation = Simulation(1, flaw)
+    simulation.put("route", Level.CLASSIC)
+    simulation.back_up()
+    simulation.put("route", Level.LIMITLESS)
+    sleeper, other = simulation.processes
+    refresh(simulation, sleeper)
+    simulation.restore()
+    simulation.now += STALENESS + 1
+    refresh(simulation, other)
+    simulation.mirror()  # everybody is on classic, confirmed: all is copied again
+    assert not simulation.forked
+    for level in (Level.LIMITLESS, Level.CLASSIC, Level.LIMITLESS):
+        simulation.put("switch", level)
+        simulation.put("fallback", level)
+    refresh(simulation, other)
+    simulation.settle(other)
+    write(simulation, other)  # nobody reads Limitless, so it is acknowledged without the mirror
+    refresh(simulation, sleeper)
+    read(simulation, sleeper)
+
+
+@pytest.mark.parametrize(
+    ("story", "flaw"),
+    [
+        (late_heartbeat, Flaw.POLL_BEFORE_HEARTBEAT),
+        (long_nap, Flaw.NO_LAPSE),
+        (restored_backup, Flaw.EPOCHS_ALONE),
+    ],
+)
 def test_a_precaution_whose_lack_hardly_ever_shows(story: object, flaw: Flaw) -> None:
     story(Flaw.NONE)  # type: ignore[operator]
     with pytest.raises(Missed):
