@@ -14,6 +14,7 @@ from psycopg import sql
 
 from migrator.backfill import copy_sql
 from migrator.backfill.unit import CopyUnit, TenantLoad, group, group_widely, is_huge, split
+from migrator.capture import orphans
 from migrator.capture.journal_sql import part_of
 from migrator.control.tables import captured_tables
 from migrator.model.table import Table, parents_first
@@ -30,6 +31,7 @@ def take_inventory(conn: psycopg.Connection[Any], parts: int, hot_ratio: float) 
     """
     counts: dict[str, dict[str, int]] = {}
     tables = [t for t in captured_tables(conn).values() if t.sharded]
+    orphans.look(conn, tables)
     for table in tables:
         if not table.derived:
             for tenant, rows in conn.execute(copy_sql.count_tenants(table)):

@@ -89,16 +89,29 @@ SELECT i.indisprimary,
  ORDER BY NOT i.indisprimary, i.indexrelid
 """
 
+# Checked at once, by triggers that are enabled, also those that it has for each partition; of columns that are equal,
+# not of periods that contain each other.
 _ENFORCED = """
-SELECT EXISTS (
-    SELECT FROM pg_catalog.pg_constraint c
+WITH RECURSIVE keys AS (
+    SELECT c.oid
+      FROM pg_catalog.pg_constraint c
      WHERE c.contype = 'f' AND c.conrelid = %(child)s AND c.confrelid = %(parent)s
        AND c.convalidated AND NOT c.condeferrable
+       AND coalesce(to_jsonb(c) ->> 'conenforced', 'true') = 'true'
+       AND coalesce(to_jsonb(c) ->> 'conperiod', 'false') = 'false'
        AND (SELECT array_agg(a.attname::text || ' ' || b.attname::text ORDER BY 1)
               FROM unnest(c.conkey, c.confkey) k(child, parent)
               JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.child
               JOIN pg_catalog.pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = k.parent)
-         = %(pairs)s::text[])
+         = %(pairs)s::text[]),
+parts AS (
+    SELECT oid AS key, oid FROM keys
+    UNION ALL
+    SELECT p.key, c.oid FROM parts p JOIN pg_catalog.pg_constraint c ON c.conparentid = p.oid)
+SELECT EXISTS (
+    SELECT FROM keys k
+     WHERE NOT EXISTS (SELECT FROM parts p JOIN pg_catalog.pg_trigger t ON t.tgconstraint = p.oid
+                        WHERE p.key = k.oid AND t.tgenabled NOT IN ('O', 'A')))
 """
 
 _TENANT_TYPES = re.compile(r"^(smallint|integer|bigint|uuid|text|character varying(\(\d+\))?|character(\(\d+\))?)$")
