@@ -51,9 +51,7 @@ def own_keys(table: Table, source: sql.Composable) -> sql.Composed:
     if not table.sharded:
         return sql.SQL("SELECT {} FROM {} AS r").format(sql.SQL(", ").join(key), source)
     joins, tenant = upward("r", table.path, table.tenant_source or "")
-    own = sql.SQL("SELECT {}, {} FROM {} AS r{}").format(
-        tenant, sql.SQL(", ").join(key), source, joins
-    )
+    own = sql.SQL("SELECT {}, {} FROM {} AS r{}").format(tenant, sql.SQL(", ").join(key), source, joins)
     if not table.derived:
         return own
     # The parent this transaction sees may have moved since its snapshot was taken: then every partition looks.

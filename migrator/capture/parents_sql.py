@@ -47,7 +47,9 @@ def successors(table: Table, others: Others, columns: Sequence[str], event: str)
     for referenced in dict.fromkeys(hop.parent_columns for _, hop in hops_to(table, others)):
         # LATERAL and OFFSET: one probe of the unique index for each, however many the plan was made for.
         found.append(
-            sql.SQL("SELECT s.* FROM ({}) AS v CROSS JOIN LATERAL (SELECT {} FROM {} AS p WHERE {} OFFSET 0) AS s").format(
+            sql.SQL(
+                "SELECT s.* FROM ({}) AS v CROSS JOIN LATERAL (SELECT {} FROM {} AS p WHERE {} OFFSET 0) AS s"
+            ).format(
                 vacated(referenced, event),
                 listed,
                 names.table_identifier(table.qualified),

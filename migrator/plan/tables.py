@@ -14,6 +14,7 @@ import psycopg
 from migrator.errors import PlanInvalid
 from migrator.model.table import Column, Hop, Table, TableKind, qualify, split_qualified
 from migrator.plan.schema import TablePlan, Tables
+from migrator.plan.via import problems as via_problems
 
 _TABLES = """
 SELECT c.oid, n.nspname, c.relname, c.relkind = 'p'
@@ -160,7 +161,11 @@ class _Reader:
             _ENFORCED, {"child": self.found[at][0], "parent": self.found[parent][0], "pairs": pairs}
         ).fetchone()
         operators = {c.name: c.equality for c in self.columns(at)}
-        return replace(hop, enforced=bool(row and row[0]), equality=tuple(operators[c] for c in hop.columns))
+        hop = replace(hop, enforced=bool(row and row[0]), equality=tuple(operators[c] for c in hop.columns))
+        if table == at:  # else it is the parent's own step, and reported there
+            for why in via_problems(self.conn, at, hop):
+                self.problem(table, f"via '{via}' → {why}")
+        return hop
 
     def schemas(self) -> str:
         return f"schema {', '.join(self.tables.schemas)}"

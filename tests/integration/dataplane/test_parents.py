@@ -60,7 +60,9 @@ def schema(conn: psycopg.Connection, keys: dict[str, str | None]) -> None:
         for below, column, above in levels:
             conn.execute(f"CREATE INDEX ON f.{name}_{below} ({column})")
             if action is not None:
-                conn.execute(f"ALTER TABLE f.{name}_{below} ADD FOREIGN KEY ({column}) REFERENCES f.{name}_{above} {action}")
+                conn.execute(
+                    f"ALTER TABLE f.{name}_{below} ADD FOREIGN KEY ({column}) REFERENCES f.{name}_{above} {action}"
+                )
         if name == "disabled":
             for level in "pc":
                 conn.execute(f"ALTER TABLE f.{name}_{level} DISABLE TRIGGER ALL")
@@ -207,7 +209,9 @@ async def test_children_follow_their_parent(classic_dsn: str, limitless_dsn: str
         f.classic.execute(FUNCTION)
         for name in families(f):
             # Its name sorts before those of the foreign keys' own triggers, so that it comes first.
-            f.classic.execute(f'CREATE TRIGGER "AAA" AFTER DELETE ON f.{name}_p FOR EACH ROW EXECUTE FUNCTION f.again()')
+            f.classic.execute(
+                f'CREATE TRIGGER "AAA" AFTER DELETE ON f.{name}_p FOR EACH ROW EXECUTE FUNCTION f.again()'
+            )
         await f.start()
         done: dict[str, set[str]] = {way: set() for way in WAYS}
         captured = {t.qualified for t in f.tables}
