@@ -12,7 +12,6 @@ from psycopg import sql
 from migrator.capture import names
 from migrator.model.table import Hop, Table
 
-
 NEW_ROWS, OLD_ROWS = sql.Identifier("new_rows"), sql.Identifier("old_rows")
 """The transition tables of our triggers."""
 

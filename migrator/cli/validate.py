@@ -154,9 +154,11 @@ def _print(report: ValidationReport, repaired: ValidationReport | None, shown: l
         out(f"{report.divergent_rows:,} divergent rows before the repair, {repaired.divergent_rows:,} after it.")
     last = repaired or report
     for row in shown:
-        key = ", ".join(f"{column}={value}" for column, value in row.key)
+        key = ", ".join(f"{column}={value}" for column, value in row.key) or f"{row.rows} rows"
         columns = f" in {', '.join(row.columns)}" if row.columns else ""
-        out(f"  {row.kind.value:10} {row.table} ({key}) tenant {row.tenant_id or '-'}{columns}")
+        out(
+            f"  {row.kind.value:10} {row.table} ({key}) tenant {'-' if row.tenant_id is None else row.tenant_id}{columns}"
+        )
         for column, classic, limitless in row.values:
             out(f"             {column}: classic {classic!s}, limitless {limitless!s}")
     if last.unmirrored:

@@ -64,10 +64,11 @@ async def drill_down(
     """
     totals: dict[str | None, int] = dict.fromkeys(sizes, 0)
     described: list[Divergence] = []
-    for tenants, buckets in batches({tenant or "": rows for tenant, rows in sizes.items()}):
+    # A table without tenants has one entry, called '' in buckets and places; in others '' is a tenant like any other.
+    for tenants, buckets in batches({"" if tenant is None else tenant: rows for tenant, rows in sizes.items()}):
         counts, found = await _drill(fence, table, tenants, buckets, limit - len(described))
         for tenant, count in counts.items():
-            totals[tenant or None] += count
+            totals[tenant if table.sharded else None] += count
         described += await _described(fence, table, found, showing)
     return totals, described
 

@@ -18,11 +18,11 @@ class DivergenceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """One row that differs.
+    """One row that differs, or all rows of a tenant that should have none.
 
     Attributes:
         tenant_id: None for a row of a reference table.
-        key: key column to its text form, on classic's key.
+        key: key column to its text form, on classic's key; empty: all *rows* that Limitless has of a tenant nobody knows.
         columns: names of the columns that differ (mismatched only).
         values: column to (classic, limitless) texts; hashes unless values were asked for.
     """
@@ -33,6 +33,7 @@ class Divergence:
     kind: DivergenceKind
     columns: tuple[str, ...] = ()
     values: tuple[tuple[str, str | None, str | None], ...] = ()
+    rows: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class TenantVerdict:
     divergent_rows: int
     fence: str  # the pg_snapshot both sides were compared at
     at_epoch_s: float
+    generation: int | None = None  # of the copy that was compared, see migrator.control.generation
 
 
 @dataclass(frozen=True, slots=True)
