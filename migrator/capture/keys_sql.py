@@ -137,7 +137,7 @@ def watched(table: Table, others: Sequence[tuple[int, Table]]) -> tuple[str, ...
 
 
 def with_moves(table: Table, own: sql.Composed, watched: Sequence[str]) -> sql.Composed:
-    """Return *own* (tenant, key) of an UPDATE with a column that says whether the row's children may be elsewhere now."""
+    """Return *own* (tenant, key) of an UPDATE with a column that says whether the row's children may be elsewhere."""
     columns = sql.SQL(", ").join(sql.Identifier(c) for c in table.key)
     changed = sql.SQL(", ").join(map(sql.Identifier, dict.fromkeys([*table.key, *watched])))
     keys = [sql.Identifier(names.key_column(i)) for i in range(len(table.key))]

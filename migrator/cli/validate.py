@@ -154,11 +154,10 @@ def _print(report: ValidationReport, repaired: ValidationReport | None, shown: l
         out(f"{report.divergent_rows:,} divergent rows before the repair, {repaired.divergent_rows:,} after it.")
     last = repaired or report
     for row in shown:
-        key = ", ".join(f"{column}={value}" for column, value in row.key) or f"{row.rows} rows"
+        key = ", ".join(f"{column}={value}" for column, value in row.key)
         columns = f" in {', '.join(row.columns)}" if row.columns else ""
-        out(
-            f"  {row.kind.value:10} {row.table} ({key}) tenant {'-' if row.tenant_id is None else row.tenant_id}{columns}"
-        )
+        tenant = "-" if row.tenant_id is None else row.tenant_id
+        out(f"  {row.kind.value:10} {row.table} ({key}) tenant {tenant}{columns}")
         for column, classic, limitless in row.values:
             out(f"             {column}: classic {classic!s}, limitless {limitless!s}")
     if last.unmirrored:

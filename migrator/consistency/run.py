@@ -318,7 +318,8 @@ async def _nobody(run: _Run, control: Connection, there: Connection) -> None:
             run.stray_rows += rows
             run.divergent += rows
             if run.room() > len(named):
-                named.append(Divergence(qualified, TenantId(tenant), (), DivergenceKind.EXTRA, rows=rows))
+                key = (("*", f"{rows} rows"),)
+                named.append(Divergence(qualified, TenantId(tenant), key, DivergenceKind.EXTRA, rows=rows))
     run.divergences += named
     await store.divergences(control, run.run_id, "", named, {})
 

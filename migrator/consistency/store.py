@@ -62,13 +62,13 @@ _SAME = {True: "v.tenant_id = u.tenant_id", False: "v.tenant_id IS NULL"}
 _KNOWN = {True: "v.tenant_id = f.tenant_id", False: "v.tenant_id IS NULL"}
 
 # Of the copy there is now: a verdict about one that was let go of meanwhile is history.
-_VERDICTS = f"""
+_VERDICTS = """
 UPDATE migrator.tenant t
    SET rows = u.rows, divergent = u.bad, validated_at = %(at)s,
        clean_at = CASE WHEN u.bad = 0 THEN %(at)s ELSE t.clean_at END,
        clean_fence = CASE WHEN u.bad = 0 THEN %(fence)s ELSE t.clean_fence END,
        clean_fingerprint = CASE WHEN u.bad = 0 THEN %(fingerprint)s ELSE t.clean_fingerprint END
-  FROM {_FOUND}
+  FROM {found}
  WHERE t.tenant_id = u.tenant_id AND t.generation = u.generation AND t.state = 'mirrored'
    AND EXISTS (SELECT FROM migrator.validation WHERE run_id = %(run)s)
    AND (t.validated_at IS NULL OR t.validated_at <= %(at)s)
@@ -138,7 +138,7 @@ async def verdicts(
         await control.execute(
             "UPDATE migrator.validation SET schema_fingerprint = %s WHERE run_id = %s", (fingerprint, run_id)
         )
-        await control.execute(_VERDICTS, values)
+        await control.execute(_VERDICTS.format(found=_FOUND), values)
         tenants = found[0].tenant_id is not None
         await control.execute(_HISTORY.format(found=_FOUND, same=_SAME[tenants], known=_KNOWN[tenants]), values)
 
@@ -181,11 +181,11 @@ async def divergences(
                     "run": run_id,
                     "table": d.table,
                     "tenant": d.tenant_id,
-                    "key": json.dumps(dict(d.key)) if d.key else None,
+                    "key": json.dumps(dict(d.key)) if d.rows is None else None,
                     "kind": d.kind.value,
                     "columns": list(d.columns),
                     "fence": fence,
-                    "rows": d.rows,
+                    "rows": 1 if d.rows is None else d.rows,
                     "generation": seen.get(d.tenant_id),
                 }
                 for d in found

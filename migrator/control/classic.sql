@@ -351,10 +351,12 @@ SELECT v.divergent,
        coalesce(v.clean AND v.fingerprint <> f.now, false) AS outdated
   FROM (SELECT migrator.schema_fingerprint() AS now) f
  CROSS JOIN (SELECT max(generation) FILTER (WHERE NOT superseded) AS generation,
+                    coalesce(max(finished_at), '-infinity') AS finished_at,
                     coalesce(bool_or(state <> 'joined'), false) AS going_on
                FROM migrator.copy_unit WHERE part = 0) c
   LEFT JOIN LATERAL (SELECT * FROM migrator.tenant_verdict
                       WHERE tenant_id IS NULL AND generation IS NOT DISTINCT FROM c.generation
+                        AND last_at > c.finished_at
                       ORDER BY last_at DESC LIMIT 1) v ON true
  WHERE EXISTS (SELECT FROM migrator.captured_table WHERE descriptor ->> 'kind' <> 'sharded');
 

@@ -34,7 +34,8 @@ async def find_refused(p: Partition, batches: Sequence[TableBatch]) -> set[str]:
         await p.control.execute(
             # What was validated before says nothing about the copy that will replace these rows.
             sql.SQL(
-                "UPDATE migrator.tenant SET state = 'quarantined', reason = %s, {renew} WHERE tenant_id = %s AND {newest}"
+                "UPDATE migrator.tenant SET state = 'quarantined', reason = %s, {renew}"
+                " WHERE tenant_id = %s AND {newest}"
             ).format(renew=RENEW, newest=position.NEWEST),
             (reason, tenant, p.part, p.stand.epoch),
         )

@@ -22,9 +22,10 @@ class Divergence:
 
     Attributes:
         tenant_id: None for a row of a reference table.
-        key: key column to its text form, on classic's key; empty: all *rows* that Limitless has of a tenant nobody knows.
+        key: key column to its text form, on classic's key; where *rows* is set, words.
         columns: names of the columns that differ (mismatched only).
         values: column to (classic, limitless) texts; hashes unless values were asked for.
+        rows: set where it is about all rows that Limitless has of a tenant nobody knows: how many.
     """
 
     table: str
@@ -33,7 +34,7 @@ class Divergence:
     kind: DivergenceKind
     columns: tuple[str, ...] = ()
     values: tuple[tuple[str, str | None, str | None], ...] = ()
-    rows: int = 1
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
