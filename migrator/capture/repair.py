@@ -31,8 +31,8 @@ def pending(
 ) -> list[tuple[int, str, str | None, dict[str, str]]]:
     """Return divergences not repaired yet, one per row: id, table, tenant, key."""
     rows = conn.execute(
-        "SELECT DISTINCT ON (table_name, tenant_id, key) id, table_name, tenant_id, key FROM migrator.divergence"
-        " WHERE repaired_at IS NULL AND key IS NOT NULL AND (%(all)s OR tenant_id = ANY (%(tenants)s))"
+        "SELECT DISTINCT ON (table_name, tenant_id, key) id, table_name, tenant_id, key FROM migrator.open_divergence"
+        " WHERE key IS NOT NULL AND (%(all)s OR tenant_id = ANY (%(tenants)s))"
         " ORDER BY table_name, tenant_id, key, id DESC",
         {"all": tenants is None, "tenants": list(tenants or ())},
     )

@@ -152,14 +152,9 @@ async def generations(classic: Connection, tenants: Sequence[TenantId] | None) -
     return {None if t is None else TenantId(t): number for t, number in await cursor.fetchall()}
 
 
-# A row of a copy that was replaced meanwhile is history: there is nothing to repair.
 _DIVERGENCE = """
-INSERT INTO migrator.divergence
-       (run_id, table_name, tenant_id, key, kind, columns, fence, rows, generation, repaired_at, repaired_by)
-SELECT %(run)s, %(table)s, %(tenant)s, %(key)s, %(kind)s, %(columns)s, %(fence)s, %(rows)s, %(generation)s,
-       CASE WHEN replaced THEN clock_timestamp() END, CASE WHEN replaced THEN 'validation' END
-  FROM (SELECT EXISTS (SELECT FROM migrator.tenant t WHERE t.tenant_id = %(tenant)s AND t.generation <> %(generation)s)
-               AS replaced) s
+INSERT INTO migrator.divergence (run_id, table_name, tenant_id, key, kind, columns, fence, rows, generation)
+VALUES (%(run)s, %(table)s, %(tenant)s, %(key)s, %(kind)s, %(columns)s, %(fence)s, %(rows)s, %(generation)s)
 """
 
 

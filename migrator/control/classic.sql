@@ -376,6 +376,12 @@ CREATE TABLE migrator.divergence (
     repaired_by text
 );
 
+-- Those that still stand: not repaired, and in a copy that was not replaced since, however late they were stored.
+CREATE VIEW migrator.open_divergence AS
+SELECT * FROM migrator.divergence d
+ WHERE repaired_at IS NULL
+   AND NOT EXISTS (SELECT FROM migrator.tenant t WHERE t.tenant_id = d.tenant_id AND t.generation <> d.generation);
+
 CREATE TABLE migrator.incident (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at          timestamptz NOT NULL DEFAULT clock_timestamp(),
