@@ -47,6 +47,7 @@ class _Unit:
     part: int
     tenants: tuple[str, ...]
     table: str | None
+    but: tuple[str, ...]
     lower: str | None
     upper: str | None
     state: str
@@ -54,26 +55,28 @@ class _Unit:
     @property
     def shared(self) -> str | None:
         """The huge tenant that this unit is a part of; None when it has its tenants to itself."""
-        return self.tenants[0] if self.table is not None and len(self.tenants) == 1 else None
+        return self.tenants[0] if self.table is not None or self.but else None
 
 
 async def _unit(control: Connection, unit_id: str) -> _Unit:
     cursor = await control.execute(
-        "SELECT unit_id, part, tenants, table_name, lower_key, upper_key, state FROM migrator.copy_unit"
+        "SELECT unit_id, part, tenants, table_name, but_tables, lower_key, upper_key, state FROM migrator.copy_unit"
         " WHERE unit_id = %s",
         (unit_id,),
     )
     row = await cursor.fetchone()
     if row is None:
         raise PreconditionFailed(f"there is no copy unit {unit_id}")
-    return _Unit(row[0], row[1], tuple(row[2]), row[3], row[4], row[5], row[6])
+    return _Unit(row[0], row[1], tuple(row[2]), row[3], tuple(row[4]), row[5], row[6], row[7])
 
 
 async def _tables(control: Connection, unit: _Unit) -> list[Table]:
     cursor = await control.execute("SELECT descriptor FROM migrator.captured_table ORDER BY table_id")
     tables = [load_table(body) for (body,) in await cursor.fetchall()]
-    mine = [t for t in tables if t.sharded == bool(unit.tenants)]
-    return [t for t in mine if unit.table is None or t.qualified == unit.table]
+    mine = [t for t in tables if t.sharded == (unit.part != 0)]
+    if unit.table is not None:
+        return [t for t in mine if t.qualified == unit.table]
+    return [t for t in mine if t.qualified not in unit.but]
 
 
 async def _lease(limitless: Connection, unit: _Unit) -> int | None:

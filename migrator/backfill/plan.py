@@ -6,6 +6,7 @@ The inventory comes from the data, not from the plan: a tenant nobody listed mus
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from psycopg import sql
 
 from migrator.backfill import copy_sql
 from migrator.backfill.unit import CopyUnit, TenantLoad, group, group_widely, is_huge, split
+from migrator.capture import orphans
 from migrator.capture.journal_sql import part_of
 from migrator.control.tables import captured_tables
 from migrator.model.table import Table, parents_first
@@ -30,6 +32,7 @@ def take_inventory(conn: psycopg.Connection[Any], parts: int, hot_ratio: float) 
     """
     counts: dict[str, dict[str, int]] = {}
     tables = [t for t in captured_tables(conn).values() if t.sharded]
+    orphans.look(conn, tables)
     for table in tables:
         if not table.derived:
             for tenant, rows in conn.execute(copy_sql.count_tenants(table)):
@@ -144,9 +147,7 @@ def plan_units(
             units += group_widely(small, unit_rows, width)
         else:
             units += group(small, unit_rows, unit_tenants)
-        reference = conn.execute(
-            "SELECT count(*) FROM migrator.copy_unit WHERE part = 0 AND problem IS DISTINCT FROM 'superseded'"
-        ).fetchone()
+        reference = conn.execute("SELECT count(*) FROM migrator.copy_unit WHERE part = 0 AND NOT superseded").fetchone()
         if any(not t.sharded for t in tables) and not (reference and reference[0]):
             units.append(CopyUnit(0, (), 0))
         _store(conn, units)
@@ -175,13 +176,16 @@ def _store(conn: psycopg.Connection[Any], units: Sequence[CopyUnit]) -> None:
     for unit in units:
         number += 1
         conn.execute(
-            "INSERT INTO migrator.copy_unit (unit_id, part, tenants, table_name, lower_key, upper_key, rows)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            "INSERT INTO migrator.copy_unit"
+            " (unit_id, part, tenants, table_name, but_tables, lower_key, upper_key, rows)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
             (
-                f"unit-{number:05}",
+                # Limitless may still hold leases of a dual write that was undone: the number alone would come again.
+                f"unit-{number:05}-{secrets.token_hex(8)}",
                 unit.part,
                 list(unit.tenants),
                 unit.table,
+                list(unit.but),
                 unit.lower,
                 unit.upper,
                 unit.rows,

@@ -20,6 +20,7 @@ class CopyUnit:
     Attributes:
         tenants: empty for the reference tables (all of them, partition 0).
         table: only this table, when set.
+        but: else every table except these. Which there are, the copy itself finds out.
         lower, upper: only keys with lower <= first key column < upper, as texts, when set.
         rows: estimate.
     """
@@ -30,6 +31,7 @@ class CopyUnit:
     table: str | None = None
     lower: str | None = None
     upper: str | None = None
+    but: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,9 @@ def is_huge(tenant: TenantLoad, split_rows: int) -> bool:
 def split(tenant: TenantLoad, cuts: Mapping[str, Sequence[str]]) -> list[CopyUnit]:
     """Return the units of a huge tenant: one per table, or per range between *cuts* where a table has some.
 
+    Statistics only say what is worth a unit of its own: the last unit is every other table, those included in which
+    nobody has seen a row. It may have some by now, and Limitless some of an earlier copy.
+
     Args:
         cuts: per table, rising key texts that separate ranges; none: the table is one unit.
     """
@@ -101,4 +106,4 @@ def split(tenant: TenantLoad, cuts: Mapping[str, Sequence[str]]) -> list[CopyUni
         units += [
             CopyUnit(tenant.part, (tenant.tenant_id,), share, table, lower, upper) for lower, upper in pairwise(bounds)
         ]
-    return units
+    return [*units, CopyUnit(tenant.part, (tenant.tenant_id,), 0, but=tuple(sorted(tenant.rows)))]

@@ -74,7 +74,7 @@ class Open:
         recent: how often the same one was raised lately, this time included.
         parts: mirror partitions whose readers it holds back.
         quarantined: whether it is a tenant whose rows Limitless refused.
-        unvalidated: tenants under it without a clean validation since it was raised; '' for the reference tables.
+        unvalidated: tenants under it without a clean validation since it was raised; None for the reference tables.
     """
 
     scope: FallbackScope
@@ -85,7 +85,7 @@ class Open:
     recent: int
     parts: frozenset[int]
     quarantined: bool = False
-    unvalidated: tuple[str, ...] = ()
+    unvalidated: tuple[str | None, ...] = ()
 
 
 class Step(StrEnum):
@@ -138,7 +138,7 @@ def next_step(
     if found.level is Level.CLASSIC:
         return Step.EASE, "limitless and the mirror are well"
     if validate and found.unvalidated:
-        tenants = sum(1 for t in found.unvalidated if t)
-        who = [f"{tenants} tenants"] * bool(tenants) + ["the reference tables"] * ("" in found.unvalidated)
+        tenants = sum(1 for t in found.unvalidated if t is not None)
+        who = [f"{tenants} tenants"] * bool(tenants) + ["the reference tables"] * (None in found.unvalidated)
         return Step.VALIDATE, f"{' and '.join(who)} need a clean validation"
     return Step.CLEAR, "limitless and the mirror are well"

@@ -51,7 +51,7 @@ class Fallen:
     key: str
     step: Step
     why: str
-    to_validate: tuple[TenantId, ...] = ()
+    to_validate: tuple[TenantId | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class TickResult:
         probe_problem: what is wrong with Limitless, None when it answered.
         open: fallbacks that stand after this pass.
         cleared: fallbacks that are gone.
-        to_validate: whose validation the caller should run, so that a later pass may clear their fallback; '' stands
+        to_validate: whose validation the caller should run, so that a later pass may clear their fallback; None stands
             for the reference tables.
     """
 
@@ -72,7 +72,7 @@ class TickResult:
     raised: tuple[Raise, ...]
     open: tuple[Fallen, ...]
     cleared: tuple[Fallen, ...]
-    to_validate: tuple[TenantId, ...]
+    to_validate: tuple[TenantId | None, ...]
 
 
 def probe(limitless_dsn: str, probe_s: float) -> str | None:
@@ -100,7 +100,8 @@ def tick(classic: psycopg.Connection[Any], limitless_dsn: str, settings: Monitor
         results = [_advance(classic, found, problem, settings) for found in open_now]
     cleared = tuple(r for r in results if r.step is Step.CLEAR)
     standing = tuple(r for r in results if r.step is not Step.CLEAR)
-    validate = sorted({t for r in standing if r.step is Step.VALIDATE for t in r.to_validate})
+    wanted_by = {t for r in standing if r.step is Step.VALIDATE for t in r.to_validate}
+    validate = sorted(wanted_by, key=lambda t: (t is not None, t or ""))
     return TickResult(now, problem, live, tuple(raised), standing, cleared, tuple(validate))
 
 
@@ -163,10 +164,12 @@ def _open(conn: psycopg.Connection[Any]) -> list[Open]:
     return found
 
 
-def _unvalidated(conn: psycopg.Connection[Any], what: Scope, parts: set[int], since: datetime) -> tuple[str, ...]:
+def _unvalidated(
+    conn: psycopg.Connection[Any], what: Scope, parts: set[int], since: datetime
+) -> tuple[str | None, ...]:
     """Return who would read Limitless again and has no clean validation since *since*.
 
-    '' stands for the reference tables, which anybody who comes back reads.
+    None stands for the reference tables, which anybody who comes back reads.
     """
     scope, key = what
     rows = conn.execute(
@@ -176,7 +179,7 @@ def _unvalidated(conn: psycopg.Connection[Any], what: Scope, parts: set[int], si
         SELECT tenant_id FROM back JOIN migrator.gate_fact t USING (tenant_id)
          WHERE t.clean_at IS NULL OR t.clean_at < %(since)s OR coalesce(t.divergent, 1) > 0
          UNION ALL
-        SELECT '' FROM migrator.reference_fact f
+        SELECT NULL FROM migrator.reference_fact f
          WHERE (f.clean_at IS NULL OR f.clean_at < %(since)s OR coalesce(f.divergent, 1) > 0)
            AND EXISTS (SELECT FROM back)
          ORDER BY 1
@@ -201,7 +204,7 @@ def _advance(conn: psycopg.Connection[Any], found: Open, problem: str | None, se
         )  # fmt: skip
 
     step, why = decide(found)
-    tenants = tuple(TenantId(t) for t in found.unvalidated)
+    tenants = tuple(None if t is None else TenantId(t) for t in found.unvalidated)
     if step is Step.EASE:
         ease_fallback(conn, found.scope, found.key, by=WHO, reason=why)
         step, why = decide(replace(found, level=Level.JOINING))

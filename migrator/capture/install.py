@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migrator.capture import journal_sql, names, trigger_sql
+from migrator.capture import journal_sql, names, orphans, trigger_sql
 from migrator.control.tables import captured_tables, store_tables
 from migrator.db.busy import until_free
 from migrator.errors import ClusterUnavailable, PreconditionFailed
@@ -247,6 +247,7 @@ def remove(conn: psycopg.Connection[Any]) -> None:
             conn.execute(sql.SQL("DROP FUNCTION IF EXISTS migrator.{}").format(sql.SQL(function)))
         conn.execute("DROP FUNCTION IF EXISTS migrator.refuse_truncate()")
         conn.execute("DELETE FROM migrator.captured_table")
+        orphans.forget(conn)
         conn.execute(
             "UPDATE migrator.switch SET write_mode = 'classic_only', epoch = epoch + 1, changed_by = 'capture',"
             " changed_at = now(), reason = 'capture is off' WHERE write_mode IN ('dual', 'closed')"

@@ -12,8 +12,11 @@ from psycopg import sql
 from migrator.capture import names
 from migrator.model.table import Hop, Table
 
+NEW_ROWS, OLD_ROWS = sql.Identifier("new_rows"), sql.Identifier("old_rows")
+"""The transition tables of our triggers."""
 
-def _linked(parent: str, hop: Hop, child: str) -> sql.Composed:
+
+def linked(parent: str, hop: Hop, child: str) -> sql.Composed:
     """Return the condition that joins row *child* to row *parent*."""
     return sql.SQL(" AND ").join(
         sql.SQL("{} {} {}").format(sql.Identifier(parent, up), sql.SQL(equals), sql.Identifier(child, down))
@@ -34,29 +37,27 @@ def upward(alias: str, hops: Sequence[Hop], source: str) -> tuple[sql.Composed, 
             sql.SQL(" LEFT JOIN {} AS {} ON {}").format(
                 names.table_identifier(hop.parent),
                 sql.Identifier(above),
-                _linked(above, hop, at),
+                linked(above, hop, at),
             )
         )
         at = above
     return sql.Composed(joins), sql.Identifier(at, source)
 
 
-def own_keys(table: Table, transition: str) -> sql.Composed:
-    """Return the SELECT of (tenant, key) for every row of a transition table."""
+def own_keys(table: Table, source: sql.Composable) -> sql.Composed:
+    """Return the SELECT of (tenant, key) for every row of *source*: a transition table, or a subquery of rows."""
     key = [sql.Identifier("r", c) for c in table.key]
     if not table.sharded:
-        return sql.SQL("SELECT {} FROM {} AS r").format(sql.SQL(", ").join(key), sql.Identifier(transition))
+        return sql.SQL("SELECT {} FROM {} AS r").format(sql.SQL(", ").join(key), source)
     joins, tenant = upward("r", table.path, table.tenant_source or "")
-    own = sql.SQL("SELECT {}, {} FROM {} AS r{}").format(
-        tenant, sql.SQL(", ").join(key), sql.Identifier(transition), joins
-    )
+    own = sql.SQL("SELECT {}, {} FROM {} AS r{}").format(tenant, sql.SQL(", ").join(key), source, joins)
     if not table.derived:
         return own
     # The parent this transaction sees may have moved since its snapshot was taken: then every partition looks.
     return sql.SQL(
         "{} UNION ALL SELECT NULL::{}, {} FROM {} AS r"
         " WHERE current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted')"
-    ).format(own, sql.SQL(table.tenant_type), sql.SQL(", ").join(key), sql.Identifier(transition))
+    ).format(own, sql.SQL(table.tenant_type), sql.SQL(", ").join(key), source)
 
 
 def relinked_keys(table: Table) -> sql.Composed:
@@ -80,27 +81,28 @@ def relinked_keys(table: Table) -> sql.Composed:
     ).format(sql.SQL(table.tenant_type), sql.SQL(", ").join(sql.Identifier("r", c) for c in table.key), same, link)
 
 
-def descendants(parent: Table, child: Table, event: str) -> sql.Composed | None:
-    """Return (tenant, key) of *child* rows that change tenant because rows of *parent* changed.
+def changed_rows(columns: Sequence[str]) -> sql.Composed:
+    """Return the source of *columns* of rows that look different before and after an UPDATE, both ways."""
+    return sql.SQL(
+        "((SELECT {c} FROM old_rows EXCEPT SELECT {c} FROM new_rows)"
+        " UNION (SELECT {c} FROM new_rows EXCEPT SELECT {c} FROM old_rows))"
+    ).format(c=sql.SQL(", ").join(map(sql.Identifier, columns)))
 
-    For an UPDATE: rows whose referenced columns or own link upwards differ, before and after. For an INSERT or
-    DELETE: all rows, because a parent that comes or goes takes children along that nothing else names.
-    """
+
+def deciding(parent: Table, child: Table) -> tuple[str, ...]:
+    """Return the columns of *parent* that say which rows of *child* are below it, and whose they are; none: not so."""
     level = next((i for i, h in enumerate(child.path) if h.parent == parent.qualified), None)
     if level is None:
-        return None
-    below, above = child.path[: level + 1], child.path[level + 1 :]
+        return ()
+    above = child.path[level + 1 :]
     link = above[0].columns if above else (child.tenant_source or "",)
-    watched = tuple(dict.fromkeys((*child.path[level].parent_columns, *link)))
-    columns = sql.SQL(", ").join(map(sql.Identifier, watched))
-    if event == "update":
-        affected = sql.SQL(
-            "((SELECT {c} FROM old_rows EXCEPT SELECT {c} FROM new_rows)"
-            " UNION (SELECT {c} FROM new_rows EXCEPT SELECT {c} FROM old_rows))"
-        ).format(c=columns)
-    else:
-        rows = sql.Identifier("new_rows" if event == "insert" else "old_rows")
-        affected = sql.SQL("(SELECT {} FROM {})").format(columns, rows)
+    return tuple(dict.fromkeys((*child.path[level].parent_columns, *link)))
+
+
+def descendants(parent: Table, child: Table, source: sql.Composable) -> sql.Composed:
+    """Return (tenant, key) of the *child* rows below the rows of *parent* in *source*, which has `deciding` columns."""
+    level = next(i for i, h in enumerate(child.path) if h.parent == parent.qualified)
+    below, above = child.path[: level + 1], child.path[level + 1 :]
     joins: list[sql.Composable] = []
     at = "a"
     for number in range(level, -1, -1):
@@ -111,7 +113,7 @@ def descendants(parent: Table, child: Table, event: str) -> sql.Composed | None:
             sql.SQL(" JOIN {} AS {} ON {}").format(
                 names.table_identifier(lower),
                 sql.Identifier(alias),
-                _linked(at, hop, alias),
+                linked(at, hop, alias),
             )
         )
         at = alias
@@ -119,7 +121,7 @@ def descendants(parent: Table, child: Table, event: str) -> sql.Composed | None:
     return sql.SQL("SELECT {}, {} FROM {} AS a{}{}").format(
         tenant,
         sql.SQL(", ").join(sql.Identifier(at, c) for c in child.key),
-        affected,
+        source,
         upjoins,
         sql.Composed(joins),
     )
@@ -134,16 +136,8 @@ def watched(table: Table, others: Sequence[tuple[int, Table]]) -> tuple[str, ...
     return tuple(dict.fromkeys([*(c for h in hops for c in h.parent_columns), *own]))
 
 
-def all_enforced(table: Table, others: Sequence[tuple[int, Table]]) -> bool:
-    return all(h.enforced for _, child in others for h in child.path if h.parent == table.qualified)
-
-
-def with_moves(table: Table, event: str, own: sql.Composed, watched: Sequence[str], enforced: bool) -> sql.Composed:
-    """Return *own* (tenant, key) with a column that says whether the row's children may have gone elsewhere."""
-    if event != "update":
-        # A foreign key keeps parents with children in place, unless this session switched it off.
-        moved = sql.SQL("current_setting('session_replication_role') = 'replica'") if enforced else sql.SQL("true")
-        return sql.SQL("SELECT o.*, {} FROM ({}) AS o").format(moved, own)
+def with_moves(table: Table, own: sql.Composed, watched: Sequence[str]) -> sql.Composed:
+    """Return *own* (tenant, key) of an UPDATE with a column that says whether the row's children may be elsewhere."""
     columns = sql.SQL(", ").join(sql.Identifier(c) for c in table.key)
     changed = sql.SQL(", ").join(map(sql.Identifier, dict.fromkeys([*table.key, *watched])))
     keys = [sql.Identifier(names.key_column(i)) for i in range(len(table.key))]

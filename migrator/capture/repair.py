@@ -17,6 +17,7 @@ from psycopg import sql
 
 from migrator.capture.install import mark_dirty
 from migrator.capture.journal_sql import part_of
+from migrator.control.generation import RENEW
 from migrator.control.log import decide
 from migrator.control.tables import captured_tables
 from migrator.errors import PreconditionFailed
@@ -30,8 +31,8 @@ def pending(
 ) -> list[tuple[int, str, str | None, dict[str, str]]]:
     """Return divergences not repaired yet, one per row: id, table, tenant, key."""
     rows = conn.execute(
-        "SELECT DISTINCT ON (table_name, tenant_id, key) id, table_name, tenant_id, key FROM migrator.divergence"
-        " WHERE repaired_at IS NULL AND NOT key ? '*' AND (%(all)s OR tenant_id = ANY (%(tenants)s))"
+        "SELECT DISTINCT ON (table_name, tenant_id, key) id, table_name, tenant_id, key FROM migrator.open_divergence"
+        " WHERE key IS NOT NULL AND (%(all)s OR tenant_id = ANY (%(tenants)s))"
         " ORDER BY table_name, tenant_id, key, id DESC",
         {"all": tenants is None, "tenants": list(tenants or ())},
     )
@@ -60,7 +61,7 @@ def repair(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str] | Non
             mark_dirty(conn, table, keys, parts)
         conn.execute(
             "UPDATE migrator.divergence SET repaired_at = clock_timestamp(), repaired_by = %(who)s"
-            " WHERE repaired_at IS NULL AND NOT key ? '*' AND (%(all)s OR tenant_id = ANY (%(tenants)s))",
+            " WHERE repaired_at IS NULL AND key IS NOT NULL AND (%(all)s OR tenant_id = ANY (%(tenants)s))",
             {"who": who, "all": tenants is None, "tenants": list(tenants or ())},
         )
         if found:
@@ -79,8 +80,10 @@ def recopy(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str], reas
     """
     with conn.transaction():
         rows = conn.execute(
-            "UPDATE migrator.tenant SET recopy = coalesce(recopy, %s)"
-            " WHERE tenant_id = ANY (%s) AND state IN ('mirrored', 'quarantined') RETURNING tenant_id",
+            sql.SQL(
+                "UPDATE migrator.tenant SET recopy = coalesce(recopy, %s), {}"
+                " WHERE tenant_id = ANY (%s) AND state IN ('mirrored', 'quarantined') RETURNING tenant_id"
+            ).format(RENEW),
             (reason, list(tenants)),
         ).fetchall()
         missing = sorted(set(tenants) - {str(t) for (t,) in rows})

@@ -11,12 +11,24 @@ may change their tenant with them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from psycopg import sql
 
-from migrator.capture import names
+from migrator.capture import names, orphans
 from migrator.capture.journal_sql import MIGRATOR, insert
-from migrator.capture.keys_sql import all_enforced, descendants, own_keys, relinked_keys, watched, with_moves
+from migrator.capture.keys_sql import (
+    NEW_ROWS,
+    OLD_ROWS,
+    changed_rows,
+    deciding,
+    descendants,
+    own_keys,
+    relinked_keys,
+    watched,
+    with_moves,
+)
+from migrator.capture.parents_sql import all_enforced, left_behind, successors
 from migrator.model.table import Table
 
 Others = Sequence[tuple[int, Table]]
@@ -41,48 +53,17 @@ def capture_function(table: Table, table_id: int, event: str, parts: int, slots:
 
     moving = watched(table, others)
     if event == names.REKEY:
-        own: sql.Composable = _old_key(table)
-    elif event == "insert":
-        own = own_keys(table, "new_rows")
+        blocks = [_if(_rekeyed(table), write(table, table_id, _old_key(table)))]
+    elif moving:
+        blocks = _Parent(table, table_id, others, moving, write).blocks(event)
     elif event == "delete":
-        own = own_keys(table, "old_rows")
-    elif names_new_rows_only(table, others):
-        own = own_keys(table, "new_rows")
+        blocks = [write(table, table_id, own_keys(table, OLD_ROWS))]
+    elif event == "insert" or names_new_rows_only(table, others):
+        blocks = [write(table, table_id, own_keys(table, NEW_ROWS))]
     else:
-        selects = [own_keys(table, "old_rows"), own_keys(table, "new_rows")]
-        if table.derived:
-            selects.append(relinked_keys(table))
-        own = sql.SQL(" UNION ").join(selects)
-    blocks = [write(table, table_id, own)]
-    if event == names.REKEY:
-        blocks = [sql.SQL("    IF {} THEN\n{}    END IF;\n").format(_rekeyed(table), blocks[0])]
-    if moving:
-        known = with_moves(table, event, sql.Composed([own]), moving, all_enforced(table, others))
-        blocks = [write(table, table_id, known, moves=True)]
-    for child_id, child in others:
-        below = descendants(table, child, event)
-        if below is None:
-            continue
-        block = write(child, child_id, below)
-        hop = next(h for h in child.path if h.parent == table.qualified)
-        if event != "update" and hop.enforced:
-            # The foreign key keeps a parent with children in place, unless this session switched it off.
-            block = sql.SQL(
-                "    IF pg_catalog.current_setting('session_replication_role') = 'replica' THEN\n{}    END IF;\n"
-            ).format(block)
-        blocks.append(block)
-    if moving and event == "update":
-        # Most updates move nothing: they pay for one comparison, and every old key is among the new ones.
-        blocks = [
-            sql.SQL(
-                "    IF EXISTS (SELECT {c} FROM old_rows EXCEPT SELECT {c} FROM new_rows) THEN\n{moving}"
-                "    ELSE\n{plain}    END IF;\n"
-            ).format(
-                c=sql.SQL(", ").join(map(sql.Identifier, dict.fromkeys([*table.key, *moving]))),
-                moving=sql.Composed(blocks),
-                plain=write(table, table_id, own_keys(table, "new_rows")),
-            )
-        ]
+        blocks = [write(table, table_id, _before_and_after(table))]
+    if event in ("insert", "update") and table.path and table.path[0].enforced:
+        blocks.append(_if(orphans.IN_REPLICA, _statement(orphans.NOTE)))  # the parent may not be there
     # Every setting of a function costs each call, search_path on PostgreSQL 15 a third of all that capture costs.
     # Only where rows of the application are joined are there names and operators that need it.
     settings = " SET search_path = pg_catalog, pg_temp SET row_security = off" if table.derived or moving else ""
@@ -91,6 +72,117 @@ def capture_function(table: Table, table_id: int, event: str, parts: int, slots:
         sql.SQL(settings),
         _quoted(sql.SQL("\n{}BEGIN\n{}    RETURN NULL;\nEND\n").format(_DECLARE, sql.Composed(blocks))),
     )
+
+
+Write = Callable[..., sql.Composed]
+"""(table, its id, SELECT of its keys, moves=False) → plpgsql that journals them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parent:
+    """What the triggers of a table with derived children do."""
+
+    table: Table
+    table_id: int
+    others: Others
+    moving: tuple[str, ...]
+    write: Write
+
+    def blocks(self, event: str) -> list[sql.Composed]:
+        return {"insert": self._insert, "delete": self._delete, "update": self._update}[event]()
+
+    def _own(self, keys: sql.Composed, moved: sql.Composable) -> sql.Composed:
+        known = sql.SQL("SELECT o.*, {} FROM ({}) AS o").format(moved, keys)
+        return self.write(self.table, self.table_id, known, moves=True)
+
+    def _below(self, source: Callable[[tuple[str, ...]], sql.Composable], enforced: bool | None = None) -> sql.Composed:
+        """Journal what is below the rows of *source*(columns): all, or only where the key is or is not enforced."""
+        found = []
+        for number, child in self.others:
+            columns = deciding(self.table, child)
+            hop = next((h for h in child.path if h.parent == self.table.qualified), None)
+            if hop is not None and enforced in (None, hop.enforced):
+                found.append(self.write(child, number, descendants(self.table, child, source(columns))))
+        return sql.Composed(found)
+
+    def _insert(self) -> list[sql.Composed]:
+        """A foreign key that is checked at once lets nobody wait for a parent, unless somebody went round it."""
+        moved: sql.Composable = sql.SQL("true")
+        if all_enforced(self.table, self.others):
+            moved = sql.SQL("({} OR {})").format(orphans.IN_REPLICA, orphans.MAY_EXIST)
+        return [
+            self._own(own_keys(self.table, NEW_ROWS), moved),
+            self._below(lambda _: NEW_ROWS, enforced=False),
+            _if(orphans.IN_REPLICA, self._below(lambda _: NEW_ROWS, enforced=True)),
+        ]
+
+    def _delete(self) -> list[sql.Composed]:
+        return [
+            self._own(own_keys(self.table, OLD_ROWS), sql.SQL("true")),
+            self._below(lambda _: OLD_ROWS, enforced=False),
+            _if(orphans.IN_REPLICA, self._below(lambda _: OLD_ROWS, enforced=True)),
+            *self._gave_up("delete"),
+        ]
+
+    def _update(self) -> list[sql.Composed]:
+        """Most updates move nothing: they pay for one comparison, and every old key is among the new ones."""
+        known = with_moves(self.table, _before_and_after(self.table), self.moving)
+        return [
+            sql.SQL(
+                "    IF EXISTS (SELECT {c} FROM old_rows EXCEPT SELECT {c} FROM new_rows) THEN\n{moving}"
+                "    ELSE\n{plain}    END IF;\n"
+            ).format(
+                c=sql.SQL(", ").join(map(sql.Identifier, dict.fromkeys([*self.table.key, *self.moving]))),
+                moving=sql.Composed(
+                    [
+                        self.write(self.table, self.table_id, known, moves=True),
+                        self._below(changed_rows),
+                        *self._gave_up("update"),
+                    ]
+                ),
+                plain=self.write(self.table, self.table_id, own_keys(self.table, NEW_ROWS)),
+            )
+        ]
+
+    def _gave_up(self, event: str) -> list[sql.Composed]:
+        """Journal who stands now where a row stood, with everything below; note children whom nobody took over."""
+        needed = tuple(dict.fromkeys([*self.table.key, *self.moving]))
+        taken_over = successors(self.table, self.others, needed, event)
+        blocks = [
+            _if(
+                sql.SQL("EXISTS {}").format(taken_over),
+                sql.Composed(
+                    [
+                        self._own(own_keys(self.table, taken_over), sql.SQL("true")),
+                        self._below(lambda _: taken_over),
+                        self._below(lambda _: OLD_ROWS),
+                    ]
+                ),
+            )
+        ]
+        lost = left_behind(self.table, self.others, event)
+        if lost is not None:
+            # In a session that checks no key, a snapshot of before may even hide them.
+            gone_round = sql.SQL("{} OR EXISTS ({})").format(orphans.IN_REPLICA, lost)
+            blocks.append(_if(gone_round, _statement(orphans.NOTE)))
+        return blocks
+
+
+def _before_and_after(table: Table) -> sql.Composed:
+    selects = [own_keys(table, OLD_ROWS), own_keys(table, NEW_ROWS)]
+    if table.derived:
+        selects.append(relinked_keys(table))
+    return sql.SQL(" UNION ").join(selects)
+
+
+def _if(condition: sql.Composable, block: sql.Composable) -> sql.Composed:
+    if block == sql.Composed([]):
+        return sql.Composed([])
+    return sql.SQL("    IF {} THEN\n{}    END IF;\n").format(condition, block)
+
+
+def _statement(statement: sql.Composable) -> sql.Composed:
+    return sql.SQL("        {};\n").format(statement)
 
 
 _DECLARE = sql.SQL(
@@ -151,7 +243,7 @@ def _rekeyed(table: Table) -> sql.Composed:
 def leaf_function(table: Table, table_id: int, parts: int, slots: int, others: Others) -> sql.Composed:
     """Return the function that journals every key in one leaf, which is attached or detached with all its rows."""
     stands_for = "migrator_leaf"
-    own: sql.Composable = own_keys(table, stands_for)
+    own: sql.Composable = own_keys(table, sql.Identifier(stands_for))
     moves = bool(watched(table, others))
     if moves:
         own = sql.SQL("SELECT o.*, true FROM ({}) AS o").format(own)

@@ -156,7 +156,8 @@ def _print(report: ValidationReport, repaired: ValidationReport | None, shown: l
     for row in shown:
         key = ", ".join(f"{column}={value}" for column, value in row.key)
         columns = f" in {', '.join(row.columns)}" if row.columns else ""
-        out(f"  {row.kind.value:10} {row.table} ({key}) tenant {row.tenant_id or '-'}{columns}")
+        tenant = "-" if row.tenant_id is None else row.tenant_id
+        out(f"  {row.kind.value:10} {row.table} ({key}) tenant {tenant}{columns}")
         for column, classic, limitless in row.values:
             out(f"             {column}: classic {classic!s}, limitless {limitless!s}")
     if last.unmirrored:

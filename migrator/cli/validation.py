@@ -48,7 +48,7 @@ def history(
             columns,
             [
                 (
-                    s.tenant_id or "(reference)",
+                    "(reference)" if s.tenant_id is None else s.tenant_id,
                     "clean" if s.clean else "divergent",
                     s.first_at,
                     s.last_at,

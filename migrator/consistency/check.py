@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import sql
 
 from migrator.consistency import digest_sql
@@ -64,10 +65,11 @@ async def drill_down(
     """
     totals: dict[str | None, int] = dict.fromkeys(sizes, 0)
     described: list[Divergence] = []
-    for tenants, buckets in batches({tenant or "": rows for tenant, rows in sizes.items()}):
+    # A table without tenants has one entry, called '' in buckets and places; in others '' is a tenant like any other.
+    for tenants, buckets in batches({"" if tenant is None else tenant: rows for tenant, rows in sizes.items()}):
         counts, found = await _drill(fence, table, tenants, buckets, limit - len(described))
         for tenant, count in counts.items():
-            totals[tenant or None] += count
+            totals[tenant if table.sharded else None] += count
         described += await _described(fence, table, found, showing)
     return totals, described
 
@@ -132,9 +134,9 @@ async def _columns(
     conn: Connection, table: Table, side: Side, places: Sequence[Place], showing: Showing
 ) -> dict[Place, _Columns]:
     tenants, *keys = (list(column) for column in zip(*places, strict=True))
-    parameters: dict[str, object] = {f"k{i}": column for i, column in enumerate(keys)}
     query = digest_sql.row_columns(table, side, sorted(set(tenants)), showing.show_values)
-    cursor = await conn.execute(query, {**parameters, "tenant": tenants, "salt": showing.salt})
+    cursor = psycopg.AsyncRawCursor(conn)
+    await cursor.execute(query, [tenants, *keys, *([] if showing.show_values else [showing.salt])])
     return {tuple(place): _Columns(hashes, shown) for place, hashes, shown in await cursor.fetchall()}
 
 

@@ -207,16 +207,18 @@ def some_places(table: Table, side: Side, buckets: int, chosen: Sequence[tuple[s
 def row_columns(table: Table, side: Side, tenants: Sequence[str] | None, show_values: bool) -> sql.Composed:
     """Return the query for (place, hash per column, shown text per column) of the rows at given places.
 
-    Parameters: `salt`, `tenant` and per key column `k0`, `k1`, ..., arrays of texts. They are cast to the columns'
-    own types, so that an index finds the rows. Unless values are asked for they leave the server as hashes, salted so
-    that nobody can look up the hash of a guess.
+    For a raw cursor ($1, $2...), as names and tenants may hold a percent sign: arrays of texts, the tenants' and one
+    per key column, and the salt unless *show_values*. They are cast to the columns' own types, so that an index finds
+    the rows. Unless values are asked for they leave the server as hashes, salted so that nobody can look up the hash of
+    a guess.
     """
     aliases = [f"k{i}" for i in range(len(table.key))]
     shown = (
         sql.SQL("{c}::text")
         if show_values
-        else sql.SQL("'#' || left(encode(sha256(convert_to(%(salt)s || {c}::text, 'UTF8')), 'hex'), 12)")
+        else sql.SQL("'#' || left(encode(sha256(convert_to({salt}::text || {c}::text, 'UTF8')), 'hex'), 12)")
     )
+    salt = sql.SQL(f"${len(aliases) + 2}")
     columns = [sql.Identifier("t", c.name) for c in table.columns]
     links = [
         sql.SQL("{} {} {}::{}").format(
@@ -237,9 +239,9 @@ def row_columns(table: Table, side: Side, tenants: Sequence[str] | None, show_va
     ).format(
         place=place(table, side),
         hashes=sql.SQL(", ").join(_or_null(c, number) for number, c in enumerate(table.columns)),
-        shown=sql.SQL(", ").join(shown.format(c=c) for c in columns),
+        shown=sql.SQL(", ").join(shown.format(c=c, salt=salt) for c in columns),
         rows=rows_from(table, side),
-        arrays=sql.SQL(", ").join(sql.SQL("{}::text[]").format(sql.Placeholder(a)) for a in ["tenant", *aliases]),
+        arrays=sql.SQL(", ").join(sql.SQL(f"${number}::text[]") for number in range(1, len(aliases) + 2)),
         names=sql.SQL(", ").join(map(sql.Identifier, ["tenant", *aliases])),
         on=sql.SQL(" AND ").join(links),
         # Classic finds rows by their key; on Limitless the tenants say which shards to ask.

@@ -44,7 +44,7 @@ class Fence:
     Attributes:
         snapshot: the pg_snapshot on classic.
         at: a moment of classic's clock before the snapshot was taken: what was committed by then is in it.
-        members: tenants that followed classic at that moment ('' in partition 0 for the reference tables).
+        members: tenants that followed classic at that moment; in partition 0 one name, if the reference tables did.
         pause_ms: how long the mirror stood still; known when the fence is left, 0 when the mirror never said.
     """
 

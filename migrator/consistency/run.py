@@ -194,6 +194,7 @@ class _Found:
         rows: of classic per tenant; None stands for the reference tables.
         bad: those that differ.
         tables: how many were compared.
+        generations: the copies that were compared.
     """
 
     rows: dict[TenantId | None, int]
@@ -202,6 +203,7 @@ class _Found:
     away: list[TenantId] = field(default_factory=list)
     named: list[Divergence] = field(default_factory=list)
     limitless_rows: int = 0
+    generations: dict[TenantId | None, int | None] = field(default_factory=dict)
 
 
 async def _compare(
@@ -233,11 +235,12 @@ async def _differences(run: _Run, fence: Fence, group: Sequence[TenantId]) -> _F
     """Compare one group at one fence; tenants that are not mirrored there are noted and left out."""
     present: list[TenantId | None] = [t for t in group if t in fence.members]
     if fence.part == 0:
-        present = [None] if "" in fence.members else []
+        present = [None] if fence.members else []
     run.fingerprint = await check.fingerprint(fence, run.tables)
     mine = [t for t in run.compared if t.sharded == (fence.part != 0)]
     found = _Found(dict.fromkeys(present, 0), dict.fromkeys(present, 0), len(mine))
     found.away = [t for t in group if t not in fence.members]
+    found.generations = await store.generations(fence.classic, group if fence.part else None)
     for table in mine if present else ():
         names = [t for t in present if t is not None]
         classic, limitless = await check.table_digests(fence, table, names, run.known)
@@ -260,7 +263,9 @@ async def _differences(run: _Run, fence: Fence, group: Sequence[TenantId]) -> _F
 async def _keep(run: _Run, control: Connection, fence: Fence, found: _Found, *, verdicts: bool) -> None:
     """Take over what one fence said, and store it: whoever goes on after an interruption finds it."""
     kept = [
-        TenantVerdict(t, rows, found.tables, found.bad[t], fence.snapshot, fence.at.timestamp())
+        TenantVerdict(
+            t, rows, found.tables, found.bad[t], fence.snapshot, fence.at.timestamp(), found.generations.get(t)
+        )
         for t, rows in found.rows.items()
     ]
     run.unmirrored += found.away
@@ -272,7 +277,7 @@ async def _keep(run: _Run, control: Connection, fence: Fence, found: _Found, *, 
     run.divergences += found.named
     run.verdicts += kept
     # Rows by name come first: a verdict that was stored says that they were, too.
-    await store.divergences(control, run.run_id, fence.snapshot, found.named)
+    await store.divergences(control, run.run_id, fence.snapshot, found.named, found.generations)
     if verdicts and kept:
         await store.verdicts(control, run.run_id, kept, fence.at, fence.snapshot, run.fingerprint)
 
@@ -314,9 +319,9 @@ async def _nobody(run: _Run, control: Connection, there: Connection) -> None:
             run.divergent += rows
             if run.room() > len(named):
                 key = (("*", f"{rows} rows"),)
-                named.append(Divergence(qualified, TenantId(tenant), key, DivergenceKind.EXTRA))
+                named.append(Divergence(qualified, TenantId(tenant), key, DivergenceKind.EXTRA, rows=rows))
     run.divergences += named
-    await store.divergences(control, run.run_id, "", named)
+    await store.divergences(control, run.run_id, "", named, {})
 
 
 async def _tenant_rows(conn: Connection, table: Table, side: Side) -> dict[str | None, int]:

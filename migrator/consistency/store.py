@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from migrator.consistency.fence import Connection
 from migrator.consistency.order import Candidate
+from migrator.control import generation
 from migrator.control.tables import load_table
 from migrator.model.divergence import Divergence, TenantVerdict
 from migrator.model.table import Table
@@ -28,38 +29,48 @@ SELECT t.tenant_id, t.part, t.rows,
  WHERE %(all)s OR t.tenant_id = ANY (%(tenants)s)
 """
 
-# One row per stretch of equal verdicts: the last stretch grows, or a new one begins. An older fence that is stored late
-# takes nothing back.
+_FOUND = (
+    "unnest(%(tenants)s::text[], %(rows)s::bigint[], %(bad)s::bigint[], %(generations)s::bigint[])"
+    " AS u (tenant_id, rows, bad, generation)"
+)
+
+# One row per stretch of equal verdicts about one copy: the last stretch grows, or a new one begins. An older fence that
+# is stored late takes nothing back. {same}: the reference tables have no tenant, and a fence of their own.
 _HISTORY = """
 WITH found AS (
-    SELECT * FROM unnest(%(tenants)s::text[], %(rows)s::bigint[], %(bad)s::bigint[]) AS u (tenant_id, rows, bad)),
+    SELECT * FROM {found}),
 last AS (
-    SELECT DISTINCT ON (v.tenant_id) v.tenant_id, v.first_at, v.clean, v.fingerprint
-      FROM migrator.tenant_verdict v JOIN found USING (tenant_id) ORDER BY v.tenant_id, v.last_at DESC),
+    SELECT DISTINCT ON (v.tenant_id) v.id, v.tenant_id, v.clean, v.fingerprint
+      FROM migrator.tenant_verdict v JOIN found u ON {same} AND v.generation IS NOT DISTINCT FROM u.generation
+     ORDER BY v.tenant_id, v.last_at DESC),
 grown AS (
     UPDATE migrator.tenant_verdict v
        SET times = v.times + 1, last_at = greatest(v.last_at, %(at)s),
            last_fence = CASE WHEN v.last_at > %(at)s THEN v.last_fence ELSE %(fence)s END,
            rows = CASE WHEN v.last_at > %(at)s THEN v.rows ELSE f.rows END,
            divergent = CASE WHEN v.last_at > %(at)s THEN v.divergent ELSE f.bad END
-      FROM found f JOIN last l USING (tenant_id)
-     WHERE v.tenant_id = l.tenant_id AND v.first_at = l.first_at
-       AND l.clean = (f.bad = 0) AND l.fingerprint = %(fingerprint)s
+      FROM found f JOIN last l ON coalesce(f.tenant_id = l.tenant_id, true)
+     WHERE v.id = l.id AND l.clean = (f.bad = 0) AND l.fingerprint = %(fingerprint)s
     RETURNING v.tenant_id)
-INSERT INTO migrator.tenant_verdict (tenant_id, first_at, last_at, clean, fingerprint, last_fence, rows, divergent)
-SELECT f.tenant_id, %(at)s, %(at)s, f.bad = 0, %(fingerprint)s, %(fence)s, f.rows, f.bad
-  FROM found f WHERE f.tenant_id NOT IN (SELECT tenant_id FROM grown)
-ON CONFLICT (tenant_id, first_at) DO NOTHING
+INSERT INTO migrator.tenant_verdict
+       (tenant_id, generation, first_at, last_at, clean, fingerprint, last_fence, rows, divergent)
+SELECT f.tenant_id, f.generation, %(at)s, %(at)s, f.bad = 0, %(fingerprint)s, %(fence)s, f.rows, f.bad
+  FROM found f WHERE NOT EXISTS (SELECT FROM grown v WHERE {known})
+ON CONFLICT DO NOTHING
 """
+_SAME = {True: "v.tenant_id = u.tenant_id", False: "v.tenant_id IS NULL"}
+_KNOWN = {True: "v.tenant_id = f.tenant_id", False: "v.tenant_id IS NULL"}
 
+# Of the copy there is now: a verdict about one that was let go of meanwhile is history.
 _VERDICTS = """
 UPDATE migrator.tenant t
    SET rows = u.rows, divergent = u.bad, validated_at = %(at)s,
        clean_at = CASE WHEN u.bad = 0 THEN %(at)s ELSE t.clean_at END,
        clean_fence = CASE WHEN u.bad = 0 THEN %(fence)s ELSE t.clean_fence END,
        clean_fingerprint = CASE WHEN u.bad = 0 THEN %(fingerprint)s ELSE t.clean_fingerprint END
-  FROM unnest(%(tenants)s::text[], %(rows)s::bigint[], %(bad)s::bigint[]) AS u (tenant_id, rows, bad)
- WHERE t.tenant_id = u.tenant_id AND t.state = 'mirrored'
+  FROM {found}
+ WHERE t.tenant_id = u.tenant_id AND t.generation = u.generation AND t.state = 'mirrored'
+   AND EXISTS (SELECT FROM migrator.validation WHERE run_id = %(run)s)
    AND (t.validated_at IS NULL OR t.validated_at <= %(at)s)
 """
 
@@ -110,10 +121,13 @@ async def verdicts(
 ) -> None:
     """Keep what one fence said, at once: whoever goes on after an interruption finds it.
 
-    A tenant that left the mirrored set meanwhile keeps no verdict, and an older fence overwrites no newer one.
+    A tenant that left the mirrored set meanwhile keeps no verdict, not even when it is back by now; and an older fence
+    overwrites no newer one.
     """
     values = {
-        "tenants": [v.tenant_id or "" for v in found],
+        "run": run_id,
+        "tenants": [v.tenant_id for v in found],
+        "generations": [v.generation for v in found],
         "rows": [v.rows for v in found],
         "bad": [v.divergent_rows for v in found],
         "at": at,
@@ -124,19 +138,51 @@ async def verdicts(
         await control.execute(
             "UPDATE migrator.validation SET schema_fingerprint = %s WHERE run_id = %s", (fingerprint, run_id)
         )
-        await control.execute(_VERDICTS, values)
-        await control.execute(_HISTORY, values)
+        await control.execute(_VERDICTS.format(found=_FOUND), values)
+        tenants = found[0].tenant_id is not None
+        await control.execute(_HISTORY.format(found=_FOUND, same=_SAME[tenants], known=_KNOWN[tenants]), values)
 
 
-async def divergences(control: Connection, run_id: uuid.UUID, fence: str, found: Sequence[Divergence]) -> None:
+async def generations(classic: Connection, tenants: Sequence[TenantId] | None) -> dict[TenantId | None, int | None]:
+    """Return which copies of *tenants* (None: of the reference tables) the snapshot of *classic* sees."""
+    if tenants is None:
+        cursor = await classic.execute(generation.OF_REFERENCE)
+    else:
+        cursor = await classic.execute(generation.OF_TENANTS, (list(tenants),))
+    return {None if t is None else TenantId(t): number for t, number in await cursor.fetchall()}
+
+
+_DIVERGENCE = """
+INSERT INTO migrator.divergence (run_id, table_name, tenant_id, key, kind, columns, fence, rows, generation)
+VALUES (%(run)s, %(table)s, %(tenant)s, %(key)s, %(kind)s, %(columns)s, %(fence)s, %(rows)s, %(generation)s)
+"""
+
+
+async def divergences(
+    control: Connection,
+    run_id: uuid.UUID,
+    fence: str,
+    found: Sequence[Divergence],
+    seen: Mapping[TenantId | None, int | None],
+) -> None:
+    """Keep rows by name; *seen* says in which copies they were found."""
     if not found:
         return
     async with control.transaction(), control.cursor() as cursor:
         await cursor.executemany(
-            "INSERT INTO migrator.divergence (run_id, table_name, tenant_id, key, kind, columns, fence)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            _DIVERGENCE,
             [
-                (run_id, d.table, d.tenant_id, json.dumps(dict(d.key)), d.kind.value, list(d.columns), fence)
+                {
+                    "run": run_id,
+                    "table": d.table,
+                    "tenant": d.tenant_id,
+                    "key": json.dumps(dict(d.key)) if d.rows is None else None,
+                    "kind": d.kind.value,
+                    "columns": list(d.columns),
+                    "fence": fence,
+                    "rows": 1 if d.rows is None else d.rows,
+                    "generation": seen.get(d.tenant_id),
+                }
                 for d in found
             ],
         )

@@ -169,6 +169,13 @@ CREATE INDEX ON migrator.schema_change (change_id) WHERE finished_at IS NULL;
 CREATE SEQUENCE migrator.ring MINVALUE 0 START 0 NO CYCLE;
 SELECT setval('migrator.ring', 0);
 
+-- May there be rows whose parent is missing, although a foreign key says no? Unless both are 1. See
+-- migrator.capture.orphans.
+CREATE SEQUENCE migrator.orphans;
+SELECT setval('migrator.orphans', 1);
+CREATE SEQUENCE migrator.orphans_checked MINVALUE 0 START 0;
+SELECT setval('migrator.orphans_checked', 0);
+
 -- Mirror positions as published for shims and status. The truth is migrator.mirror_position on Limitless.
 CREATE TABLE migrator.position (
     part       smallint PRIMARY KEY,
@@ -199,6 +206,9 @@ CREATE TABLE migrator.hold (
     at     timestamptz NOT NULL DEFAULT now()
 );
 
+-- Numbers copies, so that a verdict can name the one it saw; none comes twice, whatever is undone.
+CREATE SEQUENCE migrator.generation;
+
 CREATE TABLE migrator.tenant (
     tenant_id     text PRIMARY KEY,
     part          smallint NOT NULL,
@@ -214,7 +224,8 @@ CREATE TABLE migrator.tenant (
     clean_fingerprint text,          -- of both schemas at that validation
     divergent     bigint,            -- rows found by the last validation; NULL: never validated
     validated_at  timestamptz,
-    recopy        text               -- why it is to be copied again; the mirror lets it go first
+    recopy        text,              -- why it is to be copied again; the mirror lets it go first
+    generation    bigint NOT NULL DEFAULT nextval('migrator.generation')  -- its copy; see migrator.control.generation
 );
 CREATE INDEX ON migrator.tenant (state);
 
@@ -224,6 +235,7 @@ CREATE TABLE migrator.copy_unit (
     part        smallint NOT NULL,
     tenants     text[] NOT NULL,     -- empty for reference tables
     table_name  text,                -- set when the unit is one table only
+    but_tables  text[] NOT NULL DEFAULT '{}',  -- else it is every table except these, which have units of their own
     lower_key   text,                -- set when it is a range of its first key column: lower <= key < upper
     upper_key   text,
     state       text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'copying', 'copied', 'joined', 'failed')),
@@ -234,7 +246,9 @@ CREATE TABLE migrator.copy_unit (
     worker      text,
     started_at  timestamptz,
     finished_at timestamptz,
-    problem     text
+    problem     text,
+    superseded  boolean NOT NULL DEFAULT false,  -- everything was to be copied again: its rows count no more
+    generation  bigint NOT NULL DEFAULT nextval('migrator.generation')
 );
 CREATE INDEX ON migrator.copy_unit (state);
 
@@ -289,7 +303,9 @@ CREATE TABLE migrator.validation (
 
 -- Who was clean when: one row per stretch of equal verdicts, so that it grows with what happened, not with time.
 CREATE TABLE migrator.tenant_verdict (
-    tenant_id   text NOT NULL,       -- '' stands for the reference tables
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant_id   text,                -- NULL stands for the reference tables
+    generation  bigint,              -- the copy it is about; one that was made again since counts no more
     first_at    timestamptz NOT NULL,
     last_at     timestamptz NOT NULL,
     clean       boolean NOT NULL,
@@ -298,7 +314,7 @@ CREATE TABLE migrator.tenant_verdict (
     times       int NOT NULL DEFAULT 1,
     rows        bigint NOT NULL,
     divergent   bigint NOT NULL,
-    PRIMARY KEY (tenant_id, first_at)
+    UNIQUE NULLS NOT DISTINCT (tenant_id, first_at, generation)
 );
 
 -- What decides how rows compare, on this side: names, types and collations of the columns of migrated tables.
@@ -328,17 +344,20 @@ SELECT t.tenant_id, t.part, t.state, t.wave, t.reason, t.changed_at, t.validated
   FROM migrator.tenant t, (SELECT migrator.schema_fingerprint() AS now) f;
 
 -- The same about the reference tables, which every tenant reads: one row where there are any, else none. A verdict from
--- before their last copy says nothing, and none counts as clean while they are copied.
+-- before their last copy says nothing, however late it was stored, and none counts as clean while they are copied.
 CREATE VIEW migrator.reference_fact AS
 SELECT v.divergent,
        CASE WHEN v.clean AND v.fingerprint = f.now AND NOT c.going_on THEN v.last_at END AS clean_at,
        coalesce(v.clean AND v.fingerprint <> f.now, false) AS outdated
   FROM (SELECT migrator.schema_fingerprint() AS now) f
- CROSS JOIN (SELECT coalesce(max(finished_at), '-infinity') AS finished_at,
+ CROSS JOIN (SELECT max(generation) FILTER (WHERE NOT superseded) AS generation,
+                    coalesce(max(finished_at), '-infinity') AS finished_at,
                     coalesce(bool_or(state <> 'joined'), false) AS going_on
                FROM migrator.copy_unit WHERE part = 0) c
-  LEFT JOIN (SELECT * FROM migrator.tenant_verdict WHERE tenant_id = '' ORDER BY last_at DESC LIMIT 1) v
-    ON v.last_at > c.finished_at
+  LEFT JOIN LATERAL (SELECT * FROM migrator.tenant_verdict
+                      WHERE tenant_id IS NULL AND generation IS NOT DISTINCT FROM c.generation
+                        AND last_at > c.finished_at
+                      ORDER BY last_at DESC LIMIT 1) v ON true
  WHERE EXISTS (SELECT FROM migrator.captured_table WHERE descriptor ->> 'kind' <> 'sharded');
 
 CREATE TABLE migrator.divergence (
@@ -346,14 +365,22 @@ CREATE TABLE migrator.divergence (
     run_id      uuid NOT NULL,
     found_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     table_name  text NOT NULL,
-    tenant_id   text,
-    key         jsonb NOT NULL,      -- hashes of values unless asked for
+    tenant_id   text,                -- NULL: in a reference table
+    generation  bigint,              -- the copy it was found in
+    key         jsonb,               -- hashes of values unless asked for; NULL: all rows of a tenant nobody knows
+    rows        bigint NOT NULL DEFAULT 1,
     kind        text NOT NULL,
     columns     text[] NOT NULL,
     fence       text NOT NULL,
     repaired_at timestamptz,
     repaired_by text
 );
+
+-- Those that still stand: not repaired, and in a copy that was not replaced since, however late they were stored.
+CREATE VIEW migrator.open_divergence AS
+SELECT * FROM migrator.divergence d
+ WHERE repaired_at IS NULL
+   AND NOT EXISTS (SELECT FROM migrator.tenant t WHERE t.tenant_id = d.tenant_id AND t.generation <> d.generation);
 
 CREATE TABLE migrator.incident (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

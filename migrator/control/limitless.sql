@@ -14,13 +14,14 @@ CREATE TABLE migrator.mirror_position (
     epoch    bigint NOT NULL,
     snapshot text NOT NULL,
     token    text NOT NULL,          -- of the cycle that wrote it; classic holds the same in migrator.heartbeat
+    life     text NOT NULL,          -- of this dual write: epochs begin again after it is undone
     state    text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'closed'))
 );
 
 -- Tenants whose rows follow classic. Changes only together with the position of their partition.
 CREATE TABLE migrator.mirrored (
     part      smallint NOT NULL,
-    tenant_id text NOT NULL,         -- '' in partition 0 stands for the reference tables
+    tenant_id text NOT NULL,         -- partition 0 has one row, whatever it is called: for the reference tables
     PRIMARY KEY (part, tenant_id)
 );
 

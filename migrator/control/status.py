@@ -91,7 +91,7 @@ SELECT v.kind, v.finished_at, extract(epoch FROM clock_timestamp() - v.finished_
        coalesce(v.rows, 0) AS rows, coalesce(v.divergent, 0) AS divergent,
        coalesce(v.fence_pause_ms, 0) AS fence_pause_ms,
        t.never, t.divergent_tenants, t.oldest_clean_s,
-       (SELECT count(*) FROM migrator.divergence d WHERE d.repaired_at IS NULL AND d.run_id = v.run_id) AS unrepaired
+       (SELECT count(*) FROM migrator.open_divergence d WHERE d.run_id = v.run_id) AS unrepaired
   FROM (SELECT count(*) FILTER (WHERE validated_at IS NULL) AS never,
                count(*) FILTER (WHERE divergent > 0) AS divergent_tenants,
                extract(epoch FROM clock_timestamp() - min(clean_at))::float8 AS oldest_clean_s

@@ -17,11 +17,11 @@ class Stretch:
     """Equal verdicts in a row.
 
     Attributes:
-        tenant_id: '' for the reference tables.
+        tenant_id: None for the reference tables.
         current: the schemas are still those of these verdicts; otherwise no gate believes them.
     """
 
-    tenant_id: str
+    tenant_id: str | None
     first_at: datetime
     last_at: datetime
     clean: bool

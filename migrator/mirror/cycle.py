@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
@@ -27,7 +27,6 @@ from migrator.mirror.completion import complete
 from migrator.mirror.joining import Joiners
 from migrator.mirror.options import CycleStats
 from migrator.mirror.partition import SHAPE, Partition, read_tables
-from migrator.mirror.position import Stand
 from migrator.mirror.quarantine import find_refused, is_refusal, release_members
 from migrator.model.position import Snapshot
 
@@ -144,7 +143,7 @@ async def _cycle(p: Partition, *, wide: bool) -> CycleStats | None:
         else:
             rows = await _write(p, look.snapshot, joiners, scope, batches, token)
         p.members = scope
-        p.stand = Stand(p.part, p.stand.epoch, look.snapshot, token)
+        p.stand = replace(p.stand, snapshot=look.snapshot, token=token)
         if look.exported:
             p.marked.clear()  # what a tenant changes from here on came after this fence
             await fence.serve(p.control, look.exported, p.stand, p.options.fence_wait_s)
@@ -158,7 +157,7 @@ async def _cycle(p: Partition, *, wide: bool) -> CycleStats | None:
     stats = CycleStats(p.part, str(look.snapshot), rows, lag_s, now - look.taken, len(joiners.tenants))
     await publish(p, stats)
     if joiners.units:
-        await joining.publish(p.control, p.limitless, p.part)
+        await joining.publish(p.control, p.limitless, p.part, p.stand.epoch)
     return stats
 
 
@@ -191,10 +190,12 @@ async def _read(
 
 
 # Only by the newest mirror: a superseded one that has not noticed yet would overwrite the token of what its
-# successor applied, and that looks like a classic that lost its tail.
+# successor applied, and that looks like a classic that lost its tail. Epochs begin again when dual write is undone, so
+# the token of what this mirror applied must still be there as well.
 _TOKEN = """
 WITH token AS (
-    UPDATE migrator.heartbeat SET token = %s, base_token = %s, epoch = %s WHERE part = %s AND epoch <= %s RETURNING part
+    UPDATE migrator.heartbeat SET token = %s, base_token = %s, epoch = %s
+     WHERE part = %s AND epoch <= %s AND %s IN (token::text, base_token::text) RETURNING part
 ), marked AS (
     UPDATE migrator.tenant SET changed_at = clock_timestamp()
      WHERE tenant_id = ANY (%s) AND EXISTS (SELECT FROM token)
@@ -216,7 +217,9 @@ async def _commit_token(p: Partition, changed: set[str]) -> str:
         p.marked_since = time.monotonic()
     unmarked = sorted(t for t in changed if t not in p.marked)
     row = await (
-        await p.control.execute(_TOKEN, (token, p.stand.token, p.stand.epoch, p.part, p.stand.epoch, unmarked))
+        await p.control.execute(
+            _TOKEN, (token, p.stand.token, p.stand.epoch, p.part, p.stand.epoch, p.stand.token, unmarked)
+        )
     ).fetchone()
     if row is None or not row[0]:
         raise LeaseLost(f"another mirror took partition {p.part} over")

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
+from migrator.mirror import position
 from migrator.mirror.batch import REFERENCE
 from migrator.mirror.partition import Partition
 from migrator.model.position import Snapshot, earliest
@@ -94,12 +96,15 @@ async def members(limitless: Connection, part: int) -> set[str]:
     return {str(t) for (t,) in rows}
 
 
-async def publish(classic: Connection, limitless: Connection, part: int) -> None:
-    """Bring classic's copy of tenant and unit states up to Limitless's truth, after a join or a restart."""
+async def publish(classic: Connection, limitless: Connection, part: int, epoch: int) -> None:
+    """Bring classic's copy of tenant and unit states up to Limitless's truth, after a join or a restart.
+
+    Not by a mirror that was superseded meanwhile: what it read there may be long gone.
+    """
     joined = await (
         await limitless.execute("SELECT unit_id FROM migrator.copy_lease WHERE part = %s AND state = 'joined'", (part,))
     ).fetchall()
-    current = sorted(await members(limitless, part) - {REFERENCE})
+    current = sorted(await members(limitless, part)) if part else []
     async with classic.transaction():
         units = [str(u) for (u,) in joined]
         await classic.execute(
@@ -109,9 +114,11 @@ async def publish(classic: Connection, limitless: Connection, part: int) -> None
         )
         await classic.execute("DELETE FROM migrator.hold WHERE holder = ANY (%s)", (units,))
         await classic.execute(
-            "UPDATE migrator.tenant SET state = 'mirrored', reason = NULL"
-            " WHERE tenant_id = ANY (%s) AND part = %s AND state <> 'mirrored'",
-            (current, part),
+            sql.SQL(
+                "UPDATE migrator.tenant SET state = 'mirrored', reason = NULL"
+                " WHERE tenant_id = ANY (%s) AND part = %s AND state <> 'mirrored' AND {}"
+            ).format(position.NEWEST),
+            (current, part, part, epoch),
         )
 
 

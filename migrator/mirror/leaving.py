@@ -7,6 +7,9 @@ repeated: a tenant whose state was not brought up to date is let go of once more
 
 from __future__ import annotations
 
+from psycopg import sql
+
+from migrator.control.generation import RENEW
 from migrator.errors import LeaseLost
 from migrator.mirror import position
 from migrator.mirror.partition import Partition
@@ -28,15 +31,17 @@ async def let_go(p: Partition) -> None:
     if not leaving:
         return
     for tenant, reason in leaving.items():
-        await p.options.fall_back(tenant, f"it is copied again: {reason}")
+        await p.options.fall_back_tenant(tenant, f"it is copied again: {reason}")
     async with p.limitless.transaction():
         if not await position.hold(p.limitless, p.stand):
             raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
         await release_members(p, set(leaving))
     p.members -= set(leaving)
+    # Not by a mirror that was superseded meanwhile: its successor may have them back by now.
     await p.control.execute(
-        "UPDATE migrator.tenant SET state = 'pending', recopy = NULL, reason = NULL, clean_at = NULL,"
-        " clean_fence = NULL, clean_fingerprint = NULL, divergent = NULL, validated_at = NULL"
-        " WHERE part = %s AND tenant_id = ANY (%s)",
-        (p.part, sorted(leaving)),
+        sql.SQL(
+            "UPDATE migrator.tenant SET state = 'pending', recopy = NULL, reason = NULL, {renew}"
+            " WHERE part = %s AND tenant_id = ANY (%s) AND recopy IS NOT NULL AND {newest}"
+        ).format(renew=RENEW, newest=position.NEWEST),
+        (p.part, sorted(leaving), p.part, p.stand.epoch),
     )

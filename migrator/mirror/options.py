@@ -34,6 +34,7 @@ class MirrorOptions:
         journal_limit_mb: a journal larger than this is an incident (partition 0 looks); nothing is ever dropped.
         fall_back: called with (scope key, reason) before rows of a tenant ('' means the whole partition) become
             unreadable on Limitless; must return only when the fallback is confirmed.
+        for_tenant: the same for a tenant, whatever it is called: its name may be ''. None: by *fall_back*.
     """
 
     batch_rows: int = 20_000
@@ -45,7 +46,12 @@ class MirrorOptions:
     ring_turn_s: float = 30.0
     journal_limit_mb: float = 4096.0
     fall_back: Callable[[str, str], Awaitable[None]] = _nothing
+    for_tenant: Callable[[str, str], Awaitable[None]] | None = None
     on_cycle: Callable[[CycleStats], None] | None = None
+
+    async def fall_back_tenant(self, tenant: str, reason: str) -> None:
+        """Bring one tenant's reads back to classic, confirmed."""
+        await (self.for_tenant or self.fall_back)(tenant, reason)
 
     @property
     def batch_bytes(self) -> int:

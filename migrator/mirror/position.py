@@ -7,25 +7,34 @@ rows. Classic holds a copy for shims and status, and the token that proves its o
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from migrator.errors import InvariantBroken, LeaseLost
 from migrator.model.position import Snapshot
 
 Connection = psycopg.AsyncConnection[Any]
 
+NEWEST = sql.SQL("NOT EXISTS (SELECT FROM migrator.heartbeat WHERE part = %s AND epoch > %s)")
+"""Condition on classic (part, epoch): no later mirror has left its token, so far."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """Where a partition stands on Limitless, and the epoch under which this mirror may move it."""
+    """Where a partition stands on Limitless, and the epoch under which this mirror may move it.
+
+    Attributes:
+        life: of the dual write the position belongs to: one that was undone and begun again counts epochs anew.
+    """
 
     part: int
     epoch: int
     snapshot: Snapshot
     token: str
+    life: str = ""
 
 
 async def initialise(classic: Connection, limitless: Connection, parts: int) -> None:
@@ -48,9 +57,9 @@ async def initialise(classic: Connection, limitless: Connection, parts: int) -> 
             raise InvariantBroken(f"partition {part} has no heartbeat right after it was written")
         token, snapshot = row
         await limitless.execute(
-            "INSERT INTO migrator.mirror_position (part, epoch, snapshot, token) VALUES (%s, 0, %s, %s)"
+            "INSERT INTO migrator.mirror_position (part, epoch, snapshot, token, life) VALUES (%s, 0, %s, %s, %s)"
             " ON CONFLICT (part) DO NOTHING",
-            (part, snapshot, token),
+            (part, snapshot, token, str(uuid.uuid4())),
         )
         await classic.execute(
             "INSERT INTO migrator.position (part, epoch, snapshot, fresh_at, state)"
@@ -68,13 +77,13 @@ async def claim(limitless: Connection, part: int) -> Stand:
     row = await (
         await limitless.execute(
             "UPDATE migrator.mirror_position SET epoch = epoch + 1 WHERE part = %s AND state = 'open'"
-            " RETURNING epoch, snapshot, token",
+            " RETURNING epoch, snapshot, token, life",
             (part,),
         )
     ).fetchone()
     if row is None:
         raise LeaseLost(f"mirror partition {part} is closed or was never initialised")
-    return Stand(part, int(row[0]), Snapshot.parse(row[1]), str(row[2]))
+    return Stand(part, int(row[0]), Snapshot.parse(row[1]), str(row[2]), str(row[3]))
 
 
 async def reread(limitless: Connection, stand: Stand) -> Stand:
@@ -87,13 +96,13 @@ async def reread(limitless: Connection, stand: Stand) -> Stand:
         await limitless.execute(
             # FOR UPDATE waits for our own commit, should it still be under way on the server: read without waiting,
             # it would happen behind our back and the next token would overwrite the one it needs.
-            "SELECT epoch, snapshot, token, state FROM migrator.mirror_position WHERE part = %s FOR UPDATE",
+            "SELECT epoch, snapshot, token, state, life FROM migrator.mirror_position WHERE part = %s FOR UPDATE",
             (stand.part,),
         )
     ).fetchone()
-    if row is None or int(row[0]) != stand.epoch or row[3] != "open":
+    if row is None or (int(row[0]), row[3], row[4]) != (stand.epoch, "open", stand.life):
         raise LeaseLost(f"another mirror took partition {stand.part} over")
-    return Stand(stand.part, stand.epoch, Snapshot.parse(row[1]), str(row[2]))
+    return replace(stand, snapshot=Snapshot.parse(row[1]), token=str(row[2]))
 
 
 async def move(limitless: Connection, stand: Stand, to: Snapshot, token: str) -> bool:

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import psycopg
+from psycopg import sql
 
+from migrator.control.generation import RENEW
+from migrator.mirror import position
 from migrator.mirror.apply import apply_by_tenant
 from migrator.mirror.batch import TableBatch
 from migrator.mirror.partition import Partition
@@ -27,12 +30,14 @@ async def find_refused(p: Partition, batches: Sequence[TableBatch]) -> set[str]:
     async with p.limitless.transaction(force_rollback=True):
         reasons = await apply_by_tenant(p.limitless, batches)
     for tenant, reason in sorted(reasons.items()):
-        await p.options.fall_back(tenant, f"quarantined: {reason}")
+        await p.options.fall_back_tenant(tenant, f"quarantined: {reason}")
         await p.control.execute(
             # What was validated before says nothing about the copy that will replace these rows.
-            "UPDATE migrator.tenant SET state = 'quarantined', reason = %s, clean_at = NULL, clean_fence = NULL,"
-            " clean_fingerprint = NULL, divergent = NULL WHERE tenant_id = %s",
-            (reason, tenant),
+            sql.SQL(
+                "UPDATE migrator.tenant SET state = 'quarantined', reason = %s, {renew}"
+                " WHERE tenant_id = %s AND {newest}"
+            ).format(renew=RENEW, newest=position.NEWEST),
+            (reason, tenant, p.part, p.stand.epoch),
         )
     return set(reasons)
 

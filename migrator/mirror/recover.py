@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from migrator.control.epoch import begin_history
+from migrator.control.generation import RENEW
 from migrator.control.log import decide
 from migrator.errors import PreconditionFailed
 
@@ -37,8 +39,10 @@ def retry(classic: Connection, tenants: Sequence[str] | None, who: str) -> list[
     """
     with classic.transaction():
         rows = classic.execute(
-            "UPDATE migrator.tenant SET state = 'pending', reason = NULL WHERE state = 'quarantined'"
-            " AND (%(all)s OR tenant_id = ANY (%(tenants)s)) RETURNING tenant_id",
+            sql.SQL(
+                "UPDATE migrator.tenant SET state = 'pending', reason = NULL, {} WHERE state = 'quarantined'"
+                " AND (%(all)s OR tenant_id = ANY (%(tenants)s)) RETURNING tenant_id"
+            ).format(RENEW),
             {"all": tenants is None, "tenants": list(tenants or ())},
         )
         found = sorted(str(tenant) for (tenant,) in rows)
@@ -61,7 +65,7 @@ def recopy(classic: Connection, limitless: Connection, who: str, reason: str) ->
     with limitless.transaction():
         limitless.execute("UPDATE migrator.mirror_position SET epoch = epoch + 1, token = %s", (str(uuid.uuid4()),))
         limitless.execute("UPDATE migrator.copy_lease SET state = 'closed'")
-        known = limitless.execute("SELECT part, tenant_id FROM migrator.mirrored WHERE tenant_id <> ''").fetchall()
+        known = limitless.execute("SELECT part, tenant_id FROM migrator.mirrored WHERE part <> 0").fetchall()
     with classic.transaction():
         begin_history(classic)
         # Tenants that only Limitless knows (classic lost them) are copied too: that removes their rows there.
@@ -70,10 +74,9 @@ def recopy(classic: Connection, limitless: Connection, who: str, reason: str) ->
                 "INSERT INTO migrator.tenant (tenant_id, part) VALUES (%s, %s) ON CONFLICT DO NOTHING", (tenant, part)
             )
         count = classic.execute(
-            "UPDATE migrator.tenant SET state = 'pending', reason = NULL, clean_at = NULL, divergent = NULL"
+            sql.SQL("UPDATE migrator.tenant SET state = 'pending', reason = NULL, recopy = NULL, {}").format(RENEW)
         ).rowcount
-        # Kept under their ids, so that a unit's id never names two copies.
-        classic.execute("UPDATE migrator.copy_unit SET state = 'joined', problem = 'superseded'")
+        classic.execute("UPDATE migrator.copy_unit SET state = 'joined', superseded = true, problem = NULL")
         classic.execute("DELETE FROM migrator.hold")
         decide(classic, who, "mirror.recopied", "everything", reason)
     parts = [int(p) for (p,) in limitless.execute("SELECT part FROM migrator.mirror_position ORDER BY part")]

@@ -66,7 +66,7 @@ async def _open(
         members = await joining.members(limitless, part)
         tables = await read_tables(control)
         partition = Partition(part, tables, reader, control, limitless, stand, options, members, classic_dsn)
-        await joining.publish(control, limitless, part)
+        await joining.publish(control, limitless, part, stand.epoch)
         await fence.expire(control, part)
         yield partition
 

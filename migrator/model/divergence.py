@@ -18,13 +18,14 @@ class DivergenceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """One row that differs.
+    """One row that differs, or all rows of a tenant that should have none.
 
     Attributes:
         tenant_id: None for a row of a reference table.
-        key: key column to its text form, on classic's key.
+        key: key column to its text form, on classic's key; where *rows* is set, words.
         columns: names of the columns that differ (mismatched only).
         values: column to (classic, limitless) texts; hashes unless values were asked for.
+        rows: set where it is about all rows that Limitless has of a tenant nobody knows: how many.
     """
 
     table: str
@@ -33,6 +34,7 @@ class Divergence:
     kind: DivergenceKind
     columns: tuple[str, ...] = ()
     values: tuple[tuple[str, str | None, str | None], ...] = ()
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class TenantVerdict:
     divergent_rows: int
     fence: str  # the pg_snapshot both sides were compared at
     at_epoch_s: float
+    generation: int | None = None  # of the copy that was compared, see migrator.control.generation
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import psycopg
 from migrator.errors import PlanInvalid
 from migrator.model.table import Column, Hop, Table, TableKind, qualify, split_qualified
 from migrator.plan.schema import TablePlan, Tables
+from migrator.plan.via import problems as via_problems
 
 _TABLES = """
 SELECT c.oid, n.nspname, c.relname, c.relkind = 'p'
@@ -89,16 +90,29 @@ SELECT i.indisprimary,
  ORDER BY NOT i.indisprimary, i.indexrelid
 """
 
+# Checked at once, by triggers that are enabled, also those that it has for each partition; of columns that are equal,
+# not of periods that contain each other.
 _ENFORCED = """
-SELECT EXISTS (
-    SELECT FROM pg_catalog.pg_constraint c
+WITH RECURSIVE keys AS (
+    SELECT c.oid
+      FROM pg_catalog.pg_constraint c
      WHERE c.contype = 'f' AND c.conrelid = %(child)s AND c.confrelid = %(parent)s
        AND c.convalidated AND NOT c.condeferrable
+       AND coalesce(to_jsonb(c) ->> 'conenforced', 'true') = 'true'
+       AND coalesce(to_jsonb(c) ->> 'conperiod', 'false') = 'false'
        AND (SELECT array_agg(a.attname::text || ' ' || b.attname::text ORDER BY 1)
               FROM unnest(c.conkey, c.confkey) k(child, parent)
               JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.child
               JOIN pg_catalog.pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = k.parent)
-         = %(pairs)s::text[])
+         = %(pairs)s::text[]),
+parts AS (
+    SELECT oid AS key, oid FROM keys
+    UNION ALL
+    SELECT p.key, c.oid FROM parts p JOIN pg_catalog.pg_constraint c ON c.conparentid = p.oid)
+SELECT EXISTS (
+    SELECT FROM keys k
+     WHERE NOT EXISTS (SELECT FROM parts p JOIN pg_catalog.pg_trigger t ON t.tgconstraint = p.oid
+                        WHERE p.key = k.oid AND t.tgenabled NOT IN ('O', 'A')))
 """
 
 _TENANT_TYPES = re.compile(r"^(smallint|integer|bigint|uuid|text|character varying(\(\d+\))?|character(\(\d+\))?)$")
@@ -147,7 +161,11 @@ class _Reader:
             _ENFORCED, {"child": self.found[at][0], "parent": self.found[parent][0], "pairs": pairs}
         ).fetchone()
         operators = {c.name: c.equality for c in self.columns(at)}
-        return replace(hop, enforced=bool(row and row[0]), equality=tuple(operators[c] for c in hop.columns))
+        hop = replace(hop, enforced=bool(row and row[0]), equality=tuple(operators[c] for c in hop.columns))
+        if table == at:  # else it is the parent's own step, and reported there
+            for why in via_problems(self.conn, at, hop):
+                self.problem(table, f"via '{via}' → {why}")
+        return hop
 
     def schemas(self) -> str:
         return f"schema {', '.join(self.tables.schemas)}"

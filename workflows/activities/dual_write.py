@@ -82,11 +82,13 @@ class DualWriteActivities:
         def on_cycle(stats: CycleStats) -> None:
             last.update(snapshot=stats.snapshot, lag_s=round(stats.lag_s, 3), rows=stats.rows)
 
-        async def fall_back(key: str, reason: str) -> None:
-            scope = FallbackScope.TENANT if key else FallbackScope.PART
-            await self.context.on_classic(_fall_back, scope, key or str(inp.part), reason, self.context.plan)
+        async def fall_back(_: str, reason: str) -> None:
+            await self.context.on_classic(_fall_back, FallbackScope.PART, str(inp.part), reason, self.context.plan)
 
-        options = replace(_options(self.context.plan), fall_back=fall_back, on_cycle=on_cycle)
+        async def for_tenant(tenant: str, reason: str) -> None:
+            await self.context.on_classic(_fall_back, FallbackScope.TENANT, tenant, reason, self.context.plan)
+
+        options = replace(_options(self.context.plan), fall_back=fall_back, for_tenant=for_tenant, on_cycle=on_cycle)
         await beating(
             run_partition(self.context.classic_dsn(), self.context.limitless_dsn(), inp.part, options),
             lambda: dict(last),

@@ -46,7 +46,7 @@ class IncidentActivities:
         while True:
             found = await self.context.on_classic(tick, self.context.limitless_dsn(), settings, datetime.now(UTC))
             if found.to_validate and loop.time() >= again_at:
-                tenants = [t for t in found.to_validate if t]
+                tenants = [t for t in found.to_validate if t is not None]
                 shared = len(tenants) < len(found.to_validate)
                 try:
                     report = await ValidationActivities(self.context).compare(tenants, "breaker", reference=shared)

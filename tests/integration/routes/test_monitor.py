@@ -117,13 +117,13 @@ def test_whoever_comes_back_reads_the_reference_tables(world: World) -> None:
         )
 
         found = eventually(lambda: (seen := look(world, settings)).to_validate and seen, "it wants a validation")
-        assert found.to_validate == ("",)
+        assert found.to_validate == (None,)
         for clean in (False, True):
             assert fallbacks(world) == [("part", "1", "joining")]
             world.classic.execute(
                 "INSERT INTO migrator.tenant_verdict"
                 " (tenant_id, first_at, last_at, clean, fingerprint, last_fence, rows, divergent)"
-                " VALUES ('', clock_timestamp(), clock_timestamp(), %s, migrator.schema_fingerprint(), '', 3, %s)",
+                " VALUES (NULL, clock_timestamp(), clock_timestamp(), %s, migrator.schema_fingerprint(), '', 3, %s)",
                 (clean, 0 if clean else 1),
             )
             assert bool(look(world, settings).cleared) is clean

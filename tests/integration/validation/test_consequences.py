@@ -141,7 +141,8 @@ async def test_a_verdict_about_the_reference_tables_lasts_until_they_are_copied_
         await run(shop)
         clean = fact()
         (now,) = shop.classic.execute("SELECT clock_timestamp()").fetchone() or ()
-        old = [TenantVerdict(None, 3, 1, 1, "1:1:", now.timestamp())]
+        (copy,) = shop.classic.execute("SELECT generation FROM migrator.copy_unit WHERE part = 0").fetchone() or ()
+        old = [TenantVerdict(None, 3, 1, 1, "1:1:", now.timestamp(), copy)]
         (fingerprint,) = shop.classic.execute("SELECT migrator.schema_fingerprint()").fetchone() or ()
         async with await connect_async(shop.classic_dsn, "test") as control:
             run_id = uuid.uuid4()

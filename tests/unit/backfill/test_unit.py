@@ -40,4 +40,6 @@ def test_a_huge_tenant_is_cut_without_gap_or_overlap() -> None:
         ("app.orders", "30", "60"),
         ("app.orders", "60", None),
         ("app.small", None, None),
+        (None, None, None),
     ]
+    assert units[-1].but == ("app.orders", "app.small"), "tables in which nobody has seen a row"

@@ -53,7 +53,7 @@ def test_a_fallback_goes_in_two_steps_once_everything_is_well() -> None:
     assert step(joining) is Step.CLEAR
     assert step(replace(joining, unvalidated=("t",))) is Step.VALIDATE
     assert step(replace(joining, unvalidated=("t",)), validate=False) is Step.CLEAR
-    assert step(replace(joining, unvalidated=("",))) is Step.VALIDATE
+    assert step(replace(joining, unvalidated=(None,))) is Step.VALIDATE
 
 
 def test_nothing_goes_while_anything_is_wrong() -> None:
