@@ -18,6 +18,7 @@ from psycopg import sql
 from migrator.control.install import install_limitless, installed_version, uninstall
 from migrator.db.busy import until_free
 from migrator.errors import ClusterUnavailable, NoGo, UsageError
+from migrator.inventory.look import remember
 from migrator.model.action import Action
 from migrator.model.table import Table
 from migrator.model.verdict import Verdict
@@ -103,6 +104,8 @@ def provision(
     # Run again after the copy, it finds the foreign keys that were made then.
     stage: Stage = "mirrored" if any(r.kind == "constraint" for r in _made(limitless)) else "empty"
     verdict = verify(classic, limitless, tables, plan, indexes=indexes, stage=stage)
+    if installed_version(classic) is not None:
+        remember(classic, limitless, _schemas(plan))
     return ProvisionResult(tuple(made), wanted.warnings, _explained(verdict, refused), time.monotonic() - began)
 
 

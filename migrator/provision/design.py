@@ -53,7 +53,8 @@ def design(
 ) -> Design:
     """Return what Limitless should hold for *tables*, with every blocker."""
     notes = _Notes(acknowledged)
-    ordered = parents_first(tuple(tables))
+    ordered = parents_first(tuple(t for t in tables if t.qualified in classic.tables))
+    notes.blockers += [f"table {t.qualified} is not on classic" for t in tables if t.qualified not in classic.tables]
     shapes = {t.qualified: _table(t, classic.tables[t.qualified], notes) for t in ordered}
     groups = sorted({s.group for s in shapes.values() if s.group})
     if len(groups) > 1:
