@@ -112,7 +112,7 @@ def _table(table: Table, shape: TableShape, notes: _Notes) -> TableShape:
         columns=tuple(columns),
         primary_key=key,
         primary_key_name=shape.primary_key_name or _identifier(table.name, "pkey"),
-        indexes=(*_indexes(table, shape, notes), *_lookups(table)),
+        indexes=(*_distinct(table, _indexes(table, shape, notes), notes), *_lookups(table)),
         checks=(*_checks(table, shape, notes), *_domain_checks(table, shape)),
         kind=table.kind.value,
         shard_key=(table.tenant_column,) if table.tenant_column else (),
@@ -167,6 +167,32 @@ def _indexes(table: Table, shape: TableShape, notes: _Notes) -> Iterator[Index]:
             )
             continue
         yield with_tenant(index, str(table.tenant_column))
+
+
+def _distinct(table: Table, indexes: Iterator[Index], notes: _Notes) -> Iterator[Index]:
+    """Leave out UNIQUE constraints that another key of the table enforces in the same form, now that the tenant leads.
+
+    CREATE TABLE makes one index for two constraints over the same columns and drops a name. And a deferrable one over
+    the primary key's columns would be taken for the target of ON CONFLICT, which PostgreSQL then refuses.
+    """
+    key = table.target_key
+    forms = {_form(f"({', '.join(key)})"): "the primary key"}
+    for index in indexes:
+        form = _form(index.tail)
+        if index.constraint and index.deferrable and set(index.columns) == set(key):
+            form = next(iter(forms))
+        elif index.constraint:
+            form += index.deferrable
+        if index.constraint and form in forms:
+            notes.warnings.append(f"{table.qualified}: unique key {index.name} is {forms[form]} on Limitless")
+            continue
+        if index.constraint:
+            forms[form] = f"the same as {index.name}"
+        yield index
+
+
+def _form(tail: str) -> str:
+    return tail.replace('"', "")
 
 
 def _decides_the_tenant(table: Table, index: Index) -> bool:
