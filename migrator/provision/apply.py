@@ -101,9 +101,7 @@ def provision(
         made.append(INSTALL)
     found = read(limitless, _schemas(plan))
     refused = _run(limitless, steps(wanted.catalog, found, indexes=indexes == "before"), made, on_step)
-    # Run again after the copy, it finds the foreign keys that were made then.
-    stage: Stage = "mirrored" if any(r.kind == "constraint" for r in _made(limitless)) else "empty"
-    verdict = verify(classic, limitless, tables, plan, indexes=indexes, stage=stage)
+    verdict = verify(classic, limitless, tables, plan, indexes=indexes, stage=_stage(limitless, wanted))
     if installed_version(classic) is not None:
         remember(classic, limitless, _schemas(plan))
     return ProvisionResult(tuple(made), wanted.warnings, _explained(verdict, refused), time.monotonic() - began)
@@ -213,6 +211,17 @@ def empty(limitless: Conn) -> tuple[str, ...]:
 
 
 # -- details -------------------------------------------------------------------------------------------
+
+
+def _stage(limitless: Conn, wanted: Design) -> Stage:
+    """Return which foreign keys earlier runs made: run again after the copy, provisioning finds those."""
+    keys = {(k.table[0], k.table[1], k.name) for k in wanted.catalog.foreign_keys}
+    made = {(r.schema, r.detail, r.name) for r in _made(limitless) if r.kind == "constraint"} & keys
+    if not made:
+        return "empty"
+    found = read(limitless, sorted(wanted.catalog.schemas | {schema for schema, _, _ in keys})).foreign_keys
+    missing = foreign_key_steps(wanted.catalog.foreign_keys, found)
+    return "final" if missing and not foreign_key_steps(wanted.final_foreign_keys, found) else "mirrored"
 
 
 def _dropped(record: Record) -> Action:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from migrator.model.table import Table, TableKind, parents_first
-from migrator.provision.catalog import Catalog, Check, Column, ForeignKey, Index, Name, TableShape
+from migrator.model.table import Table, TableKind, parents_first, qualify
+from migrator.provision.catalog import Catalog, Check, Column, ForeignKey, Index, TableShape
 
 MAX_SHARDED_NAME = 54
 """Longest name of a sharded table. Source: Aurora User Guide, limitless requirements (read 2026-11)."""
@@ -80,6 +80,7 @@ def design(
         catalog=Catalog(
             schemas=frozenset(schemas - {"pg_catalog", "public"}),
             extensions=extensions,
+            needed_extensions=classic.needed_extensions & extensions.keys(),
             collations=classic.collations,
             types=classic.types,
             sequences=tuple(replace(s, cache=min(s.cache, SEQUENCE_CHUNK - 1)) for s in classic.sequences),
@@ -154,6 +155,11 @@ def _domain_checks(table: Table, shape: TableShape) -> Iterator[Check]:
 
 def _indexes(table: Table, shape: TableShape, notes: _Notes) -> Iterator[Index]:
     for index in shape.indexes:
+        if not index.valid:
+            notes.warnings.append(
+                f"{table.qualified}: index {index.name} is not valid on classic, so nothing uses it; left out"
+            )
+            continue
         if index.unique and index.columns == table.key and not index.partial and not shape.primary_key:
             continue  # it became the primary key
         if not index.unique or not table.sharded or table.tenant_column in index.columns:
@@ -255,7 +261,7 @@ def _foreign_keys(
     """Return the foreign keys while mirrored, and those at the end."""
     mirrored, final = [], []
     for key in classic.foreign_keys:
-        child, parent = tables.get(".".join(key.table)), tables.get(".".join(key.parent))
+        child, parent = tables.get(qualify(*key.table)), tables.get(qualify(*key.parent))
         where = f"foreign key {key.name} of {'.'.join(key.table)}"
         if child is None:
             continue
@@ -327,7 +333,3 @@ def _allowed_actions(key: ForeignKey, child: Table, where: str, notes: _Notes) -
         changed = replace(changed, on_update="NO ACTION")
         notes.warnings.append(f"{where}: ON UPDATE {key.on_update} becomes NO ACTION; keys cannot follow")
     return changed
-
-
-def qualified(name: Name) -> str:
-    return ".".join(name)

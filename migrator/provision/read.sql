@@ -176,7 +176,7 @@ SELECT n.nspname::text AS schema, c.relname::text AS table_name, x.relname::text
        k.oid IS NOT NULL AS is_constraint,
        CASE WHEN NOT coalesce(k.condeferrable, false) THEN ''
             WHEN k.condeferred THEN ' DEFERRABLE INITIALLY DEFERRED' ELSE ' DEFERRABLE' END AS deferrable,
-       i.indpred IS NOT NULL AS is_partial,
+       i.indpred IS NOT NULL AS is_partial, i.indisvalid AS is_valid,
        ARRAY (SELECT a.attname::text FROM generate_series(1, i.indnkeyatts) p
                 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[p - 1] AND a.attnum > 0
                ORDER BY p) AS columns
