@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from migrator.model.limits import MAX_SHARDED_NAME, SEQUENCE_CHUNK, name_fits, sequence_refused
 from migrator.model.table import Table, TableKind, parents_first, qualify
 from migrator.provision.catalog import Catalog, Check, Column, ForeignKey, Index, TableShape
-
-MAX_SHARDED_NAME = 54
-"""Longest name of a sharded table. Source: Aurora User Guide, limitless requirements (read 2026-11)."""
-
-SEQUENCE_CHUNK = 250_000
-"""Values a router takes at once; CACHE must stay below. Source: Aurora User Guide, limitless DDL limitations."""
+from migrator.provision.catalog import Sequence as SequenceShape
 
 _MAX_IDENTIFIER_BYTES = 63
 _PREINSTALLED = frozenset({"plpgsql", "aurora_limitless_fdw"})
@@ -50,6 +46,7 @@ def design(
     *,
     available_extensions: Collection[str],
     acknowledged: Collection[str] = (),
+    routers: int = 1,
 ) -> Design:
     """Return what Limitless should hold for *tables*, with every blocker."""
     notes = _Notes(acknowledged)
@@ -64,9 +61,7 @@ def design(
         )
     extensions = _extensions(classic, available_extensions, notes)
     mirrored, final = _foreign_keys(classic, {t.qualified: t for t in ordered}, shapes, notes)
-    for sequence in classic.sequences:
-        if sequence.cycle:
-            notes.blockers.append(f"sequence {'.'.join(sequence.qualified)}: Limitless has no CYCLE; redesign it")
+    sequences = tuple(_sequences(classic, shapes, routers, notes))
     notes.warnings += classic.left_behind
     copied = tuple(r for r in classic.routines if not r.refused)
     notes.warnings += [
@@ -83,7 +78,7 @@ def design(
             needed_extensions=classic.needed_extensions & extensions.keys(),
             collations=classic.collations,
             types=classic.types,
-            sequences=tuple(replace(s, cache=min(s.cache, SEQUENCE_CHUNK - 1)) for s in classic.sequences),
+            sequences=sequences,
             tables=shapes,
             foreign_keys=mirrored,
             routines=copied,
@@ -102,7 +97,7 @@ def _table(table: Table, shape: TableShape, notes: _Notes) -> TableShape:
     columns = [_column(shape, column, key, notes) for column in shape.columns]
     if table.derived and table.tenant_column:
         columns.insert(0, Column(table.tenant_column, table.tenant_type, not_null=True))
-    if table.sharded and len(table.name) > MAX_SHARDED_NAME:
+    if table.sharded and not name_fits(table.name):
         notes.blockers.append(
             f"{table.qualified}: a sharded table's name may have {MAX_SHARDED_NAME} characters, this has "
             f"{len(table.name)}; rename it on classic"
@@ -166,7 +161,8 @@ def _indexes(table: Table, shape: TableShape, notes: _Notes) -> Iterator[Index]:
             yield index
             continue
         accept = f"unique/{table.qualified}.{index.name}"
-        if not _decides_the_tenant(table, index) and accept not in notes.acknowledged:
+        audited = {"LIM-KEY-02", f"LIM-KEY-02:{table.qualified}.{index.name}"}  # what the audit calls it
+        if not _decides_the_tenant(table, index) and not {accept, *audited} & set(notes.acknowledged):
             notes.blockers.append(
                 f"{table.qualified}: unique key {index.name} ({_columns(index)}) lacks the tenant key. "
                 + _UNIQUE_ADVICE.format(id=accept)
@@ -236,6 +232,28 @@ def _identifier(*parts: str) -> str:
     room = _MAX_IDENTIFIER_BYTES - len(tail.encode()) - 1
     head = parts[0].encode()[: max(room, 1)].decode(errors="ignore")
     return f"{head}_{tail}".encode()[:_MAX_IDENTIFIER_BYTES].decode(errors="ignore")
+
+
+def _sequences(classic: Catalog, shapes: dict[str, TableShape], routers: int, notes: _Notes) -> Iterator[SequenceShape]:
+    defaults = [c.default or "" for s in shapes.values() for c in s.columns]
+    for sequence in classic.sequences:
+        name = ".".join(sequence.qualified)
+        reason = sequence_refused(
+            cycle=sequence.cycle,
+            minimum=sequence.minimum,
+            maximum=sequence.maximum,
+            increment=sequence.increment,
+            routers=routers,
+        )
+        if not reason:
+            yield replace(sequence, cache=min(sequence.cache, SEQUENCE_CHUNK - 1))
+        elif f"sequence {name}" in notes.acknowledged and not any(f"{name}'" in d for d in defaults):
+            notes.warnings.append(f"sequence {name} is left out: {reason}")
+        else:
+            notes.blockers.append(
+                f"sequence {name}: {reason}. Change it on classic; one that no column draws from may be left out by"
+                f' adding "sequence {name}" to gates.acknowledged'
+            )
 
 
 # -- what stands beside tables -----------------------------------------------------------------------
