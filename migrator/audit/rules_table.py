@@ -63,9 +63,22 @@ def _table(relation: Relation, catalog: Catalog, shapes: Shapes, out: Collector)
     if relation.tablespace:
         out.add("LIM-TBL-06", name, f"tablespace {relation.tablespace}", source=relation.source)
     if not name_fits(relation.name) and (shape.sharded or shape.kind is None):
-        out.add("LIM-TBL-07", name, f"the name has {len(relation.name)} characters", source=relation.source)
+        out.add("LIM-TBL-07", name, f"the name has {len(relation.name.encode())} bytes", source=relation.source)
     if relation.public_all:
         out.add("LIM-SEC-02", name, "GRANT ALL to PUBLIC", source=relation.source)
+
+
+def _unmade(attribute: Attribute, context: Context) -> str:
+    """Return why nobody makes the type of a column on Limitless, "" when it is there or provisioned."""
+    name = plain_type(attribute.type).removesuffix("[]")
+    kind = context.catalog.types.get(name)
+    if kind == "b":
+        return f"{name} is a base type: it needs code in C"
+    if kind == "d":
+        return f"{attribute.type} is an array of a domain" if attribute.type_kind == "a" else ""
+    if kind and context.shapes.planned and name.rpartition(".")[0] not in context.shapes.schemas:
+        return f"{name} is in a schema that the plan does not migrate"
+    return ""
 
 
 def _column(relation: Relation, attribute: Attribute, context: Context, out: Collector) -> None:
@@ -77,6 +90,9 @@ def _column(relation: Relation, attribute: Attribute, context: Context, out: Col
         out.add("LIM-COL-02", name, f"generated: {attribute.default or ''}".rstrip(": "), source=relation.source)
     if attribute.type_kind == "d":
         out.add("LIM-COL-04", name, f"domain {attribute.type}", source=relation.source)
+    unmade = _unmade(attribute, context)
+    if unmade:
+        out.add("LIM-COL-09", name, unmade, source=relation.source)
     if attribute.settings:
         out.add("LIM-COL-05", name, attribute.settings, source=relation.source)
     if plain_type(attribute.type) in ("oid", "lo"):

@@ -11,7 +11,7 @@ Engine = tuple[int, int, int]
 """A Limitless engine version: 16.11.102 is (16, 11, 102)."""
 
 MAX_SHARDED_NAME = 54
-"""Longest name of a sharded table, in characters."""
+"""Longest name of a sharded table, in bytes: its slices' names are longer by nine, and PostgreSQL cuts names by bytes."""
 
 SEQUENCE_CHUNK = 250_000
 """Values a router takes at once; CACHE must stay below."""
@@ -61,8 +61,8 @@ def supported_extensions(names: Iterable[str], engine: Engine) -> frozenset[str]
 
 
 def name_fits(name: str) -> bool:
-    """Whether a sharded table may have this name: its slices add their own number to it."""
-    return len(name) <= MAX_SHARDED_NAME
+    """Whether a sharded table may have this name."""
+    return len(name.encode()) <= MAX_SHARDED_NAME
 
 
 def sequence_needs(routers: int, increment: int) -> int:

@@ -107,12 +107,23 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """An enum (labels) or a composite (attributes)."""
+    """An enum (labels), a composite (attributes) or a range (options).
+
+    Attributes:
+        options: of a range: what CREATE TYPE AS RANGE takes, as SQL text; the subtype comes first.
+    """
 
     schema: str
     name: str
     labels: tuple[str, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def built_from(self) -> frozenset[str]:
+        """Types it needs, without modifiers, brackets and quotes."""
+        texts = (text for _, text in (*self.attributes, *self.options[:1]))
+        return frozenset(text.split("(", 1)[0].rstrip("[] ").replace('"', "") for text in texts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,8 @@ def differences(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> lis
         if other is None:
             result.append(f"type {kind.schema}.{kind.name} is missing")
         elif other != kind:
-            is_enum = bool(kind.labels)
-            a, b = (kind.labels, other.labels) if is_enum else (kind.attributes, other.attributes)
+            field = "labels" if kind.labels else "options" if kind.options else "attributes"
+            a, b = getattr(kind, field), getattr(other, field)
             result.append(f"type {kind.schema}.{kind.name}: {list(b)} on Limitless, {list(a)} on classic")
     sequences = {s.qualified: s for s in found.sequences}
     for sequence in wanted.sequences:

@@ -99,8 +99,8 @@ def _table(table: Table, shape: TableShape, notes: _Notes) -> TableShape:
         columns.insert(0, Column(table.tenant_column, table.tenant_type, not_null=True))
     if table.sharded and not name_fits(table.name):
         notes.blockers.append(
-            f"{table.qualified}: a sharded table's name may have {MAX_SHARDED_NAME} characters, this has "
-            f"{len(table.name)}; rename it on classic"
+            f"{table.qualified}: a sharded table's name may have {MAX_SHARDED_NAME} bytes, this has "
+            f"{len(table.name.encode())}; rename it on classic"
         )
     return TableShape(
         schema=table.schema,

@@ -29,6 +29,7 @@ from migrator.provision.catalog import (
 from migrator.provision.catalog import Sequence as SequenceShape
 
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
+_RANGE_OPTIONS = ("subtype", "subtype_opclass", "collation", "subtype_diff", "multirange_type_name")
 _STORAGE = re.compile(r" WITH \((?:[^()']|'[^']*')*\)")
 _HASH_KEY = re.compile(r"^HASH \((?P<columns>.*)\)$")
 
@@ -100,6 +101,7 @@ def read(conn: psycopg.Connection[Any], schemas: Sequence[str]) -> Catalog:
                     row["name"],
                     tuple(row["labels"] or ()),
                     tuple(zip(row["attribute_names"] or (), row["attribute_types"] or (), strict=True)),
+                    tuple((option, row[option]) for option in _RANGE_OPTIONS if row[option]),
                 )
                 for row in rows("types")
             ),
