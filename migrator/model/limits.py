@@ -11,7 +11,7 @@ Engine = tuple[int, int, int]
 """A Limitless engine version: 16.11.102 is (16, 11, 102)."""
 
 MAX_SHARDED_NAME = 54
-"""Longest name of a sharded table, in bytes: its slices' names are longer by nine, and PostgreSQL cuts names by bytes."""
+"""Longest name of a sharded table, in bytes: its slices' names are longer, and PostgreSQL cuts names by bytes."""
 
 SEQUENCE_CHUNK = 250_000
 """Values a router takes at once; CACHE must stay below."""
