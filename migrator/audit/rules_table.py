@@ -71,7 +71,9 @@ def _table(relation: Relation, catalog: Catalog, shapes: Shapes, out: Collector)
 def _unmade(attribute: Attribute, context: Context) -> str:
     """Return why nobody makes the type of a column on Limitless, "" when it is there or provisioned."""
     name = plain_type(attribute.type).removesuffix("[]")
-    kind = context.catalog.types.get(name)
+    known = context.catalog.types
+    name = name if name in known else next((n for n in known if n.rpartition(".")[2] == name), name)  # in a dump
+    kind = known.get(name)
     if kind == "b":
         return f"{name} is a base type: it needs code in C"
     if kind == "d":
