@@ -10,6 +10,7 @@ Question → where the answer lives
 * Phase 3, how does Limitless follow classic?   mirror/
 * Phase 3, how do old rows get there?           backfill/
 * Phase 3, how does a schema change reach both? change/
+* Is anything in the migrated schemas not captured, mirrored, provisioned?     inventory/
 * Are both sides equal?                         consistency/ (shares no code with mirror and backfill)
 * Phase 4, may this tenant move, does it suffer?  cutover/
 * Who moves a route, and who has applied it?    route/

@@ -220,6 +220,7 @@ class Sequence:
     cycle: bool = False
     cache: int = 1
     increment: int = 1
+    minimum: int = 1
     maximum: int = 2**63 - 1
     last_value: int | None = None
     owned_by: str | None = None  # "app.orders.id"

@@ -155,7 +155,7 @@ SELECT jsonb_build_object('kind', 'volatility', 'schema', n.nspname, 'name', p.p
 -- name: sequences
 SELECT jsonb_build_object('kind', 'sequence', 'schema', n.nspname, 'name', c.relname,
          'type', format_type(s.seqtypid, NULL), 'cycle', s.seqcycle, 'cache', s.seqcache, 'increment', s.seqincrement,
-         'maximum', s.seqmax, 'unlogged', c.relpersistence = 'u',
+         'minimum', s.seqmin, 'maximum', s.seqmax, 'unlogged', c.relpersistence = 'u',
          'last_value', CASE WHEN has_sequence_privilege(c.oid, 'USAGE') OR has_sequence_privilege(c.oid, 'SELECT')
                             THEN pg_sequence_last_value(c.oid) END,
          'owned_by', (SELECT dn.nspname || '.' || dc.relname || '.' || a.attname FROM pg_depend d

@@ -6,8 +6,9 @@ import hashlib
 
 from migrator.audit.catalog import Source
 from migrator.audit.report import Finding
-from migrator.audit.rule import Engine, Severity
+from migrator.audit.rule import Severity
 from migrator.audit.rulebook import RULES
+from migrator.model.limits import Engine
 
 
 class Collector:

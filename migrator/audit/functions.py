@@ -17,10 +17,11 @@ from migrator.audit.parameters import Placed
 from migrator.audit.query import Context, FunctionSummary
 from migrator.audit.report import StatementReport
 from migrator.audit.rows import RawStatement
-from migrator.audit.rule import Engine, Severity
+from migrator.audit.rule import Severity
 from migrator.audit.rulebook import RULES
 from migrator.audit.statements import Tally, report_statement
 from migrator.audit.verdict import StatementVerdict, judge
+from migrator.model.limits import Engine
 
 DDL_TAGS = {"CreateStmt", "AlterTableStmt", "DropStmt", "IndexStmt", "CreateTableAsStmt", "TruncateStmt", "RenameStmt"}
 

@@ -275,6 +275,7 @@ def _sequence(row: Row, evidence: Evidence, source: Source) -> None:
         cycle=bool(row.get("cycle")),
         cache=int(row.get("cache") or 1),
         increment=int(row.get("increment") or 1),
+        minimum=int(row["minimum"]) if row.get("minimum") is not None else 1,
         maximum=int(row["maximum"]) if row.get("maximum") is not None else 2**63 - 1,
         last_value=row.get("last_value"),
         owned_by=row.get("owned_by"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
+
+from migrator.model.limits import Engine
 
 
 class Severity(StrEnum):
@@ -21,22 +22,7 @@ class Severity(StrEnum):
         return ("blocker", "rewrite", "warning", "info").index(self.value)
 
 
-Engine = tuple[int, int, int]
-"""A Limitless engine version: 16.11.102 is (16, 11, 102)."""
-
 RECOMMENDED: Engine = (16, 11, 102)
-
-
-def parse_engine(text: str) -> Engine:
-    """Return the version in *text*, for example "16.13-limitless". Without a patch number the newest is meant.
-
-    Raises:
-        ValueError: if *text* holds no version.
-    """
-    found = re.match(r"\s*(\d+)\.(\d+)(?:\.(\d+))?", text)
-    if not found:
-        raise ValueError(f"not an engine version: {text!r} (for example 16.13-limitless)")
-    return int(found[1]), int(found[2]), int(found[3]) if found[3] else 999
 
 
 @dataclass(frozen=True, slots=True)

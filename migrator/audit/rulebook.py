@@ -89,7 +89,7 @@ _ALL: tuple[Rule, ...] = (
     Rule("LIM-TBL-04", R, "temporary table", "a CTE, an array parameter, or a work table keyed by tenant and run", DDL),
     Rule("LIM-TBL-05", W, "unlogged table", "make it logged", "unverified"),
     Rule("LIM-TBL-06", R, "tablespace", "remove it", DDL),
-    Rule("LIM-TBL-07", R, "name longer than 54 bytes", "rename, on both sides", REQS),
+    Rule("LIM-TBL-07", B, "name longer than 54 bytes", "rename it on classic", REQS),
     Rule("LIM-TBL-08", R, "reference table without a primary key", "add one", CONVERT),
     Rule(
         "LIM-TBL-09", W, "reference table is written often", "shard it: each write goes to every shard", "architecture"
@@ -153,6 +153,7 @@ _ALL: tuple[Rule, ...] = (
         "this tool copies it with COPY; nothing to do unless you use that utility",
         LOADER,
     ),
+    Rule("LIM-COL-09", B, "type that is not made on Limitless", "another type, or add its schema to the plan", DDL),
     Rule(
         "LIM-CHK-01",
         R,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrator.audit.catalog import Catalog, ForeignKey, Relation
+from migrator.audit.catalog import Catalog, ForeignKey, Index, Relation
 from migrator.audit.collector import Collector
 from migrator.audit.grammar import plain_type
 from migrator.audit.rule import Severity
@@ -124,6 +124,7 @@ def _sharded(relation: Relation, shape: Shape, out: Collector) -> None:
                 f"unique index {shown}" + (f" WHERE {index.predicate}" if index.predicate else ""),
                 key=key,
                 source=index.source,
+                severity=None if _decides_the_tenant(relation, shape, index) else Severity.BLOCKER,
             )
         if index.has_expression or index.predicate:
             out.add(
@@ -144,6 +145,12 @@ def _sharded(relation: Relation, shape: Shape, out: Collector) -> None:
         out.add("LIM-KEY-07", name, f"the shard key is of type {attribute.type}", source=relation.source)
     if not attribute.not_null:
         out.add("LIM-KEY-08", name, "the column is nullable", source=relation.source)
+
+
+def _decides_the_tenant(relation: Relation, shape: Shape, index: Index) -> bool:
+    """Whether equal values imply one tenant, so that adding the key loses nothing; as provisioning judges it."""
+    parent = {shape.via[0][0]} if shape.derived and shape.via else None
+    return set(index.plain) >= set(relation.primary_key or ("",)) or (parent is not None and set(index.plain) >= parent)
 
 
 def _found_by(relation: Relation, shape: Shape, key: str, out: Collector) -> None:

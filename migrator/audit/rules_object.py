@@ -7,34 +7,9 @@ from collections.abc import Sequence
 
 from migrator.audit.catalog import Catalog
 from migrator.audit.collector import Collector
-from migrator.audit.rule import RECOMMENDED, Engine, Severity
+from migrator.audit.rule import RECOMMENDED, Severity
 from migrator.audit.shape import Shapes
-
-ALWAYS: Engine = (16, 4, 0)
-
-EXTENSIONS: dict[str, Engine] = {
-    "plpgsql": ALWAYS,
-    "aws_s3": ALWAYS,
-    "aws_commons": ALWAYS,
-    "citext": ALWAYS,
-    "ip4r": ALWAYS,
-    "pg_trgm": ALWAYS,
-    "pgcrypto": ALWAYS,
-    "unaccent": ALWAYS,
-    "pg_stat_statements": ALWAYS,
-    "vector": ALWAYS,
-    "postgis": ALWAYS,
-    "uuid-ossp": ALWAYS,
-    "pg_buffercache": ALWAYS,
-    "pgstattuple": ALWAYS,
-    "btree_gin": (16, 6, 0),
-    "btree_gist": (16, 8, 0),
-    "ltree": (16, 8, 0),
-    "hstore": (16, 9, 0),
-    "auto_explain": (16, 9, 0),
-    "pg_prewarm": (16, 11, 0),
-}
-"""Extension → engine version that has it (DDL limitations page and release notes to September 2026)."""
+from migrator.model.limits import EXTENSIONS
 
 ADVICE = {
     "postgis": "no long transactions, no table management functions, spatial_ref_sys is read-only",

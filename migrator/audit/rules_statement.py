@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from migrator.audit.catalog import Catalog
 from migrator.audit.grammar import Body, function_name, names, walk
 from migrator.audit.query import Context
-from migrator.audit.rule import Engine
 from migrator.audit.shape import Shapes
 from migrator.audit.verdict import UNSUPPORTED_DROPS, Judged, StatementVerdict
 from migrator.audit.volatility import PER_STATEMENT
+from migrator.model.limits import Engine
 from migrator.model.table import TableKind
 
 SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"}

@@ -6,14 +6,10 @@ from migrator.audit.catalog import Attribute, Catalog, Relation, RelationKind, S
 from migrator.audit.collector import Collector
 from migrator.audit.grammar import expression, function_name, plain_type, walk
 from migrator.audit.query import Context
+from migrator.audit.rule import Severity
 from migrator.audit.shape import Shapes
+from migrator.model.limits import SEQUENCE_CHUNK, name_fits, sequence_needs, sequence_refused
 from migrator.model.table import TableKind
-
-CHUNK = 250_000
-"""Values per sequence chunk; every router holds two (DDL limitations page)."""
-
-LONGEST_NAME_BYTES = 54
-"""Limit for the name of a sharded table (requirements page)."""
 
 LOADER_REFUSES = {
     "box",
@@ -66,11 +62,25 @@ def _table(relation: Relation, catalog: Catalog, shapes: Shapes, out: Collector)
         out.add("LIM-TBL-05", name, "unlogged", source=relation.source)
     if relation.tablespace:
         out.add("LIM-TBL-06", name, f"tablespace {relation.tablespace}", source=relation.source)
-    size = len(relation.name.encode())
-    if size > LONGEST_NAME_BYTES and (shape.sharded or shape.kind is None):
-        out.add("LIM-TBL-07", name, f"the name has {size} bytes", source=relation.source)
+    if not name_fits(relation.name) and (shape.sharded or shape.kind is None):
+        out.add("LIM-TBL-07", name, f"the name has {len(relation.name.encode())} bytes", source=relation.source)
     if relation.public_all:
         out.add("LIM-SEC-02", name, "GRANT ALL to PUBLIC", source=relation.source)
+
+
+def _unmade(attribute: Attribute, context: Context) -> str:
+    """Return why nobody makes the type of a column on Limitless, "" when it is there or provisioned."""
+    name = plain_type(attribute.type).removesuffix("[]")
+    known = context.catalog.types
+    name = name if name in known else next((n for n in known if n.rpartition(".")[2] == name), name)  # in a dump
+    kind = known.get(name)
+    if kind == "b":
+        return f"{name} is a base type: it needs code in C"
+    if kind == "d":
+        return f"{attribute.type} is an array of a domain" if attribute.type_kind == "a" else ""
+    if kind and context.shapes.planned and name.rpartition(".")[0] not in context.shapes.schemas:
+        return f"{name} is in a schema that the plan does not migrate"
+    return ""
 
 
 def _column(relation: Relation, attribute: Attribute, context: Context, out: Collector) -> None:
@@ -82,6 +92,9 @@ def _column(relation: Relation, attribute: Attribute, context: Context, out: Col
         out.add("LIM-COL-02", name, f"generated: {attribute.default or ''}".rstrip(": "), source=relation.source)
     if attribute.type_kind == "d":
         out.add("LIM-COL-04", name, f"domain {attribute.type}", source=relation.source)
+    unmade = _unmade(attribute, context)
+    if unmade:
+        out.add("LIM-COL-09", name, unmade, source=relation.source)
     if attribute.settings:
         out.add("LIM-COL-05", name, attribute.settings, source=relation.source)
     if plain_type(attribute.type) in ("oid", "lo"):
@@ -153,13 +166,25 @@ def check_sequences(catalog: Catalog, routers: int, out: Collector) -> None:
     """Report sequences whose range, cache or kind does not fit the chunks that routers draw."""
     for sequence in catalog.sequences.values():
         name = sequence.qualified
-        if sequence.cycle or sequence.unlogged:
-            out.add("LIM-SEQ-01", name, "CYCLE" if sequence.cycle else "UNLOGGED", source=sequence.source)
-        if sequence.cache >= CHUNK:
-            out.add("LIM-SEQ-05", name, f"CACHE {sequence.cache}, chunks have {CHUNK}", source=sequence.source)
-        needed = 2 * CHUNK * routers * abs(sequence.increment)
+        if sequence.cycle:
+            out.add("LIM-SEQ-01", name, "CYCLE", severity=Severity.BLOCKER, source=sequence.source)
+        elif sequence.unlogged:
+            out.add("LIM-SEQ-01", name, "UNLOGGED", source=sequence.source)
+        if sequence.cache >= SEQUENCE_CHUNK:
+            evidence = f"CACHE {sequence.cache}, chunks have {SEQUENCE_CHUNK}"
+            out.add("LIM-SEQ-05", name, evidence, source=sequence.source)
+        refused = sequence_refused(
+            cycle=False,
+            minimum=sequence.minimum,
+            maximum=sequence.maximum,
+            increment=sequence.increment,
+            routers=routers,
+        )
+        if refused:
+            out.add("LIM-SEQ-04", name, refused, severity=Severity.BLOCKER, source=sequence.source)
+        needed = sequence_needs(routers, sequence.increment)
         left = remaining(sequence)
-        if left is not None and left < needed:
+        if left is not None and left < needed and not refused:
             out.add(
                 "LIM-SEQ-04",
                 name,

@@ -16,13 +16,14 @@ from migrator.audit.count import RECENT_XIDS, SAMPLE_ABOVE_ROWS, count_tenants, 
 from migrator.audit.query import Context
 from migrator.audit.report import AuditReport
 from migrator.audit.rows import Evidence
-from migrator.audit.rule import Severity, parse_engine
+from migrator.audit.rule import Severity
 from migrator.audit.runway import Writer, runway
 from migrator.audit.shape import Shapes, shapes_of_plan
 from migrator.audit.sizing import Demand, size
 from migrator.audit.statements import Tally, audit_statements
 from migrator.audit.tenants import Growth, TableCounts, distribution, unknown_to_root
 from migrator.model.capacity import nodes_of
+from migrator.model.limits import parse_engine
 from migrator.plan.schema import Plan
 
 Progress = Callable[[str], None]

@@ -19,9 +19,10 @@ from migrator.audit.propose import propose
 from migrator.audit.query import Context
 from migrator.audit.report import StatementReport
 from migrator.audit.rows import RawStatement
-from migrator.audit.rule import Engine, Severity
+from migrator.audit.rule import Severity
 from migrator.audit.rulebook import RULES
 from migrator.audit.verdict import Judged, StatementVerdict, judge
+from migrator.model.limits import Engine
 
 REFUSING = frozenset(
     [

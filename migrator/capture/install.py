@@ -19,6 +19,7 @@ from migrator.capture import journal_sql, names, orphans, trigger_sql
 from migrator.control.tables import captured_tables, store_tables
 from migrator.db.busy import until_free
 from migrator.errors import ClusterUnavailable, PreconditionFailed
+from migrator.inventory.look import set_aside
 from migrator.model.action import Action
 from migrator.model.table import Table, qualify
 
@@ -101,6 +102,8 @@ def install(conn: psycopg.Connection[Any], tables: Sequence[Table], parts: int, 
     _refuse_subscribed(conn, tables)
     _refuse_half_detached(conn, tables)
     with conn.transaction():
+        if not captured_tables(conn):
+            set_aside(conn, {t.qualified for t in tables}, {t.schema for t in tables})
         ids = store_tables(conn, tables)
         conn.execute(
             "UPDATE migrator.switch SET write_mode = 'dual', changed_by = 'capture', changed_at = now(),"

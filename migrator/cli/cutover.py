@@ -69,6 +69,7 @@ def _picture(conn: psycopg.Connection[Any], plan: Plan, wave: int | None, tenant
     from migrator.cutover import facts
     from migrator.cutover.gate import GateLimits, wave_verdict
     from migrator.cutover.waves import WaveRules, all_waves
+    from migrator.inventory.look import losses
     from migrator.model.tenant import TenantId
 
     rules = WaveRules(
@@ -88,7 +89,7 @@ def _picture(conn: psycopg.Connection[Any], plan: Plan, wave: int | None, tenant
         raise UsageError(f"unknown tenants: {', '.join(sorted(unknown)[:5])}")
     looked_at = wanted or [t for w in coming for t in w.tenants]
     limits = GateLimits(plan.shim.max_lag_s, plan.validation.max_age_s)
-    answer = wave_verdict(facts.tenant_facts(conn, looked_at), limits, facts.reference_facts(conn))
+    answer = wave_verdict(facts.tenant_facts(conn, looked_at), limits, facts.reference_facts(conn), losses(conn))
     blockers = list(answer.verdict.blockers)
     switch = facts.switch(conn)
     if switch.level.value != "limitless":

@@ -28,7 +28,13 @@ def register(app: typer.Typer) -> None:
 def check(
     path: Argument = None,
     plan_option: PlanOption = None,
-    connect: Annotated[bool, typer.Option("--connect", help="Also compare it with classic's catalog.")] = False,
+    connect: Annotated[
+        bool,
+        typer.Option(
+            "--connect",
+            help="Also with both clusters: classic's catalog, and whether Limitless takes it; changes nothing.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a plan file; list every problem with its key, value and what is allowed."""
@@ -38,11 +44,17 @@ def check(
     plan = find_plan(path or plan_option)
     tables: list[dict[str, object]] = []
     if connect:
-        from migrator.plan.tables import resolve_tables
+        from migrator.errors import NoGo
+        from migrator.provision import check as would_provision
+        from migrator.provision.tables import tables_in_force
 
-        with both(plan) as (classic, _):
-            for table in resolve_tables(classic, plan.tables):
-                tables.append({"table": table.qualified, "kind": table.kind.value, "key": list(table.target_key)})
+        with both(plan) as (classic, limitless):
+            meant = tables_in_force(classic, plan.tables)
+            verdict = would_provision(classic, limitless, meant, plan)
+        if not verdict.go:
+            raise NoGo("plan check", verdict.blockers)
+        for table in meant:
+            tables.append({"table": table.qualified, "kind": table.kind.value, "key": list(table.target_key)})
     if as_json:
         emit_json({"ok": True, "plan": plan.name, "digest": digest(plan), "tables": tables})
         return

@@ -39,11 +39,11 @@ def provision(
     from migrator import provision as phase
     from migrator.cli.context import both, find_plan
     from migrator.errors import NoGo
-    from migrator.plan.tables import resolve_tables
+    from migrator.provision.tables import tables_in_force
 
     found = find_plan(plan)
     with both(found) as (classic, limitless):
-        tables = resolve_tables(classic, found.tables)
+        tables = tables_in_force(classic, found.tables)
         if verify_only:
             verdict = phase.verify(classic, limitless, tables, found, stage="mirrored" if finalize else "empty")
             _answer(as_json, "verify", (), (), verdict.blockers)

@@ -16,6 +16,7 @@ class Facts:
         quarantined: tenant and reason.
         parts: mirror partition, lag in seconds, problem ('' when none).
         fallbacks: scope, key, reason, and whether a person holds it.
+        inventory: what the migrated schemas hold beside what is captured and on Limitless, and what to do about it.
         silent_processes: processes not heard of within their staleness limit; they read classic by themselves.
     """
 
@@ -34,6 +35,7 @@ class Facts:
     backfill_paused: str = ""
     divergent_tenants: int = 0
     fallbacks: tuple[tuple[str, str, str, bool], ...] = ()
+    inventory: tuple[tuple[str, str], ...] = ()
     silent_processes: int = 0
 
 
@@ -62,6 +64,8 @@ def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[
             else "It heals by itself; if it stays: migrator breaker show"
         )
         say(f"{covered} reads classic for now: {reason}", step)
+    for text, advice in facts.inventory:
+        say(text, advice)
     if facts.divergent_tenants:
         say(
             f"rows of {_tenants(facts.divergent_tenants)} differ between the two sides",

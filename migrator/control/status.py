@@ -15,6 +15,8 @@ from psycopg.rows import dict_row
 
 from migrator.control.install import installed_version
 from migrator.control.next_step import Facts, advise
+from migrator.inventory.facts import Difference
+from migrator.inventory.look import look
 from migrator.model.phase import ORDER
 from migrator.model.status import (
     BackfillLine,
@@ -212,11 +214,13 @@ def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int)
     body = plan.get("body") or {}
     limit_mb = float(body.get("dual_write", {}).get("journal_limit_mb", 4096))
     max_lag_s = float(body.get("shim", {}).get("max_lag_s", 5))
-    blockers, next_steps = advise(_facts(status, current), journal_limit_mb=limit_mb, max_lag_s=max_lag_s)
+    blockers, next_steps = advise(
+        _facts(status, current, look(cursor.connection)), journal_limit_mb=limit_mb, max_lag_s=max_lag_s
+    )
     return replace(status, blockers=blockers, next_steps=next_steps)
 
 
-def _facts(status: Status, current: PhaseLine) -> Facts:
+def _facts(status: Status, current: PhaseLine, inventory: tuple[Difference, ...]) -> Facts:
     validation, backfill = status.validation, status.backfill
     return Facts(
         phase=current.phase,
@@ -234,6 +238,7 @@ def _facts(status: Status, current: PhaseLine) -> Facts:
         backfill_paused=backfill.reason or "by an operator" if backfill and backfill.paused else "",
         divergent_tenants=validation.divergent_tenants if validation else 0,
         fallbacks=tuple((f.scope, f.key, f.reason, f.held) for f in status.fallbacks),
+        inventory=tuple((d.text, d.advice) for d in inventory),
         silent_processes=sum(not p.live for p in status.processes),
     )
 

@@ -8,13 +8,21 @@ import psycopg
 
 from migrator.decommission.close import prepared
 from migrator.decommission.gate import DecommissionFacts
+from migrator.inventory.look import look
 from migrator.model.route import Level, WriteMode
 
 Connection = psycopg.Connection[Any]
 
 
-def gather(conn: Connection, window_over: bool, window: str, max_lag_s: float, max_age_s: float) -> DecommissionFacts:
-    """Read everything the gate wants to know."""
+def gather(
+    conn: Connection,
+    window_over: bool,
+    window: str,
+    max_lag_s: float,
+    max_age_s: float,
+    limitless: Connection | None = None,
+) -> DecommissionFacts:
+    """Read everything the gate wants to know on classic; with *limitless*, look there too."""
     switch = conn.execute("SELECT write_mode, level FROM migrator.switch").fetchone()
     assert switch is not None  # inserted by the control schema, never deleted
     lag = conn.execute(
@@ -57,6 +65,7 @@ def gather(conn: Connection, window_over: bool, window: str, max_lag_s: float, m
             " >= clock_timestamp() ORDER BY 1",
         ),
         prepared=tuple(prepared(conn)),
+        inventory=tuple(difference.line for difference in look(conn, limitless)),
     )
 
 

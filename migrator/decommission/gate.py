@@ -30,6 +30,7 @@ class DecommissionFacts:
         worst_lag_s: of all mirror partitions; None when one published nothing.
         unconfirmed: processes that live and have not applied the present epoch.
         prepared: prepared transactions in classic's database.
+        inventory: what the migrated schemas hold beside what is captured and on Limitless.
     """
 
     write_mode: WriteMode
@@ -46,6 +47,7 @@ class DecommissionFacts:
     max_age_s: float = 3600.0
     unconfirmed: tuple[str, ...] = ()
     prepared: tuple[str, ...] = ()
+    inventory: tuple[str, ...] = ()
 
 
 def _some(names: tuple[str, ...]) -> str:
@@ -80,4 +82,4 @@ def decommission_verdict(facts: DecommissionFacts) -> Verdict:
         found.append(f"processes that have not applied the present routes: {_some(facts.unconfirmed)}")
     if facts.prepared:
         found.append(f"prepared transactions on classic: {_some(facts.prepared)}; commit or roll them back")
-    return Verdict(tuple(found))
+    return Verdict((*found, *facts.inventory))

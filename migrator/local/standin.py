@@ -25,6 +25,8 @@ from importlib import resources
 import psycopg
 from psycopg import sql
 
+from migrator.model.limits import EXTENSIONS
+
 DBA = "dba"
 """The role the tool and the tests use on a stand-in: it may create, but it is no superuser."""
 
@@ -37,7 +39,7 @@ SETTINGS = {
     "limitless_active_shard_key": "",
     "limitless_explain_options": "single_shard_optimization",
     "limitless_sequence_chunk_size": "250000",
-    "limitless_supported_extensions": "btree_gin,btree_gist,citext,hstore,ltree,pg_stat_statements,pg_trgm,unaccent",
+    "limitless_supported_extensions": ",".join(sorted(EXTENSIONS)),
 }
 """Defaults, so that SHOW works before the first SET. On plain PostgreSQL these are placeholders that take any value."""
 
@@ -80,7 +82,9 @@ def install(conn: psycopg.Connection, owner: str, shards: int = 4) -> None:
         conn.execute("SET LOCAL search_path = pg_catalog")
         _create_monitoring(conn)
         for name in ("standin.sql", "standin_refusals.sql"):
-            conn.execute(resources.files("migrator.local").joinpath(name).read_bytes())
+            script = resources.files("migrator.local").joinpath(name).read_text(encoding="utf-8")
+            supported = SETTINGS["limitless_supported_extensions"]
+            conn.execute(script.replace("@supported_extensions@", supported).encode())
         nodes = [(str(n), "shard" if n <= shards else "router") for n in range(1, shards + ROUTERS + 1)]
         for node in nodes:
             conn.execute("INSERT INTO rds_aurora.standin_subcluster VALUES (%s, %s)", node)

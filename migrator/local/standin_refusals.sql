@@ -205,9 +205,7 @@ CREATE FUNCTION rds_aurora.standin_after_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     done record;
-    supported text[] := ARRAY['aws_commons', 'aws_s3', 'btree_gin', 'btree_gist', 'citext', 'ip4r', 'pg_trgm', 'pgcrypto',
-        'unaccent', 'hstore', 'ltree', 'auto_explain', 'pg_prewarm', 'pg_stat_statements', 'vector', 'postgis', 'uuid-ossp',
-        'plpgsql', 'pg_buffercache', 'pgstattuple'];
+    supported text[] := string_to_array('@supported_extensions@', ',');
 BEGIN
     IF rds_aurora.standin_looking_away() THEN
         RETURN;

@@ -81,11 +81,16 @@ def dump(plan: Plan) -> dict[str, Any]:
 
 
 def digest(plan: Plan) -> str:
-    """Return the fingerprint of the plan's values, without what may change while it runs (`shim_settings`).
+    """Return the fingerprint of the plan's values, without what may change while it runs.
 
-    Comments, the order of keys and a default written out or left out do not change it.
+    That is what shims take over (`shim_settings`), and how the team answers what the inventory finds: tables that stay
+    behind and findings that are accepted. Comments, the order of keys and a default written out or left out do not
+    change it.
     """
     body = {section: values for section, values in dump(plan).items() if section not in ("shim", "breaker")}
+    del body["gates"]["acknowledged"]
+    tables = body["tables"]["table"]
+    body["tables"]["table"] = {name: table for name, table in tables.items() if table["kind"] != "excluded"}
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -250,7 +250,8 @@ class _Reader:
             tenant_source=source,
             tenant_type=tenant_type,
             path=hops,
-            unique_keys=tuple(cols for _, cols in keys if cols != key),
+            # Rows that differ in the key differ in every key that contains it: such a one can never be in the way.
+            unique_keys=tuple(cols for _, cols in keys if not set(cols) >= set(key)),
             partitioned=partitioned,
         )
 

@@ -3,6 +3,7 @@
 from migrator.provision.apply import (
     ProvisionResult,
     actions,
+    check,
     empty,
     finalize,
     finalize_actions,
@@ -15,6 +16,7 @@ from migrator.provision.apply import (
 __all__ = [
     "ProvisionResult",
     "actions",
+    "check",
     "empty",
     "finalize",
     "finalize_actions",

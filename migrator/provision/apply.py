@@ -17,15 +17,18 @@ from psycopg import sql
 
 from migrator.control.install import install_limitless, installed_version, uninstall
 from migrator.db.busy import until_free
+from migrator.db.connect import fault
 from migrator.errors import ClusterUnavailable, NoGo, UsageError
+from migrator.inventory.look import remember
 from migrator.model.action import Action
+from migrator.model.sqlstate import Fault
 from migrator.model.table import Table
 from migrator.model.verdict import Verdict
 from migrator.plan.schema import Plan
 from migrator.provision.compare import differences, foreign_key_differences
 from migrator.provision.ddl_sql import Record, Step, drop, foreign_key_steps, steps
 from migrator.provision.design import Design, design
-from migrator.provision.read import available_extensions, is_limitless, read
+from migrator.provision.read import available_extensions, is_limitless, read, routers
 
 Indexes = Literal["before", "after"]
 """Are secondary indexes made before the copy, or after it by `finalize` (the faster copy)?"""
@@ -64,14 +67,32 @@ def actions(
     """Return what `provision` would do now.
 
     Raises:
-        NoGo: if the design has blockers.
+        NoGo: with what `provision` would say, when it would not succeed.
     """
+    verdict = check(classic, limitless, tables, plan, indexes=indexes)
+    if not verdict.go:
+        raise NoGo("provision", verdict.blockers)
     wanted = _design(classic, limitless, tables, plan)
-    if wanted.blockers:
-        raise NoGo("provision", wanted.blockers)
     found = read(limitless, _schemas(plan))
     todo = [s.action for s in steps(wanted.catalog, found, indexes=indexes == "before")]
     return tuple(([] if installed_version(limitless) else [INSTALL]) + todo)
+
+
+def check(
+    classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, *, indexes: Indexes = "before"
+) -> Verdict:
+    """Return what `provision` would say now: the blockers of the design, and what Limitless itself refuses.
+
+    Only the server knows everything that it refuses, so all that is missing is made in one transaction that is rolled
+    back. Not when every table is there already: then rows may be written, and building an index would hold them up.
+    """
+    wanted = _design(classic, limitless, tables, plan)
+    if wanted.blockers:
+        return Verdict(wanted.blockers)
+    if wanted.catalog.tables.keys() <= read(limitless, _schemas(plan)).tables.keys():
+        return Verdict()
+    with limitless.transaction(force_rollback=True):
+        return _provision(classic, limitless, tables, plan, wanted, indexes, None).verdict
 
 
 def provision(
@@ -85,24 +106,40 @@ def provision(
 ) -> ProvisionResult:
     """Make what Limitless lacks, then verify it. A second run finds nothing to do.
 
-    With blockers nothing is made at all.
+    With blockers of the design nothing is made at all. What Limitless refuses is a blocker, and the rest is made.
 
     Raises:
         UsageError: if *limitless* is no Limitless server, where all this would make ordinary tables.
     """
-    began = time.monotonic()
     wanted = _design(classic, limitless, tables, plan)
     if wanted.blockers:
-        return ProvisionResult((), wanted.warnings, Verdict(wanted.blockers), time.monotonic() - began)
+        return ProvisionResult((), wanted.warnings, Verdict(wanted.blockers), 0.0)
+    result = _provision(classic, limitless, tables, plan, wanted, indexes, on_step)
+    if installed_version(classic) is not None:
+        remember(classic, limitless, _schemas(plan))
+    return result
+
+
+def _provision(
+    classic: Conn,
+    limitless: Conn,
+    tables: Sequence[Table],
+    plan: Plan,
+    wanted: Design,
+    indexes: Indexes,
+    on_step: Progress | None,
+) -> ProvisionResult:
+    """Make what Limitless lacks and verify it; changes nothing on classic."""
+    began = time.monotonic()
     made: list[Action] = []
     if installed_version(limitless) is None:
         install_limitless(limitless)
         made.append(INSTALL)
     found = read(limitless, _schemas(plan))
-    refused = _run(limitless, steps(wanted.catalog, found, indexes=indexes == "before"), made, on_step)
-    # Run again after the copy, it finds the foreign keys that were made then.
-    stage: Stage = "mirrored" if any(r.kind == "constraint" for r in _made(limitless)) else "empty"
-    verdict = verify(classic, limitless, tables, plan, indexes=indexes, stage=stage)
+    # What others build on may be refused too; verification names what is missing in the end, with the server's reason.
+    todo = [replace(s, best_effort=True) for s in steps(wanted.catalog, found, indexes=indexes == "before")]
+    refused = _run(limitless, todo, made, on_step)
+    verdict = verify(classic, limitless, tables, plan, indexes=indexes, stage=_stage(limitless, wanted))
     return ProvisionResult(tuple(made), wanted.warnings, _explained(verdict, refused), time.monotonic() - began)
 
 
@@ -212,6 +249,17 @@ def empty(limitless: Conn) -> tuple[str, ...]:
 # -- details -------------------------------------------------------------------------------------------
 
 
+def _stage(limitless: Conn, wanted: Design) -> Stage:
+    """Return which foreign keys earlier runs made: run again after the copy, provisioning finds those."""
+    keys = {(k.table[0], k.table[1], k.name) for k in wanted.catalog.foreign_keys}
+    made = {(r.schema, r.detail, r.name) for r in _made(limitless) if r.kind == "constraint"} & keys
+    if not made:
+        return "empty"
+    found = read(limitless, sorted(wanted.catalog.schemas | {schema for schema, _, _ in keys})).foreign_keys
+    missing = foreign_key_steps(wanted.catalog.foreign_keys, found)
+    return "final" if missing and not foreign_key_steps(wanted.final_foreign_keys, found) else "mirrored"
+
+
 def _dropped(record: Record) -> Action:
     return Action(f"undo/{record.kind}/{record.schema}/{record.name}", f"Drop {_words(record)}", "provision again")
 
@@ -229,8 +277,9 @@ def _design(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan)
     return design(
         read(classic, _schemas(plan)),
         tables,
-        available_extensions=available_extensions(limitless),
+        available_extensions=available_extensions(limitless, plan.limitless.engine_version),
         acknowledged=plan.gates.acknowledged,
+        routers=routers(limitless),
     )
 
 
@@ -263,7 +312,7 @@ def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Pro
                         "Find the long transaction in pg_stat_activity; running this again goes on from here.",
                     )
             except psycopg.Error as error:
-                if not step.best_effort or limitless.broken:
+                if not step.best_effort or limitless.broken or fault(error) in (Fault.UNREACHABLE, Fault.OVERLOADED):
                     raise
                 again.append(step)
                 refused[step.label] = (error.diag.message_primary or type(error).__name__).strip()
@@ -296,6 +345,8 @@ def _make(limitless: Conn, step: Step) -> None:
             limitless.execute(sql.SQL("SET LOCAL {} = {}").format(_setting(name), sql.Literal(value)))
         for statement in step.statements:
             limitless.execute(statement)
+        for name, _ in step.settings:  # inside a caller's transaction they would count for the next step too
+            limitless.execute(sql.SQL("SET LOCAL {} TO DEFAULT").format(_setting(name)))
         limitless.execute(
             "INSERT INTO migrator.provisioned (ordinal, kind, schema_name, name, detail)"
             " SELECT coalesce(max(ordinal), 0) + 1, %s, %s, %s, %s FROM migrator.provisioned"

@@ -48,6 +48,7 @@ class Index:
         constraint: it belongs to a UNIQUE constraint of the same name.
         partial: it has a WHERE clause.
         for_mirror: the mirror finds rows by it, so it never waits for the copy.
+        valid: the server uses and maintains it; not so after a concurrent build that failed.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Index:
     deferrable: str = ""
     partial: bool = False
     for_mirror: bool = False
+    valid: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +107,23 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """An enum (labels) or a composite (attributes)."""
+    """An enum (labels), a composite (attributes) or a range (options).
+
+    Attributes:
+        options: of a range: what CREATE TYPE AS RANGE takes, as SQL text; the subtype comes first.
+    """
 
     schema: str
     name: str
     labels: tuple[str, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def built_from(self) -> frozenset[str]:
+        """Types it needs, without modifiers, brackets and quotes."""
+        texts = (text for _, text in (*self.attributes, *self.options[:1]))
+        return frozenset(text.split("(", 1)[0].rstrip("[] ").replace('"', "") for text in texts)
 
 
 @dataclass(frozen=True, slots=True)

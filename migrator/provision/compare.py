@@ -6,13 +6,12 @@ can refuse rows that classic accepted.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
+from migrator.model.table import qualify
 from migrator.provision.catalog import Catalog, Column, ForeignKey, Index, TableShape
 from migrator.provision.ddl_sql import same_foreign_key
-
-_NOISE = re.compile(r'[\s()"]+')
+from migrator.provision.expression import canonical, same_expression
 
 
 def differences(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> list[str]:
@@ -23,6 +22,11 @@ def differences(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> lis
     """
     result = [f"schema {name} is missing" for name in sorted(wanted.schemas - found.schemas)]
     result += [f"extension {name} is missing" for name in sorted(wanted.extensions.keys() - found.extensions.keys())]
+    result += [
+        f"extension {name} is in schema {found.extensions[name]} on Limitless, should be in {wanted.extensions[name]}"
+        for name in sorted(wanted.needed_extensions & found.extensions.keys())
+        if found.extensions[name] != wanted.extensions[name]
+    ]
     collations = {c.qualified: c for c in found.collations}
     for collation in wanted.collations:
         same = collations.get(collation.qualified)
@@ -37,8 +41,8 @@ def differences(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> lis
         if other is None:
             result.append(f"type {kind.schema}.{kind.name} is missing")
         elif other != kind:
-            is_enum = bool(kind.labels)
-            a, b = (kind.labels, other.labels) if is_enum else (kind.attributes, other.attributes)
+            field = "labels" if kind.labels else "options" if kind.options else "attributes"
+            a, b = getattr(kind, field), getattr(other, field)
             result.append(f"type {kind.schema}.{kind.name}: {list(b)} on Limitless, {list(a)} on classic")
     sequences = {s.qualified: s for s in found.sequences}
     for sequence in wanted.sequences:
@@ -70,7 +74,7 @@ def foreign_key_differences(
     wanted: Sequence[ForeignKey], found: Sequence[ForeignKey], tables: Sequence[str]
 ) -> list[str]:
     """Return what differs in the foreign keys of the migrated *tables* (qualified names)."""
-    there = {(k.table, k.name): k for k in found if ".".join(k.table) in tables}
+    there = {(k.table, k.name): k for k in found if qualify(*k.table) in tables}
     result = []
     for key in wanted:
         current = there.pop((key.table, key.name), None)
@@ -85,7 +89,8 @@ def foreign_key_differences(
 
 def _behaviour(key: ForeignKey) -> str:
     when = "deferred" if key.deferred else "immediate"
-    return f"({', '.join(key.columns)}) on delete {key.on_delete.lower()}, on update {key.on_update.lower()}, {when}"
+    text = f"({', '.join(key.columns)}) on delete {key.on_delete.lower()}, on update {key.on_update.lower()}, {when}"
+    return text if key.validated else f"{text}, NOT VALID"
 
 
 def _table(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[str]:
@@ -115,8 +120,10 @@ def _table(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[str
         current = checks.pop(check.name, None)
         if current is None:
             yield f"table {name}: CHECK {check.name} is missing"
-        elif _plain(current.condition) != _plain(check.condition):
+        elif not same_expression(current.condition, check.condition):
             yield f"table {name}: CHECK {check.name} is {current.condition} on Limitless, should be {check.condition}"
+        elif not current.validated:
+            yield f"table {name}: CHECK {check.name} is NOT VALID on Limitless, so rows there may break it"
     for left in checks.values():
         yield f"table {name}: CHECK {left.name} exists on Limitless only"
 
@@ -128,7 +135,7 @@ def _column(where: str, wanted: Column, found: Column) -> Iterator[str]:
         yield f"column {where} is {'NOT NULL' if found.not_null else 'nullable'} on Limitless, should be the opposite"
     if bool(found.generated) != bool(wanted.generated):
         yield f"column {where} is {'' if found.generated else 'not '}generated on Limitless, should be the opposite"
-    if _plain(found.default) != _plain(wanted.default):
+    if not same_expression(found.default, wanted.default):
         what = "generation" if wanted.generated else "default"
         yield f"column {where}: {what} {found.default or 'none'} on Limitless, should be {wanted.default or 'none'}"
     if found.collation != wanted.collation:
@@ -145,17 +152,23 @@ def _indexes(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[s
             if indexes or index.unique or index.for_mirror:
                 yield f"table {name}: {what} {index.name} is missing"
         elif _index(current) != _index(index):
-            yield f"table {name}: {what} {index.name} is {current.tail} on Limitless, should be {index.tail}"
+            yield (f"table {name}: {what} {index.name} is {_words(current)} on Limitless, should be {_words(index)}")
+        elif index.constraint and not current.constraint:
+            yield f"table {name}: unique key {index.name} is an index on Limitless, should be a UNIQUE constraint"
+        elif not current.valid:
+            yield (
+                f"table {name}: {what} {index.name} is not valid on Limitless, so nothing uses it and it enforces"
+                " nothing: drop it there, then make it again with: migrator provision --plan PLAN"
+            )
     for left in there.values():
-        if left.unique:
+        # One that holds the whole primary key refuses nothing that the primary key lets in.
+        if left.unique and not set(left.columns) >= set(wanted.primary_key):
             yield f"table {name}: unique key {left.name} exists on Limitless only and may refuse classic's rows"
 
 
+def _words(index: Index) -> str:
+    return f"{'UNIQUE ' if index.unique else ''}{index.method} {index.tail}{index.deferrable}"
+
+
 def _index(index: Index) -> tuple[object, ...]:
-    return (index.unique, index.method, index.columns, index.deferrable, _plain(index.tail))
-
-
-def _plain(text: str | None) -> str:
-    """Return an expression without blanks, parentheses and quotes: versions of the server print those differently,
-    and a difference of meaning shows in the rest."""
-    return _NOISE.sub("", text or "")
+    return (index.unique, index.method, index.columns, index.deferrable, canonical(index.tail))

@@ -55,7 +55,7 @@ def steps(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> list[Step
     collations = {c.qualified for c in found.collations}
     made += [_collation(c) for c in wanted.collations if c.qualified not in collations]
     types = {(t.schema, t.name) for t in found.types}
-    made += [_type(t) for t in wanted.types if (t.schema, t.name) not in types]
+    made += [_type(t) for t in _parts_first(wanted.types) if (t.schema, t.name) not in types]
     sequences = {s.qualified for s in found.sequences}
     made += [_sequence(s) for s in wanted.sequences if s.qualified not in sequences]
     routines = {(r.kind, r.identity) for r in found.routines}
@@ -89,7 +89,7 @@ def same_foreign_key(one: ForeignKey, other: ForeignKey) -> bool:
 
     def shape(k: ForeignKey) -> tuple[object, ...]:
         pairs = frozenset(zip(k.columns, k.parent_columns, strict=True))
-        return (pairs, k.parent, k.on_delete, k.on_update, k.match_full, k.deferrable, k.deferred)
+        return (pairs, k.parent, k.on_delete, k.on_update, k.match_full, k.deferrable, k.deferred, k.validated)
 
     return shape(one) == shape(other)
 
@@ -175,11 +175,26 @@ def _collation(collation: Collation) -> Step:
     )
 
 
+def _parts_first(types: Sequence[Type]) -> list[Type]:
+    """Return *types* so that each follows those it is built from."""
+    result: list[Type] = []
+    waiting = list(types)
+    while waiting:
+        names = {f"{t.schema}.{t.name}" for t in waiting}
+        ready = [t for t in waiting if not t.built_from & names] or waiting
+        result += ready
+        waiting = [t for t in waiting if t not in ready]
+    return result
+
+
 def _type(found: Type) -> Step:
     name = sql.Identifier(found.schema, found.name)
     if found.attributes:
         body = sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(a), sql.SQL(t)) for a, t in found.attributes)
         statement = sql.SQL("CREATE TYPE {} AS ({})").format(name, body)
+    elif found.options:
+        body = sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.SQL(o), sql.SQL(v)) for o, v in found.options)
+        statement = sql.SQL("CREATE TYPE {} AS RANGE ({})").format(name, body)
     else:
         statement = sql.SQL("CREATE TYPE {} AS ENUM ({})").format(
             name, sql.SQL(", ").join(map(sql.Literal, found.labels))

@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from migrator.model.table import Table, TableKind, parents_first
-from migrator.provision.catalog import Catalog, Check, Column, ForeignKey, Index, Name, TableShape
-
-MAX_SHARDED_NAME = 54
-"""Longest name of a sharded table. Source: Aurora User Guide, limitless requirements (read 2026-11)."""
-
-SEQUENCE_CHUNK = 250_000
-"""Values a router takes at once; CACHE must stay below. Source: Aurora User Guide, limitless DDL limitations."""
+from migrator.model.limits import MAX_SHARDED_NAME, SEQUENCE_CHUNK, name_fits, sequence_refused
+from migrator.model.table import Table, TableKind, parents_first, qualify
+from migrator.provision.catalog import Catalog, Check, Column, ForeignKey, Index, TableShape
+from migrator.provision.catalog import Sequence as SequenceShape
 
 _MAX_IDENTIFIER_BYTES = 63
 _PREINSTALLED = frozenset({"plpgsql", "aurora_limitless_fdw"})
@@ -50,10 +46,12 @@ def design(
     *,
     available_extensions: Collection[str],
     acknowledged: Collection[str] = (),
+    routers: int = 1,
 ) -> Design:
     """Return what Limitless should hold for *tables*, with every blocker."""
     notes = _Notes(acknowledged)
-    ordered = parents_first(tuple(tables))
+    ordered = parents_first(tuple(t for t in tables if t.qualified in classic.tables))
+    notes.blockers += [f"table {t.qualified} is not on classic" for t in tables if t.qualified not in classic.tables]
     shapes = {t.qualified: _table(t, classic.tables[t.qualified], notes) for t in ordered}
     groups = sorted({s.group for s in shapes.values() if s.group})
     if len(groups) > 1:
@@ -63,9 +61,7 @@ def design(
         )
     extensions = _extensions(classic, available_extensions, notes)
     mirrored, final = _foreign_keys(classic, {t.qualified: t for t in ordered}, shapes, notes)
-    for sequence in classic.sequences:
-        if sequence.cycle:
-            notes.blockers.append(f"sequence {'.'.join(sequence.qualified)}: Limitless has no CYCLE; redesign it")
+    sequences = tuple(_sequences(classic, shapes, routers, notes))
     notes.warnings += classic.left_behind
     copied = tuple(r for r in classic.routines if not r.refused)
     notes.warnings += [
@@ -79,9 +75,10 @@ def design(
         catalog=Catalog(
             schemas=frozenset(schemas - {"pg_catalog", "public"}),
             extensions=extensions,
+            needed_extensions=classic.needed_extensions & extensions.keys(),
             collations=classic.collations,
             types=classic.types,
-            sequences=tuple(replace(s, cache=min(s.cache, SEQUENCE_CHUNK - 1)) for s in classic.sequences),
+            sequences=sequences,
             tables=shapes,
             foreign_keys=mirrored,
             routines=copied,
@@ -100,10 +97,10 @@ def _table(table: Table, shape: TableShape, notes: _Notes) -> TableShape:
     columns = [_column(shape, column, key, notes) for column in shape.columns]
     if table.derived and table.tenant_column:
         columns.insert(0, Column(table.tenant_column, table.tenant_type, not_null=True))
-    if table.sharded and len(table.name) > MAX_SHARDED_NAME:
+    if table.sharded and not name_fits(table.name):
         notes.blockers.append(
-            f"{table.qualified}: a sharded table's name may have {MAX_SHARDED_NAME} characters, this has "
-            f"{len(table.name)}; rename it on classic"
+            f"{table.qualified}: a sharded table's name may have {MAX_SHARDED_NAME} bytes, this has "
+            f"{len(table.name.encode())}; rename it on classic"
         )
     return TableShape(
         schema=table.schema,
@@ -111,7 +108,7 @@ def _table(table: Table, shape: TableShape, notes: _Notes) -> TableShape:
         columns=tuple(columns),
         primary_key=key,
         primary_key_name=shape.primary_key_name or _identifier(table.name, "pkey"),
-        indexes=(*_indexes(table, shape, notes), *_lookups(table)),
+        indexes=(*_distinct(table, _indexes(table, shape, notes), notes), *_lookups(table)),
         checks=(*_checks(table, shape, notes), *_domain_checks(table, shape)),
         kind=table.kind.value,
         shard_key=(table.tenant_column,) if table.tenant_column else (),
@@ -153,19 +150,51 @@ def _domain_checks(table: Table, shape: TableShape) -> Iterator[Check]:
 
 def _indexes(table: Table, shape: TableShape, notes: _Notes) -> Iterator[Index]:
     for index in shape.indexes:
+        if not index.valid:
+            notes.warnings.append(
+                f"{table.qualified}: index {index.name} is not valid on classic, so nothing uses it; left out"
+            )
+            continue
         if index.unique and index.columns == table.key and not index.partial and not shape.primary_key:
             continue  # it became the primary key
         if not index.unique or not table.sharded or table.tenant_column in index.columns:
             yield index
             continue
         accept = f"unique/{table.qualified}.{index.name}"
-        if not _decides_the_tenant(table, index) and accept not in notes.acknowledged:
+        audited = {"LIM-KEY-02", f"LIM-KEY-02:{table.qualified}.{index.name}"}  # what the audit calls it
+        if not _decides_the_tenant(table, index) and not {accept, *audited} & set(notes.acknowledged):
             notes.blockers.append(
                 f"{table.qualified}: unique key {index.name} ({_columns(index)}) lacks the tenant key. "
                 + _UNIQUE_ADVICE.format(id=accept)
             )
             continue
         yield with_tenant(index, str(table.tenant_column))
+
+
+def _distinct(table: Table, indexes: Iterator[Index], notes: _Notes) -> Iterator[Index]:
+    """Leave out UNIQUE constraints that another key of the table enforces in the same form, now that the tenant leads.
+
+    CREATE TABLE makes one index for two constraints over the same columns and drops a name. And a deferrable one over
+    the primary key's columns would be taken for the target of ON CONFLICT, which PostgreSQL then refuses.
+    """
+    key = table.target_key
+    forms = {_form(f"({', '.join(key)})"): "the primary key"}
+    for index in indexes:
+        form = _form(index.tail)
+        if index.constraint and index.deferrable and set(index.columns) == set(key):
+            form = next(iter(forms))
+        elif index.constraint:
+            form += index.deferrable
+        if index.constraint and form in forms:
+            notes.warnings.append(f"{table.qualified}: unique key {index.name} is {forms[form]} on Limitless")
+            continue
+        if index.constraint:
+            forms[form] = f"the same as {index.name}"
+        yield index
+
+
+def _form(tail: str) -> str:
+    return tail.replace('"', "")
 
 
 def _decides_the_tenant(table: Table, index: Index) -> bool:
@@ -205,6 +234,28 @@ def _identifier(*parts: str) -> str:
     return f"{head}_{tail}".encode()[:_MAX_IDENTIFIER_BYTES].decode(errors="ignore")
 
 
+def _sequences(classic: Catalog, shapes: dict[str, TableShape], routers: int, notes: _Notes) -> Iterator[SequenceShape]:
+    defaults = [c.default or "" for s in shapes.values() for c in s.columns]
+    for sequence in classic.sequences:
+        name = ".".join(sequence.qualified)
+        reason = sequence_refused(
+            cycle=sequence.cycle,
+            minimum=sequence.minimum,
+            maximum=sequence.maximum,
+            increment=sequence.increment,
+            routers=routers,
+        )
+        if not reason:
+            yield replace(sequence, cache=min(sequence.cache, SEQUENCE_CHUNK - 1))
+        elif f"sequence {name}" in notes.acknowledged and not any(f"{name}'" in d for d in defaults):
+            notes.warnings.append(f"sequence {name} is left out: {reason}")
+        else:
+            notes.blockers.append(
+                f"sequence {name}: {reason}. Change it on classic; one that no column draws from may be left out by"
+                f' adding "sequence {name}" to gates.acknowledged'
+            )
+
+
 # -- what stands beside tables -----------------------------------------------------------------------
 
 
@@ -228,7 +279,7 @@ def _foreign_keys(
     """Return the foreign keys while mirrored, and those at the end."""
     mirrored, final = [], []
     for key in classic.foreign_keys:
-        child, parent = tables.get(".".join(key.table)), tables.get(".".join(key.parent))
+        child, parent = tables.get(qualify(*key.table)), tables.get(qualify(*key.parent))
         where = f"foreign key {key.name} of {'.'.join(key.table)}"
         if child is None:
             continue
@@ -300,7 +351,3 @@ def _allowed_actions(key: ForeignKey, child: Table, where: str, notes: _Notes) -
         changed = replace(changed, on_update="NO ACTION")
         notes.warnings.append(f"{where}: ON UPDATE {key.on_update} becomes NO ACTION; keys cannot follow")
     return changed
-
-
-def qualified(name: Name) -> str:
-    return ".".join(name)

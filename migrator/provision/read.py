@@ -9,8 +9,10 @@ from importlib import resources
 from typing import Any
 
 import psycopg
+from psycopg import pq
 from psycopg.rows import dict_row
 
+from migrator.model.limits import parse_engine, supported_extensions
 from migrator.model.table import qualify
 from migrator.provision.catalog import (
     Catalog,
@@ -27,6 +29,7 @@ from migrator.provision.catalog import (
 from migrator.provision.catalog import Sequence as SequenceShape
 
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
+_RANGE_OPTIONS = ("subtype", "subtype_opclass", "collation", "subtype_diff", "multirange_type_name")
 _STORAGE = re.compile(r" WITH \((?:[^()']|'[^']*')*\)")
 _HASH_KEY = re.compile(r"^HASH \((?P<columns>.*)\)$")
 
@@ -52,8 +55,10 @@ def is_limitless(conn: psycopg.Connection[Any]) -> bool:
 
 def read(conn: psycopg.Connection[Any], schemas: Sequence[str]) -> Catalog:
     """Return what *conn*'s side holds in *schemas*, in one snapshot; owns its transaction."""
+    inside = conn.info.transaction_status is not pq.TransactionStatus.IDLE
     with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        if not inside:  # a caller's transaction has its snapshot already
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
         def rows(name: str) -> list[dict[str, Any]]:
             cursor.execute(_SQL[name], {"schemas": list(schemas)})
@@ -96,6 +101,7 @@ def read(conn: psycopg.Connection[Any], schemas: Sequence[str]) -> Catalog:
                     row["name"],
                     tuple(row["labels"] or ()),
                     tuple(zip(row["attribute_names"] or (), row["attribute_types"] or (), strict=True)),
+                    tuple((option, row[option]) for option in _RANGE_OPTIONS if row[option]),
                 )
                 for row in rows("types")
             ),
@@ -107,9 +113,22 @@ def read(conn: psycopg.Connection[Any], schemas: Sequence[str]) -> Catalog:
         )
 
 
-def available_extensions(conn: psycopg.Connection[Any]) -> frozenset[str]:
-    """Return the extensions that can be created on *conn*'s server."""
-    return frozenset(row[0] for row in conn.execute("SELECT name::text FROM pg_available_extensions"))
+def available_extensions(conn: psycopg.Connection[Any], engine_version: str = "") -> frozenset[str]:
+    """Return the extensions that Limitless has and *conn*'s server can create.
+
+    Args:
+        engine_version: of the plan; without it, every version counts.
+    """
+    there = (str(name) for (name,) in conn.execute("SELECT name::text FROM pg_available_extensions"))
+    return supported_extensions(there, parse_engine(engine_version or "16.99"))
+
+
+def routers(conn: psycopg.Connection[Any]) -> int:
+    """Return how many routers Limitless has now."""
+    row = conn.execute(
+        "SELECT count(*) FROM rds_aurora.limitless_subclusters WHERE subcluster_type = 'router'"
+    ).fetchone()
+    return int(row[0]) if row else 1
 
 
 def _placement(cursor: psycopg.Cursor[Any]) -> dict[Name, tuple[str, tuple[str, ...], str | None]]:
@@ -173,6 +192,7 @@ def _index(row: dict[str, Any]) -> Index:
         constraint=row["is_constraint"],
         deferrable=row["deferrable"],
         partial=row["is_partial"],
+        valid=row["is_valid"],
     )
 
 

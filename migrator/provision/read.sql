@@ -27,6 +27,19 @@ WITH mine AS (
     SELECT 'pg_constraint'::regclass::oid, k.oid
       FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_namespace n ON n.oid = k.connamespace
      WHERE n.nspname = ANY (%(schemas)s)
+    UNION ALL
+    SELECT 'pg_proc'::regclass::oid, p.oid
+      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+     WHERE n.nspname = ANY (%(schemas)s)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                        WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+    UNION ALL
+    SELECT 'pg_rewrite'::regclass::oid, r.oid
+      FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = ANY (%(schemas)s)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 )
 SELECT DISTINCT e.extname::text AS name
   FROM mine
@@ -52,7 +65,8 @@ SELECT n.nspname::text AS schema, l.collname::text AS name,
  ORDER BY 1, 2;
 
 -- name: types
--- Enums and free-standing composites; the row types of tables come with their tables.
+-- Enums, ranges and free-standing composites; the row types of tables come with their tables. A range with a canonical
+-- function needs C code and is left behind.
 SELECT n.nspname::text AS schema, t.typname::text AS name,
        (SELECT array_agg(l.enumlabel::text ORDER BY l.enumsortorder)
           FROM pg_catalog.pg_enum l WHERE l.enumtypid = t.oid) AS labels,
@@ -60,15 +74,29 @@ SELECT n.nspname::text AS schema, t.typname::text AS name,
          WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) AS attribute_names,
        (SELECT array_agg(pg_catalog.format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum)
           FROM pg_catalog.pg_attribute a
-         WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) AS attribute_types
+         WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) AS attribute_types,
+       pg_catalog.format_type(r.rngsubtype, NULL) AS subtype,
+       (SELECT pg_catalog.quote_ident(on_.nspname) || '.' || pg_catalog.quote_ident(o.opcname)
+          FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_namespace on_ ON on_.oid = o.opcnamespace
+         WHERE o.oid = r.rngsubopc) AS subtype_opclass,
+       (SELECT pg_catalog.quote_ident(ln.nspname) || '.' || pg_catalog.quote_ident(l.collname)
+          FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_namespace ln ON ln.oid = l.collnamespace
+         WHERE l.oid = r.rngcollation) AS "collation",
+       (SELECT pg_catalog.quote_ident(fn.nspname) || '.' || pg_catalog.quote_ident(f.proname)
+          FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace fn ON fn.oid = f.pronamespace
+         WHERE f.oid = r.rngsubdiff) AS subtype_diff,
+       (SELECT pg_catalog.quote_ident(mn.nspname) || '.' || pg_catalog.quote_ident(m.typname)
+          FROM pg_catalog.pg_type m JOIN pg_catalog.pg_namespace mn ON mn.oid = m.typnamespace
+         WHERE m.oid = r.rngmultitypid) AS multirange_type_name
   FROM pg_catalog.pg_type t
   JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
   LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
+  LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid
  WHERE n.nspname = ANY (%(schemas)s)
-   AND (t.typtype = 'e' OR (t.typtype = 'c' AND c.relkind = 'c'))
+   AND (t.typtype = 'e' OR (t.typtype = 'c' AND c.relkind = 'c') OR (t.typtype = 'r' AND r.rngcanonical = 0))
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                     WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
- ORDER BY t.typtype DESC, 1, 2;  -- enums before the composites that may use them
+ ORDER BY 1, 2;
 
 -- name: sequences
 SELECT n.nspname::text AS schema, c.relname::text AS name, pg_catalog.format_type(s.seqtypid, NULL) AS type,
@@ -176,7 +204,7 @@ SELECT n.nspname::text AS schema, c.relname::text AS table_name, x.relname::text
        k.oid IS NOT NULL AS is_constraint,
        CASE WHEN NOT coalesce(k.condeferrable, false) THEN ''
             WHEN k.condeferred THEN ' DEFERRABLE INITIALLY DEFERRED' ELSE ' DEFERRABLE' END AS deferrable,
-       i.indpred IS NOT NULL AS is_partial,
+       i.indpred IS NOT NULL AS is_partial, i.indisvalid AS is_valid,
        ARRAY (SELECT a.attname::text FROM generate_series(1, i.indnkeyatts) p
                 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[p - 1] AND a.attnum > 0
                ORDER BY p) AS columns
@@ -224,8 +252,8 @@ SELECT p.oid, p.oid::regprocedure::text AS identity,
   JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
   JOIN pg_catalog.pg_language l ON l.oid = p.prolang
  WHERE n.nspname = ANY (%(schemas)s)
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-                    WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d  -- constructors of a range come with it
+                    WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype IN ('e', 'i'))
 UNION ALL
 SELECT c.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), 'VIEW',
        pg_catalog.pg_get_viewdef(c.oid), NULL
@@ -276,10 +304,11 @@ SELECT 'index ' || i.indexrelid::regclass || ' of partition ' || i.indrelid::reg
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = ANY (%(schemas)s) AND c.relispartition AND NOT x.relispartition
 UNION ALL
-SELECT 'type ' || pg_catalog.format_type(t.oid, NULL) || ': ranges and base types are not copied, create it by hand'
+SELECT 'type ' || pg_catalog.format_type(t.oid, NULL) || ': base types and ranges with a canonical function are not copied'
   FROM pg_catalog.pg_type t
   JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
- WHERE n.nspname = ANY (%(schemas)s) AND (t.typtype = 'r' OR (t.typtype = 'b' AND t.typelem = 0))
+ WHERE n.nspname = ANY (%(schemas)s) AND ((t.typtype = 'b' AND t.typelem = 0)
+        OR EXISTS (SELECT FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid AND r.rngcanonical <> 0))
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                     WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
  ORDER BY 1;

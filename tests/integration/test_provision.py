@@ -336,6 +336,31 @@ def test_a_unique_key_without_the_tenant_needs_a_decision(make_world: Callable[.
         ("ALTER TABLE app.orders ALTER COLUMN note SET NOT NULL", "column app.orders.note is NOT NULL"),
         ("ALTER TABLE app.orders ALTER COLUMN placed_at SET DEFAULT '2020-01-01'", "placed_at: default"),
         ("ALTER TABLE app.orders DROP CONSTRAINT sane", "table app.orders: CHECK sane is missing"),
+        (
+            "DO $$ DECLARE text text := pg_get_constraintdef(oid) FROM pg_constraint"
+            " WHERE conname = 'sane' AND conrelid = 'app.orders'::regclass; BEGIN"
+            " ALTER TABLE app.orders DROP CONSTRAINT sane;"
+            " EXECUTE 'ALTER TABLE app.orders ADD CONSTRAINT sane ' || text || ' NOT VALID'; END $$",
+            "CHECK sane is NOT VALID on Limitless",
+        ),
+        (
+            "ALTER TABLE app.orders DROP CONSTRAINT sane;"
+            " ALTER TABLE app.orders ADD CONSTRAINT sane CHECK ((total < 100000 OR note IS NOT NULL) IS TRUE)",
+            "CHECK sane is ",
+        ),
+        ("""ALTER TABLE app."Odd Name" ALTER "select" SET DEFAULT 'x"y '""", "select: default"),
+        ("ALTER TABLE app.users ALTER email DROP NOT NULL", "column app.users.email is nullable"),
+        (
+            "ALTER TABLE app.users DROP CONSTRAINT users_tenant_id_email_key;"
+            " CREATE UNIQUE INDEX users_tenant_id_email_key ON app.users (tenant_id, email)",
+            "unique key users_tenant_id_email_key is an index on Limitless, should be a UNIQUE constraint",
+        ),
+        (
+            "DROP INDEX app.orders_one_open;"
+            " CREATE INDEX orders_one_open ON app.orders (tenant_id, user_id) WHERE state = 'open'",
+            "unique key orders_one_open is btree",
+        ),
+        ("CREATE UNIQUE INDEX wide ON app.orders (tenant_id, id, placed_at)", None),
         ("ALTER TABLE app.orders ADD CONSTRAINT mine CHECK (id > 0)", "CHECK mine exists on Limitless only"),
         ("DROP INDEX app.orders_by_time", "table app.orders: index orders_by_time is missing"),
         ("CREATE UNIQUE INDEX extra ON app.orders (tenant_id, placed_at)", "unique key extra exists on Limitless only"),
@@ -354,6 +379,45 @@ def test_every_difference_is_found(make_world: Callable[..., World], change: str
     blockers = verify(*world.all).blockers
 
     assert [bool(expected) and str(expected) in b for b in blockers] == ([True] if expected else [])
+
+
+def test_an_index_that_is_not_valid_is_not_there(
+    make_world: Callable[..., World], machines: Machines, classic_dsn: str, limitless_dsn: str
+) -> None:
+    """A build that failed leaves one behind: on Limitless it is a difference, on classic nothing to be made there."""
+    world = make_world()
+    provision(*world.all)
+    for admin, dsn in ((machines.classic_admin, classic_dsn), (machines.limitless_admin, limitless_dsn)):
+        name = psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]
+        with psycopg.connect(with_parts(admin, dbname=str(name)), autocommit=True) as conn:
+            conn.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app.orders_by_time'::regclass")
+            if admin == machines.classic_admin:
+                assert verify(*world.all).blockers == ()
+                assert world.limitless.execute("DROP INDEX app.orders_by_time") and actions(*world.all) == ()
+                conn.execute("UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'app.orders_by_time'::regclass")
+                assert provision(*world.all).verdict.go
+
+    (blocker,) = verify(*world.all).blockers
+    assert blocker.startswith("table app.orders: index orders_by_time is not valid on Limitless")
+
+
+def test_a_unique_constraint_is_no_foreign_key(make_world: Callable[..., World]) -> None:
+    """One that a later run adds says nothing about whether foreign keys were made; those that were are known again."""
+    world = make_world()
+    provision(*world.all)
+    world.limitless.execute("ALTER TABLE app.users DROP CONSTRAINT users_tenant_id_email_key")
+
+    for run, made in (
+        (provision, ["Create unique key users_tenant_id_email_key on app.users"]),
+        (provision, []),
+    ):
+        again = run(*world.all)
+        assert ([a.summary for a in again.made], again.verdict.blockers) == (made, ())
+    for stage in ("mirrored", "final"):
+        assert finalize(*world.all, stage=stage).verdict.blockers == ()  # type: ignore[arg-type]
+        assert provision(*world.all).verdict.blockers == ()
+    world.limitless.execute("ALTER TABLE app.orders DROP CONSTRAINT orders_tenant_id_fkey")
+    assert provision(*world.all).verdict.blockers
 
 
 def test_an_interrupted_run_is_continued(make_world: Callable[..., World]) -> None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("boto3", "migrator.control", "migrator.db", "pglast", "pydantic", "rich", "structlog", "temporalio", "typer")
 
 INNER = {"errors", "model"}
-SHELL = INNER | {"control", "db", "plan", "observe"}
+SHELL = INNER | {"control", "db", "inventory", "plan", "observe"}
 
 # What a package may import of ours besides itself.
 ARROWS: dict[str, set[str]] = {
@@ -27,7 +27,8 @@ ARROWS: dict[str, set[str]] = {
     "plan": INNER | {"db"},
     "settings": INNER,
     "observe": INNER | {"settings"},
-    "control": INNER | {"db", "plan"},
+    "inventory": INNER,
+    "control": INNER | {"db", "inventory", "plan"},  # status names what the inventory finds
     "local": INNER,
     "report": INNER,
     # The phases. They do not know each other, with these exceptions:

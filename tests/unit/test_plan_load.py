@@ -189,6 +189,9 @@ def test_the_digest_is_of_values_and_not_of_text(tmp_path: Path) -> None:
     assert of("# a comment\n" + SMALL + "[dual_write]\nparts = 2\n") == plain
     assert of(SMALL + "[dual_write]\nparts = 3\n") != plain
     assert of(SMALL + "[shim]\nstaleness_s = 9.0\n") == plain
+    assert of(SMALL + '[tables.table."app.later"]\nkind = "excluded"\n') == plain, "answers to the inventory"
+    assert of(SMALL + '[gates]\nacknowledged = ["view app.v"]\n') == plain
+    assert of(SMALL + '[tables.table."app.later"]\nkind = "reference"\n') != plain
 
 
 def test_a_stored_plan_reads_back() -> None:

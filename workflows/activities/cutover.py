@@ -17,6 +17,7 @@ from migrator.cutover.hold import details, hold
 from migrator.cutover.waves import WaveRules, next_wave
 from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable, MigratorError
+from migrator.inventory.look import losses
 from migrator.model.phase import Phase
 from migrator.model.route import Level
 from migrator.model.tenant import TenantId
@@ -91,7 +92,7 @@ class CutoverActivities:
                 await ValidationActivities(self.context).compare(stale, "gate", reference=shared)
                 validated = True
                 continue
-            answer = wave_verdict(found, limits, reference)
+            answer = wave_verdict(found, limits, reference, await self.context.on_classic(losses))
             if answer.verdict.go or loop.time() >= deadline:
                 break
             await asyncio.sleep(LOOK_S)

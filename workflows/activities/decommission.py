@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from migrator import settings
 from migrator.capture.install import remove
@@ -17,11 +19,11 @@ from migrator.decommission import close, drain, hand_over, sequences
 from migrator.decommission import closing as tries
 from migrator.decommission.release import AwsReleaser, KeepClassic, LocalReleaser, Releaser
 from migrator.errors import ClusterUnavailable, NoGo
+from migrator.inventory.look import losses
 from migrator.model.phase import Phase
 from migrator.model.route import WriteMode
 from migrator.model.table import Table
 from migrator.plan.schema import Plan
-from migrator.plan.tables import resolve_tables
 from migrator.provision.apply import finalize
 from migrator.route.confirm import wait_confirmed
 from migrator.route.write_mode import write_mode
@@ -132,7 +134,13 @@ class DecommissionActivities:
     @activity.defn(name="decommission_settle")
     async def settle(self, inp: Closing) -> DecommissionResult:
         """Store the terminal route on Limitless, have it confirmed, take capture off classic."""
-        return await beating(self.context.on_both(_settle, self.context.plan, inp.id))
+        try:
+            return await beating(self.context.on_both(_settle, self.context.plan, inp.id))
+        except NoGo as no:
+            # Only forward: tried again until somebody has answered what status names.
+            raise ApplicationError(
+                str(no), {"blockers": list(no.blockers)}, type="NoGo", next_retry_delay=timedelta(seconds=10)
+            ) from None
 
     @activity.defn(name="decommission_export")
     async def export(self, inp: Closing) -> str:
@@ -171,8 +179,10 @@ def _tables(classic: Connection) -> list[Table]:
 
 
 def _finalize(classic: Connection, limitless: Connection, plan: Plan, stage: str) -> None:
-    tables = resolve_tables(classic, plan.tables)
-    result = finalize(classic, limitless, tables, plan, stage="final" if stage == "final" else "mirrored")
+    differences = losses(classic, limitless)
+    if differences:
+        raise NoGo("decommission", differences)
+    result = finalize(classic, limitless, _tables(classic), plan, stage="final" if stage == "final" else "mirrored")
     if not result.verdict.go:
         raise NoGo("decommission", result.verdict.blockers)
 
@@ -188,6 +198,9 @@ def _close(conn: Connection, plan: Plan, number: int) -> None:
                 "decommission", [f"process {name} did not confirm that writes are closed" for name in found.pending]
             )
 
+    differences = losses(conn)
+    if differences:
+        raise NoGo("decommission", differences)
     set_phase(conn, Phase.DECOMMISSION.value, "running", "writes are closed")
     close.close_writes(conn, number, _tables(conn), set_closed, confirm, patience_s=plan.decommission.max_pause_s / 2)
 
@@ -247,7 +260,11 @@ def _settle(classic: Connection, limitless: Connection, plan: Plan, number: int)
     digest = hand_over.settle(classic, limitless, number)
     row = classic.execute("SELECT epoch FROM migrator.switch").fetchone()
     confirmation = wait_confirmed(classic, int(row[0]) if row else 0, timeout_s=plan.shim.staleness_s * 2 + 1)
-    result = finalize(classic, limitless, resolve_tables(classic, plan.tables), plan, stage="final")
+    # The inventory was equal when Limitless became authoritative; what came since stays, and classic stays with it.
+    differences = losses(classic, limitless)
+    if differences:
+        raise NoGo("decommission", differences)
+    result = finalize(classic, limitless, _tables(classic), plan, stage="final")
     remove(classic)
     found = tries.read(classic, number)
     decide(

@@ -28,7 +28,7 @@ from migrator.mirror.run import run_partition
 from migrator.model.phase import Phase
 from migrator.model.route import FallbackScope
 from migrator.plan.schema import Plan
-from migrator.plan.tables import resolve_tables
+from migrator.provision.tables import tables_in_force
 from migrator.route.confirm import wait_confirmed
 from migrator.route.fallback import raise_fallback
 from workflows.activities.base import APP, Connection, Context, beating, until
@@ -69,7 +69,7 @@ class DualWriteActivities:
     def _install(self) -> None:
         plan = self.context.plan
         with closing(self.context.open_classic()) as classic:
-            tables = resolve_tables(classic, plan.tables)
+            tables = tables_in_force(classic, plan.tables)
             install(classic, tables, plan.dual_write.parts, plan.dual_write.ring_slots)
             start_rate(classic, plan.backfill.mb_per_s)
 

@@ -12,6 +12,8 @@ from migrator.cutover import facts as cutover_facts
 from migrator.cutover.gate import GateLimits, reference_verdict
 from migrator.decommission.facts import gather
 from migrator.decommission.gate import decommission_verdict
+from migrator.errors import ClusterUnavailable
+from migrator.inventory.look import look, losses, refresh
 from migrator.model.phase import Phase
 from migrator.plan.schema import Plan
 from migrator.stabilize import record
@@ -30,7 +32,20 @@ async def ask(context: Context, phase: Phase, approver: str) -> GateAnswer:
         Phase.CUTOVER: _cutover,
         Phase.STABILIZE: _stabilize,
     }
-    return await context.on_classic(asked[phase], context.plan)
+    answer = await context.on_classic(asked[phase], context.plan)
+    if not answer.go or phase in (Phase.AUDIT, Phase.PROVISION):
+        return answer
+    try:
+        found = await context.on_both(_differences, phase)
+    except ClusterUnavailable as error:
+        found = (f"what Limitless holds is not known: {error}",)
+    return answer.model_copy(update={"go": not found, "blockers": found})
+
+
+def _differences(classic: Connection, limitless: Connection, phase: Phase) -> tuple[str, ...]:
+    """Compare both sides as they are now, before the answer is yes."""
+    refresh(classic, limitless)
+    return tuple(d.line for d in look(classic) if d.loses_rows or phase is Phase.STABILIZE)
 
 
 def _audit(conn: Connection, plan: Plan) -> GateAnswer:
@@ -69,7 +84,7 @@ def _dual_write(conn: Connection, plan: Plan) -> GateAnswer:
     reference = conn.execute("SELECT count(*) FROM migrator.copy_unit WHERE part = 0 AND state <> 'joined'").fetchone()
     if reference and reference[0]:
         blockers.append("the reference tables are not copied yet")
-    blockers += _quarantined(conn) + _positions(conn, plan.shim.max_lag_s)
+    blockers += [*_quarantined(conn), *_positions(conn, plan.shim.max_lag_s), *losses(conn)]
     return _then_validated(conn, plan, blockers, plan.gates.dual_write == "approval")
 
 
@@ -121,7 +136,7 @@ def _positions(conn: Connection, max_lag_s: float) -> list[str]:
 def _cutover(conn: Connection, plan: Plan) -> GateAnswer:
     """Everybody who was there when the cutover began reads from Limitless, fully. Later sign-ups follow in waves of
     their own, also while the window runs: waiting for the last of them would never end."""
-    blockers = _quarantined(conn)
+    blockers = [*_quarantined(conn), *losses(conn)]
     switch = cutover_facts.switch(conn)
     if switch.level.value != "limitless":
         blockers.append(f"all reads were rolled back by {switch.changed_by}: {switch.reason}; migrator cutover")

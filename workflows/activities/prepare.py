@@ -10,8 +10,8 @@ from typing import Any
 from temporalio import activity
 
 from migrator.errors import NoGo
-from migrator.plan.tables import resolve_tables
 from migrator.provision.apply import analyze, finalize, provision
+from migrator.provision.tables import tables_in_force
 from workflows.activities.base import Connection, Context, beating
 from workflows.messages import Outcome, PlanInput
 
@@ -52,7 +52,7 @@ class PrepareActivities:
     def _provision(self) -> Outcome:
         plan = self.context.plan
         with closing(self.context.open_classic()) as classic, closing(self.context.open_limitless()) as limitless:
-            tables = resolve_tables(classic, plan.tables)
+            tables = tables_in_force(classic, plan.tables)
             result = provision(classic, limitless, tables, plan, indexes="after")
             body = {
                 "made": [a.summary for a in result.made],
@@ -75,7 +75,7 @@ class PrepareActivities:
     def _finish_limitless(self) -> Outcome:
         plan = self.context.plan
         with closing(self.context.open_classic()) as classic, closing(self.context.open_limitless()) as limitless:
-            tables = resolve_tables(classic, plan.tables)
+            tables = tables_in_force(classic, plan.tables)
             result = finalize(classic, limitless, tables, plan, stage="mirrored")
             if not result.verdict.go:
                 raise NoGo("finish limitless", result.verdict.blockers)

@@ -17,6 +17,7 @@ CREATE TABLE events (
     token uuid DEFAULT gen_random_uuid(),                                      -- COL-07
     picture oid,                                                               -- COL-06
     tags text[],                                                               -- COL-08
+    sizes positive[],                                                          -- COL-09
     CHECK (length(code) > 3),                                                  -- CHK-01
     CHECK (id > 0 AND current_date > date '2020-01-01'),                       -- CHK-02
     CHECK (((id > 0) AND (amount > 0)) OR (code IS NULL))                      -- CHK-03

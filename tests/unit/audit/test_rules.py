@@ -9,7 +9,7 @@ from migrator.audit.collector import Collector
 from migrator.audit.files import audit_files
 from migrator.audit.report import AuditReport
 from migrator.audit.rows import Evidence, Load
-from migrator.audit.rule import Severity, parse_engine
+from migrator.audit.rule import Severity
 from migrator.audit.rulebook import RULES
 from migrator.audit.rules_key import check_keys
 from migrator.audit.rules_object import check_settings, check_versions
@@ -17,6 +17,7 @@ from migrator.audit.run import conclude
 from migrator.audit.runway import Writer
 from migrator.audit.shape import Shape, Shapes
 from migrator.audit.tenants import TableCounts
+from migrator.model.limits import parse_engine
 from migrator.model.table import TableKind
 from tests.unit.audit.cases import CASES, Expected, expected, rules_plan
 

@@ -1,0 +1,70 @@
+"""One look at the inventory: what gates, status and the hand-over ask.
+
+Classic alone suffices to know that a table is not captured. What Limitless holds is remembered on classic whenever
+both sides were looked at, so that status can tell when Limitless does not answer.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg
+
+from migrator.inventory.compare import compare
+from migrator.inventory.facts import Difference, LimitlessFacts
+from migrator.inventory.read import SET_ASIDE, not_captured, read_classic, read_limitless
+
+Connection = psycopg.Connection[Any]
+
+REMEMBERED = "inventory.limitless"
+"""Kind of the report that keeps what Limitless held at the last look; there is one at most."""
+
+
+def look(classic: Connection, limitless: Connection | None = None) -> tuple[Difference, ...]:
+    """Return every difference in the migrated schemas; nothing while no table is captured.
+
+    Args:
+        limitless: without it, what is remembered of Limitless counts.
+    """
+    here = read_classic(classic)
+    if here is None:
+        return ()
+    there = read_limitless(limitless, here.scope.schemas) if limitless is not None else _remembered(classic)
+    return compare(here, there)
+
+
+def losses(classic: Connection, limitless: Connection | None = None) -> tuple[str, ...]:
+    """Return what would lose rows, one line each: a blocker of every gate."""
+    return tuple(d.line for d in look(classic, limitless) if d.loses_rows)
+
+
+def remember(classic: Connection, limitless: Connection, schemas: list[str]) -> None:
+    """Keep on classic what Limitless holds in *schemas* now."""
+    found = read_limitless(limitless, schemas)
+    if found == _remembered(classic):
+        return
+    body = json.dumps({"tables": sorted(found.tables), "things": found.things})
+    with classic.transaction():
+        classic.execute("DELETE FROM migrator.report WHERE kind = %s", (REMEMBERED,))
+        classic.execute("INSERT INTO migrator.report (kind, body) VALUES (%s, %s)", (REMEMBERED, body))
+
+
+def refresh(classic: Connection, limitless: Connection) -> None:
+    """Look at Limitless again, if anything is captured."""
+    here = read_classic(classic)
+    if here is not None:
+        remember(classic, limitless, sorted(here.scope.schemas))
+
+
+def set_aside(classic: Connection, captured: set[str], schemas: set[str]) -> None:
+    """Keep what is there beside the *captured* tables when capture goes on: whatever comes later is new."""
+    subjects = not_captured(classic, captured, schemas)
+    classic.execute("INSERT INTO migrator.report (kind, body) VALUES (%s, %s)", (SET_ASIDE, json.dumps(subjects)))
+
+
+def _remembered(classic: Connection) -> LimitlessFacts | None:
+    row = classic.execute(
+        "SELECT body FROM migrator.report WHERE kind = %s ORDER BY id DESC LIMIT 1", (REMEMBERED,)
+    ).fetchone()
+    return LimitlessFacts(frozenset(row[0]["tables"]), row[0]["things"]) if row else None

@@ -1,0 +1,26 @@
+"""Which tables migrate, now that capture is on, or before?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from migrator.control.install import installed_version
+from migrator.control.tables import captured_tables
+from migrator.model.table import Table
+from migrator.plan.schema import Tables
+from migrator.plan.tables import resolve_tables
+
+
+def tables_in_force(classic: psycopg.Connection[Any], tables: Tables) -> tuple[Table, ...]:
+    """Return the captured tables; before capture, those that the plan means.
+
+    Once capture is on, the catalog is not asked again which tables migrate: one that came later would be taken for
+    one whose rows are on their way.
+
+    Raises:
+        PlanInvalid: nothing is captured, and the plan does not fit the catalog.
+    """
+    captured = tuple(captured_tables(classic).values()) if installed_version(classic) is not None else ()
+    return captured or resolve_tables(classic, tables)
