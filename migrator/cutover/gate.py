@@ -105,12 +105,18 @@ class WaveVerdict:
 
 
 def wave_verdict(
-    facts: Sequence[TenantFacts], limits: GateLimits, reference: ReferenceFacts | None = None
+    facts: Sequence[TenantFacts],
+    limits: GateLimits,
+    reference: ReferenceFacts | None = None,
+    capture: Sequence[str] = (),
 ) -> WaveVerdict:
-    """Return the verdicts of a whole wave, every blocker at once; one of the *reference* tables blocks everybody."""
+    """Return the verdicts of a whole wave, every blocker at once.
+
+    One of the *reference* tables blocks everybody, and so does a reason why the journal of *capture* is not trusted.
+    """
     ready: list[TenantId] = []
     blocked: list[TenantId] = []
-    all_of_them = everybody = reference_verdict(reference, limits)
+    all_of_them = everybody = Verdict(tuple(capture)) + reference_verdict(reference, limits)
     for tenant in facts:
         verdict = tenant_verdict(tenant, limits)
         (ready if verdict.go and everybody.go else blocked).append(tenant.tenant_id)

@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 
+from migrator.capture import watch
 from migrator.decommission.close import prepared
 from migrator.decommission.gate import DecommissionFacts
 from migrator.model.route import Level, WriteMode
@@ -57,6 +58,7 @@ def gather(conn: Connection, window_over: bool, window: str, max_lag_s: float, m
             " >= clock_timestamp() ORDER BY 1",
         ),
         prepared=tuple(prepared(conn)),
+        capture=tuple(watch.problems(conn)),
     )
 
 

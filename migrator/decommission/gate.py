@@ -30,6 +30,7 @@ class DecommissionFacts:
         worst_lag_s: of all mirror partitions; None when one published nothing.
         unconfirmed: processes that live and have not applied the present epoch.
         prepared: prepared transactions in classic's database.
+        capture: reasons why the journal cannot be trusted.
     """
 
     write_mode: WriteMode
@@ -46,6 +47,7 @@ class DecommissionFacts:
     max_age_s: float = 3600.0
     unconfirmed: tuple[str, ...] = ()
     prepared: tuple[str, ...] = ()
+    capture: tuple[str, ...] = ()
 
 
 def _some(names: tuple[str, ...]) -> str:
@@ -58,6 +60,7 @@ def decommission_verdict(facts: DecommissionFacts) -> Verdict:
     found = []
     if facts.write_mode is WriteMode.CLASSIC_ONLY:
         found.append("capture is not on: nothing was migrated")
+    found += facts.capture
     if not facts.window_over:
         found.append(f"the stabilization window is not over: {facts.window}")
     if facts.switch is not Level.LIMITLESS:
