@@ -326,7 +326,8 @@ BEGIN
     END IF;
     FOR dropped IN
         SELECT d.*, s.kind, s.name,
-               EXISTS (SELECT FROM migrator.dropped_leaf l WHERE l.relid = d.objid AND l.xid = pg_current_xact_id()) AS journalled
+               EXISTS (SELECT FROM migrator.dropped_leaf l WHERE l.relid = d.objid AND l.xid = pg_current_xact_id_if_assigned())
+                   AS journalled
           FROM pg_event_trigger_dropped_objects() d
           LEFT JOIN migrator.captured_shape s
             ON s.object = d.objid
@@ -413,3 +414,7 @@ BEGIN
     END LOOP;
     PERFORM set_config('migrator.ddl', coalesce(before, ''), true);
 END $$;
+
+-- They take locks with the tool's rights; triggers and guards need no right to call them.
+REVOKE ALL ON FUNCTION migrator.follow_leaves(text), migrator.capture_leaf(text, regclass), migrator.widen_rekey(regclass)
+  FROM PUBLIC;

@@ -2,7 +2,7 @@
 -- The guard compares with it after every command, the watchdog in the mirrors' cycles and in every gate. Objects are
 -- known by oid. Only catalogs are read, no function that looks past the snapshot: a mirror compares inside its own.
 
--- Of all captured tables, or of those *wanted* (roots or partitions).
+-- Of all captured tables and of capture itself; or of the tables *wanted* (roots or partitions) alone, of none: of itself.
 CREATE OR REPLACE FUNCTION migrator.shape_now(wanted oid[] DEFAULT NULL)
 RETURNS TABLE (kind text, object oid, name text, facets jsonb)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_hashjoin = on SET enable_mergejoin = on
@@ -131,14 +131,14 @@ SELECT 'extension', x.oid, x.extname, jsonb_build_object('version', x.extversion
 SELECT 'capture function', f.oid, concat('migrator.', f.proname), jsonb_build_object(
            'definition', concat_ws(' ', hashtextextended(f.prosrc, 0), f.prosecdef, f.proowner, f.proconfig, f.provolatile))
   FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace
- WHERE n.nspname = 'migrator'
+ WHERE n.nspname = 'migrator' AND coalesce(wanted, '{}') = '{}'
    AND (f.proname LIKE 'capture\_%' OR f.proname LIKE 'guard\_%' OR f.proname LIKE 'shape\_%' OR f.proname LIKE 'note\_%'
         OR f.proname IN ('captured_root', 'follow_leaves', 'widen_rekey', 'refuse_truncate'))
  UNION ALL
 SELECT 'event trigger', e.oid, e.evtname, jsonb_build_object(
            'definition', concat_ws(' ', e.xmin, e.evtevent, e.evtenabled, e.evtfoid, e.evttags))
   FROM pg_event_trigger e
- WHERE e.evtname LIKE 'migrator\_guard%'
+ WHERE e.evtname LIKE 'migrator\_guard%' AND coalesce(wanted, '{}') = '{}'
 $$;
 
 -- What is not as capture was built for it: one row per object, with the facets that differ. Types, functions and the
@@ -211,10 +211,9 @@ CREATE OR REPLACE FUNCTION migrator.note_shape(relations oid[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     DELETE FROM migrator.captured_shape s WHERE s.kind = 'table' AND s.object = ANY (relations);
-    INSERT INTO migrator.captured_shape AS s (kind, object, name, facets)
+    INSERT INTO migrator.captured_shape (kind, object, name, facets)
     SELECT n.kind, n.object, n.name, n.facets FROM migrator.shape_now(relations) n
-     WHERE CASE n.kind WHEN 'table' THEN n.object = ANY (relations)
-                       ELSE n.kind NOT IN ('capture function', 'event trigger') END
+     WHERE n.kind <> 'table' OR n.object = ANY (relations)
     ON CONFLICT DO NOTHING;
 END $$;
 
@@ -222,14 +221,17 @@ END $$;
 CREATE OR REPLACE FUNCTION migrator.note_facets(relation oid, which text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    UPDATE migrator.captured_shape s
-       SET facets = s.facets || (SELECT jsonb_object_agg(f.key, f.value) FROM jsonb_each(n.facets) f
-                                  WHERE f.key = ANY (which))
-      FROM migrator.shape_now(ARRAY[relation]) n
-     WHERE s.kind = 'table' AND n.kind = 'table' AND s.object = relation AND n.object = relation;
-    INSERT INTO migrator.captured_shape AS s (kind, object, name, facets)
-    SELECT n.kind, n.object, n.name, n.facets FROM migrator.shape_now(ARRAY[relation]) n
-     WHERE n.kind NOT IN ('table', 'capture function', 'event trigger')
+    WITH now AS MATERIALIZED (
+        SELECT n.* FROM migrator.shape_now(ARRAY[relation]) n
+    ), updated AS (
+        UPDATE migrator.captured_shape s
+           SET facets = s.facets || (SELECT jsonb_object_agg(f.key, f.value) FROM jsonb_each(n.facets) f
+                                      WHERE f.key = ANY (which))
+          FROM now n
+         WHERE s.kind = 'table' AND n.kind = 'table' AND s.object = relation AND n.object = relation
+    )
+    INSERT INTO migrator.captured_shape (kind, object, name, facets)
+    SELECT n.kind, n.object, n.name, n.facets FROM now n WHERE n.kind <> 'table'
     ON CONFLICT DO NOTHING;
 END $$;
 
