@@ -129,16 +129,27 @@ def install(conn: psycopg.Connection[Any], tables: Sequence[Table], parts: int, 
             present = _captured(conn, oid)
             statements = capture_member(member, number, table, others, present)
             if statements:
-                # Noted in the same transaction: from here on it is to stay as it is.
-                note = sql.SQL("SELECT migrator.note_shape(ARRAY[{}::oid])").format(sql.Literal(oid))
-                patiently(conn, member, [*statements, trigger_sql.widen_rekey(member), note])
+                patiently(conn, member, [*statements, trigger_sql.widen_rekey(member)])
                 changed.append(Action(f"capture/{member}", f"capture {member}", "migrator undo dual-write"))
+    _note(conn, {oid for number in by_id for oid in members(conn, relations[number]).values()})
     make_guards(conn)
     for number in by_id:
         for member in members(conn, relations[number]):
             # Again, as a trigger of the application may have come just before the guard that would have seen it.
             patiently(conn, member, [trigger_sql.widen_rekey(member)])
+    _refuse_broken(conn)
     return changed
+
+
+def _note(conn: psycopg.Connection[Any], relations: Set[int]) -> None:
+    """Remember what is captured now and was not yet: from here on it is to stay as it is.
+
+    No position exists before all of it is remembered, so what happened to a table until now is copied.
+    """
+    known = {int(o) for (o,) in conn.execute("SELECT object::int8 FROM migrator.captured_shape WHERE kind = 'table'")}
+    if relations - known:
+        with own_ddl(conn):
+            conn.execute("SELECT migrator.note_shape(%s::oid[])", (sorted(relations - known),))
 
 
 def make_functions(conn: psycopg.Connection[Any], tables: Mapping[int, Table], parts: int, slots: int) -> None:

@@ -154,8 +154,11 @@ SET enable_seqscan = on SET jit = off AS $$
       FROM migrator.captured_shape s
       FULL JOIN migrator.shape_now() n ON n.kind = s.kind AND n.object = s.object
      WHERE s.facets IS DISTINCT FROM n.facets
-       AND (s.object IS NOT NULL AND n.object IS NOT NULL
-            OR coalesce(s.kind, n.kind) IN ('table', 'capture function', 'event trigger'))
+       AND CASE WHEN n.object IS NULL THEN s.kind IN ('table', 'capture function', 'event trigger')
+                WHEN s.object IS NOT NULL OR n.kind IN ('capture function', 'event trigger') THEN true
+                ELSE n.kind = 'table' AND EXISTS (  -- a partition; a whole table is not captured yet, see below
+                    SELECT FROM pg_inherits i JOIN migrator.captured_shape p ON p.kind = 'table' AND p.object = i.inhparent
+                     WHERE i.inhrelid = n.object) END
      UNION ALL
     -- Whatever was noted: a trigger of ours that does not always fire lets writes pass.
     SELECT 'asleep', 'table', s.object, s.name, array_agg(t.tgname::text ORDER BY t.tgname)

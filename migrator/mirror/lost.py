@@ -20,7 +20,7 @@ from migrator.mirror.options import MirrorOptions
 from migrator.mirror.partition import Partition
 from migrator.model.incident import IncidentKind
 
-WHOLE_EVERY_S = 2.0
+WHOLE_EVERY_S = 5.0
 """Capture is compared as a whole this often; what every look sees of it makes it sooner."""
 _ASK_EVERY_S = 0.5
 

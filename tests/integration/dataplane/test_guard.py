@@ -150,21 +150,23 @@ DO $$ BEGIN DROP TABLE g.ev_1; END $$
 """
 
 
+PLAN = Plan.model_validate(
+    {
+        "name": "g",
+        "classic": {"writer": "local:classic"},
+        "limitless": {"dsn": "local:limitless"},
+        "tables": {"schemas": ["g"], "table": {"g.side": {"kind": "excluded"}, "g.ev_3": {"kind": "excluded"}}},
+    }
+)
+
+
 @pytest.fixture
 def guarded(classic_dsn: str) -> Iterator[psycopg.Connection[Any]]:
-    plan = Plan.model_validate(
-        {
-            "name": "g",
-            "classic": {"writer": "local:classic"},
-            "limitless": {"dsn": "local:limitless"},
-            "tables": {"schemas": ["g"], "table": {"g.side": {"kind": "excluded"}, "g.ev_3": {"kind": "excluded"}}},
-        }
-    )
     with connect(classic_dsn, "test") as conn, psycopg.connect(classic_dsn, autocommit=True) as dba:
         conn.execute(SCHEMA)
-        install(conn, plan.name, "digest", {}, {})
+        install(conn, PLAN.name, "digest", {}, {})
         for _ in range(2):
-            capture.install(conn, resolve_tables(conn, plan.tables), 2, 3)
+            capture.install(conn, resolve_tables(conn, PLAN.tables), 2, 3)
         yield dba
 
 
@@ -189,6 +191,28 @@ def test_what_changes_neither_rows_nor_their_meaning_passes(guarded: psycopg.Con
         assert watch.problems(guarded) == [], statement
 
     assert guarded.execute("SELECT count(*) FROM migrator.dropped_leaf").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("step", ["make_functions", "capture_member", "_note", "make_guards"])
+def test_an_installation_that_was_killed_goes_on(classic_dsn: str, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """It is not taken for capture that was broken later; until it is finished the watch says so."""
+    with connect(classic_dsn, "test") as conn:
+        conn.execute(SCHEMA)
+        install(conn, PLAN.name, "digest", {}, {})
+        tables = resolve_tables(conn, PLAN.tables)
+        with monkeypatch.context() as killed:
+            killed.setattr(capture, step, _killed)
+            with pytest.raises(ZeroDivisionError):
+                capture.install(conn, tables, 2, 3)
+        unfinished = watch.problems(conn)
+        capture.install(conn, tables, 2, 3)
+
+        assert unfinished
+        assert watch.problems(conn) == []
+
+
+def _killed(*_: object) -> None:
+    raise ZeroDivisionError
 
 
 def test_a_setting_alone_opens_nothing(guarded: psycopg.Connection[Any]) -> None:

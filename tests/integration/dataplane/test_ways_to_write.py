@@ -160,7 +160,7 @@ REFUSED = [
     ("ALTER TABLE w.item ADD extra int", "MG003"),
     ("ALTER TABLE w.event_24 DISABLE TRIGGER ALL", "MG003"),
     ("DROP TRIGGER migrator_capture_insert ON w.item", "MG003"),
-    ("DROP TABLE w.event_24, w.item", "MG003"),
+    ("DROP TABLE w.event_24, w.item CASCADE", "MG003"),
     ("DROP TABLE w.event", "MG003"),
     ("DROP TABLE w.item CASCADE", "MG003"),
     ("DROP SCHEMA w CASCADE", "MG003"),
