@@ -16,6 +16,7 @@ The errors this project raises on purpose. Standard library only.
   - LeaseLost                another worker took this mirror partition or copy unit over
   - InvariantBroken          a bug, or data nobody predicted; stop and call a human
       HistoryForked          classic no longer holds what the mirror already applied
+      CaptureLost            writes may have passed the journal
 
 Sorting errors by SQLSTATE is `migrator.model.sqlstate`; exit codes are `migrator.cli.exits`.
 """
@@ -139,3 +140,15 @@ class InvariantBroken(MigratorError):
 
 class HistoryForked(InvariantBroken):
     """Classic no longer holds what the mirror already applied: it was restored, or lost its tail."""
+
+
+class CaptureLost(InvariantBroken):
+    """Writes may have passed the journal: capture is not, or was not, what it was built to be.
+
+    `recorded`: somebody noticed before.
+    """
+
+    def __init__(self, problems: Sequence[str], hint: str = "", *, recorded: bool = False) -> None:
+        super().__init__(f"writes may have passed the journal: {'; '.join(problems)}", hint=hint)
+        self.problems = tuple(problems)
+        self.recorded = recorded

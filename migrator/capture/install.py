@@ -7,7 +7,7 @@ application for longer than that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from importlib import resources
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migrator.capture import journal_sql, names, orphans, trigger_sql
+from migrator.capture import journal_sql, names, orphans, trigger_sql, watch
 from migrator.control.tables import captured_tables, store_tables
 from migrator.db.busy import until_free
 from migrator.errors import ClusterUnavailable, PreconditionFailed
@@ -26,11 +26,12 @@ from migrator.model.table import Table, qualify
 LOCK_TIMEOUT_MS = 300
 PATIENCE_S = 120.0
 
-_LEAVES = """
-SELECT n.nspname, c.relname
-  FROM pg_catalog.pg_partition_tree(%s::regclass) p
-  JOIN pg_catalog.pg_class c ON c.oid = p.relid
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+_MEMBERS = """
+SELECT n.nspname, c.relname, c.oid::int8
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.oid = %(relation)s::regclass
+    OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(%(relation)s::regclass))
+ ORDER BY c.oid <> %(relation)s::regclass, 1, 2
 """
 
 
@@ -48,19 +49,19 @@ def actions(tables: Sequence[Table]) -> list[Action]:
 
 
 @contextmanager
-def _own_ddl(conn: psycopg.Connection[Any]) -> Iterator[None]:
+def own_ddl(conn: psycopg.Connection[Any]) -> Iterator[None]:
     """A transaction whose DDL our own guard lets pass, with a short lock timeout."""
     with conn.transaction():
-        conn.execute("SELECT set_config('migrator.ddl', 'allowed', true)")
+        conn.execute("SELECT set_config('migrator.ddl', 'capture', true)")
         conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(LOCK_TIMEOUT_MS),))
         yield
 
 
-def _patiently(conn: psycopg.Connection[Any], what: str, statements: Sequence[sql.Composed]) -> None:
+def patiently(conn: psycopg.Connection[Any], what: str, statements: Sequence[sql.Composed]) -> None:
     """Run *statements* in one transaction, again and again while a lock is busy."""
 
     def act() -> None:
-        with _own_ddl(conn):
+        with own_ddl(conn):
             for statement in statements:
                 conn.execute(statement)
 
@@ -72,19 +73,30 @@ def _patiently(conn: psycopg.Connection[Any], what: str, statements: Sequence[sq
         )
 
 
-def _members(conn: psycopg.Connection[Any], table: Table) -> list[str]:
-    """Return the table and, for a partition root, all its partitions."""
-    if not table.partitioned:
-        return [table.qualified]
-    # pg_partition_tree wants a regclass; its text needs the same quoting as SQL.
-    quoted = names.table_identifier(table.qualified).as_string(conn)
-    return [qualify(schema, name) for schema, name in conn.execute(_LEAVES, (quoted,))]
+def members(conn: psycopg.Connection[Any], relation: str) -> dict[str, int]:
+    """Return a table and, for a partition root, all its partitions: qualified name → oid, the root first.
+
+    *relation* is what names a table in SQL, or its oid as text; nothing is returned for an oid of none.
+    """
+    if relation.isdigit() and conn.execute("SELECT FROM pg_class WHERE oid = %s::oid", (relation,)).fetchone() is None:
+        return {}
+    rows = conn.execute(_MEMBERS, {"relation": relation})
+    return {qualify(str(schema), str(name)): int(oid) for schema, name, oid in rows}
 
 
-def _captured(conn: psycopg.Connection[Any], member: str) -> set[str]:
-    quoted = names.table_identifier(member).as_string(conn)
+def _named(table: Table) -> str:
+    return names.table_identifier(table.qualified).as_string(None)
+
+
+def oids(conn: psycopg.Connection[Any]) -> dict[int, str]:
+    """Return the oid of every captured table, as text, by the table's id."""
+    rows = conn.execute("SELECT table_id, relid::int8::text FROM migrator.captured_table WHERE relid IS NOT NULL")
+    return {int(number): str(oid) for number, oid in rows}
+
+
+def _captured(conn: psycopg.Connection[Any], member: int) -> set[str]:
     rows = conn.execute(
-        "SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal AND tgenabled = 'A'", (quoted,)
+        "SELECT tgname FROM pg_trigger WHERE tgrelid = %s::oid AND NOT tgisinternal AND tgenabled = 'A'", (member,)
     )
     return {str(name) for (name,) in rows}
 
@@ -99,6 +111,7 @@ def install(conn: psycopg.Connection[Any], tables: Sequence[Table], parts: int, 
         ClusterUnavailable: a table stayed locked; running it again goes on from there.
         PreconditionFailed: a table is written, or loses rows, in a way that no trigger sees.
     """
+    _refuse_broken(conn)
     _refuse_subscribed(conn, tables)
     _refuse_half_detached(conn, tables)
     with conn.transaction():
@@ -112,29 +125,69 @@ def install(conn: psycopg.Connection[Any], tables: Sequence[Table], parts: int, 
     by_id = {ids[t.qualified]: t for t in tables}
     others = list(by_id.items())
     changed = _install_journals(conn, by_id, ring_slots)
-    with _own_ddl(conn):
-        conn.execute(resources.files("migrator.capture").joinpath("guard.sql").read_text(encoding="utf-8"))
-        for number, table in by_id.items():
-            for event in trigger_sql.events(table, others):
-                conn.execute(trigger_sql.capture_function(table, number, event, parts, ring_slots, others))
-            conn.execute(trigger_sql.leaf_function(table, number, parts, ring_slots, others))
+    make_functions(conn, by_id, parts, ring_slots)
+    relations = oids(conn)
     for number, table in by_id.items():
-        for member in _members(conn, table):
-            present = _captured(conn, member)
-            statements: list[sql.Composed] = []
-            for event in trigger_sql.events(table, others):
-                if names.trigger(event) not in present:
-                    statements += trigger_sql.create_trigger(member, table, number, event, others)
-            if names.GUARD not in present:
-                statements += trigger_sql.create_truncate_guard(member)
+        for member, oid in members(conn, relations[number]).items():
+            present = _captured(conn, oid)
+            statements = capture_member(member, number, table, others, present)
             if statements:
-                _patiently(conn, member, [*statements, trigger_sql.widen_rekey(member)])
+                patiently(conn, member, [*statements, trigger_sql.widen_rekey(member)])
                 changed.append(Action(f"capture/{member}", f"capture {member}", "migrator undo dual-write"))
-    _install_guard(conn)
-    for member in (m for table in tables for m in _members(conn, table)):
-        # Again, as a trigger of the application may have come just before the guard that would have seen it.
-        _patiently(conn, member, [trigger_sql.widen_rekey(member)])
+    _note(conn, {oid for number in by_id for oid in members(conn, relations[number]).values()})
+    make_guards(conn)
+    for number in by_id:
+        for member in members(conn, relations[number]):
+            # Again, as a trigger of the application may have come just before the guard that would have seen it.
+            patiently(conn, member, [trigger_sql.widen_rekey(member)])
+    _refuse_broken(conn)
     return changed
+
+
+def _note(conn: psycopg.Connection[Any], relations: Set[int]) -> None:
+    """Remember what is captured now and was not yet: from here on it is to stay as it is.
+
+    No position exists before all of it is remembered, so what happened to a table until now is copied.
+    """
+    known = {int(o) for (o,) in conn.execute("SELECT object::int8 FROM migrator.captured_shape WHERE kind = 'table'")}
+    if relations - known:
+        with own_ddl(conn):
+            conn.execute("SELECT migrator.note_shape(%s::oid[])", (sorted(relations - known),))
+
+
+def make_functions(conn: psycopg.Connection[Any], tables: Mapping[int, Table], parts: int, slots: int) -> None:
+    """Make or renew every function of capture, in one transaction."""
+    others = list(tables.items())
+    with own_ddl(conn):
+        for name in ("shape.sql", "guard.sql"):
+            conn.execute(resources.files("migrator.capture").joinpath(name).read_text(encoding="utf-8"))
+        for number, table in tables.items():
+            for event in trigger_sql.events(table, others):
+                conn.execute(trigger_sql.capture_function(table, number, event, parts, slots, others))
+            conn.execute(trigger_sql.leaf_function(table, number, parts, slots, others))
+        conn.execute("SELECT migrator.note_own()")
+
+
+def capture_member(
+    member: str, number: int, table: Table, others: trigger_sql.Others, present: Set[str]
+) -> list[sql.Composed]:
+    """Return the statements that give *member* of *table* the triggers that are not *present*."""
+    statements: list[sql.Composed] = []
+    for event in trigger_sql.events(table, others):
+        if names.trigger(event) not in present:
+            statements += trigger_sql.create_trigger(member, table, number, event, others)
+    if names.GUARD not in present:
+        statements += trigger_sql.create_truncate_guard(member)
+    return statements
+
+
+def _refuse_broken(conn: psycopg.Connection[Any]) -> None:
+    """Raise PreconditionFailed when capture was on and is not what it was: making it whole would hide lost writes."""
+    broken = [d.text for d in watch.differences(conn) if not d.unfinished]
+    if broken or watch.loss(conn):
+        raise PreconditionFailed(
+            f"capture is not as it was made: {'; '.join(broken) or watch.loss(conn)}", hint=watch.ADVICE
+        )
 
 
 def _refuse_subscribed(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> None:
@@ -146,7 +199,7 @@ def _refuse_subscribed(conn: psycopg.Connection[Any], tables: Sequence[Table]) -
             " JOIN pg_namespace n ON n.oid = c.relnamespace"
         )
     }
-    found = sorted(fed & {member for table in tables for member in _members(conn, table)})
+    found = sorted(fed & {member for table in tables for member in members(conn, _named(table))})
     if found:
         raise PreconditionFailed(
             f"a subscription feeds {', '.join(found)}: what it writes fires no statement trigger and would be lost",
@@ -156,7 +209,7 @@ def _refuse_subscribed(conn: psycopg.Connection[Any], tables: Sequence[Table]) -
 
 def _refuse_half_detached(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> None:
     """Raise PreconditionFailed for partitions whose DETACH ... CONCURRENTLY stopped between its two transactions."""
-    parents = {member for table in tables for member in _members(conn, table)}
+    parents = {member for table in tables for member in members(conn, _named(table))}
     pending = conn.execute(
         "SELECT pn.nspname, p.relname, n.nspname, c.relname FROM pg_inherits i"
         " JOIN pg_class p ON p.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = p.relnamespace"
@@ -178,7 +231,7 @@ def _install_journals(conn: psycopg.Connection[Any], tables: Mapping[int, Table]
         exists = conn.execute("SELECT to_regclass(%s)", (f"migrator.{names.journal(number)}",)).fetchone()
         if exists and exists[0] is not None:
             continue
-        with _own_ddl(conn):
+        with own_ddl(conn):
             for statement in journal_sql.create_journal(table, number, slots):
                 conn.execute(statement)
         changed.append(Action(f"journal/{number}", f"create the journal of {table.qualified}", "drop it"))
@@ -189,15 +242,19 @@ _GUARDS = (
     ("migrator_guard_ddl", "ddl_command_end", "guard_ddl"),
     ("migrator_guard_detach", "ddl_command_start WHEN TAG IN ('ALTER TABLE')", "guard_detach"),
     ("migrator_guard_drop", "sql_drop", "guard_drop"),
+    ("migrator_guard_leaf", "ddl_command_start WHEN TAG IN ('DROP TABLE')", "guard_leaf"),
+    ("migrator_guard_rewrite", "table_rewrite", "guard_rewrite"),
 )
 """Event triggers: name, event, function in the control schema."""
 
 
-def _install_guard(conn: psycopg.Connection[Any]) -> None:
+def make_guards(conn: psycopg.Connection[Any], renew: Set[str] = frozenset()) -> None:
+    """Make the event triggers that are not there; those to *renew* anew."""
     present = {str(n) for (n,) in conn.execute("SELECT evtname FROM pg_event_trigger WHERE evtname LIKE 'migrator%'")}
     for name, event, function in _GUARDS:
-        if name not in present:
-            with _own_ddl(conn):
+        if name not in present or name in renew:
+            with own_ddl(conn):
+                conn.execute(sql.SQL("DROP EVENT TRIGGER IF EXISTS {}").format(sql.Identifier(name)))
                 conn.execute(
                     sql.SQL("CREATE EVENT TRIGGER {} ON {} EXECUTE FUNCTION {}()").format(
                         sql.Identifier(name), sql.SQL(event), sql.Identifier("migrator", function)
@@ -205,28 +262,39 @@ def _install_guard(conn: psycopg.Connection[Any]) -> None:
                 )
                 # Also in sessions that switched ordinary triggers off (session_replication_role = replica).
                 conn.execute(sql.SQL("ALTER EVENT TRIGGER {} ENABLE ALWAYS").format(sql.Identifier(name)))
+                conn.execute("SELECT migrator.note_own()")
+
+
+_FUNCTIONS = (
+    *(f"{function}()" for _, _, function in _GUARDS),
+    "follow_leaves(text)",
+    "capture_leaf(text, regclass)",
+    "captured_root(oid)",
+    "widen_rekey(regclass)",
+    "guard_index(text)",
+    "guard_isolation(regclass)",
+    "guard_mode()",
+    "guard_shape(text, oid)",
+    "note_leaves(oid[])",
+    "note_facets(oid, text[])",
+    "note_own()",
+    "note_shape(oid[])",
+    "shape_differences()",
+    "shape_now(oid[])",
+    "refuse_truncate()",
+)
 
 
 def remove(conn: psycopg.Connection[Any]) -> None:
     """Turn capture off and drop every object it made. Safe to run twice, also after a half-finished install."""
-    with _own_ddl(conn):
+    with own_ddl(conn):
         for name, _, _ in _GUARDS:
             conn.execute(sql.SQL("DROP EVENT TRIGGER IF EXISTS {}").format(sql.Identifier(name)))
     tables = captured_tables(conn)
-    for table in tables.values():
-        exists = conn.execute(
-            "SELECT to_regclass(%s)", (names.table_identifier(table.qualified).as_string(conn),)
-        ).fetchone()
-        if not exists or exists[0] is None:
-            continue
-        for member in _members(conn, table):
-            target = names.table_identifier(member)
-            drops = [
-                sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(trigger), target)
-                for trigger in (*map(names.trigger, (*names.EVENTS, names.REKEY)), names.GUARD)
-            ]
-            _patiently(conn, member, drops)
-    with _own_ddl(conn):
+    for oid in oids(conn).values():
+        for member in members(conn, oid):
+            patiently(conn, member, drop_triggers(member))
+    with own_ddl(conn):
         for number in tables:
             for event in (*names.EVENTS, names.REKEY):
                 conn.execute(
@@ -240,21 +308,23 @@ def remove(conn: psycopg.Connection[Any]) -> None:
             conn.execute(
                 sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(sql.Identifier("migrator", names.journal(number)))
             )
-        for function in (
-            *(f"{function}()" for _, _, function in _GUARDS),
-            "follow_leaves(text)",
-            "capture_leaf(text, regclass)",
-            "captured_root(oid)",
-            "widen_rekey(regclass)",
-        ):
+        for function in _FUNCTIONS:
             conn.execute(sql.SQL("DROP FUNCTION IF EXISTS migrator.{}").format(sql.SQL(function)))
-        conn.execute("DROP FUNCTION IF EXISTS migrator.refuse_truncate()")
-        conn.execute("DELETE FROM migrator.captured_table")
         orphans.forget(conn)
+        for kept in ("captured_table", "captured_shape", "capture_loss", "dropped_leaf"):
+            conn.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier("migrator", kept)))
         conn.execute(
             "UPDATE migrator.switch SET write_mode = 'classic_only', epoch = epoch + 1, changed_by = 'capture',"
             " changed_at = now(), reason = 'capture is off' WHERE write_mode IN ('dual', 'closed')"
         )
+
+
+def drop_triggers(member: str) -> list[sql.Composed]:
+    """Return the statements that take capture's triggers off *member*."""
+    return [
+        sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(trigger), names.table_identifier(member))
+        for trigger in (*map(names.trigger, (*names.EVENTS, names.REKEY)), names.GUARD)
+    ]
 
 
 def mark_dirty(conn: psycopg.Connection[Any], table: Table, keys: Sequence[Sequence[str | None]], parts: int) -> None:

@@ -17,6 +17,7 @@ from migrator.change.work import Connection, Recorded, Work, is_same, record, un
 from migrator.control.log import decide
 from migrator.control.tables import captured_tables
 from migrator.control.turns import only_change
+from migrator.control.watch import problems as capture_problems
 from migrator.errors import NoGo, PreconditionFailed
 from migrator.model.action import Action
 
@@ -98,7 +99,7 @@ def plan_changes(work: Work, text: str, source: str) -> tuple[list[Recorded], li
     ]
     fresh = [w for w in wishes if not any(_means(r, w) for r in going_on)]
     changes, refused = check(work.classic, work.limitless, work.plan, list(work.tables.values()), fresh)
-    problems += refused
+    problems += refused + capture_problems(work.classic)
     if problems:
         raise NoGo(f"schema apply {source}", problems, hint="Nothing was changed.")
     return going_on, changes, len(fresh) - len(changes)

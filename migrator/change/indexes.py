@@ -143,4 +143,10 @@ def drop_on_limitless(work: Work, recorded: Recorded) -> None:
 
 def drop_on_classic(work: Work, recorded: Recorded) -> None:
     change = recorded.change
-    _without_timeout(work, change_sql.drop_index(change, concurrently=not work.tables[change.table].partitioned))
+    # CONCURRENTLY takes no transaction that could say whose command it is.
+    work.classic.execute("SELECT set_config('migrator.ddl', 'allowed', false)")
+    try:
+        _without_timeout(work, change_sql.drop_index(change, concurrently=not work.tables[change.table].partitioned))
+    finally:
+        if not work.classic.broken:
+            work.classic.execute("SELECT set_config('migrator.ddl', '', false)")

@@ -125,6 +125,7 @@ def retry(
 
 RECOPY = (
     Action("recopy/reads", "Put all reads on classic and wait for every process", "migrator rollback and cutover"),
+    Action("recopy/capture", "Make capture's own triggers and guards anew where they differ", None),
     Action("recopy/positions", "Take every mirror position and copy lease away from who holds it", None),
     Action("recopy/tenants", "Copy every tenant and the reference tables again", "the copy itself"),
 )
@@ -139,7 +140,7 @@ def recopy(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy everything again, after classic was restored or lost its tail."""
+    """Copy everything again, after classic was restored or lost its tail, or writes may have passed the journal."""
     from migrator.cli.context import classic, find_plan, limitless, require_installed
     from migrator.incident.rollback import roll_back
     from migrator.mirror import recover

@@ -140,9 +140,34 @@ CREATE TABLE migrator.decision (
 -- Captured tables; the descriptor is migrator.model.table.Table.
 CREATE TABLE migrator.captured_table (
     table_id   smallint PRIMARY KEY,
+    relid      oid,                     -- which table it is, whatever it is called; names are for texts of statements
     qualified  text NOT NULL UNIQUE,
     descriptor jsonb NOT NULL,
     version    int NOT NULL DEFAULT 1   -- counts the changes of the descriptor; mirrors look at it in every cycle
+);
+
+-- Captured tables, their partitions and what their columns are made of, as capture was built for them. See
+-- migrator.shape_now() in capture/shape.sql.
+CREATE TABLE migrator.captured_shape (
+    kind   text NOT NULL,               -- table, type, schema, function, ...
+    object oid NOT NULL,
+    name   text NOT NULL,               -- when it was noted
+    facets jsonb NOT NULL,              -- name, columns, triggers, ...: what must stay
+    PRIMARY KEY (kind, object)
+);
+
+-- One row while writes may have passed the journal: no mirror moves on until all is copied again.
+CREATE TABLE migrator.capture_loss (
+    only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    problems   text[] NOT NULL,
+    noticed_by text NOT NULL,
+    at         timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Partitions whose keys a transaction has journalled because it is about to drop them.
+CREATE TABLE migrator.dropped_leaf (
+    relid oid NOT NULL,
+    xid   xid8 NOT NULL
 );
 
 -- Changes of the schema that go to both sides: migrator schema apply. One row per change; `step` is the last one done.
@@ -323,8 +348,8 @@ CREATE FUNCTION migrator.classic_fingerprint() RETURNS text LANGUAGE sql STABLE 
                        'hex'), 16)
       FROM (SELECT concat_ws('|', n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), o.collname)
               FROM migrator.captured_table t
-              JOIN pg_namespace n ON n.nspname = t.descriptor ->> 'schema'
-              JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.descriptor ->> 'name'
+              JOIN pg_class c ON c.oid = t.relid
+              JOIN pg_namespace n ON n.oid = c.relnamespace
               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
               LEFT JOIN pg_collation o ON o.oid = a.attcollation) s (line)
 $$;

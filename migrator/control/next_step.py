@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from migrator.model.capture import ADVICE
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the advice depends on.
 
     Attributes:
+        capture: reasons why the journal cannot be trusted.
         quarantined: tenant and reason.
         parts: mirror partition, lag in seconds, problem ('' when none).
         fallbacks: scope, key, reason, and whether a person holds it.
@@ -28,6 +31,7 @@ class Facts:
     switch: str = "limitless"
     switch_by: str = ""
     switch_reason: str = ""
+    capture: tuple[str, ...] = ()
     quarantined: tuple[tuple[str, str], ...] = ()
     parts: tuple[tuple[int, float, str], ...] = ()
     journal_mb: float = 0
@@ -51,6 +55,8 @@ def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[
 
     if facts.write_mode == "closed":
         say("writes are closed for everybody", "Wait: they open again by themselves within the plan's max_pause_s.")
+    for problem in facts.capture:
+        say(problem, ADVICE)
     if facts.switch != "limitless" and facts.write_mode != "limitless_only":
         say(
             f"everybody reads classic: rolled back by {facts.switch_by} ({facts.switch_reason})",

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from migrator.control import watch
 from migrator.control.install import installed_version
 from migrator.control.next_step import Facts, advise
 from migrator.inventory.facts import Difference
@@ -179,6 +180,7 @@ def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int)
                 "SELECT tenant_id, reason FROM migrator.tenant WHERE state = 'quarantined' ORDER BY 1 LIMIT 20",
             )
         ),
+        capture=tuple(watch.problems(cursor.connection)),
         lag_s=max((p.lag_s for p in parts), default=None),
         parts=parts,
         journal_mb=float(next(iter(_one(cursor, _JOURNAL).values()))),
@@ -227,6 +229,7 @@ def _facts(status: Status, current: PhaseLine, inventory: tuple[Difference, ...]
         phase_state=current.state,
         phase_blockers=current.blockers,
         phase_next=current.next_step,
+        capture=status.capture,
         write_mode=status.write_mode,
         switch=status.switch,
         switch_reason=status.switch_reason,

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from migrator.model.table import Column, Hop, Table, TableKind
 
@@ -46,10 +47,17 @@ def store_tables(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> dict
     for table in tables:
         number = found.setdefault(table.qualified, max(found.values(), default=0) + 1)
         conn.execute(
-            "INSERT INTO migrator.captured_table AS c (table_id, qualified, descriptor) VALUES (%s, %s, %s)"
+            # Which table it is was settled when capture began: one that takes over its name is another table.
+            "INSERT INTO migrator.captured_table AS c (table_id, relid, qualified, descriptor)"
+            " VALUES (%s, to_regclass(%s), %s, %s)"
             " ON CONFLICT (table_id) DO UPDATE SET descriptor = EXCLUDED.descriptor, version = c.version + 1"
             " WHERE c.descriptor <> EXCLUDED.descriptor",
-            (number, table.qualified, json.dumps(dump_table(table))),
+            (
+                number,
+                sql.Identifier(table.schema, table.name).as_string(conn),
+                table.qualified,
+                json.dumps(dump_table(table)),
+            ),
         )
     return found
 

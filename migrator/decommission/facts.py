@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 
+from migrator.capture import watch
 from migrator.decommission.close import prepared
 from migrator.decommission.gate import DecommissionFacts
 from migrator.inventory.look import look
@@ -66,6 +67,7 @@ def gather(
         ),
         prepared=tuple(prepared(conn)),
         inventory=tuple(difference.line for difference in look(conn, limitless)),
+        capture=tuple(watch.problems(conn)),
     )
 
 

@@ -31,6 +31,7 @@ class DecommissionFacts:
         unconfirmed: processes that live and have not applied the present epoch.
         prepared: prepared transactions in classic's database.
         inventory: what the migrated schemas hold beside what is captured and on Limitless.
+        capture: reasons why the journal cannot be trusted.
     """
 
     write_mode: WriteMode
@@ -48,6 +49,7 @@ class DecommissionFacts:
     unconfirmed: tuple[str, ...] = ()
     prepared: tuple[str, ...] = ()
     inventory: tuple[str, ...] = ()
+    capture: tuple[str, ...] = ()
 
 
 def _some(names: tuple[str, ...]) -> str:
@@ -60,6 +62,7 @@ def decommission_verdict(facts: DecommissionFacts) -> Verdict:
     found = []
     if facts.write_mode is WriteMode.CLASSIC_ONLY:
         found.append("capture is not on: nothing was migrated")
+    found += facts.capture
     if not facts.window_over:
         found.append(f"the stabilization window is not over: {facts.window}")
     if facts.switch is not Level.LIMITLESS:

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 
+from migrator.capture import watch
 from migrator.control.log import decide
 from migrator.decommission import close, closing, drain
 from migrator.errors import NoGo
@@ -57,6 +58,7 @@ def hand_over(
         blockers = [f"{name} would take a write" for name in close.unguarded(classic, tables)]
         blockers += [f"tenant {t} is not mirrored" for t in drain.unknown_tenants(classic)[:5]]
         blockers += losses(classic, limitless)
+        blockers += watch.problems(classic)
         if found.age_s > max_pause_s:
             blockers.append(f"writes have been closed for {found.age_s:.1f} s (limit {max_pause_s:g} s)")
         if blockers:

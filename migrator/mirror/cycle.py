@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import psycopg
 from psycopg import sql
 
+from migrator.capture import watch
 from migrator.capture.ring import lock_for_reading
 from migrator.errors import HistoryForked, LeaseLost
 from migrator.mirror import fence, joining, leaving, position, rows_sql, stream
@@ -25,6 +26,7 @@ from migrator.mirror.batch import TableBatch, add
 from migrator.mirror.chunks import apply_in_chunks
 from migrator.mirror.completion import complete
 from migrator.mirror.joining import Joiners
+from migrator.mirror.lost import require_capture
 from migrator.mirror.options import CycleStats
 from migrator.mirror.partition import SHAPE, Partition, read_tables
 from migrator.mirror.quarantine import find_refused, is_refusal, release_members
@@ -72,6 +74,7 @@ async def _look(p: Partition) -> _Look:
     Raises:
         LeaseLost: another mirror has already left its token on classic.
         HistoryForked: classic no longer holds the token of what Limitless already applied.
+        CaptureLost: the journal may not name every row that changed.
     """
     taken = time.monotonic()
     mine = p.ordered()
@@ -83,8 +86,14 @@ async def _look(p: Partition) -> _Look:
         " (SELECT ARRAY[token::text, base_token::text] FROM migrator.heartbeat WHERE part = {part}),"
         " (SELECT epoch FROM migrator.heartbeat WHERE part = {part}),"
         " EXISTS (SELECT FROM migrator.tenant WHERE part = {part} AND recopy IS NOT NULL"
-        " AND state IN ('mirrored', 'quarantined')), {shape}"
-    ).format(shape=SHAPE, dirty=rows_sql.any_entries(mine, p.part, p.stand.snapshot), part=sql.Literal(p.part))
+        " AND state IN ('mirrored', 'quarantined')), {shape}, {lost}, {mark}"
+    ).format(
+        shape=SHAPE,
+        lost=watch.LOST,
+        mark=watch.MARK,
+        dirty=rows_sql.any_entries(mine, p.part, p.stand.snapshot),
+        part=sql.Literal(p.part),
+    )
     # LOCK needs no snapshot, so the one of this transaction is taken after the ring is locked.
     lock = lock_for_reading([number for number, _ in mine]) if mine else sql.SQL("")
     cursor = await p.reader.execute(_FREEZE.format(lock=lock, look=query))
@@ -104,6 +113,7 @@ async def _look(p: Partition) -> _Look:
             f"classic does not know what mirror partition {p.part} applied last",
             hint="Classic was restored or lost its tail. Copy everything again: migrator mirror recopy --reason …",
         )
+    await require_capture(p, row[8], row[9])
     return _Look(Snapshot.parse(row[0]), taken, set(row[1]), bool(row[2]), row[3], bool(row[6]))
 
 
@@ -116,7 +126,7 @@ async def run_cycle(p: Partition) -> CycleStats | None:
 
     Raises:
         LeaseLost: the position is not where this mirror left it.
-        HistoryForked: see `_look`.
+        HistoryForked, CaptureLost: see `_look`.
         psycopg.Error: a side failed; the position on Limitless says what was done.
     """
     try:

@@ -39,6 +39,7 @@ class Partition:
         fresh_at: monotonic time at which the position's snapshot was taken.
         applied: rows written since this mirror started.
         shape: what `SHAPE` was in the snapshot that *tables* were read in; -1: they are read again by the next look.
+        mark: what `capture.watch.MARK` was when capture was found whole, which was at `watched` (monotonic).
         classic_dsn: for one more connection at the reader's snapshot, when a batch is large.
         marked: tenants whose changed_at on classic is recent enough, since `marked_since` (monotonic).
     """
@@ -56,6 +57,8 @@ class Partition:
     fresh_at: float = 0.0
     applied: int = 0
     shape: int = -1
+    mark: str = ""
+    watched: float = float("-inf")
     marked: set[str] = field(default_factory=set)
     marked_since: float = 0.0
 

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.capture.mend import mend
 from migrator.control.epoch import begin_history
 from migrator.control.generation import RENEW
 from migrator.control.log import decide
@@ -61,7 +62,12 @@ def recopy(classic: Connection, limitless: Connection, who: str, reason: str) ->
 
     The caller has put all reads on classic, confirmed, and no mirror needs to be stopped: those that run lose their
     lease. Limitless goes first: from then on nothing of before can commit there, and running this again finishes it.
+    Capture is made whole before, and mirrors that stand still because it was not go on afterwards.
+
+    Raises:
+        PreconditionFailed: captured tables are not what they were; nothing was changed.
     """
+    mend(classic)
     with limitless.transaction():
         limitless.execute("UPDATE migrator.mirror_position SET epoch = epoch + 1, token = %s", (str(uuid.uuid4()),))
         limitless.execute("UPDATE migrator.copy_lease SET state = 'closed'")
@@ -103,6 +109,7 @@ def recopy(classic: Connection, limitless: Connection, who: str, reason: str) ->
                 "UPDATE migrator.mirror_position SET snapshot = %s, token = %s WHERE part = %s AND epoch = %s",
                 (snapshot, str(token), part, epoch),
             )
+    classic.execute("DELETE FROM migrator.capture_loss")
     return count
 
 

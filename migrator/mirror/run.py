@@ -13,9 +13,10 @@ from psycopg import sql
 
 from migrator.capture import ring
 from migrator.db.connect import connect_async
-from migrator.errors import ClusterUnavailable, HistoryForked, LeaseLost
+from migrator.errors import CaptureLost, ClusterUnavailable, HistoryForked, LeaseLost
 from migrator.mirror import fence, joining, position
 from migrator.mirror.cycle import run_cycle
+from migrator.mirror.lost import stand_still
 from migrator.mirror.options import MirrorOptions
 from migrator.mirror.partition import Partition, read_tables
 from migrator.mirror.position import Stand
@@ -75,7 +76,8 @@ async def run_partition(classic_dsn: str, limitless_dsn: str, part: int, options
     """Mirror *part* until cancelled.
 
     A lost connection or an ill side is waited out; the position on Limitless says where to go on, and the epoch
-    claimed at the start says whether this mirror still may.
+    claimed at the start says whether this mirror still may. Once writes may have passed the journal it stands still
+    until everything is copied again.
 
     Raises:
         LeaseLost: another mirror took the partition over, or it was closed.
@@ -103,6 +105,9 @@ async def run_partition(classic_dsn: str, limitless_dsn: str, part: int, options
             await _tell(classic_dsn, part, error)
             await options.fall_back("", str(error))
             raise
+        except CaptureLost as error:
+            await stand_still(classic_dsn, part, error, options)
+            stand = None  # copying again took every position away
         except (psycopg.Error, ClusterUnavailable, OSError) as error:
             # Data that Limitless refuses was dealt with inside; what arrives here passes, or needs a human who
             # sees it in status. Giving up would only make the lag worse.

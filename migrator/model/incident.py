@@ -12,6 +12,7 @@ class IncidentKind(StrEnum):
     ROLLBACK = "rollback"
     DIVERGENCE = "divergence"
     SLO_BREACH = "slo_breach"
+    CAPTURE = "capture"  # writes may have passed the journal
     REPORTED = "reported"  # a human said so
 
 

@@ -123,6 +123,7 @@ class Status:
         phase: the first phase that is not done.
         wave: the highest wave with a tenant that was moved.
         by_level: tenants by effective level: route, switch and fallbacks taken together.
+        capture: reasons why the journal cannot be trusted.
         blockers: what stands in the way now, in the operator's words.
     """
 
@@ -145,6 +146,7 @@ class Status:
     by_state: tuple[tuple[str, int], ...] = ()
     by_level: tuple[tuple[str, int], ...] = ()
     quarantined: tuple[tuple[str, str], ...] = ()
+    capture: tuple[str, ...] = ()
     lag_s: float | None = None
     parts: tuple[PartLine, ...] = ()
     journal_mb: float = 0.0

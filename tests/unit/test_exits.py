@@ -11,6 +11,7 @@ import pytest
 from migrator import errors
 from migrator.cli.exits import MEANING, ExitCode, ending_of
 from migrator.errors import (
+    CaptureLost,
     ClusterUnavailable,
     CommitUnknown,
     HistoryForked,
@@ -43,6 +44,7 @@ CASES: list[tuple[BaseException, ExitCode]] = [
     (CommitUnknown("t", 5), ExitCode.TRY_AGAIN),
     (InvariantBroken("x"), ExitCode.UNEXPECTED),
     (HistoryForked("x"), ExitCode.UNEXPECTED),
+    (CaptureLost(["x"]), ExitCode.UNEXPECTED),
     (MigratorError("x"), ExitCode.UNEXPECTED),
     (psycopg.errors.InsufficientPrivilege("permission denied for schema app"), ExitCode.NO_GO),
     (psycopg.errors.AdminShutdown("terminating connection"), ExitCode.TRY_AGAIN),

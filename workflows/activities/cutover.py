@@ -8,6 +8,7 @@ from contextlib import closing
 import psycopg
 from temporalio import activity
 
+from migrator.capture.watch import problems as capture_problems
 from migrator.control.log import decide
 from migrator.control.phase import set_phase
 from migrator.cutover import facts, soak
@@ -92,7 +93,8 @@ class CutoverActivities:
                 await ValidationActivities(self.context).compare(stale, "gate", reference=shared)
                 validated = True
                 continue
-            answer = wave_verdict(found, limits, reference, await self.context.on_classic(losses))
+            everywhere = [*await self.context.on_classic(capture_problems), *await self.context.on_classic(losses)]
+            answer = wave_verdict(found, limits, reference, everywhere)
             if answer.verdict.go or loop.time() >= deadline:
                 break
             await asyncio.sleep(LOOK_S)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 
+from migrator.capture import watch
 from migrator.control.log import decide
 from migrator.control.phase import set_phase
 from migrator.cutover import facts as cutover_facts
@@ -84,7 +85,7 @@ def _dual_write(conn: Connection, plan: Plan) -> GateAnswer:
     reference = conn.execute("SELECT count(*) FROM migrator.copy_unit WHERE part = 0 AND state <> 'joined'").fetchone()
     if reference and reference[0]:
         blockers.append("the reference tables are not copied yet")
-    blockers += [*_quarantined(conn), *_positions(conn, plan.shim.max_lag_s), *losses(conn)]
+    blockers += [*watch.problems(conn), *losses(conn), *_quarantined(conn), *_positions(conn, plan.shim.max_lag_s)]
     return _then_validated(conn, plan, blockers, plan.gates.dual_write == "approval")
 
 
@@ -136,7 +137,7 @@ def _positions(conn: Connection, max_lag_s: float) -> list[str]:
 def _cutover(conn: Connection, plan: Plan) -> GateAnswer:
     """Everybody who was there when the cutover began reads from Limitless, fully. Later sign-ups follow in waves of
     their own, also while the window runs: waiting for the last of them would never end."""
-    blockers = [*_quarantined(conn), *losses(conn)]
+    blockers = [*watch.problems(conn), *losses(conn), *_quarantined(conn)]
     switch = cutover_facts.switch(conn)
     if switch.level.value != "limitless":
         blockers.append(f"all reads were rolled back by {switch.changed_by}: {switch.reason}; migrator cutover")

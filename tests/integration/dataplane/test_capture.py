@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from migrator.capture import install as capture
+from migrator.capture import watch
 from migrator.control.install import install
 from migrator.db.connect import connect
 from migrator.plan.schema import Plan
@@ -119,6 +120,15 @@ def test_a_trigger_that_changes_the_key_is_followed(classic: psycopg.Connection[
     classic.execute("SET session_replication_role = replica")
     classic.execute("UPDATE k.item SET a = 4444 WHERE a = 4")
     assert journalled(classic) == {("2", "4", "x"), ("2", "4444", "x")}
+
+
+def test_a_trigger_that_came_past_the_guard_is_noticed(classic: psycopg.Connection[Any]) -> None:
+    """It may change a key that the statement does not name, and the row trigger would not look."""
+    captured(classic)
+    classic.execute("ALTER EVENT TRIGGER migrator_guard_ddl DISABLE")
+    classic.execute(BEFORE)
+
+    assert any("k.item: a trigger before UPDATE was made unseen" in p for p in watch.problems(classic))
 
 
 TRAPS = """

@@ -47,6 +47,8 @@ BEGIN NEW.touched := coalesce(NEW.touched, 0) + 0; RETURN NEW; END $$;
 CREATE TRIGGER aa_before BEFORE INSERT OR UPDATE ON w.item FOR EACH ROW EXECUTE FUNCTION w.before();
 CREATE FUNCTION w.rename(which bigint) RETURNS bigint LANGUAGE sql AS $$
     UPDATE w.item SET name = 'renamed ' || which WHERE id = which RETURNING id $$;
+CREATE FUNCTION w.retain(schema text, leaf text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN EXECUTE format('DROP TABLE IF EXISTS %I.%I CASCADE', schema, leaf); END $$;
 INSERT INTO w.item SELECT 1 + g % 3, g, 'name ' || g, g, nullif(g / 10, 0) FROM generate_series(1, 100) g;
 INSERT INTO w.event SELECT 1 + g % 3, g, date '2024-01-01' + g * 7, 'note' FROM generate_series(1, 100) g;
 """
@@ -112,6 +114,12 @@ WAYS = {
     "\nINSERT INTO w.later VALUES (2, 902, '2027-01-01', 'came with it')"
     "\nALTER TABLE w.event ATTACH PARTITION w.later FOR VALUES FROM ('2027-01-01') TO ('2028-01-01')"
     "\nUPDATE w.later SET note = 'and written'",
+    "retention": "CREATE TABLE w.\"Event 28\" PARTITION OF w.event FOR VALUES FROM ('2028-01-01') TO ('2029-01-01')"
+    "\nINSERT INTO w.event VALUES (1, 903, '2028-01-01', 'old soon'), (3, 904, '2028-02-02', 'too')\nSELECT w.retain('w', 'Event 28')",
+    "drop": "SET LOCAL search_path = w\nDELETE FROM event_26 WHERE id = 1"
+    '\nDROP TABLE IF EXISTS never_was, /* old, */ event_26, w . "later" RESTRICT',
+    "drop a tree": "INSERT INTO w.event VALUES (1, 905, '2025-03-03', 'in a tree')\nSAVEPOINT a\nDROP TABLE w.event_25"
+    "\nROLLBACK TO a\nDROP TABLE w.event_25_n",
     "detach": "ALTER TABLE w.event DETACH PARTITION w.event_24\nUPDATE w.event_24 SET note = 'nobody cares'\nDROP TABLE w.event_24",
     "detach a tree": "ALTER TABLE w.event DETACH PARTITION w.event_25",
 }
@@ -152,7 +160,8 @@ REFUSED = [
     ("ALTER TABLE w.item ADD extra int", "MG003"),
     ("ALTER TABLE w.event_24 DISABLE TRIGGER ALL", "MG003"),
     ("DROP TRIGGER migrator_capture_insert ON w.item", "MG003"),
-    ("DROP TABLE w.event_24", "MG003"),
+    ("DROP TABLE w.event_24, w.item CASCADE", "MG003"),
+    ("DROP TABLE w.event", "MG003"),
     ("DROP TABLE w.item CASCADE", "MG003"),
     ("DROP SCHEMA w CASCADE", "MG003"),
     ("ALTER TRIGGER migrator_capture_insert ON w.item RENAME TO something", "MG003"),

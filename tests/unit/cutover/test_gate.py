@@ -70,6 +70,13 @@ def test_a_wave_names_who_is_ready_and_who_is_not() -> None:
     assert not found.verdict.go
 
 
+def test_a_journal_that_is_not_trusted_concerns_everybody() -> None:
+    found = wave_verdict([GOOD], LIMITS, None, ["writes may have passed the journal"])
+
+    assert (found.ready, found.blocked) == ((), ("a",))
+    assert found.verdict.blockers == ("writes may have passed the journal",)
+
+
 def test_the_reference_tables_concern_everybody() -> None:
     """Who has none needs no verdict about them; unknown is never clean."""
     clean = ReferenceFacts(clean_age_s=10.0, divergent=0)

@@ -29,6 +29,7 @@ def test_each_fault_alone_keeps_classic() -> None:
         {"worst_lag_s": 6.0},
         {"unconfirmed": ("web-1",)},
         {"prepared": ("gid",)},
+        {"capture": ("table s.t is gone",)},
     ]
     for fault in faults:
         assert len(decommission_verdict(replace(GOOD, **fault)).blockers) == 1, fault  # type: ignore[arg-type]

@@ -1,0 +1,80 @@
+"""How is capture made whole again, before everything is copied anew?
+
+Its own parts are made anew: functions, triggers, event triggers. What was changed in the application's tables and types
+is not for the tool to undo: a person does that, or undoes the dual write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from migrator.capture import install, trigger_sql, watch
+from migrator.control.tables import captured_tables
+from migrator.errors import PreconditionFailed
+from migrator.model.capture import Difference
+
+_SHAPE = """
+SELECT (SELECT coalesce(max(part), 1) FROM migrator.position),
+       (SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass(%s))
+"""
+
+
+def mend(conn: psycopg.Connection[Any]) -> list[Difference]:
+    """Make anew what differs of capture itself; returns that. Where nothing is captured nothing is done.
+
+    Raises:
+        PreconditionFailed: with everything that differs and is not capture's own; nothing was changed then.
+        ClusterUnavailable: a table stayed locked; running it again goes on.
+    """
+    tables = captured_tables(conn)
+    before = watch.differences(conn)
+    if not before:
+        return []
+    oids = install.oids(conn)
+    _require_nothing([d for d in before if not d.ours and not _left(d, oids)])
+    row = conn.execute(_SHAPE, (f"migrator.journal_{min(tables)}",)).fetchone()
+    parts, slots = (int(row[0]), int(row[1])) if row else (1, 0)
+    install.make_functions(conn, tables, parts, slots)
+    broken = {d.oid for d in before if d.kind == "table"}
+    for number, table in tables.items():
+        with install.own_ddl(conn):  # partitions that came or went meanwhile
+            conn.execute("SELECT migrator.follow_leaves(%s)", (table.qualified,))
+        for member, oid in install.members(conn, oids[number]).items():
+            if oid in broken:
+                statements = install.capture_member(member, number, table, list(tables.items()), frozenset())
+                install.patiently(conn, member, [*install.drop_triggers(member), *statements, *_noted(member, oid)])
+    conn.execute(
+        "DELETE FROM migrator.captured_shape WHERE kind = 'table' AND object = ANY (%s::oid[])",
+        ([d.oid for d in before if _left(d, oids)],),
+    )
+    install.make_guards(conn, {d.name for d in before if d.kind == "event trigger"})
+    _require_nothing(watch.differences(conn))
+    return before
+
+
+def _left(found: Difference, roots: Mapping[int, str]) -> bool:
+    """Return whether a partition left its table, which is nothing to put back."""
+    return found.kind == "table" and found.code == "gone" and str(found.oid) not in roots.values()
+
+
+def _noted(member: str, oid: int) -> list[sql.Composed]:
+    """Return what tells the watch that *member* is captured: its triggers, or all of a partition it did not know."""
+    return [
+        trigger_sql.widen_rekey(member),
+        sql.SQL(
+            "SELECT CASE WHEN EXISTS (SELECT FROM migrator.captured_shape WHERE kind = 'table' AND object = {oid})"
+            " THEN migrator.note_facets({oid}, '{{capture}}') ELSE migrator.note_shape(ARRAY[{oid}::oid]) END"
+        ).format(oid=sql.Literal(oid)),
+    ]
+
+
+def _require_nothing(found: Sequence[Difference]) -> None:
+    if found:
+        raise PreconditionFailed(
+            f"capture cannot be made whole: {'; '.join(d.text for d in found)}",
+            hint="Put that back as it was and try again, or undo the dual write: migrator undo dual-write.",
+        )

@@ -1,0 +1,47 @@
+"""Is capture what it was built to be? Read from classic alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from migrator.model.capture import Difference
+
+DIFFERENCES = (
+    "SELECT code, kind, name, facets, object::int8 FROM migrator.shape_differences() ORDER BY kind, name, code"
+)
+
+
+def differences(conn: psycopg.Connection[Any]) -> list[Difference]:
+    """Return what is not as capture was built for it, in *conn*'s snapshot; nothing while nothing is captured."""
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(
+            "SELECT to_regprocedure('migrator.shape_differences()') IS NOT NULL,"
+            " EXISTS (SELECT FROM migrator.captured_table)"
+        ).fetchone()
+        made, captured = row if row else (False, False)
+        if not captured:
+            return []
+        if not made:
+            return [Difference("unguarded", "capture function", "migrator.shape_differences")]
+        rows = cursor.execute(DIFFERENCES).fetchall()
+    return [Difference(code, kind, name, tuple(facets), oid) for code, kind, name, facets, oid in rows]
+
+
+def loss(conn: psycopg.Connection[Any]) -> str:
+    """Return why writes may have passed the journal since everything was copied; '' when none can have."""
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(
+            "SELECT array_to_string(problems, '; ') || ' (noticed by ' || noticed_by || ' at '"
+            " || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC)' FROM migrator.capture_loss"
+        ).fetchone()
+    return str(row[0]) if row else ""
+
+
+def problems(conn: psycopg.Connection[Any]) -> list[str]:
+    """Return every reason why the journal cannot be trusted, in the operator's words."""
+    found = [f"capture is not as it was made: {d.text}" for d in differences(conn)]
+    lost = loss(conn)
+    return [*found, f"writes may have passed the journal: {lost}"] if lost else found

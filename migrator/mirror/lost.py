@@ -1,0 +1,83 @@
+"""What does a mirror do when writes may have passed the journal?
+
+It applies nothing more: its reads go back to classic, confirmed, the loss is an incident, and it stands still until
+everything is copied again (`migrator mirror recopy`). Whoever notices, notices for all: the loss is a row that every
+partition looks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+import psycopg
+
+from migrator.capture import watch
+from migrator.db.connect import connect_async
+from migrator.errors import CaptureLost, ClusterUnavailable
+from migrator.mirror.options import MirrorOptions
+from migrator.mirror.partition import Partition
+from migrator.model.incident import IncidentKind
+
+WHOLE_EVERY_S = 5.0
+"""Capture is compared as a whole this often; what every look sees of it makes it sooner."""
+_ASK_EVERY_S = 0.5
+
+
+async def require_capture(p: Partition, lost: list[str] | None, mark: str) -> None:
+    """Return when capture is what it was built to be, in the reader's snapshot.
+
+    Args:
+        lost, mark: `watch.LOST` and `watch.MARK` in that snapshot.
+
+    Raises:
+        CaptureLost: it is not, or was not.
+    """
+    if lost:
+        raise CaptureLost(lost, hint=watch.ADVICE, recorded=True)
+    now = time.monotonic()
+    if mark == p.mark and now - p.watched < WHOLE_EVERY_S:
+        return
+    try:
+        rows = await (await p.reader.execute(watch.DIFFERENCES)).fetchall()
+    except psycopg.errors.UndefinedFunction:
+        raise CaptureLost(["capture's own functions were dropped"], hint=watch.ADVICE) from None
+    wrong = watch.found(rows)
+    if wrong:
+        raise CaptureLost([d.text for d in wrong], hint=watch.ADVICE)
+    p.mark, p.watched = mark, now
+
+
+async def stand_still(classic_dsn: str, part: int, error: CaptureLost, options: MirrorOptions) -> None:
+    """Record the loss, bring the partition's reads back to classic, and return once everything is to be copied again.
+
+    Safe to repeat; a classic that does not answer is asked again.
+    """
+    fallen = False
+    while True:
+        with contextlib.suppress(psycopg.Error, ClusterUnavailable, OSError):
+            app = f"migrator mirror {part} control"
+            async with await connect_async(classic_dsn, app, statement_timeout_s=30) as conn:
+                if fallen:
+                    row = await (await conn.execute("SELECT count(*) FROM migrator.capture_loss")).fetchone()
+                    if row is not None and not row[0]:
+                        return
+                else:
+                    await _record(conn, part, error)
+            if not fallen:
+                await options.fall_back("", str(error))
+                fallen = True
+        await asyncio.sleep(_ASK_EVERY_S)
+
+
+async def _record(conn: psycopg.AsyncConnection[tuple[object, ...]], part: int, error: CaptureLost) -> None:
+    if not error.recorded:
+        await conn.execute(
+            watch.NOTE_LOSS,
+            {"problems": list(error.problems), "by": f"mirror {part}", "kind": IncidentKind.CAPTURE.value},
+        )
+    await conn.execute(
+        "UPDATE migrator.position SET state = 'waiting', problem = %s WHERE part = %s",
+        (f"{error}. {error.hint}", part),
+    )
