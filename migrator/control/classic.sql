@@ -111,7 +111,7 @@ CREATE TABLE migrator.read_sample (
     tenant_id  text,                 -- NULL: all tenants together
     side       text NOT NULL,
     reads      int NOT NULL,
-    errors     int NOT NULL,         -- infrastructure errors only
+    errors     int NOT NULL,         -- what counts against this side: lost, overloaded; on limitless, what classic does not give too
     buckets    int[] NOT NULL
 );
 CREATE INDEX ON migrator.read_sample USING brin (at);

@@ -16,7 +16,7 @@ from migrator.model.tenant import TenantId
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Reads of one tenant on one side. `errors` are infrastructure errors, counted within `reads`."""
+    """Reads of one tenant on one side. `errors`, within `reads`, count against the side: see migrator.shim.doubt."""
 
     reads: int = 0
     errors: int = 0
