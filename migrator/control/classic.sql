@@ -389,3 +389,11 @@ CREATE TABLE migrator.report (
     kind text NOT NULL,
     body jsonb NOT NULL
 );
+
+-- What the last comparison of rights found, and classic's rights as they were then: status says what changed since.
+CREATE TABLE migrator.rights_check (
+    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    blockers text[] NOT NULL,
+    rights   text[] NOT NULL
+);

@@ -26,6 +26,9 @@ from migrator.provision.compare import differences, foreign_key_differences
 from migrator.provision.ddl_sql import Record, Step, drop, foreign_key_steps, steps
 from migrator.provision.design import Design, design
 from migrator.provision.read import available_extensions, is_limitless, read
+from migrator.provision.rights import grant_steps, notes, role_steps
+from migrator.rights import read as rights
+from migrator.rights.check import check
 
 Indexes = Literal["before", "after"]
 """Are secondary indexes made before the copy, or after it by `finalize` (the faster copy)?"""
@@ -69,9 +72,8 @@ def actions(
     wanted = _design(classic, limitless, tables, plan)
     if wanted.blockers:
         raise NoGo("provision", wanted.blockers)
-    found = read(limitless, _schemas(plan))
-    todo = [s.action for s in steps(wanted.catalog, found, indexes=indexes == "before")]
-    return tuple(([] if installed_version(limitless) else [INSTALL]) + todo)
+    todo, _ = _steps(classic, limitless, tables, plan, wanted, indexes)
+    return tuple(([] if installed_version(limitless) else [INSTALL]) + [s.action for s in todo])
 
 
 def provision(
@@ -98,12 +100,13 @@ def provision(
     if installed_version(limitless) is None:
         install_limitless(limitless)
         made.append(INSTALL)
-    found = read(limitless, _schemas(plan))
-    refused = _run(limitless, steps(wanted.catalog, found, indexes=indexes == "before"), made, on_step)
+    todo, left_out = _steps(classic, limitless, tables, plan, wanted, indexes)
+    refused = _run(limitless, todo, made, on_step)
     # Run again after the copy, it finds the foreign keys that were made then.
     stage: Stage = "mirrored" if any(r.kind == "constraint" for r in _made(limitless)) else "empty"
     verdict = verify(classic, limitless, tables, plan, indexes=indexes, stage=stage)
-    return ProvisionResult(tuple(made), wanted.warnings, _explained(verdict, refused), time.monotonic() - began)
+    warnings = (*wanted.warnings, *left_out)
+    return ProvisionResult(tuple(made), warnings, _explained(verdict, refused), time.monotonic() - began)
 
 
 def verify(
@@ -115,7 +118,14 @@ def verify(
     indexes: Indexes = "before",
     stage: Stage = "empty",
 ) -> Verdict:
-    """Compare the catalogs of both sides and return every difference as a blocker."""
+    """Compare the catalogs of both sides, and who may do what there; return every difference as a blocker."""
+    catalogs = _verify_catalogs(classic, limitless, tables, plan, indexes, stage)
+    return catalogs + Verdict(check(classic, limitless, _schemas(plan), plan.gates.acknowledged))
+
+
+def _verify_catalogs(
+    classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, indexes: Indexes, stage: Stage
+) -> Verdict:
     wanted = _design(classic, limitless, tables, plan)
     found = read(limitless, _schemas(plan))
     result = [*wanted.blockers, *differences(wanted.catalog, found, indexes=indexes == "before")]
@@ -148,7 +158,7 @@ def finalize(
     made: list[Action] = []
     todo = [replace(s, best_effort=True) for s in _finalize_steps(classic, limitless, tables, plan, stage)]
     refused = _run(limitless, todo, made, on_step)
-    verdict = verify(classic, limitless, tables, plan, stage=stage)
+    verdict = _verify_catalogs(classic, limitless, tables, plan, "before", stage)  # rights have gates of their own
     return ProvisionResult(tuple(made), (), _explained(verdict, refused), time.monotonic() - began)
 
 
@@ -181,6 +191,9 @@ def undo(limitless: Conn, *, with_rows: bool = False, on_step: Progress | None =
             raise NoGo("undo provision", filled, hint="Say --with-rows if these copies may go; classic is not touched.")
     kept = []
     for record in made:
+        if record.kind == "role" and _can_log_in(limitless, record.name):
+            kept.append(f"role {record.name} can log in by now")
+            continue
         try:
             with limitless.transaction():
                 limitless.execute(drop(record))
@@ -193,6 +206,10 @@ def undo(limitless: Conn, *, with_rows: bool = False, on_step: Progress | None =
             # somebody built on it: theirs stays, and so does this
             kept.append(f"{_words(record)} is used by something this tool did not make")
             continue
+        except _GONE:
+            if record.kind != "grant":
+                raise
+            # what it was granted on, or to, is gone, and so are the rights
         if on_step:
             on_step(_dropped(record))
     uninstall(limitless)
@@ -211,8 +228,18 @@ def empty(limitless: Conn) -> tuple[str, ...]:
 
 # -- details -------------------------------------------------------------------------------------------
 
+_GONE = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedObject,
+    psycopg.errors.InvalidSchemaName,
+)
+
 
 def _dropped(record: Record) -> Action:
+    if record.kind == "grant":
+        return Action(f"undo/grant/{record.name}", record.detail, "provision again")
     return Action(f"undo/{record.kind}/{record.schema}/{record.name}", f"Drop {_words(record)}", "provision again")
 
 
@@ -232,6 +259,19 @@ def _design(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan)
         available_extensions=available_extensions(limitless),
         acknowledged=plan.gates.acknowledged,
     )
+
+
+def _steps(
+    classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, wanted: Design, indexes: Indexes
+) -> tuple[list[Step], list[str]]:
+    """Return what Limitless lacks, and what of the rights stays behind on purpose. Roles come first, grants last."""
+    found = read(limitless, _schemas(plan))
+    here = rights.read(classic, _schemas(plan), effective=False)
+    there = rights.read(limitless, _schemas(plan), roles=here.roles, effective=False)
+    todo = role_steps(here, there)
+    todo += steps(wanted.catalog, found, indexes=indexes == "before")
+    todo += grant_steps(here, there, wanted.catalog, tables)
+    return todo, notes(here, there)
 
 
 def _finalize_steps(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, stage: Stage) -> list[Step]:
@@ -279,13 +319,15 @@ def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Pro
 
 def _explained(verdict: Verdict, refused: dict[str, str]) -> Verdict:
     """Return *verdict* with the server's reason behind what is missing."""
-    return Verdict(
-        tuple(
-            f"{blocker}, Limitless refuses it: {refused[label]}" if label in refused else blocker
-            for blocker in verdict.blockers
-            for label in (blocker.removesuffix(" is missing"),)
-        )
-    )
+    found = [
+        f"{blocker}, Limitless refuses it: {refused[label]}" if label in refused else blocker
+        for blocker in verdict.blockers
+        for label in (blocker.removesuffix(" is missing"),)
+    ]
+    missing = {blocker.removesuffix(" is missing") for blocker in verdict.blockers}
+    if not verdict.go:  # what a refused grant left undone is among the blockers, in other words
+        found += [f"Limitless refuses: {label}: {why}" for label, why in refused.items() if label not in missing]
+    return Verdict(tuple(found))
 
 
 def _make(limitless: Conn, step: Step) -> None:
@@ -313,6 +355,10 @@ def _made(limitless: Conn) -> list[Record]:
     return [Record(*row) for row in rows]
 
 
+def _can_log_in(limitless: Conn, role: str) -> bool:
+    return limitless.execute("SELECT FROM pg_roles WHERE rolname = %s AND rolcanlogin", (role,)).fetchone() is not None
+
+
 def _has_rows(limitless: Conn, record: Record) -> bool:
     name = f"{sql.Identifier(record.schema, record.name).as_string(None)}"
     there = limitless.execute("SELECT to_regclass(%s) IS NOT NULL", (name,)).fetchone()
@@ -325,6 +371,8 @@ def _has_rows(limitless: Conn, record: Record) -> bool:
 
 def _words(record: Record) -> str:
     match record.kind:
+        case "grant":
+            return f"rights of {record.name}"
         case "function" | "procedure":
             return f"{record.kind} {record.detail}"
         case "constraint":

@@ -27,12 +27,13 @@ ARROWS: dict[str, set[str]] = {
     "plan": INNER | {"db"},
     "settings": INNER,
     "observe": INNER | {"settings"},
-    "control": INNER | {"db", "plan"},
+    "rights": INNER,
+    "control": INNER | {"db", "plan", "rights"},  # status says whose rights changed
     "local": INNER,
     "report": INNER,
     # The phases. They do not know each other, with these exceptions:
     "audit": SHELL,
-    "provision": SHELL | {"local"},  # one of the places to run: its servers are made there
+    "provision": SHELL | {"local", "rights"},  # local is one of the places to run: its servers are made there
     "capture": SHELL,
     "mirror": SHELL | {"capture"},  # reads the journal that capture writes
     "backfill": SHELL | {"capture"},  # shares its reading of rows, and holds the journal's ring

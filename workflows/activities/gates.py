@@ -14,6 +14,7 @@ from migrator.decommission.facts import gather
 from migrator.decommission.gate import decommission_verdict
 from migrator.model.phase import Phase
 from migrator.plan.schema import Plan
+from migrator.rights.check import check
 from migrator.stabilize import record
 from workflows.activities.base import Connection, Context
 from workflows.messages import GateAnswer
@@ -30,7 +31,11 @@ async def ask(context: Context, phase: Phase, approver: str) -> GateAnswer:
         Phase.CUTOVER: _cutover,
         Phase.STABILIZE: _stabilize,
     }
-    return await context.on_classic(asked[phase], context.plan)
+    answer = await context.on_classic(asked[phase], context.plan)
+    if phase in (Phase.DUAL_WRITE, Phase.STABILIZE):
+        rights = await context.on_both(check, context.plan.tables.schemas, context.plan.gates.acknowledged)
+        answer = answer.model_copy(update={"go": answer.go and not rights, "blockers": answer.blockers + rights})
+    return answer
 
 
 def _audit(conn: Connection, plan: Plan) -> GateAnswer:

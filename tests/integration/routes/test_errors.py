@@ -1,4 +1,4 @@
-"""An error counts against Limitless unless classic gives it too, wherever in the read it arrives and whoever swallows it."""
+"""An error counts against Limitless unless classic gives it too, wherever it arrives and whoever swallows it."""
 
 from __future__ import annotations
 
