@@ -21,9 +21,12 @@ def register(app: typer.Typer) -> None:
 @group.command(epilog="Example: migrator decommission check")
 def check(plan: PlanOption = None, as_json: JsonOption = False) -> None:
     """Say whether classic may be retired now, with every blocker. Changes nothing."""
-    from migrator.cli.context import classic, find_plan, require_installed
+    from migrator.cli.context import classic, find_plan, limitless, require_installed
     from migrator.decommission.facts import gather
     from migrator.decommission.gate import decommission_verdict
+    from migrator.errors import ClusterUnavailable
+    from migrator.model.verdict import Verdict
+    from migrator.rights import check as rights
     from migrator.stabilize.record import stored_window
 
     found = find_plan(plan)
@@ -31,8 +34,13 @@ def check(plan: PlanOption = None, as_json: JsonOption = False) -> None:
         require_installed(conn)
         window = stored_window(conn)
         over, text = (window[1], window[2]) if window else (False, "it has not begun")
-        facts = gather(conn, over, text, found.shim.max_lag_s, found.validation.max_age_s)
-    verdict = decommission_verdict(facts)
+        verdict = decommission_verdict(gather(conn, over, text, found.shim.max_lag_s, found.validation.max_age_s))
+        try:
+            with limitless(found) as other:
+                differences = rights.check(conn, other, found.tables.schemas, found.gates.acknowledged, keep=False)
+        except ClusterUnavailable as error:
+            differences = (f"rights cannot be compared: {error}",)
+        verdict += Verdict(differences)
     if as_json:
         emit_json({"go": verdict.go, "blockers": verdict.blockers, "window": text})
     else:

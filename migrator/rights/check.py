@@ -18,14 +18,19 @@ Connection = psycopg.Connection[Any]
 
 
 def check(
-    classic: Connection, limitless: Connection, schemas: Sequence[str], acknowledged: Collection[str] = ()
+    classic: Connection,
+    limitless: Connection,
+    schemas: Sequence[str],
+    acknowledged: Collection[str] = (),
+    *,
+    keep: bool = True,
 ) -> tuple[str, ...]:
     """Return every difference that nobody has acknowledged, in the operator's words; keep the answer on classic."""
     here = read(classic, schemas)
     there = read(limitless, schemas, roles=here.roles)
     found = unacknowledged(differences(here, there), acknowledged)
-    kept = classic.execute("SELECT to_regclass('migrator.rights_check') IS NOT NULL").fetchone()
-    if kept and kept[0]:
+    place = classic.execute("SELECT to_regclass('migrator.rights_check') IS NOT NULL").fetchone()
+    if keep and place and place[0]:
         classic.execute(
             "INSERT INTO migrator.rights_check (blockers, rights) VALUES (%s, %s) ON CONFLICT (only_one) DO UPDATE"
             " SET at = clock_timestamp(), blockers = EXCLUDED.blockers, rights = EXCLUDED.rights",

@@ -80,6 +80,9 @@ def grant_changes(
     by_default = {(PUBLIC, t, _DEFAULTS[t.kind]) for t in things - limitless.things if t.kind in _DEFAULTS}
     held |= dict.fromkeys(by_default, False)
     missing = {r for r in wanted if not _held(held, r) and r.grantee != limitless.tool}
+    connect = Thing("database", "", "")
+    if (PUBLIC, connect, "CONNECT") in held:  # the engine's default; the database may not be the tool's to give
+        missing = {r for r in missing if r.thing != connect}
     names = {(r.grantee, r.thing, r.privilege) for r in wanted}
     surplus = {
         Right(*key)

@@ -8,9 +8,16 @@ SELECT current_user::text AS tool, current_database()::text AS database,
 
 -- name: things
 -- Everything that rights can be granted on, with owner and ACL; an ACL that was never changed is the engine's default.
--- Members of extensions come with the extension, leaves of a partitioned table have no counterpart.
-SELECT t.kind, t.schema, t.name, t.column_name, t.definer, pg_catalog.pg_get_userbyid(t.owner)::text AS owner,
-       CASE a.grantee WHEN 0 THEN 'public' ELSE pg_catalog.pg_get_userbyid(a.grantee) END::text AS grantee,
+-- Members of extensions come with the extension, leaves of a partitioned table have no counterpart. What belongs to
+-- pg_database_owner (schema public, since PostgreSQL 15) belongs to whoever owns the database.
+WITH deputy AS (
+    SELECT to_regrole('pg_database_owner')::oid AS oid, b.datdba AS owner
+      FROM pg_catalog.pg_database b WHERE b.datname = current_database()
+)
+SELECT t.kind, t.schema, t.name, t.column_name, t.definer,
+       pg_catalog.pg_get_userbyid(CASE t.owner WHEN d.oid THEN d.owner ELSE t.owner END)::text AS owner,
+       CASE a.grantee WHEN 0 THEN 'public' WHEN d.oid THEN pg_catalog.pg_get_userbyid(d.owner)
+                      ELSE pg_catalog.pg_get_userbyid(a.grantee) END::text AS grantee,
        a.privilege_type AS privilege, a.is_grantable OR a.grantee = t.owner AS grantable
   FROM (
     SELECT 'schema' AS kind, '' AS schema, n.nspname::text AS name, '' AS column_name, n.nspowner AS owner,
@@ -48,6 +55,7 @@ SELECT t.kind, t.schema, t.name, t.column_name, t.definer, pg_catalog.pg_get_use
      WHERE n.nspname = ANY (%(schemas)s) AND c.relkind IN ('r', 'p', 'f', 'v') AND NOT c.relispartition
        AND a.attacl IS NOT NULL AND NOT a.attisdropped
 ) t
+ CROSS JOIN deputy d
   LEFT JOIN LATERAL aclexplode(t.acl) a ON true;
 
 -- name: seeds

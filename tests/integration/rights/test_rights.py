@@ -25,6 +25,20 @@ def test_an_owner_without_login_needs_nobody(land: Land) -> None:
     assert privileges == {"SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES"}
 
 
+def test_what_belongs_to_the_owner_of_the_database(land: Land) -> None:
+    """Schema public belongs to nobody by name; a member of the owner's group deploys there."""
+    land.roles.on_classic("web", "NOLOGIN")
+    tables = land.plan.tables.model_copy(update={"schemas": ["app", "public"]})
+    land.plan = land.plan.model_copy(update={"tables": tables})
+    land.sql(f"ALTER DATABASE {land.classic.info.dbname} OWNER TO {{owner}}", "GRANT {owner} TO {web}")
+
+    assert land.provision().verdict.blockers == ()
+    rights = read(land.limitless, ["public"], roles=[land.roles.name("web")])
+    assert {r.privilege for r in rights.effective if r.grantee != "public" and r.thing.kind == "schema"} == {
+        "CREATE", "USAGE",
+    }  # fmt: skip
+
+
 def test_everything_that_can_be_granted_arrives(land: Land) -> None:
     """Tables, views, columns, sequences, routines, types, with grant option, through groups, to everybody."""
     land.roles.on_classic("web")

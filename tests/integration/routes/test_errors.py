@@ -15,6 +15,8 @@ from migrator.model.side import Side
 from migrator.route.move import watch
 from migrator.shim import Shim
 from migrator.shim.breaker import State
+from migrator.shim.metrics import Metrics
+from migrator.shim.shadow import Shadow
 from tests.integration.routes.world import QUICK, Heard, World, eventually, get, ids, up
 
 pytestmark = pytest.mark.pg
@@ -232,6 +234,11 @@ def test_a_block_that_cannot_be_run_again_is_judged_by_what_is_usual_for_the_ten
         with pytest.raises(psycopg.Error), shim.read("t1") as r:
             odd(state)(r)
 
+    def swallowing(state: str) -> None:
+        with shim.read("t1") as r, suppress(psycopg.Error):
+            odd(state)(r)
+
+    assert during(shim, lambda: swallowing("42883")) == 1, "the caller's silence changes nothing"
     assert during(shim, lambda: block("42501")) == 1, "nothing is known: the class decides"
     assert during(shim, lambda: block("22P02")) == 0, "nothing is known: the class decides"
 
@@ -240,6 +247,22 @@ def test_a_block_that_cannot_be_run_again_is_judged_by_what_is_usual_for_the_ten
         shim._doubts.ended(tenant, Side.CLASSIC, frozenset({"42501"} if number < 60 else ()))
     assert during(shim, lambda: block("42501")) == 0, "classic gives it more often"
     assert during(shim, lambda: block("22P02")) == 1, "classic never gave it"
+
+
+def test_shadow_reads_compare_errors_too(world: World) -> None:
+    """The same error on both sides is the same answer; one that only Limitless gives is a difference."""
+    for name, on_classic in (("same", ODD), ("other", FINE)):
+        world.limitless.execute(ODD.replace("app.odd", f"app.{name}"))
+        world.classic.execute(on_classic.replace("app.odd", f"app.{name}"))
+    with world.shim(listener=Heard()) as shim:
+        metrics = Metrics()
+        shadow = Shadow(shim._run_on, metrics, Heard())
+        for name in ("same", "other"):
+            shadow.offer(ids("t1")[0], lambda r, name=name: r.connection.execute(f"SELECT app.{name}('42501')"))
+        shadow.close()
+
+    found = metrics.take_shadows()
+    assert found is not None and (found.compared, found.mismatched) == (2, 1)
 
 
 def test_classic_cannot_be_asked(world: World, shim: Shim) -> None:
