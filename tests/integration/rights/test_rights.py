@@ -242,14 +242,29 @@ def test_policies_arrive_and_rule(land: Land) -> None:
     ]
 
 
-def test_what_the_engine_lets_only_superusers_hand_out_is_reported_with_its_reason(land: Land) -> None:
+def test_what_only_superusers_may_set_is_reported_with_the_reason(land: Land) -> None:
+    """Limitless has no superuser; a team that can live without it says so in the plan."""
     land.roles.on_classic("web")
     land.roles.on_limitless("web")
-    land.sql("GRANT USAGE ON SCHEMA app TO {web}", "GRANT pg_read_all_data TO {web}")
+    land.sql("GRANT USAGE ON SCHEMA app TO {web}", "ALTER ROLE {web} SET log_statement = 'all'")
 
     blockers = land.provision().verdict.blockers
-    assert any("is a member of pg_read_all_data on classic and not on Limitless" in b for b in blockers)
-    assert any(b.startswith("Limitless refuses: Make web") and "pg_read_all_data" in b for b in blockers)
+    assert any("get log_statement = all on classic, the default on Limitless" in b for b in blockers)
+    assert any(b.startswith("Limitless refuses: Set log_statement") and "permission denied" in b for b in blockers)
+    setting = f"rights/{land.roles.name('web')}/setting/log_statement"
+    land.plan = land.plan.model_copy(update={"gates": land.plan.gates.model_copy(update={"acknowledged": [setting]})})
+    assert land.check() == []
+    assert land.provision().verdict.blockers == ()
+
+
+def test_an_all_data_role_is_a_right_too(land: Land) -> None:
+    """No ACL names its members, and they read everything."""
+    land.roles.on_classic("web")
+    land.roles.on_limitless("web")
+    land.sql("GRANT pg_read_all_data TO {web}")
+    install_limitless(land.limitless)
+
+    assert any("role web is a member of pg_read_all_data on classic" in line for line in land.check())
 
 
 def test_a_definer_runs_as_somebody_else(land: Land) -> None:
