@@ -6,6 +6,7 @@ Question → where the answer lives
 * What does the plan say, what does it mean on this cluster?     plan/
 * Phase 1, what would break on Limitless?       audit/
 * Phase 2, what must exist there?               provision/
+* Who may do what, on either side?              rights/
 * Phase 3, which rows changed?                  capture/
 * Phase 3, how does Limitless follow classic?   mirror/
 * Phase 3, how do old rows get there?           backfill/

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.proxy", "tests.fixtures.temporal", "tests.fixtures.shop"]
+pytest_plugins = [
+    "tests.fixtures.postgres",
+    "tests.fixtures.proxy",
+    "tests.fixtures.roles",
+    "tests.fixtures.temporal",
+    "tests.fixtures.shop",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

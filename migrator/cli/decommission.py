@@ -26,6 +26,7 @@ def check(plan: PlanOption = None, as_json: JsonOption = False) -> None:
     from migrator.decommission.gate import decommission_verdict
     from migrator.errors import ClusterUnavailable
     from migrator.model.verdict import Verdict
+    from migrator.rights import check as rights
     from migrator.stabilize.record import stored_window
 
     found = find_plan(plan)
@@ -37,9 +38,12 @@ def check(plan: PlanOption = None, as_json: JsonOption = False) -> None:
         try:
             with limitless(found) as other:
                 verdict = decommission_verdict(gather(conn, *limits, other))
+                verdict += Verdict(
+                    rights.check(conn, other, found.tables.schemas, found.gates.acknowledged, keep=False)
+                )
         except ClusterUnavailable as error:
             verdict = decommission_verdict(gather(conn, *limits))
-            verdict += Verdict((f"what Limitless holds is not known: {error}",))
+            verdict += Verdict((f"what Limitless holds, and whose rights, is not known: {error}",))
     if as_json:
         emit_json({"go": verdict.go, "blockers": verdict.blockers, "window": text})
     else:

@@ -111,7 +111,7 @@ CREATE TABLE migrator.read_sample (
     tenant_id  text,                 -- NULL: all tenants together
     side       text NOT NULL,
     reads      int NOT NULL,
-    errors     int NOT NULL,         -- infrastructure errors only
+    errors     int NOT NULL,         -- what counts against this side: lost, overloaded; on limitless, what classic does not give too
     buckets    int[] NOT NULL
 );
 CREATE INDEX ON migrator.read_sample USING brin (at);
@@ -440,4 +440,12 @@ CREATE TABLE migrator.report (
     at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     kind text NOT NULL,
     body jsonb NOT NULL
+);
+
+-- What the last comparison of rights found, and classic's rights as they were then: status says what changed since.
+CREATE TABLE migrator.rights_check (
+    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    blockers text[] NOT NULL,
+    rights   text[] NOT NULL
 );

@@ -1,5 +1,5 @@
 -- The tool's own tables on Limitless: what must commit together with mirrored rows.
--- Standard tables (all on one shard); settled is a reference table, read by shims that start without classic.
+-- Standard tables (all on one shard), but for migrator.settled.
 
 CREATE SCHEMA migrator;
 
@@ -46,3 +46,17 @@ CREATE TABLE migrator.provisioned (
     at          timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (kind, schema_name, name, detail)
 );
+
+-- The terminal route, written behind the point of no return: a shim that starts without classic asks it, under
+-- whatever role its application has, also one made later. It tells nobody more than that the migration is over.
+-- A reference table: every shard answers without asking another.
+SET LOCAL rds_aurora.limitless_create_table_mode = 'reference';
+CREATE TABLE migrator.settled (
+    epoch      bigint PRIMARY KEY,
+    write_mode text NOT NULL,
+    at         timestamptz NOT NULL,
+    decisions  text NOT NULL
+);
+SET LOCAL rds_aurora.limitless_create_table_mode = 'standard';
+GRANT USAGE ON SCHEMA migrator TO PUBLIC;
+GRANT SELECT ON migrator.settled TO PUBLIC;

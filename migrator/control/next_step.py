@@ -20,6 +20,7 @@ class Facts:
         parts: mirror partition, lag in seconds, problem ('' when none).
         fallbacks: scope, key, reason, and whether a person holds it.
         inventory: what the migrated schemas hold beside what is captured and on Limitless, and what to do about it.
+        rights: in what Limitless does not let roles do what classic lets them.
         silent_processes: processes not heard of within their staleness limit; they read classic by themselves.
     """
 
@@ -41,6 +42,7 @@ class Facts:
     fallbacks: tuple[tuple[str, str, str, bool], ...] = ()
     inventory: tuple[tuple[str, str], ...] = ()
     silent_processes: int = 0
+    rights: tuple[str, ...] = ()
 
 
 def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -82,6 +84,10 @@ def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[
             f"tenant {tenant} is quarantined: {reason}",
             "Correct the row on classic; the mirror then takes the tenant back: migrator mirror status",
         )
+    for line in facts.rights[:5]:
+        say(line, "Give Limitless the rights of classic: migrator provision; then compare: migrator provision --verify")
+    if len(facts.rights) > 5:
+        blockers.append(f"and {len(facts.rights) - 5} more differences of rights")
     if len(facts.quarantined) > 5:
         blockers.append(f"and {len(facts.quarantined) - 5} more tenants are quarantined")
     # after an abort the mirror stands still on purpose

@@ -30,6 +30,7 @@ from migrator.model.status import (
     ValidationLine,
     WaveLine,
 )
+from migrator.rights.check import known
 
 _DONE = ("done",)
 
@@ -216,9 +217,10 @@ def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int)
     body = plan.get("body") or {}
     limit_mb = float(body.get("dual_write", {}).get("journal_limit_mb", 4096))
     max_lag_s = float(body.get("shim", {}).get("max_lag_s", 5))
-    blockers, next_steps = advise(
-        _facts(status, current, look(cursor.connection)), journal_limit_mb=limit_mb, max_lag_s=max_lag_s
-    )
+    schemas = body.get("tables", {}).get("schemas", ["public"])
+    rights = known(cursor, schemas) if status.write_mode != "limitless_only" else ()
+    facts = replace(_facts(status, current, look(cursor.connection)), rights=rights)
+    blockers, next_steps = advise(facts, journal_limit_mb=limit_mb, max_lag_s=max_lag_s)
     return replace(status, blockers=blockers, next_steps=next_steps)
 
 

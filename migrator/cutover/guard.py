@@ -1,8 +1,8 @@
 """Does a tenant suffer on Limitless, and what follows?
 
 Pure. A tenant is compared with its own past on classic: a p99 that is many times worse *and* above a floor below
-which nobody notices, or too many infrastructure errors. One bad second proves nothing, so a complaint has to
-last; and what everybody suffers from at once is an outage, which is the breaker's business and not the tenant's
+which nobody notices, or too many errors that classic does not give too. One bad second proves nothing, so a complaint
+has to last; and what everybody suffers from at once is an outage, which is the breaker's business and not the tenant's
 fault.
 """
 
@@ -16,7 +16,7 @@ from migrator.model.tenant import TenantId
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Reads of one tenant on one side. `errors` are infrastructure errors, counted within `reads`."""
+    """Reads of one tenant on one side. `errors`, within `reads`, count against the side: see migrator.shim.doubt."""
 
     reads: int = 0
     errors: int = 0

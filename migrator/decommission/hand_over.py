@@ -23,15 +23,6 @@ from migrator.model.table import Table
 
 Connection = psycopg.Connection[Any]
 
-SETTLED = """
-CREATE TABLE IF NOT EXISTS migrator.settled (
-    epoch      bigint PRIMARY KEY,
-    write_mode text NOT NULL,
-    at         timestamptz NOT NULL,
-    decisions  text NOT NULL
-)
-"""
-
 
 def hand_over(
     classic: Connection,
@@ -94,17 +85,11 @@ def reopen(
 
 
 def settle(classic: Connection, limitless: Connection, number: int) -> str:
-    """Write the terminal route on Limitless, for processes that start without classic; returns the digest.
-
-    A reference table: every shard answers without asking another.
-    """
+    """Write the terminal route on Limitless, for processes that start without classic; returns the digest."""
     row = classic.execute("SELECT epoch, write_mode FROM migrator.switch").fetchone()
     if row is None or row[1] != "limitless_only":
         raise NoGo("decommission", [f"write mode is {row[1] if row else 'unknown'}, not limitless_only"])
     digest = decisions_digest(classic)
-    with limitless.transaction():
-        limitless.execute("SET LOCAL rds_aurora.limitless_create_table_mode = 'reference'")
-        limitless.execute(SETTLED)
     limitless.execute(
         "INSERT INTO migrator.settled (epoch, write_mode, at, decisions) VALUES (%s, 'limitless_only', now(), %s)"
         " ON CONFLICT (epoch) DO NOTHING",

@@ -54,5 +54,36 @@ def fault_of(sqlstate: str | None) -> Fault:
 
 
 def counts_for_breaker(fault: Fault) -> bool:
-    """Return whether *fault* speaks about the cluster's health; application errors never do."""
+    """Return whether *fault* speaks about the cluster's health, whoever gives it."""
     return fault in (Fault.UNREACHABLE, Fault.OVERLOADED)
+
+
+FOLLOWS = "25P02"
+"""in_failed_sql_transaction: says only that an earlier statement failed."""
+
+_LOST = ("57P01", "57P02", "57P03", "57P05", "25P03")
+
+
+def is_lost(sqlstate: str | None) -> bool:
+    """Return whether the connection is gone or was refused: nobody else needs to be asked whose fault that is."""
+    return not sqlstate or sqlstate.startswith("08") or sqlstate in _LOST
+
+
+def is_wrapper(sqlstate: str) -> bool:
+    """Return whether a router may have wrapped another error in this one, and lost its SQLSTATE.
+
+    Source: Aurora User Guide, limitless query tracing: "failed to execute remote query", the cause in DETAIL.
+    """
+    return sqlstate.startswith("XX")
+
+
+_OF_THE_SCHEMA = ("42", "3F", "0A", "28")
+
+
+def points_at_cluster(sqlstate: str) -> bool:
+    """Return whether an error rather speaks against a copy of the schema or the cluster than against a value.
+
+    A right, a table, a function or a feature that is not there was there when the application was written; that a
+    number is too large is in the data, which both sides share. Decides only where nothing better is known.
+    """
+    return sqlstate[:2] in _OF_THE_SCHEMA or counts_for_breaker(fault_of(sqlstate))

@@ -29,6 +29,9 @@ from migrator.provision.compare import differences, foreign_key_differences
 from migrator.provision.ddl_sql import Record, Step, drop, foreign_key_steps, steps
 from migrator.provision.design import Design, design
 from migrator.provision.read import available_extensions, is_limitless, read, routers
+from migrator.provision.rights import grant_steps, notes, role_steps
+from migrator.rights import check as rights_check
+from migrator.rights import read as rights
 
 Indexes = Literal["before", "after"]
 """Are secondary indexes made before the copy, or after it by `finalize` (the faster copy)?"""
@@ -73,9 +76,8 @@ def actions(
     if not verdict.go:
         raise NoGo("provision", verdict.blockers)
     wanted = _design(classic, limitless, tables, plan)
-    found = read(limitless, _schemas(plan))
-    todo = [s.action for s in steps(wanted.catalog, found, indexes=indexes == "before")]
-    return tuple(([] if installed_version(limitless) else [INSTALL]) + todo)
+    todo, _ = _steps(classic, limitless, tables, plan, wanted, indexes)
+    return tuple(([] if installed_version(limitless) else [INSTALL]) + [s.action for s in todo])
 
 
 def check(
@@ -92,7 +94,7 @@ def check(
     if wanted.catalog.tables.keys() <= read(limitless, _schemas(plan)).tables.keys():
         return Verdict()
     with limitless.transaction(force_rollback=True):
-        return _provision(classic, limitless, tables, plan, wanted, indexes, None).verdict
+        return _provision(classic, limitless, tables, plan, wanted, indexes, None, keep=False).verdict
 
 
 def provision(
@@ -128,19 +130,22 @@ def _provision(
     wanted: Design,
     indexes: Indexes,
     on_step: Progress | None,
+    *,
+    keep: bool = True,
 ) -> ProvisionResult:
-    """Make what Limitless lacks and verify it; changes nothing on classic."""
+    """Make what Limitless lacks and verify it; *keep* what is found on classic, which else stays as it is."""
     began = time.monotonic()
     made: list[Action] = []
     if installed_version(limitless) is None:
         install_limitless(limitless)
         made.append(INSTALL)
-    found = read(limitless, _schemas(plan))
+    todo, left_out = _steps(classic, limitless, tables, plan, wanted, indexes)
     # What others build on may be refused too; verification names what is missing in the end, with the server's reason.
-    todo = [replace(s, best_effort=True) for s in steps(wanted.catalog, found, indexes=indexes == "before")]
-    refused = _run(limitless, todo, made, on_step)
-    verdict = verify(classic, limitless, tables, plan, indexes=indexes, stage=_stage(limitless, wanted))
-    return ProvisionResult(tuple(made), wanted.warnings, _explained(verdict, refused), time.monotonic() - began)
+    refused = _run(limitless, [replace(s, best_effort=True) for s in todo], made, on_step)
+    stage = _stage(limitless, wanted)
+    verdict = verify(classic, limitless, tables, plan, indexes=indexes, stage=stage, keep=keep)
+    warnings = (*wanted.warnings, *left_out)
+    return ProvisionResult(tuple(made), warnings, _explained(verdict, refused), time.monotonic() - began)
 
 
 def verify(
@@ -151,8 +156,17 @@ def verify(
     *,
     indexes: Indexes = "before",
     stage: Stage = "empty",
+    keep: bool = True,
 ) -> Verdict:
-    """Compare the catalogs of both sides and return every difference as a blocker."""
+    """Compare the catalogs of both sides, and who may do what there; return every difference as a blocker."""
+    catalogs = _verify_catalogs(classic, limitless, tables, plan, indexes, stage)
+    schemas, known = _schemas(plan), plan.gates.acknowledged
+    return catalogs + Verdict(rights_check.check(classic, limitless, schemas, known, keep=keep))
+
+
+def _verify_catalogs(
+    classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, indexes: Indexes, stage: Stage
+) -> Verdict:
     wanted = _design(classic, limitless, tables, plan)
     found = read(limitless, _schemas(plan))
     result = [*wanted.blockers, *differences(wanted.catalog, found, indexes=indexes == "before")]
@@ -185,7 +199,7 @@ def finalize(
     made: list[Action] = []
     todo = [replace(s, best_effort=True) for s in _finalize_steps(classic, limitless, tables, plan, stage)]
     refused = _run(limitless, todo, made, on_step)
-    verdict = verify(classic, limitless, tables, plan, stage=stage)
+    verdict = _verify_catalogs(classic, limitless, tables, plan, "before", stage)  # rights have gates of their own
     return ProvisionResult(tuple(made), (), _explained(verdict, refused), time.monotonic() - began)
 
 
@@ -218,6 +232,9 @@ def undo(limitless: Conn, *, with_rows: bool = False, on_step: Progress | None =
             raise NoGo("undo provision", filled, hint="Say --with-rows if these copies may go; classic is not touched.")
     kept = []
     for record in made:
+        if record.kind == "role" and _can_log_in(limitless, record.name):
+            kept.append(f"role {record.name} can log in by now")
+            continue
         try:
             with limitless.transaction():
                 limitless.execute(drop(record))
@@ -230,6 +247,10 @@ def undo(limitless: Conn, *, with_rows: bool = False, on_step: Progress | None =
             # somebody built on it: theirs stays, and so does this
             kept.append(f"{_words(record)} is used by something this tool did not make")
             continue
+        except _GONE:
+            if record.kind != "grant":
+                raise
+            # what it was granted on, or to, is gone, and so are the rights
         if on_step:
             on_step(_dropped(record))
     uninstall(limitless)
@@ -248,6 +269,14 @@ def empty(limitless: Conn) -> tuple[str, ...]:
 
 # -- details -------------------------------------------------------------------------------------------
 
+_GONE = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedObject,
+    psycopg.errors.InvalidSchemaName,
+)
+
 
 def _stage(limitless: Conn, wanted: Design) -> Stage:
     """Return which foreign keys earlier runs made: run again after the copy, provisioning finds those."""
@@ -261,6 +290,8 @@ def _stage(limitless: Conn, wanted: Design) -> Stage:
 
 
 def _dropped(record: Record) -> Action:
+    if record.kind == "grant":
+        return Action(f"undo/grant/{record.name}", record.detail, "provision again")
     return Action(f"undo/{record.kind}/{record.schema}/{record.name}", f"Drop {_words(record)}", "provision again")
 
 
@@ -281,6 +312,19 @@ def _design(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan)
         acknowledged=plan.gates.acknowledged,
         routers=routers(limitless),
     )
+
+
+def _steps(
+    classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, wanted: Design, indexes: Indexes
+) -> tuple[list[Step], list[str]]:
+    """Return what Limitless lacks, and what of the rights stays behind on purpose. Roles come first, grants last."""
+    found = read(limitless, _schemas(plan))
+    here = rights.read(classic, _schemas(plan), effective=False)
+    there = rights.read(limitless, _schemas(plan), roles=here.roles, effective=False)
+    todo = role_steps(here, there)
+    todo += steps(wanted.catalog, found, indexes=indexes == "before")
+    todo += grant_steps(here, there, wanted.catalog, tables)
+    return todo, notes(here, there)
 
 
 def _finalize_steps(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, stage: Stage) -> list[Step]:
@@ -328,13 +372,15 @@ def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Pro
 
 def _explained(verdict: Verdict, refused: dict[str, str]) -> Verdict:
     """Return *verdict* with the server's reason behind what is missing."""
-    return Verdict(
-        tuple(
-            f"{blocker}, Limitless refuses it: {refused[label]}" if label in refused else blocker
-            for blocker in verdict.blockers
-            for label in (blocker.removesuffix(" is missing"),)
-        )
-    )
+    found = [
+        f"{blocker}, Limitless refuses it: {refused[label]}" if label in refused else blocker
+        for blocker in verdict.blockers
+        for label in (blocker.removesuffix(" is missing"),)
+    ]
+    missing = {blocker.removesuffix(" is missing") for blocker in verdict.blockers}
+    if not verdict.go:  # what a refused grant left undone is among the blockers, in other words
+        found += [f"Limitless refuses: {label}: {why}" for label, why in refused.items() if label not in missing]
+    return Verdict(tuple(found))
 
 
 def _make(limitless: Conn, step: Step) -> None:
@@ -364,6 +410,10 @@ def _made(limitless: Conn) -> list[Record]:
     return [Record(*row) for row in rows]
 
 
+def _can_log_in(limitless: Conn, role: str) -> bool:
+    return limitless.execute("SELECT FROM pg_roles WHERE rolname = %s AND rolcanlogin", (role,)).fetchone() is not None
+
+
 def _has_rows(limitless: Conn, record: Record) -> bool:
     name = f"{sql.Identifier(record.schema, record.name).as_string(None)}"
     there = limitless.execute("SELECT to_regclass(%s) IS NOT NULL", (name,)).fetchone()
@@ -376,6 +426,8 @@ def _has_rows(limitless: Conn, record: Record) -> bool:
 
 def _words(record: Record) -> str:
     match record.kind:
+        case "grant":
+            return f"rights of {record.name}"
         case "function" | "procedure":
             return f"{record.kind} {record.detail}"
         case "constraint":

@@ -105,7 +105,9 @@ def drop(record: Record) -> sql.Composed:
         case "function" | "procedure":
             # the identity is the server's own text: a quoted name and argument types
             return sql.SQL("DROP {} IF EXISTS {}").format(sql.SQL(record.kind.upper()), sql.SQL(record.detail))
-        case "schema" | "extension" | "collation" | "type" | "sequence" | "table" | "index" | "view":
+        case "grant":
+            return sql.SQL("{}").format(sql.SQL(record.detail))  # the statement itself, composed when it was granted
+        case "role" | "schema" | "extension" | "collation" | "type" | "sequence" | "table" | "index" | "view":
             return sql.SQL("DROP {} IF EXISTS {}").format(sql.SQL(record.kind.upper()), name)
     raise ValueError(f"nobody knows how to drop a {record.kind}")
 

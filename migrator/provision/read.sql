@@ -285,12 +285,6 @@ SELECT 'materialized view ' || c.oid::regclass || ': Limitless has none'
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = ANY (%(schemas)s) AND c.relkind = 'm'
 UNION ALL
-SELECT 'row security policy ' || p.polname || ' on ' || p.polrelid::regclass || ': create it by hand, engine 16.10 or newer'
-  FROM pg_catalog.pg_policy p
-  JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = ANY (%(schemas)s)
-UNION ALL
 SELECT 'exclusion constraint ' || k.conname || ' on ' || k.conrelid::regclass || ': Limitless has none'
   FROM pg_catalog.pg_constraint k
   JOIN pg_catalog.pg_class c ON c.oid = k.conrelid

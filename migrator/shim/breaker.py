@@ -5,7 +5,7 @@ Closed: reads go where the route says. It opens when, within the window,
   * more than 1 % of them (and at least 3) were slower than p99_ms, with enough reads to judge by, or
   * so many reads in a row failed, however few there are: a quiet process must notice a dead cluster too.
 Open: reads come from classic. Half-open, after a rest: a few reads go through; all must be good to close it.
-Only what speaks about the cluster's health counts as a failure (migrator.model.sqlstate.counts_for_breaker).
+An error counts as a failure unless classic gives it too (migrator.shim.doubt).
 """
 
 from __future__ import annotations

@@ -15,17 +15,19 @@ from typing import Any, Self, TypeVar
 
 import psycopg
 
-from migrator.errors import ClusterUnavailable, NotInstalled, ReadStale, UsageError, WritesClosed
+from migrator.errors import ClusterUnavailable, NotInstalled, UsageError, WritesClosed
 from migrator.model.route import WriteMode
 from migrator.model.side import Side
 from migrator.model.sqlstate import Fault
 from migrator.model.tenant import TenantId
 from migrator.shim import statements as st
+from migrator.shim.answer import answer, why
 from migrator.shim.board import Board
 from migrator.shim.breakers import Breakers
 from migrator.shim.clock import now_s
+from migrator.shim.doubt import Doubts
 from migrator.shim.inflight import Inflight
-from migrator.shim.listener import Listener, LoggingListener, ReadFellBack
+from migrator.shim.listener import Listener, LoggingListener
 from migrator.shim.metrics import Metrics
 from migrator.shim.pool import Link, Pool, fault
 from migrator.shim.read import BEGIN_ON_CLASSIC, Read, begin_on_limitless
@@ -76,6 +78,7 @@ class Shim:
         self._board = Board()
         self._inflight = Inflight()
         self._metrics = Metrics()
+        self._doubts = Doubts(now_s)
         self._breakers = Breakers(self._settings, self._listener, now_s)
         self._watcher: Watcher | None = None
         self._guard_stop = threading.Event()
@@ -175,30 +178,35 @@ class Shim:
         """
         return self._read(TenantId(str(tenant)), after=after)
 
-    def _read(self, tenant_id: TenantId, *, after: Token | None = None, only_classic: bool = False) -> Read:
+    def _read(
+        self,
+        tenant_id: TenantId,
+        *,
+        after: Token | None = None,
+        only_classic: bool = False,
+        judged_later: bool = False,
+    ) -> Read:
         self._check()
         return Read(
             tenant_id, self._board, self._pool, self._breakers, self._inflight, self._metrics, self._settings,
-            after=after, only_classic=only_classic,
+            self._doubts, after=after, only_classic=only_classic, judged_later=judged_later,
         )  # fmt: skip
 
     def run_read(self, tenant: TenantId | str, fn: Callable[[Read], T], *, after: Token | None = None) -> T:
         """Return what *fn* returns for a read of *tenant*.
 
-        Run again, once, on classic when Limitless failed by itself or the answer was stale: *fn* must be repeatable.
+        Run again, once, on classic when Limitless failed by itself or the answer was stale, and to ask whether classic
+        gives an error too that Limitless gave: *fn* must be repeatable. The caller gets an error of Limitless only when
+        classic gives it as well, or a short while ago did.
         """
         tenant_id = TenantId(str(tenant))
-        first = self._read(tenant_id, after=after)
-        try:
-            with first:
-                result = fn(first)
-        except (ReadStale, ClusterUnavailable, psycopg.Error) as error:
-            if not (first.failed or isinstance(error, ReadStale)):
-                raise
-            self._listener.on_event(ReadFellBack(str(tenant_id), _why(error)))
-            with self._read(tenant_id, only_classic=True) as again:
-                return fn(again)
-        self._maybe_shadow(tenant_id, fn)
+
+        def new_read(*, only_classic: bool = False) -> Read:
+            return self._read(tenant_id, after=after, only_classic=only_classic, judged_later=True)
+
+        result, by_route = answer(new_read, fn, self._doubts, self._listener)
+        if by_route:
+            self._maybe_shadow(tenant_id, fn)
         return result
 
     def _maybe_shadow(self, tenant_id: TenantId, fn: Callable[[Read], object]) -> None:
@@ -336,10 +344,6 @@ class _Shadowed:
         self.side = side
 
 
-def _why(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
 def _worth_another_try(write: Write, error: Exception) -> bool:
     if isinstance(error, WritesClosed):
         return error.waited_s == 0  # it slipped through; one that has waited out its bound is told so
@@ -351,4 +355,4 @@ def _worth_another_try(write: Write, error: Exception) -> bool:
 def _unusable(error: psycopg.Error) -> NotInstalled | ClusterUnavailable:
     if error.sqlstate in MISSING:
         return NotInstalled("the control schema is missing on classic")
-    return ClusterUnavailable("classic", _why(error))
+    return ClusterUnavailable("classic", why(error))

@@ -23,11 +23,28 @@ from migrator.model.side import Side
 from migrator.model.sqlstate import Fault, fault_of
 from migrator.shim.clock import now_s
 
+NOTED = 8
+"""Errors kept of one transaction."""
+
 
 class Conn(psycopg.Connection[Any]):
-    """A connection that knows since when a statement runs, so that a silent server can be given up on."""
+    """A connection that knows since when a statement runs, so that a silent server can be given up on.
+
+    Attributes:
+        refused: SQLSTATE and message of what the server refused since the connection was taken, also what the
+            caller swallowed, and whichever cursor heard it, at execute or at fetch.
+    """
 
     busy_since_s: float | None = None
+    refused: tuple[tuple[str, str], ...] = ()
+
+    def wait(self, *args: Any, **options: Any) -> Any:  # Any: handed on as it comes
+        try:
+            return super().wait(*args, **options)
+        except psycopg.Error as error:
+            if error.sqlstate and len(self.refused) < NOTED:
+                self.refused += ((error.sqlstate, error.diag.message_primary or ""),)
+            raise
 
 
 class _Cursor(psycopg.Cursor[Any]):
@@ -166,6 +183,7 @@ class Pool:
                 link.silent_s = silent_s
                 with self._lock:
                     self._out.add(link)
+                link.conn.refused = ()
                 try:
                     link.conn.execute(begin)
                 except psycopg.Error as error:

@@ -1,4 +1,4 @@
-"""From where is this read answered, and may its answer be believed?"""
+"""From where is this read answered, may its answer be believed, and whose errors were in it?"""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from psycopg.pq import TransactionStatus
 
 from migrator.errors import ClusterUnavailable, ReadStale
 from migrator.model.side import Side
-from migrator.model.sqlstate import counts_for_breaker
+from migrator.model.sqlstate import FOLLOWS, counts_for_breaker, fault_of, is_lost
 from migrator.model.tenant import TenantId
 from migrator.shim.board import Board
 from migrator.shim.breakers import Breakers, Ticket
 from migrator.shim.clock import now_s
+from migrator.shim.doubt import Doubt, Doubts
 from migrator.shim.inflight import Flight, Inflight
 from migrator.shim.metrics import Metrics
-from migrator.shim.pool import Link, Pool, fault
+from migrator.shim.pool import Link, Pool
 from migrator.shim.routing import Choice, Token, choose
 from migrator.shim.settings import Settings
 
@@ -46,6 +47,8 @@ class Read:
         connection: a psycopg connection inside a read-only transaction.
         side: where it reads.
         failed: after leaving, whether the cluster (not the caller) was at fault.
+        doubt: after leaving, errors of the server that do not say themselves whose they are.
+        lost: after leaving, whether the side could not be had, or was lost.
     """
 
     connection: psycopg.Connection[Any]
@@ -59,25 +62,32 @@ class Read:
         inflight: Inflight,
         metrics: Metrics,
         settings: Settings,
+        doubts: Doubts,
         *,
         after: Token | None = None,
         only_classic: bool = False,
+        judged_later: bool = False,
     ) -> None:
         self.tenant_id = tenant_id
         self.side = Side.CLASSIC
         self.failed = False
+        self.doubt: Doubt | None = None
+        self.lost = False
         self._board = board
         self._pools = pools
         self._breakers = breakers
         self._inflight = inflight
         self._metrics = metrics
         self._settings = settings
+        self._doubts = doubts
         self._after = after
         self._only_classic = only_classic
+        self._judged_later = judged_later  # by `judge`, when classic has been asked
         self._flight: Flight | None = None  # set while on Limitless by route
         self._ticket: Ticket | None = None
         self._link: Link | None = None
         self._started_s = 0.0
+        self._ended_s = 0.0
 
     def __enter__(self) -> Self:
         self._started_s = now_s()
@@ -106,7 +116,9 @@ class Read:
                 self._take()
             except (ClusterUnavailable, psycopg.Error):
                 # Nothing ran yet, so classic can answer; the breaker hears of it.
+                self._ended_s = now_s()
                 self._tell(ticket, failed=True)
+                self.failed = self.lost = False
                 self._started_s = now_s()
                 return False
             self._flight, self._ticket = flight, ticket
@@ -131,7 +143,7 @@ class Read:
                 begin, silent_s=self._settings.read_timeout_s + GRACE_S if limitless else None
             )
         except ClusterUnavailable:
-            self.failed = True
+            self.failed = self.lost = True
             raise
         self.connection = self._link.conn
 
@@ -141,28 +153,60 @@ class Read:
         link, flight = self._link, self._flight
         assert link is not None
         self._link = self._flight = None
+        self._ended_s = now_s()
         if flight is not None:
             self._inflight.end(flight)
-        self.failed = self._is_failure(link, error)
+        self.doubt = self._doubt_of(link)
         healthy = self._end(link, error)
         lost = link.conn.closed  # asked before the pool may close it
         self._pools(self.side).give(link, discard=not healthy)
-        self._tell(self._ticket, failed=self.failed or lost)
-        if flight is not None and self._stale(flight) and (error is None or isinstance(error, Exception)):
+        self._note(link, lost)
+        stale = flight is not None and self._stale(flight) and (error is None or isinstance(error, Exception))
+        if stale:
+            self.doubt = None  # the answer counts for nothing, and so do its errors
+        if not self.in_doubt or self.doubt is None:
+            self._tell(self._ticket, failed=self.failed or lost)
+        elif not self._judged_later or not (error is None or isinstance(error, Exception)):
+            self.judge(self._doubts.suspects(self.tenant_id, self.doubt))
+        if stale:
             raise ReadStale(
                 f"the route of tenant {self.tenant_id} changed or went stale while it was read from limitless",
                 hint="Read again; run_read does so by itself.",
             ) from error
 
-    def _is_failure(self, link: Link, error: BaseException | None) -> bool:
-        if error is None:
-            return False
-        if link.conn.closed:
-            return True
-        found = fault(error)
-        # The body may have raised an error of some other connection; ours is in a failed transaction if it was ours.
-        ours = link.conn.info.transaction_status is TransactionStatus.INERROR
-        return found is not None and ours and counts_for_breaker(found)
+    @property
+    def in_doubt(self) -> bool:
+        """Whether somebody has to `judge` this read: it went to Limitless by its route, and errors were in it."""
+        return self.doubt is not None and self._ticket is not None
+
+    @property
+    def states(self) -> frozenset[str]:
+        """The SQLSTATEs of the errors in doubt."""
+        return self.doubt.states if self.doubt else frozenset()
+
+    def judge(self, against_limitless: bool) -> None:
+        """Tell breakers and samples of a read whose errors were in doubt. *doubt* stays, as what it was about."""
+        self.failed = against_limitless
+        self._tell(self._ticket, failed=against_limitless)
+
+    def _doubt_of(self, link: Link) -> Doubt | None:
+        """Note whether the connection was lost; return the errors that somebody else must be asked about."""
+        refused = link.conn.refused
+        states = frozenset(state for state, _ in refused if state != FOLLOWS)
+        self.failed = self.lost = link.conn.closed or any(map(is_lost, states))
+        if self.failed:
+            return None
+        if not states:
+            broken = link.conn.info.transaction_status is TransactionStatus.INERROR
+            return Doubt(frozenset({FOLLOWS})) if broken else None  # something failed past every cursor
+        return Doubt(states, refused[0][1])
+
+    def _note(self, link: Link, lost: bool) -> None:
+        """Count the read for what is usual; on classic some errors speak for themselves, nobody else is asked."""
+        if not (lost or self._only_classic or self._board.settled):
+            self._doubts.ended(self.tenant_id, self.side, self.states)
+        if self.side is Side.CLASSIC and not self.failed:
+            self.failed = any(counts_for_breaker(fault_of(state)) for state in self.states)
 
     def _end(self, link: Link, error: BaseException | None) -> bool:
         """End the transaction; return whether the connection may be used again."""
@@ -176,7 +220,7 @@ class Read:
         return error is None or self.side is Side.CLASSIC
 
     def _tell(self, ticket: Ticket | None, *, failed: bool) -> None:
-        ms = (now_s() - self._started_s) * 1000
+        ms = (self._ended_s - self._started_s) * 1000
         if ticket is not None:
             self._breakers.record(ticket, not failed, ms)
         self._metrics.read(

@@ -87,5 +87,10 @@ class Shadow:
 
     def _ask(self, side: Side, fn: Callable[[Any], object]) -> tuple[bytes, float]:
         started = now_s()
-        answer = digest(self._run(side, fn))
+        try:
+            answer = digest(self._run(side, fn))
+        except psycopg.Error as error:
+            if isinstance(error, psycopg.OperationalError):
+                raise
+            answer = digest(("error", error.sqlstate))  # an answer like any other: the same on both sides, or not
         return answer, (now_s() - started) * 1000

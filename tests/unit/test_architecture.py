@@ -28,12 +28,14 @@ ARROWS: dict[str, set[str]] = {
     "settings": INNER,
     "observe": INNER | {"settings"},
     "inventory": INNER,
-    "control": INNER | {"db", "inventory", "plan"},  # status names what the inventory finds
+    "rights": INNER,
+    "control": INNER
+    | {"db", "inventory", "plan", "rights"},  # for status
     "local": INNER,
     "report": INNER,
     # The phases. They do not know each other, with these exceptions:
     "audit": SHELL,
-    "provision": SHELL | {"local"},  # one of the places to run: its servers are made there
+    "provision": SHELL | {"local", "rights"},  # local is one of the places to run: its servers are made there
     "capture": SHELL,
     "mirror": SHELL | {"capture"},  # reads the journal that capture writes
     "backfill": SHELL | {"capture"},  # shares its reading of rows, and holds the journal's ring

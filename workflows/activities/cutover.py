@@ -23,6 +23,7 @@ from migrator.model.phase import Phase
 from migrator.model.route import Level
 from migrator.model.tenant import TenantId
 from migrator.plan.schema import Plan
+from migrator.rights.check import check
 from migrator.route.advance import Outcome as Step
 from migrator.route.advance import rejoin
 from migrator.route.move import watch
@@ -56,7 +57,9 @@ class CutoverActivities:
     async def next_wave(self, inp: NextWaveInput) -> NextWave:
         """Choose the next wave and keep it on classic, or say why nothing may move."""
         self.context.serves(inp.plan)
-        return await self.context.on_classic(_next_wave, self.context.plan, inp.late)
+        plan = self.context.plan
+        rights = await self.context.on_both(check, plan.tables.schemas, plan.gates.acknowledged)
+        return await self.context.on_classic(_next_wave, plan, inp.late, rights)
 
     @activity.defn(name="baseline")
     async def baseline(self, step: WaveStep) -> None:
@@ -191,7 +194,7 @@ def limits(plan: Plan) -> GuardLimits:
     )
 
 
-def _next_wave(conn: Connection, plan: Plan, late: bool) -> NextWave:
+def _next_wave(conn: Connection, plan: Plan, late: bool, rights: tuple[str, ...] = ()) -> NextWave:
     facts.remember_tenants(conn)
     switch = facts.switch(conn)
     back = facts.rolled_back(conn)
@@ -205,6 +208,8 @@ def _next_wave(conn: Connection, plan: Plan, late: bool) -> NextWave:
     wave = next_wave(facts.last_wave(conn) + 1, facts.sizes(conn), waiting, rules(plan))
     if wave is None:
         return NextWave(done=True)
+    if rights:
+        return NextWave(held="Limitless does not let every role do what classic lets it", blockers=rights[:SHOWN])
     gate = f"wave-{wave.number}"
     if plan.waves.approve_each and not late:
         row = conn.execute("SELECT 1 FROM migrator.approval WHERE gate = %s", (gate,)).fetchone()

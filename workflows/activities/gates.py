@@ -17,6 +17,7 @@ from migrator.errors import ClusterUnavailable
 from migrator.inventory.look import look, losses, refresh
 from migrator.model.phase import Phase
 from migrator.plan.schema import Plan
+from migrator.rights.check import check
 from migrator.stabilize import record
 from workflows.activities.base import Connection, Context
 from workflows.messages import GateAnswer
@@ -37,16 +38,19 @@ async def ask(context: Context, phase: Phase, approver: str) -> GateAnswer:
     if not answer.go or phase in (Phase.AUDIT, Phase.PROVISION):
         return answer
     try:
-        found = await context.on_both(_differences, phase)
+        found = await context.on_both(_differences, phase, context.plan)
     except ClusterUnavailable as error:
         found = (f"what Limitless holds is not known: {error}",)
     return answer.model_copy(update={"go": not found, "blockers": found})
 
 
-def _differences(classic: Connection, limitless: Connection, phase: Phase) -> tuple[str, ...]:
+def _differences(classic: Connection, limitless: Connection, phase: Phase, plan: Plan) -> tuple[str, ...]:
     """Compare both sides as they are now, before the answer is yes."""
     refresh(classic, limitless)
-    return tuple(d.line for d in look(classic) if d.loses_rows or phase is Phase.STABILIZE)
+    found = tuple(d.line for d in look(classic) if d.loses_rows or phase is Phase.STABILIZE)
+    if phase in (Phase.DUAL_WRITE, Phase.STABILIZE):
+        found += check(classic, limitless, plan.tables.schemas, plan.gates.acknowledged)
+    return found
 
 
 def _audit(conn: Connection, plan: Plan) -> GateAnswer:

@@ -1,0 +1,69 @@
+"""Which steps give Limitless the rights of classic? Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from migrator.model.action import Action
+from migrator.model.table import Table
+from migrator.provision.catalog import Catalog
+from migrator.provision.ddl_sql import Record, Step, drop
+from migrator.rights.catalog import Name, Rights, Thing
+from migrator.rights.grant_sql import Change, grant_changes, role_changes
+
+
+def role_steps(classic: Rights, limitless: Rights) -> list[Step]:
+    """Return the steps that make roles; they come first, so that undoing everything ends with them."""
+    return [_step(change) for change in role_changes(classic, limitless)]
+
+
+def grant_steps(classic: Rights, limitless: Rights, wanted: Catalog, tables: Sequence[Table]) -> list[Step]:
+    """Return the steps that grant rights on what *wanted* has."""
+    added: dict[Name, str] = {(t.schema, t.name): t.tenant_column for t in tables if t.derived and t.tenant_column}
+    return [_step(change) for change in grant_changes(classic, limitless, _things(wanted, classic), added)]
+
+
+def notes(classic: Rights, limitless: Rights) -> list[str]:
+    """Return what is left out or changed on purpose."""
+    found = list(classic.notes)
+    for owner in sorted({o for t, o in classic.owners.items() if t.kind == "table" and o != limitless.tool}):
+        count = sum(o == owner and t.kind == "table" for t, o in classic.owners.items())
+        found.append(
+            f"role {owner} owns {count} tables and views on classic; on Limitless they belong to {limitless.tool},"
+            f" which has to change them until the end, and {owner} gets every right on them with grant option"
+        )
+    return found
+
+
+def _things(wanted: Catalog, classic: Rights) -> frozenset[Thing]:
+    """Return what Limitless is about to have, of what classic can grant rights on."""
+    tables = {(t.schema, t.name) for t in wanted.tables.values()}
+    kept = {r.identity for r in wanted.routines if r.kind != "VIEW"}
+    views = {r.identity.replace('"', "") for r in wanted.routines if r.kind == "VIEW"}  # quoted where it must be
+    sequences = {s.qualified for s in wanted.sequences}
+    types = {(t.schema, t.name) for t in wanted.types}
+
+    def there(thing: Thing) -> bool:
+        match thing.kind:
+            case "table":
+                return (thing.schema, thing.name) in tables or thing.words.replace('"', "") in views
+            case "sequence":
+                return (thing.schema, thing.name) in sequences
+            case "type":
+                return (thing.schema, thing.name) in types
+            case "function" | "procedure":
+                return thing.name in kept
+        return thing.name in wanted.schemas or thing.name == "public"
+
+    return frozenset(filter(there, classic.things))
+
+
+def _step(change: Change) -> Step:
+    record = Record(change.kind, "", change.name, change.detail)
+    action = Action(
+        id=f"provision/{change.kind}/{change.name}",
+        summary=change.summary,
+        undo=drop(record).as_string(None),
+        sql="\n".join(s.as_string(None) + ";" for s in change.statements),
+    )
+    return Step(action, record, change.summary, change.statements, best_effort=True)

@@ -1,0 +1,123 @@
+"""What can a cluster hold about rights? Frozen values, the same for both sides; names, never oids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+PUBLIC = "public"
+"""PostgreSQL's own word for everybody; no role can have this name."""
+
+Name = tuple[str, str]
+"""Schema and name."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Thing:
+    """Something that rights are granted on.
+
+    Attributes:
+        kind: database, schema, table (views too), column, sequence, function, procedure or type.
+        schema: empty for a database, a schema, and for routines.
+        name: of a routine its whole identity as the server writes it, "app.f(integer)"; of a database empty, since
+            the two sides may name theirs differently.
+        column: set for a column, whose table *name* is.
+    """
+
+    kind: str
+    schema: str
+    name: str
+    column: str = ""
+
+    @property
+    def words(self) -> str:
+        """How messages call it."""
+        if self.kind == "database":
+            return "the database"
+        if self.kind == "table":
+            return f"{self.schema}.{self.name}"
+        if self.kind == "column":
+            return f"{self.schema}.{self.name}.{self.column}"
+        return f"{self.kind} {self.schema + '.' if self.schema else ''}{self.name}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Right:
+    """One privilege of one role, or of everybody. grantable: it may hand it on."""
+
+    grantee: str
+    thing: Thing
+    privilege: str
+    grantable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role that has something to do with the migrated schemas."""
+
+    name: str
+    can_login: bool
+    inherits: bool = True
+    bypasses_policies: bool = False
+    superuser: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Membership:
+    """*member* may use what *role* may. admin: it may let others in too."""
+
+    role: str
+    member: str
+    admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A row security policy; expressions are the server's own text, None when there is none."""
+
+    table: Name
+    name: str
+    permissive: bool
+    command: str
+    roles: tuple[str, ...]
+    using: str | None
+    check: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """One side.
+
+    Attributes:
+        tool: the role that reads this, the tool's own.
+        database: the database's name.
+        things: everything in the migrated schemas that rights can be granted on.
+        granted: rights as they are written down; an owner's are always among them, with the right to hand them on.
+        effective: what roles may in the end, by grants, membership, PUBLIC or ownership. Empty unless asked for.
+        roles: those with rights, owners, members of these, and those that policies name; without superusers and the
+            engine's own.
+        settings: what ALTER ROLE and ALTER DATABASE set, by role, as a session of this database gets it.
+        of_role: the names among them that are set for the role itself.
+        owners: of things, by name of a relevant role; others are left out.
+        definers: routines that run with the rights of their owner, and that owner's name.
+        guarded: tables with row security switched on; unforced: those among them whose owner passes.
+        serves_shims: everybody may read migrator.settled, where it is: a shim that starts without classic asks it.
+        notes: what Limitless has no counterpart for.
+    """
+
+    tool: str
+    database: str
+    things: frozenset[Thing] = frozenset()
+    granted: frozenset[Right] = frozenset()
+    effective: frozenset[Right] = frozenset()
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    members: frozenset[Membership] = frozenset()
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    of_role: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    owners: Mapping[Thing, str] = field(default_factory=dict)
+    definers: Mapping[Thing, str] = field(default_factory=dict)
+    guarded: frozenset[Name] = frozenset()
+    unforced: frozenset[Name] = frozenset()
+    policies: tuple[Policy, ...] = ()
+    serves_shims: bool = True
+    notes: tuple[str, ...] = ()

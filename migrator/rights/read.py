@@ -1,0 +1,156 @@
+"""What rights does a side give? One reader for both; oids never leave the connection they were read on."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from importlib import resources
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from migrator.rights.catalog import PUBLIC, Membership, Policy, Right, Rights, Role, Thing
+
+ENGINES_OWN = re.compile(
+    r"pg_|rdsadmin$|rdsrepladmin$|rdsproxyadmin$|rdswriteforwarduser$"
+    r"|rds_(superuser|replication|iam|password|ad|extension|reserved|aurora_limitless_cluster_admin)$"
+)
+"""Roles that come with the engine. Source: RDS User Guide, PostgreSQL roles (read 2026-11)."""
+
+IGNORED = frozenset({"TRIGGER", "MAINTAIN", "TEMPORARY"})
+"""Privileges without meaning on Limitless: no triggers, no temporary tables; MAINTAIN is newer than its engine."""
+
+
+def _statements() -> dict[str, str]:
+    text = resources.files("migrator.rights").joinpath("read.sql").read_text(encoding="utf-8")
+    parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+_SQL = _statements()
+
+
+def read(
+    conn: psycopg.Connection[Any],
+    schemas: Sequence[str],
+    *,
+    roles: Collection[str] | None = None,
+    effective: bool = True,
+) -> Rights:
+    """Return what *conn*'s side gives in *schemas*, in one snapshot; owns its transaction.
+
+    Args:
+        roles: ask about these names (classic's, when Limitless is read) instead of finding out who matters.
+        effective: also ask the server what every role may in the end.
+    """
+    with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        return read_with(cursor, schemas, roles=roles, effective=effective)
+
+
+def read_with(
+    cursor: psycopg.Cursor[dict[str, Any]],
+    schemas: Sequence[str],
+    *,
+    roles: Collection[str] | None = None,
+    effective: bool = True,
+) -> Rights:
+    """Do the same inside the caller's transaction."""
+    cursor.execute("SELECT set_config('search_path', 'pg_catalog', true)")  # identities and expressions: qualified
+    return _Reader(cursor, list(schemas)).read(roles, effective)
+
+
+class _Reader:
+    def __init__(self, cursor: psycopg.Cursor[dict[str, Any]], schemas: list[str]) -> None:
+        self._cursor = cursor
+        self._schemas = schemas
+
+    def _rows(self, name: str, **values: object) -> list[dict[str, Any]]:
+        self._cursor.execute(_SQL[name].encode(), {"schemas": self._schemas, **values})
+        return self._cursor.fetchall()
+
+    def read(self, given: Collection[str] | None, effective: bool) -> Rights:
+        here, entries = self._rows("here")[0], self._rows("things")
+        roles = self._roles(entries, here["tool"]) if given is None else self._named(given, inside=False)
+        who = list(roles)
+        settings: dict[str, dict[str, str]] = defaultdict(dict)
+        of_role: dict[str, set[str]] = defaultdict(set)
+        for row in self._rows("settings", roles=who):
+            settings[row["role"]][row["name"]] = row["value"]
+            if row["of_role"]:
+                of_role[row["role"]].add(row["name"])
+        guarded = self._rows("guarded")
+        return Rights(
+            tool=here["tool"],
+            database=here["database"],
+            things=frozenset(_thing(row) for row in entries if row["kind"] != "column"),
+            granted=frozenset(
+                Right(row["grantee"], _thing(row), row["privilege"], row["grantable"])
+                for row in entries
+                if (row["grantee"] in roles or row["grantee"] == PUBLIC) and _counts(row)
+            ),
+            effective=self._effective([*who, PUBLIC]) if effective else frozenset(),
+            roles=roles,
+            members=frozenset(Membership(**row) for row in self._rows("members", roles=who)),
+            settings=settings,
+            of_role={role: frozenset(found) for role, found in of_role.items()},
+            owners={_thing(row): row["owner"] for row in entries if row["owner"] in roles and row["kind"] != "column"},
+            definers={_thing(row): row["owner"] for row in entries if row["definer"]},
+            guarded=frozenset((row["schema"], row["name"]) for row in guarded),
+            unforced=frozenset((row["schema"], row["name"]) for row in guarded if not row["forced"]),
+            policies=tuple(
+                Policy(
+                    (row["schema"], row["table_name"]),
+                    row["name"],
+                    row["permissive"],
+                    row["command"],
+                    tuple(row["roles"]),
+                    row["using_text"],
+                    row["check_text"],
+                )
+                for row in self._rows("policies")
+            ),
+            serves_shims=here["serves_shims"],
+            notes=tuple(row["note"] for row in self._rows("notes")),
+        )
+
+    def _roles(self, entries: list[dict[str, Any]], tool: str) -> dict[str, Role]:
+        """Return who matters: superusers need no right, and the engine's own roles are no application's. The tool's
+        role counts when it owns tables, since then an application may well log in with it."""
+        owners = {row["owner"] for row in entries if row["kind"] == "table"}
+        named = {name for row in entries for name in (row["owner"], row["grantee"]) if name}
+        named |= {row["name"] for row in self._rows("seeds")}
+        return {
+            name: role
+            for name, role in self._named(named, inside=True).items()
+            if not role.superuser and not ENGINES_OWN.match(name) and (name != tool or name in owners)
+        }
+
+    def _named(self, names: Collection[str], *, inside: bool) -> dict[str, Role]:
+        return {row["name"]: Role(**row) for row in self._rows("roles", roles=list(names), inside=inside)}
+
+    def _effective(self, who: list[str]) -> frozenset[Right]:
+        return frozenset(
+            Right(
+                row["grantee"],
+                _thing(row),
+                row["privilege"],
+                row["grantable"],
+            )
+            for row in self._rows("effective", roles=who)
+            if _counts(row)
+        )
+
+
+def _thing(row: dict[str, Any]) -> Thing:
+    return Thing(row["kind"], row["schema"], row["name"], row["column_name"])
+
+
+def _counts(row: dict[str, Any]) -> bool:
+    """Return whether a right is one that an application on Limitless could need."""
+    if row["privilege"] in IGNORED or (row["kind"] == "database" and row["privilege"] != "CONNECT"):
+        return False
+    # CREATE for everybody is the default of schema public before PostgreSQL 15, which an upgrade keeps.
+    return (row["grantee"], row["kind"], row["privilege"]) != (PUBLIC, "schema", "CREATE")

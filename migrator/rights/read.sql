@@ -1,0 +1,209 @@
+-- Statements of migrator/rights/read.py. %(schemas)s: text[], the plan's schemas; %(roles)s: text[], names of roles.
+
+-- name: here
+SELECT current_user::text AS tool, current_database()::text AS database,
+       to_regclass('migrator.settled') IS NULL
+       OR (has_table_privilege('public', to_regclass('migrator.settled'), 'SELECT')
+           AND has_schema_privilege('public', to_regnamespace('migrator'), 'USAGE')) AS serves_shims;
+
+-- name: things
+-- Everything that rights can be granted on, with owner and ACL; an ACL that was never changed is the engine's default.
+-- Members of extensions come with the extension, leaves of a partitioned table have no counterpart. What belongs to
+-- pg_database_owner (schema public, since PostgreSQL 15) belongs to whoever owns the database.
+WITH deputy AS (
+    SELECT to_regrole('pg_database_owner')::oid AS oid, b.datdba AS owner
+      FROM pg_catalog.pg_database b WHERE b.datname = current_database()
+)
+SELECT t.kind, t.schema, t.name, t.column_name, t.definer,
+       pg_catalog.pg_get_userbyid(CASE t.owner WHEN d.oid THEN d.owner ELSE t.owner END)::text AS owner,
+       CASE a.grantee WHEN 0 THEN 'public' WHEN d.oid THEN pg_catalog.pg_get_userbyid(d.owner)
+                      ELSE pg_catalog.pg_get_userbyid(a.grantee) END::text AS grantee,
+       a.privilege_type AS privilege, a.is_grantable OR a.grantee = t.owner AS grantable
+  FROM (
+    SELECT 'schema' AS kind, '' AS schema, n.nspname::text AS name, '' AS column_name, n.nspowner AS owner,
+           coalesce(n.nspacl, acldefault('n', n.nspowner)) AS acl, false AS definer
+      FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY (%(schemas)s)
+    UNION ALL
+    SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, n.nspname::text, c.relname::text, '', c.relowner,
+           coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner)), false
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = ANY (%(schemas)s) AND c.relkind IN ('r', 'p', 'f', 'v', 'S') AND NOT c.relispartition
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+    UNION ALL
+    SELECT CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END, '', p.oid::regprocedure::text, '', p.proowner,
+           coalesce(p.proacl, acldefault('f', p.proowner)), p.prosecdef
+      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+     WHERE n.nspname = ANY (%(schemas)s) AND p.prokind IN ('f', 'p')
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                        WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+    UNION ALL
+    SELECT 'type', n.nspname::text, t.typname::text, '', t.typowner, coalesce(t.typacl, acldefault('T', t.typowner)), false
+      FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+      LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
+     WHERE n.nspname = ANY (%(schemas)s) AND (t.typtype = 'e' OR (t.typtype = 'c' AND c.relkind = 'c'))
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                        WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
+    UNION ALL
+    SELECT 'database', '', '', '', b.datdba, coalesce(b.datacl, acldefault('d', b.datdba)), false
+      FROM pg_catalog.pg_database b WHERE b.datname = current_database()
+    UNION ALL
+    SELECT 'column', n.nspname::text, c.relname::text, a.attname::text, c.relowner, a.attacl, false
+      FROM pg_catalog.pg_attribute a
+      JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = ANY (%(schemas)s) AND c.relkind IN ('r', 'p', 'f', 'v') AND NOT c.relispartition
+       AND a.attacl IS NOT NULL AND NOT a.attisdropped
+) t
+ CROSS JOIN deputy d
+  LEFT JOIN LATERAL aclexplode(t.acl) a ON true;
+
+-- name: seeds
+-- Roles that matter although no ACL here names them: policies name them, an all-data role lets them in, or everything
+-- they do here they do as part of PUBLIC (any role that may log in, then).
+SELECT r.rolname::text AS name
+  FROM pg_catalog.pg_policy p
+  JOIN pg_catalog.pg_roles r ON r.oid = ANY (p.polroles)
+  JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s)
+UNION
+SELECT u.rolname::text
+  FROM pg_catalog.pg_auth_members m
+  JOIN pg_catalog.pg_roles g ON g.oid = m.roleid
+  JOIN pg_catalog.pg_roles u ON u.oid = m.member
+ WHERE g.rolname IN ('pg_read_all_data', 'pg_write_all_data')
+UNION
+SELECT r.rolname::text FROM pg_catalog.pg_roles r
+ WHERE r.rolcanlogin
+   AND EXISTS (SELECT FROM pg_catalog.pg_class c
+                 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                CROSS JOIN aclexplode(c.relacl) a
+                WHERE n.nspname = ANY (%(schemas)s) AND a.grantee = 0);
+
+-- name: roles
+-- The roles of that name and, with inside, everybody who is through any number of groups a member of one of them.
+WITH RECURSIVE inside AS (
+    SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = ANY (%(roles)s)
+    UNION
+    SELECT m.member FROM pg_catalog.pg_auth_members m JOIN inside i ON i.oid = m.roleid WHERE %(inside)s
+)
+SELECT r.rolname::text AS name, r.rolcanlogin AS can_login, r.rolinherit AS inherits,
+       r.rolbypassrls AS bypasses_policies, r.rolsuper AS superuser
+  FROM pg_catalog.pg_roles r JOIN inside i ON i.oid = r.oid
+ ORDER BY r.rolname;
+
+-- name: members
+-- From PostgreSQL 16 on one membership may have been granted by several roles.
+SELECT g.rolname::text AS role, u.rolname::text AS member, bool_or(m.admin_option) AS admin
+  FROM pg_catalog.pg_auth_members m
+  JOIN pg_catalog.pg_roles g ON g.oid = m.roleid
+  JOIN pg_catalog.pg_roles u ON u.oid = m.member
+ WHERE u.rolname = ANY (%(roles)s)
+   AND (g.rolname = ANY (%(roles)s) OR g.rolname IN ('pg_read_all_data', 'pg_write_all_data', 'rds_iam'))
+ GROUP BY 1, 2;
+
+-- name: settings
+-- What a session gets: the role's in this database before the role's before the database's.
+SELECT DISTINCT ON (r.rolname, split_part(s.entry, '=', 1))
+       r.rolname::text AS role, split_part(s.entry, '=', 1) AS name,
+       substr(s.entry, strpos(s.entry, '=') + 1) AS value, d.setrole <> 0 AS of_role
+  FROM pg_catalog.pg_roles r
+  JOIN pg_catalog.pg_db_role_setting d
+    ON d.setrole IN (r.oid, 0)
+   AND d.setdatabase IN (0, (SELECT b.oid FROM pg_catalog.pg_database b WHERE b.datname = current_database()))
+ CROSS JOIN unnest(d.setconfig) s (entry)
+ WHERE r.rolname = ANY (%(roles)s) AND r.rolcanlogin
+ ORDER BY r.rolname, split_part(s.entry, '=', 1), d.setrole = 0, d.setdatabase = 0;
+
+-- name: effective
+-- The server's own answer, whichever way a role came by a right. A column counts where the table as a whole is closed.
+WITH who AS (
+    SELECT unnest(%(roles)s::text[]) AS name
+), relation AS (
+    SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind = 'S' AS sequence
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = ANY (%(schemas)s) AND c.relkind IN ('r', 'p', 'f', 'v', 'S') AND NOT c.relispartition
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+)
+SELECT w.name AS grantee, 'table' AS kind, r.schema, r.name, '' AS column_name, p.privilege,
+       has_table_privilege(w.name, r.oid, p.privilege || ' WITH GRANT OPTION') AS grantable
+  FROM who w, relation r, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES']) p (privilege)
+ WHERE NOT r.sequence AND has_table_privilege(w.name, r.oid, p.privilege)
+UNION ALL
+SELECT w.name, 'column', r.schema, r.name, a.attname::text, p.privilege,
+       has_column_privilege(w.name, r.oid, a.attnum, p.privilege || ' WITH GRANT OPTION')
+  FROM who w, relation r
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped
+ CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) p (privilege)
+ WHERE NOT has_table_privilege(w.name, r.oid, p.privilege) AND has_column_privilege(w.name, r.oid, a.attnum, p.privilege)
+UNION ALL
+SELECT w.name, 'sequence', r.schema, r.name, '', p.privilege,
+       has_sequence_privilege(w.name, r.oid, p.privilege || ' WITH GRANT OPTION')
+  FROM who w, relation r, unnest(ARRAY['USAGE', 'SELECT', 'UPDATE']) p (privilege)
+ WHERE r.sequence AND has_sequence_privilege(w.name, r.oid, p.privilege)
+UNION ALL
+SELECT w.name, 'schema', '', n.nspname::text, '', p.privilege,
+       has_schema_privilege(w.name, n.oid, p.privilege || ' WITH GRANT OPTION')
+  FROM who w, pg_catalog.pg_namespace n, unnest(ARRAY['USAGE', 'CREATE']) p (privilege)
+ WHERE n.nspname = ANY (%(schemas)s) AND has_schema_privilege(w.name, n.oid, p.privilege)
+   AND NOT (p.privilege = 'CREATE' AND has_schema_privilege('public', n.oid, 'CREATE'))  -- as everybody's, see _counts
+UNION ALL
+SELECT w.name, CASE f.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END, '', f.oid::regprocedure::text, '',
+       'EXECUTE', has_function_privilege(w.name, f.oid, 'EXECUTE WITH GRANT OPTION')
+  FROM who w, pg_catalog.pg_proc f
+  JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND f.prokind IN ('f', 'p') AND has_function_privilege(w.name, f.oid, 'EXECUTE')
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                    WHERE d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e')
+UNION ALL
+SELECT w.name, 'type', n.nspname::text, t.typname::text, '', 'USAGE',
+       has_type_privilege(w.name, t.oid, 'USAGE WITH GRANT OPTION')
+  FROM who w, pg_catalog.pg_type t
+  JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+  LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
+ WHERE n.nspname = ANY (%(schemas)s) AND (t.typtype = 'e' OR (t.typtype = 'c' AND c.relkind = 'c'))
+   AND has_type_privilege(w.name, t.oid, 'USAGE')
+UNION ALL
+SELECT w.name, 'database', '', '', '', 'CONNECT', false
+  FROM who w WHERE has_database_privilege(w.name, current_database(), 'CONNECT');
+
+-- name: guarded
+SELECT n.nspname::text AS schema, c.relname::text AS name, c.relforcerowsecurity AS forced
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND c.relrowsecurity AND NOT c.relispartition;
+
+-- name: policies
+SELECT n.nspname::text AS schema, c.relname::text AS table_name, p.polname::text AS name, p.polpermissive AS permissive,
+       CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE'
+                     ELSE 'ALL' END AS command,
+       ARRAY (SELECT coalesce(r.rolname::text, 'public')
+                FROM unnest(p.polroles) o (oid) LEFT JOIN pg_catalog.pg_roles r ON r.oid = o.oid ORDER BY 1) AS roles,
+       pg_catalog.pg_get_expr(p.polqual, p.polrelid) AS using_text,
+       pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) AS check_text
+  FROM pg_catalog.pg_policy p
+  JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND NOT c.relispartition
+ ORDER BY 1, 2, 3;
+
+-- name: notes
+SELECT 'default privileges of ' || pg_catalog.pg_get_userbyid(d.defaclrole) || coalesce(' in schema ' || n.nspname, '')
+       || ': Limitless has no ALTER DEFAULT PRIVILEGES; what they gave is granted object by object' AS note
+  FROM pg_catalog.pg_default_acl d
+  LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace
+ WHERE d.defaclnamespace = 0 OR n.nspname = ANY (%(schemas)s)
+UNION
+SELECT count(*) || ' comments on tables and columns of schema ' || n.nspname || ' stay behind: Limitless has no COMMENT'
+  FROM pg_catalog.pg_description d
+  JOIN pg_catalog.pg_class c ON d.classoid = 'pg_class'::regclass AND c.oid = d.objoid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s)
+ GROUP BY n.nspname
+UNION
+SELECT 'rights on partition ' || c.oid::regclass || ' stay behind: Limitless has no partitions of the application''s own'
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND c.relispartition
+   AND EXISTS (SELECT FROM aclexplode(c.relacl) a WHERE a.grantee <> c.relowner)
+ ORDER BY 1;

@@ -1,0 +1,113 @@
+"""Which answer does a repeatable read give, and whose error was in it?
+
+Limitless first, where the route says so. What it could not answer, classic answers; what it refused, classic is asked
+about once, and the error counts against Limitless unless classic gives it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from migrator.errors import ReadStale
+from migrator.shim.doubt import Doubts, Key, explained
+from migrator.shim.listener import Listener, ReadFellBack
+from migrator.shim.read import Read
+
+T = TypeVar("T")
+
+
+class NewRead(Protocol):
+    """Makes a read of one tenant: where its route says, or on classic."""
+
+    def __call__(self, *, only_classic: bool = False) -> Read: ...
+
+
+def answer(new_read: NewRead, fn: Callable[[Read], T], doubts: Doubts, listener: Listener) -> tuple[T, bool]:
+    """Return what *fn* returns, and whether the side of the route gave it."""
+    first = new_read()
+    try:
+        with first:
+            result = fn(first)
+    except Exception as error:
+        if first.failed or isinstance(error, ReadStale):
+            listener.on_event(ReadFellBack(str(first.tenant_id), why(error)))
+            with new_read(only_classic=True) as again:
+                return fn(again), False
+        if not first.in_doubt or not _asked(first, fn, doubts):
+            raise
+        return _by_classic(first, new_read, fn, doubts, listener, error)
+    if not first.in_doubt or not _asked(first, fn, doubts):
+        return result, True
+    # The caller lives with an error; it must live with the same ones on both sides.
+    return _by_classic(first, new_read, fn, doubts, listener, None, result)
+
+
+def _key(read: Read, fn: Callable[[Read], object]) -> Key:
+    assert read.doubt is not None
+    place = getattr(getattr(fn, "func", fn), "__code__", None) or type(fn)
+    return Key(read.tenant_id, read.doubt, place)
+
+
+def _asked(read: Read, fn: Callable[[Read], object], doubts: Doubts) -> bool:
+    """Return whether classic is to be asked; when not, the error has been judged."""
+    assert read.doubt is not None
+    if doubts.is_own(_key(read, fn)):
+        read.judge(False)
+        return False
+    if not doubts.may_ask():
+        read.judge(doubts.suspects(read.tenant_id, read.doubt))
+        return False
+    return True
+
+
+def _by_classic(
+    first: Read,
+    new_read: NewRead,
+    fn: Callable[[Read], T],
+    doubts: Doubts,
+    listener: Listener,
+    error: Exception | None,
+    *result: T,
+) -> tuple[T, bool]:
+    """Ask classic; return its answer, or the first one (*error*, or *result*) when classic says the same.
+
+    Raises:
+        Exception: *error* when it is the caller's own, else what classic raises.
+    """
+    assert first.doubt is not None
+    again = new_read(only_classic=True)
+    try:
+        with again:
+            answered = fn(again)
+    except Exception as other:
+        if again.lost:  # it could not be asked
+            first.judge(doubts.suspects(first.tenant_id, first.doubt))
+            return _as_it_was(error, *result)
+        if _judged(first, again, fn, doubts) and first.doubt.states <= again.states:
+            return _as_it_was(error, *result)
+        raise other from error  # of the two it says more, or it is what the caller would have got before the migration
+    if _judged(first, again, fn, doubts):
+        return _as_it_was(error, *result)
+    listener.on_event(ReadFellBack(str(first.tenant_id), first.doubt.text or ", ".join(sorted(first.doubt.states))))
+    return answered, False
+
+
+def _judged(first: Read, again: Read, fn: Callable[[Read], object], doubts: Doubts) -> bool:
+    """Tell everybody whose error it was; return whether it was the caller's own."""
+    assert first.doubt is not None
+    own = explained(first.doubt.states, again.states)
+    doubts.answered(_key(first, fn), own)
+    first.judge(not own)
+    return own
+
+
+def _as_it_was(error: Exception | None, *result: T) -> tuple[T, bool]:
+    if error is not None:
+        raise error
+    return result[0], True
+
+
+def why(error: BaseException) -> str:
+    """Return the first line of an error's text."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,323 @@
+"""Rights come to Limitless with the schema, and whatever is different there is named before anybody moves."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from migrator.control.install import install, install_limitless
+from migrator.control.status import collect
+from migrator.provision.apply import undo
+from migrator.rights.read import read
+from tests.integration.rights.conftest import Land
+
+pytestmark = pytest.mark.pg
+
+
+def test_an_owner_without_login_needs_nobody(land: Land) -> None:
+    """It becomes a role that may do everything with what it owns, though the tool owns it there."""
+    result = land.provision()
+
+    assert result.verdict.blockers == ()
+    assert any("owner" in warning and "owns 5 tables and views" in warning for warning in result.warnings)
+    rights = read(land.limitless, ["app"], roles=[land.roles.name("owner")])
+    privileges = {r.privilege for r in rights.effective if r.thing.name == "orders" and r.grantable}
+    assert privileges == {"SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES"}
+
+
+def test_what_belongs_to_the_owner_of_the_database(land: Land) -> None:
+    """Schema public belongs to nobody by name; a member of the owner's group deploys there."""
+    land.roles.on_classic("web", "NOLOGIN")
+    tables = land.plan.tables.model_copy(update={"schemas": ["app", "public"]})
+    land.plan = land.plan.model_copy(update={"tables": tables})
+    land.sql(f"ALTER DATABASE {land.classic.info.dbname} OWNER TO {{owner}}", "GRANT {owner} TO {web}")
+
+    assert land.provision().verdict.blockers == ()
+    rights = read(land.limitless, ["public"], roles=[land.roles.name("web")])
+    assert {r.privilege for r in rights.effective if r.grantee != "public" and r.thing.kind == "schema"} == {
+        "CREATE", "USAGE",
+    }  # fmt: skip
+
+
+def test_everything_that_can_be_granted_arrives(land: Land) -> None:
+    """Tables, views, columns, sequences, routines, types, with grant option, through groups, to everybody."""
+    land.roles.on_classic("web")
+    land.roles.on_classic("report")
+    land.roles.on_classic("readers", "NOLOGIN")
+    land.roles.on_classic("Odd Role", "NOLOGIN")
+    land.sql(
+        "GRANT USAGE ON SCHEMA app TO {web}, {readers}",
+        'GRANT SELECT, INSERT, UPDATE, DELETE ON app.tenant, app.orders, app."Odd ""Name""" TO {web}',
+        "GRANT SELECT (id, sku), UPDATE (sku) ON app.line TO {web}",
+        "GRANT USAGE ON SEQUENCE app.orders_id_seq, app.ticket TO {web}",
+        "GRANT SELECT ON app.sums TO {readers} WITH GRANT OPTION",
+        "GRANT SELECT ON app.tenant TO PUBLIC",
+        "GRANT {readers} TO {report}",
+        "GRANT INSERT ON app.orders TO {Odd Role}",
+        "REVOKE EXECUTE ON FUNCTION app.double(bigint) FROM PUBLIC",
+        "REVOKE EXECUTE ON PROCEDURE app.nothing() FROM PUBLIC",
+        "REVOKE USAGE ON TYPE app.mood FROM PUBLIC",
+        "GRANT EXECUTE ON FUNCTION app.double(bigint) TO {web}",
+        "GRANT EXECUTE ON PROCEDURE app.nothing() TO {report}",
+        "GRANT USAGE ON TYPE app.mood TO {web}",
+    )
+
+    result = land.provision()
+
+    blockers = [b.replace(f"_{land.roles.mark}", "") for b in result.verdict.blockers]
+    assert sorted(blockers) == [
+        f"role {name} can log in on classic and not on Limitless: give it LOGIN and its password or IAM there"
+        f" (rights/{name}/login)"
+        for name in ("report", "web")
+    ]
+    for name in ("web", "report"):
+        land.roles.let_in(name)
+    assert land.check() == []
+    assert land.planned() == [], "a second run finds nothing to do"
+    with psycopg.connect(land.roles.dsn(land.limitless_dsn, "web"), autocommit=True) as web:
+        web.execute("INSERT INTO app.tenant VALUES (1, 'x')")
+        web.execute("INSERT INTO app.orders (tenant_id, mood) VALUES (1, 'ok') RETURNING app.double(id)")
+        web.execute("SELECT id, sku, tenant_id FROM app.line")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            web.execute("SELECT order_id FROM app.line")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            web.execute("CALL app.nothing()")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            web.execute("SELECT * FROM app.sums")
+    with psycopg.connect(land.roles.dsn(land.limitless_dsn, "report"), autocommit=True) as report:
+        report.execute("SELECT * FROM app.sums")
+        report.execute("SELECT * FROM app.tenant")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            report.execute("SELECT app.double(1)")
+
+
+def test_a_dry_run_prints_what_a_run_does_and_no_password(land: Land) -> None:
+    land.roles.on_classic("web")
+    land.sql("GRANT USAGE ON SCHEMA app TO {web}", "GRANT SELECT ON app.orders TO {web}")
+    printed = "\n".join(land.planned())
+
+    assert land.named("CREATE ROLE {web} NOLOGIN") in printed
+    assert land.named('GRANT SELECT ON TABLE "app"."orders" TO {web}') in printed
+    assert "PASSWORD" not in printed
+
+
+LATER = {
+    "GRANT SELECT ON app.orders TO {web}": "role web may SELECT app.orders on classic and not on Limitless",
+    "GRANT SELECT, DELETE ON app.sums TO PUBLIC":
+        "everybody (PUBLIC) may DELETE, SELECT app.sums on classic and not on Limitless",
+    "GRANT UPDATE (total) ON app.orders TO {web}":
+        "role web may UPDATE app.orders.total on classic and not on Limitless",
+    "GRANT USAGE ON SEQUENCE app.ticket TO {web}":
+        "role web may USAGE sequence app.ticket on classic and not on Limitless",
+    "GRANT CREATE ON SCHEMA app TO {web}": "role web may CREATE schema app on classic and not on Limitless",
+    "GRANT SELECT ON app.tenant TO {web} WITH GRANT OPTION":
+        "role web may SELECT WITH GRANT OPTION app.tenant on classic and not on Limitless",
+    "REVOKE EXECUTE ON FUNCTION app.double(bigint) FROM PUBLIC":
+        "everybody (PUBLIC) may EXECUTE function app.double(bigint) on Limitless and not on classic",
+    "GRANT {readers} TO {web}": "role web is a member of readers on classic and not on Limitless",
+    "ALTER ROLE {web} SET search_path = app, \"Odd, Name\"":
+        'sessions of role web get search_path = app, "Odd, Name" on classic, the default on Limitless',
+    "ALTER ROLE {web} IN DATABASE {db} SET statement_timeout = '30s'":
+        "sessions of role web get statement_timeout = 30s on classic, the default on Limitless",
+    "ALTER DATABASE {db} SET work_mem = '7MB'":
+        "sessions of role web get work_mem = 7MB on classic, the default on Limitless",
+    "CREATE POLICY mine ON app.orders USING (tenant_id = 1)":
+        "row security policy mine of app.orders exists on classic only",
+    "ALTER TABLE app.orders ENABLE ROW LEVEL SECURITY":
+        "row security of app.orders is on on classic and off on Limitless",
+}  # fmt: skip
+
+
+def test_rights_changed_after_provisioning_block_the_gate_and_show_in_status(land: Land) -> None:
+    """Named by status before anybody compared, by the gate, and gone after provisioning again."""
+    land.roles.on_classic("web")
+    land.roles.on_classic("readers", "NOLOGIN")
+    land.roles.on_limitless("web")
+    land.sql("GRANT USAGE ON SCHEMA app TO {web}, {readers}", "GRANT SELECT ON app.tenant TO {web}")
+    install(land.classic, "test", "digest", land.plan.model_dump(mode="json"), {})
+    assert land.provision().verdict.blockers == ()
+    assert collect(land.classic).blockers == ()
+
+    land.sql(*(statement.replace("{db}", land.classic.info.dbname) for statement in LATER))
+
+    assert any("classic since rights were last compared" in b for b in collect(land.classic).blockers)
+    found = [line.rsplit(" (rights/", 1)[0] for line in land.check()]
+    assert set(LATER.values()) <= set(found)
+    shown = [b.replace(f"_{land.roles.mark}", "") for b in collect(land.classic).blockers]
+    assert set(land.check()[:5]) <= set(shown)
+
+    land.provision()
+
+    # that the owner passes its policies on classic alone is for people to decide
+    owner = "rights/{}/policies/app.orders"
+    assert [line.rsplit(" (", 1)[1] for line in land.check()] == [owner.format("owner") + ")"]
+    gates = land.plan.gates.model_copy(update={"acknowledged": [owner.format(land.roles.name("owner"))]})
+    land.plan = land.plan.model_copy(update={"gates": gates})
+    assert land.check() == []
+    with psycopg.connect(land.roles.dsn(land.limitless_dsn, "web"), autocommit=True) as web:
+        assert web.execute("SHOW search_path").fetchone() == ('app, "Odd, Name"',)
+        assert web.execute("SHOW work_mem").fetchone() == ("7MB",)
+
+
+def test_a_right_taken_away_on_classic_is_named_and_left_to_people(land: Land) -> None:
+    land.roles.on_classic("web")
+    land.roles.on_limitless("web")
+    land.sql("GRANT USAGE ON SCHEMA app TO {web}", "GRANT SELECT ON app.tenant TO {web}")
+    assert land.provision().verdict.blockers == ()
+
+    land.sql("REVOKE SELECT ON app.tenant FROM {web}")
+
+    left = "role web may SELECT app.tenant on Limitless and not on classic (rights/web/app.tenant)"
+    assert land.check() == [left]
+    land.provision()
+    assert land.check() == [left]
+    land.there("REVOKE SELECT ON app.tenant FROM {web}")
+    assert land.check() == []
+
+
+def test_a_role_without_any_right_on_limitless_is_named_once_with_all_it_lacks(land: Land) -> None:
+    land.roles.on_classic("web")
+    land.sql("GRANT USAGE ON SCHEMA app TO {web}", "GRANT ALL ON ALL TABLES IN SCHEMA app TO {web}")
+    install_limitless(land.limitless)
+    land.there("CREATE SCHEMA app", "CREATE TABLE app.orders (id int)")
+
+    assert [line for line in land.check() if "web" in line] == [
+        "role web exists on classic and not on Limitless (rights/web)"
+    ]
+    land.roles.on_limitless("web")
+    assert "role web may SELECT, INSERT, UPDATE, DELETE" not in "".join(land.check())
+    assert any(
+        line.startswith("role web may DELETE, INSERT, REFERENCES, SELECT, TRUNCATE, UPDATE app.orders on classic")
+        for line in land.check()
+    )
+
+
+def test_a_role_that_works_through_everybodys_rights_alone_is_missed_too(land: Land) -> None:
+    """No ACL names it, and yet without it on Limitless nobody could log in."""
+    land.roles.on_classic("web")
+    land.sql("GRANT USAGE ON SCHEMA app TO PUBLIC", "GRANT SELECT ON app.orders TO PUBLIC")
+    install_limitless(land.limitless)
+
+    assert "role web exists on classic and not on Limitless (rights/web)" in land.check()
+
+
+def test_rights_that_come_another_way_are_no_difference(land: Land) -> None:
+    """A direct grant on classic, a group on Limitless: what counts is what the role may."""
+    land.roles.on_classic("web")
+    land.roles.on_limitless("web")
+    land.roles.on_limitless("readers", "NOLOGIN")
+    land.sql("GRANT USAGE ON SCHEMA app TO {web}")
+    assert land.provision().verdict.blockers == ()
+    land.sql("GRANT SELECT ON app.orders TO {web}")
+    land.there("GRANT SELECT ON app.orders TO {readers}")
+    with psycopg.connect(land.roles.limitless_admin, autocommit=True) as admin:
+        admin.execute(land.named("GRANT {readers} TO {web}").encode())
+
+    assert [line for line in land.check() if "SELECT" in line] == []
+
+
+def test_policies_arrive_and_rule(land: Land) -> None:
+    land.roles.on_classic("web")
+    land.roles.on_limitless("web")
+    land.sql(
+        "GRANT USAGE ON SCHEMA app TO {web}",
+        "GRANT SELECT, INSERT ON app.tenant TO {web}",
+        "CREATE POLICY mine ON app.tenant FOR ALL TO {web}"
+        " USING (tenant_id = current_setting('app.tenant')::bigint) WITH CHECK (tenant_id < 100)",
+        "CREATE POLICY narrow ON app.tenant AS RESTRICTIVE FOR SELECT USING (name <> 'hidden')",
+        "ALTER TABLE app.tenant ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE app.tenant FORCE ROW LEVEL SECURITY",
+    )
+
+    assert land.provision().verdict.blockers == ()
+    land.there("INSERT INTO app.tenant VALUES (1, 'a'), (2, 'b')")  # the tool's own role owns the table and passes
+    with psycopg.connect(land.roles.dsn(land.limitless_dsn, "web"), autocommit=True) as web:
+        web.execute("SET app.tenant = 1")
+        assert web.execute("SELECT name FROM app.tenant").fetchall() == [("a",)]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            web.execute("INSERT INTO app.tenant VALUES (100, 'x')")
+    land.sql("ALTER POLICY narrow ON app.tenant USING (name <> 'secret')")
+    assert land.check() == [
+        "row security policy narrow of app.tenant differs on Limitless (rights/policies/app.tenant/narrow)"
+    ]
+
+
+def test_what_only_superusers_may_set_is_reported_with_the_reason(land: Land) -> None:
+    """Limitless has no superuser; a team that can live without it says so in the plan."""
+    land.roles.on_classic("web")
+    land.roles.on_limitless("web")
+    land.sql("GRANT USAGE ON SCHEMA app TO {web}", "ALTER ROLE {web} SET log_statement = 'all'")
+
+    blockers = land.provision().verdict.blockers
+    assert any("get log_statement = all on classic, the default on Limitless" in b for b in blockers)
+    assert any(b.startswith("Limitless refuses: Set log_statement") and "permission denied" in b for b in blockers)
+    setting = f"rights/{land.roles.name('web')}/setting/log_statement"
+    land.plan = land.plan.model_copy(update={"gates": land.plan.gates.model_copy(update={"acknowledged": [setting]})})
+    assert land.check() == []
+    assert land.provision().verdict.blockers == ()
+
+
+def test_an_all_data_role_is_a_right_too(land: Land) -> None:
+    """No ACL names its members, and they read everything."""
+    land.roles.on_classic("web")
+    land.roles.on_limitless("web")
+    land.sql("GRANT pg_read_all_data TO {web}")
+    install_limitless(land.limitless)
+
+    assert any("role web is a member of pg_read_all_data on classic" in line for line in land.check())
+
+
+def test_a_definer_runs_as_somebody_else(land: Land) -> None:
+    """On Limitless it would run with the tool's rights, which are more than its owner's."""
+    land.sql(
+        "SET ROLE {owner}",
+        "CREATE FUNCTION app.all_orders() RETURNS bigint LANGUAGE sql STABLE SECURITY DEFINER SET search_path = app"
+        " AS 'SELECT count(*) FROM app.orders'",
+        "RESET ROLE",
+    )
+
+    (blocker,) = land.provision().verdict.blockers
+    assert "app.all_orders() is SECURITY DEFINER" in blocker
+
+
+def test_what_has_no_counterpart_is_said(land: Land) -> None:
+    land.roles.on_classic("web", "NOLOGIN")
+    land.sql(
+        "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA app GRANT SELECT ON TABLES TO {web}",
+        "SET ROLE {owner}",
+        "CREATE TABLE app.later (tenant_id bigint, id int, PRIMARY KEY (tenant_id, id))",
+        "COMMENT ON TABLE app.later IS 'made later'",
+        "RESET ROLE",
+    )
+
+    result = land.provision()
+
+    assert result.verdict.blockers == ()
+    warnings = "\n".join(result.warnings)
+    assert "Limitless has no ALTER DEFAULT PRIVILEGES" in warnings
+    assert "1 comments on tables and columns of schema app stay behind" in warnings
+    rights = read(land.limitless, ["app"], roles=[land.roles.name("web")])
+    assert {r.privilege for r in rights.effective if r.grantee.startswith("web") and r.thing.name == "later"} == {
+        "SELECT"
+    }
+
+
+def test_undo_takes_back_what_it_gave_and_keeps_who_can_log_in(land: Land) -> None:
+    """Roles made by the tool go; one that people have given a LOGIN since stays."""
+    land.roles.on_classic("web")
+    land.roles.on_classic("readers", "NOLOGIN")
+    land.there("CREATE SCHEMA app")
+    land.sql("GRANT USAGE ON SCHEMA app TO {web}, {readers}", "GRANT {readers} TO {web}",
+             "ALTER ROLE {web} SET search_path = app")  # fmt: skip
+    land.provision()
+    land.roles.let_in("web")
+
+    kept = undo(land.limitless)
+
+    assert [k.replace(f"_{land.roles.mark}", "") for k in kept] == ["role web can log in by now"]
+    left = land.limitless.execute(
+        "SELECT rolname FROM pg_roles WHERE rolname LIKE %s", (f"%{land.roles.mark}",)
+    ).fetchall()
+    assert left == [(land.roles.name("web"),)]
+    acl = land.limitless.execute("SELECT nspacl::text FROM pg_namespace WHERE nspname = 'app'").fetchone()
+    assert acl is not None and land.roles.mark not in (acl[0] or "")
