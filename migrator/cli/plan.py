@@ -11,7 +11,7 @@ import typer
 from migrator.cli import audit
 from migrator.cli.options import JsonOption, PlanOption
 from migrator.cli.render import emit_json, out
-from migrator.errors import UsageError
+from migrator.errors import PlanInvalid, UsageError
 
 group = typer.Typer(no_args_is_help=True, help="Check, show and write plan files.")
 Argument = Annotated[
@@ -36,11 +36,19 @@ def check(
     from migrator.plan.load import digest
 
     plan = find_plan(path or plan_option)
+    if plan.gates.acknowledged:
+        from migrator.audit.accepted import strange  # loads the rulebook
+
+        problems = strange(plan.gates.acknowledged)
+        if problems:
+            raise PlanInvalid(f"plan {plan.name}", problems)
     tables: list[dict[str, object]] = []
     if connect:
+        from migrator.control import rehearsal
         from migrator.plan.tables import resolve_tables
 
         with both(plan) as (classic, _):
+            rehearsal.check(classic, plan)
             for table in resolve_tables(classic, plan.tables):
                 tables.append({"table": table.qualified, "kind": table.kind.value, "key": list(table.target_key)})
     if as_json:

@@ -30,6 +30,7 @@ class DecommissionFacts:
         worst_lag_s: of all mirror partitions; None when one published nothing.
         unconfirmed: processes that live and have not applied the present epoch.
         prepared: prepared transactions in classic's database.
+        held: tenants that a person keeps on classic.
     """
 
     write_mode: WriteMode
@@ -46,6 +47,7 @@ class DecommissionFacts:
     max_age_s: float = 3600.0
     unconfirmed: tuple[str, ...] = ()
     prepared: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
 
 def _some(names: tuple[str, ...]) -> str:
@@ -64,6 +66,10 @@ def decommission_verdict(facts: DecommissionFacts) -> Verdict:
         found.append("all reads were rolled back to classic; go forward first: migrator cutover")
     if facts.not_limitless:
         found.append(f"tenants that do not read from Limitless: {_some(facts.not_limitless)}")
+    if facts.held:
+        found.append(
+            f"{len(facts.held)} tenants are held on classic: {_some(facts.held)}; release with: migrator tenant release"
+        )
     if facts.unmirrored:
         found.append(f"tenants that are not mirrored: {_some(facts.unmirrored)}")
     if facts.divergent:

@@ -219,8 +219,15 @@ class Temporal(_Section):
     namespace: str = "default"
 
 
+REHEARSED = (
+    ("local:classic", "local:limitless", "local"),
+    ("env:MIGRATOR_CLASSIC_DSN", "env:MIGRATOR_LIMITLESS_DSN", "127.0.0.1:7233"),
+)
+"""What a plan that may be rehearsed names: servers of this machine, or the containers of docker-compose.yml."""
+
+
 class Rehearsal(_Section):
-    """Only read by `migrator rehearse`: what the demo loads and how the traffic looks."""
+    """Only for `migrator rehearse`: what the demo loads, how the traffic looks, how fast its days pass."""
 
     clock_scale: float = Field(1.0, ge=1, description="Days of the stabilization pass this many times faster.")
     tenants: int = Field(200, ge=2)
@@ -255,5 +262,10 @@ class Plan(_Section):
 
     @property
     def clock_scale(self) -> float:
-        """How many planned seconds pass in one real second; 1 outside a rehearsal."""
+        """How many planned seconds the plan lets pass in one real second; see migrator.control.rehearsal for where."""
         return self.rehearsal.clock_scale if self.rehearsal else 1.0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether both sides are the servers that the tool keeps on this machine."""
+        return (self.classic.writer, self.limitless.dsn) == ("local:classic", "local:limitless")
