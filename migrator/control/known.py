@@ -45,10 +45,10 @@ class Found:
     absent: tuple[str, ...] = ()
 
 
-def look_up(conn: Connection, tenants: Sequence[str], patience_s: float = PATIENCE_S) -> Found:
+def look_up(conn: Connection, tenants: Sequence[str]) -> Found:
     """Return which of *tenants* exist. Reads only; *conn* is in autocommit mode."""
     wanted = list(dict.fromkeys(tenants))
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + PATIENCE_S
     try:
         with _bounded(conn, deadline):
             rows = conn.execute(
