@@ -152,9 +152,18 @@ def _some(
     *,
     aside: bool = False,
 ) -> RollbackResult:
-    """Move routes to classic and hold the tenants, in one change; *aside* also takes them out of their wave."""
+    """Move routes to classic and hold the tenants, in one change.
+
+    *aside* also takes them out of their wave, so that it goes on; those that were rolled back before stop it as before.
+    """
     with change(conn, who, reason) as found:
         meant = _members(conn, wave) if wave is not None else list(tenants)
+        if aside:
+            conn.execute(
+                "UPDATE migrator.tenant t SET wave = NULL WHERE tenant_id = ANY (%s)"
+                " AND NOT EXISTS (SELECT FROM migrator.rolled_back b WHERE b.tenant_id = t.tenant_id)",
+                (meant,),
+            )
         rows = conn.execute(
             "SELECT tenant_id, level, reads_pct, epoch FROM migrator.route WHERE level <> 'classic'"
             " AND tenant_id = ANY (%s) ORDER BY tenant_id FOR UPDATE",
@@ -165,8 +174,6 @@ def _some(
             what = f"wave {wave}" if wave is not None else ", ".join(row[0] for row in rows[:5])
             _remember(found, f"rollback of {what} ({len(rows)} tenants): {reason}")
         held = hold_within(found, meant, wave)
-        if aside:
-            conn.execute("UPDATE migrator.tenant SET wave = NULL WHERE tenant_id = ANY (%s)", (meant,))
         return RollbackResult(found.epoch, len(rows), already=not rows, held=len(held))
 
 

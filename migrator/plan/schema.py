@@ -165,7 +165,10 @@ class Waves(_Section):
         default=[5, 25, 100], min_length=1, description="Tenants of the first waves; the last repeats."
     )
     hot_ratio: float = Field(
-        20.0, gt=1, description="A tenant above this many times the median is hot: alone and last."
+        20.0,
+        gt=1,
+        description="A tenant above this many times the median in rows or recent writes, with a hundredth of all, is "
+        "hot: alone and last.",
     )
     ramp_pct: list[int] = Field(default=[100], description="Percentages a wave goes through.")
     hot_ramp_pct: list[int] = Field(default=[10, 50, 100])

@@ -157,6 +157,14 @@ def test_a_tenant_held_between_choice_and_move_is_left_by_the_next_try(world: Wo
     assert T1 not in facts.waiting(world.classic)
 
 
+def test_a_hold_does_not_undo_the_stop_of_a_rollback(world: World) -> None:
+    wave(world, 1)
+    roll_back(world.classic, tenants=[T1], who="ann", reason="slow")
+    hold(world.classic, [T1], who="bob", reason="contract")
+
+    assert "ann: slow" in _next_wave(world.classic, PLAN, False).held
+
+
 def test_the_decommission_waits_for_who_is_held(world: World) -> None:
     wave(world, 1)
     hold(world.classic, [U1], who="ann", reason="contract")
