@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
@@ -27,14 +26,13 @@ from temporalio.client import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from migrator import settings
-from migrator.errors import ClusterUnavailable, MigratorError, PlanMismatch, PreconditionFailed, UsageError
+from migrator.errors import ClusterUnavailable, MigratorError, PlanMismatch, PreconditionFailed
 from migrator.plan.schema import Plan
 from workflows import names
+from workflows.connection import CONNECT_S, connect
 from workflows.failures import reason as reason_of
 from workflows.messages import (
     Answer,
@@ -56,9 +54,6 @@ T = TypeVar("T")
 # (temporalio/sdk-python issue 300); a moment for its threads to settle prevents that.
 atexit.register(time.sleep, 0.1)
 
-CONNECT_S = 5.0
-WITHOUT_IT = "Reads, writes and rollback go on without it."
-
 
 class OutcomeUnknown(MigratorError):
     """Temporal did not answer in time; the command may still take effect."""
@@ -74,65 +69,6 @@ class Described:
     running: bool
     state: str
     status: MigrationStatus | None = None
-
-
-async def connect(plan: Plan) -> Client:
-    """Return a client of the plan's Temporal server, in a namespace that exists there.
-
-    Raises:
-        ClusterUnavailable: it cannot be reached, does not know the namespace, or does not let us in.
-    """
-    address, namespace = settings.temporal_address(plan), plan.temporal.namespace
-    try:
-        async with asyncio.timeout(CONNECT_S):
-            client = await Client.connect(address, namespace=namespace, data_converter=pydantic_data_converter)
-            await client.workflow_service.describe_namespace(
-                DescribeNamespaceRequest(namespace=namespace), timeout=timedelta(seconds=RPC_S)
-            )
-            return client
-    except RPCError as error:
-        why, hint = _refused(error.status, address, namespace)
-    except ValueError:
-        raise UsageError(f"{address} is no address of a Temporal server", hint="Write host:port.") from None
-    except (RuntimeError, TimeoutError, OSError):
-        why, hint = await _no_answer(address)
-    raise ClusterUnavailable("temporal", why, hint)
-
-
-def _refused(status: RPCStatusCode, address: str, namespace: str) -> tuple[str, str]:
-    """Return what is wrong with a namespace, and what to do, from the status of asking for it."""
-    match status:
-        case RPCStatusCode.NOT_FOUND | RPCStatusCode.INVALID_ARGUMENT:
-            return (
-                f"the server at {address} has no namespace {namespace}",
-                "Correct temporal.namespace in the plan, or make it: temporal operator namespace create "
-                f"--namespace {namespace}",
-            )
-        case RPCStatusCode.PERMISSION_DENIED | RPCStatusCode.UNAUTHENTICATED:
-            return (
-                f"the server at {address} refuses access to namespace {namespace}",
-                "Let this account use the namespace, or correct temporal.address and temporal.namespace in the plan.",
-            )
-        case RPCStatusCode.UNIMPLEMENTED:
-            return f"what answers at {address} is no Temporal server", "Correct temporal.address in the plan."
-    return f"{address} answered {status.name.lower()}", f"{WITHOUT_IT}"
-
-
-async def _no_answer(address: str) -> tuple[str, str]:
-    """Return why a connection did not come about: nobody listens, or somebody who speaks something else."""
-    host, _, port = address.rpartition(":")
-    try:
-        async with asyncio.timeout(1.0):
-            _, writer = await asyncio.open_connection(host, int(port))
-        writer.close()
-    except (OSError, TimeoutError, ValueError):
-        hint = f"Check temporal.address in the plan, or start it with: migrator local up. {WITHOUT_IT}"
-        return f"no answer from {address}", hint
-    return (
-        f"{address} accepts connections and does not speak Temporal's protocol in plain text",
-        "Does it want TLS, or is it another service? Name the plain-text frontend, or a local proxy that adds TLS, in "
-        f"temporal.address. {WITHOUT_IT}",
-    )
 
 
 def start(plan: Plan, digest: str) -> Answer:

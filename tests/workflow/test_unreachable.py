@@ -11,7 +11,7 @@ import pytest
 from temporalio.service import RPCStatusCode
 
 from tests.integration.cli import Done, Operator
-from workflows.client import _refused
+from workflows.connection import _refused
 
 pytestmark = pytest.mark.temporal
 
