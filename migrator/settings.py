@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from migrator.errors import ClusterUnavailable, UsageError
+from migrator.model.near import nearest
 
 CLASSIC_DSN = "MIGRATOR_CLASSIC_DSN"
 LOCAL_FILE = "local.json"
@@ -113,7 +114,11 @@ def resolve(reference: str) -> str:
         case "env":
             found = os.environ.get(name)
             if not found:
-                raise UsageError(f"the environment variable {name} is not set", hint=f"export {name}=postgresql://…")
+                near = nearest(name, (other for other, value in os.environ.items() if value))
+                meant = f"; did you mean {near}, which is?" if near else ""
+                raise UsageError(
+                    f"the environment variable {name} is not set{meant}", hint=f"export {name}=postgresql://…"
+                )
             return found
         case "file":
             return _from_file(name)

@@ -26,14 +26,13 @@ from temporalio.client import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from migrator import settings
 from migrator.errors import ClusterUnavailable, MigratorError, PlanMismatch, PreconditionFailed
 from migrator.plan.schema import Plan
 from workflows import names
+from workflows.connection import CONNECT_S, connect
 from workflows.failures import reason as reason_of
 from workflows.messages import (
     Answer,
@@ -55,8 +54,6 @@ T = TypeVar("T")
 # (temporalio/sdk-python issue 300); a moment for its threads to settle prevents that.
 atexit.register(time.sleep, 0.1)
 
-CONNECT_S = 5.0
-
 
 class OutcomeUnknown(MigratorError):
     """Temporal did not answer in time; the command may still take effect."""
@@ -72,27 +69,6 @@ class Described:
     running: bool
     state: str
     status: MigrationStatus | None = None
-
-
-async def connect(plan: Plan) -> Client:
-    """Return a client of the plan's Temporal server.
-
-    Raises:
-        ClusterUnavailable: it cannot be reached, or does not know the namespace.
-    """
-    address = settings.temporal_address(plan)
-    try:
-        async with asyncio.timeout(CONNECT_S):
-            return await Client.connect(
-                address, namespace=plan.temporal.namespace, data_converter=pydantic_data_converter
-            )
-    except (RuntimeError, RPCError, TimeoutError, OSError):
-        raise ClusterUnavailable(
-            "temporal",
-            f"no answer from {address}",
-            "Check the address in the plan, or start it with: migrator local up. Reads, writes and rollback go on "
-            "without it.",
-        ) from None
 
 
 def start(plan: Plan, digest: str) -> Answer:
@@ -327,9 +303,7 @@ def _update(plan: Plan, name: str, argument: Approve | Order | Report, timeout_s
             )
             return found
         except WorkflowUpdateFailedError as error:
-            cause = error.cause
-            text = cause.message if isinstance(cause, ApplicationError) else str(cause)
-            raise PreconditionFailed(text) from None
+            raise PreconditionFailed(reason_of(error.cause)[1]) from None
         except WorkflowUpdateRPCTimeoutOrCancelledError:
             raise OutcomeUnknown(
                 f"Temporal did not answer within {timeout_s:g} s; {name} may still take effect",

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from migrator.model.incident import RollbackResult
+
 
 class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -173,13 +175,8 @@ class RollbackInput(Message):
     reason: str = ""
 
 
-class RollbackOutcome(Message):
-    epoch: int = 0
-    changed: int = 0
-    processes: int = 0
-    confirmed: int = 0
-    seconds: float = 0
-    already: bool = False
+RollbackOutcome = RollbackResult
+"""One value for the command, the webhook and the activity."""
 
 
 class StabilizeInput(Message):

@@ -25,6 +25,8 @@ from temporalio.exceptions import (
 from temporalio.workflow import ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
+    from migrator.errors import UsageError
+    from migrator.model.gate import gate_of
     from migrator.model.phase import ORDER, Phase
     from workflows import names, policies
     from workflows.activities.control import ControlActivities
@@ -418,9 +420,10 @@ class MigrationWorkflow:
             if self.phase is not Phase.CUTOVER:
                 raise ApplicationError("no wave waits for an approval", type="NotWaiting")
             return
-        if request.gate not in GATE_OF.values():
-            allowed = ", ".join(GATE_OF.values())
-            raise ApplicationError(f"there is no gate {request.gate!r} (gates: {allowed}, wave-N)", type="UsageError")
+        try:
+            gate_of(request.gate)
+        except UsageError as error:
+            raise ApplicationError(str(error), type="UsageError") from None
         if self.waiting_for != request.gate:
             now = f"it is in phase {self.phase.value}, {self.state}" if self.phase else "it has just begun"
             # Approving ahead would approve evidence that does not exist yet.

@@ -18,7 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from migrator.errors import ClusterUnavailable, PreconditionFailed
 from migrator.plan.schema import Plan
 from workflows import names
-from workflows.client import connect
+from workflows.connection import connect
 from workflows.policies import RPC_S
 
 T = TypeVar("T")

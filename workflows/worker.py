@@ -22,7 +22,6 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from migrator.plan.load import load
 from migrator.plan.schema import Plan
-from workflows import client as clients
 from workflows import names
 from workflows.activities.base import Context
 from workflows.activities.control import ControlActivities
@@ -36,6 +35,7 @@ from workflows.activities.validation import ValidationActivities
 from workflows.audit import AuditWorkflow, ProvisionWorkflow
 from workflows.backfill import BackfillWorkflow
 from workflows.breaker import BreakerWorkflow, RollbackWorkflow
+from workflows.connection import connect
 from workflows.cutover import CutoverWorkflow
 from workflows.decommission import DecommissionWorkflow
 from workflows.dual_write import DualWriteWorkflow
@@ -161,7 +161,7 @@ async def run_worker(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    client = await clients.connect(found)
+    client = await connect(found)
     try:
         async with AsyncExitStack() as stack:
             for worker in workers(client, found, wanted, slots):

@@ -19,9 +19,6 @@ SAMPLE_ABOVE_ROWS = 200_000_000
 
 SAMPLED_ROWS = 20_000_000
 
-RECENT_XIDS = 1_000_000
-"""Rows written by the last so many transactions count as recent writes: the tenants' share of the write load."""
-
 
 def plan_counts(catalog: Catalog, shapes: Shapes, *, sample_above_rows: int, recent_xids: int) -> list[Count]:
     """Return what to count: every sharded table, and undecided ones whose tenant can be derived."""

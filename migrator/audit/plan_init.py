@@ -9,10 +9,13 @@ from typing import Any
 import psycopg
 
 from migrator.audit.collect import collect
-from migrator.audit.count import RECENT_XIDS, SAMPLE_ABOVE_ROWS, count_tenants, plan_counts
+from migrator.audit.count import SAMPLE_ABOVE_ROWS, count_tenants, plan_counts
 from migrator.audit.report import AuditReport, TableReport
 from migrator.audit.run import conclude
 from migrator.audit.shape import shapes_of_key
+from migrator.errors import UsageError
+from migrator.model.near import unknown
+from migrator.model.tenant import RECENT_XIDS
 
 Progress = Callable[[str], None]
 
@@ -28,6 +31,10 @@ def survey(
     """Audit a live database that has no plan yet."""
     evidence = collect(conn, progress)
     if schemas:
+        there = sorted({r.schema for r in evidence.catalog.relations.values()})
+        strange = [s for s in schemas if s not in there]
+        if strange:
+            raise UsageError(unknown("schema with tables", strange, there))
         for name in [n for n, r in evidence.catalog.relations.items() if r.schema not in schemas]:
             del evidence.catalog.relations[name]
     shapes = shapes_of_key(evidence.catalog, tenant_key, aliases)

@@ -12,7 +12,7 @@ from migrator.audit import functions, rules_key, rules_object, rules_table, vola
 from migrator.audit.classify import classify, root_table
 from migrator.audit.collect import collect
 from migrator.audit.collector import Collector
-from migrator.audit.count import RECENT_XIDS, SAMPLE_ABOVE_ROWS, count_tenants, plan_counts
+from migrator.audit.count import SAMPLE_ABOVE_ROWS, count_tenants, plan_counts
 from migrator.audit.query import Context
 from migrator.audit.report import AuditReport
 from migrator.audit.rows import Evidence
@@ -24,6 +24,7 @@ from migrator.audit.statements import Tally, audit_statements
 from migrator.audit.tenants import Growth, TableCounts, distribution, unknown_to_root
 from migrator.model.capacity import nodes_of
 from migrator.model.limits import parse_engine
+from migrator.model.tenant import RECENT_XIDS
 from migrator.plan.schema import Plan
 
 Progress = Callable[[str], None]

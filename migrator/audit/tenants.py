@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from migrator.model.tenant import hot_threshold, median
+from migrator.model.tenant import TenantId, TenantSize, hot_tenants, median
 
 SHOWN = 50
 """Tenants listed one by one in the report; the figures cover all."""
@@ -80,14 +80,13 @@ def distribution(
     ordered = sorted(rows.values())
     total, total_recent = sum(ordered), sum(recent.values())
     middle = median(ordered)
-    threshold = hot_threshold(ordered, hot_ratio)
-    write_threshold = hot_threshold(sorted(recent.values()), hot_ratio)
     largest = sorted(rows, key=lambda t: (-rows[t], t))
-    hot = []
-    for tenant in largest:
-        why = _hot(tenant, rows, recent, middle, threshold, write_threshold, total, total_recent, by_table[tenant])
-        if why:
-            hot.append({"tenant": tenant, "rows": rows[tenant], "reasons": why})
+    reasons = hot_tenants([TenantSize(TenantId(t), rows[t], writes=recent[t]) for t in largest], hot_ratio)
+    hot = [
+        {"tenant": t, "rows": rows[t], "reasons": [_where(why, by_table[t]) for why in reasons[t]]}
+        for t in map(TenantId, largest)
+        if t in reasons
+    ]
     return {
         "count": len(rows),
         "rows": total,
@@ -122,28 +121,9 @@ def distribution(
     }
 
 
-def _hot(
-    tenant: str,
-    rows: Mapping[str, int],
-    recent: Mapping[str, int],
-    middle: float,
-    threshold: float,
-    write_threshold: float,
-    total: int,
-    total_recent: int,
-    tables: Mapping[str, int],
-) -> list[str]:
-    reasons = []
-    if len(rows) > 1 and middle and rows[tenant] >= threshold:
-        big = max(tables, key=lambda t: tables[t])
-        reasons.append(f"{rows[tenant] / middle:.0f} times the median in rows, most of them in {big}")
-    if total and rows[tenant] / total >= 0.1 and len(rows) > 1:
-        reasons.append(f"{rows[tenant] / total:.0%} of all rows")
-    if total_recent and len(rows) > 1:
-        share = recent[tenant] / total_recent
-        if share >= 0.1 or (write_threshold and recent[tenant] >= write_threshold and share >= 0.01):
-            reasons.append(f"{share:.0%} of recent writes")
-    return reasons
+def _where(reason: str, tables: Mapping[str, int]) -> str:
+    """Name the table in which a tenant is large."""
+    return f"{reason}, most of them in {max(tables, key=lambda t: tables[t])}" if reason.endswith("in rows") else reason
 
 
 def histogram(ordered: list[int]) -> list[dict[str, int]]:

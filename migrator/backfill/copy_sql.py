@@ -8,6 +8,7 @@ from psycopg import sql
 
 from migrator.capture.names import table_identifier
 from migrator.model.table import Table
+from migrator.model.tenant import RECENT_XIDS
 
 
 def name(qualified: str) -> sql.Identifier:
@@ -105,10 +106,11 @@ def remove(table: Table, tenants: Sequence[str], lower: str | None = None, upper
 
 
 def count_tenants(table: Table) -> sql.Composed:
-    """Return the query for (tenant text, rows) of a table that has its own tenant column."""
-    return sql.SQL("SELECT t.{c}::text, count(*) FROM {t} AS t WHERE t.{c} IS NOT NULL GROUP BY t.{c}").format(
-        c=sql.Identifier(table.tenant_source or ""), t=name(table.qualified)
-    )
+    """Return the query for (tenant text, rows, rows written lately) of a table that has its own tenant column."""
+    return sql.SQL(
+        "SELECT t.{c}::text, count(*), count(*) FILTER (WHERE age(t.xmin) BETWEEN 0 AND {recent}) FROM {t} AS t"
+        " WHERE t.{c} IS NOT NULL GROUP BY t.{c}"
+    ).format(c=sql.Identifier(table.tenant_source or ""), t=name(table.qualified), recent=sql.Literal(RECENT_XIDS))
 
 
 def cuts(table: Table, tenant: str, ranges: int) -> sql.Composed:

@@ -19,7 +19,7 @@ from migrator.capture import orphans
 from migrator.capture.journal_sql import part_of
 from migrator.control.tables import captured_tables
 from migrator.model.table import Table, parents_first
-from migrator.model.tenant import TenantId, hot_threshold
+from migrator.model.tenant import TenantId, TenantSize, hot_tenants
 
 _SPLITTABLE = ("smallint", "integer", "bigint", "uuid")
 """Key types that compare the same on both servers; a text range depends on the collation."""
@@ -31,30 +31,36 @@ def take_inventory(conn: psycopg.Connection[Any], parts: int, hot_ratio: float) 
     Rows of derived tables are spread by the sizes of their parents: counting them would join the largest tables.
     """
     counts: dict[str, dict[str, int]] = {}
+    writes: dict[str, int] = {}
     tables = [t for t in captured_tables(conn).values() if t.sharded]
     orphans.look(conn, tables)
     for table in tables:
         if not table.derived:
-            for tenant, rows in conn.execute(copy_sql.count_tenants(table)):
+            for tenant, rows, recent in conn.execute(copy_sql.count_tenants(table)):
                 counts.setdefault(str(tenant), {})[table.qualified] = int(rows)
+                writes[str(tenant)] = writes.get(str(tenant), 0) + int(recent)
     totals = {t.qualified: sum(c.get(t.qualified, 0) for c in counts.values()) for t in tables}
     for table in tables:
         if table.derived:
             _spread(conn, table, counts, totals)
-    threshold = hot_threshold([sum(c.values()) for c in counts.values()], hot_ratio)
+    sizes = [TenantSize(TenantId(t), sum(c.values()), writes=writes.get(t, 0)) for t, c in counts.items()]
+    hot = hot_tenants(sizes, hot_ratio)
     with conn.transaction():
         cursor = conn.execute(
             sql.SQL(
-                "INSERT INTO migrator.tenant AS t (tenant_id, part, rows, hot)"
-                " SELECT u.tenant, {part}, u.rows, u.rows > %(threshold)s"
-                " FROM unnest(%(tenants)s::text[], %(rows)s::bigint[]) AS u (tenant, rows)"
-                " ON CONFLICT (tenant_id) DO UPDATE SET rows = EXCLUDED.rows, hot = EXCLUDED.hot"
+                "INSERT INTO migrator.tenant AS t (tenant_id, part, rows, writes, hot)"
+                " SELECT u.tenant, {part}, u.rows, u.writes, u.hot"
+                " FROM unnest(%(tenants)s::text[], %(rows)s::bigint[], %(writes)s::bigint[], %(hot)s::boolean[])"
+                "   AS u (tenant, rows, writes, hot)"
+                " ON CONFLICT (tenant_id) DO UPDATE SET rows = EXCLUDED.rows, writes = EXCLUDED.writes,"
+                " hot = EXCLUDED.hot"
                 " RETURNING (xmax = 0)"
             ).format(part=part_of(sql.Identifier("u", "tenant"), parts)),
             {
-                "tenants": list(counts),
-                "rows": [sum(c.values()) for c in counts.values()],
-                "threshold": threshold,
+                "tenants": [s.tenant_id for s in sizes],
+                "rows": [s.rows for s in sizes],
+                "writes": [s.writes for s in sizes],
+                "hot": [s.tenant_id in hot for s in sizes],
             },
         )
         new = sum(1 for (inserted,) in cursor if inserted)

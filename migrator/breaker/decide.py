@@ -108,7 +108,7 @@ def rest_s(open_s: float, recent: int) -> float:
 def next_step(
     found: Open,
     probe_problem: str | None,
-    position_age_s: Mapping[int, float],
+    lag_s: Mapping[int, float],
     *,
     open_s: float,
     fresh_s: float,
@@ -117,8 +117,8 @@ def next_step(
     """Return what to do about one open fallback, and why.
 
     Args:
-        position_age_s: by partition; a missing one has no mirror.
-        fresh_s: how old positions may be; writes will wait that long once it is eased.
+        lag_s: how far each mirror partition is behind; a missing one has no mirror.
+        fresh_s: how far it may be; writes will wait that long once the fallback is eased.
     """
     if found.held:
         return Step.HOLD, "raised by a human"
@@ -130,11 +130,11 @@ def next_step(
     if probe_problem is not None:
         return Step.UNWELL, f"limitless {probe_problem}"
     for part in sorted(found.parts):
-        age = position_age_s.get(part)
-        if age is None:
+        lag = lag_s.get(part)
+        if lag is None:
             return Step.UNWELL, f"mirror partition {part} has no position"
-        if age > fresh_s:
-            return Step.UNWELL, f"mirror partition {part} is {age:.1f} s behind (limit {fresh_s:g} s)"
+        if lag > fresh_s:
+            return Step.UNWELL, f"mirror partition {part} is {lag:.1f} s behind (limit {fresh_s:g} s)"
     if found.level is Level.CLASSIC:
         return Step.EASE, "limitless and the mirror are well"
     if validate and found.unvalidated:

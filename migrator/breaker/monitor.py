@@ -127,13 +127,9 @@ def _forget_the_dead(conn: psycopg.Connection[Any]) -> None:
 
 
 def _witnesses(conn: psycopg.Connection[Any]) -> tuple[int, list[Trip]]:
-    row = conn.execute(
-        "SELECT count(*) FROM migrator.process WHERE clock_timestamp() <= seen_at + make_interval(secs => staleness_s)"
-    ).fetchone()
+    row = conn.execute("SELECT count(*) FROM migrator.process_status WHERE live").fetchone()
     trips = conn.execute(
-        "SELECT t.process_id, t.scope, t.scope_key, t.reason FROM migrator.breaker_trip t"
-        " JOIN migrator.process p USING (process_id)"
-        " WHERE clock_timestamp() <= p.seen_at + make_interval(secs => p.staleness_s) ORDER BY t.at"
+        "SELECT process_id, scope, scope_key, reason FROM migrator.open_breaker ORDER BY at"
     ).fetchall()
     return (int(row[0]) if row else 0), [Trip(p, FallbackScope(s), k, r) for p, s, k, r in trips]
 
@@ -189,17 +185,14 @@ def _unvalidated(
     return tuple(row[0] for row in rows)
 
 
-def _ages(conn: psycopg.Connection[Any]) -> dict[int, float]:
-    rows = conn.execute(
-        "SELECT part, extract(epoch FROM clock_timestamp() - fresh_at) FROM migrator.position"
-    ).fetchall()
-    return {part: float(age) for part, age in rows}
+def _lags(conn: psycopg.Connection[Any]) -> dict[int, float]:
+    return {part: float(lag) for part, lag in conn.execute("SELECT part, lag_s FROM migrator.partition_status")}
 
 
 def _advance(conn: psycopg.Connection[Any], found: Open, problem: str | None, settings: MonitorSettings) -> Fallen:
     def decide(state: Open) -> tuple[Step, str]:
         return next_step(
-            state, problem, _ages(conn), open_s=settings.open_s, fresh_s=settings.fresh_s,
+            state, problem, _lags(conn), open_s=settings.open_s, fresh_s=settings.fresh_s,
             validate=settings.validate_before_close,
         )  # fmt: skip
 

@@ -132,12 +132,7 @@ async def summarise(conn: Connection, table_ids: Sequence[int], slots: int, done
         done[name] = full
 
 
-async def size_bytes(conn: Connection, table_ids: Sequence[int], slots: int) -> int:
+async def size_bytes(conn: Connection) -> int:
     """Return how much the ring holds on disk."""
-    row = await (
-        await conn.execute(
-            "SELECT coalesce(sum(pg_total_relation_size(to_regclass(name))), 0) FROM unnest(%s::text[]) name",
-            ([f"migrator.{journal_slot(n, s)}" for n in table_ids for s in range(slots)],),
-        )
-    ).fetchone()
+    row = await (await conn.execute("SELECT bytes FROM migrator.journal_status")).fetchone()
     return int(row[0]) if row else 0

@@ -59,8 +59,7 @@ SELECT t.table_id,
 """
 
 _POSITIONS = """
-SELECT part, greatest(extract(epoch FROM clock_timestamp() - fresh_at), 0)::float8
-  FROM migrator.position ORDER BY part
+SELECT part, age_s FROM migrator.partition_status ORDER BY part
 """
 
 # Per table: entries that wait for each partition (NULL: all there are). A key without a tenant waits for each.
@@ -92,6 +91,7 @@ def waiting(conn: psycopg.Connection[Any]) -> Waiting:
     heap = sum(int(size) for _, size, _ in shape)
     share = min(1.0, SAMPLED_BYTES / heap) if heap else 1.0
     sample = sql.SQL("" if share == 1.0 else f"TABLESAMPLE SYSTEM ({share * 100:.6f}) REPEATABLE (1)")
+    size = conn.execute("SELECT bytes FROM migrator.journal_status").fetchone()
     entries = 0
     counts = dict.fromkeys(ages, 0)
     sizes = dict.fromkeys(ages, 0.0)
@@ -106,7 +106,7 @@ def waiting(conn: psycopg.Connection[Any]) -> Waiting:
                 counts[part] += count
                 sizes[part] += int(whole) * count / max(there, count)  # the ring may be emptied meanwhile
     return Waiting(
-        bytes=sum(int(whole) for _, _, whole in shape),
+        bytes=int(size[0]) if size else 0,
         entries=round(entries / share),
         limit_bytes=int(limit),
         estimated=share < 1.0,

@@ -95,7 +95,7 @@ def _as_the_application(conn: Connection) -> None:
 def _let_the_mirror_follow(work: Work) -> None:
     deadline = time.monotonic() + work.patience_s
     while time.monotonic() < deadline:
-        row = work.classic.execute("SELECT max(lag_s) FROM migrator.position").fetchone()
+        row = work.classic.execute("SELECT max(lag_s) FROM migrator.partition_status").fetchone()
         if row is None or row[0] is None or row[0] < _MAX_LAG_S:
             return
         work.tell(f"the mirror lags {row[0]:.0f} s; filling goes on when it has caught up")

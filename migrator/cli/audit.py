@@ -197,13 +197,21 @@ def _live(
     from contextlib import ExitStack
 
     from migrator import settings
+    from migrator.audit.count import SAMPLE_ABOVE_ROWS
     from migrator.audit.files import read_statements
     from migrator.audit.run import audit_live
     from migrator.audit.stored import last_report, store_report
     from migrator.cli.context import APP, find_plan
     from migrator.db.connect import connect
+    from migrator.plan.load import digest
 
     plan = find_plan(plan_file)
+    plan_digest = digest(plan)
+    inputs = {
+        "--statements": statements, "--log": log, "--uses": uses,
+        "--sample-above-rows": sample_above_rows < SAMPLE_ABOVE_ROWS,
+        "--engine-version": engine_version and engine_version != plan.limitless.engine_version,
+    }  # fmt: skip
     if engine_version:
         plan = plan.model_copy(
             update={"limitless": plan.limitless.model_copy(update={"engine_version": engine_version})}
@@ -226,7 +234,9 @@ def _live(
             extra=extra,
             uses=uses or (),
         )
-        store_report(conn, report)
+        kept = store_report(conn, report, digest=plan_digest, inputs=[name for name, given in inputs.items() if given])
+    if kept is not None and kept.blockers is None:
+        note(f"This is no verdict of the running migration: {kept.why}. Its gate stays as it was.")
     return report, before
 
 

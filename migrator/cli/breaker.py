@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,8 @@ from migrator.cli.render import confirm, duration, emit_json, out, table
 from migrator.errors import UsageError
 
 if TYPE_CHECKING:
+    import psycopg
+
     from migrator.model.route import FallbackScope
 
 group = typer.Typer(no_args_is_help=True, help="Show, trip and reset the circuit breaker.")
@@ -66,11 +68,12 @@ def trip(
     from migrator.route.fallback import raise_fallback
 
     scope, key = _scope(everybody, part, tenant)
-    if dry_run:
-        out(f"Reads of {_words(scope, key)} would come from classic until: migrator breaker reset")
-        return
     with classic(plan) as conn:
         require_installed(conn)
+        _check(conn, scope, key)
+        if dry_run:
+            out(f"Reads of {_words(scope, key)} would come from classic until: migrator breaker reset")
+            return
         epoch = raise_fallback(conn, scope, key, by=who(name), reason=reason, held=True)
         confirmation = wait_confirmed(conn, epoch, 15)
     if as_json:
@@ -102,14 +105,17 @@ def reset(
     """Let reads go where their routes say again, once the mirror has caught up."""
     from migrator.cli.context import classic, require_installed
     from migrator.route.advance import rejoin
+    from migrator.route.fallback import is_raised
 
     scope, key = _scope(everybody, part, tenant)
-    if dry_run:
-        out(f"Reads of {_words(scope, key)} would go where their routes say, once the mirror has caught up.")
-        return
-    confirm(f"Let reads of {_words(scope, key)} go back to Limitless?", yes=yes)
     with classic(plan) as conn:
         require_installed(conn)
+        if not is_raised(conn, scope, key):  # one that is there can always be taken away, whatever its name
+            _check(conn, scope, key)
+        if dry_run:
+            out(f"Reads of {_words(scope, key)} would go where their routes say, once the mirror has caught up.")
+            return
+        confirm(f"Let reads of {_words(scope, key)} go back to Limitless?", yes=yes)
         result = rejoin(conn, fallback=(scope, key), who=who(name), reason=reason, timeout_s=timeout_s)
     if as_json:
         emit_json(result)
@@ -134,6 +140,17 @@ def _scope(everybody: bool, part: int | None, tenant: str | None) -> tuple[Fallb
     if part is not None:
         return FallbackScope.PART, str(part)
     return FallbackScope.TENANT, str(tenant)
+
+
+def _check(conn: psycopg.Connection[Any], scope: FallbackScope, key: str) -> None:
+    """Refuse a partition or tenant that does not exist."""
+    from migrator.control import known
+    from migrator.model.route import FallbackScope
+
+    if scope is FallbackScope.PART:
+        known.check_part(conn, int(key))
+    elif scope is FallbackScope.TENANT:
+        known.check_tenants(conn, [key])
 
 
 def _words(scope: FallbackScope, key: str) -> str:

@@ -33,7 +33,8 @@ def cutover(
 ) -> None:
     """Move reads forward again after a rollback; waves go on by themselves then.
 
-    With --wave or --tenant only those move, if their gate lets them. --dry-run shows every wave and every blocker.
+    With --wave or --tenant only those move, if their gate lets them. Tenants that are held on classic stay there,
+    unless they are named with --tenant, which releases them. --dry-run shows every wave, every blocker and who is held.
     """
     from migrator.cli.context import classic, find_plan, require_installed
 
@@ -66,11 +67,15 @@ def cutover(
 
 def _picture(conn: psycopg.Connection[Any], plan: Plan, wave: int | None, tenants: list[str]) -> dict[str, Any]:
     """Return waves to come, the tenants asked for, and every blocker of their gate."""
+    from dataclasses import replace
+
+    from migrator.control import known
     from migrator.cutover import facts
     from migrator.cutover.gate import GateLimits, wave_verdict
     from migrator.cutover.waves import WaveRules, all_waves
     from migrator.inventory.look import losses
     from migrator.model.tenant import TenantId
+    from migrator.route import hold as holds
 
     rules = WaveRules(
         sizes=tuple(plan.waves.sizes),
@@ -80,17 +85,25 @@ def _picture(conn: psycopg.Connection[Any], plan: Plan, wave: int | None, tenant
     )
     coming = all_waves(facts.last_wave(conn) + 1, facts.sizes(conn), facts.waiting(conn), rules)
     wanted = [TenantId(t) for t in tenants]
+    held = holds.held(conn)
     if wave is not None:
         wanted = facts.wave_tenants(conn, wave) or next((list(w.tenants) for w in coming if w.number == wave), [])
         if not wanted:
-            raise UsageError(f"there is no wave {wave}")
-    unknown = set(tenants) - {t.tenant_id for t in facts.sizes(conn)}
-    if unknown:
-        raise UsageError(f"unknown tenants: {', '.join(sorted(unknown)[:5])}")
-    looked_at = wanted or [t for w in coming for t in w.tenants]
+            known.check_wave(conn, wave)
+            held = [h for h in held if h.wave == wave]
+    known.check_tenants(conn, tenants)
+    looked_at = wanted or ([] if wave is not None else [t for w in coming for t in w.tenants])
     limits = GateLimits(plan.shim.max_lag_s, plan.validation.max_age_s)
-    answer = wave_verdict(facts.tenant_facts(conn, looked_at), limits, facts.reference_facts(conn), losses(conn))
+    # naming a tenant releases it, so that a hold of its own does not stand in its way
+    seen = [replace(f, held=None) if f.tenant_id in tenants else f for f in facts.tenant_facts(conn, looked_at)]
+    answer = wave_verdict(seen, limits, facts.reference_facts(conn), losses(conn))
     blockers = list(answer.verdict.blockers)
+    met = {f.tenant_id for f in seen}
+    blockers += [f"tenant {t} is not copied yet" for t in wanted if t not in met]
+    if wave is not None and not wanted:
+        blockers.append(
+            f"no tenant of wave {wave} may move: {holds.describe(held) or 'they belong to other waves now'}"
+        )
     switch = facts.switch(conn)
     if switch.level.value != "limitless":
         blockers.insert(0, f"all reads were rolled back by {switch.changed_by}: {switch.reason}")
@@ -100,10 +113,13 @@ def _picture(conn: psycopg.Connection[Any], plan: Plan, wave: int | None, tenant
         "ready": list(answer.ready),
         "blockers": blockers,
         "rolled_back": facts.rolled_back(conn),
+        "held": held,
     }
 
 
 def _show(picture: dict[str, Any], as_json: bool) -> None:
+    from migrator.route import hold as holds
+
     if as_json:
         emit_json(picture)
         return
@@ -114,11 +130,13 @@ def _show(picture: dict[str, Any], as_json: bool) -> None:
         out(f"wave {wave.number}:{hot} {len(wave.tenants)} tenants ({names}), ramp {ramp}")
     for back in picture["rolled_back"]:
         out(f"rolled back: tenant {back.tenant_id} of wave {back.wave}, by {back.who}: {back.reason}")
+    if picture["held"]:
+        out(f"{holds.describe(picture['held'])}.")
     if picture["tenants"]:
         out(f"{len(picture['ready'])} of {len(picture['tenants'])} tenants asked for are ready.")
     for blocker in picture["blockers"]:
         out(f"  - {blocker}")
-    if not picture["waves"] and not picture["rolled_back"] and not picture["blockers"]:
+    if not any(picture[name] for name in ("waves", "rolled_back", "blockers", "held")):
         out("Nothing waits: every mirrored tenant belongs to a wave.")
 
 
@@ -127,10 +145,15 @@ def _some(
 ) -> None:
     """Move the tenants asked for, two steps up, without the waves."""
     from migrator.errors import NoGo
+    from migrator.route import hold as holds
     from migrator.route.advance import rejoin
 
     if picture["blockers"]:
         raise NoGo("cutover", picture["blockers"])
+    if wave is None:
+        named = [t for t in picture["tenants"] if t in {h.tenant_id for h in picture["held"]}]
+        if named:
+            holds.release(conn, named, who=operator, reason=f"cutover by name: {reason}")
     result = rejoin(conn, tenants=picture["tenants"], who=operator, reason=reason, wave=wave)
     if as_json:
         emit_json(result)

@@ -103,12 +103,14 @@ def retry(
 ) -> None:
     """Copy quarantined tenants again; their reads stay on classic until they have joined."""
     from migrator.cli.context import classic, require_installed
+    from migrator.control import known
     from migrator.mirror import recover
 
     if bool(tenants) == everyone:
         raise UsageError("name tenants, or say --all")
     with classic(plan) as conn:
         require_installed(conn)
+        known.check_tenants(conn, tenants or [])
         if dry_run:
             aside = [t for t, _ in recover.quarantined(conn) if everyone or t in (tenants or ())]
             announce(

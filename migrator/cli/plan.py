@@ -11,7 +11,7 @@ import typer
 from migrator.cli import audit
 from migrator.cli.options import JsonOption, PlanOption
 from migrator.cli.render import emit_json, out
-from migrator.errors import UsageError
+from migrator.errors import PlanInvalid, UsageError
 
 group = typer.Typer(no_args_is_help=True, help="Check, show and write plan files.")
 Argument = Annotated[
@@ -42,13 +42,21 @@ def check(
     from migrator.plan.load import digest
 
     plan = find_plan(path or plan_option)
+    if plan.gates.acknowledged:
+        from migrator.audit.accepted import strange  # loads the rulebook
+
+        problems = strange(plan.gates.acknowledged)
+        if problems:
+            raise PlanInvalid(f"plan {plan.name}", problems)
     tables: list[dict[str, object]] = []
     if connect:
+        from migrator.control import rehearsal
         from migrator.errors import NoGo
         from migrator.provision import check as would_provision
         from migrator.provision.tables import tables_in_force
 
         with both(plan) as (classic, limitless):
+            rehearsal.check(classic, plan)
             meant = tables_in_force(classic, plan.tables)
             verdict = would_provision(classic, limitless, meant, plan)
         if not verdict.go:

@@ -9,6 +9,7 @@ import typer
 from migrator.cli.options import JsonOption, PlanOption
 from migrator.cli.render import emit_json, out, table
 from migrator.errors import UsageError
+from migrator.model.near import unknown
 
 
 def register(app: typer.Typer) -> None:
@@ -42,8 +43,11 @@ def report(
             case _:
                 body = newest_report(conn, kind)
                 if body is None:
-                    known = ", ".join(str(r["kind"]) for r in reports(conn)) or "none yet"
-                    raise UsageError(f"there is no report of kind {kind}", hint=f"Stored: {known}.")
+                    known = [str(r["kind"]) for r in reports(conn)]
+                    raise UsageError(
+                        unknown("report of kind", [kind], [*known, "decisions", "incidents"]),
+                        hint=f"Stored: {', '.join(known) or 'none yet'}.",
+                    )
                 emit_json(body)  # a report's body is JSON; there is no other form of it here
                 return
     if as_json:

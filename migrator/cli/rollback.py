@@ -37,19 +37,21 @@ def rollback(
 ) -> None:
     """Put reads back on classic, now, and say how many processes have confirmed it. Asks nothing, loses nothing.
 
-    Works when Temporal and Limitless are down. Safe to run again; exits 0 when it was done already.
+    Works when Temporal and Limitless are down. Safe to run again; exits 0 when it was done already. Tenants named, or
+    of the wave named, stay on classic until: migrator tenant release.
     """
     if everybody + (wave is not None) + bool(tenant) != 1:
         raise UsageError("say what to roll back", hint="Exactly one of --all, --wave N and --tenant ID.")
     from migrator.cli.context import classic
-    from migrator.incident.rollback import moved_tenants, roll_back
+    from migrator.incident.rollback import check_names, moved_tenants, roll_back
 
     operator = who(name)
     with classic(plan, statement_timeout_s=10, lock_timeout_s=5) as conn:
-        if dry_run:
-            _preview(moved_tenants(conn, wave, tenant or []), as_json)
-            return
         try:
+            if dry_run:
+                unsure = check_names(conn, wave, [TenantId(t) for t in tenant or ()])
+                _preview(moved_tenants(conn, wave, tenant or []), unsure, as_json)
+                return
             result = roll_back(
                 conn,
                 all=everybody,
@@ -71,6 +73,10 @@ def rollback(
     else:
         what = "everybody" if everybody else f"wave {wave}" if wave else f"{len(tenant or ())} tenant(s)"
         out(_sentence(result, what))
+        if result.unchecked:
+            note(
+                f"not found out in time whether they exist: {', '.join(result.unchecked)}; held on classic all the same"
+            )
         if result.pending:
             note(f"not confirmed yet: {', '.join(result.pending)}; they read classic by themselves when they go stale")
     sys.stdout.flush()  # reads are on classic: say so before anything that may take time
@@ -80,9 +86,9 @@ def rollback(
         raise typer.Exit(ExitCode.TRY_AGAIN)
 
 
-def _preview(moved: list[str], as_json: bool) -> None:
+def _preview(moved: list[str], unsure: tuple[str, ...], as_json: bool) -> None:
     if as_json:
-        emit_json({"tenants": moved})
+        emit_json({"tenants": moved, **({"unchecked": unsure} if unsure else {})})
     else:
         names = ", ".join(moved[:10]) + (", …" if len(moved) > 10 else "")
         out(f"{len(moved)} tenants would read classic again" + (f": {names}" if moved else ""))
@@ -92,10 +98,11 @@ def _sentence(result: RollbackResult, what: str) -> str:
     processes = f"{result.confirmed} of {result.processes} processes confirmed in {duration(result.seconds)}"
     if not result.processes:
         processes = "no process runs the shim now"
+    kept = f"; {result.held} tenants are held there until migrator tenant release" if result.held else ""
     if result.already:
-        return f"Nothing to do: {what} read classic already (epoch {result.epoch}); {processes}."
+        return f"Nothing to move: {what} read classic already (epoch {result.epoch}); {processes}{kept}."
     moved = f"reads of {result.changed} tenants moved to classic"
-    return f"Rolled back {what}: {moved} (epoch {result.epoch}); {processes}."
+    return f"Rolled back {what}: {moved} (epoch {result.epoch}); {processes}{kept}."
 
 
 def _tell_temporal(option: Path | None) -> bool:

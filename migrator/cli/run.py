@@ -40,6 +40,7 @@ def run(
     Starting twice is starting once. A plan that changed since capture began is refused.
     """
     from migrator.cli.context import both, find_plan
+    from migrator.control import rehearsal
     from migrator.control.install import install
     from migrator.plan.load import digest, dump, shim_settings
     from migrator.plan.tables import resolve_tables
@@ -48,6 +49,7 @@ def run(
     # everything that can be known to be wrong is said now, before anything is touched
     with both(found, statement_timeout_s=60) as (classic, _):
         tables = resolve_tables(classic, found.tables)
+        rehearsal.check(classic, found)
         if dry_run:
             announce(_actions(found, len(tables)), as_json=as_json)
             return
@@ -118,11 +120,12 @@ def approve(
     """Approve a gate that waits for a person. Approving decommission retires classic."""
     from migrator.cli.context import find_plan
     from migrator.errors import UsageError
+    from migrator.model.gate import gate_of
     from workflows import client
 
     if not name:
         raise UsageError("an approval needs a name", hint='Say --as "YOUR NAME".')
-    wanted = gate if gate.startswith("wave-") else gate.replace("-", "_")
+    wanted = gate_of(gate)
     if dry_run:
         last = wanted == "decommission"
         undo = None if last else "migrator pause, abort or undo, as far as the phase allows"
@@ -205,14 +208,15 @@ def worker(
     from migrator import settings
     from migrator.cli.context import find_plan
     from migrator.errors import UsageError
+    from migrator.model.near import unknown
     from migrator.observe import logs
     from workflows.names import Queue
     from workflows.worker import run_worker
 
     wanted = [q.strip() for q in queues.split(",") if q.strip()]
-    unknown = [q for q in wanted if q not in set(Queue)]
-    if unknown or not wanted:
-        raise UsageError(f"unknown queue {', '.join(unknown) or '(none)'}", hint=f"Queues: {', '.join(Queue)}.")
+    strange = [q for q in wanted if q not in set(Queue)]
+    if strange or not wanted:
+        raise UsageError(unknown("queue", strange or ["(none)"], list(Queue)), hint=f"Queues: {', '.join(Queue)}.")
     found = find_plan(plan)
     logs.configure(settings.log_level(), settings.log_format())
     asyncio.run(run_worker(found, [Queue(q) for q in wanted]))

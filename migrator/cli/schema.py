@@ -9,6 +9,7 @@ import typer
 
 from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, who
 from migrator.cli.render import announce, emit_json, note, out, table
+from migrator.errors import UsageError
 
 group = typer.Typer(no_args_is_help=True, help="Change the schema of migrated tables on both sides.")
 
@@ -63,7 +64,13 @@ def apply_command(
 
 
 @group.command(epilog="Example: migrator schema status")
-def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
+def status(
+    change: Annotated[
+        int | None, typer.Argument(metavar="[CHANGE]", help="Only the change of this number.", show_default=False)
+    ] = None,
+    plan: PlanOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """List changes of the schema, the newest first, with the last step done."""
     from migrator.cli.context import classic, require_installed
 
@@ -71,8 +78,13 @@ def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
         require_installed(conn)
         rows = conn.execute(
             "SELECT change_id, words, step, started_at, finished_at, changed_by, problem FROM migrator.schema_change"
-            " ORDER BY change_id DESC LIMIT 100"
+            " WHERE coalesce(change_id = %s, true) ORDER BY change_id DESC LIMIT 100",
+            (change,),
         ).fetchall()
+        if change is not None and not rows:
+            last = conn.execute("SELECT max(change_id) FROM migrator.schema_change").fetchone()
+            there = f"the last one is {last[0]}" if last and last[0] else "none was applied"
+            raise UsageError(f"there is no schema change {change}; {there}", hint="See all: migrator schema status.")
     columns = ["change", "what", "last step", "started", "finished", "by", "problem"]
     if as_json:
         emit_json({"changes": [dict(zip(columns, row, strict=True)) for row in rows]})

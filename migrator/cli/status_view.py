@@ -168,6 +168,9 @@ def _health(status: Status) -> RenderableType:
         grid.add_row("Breaker   ", Text("; ".join(lines), "yellow"))
     else:
         grid.add_row("Breaker   ", Text("closed, no fallback", "green"))
+    if status.held:
+        names = ", ".join(h.tenant for h in status.held[:5]) + (", …" if len(status.held) > 5 else "")
+        grid.add_row("Held      ", Text(f"{len(status.held):,} tenants stay on classic by name: {names}", "yellow"))
     grid.add_row("Processes ", _processes(status))
     if status.incidents:
         grid.add_row("Incidents ", Text(f"{status.incidents}"))

@@ -50,8 +50,10 @@ def validate(
     from migrator import settings
     from migrator.capture import repair as mend
     from migrator.capture.repair import DIRECTION
+    from migrator.cli import context as connections
     from migrator.cli.context import APP, find_plan
     from migrator.consistency.run import validate as compare
+    from migrator.control import known
     from migrator.cutover import divergence
     from migrator.db.connect import connect
     from migrator.model.tenant import TenantId
@@ -60,6 +62,12 @@ def validate(
         raise UsageError("--repair and --recopy exclude each other")
 
     found = find_plan(plan)
+    with connections.classic(plan) as conn:
+        connections.require_installed(conn)
+        known.check_tables(conn, tables or [])
+        unsure = known.check_tenants(conn, tenant or [])
+    if unsure:
+        note(f"Not found out in time whether they exist: {', '.join(unsure)}.")
     classic, limitless = settings.resolve(found.classic.writer), settings.resolve(found.limitless.dsn)
     wanted = [TenantId(t) for t in tenant] if tenant else None
 

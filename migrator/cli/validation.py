@@ -33,10 +33,11 @@ def history(
     Equal verdicts in a row are one line. One at other schemas than today's counts for no gate.
     """
     from migrator.cli.context import classic, require_installed
-    from migrator.control import verdicts
+    from migrator.control import known, verdicts
 
     with classic(plan) as conn:
         require_installed(conn)
+        known.check_tenants(conn, tenant or [])
         stretches = verdicts.stretches(conn, tenant or [], limit)
         runs = [] if tenant else verdicts.runs(conn, limit)
     if as_json:

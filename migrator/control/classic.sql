@@ -71,6 +71,16 @@ CREATE TABLE migrator.route (
 );
 CREATE INDEX ON migrator.route (epoch);
 
+-- Tenants that a person keeps on classic, by name, until they are released: no wave, no ramp and no command moves
+-- their reads up. Known to the application or not: a hold may be older than the tenant's first route.
+CREATE TABLE migrator.tenant_hold (
+    tenant_id  text PRIMARY KEY,
+    reason     text NOT NULL,
+    held_by    text NOT NULL,
+    held_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    wave       int                   -- set when it was held by the rollback of this wave
+);
+
 -- Automatic, temporary: reads of what it covers come from classic. Few rows; readers always take all of them.
 CREATE TABLE migrator.fallback (
     scope      text NOT NULL CHECK (scope IN ('all', 'part', 'tenant')),
@@ -240,6 +250,7 @@ CREATE TABLE migrator.tenant (
     state         text NOT NULL DEFAULT 'pending'
                   CHECK (state IN ('pending', 'copying', 'mirrored', 'quarantined')),
     rows          bigint NOT NULL DEFAULT 0,   -- estimate when planned, exact once copied or validated
+    writes        bigint NOT NULL DEFAULT 0,   -- of the rows, those written lately; see migrator.model.tenant.hot_tenants
     hot           boolean NOT NULL DEFAULT false,
     wave          int,
     reason        text,              -- why it is quarantined

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from migrator.errors import UsageError
 from migrator.model.action import Action
+from migrator.model.near import unknown
 
 RIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("SELECT", ("plan", "switch", "epoch_mark", "route", "fallback", "position", "process", "breaker_trip")),
@@ -36,7 +37,12 @@ def statements(role: str) -> list[sql.Composed]:
 
 
 def actions(conn: psycopg.Connection[Any], role: str) -> list[Action]:
-    """Return what `grant` would do."""
+    """Return what `grant` would do.
+
+    Raises:
+        UsageError: there is no such role.
+    """
+    _check(conn, role)
     return [
         Action(
             f"grant/{role}/{number}",
@@ -54,7 +60,13 @@ def grant(conn: psycopg.Connection[Any], role: str) -> None:
         UsageError: there is no such role.
     """
     with conn.transaction():
-        if conn.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone() is None:
-            raise UsageError(f"there is no role {role} on classic", hint="Name the role the application logs in with.")
+        _check(conn, role)
         for statement in statements(role):
             conn.execute(statement)
+
+
+def _check(conn: psycopg.Connection[Any], role: str) -> None:
+    rows = conn.execute("SELECT rolname FROM pg_roles WHERE NOT starts_with(rolname, 'pg_') ORDER BY rolname")
+    known = [str(name) for (name,) in rows]
+    if role not in known:
+        raise UsageError(unknown("role", [role], known), hint="Name the role the application logs in with on classic.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -37,6 +38,27 @@ def incidents(conn: psycopg.Connection[Any], limit: int) -> list[dict[str, Any]]
         conn, "SELECT id, at, kind, reason, reported_by FROM migrator.incident ORDER BY id DESC LIMIT %s", limit
     )
     return rows[::-1]
+
+
+def tenant_lines(conn: psycopg.Connection[Any], tenants: Sequence[str]) -> list[dict[str, Any]]:
+    """Return where each of *tenants* stands, in the order given; one the tool has not met yet reads classic."""
+    return _rows(
+        conn,
+        """
+        SELECT u.id AS tenant, t.state, t.reason AS problem, coalesce(t.wave, r.wave) AS wave, t.hot,
+               coalesce(t.rows, 0) AS rows, coalesce(t.part, r.part) AS part,
+               coalesce(r.route, 'classic') AS route, coalesce(r.level, 'classic') AS level, r.reads_pct,
+               extract(epoch FROM clock_timestamp() - g.clean_at)::float8 AS clean_age_s, t.divergent,
+               h.reason AS held_reason, h.held_by, h.held_at
+          FROM unnest(%s::text[]) WITH ORDINALITY AS u (id, n)
+          LEFT JOIN migrator.tenant t ON t.tenant_id = u.id
+          LEFT JOIN migrator.gate_fact g ON g.tenant_id = u.id
+          LEFT JOIN migrator.route_status r ON r.tenant_id = u.id
+          LEFT JOIN migrator.tenant_hold h ON h.tenant_id = u.id
+         ORDER BY u.n
+        """,
+        list(tenants),
+    )
 
 
 def _rows(conn: psycopg.Connection[Any], statement: str, *values: object) -> list[dict[str, Any]]:

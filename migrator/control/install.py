@@ -31,10 +31,11 @@ def installed_version(conn: psycopg.Connection[Any]) -> int | None:
     return int(row[0]) if row and row[0] is not None else None
 
 
-def _apply(conn: psycopg.Connection[Any], script: str) -> None:
+def _apply(conn: psycopg.Connection[Any], *scripts: str) -> None:
     version = installed_version(conn)
     if version is None:
-        conn.execute(_script(script))
+        for script in scripts:
+            conn.execute(_script(script))
         conn.execute("INSERT INTO migrator.installed (version) VALUES (%s)", (VERSION,))
     elif version > VERSION:
         raise PlanMismatch(
@@ -55,7 +56,7 @@ def install(
     """
     with classic.transaction():
         classic.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        _apply(classic, "classic.sql")
+        _apply(classic, "classic.sql", "views.sql")
         row = classic.execute("SELECT plan_id, digest FROM migrator.plan").fetchone()
         if row is not None and row[0] != plan_id:
             raise PlanMismatch(

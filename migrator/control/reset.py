@@ -24,10 +24,8 @@ def undo_verdict(conn: psycopg.Connection[Any], *, fresh_s: float = 5.0) -> Verd
     row = conn.execute(
         "SELECT s.level, s.write_mode,"
         " (SELECT count(*) FROM migrator.route r WHERE r.level <> 'classic'),"
-        " (SELECT count(*) FROM migrator.position p"
-        "   WHERE p.fresh_at > clock_timestamp() - make_interval(secs => %s)),"
-        " (SELECT count(*) FROM migrator.process p WHERE p.applied_epoch < s.epoch AND"
-        "   clock_timestamp() <= p.seen_at + make_interval(secs => p.staleness_s))"
+        " (SELECT count(*) FROM migrator.partition_status p WHERE p.age_s < %s),"
+        " (SELECT count(*) FROM migrator.process_status p WHERE p.live AND p.behind > 0)"
         " FROM migrator.switch s",
         (fresh_s,),
     ).fetchone()

@@ -23,6 +23,7 @@ from migrator.model.status import (
     BackfillLine,
     Event,
     FallbackLine,
+    HeldLine,
     PartLine,
     PhaseLine,
     ProcessLine,
@@ -35,40 +36,22 @@ from migrator.rights.check import known
 _DONE = ("done",)
 
 _WAVES = """
-WITH level AS (
-    SELECT r.tenant_id,
-           least(
-               CASE r.level WHEN 'classic' THEN 0 WHEN 'joining' THEN 1 ELSE 2 END,
-               CASE s.level WHEN 'classic' THEN 0 WHEN 'joining' THEN 1 ELSE 2 END,
-               coalesce((SELECT min(CASE f.level WHEN 'classic' THEN 0 ELSE 1 END) FROM migrator.fallback f
-                          WHERE f.scope = 'all'
-                             OR (f.scope = 'part' AND f.scope_key IN (r.part::text, '0'))
-                             OR (f.scope = 'tenant' AND f.scope_key = r.tenant_id)), 2)
-           ) AS rank,
-           r.level AS route, r.wave AS moved_in
-      FROM migrator.route r CROSS JOIN migrator.switch s
-)
 SELECT t.wave, count(*) AS tenants,
-       count(*) FILTER (WHERE l.rank = 2) AS limitless,
-       count(*) FILTER (WHERE l.rank = 1) AS joining,
-       count(*) FILTER (WHERE coalesce(l.rank, 0) = 0) AS classic,
-       count(*) FILTER (WHERE l.route = 'classic' AND l.moved_in IS NOT NULL) AS rolled_back,
+       count(*) FILTER (WHERE l.level = 'limitless') AS limitless,
+       count(*) FILTER (WHERE l.level = 'joining') AS joining,
+       count(*) FILTER (WHERE coalesce(l.level, 'classic') = 'classic') AS classic,
+       count(*) FILTER (WHERE b.tenant_id IS NOT NULL) AS rolled_back,
        count(*) FILTER (WHERE t.hot) AS hot,
-       count(*) FILTER (WHERE l.moved_in IS NOT NULL) AS moved
+       count(*) FILTER (WHERE l.wave IS NOT NULL) AS moved
   FROM migrator.tenant t
-  LEFT JOIN level l USING (tenant_id)
+  LEFT JOIN migrator.route_status l USING (tenant_id)
+  LEFT JOIN migrator.rolled_back b USING (tenant_id)
  GROUP BY t.wave
  ORDER BY t.wave NULLS LAST
 """
 
-# A mirror with nothing to do publishes about once a second, so only an older position says something by its age.
 _PARTS = """
-SELECT part,
-       CASE WHEN state <> 'closed' AND clock_timestamp() - fresh_at > interval '2.5 seconds'
-            THEN greatest(lag_s, extract(epoch FROM clock_timestamp() - fresh_at)) ELSE lag_s END::float8 AS lag_s,
-       depth, rows_per_s, applied, state, problem
-  FROM migrator.position
- ORDER BY part
+SELECT part, lag_s, depth, rows_per_s, applied, state, problem FROM migrator.partition_status ORDER BY part
 """
 
 _BACKFILL = """
@@ -114,12 +97,6 @@ SELECT max(at) AS at, who, kind,
  GROUP BY who, kind, reason, date_trunc('second', at)
  ORDER BY max(id) DESC
  LIMIT %s
-"""
-
-_JOURNAL = """
-SELECT coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::float8 / 1048576
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = 'migrator' AND c.relname LIKE 'journal%' AND c.relkind = 'r'
 """
 
 
@@ -182,9 +159,16 @@ def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int)
             )
         ),
         capture=tuple(watch.problems(cursor.connection)),
+        held=tuple(
+            HeldLine(**row)
+            for row in _all(
+                cursor,
+                "SELECT tenant_id AS tenant, reason, held_by, held_at, wave FROM migrator.tenant_hold ORDER BY 1",
+            )
+        ),
         lag_s=max((p.lag_s for p in parts), default=None),
         parts=parts,
-        journal_mb=float(next(iter(_one(cursor, _JOURNAL).values()))),
+        journal_mb=_one(cursor, "SELECT mb FROM migrator.journal_status")["mb"],
         backfill=_backfill(cursor),
         validation=ValidationLine(**_one(cursor, _VALIDATION)),
         fallbacks=tuple(
@@ -199,7 +183,7 @@ def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int)
             (row["scope"], row["scope_key"], row["n"], row["reason"])
             for row in _all(
                 cursor,
-                "SELECT scope, scope_key, count(*) AS n, min(reason) AS reason FROM migrator.breaker_trip"
+                "SELECT scope, scope_key, count(*) AS n, min(reason) AS reason FROM migrator.open_breaker"
                 " GROUP BY 1, 2 ORDER BY 1, 2",
             )
         ),
@@ -282,11 +266,8 @@ def _backfill(cursor: psycopg.Cursor[dict[str, Any]]) -> BackfillLine | None:
 def _processes(cursor: psycopg.Cursor[dict[str, Any]]) -> tuple[ProcessLine, ...]:
     rows = _all(
         cursor,
-        "SELECT p.process_id, p.name, extract(epoch FROM clock_timestamp() - p.seen_at)::float8 AS seen_s,"
-        " clock_timestamp() <= p.seen_at + make_interval(secs => p.staleness_s) AS live,"
-        " p.applied_epoch, greatest(s.epoch - p.applied_epoch, 0) AS behind"
-        " FROM migrator.process p CROSS JOIN migrator.switch s"
-        " WHERE p.seen_at > clock_timestamp() - interval '1 hour' ORDER BY p.name, p.process_id",
+        "SELECT process_id, name, seen_s, live, applied_epoch, behind FROM migrator.process_status"
+        " WHERE seen_s < 3600 ORDER BY name, process_id",
     )
     return tuple(ProcessLine(**row) for row in rows)
 

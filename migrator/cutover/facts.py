@@ -1,7 +1,8 @@
 """What does the cutover see on classic?
 
-Shell: statements on the tool's own tables, values out. Tenants belong to a wave by `migrator.tenant.wave`; one that
-has a route with a wave and is back on classic was rolled back, by the guard or by an operator.
+Shell: statements on the tool's own tables, values out. Tenants belong to a wave by `migrator.tenant.wave`; one whose
+route was moved by that wave and is back on classic was rolled back, by the guard or by an operator. Tenants that are
+held on classic wait for no wave and are moved by none.
 """
 
 from __future__ import annotations
@@ -41,21 +42,25 @@ def switch(conn: Connection) -> Switch:
 
 
 def sizes(conn: Connection) -> list[TenantSize]:
-    """Return every known tenant with its rows."""
-    rows = conn.execute("SELECT tenant_id, rows FROM migrator.tenant ORDER BY tenant_id")
-    return [TenantSize(TenantId(tenant), int(count)) for tenant, count in rows]
+    """Return every known tenant with its rows, and those of them that were written lately."""
+    rows = conn.execute("SELECT tenant_id, rows, writes FROM migrator.tenant ORDER BY tenant_id")
+    return [TenantSize(TenantId(tenant), int(count), writes=int(writes)) for tenant, count, writes in rows]
 
 
 def waiting(conn: Connection) -> frozenset[TenantId]:
-    """Return mirrored tenants that belong to no wave."""
-    rows = conn.execute("SELECT tenant_id FROM migrator.tenant WHERE wave IS NULL AND state = 'mirrored'")
+    """Return mirrored tenants that belong to no wave and are not held on classic."""
+    rows = conn.execute(
+        "SELECT tenant_id FROM migrator.tenant t WHERE wave IS NULL AND state = 'mirrored'"
+        " AND NOT EXISTS (SELECT FROM migrator.tenant_hold h WHERE h.tenant_id = t.tenant_id)"
+    )
     return frozenset(TenantId(tenant) for (tenant,) in rows)
 
 
 def last_wave(conn: Connection) -> int:
     """Return the highest wave number in use, 0 before the first."""
     row = conn.execute(
-        "SELECT greatest((SELECT max(wave) FROM migrator.tenant), (SELECT max(wave) FROM migrator.route), 0)"
+        "SELECT greatest((SELECT max(wave) FROM migrator.tenant), (SELECT max(wave) FROM migrator.route),"
+        " (SELECT max(wave) FROM migrator.tenant_hold), 0)"
     ).fetchone()
     return int(row[0]) if row else 0
 
@@ -80,14 +85,20 @@ def release_interrupted(conn: Connection) -> None:
         UPDATE migrator.tenant t SET wave = NULL
          WHERE t.wave IS NOT NULL
            AND NOT EXISTS (SELECT 1 FROM migrator.route r
-                            WHERE r.tenant_id = t.tenant_id AND r.wave IS NOT NULL AND r.level <> 'joining'
+                            WHERE r.tenant_id = t.tenant_id AND r.wave = t.wave AND r.level <> 'joining'
                               AND (r.level = 'classic' OR r.reads_pct = 100))
         """
     )
 
 
-def wave_tenants(conn: Connection, number: int) -> list[TenantId]:
-    rows = conn.execute("SELECT tenant_id FROM migrator.tenant WHERE wave = %s ORDER BY tenant_id", (number,))
+def wave_tenants(conn: Connection, number: int, *, with_held: bool = False) -> list[TenantId]:
+    """Return the tenants that wave *number* moves; *with_held* also those that it does not, because they are held."""
+    rows = conn.execute(
+        "SELECT tenant_id FROM migrator.tenant t WHERE wave = %s"
+        " AND (%s OR NOT EXISTS (SELECT FROM migrator.tenant_hold h WHERE h.tenant_id = t.tenant_id))"
+        " ORDER BY tenant_id",
+        (number, with_held),
+    )
     return [TenantId(tenant) for (tenant,) in rows]
 
 
@@ -101,37 +112,24 @@ def unwatched(conn: Connection, tenants: Sequence[TenantId]) -> bool:
 
 def rolled_back(conn: Connection) -> list[RolledBack]:
     """Return tenants that were cut over once and are back on classic."""
-    rows = conn.execute(
-        """
-        SELECT t.tenant_id, t.wave, r.changed_by, r.reason
-          FROM migrator.tenant t
-          JOIN migrator.route r USING (tenant_id)
-         WHERE t.wave IS NOT NULL AND r.wave IS NOT NULL AND r.level = 'classic'
-         ORDER BY t.wave, t.tenant_id
-        """
-    )
+    rows = conn.execute("SELECT tenant_id, wave, changed_by, reason FROM migrator.rolled_back ORDER BY wave, tenant_id")
     return [RolledBack(TenantId(tenant), int(wave), who, reason) for tenant, wave, who, reason in rows]
 
 
 def tenant_facts(conn: Connection, tenants: Sequence[TenantId]) -> list[TenantFacts]:
-    """Return what the gate wants to know, in the order of tenant ids.
-
-    The lag is the larger of what the mirror measured and the age of the position it published: a mirror that
-    stands still measures nothing.
-    """
+    """Return what the gate wants to know, in the order of tenant ids."""
     rows = conn.execute(
         """
         SELECT t.tenant_id, t.state, t.reason, t.divergent,
                extract(epoch FROM clock_timestamp() - t.clean_at)::float8,
-               greatest(p.lag_s, extract(epoch FROM clock_timestamp() - p.fresh_at)::float8),
+               p.lag_s,
                ARRAY(SELECT f.reason FROM migrator.fallback f
-                      WHERE f.scope = 'all'
-                         OR (f.scope = 'part' AND f.scope_key IN (t.part::text, '0'))
-                         OR (f.scope = 'tenant' AND f.scope_key = t.tenant_id)
+                      WHERE migrator.covers(f.scope, f.scope_key, t.tenant_id, t.part)
                       ORDER BY f.scope, f.scope_key),
-               t.outdated
+               t.outdated, h.held_by || ': ' || h.reason
           FROM migrator.gate_fact t
-          LEFT JOIN migrator.position p ON p.part = t.part
+          LEFT JOIN migrator.partition_status p ON p.part = t.part
+          LEFT JOIN migrator.tenant_hold h ON h.tenant_id = t.tenant_id
          WHERE t.tenant_id = ANY (%s)
          ORDER BY t.tenant_id
         """,
@@ -147,8 +145,9 @@ def tenant_facts(conn: Connection, tenants: Sequence[TenantId]) -> list[TenantFa
             fallbacks=tuple(fallbacks),
             quarantine=reason,
             outdated=outdated,
+            held=held,
         )
-        for tenant, state, reason, divergent, age, lag, fallbacks, outdated in rows
+        for tenant, state, reason, divergent, age, lag, fallbacks, outdated, held in rows
     ]
 
 
@@ -205,12 +204,14 @@ def first_tenants(conn: Connection) -> frozenset[TenantId]:
 
 
 def left_behind(conn: Connection) -> int:
-    """Return how many tenants that were there when the cutover began do not read everything from Limitless."""
+    """Return how many tenants that were there when the cutover began do not read everything from Limitless, those
+    that are held aside."""
     row = conn.execute(
         """
         SELECT count(*) FROM migrator.tenant t
          WHERE t.tenant_id IN (SELECT jsonb_array_elements_text(body) FROM migrator.report
                                 WHERE kind = 'cutover.tenants')
+           AND NOT EXISTS (SELECT FROM migrator.tenant_hold h WHERE h.tenant_id = t.tenant_id)
            AND NOT EXISTS (SELECT 1 FROM migrator.route r
                             WHERE r.tenant_id = t.tenant_id AND r.level = 'limitless' AND r.reads_pct = 100)
         """
@@ -225,8 +226,8 @@ def fallbacks(conn: Connection) -> list[str]:
 
 
 def trips(conn: Connection) -> list[str]:
-    """Return the reasons of breakers that processes have open."""
-    rows = conn.execute("SELECT DISTINCT reason FROM migrator.breaker_trip ORDER BY reason")
+    """Return the reasons of breakers that live processes have open."""
+    rows = conn.execute("SELECT DISTINCT reason FROM migrator.open_breaker ORDER BY reason")
     return [reason for (reason,) in rows]
 
 

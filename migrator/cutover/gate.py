@@ -31,6 +31,7 @@ class TenantFacts:
         divergent: rows the last validation found; None: never validated.
         fallbacks: reasons of the fallbacks that cover it now.
         outdated: it was validated clean, but at other schemas than today's.
+        held: who keeps it on classic by name, and why; None when nobody does.
     """
 
     tenant_id: TenantId
@@ -41,6 +42,7 @@ class TenantFacts:
     fallbacks: tuple[str, ...] = ()
     quarantine: str | None = None
     outdated: bool = False
+    held: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ def tenant_verdict(facts: TenantFacts, limits: GateLimits) -> Verdict:
     """Return go, or every reason why this tenant must stay on classic for now."""
     who = f"tenant {facts.tenant_id}"
     found = []
+    if facts.held is not None:
+        found.append(f"{who} is held on classic by {facts.held}; migrator tenant release {facts.tenant_id}")
     if facts.state is TenantState.QUARANTINED:
         found.append(f"{who} is quarantined: {facts.quarantine or 'Limitless refused one of its rows'}")
     elif facts.state is not TenantState.MIRRORED:

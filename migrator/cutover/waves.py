@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from migrator.model.tenant import TenantId, TenantSize, hot_threshold
+from migrator.model.tenant import TenantId, TenantSize, hot_tenants
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class WaveRules:
 
     Attributes:
         sizes: tenants of the first waves; the last number repeats.
-        hot_ratio: a tenant above this many times the median is hot.
+        hot_ratio: of the median; see `migrator.model.tenant.hot_tenants`.
     """
 
     sizes: tuple[int, ...]
@@ -35,12 +35,6 @@ class Wave:
     tenants: tuple[TenantId, ...]
     hot: bool
     ramp_pct: tuple[int, ...]
-
-
-def hot_tenants(sizes: Sequence[TenantSize], hot_ratio: float) -> frozenset[TenantId]:
-    """Return the tenants whose rows are above *hot_ratio* times the median of all tenants."""
-    limit = hot_threshold([s.rows for s in sizes], hot_ratio)
-    return frozenset(s.tenant_id for s in sizes if s.rows > limit > 0)
 
 
 def next_wave(

@@ -26,9 +26,7 @@ def gather(
     """Read everything the gate wants to know on classic; with *limitless*, look there too."""
     switch = conn.execute("SELECT write_mode, level FROM migrator.switch").fetchone()
     assert switch is not None  # inserted by the control schema, never deleted
-    lag = conn.execute(
-        "SELECT max(greatest(lag_s, extract(epoch FROM clock_timestamp() - fresh_at)::float8)) FROM migrator.position"
-    ).fetchone()
+    lag = conn.execute("SELECT max(lag_s) FROM migrator.partition_status").fetchone()
     return DecommissionFacts(
         write_mode=WriteMode(switch[0]),
         switch=Level(switch[1]),
@@ -38,6 +36,7 @@ def gather(
             conn,
             # A sign-up that waits for its wave is no reason to wait: it is mirrored and validated like the others.
             "SELECT tenant_id FROM migrator.tenant t WHERE state = 'mirrored' AND wave IS NOT NULL"
+            " AND NOT EXISTS (SELECT FROM migrator.tenant_hold h WHERE h.tenant_id = t.tenant_id)"
             " AND NOT EXISTS (SELECT"
             " FROM migrator.route r WHERE r.tenant_id = t.tenant_id AND r.level = 'limitless' AND r.reads_pct = 100)"
             " ORDER BY tenant_id",
@@ -61,10 +60,9 @@ def gather(
         max_age_s=max_age_s,
         unconfirmed=_names(
             conn,
-            "SELECT name || ' (' || process_id || ')' FROM migrator.process WHERE applied_epoch <"
-            " (SELECT epoch FROM migrator.switch) AND seen_at + make_interval(secs => staleness_s)"
-            " >= clock_timestamp() ORDER BY 1",
+            "SELECT label FROM migrator.process_status WHERE live AND behind > 0 ORDER BY 1",
         ),
+        held=_names(conn, "SELECT tenant_id FROM migrator.tenant_hold ORDER BY tenant_id"),
         prepared=tuple(prepared(conn)),
         inventory=tuple(difference.line for difference in look(conn, limitless)),
         capture=tuple(watch.problems(conn)),

@@ -32,6 +32,7 @@ class DecommissionFacts:
         prepared: prepared transactions in classic's database.
         inventory: what the migrated schemas hold beside what is captured and on Limitless.
         capture: reasons why the journal cannot be trusted.
+        held: tenants that a person keeps on classic.
     """
 
     write_mode: WriteMode
@@ -50,6 +51,7 @@ class DecommissionFacts:
     prepared: tuple[str, ...] = ()
     inventory: tuple[str, ...] = ()
     capture: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
 
 def _some(names: tuple[str, ...]) -> str:
@@ -69,6 +71,10 @@ def decommission_verdict(facts: DecommissionFacts) -> Verdict:
         found.append("all reads were rolled back to classic; go forward first: migrator cutover")
     if facts.not_limitless:
         found.append(f"tenants that do not read from Limitless: {_some(facts.not_limitless)}")
+    if facts.held:
+        found.append(
+            f"{len(facts.held)} tenants are held on classic: {_some(facts.held)}; release with: migrator tenant release"
+        )
     if facts.unmirrored:
         found.append(f"tenants that are not mirrored: {_some(facts.unmirrored)}")
     if facts.divergent:

@@ -3,52 +3,32 @@
 Classic is authoritative for writes, so nothing can be lost: reads move back at once. The change is written first, then
 the processes confirm it; a process that does not answer stops reading Limitless by itself after its staleness limit.
 Asking again is fine and says so.
+
+Rolling back everybody checks nothing. A wave or a tenant by name must exist; where that cannot be found out in time the
+rollback happens all the same, because a hold on a name that nobody has harms nobody. Tenants that were rolled back by
+name or with their wave are held on classic until a person releases them.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 
+from migrator.control import known
 from migrator.control.install import installed_version
 from migrator.errors import UsageError
-from migrator.model.incident import IncidentKind
+from migrator.model.incident import IncidentKind, RollbackResult
 from migrator.model.route import Level
 from migrator.model.tenant import TenantId
-from migrator.route.change import Change, change
+from migrator.route.change import Change, change, reachable
 from migrator.route.confirm import wait_confirmed
+from migrator.route.hold import hold_within
 
-
-@dataclass(frozen=True, slots=True)
-class RollbackResult:
-    """What a rollback did.
-
-    Attributes:
-        epoch: of the change that put (or had put) reads on classic.
-        changed: tenants whose reads it moved.
-        processes, confirmed: live processes, and how many have applied it.
-        expired: silent processes, which read classic by themselves.
-        pending: names of processes that did not confirm in time.
-        seconds: from the call until the last confirmation.
-        already: whether reads were on classic before.
-    """
-
-    epoch: int
-    changed: int
-    processes: int
-    confirmed: int
-    seconds: float
-    already: bool
-    expired: int = 0
-    pending: tuple[str, ...] = ()
-
-    @property
-    def complete(self) -> bool:
-        return not self.pending
+__all__ = ["RollbackResult", "check_names", "hold", "moved_tenants", "roll_back"]
 
 
 def roll_back(
@@ -65,30 +45,81 @@ def roll_back(
 
     Raises:
         PreconditionFailed: past the point of no return classic no longer has the latest rows.
-        UsageError: none or several of all, wave and tenants were given, or no reason.
+        UsageError: none or several of all, wave and tenants were given, no reason, or an unknown wave or tenant.
     """
     if all + (wave is not None) + bool(tenants) != 1:
         raise UsageError("roll back all, one wave, or some tenants", hint="Give exactly one of them.")
+    started = _begin(reason)
+    if all:
+        epoch, changed, already = _everybody(conn, who, reason)
+        return _confirmed(conn, started, timeout_s, RollbackResult(epoch, changed, already=already))
+    if _nothing_begun(conn):
+        # what was asked for holds; nobody's name can be checked yet, and nobody needs to be held
+        return RollbackResult(already=True, seconds=time.monotonic() - started)
+    unchecked = check_names(conn, wave, tenants)
+    done = _some(conn, wave, tenants, who, reason)
+    return _confirmed(conn, started, timeout_s, replace(done, unchecked=unchecked))
+
+
+def hold(
+    conn: psycopg.Connection[Any], tenants: Sequence[TenantId], *, who: str, reason: str, timeout_s: float = 30.0
+) -> RollbackResult:
+    """Keep *tenants* on classic until they are released; reads that are on Limitless come back, as in a rollback.
+
+    Unlike a rollback it does not stop the cutover: the waves go on without them.
+
+    Raises:
+        PreconditionFailed, UsageError: as `roll_back`.
+    """
+    started = _begin(reason)
+    unchecked = check_names(conn, None, tenants)
+    done = _some(conn, None, tenants, who, reason, aside=True)
+    return _confirmed(conn, started, timeout_s, replace(done, unchecked=unchecked))
+
+
+def _begin(reason: str) -> float:
     if not reason.strip():
         raise UsageError("a rollback needs a reason", hint="Say in a few words what was seen.")
-    started = time.monotonic()
-    epoch, changed, already = _everybody(conn, who, reason) if all else _some(conn, wave, tenants, who, reason)
-    found = wait_confirmed(conn, epoch, timeout_s)
-    return RollbackResult(
-        epoch, changed, found.processes, found.confirmed, time.monotonic() - started, already,
-        found.expired, tuple(found.pending),
-    )  # fmt: skip
+    return time.monotonic()
+
+
+def _confirmed(conn: psycopg.Connection[Any], started: float, timeout_s: float, done: RollbackResult) -> RollbackResult:
+    found = wait_confirmed(conn, done.epoch, timeout_s)
+    return replace(
+        done,
+        processes=found.processes,
+        confirmed=found.confirmed,
+        expired=found.expired,
+        pending=tuple(found.pending),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _nothing_begun(conn: psycopg.Connection[Any]) -> bool:
+    with reachable():
+        return known.nothing_begun(conn)
+
+
+def check_names(conn: psycopg.Connection[Any], wave: int | None, tenants: Sequence[TenantId]) -> tuple[str, ...]:
+    """Refuse a wave or tenants that do not exist; return tenants of which that could not be found out in time.
+
+    Raises:
+        UsageError: naming what is near.
+    """
+    with reachable():
+        if wave is not None:
+            known.check_wave(conn, wave)
+        return known.check_tenants(conn, tenants) if tenants else ()
 
 
 def moved_tenants(conn: psycopg.Connection[Any], wave: int | None, tenants: Sequence[str]) -> list[str]:
     """Return tenants whose route is not classic: of a wave, of *tenants*, or all; none without a control schema."""
     if installed_version(conn) is None:
         return []
+    meant = _members(conn, wave) if wave is not None else list(tenants)
     rows = conn.execute(
-        "SELECT tenant_id FROM migrator.route WHERE level <> 'classic'"
-        " AND (%(wave)s::int IS NULL OR wave = %(wave)s)"
-        " AND (cardinality(%(tenants)s::text[]) = 0 OR tenant_id = ANY (%(tenants)s)) ORDER BY tenant_id",
-        {"wave": wave, "tenants": list(tenants)},
+        "SELECT tenant_id FROM migrator.route WHERE level <> 'classic' AND (%s OR tenant_id = ANY (%s)) ORDER BY 1",
+        (wave is None and not tenants, meant),
     )
     return [str(tenant) for (tenant,) in rows]
 
@@ -113,31 +144,61 @@ def _everybody(conn: psycopg.Connection[Any], who: str, reason: str) -> tuple[in
 
 
 def _some(
-    conn: psycopg.Connection[Any], wave: int | None, tenants: Sequence[TenantId], who: str, reason: str
-) -> tuple[int, int, bool]:
+    conn: psycopg.Connection[Any],
+    wave: int | None,
+    tenants: Sequence[TenantId],
+    who: str,
+    reason: str,
+    *,
+    aside: bool = False,
+) -> RollbackResult:
+    """Move routes to classic and hold the tenants, in one change.
+
+    *aside* also takes them out of their wave, so that it goes on; those that were rolled back before stop it as before.
+    """
     with change(conn, who, reason) as found:
+        meant = _members(conn, wave) if wave is not None else list(tenants)
+        if aside:
+            conn.execute(
+                "UPDATE migrator.tenant t SET wave = NULL WHERE tenant_id = ANY (%s)"
+                " AND NOT EXISTS (SELECT FROM migrator.rolled_back b WHERE b.tenant_id = t.tenant_id)",
+                (meant,),
+            )
         rows = conn.execute(
             "SELECT tenant_id, level, reads_pct, epoch FROM migrator.route WHERE level <> 'classic'"
-            " AND CASE WHEN %(wave)s::int IS NULL THEN tenant_id = ANY(%(tenants)s) ELSE wave = %(wave)s END"
-            " ORDER BY tenant_id FOR UPDATE",
-            {"wave": wave, "tenants": list(tenants)},
+            " AND tenant_id = ANY (%s) ORDER BY tenant_id FOR UPDATE",
+            (meant,),
         ).fetchall()
-        if not rows:
-            return found.epoch, 0, True
-        epoch = found.next_epoch()
-        conn.execute(
-            "UPDATE migrator.route SET level = 'classic', epoch = %s, changed_at = clock_timestamp(), changed_by = %s,"
-            " reason = %s WHERE tenant_id = ANY(%s)",
-            (epoch, who, reason, [row[0] for row in rows]),
-        )
-        for tenant_id, level, pct, before in rows:
-            found.decide(
-                "rollback.decided", f"tenant/{tenant_id}", {"level": level, "reads_pct": pct, "epoch": before},
-                {"level": "classic", "epoch": epoch},
-            )  # fmt: skip
-        what = f"wave {wave}" if wave is not None else ", ".join(row[0] for row in rows[:5])
-        _remember(found, f"rollback of {what} ({len(rows)} tenants): {reason}")
-        return epoch, len(rows), False
+        if rows:
+            _move_back(found, rows)
+            what = f"wave {wave}" if wave is not None else ", ".join(row[0] for row in rows[:5])
+            _remember(found, f"rollback of {what} ({len(rows)} tenants): {reason}")
+        held = hold_within(found, meant, wave)
+        return RollbackResult(found.epoch, len(rows), already=not rows, held=len(held))
+
+
+def _members(conn: psycopg.Connection[Any], wave: int) -> list[TenantId]:
+    """Return the tenants of a wave: those that are in it, and those whose reads it was the last one to move."""
+    rows = conn.execute(
+        "SELECT tenant_id FROM migrator.tenant WHERE wave = %(wave)s"
+        " UNION SELECT tenant_id FROM migrator.route WHERE wave = %(wave)s ORDER BY 1",
+        {"wave": wave},
+    )
+    return [TenantId(tenant) for (tenant,) in rows]
+
+
+def _move_back(found: Change, rows: Sequence[tuple[Any, ...]]) -> None:
+    epoch = found.next_epoch()
+    found.conn.execute(
+        "UPDATE migrator.route SET level = 'classic', epoch = %s, changed_at = clock_timestamp(), changed_by = %s,"
+        " reason = %s WHERE tenant_id = ANY(%s)",
+        (epoch, found.who, found.reason, [row[0] for row in rows]),
+    )
+    for tenant_id, level, pct, before in rows:
+        found.decide(
+            "rollback.decided", f"tenant/{tenant_id}", {"level": level, "reads_pct": pct, "epoch": before},
+            {"level": "classic", "epoch": epoch},
+        )  # fmt: skip
 
 
 def _remember(found: Change, what: str) -> None:

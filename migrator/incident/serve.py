@@ -26,9 +26,12 @@ import psycopg
 from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable, MigratorError, PreconditionFailed, UsageError
 from migrator.incident.rollback import RollbackResult, roll_back
+from migrator.model.near import unknown
 from migrator.model.tenant import TenantId
 
+KEYS = ("all", "wave", "tenants", "who", "reason")
 LARGEST_BODY = 1 << 20
+LARGEST_WAVE = (1 << 31) - 1
 SIGNATURE_AGE_S = 300
 SHORTEST_SECRET = 16
 _SIGNATURE = re.compile(r"^t=(\d{1,12}),v1=([0-9a-f]{64})$")
@@ -70,29 +73,36 @@ def parse(body: bytes) -> Request:
         UsageError: it cannot be understood; says what is wrong.
     """
     try:
-        found = json.loads(body)
-    except ValueError:
+        found = json.loads(body, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
         raise UsageError("the body is not JSON") from None
     if not isinstance(found, dict):
         raise UsageError("the body is not a JSON object")
-    unknown = set(found) - {"all", "wave", "tenants", "who", "reason"}
-    if unknown:
-        raise UsageError(f"unknown keys: {', '.join(sorted(map(str, unknown)))}")
+    strange = sorted(set(found) - set(KEYS))
+    if strange:
+        raise UsageError(unknown("key", strange, KEYS))
     everybody, wave, tenants = found.get("all", False), found.get("wave"), found.get("tenants", [])
     if not isinstance(everybody, bool):
         raise UsageError("all must be true or false")
-    if wave is not None and (not isinstance(wave, int) or isinstance(wave, bool)):
-        raise UsageError("wave must be a number")
-    if not isinstance(tenants, list) or not all(isinstance(t, str) for t in tenants):
-        raise UsageError("tenants must be a list of strings")
+    if wave is not None and (not isinstance(wave, int) or isinstance(wave, bool) or not 1 <= wave <= LARGEST_WAVE):
+        raise UsageError("wave must be a whole number from 1 on")
+    if not isinstance(tenants, list) or not all(isinstance(t, str) and t and "\0" not in t for t in tenants):
+        raise UsageError("tenants must be a list of strings, none of them empty")
     who, reason = found.get("who", "webhook"), found.get("reason", "")
     if not isinstance(who, str) or not isinstance(reason, str):
         raise UsageError("who and reason must be strings")
     if everybody + (wave is not None) + bool(tenants) != 1:
         raise UsageError("give exactly one of all, wave and tenants")
-    if not reason.strip():
-        raise UsageError("a rollback needs a reason")
+    if not reason.strip() or "\0" in reason + who:
+        raise UsageError("a rollback needs a reason, in plain text")
     return Request(everybody, wave, tuple(TenantId(t) for t in tenants), who, reason)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise UsageError("a key is there twice")
+    return found
 
 
 class IncidentServer(ThreadingHTTPServer):

@@ -170,7 +170,7 @@ class _Housekeeping:
         if now - self.cleaned < _CLEAN_EVERY_S:
             return
         self.cleaned = now
-        await self._watch_size(await ring.size_bytes(conn, ids, slots) / 1e6)
+        await self._watch_size(await ring.size_bytes(conn) / 1e6)
         if now - self.turned >= self.p.options.ring_turn_s and await ring.turn(conn, ids, slots) is not None:
             self.turned = now
         await ring.clean(conn, ids, slots, parts)

@@ -1,4 +1,4 @@
-"""What restarts the stabilization window?"""
+"""What restarts the stabilization window, and what did a rollback do?"""
 
 from __future__ import annotations
 
@@ -25,3 +25,36 @@ class Incident:
     at: datetime
     reason: str
     reported_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackResult:
+    """What a rollback did: the same value for the command, the webhook and the activity. Fields have defaults, because
+    workflow histories hold it.
+
+    Attributes:
+        epoch: of the change that put (or had put) reads on classic.
+        changed: tenants whose reads it moved.
+        processes, confirmed: live processes, and how many have applied it.
+        seconds: from the call until the last confirmation.
+        already: whether reads were on classic before.
+        expired: silent processes, which read classic by themselves.
+        pending: names of processes that did not confirm in time.
+        held: tenants that are held on classic from now on.
+        unchecked: tenants of which nobody could say in time whether they exist; they are held all the same.
+    """
+
+    epoch: int = 0
+    changed: int = 0
+    processes: int = 0
+    confirmed: int = 0
+    seconds: float = 0.0
+    already: bool = False
+    expired: int = 0
+    pending: tuple[str, ...] = ()
+    held: int = 0
+    unchecked: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        return not self.pending

@@ -33,7 +33,7 @@ class WaveLine:
 
 @dataclass(frozen=True, slots=True)
 class PartLine:
-    """A mirror partition. `lag_s` is what the mirror measured, or the age of its position once that is old: a mirror
+    """A mirror partition. `lag_s` is what the mirror measured, or the age of its position when that is more: a mirror
     that stands still measures nothing."""
 
     part: int
@@ -54,6 +54,17 @@ class FallbackLine:
     raised_by: str
     raised_at: datetime
     held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLine:
+    """A tenant that a person keeps on classic. `wave`: by the rollback of which; None: by its name."""
+
+    tenant: str
+    reason: str
+    held_by: str
+    held_at: datetime
+    wave: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +158,7 @@ class Status:
     by_level: tuple[tuple[str, int], ...] = ()
     quarantined: tuple[tuple[str, str], ...] = ()
     capture: tuple[str, ...] = ()
+    held: tuple[HeldLine, ...] = ()
     lag_s: float | None = None
     parts: tuple[PartLine, ...] = ()
     journal_mb: float = 0.0

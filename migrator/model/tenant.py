@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NewType
 
@@ -20,11 +21,25 @@ MAX_PARTS = 62
 
 @dataclass(frozen=True, slots=True)
 class TenantSize:
-    """How much a tenant holds. `rows` counts all migrated tables."""
+    """How much a tenant holds. `rows` counts all migrated tables; `writes` are those of them written lately."""
 
     tenant_id: TenantId
     rows: int
     bytes: int = 0
+    writes: int = 0
+
+
+RECENT_XIDS = 1_000_000
+"""Rows written by the last so many transactions count as recent writes: the tenants' share of the write load."""
+
+HOT_SHARE = 0.1
+"""Above this share of all rows or writes a tenant is hot, unless there are so few that an equal share comes near."""
+
+HOT_FAIR = 5
+"""Among few tenants, it takes this many equal shares, or more than half of everything."""
+
+HOT_FLOOR = 0.01
+"""Below this share nobody is hot, however small the median is: such a tenant cannot saturate a shard by itself."""
 
 
 def median(values: list[int]) -> float:
@@ -35,6 +50,28 @@ def median(values: list[int]) -> float:
     return float(ordered[half]) if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
-def hot_threshold(rows: list[int], hot_ratio: float) -> float:
-    """Return the row count from which a tenant is hot: *hot_ratio* times the median."""
-    return median(rows) * hot_ratio
+def hot_tenants(sizes: Sequence[TenantSize], hot_ratio: float) -> dict[TenantId, tuple[str, ...]]:
+    """Return who can saturate a shard alone, with the reasons. The audit, the inventory and the waves ask here.
+
+    Hot is who has at least `HOT_FLOOR` of all rows, or of all recent writes, and of the same either more than
+    *hot_ratio* times the median, or more than `HOT_SHARE` of everything.
+    """
+    found: dict[TenantId, tuple[str, ...]] = {}
+    measures = (
+        ("rows", "all rows", [s.rows for s in sizes]),
+        ("recent writes", "recent writes", [s.writes for s in sizes]),
+    )
+    for what, everything, amounts in measures:
+        total, middle = sum(amounts), median(amounts)
+        for size, amount in zip(sizes, amounts, strict=True):
+            share = amount / total if total else 0.0
+            if len(sizes) < 2 or share < HOT_FLOOR:
+                continue
+            reasons = []
+            if middle and amount > hot_ratio * middle:
+                reasons.append(f"{amount / middle:.0f} times the median in {what}")
+            if share > max(HOT_SHARE, min(HOT_FAIR / len(sizes), 0.5)):
+                reasons.append(f"{share:.0%} of {everything}")
+            if reasons:
+                found[size.tenant_id] = (*found.get(size.tenant_id, ()), *reasons)
+    return found

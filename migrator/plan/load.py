@@ -6,7 +6,6 @@ anything that looks like a connection string are never shown: people paste passw
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -19,7 +18,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from migrator.errors import PlanInvalid, UsageError
-from migrator.plan.schema import Plan
+from migrator.model.near import nearest
+from migrator.plan.schema import REHEARSED, Plan
 
 _SECRET = re.compile(r"://|\b(password|passwd|pgpassword|host|dbname|sslmode)\s*=", re.IGNORECASE)
 _BARE_KEY = re.compile(r"^[A-Za-z0-9_-]+$")
@@ -202,9 +202,9 @@ def _section_of(found: FieldInfo) -> type[BaseModel] | None:
 def _suggestion(loc: Loc) -> str:
     key, model = str(loc[-1]), _model_at(loc)
     known = list(model.model_fields) if model else []
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    near = nearest(key, known)
     if near:
-        return f"did you mean {_path((*loc[:-1], near[0]))}?"
+        return f"did you mean {_path((*loc[:-1], near))}?"
     elsewhere = [path for path in _all_keys() if path[-1] == key]
     if elsewhere:
         return f"it belongs to {' or '.join(_path(path) for path in elsewhere)}"
@@ -249,6 +249,14 @@ def _beyond_the_schema(body: Mapping[str, Any]) -> list[str]:
     temporal = _table(body, "temporal").get("address")
     if isinstance(temporal, str) and temporal != "local" and not re.match(r"^[^\s:/]+:\d{1,5}$", temporal):
         problems.append(f'temporal.address: {_shown(temporal)} → must be host:port, or "local"')
+    elif isinstance(temporal, str) and temporal != "local" and not 0 < int(temporal.rpartition(":")[2]) < 65_536:
+        problems.append(f"temporal.address: {_shown(temporal)} → the port must be 1 to 65535")
+    rehearsed = (writer, dsn, _table(body, "temporal").get("address", "local"))
+    if isinstance(body.get("rehearsal"), Mapping) and rehearsed not in REHEARSED:
+        problems.append(
+            "rehearsal: a section for rehearsals → remove it; it is only for local:classic, local:limitless and the"
+            " local Temporal server, or for the containers of plans/compose.toml"
+        )
     return problems
 
 

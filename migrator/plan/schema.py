@@ -165,7 +165,10 @@ class Waves(_Section):
         default=[5, 25, 100], min_length=1, description="Tenants of the first waves; the last repeats."
     )
     hot_ratio: float = Field(
-        20.0, gt=1, description="A tenant above this many times the median is hot: alone and last."
+        20.0,
+        gt=1,
+        description="A tenant above this many times the median in rows or recent writes, with a hundredth of all, is "
+        "hot: alone and last.",
     )
     ramp_pct: list[int] = Field(default=[100], description="Percentages a wave goes through.")
     hot_ramp_pct: list[int] = Field(default=[10, 50, 100])
@@ -219,8 +222,15 @@ class Temporal(_Section):
     namespace: str = "default"
 
 
+REHEARSED = (
+    ("local:classic", "local:limitless", "local"),
+    ("env:MIGRATOR_CLASSIC_DSN", "env:MIGRATOR_LIMITLESS_DSN", "127.0.0.1:7233"),
+)
+"""What a plan that may be rehearsed names: servers of this machine, or the containers of docker-compose.yml."""
+
+
 class Rehearsal(_Section):
-    """Only read by `migrator rehearse`: what the demo loads and how the traffic looks."""
+    """Only for `migrator rehearse`: what the demo loads, how the traffic looks, how fast its days pass."""
 
     clock_scale: float = Field(1.0, ge=1, description="Days of the stabilization pass this many times faster.")
     tenants: int = Field(200, ge=2)
@@ -255,5 +265,10 @@ class Plan(_Section):
 
     @property
     def clock_scale(self) -> float:
-        """How many planned seconds pass in one real second; 1 outside a rehearsal."""
+        """How many planned seconds the plan lets pass in one real second; see migrator.control.rehearsal for where."""
         return self.rehearsal.clock_scale if self.rehearsal else 1.0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether both sides are the servers that the tool keeps on this machine."""
+        return (self.classic.writer, self.limitless.dsn) == ("local:classic", "local:limitless")

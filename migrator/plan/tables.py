@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 
 from migrator.errors import PlanInvalid
+from migrator.model.near import nearest, unknown
 from migrator.model.table import Column, Hop, Table, TableKind, qualify, split_qualified
 from migrator.plan.schema import TablePlan, Tables
 from migrator.plan.via import problems as via_problems
@@ -25,6 +26,11 @@ SELECT c.oid, n.nspname, c.relname, c.relkind = 'p'
    AND NOT c.relispartition
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
  ORDER BY 2, 3
+"""
+
+_SCHEMAS = """
+SELECT nspname FROM pg_catalog.pg_namespace
+ WHERE NOT starts_with(nspname, 'pg_') AND nspname NOT IN ('information_schema', 'migrator') ORDER BY 1
 """
 
 # A type is binary-safe when its binary form holds no object id that another server numbers differently:
@@ -285,8 +291,13 @@ def resolve_tables(classic: psycopg.Connection[Any], tables: Tables) -> tuple[Ta
     for named in tables.table:
         if named not in reader.found:
             close = [q for q in reader.found if split_qualified(q)[1] == named.rsplit(".", 1)[-1]]
+            close = close or list(filter(None, [nearest(named, reader.found)]))
             advice = f"did you mean {close[0]}?" if close else f"tables there: {', '.join(reader.found) or 'none'}"
             reader.problem(named, f"no such table in {reader.schemas()} → {advice}")
+    there = [str(name) for (name,) in classic.execute(_SCHEMAS)]
+    for schema in tables.schemas:
+        if schema not in there:
+            reader.problems.append(f"tables.schemas: {unknown('schema', [schema], there)}")
     if not reader.found:
         reader.problems.append(f"tables.schemas: no tables in {reader.schemas()}")
     result = []

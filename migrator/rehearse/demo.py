@@ -14,6 +14,7 @@ from importlib import resources
 import psycopg
 from psycopg import sql
 
+from migrator.control import rehearsal
 from migrator.db.connect import connect
 from migrator.errors import UsageError
 from migrator.plan.schema import Rehearsal
@@ -53,6 +54,7 @@ def load(classic_dsn: str, settings: Rehearsal) -> DemoLoad:
     tenants = demo_tenants(settings.tenants, settings.rows, settings.hot_ratio, settings.seed)
     mark = _mark(settings)
     with connect(classic_dsn, "migrator-demo", autocommit=True) as conn:
+        rehearsal.mark(conn)
         # Statistics have no transaction of their own to spoil; collect them after the commit.
         with conn.transaction():
             # Two loads at once: the second waits here and then finds the first one's mark.

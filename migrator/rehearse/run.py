@@ -21,7 +21,7 @@ from rich.console import Console
 
 from migrator.errors import MigratorError, UsageError
 from migrator.plan.load import load as load_plan
-from migrator.plan.schema import Plan
+from migrator.plan.schema import REHEARSED, Plan
 from migrator.rehearse import acts, demo, proof
 from migrator.rehearse.children import Children, Operator, environment
 from migrator.rehearse.containers import ContainerMachines
@@ -37,10 +37,6 @@ from migrator.rehearse.tail import LedgerTail
 from migrator.rehearse.workdir import Workdir
 from migrator.rehearse.written import write_report
 from migrator.report import words
-
-LOCAL = ("local:classic", "local:limitless", "local")
-CONTAINERS = ("env:MIGRATOR_CLASSIC_DSN", "env:MIGRATOR_LIMITLESS_DSN", "127.0.0.1:7233")
-"""What a plan that may be rehearsed names: servers of this machine, or the containers of docker-compose.yml."""
 
 
 def rehearse(plan_path: Path, keep: bool, workdir: Path, console: Console) -> RehearsalResult:
@@ -63,7 +59,7 @@ def _refuse_real_clusters(plan: Plan, path: Path) -> None:
     if plan.rehearsal is None:
         raise UsageError(f"{path} has no [rehearsal] section", hint="Copy plans/demo.toml, or add the section.")
     given = (plan.classic.writer, plan.limitless.dsn, plan.temporal.address)
-    if given not in (LOCAL, CONTAINERS):
+    if given not in REHEARSED:
         raise UsageError(
             "a rehearsal crashes servers, so it only runs on those it starts itself",
             hint="Use local:classic, local:limitless and the local Temporal server in the plan, "

@@ -41,8 +41,7 @@ def confirmed(conn: psycopg.Connection[Any], epoch: int) -> Confirmation:
     """Return how many processes have applied *epoch*."""
     with reachable():
         rows = conn.execute(
-            "SELECT name || ' (' || process_id || ')', applied_epoch >= %s,"
-            " clock_timestamp() > seen_at + make_interval(secs => staleness_s) FROM migrator.process ORDER BY 1",
+            "SELECT label, applied_epoch >= %s, NOT live FROM migrator.process_status ORDER BY 1",
             (epoch,),
         ).fetchall()
     pending = [name for name, applied, silent in rows if not applied and not silent]

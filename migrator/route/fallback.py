@@ -69,6 +69,12 @@ def clear_fallback(
         return epoch
 
 
+def is_raised(conn: psycopg.Connection[Any], scope: FallbackScope, key: str) -> bool:
+    """Return whether there is such a fallback now."""
+    with reachable():
+        return _fallback(conn, scope, key) is not None
+
+
 def _fallback(conn: psycopg.Connection[Any], scope: FallbackScope, key: str) -> tuple[str, int] | None:
     return conn.execute(
         "SELECT level, epoch FROM migrator.fallback WHERE scope = %s AND scope_key = %s", (scope.value, key)
@@ -84,5 +90,5 @@ def covered_parts(conn: psycopg.Connection[Any], scope: FallbackScope, key: str)
     if scope is FallbackScope.TENANT:
         return {row[0] for row in conn.execute("SELECT part FROM migrator.route WHERE tenant_id = %s", (key,))}
     if scope is FallbackScope.PART and key != str(REFERENCE_PART):
-        return {int(key)}
+        return {int(key)} & parts_in_use(conn)  # a partition that nobody reads has nothing to catch up with
     return parts_in_use(conn)

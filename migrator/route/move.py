@@ -12,6 +12,7 @@ from migrator.model.position import Snapshot
 from migrator.model.route import LEGAL_MOVES, Level, Route
 from migrator.model.tenant import TenantId
 from migrator.route.change import Change, change, reachable
+from migrator.route.hold import check_free
 from migrator.route.proof import check_included
 
 
@@ -46,7 +47,7 @@ def move(
 
     Raises:
         RouteChanged: another epoch was found.
-        PreconditionFailed: an illegal move, or a tenant that is not mirrored; lists all of them.
+        PreconditionFailed: an illegal move, or a tenant that is held or not mirrored; lists all of them.
     """
     if not 0 <= pct <= 100:
         raise UsageError(f"reads_pct must be 0 to 100, not {pct}")
@@ -57,6 +58,8 @@ def move(
             _check_epoch(tenant_id, known.get(tenant_id), expected, found, wanted)
         if not wanted:
             return max((row["epoch"] for row in known.values()), default=found.epoch)
+        if level is not Level.CLASSIC:
+            check_free(conn, wanted)
         parts = _parts(conn, wanted, known, level)
         _check_moves(wanted, known, level)
         _check_caught_up(conn, [known.get(t) for t in wanted], level, {parts[t] for t in wanted}, caught_up)

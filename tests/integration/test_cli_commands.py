@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 CHANGE_NOTHING = {
     "audit", "backfill status", "breaker show", "cluster status", "decommission check", "incident serve",
     "local status", "mirror quarantine", "mirror status", "plan check", "plan init", "plan schema", "plan show",
-    "plan template", "rehearse", "report", "schema status", "status", "validation history", "validation schedule show",
-    "version", "worker",
+    "plan template", "rehearse", "report", "schema status", "status", "tenant show", "validation history",
+    "validation schedule show", "version", "worker",
 }  # fmt: skip
 SHOW_NO_DATA = {"worker", "incident serve", "plan schema", "plan template"}
 

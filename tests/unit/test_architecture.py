@@ -29,8 +29,7 @@ ARROWS: dict[str, set[str]] = {
     "observe": INNER | {"settings"},
     "inventory": INNER,
     "rights": INNER,
-    "control": INNER
-    | {"db", "inventory", "plan", "rights"},  # for status
+    "control": INNER | {"db", "inventory", "plan", "rights"},  # for status
     "local": INNER,
     "report": INNER,
     # The phases. They do not know each other, with these exceptions:

@@ -12,6 +12,7 @@ import pytest
 from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
+from migrator.control import rehearsal
 from migrator.control.install import install
 from migrator.db.connect import connect
 from migrator.plan.load import digest, dump, shim_settings
@@ -52,6 +53,7 @@ def plan(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
     monkeypatch.setenv("MIGRATOR_HOME", str(tmp_path))
     found = small_plan()
     shop.classic.execute("DELETE FROM migrator.plan")  # the shop installed a plan of its own
+    rehearsal.mark(shop.classic)
     install(shop.classic, found.name, digest(found), dump(found), shim_settings(found))
     return found
 

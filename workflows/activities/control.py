@@ -8,7 +8,8 @@ from temporalio import activity
 
 from migrator.control.log import decide
 from migrator.control.phase import set_phase
-from migrator.errors import PlanMismatch
+from migrator.cutover.facts import last_wave
+from migrator.errors import PlanMismatch, UsageError
 from migrator.model.phase import Phase
 from migrator.stabilize import record
 from workflows import policies
@@ -86,8 +87,16 @@ def _begin(conn: Connection, inp: PhaseInput) -> None:
 
 
 def _record_approval(conn: Connection, approval: Approval) -> None:
-    """Keep an approval where it survives Temporal, with a digest of what was known when it was given."""
+    """Keep an approval where it survives Temporal, with a digest of what was known when it was given.
+
+    Raises:
+        UsageError: it is for a wave that does not come next, so that there is nothing to approve.
+    """
     with conn.transaction():
+        if approval.gate.startswith("wave-"):
+            following = f"wave-{last_wave(conn) + 1}"
+            if approval.gate != following:
+                raise UsageError(f"{approval.gate} does not wait for an approval; the next wave is {following}")
         evidence = gates.evidence(conn)
         done = conn.execute(
             "INSERT INTO migrator.approval (gate, approver, evidence) VALUES (%s, %s, %s)"

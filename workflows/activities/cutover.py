@@ -24,6 +24,7 @@ from migrator.model.route import Level
 from migrator.model.tenant import TenantId
 from migrator.plan.schema import Plan
 from migrator.rights.check import check
+from migrator.route import hold as holds
 from migrator.route.advance import Outcome as Step
 from migrator.route.advance import rejoin
 from migrator.route.move import watch
@@ -329,7 +330,7 @@ def _note_soak(conn: Connection, step: WaveStep, still: str, soaked_s: float) ->
 
 
 def _finish(conn: Connection, step: WaveStep) -> None:
-    tenants = facts.wave_tenants(conn, step.number)
+    tenants = facts.wave_tenants(conn, step.number, with_held=True)
     watch(conn, tenants, False)
     where = facts.standings(conn, tenants)
     there = [t for t in tenants if t in where and where[t].level is Level.LIMITLESS and where[t].reads_pct == 100]
@@ -358,5 +359,8 @@ def _forward(conn: Connection, inp: Forward) -> Outcome:
             decide(
                 conn, inp.who, "cutover.continued", "cutover", reason, after={"tenants": [b.tenant_id for b in back]}
             )
-        done.append(f"{len(back)} tenants wait for a wave again")
+        kept = holds.held(conn, [b.tenant_id for b in back])
+        if len(back) > len(kept):
+            done.append(f"{len(back) - len(kept)} tenants wait for a wave again")
+    done += filter(None, [holds.describe(holds.held(conn))])
     return Outcome(text="; ".join(done) or "nothing was rolled back")

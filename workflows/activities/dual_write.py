@@ -203,15 +203,14 @@ def _throttled(conn: Connection, plan: Plan) -> str | None:
     """Return why no new copy may start now, and show it in status."""
     row = conn.execute("SELECT paused, changed_by, reason FROM migrator.throttle").fetchone()
     load = conn.execute(
-        "SELECT coalesce((SELECT max(lag_s) FROM migrator.position), 0),"
+        "SELECT coalesce((SELECT max(lag_s) FROM migrator.partition_status), 0),"
         " (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'),"
-        " (SELECT coalesce(sum(pg_relation_size(c.oid)), 0) FROM pg_class c JOIN pg_namespace n"
-        "    ON n.oid = c.relnamespace WHERE n.nspname = 'migrator' AND c.relname LIKE 'journal\\_%')"
+        " (SELECT mb FROM migrator.journal_status)"
     ).fetchone()
     if row is None or load is None:
         return None
     held = why_hold(
-        Load(row[0], row[1], float(load[0]), int(load[1]), float(load[2]) / 1e6),
+        Load(row[0], row[1], float(load[0]), int(load[1]), float(load[2])),
         Limits(plan.backfill.max_lag_s, plan.backfill.max_active_sessions, plan.dual_write.journal_limit_mb),
     )
     if (held or "") != row[2] and not row[0]:

@@ -18,6 +18,7 @@ from migrator.inventory.look import look, losses, refresh
 from migrator.model.phase import Phase
 from migrator.plan.schema import Plan
 from migrator.rights.check import check
+from migrator.route import hold as holds
 from migrator.stabilize import record
 from workflows.activities.base import Connection, Context
 from workflows.messages import GateAnswer
@@ -125,10 +126,7 @@ def _quarantined(conn: Connection) -> list[str]:
 
 
 def _positions(conn: Connection, max_lag_s: float) -> list[str]:
-    rows = conn.execute(
-        "SELECT part, greatest(lag_s, extract(epoch FROM clock_timestamp() - fresh_at)::float8), problem"
-        " FROM migrator.position ORDER BY part"
-    ).fetchall()
+    rows = conn.execute("SELECT part, lag_s, problem FROM migrator.partition_status ORDER BY part").fetchall()
     if not rows:
         return ["no mirror partition has published a position yet"]
     return [
@@ -151,12 +149,14 @@ def _cutover(conn: Connection, plan: Plan) -> GateAnswer:
     left = cutover_facts.left_behind(conn)
     if left:
         blockers.append(f"{left} tenants of the waves do not read everything from Limitless yet")
+    blockers += filter(None, [holds.describe(holds.held(conn))])
     blockers += [f"reads have fallen back to classic: {reason}" for reason in cutover_facts.fallbacks(conn)[:SHOWN]]
     return GateAnswer(
         go=not blockers,
         blockers=tuple(blockers),
         needs_approval=plan.gates.cutover == "approval",
-        again=bool(left) and not back,
+        # Another round of waves helps only where somebody waits for one.
+        again=bool(left) and not back and bool(cutover_facts.waiting(conn) & cutover_facts.first_tenants(conn)),
         recheck_s=30,
     )
 

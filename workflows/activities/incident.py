@@ -67,7 +67,7 @@ def monitor_settings(plan: Plan) -> MonitorSettings:
 
 
 def _roll_back(conn: Connection, inp: RollbackInput) -> RollbackOutcome:
-    result = roll_back(
+    return roll_back(
         conn,
         all=inp.all,
         wave=inp.wave,
@@ -75,12 +75,4 @@ def _roll_back(conn: Connection, inp: RollbackInput) -> RollbackOutcome:
         who=inp.who,
         reason=inp.reason,
         timeout_s=CONFIRM_S,
-    )
-    return RollbackOutcome(
-        epoch=result.epoch,
-        changed=result.changed,
-        processes=result.processes,
-        confirmed=result.confirmed,
-        seconds=result.seconds,
-        already=result.already,
     )

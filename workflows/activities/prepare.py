@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any
 
 from temporalio import activity
 
-from migrator.errors import NoGo
+from migrator import settings
+from migrator.db.connect import connect
+from migrator.errors import NoGo, PlanMismatch
+from migrator.plan.load import digest
 from migrator.provision.apply import analyze, finalize, provision
 from migrator.provision.tables import tables_in_force
-from workflows.activities.base import Connection, Context, beating
+from workflows.activities.base import APP, Connection, Context, beating
 from workflows.messages import Outcome, PlanInput
 
 SHOWN = 20
@@ -31,13 +34,21 @@ class PrepareActivities:
 
     def _audit(self) -> Outcome:
         from migrator.audit.run import audit_live  # loads PostgreSQL's parser; other queues do without
+        from migrator.audit.stored import store_report
 
         plan = self.context.plan
-        with closing(self.context.open_classic()) as classic:
-            report = audit_live(classic, plan)
-            blockers = tuple(report.blockers(plan.gates.acknowledged))
-            _keep(classic, "audit", report.to_json(), blockers)
-            return Outcome(text=f"{len(report.findings)} findings", blockers=blockers[:SHOWN])
+        with ExitStack() as stack:
+            classic = stack.enter_context(closing(self.context.open_classic()))
+            reader = None
+            if plan.classic.readers:  # as the command does: its statements are the application's too
+                reader = stack.enter_context(connect(settings.resolve(plan.classic.readers[0]), APP))
+            report = audit_live(classic, plan, reader)
+            kept = store_report(classic, report, digest=digest(plan))
+            if kept is None or kept.blockers is None:
+                raise PlanMismatch(
+                    f"the audit is no verdict of this migration: {kept.why if kept else 'not installed'}"
+                )
+            return Outcome(text=f"{len(report.findings)} findings", blockers=kept.blockers[:SHOWN])
 
     @activity.defn(name="provision")
     async def provision(self, inp: PlanInput) -> Outcome:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from temporalio import activity
 
 from migrator.control.phase import set_phase
+from migrator.control.rehearsal import clock_scale
 from migrator.cutover import facts as cutover_facts
 from migrator.model.phase import Phase
 from migrator.plan.schema import Plan
@@ -49,9 +50,9 @@ class StabilizeActivities:
         await self.context.on_both(_cost, self.context.plan)
 
 
-def rules(plan: Plan) -> WindowRules:
+def rules(plan: Plan, scale: float) -> WindowRules:
     section = plan.stabilization
-    return WindowRules(section.days, section.check_every_days, section.on_incident, plan.clock_scale)
+    return WindowRules(section.days, section.check_every_days, section.on_incident, scale)
 
 
 def _window(state: WindowState) -> Window:
@@ -63,7 +64,7 @@ def _state(window: Window) -> WindowState:
 
 
 def _check(conn: Connection, inp: CheckInput, plan: Plan) -> CheckResult:
-    the_rules = rules(plan)
+    the_rules = rules(plan, clock_scale(conn, plan))
     stored = record.stored_window(conn)
     if inp.window is not None:
         window = _window(inp.window)

@@ -22,6 +22,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from migrator.capture.repair import repair
 from migrator.consistency.order import Budget
 from migrator.consistency.run import validate
+from migrator.control import known
 from migrator.cutover import divergence
 from migrator.model.divergence import ValidationReport
 from migrator.model.tenant import TenantId
@@ -48,6 +49,8 @@ class ValidationActivities:
 
     async def _validate(self, inp: ValidateInput) -> ValidationOutcome:
         tenants = [TenantId(t) for t in inp.tenants] or None
+        if tenants:
+            await self.context.on_classic(known.check_tenants, tenants)
         report = await self.compare(tenants, inp.kind, who=inp.who if inp.repair else None)
         if not (inp.repair and report.divergent_rows):
             return outcome(report)

@@ -12,6 +12,7 @@ from migrator.model.route import FallbackScope, Level
 from migrator.route.advance import Outcome, rejoin
 from migrator.route.confirm import confirmed, wait_confirmed
 from migrator.route.fallback import raise_fallback
+from migrator.route.hold import release
 from migrator.route.move import routes
 from tests.integration.routes.world import Peer, World, eventually, get, ids, put
 
@@ -147,6 +148,7 @@ def test_every_process_sees_acknowledged_writes_while_reads_move_there_and_back(
             assert roll_back(conn, all=True, who="test", reason=f"back {turn}").complete
             assert rejoin(conn, switch=True, who="test", reason="test").done
             assert roll_back(conn, tenants=everybody, who="test", reason=f"back {turn}").complete
+            assert release(conn, everybody, who="test", reason="test") == everybody
         stop.set()
         for thread in threads:
             thread.join()

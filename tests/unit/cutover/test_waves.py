@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.cutover.waves import WaveRules, all_waves, hot_tenants, next_wave
-from migrator.model.tenant import TenantId, TenantSize
+from migrator.cutover.waves import WaveRules, all_waves, next_wave
+from migrator.model.tenant import TenantId, TenantSize, hot_tenants
 
 RULES = WaveRules(sizes=(2, 3), hot_ratio=10.0, ramp_pct=(100,), hot_ramp_pct=(10, 100))
 
@@ -54,7 +54,7 @@ def test_nobody_waits_means_no_wave() -> None:
 
 
 def test_empty_tenants_are_not_hot() -> None:
-    assert hot_tenants(sizes(0, 0, 0), 10.0) == frozenset()
+    assert hot_tenants(sizes(0, 0, 0), 10.0) == {}
 
 
 @given(st.lists(st.integers(0, 10**7), max_size=60), st.lists(st.integers(1, 9), min_size=1, max_size=4))

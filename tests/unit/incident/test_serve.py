@@ -63,6 +63,14 @@ def test_a_request_says_whom_and_why() -> None:
         {"tenants": [7], "reason": "r"},
         {"all": True, "reason": 1},
         {"all": True, "reason": "r", "sql": "DROP"},
+        {"wave": 0, "reason": "r"},
+        {"wave": -1, "reason": "r"},
+        {"wave": 1 << 31, "reason": "r"},
+        {"wave": 1.0, "reason": "r"},
+        {"tenants": [""], "reason": "r"},
+        {"tenants": ["a\0"], "reason": "r"},
+        {"all": True, "reason": "\0"},
+        {"all": True, "reason": "r", "who": None},
         [],
     ],
 )
@@ -74,3 +82,13 @@ def test_anything_unclear_is_refused(body: object) -> None:
 def test_what_is_not_json_is_refused() -> None:
     with pytest.raises(UsageError):
         parse(b"\xff{")
+
+
+def test_an_unknown_key_is_answered_with_what_is_near() -> None:
+    """An alarm that asks for one tenant with a mistyped key must not be understood as something else."""
+    with pytest.raises(UsageError, match="no key tenant; did you mean tenants"):
+        parse(b'{"tenant": "7", "reason": "r"}')
+    with pytest.raises(UsageError, match="did you mean wave"):
+        parse(b'{"Wave": 3, "reason": "r"}')
+    with pytest.raises(UsageError, match="twice"):
+        parse(b'{"wave": 3, "wave": 4, "reason": "r"}')
