@@ -74,14 +74,19 @@ def release(conn: Connection, tenants: Sequence[TenantId]) -> None:
 
 
 def release_interrupted(conn: Connection) -> None:
-    """Put those back who were given a wave that ended before their reads moved."""
+    """Put those back who were given a wave that ended before their reads moved.
+
+    Whom a person moved by hand is there, whichever wave that was; whom this very wave moved and somebody rolled back
+    waits for a person.
+    """
     conn.execute(
         """
         UPDATE migrator.tenant t SET wave = NULL
          WHERE t.wave IS NOT NULL
            AND NOT EXISTS (SELECT 1 FROM migrator.route r
-                            WHERE r.tenant_id = t.tenant_id AND r.wave IS NOT NULL AND r.level <> 'joining'
-                              AND (r.level = 'classic' OR r.reads_pct = 100))
+                            WHERE r.tenant_id = t.tenant_id
+                              AND (r.level = 'limitless' AND r.reads_pct = 100
+                                   OR r.level = 'classic' AND r.wave = t.wave))
         """
     )
 
@@ -100,13 +105,16 @@ def unwatched(conn: Connection, tenants: Sequence[TenantId]) -> bool:
 
 
 def rolled_back(conn: Connection) -> list[RolledBack]:
-    """Return tenants that were cut over once and are back on classic."""
+    """Return tenants that their wave moved and that are back on classic.
+
+    One that went back in an earlier wave, and has been given another one since, is not among them: it is on its way.
+    """
     rows = conn.execute(
         """
         SELECT t.tenant_id, t.wave, r.changed_by, r.reason
           FROM migrator.tenant t
           JOIN migrator.route r USING (tenant_id)
-         WHERE t.wave IS NOT NULL AND r.wave IS NOT NULL AND r.level = 'classic'
+         WHERE t.wave = r.wave AND r.level = 'classic'
          ORDER BY t.wave, t.tenant_id
         """
     )

@@ -85,7 +85,9 @@ def foreign_key_differences(
 
 def _behaviour(key: ForeignKey) -> str:
     when = "deferred" if key.deferred else "immediate"
-    return f"({', '.join(key.columns)}) on delete {key.on_delete.lower()}, on update {key.on_update.lower()}, {when}"
+    valid = "" if key.validated else ", not validated"
+    what = f"on delete {key.on_delete.lower()}, on update {key.on_update.lower()}, {when}{valid}"
+    return f"({', '.join(key.columns)}) {what}"
 
 
 def _table(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[str]:

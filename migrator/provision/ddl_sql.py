@@ -89,7 +89,7 @@ def same_foreign_key(one: ForeignKey, other: ForeignKey) -> bool:
 
     def shape(k: ForeignKey) -> tuple[object, ...]:
         pairs = frozenset(zip(k.columns, k.parent_columns, strict=True))
-        return (pairs, k.parent, k.on_delete, k.on_update, k.match_full, k.deferrable, k.deferred)
+        return (pairs, k.parent, k.on_delete, k.on_update, k.match_full, k.deferrable, k.deferred, k.validated)
 
     return shape(one) == shape(other)
 

@@ -22,6 +22,8 @@ from workflows.messages import (
     CopyInput,
     DecommissionResult,
     DualWriteShape,
+    Ended,
+    Entered,
     Forward,
     GateAnswer,
     MirrorInput,
@@ -36,10 +38,12 @@ from workflows.messages import (
     RollbackInput,
     RollbackOutcome,
     Soaked,
+    Standing,
     Units,
     UnitsInput,
     ValidateInput,
     ValidationOutcome,
+    WatchInput,
     WaveGate,
     WaveInput,
     WaveStep,
@@ -100,6 +104,22 @@ def fakes(world: World) -> list[Callable[..., Any]]:
     @activity.defn(name="void_approval")
     async def void_approval(inp: Approval) -> None:
         world.did("void_approval", inp)
+
+    @activity.defn(name="watch")
+    async def watch(inp: WatchInput) -> Ended:
+        found = world.did(f"watch {'+'.join(inp.workflows)}", inp)
+        while not found:  # the real one returns when one of them has ended
+            activity.heartbeat()
+            await asyncio.sleep(0.1)
+        return found
+
+    @activity.defn(name="enter")
+    async def enter(inp: PlanInput) -> Entered:
+        return world.did("enter", inp) or Entered()
+
+    @activity.defn(name="decommission_stand")
+    async def stand(inp: Closing) -> Standing:
+        return world.did("stand", inp) or Standing(max_pause_s=30)
 
     @activity.defn(name="record_incident")
     async def record_incident(inp: Report) -> None:
@@ -239,7 +259,7 @@ def fakes(world: World) -> list[Callable[..., Any]]:
         return world.did("finish_limitless", inp) or Outcome()
 
     return [
-        finish_limitless,
+        finish_limitless, watch, enter, stand,
         begin, note, gate, record_approval, void_approval, record_incident, audit, provision, shape, capture_on, mirror,
         mirror_failed, next_units, copy_unit, retry_failed, validate, ensure_schedule, remove_schedule, next_wave,
         baseline, wave_gate, advance, soak, finish_wave, forward, check, go_on, cost, close, reopen, settle, export,
