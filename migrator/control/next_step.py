@@ -16,6 +16,8 @@ class Facts:
         quarantined: tenant and reason.
         parts: mirror partition, lag in seconds, problem ('' when none).
         fallbacks: scope, key, reason, and whether a person holds it.
+        stopped: workflows beside the phases that have ended, one line each.
+        workers: living workers that run something else than classic holds, one line each.
         silent_processes: processes not heard of within their staleness limit; they read classic by themselves.
     """
 
@@ -35,6 +37,8 @@ class Facts:
     divergent_tenants: int = 0
     fallbacks: tuple[tuple[str, str, str, bool], ...] = ()
     silent_processes: int = 0
+    stopped: tuple[str, ...] = ()
+    workers: tuple[str, ...] = ()
 
 
 def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -74,6 +78,12 @@ def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[
         )
     if len(facts.quarantined) > 5:
         blockers.append(f"and {len(facts.quarantined) - 5} more tenants are quarantined")
+    for line in facts.workers:
+        say(line, "Stop the workers named above, and start them again: migrator worker --plan PLAN.toml")
+    # after an abort what runs beside the phases stands still on purpose, and behind the hand-over it has ended
+    if facts.write_mode in ("dual", "closed") and facts.phase_state != "failed":
+        for line in facts.stopped:
+            say(line, "Correct the cause, then start it again: migrator resume")
     # after an abort the mirror stands still on purpose
     if facts.write_mode in ("dual", "closed") and facts.phase_state != "failed":
         for part, lag_s, problem in facts.parts:

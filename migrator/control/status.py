@@ -15,6 +15,8 @@ from psycopg.rows import dict_row
 
 from migrator.control.install import installed_version
 from migrator.control.next_step import Facts, advise
+from migrator.control.stopped import describe
+from migrator.control.workers import Loaded, differences, living
 from migrator.model.phase import ORDER
 from migrator.model.status import (
     BackfillLine,
@@ -138,7 +140,8 @@ def collect(conn: psycopg.Connection[Any], *, events: int = 8) -> Status:
 
 
 def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int) -> Status:
-    plan = _one(cursor, "SELECT plan_id, created_at, body FROM migrator.plan")
+    plan = _one(cursor, "SELECT plan_id, created_at, body, digest, shim FROM migrator.plan")
+    workers = living(cursor.connection)
     switch = _one(cursor, "SELECT epoch, level, write_mode, changed_at, changed_by, reason FROM migrator.switch")
     phases = _phases(cursor)
     current = next((p for p in phases if p.state not in _DONE), phases[-1])
@@ -199,6 +202,14 @@ def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int)
             )
         ),
         processes=_processes(cursor),
+        workers=len(workers),
+        outdated_workers=differences(Loaded(plan["plan_id"], plan["digest"], "", plan["shim"]), workers)
+        if plan
+        else (),
+        stopped=tuple(
+            describe(row["workflow"], row["state"], row["reason"])
+            for row in _all(cursor, "SELECT workflow, state, reason FROM migrator.stopped ORDER BY workflow")
+        ),
         incidents=_one(cursor, "SELECT count(*) AS n FROM migrator.incident")["n"],
         events=tuple(
             Event(**row)
@@ -235,6 +246,8 @@ def _facts(status: Status, current: PhaseLine) -> Facts:
         divergent_tenants=validation.divergent_tenants if validation else 0,
         fallbacks=tuple((f.scope, f.key, f.reason, f.held) for f in status.fallbacks),
         silent_processes=sum(not p.live for p in status.processes),
+        stopped=status.stopped,
+        workers=status.outdated_workers,
     )
 
 
