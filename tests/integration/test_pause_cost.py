@@ -60,11 +60,12 @@ def grow(shop: Shop) -> None:
     """One tenant with many rows, a reference table with many, and a sequence that feeds a column without an index."""
     for conn in (shop.classic, shop.limitless):
         conn.execute("CREATE SEQUENCE shop.ticket")
+        conn.execute("ALTER TABLE shop.purchase ALTER slot SET DEFAULT nextval('shop.ticket')")
     shop.classic.execute("CREATE INDEX ON shop.purchase (tenant_id)")
     shop.classic.execute("CREATE INDEX ON shop.remark (line_id)")
-    shop.classic.execute("ALTER TABLE shop.purchase ALTER slot SET DEFAULT nextval('shop.ticket')")
     shop.classic.execute(
-        "INSERT INTO shop.purchase (id, tenant_id, slot) SELECT 100000 + g, 1, 100000 + g FROM generate_series(1, %s) g",
+        "INSERT INTO shop.purchase (id, tenant_id, slot)"
+        " SELECT 100000 + g, 1, 100000 + g FROM generate_series(1, %s) g",
         (ROWS,),
     )
     shop.classic.execute("INSERT INTO shop.currency SELECT 'A' || to_char(g, 'FM00'), g FROM generate_series(1, 99) g")
@@ -135,8 +136,8 @@ async def test_what_would_fail_in_the_pause_is_said_before_it(shop: Shop, plan: 
     """All of it at once: a table somebody holds, a sequence without room, a right on Limitless that is missing."""
     await shop.start()
     for conn in (shop.classic, shop.limitless):
-        conn.execute("CREATE SEQUENCE shop.narrow AS smallint")
-    shop.classic.execute("SELECT setval('shop.narrow', 32760)")
+        conn.execute("CREATE SEQUENCE shop.narrow AS integer")
+    shop.classic.execute("SELECT setval('shop.narrow', 2147483640)")
     shop.limitless.execute("CREATE TABLE migrator.settled (something int)")
     small = Plan.model_validate({**dump(plan), "decommission": {"max_pause_s": 1.0, "sequence_headroom": 10}})
     with psycopg.connect(shop.classic_dsn) as job:
