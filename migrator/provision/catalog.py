@@ -48,6 +48,7 @@ class Index:
         constraint: it belongs to a UNIQUE constraint of the same name.
         partial: it has a WHERE clause.
         for_mirror: the mirror finds rows by it, so it never waits for the copy.
+        valid: it was built to the end; an interrupted CREATE INDEX CONCURRENTLY leaves one that holds nothing.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Index:
     deferrable: str = ""
     partial: bool = False
     for_mirror: bool = False
+    valid: bool = True
 
 
 @dataclass(frozen=True, slots=True)

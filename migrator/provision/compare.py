@@ -146,6 +146,8 @@ def _indexes(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[s
         if current is None:
             if indexes or index.unique or index.for_mirror:
                 yield f"table {name}: {what} {index.name} is missing"
+        elif not current.valid:
+            yield f"table {name}: {what} {index.name} is invalid on Limitless, it was not built to the end: drop it"
         elif _index(current) != _index(index):
             yield f"table {name}: {what} {index.name} is {current.tail} on Limitless, should be {index.tail}"
     for left in there.values():

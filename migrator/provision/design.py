@@ -153,6 +153,9 @@ def _domain_checks(table: Table, shape: TableShape) -> Iterator[Check]:
 
 def _indexes(table: Table, shape: TableShape, notes: _Notes) -> Iterator[Index]:
     for index in shape.indexes:
+        if not index.valid:
+            notes.warnings.append(f"{table.qualified}: index {index.name} is invalid on classic; left out")
+            continue
         if index.unique and index.columns == table.key and not index.partial and not shape.primary_key:
             continue  # it became the primary key
         if not index.unique or not table.sharded or table.tenant_column in index.columns:

@@ -173,6 +173,7 @@ def _index(row: dict[str, Any]) -> Index:
         constraint=row["is_constraint"],
         deferrable=row["deferrable"],
         partial=row["is_partial"],
+        valid=row["is_valid"],
     )
 
 
