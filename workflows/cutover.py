@@ -68,7 +68,8 @@ class CutoverWorkflow:
                 self.waves += 1
                 if self.late:
                     return CutoverResult(waves=self.waves)  # one wave; the next check looks for more
-                if result.held or (not result.moved and result.blockers):
+                # A wave in which nobody moved is never followed at once by the next one: that would be the same again.
+                if result.held or (not result.moved and (result.blockers or workflow.patched("empty-wave-2026-11"))):
                     await self._held_wave(result, seen)
             if workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)

@@ -2,7 +2,8 @@
 
 Three stretches. Before the pause: everything slow. The pause: writes are closed, steps follow each other at once,
 and when the plan's limit is over or a step says no, writes open again. Behind the point of no return: only
-forward. Which side of that point we are on is decided by one row on classic, never here.
+forward. Which side of that point we are on is decided by one row on classic, never here: each run asks first, so one
+that broke off anywhere is followed by one that enters where it stood.
 """
 
 from __future__ import annotations
@@ -14,11 +15,19 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from workflows import names, policies
+    from migrator.decommission.stand import Entry
+    from workflows import background, names, policies
     from workflows.activities.decommission import DecommissionActivities
     from workflows.activities.validation import ValidationActivities
     from workflows.failures import blockers_of
-    from workflows.messages import Closing, DecommissionInput, DecommissionResult, PlanInput, ValidateInput
+    from workflows.messages import (
+        Closing,
+        DecommissionInput,
+        DecommissionResult,
+        PlanInput,
+        ValidateInput,
+        ValidationOutcome,
+    )
 
 
 @workflow.defn(name="Decommission")
@@ -29,7 +38,88 @@ class DecommissionWorkflow:
     @workflow.run
     async def run(self, inp: DecommissionInput) -> DecommissionResult:
         control = names.queue(inp.plan, names.Queue.CONTROL)
-        plan = PlanInput(plan=inp.plan)
+        if not workflow.patched("enter-2026-11"):  # runs begun before always began at the front
+            return await self._before_entries(inp, control)
+        closing = Closing(plan=inp.plan, approver=inp.approver)
+        stand = await workflow.execute_activity_method(
+            DecommissionActivities.stand, closing, **policies.AFTER.on(control, summary="where does it stand?")
+        )
+        closing = closing.model_copy(
+            update={"id": stand.number, "approver": stand.approver, "max_pause_s": stand.max_pause_s}
+        )
+        entry = Entry(stand.entry)
+        if entry is Entry.REOPEN:
+            reopened = await self._reopen(closing, "the run that closed writes has ended", control)
+            # It may have handed over in its last moment: then there is only forward.
+            entry = Entry.SETTLE if reopened.done else Entry.PREPARE
+        if entry is not Entry.PREPARE:
+            return await self._behind(closing, control, entry)
+        await background.start(inp.plan)  # somebody has to follow classic to its last write
+        return await self._from_the_front(closing.model_copy(update={"approver": inp.approver}), control)
+
+    async def _from_the_front(self, closing: Closing, control: str) -> DecommissionResult:
+        try:
+            blockers = await self._ready(closing, control)
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            blockers = blockers_of(error)
+        if blockers:
+            return DecommissionResult(blockers=blockers, text="nothing was closed")
+        closing, trouble = await self._close(closing, control)
+        if not trouble and closing.reason:
+            return DecommissionResult(blockers=(closing.reason,), text="nothing was closed")
+        trouble = trouble or await self._pause(closing, control)
+        if trouble:
+            reopened = await self._reopen(closing, trouble[0], control)
+            if not reopened.done:
+                return reopened.model_copy(update={"blockers": trouble})
+        return await self._behind(closing, control, Entry.SETTLE)
+
+    async def _reopen(self, closing: Closing, reason: str, control: str) -> DecommissionResult:
+        return await workflow.execute_activity_method(
+            DecommissionActivities.reopen,
+            closing.model_copy(update={"reason": reason}),
+            **policies.AFTER.on(control, summary="open writes on classic again"),
+        )
+
+    async def _ready(self, closing: Closing, control: str) -> tuple[str, ...]:
+        """Do everything that can be done, or can fail, before the pause; return what stands in its way."""
+        await workflow.execute_activity_method(
+            DecommissionActivities.prepare, closing, **policies.WORK.on(control, summary="everything before the pause")
+        )
+        # What is clean before the pause need not be compared inside it, unless it changes again.
+        found = await workflow.execute_activity_method(
+            ValidationActivities.validate,
+            ValidateInput(plan=closing.plan, kind="decommission"),
+            **policies.WORK.on(control, summary="validation before the pause"),
+        )
+        return troubles(found)
+
+    async def _close(self, closing: Closing, control: str) -> tuple[Closing, tuple[str, ...]]:
+        """Close writes; return the try, and why it has to be undone: whoever closed may be gone half-way.
+
+        Then the try's number is not known here; 0 stands for the newest.
+        """
+        self.step, newest = "closing writes", closing.model_copy(update={"id": 0})
+        try:
+            async with asyncio.timeout(closing.max_pause_s):
+                return await workflow.execute_activity_method(
+                    DecommissionActivities.close,
+                    closing,
+                    **policies.PAUSED_STEP.on(control, summary="close writes on classic"),
+                ), ()
+        except TimeoutError:
+            return newest, (f"writes could not be closed within {closing.max_pause_s:g} s",)
+        except asyncio.CancelledError:
+            return newest, ("it was cancelled while writes were being closed",)
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                return newest, (f"writes could not be closed within {closing.max_pause_s:g} s",)
+            return newest, blockers_of(error)
+
+    async def _before_entries(self, inp: DecommissionInput, control: str) -> DecommissionResult:
+        """As runs did that were begun before they asked where it stands."""
         try:
             closing = await self._prepare(inp, control)
         except ActivityError as error:
@@ -40,25 +130,29 @@ class DecommissionWorkflow:
             return DecommissionResult(blockers=(closing.reason,), text="nothing was closed")
         trouble = await self._pause(closing, control)
         if trouble:
-            reopened = await workflow.execute_activity_method(
-                DecommissionActivities.reopen,
-                closing.model_copy(update={"reason": trouble[0]}),
-                **policies.AFTER.on(control, summary="open writes on classic again"),
-            )
+            reopened = await self._reopen(closing, trouble[0], control)
             if not reopened.done:
                 return reopened.model_copy(update={"blockers": trouble})
-        self.step = "settling"
-        settled = await workflow.execute_activity_method(
-            DecommissionActivities.settle, closing, **policies.AFTER.on(control, summary="settle on Limitless")
-        )
-        for workflow_id in (names.dual_write_id(inp.plan), names.breaker_id(inp.plan)):
+        return await self._behind(closing, control, Entry.SETTLE)
+
+    async def _behind(self, closing: Closing, control: str, entry: Entry) -> DecommissionResult:
+        """Go forward from *entry*, behind the point of no return."""
+        plan = PlanInput(plan=closing.plan)
+        settled = DecommissionResult(done=True, text="settled by an earlier run")
+        if entry is Entry.SETTLE:
+            self.step = "settling"
+            settled = await workflow.execute_activity_method(
+                DecommissionActivities.settle, closing, **policies.AFTER.on(control, summary="settle on Limitless")
+            )
+        for workflow_id in (names.dual_write_id(plan.plan), names.breaker_id(plan.plan)):
             with contextlib.suppress(FailureError):  # it ended already
                 await workflow.get_external_workflow_handle(workflow_id).signal("finish")
         await workflow.execute_activity_method(ValidationActivities.remove_schedule, plan, **policies.QUICK.on(control))
         self.step = "retiring classic"
-        await workflow.execute_activity_method(
-            DecommissionActivities.export, closing, **policies.AFTER.on(control, summary="export the decision log")
-        )
+        if entry is not Entry.RELEASE:
+            await workflow.execute_activity_method(
+                DecommissionActivities.export, closing, **policies.AFTER.on(control, summary="export the decision log")
+            )
         # The last one: on this machine and on AWS alike, classic does not answer any more afterwards.
         await workflow.execute_activity_method(
             DecommissionActivities.release, closing, **policies.AFTER.on(control, summary="release classic")
@@ -113,3 +207,15 @@ class DecommissionWorkflow:
     @workflow.query
     def progress(self) -> str:
         return self.step
+
+
+def troubles(found: ValidationOutcome) -> tuple[str, ...]:
+    """Return what a validation of everything has to say against closing writes."""
+    said = (
+        (found.divergent_rows, "rows differ: migrator validate --full, then --repair"),
+        (found.unmirrored, "tenants are not mirrored"),
+        (found.tenantless_rows, "rows of sharded tables belong to no tenant: give them one, or delete them"),
+        (found.unknown, "groups of tenants could not be compared: see migrator validate"),
+        (found.left, "tenants were not reached"),
+    )
+    return tuple(f"{count} {words}" for count, words in said if count)

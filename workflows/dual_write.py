@@ -1,7 +1,7 @@
 """Phase 3 and all the time until decommission: capture on, mirrors running, old rows copied.
 
 The mirrors are one endless activity each, so this history does not grow. Copying has a history of its own, the
-backfill, which continues as new.
+backfill, which continues as new; it is watched, and started again at `resume` when it has ended.
 """
 
 from __future__ import annotations
@@ -12,15 +12,24 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError, is_cancelled_exception
-from temporalio.workflow import ParentClosePolicy
+from temporalio.exceptions import ActivityError, FailureError, WorkflowAlreadyStartedError, is_cancelled_exception
+from temporalio.workflow import ActivityCancellationType, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from workflows import names, policies
+    from workflows.activities.control import ControlActivities
     from workflows.activities.dual_write import DualWriteActivities
     from workflows.backfill import BackfillWorkflow
     from workflows.failures import reason
-    from workflows.messages import BackfillInput, DualWriteInput, MirrorInput, MirrorTrouble, Pause, PlanInput
+    from workflows.messages import (
+        BackfillInput,
+        DualWriteInput,
+        MirrorInput,
+        MirrorTrouble,
+        Pause,
+        PlanInput,
+        WatchInput,
+    )
 
 
 @workflow.defn(name="DualWrite")
@@ -39,23 +48,47 @@ class DualWriteWorkflow:
             DualWriteActivities.capture_on, PlanInput(plan=self.plan), **policies.WORK.on(control)
         )
         mirrors = [asyncio.create_task(self._mirror(part)) for part in range(shape.parts + 1)]
-        with contextlib.suppress(WorkflowAlreadyStartedError):
-            await workflow.start_child_workflow(
-                BackfillWorkflow.run,
-                BackfillInput(plan=self.plan, paused=self.paused),
-                id=names.backfill_id(self.plan),
-                task_queue=control,
-                parent_close_policy=ParentClosePolicy.ABANDON,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            )
+        await self._start_backfill()
+        if workflow.patched("watch-backfill-2026-11"):
+            mirrors.append(asyncio.create_task(self._watch_backfill()))
         try:
             await workflow.wait_condition(lambda: self.finished)
         finally:
             for mirror in mirrors:
                 mirror.cancel()
-        backfill = workflow.get_external_workflow_handle(names.backfill_id(self.plan))
-        await backfill.signal("finish")
+        with contextlib.suppress(FailureError):  # it ended already
+            await workflow.get_external_workflow_handle(names.backfill_id(self.plan)).signal("finish")
         await workflow.wait(mirrors)
+
+    async def _start_backfill(self) -> None:
+        with contextlib.suppress(WorkflowAlreadyStartedError):
+            await workflow.start_child_workflow(
+                BackfillWorkflow.run,
+                BackfillInput(plan=self.plan, paused=self.paused),
+                id=names.backfill_id(self.plan),
+                task_queue=names.queue(self.plan, names.Queue.CONTROL),
+                parent_close_policy=ParentClosePolicy.ABANDON,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            )
+
+    async def _watch_backfill(self) -> None:
+        """Notice when the backfill ends; status says so, and `resume` starts it again."""
+        while not self.finished:
+            seen = self.retries
+            # Nobody waits for the old attempt to let go: it only looks.
+            config = policies.ENDLESS.on(names.queue(self.plan, names.Queue.CONTROL), summary="does the backfill run?")
+            config["cancellation_type"] = ActivityCancellationType.TRY_CANCEL
+            try:
+                await workflow.execute_activity_method(
+                    ControlActivities.watch, WatchInput(plan=self.plan, workflows=("backfill",)), **config
+                )
+            except ActivityError as error:
+                if is_cancelled_exception(error):
+                    raise asyncio.CancelledError from error
+                workflow.logger.warning("backfill.not_watched: %s", reason(error)[1])
+            await workflow.wait_condition(lambda: self.retries > seen or self.finished)  # noqa: B023  # awaited here
+            if not self.finished:
+                await self._start_backfill()
 
     async def _mirror(self, part: int) -> None:
         """Keep one partition mirrored for ever. Temporal owns who runs it: there is one activity per partition."""
@@ -73,11 +106,12 @@ class DualWriteWorkflow:
                 if is_cancelled_exception(error):
                     raise asyncio.CancelledError from error
                 kind, text = reason(error)
-                await workflow.execute_activity_method(
-                    DualWriteActivities.mirror_failed,
-                    MirrorTrouble(plan=self.plan, part=part, error=kind, message=text),
-                    **policies.QUICK.on(control),
-                )
+                with contextlib.suppress(ActivityError):  # whether status can be told or not, it is started again
+                    await workflow.execute_activity_method(
+                        DualWriteActivities.mirror_failed,
+                        MirrorTrouble(plan=self.plan, part=part, error=kind, message=text),
+                        **policies.QUICK.on(control),
+                    )
             with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(
                     lambda: self.retries > seen or self.finished,  # noqa: B023  # awaited in this turn of the loop

@@ -208,6 +208,38 @@ class DecommissionResult(Message):
 # -- activities -----------------------------------------------------------------------------------------------
 
 
+class Entered(Message):
+    """Where a new run of the migration begins: phases that need not be done again, and who approved the end.
+
+    approver: set behind the point of no return, where that approval was used.
+    """
+
+    done: tuple[str, ...] = ()
+    approver: str = ""
+
+
+class Standing(Message):
+    """Where a run of the decommission enters; see migrator.decommission.stand. number: of the newest try, 0 if none."""
+
+    entry: str = "prepare"
+    number: int = 0
+    approver: str = ""
+    max_pause_s: float = 60
+
+
+class WatchInput(Message):
+    """Workflows beside the phases that have to run, as status calls them: dual-write, backfill, breaker."""
+
+    plan: str
+    workflows: tuple[str, ...]
+
+
+class Ended(Message):
+    """Lines about watched workflows that have ended."""
+
+    lines: tuple[str, ...] = ()
+
+
 class PhaseNote(Message):
     """A line for `status`, which reads it on classic."""
 

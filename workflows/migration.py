@@ -3,14 +3,19 @@
 Sequence and waiting only. What a gate thinks of the world, and what `status` shows of it, happens in activities;
 this definition acts on their verdicts. It continues as new after every phase, so months fit in small histories.
 Dual write, breaker monitor and validation schedule outlive those runs: they are children of their own, started
-again by every run and found to be running already.
+again by every run and found to be running already, and watched: one that ends is a blocker until `resume` starts it.
+
+No failure of a step ends the migration. Whatever cannot be done becomes a blocker, and `resume` does it again; a
+migration that was ended from outside is started again and enters where classic says it stands.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
@@ -22,23 +27,22 @@ from temporalio.exceptions import (
     WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
-from temporalio.workflow import ParentClosePolicy
+from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
     from migrator.errors import UsageError
     from migrator.model.gate import gate_of
     from migrator.model.phase import ORDER, Phase
-    from workflows import names, policies
+    from workflows import background, names, policies
     from workflows.activities.control import ControlActivities
     from workflows.activities.cutover import CutoverActivities
+    from workflows.activities.decommission import DecommissionActivities
     from workflows.activities.incident import IncidentActivities
     from workflows.activities.prepare import PrepareActivities
     from workflows.activities.validation import ValidationActivities
     from workflows.audit import AuditWorkflow, ProvisionWorkflow
-    from workflows.breaker import BreakerWorkflow
     from workflows.cutover import CutoverWorkflow
     from workflows.decommission import DecommissionWorkflow
-    from workflows.dual_write import DualWriteWorkflow
     from workflows.failures import blockers_of
     from workflows.messages import (
         Answer,
@@ -46,7 +50,6 @@ with workflow.unsafe.imports_passed_through():
         Approve,
         CutoverInput,
         DecommissionInput,
-        DualWriteInput,
         Forward,
         GateAnswer,
         MigrationInput,
@@ -61,6 +64,7 @@ with workflow.unsafe.imports_passed_through():
         RollbackInput,
         StabilizeInput,
         ValidateInput,
+        WatchInput,
     )
     from workflows.stabilization import StabilizeWorkflow
     from workflows.validation import ValidationWorkflow
@@ -94,6 +98,9 @@ class MigrationWorkflow:
         self.blockers: tuple[str, ...] = ()
         self.retries = 0
         self.looks = 0
+        self.approver = ""
+        self.ended: tuple[str, ...] = ()
+        self.watching: asyncio.Task[None] | None = None
         self.abort_order: Order | None = None
         self.lock = asyncio.Lock()
 
@@ -102,12 +109,15 @@ class MigrationWorkflow:
     @workflow.run
     async def run(self, inp: MigrationInput) -> MigrationResult:
         work = asyncio.create_task(self._migrate())
-        try:
-            await workflow.wait_condition(lambda: work.done() or self.abort_order is not None)
-        except asyncio.CancelledError:
-            self.abort_order = Order(who="temporal", reason="the workflow was cancelled")
-        if self.abort_order is not None and not work.done():
-            await self._stop(work, self.abort_order)
+        while not work.done():
+            try:
+                await workflow.wait_condition(lambda: work.done() or self.abort_order is not None)
+            except asyncio.CancelledError:
+                self.abort_order = Order(who="temporal", reason="the workflow was cancelled")
+            if self.abort_order is not None and not work.done():
+                await self._stop(work, self.abort_order)
+        if self.watching is not None:
+            self.watching.cancel()
         more = await work
         await workflow.wait_condition(workflow.all_handlers_finished)
         if more:
@@ -124,16 +134,37 @@ class MigrationWorkflow:
 
     async def _migrate(self) -> bool:
         """Do the next phase; return whether there is more to do in another run."""
+        if not self.done and workflow.patched("enter-2026-11"):  # before, every run began with the audit
+            await self._enter()
         for phase in ORDER:
             if phase.value in self.done:
                 continue
             self.phase = phase
-            await self._begin(phase)
             if not await self._pass(phase):
                 return True
             self.done.append(phase.value)
             return phase is not ORDER[-1]
         return False
+
+    async def _enter(self) -> None:
+        """Ask where this migration stands: a run before this one may have been ended from outside."""
+        while True:
+            seen = self.retries
+            try:
+                entered = await workflow.execute_activity_method(
+                    DecommissionActivities.enter,
+                    PlanInput(plan=self.plan),
+                    **policies.WATCH.on(self.control, summary="where does it stand?"),
+                )
+            except ActivityError as error:
+                if self.abort_order is not None or is_cancelled_exception(error):
+                    raise
+                self._is("blocked", blockers=blockers_of(error))
+                await workflow.wait_condition(lambda: self.retries > seen)  # noqa: B023  # awaited in this turn
+            else:
+                self.done += [phase for phase in entered.done if phase not in self.done]
+                self.approver = entered.approver
+                return
 
     async def _begin(self, phase: Phase) -> None:
         await workflow.execute_activity_method(
@@ -141,41 +172,55 @@ class MigrationWorkflow:
             PhaseInput(plan=self.plan, phase=phase.value, digest=self.inp.digest),
             **policies.QUICK.on(self.control),
         )
-        if ORDER.index(phase) >= ORDER.index(Phase.DUAL_WRITE) and phase is not Phase.DECOMMISSION:
-            await self._background()
+        if self._is_mirrored(phase):
+            await background.start(self.plan, paused=self.pause_order is not None)
+            await workflow.execute_activity_method(
+                ValidationActivities.ensure_schedule, PlanInput(plan=self.plan), **policies.QUICK.on(self.control)
+            )
+            if self.watching is None and workflow.patched("watch-2026-11"):
+                self.watching = asyncio.create_task(self._watch())
 
-    async def _background(self) -> None:
-        """Start what runs beside the phases, from dual write until the end."""
-        paused = self.pause_order is not None
-        with contextlib.suppress(WorkflowAlreadyStartedError):  # an earlier run of this migration started it
-            await workflow.start_child_workflow(
-                DualWriteWorkflow.run,
-                DualWriteInput(plan=self.plan, paused=paused),
-                id=names.dual_write_id(self.plan),
-                task_queue=self.control,
-                parent_close_policy=ParentClosePolicy.ABANDON,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            )
-        with contextlib.suppress(WorkflowAlreadyStartedError):
-            await workflow.start_child_workflow(
-                BreakerWorkflow.run,
-                PlanInput(plan=self.plan),
-                id=names.breaker_id(self.plan),
-                task_queue=names.queue(self.plan, names.Queue.INCIDENT),
-                parent_close_policy=ParentClosePolicy.ABANDON,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            )
-        await workflow.execute_activity_method(
-            ValidationActivities.ensure_schedule, PlanInput(plan=self.plan), **policies.QUICK.on(self.control)
-        )
+    @staticmethod
+    def _is_mirrored(phase: Phase | None) -> bool:
+        """Whether what runs beside the phases is this workflow's to start: the end starts and stops it itself."""
+        return phase in (Phase.DUAL_WRITE, Phase.CUTOVER, Phase.STABILIZE)
+
+    async def _watch(self) -> None:
+        """Notice when something beside the phases ends; have status say so, and start it again at `resume`."""
+        while True:
+            seen = self.retries
+            # Nobody waits for the old attempt to let go: it only looks.
+            config = policies.ENDLESS.on(self.control, summary="do the mirrors and the breaker monitor run?")
+            config["cancellation_type"] = ActivityCancellationType.TRY_CANCEL
+            try:
+                found = await workflow.execute_activity_method(
+                    ControlActivities.watch, WatchInput(plan=self.plan, workflows=background.WATCHED), **config
+                )
+                self.ended = found.lines
+            except ActivityError as error:
+                if is_cancelled_exception(error):
+                    raise asyncio.CancelledError from error
+                self.ended = blockers_of(error)
+            # Status has the reason from classic; a note of the phase would hide what the phase itself waits for.
+            await workflow.wait_condition(lambda: self.retries > seen)  # noqa: B023  # awaited in this turn
+            await background.start(self.plan, paused=self.pause_order is not None)
+            self.ended = ()
 
     async def _pass(self, phase: Phase) -> bool:
         """Do *phase* until its gate lets it go; False when the history is long enough for another run."""
-        work = True
+        work, begun = True, False
         while True:
-            await workflow.wait_condition(lambda: self.pause_order is None)
+            if begun:
+                await workflow.wait_condition(lambda: self.pause_order is None)
             seen = self.retries
             self._is("running")
+            if not begun:
+                trouble = await self._tried(self._begin(phase))
+                if trouble:
+                    await self._blocked(phase, trouble, seen, None)
+                    continue
+                begun = True
+                continue
             if work:
                 trouble = await self._work(phase)
                 if trouble:
@@ -205,6 +250,16 @@ class MigrationWorkflow:
                 work = self.retries > seen and phase in (Phase.AUDIT, Phase.PROVISION)
             if workflow.info().is_continue_as_new_suggested():
                 return False
+
+    async def _tried(self, step: Coroutine[Any, Any, None]) -> tuple[str, ...]:
+        """Run *step*; return why it could not be done, nothing when it was."""
+        try:
+            await step
+        except ActivityError as error:
+            if self.abort_order is not None or is_cancelled_exception(error):
+                raise
+            return blockers_of(error)
+        return ()
 
     async def _ask(self, phase: Phase, approval: Approval | None) -> GateAnswer:
         try:
@@ -244,7 +299,8 @@ class MigrationWorkflow:
                         StabilizeWorkflow.run, StabilizeInput(plan=plan, paused=paused), names.stabilize_id(plan)
                     )
                 case Phase.DECOMMISSION:
-                    approver = self.approvals["decommission"].approver
+                    given = self.approvals.get("decommission")
+                    approver = given.approver if given is not None else self.approver
                     result = await workflow.execute_child_workflow(
                         DecommissionWorkflow.run,
                         DecommissionInput(plan=plan, approver=approver),
@@ -280,7 +336,7 @@ class MigrationWorkflow:
                 ValidateInput(plan=self.plan, kind="gate"),
                 f"{names.validate_id(self.plan)}/gate-{phase.value}",
             )
-        except ChildWorkflowError:
+        except (ChildWorkflowError, WorkflowAlreadyStartedError):
             if self.abort_order is not None:
                 raise
             # It could not run; the gate goes on saying that nothing is validated. Do not hammer a sick cluster.
@@ -308,10 +364,12 @@ class MigrationWorkflow:
             )
 
     async def _void(self, gate: str) -> None:
-        approval = self.approvals.pop(gate, None)
+        approval = self.approvals.pop(gate, None)  # first, so that it counts no more whatever follows
         if approval is not None:
-            await workflow.execute_activity_method(
-                ControlActivities.void_approval, approval, **policies.QUICK.on(self.control)
+            await self._tried(
+                workflow.execute_activity_method(
+                    ControlActivities.void_approval, approval, **policies.QUICK.on(self.control)
+                )
             )
 
     async def _blocked(
@@ -335,30 +393,51 @@ class MigrationWorkflow:
         workflow.set_current_details("\n".join([f"**{phase}**: {state} {waiting_for}", *(f"- {b}" for b in blockers)]))
 
     async def _note(self, state: str, detail: str, blockers: tuple[str, ...] = (), next_step: str = "") -> None:
-        assert self.phase is not None
-        await workflow.execute_activity_method(
-            ControlActivities.note,
-            PhaseNote(
-                plan=self.plan,
-                phase=self.phase.value,
-                state=state,
-                detail=detail,
-                blockers=blockers,
-                next_step=next_step,
-            ),
-            **policies.QUICK.on(self.control),
-        )
+        """Have status say so. One that cannot be written stops nothing: the status query knows it too."""
+        if self.phase is None:
+            return
+        last = self.phase is Phase.DECOMMISSION  # classic may be gone for good
+        with contextlib.suppress(ActivityError):
+            await workflow.execute_activity_method(
+                ControlActivities.note,
+                PhaseNote(
+                    plan=self.plan,
+                    phase=self.phase.value,
+                    state=state,
+                    detail=detail,
+                    blockers=blockers,
+                    next_step=next_step,
+                ),
+                **(policies.LAST_NOTE if last else policies.QUICK).on(self.control),
+            )
 
     async def _stop(self, work: asyncio.Task[bool], order: Order) -> None:
-        """Abort: reads go back to classic first, then what runs is cancelled; capture and copies stay as they are."""
+        """Abort: reads go back to classic first, then what runs is cancelled; capture and copies stay as they are.
+
+        When reads cannot go back nothing is stopped, and the abort has to be ordered again.
+        """
+        before = (self.state, self.waiting_for, self.blockers)
         self._is("aborted")
         mirrored = self.phase is not None and ORDER.index(self.phase) >= ORDER.index(Phase.DUAL_WRITE)
         if mirrored:
-            await workflow.execute_activity_method(
-                IncidentActivities.roll_back,
-                RollbackInput(plan=self.plan, all=True, who=order.who, reason=f"aborted: {order.reason}"),
-                **policies.INCIDENT.on(names.queue(self.plan, names.Queue.INCIDENT)),
-            )
+            try:
+                await workflow.execute_activity_method(
+                    IncidentActivities.roll_back,
+                    RollbackInput(plan=self.plan, all=True, who=order.who, reason=f"aborted: {order.reason}"),
+                    **policies.INCIDENT.on(names.queue(self.plan, names.Queue.INCIDENT)),
+                )
+            except ActivityError as error:
+                self.abort_order = None
+                self._is(before[0], waiting_for=before[1], blockers=before[2])
+                await self._note(
+                    "blocked",
+                    "the abort did not happen: reads could not be put back on classic",
+                    blockers=blockers_of(error),
+                    next_step="migrator rollback --all, then abort again",
+                )
+                return
+        if self.watching is not None:
+            self.watching.cancel()  # what ends now ends because it is told to
         while not work.done():
             # Again and again: a cancellation is lost when what was awaited ends well at that moment.
             work.cancel()
@@ -366,14 +445,18 @@ class MigrationWorkflow:
                 await workflow.wait_condition(work.done, timeout=timedelta(seconds=1))
         with contextlib.suppress(asyncio.CancelledError, ActivityError, ChildWorkflowError):
             await work  # that is what was asked for
+        left = ""
         if mirrored:
             await self._tell_background("finish")
-            await workflow.execute_activity_method(
-                ValidationActivities.remove_schedule, PlanInput(plan=self.plan), **policies.QUICK.on(self.control)
-            )
+            try:
+                await workflow.execute_activity_method(
+                    ValidationActivities.remove_schedule, PlanInput(plan=self.plan), **policies.QUICK.on(self.control)
+                )
+            except ActivityError as error:
+                left = f"; the schedule of validation is still there: {blockers_of(error)[0]}"
         await self._note(
             "failed",
-            f"aborted by {order.who}: {order.reason}",
+            f"aborted by {order.who}: {order.reason}{left}",
             next_step="migrator run starts again; migrator undo dual-write takes capture off",
         )
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -519,9 +602,16 @@ class MigrationWorkflow:
         return MigrationStatus(
             plan=self.plan,
             phase=self.phase.value if self.phase else "",
-            state="paused" if self.pause_order and self.state == "running" else self.state,
+            state=self._shown_state(),
             done=tuple(self.done),
             waiting_for=self.waiting_for,
-            blockers=self.blockers,
+            blockers=(*self.ended, *self.blockers),
             approvals=tuple(self.approvals.values()),
         )
+
+    def _shown_state(self) -> str:
+        if self.state != "running":
+            return self.state
+        if self.ended:
+            return "blocked"
+        return "paused" if self.pause_order else "running"

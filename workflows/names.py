@@ -68,3 +68,7 @@ def stabilize_id(plan: str) -> str:
 
 def decommission_id(plan: str) -> str:
     return f"decommission/{plan}"
+
+
+WATCHED = {"dual-write": dual_write_id, "backfill": backfill_id, "breaker": breaker_id}
+"""Workflows that run beside the phases, by the names status knows them by."""

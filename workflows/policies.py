@@ -106,13 +106,26 @@ AFTER = Policy(
     _forever(0.5, 30),
     heartbeat=timedelta(seconds=30),
 )
-EVERY_POLICY = (QUICK, WORK, ENDLESS, COPY, WATCH, INCIDENT, PAUSED_STEP, AFTER)
+LAST_NOTE = Policy(
+    "A line for status near the end, when classic may be gone for good: some seconds, then the work goes on without.",
+    timedelta(seconds=10),
+    RetryPolicy(
+        initial_interval=timedelta(seconds=1),
+        backoff_coefficient=2.0,
+        maximum_interval=timedelta(seconds=5),
+        maximum_attempts=4,
+    ),
+)
+EVERY_POLICY = (QUICK, WORK, ENDLESS, COPY, WATCH, INCIDENT, PAUSED_STEP, AFTER, LAST_NOTE)
 
 RPC_S = 10.0
 """A command waits this long for Temporal before it says that the outcome is unknown."""
 
 LONG_POLL_S = 120.0
 """How long a watching activity runs before it returns, so that a workflow notices messages and replaced code."""
+
+WATCH_EVERY_S = 5.0
+"""How often it is looked whether the workflows beside the phases still run."""
 
 TROUBLE_RETRY_S = 30.0
 """A mirror that failed in a way no retry heals is started again this often: a human may have mended it."""

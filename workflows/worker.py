@@ -40,6 +40,7 @@ from workflows.cutover import CutoverWorkflow
 from workflows.decommission import DecommissionWorkflow
 from workflows.dual_write import DualWriteWorkflow
 from workflows.failures import Failures
+from workflows.fit import Fit, keep_known
 from workflows.migration import MigrationWorkflow
 from workflows.stabilization import StabilizeWorkflow
 from workflows.validation import ValidationWorkflow
@@ -85,29 +86,6 @@ def workers(
     """Return one worker per queue, not yet started."""
     context = Context(plan)
     slots = slots or Slots()
-    control, dual_write = ControlActivities(context), DualWriteActivities(context)
-    prepare, validation = PrepareActivities(context), ValidationActivities(context)
-    cutover, stabilize = CutoverActivities(context), StabilizeActivities(context)
-    decommission, incident = DecommissionActivities(context), IncidentActivities(context)
-    activities: dict[names.Queue, list[Callable[..., Any]]] = {
-        names.Queue.CONTROL: [
-            control.begin, control.note, control.gate, control.record_approval, control.record_incident,
-            control.void_approval,
-            prepare.audit, prepare.provision, prepare.finish_limitless,
-            dual_write.shape, dual_write.capture_on, dual_write.mirror_failed, dual_write.next_units,
-            dual_write.retry_failed,
-            validation.validate, validation.ensure_schedule, validation.remove_schedule,
-            cutover.next_wave, cutover.baseline, cutover.gate, cutover.advance, cutover.soak, cutover.finish_wave,
-            cutover.forward,
-            stabilize.check, stabilize.go_on, stabilize.cost,
-            decommission.prepare, decommission.close, decommission.drain, decommission.validate,
-            decommission.sequences, decommission.close_positions, decommission.hand_over, decommission.reopen,
-            decommission.settle, decommission.export, decommission.release,
-        ],
-        names.Queue.INCIDENT: [incident.roll_back, incident.watch_breakers],
-        names.Queue.MIRROR: [dual_write.mirror],
-        names.Queue.BULK: [dual_write.copy_unit],
-    }  # fmt: skip
     workflows: dict[names.Queue, tuple[type, ...]] = {
         names.Queue.CONTROL: CONTROL_WORKFLOWS,
         names.Queue.INCIDENT: INCIDENT_WORKFLOWS,
@@ -118,13 +96,14 @@ def workers(
         names.Queue.MIRROR: max(slots.mirror, plan.dual_write.parts + 1),
         names.Queue.BULK: slots.bulk,
     }
+    found, fit = activities(context), Fit(context)
     return [
         Worker(
             client,
             task_queue=names.queue(plan.name, queue),
-            activities=activities[queue],
+            activities=found[queue],
             workflows=workflows.get(queue, ()),
-            interceptors=[Failures()],
+            interceptors=[Failures(), fit],
             workflow_runner=runner(),
             max_concurrent_activities=size[queue],
             max_heartbeat_throttle_interval=CANCEL_NOTICED,
@@ -133,6 +112,33 @@ def workers(
         )
         for queue in queues
     ]
+
+
+def activities(context: Context) -> dict[names.Queue, list[Callable[..., Any]]]:
+    """Return every activity there is, by the queue that serves it."""
+    control, dual_write = ControlActivities(context), DualWriteActivities(context)
+    prepare, validation = PrepareActivities(context), ValidationActivities(context)
+    cutover, stabilize = CutoverActivities(context), StabilizeActivities(context)
+    decommission, incident = DecommissionActivities(context), IncidentActivities(context)
+    return {
+        names.Queue.CONTROL: [
+            control.begin, control.note, control.gate, control.record_approval, control.record_incident,
+            control.void_approval, control.watch,
+            prepare.audit, prepare.provision, prepare.finish_limitless,
+            dual_write.shape, dual_write.capture_on, dual_write.mirror_failed, dual_write.next_units,
+            dual_write.retry_failed,
+            validation.validate, validation.ensure_schedule, validation.remove_schedule,
+            cutover.next_wave, cutover.baseline, cutover.gate, cutover.advance, cutover.soak, cutover.finish_wave,
+            cutover.forward,
+            stabilize.check, stabilize.go_on, stabilize.cost,
+            decommission.enter, decommission.stand, decommission.prepare, decommission.close, decommission.drain,
+            decommission.validate, decommission.sequences, decommission.close_positions, decommission.hand_over,
+            decommission.reopen, decommission.settle, decommission.export, decommission.release,
+        ],
+        names.Queue.INCIDENT: [incident.roll_back, incident.watch_breakers],
+        names.Queue.MIRROR: [dual_write.mirror],
+        names.Queue.BULK: [dual_write.copy_unit],
+    }  # fmt: skip
 
 
 def runner() -> SandboxedWorkflowRunner:
@@ -166,9 +172,12 @@ async def run_worker(
         async with AsyncExitStack() as stack:
             for worker in workers(client, found, wanted, slots):
                 await stack.enter_async_context(worker)
+            known = asyncio.create_task(keep_known(Context(found), [q.value for q in wanted]))
             log.info("worker.started", plan=found.name, queues=[q.value for q in wanted])
             await stopping.wait()
             log.info("worker.stopping", plan=found.name)
+            known.cancel()
+            await asyncio.wait({known})
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

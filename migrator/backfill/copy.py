@@ -19,6 +19,7 @@ from migrator.backfill import snapshot as snapshots
 from migrator.backfill.links import LinkPool, Links
 from migrator.backfill.pipe import pipe
 from migrator.backfill.throttle import pause_s
+from migrator.control.final_keys import let_go
 from migrator.control.tables import load_table
 from migrator.control.turns import share_turn
 from migrator.errors import LeaseLost, PreconditionFailed
@@ -142,6 +143,7 @@ async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Calla
         "UPDATE migrator.tenant SET state = 'copying' WHERE tenant_id = ANY (%s) AND state = 'pending'",
         (list(unit.tenants),),
     )
+    await let_go(limitless)  # what an earlier life left is deleted, and inserted again
     # Committed before the snapshot is taken: what the snapshot does not see stays in the journal until joined.
     borrowed = await snapshots.hold(control, unit_id, unit.shared)
     await _copy(control, classic, limitless, unit, epoch, borrowed, on_progress)

@@ -172,9 +172,19 @@ def _health(status: Status) -> RenderableType:
         names = ", ".join(h.tenant for h in status.held[:5]) + (", …" if len(status.held) > 5 else "")
         grid.add_row("Held      ", Text(f"{len(status.held):,} tenants stay on classic by name: {names}", "yellow"))
     grid.add_row("Processes ", _processes(status))
+    grid.add_row("Workers   ", _workers(status))
     if status.incidents:
         grid.add_row("Incidents ", Text(f"{status.incidents}"))
     return grid
+
+
+def _workers(status: Status) -> Text:
+    if not status.workers:
+        return Text("none was heard of", "dim")
+    text = Text(f"{status.workers} live")
+    if status.outdated_workers:
+        text.append("; not all run this plan and version", "yellow")
+    return text
 
 
 def _processes(status: Status) -> Text:

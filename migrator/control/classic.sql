@@ -104,6 +104,27 @@ CREATE TABLE migrator.process (
     staleness_s   double precision NOT NULL   -- after seen_at + this, the process serves reads from classic by itself
 ) WITH (fillfactor = 50);
 
+-- Every worker: the plan it loaded when it was started, and its version. One that was started before a change goes on
+-- with what it knows, so its activities refuse and status names it.
+CREATE TABLE migrator.worker (
+    worker_id  text PRIMARY KEY,     -- host:pid
+    plan_id    text NOT NULL,
+    digest     text NOT NULL,        -- as migrator.plan.digest
+    shim       jsonb NOT NULL,       -- as migrator.plan.shim: may change while a migration runs
+    version    text NOT NULL,        -- of the tool
+    queues     text[] NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    seen_at    timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+
+-- Workflows beside the phases (mirrors, backfill, breaker monitor) that ended while the migration goes on.
+CREATE TABLE migrator.stopped (
+    workflow text PRIMARY KEY,
+    state    text NOT NULL,          -- Temporal's word: failed, terminated, canceled, timed out, completed, not found
+    reason   text NOT NULL DEFAULT '',
+    at       timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 -- Scopes a process has opened its own breaker for.
 CREATE TABLE migrator.breaker_trip (
     process_id text NOT NULL,
@@ -231,7 +252,9 @@ CREATE TABLE migrator.heartbeat (
     part       smallint PRIMARY KEY,
     token      uuid NOT NULL,
     base_token uuid,                 -- what Limitless held when this try began
-    epoch      bigint NOT NULL DEFAULT 0   -- of the mirror that wrote it: a superseded one must not overwrite it
+    epoch      bigint NOT NULL DEFAULT 0,  -- of the mirror that wrote it: a superseded one must not overwrite it
+    reference_at timestamptz,        -- last change of a reference table
+    nobody_at    timestamptz         -- last time a changed row of a sharded table belonged to no tenant
 ) WITH (fillfactor = 20);
 
 -- Journal rows at or above the lowest xmin of all positions and all holds are kept.

@@ -52,10 +52,12 @@ CREATE TABLE migrator.provisioned (
 -- A reference table: every shard answers without asking another.
 SET LOCAL rds_aurora.limitless_create_table_mode = 'reference';
 CREATE TABLE migrator.settled (
-    epoch      bigint PRIMARY KEY,
-    write_mode text NOT NULL,
-    at         timestamptz NOT NULL,
-    decisions  text NOT NULL
+    epoch        bigint PRIMARY KEY,
+    write_mode   text NOT NULL,
+    at           timestamptz NOT NULL,  -- of the hand-over
+    decisions    text NOT NULL,
+    approver     text NOT NULL DEFAULT '',
+    retiring_try bigint                 -- set before the first thing is done to classic
 );
 SET LOCAL rds_aurora.limitless_create_table_mode = 'standard';
 GRANT USAGE ON SCHEMA migrator TO PUBLIC;

@@ -21,6 +21,8 @@ class Facts:
         fallbacks: scope, key, reason, and whether a person holds it.
         inventory: what the migrated schemas hold beside what is captured and on Limitless, and what to do about it.
         rights: in what Limitless does not let roles do what classic lets them.
+        stopped: workflows beside the phases that have ended, one line each.
+        workers: living workers that run something else than classic holds, one line each.
         silent_processes: processes not heard of within their staleness limit; they read classic by themselves.
     """
 
@@ -43,6 +45,8 @@ class Facts:
     inventory: tuple[tuple[str, str], ...] = ()
     silent_processes: int = 0
     rights: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+    workers: tuple[str, ...] = ()
 
 
 def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -90,6 +94,12 @@ def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[
         blockers.append(f"and {len(facts.rights) - 5} more differences of rights")
     if len(facts.quarantined) > 5:
         blockers.append(f"and {len(facts.quarantined) - 5} more tenants are quarantined")
+    for line in facts.workers:
+        say(line, "Stop the workers named above, and start them again: migrator worker --plan PLAN.toml")
+    # after an abort what runs beside the phases stands still on purpose, and behind the hand-over it has ended
+    if facts.write_mode in ("dual", "closed") and facts.phase_state != "failed":
+        for line in facts.stopped:
+            say(line, "Correct the cause, then start it again: migrator resume")
     # after an abort the mirror stands still on purpose
     if facts.write_mode in ("dual", "closed") and facts.phase_state != "failed":
         for part, lag_s, problem in facts.parts:

@@ -16,6 +16,8 @@ from psycopg.rows import dict_row
 from migrator.control import watch
 from migrator.control.install import installed_version
 from migrator.control.next_step import Facts, advise
+from migrator.control.stopped import describe
+from migrator.control.workers import Loaded, differences, living
 from migrator.inventory.facts import Difference
 from migrator.inventory.look import look
 from migrator.model.phase import ORDER
@@ -119,7 +121,8 @@ def collect(conn: psycopg.Connection[Any], *, events: int = 8) -> Status:
 
 
 def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int) -> Status:
-    plan = _one(cursor, "SELECT plan_id, created_at, body FROM migrator.plan")
+    plan = _one(cursor, "SELECT plan_id, created_at, body, digest, shim FROM migrator.plan")
+    workers = living(cursor.connection)
     switch = _one(cursor, "SELECT epoch, level, write_mode, changed_at, changed_by, reason FROM migrator.switch")
     phases = _phases(cursor)
     current = next((p for p in phases if p.state not in _DONE), phases[-1])
@@ -188,6 +191,14 @@ def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int)
             )
         ),
         processes=_processes(cursor),
+        workers=len(workers),
+        outdated_workers=differences(Loaded(plan["plan_id"], plan["digest"], "", plan["shim"]), workers)
+        if plan
+        else (),
+        stopped=tuple(
+            describe(row["workflow"], row["state"], row["reason"])
+            for row in _all(cursor, "SELECT workflow, state, reason FROM migrator.stopped ORDER BY workflow")
+        ),
         incidents=_one(cursor, "SELECT count(*) AS n FROM migrator.incident")["n"],
         events=tuple(
             Event(**row)
@@ -229,6 +240,8 @@ def _facts(status: Status, current: PhaseLine, inventory: tuple[Difference, ...]
         fallbacks=tuple((f.scope, f.key, f.reason, f.held) for f in status.fallbacks),
         inventory=tuple((d.text, d.advice) for d in inventory),
         silent_processes=sum(not p.live for p in status.processes),
+        stopped=status.stopped,
+        workers=status.outdated_workers,
     )
 
 

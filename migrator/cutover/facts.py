@@ -79,14 +79,19 @@ def release(conn: Connection, tenants: Sequence[TenantId]) -> None:
 
 
 def release_interrupted(conn: Connection) -> None:
-    """Put those back who were given a wave that ended before their reads moved."""
+    """Put those back who were given a wave that ended before their reads moved.
+
+    Whom a person moved by hand is there, whichever wave that was; whom this very wave moved and somebody rolled back
+    waits for a person.
+    """
     conn.execute(
         """
         UPDATE migrator.tenant t SET wave = NULL
          WHERE t.wave IS NOT NULL
            AND NOT EXISTS (SELECT 1 FROM migrator.route r
-                            WHERE r.tenant_id = t.tenant_id AND r.wave = t.wave AND r.level <> 'joining'
-                              AND (r.level = 'classic' OR r.reads_pct = 100))
+                            WHERE r.tenant_id = t.tenant_id
+                              AND (r.level = 'limitless' AND r.reads_pct = 100
+                                   OR r.level = 'classic' AND r.wave = t.wave))
         """
     )
 

@@ -59,6 +59,20 @@ SELECT n.nspname, c.relname
 """
 
 
+_EVERY_WRITE = 2 + 4 + 8 + 16
+"""pg_trigger.tgtype of BEFORE INSERT OR UPDATE OR DELETE … FOR EACH STATEMENT."""
+
+# A trigger of that name that does something else, or less, guards nothing.
+_GUARDED = """
+SELECT n.nspname, c.relname
+  FROM pg_trigger t
+  JOIN pg_class c ON c.oid = t.tgrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_proc f ON f.oid = t.tgfoid AND f.proname = 'refuse_write' AND f.pronamespace = 'migrator'::regnamespace
+ WHERE t.tgname = %s AND t.tgenabled = 'A' AND t.tgtype = %s AND t.tgqual IS NULL AND t.tgattr = ''
+"""
+
+
 def members(conn: Connection, tables: Sequence[Table]) -> list[tuple[str, str]]:
     """Return every captured table and leaf partition, in the one order in which we lock them."""
     found: set[tuple[str, str]] = set()
@@ -70,14 +84,7 @@ def members(conn: Connection, tables: Sequence[Table]) -> list[tuple[str, str]]:
 
 def unguarded(conn: Connection, tables: Sequence[Table]) -> list[str]:
     """Return captured tables and leaves that would take a write, for example a leaf made a moment ago."""
-    guarded = {
-        (schema, name)
-        for schema, name in conn.execute(
-            "SELECT n.nspname, c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
-            " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE t.tgname = %s AND t.tgenabled = 'A'",
-            (TRIGGER,),
-        )
-    }
+    guarded = {(schema, name) for schema, name in conn.execute(_GUARDED, (TRIGGER, _EVERY_WRITE))}
     return [f"{schema}.{name}" for schema, name in members(conn, tables) if (schema, name) not in guarded]
 
 
@@ -109,20 +116,49 @@ def install_triggers(conn: Connection, tables: Sequence[Table], patience_s: floa
 def _create(conn: Connection, schema: str, name: str) -> None:
     target = sql.Identifier(schema, name)
     trigger = sql.Identifier(TRIGGER)
-    exists = conn.execute(
-        "SELECT tgenabled FROM pg_trigger WHERE tgrelid = %s::regclass AND tgname = %s",
-        (target.as_string(conn), TRIGGER),
+    row = conn.execute(
+        f"SELECT EXISTS (SELECT FROM ({_GUARDED}) g WHERE g.nspname = %s AND g.relname = %s)",  # noqa: S608 - own text
+        (TRIGGER, _EVERY_WRITE, schema, name),
     ).fetchone()
-    if exists is None:
+    if not (row and row[0]):
+        named = conn.execute(
+            "SELECT FROM pg_trigger WHERE tgrelid = %s::regclass AND tgname = %s", (target.as_string(conn), TRIGGER)
+        ).fetchone()
+        if named is not None:  # dropping locks readers out, so only when there is something to drop
+            conn.execute(sql.SQL("DROP TRIGGER {} ON {}").format(trigger, target))
         conn.execute(
             sql.SQL(
                 "CREATE TRIGGER {} BEFORE INSERT OR UPDATE OR DELETE ON {}"
                 " FOR EACH STATEMENT EXECUTE FUNCTION migrator.refuse_write()"
             ).format(trigger, target)
         )
-    if exists is None or exists[0] != "A":
         # Also for sessions that switched ordinary triggers off (session_replication_role = replica).
         conn.execute(sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(target, trigger))
+
+
+def rehearse(conn: Connection, tables: Sequence[Table], patience_s: float) -> list[str]:
+    """Try what closing does, table by table, and take it back; return what would stand in its way.
+
+    Whether the tool may do it, and whether somebody holds a table for long, is better known before writes stop. A
+    writer waits for at most one try's lock, as it does when writes are closed.
+    """
+    found = []
+    for schema, name in members(conn, tables):
+
+        def act(schema: str = schema, name: str = name) -> None:
+            with conn.transaction(force_rollback=True):
+                _own_ddl(conn)
+                conn.execute(_FUNCTION)
+                _create(conn, schema, name)
+
+        try:
+            if not until_free(act, patience_s):
+                found.append(f"{schema}.{name} could not be locked for {patience_s:.0f} s: a transaction holds it")
+        except psycopg.Error as error:
+            if conn.broken:
+                raise
+            found.append(f"writes to {schema}.{name} could not be closed: {error.diag.message_primary}")
+    return found
 
 
 def _own_ddl(conn: Connection) -> None:

@@ -5,6 +5,7 @@ Positions are read where they are true, on Limitless.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -42,6 +43,43 @@ def changed_tenants(classic: Connection, margin_s: float) -> list[TenantId]:
         (margin_s,),
     )
     return [TenantId(tenant) for (tenant,) in rows]
+
+
+def changed_since(classic: Connection, at: datetime, margin_s: float) -> tuple[list[TenantId], bool]:
+    """Return the tenants that changed since *at*, and whether a reference table did."""
+    rows = classic.execute(
+        "SELECT tenant_id FROM migrator.tenant WHERE changed_at > %s - make_interval(secs => %s) ORDER BY tenant_id",
+        (at, margin_s),
+    ).fetchall()
+    row = classic.execute(
+        "SELECT EXISTS (SELECT FROM migrator.heartbeat WHERE part = 0"
+        " AND reference_at > %s - make_interval(secs => %s))",
+        (at, margin_s),
+    ).fetchone()
+    return [TenantId(tenant) for (tenant,) in rows], bool(row and row[0])
+
+
+def reference_changed(classic: Connection, margin_s: float) -> bool:
+    """Return whether a reference table changed since the last clean validation of them; False when there is none."""
+    row = classic.execute(
+        "SELECT f.clean_at IS NULL OR coalesce(f.divergent, 1) > 0"
+        " OR h.reference_at > f.clean_at - make_interval(secs => %s)"
+        " FROM migrator.reference_fact f LEFT JOIN migrator.heartbeat h ON h.part = 0",
+        (margin_s,),
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def nobodys_changed(classic: Connection, margin_s: float) -> bool:
+    """Return whether a row of no tenant was written since all of them were looked for before the pause."""
+    row = classic.execute(
+        "SELECT coalesce(bool_or(h.nobody_at > v.at - make_interval(secs => %s)), false) OR v.at IS NULL"
+        " FROM (SELECT max(started_at) AS at FROM migrator.validation"
+        "        WHERE whole AND finished_at IS NOT NULL AND kind = 'decommission') v"
+        " LEFT JOIN migrator.heartbeat h ON true GROUP BY v.at",
+        (margin_s,),
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def close_positions(limitless: Connection, snapshot: Snapshot) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import psycopg
 from migrator.capture import watch
 from migrator.control.log import decide
 from migrator.decommission import close, closing, drain
-from migrator.errors import NoGo
+from migrator.errors import InvariantBroken, NoGo
 from migrator.inventory.look import losses
 from migrator.model.table import Table
 
@@ -57,6 +58,7 @@ def hand_over(
         # POINT OF NO RETURN: when this transaction commits, shims write to Limitless and nothing flows back.
         epoch = set_limitless_only()
         closing.mark(classic, number, "handed_over", pause_s=round(found.age_s, 3), epoch=epoch)
+        closing.mark_time(classic, number, "handed_over_at")
         return epoch
 
 
@@ -89,14 +91,64 @@ def settle(classic: Connection, limitless: Connection, number: int) -> str:
     row = classic.execute("SELECT epoch, write_mode FROM migrator.switch").fetchone()
     if row is None or row[1] != "limitless_only":
         raise NoGo("decommission", [f"write mode is {row[1] if row else 'unknown'}, not limitless_only"])
+    found = closing.read(classic, number)
     digest = decisions_digest(classic)
+    # `at` is the hand-over, not this moment: the last snapshot of classic has to be newer than that.
     limitless.execute(
-        "INSERT INTO migrator.settled (epoch, write_mode, at, decisions) VALUES (%s, 'limitless_only', now(), %s)"
-        " ON CONFLICT (epoch) DO NOTHING",
-        (row[0], digest),
+        "INSERT INTO migrator.settled (epoch, write_mode, at, decisions, approver)"
+        " VALUES (%s, 'limitless_only', coalesce(%s, now()), %s, %s) ON CONFLICT (epoch) DO NOTHING",
+        (row[0], found.handed_over_at, digest, found.approver),
     )
+    there = limitless.execute("SELECT write_mode FROM migrator.settled ORDER BY epoch DESC LIMIT 1").fetchone()
+    if there != ("limitless_only",):
+        raise InvariantBroken(f"the terminal route on Limitless reads {there} after it was stored")
     closing.note(classic, number, decisions_digest=digest)
     return digest
+
+
+def rehearse(limitless: Connection) -> list[str]:
+    """Try what the pause and what follows it writes on Limitless, and take it back; return what would fail."""
+    found = []
+    for what, act in (("closing mirror positions", _close_all), ("storing the terminal route", _store_route)):
+        try:
+            with limitless.transaction(force_rollback=True):
+                limitless.execute("SET LOCAL lock_timeout = '5s'")
+                act(limitless)
+        except psycopg.Error as error:
+            if limitless.broken:
+                raise
+            found.append(f"{what} would fail on Limitless: {error.diag.message_primary}")
+    return found
+
+
+def _close_all(limitless: Connection) -> None:
+    limitless.execute("UPDATE migrator.mirror_position SET state = 'closed', epoch = epoch + 1 WHERE state = 'open'")
+    limitless.execute("UPDATE migrator.copy_lease SET state = 'closed', epoch = epoch + 1 WHERE state <> 'closed'")
+
+
+def _store_route(limitless: Connection) -> None:
+    limitless.execute(
+        "INSERT INTO migrator.settled (epoch, write_mode, at, decisions) VALUES (-1, 'limitless_only', now(), '')"
+    )
+
+
+def mark_retiring(limitless: Connection, number: int) -> datetime:
+    """Say on Limitless, before the first thing is done to it, that classic is being retired; return the hand-over.
+
+    Afterwards a classic that does not answer is no outage. Safe to run twice.
+
+    Raises:
+        NoGo: Limitless holds no terminal route, so nothing may happen to classic.
+    """
+    row = limitless.execute(
+        "UPDATE migrator.settled SET retiring_try = %s WHERE epoch = (SELECT max(epoch) FROM migrator.settled)"
+        " RETURNING at",
+        (number,),
+    ).fetchone()
+    if row is None:
+        raise NoGo("decommission", ["Limitless does not hold the terminal route yet: classic must stay"])
+    at: datetime = row[0]
+    return at
 
 
 _DECISIONS = "SELECT id, at, who, kind, subject, before, after, reason FROM migrator.decision ORDER BY id"

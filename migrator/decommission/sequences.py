@@ -1,20 +1,26 @@
 """From which number on may Limitless hand out keys?
 
-Above everything classic ever handed out (`last_value`) and above everything anybody wrote by hand (the largest
+Beyond everything classic ever handed out (`last_value`) and beyond everything anybody wrote by hand (the most extreme
 value of the columns a sequence feeds), plus the plan's headroom. Limitless has no setval: ALTER SEQUENCE …
 RESTART (AWS: Aurora Limitless, CREATE SEQUENCE and ALTER SEQUENCE). Its routers take numbers in chunks, so the first
 number is checked and not assumed.
+
+Reading a column may read a whole table, so that is done before the pause (`read`, then `restart`). In the pause only
+what changed since is looked at (`read_again`), and a sequence is moved once more only when its headroom is used up.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from migrator.errors import InvariantBroken, NoGo
+from migrator.model.table import Table, qualify
+from migrator.model.tenant import TenantId
 
 Connection = psycopg.Connection[Any]
 
@@ -25,8 +31,10 @@ class SequenceFacts:
 
     Attributes:
         used: last number handed out; None when it never was called.
-        column_max: largest value in the columns it feeds; None when they are empty.
-        limit: largest number it may hand out (on Limitless).
+        column_max: the farthest value, in the direction it counts, in the integer columns whose default is this
+            sequence alone or that own it; None when they are empty or there are none. What a sequence goes into
+            otherwise (text, an expression, a function, two tables) says nothing about its numbers: `used` decides.
+        limit: the last number it may hand out (on Limitless).
     """
 
     schema: str
@@ -41,26 +49,40 @@ class SequenceFacts:
         return f"{self.schema}.{self.name}"
 
 
+def _farthest(facts: SequenceFacts) -> int:
+    """Return the last number that is taken; 0 when none is."""
+    taken = [v for v in (facts.used, facts.column_max) if v is not None]
+    return min([0, *taken]) if facts.increment < 0 else max([0, *taken])
+
+
 def restart_at(facts: SequenceFacts, headroom: int) -> int:
     """Return the first number Limitless may hand out.
 
     Raises:
-        NoGo: the sequence would be exhausted, or counts down.
+        NoGo: the sequence would be exhausted.
     """
-    if facts.increment < 1:
-        raise NoGo("decommission", [f"sequence {facts.qualified} counts down; restart it by hand"])
-    start = max(facts.used or 0, facts.column_max or 0) + headroom + facts.increment
-    if start > facts.limit:
+    down = facts.increment < 0
+    start = _farthest(facts) + (-headroom if down else headroom) + facts.increment
+    if start < facts.limit if down else start > facts.limit:
         raise NoGo(
             "decommission",
-            [f"sequence {facts.qualified} would start at {start}, above its limit {facts.limit}; widen it or lower "
-             "decommission.sequence_headroom"],
+            [f"sequence {facts.qualified} would start at {start}, {'below' if down else 'above'} its limit "
+             f"{facts.limit}; widen it or lower decommission.sequence_headroom"],
         )  # fmt: skip
     return start
 
 
+def must_move(facts: SequenceFacts, first: int, headroom: int) -> bool:
+    """Return whether a sequence whose first number on Limitless is *first* has to start elsewhere by now. Pure.
+
+    Half of the headroom may be used up between the preparation and the pause.
+    """
+    left = first - _farthest(facts) if facts.increment > 0 else _farthest(facts) - first
+    return left <= headroom // 2
+
+
 _SEQUENCES = """
-SELECT n.nspname, c.relname, s.seqmax, s.seqincrement
+SELECT n.nspname, c.relname, CASE WHEN s.seqincrement < 0 THEN s.seqmin ELSE s.seqmax END, s.seqincrement
   FROM pg_sequence s
   JOIN pg_class c ON c.oid = s.seqrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -68,29 +90,90 @@ SELECT n.nspname, c.relname, s.seqmax, s.seqincrement
  ORDER BY n.nspname, c.relname
 """
 
-# Columns a sequence feeds: it is owned by them (serial, identity), or their default calls it.
-_COLUMNS = """
-SELECT tn.nspname, tc.relname, a.attname
-  FROM pg_depend d
-  JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-  JOIN pg_class tc ON tc.oid = a.attrelid
-  JOIN pg_namespace tn ON tn.oid = tc.relnamespace
- WHERE d.classid = 'pg_class'::regclass AND d.objid = %(sequence)s::regclass AND d.deptype IN ('a', 'i')
-   AND d.refobjsubid > 0
- UNION
-SELECT tn.nspname, tc.relname, a.attname
-  FROM pg_depend d
-  JOIN pg_attrdef f ON f.oid = d.objid
-  JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
-  JOIN pg_class tc ON tc.oid = a.attrelid
-  JOIN pg_namespace tn ON tn.oid = tc.relnamespace
- WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
-   AND d.refobjid = %(sequence)s::regclass
+# Columns whose values are a sequence's numbers: integers (or domains over them) that own it and have no other default,
+# identity columns, and those whose default is nextval of it and nothing more. An array, a text or 'INV-' || nextval(…)
+# are none, and neither is nextval(a) * 1000 + nextval(b).
+_COLUMNS = r"""
+WITH RECURSIVE fed AS (
+    SELECT a.attrelid, a.attnum
+      FROM pg_depend d
+      JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+      LEFT JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+     WHERE d.classid = 'pg_class'::regclass AND d.objid = %(sequence)s::regclass
+       AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
+       AND (d.deptype = 'i' OR d.deptype = 'a' AND f.oid IS NULL)
+     UNION
+    SELECT f.adrelid, f.adnum
+      FROM pg_depend d
+      JOIN pg_attrdef f ON f.oid = d.objid
+     WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
+       AND d.refobjid = %(sequence)s::regclass
+       AND pg_get_expr(f.adbin, f.adrelid)
+           ~ '^\(*nextval\(''([^'']|'''')+''::regclass\)\)*(::(smallint|integer|bigint))?\)*$'),
+base AS (
+    SELECT fed.*, a.atttypid AS typid FROM fed JOIN pg_attribute a USING (attrelid, attnum) WHERE NOT a.attisdropped
+     UNION
+    SELECT b.attrelid, b.attnum, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.typid AND t.typtype = 'd')
+SELECT n.nspname, c.relname, a.attname
+  FROM base b
+  JOIN pg_attribute a USING (attrelid, attnum)
+  JOIN pg_class c ON c.oid = b.attrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE b.typid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) AND c.relkind IN ('r', 'p')
+ ORDER BY 1, 2, 3
 """
+
+Column = tuple[str, str, str]
+"""Schema, table and column."""
 
 
 def read(classic: Connection, limitless: Connection, schemas: list[str]) -> list[SequenceFacts]:
-    """Return the facts of every sequence that exists on both sides."""
+    """Return the facts of every sequence that exists on both sides; reads whole columns where no index helps."""
+    return [
+        replace(facts, column_max=_extreme(classic, facts, columns, "", ()))
+        for facts, columns in _both(classic, limitless, schemas)
+    ]
+
+
+def read_again(
+    classic: Connection,
+    limitless: Connection,
+    schemas: list[str],
+    before: Mapping[str, int | None],
+    tables: Sequence[Table],
+    tenants: Sequence[TenantId],
+    reference: bool,
+) -> list[SequenceFacts]:
+    """Return the facts as they are now, for the price of what changed since they were read.
+
+    Both sides are equal by now, and Limitless has every row by its tenant, so the columns are read there.
+
+    Args:
+        before: `column_max` of each sequence as `read` found it, by qualified name; a sequence that is not there is
+            read whole.
+        tenants: those with a change since; *reference*: the other tables may have changed too.
+    """
+    kinds = {t.qualified: t for t in tables}
+    found = []
+    for facts, columns in _both(classic, limitless, schemas):
+        if facts.qualified not in before:
+            found.append(replace(facts, column_max=_extreme(classic, facts, columns, "", ())))
+            continue
+        values = [before[facts.qualified]]
+        for column in columns:
+            table = kinds.get(qualify(column[0], column[1]))
+            if table is None or (not table.sharded and not reference) or (table.sharded and not tenants):
+                continue
+            where = table.tenant_column if table.sharded and table.tenant_column else ""
+            values.append(_extreme(limitless, facts, [column], where, tenants, table.tenant_type or "text"))
+        known = [v for v in values if v is not None]
+        pick = min if facts.increment < 0 else max
+        found.append(replace(facts, column_max=pick(known) if known else None))
+    return found
+
+
+def _both(classic: Connection, limitless: Connection, schemas: list[str]) -> list[tuple[SequenceFacts, list[Column]]]:
+    """Return every sequence of both sides with the columns it feeds, its `column_max` yet to be read."""
     there = {(s, n): int(limit) for s, n, limit, _ in limitless.execute(_SEQUENCES, (schemas,))}
     found = []
     for schema, name, _, increment in classic.execute(_SEQUENCES, (schemas,)).fetchall():
@@ -99,20 +182,40 @@ def read(classic: Connection, limitless: Connection, schemas: list[str]) -> list
         identifier = sql.Identifier(schema, name)
         row = classic.execute(sql.SQL("SELECT last_value, is_called FROM {}").format(identifier)).fetchone()
         used = int(row[0]) if row and row[1] else None
-        largest = [
-            _column_max(classic, *column)
-            for column in classic.execute(_COLUMNS, {"sequence": identifier.as_string(classic)}).fetchall()
-        ]
-        values = [v for v in largest if v is not None]
+        columns = classic.execute(_COLUMNS, {"sequence": identifier.as_string(classic)}).fetchall()
         limit = there[(schema, name)]
-        found.append(SequenceFacts(schema, name, used, max(values) if values else None, limit, int(increment)))
+        found.append((SequenceFacts(schema, name, used, None, limit, int(increment)), list(columns)))
     return found
 
 
-def _column_max(conn: Connection, schema: str, table: str, column: str) -> int | None:
-    statement = sql.SQL("SELECT max({})::bigint FROM {}").format(sql.Identifier(column), sql.Identifier(schema, table))
-    row = conn.execute(statement).fetchone()
-    return int(row[0]) if row and row[0] is not None else None
+def _extreme(
+    conn: Connection,
+    facts: SequenceFacts,
+    columns: Sequence[Column],
+    tenant_column: str,
+    tenants: Sequence[TenantId],
+    tenant_type: str = "text",
+) -> int | None:
+    """Return the farthest value of *columns*; with *tenant_column* among the rows of *tenants* only."""
+    where: sql.Composable = sql.SQL("")
+    if tenant_column:
+        where = sql.SQL(" WHERE {} = ANY ({}::text[]::{}[])").format(
+            sql.Identifier(tenant_column), sql.Literal(list(tenants)), sql.SQL(tenant_type)
+        )
+    values = []
+    for schema, table, column in columns:
+        statement = sql.SQL("SELECT {}({})::bigint FROM {}{}").format(
+            sql.SQL("min" if facts.increment < 0 else "max"),
+            sql.Identifier(column),
+            sql.Identifier(schema, table),
+            where,
+        )
+        row = conn.execute(statement).fetchone()
+        if row and row[0] is not None:
+            values.append(int(row[0]))
+    if not values:
+        return None
+    return min(values) if facts.increment < 0 else max(values)
 
 
 def restart(limitless: Connection, facts: SequenceFacts, headroom: int) -> int:
@@ -126,6 +229,6 @@ def restart(limitless: Connection, facts: SequenceFacts, headroom: int) -> int:
     limitless.execute(sql.SQL("ALTER SEQUENCE {} RESTART WITH {}").format(identifier, sql.Literal(start)))
     row = limitless.execute("SELECT nextval(%s::regclass)", (identifier.as_string(limitless),)).fetchone()
     first = int(row[0]) if row else 0
-    if first < start:
+    if first > start if facts.increment < 0 else first < start:
         raise InvariantBroken(f"sequence {facts.qualified} handed out {first} after a restart at {start}")
     return first

@@ -19,7 +19,7 @@ Limitless = psycopg.AsyncConnection[Any]
 
 
 async def apply(limitless: Limitless, batches: Sequence[TableBatch], *, delete_first: bool = False) -> None:
-    """Delete and upsert every row of *batches*, deletes of all tables first.
+    """Delete and upsert every row of *batches* (parents first), deletes of all tables first, children's before.
 
     Rows that swapped a unique value collide one by one although the whole is consistent; with *delete_first*
     all keys are deleted and inserted again, which cannot collide.
@@ -27,7 +27,7 @@ async def apply(limitless: Limitless, batches: Sequence[TableBatch], *, delete_f
     Raises:
         psycopg.errors.UniqueViolation: try again with *delete_first*.
     """
-    for batch in batches:
+    for batch in reversed(batches):  # a key that checks at once would keep a parent whose children go with it
         gone = [*batch.deletes, *(batch.upserts if delete_first else ())]
         if gone:
             await run(limitless, rows_sql.delete(batch.table), target_keys(batch.table, gone))

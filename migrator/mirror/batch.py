@@ -30,6 +30,8 @@ class TableBatch:
     """Keys journalled without a tenant, with the tenant that has them now."""
     moved: set[Place] = field(default_factory=set)
     """Rows that changed their tenant, or may have: their children may be elsewhere than any entry says."""
+    nobodys: bool = False
+    """A row was read that belongs to no tenant, so that it is nowhere on Limitless."""
 
     def __len__(self) -> int:
         return len(self.upserts) + len(self.deletes)
@@ -100,6 +102,7 @@ def add(batch: TableBatch, rows: Iterable[Raw], scope: Set[str]) -> set[str]:
             if REFERENCE in scope:
                 _put(batch, (None, key), values if found else None)
             continue
+        batch.nobodys |= found and present is None
         if raw[3] == "t" or dirty is None:
             batch.moved.update((tenant, key) for tenant in (dirty, present) if tenant in scope)
         if dirty is None:

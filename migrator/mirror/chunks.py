@@ -15,6 +15,7 @@ from contextlib import aclosing, asynccontextmanager
 import psycopg
 from psycopg import sql
 
+from migrator.control.final_keys import let_go
 from migrator.db.connect import connect_async
 from migrator.errors import LeaseLost
 from migrator.mirror import joining, position, rows_sql, stream
@@ -105,6 +106,7 @@ async def _in_chunks(
 ) -> int:
     written = 0
     refused: set[str] = set()
+    await let_go(p.limitless)  # pass 1 deletes rows that pass 2 inserts
     later = Later(p, scope)
     for number, table in p.ordered():
         async with aclosing(_early(_chunks(p, beside, number, table, joiners, places=by_place(table)))) as chunks:

@@ -133,6 +133,8 @@ class Status:
         installed: the control schema is there; without it only `next_steps` says something.
         phase: the first phase that is not done.
         wave: the highest wave with a tenant that was moved.
+        workers: that live, whatever they run; `outdated_workers` are those that run something else.
+        stopped: workflows beside the phases that have ended.
         by_level: tenants by effective level: route, switch and fallbacks taken together.
         capture: reasons why the journal cannot be trusted.
         blockers: what stands in the way now, in the operator's words.
@@ -167,6 +169,9 @@ class Status:
     fallbacks: tuple[FallbackLine, ...] = ()
     breaker_trips: tuple[tuple[str, str, int, str], ...] = ()
     processes: tuple[ProcessLine, ...] = ()
+    workers: int = 0
+    outdated_workers: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
     incidents: int = 0
     events: tuple[Event, ...] = ()
     blockers: tuple[str, ...] = ()

@@ -25,8 +25,9 @@ from migrator.model.sqlstate import Fault
 from migrator.model.table import Table
 from migrator.model.verdict import Verdict
 from migrator.plan.schema import Plan
+from migrator.provision.catalog import Catalog, ForeignKey
 from migrator.provision.compare import differences, foreign_key_differences
-from migrator.provision.ddl_sql import Record, Step, drop, foreign_key_steps, steps
+from migrator.provision.ddl_sql import Record, Step, drop, foreign_key_steps, same_foreign_key, steps
 from migrator.provision.design import Design, design
 from migrator.provision.read import available_extensions, is_limitless, read, routers
 from migrator.provision.rights import grant_steps, notes, role_steps
@@ -170,9 +171,21 @@ def _verify_catalogs(
     wanted = _design(classic, limitless, tables, plan)
     found = read(limitless, _schemas(plan))
     result = [*wanted.blockers, *differences(wanted.catalog, found, indexes=indexes == "before")]
-    keys = {"empty": (), "mirrored": wanted.catalog.foreign_keys, "final": wanted.final_foreign_keys}[stage]
+    keys = _keys(wanted, found, stage)
     result += foreign_key_differences(keys, found.foreign_keys, [t.qualified for t in tables])
     return Verdict(tuple(b for b in result if b.removesuffix(" is missing") not in plan.gates.acknowledged))
+
+
+def _keys(wanted: Design, found: Catalog, stage: Stage) -> tuple[ForeignKey, ...]:
+    """Return the foreign keys of *stage*. One that has its final form early keeps it: changing it back would read its
+    whole table under a lock, for nothing."""
+    if stage == "empty":
+        return ()
+    if stage == "final":
+        return wanted.final_foreign_keys
+    final = {(k.table, k.name): k for k in wanted.final_foreign_keys}
+    early = {n for k in found.foreign_keys if (n := (k.table, k.name)) in final and same_foreign_key(k, final[n])}
+    return tuple(final[n] if (n := (k.table, k.name)) in early else k for k in wanted.catalog.foreign_keys)
 
 
 def finalize_actions(
@@ -330,7 +343,7 @@ def _steps(
 def _finalize_steps(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, stage: Stage) -> list[Step]:
     wanted = _design(classic, limitless, tables, plan)
     found = read(limitless, _schemas(plan))
-    keys = {"empty": (), "mirrored": wanted.catalog.foreign_keys, "final": wanted.final_foreign_keys}[stage]
+    keys = _keys(wanted, found, stage)
     return steps(wanted.catalog, found) + foreign_key_steps(keys, found.foreign_keys)
 
 

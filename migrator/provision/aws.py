@@ -21,7 +21,12 @@ ABSENT = "absent"
 DATABASE_INSIGHTS_DAYS = 465
 """Performance Insights retention that advanced Database Insights requires."""
 
-_GONE = ("DBClusterNotFoundFault", "DBShardGroupNotFound", "DBShardGroupNotFoundFault")
+_GONE = (
+    "DBClusterSnapshotNotFoundFault",
+    "DBClusterNotFoundFault",
+    "DBShardGroupNotFound",
+    "DBShardGroupNotFoundFault",
+)
 _EXISTS = ("DBClusterAlreadyExistsFault", "DBShardGroupAlreadyExists", "DBShardGroupAlreadyExistsFault")
 _LATER = ("Throttling", "ThrottlingException", "RequestLimitExceeded", "ServiceUnavailable", "InternalFailure")
 _BAD = ("failed", "incompatible-network", "incompatible-parameters", "storage-full")
@@ -155,6 +160,7 @@ class AwsProvisioner:
             if on_step:
                 on_step(Action(f"cluster/aws/{w.shard_group_id}/delete", f"Delete shard group {w.shard_group_id}"))
         self._wait("shard_group", ABSENT)
+        deleted = False
         if self.state().cluster not in (ABSENT, "deleting"):
             last: dict[str, Any] = (
                 {"SkipFinalSnapshot": False, "FinalDBSnapshotIdentifier": final_snapshot}
@@ -163,10 +169,13 @@ class AwsProvisioner:
             )
             with self._aws("delete the cluster"):
                 self.rds.delete_db_cluster(DBClusterIdentifier=w.cluster_id, **last)
+            deleted = True
             if on_step:
                 kept = f", last snapshot {final_snapshot}" if final_snapshot else ", without a snapshot"
                 on_step(Action(f"cluster/aws/{w.cluster_id}/delete", f"Delete cluster {w.cluster_id}{kept}"))
         self._wait("cluster", ABSENT)
+        if final_snapshot:
+            self._wait_for_snapshot(final_snapshot, deleted)
         return self.state()
 
     # -- details -----------------------------------------------------------------------------------------
@@ -257,8 +266,9 @@ class AwsProvisioner:
     def _wait(self, part: str, wanted: str) -> None:
         deadline = self.clock() + self.timeout_s
         while True:
-            found: str = getattr(self.state(), part)
-            if found == wanted:
+            state = self.state()
+            found: str = getattr(state, part)
+            if found == wanted and (part != "shard_group" or wanted != "available" or self._has_capacity(state)):
                 return
             if found in _BAD:
                 raise PreconditionFailed(
@@ -269,6 +279,33 @@ class AwsProvisioner:
                     "AWS",
                     f"the {part.replace('_', ' ')} is still {found} after {self.timeout_s / 60:.0f} min",
                     "Run the same command again: it goes on waiting.",
+                )
+            self.sleep(self.poll_s)
+
+    def _has_capacity(self, found: ClusterState) -> bool:
+        """Whether a change of capacity is in force: a shard group is still "available" right after it was asked for."""
+        w = self.wanted
+        return (found.min_acu, found.max_acu, found.compute_redundancy) == (w.min_acu, w.max_acu, w.compute_redundancy)
+
+    def _wait_for_snapshot(self, name: str, deleted: bool) -> None:
+        """Return when the last snapshot is finished: a cluster may be gone before its snapshot is there.
+
+        Args:
+            deleted: by this call, so that there must be one.
+        """
+        deadline = self.clock() + self.timeout_s
+        while True:
+            answer: Mapping[str, Any] = {}
+            with self._aws("describe the last snapshot", gone_is_fine=True):
+                answer = self.rds.describe_db_cluster_snapshots(DBClusterSnapshotIdentifier=name)
+            status = next((str(s["Status"]) for s in answer.get("DBClusterSnapshots", ())), ABSENT)
+            if status == "available" or (status == ABSENT and not deleted):
+                return
+            if status == "failed":
+                raise PreconditionFailed(f"the last snapshot {name} failed", hint="Look at its events in RDS.")
+            if self.clock() >= deadline:
+                raise ClusterUnavailable(
+                    "AWS", f"the last snapshot {name} is still {status}", "Run the same command again: it waits for it."
                 )
             self.sleep(self.poll_s)
 

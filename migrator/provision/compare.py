@@ -151,15 +151,15 @@ def _indexes(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[s
         if current is None:
             if indexes or index.unique or index.for_mirror:
                 yield f"table {name}: {what} {index.name} is missing"
-        elif _index(current) != _index(index):
-            yield (f"table {name}: {what} {index.name} is {_words(current)} on Limitless, should be {_words(index)}")
-        elif index.constraint and not current.constraint:
-            yield f"table {name}: unique key {index.name} is an index on Limitless, should be a UNIQUE constraint"
         elif not current.valid:
             yield (
                 f"table {name}: {what} {index.name} is not valid on Limitless, so nothing uses it and it enforces"
                 " nothing: drop it there, then make it again with: migrator provision --plan PLAN"
             )
+        elif _index(current) != _index(index):
+            yield (f"table {name}: {what} {index.name} is {_words(current)} on Limitless, should be {_words(index)}")
+        elif index.constraint and not current.constraint:
+            yield f"table {name}: unique key {index.name} is an index on Limitless, should be a UNIQUE constraint"
     for left in there.values():
         # One that holds the whole primary key refuses nothing that the primary key lets in.
         if left.unique and not set(left.columns) >= set(wanted.primary_key):

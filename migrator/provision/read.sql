@@ -198,7 +198,7 @@ SELECT n.nspname::text AS schema, c.relname::text AS table_name, k.conname::text
 -- name: indexes
 -- definition is split by the reader at " USING method "; everything after it is the server's own text.
 SELECT n.nspname::text AS schema, c.relname::text AS table_name, x.relname::text AS name,
-       i.indisprimary AS is_primary, i.indisunique AS is_unique, m.amname::text AS method,
+       i.indisprimary AS is_primary, i.indisunique AS is_unique, i.indisvalid AS is_valid, m.amname::text AS method,
        pg_catalog.quote_ident(m.amname) AS method_text,
        pg_catalog.pg_get_indexdef(i.indexrelid) AS definition, x.reloptions IS NOT NULL AS has_options,
        k.oid IS NOT NULL AS is_constraint,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -18,6 +18,8 @@ from migrator.plan.load import from_body
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from migrator.provision import actions, finalize, finalize_actions, provision, undo, undo_actions, verify
+from migrator.provision.compare import differences, foreign_key_differences
+from migrator.provision.ddl_sql import foreign_key_steps
 from migrator.provision.read import read
 from tests.fixtures.postgres import Machines, with_parts
 from tests.integration.routes.world import eventually
@@ -325,6 +327,36 @@ def test_a_unique_key_without_the_tenant_needs_a_decision(make_world: Callable[.
     assert provision(world.classic, world.limitless, world.tables, accepted).verdict.go
     there = {i.name: i for i in read(world.limitless, ["app"]).tables["app.users"].indexes}
     assert there["users_email_everywhere"].columns == ("tenant_id", None)
+
+
+def test_a_unique_key_that_was_added_is_no_foreign_key(make_world: Callable[..., World]) -> None:
+    """Made by this tool, recorded as a constraint: a second run still expects no foreign keys before the copy."""
+    world = make_world()
+    provision(*world.all)
+    world.limitless.execute("ALTER TABLE app.users DROP CONSTRAINT users_tenant_id_email_key")
+
+    again = provision(*world.all)
+
+    assert [a.id for a in again.made] == ["provision/constraint/app/users"]
+    assert again.verdict.go, again.verdict.blockers
+
+
+def test_what_was_not_built_to_the_end_is_not_there(make_world: Callable[..., World]) -> None:
+    """An index that holds nothing, and a foreign key that was never checked, are differences; the key is made again."""
+    world = make_world()
+    provision(*world.all)
+    finalize(*world.all)
+    there = read(world.limitless, ["app"])
+    key, name = there.foreign_keys[0], "app.orders"
+    unchecked = replace(key, validated=False)
+    table = there.tables[name]
+    broken = replace(table, indexes=tuple(replace(i, valid=i.name != "orders_by_time") for i in table.indexes))
+
+    found = differences(there, replace(there, tables={**there.tables, name: broken}))
+
+    assert ["orders_by_time is invalid on Limitless" in line for line in found] == [True]
+    assert "not validated" in "".join(foreign_key_differences([key], [unchecked], [".".join(key.table)]))
+    assert len(foreign_key_steps([key], [unchecked])) == 1
 
 
 @pytest.mark.parametrize(

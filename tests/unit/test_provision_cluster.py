@@ -67,6 +67,12 @@ class Script:
         self.cluster(cluster)
         self.group(group, **changes)
 
+    def snapshot(self, name: str, status: str) -> None:
+        found = {"DBClusterSnapshotIdentifier": name, "Status": status}
+        self.stubber.add_response(
+            "describe_db_cluster_snapshots", {"DBClusterSnapshots": [found]}, {"DBClusterSnapshotIdentifier": name}
+        )
+
     def does(self, call: str, expected: dict[str, Any]) -> None:
         self.stubber.add_response(call, {}, expected)
 
@@ -211,12 +217,43 @@ def test_deleting_takes_the_shard_group_first(aws: Script) -> None:
     )
     aws.state("deleting", None)
     aws.state(None, None)
+    aws.snapshot("last-one", "creating")  # the cluster is gone before its last snapshot is there
+    aws.snapshot("last-one", "available")
     aws.state(None, None)
-    for _ in range(5):
+    for _ in range(4):
         aws.state(None, None)
+    aws.snapshot("last-one", "available")
+    aws.state(None, None)
 
     assert aws.provisioner.remove(final_snapshot="last-one").absent
     assert aws.provisioner.remove(final_snapshot="last-one").absent
+
+
+def test_a_last_snapshot_that_failed_is_said(aws: Script) -> None:
+    aws.state(None, None)
+    for _ in range(3):
+        aws.state(None, None)
+    aws.snapshot("last-one", "failed")
+
+    with pytest.raises(PreconditionFailed, match="failed"):
+        aws.provisioner.remove(final_snapshot="last-one")
+
+
+def test_a_change_of_capacity_is_in_force_only_when_it_is_read_back(aws: Script) -> None:
+    """Right after it was asked for, a shard group still calls itself available, with what it had."""
+    aws.state("available", "available", MaxACU=400.0)
+    aws.does(
+        "modify_db_shard_group",
+        {"DBShardGroupIdentifier": "orders-group", "MinACU": 20, "MaxACU": 500, "ComputeRedundancy": 1},
+    )
+    aws.state("available", "available", MaxACU=400.0)
+    aws.state("available", "available", MaxACU=400.0)
+    aws.state("available", "modifying", MaxACU=400.0)
+    aws.state("available", "available")
+    aws.state("available", "available")
+
+    assert aws.provisioner.ensure().max_acu == 500.0
+    assert len(aws.slept) == 2
 
 
 @pytest.mark.parametrize(

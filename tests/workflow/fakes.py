@@ -12,6 +12,9 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from migrator.control.stopped import describe
+from workflows import names
+from workflows.activities.control import how_it_ended
 from workflows.messages import (
     Advanced,
     Approval,
@@ -22,6 +25,8 @@ from workflows.messages import (
     CopyInput,
     DecommissionResult,
     DualWriteShape,
+    Ended,
+    Entered,
     Forward,
     GateAnswer,
     MirrorInput,
@@ -36,10 +41,12 @@ from workflows.messages import (
     RollbackInput,
     RollbackOutcome,
     Soaked,
+    Standing,
     Units,
     UnitsInput,
     ValidateInput,
     ValidationOutcome,
+    WatchInput,
     WaveGate,
     WaveInput,
     WaveStep,
@@ -48,7 +55,8 @@ from workflows.messages import (
 
 
 class World:
-    """What the fakes know. `answers` holds, per activity, a list of answers; the last one repeats."""
+    """What the fakes know. `answers` holds, per activity, a list of answers; the last one repeats. An answer that can
+    be called is asked with the activity's argument."""
 
     def __init__(self, **answers: list[Any]) -> None:
         self.answers = answers
@@ -63,6 +71,8 @@ class World:
         if not prepared:
             return None
         answer = prepared[0] if len(prepared) == 1 else prepared.pop(0)
+        if callable(answer):
+            answer = answer(argument)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -100,6 +110,25 @@ def fakes(world: World) -> list[Callable[..., Any]]:
     @activity.defn(name="void_approval")
     async def void_approval(inp: Approval) -> None:
         world.did("void_approval", inp)
+
+    @activity.defn(name="watch")
+    async def watch(inp: WatchInput) -> Ended:
+        world.did("watch", inp)
+        while True:  # as the real one, without classic
+            for name in inp.workflows:
+                ended = await how_it_ended(activity.client(), names.WATCHED[name](inp.plan))
+                if ended is not None:
+                    return Ended(lines=(describe(name, *ended),))
+            activity.heartbeat()
+            await asyncio.sleep(0.1)
+
+    @activity.defn(name="enter")
+    async def enter(inp: PlanInput) -> Entered:
+        return world.did("enter", inp) or Entered()
+
+    @activity.defn(name="decommission_stand")
+    async def stand(inp: Closing) -> Standing:
+        return world.did("stand", inp) or Standing(max_pause_s=30)
 
     @activity.defn(name="record_incident")
     async def record_incident(inp: Report) -> None:
@@ -186,10 +215,7 @@ def fakes(world: World) -> list[Callable[..., Any]]:
 
     @activity.defn(name="check")
     async def check(inp: CheckInput) -> CheckResult:
-        answer = world.did("check", inp)
-        if callable(answer):
-            return answer(inp)
-        return answer or CheckResult(window=WindowState(), over=True)
+        return world.did("check", inp) or CheckResult(window=WindowState(), over=True)
 
     @activity.defn(name="go_on")
     async def go_on(inp: ContinueWindow) -> WindowState:
@@ -239,7 +265,7 @@ def fakes(world: World) -> list[Callable[..., Any]]:
         return world.did("finish_limitless", inp) or Outcome()
 
     return [
-        finish_limitless,
+        finish_limitless, watch, enter, stand,
         begin, note, gate, record_approval, void_approval, record_incident, audit, provision, shape, capture_on, mirror,
         mirror_failed, next_units, copy_unit, retry_failed, validate, ensure_schedule, remove_schedule, next_wave,
         baseline, wave_gate, advance, soak, finish_wave, forward, check, go_on, cost, close, reopen, settle, export,

@@ -9,7 +9,7 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 
 from workflows import names
 from workflows.breaker import BreakerWorkflow, RollbackWorkflow
@@ -18,8 +18,10 @@ from workflows.worker import CONTROL_WORKFLOWS, INCIDENT_WORKFLOWS, runner
 
 
 @asynccontextmanager
-async def serving(client: Client, plan: str, activities: list[Callable[..., Any]]) -> AsyncIterator[None]:
-    """Serve all queues of *plan* with *activities*."""
+async def serving(
+    client: Client, plan: str, activities: list[Callable[..., Any]], *more: Interceptor
+) -> AsyncIterator[None]:
+    """Serve all queues of *plan* with *activities*, behind *more* interceptors."""
     async with AsyncExitStack() as stack:
         for queue in names.Queue:
             workflows = {names.Queue.CONTROL: CONTROL_WORKFLOWS, names.Queue.INCIDENT: INCIDENT_WORKFLOWS}
@@ -29,7 +31,7 @@ async def serving(client: Client, plan: str, activities: list[Callable[..., Any]
                     task_queue=names.queue(plan, queue),
                     activities=activities,
                     workflows=workflows.get(queue, ()),
-                    interceptors=[Failures()],
+                    interceptors=[Failures(), *more],
                     workflow_runner=runner(),
                 )
             )

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+from typing import Any
 
+import psycopg
 from temporalio import activity
+from temporalio.client import (
+    Client,
+    WorkflowContinuedAsNewError,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+)
+from temporalio.service import RPCError, RPCStatusCode
 
 from migrator.control.log import decide
 from migrator.control.phase import set_phase
+from migrator.control.stopped import describe, set_stopped
 from migrator.cutover.facts import last_wave
-from migrator.errors import PlanMismatch, UsageError
+from migrator.decommission.stand import retiring
+from migrator.errors import ClusterUnavailable, PlanMismatch, UsageError
 from migrator.model.phase import Phase
 from migrator.stabilize import record
-from workflows import policies
+from workflows import names, policies
 from workflows.activities import gates
 from workflows.activities.base import Connection, Context, beating
-from workflows.messages import Approval, GateAnswer, PhaseInput, PhaseNote, Report
+from workflows.failures import reason
+from workflows.messages import Approval, Ended, GateAnswer, PhaseInput, PhaseNote, Report, WatchInput
 
 POLLED = frozenset({Phase.DUAL_WRITE, Phase.CUTOVER, Phase.STABILIZE})
 """Gates whose answer changes by itself, while rows are copied or a mirror catches up."""
@@ -29,7 +43,12 @@ class ControlActivities:
     async def begin(self, inp: PhaseInput) -> None:
         """Open a phase; refuse when classic belongs to another plan by now."""
         self.context.serves(inp.plan)
-        await self.context.on_classic(_begin, inp)
+        try:
+            await self.context.on_classic(_begin, inp)
+        except (ClusterUnavailable, psycopg.OperationalError):
+            # Near the end classic may be gone for good, and then it belongs to nobody.
+            if inp.phase != Phase.DECOMMISSION or await self.context.on_limitless(retiring) is None:
+                raise
 
     @activity.defn(name="note")
     async def note(self, note: PhaseNote) -> None:
@@ -67,9 +86,57 @@ class ControlActivities:
         """Take back an approval whose evidence is no longer true; the gate has to be approved again."""
         await self.context.on_classic(_void_approval, approval)
 
+    @activity.defn(name="watch")
+    async def watch(self, inp: WatchInput) -> Ended:
+        """Return when one of the workflows beside the phases has ended, and have status say so until it runs again.
+
+        A workflow that was terminated, or that timed out, tells nobody; so they are looked at.
+        """
+        self.context.serves(inp.plan)
+        return await beating(self._watch(inp))
+
+    async def _watch(self, inp: WatchInput) -> Ended:
+        noted: dict[str, tuple[str, str]] | None = None
+        while True:
+            ended = {}
+            for name in inp.workflows:
+                found = await how_it_ended(activity.client(), names.WATCHED[name](inp.plan))
+                if found is not None:
+                    ended[name] = found
+            if ended != noted:
+                await self.context.on_classic(set_stopped, list(inp.workflows), ended)
+                noted = ended
+            if ended:
+                return Ended(lines=tuple(describe(name, *how) for name, how in ended.items()))
+            await asyncio.sleep(policies.WATCH_EVERY_S)
+
     @activity.defn(name="record_incident")
     async def record_incident(self, report: Report) -> None:
         await self.context.on_classic(record.report_incident, report.reason, report.reported_by)
+
+
+async def how_it_ended(client: Client, workflow_id: str) -> tuple[str, str] | None:
+    """Return Temporal's word for how a workflow ended, and the reason; None while it runs."""
+    handle = client.get_workflow_handle(workflow_id)
+    try:
+        found = await handle.describe(rpc_timeout=timedelta(seconds=policies.RPC_S))
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return "not found", ""
+        raise ClusterUnavailable("temporal", f"it answered {error.status.name}") from None
+    if found.status is WorkflowExecutionStatus.RUNNING or found.status is None:
+        return None
+    return found.status.name.lower().replace("_", " "), await _why(handle)
+
+
+async def _why(handle: WorkflowHandle[Any, Any]) -> str:
+    try:
+        await handle.result(follow_runs=False, rpc_timeout=timedelta(seconds=policies.RPC_S))
+    except WorkflowFailureError as error:
+        return reason(error.cause)[1]
+    except (WorkflowContinuedAsNewError, RPCError):
+        return ""  # running again, or Temporal has forgotten why
+    return ""
 
 
 def _begin(conn: Connection, inp: PhaseInput) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from temporalio import activity
@@ -15,21 +15,23 @@ from migrator.capture.install import remove
 from migrator.control.log import decide
 from migrator.control.phase import set_phase
 from migrator.control.tables import captured_tables
-from migrator.decommission import close, drain, hand_over, sequences
+from migrator.decommission import close, drain, hand_over, sequences, stand
 from migrator.decommission import closing as tries
-from migrator.decommission.release import AwsReleaser, KeepClassic, LocalReleaser, Releaser
-from migrator.errors import ClusterUnavailable, NoGo
+from migrator.decommission.aws import AwsReleaser
+from migrator.decommission.release import KeepClassic, LocalReleaser, Releaser
+from migrator.decommission.stand import Entry
+from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed
 from migrator.inventory.look import losses
 from migrator.model.phase import Phase
 from migrator.model.route import WriteMode
 from migrator.model.table import Table
 from migrator.plan.schema import Plan
-from migrator.provision.apply import finalize
+from migrator.provision.apply import finalize, finalize_actions
 from migrator.route.confirm import wait_confirmed
 from migrator.route.write_mode import write_mode
 from workflows.activities.base import Connection, Context, beating, until
 from workflows.activities.validation import ValidationActivities
-from workflows.messages import Closing, DecommissionResult
+from workflows.messages import Closing, DecommissionResult, Entered, PlanInput, Standing
 
 WHO = "decommission"
 MARGIN_S = 10.0
@@ -40,13 +42,44 @@ class DecommissionActivities:
     def __init__(self, context: Context) -> None:
         self.context = context
 
+    # -- where does it stand ----------------------------------------------------------------------------------
+
+    @activity.defn(name="enter")
+    async def enter(self, inp: PlanInput) -> Entered:
+        """Say where a new migration begins; writes that an ended one left closed are opened first."""
+        self.context.serves(inp.plan)
+        found = await asyncio.to_thread(stand.find, self.context.open_classic, self.context.open_limitless)
+        if stand.enter_at(found) is Entry.REOPEN:
+            reopened = await beating(self._reopen(found.number or 0, "the migration that closed writes has ended"))
+            mode = WriteMode.LIMITLESS_ONLY if reopened.done else WriteMode.DUAL
+        else:
+            mode = found.write_mode or WriteMode.CLASSIC_ONLY
+        behind = mode is WriteMode.LIMITLESS_ONLY
+        done = frozenset() if behind else await self.context.on_classic(stand.done_phases)
+        return Entered(
+            done=tuple(phase.value for phase in stand.phases_done(mode, done)),
+            approver=found.approver if behind else "",
+        )
+
+    @activity.defn(name="decommission_stand")
+    async def stand(self, inp: Closing) -> Standing:
+        """Say where a run of the decommission enters."""
+        self.context.serves(inp.plan)
+        found = await asyncio.to_thread(stand.find, self.context.open_classic, self.context.open_limitless)
+        return Standing(
+            entry=stand.enter_at(found).value,
+            number=found.number or 0,
+            approver=found.approver,
+            max_pause_s=self.context.plan.decommission.max_pause_s,
+        )
+
     # -- before the pause -------------------------------------------------------------------------------------
 
     @activity.defn(name="decommission_prepare")
     async def prepare(self, inp: Closing) -> None:
-        """Finish Limitless while traffic goes on: indexes and foreign keys that the mirror can live with."""
+        """Do, while traffic goes on, whatever the pause would wait for; try what could fail in it. All blockers."""
         self.context.serves(inp.plan)
-        await beating(self.context.on_both(_finalize, self.context.plan, "mirrored"))
+        await beating(self.context.on_both(_prepare, self.context.plan))
 
     @activity.defn(name="decommission_close")
     async def close(self, inp: Closing) -> Closing:
@@ -87,8 +120,13 @@ class DecommissionActivities:
 
     async def _validate(self, inp: Closing) -> None:
         await self.context.on_classic(tries.require, inp.id, "closed", "handed_over")
+        # Everything else was compared before the pause and has not changed since: no table is read whole.
         tenants = await self.context.on_classic(drain.changed_tenants, MARGIN_S)
-        report = await ValidationActivities(self.context).compare(tenants, "decommission", rest=True)
+        reference = await self.context.on_classic(drain.reference_changed, MARGIN_S)
+        nobodys = await self.context.on_classic(drain.nobodys_changed, MARGIN_S)
+        report = await ValidationActivities(self.context).compare(
+            tenants, "decommission", rest=nobodys, reference=reference
+        )
         blockers = []
         if report.divergent_rows:
             tables = sorted({d.table for d in report.sample})
@@ -113,7 +151,7 @@ class DecommissionActivities:
     @activity.defn(name="decommission_hand_over")
     async def hand_over(self, inp: Closing) -> None:
         """POINT OF NO RETURN: make Limitless authoritative."""
-        await self.context.on_both(_hand_over, inp)
+        await self.context.on_both(_hand_over, self.context.plan, inp)
 
     @activity.defn(name="decommission_reopen")
     async def reopen(self, inp: Closing) -> DecommissionResult:
@@ -121,6 +159,10 @@ class DecommissionActivities:
         return await beating(self._reopen(inp.id, inp.reason))
 
     async def _reopen(self, number: int, reason: str) -> DecommissionResult:
+        """Open writes that try *number* closed; 0: the newest one."""
+        number = number or await self.context.on_classic(_newest)
+        if not number:
+            return DecommissionResult(blockers=(reason,), text="writes were never closed")
         reopened = await self.context.on_classic(_reopen_classic, number, reason)
         if not reopened:
             return DecommissionResult(done=True, text="Limitless is authoritative already")
@@ -150,28 +192,34 @@ class DecommissionActivities:
     @activity.defn(name="decommission_release")
     async def release(self, inp: Closing) -> str:
         """Take a last snapshot of classic and release it. Afterwards it may not answer any more."""
-        releaser = releaser_for(self.context.plan)
-        return await beating(asyncio.to_thread(self._release, releaser, inp.id))
+        return await beating(asyncio.to_thread(self._release, inp.id))
 
-    def _release(self, releaser: Releaser, number: int) -> str:
+    def _release(self, number: int) -> str:
+        """Nothing happens to classic before Limitless says that it is retired, and the last copy was read back."""
+        found = stand.find(self.context.open_classic, self.context.open_limitless)
+        if stand.enter_at(found) is not Entry.RELEASE:
+            raise PreconditionFailed(f"classic must not be released: the decommission is at {stand.enter_at(found)}")
+        with closing(self.context.open_limitless()) as limitless:
+            handed_over_at = hand_over.mark_retiring(limitless, found.number or number)
+        releaser = releaser_for(self.context.plan, handed_over_at)
         kept = releaser.snapshot()
         try:
             with closing(self.context.open_classic()) as conn:
-                tries.note(conn, number, snapshot_kept=kept)
+                tries.note(conn, found.number or number, snapshot_kept=kept)
         except ClusterUnavailable:
             activity.logger.info("classic does not answer any more; an earlier try released it")
         return releaser.release()
 
 
-def releaser_for(plan: Plan) -> Releaser:
-    """Return who retires classic where this plan runs."""
+def releaser_for(plan: Plan, not_before: datetime | None = None) -> Releaser:
+    """Return who retires classic where this plan runs; a last copy from before *not_before* is none."""
     if not plan.decommission.release_classic:
         return KeepClassic("the plan says release_classic = false")
     if plan.classic.writer.startswith("local:"):
         return LocalReleaser(settings.home())
     if plan.classic.cluster_id is None:
         return KeepClassic("the plan names no classic.cluster_id")
-    return AwsReleaser(plan.classic.cluster_id)
+    return AwsReleaser(plan.classic.cluster_id, not_before)
 
 
 def _tables(classic: Connection) -> list[Table]:
@@ -185,6 +233,39 @@ def _finalize(classic: Connection, limitless: Connection, plan: Plan, stage: str
     result = finalize(classic, limitless, _tables(classic), plan, stage="final" if stage == "final" else "mirrored")
     if not result.verdict.go:
         raise NoGo("decommission", result.verdict.blockers)
+
+
+def _newest(classic: Connection) -> int:
+    return tries.latest(classic) or 0
+
+
+def _prepare(classic: Connection, limitless: Connection, plan: Plan) -> None:
+    """Raises NoGo with every blocker of every part."""
+    blockers: list[str] = []
+    try:
+        _finalize(classic, limitless, plan, "final")
+    except NoGo as no:
+        blockers += no.blockers
+    blockers += _sequences_ahead(classic, limitless, plan)
+    blockers += close.rehearse(classic, _tables(classic), plan.decommission.max_pause_s / 2)
+    blockers += hand_over.rehearse(limitless)
+    if blockers:
+        raise NoGo("decommission", blockers)
+
+
+def _sequences_ahead(classic: Connection, limitless: Connection, plan: Plan) -> list[str]:
+    """Restart every sequence on Limitless while nobody uses it there, and remember what was read; return blockers."""
+    blockers: list[str] = []
+    prepared = tries.Prepared(tries.now(classic), {}, {})
+    for facts in sequences.read(classic, limitless, list(plan.tables.schemas)):
+        try:
+            prepared.first[facts.qualified] = sequences.restart(limitless, facts, plan.decommission.sequence_headroom)
+            prepared.column_max[facts.qualified] = facts.column_max
+        except NoGo as no:
+            blockers += no.blockers
+    if not blockers:
+        tries.keep_sequences(classic, prepared)
+    return blockers
 
 
 def _close(conn: Connection, plan: Plan, number: int) -> None:
@@ -212,11 +293,24 @@ def _left(classic: Connection, limitless: Connection, number: int) -> tuple[list
 
 
 def _sequences(classic: Connection, limitless: Connection, plan: Plan, number: int) -> None:
+    """Move the sequences whose headroom was used up since they were prepared, for the price of what changed."""
     tries.require(classic, number, "closed")
+    prepared = tries.kept_sequences(classic)
+    schemas, headroom = list(plan.tables.schemas), plan.decommission.sequence_headroom
+    if prepared is None:
+        found, first = sequences.read(classic, limitless, schemas), {}
+    else:
+        tenants, reference = drain.changed_since(classic, prepared.at, MARGIN_S)
+        first = prepared.first
+        found = sequences.read_again(
+            classic, limitless, schemas, prepared.column_max, _tables(classic), tenants, reference
+        )
     started = {}
-    for facts in sequences.read(classic, limitless, list(plan.tables.schemas)):
-        started[facts.qualified] = sequences.restart(limitless, facts, plan.decommission.sequence_headroom)
-    decide(classic, WHO, "sequences.restarted", f"decommission/{number}", "above classic", after=started)
+    for facts in found:
+        started[facts.qualified] = known = first.get(facts.qualified)
+        if known is None or sequences.must_move(facts, known, headroom):
+            started[facts.qualified] = sequences.restart(limitless, facts, headroom)
+    decide(classic, WHO, "sequences.restarted", f"decommission/{number}", "beyond classic", after=started)
 
 
 def _close_positions(classic: Connection, limitless: Connection, number: int) -> None:
@@ -225,7 +319,13 @@ def _close_positions(classic: Connection, limitless: Connection, number: int) ->
     drain.close_positions(limitless, found.snapshot)
 
 
-def _hand_over(classic: Connection, limitless: Connection, inp: Closing) -> None:
+def _hand_over(classic: Connection, limitless: Connection, plan: Plan, inp: Closing) -> None:
+    # Positions are closed, so no mirror takes a key away any more.
+    if tries.read(classic, inp.id).state != "handed_over":
+        left = finalize_actions(classic, limitless, _tables(classic), plan, stage="final")
+        if left:
+            raise NoGo("decommission", [f"not there any more, a mirror had to let it go: {a.summary}" for a in left])
+
     def set_limitless_only() -> int:
         return write_mode(
             classic,
@@ -264,7 +364,6 @@ def _settle(classic: Connection, limitless: Connection, plan: Plan, number: int)
     differences = losses(classic, limitless)
     if differences:
         raise NoGo("decommission", differences)
-    result = finalize(classic, limitless, _tables(classic), plan, stage="final")
     remove(classic)
     found = tries.read(classic, number)
     decide(
@@ -275,10 +374,10 @@ def _settle(classic: Connection, limitless: Connection, plan: Plan, number: int)
         "Limitless is authoritative",
         after={"processes": confirmation.processes, "confirmed": confirmation.confirmed, "decisions": digest},
     )
+    tries.mark_time(classic, number, "settled_at")
     return DecommissionResult(
         done=True,
         pause_s=found.pause_s or 0.0,
-        blockers=result.verdict.blockers,
         text=f"{confirmation.confirmed} of {confirmation.processes} processes confirmed",
     )
 
@@ -288,4 +387,6 @@ def _export(conn: Connection, number: int, path: Path, plan: Plan) -> str:
     release = "classic is being released" if plan.decommission.release_classic else "classic is kept, closed for writes"
     detail = f"handed over in {found.pause_s or 0:.2f} s; {release}; decisions in {path.name}"
     set_phase(conn, Phase.DECOMMISSION.value, "done", detail)
-    return str(hand_over.export(conn, number, path))
+    written = hand_over.export(conn, number, path)
+    tries.mark_time(conn, number, "exported_at")
+    return str(written)

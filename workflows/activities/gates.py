@@ -9,6 +9,8 @@ from collections.abc import Callable
 from migrator.capture import watch
 from migrator.control.log import decide
 from migrator.control.phase import set_phase
+from migrator.control.stopped import stopped
+from migrator.control.workers import outdated
 from migrator.cutover import facts as cutover_facts
 from migrator.cutover.gate import GateLimits, reference_verdict
 from migrator.decommission.facts import gather
@@ -35,7 +37,7 @@ async def ask(context: Context, phase: Phase, approver: str) -> GateAnswer:
         Phase.CUTOVER: _cutover,
         Phase.STABILIZE: _stabilize,
     }
-    answer = await context.on_classic(asked[phase], context.plan)
+    answer = await context.on_classic(_everywhere, phase, asked[phase], context.plan)
     if not answer.go or phase in (Phase.AUDIT, Phase.PROVISION):
         return answer
     try:
@@ -52,6 +54,20 @@ def _differences(classic: Connection, limitless: Connection, phase: Phase, plan:
     if phase in (Phase.DUAL_WRITE, Phase.STABILIZE):
         found += check(classic, limitless, plan.tables.schemas, plan.gates.acknowledged)
     return found
+
+
+def _everywhere(
+    conn: Connection, phase: Phase, asked: Callable[[Connection, Plan], GateAnswer], plan: Plan
+) -> GateAnswer:
+    """Ask one gate, and what stands in the way of each: workers of another plan, workflows that have ended."""
+    ended = () if phase in (Phase.AUDIT, Phase.PROVISION) else stopped(conn)
+    shared = (*outdated(conn), *(f"{line}; start it again with: migrator resume" for line in ended))
+    answer = asked(conn, plan)
+    if not shared:
+        return answer
+    return answer.model_copy(
+        update={"go": False, "blockers": (*shared, *answer.blockers), "validate_now": False, "late_tenants": 0}
+    )
 
 
 def _audit(conn: Connection, plan: Plan) -> GateAnswer:

@@ -1,0 +1,45 @@
+"""Which foreign keys on Limitless act, or check at once, while rows still follow classic, and how do they go?
+
+Shortly before the hand-over the foreign keys get the form an application expects: adding one reads its whole table
+under a lock, which nobody can wait for later. Until then a key that cascades must not see the tool delete a row that
+is inserted again in the same transaction (rows that swapped a unique value, a copy that begins anew): it would take
+children along that nobody touched. So whoever is about to do that, or meets a key that checks too early, takes such
+keys away first. The decommission makes them again, and hands over only when all are there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+Connection = psycopg.AsyncConnection[Any]
+
+_FOUND = """
+SELECT n.nspname, c.relname, k.conname
+  FROM pg_catalog.pg_constraint k
+  JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN migrator.provisioned r
+    ON r.kind = 'constraint' AND r.schema_name = n.nspname AND r.name = k.conname AND r.detail = c.relname
+ WHERE k.contype = 'f' AND k.conparentid = 0
+   AND (k.confdeltype <> 'a' OR k.confupdtype <> 'a' OR NOT k.condeferred)
+ ORDER BY 1, 2, 3
+"""
+
+
+async def let_go(limitless: Connection) -> list[str]:
+    """Drop every foreign key of this tool's that is in its final form; return their names. Outside a transaction.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: somebody reads a table for long; try again.
+    """
+    found = await (await limitless.execute(_FOUND)).fetchall()
+    for schema, table, name in found:
+        async with limitless.transaction():
+            await limitless.execute("SET LOCAL lock_timeout = '2s'")
+            await limitless.execute(
+                sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.Identifier(schema, table), sql.Identifier(name))
+            )
+    return [f"{schema}.{table}.{name}" for schema, table, name in found]

@@ -1,0 +1,53 @@
+"""Which workflows beside the phases have ended although the migration goes on?
+
+Kept on classic, because `status` must say so without Temporal. Whoever watches them writes it here, and takes it
+back when they run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+
+from migrator.control.log import decide
+
+Connection = psycopg.Connection[Any]
+
+WORDS = {"dual-write": "dual write (the mirrors)", "backfill": "the backfill", "breaker": "the breaker monitor"}
+"""How status calls them."""
+
+
+def set_stopped(conn: Connection, watched: Sequence[str], ended: Mapping[str, tuple[str, str]]) -> None:
+    """Say which of *watched* have *ended*, each with Temporal's word and the reason; the others run. Idempotent."""
+    with conn.transaction():
+        conn.execute(
+            "DELETE FROM migrator.stopped WHERE workflow = ANY (%s) AND workflow <> ALL (%s)",
+            (list(watched), list(ended)),
+        )
+        for name, (state, reason) in ended.items():
+            new = conn.execute(
+                "INSERT INTO migrator.stopped (workflow, state, reason) VALUES (%s, %s, %s)"
+                " ON CONFLICT (workflow) DO UPDATE SET state = EXCLUDED.state, reason = EXCLUDED.reason,"
+                " at = clock_timestamp() WHERE (stopped.state, stopped.reason) <> (EXCLUDED.state, EXCLUDED.reason)",
+                (name, state, reason),
+            )
+            if new.rowcount:
+                decide(conn, "migration", "workflow.stopped", name, f"{state}: {reason}" if reason else state)
+
+
+def forget(conn: Connection) -> None:
+    """Nothing is watched any more: the migration was aborted, or is over."""
+    conn.execute("DELETE FROM migrator.stopped")
+
+
+def describe(name: str, state: str, reason: str) -> str:
+    """Return the blocker."""
+    return f"{WORDS.get(name, name)} has ended ({state}){f': {reason}' if reason else ''}"
+
+
+def stopped(conn: Connection) -> tuple[str, ...]:
+    """Return one line per workflow that has ended."""
+    rows = conn.execute("SELECT workflow, state, reason FROM migrator.stopped ORDER BY workflow")
+    return tuple(describe(*row) for row in rows)

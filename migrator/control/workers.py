@@ -1,0 +1,119 @@
+"""Which plan and which version do the workers run?
+
+A worker loads the plan when it starts and keeps it. Each one says so here, so that one that was started before a
+change is seen, and refuses to act on what it knows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from migrator.control.install import installed_version
+
+Connection = psycopg.Connection[Any]
+
+HEARTBEAT_S = 10.0
+SILENT_S = 45.0
+"""A worker that was not heard of for so long is gone: several heartbeats, and less than anybody waits for a gate."""
+_FORGET = "1 day"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a worker knows. `shim` holds the settings that may change while a migration runs."""
+
+    plan_id: str
+    digest: str
+    version: str
+    shim: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    worker_id: str
+    loaded: Loaded
+    seen_s: float
+
+
+def beat(conn: Connection, worker_id: str, loaded: Loaded, queues: Sequence[str]) -> None:
+    """Say that *worker_id* lives and what it runs; forget workers that ended long ago. Safe to repeat.
+
+    Nothing is written before the control schema is installed: a worker may be started before the migration.
+    """
+    if installed_version(conn) is None:
+        return
+    with conn.transaction():
+        conn.execute(
+            "INSERT INTO migrator.worker AS w (worker_id, plan_id, digest, shim, version, queues)"
+            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (worker_id) DO UPDATE"
+            " SET seen_at = clock_timestamp(), plan_id = EXCLUDED.plan_id, digest = EXCLUDED.digest,"
+            " shim = EXCLUDED.shim, version = EXCLUDED.version, queues = EXCLUDED.queues",
+            (worker_id, loaded.plan_id, loaded.digest, json.dumps(loaded.shim), loaded.version, list(queues)),
+        )
+        conn.execute("DELETE FROM migrator.worker WHERE seen_at < clock_timestamp() - %s::interval", (_FORGET,))
+
+
+def leave(conn: Connection, worker_id: str) -> None:
+    """Take a worker that ends off the list."""
+    if installed_version(conn) is not None:
+        conn.execute("DELETE FROM migrator.worker WHERE worker_id = %s", (worker_id,))
+
+
+def stored(conn: Connection) -> Loaded | None:
+    """Return what classic says should be run (its version is unknown there); None before a plan was started."""
+    if installed_version(conn) is None:
+        return None
+    row = conn.execute("SELECT plan_id, digest, shim FROM migrator.plan").fetchone()
+    return Loaded(row[0], row[1], "", row[2]) if row else None
+
+
+def living(conn: Connection) -> list[Worker]:
+    """Return the workers heard of lately, by name."""
+    rows = conn.execute(
+        "SELECT worker_id, plan_id, digest, version, shim,"
+        " extract(epoch FROM clock_timestamp() - seen_at)::float8 AS seen_s FROM migrator.worker"
+        " WHERE seen_at > clock_timestamp() - make_interval(secs => %s) ORDER BY worker_id",
+        (SILENT_S,),
+    )
+    return [Worker(name, Loaded(plan, digest, version, shim), seen) for name, plan, digest, version, shim, seen in rows]
+
+
+def differences(wanted: Loaded, workers: Sequence[Worker]) -> tuple[str, ...]:
+    """Return every worker that runs something else than *wanted*, in the operator's words. Pure.
+
+    Versions are compared with each other: whichever is right, two at once are not.
+    """
+    found = []
+    newest = max((w.loaded.version for w in workers), key=_version_key, default="")
+    for worker in workers:
+        knows = worker.loaded
+        if knows.plan_id != wanted.plan_id:
+            found.append(f"worker {worker.worker_id} serves plan {knows.plan_id}, not {wanted.plan_id}: stop it")
+        elif knows.digest != wanted.digest:
+            found.append(
+                f"worker {worker.worker_id} runs plan digest {knows.digest[:12]}, classic has {wanted.digest[:12]}: "
+                "restart it with the plan that was started"
+            )
+        elif knows.shim != wanted.shim:
+            found.append(
+                f"worker {worker.worker_id} runs other values of the plan's sections shim and breaker than "
+                "applications do: restart it"
+            )
+        if knows.version != newest:
+            found.append(f"worker {worker.worker_id} is version {knows.version}, others are {newest}: upgrade it")
+    return tuple(found)
+
+
+def _version_key(version: str) -> tuple[tuple[int, str], ...]:
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in version.split("."))
+
+
+def outdated(conn: Connection) -> tuple[str, ...]:
+    """Return what `differences` says now; nothing before a plan was started."""
+    wanted = stored(conn)
+    return differences(wanted, living(conn)) if wanted is not None else ()

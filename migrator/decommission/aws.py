@@ -1,0 +1,223 @@
+"""How is an Aurora cluster retired without losing its last copy?
+
+Nothing is deleted before the last snapshot was read back: finished, of this cluster, newer than the hand-over,
+encrypted as the cluster is. Its name being taken says nothing: an earlier decommission may have made it, and one
+that failed has a name too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from migrator.errors import ClusterUnavailable, PreconditionFailed
+
+Described = Mapping[str, Any]
+"""A cluster or snapshot as RDS describes it."""
+
+_GONE = ("DBClusterNotFoundFault",)
+_NO_SNAPSHOT = ("DBClusterSnapshotNotFoundFault",)
+_EXISTS = ("DBClusterSnapshotAlreadyExistsFault",)
+_UNDER_WAY = ("InvalidDBInstanceState", "InvalidDBInstanceStateFault", "DBInstanceNotFound", "DBInstanceNotFoundFault")
+_LATER = ("Throttling", "ThrottlingException", "RequestLimitExceeded", "ServiceUnavailable", "InternalFailure")
+_MAX_NAMES = 100
+
+
+def why_not(snapshot: Described, cluster: Described | None, cluster_id: str, not_before: datetime | None) -> list[str]:
+    """Return why *snapshot* is no last copy of the cluster; empty when it is one. Pure.
+
+    Args:
+        cluster: None when it is gone already; then what only it could tell is not compared.
+    """
+    found = []
+    if snapshot.get("DBClusterIdentifier") != cluster_id:
+        found.append(f"it is of cluster {snapshot.get('DBClusterIdentifier')}")
+    taken = snapshot.get("SnapshotCreateTime")
+    if snapshot.get("Status") == "available" and not_before is not None and (taken is None or taken < not_before):
+        found.append(f"it was taken at {taken}, before the hand-over at {not_before}")
+    if cluster is not None:
+        if snapshot.get("DbClusterResourceId") not in (None, cluster.get("DbClusterResourceId")):
+            found.append("it is of an earlier cluster of that name")
+        for key, words in (("StorageEncrypted", "encryption"), ("KmsKeyId", "encryption key")):
+            if key in cluster and snapshot.get(key) != cluster[key]:
+                found.append(f"its {words} is not the cluster's")
+    return found
+
+
+def is_being_made(snapshot: Described) -> bool:
+    return snapshot.get("Status") in ("creating", "copying", "pending")
+
+
+def _rds() -> Any:
+    try:
+        import boto3
+    except ImportError:
+        raise PreconditionFailed(
+            "releasing an AWS cluster needs the AWS extra", hint="pip install 'migrator[aws]'"
+        ) from None
+    return boto3.client("rds")
+
+
+@dataclass(frozen=True)
+class AwsReleaser:
+    """An Aurora cluster: a manual snapshot first, then instances and cluster are deleted.
+
+    Deletion protection is respected: who switched it on has to switch it off.
+
+    Attributes:
+        not_before: the hand-over; a snapshot from before lacks classic's last writes.
+        rds: a boto3 RDS client, made when it is needed; `sleep` and `clock` are replaced in tests.
+    """
+
+    cluster_id: str
+    not_before: datetime | None = None
+    rds: Any = field(default=None, repr=False)
+    timeout_s: float = 100 * 60
+    poll_s: float = 15.0
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    @property
+    def snapshot_id(self) -> str:
+        return f"{self.cluster_id}-before-decommission"
+
+    def _client(self) -> Any:
+        return self.rds if self.rds is not None else _rds()
+
+    def snapshot(self) -> str:
+        """Take the last snapshot, or find the one of an earlier try; return its name when it is finished.
+
+        Raises:
+            PreconditionFailed: the cluster is gone and there is no good snapshot, or the snapshot failed.
+            ClusterUnavailable: it is not finished yet; the next call goes on waiting.
+        """
+        rds = self._client()
+        with _aws():
+            cluster = self._cluster(rds)
+            name = self._name(rds, cluster)
+            return self._finished(rds, name, cluster)
+
+    def release(self) -> str:
+        rds = self._client()
+        with _aws():
+            cluster = self._cluster(rds)
+            kept = self._kept(rds, cluster)
+            if cluster is None:
+                return f"cluster {self.cluster_id} is gone; snapshot {kept} is kept"
+            if cluster.get("DeletionProtection"):
+                raise PreconditionFailed(
+                    f"cluster {self.cluster_id} is protected from deletion",
+                    hint="Switch deletion protection off, then: migrator resume.",
+                )
+            for member in cluster["DBClusterMembers"]:
+                name = member["DBInstanceIdentifier"]
+                _quietly(_UNDER_WAY, rds.delete_db_instance, DBInstanceIdentifier=name, SkipFinalSnapshot=True)
+            if cluster["Status"] != "deleting":
+                _quietly(_GONE, rds.delete_db_cluster, DBClusterIdentifier=self.cluster_id, SkipFinalSnapshot=True)
+            after = self._cluster(rds)
+            if after is not None and after["Status"] != "deleting":
+                raise ClusterUnavailable("AWS RDS", f"cluster {self.cluster_id} is {after['Status']}, not deleting")
+        return f"cluster {self.cluster_id} is being deleted; snapshot {kept} is kept"
+
+    # -- details -----------------------------------------------------------------------------------------------
+
+    def _cluster(self, rds: Any) -> Described | None:
+        answer = _quietly(_GONE, rds.describe_db_clusters, DBClusterIdentifier=self.cluster_id)
+        return answer["DBClusters"][0] if answer and answer["DBClusters"] else None
+
+    def _snapshot(self, rds: Any, name: str) -> Described | None:
+        answer = _quietly(_NO_SNAPSHOT, rds.describe_db_cluster_snapshots, DBClusterSnapshotIdentifier=name)
+        return answer["DBClusterSnapshots"][0] if answer and answer["DBClusterSnapshots"] else None
+
+    def _names(self) -> list[str]:
+        return [self.snapshot_id, *(f"{self.snapshot_id}-{n}" for n in range(2, _MAX_NAMES))]
+
+    def _name(self, rds: Any, cluster: Described | None) -> str:
+        """Return the name of a snapshot that is, or becomes, the last copy; take one when there is none."""
+        for name in self._names():
+            found = self._snapshot(rds, name)
+            if found is None:
+                if cluster is None:
+                    raise PreconditionFailed(
+                        f"cluster {self.cluster_id} is gone and no snapshot of after the hand-over is there",
+                        hint="Look at the cluster's events and snapshots in the RDS console before anything else.",
+                    )
+                # Should another worker be faster, what it made is read back like any other.
+                _quietly(
+                    _EXISTS,
+                    rds.create_db_cluster_snapshot,
+                    DBClusterIdentifier=self.cluster_id,
+                    DBClusterSnapshotIdentifier=name,
+                )
+                return name
+            usable = found["Status"] == "available" or is_being_made(found)
+            if usable and not why_not(found, cluster, self.cluster_id, self.not_before):
+                return name
+        raise PreconditionFailed(f"{_MAX_NAMES} snapshots are named {self.snapshot_id} and none is a last copy")
+
+    def _finished(self, rds: Any, name: str, cluster: Described | None) -> str:
+        deadline = self.clock() + self.timeout_s
+        while True:
+            found = self._snapshot(rds, name)
+            status = found["Status"] if found else "absent"
+            if found is not None and status == "available":
+                problems = why_not(found, cluster, self.cluster_id, self.not_before)
+                if problems:
+                    raise PreconditionFailed(f"snapshot {name} is no last copy: {'; '.join(problems)}")
+                return name
+            if found is not None and not is_being_made(found):
+                raise PreconditionFailed(
+                    f"snapshot {name} is {status}",
+                    hint="Look at the cluster's events in the RDS console, then: migrator resume takes another one.",
+                )
+            if self.clock() >= deadline:
+                raise ClusterUnavailable("AWS RDS", f"snapshot {name} is still {status}")
+            self.sleep(self.poll_s)
+
+    def _kept(self, rds: Any, cluster: Described | None) -> str:
+        """Return the snapshot that is read back as the last copy at this moment, before anything is deleted."""
+        for name in self._names():
+            found = self._snapshot(rds, name)
+            if found is None:
+                break
+            if found["Status"] == "available" and not why_not(found, cluster, self.cluster_id, self.not_before):
+                return name
+        raise PreconditionFailed(
+            f"no finished snapshot of cluster {self.cluster_id} from after the hand-over: it is not deleted",
+            hint="migrator resume takes one.",
+        )
+
+
+def _quietly(fine: tuple[str, ...], act: Callable[..., Any], **values: object) -> Any:
+    """Return what *act* answers; None when AWS answers with one of the codes in *fine*."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return act(**values)
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in fine:
+            return None
+        raise
+
+
+class _aws:
+    """Turns what the AWS client raises about network and credentials into our words."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, PreconditionFailed | ClusterUnavailable):
+            return
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if isinstance(error, ClientError):
+            code = error.response.get("Error", {}).get("Code", "unknown")
+            if code in _LATER:
+                raise ClusterUnavailable("AWS RDS", f"it answers {code}", "Tried again by itself.") from None
+            raise PreconditionFailed(f"AWS refuses to retire classic ({code})") from None
+        if isinstance(error, BotoCoreError):
+            raise ClusterUnavailable("AWS RDS", type(error).__name__, "Check region and credentials.") from None
