@@ -13,7 +13,6 @@ from enum import Enum
 
 from migrator.model.route import WriteMode
 from migrator.shim.statements import UNTOUCHED
-from migrator.shim.view import ALL_PARTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +69,4 @@ def touched(found: Marks, known: Identity) -> int | None:
         return 0
     number = int(found.parts) if found.parts.isascii() and found.parts.isdigit() else 0
     # Capture writes plain numbers above zero: anything else was put there by somebody else.
-    return number if str(number) == found.parts and 0 < number <= ALL_PARTS else None
+    return number if str(number) == found.parts and 0 < number < 1 << 63 else None
