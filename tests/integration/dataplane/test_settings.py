@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,24 +190,38 @@ async def spoilt(machines: Machines, settings: dict[str, str]) -> None:
         machines.drop(*names)
 
 
-@pytest.fixture(params=["machines", "full_machines"])
-def any_machines(request: pytest.FixtureRequest) -> Iterator[Machines]:
-    """The servers of the run, and the older ones as classic's."""
-    yield request.getfixturevalue(request.param)
+TURNS = 9
+"""With so many turns every value of every setting has had its turn: client_min_messages has the most."""
+
+QUICK = (("machines", 0), ("full_machines", 1))
 
 
-@pytest.mark.parametrize("turn", range(3))
-async def test_no_settings_of_a_database_change_what_happens(any_machines: Machines, turn: int) -> None:
-    """One hostile value of each at a time: they cannot hide one another, as every one of them is set by the tool."""
-    with psycopg.connect(any_machines.classic_admin) as conn:
-        settings = choice(hostile_settings(conn), turn)
+@pytest.mark.parametrize(
+    ("which", "turn"),
+    [
+        pytest.param(which, turn, marks=() if (which, turn) in QUICK else pytest.mark.slow)
+        for which in ("machines", "full_machines")
+        for turn in range(TURNS)
+    ],
+)
+async def test_no_settings_of_a_database_change_what_happens(
+    request: pytest.FixtureRequest, which: str, turn: int
+) -> None:
+    """One hostile value of each at a time: they cannot hide one another, as every one of them is set by the tool.
 
-    await spoilt(any_machines, settings)
+    On the servers of the run, and on older ones.
+    """
+    machines: Machines = request.getfixturevalue(which)
+    with psycopg.connect(machines.classic_admin) as conn:
+        settings = hostile_settings(conn)
+    assert max(len(s.values) for s in settings) <= TURNS
+
+    await spoilt(machines, choice(settings, turn))
 
 
-def test_what_is_not_tried_exists(any_machines: Machines) -> None:
+def test_what_is_not_tried_exists(machines: Machines) -> None:
     """An exclusion that no server knows would be a misspelt one."""
-    with psycopg.connect(any_machines.classic_admin) as conn:
+    with psycopg.connect(machines.classic_admin) as conn:
         known = {name for (name,) in conn.execute("SELECT name FROM pg_settings")}
     newer = {"extension_control_path", "output_plugin_libraries"}
 

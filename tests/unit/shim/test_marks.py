@@ -9,7 +9,7 @@ import pytest
 from migrator.model.route import WriteMode
 from migrator.shim.marks import Identity, Marks, identity, touched
 
-INTACT = Marks(xid=7, parts="6", begun="a1", deferrable=True, mode=WriteMode.DUAL)
+INTACT = Marks(xid=7, parts="6", begun="a1", deferrable=True, mode=WriteMode.DUAL, epoch=3, history="h")
 
 
 @pytest.mark.parametrize(
