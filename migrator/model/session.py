@@ -136,6 +136,16 @@ PLANNER = (
     # Up to PostgreSQL 17 a plan that is told to avoid something costs 10^10 on paper, so that every look of a mirror
     # would be compiled: seconds for a few dozen tables, and nobody could cancel it.
     Pin("jit", "off"),
+    # Where all plans cost the same, or nothing, the tables of one look are joined row by row, whole.
+    Pin("seq_page_cost", "1"),
+    Pin("random_page_cost", "4"),
+    Pin("cpu_tuple_cost", "0.01"),
+    Pin("cpu_index_tuple_cost", "0.005"),
+    Pin("cpu_operator_cost", "0.0025"),
+    Pin("parallel_setup_cost", "1000"),
+    Pin("parallel_tuple_cost", "0.1"),
+    Pin("cursor_tuple_fraction", "0.1"),
+    Pin("recursive_worktable_factor", "10"),
     Pin("plan_cache_mode", "auto"),
     Pin("constraint_exclusion", "partition"),
 )  # fmt: skip

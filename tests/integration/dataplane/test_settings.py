@@ -48,12 +48,7 @@ OF_THE_STANDIN = ("event_triggers", "session_replication_role")
 
 # Milliseconds: with less, no session would live long enough to say what it wants.
 SHORT = ("statement_timeout", "transaction_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout")
-LEAST = {**dict.fromkeys(SHORT, "400"), "tcp_user_timeout": "400"}
-
-MOST = dict.fromkeys(
-    ("seq_page_cost", "random_page_cost", "cpu_tuple_cost", "cpu_index_tuple_cost", "cpu_operator_cost"), "1000"
-)
-"""Where the largest value is infinite: all plans cost the same then, and whatever the server has it takes for ever."""
+LEAST = {**dict.fromkeys(SHORT, "3000"), "tcp_user_timeout": "3000"}
 
 WORDS = {
     "DateStyle": ["SQL, DMY", "German", "Postgres, MDY"],
@@ -92,7 +87,7 @@ def hostile_settings(conn: psycopg.Connection[Any]) -> list[Hostile]:
             "bool": ["off" if now == "on" else "on"],
             "enum": words or [],
             "string": WORDS.get(name, []),
-        }.get(kind, [LEAST.get(name, least), MOST.get(name, most)])
+        }.get(kind, [LEAST.get(name, least), most])
         other = tuple(str(v) for v in values if str(v) != now)
         assert other or kind == "enum" or least == most, f"{name} ({kind}): no value to try, and no reason why not"
         if other:
