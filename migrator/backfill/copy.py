@@ -178,6 +178,7 @@ async def _copy(
                 meter.block,
             )
             meter.finish_table(copied)
+        # Also a flush of classic: what the snapshot saw must survive a crash before Limitless has it for good.
         await meter.pacing.tell(meter.rows, meter.bytes)
         cursor = await limitless.execute(
             "UPDATE migrator.copy_lease SET state = 'copied', snapshot = %s, rows = %s"

@@ -1,7 +1,7 @@
 """How is a connection opened?
 
-One place, so that every connection of the tool has a name in pg_stat_activity, notices a dead peer, and reads
-and writes values in one fixed text form whatever the database, role or client defaults say.
+One place, so that every connection of the tool has a name in pg_stat_activity, notices a dead peer, and has the
+settings of `migrator.model.session`, whatever the database, the role or the client's defaults say.
 
 These are direct connections: snapshots, LISTEN and session settings do not survive a transaction pooler.
 """
@@ -15,28 +15,8 @@ import psycopg
 from psycopg import conninfo
 
 from migrator.errors import ClusterUnavailable, UsageError
+from migrator.model import session
 from migrator.model.sqlstate import Fault, fault_of
-
-SESSION: tuple[tuple[str, str], ...] = (
-    ("DateStyle", "ISO, YMD"),
-    ("IntervalStyle", "postgres"),
-    ("TimeZone", "UTC"),
-    ("extra_float_digits", "1"),  # shortest text that reads back as the same float
-    ("bytea_output", "hex"),
-    ("lc_monetary", "C"),
-    ("xmloption", "content"),
-    ("standard_conforming_strings", "on"),
-    ("client_encoding", "UTF8"),
-    ("search_path", "pg_catalog"),
-    ("row_security", "off"),  # a hidden row must be an error, never a missing row
-    ("default_transaction_isolation", "read committed"),
-)
-"""Session settings of every connection of the tool. Text forms of values depend on most of them."""
-
-
-def _statement() -> str:
-    calls = [f"set_config('{name}', '{value}', false)" for name, value in SESSION]
-    return "SELECT " + ", ".join(calls)
 
 
 def _parameters(dsn: str, app: str, connect_timeout_s: float) -> dict[str, Any]:
@@ -56,13 +36,10 @@ def _parameters(dsn: str, app: str, connect_timeout_s: float) -> dict[str, Any]:
     return parameters
 
 
-def _timeouts(statement_timeout_s: float | None, lock_timeout_s: float | None) -> list[tuple[str, str]]:
-    found = []
-    if statement_timeout_s is not None:
-        found.append(("statement_timeout", str(round(statement_timeout_s * 1000))))
-    if lock_timeout_s is not None:
-        found.append(("lock_timeout", str(round(lock_timeout_s * 1000))))
-    return found
+def _settings(statement_timeout_s: float | None, lock_timeout_s: float | None) -> str:
+    """Return the statement that gives a session its settings; a timeout of None is none."""
+    bounds = {"statement_timeout": statement_timeout_s, "lock_timeout": lock_timeout_s}
+    return session.everything({name: str(round(s * 1000)) for name, s in bounds.items() if s is not None})
 
 
 def _unavailable(dsn: str, error: psycopg.Error) -> ClusterUnavailable:
@@ -99,9 +76,7 @@ def connect(
     conn = None
     try:
         conn = psycopg.connect(**parameters, autocommit=True, prepare_threshold=None)
-        conn.execute(_statement())
-        for name, value in _timeouts(statement_timeout_s, lock_timeout_s):
-            conn.execute("SELECT set_config(%s, %s, false)", (name, value))
+        conn.execute(_settings(statement_timeout_s, lock_timeout_s))
         conn.autocommit = autocommit
     except BaseException as error:
         if conn is not None:
@@ -126,9 +101,7 @@ async def connect_async(
     conn = None
     try:
         conn = await psycopg.AsyncConnection.connect(**parameters, autocommit=True, prepare_threshold=None)
-        await conn.execute(_statement())
-        for name, value in _timeouts(statement_timeout_s, lock_timeout_s):
-            await conn.execute("SELECT set_config(%s, %s, false)", (name, value))
+        await conn.execute(_settings(statement_timeout_s, lock_timeout_s))
         await conn.set_autocommit(autocommit)
     except BaseException as error:  # a cancelled task must not leave the connection behind
         if conn is not None:

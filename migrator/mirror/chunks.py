@@ -45,7 +45,6 @@ async def _beside(p: Partition) -> AsyncIterator[Connection]:
     row = await (await p.reader.execute("SELECT pg_export_snapshot()")).fetchone()
     async with await connect_async(p.classic_dsn, f"migrator mirror {p.part} rows") as conn:
         await conn.execute("SELECT set_config('tcp_user_timeout', %s, false)", (str(_STUCK_MS),))
-        await conn.execute("SET jit = off")
         await conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await conn.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(row[0] if row else "")))
         yield conn

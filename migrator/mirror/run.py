@@ -55,10 +55,6 @@ async def _open(
         # A mirror that is frozen in the middle of a transaction must not hold its successor up for ever.
         for conn, limit in ((reader, _READER_IDLE), (control, _WRITER_IDLE), (limitless, _WRITER_IDLE)):
             await conn.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, false)", (limit,))
-            # Up to PostgreSQL 17 a plan that is told to avoid something costs 10^10 on paper, so that every look would
-            # be compiled: seconds for a few dozen tables, and nobody could cancel it.
-            await conn.execute("SET jit = off")
-        await control.execute("SET synchronous_commit = on")  # a token must be durable, see `cycle`
         await reader.execute("SET enable_hashjoin = off")
         await reader.execute("SET enable_mergejoin = off")
         # And so must the new entries among many old ones: EXISTS would bet on meeting one soon.

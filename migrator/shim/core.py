@@ -27,9 +27,10 @@ from migrator.shim.breakers import Breakers
 from migrator.shim.clock import now_s
 from migrator.shim.doubt import Doubts
 from migrator.shim.inflight import Inflight
+from migrator.shim.link import Link
 from migrator.shim.listener import Listener, LoggingListener
 from migrator.shim.metrics import Metrics
-from migrator.shim.pool import Link, Pool, fault
+from migrator.shim.pool import PING, Pool, fault
 from migrator.shim.read import BEGIN_ON_CLASSIC, Read, begin_on_limitless
 from migrator.shim.routing import Token
 from migrator.shim.settings import Settings
@@ -225,7 +226,7 @@ class Shim:
             return fn(_Shadowed(link.conn, side))
         finally:
             with suppress(psycopg.Error):  # a read; nothing depends on how it ends
-                link.conn.execute("ROLLBACK")
+                link.finish("ROLLBACK")
             pool.give(link, discard=side is Side.LIMITLESS)
 
     # -- writes -------------------------------------------------------------------------------------------
@@ -266,7 +267,7 @@ class Shim:
         """Return what became of transaction *xid* on classic: committed, aborted, in progress; None when too old."""
         if self._board.settled:
             raise UsageError("classic is retired; look at the row itself")
-        link = self._classic.take("SELECT")
+        link = self._classic.take(PING)
         try:
             row = link.conn.execute(st.OUTCOME, (str(xid),)).fetchone()
         finally:

@@ -9,6 +9,7 @@ import psycopg
 
 from migrator.model.route import FallbackScope, Level
 from migrator.shim import statements as st
+from migrator.shim.link import PINNED
 
 
 def raise_fallback(
@@ -36,7 +37,7 @@ def raise_fallback(
         "incident": incident,
     }  # fmt: skip
     with conn.transaction():
-        conn.execute("SET LOCAL lock_timeout = '3s'")
+        conn.execute(f"{PINNED} SET LOCAL lock_timeout = '3s'".encode())
         conn.execute(st.LOCK_SWITCH)
         found = conn.execute(st.FALLBACK, arguments).fetchone()
         if found is not None and Level(found[0]).rank <= level.rank:

@@ -1,90 +1,24 @@
 """Where does a connection to a side come from?
 
-A small last-in-first-out pool per side. It never changes session state, so connections may go through a pooler in
+A small last-in-first-out pool per side. It leaves no session state behind, so connections may go through a pooler in
 transaction mode: no prepared statements, no SET outside a transaction, transactions begun and ended by name.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import psycopg
 from psycopg import conninfo
-from psycopg.pq import TransactionStatus
 
 from migrator.errors import ClusterUnavailable, UsageError
 from migrator.model.side import Side
 from migrator.model.sqlstate import Fault, fault_of
-from migrator.shim.clock import now_s
-
-NOTED = 8
-"""Errors kept of one transaction."""
-
-
-class Conn(psycopg.Connection[Any]):
-    """A connection that knows since when a statement runs, so that a silent server can be given up on.
-
-    Attributes:
-        refused: SQLSTATE and message of what the server refused since the connection was taken, also what the
-            caller swallowed, and whichever cursor heard it, at execute or at fetch.
-    """
-
-    busy_since_s: float | None = None
-    refused: tuple[tuple[str, str], ...] = ()
-
-    def wait(self, *args: Any, **options: Any) -> Any:  # Any: handed on as it comes
-        try:
-            return super().wait(*args, **options)
-        except psycopg.Error as error:
-            if error.sqlstate and len(self.refused) < NOTED:
-                self.refused += ((error.sqlstate, error.diag.message_primary or ""),)
-            raise
-
-
-class _Cursor(psycopg.Cursor[Any]):
-    def execute(self, *args: Any, **options: Any) -> Self:  # Any: handed on as it comes
-        conn = self.connection
-        assert isinstance(conn, Conn)
-        conn.busy_since_s = now_s()
-        try:
-            return super().execute(*args, **options)
-        finally:
-            conn.busy_since_s = None
-
-
-@dataclass(eq=False)
-class Link:
-    """One connection, and a second handle on its socket by which another thread may end it."""
-
-    conn: Conn
-    _socket: socket.socket
-    fresh: bool = True  # not used before
-    silent_s: float | None = None  # how long one statement may take before the connection is given up
-
-    def overdue(self, at_s: float) -> bool:
-        """Return whether the statement that runs now should have been answered long ago."""
-        since = self.conn.busy_since_s
-        return self.silent_s is not None and since is not None and at_s - since > self.silent_s
-
-    def kill(self) -> None:
-        """Shut the socket down: whoever waits on it gets a lost connection. Safe from any thread, at any time."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        self._socket.close()
-        with contextlib.suppress(psycopg.Error):
-            self.conn.close()
-
-    @property
-    def usable(self) -> bool:
-        return not self.conn.closed and self.conn.info.transaction_status is TransactionStatus.IDLE
+from migrator.shim.link import RESETS, Conn, Link, OwnCursor
 
 
 def fault(error: BaseException) -> Fault | None:
@@ -117,6 +51,10 @@ def parameters(dsn: str, app: str, connect_timeout_s: float, silent_s: float) ->
     return found
 
 
+PING = "SELECT"
+"""Begins nothing, and finds out whether the connection still lives."""
+
+
 class Pool:
     """Connections to one side. At most *size* are out at once; idle ones are reused, the youngest first."""
 
@@ -139,15 +77,21 @@ class Pool:
         self._idle: list[Link] = []
         self._out: set[Link] = set()
         self._closed = False
+        self._resets = list(RESETS[side])
 
     def connect(self) -> Link:
-        """Return a new connection outside the pool's count.
+        """Return a new connection outside the pool's count, for statements of the shim alone.
 
         Raises:
             ClusterUnavailable: the side cannot be reached or refuses us; the text holds no password.
         """
+        return self._open({"client_encoding": "utf8"}, OwnCursor)
+
+    def _open(self, more: dict[str, str], cursors: type[psycopg.Cursor[Any]]) -> Link:
         try:
-            conn = Conn.connect(**self._parameters, autocommit=True, prepare_threshold=None, cursor_factory=_Cursor)
+            conn = Conn.connect(
+                **{**self._parameters, **more}, autocommit=True, prepare_threshold=None, cursor_factory=cursors
+            )
         except psycopg.Error as error:
             text = str(error).strip().splitlines()
             why = text[-1] if text else type(error).__name__
@@ -159,10 +103,10 @@ class Pool:
         except OSError:
             conn.close()
             raise ClusterUnavailable(self.side.value, "the connection closed at once") from None
-        return Link(conn, handle)
+        return Link(conn, handle, self._resets)
 
     def take(self, begin: str, *, silent_s: float | None = None) -> Link:
-        """Return a connection inside a transaction that *begin* started.
+        """Return a connection inside a transaction that *begin* started; with PING, outside any.
 
         A server that neither answers nor closes for *silent_s* is given up by `kill_overdue`.
 
@@ -179,13 +123,14 @@ class Pool:
             )
         try:
             while True:
-                link = self._pop() or self.connect()
+                link = self._pop() or self._open({}, psycopg.Cursor)
                 link.silent_s = silent_s
                 with self._lock:
                     self._out.add(link)
                 link.conn.refused = ()
                 try:
-                    link.conn.execute(begin)
+                    link.ask(begin)
+                    link.clean = begin == PING
                 except psycopg.Error as error:
                     with self._lock:
                         self._out.discard(link)
@@ -203,12 +148,13 @@ class Pool:
             raise
 
     def give(self, link: Link, *, discard: bool = False) -> None:
-        """Take a connection back; one that is not idle and healthy is closed."""
+        """Take a connection back as it was lent; one that is not idle, healthy and clean is closed."""
         link.fresh = False
         with self._lock:
             self._out.discard(link)
-        keep = not discard and link.usable
+        keep = not discard and link.usable and link.clean
         if keep:
+            link.renew()
             with self._lock:
                 keep = not self._closed
                 if keep:

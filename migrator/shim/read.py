@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from migrator.errors import ClusterUnavailable, ReadStale
+from migrator.errors import ClusterUnavailable, ReadStale, UsageError
 from migrator.model.side import Side
 from migrator.model.sqlstate import FOLLOWS, counts_for_breaker, fault_of, is_lost
 from migrator.model.tenant import TenantId
@@ -20,8 +20,9 @@ from migrator.shim.breakers import Breakers, Ticket
 from migrator.shim.clock import now_s
 from migrator.shim.doubt import Doubt, Doubts
 from migrator.shim.inflight import Flight, Inflight
+from migrator.shim.link import Link
 from migrator.shim.metrics import Metrics
-from migrator.shim.pool import Link, Pool
+from migrator.shim.pool import Pool
 from migrator.shim.routing import Choice, Token, choose
 from migrator.shim.settings import Settings
 
@@ -213,8 +214,9 @@ class Read:
         if link.conn.closed:
             return False
         try:
-            link.conn.execute("COMMIT" if error is None else "ROLLBACK")
-        except psycopg.Error:
+            link.check()
+            link.finish("COMMIT" if error is None else "ROLLBACK")
+        except (psycopg.Error, UsageError):
             return False  # the answers were already read; only the connection is lost
         # Builds of Limitless before 16.9.100 refuse writes on a connection after rolling back a READ ONLY transaction.
         return error is None or self.side is Side.CLASSIC

@@ -1,15 +1,18 @@
 """Which statements does a process run on the tool's own tables?
 
-Constants, so that importing the shim reads no files. All are single statements that also work through a pooler in
-transaction mode, except LISTEN, which then simply never fires and the poll does its work.
+Constants, so that importing the shim reads no files. All work through a pooler in transaction mode, except LISTEN,
+which then simply never fires and the poll does its work. What goes over an application's session qualifies every name.
 """
 
 from __future__ import annotations
 
+from migrator.model import session
+
 CHANNEL = "migrator"
 """Route changes notify it with payload `route`, mirrors with `position` when they publish."""
 
-LISTEN = "LISTEN migrator"
+# Between two polls the session is idle for longer than some allow.
+LISTEN = "SET idle_session_timeout = 0; LISTEN migrator"
 
 SETTINGS = "SELECT shim FROM migrator.plan"
 
@@ -65,13 +68,32 @@ SELECT min(applied_epoch) FROM migrator.process
    AND EXISTS (SELECT FROM migrator.epoch_mark WHERE epoch = %(epoch)s AND mark = %(mark)s::uuid)
 """
 
-# Deferred constraint triggers may still write; they must do so before the transaction's marks are read.
+UNTOUCHED = "00"
+"""The setting migrator.parts before anything was written; capture writes numbers, and none of them looks like this."""
+
+# Two marks of the transaction, as an application may begin another one. DEFERRABLE means nothing here (it matters to
+# read-only serializable ones); no RESET takes it away, and no plain BEGIN brings it.
+BEGIN = (
+    "BEGIN READ WRITE DEFERRABLE; SET LOCAL migrator.begun = '{mark}'; SET LOCAL migrator.parts = '" + UNTOUCHED + "'"
+)
+
+# Deferred constraint triggers may still write; they must do so before the transaction's marks are read. After them
+# nothing of the application runs any more, so the rest may run as the role that logged in, and commit durably.
 BEFORE_COMMIT = """
 SET CONSTRAINTS ALL IMMEDIATE;
-SELECT pg_current_xact_id_if_assigned()::text, current_setting('migrator.parts', true),
-       s.write_mode, m.epoch, m.mark::text
-  FROM migrator.switch s LEFT JOIN migrator.epoch_mark m ON m.epoch = s.epoch
-"""
+SET LOCAL SESSION AUTHORIZATION DEFAULT;
+SET LOCAL role TO DEFAULT;
+SET LOCAL statement_timeout = 0;
+SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
+       pg_catalog.current_setting('migrator.parts', true),
+       pg_catalog.current_setting('migrator.begun', true),
+       pg_catalog.current_setting('transaction_deferrable'),
+       s.write_mode, m.epoch, m.mark::pg_catalog.text,
+       DURABLE
+  FROM migrator.switch s LEFT JOIN migrator.epoch_mark m ON m.epoch OPERATOR(pg_catalog.=) s.epoch
+""".replace("DURABLE", session.durable())
+
+TAKE_XID = "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text"
 
 OUTCOME = "SELECT pg_xact_status(%s::text::xid8)"
 

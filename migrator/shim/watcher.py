@@ -32,8 +32,9 @@ from migrator.shim import statements as st
 from migrator.shim.board import Board
 from migrator.shim.clock import now_s
 from migrator.shim.inflight import Inflight
+from migrator.shim.link import Link
 from migrator.shim.listener import Listener, RoutesApplied, RoutesLost, SettledOnLimitless
-from migrator.shim.pool import ConnectTo, Link
+from migrator.shim.pool import ConnectTo
 from migrator.shim.settings import Settings
 from migrator.shim.view import MARKS, Poll, View, applied, lapsed, settled
 

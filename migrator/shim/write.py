@@ -11,6 +11,7 @@ write returns once all of them have applied that.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -27,11 +28,18 @@ from migrator.shim import statements as st
 from migrator.shim.board import Board
 from migrator.shim.clock import now_s
 from migrator.shim.fallback import raise_fallback
+from migrator.shim.link import Link
 from migrator.shim.listener import FallbackRaised, Listener
-from migrator.shim.pool import Link, Pool
+from migrator.shim.marks import Identity, Marks, identity, touched
+from migrator.shim.pool import PING, Pool
 from migrator.shim.routing import Token
 from migrator.shim.settings import Settings
-from migrator.shim.view import View
+from migrator.shim.view import ALL_PARTS, View
+
+DOUBT_S = 2.0
+"""How much longer a write waits when it cannot say what it touched: partitions without work publish once a second."""
+
+_marks = itertools.count(1)
 
 WRITES_ARE_CLOSED = "MG001"
 """SQLSTATE raised by capture on classic while writes are closed."""
@@ -70,7 +78,7 @@ class Acknowledgement:
         if seen_by_all(self._board.view, token, now_s()):
             return
         started_s = now_s()
-        bound_s = started_s + self._settings.ack_wait_s
+        bound_s = started_s + self._settings.ack_wait_s + (DOUBT_S if token.parts == ALL_PARTS else 0.0)
         # Confirming a fallback takes at most the staleness limit; past this something else is wrong.
         final_s = bound_s + self._settings.registered_s + 2 * self._settings.poll_s + 5.0
         with self._board.attention():
@@ -93,7 +101,7 @@ class Acknowledgement:
             if not behind:
                 return  # only older views of other processes are in the way; their staleness limit ends them
             try:
-                link = self._classic.take("SELECT")
+                link = self._classic.take(PING)
             except ClusterUnavailable:
                 return  # tried again until the final bound
             try:
@@ -124,8 +132,8 @@ class Write:
     """One transaction of one tenant. Use it as a context manager; it commits on leaving.
 
     Attributes:
-        connection: a psycopg connection inside a transaction. Savepoints (`connection.transaction()`) are fine,
-            ending the transaction is not.
+        connection: a psycopg connection inside a transaction, the application's for as long as the block lasts.
+            Savepoints (`connection.transaction()`) are fine, ending the transaction is not.
         side: where it writes.
         token: after leaving, names the write for `read(after=...)`; None when nothing was written.
         committed: whether COMMIT was answered.
@@ -147,11 +155,13 @@ class Write:
         self._ack = ack
         self._settings = settings
         self._link: Link | None = None
+        self._mark = f"{next(_marks):x}"
 
     def __enter__(self) -> Self:
         self._wait_until_open()
         self.side = Side.LIMITLESS if self._board.settled else Side.CLASSIC
-        self._link = self._pools(self.side).take("BEGIN")
+        begin = st.BEGIN.format(mark=self._mark) if self.side is Side.CLASSIC else "BEGIN READ WRITE"
+        self._link = self._pools(self.side).take(begin)
         self.connection = self._link.conn
         return self
 
@@ -195,31 +205,21 @@ class Write:
         self.lost = link.conn.closed
         if not self.lost:
             try:
-                link.conn.execute("ROLLBACK")
+                link.finish("ROLLBACK")
             except psycopg.Error:
                 self.lost = True  # the server rolls back by itself
 
     def _commit(self, link: Link) -> None:
+        link.check()
         if link.conn.info.transaction_status is TransactionStatus.IDLE:
-            raise UsageError(
-                "the transaction was ended inside the with-block, so its write cannot be acknowledged",
-                hint="Do not commit or roll back the connection yourself; use connection.transaction() for savepoints.",
-            )
-        xid: int | None = None
+            raise _ended()
         if self.side is Side.CLASSIC:
-            xid, parts, mode, epoch, mark = self._marks(link)
-            if mode in (WriteMode.CLOSED, WriteMode.LIMITLESS_ONLY):
-                # This process had not heard of it. Triggers on classic refuse such writes as well.
-                self._roll_back(link)
-                self._board.refresh()
-                raise WritesClosed(0.0)
-            if xid is not None:
-                self.token = Token(xid, parts, epoch, mark)
+            self.token = self._token(link)
         try:
-            status = link.conn.execute("COMMIT").statusmessage
+            status = link.finish("COMMIT")
         except psycopg.Error as error:
             if link.conn.closed:
-                raise CommitUnknown(self.tenant_id, xid) from error
+                raise CommitUnknown(self.tenant_id, self.token.xid if self.token else None) from error
             self.token = None
             raise  # refused by a constraint: rolled back
         if status != "COMMIT":
@@ -230,20 +230,37 @@ class Write:
             )
         self.committed = True
 
-    def _marks(self, link: Link) -> tuple[int | None, int, WriteMode, int, str]:
-        """Return the transaction's id, the partitions it touched, and the write mode and route epoch it sees."""
+    def _token(self, link: Link) -> Token | None:
+        """Return what names this write; None when it wrote nothing. Rolls back what must not be committed."""
         try:
-            cursor = link.conn.execute(st.BEFORE_COMMIT)
-            cursor.nextset()
-            row = cursor.fetchone()
+            found = Marks.of(link.ask(st.BEFORE_COMMIT))
+            known = identity(found, self._mark)
+            parts = touched(found, known)
+            # A transaction before this one may have written: whoever waits for this number waits for that one as well.
+            xid = int(link.ask(st.TAKE_XID)[0] or 0) if known is Identity.UNKNOWN else found.xid
         except psycopg.Error as error:
             self._roll_back(link)
             if error.sqlstate == WRITES_ARE_CLOSED:
                 raise WritesClosed(0.0) from error
             raise
-        assert row is not None
-        xid, parts, mode, epoch, mark = row
-        return (None if xid is None else int(xid)), int(parts or 0), WriteMode(mode), int(epoch), str(mark)
+        if known is Identity.OTHER:
+            self._roll_back(link)
+            raise _ended()
+        if found.mode in (WriteMode.CLOSED, WriteMode.LIMITLESS_ONLY):
+            # This process had not heard of it. Triggers on classic refuse such writes as well.
+            self._roll_back(link)
+            self._board.refresh()
+            raise WritesClosed(0.0)
+        if xid is None:
+            return None
+        return Token(xid, ALL_PARTS if parts is None else parts, found.epoch, found.history)
+
+
+def _ended() -> UsageError:
+    return UsageError(
+        "the transaction was ended inside the with-block, so its write cannot be acknowledged",
+        hint="Do not commit or roll back the connection yourself; use connection.transaction() for savepoints.",
+    )
 
 
 def _open(view: View, at_s: float) -> bool:

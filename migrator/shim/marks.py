@@ -1,0 +1,72 @@
+"""Which transaction ends here, and which partitions did it touch? Pure.
+
+Both are noted in settings of the transaction, which an application can reset and set. What it cannot have is an
+acknowledgement that they do not support: a transaction that is surely another one is refused, and where the marks are
+gone the write waits for every partition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from migrator.model.route import WriteMode
+from migrator.shim.statements import UNTOUCHED
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What a transaction looks like before its COMMIT.
+
+    Attributes:
+        xid: its number; None when it wrote nothing so far.
+        parts: the setting migrator.parts.
+        begun: the setting migrator.begun.
+        deferrable: whether it is DEFERRABLE.
+        mode: the write mode it sees.
+        epoch, history: the route epoch it sees, and the mark that tells histories of classic apart.
+    """
+
+    xid: int | None
+    parts: str | None
+    begun: str | None
+    deferrable: bool
+    mode: WriteMode
+    epoch: int
+    history: str
+
+    @classmethod
+    def of(cls, row: Sequence[str | None]) -> Marks:
+        """Return the answer of statements.BEFORE_COMMIT as a value."""
+        xid, parts, begun, deferrable, mode, epoch, history = row[:7]
+        return cls(
+            None if xid is None else int(xid), parts, begun, deferrable == "on", WriteMode(mode or ""),
+            int(epoch or -1), str(history),
+        )  # fmt: skip
+
+
+class Identity(Enum):
+    """Whether the transaction that ends is the one that began."""
+
+    SAME = "same"
+    UNKNOWN = "unknown"  # its marks were reset (RESET ALL), or it is the next of a chain (COMMIT AND CHAIN)
+    OTHER = "other"
+
+
+def identity(found: Marks, mark: str) -> Identity:
+    """Return whether this is the transaction that was begun with *mark*."""
+    if found.begun == mark:
+        return Identity.SAME
+    return Identity.UNKNOWN if found.deferrable else Identity.OTHER
+
+
+def touched(found: Marks, known: Identity) -> int | None:
+    """Return the bit mask of the partitions it touched; None when that cannot be said, so that it may be any."""
+    if known is not Identity.SAME or not found.parts:
+        return None
+    if found.parts == UNTOUCHED:
+        return 0
+    number = int(found.parts) if found.parts.isascii() and found.parts.isdigit() else 0
+    # Capture writes plain numbers above zero: anything else was put there by somebody else.
+    return number if str(number) == found.parts and 0 < number < 1 << 63 else None
