@@ -79,7 +79,7 @@ def install(conn: psycopg.Connection, owner: str, shards: int = 4) -> None:
             return
         conn.execute("SET LOCAL search_path = pg_catalog")
         _create_monitoring(conn)
-        for name in ("standin.sql", "standin_refusals.sql"):
+        for name in ("standin.sql", "standin_refusals.sql", "standin_cluster.sql"):
             conn.execute(resources.files("migrator.local").joinpath(name).read_bytes())
         nodes = [(str(n), "shard" if n <= shards else "router") for n in range(1, shards + ROUTERS + 1)]
         for node in nodes:

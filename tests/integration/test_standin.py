@@ -204,7 +204,8 @@ def test_standard_tables_can_be_converted(conn: psycopg.Connection) -> None:
     assert conn.execute("SELECT count(*), max(id) FROM public.a").fetchone() == (100, 100)
     assert conn.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'a_v'").fetchone() is not None
     assert conn.execute("SELECT has_table_privilege('pg_monitor', 'public.a', 'SELECT')").fetchone() == (True,)
-    assert conn.execute("INSERT INTO public.a (tenant_id) VALUES (1) RETURNING id").fetchone() == (101,)
+    following = conn.execute("INSERT INTO public.a (tenant_id) VALUES (1) RETURNING id > 100").fetchone()
+    assert following == (True,)  # which number is the chunk's business
     assert conn.execute("SELECT table_name, table_type FROM rds_aurora.limitless_tables ORDER BY 1").fetchall() == [
         ("a", "sharded"),
         ("b", "sharded"),
