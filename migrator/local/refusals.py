@@ -99,7 +99,7 @@ def nodes(tree: Any) -> Iterator[tuple[str, Node]]:
     elif isinstance(tree, dict):
         for key, value in tree.items():
             if isinstance(value, dict):
-                yield _FIELDS.get(key, key), value
+                yield _FIELDS.get(str(key), str(key)), value
             yield from nodes(value)
 
 
@@ -122,7 +122,9 @@ def calls(tree: Any) -> Iterator[tuple[int, str]]:
 def strings(items: Any) -> list[str]:
     """The strings among *items*: parts of a name, values of a setting."""
     found = [value.get("sval", "") for kind, value in nodes(items) if kind == "String"]
-    return found + [value["sval"].get("sval", "") for kind, value in nodes(items) if kind == "A_Const" and "sval" in value]
+    return found + [
+        value["sval"].get("sval", "") for kind, value in nodes(items) if kind == "A_Const" and "sval" in value
+    ]
 
 
 def _quoted(name: str) -> str:
@@ -144,7 +146,11 @@ def _setting(node: Node) -> str | None:
 
 def _serializable(options: Any) -> str | None:
     for kind, node in nodes(options):
-        if kind == "DefElem" and node["defname"] in _ISOLATION and "serializable" in map(str.lower, strings(node.get("arg"))):
+        if (
+            kind == "DefElem"
+            and node["defname"] in _ISOLATION
+            and "serializable" in map(str.lower, strings(node.get("arg")))
+        ):
             return "ISOLATION LEVEL SERIALIZABLE is not supported"
     return None
 
@@ -203,11 +209,14 @@ def _alter_table(node: Node) -> str | None:
 def _rename(node: Node) -> str | None:
     if node.get("renameType") == "OBJECT_TABCONSTRAINT":
         return "ALTER TABLE RENAME CONSTRAINT is not supported"
-    return _shared("ALTER", node.get("renameType")) or (_only(node) if node.get("renameType") == "OBJECT_COLUMN" else None)
+    return _shared("ALTER", node.get("renameType")) or (
+        _only(node) if node.get("renameType") == "OBJECT_COLUMN" else None
+    )
 
 
 def _shared(verb: str, kind: str | None) -> str | None:
-    return f"{verb} {_SHARED[kind]} is not supported" if kind in _SHARED else None
+    what = _SHARED.get(kind or "")
+    return f"{verb} {what} is not supported" if what else None
 
 
 def _create_database(node: Node) -> str | None:
@@ -235,10 +244,11 @@ def _body(node: Node, text: str) -> str | None:
         if kind == "DefElem"
     }
     language = (options.get("language") or ["plpgsql"])[0].lower()
+    inner: list[str] = []
     if language == "sql":
         inner = options.get("as", [])[:1]
-    else:
-        inner = _plpgsql(text) if language == "plpgsql" else []
+    elif language == "plpgsql":
+        inner = _plpgsql(text)
     for statement in inner:
         with contextlib.suppress(pgparse.PGQueryError):
             if answer := refusal(pgparse.parse(statement), statement):

@@ -6,8 +6,8 @@ One process with one port; each connection belongs to one of N routers in turn, 
 Statements are changed on their way in (statement.py), answers on their way out (answers.py); everything else passes by
 its length, unread. There is no TLS. When the server cannot be reached, or goes, the client's connection is reset.
 
-*mark* is a path that tells this process from others; the process does not touch it. The *journal* is for tests: one JSON
-object per line for each text that a client sent, and for each answer that was true for one router only.
+*mark* is a path that tells this process from others; the process does not touch it. The *journal* is for tests: one
+JSON object per line for each text that a client sent, and for each answer that was true for one router only.
 """
 
 from __future__ import annotations

@@ -34,8 +34,11 @@ _READS = ("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "ExplainStmt",
 
 # Columns of catalogs that hold identifiers of a user's objects.
 _IDENTIFIERS = frozenset(
-    "oid tableoid relfilenode reltype relnamespace attrelid atttypid attcollation conrelid confrelid conindid indexrelid"
-    " indrelid inhrelid inhparent objid refobjid seqrelid tgrelid tgfoid typrelid typelem relid local_oid table_gid".split()
+    [
+        *("oid", "tableoid", "relfilenode", "reltype", "relnamespace", "attrelid", "atttypid", "attcollation"),
+        *("conrelid", "confrelid", "conindid", "indexrelid", "indrelid", "inhrelid", "inhparent", "objid", "refobjid"),
+        *("seqrelid", "tgrelid", "tgfoid", "typrelid", "typelem", "relid", "local_oid", "table_gid"),
+    ]
 )
 _TEXT_MAKERS = frozenset(("concat", "concat_ws", "format", "md5", "sha256", "string_agg", "hashtext", "to_jsonb"))
 _NUMBERS_AND_TEXT = frozenset(("text", "varchar", "int8", "int4", "numeric", "name", "bytea"))
@@ -48,10 +51,10 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a router knows about one text, which may hold several statements."""
+    """What a router makes of one text, which may hold several statements."""
 
     text: bytes  # as the server gets it
-    explains: bool = False
+    explains: bool = False  # the answer is a plan, as text
 
 
 def read(text: bytes) -> Reading:
@@ -71,12 +74,19 @@ def _read(text: bytes) -> Reading:
         begin = statement.get("stmt_location", 0)
         end = begin + statement["stmt_len"] if "stmt_len" in statement else len(text)
         tree = statement["stmt"]
-        explains = explains or "ExplainStmt" in tree
+        explains = explains or _explains_as_text(tree)
         if answer := refusals.refusal(tree, text[begin:end].decode(errors="replace")):
             edits.append((begin, end, _failing(answer, tree)))
         else:
             edits += _edits(text, tree)
     return Reading(_edited(text, edits), explains)
+
+
+def _explains_as_text(tree: dict[str, Any]) -> bool:
+    if "ExplainStmt" not in tree:
+        return False
+    options = [option for kind, option in refusals.nodes(tree["ExplainStmt"].get("options")) if kind == "DefElem"]
+    return all(o["defname"] != "format" or refusals.strings([o["arg"]]) == ["text"] for o in options)
 
 
 _remembered = functools.lru_cache(maxsize=4096)(_read)
@@ -114,7 +124,7 @@ def _edits(text: bytes, tree: dict[str, Any]) -> Iterator[tuple[int, int, bytes]
                 alias = b"" if "alias" in node else b" AS pg_class"
                 yield node["location"], _end_of_name(text, node["location"]), b"rds_aurora.router_pg_class" + alias
     if catalogs:
-        for begin in sorted({place for place in _spelled_out(tree, False)}):
+        for begin in sorted(set(_spelled_out(tree, False))):
             end = _end_of_name(text, begin)
             yield begin, end, b"rds_aurora.standin_oid(" + text[begin:end] + b")"
 
@@ -128,18 +138,22 @@ def _spelled_out(tree: Any, inside: bool) -> Iterator[int]:
         return
     for kind, node in tree.items():
         if kind == "ColumnRef":
-            if inside and refusals.strings(node["fields"])[-1:] and refusals.strings(node["fields"])[-1] in _IDENTIFIERS:
+            if (
+                inside
+                and refusals.strings(node["fields"])[-1:]
+                and refusals.strings(node["fields"])[-1] in _IDENTIFIERS
+            ):
                 yield node["location"]
         elif kind == "FuncCall":
             name = refusals.strings(node["funcname"])[-1]
             yield from _spelled_out(node.get("args"), name in _TEXT_MAKERS)
         elif kind == "A_Expr":
             joins = refusals.strings(node["name"])[-1:] == ["||"]
-            yield from _spelled_out([node.get("lexpr"), node.get("rexpr")], inside and joins or joins)
+            yield from _spelled_out([node.get("lexpr"), node.get("rexpr")], joins)
         elif kind == "TypeCast":
             name = refusals.strings(node["typeName"]["names"])[-1]
-            kept = inside and name == "oid"
-            yield from _spelled_out(node["arg"], name in _NUMBERS_AND_TEXT and not node["typeName"].get("arrayBounds") or kept)
+            spells = name in _NUMBERS_AND_TEXT and not node["typeName"].get("arrayBounds")
+            yield from _spelled_out(node["arg"], spells or (inside and name == "oid"))
         elif kind in ("SelectStmt", "SubLink", "CaseExpr"):
             yield from _spelled_out(node, False)
         else:
