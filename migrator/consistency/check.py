@@ -187,9 +187,11 @@ async def shapes(classic: Connection, limitless: Connection, tables: Sequence[Ta
     """Return what both sides' tables are, as the transactions of these connections see it."""
     names = {"schemas": [table.schema for table in tables], "names": [table.name for table in tables]}
 
-    async def one(conn: Connection) -> str:
-        row = await (await conn.execute(digest_sql.SHAPE, names)).fetchone()
+    async def one(conn: Connection, shape: str) -> str:
+        row = await (await conn.execute(shape, names)).fetchone()
         return str(row[0]) if row else ""
 
-    here, there = await asyncio.gather(one(classic), one(limitless))
+    here, there = await asyncio.gather(
+        one(classic, digest_sql.SHAPE), one(limitless, digest_sql.SHAPE_BY_NAME)
+    )
     return here, there

@@ -2,8 +2,8 @@
 
 Above everything classic ever handed out (`last_value`) and above everything anybody wrote by hand (the largest
 value of the columns a sequence feeds), plus the plan's headroom. Limitless has no setval: ALTER SEQUENCE …
-RESTART (AWS: Aurora Limitless, CREATE SEQUENCE and ALTER SEQUENCE). Its routers take numbers in chunks, so the first
-number is checked and not assumed.
+RESTART (AWS: Aurora Limitless, CREATE SEQUENCE and ALTER SEQUENCE). Its routers take numbers in chunks, so what each
+router hands out next is checked and not assumed.
 """
 
 from __future__ import annotations
@@ -68,6 +68,19 @@ SELECT n.nspname, c.relname, s.seqmax, s.seqincrement
  ORDER BY n.nspname, c.relname
 """
 
+# Of Limitless: a router's own pg_sequence shows the state of that router alone.
+_LIMITS = """
+SELECT schema_name, sequence_name, maxvalue
+  FROM rds_aurora.limitless_distributed_sequence
+ WHERE schema_name = ANY (%s)
+"""
+_CHUNKS = """
+SELECT subcluster_id, active_minvalue
+  FROM rds_aurora.limitless_sequence_metadata
+ WHERE schema_name = %s AND sequence_name = %s AND active_minvalue < %s
+ ORDER BY subcluster_id
+"""
+
 # Columns a sequence feeds: it is owned by them (serial, identity), or their default calls it.
 _COLUMNS = """
 SELECT tn.nspname, tc.relname, a.attname
@@ -91,7 +104,7 @@ SELECT tn.nspname, tc.relname, a.attname
 
 def read(classic: Connection, limitless: Connection, schemas: list[str]) -> list[SequenceFacts]:
     """Return the facts of every sequence that exists on both sides."""
-    there = {(s, n): int(limit) for s, n, limit, _ in limitless.execute(_SEQUENCES, (schemas,))}
+    there = {(s, n): int(limit) for s, n, limit in limitless.execute(_LIMITS, (schemas,))}
     found = []
     for schema, name, _, increment in classic.execute(_SEQUENCES, (schemas,)).fetchall():
         if (schema, name) not in there:
@@ -116,14 +129,19 @@ def _column_max(conn: Connection, schema: str, table: str, column: str) -> int |
 
 
 def restart(limitless: Connection, facts: SequenceFacts, headroom: int) -> int:
-    """Move one sequence on Limitless and return its first number; running it again does the same again.
+    """Move one sequence on Limitless and return the first number there; running it again does the same again.
 
     Raises:
-        InvariantBroken: the sequence still hands out a number that classic may have used.
+        InvariantBroken: a router still hands out numbers that classic may have used.
     """
     start = restart_at(facts, headroom)
     identifier = sql.Identifier(facts.schema, facts.name)
     limitless.execute(sql.SQL("ALTER SEQUENCE {} RESTART WITH {}").format(identifier, sql.Literal(start)))
+    # Each router by what the cluster says of it, the one at hand by what it does.
+    behind = limitless.execute(_CHUNKS, (facts.schema, facts.name, start)).fetchall()
+    if behind:
+        told = ", ".join(f"router {router} at {first}" for router, first in behind)
+        raise InvariantBroken(f"sequence {facts.qualified} was restarted at {start}, and is behind on: {told}")
     row = limitless.execute("SELECT nextval(%s::regclass)", (identifier.as_string(limitless),)).fetchone()
     first = int(row[0]) if row else 0
     if first < start:

@@ -6,6 +6,7 @@ They are a process of their own beside the server, which a command starts and a 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -13,11 +14,15 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from psycopg import conninfo
 
-from migrator.local import process, standin
+from migrator.local import process
 from migrator.local.faults import PortInUse, server_failed
+
+FACES = 200
+"""How many connections in turn go to routers of their own: harder than any cluster, where one in two meets another."""
 
 
 @dataclass
@@ -48,6 +53,10 @@ class Routers:
             return pid if process.running(pid, self._mark) else None
         return None
 
+    def entries(self) -> list[dict[str, Any]]:
+        """What the journal holds so far; see `migrator.local.router`."""
+        return [json.loads(line) for line in self.journal.read_text().splitlines() if line.endswith("}")]
+
     def dsn(self, dsn: str) -> str:
         """Return the server's connection string *dsn* as it reads through the routers."""
         return conninfo.make_conninfo(dsn, host="127.0.0.1", port=str(self.port))
@@ -62,7 +71,7 @@ class Routers:
         pid = process.spawn(
             [
                 *(sys.executable, "-m", "migrator.local.router", "--listen", str(self.port)),
-                *("--server", f"127.0.0.1:{self.server_port}", "--routers", str(standin.ROUTERS)),
+                *("--server", f"127.0.0.1:{self.server_port}", "--routers", str(FACES)),
                 *("--mark", self._mark, *journal),
             ],
             self.log,

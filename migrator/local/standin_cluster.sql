@@ -111,15 +111,30 @@ LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
     WHERE EXISTS (SELECT FROM pg_database WHERE datname = $1)
 $$;
 
--- The state of sequences, router by router. Here a chunk belongs to a connection and none is in reserve.
+-- The next number of a sequence that no connection has a chunk around.
+CREATE FUNCTION rds_aurora.standin_next_value(sequence regclass) RETURNS bigint
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    following bigint;
+BEGIN
+    EXECUTE format('SELECT s.last_value + CASE WHEN s.is_called THEN q.seqincrement ELSE 0 END'
+                   ' FROM %s s, pg_sequence q WHERE q.seqrelid = $1', sequence) INTO following USING sequence;
+    RETURN following;
+END
+$$;
+
+-- The state of sequences, router by router: what each would hand out next. None has a chunk in reserve here.
 CREATE VIEW rds_aurora.limitless_sequence_metadata AS
-SELECT n.subcluster_id, s.sequencename::text AS sequence_name, s.schemaname::text AS schema_name,
-       s.min_value AS active_minvalue, s.max_value AS active_maxvalue, NULL::bigint AS reserved_minvalue,
-       NULL::bigint AS reserved_maxvalue, q.chunk AS chunk_size, 'active'::text AS chunk_state,
-       s.last_value AS local_last_value
-FROM pg_sequences s
-JOIN rds_aurora.standin_sequence q ON q.local_oid = to_regclass(format('%I.%I', s.schemaname, s.sequencename))
-JOIN rds_aurora.standin_subcluster n ON n.subcluster_type = 'router';
+SELECT r.subcluster_id, c.relname::text AS sequence_name, n.nspname::text AS schema_name,
+       s.next AS active_minvalue, s.next + q.chunk * p.seqincrement - 1 AS active_maxvalue,
+       NULL::bigint AS reserved_minvalue, NULL::bigint AS reserved_maxvalue, q.chunk AS chunk_size,
+       'active'::text AS chunk_state, s.next - p.seqincrement AS local_last_value
+FROM rds_aurora.standin_sequence q
+JOIN pg_class c ON c.oid = q.local_oid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_sequence p ON p.seqrelid = c.oid
+CROSS JOIN LATERAL (SELECT rds_aurora.standin_next_value(c.oid)) AS s (next)
+JOIN rds_aurora.standin_subcluster r ON r.subcluster_type = 'router';
 
 -- What Limitless gathers from all nodes; the one server counts as one router.
 DO $$

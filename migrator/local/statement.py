@@ -37,7 +37,7 @@ _IDENTIFIERS = frozenset(
     [
         *("oid", "tableoid", "relfilenode", "reltype", "relnamespace", "attrelid", "atttypid", "attcollation"),
         *("conrelid", "confrelid", "conindid", "indexrelid", "indrelid", "inhrelid", "inhparent", "objid", "refobjid"),
-        *("seqrelid", "tgrelid", "tgfoid", "typrelid", "typelem", "relid", "local_oid", "table_gid"),
+        *("seqrelid", "tgrelid", "tgfoid", "typrelid", "typelem", "relid", "local_oid"),
     ]
 )
 _TEXT_MAKERS = frozenset(("concat", "concat_ws", "format", "md5", "sha256", "string_agg", "hashtext", "to_jsonb"))
