@@ -147,6 +147,11 @@ def digests(table: Table, side: Side, tenants: Sequence[str] | None) -> sql.Comp
     )
 
 
+def any_row(table: Table, side: Side, tenants: Sequence[str] | None) -> sql.Composed:
+    """Return the query for (whether there is a row of these tenants)."""
+    return sql.SQL("SELECT EXISTS (SELECT FROM {}{})").format(rows_from(table, side), _of_tenants(table, side, tenants))
+
+
 def tenant_rows(table: Table, side: Side) -> sql.Composed:
     """Return the query for (tenant text or NULL, rows) of a sharded table, whoever they belong to."""
     tenant = _tenant_group(table, side)
@@ -287,4 +292,4 @@ SELECT encode(sha256(convert_to(string_agg(line, E'\\n' ORDER BY line COLLATE "C
           LEFT JOIN pg_namespace cn ON cn.oid = o.collnamespace) s (line)
 """
 """The same of Limitless, from what all of its routers agree on: each numbers its objects by itself, and no two looks
-need to come through one router. A table that was emptied there reads as what it is, rows that are missing."""
+need to come through one router. That a table was emptied and filled again it does not tell; see check.refilled."""

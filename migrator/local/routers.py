@@ -47,11 +47,9 @@ class Routers:
 
     @property
     def pid(self) -> int | None:
-        """The id of the process that listens for us, if it is alive."""
-        with contextlib.suppress(OSError, ValueError):
-            pid = int(self._mark.read_text())
-            return pid if process.running(pid, self._mark) else None
-        return None
+        """The id of the process that plays our routers, if it is alive."""
+        recorded = self._recorded()
+        return recorded["pid"] if recorded and process.running(recorded["pid"], self._mark) else None
 
     def entries(self) -> list[dict[str, Any]]:
         """What the journal holds so far; see `migrator.local.router`."""
@@ -62,9 +60,15 @@ class Routers:
         return conninfo.make_conninfo(dsn, host="127.0.0.1", port=str(self.port))
 
     def start(self, patience_s: float = 15.0) -> None:
-        """Start the process and wait until it listens; nothing to do when it does. Raises PortInUse, ServerFailed."""
+        """Start the process and wait until it listens; nothing to do when it does. Raises PortInUse, ServerFailed.
+
+        A process that an earlier command left on other ports is replaced.
+        """
+        ports = {"port": self.port, "server_port": self.server_port}
         if self.pid is not None:
-            return
+            if self._recorded().items() >= ports.items():
+                return
+            self.stop()
         if not process.port_becomes_free(self.port):
             raise PortInUse(self.name, self.port)
         journal = ("--journal", self.journal) if self.keeps_journal else ()
@@ -79,7 +83,7 @@ class Routers:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         unfinished = self._mark.with_suffix(".new")
-        unfinished.write_text(str(pid))
+        unfinished.write_text(json.dumps({"pid": pid, **ports}))
         unfinished.replace(self._mark)
         deadline = time.monotonic() + patience_s
         while self.pid is not None and time.monotonic() < deadline:
@@ -94,6 +98,11 @@ class Routers:
         if (pid := self.pid) is not None:
             process.end(pid, self._mark, signal.SIGTERM, 5.0)
         self._mark.unlink(missing_ok=True)
+
+    def _recorded(self) -> dict[str, int]:
+        with contextlib.suppress(OSError, ValueError):
+            return {key: int(value) for key, value in json.loads(self._mark.read_text()).items()}
+        return {}
 
     @property
     def _mark(self) -> Path:

@@ -46,7 +46,7 @@ def one_value(conn: psycopg.Connection, statement: str) -> object:
 def test_a_refused_statement_aborts_its_transaction_like_any_other(pair: Pair) -> None:
     """Simple and extended protocol, with and without parameters: SQLSTATE, text and state are the server's."""
     conn, _ = pair
-    merge = "MERGE INTO public.plain p USING (SELECT %s::int AS id, %s::text AS v) s ON p.id = s.id WHEN MATCHED THEN DELETE"
+    merge = "MERGE INTO public.plain USING (SELECT %s::int AS n, %s::text AS t) s ON id = n WHEN MATCHED THEN DELETE"
     for values in (None, (1, "x")):
         conn.execute("BEGIN")
         with pytest.raises(errors.FeatureNotSupported, match=r"^(MERGE|NOTIFY) is not supported"):
@@ -79,7 +79,7 @@ def test_a_pipeline_goes_on_after_the_next_sync(pair: Pair) -> None:
         first = conn.execute("INSERT INTO public.plain (v) VALUES ('a') RETURNING v")
         pipeline.sync()
         with pytest.raises(errors.FeatureNotSupported):
-            conn.execute("DECLARE c CURSOR FOR TABLE public.plain; LISTEN x") if False else conn.execute("LISTEN x")
+            conn.execute("LISTEN x")
             conn.execute("INSERT INTO public.plain (v) VALUES ('skipped')")
             pipeline.sync()
         second = conn.execute("INSERT INTO public.plain (v) VALUES ('c') RETURNING v")
@@ -110,18 +110,18 @@ def test_do_update_takes_immutable_functions_only(pair: Pair, expression: str, t
     conn.execute("CREATE FUNCTION public.safe(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1'")
     conn.execute("INSERT INTO public.orders VALUES (1, 1, 'a')")
     values = ["p"] if "%s" in expression else None
+    upsert = (
+        "INSERT INTO public.orders AS o VALUES (1, {}, 'b') ON CONFLICT (tenant_id, id)"
+        " DO UPDATE SET v = {} WHERE o.v <> 'z'"
+    )
     for key in (1, 2):
-        with nothing() if taken else pytest.raises(errors.FeatureNotSupported, match="pushdown-unsafe|subquery"):
-            conn.execute(
-                f"INSERT INTO public.orders AS o VALUES (1, {key}, 'b') ON CONFLICT (tenant_id, id)"
-                f" DO UPDATE SET v = {expression} WHERE o.v <> 'z'".encode(),
-                values,
-            )
+        with (
+            contextlib.nullcontext()
+            if taken
+            else pytest.raises(errors.FeatureNotSupported, match=r"pushdown-unsafe|subquery")
+        ):
+            conn.execute(upsert.format(key, expression).encode(), values)
     assert (one_value(conn, "SELECT v FROM public.orders WHERE id = 1") != "a") is taken
-
-
-def nothing() -> contextlib.AbstractContextManager[None]:
-    return contextlib.nullcontext()
 
 
 def test_every_router_numbers_its_objects_by_itself(pair: Pair) -> None:
@@ -138,7 +138,7 @@ def test_every_router_numbers_its_objects_by_itself(pair: Pair) -> None:
         "SELECT 'public.orders'::regclass",
         "SELECT c.oid::regclass::text FROM pg_class c WHERE relname = 'orders'",
         "SELECT 'int4'::regtype::oid",
-        "SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid WHERE relname = 'orders'",
+        "SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k, pg_class c WHERE c.oid = conrelid AND relname = 'orders'",
         "SELECT string_agg(a.attname, ',' ORDER BY a.attnum) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
         " WHERE c.relname = 'orders' AND attnum > 0",
     )
@@ -148,11 +148,9 @@ def test_every_router_numbers_its_objects_by_itself(pair: Pair) -> None:
         assert len({one_value(conn, statement) for conn in pair for _ in range(2)}) == 1, statement
     binary = [conn.cursor(binary=True).execute(own[1].encode()).fetchone() for conn in pair]
     assert binary[0] != binary[1]
-    tables = [conn.execute("SELECT v FROM public.orders").description for conn in pair]
-    assert tables[0] is not None and tables[1] is not None
-    assert pair[0].execute("SELECT v FROM public.orders").pgresult.ftable(0) != (
-        pair[1].execute("SELECT v FROM public.orders").pgresult.ftable(0)
-    )
+    described = [conn.execute("SELECT v FROM public.orders").pgresult for conn in pair]
+    assert described[0] is not None and described[1] is not None
+    assert described[0].ftable(0) != described[1].ftable(0)
 
 
 def test_sequences_hand_out_chunks(pair: Pair) -> None:
@@ -160,10 +158,14 @@ def test_sequences_hand_out_chunks(pair: Pair) -> None:
     taken = [[one_value(conn, "SELECT nextval('public.orders_id_seq')") for _ in range(3)] for conn in pair]
     assert taken == [[1, 2, 3], [250001, 250002, 250003]]
     assert one_value(pair[0], "SELECT nextval('public.orders_id_seq')") == 4
-    declared = "SELECT cache, inc, start FROM rds_aurora.limitless_distributed_sequence WHERE sequence_name = 'orders_id_seq'"
+    declared = (
+        "SELECT cache, inc, start FROM rds_aurora.limitless_distributed_sequence WHERE sequence_name = 'orders_id_seq'"
+    )
     assert pair[0].execute(declared).fetchone() == (1, 1, 1)
     pair[0].execute("ALTER SEQUENCE public.orders_id_seq RESTART 900000")
-    chunks = "SELECT DISTINCT active_minvalue FROM rds_aurora.limitless_sequence_metadata WHERE sequence_name = 'orders_id_seq'"
+    chunks = (
+        "SELECT DISTINCT active_minvalue FROM rds_aurora.limitless_sequence_metadata WHERE sequence_name ~ '^orders'"
+    )
     assert pair[1].execute(chunks).fetchall() == [(900000,)]
     with pytest.raises(errors.FeatureNotSupported, match="CACHE"):
         pair[0].execute("ALTER SEQUENCE public.orders_id_seq CACHE 250001")
@@ -175,12 +177,18 @@ def test_a_router_holds_no_rows(pair: Pair) -> None:
     conn.execute("INSERT INTO public.plain (v) SELECT repeat('x', 1000) FROM generate_series(1, 2000)")
     conn.execute("INSERT INTO public.orders (tenant_id, v) SELECT n, repeat('x', 1000) FROM generate_series(1, 2000) n")
     kinds = "SELECT string_agg(DISTINCT relkind::text, '' ORDER BY relkind::text) FROM pg_class WHERE relname ~ %s"
-    found = {name: conn.execute(kinds, [f"^{name}$"]).fetchone() for name in ("orders", "orders_fs.....", "plain", "colours")}
+    found = {
+        name: conn.execute(kinds, [f"^{name}$"]).fetchone() for name in ("orders", "orders_fs.....", "plain", "colours")
+    }
     assert found == {"orders": ("p",), "orders_fs.....": ("f",), "plain": ("f",), "colours": ("f",)}
-    assert one_value(conn, "SELECT pg_total_relation_size('public.plain') + pg_relation_size('public.plain', 'main')") == 0
+    assert (
+        one_value(conn, "SELECT pg_total_relation_size('public.plain') + pg_relation_size('public.plain', 'main')") == 0
+    )
     assert int(str(one_value(conn, "SELECT pg_relation_size('pg_class')"))) > 0
     own = int(str(one_value(conn, "SELECT pg_database_size(current_database())")))
-    whole = int(str(one_value(conn, "SELECT sum(db_size) FROM rds_aurora.limitless_stat_database_size(current_database())")))
+    whole = int(
+        str(one_value(conn, "SELECT sum(db_size) FROM rds_aurora.limitless_stat_database_size(current_database())"))
+    )
     assert whole > own + 4_000_000
     placed = "SELECT count(*), sum(total_size) > 1000000 FROM rds_aurora.limitless_stat_relation_sizes('public', %s)"
     assert [conn.execute(placed, [name]).fetchone() for name in ("orders", "plain", "colours")] == [

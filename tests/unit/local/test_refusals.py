@@ -9,7 +9,11 @@ from migrator.local.refusals import PUSHDOWN, refusal
 from migrator.local.statement import read
 
 SERIALIZABLE = "ISOLATION LEVEL SERIALIZABLE is not supported"
-UPSERT = "INSERT INTO t VALUES (1) ON CONFLICT (id) DO UPDATE SET v = "
+
+
+def upsert(value: str, before: str = "", after: str = "") -> str:
+    return before + "INSERT INTO t VALUES (1) ON CONFLICT (id) DO UPDATE SET v = ?".replace("?", value) + after
+
 
 REFUSED = {
     "listen jobs": "LISTEN is not supported",
@@ -18,7 +22,8 @@ REFUSED = {
     "MERGE INTO t USING s ON t.id = s.id WHEN MATCHED THEN DELETE": "MERGE is not supported",
     "EXPLAIN (COSTS off) MERGE INTO t USING s ON t.id = s.id WHEN MATCHED THEN DELETE": "MERGE is not supported",
     "PREPARE p AS MERGE INTO t USING s ON t.id = s.id WHEN MATCHED THEN DELETE": "MERGE is not supported",
-    "WITH m AS (MERGE INTO t USING s ON t.id = s.id WHEN MATCHED THEN DELETE RETURNING 1) TABLE m": "MERGE is not supported",
+    "WITH m AS (MERGE INTO t USING s ON t.id = s.id WHEN MATCHED THEN DELETE RETURNING 1) TABLE m":
+        "MERGE is not supported",
     "SET CONSTRAINTS ALL DEFERRED": "SET CONSTRAINTS is not supported",
     "UPDATE t SET a = 1 WHERE CURRENT OF c": "WHERE CURRENT OF is not supported",
     "WITH d AS (DELETE FROM t WHERE CURRENT OF c RETURNING 1) SELECT 1": "WHERE CURRENT OF is not supported",
@@ -34,10 +39,10 @@ REFUSED = {
     "PREPARE TRANSACTION 'x'": "PREPARE TRANSACTION is not supported",
     "COMMIT PREPARED 'x'": "COMMIT PREPARED is not supported",
     "ROLLBACK PREPARED 'x'": "ROLLBACK PREPARED is not supported",
-    UPSERT + "(SELECT 1)": "subquery in ON CONFLICT DO UPDATE is not supported",
-    UPSERT + "1 WHERE t.v < (SELECT max(v) FROM s)": "subquery in ON CONFLICT DO UPDATE is not supported",
-    UPSERT + "current_timestamp": PUSHDOWN,
-    "WITH i AS (" + UPSERT + "localtime::text RETURNING 1) SELECT 1": PUSHDOWN,
+    upsert("(SELECT 1)"): "subquery in ON CONFLICT DO UPDATE is not supported",
+    upsert("1 WHERE t.v < (SELECT max(v) FROM s)"): "subquery in ON CONFLICT DO UPDATE is not supported",
+    upsert("current_timestamp"): PUSHDOWN,
+    upsert("localtime::text", "WITH i AS (", " RETURNING 1) SELECT 1"): PUSHDOWN,
     "CREATE TABLE t (id int PRIMARY KEY WITH (fillfactor = 50))": "STORAGE PARAMETER is not supported",
     "ALTER TABLE t ADD UNIQUE (id) WITH (fillfactor = 50)": "STORAGE PARAMETER is not supported",
     "CREATE TABLE t (id int, UNIQUE (id) USING INDEX TABLESPACE fast)": "TABLESPACE is not supported",
@@ -68,8 +73,8 @@ REFUSED = {
     "DO $$ BEGIN PERFORM 1; NOTIFY jobs; END $$": "NOTIFY is not supported",
     "DO $$ BEGIN EXECUTE 'LISTEN jobs'; END $$": "LISTEN is not supported",
     "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'NOTIFY jobs'": "NOTIFY is not supported",
-    "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC WITH a AS (" + UPSERT + "now() RETURNING 1)"
-    " DELETE FROM t WHERE CURRENT OF c RETURNING 1; END": "WHERE CURRENT OF is not supported",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC DELETE FROM t WHERE CURRENT OF c RETURNING 1; END":
+        "WHERE CURRENT OF is not supported",
     "CREATE FUNCTION f(a int, OUT b int) LANGUAGE plpgsql AS $f$ BEGIN b := 1; IF a > 1 THEN"
     " MERGE INTO t USING s ON t.id = a WHEN MATCHED THEN DELETE; END IF; END $f$": "MERGE is not supported",
     "CREATE PROCEDURE p() LANGUAGE plpgsql AS 'BEGIN COMMIT; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; END'":
@@ -82,7 +87,7 @@ TAKEN = [
     "SET search_path = serializable",
     "SELECT set_config('application_name', 'serializable', false)",
     "SELECT * FROM ONLY t",
-    UPSERT + "EXCLUDED.v",
+    upsert("EXCLUDED.v"),
     "INSERT INTO t SELECT now() ON CONFLICT DO NOTHING",
     "INSERT INTO t VALUES (now(), (SELECT 1)) ON CONFLICT (id) DO UPDATE SET v = EXCLUDED.v",
     "ALTER TABLE t ADD CHECK (a > 0), ADD COLUMN b int DEFAULT 0",
@@ -128,8 +133,9 @@ def test_a_text_that_is_not_understood_goes_on_as_it_is() -> None:
 def test_what_is_of_one_router_only_is_asked_of_the_router() -> None:
     """Sizes, kinds of relations, and identifiers that are made text, a number or a hash; joins by them stay."""
     text = (
-        "SELECT md5(concat_ws('|', c.oid, c.relname)), c.oid::regclass::text, c.oid::int8, pg_total_relation_size(c.oid),"
-        " pg_get_constraintdef(k.oid) FROM pg_class c JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid"
+        "SELECT md5(concat_ws('|', c.oid, c.relname)), c.oid::regclass::text, c.oid::int8,"
+        " pg_total_relation_size(c.oid), pg_get_constraintdef(k.oid) FROM pg_class c"
+        " JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid"
     )
     assert read(text.encode()).text.decode() == (
         "SELECT md5(concat_ws('|', rds_aurora.standin_oid(c.oid), c.relname)), c.oid::regclass::text,"
@@ -137,4 +143,7 @@ def test_what_is_of_one_router_only_is_asked_of_the_router() -> None:
         " pg_get_constraintdef(k.oid) FROM rds_aurora.router_pg_class c"
         " JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid"
     )
-    assert read(b"SELECT oid::text, note || oid FROM app.documents").text == b"SELECT oid::text, note || oid FROM app.documents"
+    assert (
+        read(b"SELECT oid::text, note || oid FROM app.documents").text
+        == b"SELECT oid::text, note || oid FROM app.documents"
+    )
