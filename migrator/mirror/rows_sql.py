@@ -7,7 +7,7 @@ input function: no row is interpreted on the way.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 
@@ -266,17 +266,38 @@ def _matching(alias: str, columns: Sequence[Column], values: Sequence[sql.Compos
     return _equal(alias, [(c.name, c.equality) for c in columns], values)
 
 
+def _of_tenants(alias: str, table: Table, columns: Sequence[Column]) -> sql.Composed:
+    """Return the condition, for a statement with one array per column, that *alias* is a row of the tenants in it.
+
+    The join says so too, but a router decides by constants which shards to ask, and asks all of them for a join.
+    """
+    for number, column in enumerate(columns, 1):
+        if column.name == table.tenant_column and column.listed:
+            return sql.SQL(" AND {}.{} {} ANY (${}::{}[])").format(
+                *(sql.Identifier(alias), sql.Identifier(column.name), sql.SQL(column.equality)),
+                *(sql.SQL(str(number)), sql.SQL(column.there)),
+            )
+    return sql.Composed([])
+
+
 def delete(table: Table) -> sql.Composed:
     """Return the statement that deletes rows, given as one array per target key column."""
     columns = _target_key_columns(table)
     source, values = _there(columns)
-    return sql.SQL("DELETE FROM {} AS t USING {} WHERE {}").format(
-        table_identifier(table.qualified), source, _matching("t", columns, values)
+    return sql.SQL("DELETE FROM {} AS t USING {} WHERE {}{}").format(
+        table_identifier(table.qualified),
+        source,
+        _matching("t", columns, values),
+        _of_tenants("t", table, columns),
     )
 
 
 def find_on_target(table: Table) -> sql.Composed:
-    """Return the query for (tenant, key...) of target rows with given classic keys, whoever's they are."""
+    """Return the query for (tenant, key...) of target rows with given classic keys, whoever's they are.
+
+    It asks every shard. Only keys that were journalled without a tenant need it: nothing else tells whose row on
+    Limitless such a key was.
+    """
     columns = [table.column(c) for c in table.key]
     source, values = _there(columns)
     return sql.SQL("SELECT t.{}::text, {} FROM {} AS t JOIN {} ON {}").format(
@@ -300,11 +321,12 @@ def find_children(parent: Table, child: Table) -> sql.Composed:
     links = [(child.tenant_column or "", "=", parent.tenant_column or ""), *child.path[0].links()]
     above: sql.Composable = sql.SQL("")
     if not all(up in by_name for _, _, up in links):
-        above = sql.SQL(" JOIN {} AS p ON {}").format(
-            table_identifier(parent.qualified), _matching("p", columns, values)
+        above = sql.SQL(" JOIN {} AS p ON {}{}").format(
+            table_identifier(parent.qualified), _matching("p", columns, values), _of_tenants("p", parent, columns)
         )
         by_name = {up: sql.Identifier("p", up) for _, _, up in links}
-    return sql.SQL("SELECT c.{}::text, {} FROM {}{} JOIN {} AS c ON {}").format(
+    tenants = [replace(c, name=child.tenant_column or "") if c.name == parent.tenant_column else c for c in columns]
+    return sql.SQL("SELECT c.{}::text, {} FROM {}{} JOIN {} AS c ON {}{}").format(
         sql.Identifier(child.tenant_column or ""),
         sql.SQL(", ").join(sql.Identifier("c", name) for name in child.key),
         source,
@@ -314,4 +336,5 @@ def find_children(parent: Table, child: Table) -> sql.Composed:
             sql.SQL("c.{} {} {}").format(sql.Identifier(down), sql.SQL(equals), by_name[up])
             for down, equals, up in links
         ),
+        _of_tenants("c", child, tenants),
     )

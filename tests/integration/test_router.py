@@ -138,7 +138,7 @@ def test_every_router_numbers_its_objects_by_itself(pair: Pair) -> None:
         "SELECT 'public.orders'::regclass",
         "SELECT c.oid::regclass::text FROM pg_class c WHERE relname = 'orders'",
         "SELECT 'int4'::regtype::oid",
-        "SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k, pg_class c WHERE c.oid = conrelid AND relname = 'orders'",
+        "SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k WHERE conname = 'orders_pkey'",
         "SELECT string_agg(a.attname, ',' ORDER BY a.attnum) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
         " WHERE c.relname = 'orders' AND attnum > 0",
     )
