@@ -266,29 +266,30 @@ def _matching(alias: str, columns: Sequence[Column], values: Sequence[sql.Compos
     return _equal(alias, [(c.name, c.equality) for c in columns], values)
 
 
-def _of_tenants(alias: str, table: Table, columns: Sequence[Column]) -> sql.Composed:
-    """Return the condition, for a statement with one array per column, that *alias* is a row of the tenants in it.
+def _of_one(alias: str, table: Table, columns: Sequence[Column]) -> sql.Composed:
+    """Return the condition, for a statement with one array per column, that *alias* is of the first tenant in it.
 
-    The join says so too, but a router decides by constants which shards to ask, and asks all of them for a join.
+    Where all are of one tenant the join says so too, but a router decides by constants which shards to ask. Equality
+    with one constant, since a list would multiply the looks into an index.
     """
     for number, column in enumerate(columns, 1):
         if column.name == table.tenant_column and column.listed:
-            return sql.SQL(" AND {}.{} {} ANY (${}::{}[])").format(
+            return sql.SQL(" AND {}.{} {} (${}::{}[])[1]").format(
                 *(sql.Identifier(alias), sql.Identifier(column.name), sql.SQL(column.equality)),
                 *(sql.SQL(str(number)), sql.SQL(column.there)),
             )
     return sql.Composed([])
 
 
-def delete(table: Table) -> sql.Composed:
-    """Return the statement that deletes rows, given as one array per target key column."""
+def delete(table: Table, *, one_tenant: bool = False) -> sql.Composed:
+    """Return the statement that deletes rows, given as one array per target key column; of *one_tenant* all of them."""
     columns = _target_key_columns(table)
     source, values = _there(columns)
     return sql.SQL("DELETE FROM {} AS t USING {} WHERE {}{}").format(
         table_identifier(table.qualified),
         source,
         _matching("t", columns, values),
-        _of_tenants("t", table, columns),
+        _of_one("t", table, columns) if one_tenant else sql.SQL(""),
     )
 
 
@@ -309,7 +310,7 @@ def find_on_target(table: Table) -> sql.Composed:
     )
 
 
-def find_children(parent: Table, child: Table) -> sql.Composed:
+def find_children(parent: Table, child: Table, *, one_tenant: bool = False) -> sql.Composed:
     """Return the query for (tenant, key...) of *child*'s target rows under given target keys of *parent*.
 
     By the keys alone where they are what the child refers to: the parent's own row may be gone already, deleted by a
@@ -322,10 +323,12 @@ def find_children(parent: Table, child: Table) -> sql.Composed:
     above: sql.Composable = sql.SQL("")
     if not all(up in by_name for _, _, up in links):
         above = sql.SQL(" JOIN {} AS p ON {}{}").format(
-            table_identifier(parent.qualified), _matching("p", columns, values), _of_tenants("p", parent, columns)
+            table_identifier(parent.qualified),
+            _matching("p", columns, values),
+            _of_one("p", parent, columns) if one_tenant else sql.SQL(""),
         )
         by_name = {up: sql.Identifier("p", up) for _, _, up in links}
-    tenants = [replace(c, name=child.tenant_column or "") if c.name == parent.tenant_column else c for c in columns]
+    renamed = [replace(c, name=child.tenant_column or "") if c.name == parent.tenant_column else c for c in columns]
     return sql.SQL("SELECT c.{}::text, {} FROM {}{} JOIN {} AS c ON {}{}").format(
         sql.Identifier(child.tenant_column or ""),
         sql.SQL(", ").join(sql.Identifier("c", name) for name in child.key),
@@ -336,5 +339,5 @@ def find_children(parent: Table, child: Table) -> sql.Composed:
             sql.SQL("c.{} {} {}").format(sql.Identifier(down), sql.SQL(equals), by_name[up])
             for down, equals, up in links
         ),
-        _of_tenants("c", child, tenants),
+        _of_one("c", child, renamed) if one_tenant else sql.SQL(""),
     )

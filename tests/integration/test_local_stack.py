@@ -166,7 +166,7 @@ def test_an_interrupted_first_start_is_taken_up(tmp_path: Path) -> None:
     (home / "servers" / "template").mkdir()
     try:
         stack = up(home, temporal=False)
-        assert alive(home) == {"classic": True, "limitless": True}
+        assert alive(home) == {"classic": True, "limitless": True, "routers": True}
         assert sorted(path.name for path in stack.classic.data.parent.iterdir() if path.is_dir()) == [
             "classic",
             "limitless",

@@ -71,10 +71,10 @@ def test_statements_about_one_tenant_ask_one_shard(shop: Shop) -> None:
     line, purchase = shop.table("shop.line"), shop.table("shop.purchase")
     remark = shop.table("shop.remark")
     one = {
-        "delete": (rows_sql.delete(line), [["4"] * 3, ["1", "2", "3"]]),
-        "delete by three columns": (rows_sql.delete(remark), [["4"] * 2, ["1", "2"], ["1", "2"]]),
-        "children": (rows_sql.find_children(purchase, line), [["4"], ["7"]]),
-        "children of children": (rows_sql.find_children(line, remark), [["4"], ["7"]]),
+        "delete": (rows_sql.delete(line, one_tenant=True), [["4"] * 3, ["1", "2", "3"]]),
+        "delete by three columns": (rows_sql.delete(remark, one_tenant=True), [["4"] * 2, ["1", "2"], ["1", "2"]]),
+        "children": (rows_sql.find_children(purchase, line, one_tenant=True), [["4"], ["7"]]),
+        "children of children": (rows_sql.find_children(line, remark, one_tenant=True), [["4"], ["7"]]),
         "digests": (digest_sql.digests(line, Side.LIMITLESS, ["4"]), []),
         "buckets": (digest_sql.bucket_digests(line, Side.LIMITLESS, ["4"], 16), []),
         "rows of a bucket": (digest_sql.bucket_rows(line, Side.LIMITLESS, 16, [("4", 3)]), []),
