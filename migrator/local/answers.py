@@ -3,6 +3,7 @@
 Object identifiers of user objects are the router's own: each router shows them moved by a constant of its own, in
 columns of the types for identifiers and in descriptions of columns. A client that compares them across connections, or
 hands one to another connection, goes wrong here as it does on a cluster. EXPLAIN says when all data is on one shard.
+Errors of rows come from a shard, whose words the router wraps.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ IDENTIFIERS = frozenset((26, 24, 2202, 2203, 2204, 2205, 2206, 4096, 4089, 3734,
 # Transaction numbers, snapshots, row addresses, arrays of identifiers: as local, and shown as they are.
 LOCAL = frozenset((27, 28, 29, 5069, 5038, 2970, 30, 1028, 2210)) | IDENTIFIERS
 
+# Errors of rows: integrity constraints, and transactions in each other's way.
+_OF_SHARDS = (b"23", b"40")
+WRAPPED = b"failed to execute remote query"
+DEADLOCK = b"aborting transaction participating in a distributed deadlock"
 _SLICE = re.compile(rb"\b\w+_fs(\d{5})\b")
 SSO = b"Single Shard Optimized"
 
@@ -29,7 +34,7 @@ class Answers:
 
     def __init__(self, number: int) -> None:
         self.shift = number * DISTANCE
-        self._frames = Frames(b"Tt")
+        self._frames = Frames(b"TtE")
         self._text = b""
         self._explains = False
         self._moved: list[tuple[int, int]] = []  # columns that hold identifiers, with their format
@@ -56,6 +61,8 @@ class Answers:
                 message = self._parameters(message)
             elif kind == ord("D"):
                 message = self._row(message)
+            elif kind == ord("E"):
+                message = self._failed(message)
             elif kind == ord("C"):
                 message = self._ended(message)
             out.append(message)
@@ -63,7 +70,7 @@ class Answers:
 
     def _want(self) -> None:
         """Rows are looked at only where something in them can change."""
-        self._frames.wanted = b"TtDC" if self._moved or self._explains else b"Tt"
+        self._frames.wanted = b"TtEDC" if self._moved or self._explains else b"TtE"
 
     def back(self, oid: int) -> int:
         """The server's number of an identifier that this router has shown."""
@@ -117,6 +124,21 @@ class Answers:
             elif form == 0 and value.isdigit():
                 values[column] = b"%d" % self.move(int(value))
         return _data_row(values)
+
+    def _failed(self, message: bytes) -> bytes:
+        """An error of rows as a router passes it on: the shard's words are details, names of constraints are lost."""
+        fields = {field[:1]: field[1:] for field in message[5:].split(b"\0") if field}
+        if fields.get(b"C", b"")[:2] not in _OF_SHARDS:
+            return message
+        told = [fields[name] for name in (b"M", b"D") if name in fields]
+        kept: dict[bytes, bytes] = {name: fields[name] for name in (b"S", b"V", b"C") if name in fields}
+        if fields[b"C"] == b"40P01":
+            kept |= {b"M": DEADLOCK, b"D": fields.get(b"D", b"")}
+        else:
+            context = b"remote SQL command: " + self._text
+            kept |= {b"M": WRAPPED, b"D": b"\n".join(told), b"W": context}
+        body = b"".join(name + value + b"\0" for name, value in kept.items()) + b"\0"
+        return b"E" + struct.pack("!i", len(body) + 4) + body
 
     def _ended(self, message: bytes) -> bytes:
         if self._explains and message[5:].startswith(b"EXPLAIN") and len(self._slices) == 1:

@@ -1,6 +1,6 @@
 """What stands between clients and the stand-in, so that it answers as a cluster of routers and not as one server?
 
-    python -m migrator.local.router --listen PORT --server HOST:PORT --routers N --mark FILE [--journal FILE]
+    python -m migrator.local.router --listen PORT --server HOST:PORT [--routers N] [--mark FILE] [--journal FILE]
 
 One process with one port; each connection belongs to one of N routers in turn, as if it had been sent there by DNS.
 Statements are changed on their way in (statement.py), answers on their way out (answers.py); everything else passes by
@@ -27,6 +27,10 @@ from migrator.local.frames import Frames
 
 CANCEL, TLS, GSS = 80877102, 80877103, 80877104
 HIGH_WATER = 1 << 20
+
+ROUTERS = 200
+"""So many connections in turn have a router of their own: on a cluster, two of them meet at one now and then, and what
+is wrong to compare happens to be right."""
 
 
 class Journal:
@@ -222,7 +226,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--listen", type=int, required=True)
     parser.add_argument("--server", required=True, help="host:port")
-    parser.add_argument("--routers", type=int, default=2)
+    parser.add_argument("--routers", type=int, default=ROUTERS, help="1 to 200")
     parser.add_argument("--journal", type=Path)
     parser.add_argument("--mark")
     given = parser.parse_args()

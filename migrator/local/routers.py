@@ -21,9 +21,6 @@ from psycopg import conninfo
 from migrator.local import process
 from migrator.local.faults import PortInUse, server_failed
 
-FACES = 200
-"""How many connections in turn go to routers of their own: harder than any cluster, where one in two meets another."""
-
 
 @dataclass
 class Routers:
@@ -75,7 +72,7 @@ class Routers:
         pid = process.spawn(
             [
                 *(sys.executable, "-m", "migrator.local.router", "--listen", str(self.port)),
-                *("--server", f"127.0.0.1:{self.server_port}", "--routers", str(FACES)),
+                *("--server", f"127.0.0.1:{self.server_port}"),
                 *("--mark", self._mark, *journal),
             ],
             self.log,

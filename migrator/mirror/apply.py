@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 
+from migrator.db.words import broken
 from migrator.mirror import rows_sql
 from migrator.mirror.batch import Place, TableBatch, by_tenant, target_keys
 from migrator.mirror.raw import run
@@ -56,7 +57,7 @@ async def apply_by_tenant(limitless: Limitless, batches: Sequence[TableBatch]) -
         except psycopg.Error as error:
             if fault_of(error.sqlstate) is not Fault.DATA:
                 raise
-            where = error.diag.constraint_name or error.diag.column_name or ""
+            where = broken(error)
             table = error.diag.table_name or ""
             refused[tenant] = f"{type(error).__name__} ({error.sqlstate}) {table} {where}".strip()
     return refused

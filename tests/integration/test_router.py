@@ -12,11 +12,14 @@ import psycopg
 import pytest
 from psycopg import errors, pq
 
+from migrator.db.words import broken, said
 from migrator.local.process import free_port
 from migrator.local.routers import Routers
 from tests.fixtures.postgres import Machines, Servers
 
 pytestmark = pytest.mark.pg
+
+WRAPPED = "failed to execute remote query"
 
 
 @pytest.fixture
@@ -273,3 +276,25 @@ def test_what_is_local_to_a_router_is_written_down(machines: Machines, pair: Pai
     one_value(pair[0], "SELECT c.oid AS its_number FROM pg_class c WHERE relname = 'plain'")
     told = [e for e in machines.routers.entries() if e["what"] == "local answer" and e["columns"] == ["its_number"]]
     assert told
+
+
+def test_errors_of_rows_come_from_a_shard(pair: Pair) -> None:
+    """A router's message, the shard's words as details, no name of a constraint; the router's own words are plain."""
+    conn, _ = pair
+    conn.execute("ALTER TABLE public.orders ADD CONSTRAINT short CHECK (length(v) < 5)")
+    broken_by = {
+        "INSERT INTO public.orders VALUES (1, 1, 'a'), (1, 1, 'b')": (errors.UniqueViolation, "orders_fs"),
+        "INSERT INTO public.orders VALUES (1, 1, 'abcde')": (errors.CheckViolation, "short"),
+        "INSERT INTO public.orders VALUES (1, NULL, 'a')": (errors.NotNullViolation, "id"),
+    }
+    for statement, (kind, name) in broken_by.items():
+        with pytest.raises(kind) as refused:
+            conn.execute(statement.encode())
+        diag = refused.value.diag
+        assert (diag.message_primary, diag.constraint_name, diag.table_name) == (WRAPPED, None, None)
+        assert diag.context == f"remote SQL command: {statement}"
+        assert said(refused.value) == (diag.message_detail or "").splitlines()[0] != WRAPPED
+        assert broken(refused.value).startswith(name)
+    with pytest.raises(errors.UndefinedTable, match=r"^relation"):
+        conn.execute("SELECT 1 FROM public.nowhere")
+    assert said(errors.UndefinedTable("x")) == "UndefinedTable"
