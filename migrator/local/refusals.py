@@ -226,12 +226,6 @@ def _create_database(node: Node) -> str | None:
     return None
 
 
-def _alter_function(node: Node) -> str | None:
-    if any(kind == "DefElem" and option["defname"] == "volatility" for kind, option in nodes(node.get("actions"))):
-        return "changing the volatility of a function is not supported"
-    return None
-
-
 def _copy(node: Node) -> str | None:
     return "COPY from or to a file or program of the server is not supported" if "filename" in node else None
 
@@ -280,6 +274,5 @@ _JUDGES = {
     "AlterOwnerStmt": lambda node: _shared("ALTER", node.get("objectType")),
     "DropStmt": lambda node: _shared("DROP", node.get("removeType")),
     "CreatedbStmt": _create_database,
-    "AlterFunctionStmt": _alter_function,
     "CopyStmt": _copy,
 }

@@ -20,9 +20,9 @@ Clients reach it through routers (router.py, routers.py), a process that reads t
 Sequences hand out chunks: here every connection takes its own, which is harder than one per router.
 
 What Limitless refuses and nothing here does, so that only the audit and the plan's checks hold it off: text that a
-function puts together and gives to EXECUTE; a setting whose name and value are parameters of set_config; stable
-operators and casts in DO UPDATE; CREATE OR REPLACE FUNCTION with another volatility; statements sent straight to a
-slice. A connection past the routers, as a superuser's to prepare the database, meets the event triggers alone.
+function puts together and gives to EXECUTE; settings given at the start of a connection or as parameters of set_config;
+stable operators and casts in DO UPDATE; statements sent straight to a slice. A connection past the routers, as a
+superuser's to prepare the database, meets the event triggers alone.
 
 What works on Limitless and not here: CREATE INDEX CONCURRENTLY on a sharded table, which is partitioned here; giving an
 object identifier back as a parameter on the connection it was read on.

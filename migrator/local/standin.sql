@@ -65,6 +65,8 @@ CREATE TABLE rds_aurora.standin_sequence (
     chunk     bigint NOT NULL
 );
 
+CREATE TABLE rds_aurora.standin_function (local_oid oid PRIMARY KEY, volatility "char" NOT NULL);
+
 CREATE VIEW rds_aurora.limitless_distributed_sequence AS
 SELECT s.schemaname::text AS schema_name, s.sequencename::text AS sequence_name, s.last_value AS lastval,
        s.min_value AS minvalue, s.max_value AS maxvalue, s.start_value AS start, s.increment_by AS inc,

@@ -217,6 +217,19 @@ BEGIN
 END
 $$;
 
+-- The volatility a function was created with stays its own.
+CREATE FUNCTION rds_aurora.standin_check_function(function oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    now "char" := (SELECT provolatile FROM pg_proc WHERE oid = function);
+BEGIN
+    INSERT INTO rds_aurora.standin_function VALUES (function, now) ON CONFLICT DO NOTHING;
+    IF EXISTS (SELECT FROM rds_aurora.standin_function f WHERE f.local_oid = function AND f.volatility <> now) THEN
+        PERFORM rds_aurora.standin_refuse('changing the volatility of a function is not supported', 'Drop and create it.');
+    END IF;
+END
+$$;
+
 CREATE FUNCTION rds_aurora.standin_after_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
@@ -247,6 +260,8 @@ BEGIN
             PERFORM rds_aurora.standin_check_foreign_keys(done.objid);
         ELSIF done.object_type = 'sequence' AND done.command_tag IN ('CREATE SEQUENCE', 'ALTER SEQUENCE') THEN
             PERFORM rds_aurora.standin_check_sequence(done.objid);
+        ELSIF done.command_tag IN ('CREATE FUNCTION', 'ALTER FUNCTION') THEN
+            PERFORM rds_aurora.standin_check_function(done.objid);
         END IF;
     END LOOP;
 END
@@ -259,6 +274,8 @@ BEGIN
     WHERE d.classid = 'pg_class'::regclass AND d.objid = t.local_oid AND d.objsubid = 0;  -- not for one column
     DELETE FROM rds_aurora.standin_sequence s USING pg_event_trigger_dropped_objects() d
     WHERE d.classid = 'pg_class'::regclass AND d.objid = s.local_oid;
+    DELETE FROM rds_aurora.standin_function f USING pg_event_trigger_dropped_objects() d
+    WHERE d.classid = 'pg_proc'::regclass AND d.objid = f.local_oid;
 END
 $$;
 

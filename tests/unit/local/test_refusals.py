@@ -68,7 +68,6 @@ REFUSED = {
     "CREATE TABLESPACE fast LOCATION '/x'": "CREATE TABLESPACE is not supported",
     "CREATE EVENT TRIGGER e ON sql_drop EXECUTE FUNCTION f()": "CREATE EVENT TRIGGER is not supported",
     "DROP EVENT TRIGGER e": "DROP EVENT TRIGGER is not supported",
-    "ALTER FUNCTION f() IMMUTABLE": "changing the volatility of a function is not supported",
     "COPY t FROM PROGRAM 'cat'": "COPY from or to a file or program of the server is not supported",
     "DO $$ BEGIN PERFORM 1; NOTIFY jobs; END $$": "NOTIFY is not supported",
     "DO $$ BEGIN EXECUTE 'LISTEN jobs'; END $$": "LISTEN is not supported",
