@@ -17,6 +17,7 @@ from migrator.change import change_sql
 from migrator.change.change import Change
 from migrator.change.look import columns_of, index_of, quoted, read_index, try_column
 from migrator.change.wish import Kind, Wish
+from migrator.db.words import said
 from migrator.model.table import Table, qualify
 from migrator.plan.schema import Plan
 from migrator.provision.catalog import Catalog, Index
@@ -79,7 +80,7 @@ class _Checker:
                 for query in queries:
                     self.classic.execute(query)
         except psycopg.Error as error:
-            self._problem(wish, f"classic refuses it: {_said(error)}")
+            self._problem(wish, f"classic refuses it: {said(error)}")
             return False
         return True
 
@@ -114,7 +115,7 @@ class _Checker:
             try:
                 self.limitless.execute(change_sql.plan_default(change))
             except psycopg.Error as error:
-                self._problem(wish, f"Limitless refuses its default: {_said(error)}")
+                self._problem(wish, f"Limitless refuses its default: {said(error)}")
         return change
 
     def _new_column(self, wish: Wish) -> Change | None:
@@ -123,7 +124,7 @@ class _Checker:
             with self.classic.transaction(force_rollback=True):
                 seen = try_column(self.classic, wish)
         except psycopg.Error as error:
-            self._problem(wish, f"classic refuses it: {_said(error)}. Types and functions need their schema's name")
+            self._problem(wish, f"classic refuses it: {said(error)}. Types and functions need their schema's name")
             return None
         if seen.is_domain:
             self._problem(wish, "a domain rewrites the table while writers wait: use its base type")
@@ -289,7 +290,3 @@ class _Checker:
             (wish.kind.value, wish.name, wish.table, wish.table),
         ).fetchone()
         return bool(row and row[0])
-
-
-def _said(error: psycopg.Error) -> str:
-    return (error.diag.message_primary or type(error).__name__).strip()

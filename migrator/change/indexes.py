@@ -14,6 +14,7 @@ import psycopg
 from migrator.change import change_sql
 from migrator.change.look import index_of
 from migrator.change.work import Connection, Recorded, Work
+from migrator.db.words import said
 from migrator.errors import ClusterUnavailable, NoGo
 from migrator.plan.tables import describe_table
 from migrator.provision.ddl_sql import Step, steps
@@ -43,7 +44,7 @@ def build_on_classic(work: Work, recorded: Recorded) -> None:
         if not work.classic.broken:
             _without_timeout(work, change_sql.drop_index(change, concurrently=True))
         if isinstance(error, psycopg.IntegrityError | psycopg.DataError):
-            why = error.diag.message_primary or type(error).__name__
+            why = said(error)
             raise NoGo(
                 change.words, [f"classic's rows do not allow it: {why}"], "Mend them and apply it again."
             ) from None
@@ -110,7 +111,7 @@ def build_on_limitless(work: Work, recorded: Recorded) -> None:
     except psycopg.errors.UniqueViolation as error:
         raise NoGo(
             change.words,
-            [f"rows on Limitless break it: {error.diag.message_primary}"],
+            [f"rows on Limitless break it: {said(error)}"],
             "Rows of quarantined tenants are not up to date: migrator mirror retry --all, then apply it again.",
         ) from None
 

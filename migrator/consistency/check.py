@@ -185,13 +185,23 @@ async def fingerprint(fence: Fence, tables: Sequence[Table]) -> str:
     return ":".join(halves)
 
 
+async def refilled(there: Connection, table: Table, tenants: Sequence[str]) -> bool:
+    """Whether a table on Limitless that a fence sees empty of *tenants* holds rows of theirs now, as *there* sees it.
+
+    TRUNCATE and rewriting empty a table for every snapshot taken before, whatever was in it; no catalog that all
+    routers share tells.
+    """
+    row = await (await there.execute(digest_sql.any_row(table, Side.LIMITLESS, tenants))).fetchone()
+    return bool(row and row[0])
+
+
 async def shapes(classic: Connection, limitless: Connection, tables: Sequence[Table]) -> tuple[str, str]:
     """Return what both sides' tables are, as the transactions of these connections see it."""
     names = {"schemas": [table.schema for table in tables], "names": [table.name for table in tables]}
 
-    async def one(conn: Connection) -> str:
-        row = await (await conn.execute(digest_sql.SHAPE, names)).fetchone()
+    async def one(conn: Connection, shape: str) -> str:
+        row = await (await conn.execute(shape, names)).fetchone()
         return str(row[0]) if row else ""
 
-    here, there = await asyncio.gather(one(classic), one(limitless))
+    here, there = await asyncio.gather(one(classic, digest_sql.SHAPE), one(limitless, digest_sql.SHAPE_BY_NAME))
     return here, there

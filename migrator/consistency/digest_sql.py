@@ -147,6 +147,11 @@ def digests(table: Table, side: Side, tenants: Sequence[str] | None) -> sql.Comp
     )
 
 
+def any_row(table: Table, side: Side, tenants: Sequence[str] | None) -> sql.Composed:
+    """Return the query for (whether there is a row of these tenants)."""
+    return sql.SQL("SELECT EXISTS (SELECT FROM {}{})").format(rows_from(table, side), _of_tenants(table, side, tenants))
+
+
 def tenant_rows(table: Table, side: Side) -> sql.Composed:
     """Return the query for (tenant text or NULL, rows) of a sharded table, whoever they belong to."""
     tenant = _tenant_group(table, side)
@@ -273,4 +278,20 @@ SELECT encode(sha256(convert_to(string_agg(line, E'\\n' ORDER BY line COLLATE "C
           FROM part p JOIN pg_class c USING (oid) JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0) s (line)
 """
 """Changes whenever tables or their partitions are altered, rewritten, emptied, attached or detached. Snapshots do not
-keep that away from who took them before: what they read afterwards is not what the table was."""
+keep that away from who took them before: what they read afterwards is not what the table was. Classic's alone: the
+numbers are those of one server."""
+
+SHAPE_BY_NAME = """
+SELECT encode(sha256(convert_to(string_agg(line, E'\\n' ORDER BY line COLLATE "C"), 'UTF8')), 'hex')
+  FROM (SELECT concat_ws('|', n.nspname, c.relname, a.attname, tn.nspname, format_type(a.atttypid, a.atttypmod),
+                         cn.nspname, o.collname, a.attnotnull, a.attgenerated)
+          FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS t (schema, name)
+          JOIN pg_namespace n ON n.nspname = t.schema
+          JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name
+          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+          JOIN pg_type y ON y.oid = a.atttypid JOIN pg_namespace tn ON tn.oid = y.typnamespace
+          LEFT JOIN pg_collation o ON o.oid = a.attcollation
+          LEFT JOIN pg_namespace cn ON cn.oid = o.collnamespace) s (line)
+"""
+"""The same of Limitless, from what all of its routers agree on: each numbers its objects by itself, and no two looks
+need to come through one router. That a table was emptied and filled again it does not tell; see check.refilled."""

@@ -2,8 +2,8 @@
 
 Beyond everything classic ever handed out (`last_value`) and beyond everything anybody wrote by hand (the most extreme
 value of the columns a sequence feeds), plus the plan's headroom. Limitless has no setval: ALTER SEQUENCE …
-RESTART (AWS: Aurora Limitless, CREATE SEQUENCE and ALTER SEQUENCE). Its routers take numbers in chunks, so the first
-number is checked and not assumed.
+RESTART (AWS: Aurora Limitless, CREATE SEQUENCE and ALTER SEQUENCE). Its routers take numbers in chunks, so what each
+router hands out next is checked and not assumed.
 
 Reading a column may read a whole table, so that is done before the pause (`read`, then `restart`). In the pause only
 what changed since is looked at (`read_again`), and a sequence is moved once more only when its headroom is used up.
@@ -90,6 +90,19 @@ SELECT n.nspname, c.relname, CASE WHEN s.seqincrement < 0 THEN s.seqmin ELSE s.s
  ORDER BY n.nspname, c.relname
 """
 
+# Of Limitless: a router's own pg_sequence shows the state of that router alone.
+_LIMITS = """
+SELECT schema_name, sequence_name, CASE WHEN inc < 0 THEN minvalue ELSE maxvalue END
+  FROM rds_aurora.limitless_distributed_sequence
+ WHERE schema_name = ANY (%s)
+"""
+_CHUNKS = """
+SELECT subcluster_id, active_minvalue
+  FROM rds_aurora.limitless_sequence_metadata
+ WHERE schema_name = %s AND sequence_name = %s AND active_minvalue < %s
+ ORDER BY subcluster_id
+"""
+
 # Columns whose values are a sequence's numbers: integers (or domains over them) that own it and have no other default,
 # identity columns, and those whose default is nextval of it and nothing more. An array, a text or 'INV-' || nextval(…)
 # are none, and neither is nextval(a) * 1000 + nextval(b).
@@ -174,7 +187,7 @@ def read_again(
 
 def _both(classic: Connection, limitless: Connection, schemas: list[str]) -> list[tuple[SequenceFacts, list[Column]]]:
     """Return every sequence of both sides with the columns it feeds, its `column_max` yet to be read."""
-    there = {(s, n): int(limit) for s, n, limit, _ in limitless.execute(_SEQUENCES, (schemas,))}
+    there = {(s, n): int(limit) for s, n, limit in limitless.execute(_LIMITS, (schemas,))}
     found = []
     for schema, name, _, increment in classic.execute(_SEQUENCES, (schemas,)).fetchall():
         if (schema, name) not in there:
@@ -219,14 +232,19 @@ def _extreme(
 
 
 def restart(limitless: Connection, facts: SequenceFacts, headroom: int) -> int:
-    """Move one sequence on Limitless and return its first number; running it again does the same again.
+    """Move one sequence on Limitless and return the first number there; running it again does the same again.
 
     Raises:
-        InvariantBroken: the sequence still hands out a number that classic may have used.
+        InvariantBroken: a router still hands out numbers that classic may have used.
     """
     start = restart_at(facts, headroom)
     identifier = sql.Identifier(facts.schema, facts.name)
     limitless.execute(sql.SQL("ALTER SEQUENCE {} RESTART WITH {}").format(identifier, sql.Literal(start)))
+    # Each router by what the cluster says of it, the one at hand by what it does.
+    behind = limitless.execute(_CHUNKS, (facts.schema, facts.name, start)).fetchall() if facts.increment > 0 else []
+    if behind:
+        told = ", ".join(f"router {router} at {first}" for router, first in behind)
+        raise InvariantBroken(f"sequence {facts.qualified} was restarted at {start}, and is behind on: {told}")
     row = limitless.execute("SELECT nextval(%s::regclass)", (identifier.as_string(limitless),)).fetchone()
     first = int(row[0]) if row else 0
     if first > start if facts.increment < 0 else first < start:

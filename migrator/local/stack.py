@@ -1,5 +1,7 @@
 """How do two PostgreSQL servers and Temporal run on this machine, and stay up between commands?
 
+The second server stands in for Limitless and is reached through routers.
+
 `up` brings everything to life and is safe to call at any time: it keeps what runs, restarts what was killed, and
 creates what was never there. Everything is under one directory; its `local.json` says where the servers are and is
 readable by its owner only.
@@ -15,7 +17,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ import psycopg
 from migrator.errors import UsageError
 from migrator.local import process, standin
 from migrator.local.faults import PortInUse
+from migrator.local.routers import Routers
 from migrator.local.server import Server, copy_cluster, make_cluster, password_of, programs, reachable_programs
 from migrator.local.temporal import DevServer
 
@@ -37,11 +40,15 @@ ROOT_DATA = Path("/var/lib/migrator")
 
 @dataclass(frozen=True)
 class Stack:
-    """The servers under one directory; each may be started, stopped, killed or frozen by itself."""
+    """The servers under one directory; each may be started, stopped, killed or frozen by itself.
+
+    Clients reach `limitless` through `routers`.
+    """
 
     home: Path
     classic: Server
     limitless: Server
+    routers: Routers
     temporal: DevServer | None
 
     @property
@@ -51,8 +58,8 @@ class Stack:
 
     @property
     def limitless_dsn(self) -> str:
-        """An ordinary role's."""
-        return self.limitless.dsn(DATABASE, user=standin.DBA)
+        """An ordinary role's, through the routers."""
+        return replace(self.limitless, port=self.routers.port).dsn(DATABASE, user=standin.DBA)
 
 
 def up(home: Path, shards: int = 4, temporal: bool = True, pg_bin: Path | None = None) -> Stack:
@@ -74,6 +81,8 @@ def up(home: Path, shards: int = 4, temporal: bool = True, pg_bin: Path | None =
             _on_a_free_port(stack.temporal)
         for server in (stack.classic, stack.limitless):
             _start(server)
+        stack.routers.server_port = stack.limitless.port
+        _start(stack.routers)
         _prepare(stack, shards)
         if stack.temporal is not None:
             stack.temporal.wait_healthy()
@@ -101,7 +110,7 @@ def down(home: Path) -> None:
         stack = attach(home)
         if stack.temporal is not None:
             stack.temporal.stop()
-        for server in (stack.classic, stack.limitless):
+        for server in (stack.routers, stack.classic, stack.limitless):
             server.stop()
 
 
@@ -124,7 +133,7 @@ def status(home: Path) -> dict[str, Any]:
     stack = attach(home)
     parts: dict[str, dict[str, Any]] = {
         server.name: {"running": server.pid is not None, "pid": server.pid, "port": server.port, "log": str(server.log)}
-        for server in (stack.classic, stack.limitless)
+        for server in (stack.classic, stack.limitless, stack.routers)
     }
     if stack.temporal is not None:
         parts["temporal"] = {
@@ -150,7 +159,8 @@ def _stack(home: Path, known: dict[str, Any], data: Path, binaries: Path, passwo
         for name in SIDES
     )
     dev = DevServer(data, port("temporal"), port("ui"), detached=True) if temporal else None
-    return Stack(home, classic, limitless, dev)
+    routers = Routers(data, port("routers"), limitless.port, detached=True)
+    return Stack(home, classic, limitless, routers, dev)
 
 
 def _make_clusters(data: Path, binaries: Path, password: str) -> None:
@@ -167,7 +177,7 @@ def _make_clusters(data: Path, binaries: Path, password: str) -> None:
     template.rename(missing[0])
 
 
-def _start(server: Server) -> None:
+def _start(server: Server | Routers) -> None:
     """Start on the remembered port, or on a new one when somebody else has it by now."""
     if server.pid is None and not process.port_becomes_free(server.port):
         server.port = process.free_port()
@@ -232,8 +242,8 @@ def _write(stack: Stack, pg_bin: Path | None) -> None:
     facts: dict[str, Any] = {
         "classic": stack.classic_dsn,
         "limitless": stack.limitless_dsn,
-        "pids": {"classic": stack.classic.pid, "limitless": stack.limitless.pid},
-        "ports": {"classic": stack.classic.port, "limitless": stack.limitless.port},
+        "pids": {server.name: server.pid for server in (stack.classic, stack.limitless, stack.routers)},
+        "ports": {server.name: server.port for server in (stack.classic, stack.limitless, stack.routers)},
         "data": str(stack.classic.data.parent),
         "written_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

@@ -2,20 +2,30 @@
 
 A schema `rds_aurora` with the catalog views and conversion procedures of Limitless, tables that are
 hash-partitioned when created as sharded, and event triggers that refuse what Limitless refuses (standin.sql,
-standin_refusals.sql). Installed by a superuser; the tool itself works with an ordinary role, `DBA`, as on Aurora.
+standin_refusals.sql, standin_cluster.sql). Installed by a superuser; the tool itself works with an ordinary role,
+`DBA`, as on Aurora.
 
-What plain PostgreSQL cannot be made to refuse, so that only the audit and the plan's checks hold it off:
+Clients reach it through routers (router.py, routers.py), a process that reads the statements on their way:
 
-* LISTEN, UNLISTEN and NOTIFY as statements (`pg_notify` is refused); MERGE; UPDATE ... WHERE CURRENT OF
-* SET CONSTRAINTS, REASSIGN OWNED, SERIALIZABLE, PREPARE TRANSACTION (refused by servers
-  started with max_prepared_transactions = 0)
-* ON CONFLICT DO UPDATE with functions that are not immutable, or with a subquery
-* CREATE EVENT TRIGGER, CREATE TABLESPACE, ALTER SYSTEM (refused for want of rights), ALTER DATABASE, CREATE DATABASE
-  with a template: event triggers do not see commands on shared objects
-* REINDEX before PostgreSQL 17; changing a function's volatility; statements sent straight to a slice
+* It refuses what event triggers cannot see, by the parse tree and in Limitless' words where they are known, with
+  SQLSTATE 0A000 (refusals.py): LISTEN, MERGE, SERIALIZABLE, SET CONSTRAINTS, WHERE CURRENT OF, functions that are not
+  immutable in ON CONFLICT DO UPDATE, commands on databases, tablespaces and the server, forms of ALTER TABLE; in bodies
+  of functions and DO blocks too.
+* It answers as one router of many (statement.py, answers.py): object identifiers of users' objects differ from
+  connection to connection, sizes are those of a router's own disk, tables are foreign tables in pg_class.
+* EXPLAIN ends with `Single Shard Optimized` when one slice is left after pruning.
+* Errors that rows give rise to come from a shard: `failed to execute remote query`, with the cause in DETAIL. The
+  SQLSTATE is the cause's; what it is on Limitless is not documented.
 
-What works on Limitless and not here: CREATE INDEX CONCURRENTLY on a sharded table, which is partitioned here; the
-marker `Single Shard Optimized` in EXPLAIN (here: one slice left after pruning).
+Sequences hand out chunks: here every connection takes its own, which is harder than one per router.
+
+What Limitless refuses and nothing here does, so that only the audit and the plan's checks hold it off: text that a
+function puts together and gives to EXECUTE; settings given at the start of a connection or as parameters of set_config;
+stable operators and casts in DO UPDATE; statements sent straight to a slice. A connection past the routers, as a
+superuser's to prepare the database, meets the event triggers alone.
+
+What works on Limitless and not here: CREATE INDEX CONCURRENTLY on a sharded table, which is partitioned here; giving an
+object identifier back as a parameter on the connection it was read on.
 """
 
 from __future__ import annotations
@@ -31,6 +41,7 @@ DBA = "dba"
 """The role the tool and the tests use on a stand-in: it may create, but it is no superuser."""
 
 ROUTERS = 2
+"""So many the catalog names; see router.py for how many answer."""
 
 SETTINGS = {
     "limitless_create_table_mode": "standard",
@@ -81,7 +92,7 @@ def install(conn: psycopg.Connection, owner: str, shards: int = 4) -> None:
             return
         conn.execute("SET LOCAL search_path = pg_catalog")
         _create_monitoring(conn)
-        for name in ("standin.sql", "standin_refusals.sql"):
+        for name in ("standin.sql", "standin_refusals.sql", "standin_cluster.sql"):
             script = resources.files("migrator.local").joinpath(name).read_text(encoding="utf-8")
             supported = SETTINGS["limitless_supported_extensions"]
             conn.execute(script.replace("@supported_extensions@", supported).encode())

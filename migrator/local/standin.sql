@@ -57,11 +57,23 @@ SELECT g.collocation_id, s.subcluster_id,
 FROM (SELECT DISTINCT collocation_id FROM rds_aurora.standin_table WHERE table_type = 'sharded') g
 CROSS JOIN shard s;
 
+-- What sequences were declared with. Their CACHE here is the size of a chunk: each connection takes chunks of its own, as
+-- each router does, so that numbers of two connections do not follow each other.
+CREATE TABLE rds_aurora.standin_sequence (
+    local_oid oid PRIMARY KEY,
+    cache     bigint NOT NULL,
+    chunk     bigint NOT NULL
+);
+
+CREATE TABLE rds_aurora.standin_function (local_oid oid PRIMARY KEY, volatility "char" NOT NULL);
+
 CREATE VIEW rds_aurora.limitless_distributed_sequence AS
-SELECT schemaname::text AS schema_name, sequencename::text AS sequence_name, last_value AS lastval,
-       min_value AS minvalue, max_value AS maxvalue, start_value AS start, increment_by AS inc, cache_size AS cache
-FROM pg_sequences
-WHERE schemaname <> 'rds_aurora';
+SELECT s.schemaname::text AS schema_name, s.sequencename::text AS sequence_name, s.last_value AS lastval,
+       s.min_value AS minvalue, s.max_value AS maxvalue, s.start_value AS start, s.increment_by AS inc,
+       coalesce(q.cache, s.cache_size) AS cache
+FROM pg_sequences s
+LEFT JOIN rds_aurora.standin_sequence q ON q.local_oid = to_regclass(format('%I.%I', s.schemaname, s.sequencename))
+WHERE s.schemaname <> 'rds_aurora';
 
 -- Which shard holds which slice; ours, for tests and for showing the skew.
 CREATE VIEW rds_aurora.standin_slices AS
@@ -76,24 +88,12 @@ JOIN (SELECT subcluster_id, row_number() OVER (ORDER BY subcluster_id::int) - 1 
       FROM rds_aurora.standin_subcluster WHERE subcluster_type = 'shard') s ON s.i = b.remainder % s.n
 WHERE t.table_type = 'sharded';
 
-CREATE FUNCTION rds_aurora.limitless_stat_relation_sizes(schema_name text, relation_name text)
-RETURNS TABLE (subcluster_id text, subcluster_type text, main_size bigint, fsm_size bigint, vm_size bigint,
-               init_size bigint, toast_size bigint, table_size bigint, index_size bigint, total_size bigint)
-LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
-    SELECT s.subcluster_id, 'shard'::text,
-           sum(pg_relation_size(s.slice_oid, 'main'))::bigint, sum(pg_relation_size(s.slice_oid, 'fsm'))::bigint,
-           sum(pg_relation_size(s.slice_oid, 'vm'))::bigint, sum(pg_relation_size(s.slice_oid, 'init'))::bigint,
-           sum(pg_table_size(s.slice_oid) - pg_relation_size(s.slice_oid))::bigint,
-           sum(pg_table_size(s.slice_oid))::bigint, sum(pg_indexes_size(s.slice_oid))::bigint,
-           sum(pg_total_relation_size(s.slice_oid))::bigint
-    FROM rds_aurora.standin_slices s
-    WHERE s.schema_name = $1 AND s.table_name = $2
-    GROUP BY s.subcluster_id
-$$;
-
 CREATE FUNCTION rds_aurora.standin_refuse(what text, hint text DEFAULT '') RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
+    IF hint = '' THEN
+        RAISE EXCEPTION USING MESSAGE = what, ERRCODE = 'feature_not_supported';
+    END IF;
     RAISE EXCEPTION USING MESSAGE = what, ERRCODE = 'feature_not_supported', HINT = hint;
 END
 $$;
@@ -384,6 +384,3 @@ BEGIN
     RETURN true;
 END
 $$;
-
-GRANT USAGE ON SCHEMA rds_aurora TO PUBLIC;
-GRANT SELECT ON ALL TABLES IN SCHEMA rds_aurora TO PUBLIC;

@@ -148,14 +148,29 @@ BEGIN
 END
 $$;
 
+-- Give a sequence chunks, whatever CACHE it was declared with; a later ALTER SEQUENCE keeps them.
+CREATE FUNCTION rds_aurora.standin_chunk(sequence regclass, declared bigint, size bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET rds_aurora.standin_inside = 'on' AS $$
+BEGIN
+    INSERT INTO rds_aurora.standin_sequence VALUES (sequence, declared, size)
+    ON CONFLICT (local_oid) DO UPDATE SET cache = EXCLUDED.cache, chunk = EXCLUDED.chunk;
+    EXECUTE format('ALTER SEQUENCE %s CACHE %s', sequence, size);
+END
+$$;
+
 CREATE FUNCTION rds_aurora.standin_check_sequence(sequence regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     s pg_sequence;
+    given rds_aurora.standin_sequence;
     chunk bigint := coalesce(nullif(current_setting('rds_aurora.limitless_sequence_chunk_size', true), ''), '250000')::bigint;
     routers bigint := (SELECT count(*) FROM rds_aurora.standin_subcluster WHERE subcluster_type = 'router');
 BEGIN
     SELECT * INTO s FROM pg_sequence WHERE seqrelid = sequence;
+    SELECT * INTO given FROM rds_aurora.standin_sequence WHERE local_oid = sequence;
+    IF s.seqcache = given.chunk THEN  -- our own: nobody has declared another CACHE since
+        s.seqcache := given.cache;
+    END IF;
     IF s.seqcycle THEN
         PERFORM rds_aurora.standin_refuse('CYCLE is not supported');
     ELSIF (SELECT relpersistence FROM pg_class WHERE oid = sequence) <> 'p' THEN
@@ -165,6 +180,7 @@ BEGIN
     ELSIF (s.seqmax::numeric - s.seqmin) / abs(s.seqincrement) < 2 * chunk * routers THEN
         RAISE EXCEPTION 'not enough values to create distributed sequence' USING ERRCODE = 'feature_not_supported';
     END IF;
+    PERFORM rds_aurora.standin_chunk(sequence, s.seqcache, coalesce(given.chunk, chunk));
 END
 $$;
 
@@ -201,6 +217,19 @@ BEGIN
 END
 $$;
 
+-- The volatility a function was created with stays its own.
+CREATE FUNCTION rds_aurora.standin_check_function(function oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    now "char" := (SELECT provolatile FROM pg_proc WHERE oid = function);
+BEGIN
+    INSERT INTO rds_aurora.standin_function VALUES (function, now) ON CONFLICT DO NOTHING;
+    IF EXISTS (SELECT FROM rds_aurora.standin_function f WHERE f.local_oid = function AND f.volatility <> now) THEN
+        PERFORM rds_aurora.standin_refuse('changing the volatility of a function is not supported', 'Drop and create it.');
+    END IF;
+END
+$$;
+
 CREATE FUNCTION rds_aurora.standin_after_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
@@ -229,6 +258,8 @@ BEGIN
             PERFORM rds_aurora.standin_check_foreign_keys(done.objid);
         ELSIF done.object_type = 'sequence' AND done.command_tag IN ('CREATE SEQUENCE', 'ALTER SEQUENCE') THEN
             PERFORM rds_aurora.standin_check_sequence(done.objid);
+        ELSIF done.command_tag IN ('CREATE FUNCTION', 'ALTER FUNCTION') THEN
+            PERFORM rds_aurora.standin_check_function(done.objid);
         END IF;
     END LOOP;
 END
@@ -239,6 +270,10 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
     DELETE FROM rds_aurora.standin_table t USING pg_event_trigger_dropped_objects() d
     WHERE d.classid = 'pg_class'::regclass AND d.objid = t.local_oid AND d.objsubid = 0;  -- not for one column
+    DELETE FROM rds_aurora.standin_sequence s USING pg_event_trigger_dropped_objects() d
+    WHERE d.classid = 'pg_class'::regclass AND d.objid = s.local_oid;
+    DELETE FROM rds_aurora.standin_function f USING pg_event_trigger_dropped_objects() d
+    WHERE d.classid = 'pg_proc'::regclass AND d.objid = f.local_oid;
 END
 $$;
 

@@ -5,15 +5,17 @@ The caller owns the transaction and holds the partition's position in it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
 
+from migrator.db.words import broken
 from migrator.mirror import rows_sql
-from migrator.mirror.batch import TableBatch, target_keys
+from migrator.mirror.batch import Place, TableBatch, by_tenant, target_keys
 from migrator.mirror.raw import run
 from migrator.model.sqlstate import Fault, fault_of
+from migrator.model.table import Table
 
 Limitless = psycopg.AsyncConnection[Any]
 
@@ -29,11 +31,16 @@ async def apply(limitless: Limitless, batches: Sequence[TableBatch], *, delete_f
     """
     for batch in reversed(batches):  # a key that checks at once would keep a parent whose children go with it
         gone = [*batch.deletes, *(batch.upserts if delete_first else ())]
-        if gone:
-            await run(limitless, rows_sql.delete(batch.table), target_keys(batch.table, gone))
+        await delete(limitless, batch.table, gone)
     for batch in batches:
         if batch.upserts:
             await run(limitless, rows_sql.upsert(batch.table), batch.upsert_columns())
+
+
+async def delete(limitless: Limitless, table: Table, places: Iterable[Place]) -> None:
+    """Delete the rows at *places*, as far as they exist."""
+    for group, one_tenant in by_tenant(places):
+        await run(limitless, rows_sql.delete(table, one_tenant=one_tenant), target_keys(table, group))
 
 
 async def apply_by_tenant(limitless: Limitless, batches: Sequence[TableBatch]) -> dict[str, str]:
@@ -50,7 +57,7 @@ async def apply_by_tenant(limitless: Limitless, batches: Sequence[TableBatch]) -
         except psycopg.Error as error:
             if fault_of(error.sqlstate) is not Fault.DATA:
                 raise
-            where = error.diag.constraint_name or error.diag.column_name or ""
+            where = broken(error)
             table = error.diag.table_name or ""
             refused[tenant] = f"{type(error).__name__} ({error.sqlstate}) {table} {where}".strip()
     return refused

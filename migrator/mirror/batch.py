@@ -65,6 +65,20 @@ class TableBatch:
         )
 
 
+FEW = 8
+"""Rows of so many tenants are asked for tenant by tenant; those of more are on all shards anyway."""
+
+
+def by_tenant(places: Iterable[Place]) -> list[tuple[list[Place], bool]]:
+    """Return *places* in groups to make one statement of, each with whether it is one tenant's."""
+    groups: dict[str | None, list[Place]] = {}
+    for place in places:
+        groups.setdefault(place[0], []).append(place)
+    if len(groups) > FEW:
+        return [([place for group in groups.values() for place in group], False)]
+    return [(group, tenant is not None) for tenant, group in groups.items()]
+
+
 def target_keys(table: Table, places: Iterable[Place]) -> list[list[str | None]]:
     """Return *places* as one list per target key column, ready for unnest."""
     rows = []

@@ -19,14 +19,13 @@ from migrator.control.final_keys import let_go
 from migrator.db.connect import connect_async
 from migrator.errors import LeaseLost
 from migrator.mirror import joining, position, rows_sql, stream
-from migrator.mirror.apply import apply
-from migrator.mirror.batch import Raw, TableBatch, add, target_keys
+from migrator.mirror.apply import apply, delete
+from migrator.mirror.batch import Raw, TableBatch, add
 from migrator.mirror.completion import by_place, complete
 from migrator.mirror.joining import Joiners
 from migrator.mirror.later import Later
 from migrator.mirror.partition import Connection, Partition
 from migrator.mirror.quarantine import find_refused, is_refusal, release_members
-from migrator.mirror.raw import run
 from migrator.model.position import Snapshot
 from migrator.model.table import Table, children_of
 
@@ -119,8 +118,7 @@ async def _in_chunks(
                     await apply(p.limitless, [TableBatch(e.table, deletes=e.deletes) for e in found])
                     later.add(found)
                     gone = [*batch.deletes, *(batch.upserts if table.unique_keys else ())]
-                    if gone:
-                        await run(p.limitless, rows_sql.delete(table), target_keys(table, gone))
+                    await delete(p.limitless, table, gone)
                 written += len(batch.deletes)
     for number, table in p.ordered():
         async with aclosing(_early(_chunks(p, beside, number, table, joiners))) as chunks:

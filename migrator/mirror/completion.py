@@ -12,7 +12,7 @@ Runs before anything of the batch is written: afterwards the parents could not b
 from __future__ import annotations
 
 from migrator.mirror import rows_sql
-from migrator.mirror.batch import Raw, TableBatch, add, target_keys
+from migrator.mirror.batch import Raw, TableBatch, add, by_tenant, target_keys
 from migrator.mirror.partition import Partition
 from migrator.mirror.raw import fetch
 from migrator.model.table import Table, children_of
@@ -39,11 +39,13 @@ async def complete(p: Partition, batch: TableBatch, scope: set[str], *, places: 
     children = children_of(table, tuple(p.tables.values()))
     if not suspects or not children:
         return []
-    gone = target_keys(table, suspects)
+    gone = [(target_keys(table, group), one_tenant) for group, one_tenant in by_tenant(suspects)]
     keys = [list(column) for column in zip(*{key for _, key in batch.moved}, strict=True)]
     for child in children:
         extra = TableBatch(child)
-        await _recheck(p, extra, await fetch(p.limitless, rows_sql.find_children(table, child), gone), scope, places)
+        for rows, one_tenant in gone:
+            query = rows_sql.find_children(table, child, one_tenant=one_tenant)
+            await _recheck(p, extra, await fetch(p.limitless, query, rows), scope, places)
         if keys:
             query = rows_sql.read_children(table, child, places=places and by_place(child))
             add(extra, await fetch(p.reader, query, keys), scope)

@@ -13,10 +13,9 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import aclosing
 
 from migrator.mirror import rows_sql, stream
-from migrator.mirror.apply import apply
-from migrator.mirror.batch import Place, TableBatch, add, target_keys
+from migrator.mirror.apply import apply, delete
+from migrator.mirror.batch import Place, TableBatch, add
 from migrator.mirror.partition import Partition
-from migrator.mirror.raw import run
 from migrator.model.table import Table
 
 _BLOCK = 2_000
@@ -58,6 +57,6 @@ class Later:
     async def apply(self, refused: set[str]) -> None:
         """Write all of them, in the caller's transaction: first they are gone, so that none collides with another."""
         for table, places in self._blocks(refused):
-            await run(self.p.limitless, rows_sql.delete(table), target_keys(table, places))
+            await delete(self.p.limitless, table, places)
         async for batch in self._batches(refused):
             await apply(self.p.limitless, [batch])

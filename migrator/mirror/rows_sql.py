@@ -7,7 +7,7 @@ input function: no row is interpreted on the way.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 
@@ -266,17 +266,39 @@ def _matching(alias: str, columns: Sequence[Column], values: Sequence[sql.Compos
     return _equal(alias, [(c.name, c.equality) for c in columns], values)
 
 
-def delete(table: Table) -> sql.Composed:
-    """Return the statement that deletes rows, given as one array per target key column."""
+def _of_one(alias: str, table: Table, columns: Sequence[Column]) -> sql.Composed:
+    """Return the condition, for a statement with one array per column, that *alias* is of the first tenant in it.
+
+    Where all are of one tenant the join says so too, but a router decides by constants which shards to ask. Equality
+    with one constant, since a list would multiply the looks into an index.
+    """
+    for number, column in enumerate(columns, 1):
+        if column.name == table.tenant_column and column.listed:
+            return sql.SQL(" AND {}.{} {} (${}::{}[])[1]").format(
+                *(sql.Identifier(alias), sql.Identifier(column.name), sql.SQL(column.equality)),
+                *(sql.SQL(str(number)), sql.SQL(column.there)),
+            )
+    return sql.Composed([])
+
+
+def delete(table: Table, *, one_tenant: bool = False) -> sql.Composed:
+    """Return the statement that deletes rows, given as one array per target key column; of *one_tenant* all of them."""
     columns = _target_key_columns(table)
     source, values = _there(columns)
-    return sql.SQL("DELETE FROM {} AS t USING {} WHERE {}").format(
-        table_identifier(table.qualified), source, _matching("t", columns, values)
+    return sql.SQL("DELETE FROM {} AS t USING {} WHERE {}{}").format(
+        table_identifier(table.qualified),
+        source,
+        _matching("t", columns, values),
+        _of_one("t", table, columns) if one_tenant else sql.SQL(""),
     )
 
 
 def find_on_target(table: Table) -> sql.Composed:
-    """Return the query for (tenant, key...) of target rows with given classic keys, whoever's they are."""
+    """Return the query for (tenant, key...) of target rows with given classic keys, whoever's they are.
+
+    It asks every shard. Only keys that were journalled without a tenant need it: nothing else tells whose row on
+    Limitless such a key was.
+    """
     columns = [table.column(c) for c in table.key]
     source, values = _there(columns)
     return sql.SQL("SELECT t.{}::text, {} FROM {} AS t JOIN {} ON {}").format(
@@ -288,7 +310,7 @@ def find_on_target(table: Table) -> sql.Composed:
     )
 
 
-def find_children(parent: Table, child: Table) -> sql.Composed:
+def find_children(parent: Table, child: Table, *, one_tenant: bool = False) -> sql.Composed:
     """Return the query for (tenant, key...) of *child*'s target rows under given target keys of *parent*.
 
     By the keys alone where they are what the child refers to: the parent's own row may be gone already, deleted by a
@@ -300,11 +322,14 @@ def find_children(parent: Table, child: Table) -> sql.Composed:
     links = [(child.tenant_column or "", "=", parent.tenant_column or ""), *child.path[0].links()]
     above: sql.Composable = sql.SQL("")
     if not all(up in by_name for _, _, up in links):
-        above = sql.SQL(" JOIN {} AS p ON {}").format(
-            table_identifier(parent.qualified), _matching("p", columns, values)
+        above = sql.SQL(" JOIN {} AS p ON {}{}").format(
+            table_identifier(parent.qualified),
+            _matching("p", columns, values),
+            _of_one("p", parent, columns) if one_tenant else sql.SQL(""),
         )
         by_name = {up: sql.Identifier("p", up) for _, _, up in links}
-    return sql.SQL("SELECT c.{}::text, {} FROM {}{} JOIN {} AS c ON {}").format(
+    renamed = [replace(c, name=child.tenant_column or "") if c.name == parent.tenant_column else c for c in columns]
+    return sql.SQL("SELECT c.{}::text, {} FROM {}{} JOIN {} AS c ON {}{}").format(
         sql.Identifier(child.tenant_column or ""),
         sql.SQL(", ").join(sql.Identifier("c", name) for name in child.key),
         source,
@@ -314,4 +339,5 @@ def find_children(parent: Table, child: Table) -> sql.Composed:
             sql.SQL("c.{} {} {}").format(sql.Identifier(down), sql.SQL(equals), by_name[up])
             for down, equals, up in links
         ),
+        _of_one("c", child, renamed) if one_tenant else sql.SQL(""),
     )

@@ -18,6 +18,7 @@ from psycopg import sql
 from migrator.control.install import install_limitless, installed_version, uninstall
 from migrator.db.busy import until_free
 from migrator.db.connect import fault
+from migrator.db.words import said
 from migrator.errors import ClusterUnavailable, NoGo, UsageError
 from migrator.inventory.look import remember
 from migrator.model.action import Action
@@ -372,7 +373,7 @@ def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Pro
                 if not step.best_effort or limitless.broken or fault(error) in (Fault.UNREACHABLE, Fault.OVERLOADED):
                     raise
                 again.append(step)
-                refused[step.label] = (error.diag.message_primary or type(error).__name__).strip()
+                refused[step.label] = said(error)
             else:
                 progress = True
                 refused.pop(step.label, None)

@@ -64,7 +64,9 @@ def read(conn: psycopg.Connection[Any], schemas: Sequence[str]) -> Catalog:
             cursor.execute(_SQL[name], {"schemas": list(schemas)})
             return cursor.fetchall()
 
-        placement = _placement(cursor) if is_limitless(conn) else {}
+        limitless = is_limitless(conn)
+        placement = _placement(cursor) if limitless else {}
+        sequences = rows("distributed_sequences" if limitless else "sequences")
         columns, primary, checks, indexes = _columns(rows("columns")), {}, _checks(rows("checks")), defaultdict(list)
         for row in rows("indexes"):
             table = (row["schema"], row["table_name"])
@@ -105,7 +107,7 @@ def read(conn: psycopg.Connection[Any], schemas: Sequence[str]) -> Catalog:
                 )
                 for row in rows("types")
             ),
-            sequences=tuple(SequenceShape(**row) for row in rows("sequences")),
+            sequences=tuple(SequenceShape(**row) for row in sequences),
             tables=tables,
             foreign_keys=tuple(_foreign_key(row) for row in rows("foreign_keys")),
             routines=tuple(Routine(**row) for row in rows("routines")),

@@ -110,6 +110,17 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, pg_catalog.format_typ
                     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
  ORDER BY 1, 2;
 
+-- name: distributed_sequences
+-- On Limitless: pg_sequence shows the state of one router, and its limits may be those of a chunk.
+SELECT d.schema_name::text AS schema, d.sequence_name::text AS name, pg_catalog.format_type(s.seqtypid, NULL) AS type,
+       d.start, d.inc AS increment, d.minvalue AS minimum, d.maxvalue AS maximum, d.cache, false AS cycle
+  FROM rds_aurora.limitless_distributed_sequence d
+  JOIN pg_catalog.pg_namespace n ON n.nspname = d.schema_name
+  JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = d.sequence_name
+  JOIN pg_catalog.pg_sequence s ON s.seqrelid = c.oid
+ WHERE d.schema_name = ANY (%(schemas)s)
+ ORDER BY 1, 2;
+
 -- name: tables
 SELECT n.nspname::text AS schema, c.relname::text AS name
   FROM pg_catalog.pg_class c

@@ -62,7 +62,7 @@ def next_step(said: str) -> str:
     if "port is already allocated" in said or "address already in use" in said:
         return (
             "Another program has that port: stop it, or choose others with CLASSIC_PORT, LIMITLESS_PORT, "
-            "TEMPORAL_PORT and TEMPORAL_UI_PORT, and docker compose up --detach --wait again. "
+            "ROUTERS_PORT, TEMPORAL_PORT and TEMPORAL_UI_PORT, and docker compose up --detach --wait again. "
         )
     return ""
 
@@ -144,7 +144,7 @@ class Container:
 
 
 class ContainerMachines(Machines):
-    """Classic, the Limitless stand-in and Temporal in containers that were there before and stay there after."""
+    """Classic, Limitless behind routers and Temporal in containers that were there before and stay there after."""
 
     start = "in their containers, with empty databases"
     crashes = "crashes (SIGKILL)"
@@ -152,7 +152,7 @@ class ContainerMachines(Machines):
 
     def __init__(self, shards: int) -> None:
         self._shards = shards
-        self._containers = {role: Container.of(role) for role in ("classic", "limitless", "temporal")}
+        self._containers = {role: Container.of(role) for role in ("classic", "limitless", "routers", "temporal")}
         self._dsns: tuple[str, str] | None = None
 
     def up(self) -> None:
@@ -162,9 +162,12 @@ class ContainerMachines(Machines):
         for role in ("classic", "limitless"):
             self._wait(role, partial(self._connect, role))
         self._wait("temporal", self._ask_temporal)
-        self._dsns = compose.fresh(
+        classic, behind = compose.fresh(
             self._admin("classic"), self._admin("limitless"), self._tool(), DATABASE, self._shards
         )
+        host, port = self._containers["routers"].address(5432)
+        self._dsns = (classic, conninfo.make_conninfo(behind, host=host, port=port))
+        self._wait("routers", lambda: psycopg.connect(self.limitless, connect_timeout=2).close())
 
     def down(self) -> None:
         """Leave the stack as it was found: everything runs."""

@@ -35,7 +35,8 @@ class LocalMachines(Machines):
 
     def pids(self) -> list[int]:
         running = self._running
-        found = [running.classic.pid, running.limitless.pid, running.temporal.pid if running.temporal else None]
+        servers = (running.classic, running.limitless, running.routers, running.temporal)
+        found = [server.pid for server in servers if server is not None]
         return [pid for pid in found if pid is not None]
 
     def environment(self) -> dict[str, str]:

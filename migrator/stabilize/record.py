@@ -70,9 +70,14 @@ def resume_window(conn: Connection) -> None:
 
 
 def plan_usage(limitless: Connection, min_acu: float) -> Usage:
-    """Return the usage where no bill exists: the smallest capacity the plan reserves, and the real storage."""
-    row = limitless.execute("SELECT pg_database_size(current_database())").fetchone()
-    return Usage(min_acu, (int(row[0]) if row else 0) / GIB, measured=False)
+    """Return the usage where no bill exists: the smallest capacity the plan reserves, and the real storage.
+
+    A router's own pg_database_size knows its catalogs only; the cluster adds up its nodes.
+    """
+    row = limitless.execute(
+        "SELECT sum(db_size) FROM rds_aurora.limitless_stat_database_size(current_database()::text)"
+    ).fetchone()
+    return Usage(min_acu, (int(row[0]) if row and row[0] is not None else 0) / GIB, measured=False)
 
 
 def store_cost(conn: Connection, sample: CostSample) -> None:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MARK = "Geheim-4711-marked"
 CONTROL = "in-nobodys-way-0815"
 """What a search must find, so that it can find at all."""
-PORTS = ("CLASSIC_PORT", "LIMITLESS_PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "PGBOUNCER_PORT")
+PORTS = ("CLASSIC_PORT", "LIMITLESS_PORT", "ROUTERS_PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "PGBOUNCER_PORT")
 
 
 def compose_program() -> list[str]:

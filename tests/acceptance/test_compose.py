@@ -49,7 +49,8 @@ SMALL = {"tenants": "40", "rows": "20_000", "writes_per_s": "30", "reads_per_s":
 SLOW = SMALL | {"unit_rows": "2_000", "unit_tenants": "5", "every_s": "2.0", "tenants_per_fence": "2"}
 """What the workers of the stack do: many units and fences, and validation all the time, so that it can be hit."""
 
-SERVICES = ("classic", "limitless", "prepare", "temporal", "worker", "pgbouncer", "traffic")
+SERVICES = ("classic", "limitless", "routers", "prepare", "temporal", "worker", "pgbouncer", "traffic")
+HEALTHY = ("classic", "limitless", "routers", "temporal", "pgbouncer")
 
 HELD = {"ok": True, "lost_writes": 0, "missed_own_writes": 0, "missed_writes_of_others": 0, "divergent_rows": 0}
 
@@ -75,7 +76,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     watching.start()
     try:
         made.compose("up", "--detach", "--build", "--scale", "worker=2")
-        until(lambda: all(made.healthy(s) for s in ("classic", "limitless", "temporal", "pgbouncer")), "all healthy")
+        until(lambda: all(made.healthy(s) for s in HEALTHY), "all healthy")
         yield made
     finally:
         made.watch.stop.set()

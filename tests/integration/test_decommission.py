@@ -15,11 +15,12 @@ import pytest
 from migrator.control.tables import captured_tables
 from migrator.db.connect import connect
 from migrator.decommission import close, closing, drain, hand_over, sequences
-from migrator.errors import NoGo, PreconditionFailed
+from migrator.errors import InvariantBroken, NoGo, PreconditionFailed
 from migrator.model.position import Snapshot
 from migrator.model.route import WriteMode
 from migrator.model.table import Table
 from migrator.route.write_mode import write_mode
+from tests.fixtures.postgres import Machines, with_parts
 from tests.fixtures.shop import Shop, until
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
@@ -268,6 +269,22 @@ async def test_sequences_start_above_what_classic_used(shop: Shop) -> None:
 
     assert (facts[0].used, facts[0].column_max) == (5, largest[0])
     assert first == [largest[0] + 101] * 2
+
+
+async def test_a_router_that_goes_on_below_is_named(machines: Machines, shop: Shop) -> None:
+    """One connection's next number says nothing of the other routers: each is asked for its own."""
+    shop.classic.execute("CREATE SEQUENCE shop.ticket")
+    shop.limitless.execute("CREATE SEQUENCE shop.ticket")
+    server = with_parts(machines.limitless_admin, dbname=shop.limitless.info.dbname)
+    with psycopg.connect(server, autocommit=True) as conn:
+        conn.execute(
+            "CREATE OR REPLACE FUNCTION rds_aurora.standin_next_value(sequence regclass) RETURNS bigint"
+            " LANGUAGE sql STABLE AS 'SELECT 7::bigint'"
+        )
+    facts = [f for f in sequences.read(shop.classic, shop.limitless, ["shop"]) if f.name == "ticket"]
+
+    with pytest.raises(InvariantBroken, match=r"restarted at 101, and is behind on: router 5 at 7, router 6 at 7"):
+        sequences.restart(shop.limitless, facts[0], 100)
 
 
 async def test_the_export_holds_the_whole_decision_log(shop: Shop, tmp_path: Path) -> None:

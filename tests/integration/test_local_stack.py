@@ -21,6 +21,8 @@ from migrator.errors import UsageError
 from migrator.local import standin
 from migrator.local.stack import Stack, attach, destroy, down, status, up
 
+PARTS = ("classic", "limitless", "routers", "temporal")
+
 pytestmark = [pytest.mark.pg, pytest.mark.temporal]
 
 
@@ -50,15 +52,16 @@ def alive(home: Path) -> dict[str, bool]:
 
 def test_servers_outlive_the_command_that_started_them(home: Path) -> None:
     """The process of the fixture is gone, its servers are not."""
-    assert alive(home) == {"classic": True, "limitless": True, "temporal": True}
+    assert alive(home) == dict.fromkeys(PARTS, True)
 
 
-def test_up_twice_keeps_every_process(home: Path, stack: Stack) -> None:
+@pytest.mark.usefixtures("stack")
+def test_up_twice_keeps_every_process(home: Path) -> None:
     """The second `up` finds the first one's servers and agrees with them."""
-    pids = stack.classic.pid, stack.limitless.pid, stack.temporal and stack.temporal.pid
-    again = up(home)
+    pids = {name: part["pid"] for name, part in status(home)["parts"].items()}
+    up(home)
 
-    assert (again.classic.pid, again.limitless.pid, again.temporal and again.temporal.pid) == pids
+    assert {name: part["pid"] for name, part in status(home)["parts"].items()} == pids
 
 
 def test_the_file_says_where_everything_is(home: Path, stack: Stack) -> None:
@@ -77,7 +80,7 @@ def test_the_file_says_where_everything_is(home: Path, stack: Stack) -> None:
     assert stack.classic.password not in json.dumps(status(home))
 
 
-@pytest.mark.parametrize("part", ["classic", "limitless", "temporal"])
+@pytest.mark.parametrize("part", PARTS)
 def test_what_was_killed_comes_back_on_its_port(home: Path, stack: Stack, part: str) -> None:
     """kill -9 of one part: the others stay, `up` brings it back where it was."""
     before = status(home)["parts"]
@@ -119,7 +122,7 @@ def test_down_stops_and_up_goes_on(home: Path, stack: Stack) -> None:
 
     down(home)
     down(home)
-    assert alive(home) == {"classic": False, "limitless": False, "temporal": False}
+    assert alive(home) == dict.fromkeys(PARTS, False)
     again = up(home)
 
     assert (again.classic.port, again.limitless.port) == ports
@@ -137,7 +140,22 @@ def test_a_port_taken_meanwhile_is_replaced(home: Path, stack: Stack) -> None:
         again = up(home)
 
     assert again.limitless.port != stack.limitless.port
-    assert str(again.limitless.port) in json.loads((home / "local.json").read_text())["limitless"]
+    assert str(again.limitless.port) == str(json.loads((home / "local.json").read_text())["ports"]["limitless"])
+    with psycopg.connect(again.limitless_dsn) as conn:  # the routers know where it is now
+        assert standin.is_limitless(conn)
+
+
+def test_the_routers_port_taken_meanwhile_is_replaced(home: Path, stack: Stack) -> None:
+    """Clients are told the new port."""
+    down(home)
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stranger.bind(("127.0.0.1", stack.routers.port))
+        stranger.listen()
+        again = up(home)
+
+    assert again.routers.port != stack.routers.port
+    assert str(again.routers.port) in json.loads((home / "local.json").read_text())["limitless"]
 
 
 def test_an_interrupted_first_start_is_taken_up(tmp_path: Path) -> None:
@@ -148,7 +166,7 @@ def test_an_interrupted_first_start_is_taken_up(tmp_path: Path) -> None:
     (home / "servers" / "template").mkdir()
     try:
         stack = up(home, temporal=False)
-        assert alive(home) == {"classic": True, "limitless": True}
+        assert alive(home) == {"classic": True, "limitless": True, "routers": True}
         assert sorted(path.name for path in stack.classic.data.parent.iterdir() if path.is_dir()) == [
             "classic",
             "limitless",

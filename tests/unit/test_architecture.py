@@ -56,6 +56,7 @@ GUESTS: dict[str, set[str]] = {
     "typer": {"cli"},
     "temporalio": {"workflows"},
     "pglast": {"audit", "change"},
+    "pgparse": {"local"},
     "pydantic": {"plan", "settings", "cli", "workflows"},
     "structlog": {"observe", "workflows", "cli"},
     "rich": {"cli", "rehearse"},

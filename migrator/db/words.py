@@ -1,0 +1,28 @@
+"""What did a server say?
+
+A router of Limitless wraps what a shard said: the primary message is its own, the shard's words are details, and fields
+that name a constraint may be gone (AWS: Aurora Limitless, query tracing).
+"""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+
+_WRAPPED = "failed to execute remote query"
+_CONSTRAINT = re.compile(r'\b(?:constraint|index|column) "([^"]+)"')
+
+
+def said(error: psycopg.Error) -> str:
+    """Return the message without details, which may hold values; for a wrapped error, the shard's."""
+    message = error.diag.message_primary or ""
+    if message == _WRAPPED and error.diag.message_detail:
+        message = error.diag.message_detail.splitlines()[0]
+    return (message or type(error).__name__).strip()
+
+
+def broken(error: psycopg.Error) -> str:
+    """Return the name of what the row at fault broke, a constraint or a column; '' when nothing says so."""
+    found = _CONSTRAINT.search(said(error))
+    return error.diag.constraint_name or error.diag.column_name or (found[1] if found else "")
