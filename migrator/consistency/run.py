@@ -19,8 +19,9 @@ from migrator.consistency import check, digest_sql, order, store
 from migrator.consistency.compare import EMPTY, differing
 from migrator.consistency.fence import Connection, Fence, hold
 from migrator.consistency.order import Budget
-from migrator.db.connect import connect_async
+from migrator.db.connect import connect, connect_async
 from migrator.errors import PreconditionFailed
+from migrator.inventory.look import losses
 from migrator.model.divergence import Divergence, DivergenceKind, TenantVerdict, ValidationReport
 from migrator.model.side import Side
 from migrator.model.table import Table
@@ -139,6 +140,8 @@ async def validate(
         if looked:
             await _nobody(run, control, there)
         whole = looked and tables is None
+        if whole:
+            run.unknown += await asyncio.to_thread(_not_compared, classic_dsn)
         pause_ms = max(run.pauses_ms, default=0.0)
         await store.end(control, run.run_id, len(run.verdicts), run.rows, run.divergent, pause_ms, whole)
     return ValidationReport(
@@ -159,6 +162,12 @@ async def validate(
         unknown=tuple(run.unknown),
         strays=tuple(run.strays),
     )
+
+
+def _not_compared(classic_dsn: str) -> tuple[str, ...]:
+    """Return what holds rows in the migrated schemas and was never captured, so that nothing is known about it."""
+    with connect(classic_dsn, "migrator validate") as classic:
+        return losses(classic)
 
 
 async def _begin(control: Connection, there: Connection, only: Sequence[str] | None, showing: check.Showing) -> _Run:

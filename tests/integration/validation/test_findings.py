@@ -10,6 +10,7 @@ from psycopg import sql
 from migrator.capture.repair import repair
 from migrator.consistency.run import validate
 from migrator.model.divergence import Divergence, ValidationReport
+from migrator.model.tenant import TenantId
 from tests.fixtures.shop import BELONGS, FOUND, Shop
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
@@ -148,3 +149,18 @@ async def test_every_row_is_counted_somewhere(shop: Shop) -> None:
 def _orphans(shop: Shop) -> int:
     row = shop.classic.execute("SELECT count(*) FROM shop.remark WHERE line_id IN (3, 4)").fetchone()
     return int(row[0])
+
+
+async def test_a_table_that_was_never_captured_is_not_clean(shop: Shop) -> None:
+    """Nothing is known about its rows; a validation of chosen tenants says nothing about it."""
+    await shop.start()
+    async with shop.mirrors():
+        await shop.copy_all()
+        shop.classic.execute("CREATE TABLE shop.later (tenant_id bigint NOT NULL, id bigint PRIMARY KEY)")
+        await shop.caught_up()
+        whole = await validate(shop.classic_dsn, shop.limitless_dsn)
+        some = await validate(shop.classic_dsn, shop.limitless_dsn, tenants=[TenantId("1")])
+
+    assert (whole.clean, whole.divergent_rows) == (False, 0)
+    assert any(line.startswith("table shop.later is not captured") for line in whole.unknown)
+    assert some.clean
