@@ -51,7 +51,9 @@ def check(
     tables: list[dict[str, object]] = []
     if connect:
         from migrator.control import rehearsal
+        from migrator.db.connect import unpinned
         from migrator.errors import NoGo
+        from migrator.model.verdict import Verdict
         from migrator.provision import check as would_provision
         from migrator.provision.tables import tables_in_force
 
@@ -59,6 +61,8 @@ def check(
             rehearsal.check(classic, plan)
             meant = tables_in_force(classic, plan.tables)
             verdict = would_provision(classic, limitless, meant, plan)
+            for side, conn in (("classic", classic), ("Limitless", limitless)):
+                verdict += Verdict(tuple(unpinned(conn, side)))
         if not verdict.go:
             raise NoGo("plan check", verdict.blockers)
         for table in meant:

@@ -112,6 +112,19 @@ async def connect_async(
     return conn
 
 
+def unpinned(conn: psycopg.Connection[Any], side: str) -> list[str]:
+    """Return which settings that rows depend on are otherwise in the tool's session on *side*, and what to do."""
+    rows = conn.execute(
+        "SELECT name, pg_catalog.current_setting(name, true) FROM pg_catalog.unnest(%s::text[]) AS n (name)",
+        (list(session.MATTERS),),
+    ).fetchall()
+    return [
+        f"{side}: {setting} in sessions of {conn.info.user}, which may not set it, so rows could be missed:"
+        " ALTER ROLE … RESET it, or GRANT SET ON PARAMETER"
+        for setting in session.refused(rows)
+    ]
+
+
 def masked(dsn: str) -> str:
     """Return user, host, port and database of *dsn*, without its password or other parameters."""
     try:

@@ -186,12 +186,16 @@ SELECT p.name,
 """
 
 
-def refused(rows: Iterable[tuple[str, str | None]]) -> list[str]:
-    """Return what the role may not set and what stands in the way, for example "session_replication_role = replica".
+MATTERS = tuple(pin.name for pin in ROWS if pin.right is Right.GRANTED)
+"""What the tool's role may not be able to set, and must not find otherwise: the rest costs time, not rows."""
 
-    *rows* are those of `everything`.
+
+def refused(rows: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Return what of `MATTERS` is not as it must be, for example "session_replication_role = replica".
+
+    *rows* are names and values in force, as those of `everything`; None stands for a setting the server does not know.
     """
-    granted = {pin.name: pin.value for pin in EVERYTHING if pin.right is Right.GRANTED}
+    granted = {pin.name: pin.value for pin in EVERYTHING if pin.name in MATTERS}
     return [f"{name} = {value}" for name, value in rows if value is not None and granted.get(name, value) != value]
 
 

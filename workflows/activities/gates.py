@@ -13,6 +13,7 @@ from migrator.control.stopped import stopped
 from migrator.control.workers import outdated
 from migrator.cutover import facts as cutover_facts
 from migrator.cutover.gate import GateLimits, reference_verdict
+from migrator.db.connect import unpinned
 from migrator.decommission.facts import gather
 from migrator.decommission.gate import decommission_verdict
 from migrator.errors import ClusterUnavailable
@@ -50,7 +51,8 @@ async def ask(context: Context, phase: Phase, approver: str) -> GateAnswer:
 def _differences(classic: Connection, limitless: Connection, phase: Phase, plan: Plan) -> tuple[str, ...]:
     """Compare both sides as they are now, before the answer is yes."""
     refresh(classic, limitless)
-    found = tuple(d.line for d in look(classic) if d.loses_rows or phase is Phase.STABILIZE)
+    found = (*unpinned(classic, "classic"), *unpinned(limitless, "Limitless"))
+    found += tuple(d.line for d in look(classic) if d.loses_rows or phase is Phase.STABILIZE)
     if phase in (Phase.DUAL_WRITE, Phase.STABILIZE):
         found += check(classic, limitless, plan.tables.schemas, plan.gates.acknowledged)
     return found
