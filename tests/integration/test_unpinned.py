@@ -1,4 +1,4 @@
-"""A setting that decides which rows are seen, and that the tool's role may not set, is said before anything rests on it."""
+"""A setting that decides which rows are seen and that the role may not set is said before anything rests on it."""
 
 from __future__ import annotations
 
