@@ -25,7 +25,7 @@ WHOLE_EVERY_S = 5.0
 """Capture is compared as a whole this often, by the mirror of partition 0; what every look sees makes it sooner."""
 
 WHOLE_EVERY_ELSE_S = 60.0
-"""The same by the other mirrors, should that one not run: the whole costs classic up to a tenth of a second each time."""
+"""The same by the other mirrors, should that one not run: each time costs classic up to a tenth of a second."""
 _ASK_EVERY_S = 0.5
 
 
