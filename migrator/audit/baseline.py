@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,15 @@ def acknowledge(report: AuditReport, baseline: Mapping[str, str]) -> AuditReport
     stale = sorted(k for k in baseline if k not in known)
     evidence = {**report.evidence, "baseline_stale": stale}
     return replace(report, findings=findings, evidence=evidence)
+
+
+def accept(report: AuditReport, acknowledged: Collection[str]) -> AuditReport:
+    """Return *report* with what the plan's `gates.acknowledged` names marked; the gate and the report agree."""
+    findings = tuple(
+        replace(f, acknowledged="plan: gates.acknowledged") if not f.acknowledged and f.accepted_by(acknowledged) else f
+        for f in report.findings
+    )
+    return replace(report, findings=findings)
 
 
 def load_report(path: Path) -> dict[str, Any]:

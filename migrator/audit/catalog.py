@@ -6,6 +6,7 @@ or through the output of the gather script). Names are qualified: "app.orders".
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -102,6 +103,7 @@ class ForeignKey:
     deferrable: bool = False
     validated: bool = True
     inline: bool = False  # written inside CREATE TABLE (known from a file only)
+    bare: bool = False  # the file names the parent without its schema
     source: Source = Source()
 
 
@@ -156,6 +158,7 @@ class Relation:
     options: tuple[str, ...] = ()
     tablespace: str | None = None
     view_sql: str | None = None
+    unknown_columns: str = ""  # why the file does not say all of its columns
     owner: str = ""
     commented: bool = False
     public_all: bool = False  # ALL PRIVILEGES granted to PUBLIC
@@ -272,6 +275,47 @@ class Catalog:
         """An application may set its own search path; a name that exists once is that one."""
         found = [r for r in self.relations.values() if r.name == name]
         return found[0] if len(found) == 1 else None
+
+    def move(self, target: Callable[[Relation], tuple[str, str] | None]) -> None:
+        """Give relations the (schema, name) that *target* returns for them; what leads to them follows."""
+        names = {}
+        for relation in list(self.relations.values()):
+            wanted = target(relation)
+            if wanted is not None:
+                before = relation.qualified
+                del self.relations[before]
+                relation.schema, relation.name = wanted
+                self.relations[relation.qualified] = relation
+                names[before] = relation.qualified
+        for relation in self.relations.values():
+            relation.partition_of = names.get(relation.partition_of or "", relation.partition_of)
+            relation.inherits = tuple(names.get(n, n) for n in relation.inherits)
+            for key in relation.foreign_keys:
+                key.parent = names.get(key.parent, key.parent)
+
+    def rename_column(self, relation: Relation, before: str, after: str) -> None:
+        """Rename a column; indexes and keys that hold it follow."""
+        relation.columns[before].name = after
+        relation.columns = {(after if name == before else name): a for name, a in relation.columns.items()}
+        for index in relation.indexes:
+            index.columns = tuple(after if c == before else c for c in index.columns)
+        for key in relation.foreign_keys:
+            key.columns = tuple(after if c == before else c for c in key.columns)
+        for other in list(self.relations.values()):
+            for key in other.foreign_keys:
+                if key.parent == relation.qualified:
+                    key.parent_columns = tuple(after if c == before else c for c in key.parent_columns)
+            if relation.qualified in (other.partition_of, *other.inherits) and before in other.columns:
+                self.rename_column(other, before, after)
+
+    def remove(self, qualified: str) -> bool:
+        """Drop a relation; keys that lead to it go with it, as with CASCADE, and so do its partitions. Was it there?"""
+        there = self.relations.pop(qualified, None) is not None
+        for name in [n for n, r in self.relations.items() if r.partition_of == qualified]:
+            self.remove(name)
+        for relation in self.relations.values():
+            relation.foreign_keys = [k for k in relation.foreign_keys if k.parent != qualified]
+        return there
 
     def tables(self) -> list[Relation]:
         """Return ordinary and partitioned tables; leaves of partitions count as their root."""

@@ -21,8 +21,8 @@ KINDS = {
 }
 
 
-def apply(reader: Reader, statement: Any, text: str) -> None:
-    """Apply one statement that is no table, index or sequence; of what is left, nothing concerns Limitless."""
+def apply(reader: Reader, statement: Any, text: str) -> bool:
+    """Apply one statement that is no table, index or sequence; return False for what does not concern Limitless."""
     things, source = reader.catalog.things, reader.source
     node: Any = statement  # the checker narrows `statement`, whose optional fields the grammar always fills here
     if isinstance(statement, ast.ViewStmt):
@@ -35,12 +35,16 @@ def apply(reader: Reader, statement: Any, text: str) -> None:
         _function(reader, node, text)
     elif isinstance(statement, ast.CreateTrigStmt):
         known = reader.known(node.relation)
-        if known is not None and not node.isconstraint:
+        if known is None:
+            reader.outside(".".join(reader.name_of(node.relation)), f"trigger {node.trigname} on a table")
+        elif not node.isconstraint:
             function = ".".join(n.sval for n in node.funcname)
             known.triggers.append(Trigger(node.trigname, " ".join(text.split()), function, source))
     elif isinstance(statement, ast.RuleStmt):
         known = reader.known(node.relation)
-        if known is not None and node.rulename != "_RETURN":
+        if known is None:
+            reader.outside(".".join(reader.name_of(node.relation)), f"rule {node.rulename} on a table")
+        elif node.rulename != "_RETURN":
             known.rules.append(Trigger(node.rulename, " ".join(text.split()), "", source))
     elif isinstance(statement, ast.CreatePolicyStmt):
         _policy(reader, node)
@@ -82,6 +86,9 @@ def apply(reader: Reader, statement: Any, text: str) -> None:
             if v
         )
         things.append(Thing(KINDS[type(statement)], name, "", source))
+    else:
+        return False
+    return True
 
 
 def _view(reader: Reader, node: Any, kind: RelationKind, text: str) -> None:
@@ -107,6 +114,12 @@ def _function(reader: Reader, node: Any, text: str) -> None:
         arguments.append(parameter.name or "")
         types.append(type_text(parameter.argType))
     body = options.get("as")
+    if node.replace:
+        reader.catalog.functions = [
+            f
+            for f in reader.catalog.functions
+            if (f.schema, f.name, f.argument_types) != (schema, names[-1], tuple(types))
+        ]
     volatility = {"immutable": "i", "stable": "s"}.get(getattr(options.get("volatility"), "sval", ""), "v")
     reader.catalog.functions.append(
         Function(
@@ -129,6 +142,7 @@ def _function(reader: Reader, node: Any, text: str) -> None:
 def _policy(reader: Reader, node: Any) -> None:
     relation = reader.known(node.table)
     if relation is None:
+        reader.outside(".".join(reader.name_of(node.table)), f"policy {node.policy_name} on a table")
         return
     command = {"all": "*", "select": "r", "insert": "a", "update": "w", "delete": "d"}.get(node.cmd_name or "all", "*")
     roles = node.roles or ()
@@ -144,6 +158,8 @@ def _define(reader: Reader, node: Any) -> None:
     if node.kind == ObjectType.OBJECT_AGGREGATE:
         schema, _, name = names.rpartition(".")
         reader.catalog.functions.append(Function(schema or reader.default, name, kind="a", source=reader.source))
+    elif node.kind == ObjectType.OBJECT_TYPE:
+        reader.catalog.types[".".join(dotted(node.defnames, reader.default))] = "b"
     elif node.kind == ObjectType.OBJECT_TSCONFIGURATION:
         reader.catalog.things.append(Thing("text search configuration", names, "", reader.source))
 

@@ -1,4 +1,8 @@
-"""What has a schema dump created so far, and which object does a name in its next statement mean?"""
+"""What has a schema dump created so far, and which object does a name in its next statement mean?
+
+A file may name what it does not create: tables of another tool, types of an extension, the parent of a partition. Each
+such name is noted with what hangs on it, and the rest is read.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from typing import Any
 from pglast.stream import RawStream
 
 from migrator.audit.catalog import Attribute, Catalog, Relation, Source
+from migrator.audit.dump_outside import OUTSIDE
 from migrator.audit.rows import Evidence
 
 
@@ -18,6 +23,8 @@ class Reader:
         self.evidence = evidence
         self.source = Source()
         self.default = "public"
+        self.made: list[str] = []  # tables that this file created
+        self.dropped: list[str] = []  # relations that it dropped
         self.pending_owners: list[tuple[str, str]] = []
 
     def name_of(self, relation: Any) -> tuple[str, str]:
@@ -27,8 +34,12 @@ class Reader:
         schema, name = self.name_of(relation)
         return self.catalog.relations.get(f"{schema}.{name}") or self.catalog.find(name, relation.schemaname)
 
+    def outside(self, obj: str, what: str) -> None:
+        """Note that *obj* needs something that the files given do not hold; *what* says what, in a few words."""
+        self.evidence.outside.append((obj, f"{what} {OUTSIDE}", self.source))
+
     def finish(self) -> None:
-        """Tie up what needs the whole file: owners of sequences, kinds of types, the search path."""
+        """Tie up what needs the whole file: owners of sequences, kinds of types, the path."""
         for column, sequence in self.pending_owners:
             found = self.catalog.sequences.get(sequence)
             table, _, name = column.rpartition(".")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pglast import ast
 from pglast.enums import AlterTableType, ConstrType, ObjectType
 
 from migrator.audit.catalog import Attribute, Check, ForeignKey, Index, Relation, RelationKind
+from migrator.audit.dump_outside import OUTSIDE
 from migrator.audit.dump_reader import Reader, render, type_text
 from migrator.audit.dump_sequences import SERIAL, add_serial
 
 
 def create_table(reader: Reader, node: Any, kind: RelationKind = RelationKind.TABLE) -> None:
     schema, name = reader.name_of(node.relation)
-    if node.relation.relpersistence == "t":
+    if node.relation.relpersistence == "t" or (node.if_not_exists and f"{schema}.{name}" in reader.catalog.relations):
         return
     if node.partspec is not None:
         kind = RelationKind.PARTITIONED
@@ -27,11 +29,12 @@ def create_table(reader: Reader, node: Any, kind: RelationKind = RelationKind.TA
     for parent in parents:
         above = reader.catalog.relations.get(parent)
         if above is not None:
-            relation.columns.update(above.columns)
+            relation.columns.update({n: replace(a) for n, a in above.columns.items()})
     relation.options = tuple(
         f"{o.defname}={render(o.arg) if o.arg is not None else 'true'}" for o in node.options or ()
     )
     relation.tablespace = node.tablespacename
+    reader.made.append(relation.qualified)
     reader.catalog.relations[relation.qualified] = relation
     for element in node.tableElts or ():
         if isinstance(element, ast.ColumnDef):
@@ -41,7 +44,34 @@ def create_table(reader: Reader, node: Any, kind: RelationKind = RelationKind.TA
         elif isinstance(element, ast.TableLikeClause):
             like = reader.known(element.relation)
             if like is not None:
-                relation.columns.update(like.columns)
+                relation.columns.update({n: replace(a) for n, a in like.columns.items()})
+            else:
+                parent = ".".join(reader.name_of(element.relation))
+                relation.unknown_columns = f"LIKE {parent}, a table {OUTSIDE}: its columns are not all known"
+
+
+def made_by_query(reader: Reader, target: Any, query: Any) -> None:
+    """CREATE TABLE AS, SELECT INTO: the columns that the query names are known, their types are not."""
+    if target.relpersistence == "t":
+        return
+    schema, name = reader.name_of(target)
+    relation = Relation(schema, name, RelationKind.TABLE, source=reader.source)
+    for item in getattr(query, "targetList", None) or (None,):
+        fields = getattr(getattr(item, "val", None), "fields", None) or (None,)
+        column = getattr(item, "name", None) or getattr(fields[-1], "sval", None)
+        if column:
+            relation.columns[column] = Attribute(column, "")
+        elif isinstance(fields[-1], ast.A_Star) and _all_known(reader, query.fromClause or ()):
+            for source in query.fromClause:
+                above: Any = reader.known(source)
+                relation.columns.update({n: replace(a, not_null=False) for n, a in above.columns.items()})
+        else:
+            relation.unknown_columns = "a query makes it, and its columns are not all known"
+    reader.catalog.relations[relation.qualified] = relation
+
+
+def _all_known(reader: Reader, sources: Any) -> bool:
+    return all(isinstance(s, ast.RangeVar) and (r := reader.known(s)) and r.columns for s in sources)
 
 
 def create_foreign_table(reader: Reader, node: Any) -> None:
@@ -112,22 +142,21 @@ def _add_constraint(reader: Reader, relation: Relation, node: Any, *, inline: bo
 
 def _add_foreign_key(reader: Reader, relation: Relation, node: Any, columns: tuple[str, ...], inline: bool) -> None:
     columns = tuple(k.sval for k in node.fk_attrs or ()) or columns
-    schema, name = reader.name_of(node.pktable)
     parent = reader.known(node.pktable)
-    qualified = parent.qualified if parent is not None else f"{schema}.{name}"
-    parents = tuple(k.sval for k in node.pk_attrs or ()) or (parent.primary_key if parent is not None else ())
+    qualified = parent.qualified if parent is not None else ".".join(reader.name_of(node.pktable))
     relation.foreign_keys.append(
         ForeignKey(
             name=node.conname or f"{relation.name}_{'_'.join(columns)}_fkey",
             columns=columns,
             parent=qualified,
-            parent_columns=parents,
+            parent_columns=tuple(k.sval for k in node.pk_attrs or ()),  # none: the parent's primary key, known later
             on_delete=_char(node.fk_del_action) or "a",
             on_update=_char(node.fk_upd_action) or "a",
             match=_char(node.fk_matchtype) or "s",
             deferrable=bool(node.deferrable),
             validated=not node.skip_validation,
             inline=inline,
+            bare=not node.pktable.schemaname,
             source=reader.source,
         )
     )
@@ -146,9 +175,8 @@ def _alter_unknown(reader: Reader, node: Any) -> None:
     """ALTER TABLE also alters sequences and indexes; an unknown table is worth a word."""
     schema, name = reader.name_of(node.relation)
     if node.objtype == ObjectType.OBJECT_TABLE and f"{schema}.{name}" not in reader.catalog.sequences:
-        reader.evidence.problems.append(
-            f"{reader.source}: ALTER TABLE of {schema}.{name}, which the file does not create"
-        )
+        forms = sorted({c.subtype.name.removeprefix("AT_") for c in node.cmds})
+        reader.outside(f"{schema}.{name}", f"ALTER TABLE ({', '.join(forms)}) of a table")
 
 
 def _alter_command(reader: Reader, relation: Relation, command: Any) -> None:
@@ -176,6 +204,15 @@ def _alter_command(reader: Reader, relation: Relation, command: Any) -> None:
         leaf = reader.known(definition.name)
         if leaf is not None:
             leaf.partition_of = relation.qualified
+        else:
+            reader.outside(relation.qualified, f"partition {'.'.join(reader.name_of(definition.name))} is a table")
+    elif kind == AlterTableType.AT_DetachPartition:
+        leaf = reader.known(definition.name)
+        if leaf is not None:
+            leaf.partition_of = None
+    elif kind == AlterTableType.AT_DropInherit:
+        parent = ".".join(reader.name_of(definition))
+        relation.inherits = tuple(p for p in relation.inherits if p != parent)
     elif kind == AlterTableType.AT_AddInherit:
         relation.inherits = (*relation.inherits, ".".join(reader.name_of(definition)))
     elif kind == AlterTableType.AT_SetRelOptions and relation.is_table:
@@ -211,7 +248,7 @@ def _alter_column(reader: Reader, attribute: Attribute, kind: Any, definition: A
 def create_index(reader: Reader, node: Any) -> None:
     relation = reader.known(node.relation)
     if relation is None:
-        reader.evidence.problems.append(f"{reader.source}: index {node.idxname} on an unknown table")
+        reader.outside(".".join(reader.name_of(node.relation)), f"index {node.idxname or ''} on a table")
         return
     relation.indexes.append(
         Index(

@@ -7,15 +7,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from migrator.audit.baseline import accept
 from migrator.audit.catalog import Source
+from migrator.audit.directions import forward
 from migrator.audit.dump import read_dump
+from migrator.audit.dump_outside import settle
+from migrator.audit.enough import Input
+from migrator.audit.folder import CODE, expand
+from migrator.audit.input_file import read_text
 from migrator.audit.logs import read_log
 from migrator.audit.report import AuditReport
 from migrator.audit.rows import Evidence, RawStatement, absorb
 from migrator.audit.run import conclude
 from migrator.audit.runway import Writer
 from migrator.audit.shape import Shapes, shapes_of_key, shapes_of_plan
-from migrator.audit.statement_file import read_text, split
+from migrator.audit.statement_file import includes, split
 from migrator.audit.tenants import Growth, TableCounts
 from migrator.errors import UsageError
 from migrator.plan.schema import Plan
@@ -43,7 +49,7 @@ def audit_files(
     """Audit files alone.
 
     Args:
-        schema: plain-text schema dumps, read in order.
+        schema: plain-text schema dumps, migrations, or folders of them, read in order.
         statements: files with statements, `-- name: X` names the next one.
         gathered: output of the gather script; replaces *schema*.
         aliases: table → column where the tenant key has another name.
@@ -57,10 +63,8 @@ def audit_files(
     for path in schema:
         if progress:
             progress(f"reading {path}")
-        text, problems = read_text(path)
-        evidence.problems += problems
-        evidence.rejected += not text and bool(problems)
-        read_dump(text, str(path), evidence)
+        read_schema(path, evidence)
+    evidence.outside += settle(evidence.catalog) if schema else ()
     if gathered is not None:
         gathered_key = read_gathered(gathered, evidence)
     key = tenant_key or gathered_key
@@ -70,12 +74,8 @@ def audit_files(
         raise UsageError("the tenant key is not known", hint="Say --tenant-key NAME, or --plan PLAN.toml.")
     else:
         shapes = shapes_of_key(evidence.catalog, key, aliases or {})
-        if not any(s.sharded for s in shapes.by_table.values()):
-            evidence.problems.append(f"no table has a column {key}: is it the tenant key?")
-    if not evidence.catalog.relations:
-        evidence.problems.append("the schema holds no table, so no statement can be proved to stay on one shard")
     target = plan.limitless if plan is not None else None
-    return conclude(
+    report = conclude(
         evidence,
         shapes,
         counted_rows(evidence, shapes),
@@ -89,43 +89,103 @@ def audit_files(
         uses=uses,
         progress=progress,
     )
+    return accept(report, plan.gates.acknowledged) if plan is not None else report
+
+
+def read_schema(path: Path, evidence: Evidence) -> None:
+    """Add a schema file, or a folder of migrations in their order, to *evidence*; ways back are left out, and said."""
+    reading = expand(path)
+    found = evidence.inputs[str(path)] = Input("statements")
+    back, lines = list(reading.back), 0
+    for file in reading.files:
+        text, problems = _text(file, evidence, found)
+        way = forward(text)
+        lines += way.lines
+        if way.lines:
+            first = next(m for m in way.markers if m.down)
+            evidence.notes.append(
+                f"{file}: {way.lines:,} lines that lead back were left out, from line {first.line} on ({first.text})"
+            )
+        if way.guessed:
+            first = next(m for m in way.markers if m.down)
+            evidence.doubts.append(
+                (
+                    str(file),
+                    f"{file}: line {first.line} ({first.text}) seems to begin the way back, so {way.lines:,} lines "
+                    "were left out: give a file that holds the way forward alone, or acknowledge this finding",
+                )
+            )
+        evidence.problems += [f"{file}:{line}: {name} is not included: give it too" for line, name in includes(text)]
+        if problems and not text and path.is_dir():
+            evidence.doubts.append((str(file), problems[0]))
+        read_dump(way.text, str(file), evidence, found)
+    if path.is_dir() or back:
+        shown = ", ".join(str(p.relative_to(path) if path.is_dir() else p) for p in back[:3])
+        shown += " and more" if len(back) > 3 else ""
+        evidence.notes.append(
+            f"{path}: {len(reading.files):,} files were read in their order"
+            + (f", {len(back):,} that lead back were left out ({shown})" if back else "")
+        )
+        found.others.update(files=len(reading.files), files_that_lead_back=len(back))
+    if back and not reading.files:
+        found.why = f"{path} leads back by its name, so nothing of it was read: give the way forward"
+    code = {suffix: count for suffix, count in reading.others.items() if suffix.lower() in CODE}
+    if code:
+        sorts = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(code.items()))
+        evidence.problems.append(f"{path}: migrations in code were not read: {sorts}; give a schema dump instead")
+    if lines:
+        found.others["lines_that_lead_back"] = lines
+
+
+def _text(path: Path, evidence: Evidence, found: Input) -> tuple[str, list[str]]:
+    """Return the text of a file; what is wrong with it goes to *evidence*, and to *found* when it was not read."""
+    text, problems = read_text(path)
+    evidence.problems += problems
+    if not text and problems:
+        evidence.rejected += 1
+        found.why = problems[0]
+    return text, problems
 
 
 def read_statements(statements: Paths, logs: Paths) -> Evidence:
     """Read statement files and logs; identical texts of a log count together."""
     evidence = Evidence()
     for path in statements:
-        text, problems = read_text(path)
-        evidence.problems += problems
-        evidence.rejected += not text and bool(problems)
+        found = evidence.inputs[str(path)] = Input("statements")
+        text, _ = _text(path, evidence, found)
+        pieces = list(split(text))
+        found.read = found.wanted = len(pieces)
         evidence.statements.extend(
-            RawStatement(piece.sql, Source(str(path), piece.line), piece.name) for piece in split(text)
+            RawStatement(piece.sql, Source(str(path), piece.line), piece.name) for piece in pieces
         )
     for path in logs:
-        found, counted = read_log(path)
-        evidence.statements += found
+        statements_found, counted = read_log(path)
+        evidence.statements += statements_found
         evidence.problems += counted.problems
         evidence.rejected += counted.rejected
-        evidence.inputs[str(path)] = {
-            "records": counted.records,
-            "statements": counted.statements,
-            "distinct": len(found),
-            "others": counted.others,
-            "rejected": counted.rejected,
-        }
+        evidence.inputs[str(path)] = Input(
+            "records",
+            counted.records,
+            counted.rejected,
+            counted.statements,
+            counted.refusal,
+            left_out=counted.left_out,
+            others={"statements": counted.statements, "distinct": len(statements_found), "others": counted.others},
+        )
     return evidence
 
 
 def read_gathered(path: Path, evidence: Evidence) -> str | None:
     """Read the output of the gather script; return the tenant key it was made for."""
-    text, problems = read_text(path)
-    evidence.problems += problems
+    found = evidence.inputs[str(path)] = Input("rows")
+    text, _ = _text(path, evidence, found)
     key: list[str] = []
 
     def rows() -> Iterator[dict[str, Any]]:
         for number, line in enumerate(text.splitlines(), 1):
             if not line.strip():
                 continue
+            found.read += 1
             try:
                 row = json.loads(line)
             except ValueError:
@@ -140,8 +200,11 @@ def read_gathered(path: Path, evidence: Evidence) -> str | None:
                 evidence.rejected += 1
                 evidence.problems.append(f"{path}: row {number} cannot be read: it is no object")
 
+    rejected = evidence.rejected
     absorb(rows(), evidence, str(path))
-    if not any(True for _ in evidence.catalog.relations):
+    found.rejected = evidence.rejected - rejected
+    found.wanted = found.read
+    if not evidence.catalog.relations:
         evidence.problems.append(f"{path} holds no table: was the script run to its end, in the right database?")
     return key[0] if key and key[0] else None
 

@@ -7,7 +7,6 @@ counted: as a statement, as something else, or as one that cannot be read.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import re
@@ -20,8 +19,9 @@ from typing import IO
 from pglast import parser
 
 from migrator.audit.catalog import Source
+from migrator.audit.enough import LeftOut
+from migrator.audit.input_file import open_text, probe
 from migrator.audit.rows import RawStatement
-from migrator.errors import UsageError
 
 _MESSAGE = re.compile(
     (
@@ -46,18 +46,24 @@ csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 @dataclass(slots=True)
 class Counted:
-    """What a log gave. `records` equals `statements` + `others` + `rejected`."""
+    """What a log gave. `records` equals `statements` + `others` + `rejected`; `left_out` says which the others are."""
 
     records: int = 0
     statements: int = 0
     others: int = 0
     rejected: int = 0
     problems: list[str] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+    refusal: str | None = None  # why nothing of it was read
 
     def reject(self, text: str) -> None:
         self.rejected += 1
         if len(self.problems) < 100:
             self.problems.append(text)
+
+    def leave_out(self, sort: str, text: str, source: Source) -> None:
+        self.others += 1
+        self.left_out.add(sort, text, source)
 
 
 @dataclass(slots=True)
@@ -75,31 +81,19 @@ def read_log(path: Path) -> tuple[list[RawStatement], Counted]:
         UsageError: if the file cannot be opened.
     """
     counted = Counted()
-    try:
-        with _open(path) as stream:
-            found = _gather(_records(stream, path, counted), path, counted)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    except (IsADirectoryError, PermissionError) as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise UsageError(f"{path}: {error}") from None
-    return found, counted
-
-
-def _open(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", errors="replace", newline="\n")
-    return path.open(encoding="utf-8", errors="replace", newline="\n")
+    form = probe(path)
+    if form.refusal:
+        counted.records += 1
+        counted.refusal = f"{path} {form.refusal}"
+        counted.reject(counted.refusal)
+        return [], counted
+    with open_text(path, form) as stream:
+        return _gather(_records(stream, path, counted), path, counted), counted
 
 
 def _records(stream: IO[str], path: Path, counted: Counted) -> Iterator[Record]:
     first = stream.readline()
     lines = _chain(first, stream)
-    if "\x00" in first:
-        counted.records += 1
-        counted.reject(f"{path} is a binary file and was not read")
-        return iter(())
     if first.lstrip().startswith("{"):
         return _json(lines, path, counted)
     try:
@@ -191,17 +185,18 @@ def _gather(records: Iterable[Record], path: Path, counted: Counted) -> list[Raw
     for record in records:
         match = _MESSAGE.match(record.message) if record.level == "LOG" else None
         if match is None or not (match["sql"] or match["ms"]):
-            counted.others += 1
+            sort = "messages of the server" if record.level == "LOG" else f"{record.level} records"
+            counted.leave_out(sort, record.message, Source(str(path), record.line))
             continue
         ms = float(match["ms"]) if match["ms"] else None
         if match["sql"] is None:
-            counted.others += 1
+            counted.leave_out("durations on a line of their own", record.message, Source(str(path), record.line))
             waiting = pending.pop(record.session, None)
             if waiting is not None and ms is not None:
                 waiting.total_ms = (waiting.total_ms or 0.0) + ms
             continue
         if match["kind"] in ("parse", "bind", "fastpath function call"):  # part of one execution, logged apart
-            counted.others += 1
+            counted.leave_out(f"{match['kind']} records", record.message, Source(str(path), record.line))
             continue
         counted.statements += 1
         sql = match["sql"].strip()

@@ -41,6 +41,11 @@ class Finding:
     sql: str | None = None
     acknowledged: str | None = None  # who and why
 
+    def accepted_by(self, acknowledged: Collection[str]) -> bool:
+        """Return whether *acknowledged* names this finding: its id, its rule, or what provisioning calls it."""
+        provisioned = f"unique/{self.object}" if self.rule == "LIM-KEY-02" else self.id
+        return not {self.id, self.rule, provisioned}.isdisjoint(acknowledged)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "id": self.id,
@@ -165,11 +170,7 @@ class AuditReport:
         return [
             f"{f.object}: {f.title}. {f.evidence} Fix: {f.fix} [{f.id}]"
             for f in self.findings
-            if f.severity is Severity.BLOCKER
-            and not f.acknowledged
-            and f.id not in acknowledged
-            and (f.rule != "LIM-KEY-02" or f"unique/{f.object}" not in acknowledged)  # what provisioning calls it
-            and f.rule not in acknowledged
+            if f.severity is Severity.BLOCKER and not f.acknowledged and not f.accepted_by(acknowledged)
         ]
 
     @property

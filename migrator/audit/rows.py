@@ -26,6 +26,7 @@ from migrator.audit.catalog import (
     Thing,
     Trigger,
 )
+from migrator.audit.enough import Input
 
 Row = dict[str, Any]  # what the server said, as JSON
 
@@ -83,7 +84,12 @@ class Evidence:
     is_replica: bool = False
     hidden_statements: int = 0
     rejected: int = 0  # pieces of input that could not be read; each has its line in problems
-    inputs: dict[str, dict[str, int]] = field(default_factory=dict)  # per log: records in, records out
+    inputs: dict[str, Input] = field(default_factory=dict)  # per file or folder: what it held, what became of it
+    notes: list[str] = field(default_factory=list)  # what was left out on purpose
+    doubts: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # (object, why): an input that was not read, or by a guess
+    outside: list[tuple[str, str, Source]] = field(default_factory=list)  # (object, what) it leads to, not given
 
 
 def absorb(rows: Iterable[Row], evidence: Evidence, origin: str) -> None:

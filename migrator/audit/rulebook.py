@@ -399,6 +399,20 @@ _ALL: tuple[Rule, ...] = (
     Rule("AUD-EVD-03", W, "a statement names a relation that the schema does not have", "give its schema too", "audit"),
     Rule("AUD-EVD-04", W, "a piece of input cannot be read", "look at the line named", "audit"),
     Rule(
+        "AUD-EVD-05",
+        B,
+        "the evidence does not carry a verdict",
+        "give the input that is missing and run it again, or acknowledge this finding by its id",
+        "audit",
+    ),
+    Rule(
+        "AUD-EVD-06",
+        W,
+        "the schema names an object that it does not hold",
+        "give its schema too; what hangs on it cannot be judged",
+        "audit",
+    ),
+    Rule(
         "AUD-TEN-01",
         B,
         "rows without a tenant",

@@ -186,7 +186,7 @@ def check_foreign_keys(catalog: Catalog, shapes: Shapes, out: Collector) -> None
                     )
                 continue
             sharded_with_keys = sharded_with_keys or shape.sharded
-            _foreign_key(relation, key, shape, other, out)
+            _foreign_key(relation, key, shape, other, out, given=parent is not None)
     if sharded_with_keys:
         out.add(
             "LIM-FK-10",
@@ -207,10 +207,13 @@ def check_set_constraints(catalog: Catalog, shapes: Shapes, out: Collector) -> N
 
 
 def _shown(relation: Relation, key: ForeignKey) -> str:
-    return f"({', '.join(key.columns)}) REFERENCES {key.parent} ({', '.join(key.parent_columns)})"
+    columns = f" ({', '.join(key.parent_columns)})" if key.parent_columns else ""
+    return f"({', '.join(key.columns)}) REFERENCES {key.parent}{columns}"
 
 
-def _foreign_key(relation: Relation, key: ForeignKey, child: Shape, parent: Shape, out: Collector) -> None:
+def _foreign_key(
+    relation: Relation, key: ForeignKey, child: Shape, parent: Shape, out: Collector, *, given: bool
+) -> None:
     name = f"{relation.qualified}.{key.name}"
     shown = _shown(relation, key)
     pair = (_kind(child), _kind(parent))
@@ -221,10 +224,11 @@ def _foreign_key(relation: Relation, key: ForeignKey, child: Shape, parent: Shap
         ("standard", "standard"),
     ):
         undecided = child.kind is None or parent.kind is None
+        why = "" if not undecided else " (while the table is undecided)" if given else " (whose table was not given)"
         out.add(
             "LIM-FK-02",
             name,
-            f"{pair[0]} to {pair[1]}: {shown}" + (" (while the table is undecided)" if undecided else ""),
+            f"{pair[0]} to {pair[1]}: {shown}{why}",
             severity=Severity.WARNING if undecided else None,
             source=key.source,
         )

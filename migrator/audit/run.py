@@ -9,10 +9,12 @@ from typing import Any
 import psycopg
 
 from migrator.audit import functions, rules_key, rules_object, rules_table, volatility
+from migrator.audit.baseline import accept
 from migrator.audit.classify import classify, root_table
 from migrator.audit.collect import collect
 from migrator.audit.collector import Collector
 from migrator.audit.count import SAMPLE_ABOVE_ROWS, count_tenants, plan_counts
+from migrator.audit.enough import Seen, shortfalls
 from migrator.audit.query import Context
 from migrator.audit.report import AuditReport
 from migrator.audit.rows import Evidence
@@ -60,10 +62,11 @@ def audit_live(
         evidence.problems += extra.problems
         evidence.rejected += extra.rejected
         evidence.inputs.update(extra.inputs)
+        evidence.notes += extra.notes
     shapes = shapes_of_plan(evidence.catalog, plan.tables)
     counts = plan_counts(evidence.catalog, shapes, sample_above_rows=sample_above_rows, recent_xids=RECENT_XIDS)
     counted = count_tenants(reader or conn, counts, evidence.catalog, progress, evidence.problems)
-    return conclude(
+    report = conclude(
         evidence,
         shapes,
         counted,
@@ -77,6 +80,7 @@ def audit_live(
         uses=uses,
         progress=progress,
     )
+    return accept(report, plan.gates.acknowledged)
 
 
 def conclude(
@@ -131,12 +135,28 @@ def conclude(
     head = runway(evidence.load, writer, growth)
     if head.get("closes") is False:
         out.add("AUD-RUN-01", "writer", head["summary"], fix=head["advice"])
+    seen = Seen(
+        tally.by_origin,
+        tally.unparsable_by_origin,
+        tally.idle_by_origin,
+        evidence.hidden_statements,
+        len(tables),
+        sum(1 for t in tables if t.kind == "sharded" and t.decided_by != "audit"),
+        shapes.tenant_key,
+    )
+    missing = [*evidence.doubts, *shortfalls(evidence.inputs, seen)]
+    for obj, why in missing:
+        out.add("AUD-EVD-05", obj, why)
+    said = {why for _, why in missing}
     for problem in (*shapes.problems, *evidence.problems):
-        out.add(
-            "AUD-EVD-04" if "cannot be read" in problem and "row " in problem else "AUD-EVD-01",
-            problem.split(":")[0][:80],
-            problem,
-        )
+        if problem not in said:
+            out.add(
+                "AUD-EVD-04" if "cannot be read" in problem and "row " in problem else "AUD-EVD-01",
+                problem.split(":")[0][:80],
+                problem,
+            )
+    for obj, what, source in evidence.outside:
+        out.add("AUD-EVD-06", obj, what, source=source)
     share = tally.cross_calls / tally.calls if tally.calls else 0.0
     data = (evidence.load.database_bytes if evidence.load else 0) or sum(t.bytes or 0 for t in tables)
     largest = tenants.get("top_share", {}).get("1", 0.0) if tenants else 0.0
@@ -151,8 +171,10 @@ def conclude(
         "statements_unparsable": tally.unparsable,
         "input_rejected": evidence.rejected,
         "hidden_statements": evidence.hidden_statements,
-        "inputs": evidence.inputs,
-        "problems": list(evidence.problems),
+        "inputs": {name: found.to_json() for name, found in evidence.inputs.items()},
+        "left_out": {name: found.left_out.to_json() for name, found in evidence.inputs.items() if found.left_out.sorts},
+        "notes": list(evidence.notes),
+        "problems": list(dict.fromkeys((*evidence.problems, *(why for _, why in missing)))),
         "server_version": catalog.server_version,
         "tables": len(catalog.tables()),
         "functions": len(catalog.functions),

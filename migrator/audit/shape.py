@@ -141,10 +141,10 @@ def path_to_key(
             keys = [k for k in current.foreign_keys if len(k.columns) == 1]
             keys.sort(key=partial(_nullable_last, current))
             for key in keys:
-                step = (*path, (key.columns[0], key.parent, key.parent_columns[0]))
                 parent = catalog.relations.get(key.parent)
-                if parent is None or parent.qualified in seen:
-                    continue
+                if parent is None or parent.qualified in seen or len(key.parent_columns) != 1:
+                    continue  # a file may name a parent that it does not hold
+                step = (*path, (key.columns[0], key.parent, key.parent_columns[0]))
                 if shapes.of(parent).sharded:
                     return step
                 seen.add(parent.qualified)

@@ -1,18 +1,13 @@
 """Which statements does a file hold? Splits text; names come from `-- name: X` comments.
 
-Tolerates what files really contain: psql commands, COPY data, comments, a quote that never ends, bytes that are not
-UTF-8. Whatever cannot be read is said.
+Tolerates what files really contain: psql commands, COPY data, comments, a quote that never ends.
 """
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-
-from migrator.errors import UsageError
 
 _NAME = re.compile(r"^[ \t]*(?:--|/\*)\s*name:[ \t]*(\S+)", re.MULTILINE | re.IGNORECASE)
 _TOKEN = re.compile(
@@ -26,6 +21,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
+_INCLUDE = re.compile(r"^\\\\(?:i|ir|include|include_relative)[ \t]+(\S+)", re.MULTILINE)
 _BLOCK = re.compile(r"/\*|\*/")
 _COPY = re.compile(r"^\s*copy\b.*\bfrom\s+stdin\b", re.IGNORECASE | re.DOTALL)
 _ATOMIC = re.compile(r"\bbegin\s+atomic\b", re.IGNORECASE)
@@ -40,36 +36,6 @@ class Piece:
     sql: str
     line: int
     name: str | None = None
-
-
-def read_text(path: Path) -> tuple[str, list[str]]:
-    """Return the text of a file (.gz too) and what was wrong with it.
-
-    Raises:
-        UsageError: if the file cannot be opened.
-    """
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise UsageError(f"{path} is a directory") from None
-    except PermissionError:
-        raise UsageError(f"{path}: this user may not read it") from None
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise UsageError(f"{path}: {error}") from None
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", errors="replace"), [f"{path}: read as UTF-16"]
-    if data[:5] == b"PGDMP":
-        return "", [f"{path} is a binary dump and was not read: give pg_dump --schema-only --format=plain"]
-    if b"\x00" in data[:65536]:
-        return "", [f"{path} is a binary file and was not read"]
-    try:
-        return data.decode("utf-8-sig"), []
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        text = data.decode("utf-8", errors="replace")
-        return text, [f"{path}: not UTF-8 from line {line} on; bytes that are not were replaced"]
 
 
 def split(text: str) -> Iterator[Piece]:
@@ -89,6 +55,27 @@ def split(text: str) -> Iterator[Piece]:
         if name is not None and number == 0:
             yield Piece("", line, name)
         line += chunk.count("\n")
+
+
+def comments(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the comments of one line outside of quotes and bodies, each with where it starts."""
+    at = 0
+    while (match := _TOKEN.search(text, at)) is not None:
+        at = match.end()
+        if match["comment"]:
+            yield match.start(), match[0]
+        elif match["open"] == "/*":
+            at = _block_end(text, match.start())
+            if "\n" not in text[match.start() : at]:
+                yield match.start(), text[match.start() : at]
+        elif match["open"]:
+            at = _given_up(text, match.start())
+
+
+def includes(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the files that psql would include (\\i, \\ir), each with its line."""
+    for match in _INCLUDE.finditer(text):
+        yield text.count("\n", 0, match.start()) + 1, match[1]
 
 
 def _statements(text: str, first_line: int) -> Iterator[Piece]:
@@ -113,12 +100,7 @@ def _statements(text: str, first_line: int) -> Iterator[Piece]:
             break
         at = match.end()
         if match["open"]:
-            if match["open"] == "/*":
-                at = _block_end(text, match.start())
-            else:
-                # A quote that never ends: give up at the next statement end, so that the rest is still read.
-                stop = text.find(";\n", match.start())
-                at = len(text) if stop < 0 else stop
+            at = _block_end(text, match.start()) if match["open"] == "/*" else _given_up(text, match.start())
             continue
         if not match["end"]:
             continue
@@ -135,6 +117,12 @@ def _statements(text: str, first_line: int) -> Iterator[Piece]:
     found = piece(begin, len(text))
     if found is not None:
         yield found
+
+
+def _given_up(text: str, start: int) -> int:
+    """A quote that never ends: give up at the next statement end, so that the rest is still read."""
+    stop = text.find(";\n", start)
+    return len(text) if stop < 0 else stop
 
 
 def _block_end(text: str, start: int) -> int:

@@ -112,6 +112,9 @@ class Tally:
     unparsable: int = 0
     ours: int = 0  # statements of this tool
     split: int = 0  # further statements found in texts that held several
+    by_origin: dict[str, int] = field(default_factory=dict)  # statements of the application, by file or view
+    unparsable_by_origin: dict[str, int] = field(default_factory=dict)
+    idle_by_origin: dict[str, int] = field(default_factory=dict)  # those that touch no table
     joins: Joins = field(default_factory=Joins)
     cross_calls: float = 0.0
     calls: float = 0.0
@@ -129,7 +132,15 @@ def audit_statements(
     seen: dict[str, int] = {}
     for item in raw:
         tally.read += 1
-        for report in _one(item, context, engine, shards, out, tally):
+        ours, unparsable, origin = tally.ours, tally.unparsable, item.source.file
+        reports = list(_one(item, context, engine, shards, out, tally))
+        if tally.ours == ours:
+            tally.by_origin[origin] = tally.by_origin.get(origin, 0) + 1
+            idle = all(r.verdict == StatementVerdict.NO_TABLE.value for r in reports)
+            tally.idle_by_origin[origin] = tally.idle_by_origin.get(origin, 0) + idle
+        if tally.unparsable > unparsable:
+            tally.unparsable_by_origin[origin] = tally.unparsable_by_origin.get(origin, 0) + 1
+        for report in reports:
             number = seen.get(report.id, 0)
             seen[report.id] = number + 1
             if number:

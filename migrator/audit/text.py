@@ -170,3 +170,9 @@ def _evidence(report: AuditReport) -> Iterator[str]:
     )
     for problem in found["problems"][:LISTED]:
         yield f"  {problem}"
+    for note in found["notes"][:LISTED]:
+        yield f"  {note}"
+    for name, sorts in found["left_out"].items():
+        for sort in sorts[:LISTED]:
+            where = f"the first at {sort['source']}: {sort['first']}"
+            yield f"  {name}: {sort['count']:,} {sort['sort']} left out, {where}"

@@ -39,7 +39,9 @@ def audit(
         Path | None, typer.Argument(metavar="[OUT.JSON]", help="With --json: the file to write.", show_default=False)
     ] = None,
     plan: PlanOption = None,
-    schema: Annotated[Files, typer.Option("--schema", help="Schema dump (pg_dump --schema-only). Offline.")] = None,
+    schema: Annotated[
+        Files, typer.Option("--schema", help="Schema dump, migrations, or their folder. Offline.")
+    ] = None,
     statements: Annotated[Files, typer.Option("--statements", help="File with statements; may be repeated.")] = None,
     log: Annotated[
         Files, typer.Option("--log", help="PostgreSQL log: csvlog, jsonlog or stderr; may be repeated.")

@@ -221,3 +221,35 @@ def test_a_partitioned_table_counts_as_one(classic_dsn: str) -> None:
     assert report.tenants["rows"] == 300
     found = {f.id: f.evidence for f in report.findings}
     assert found["LIM-TBL-01:public.events"] == "partitioned, 2 partitions"
+
+
+def test_nothing_seen_keeps_the_gate_closed(shop: psycopg.Connection[Any], classic_dsn: str) -> None:
+    """No statistics, statistics without the application, a schema that is not there, and what the plan accepts."""
+    plan = verdict_plan()
+    elsewhere = plan.model_copy(update={"tables": plan.tables.model_copy(update={"schemas": ["app"]})})
+    gates = plan.gates.model_copy(update={"acknowledged": ["AUD-EVD-05:statements"]})
+    closed = "AUD-EVD-05:statements]"
+
+    assert not any(b.endswith(closed) for b in audit_live(shop, plan).blockers())
+    assert any("AUD-EVD-05:tables" in b for b in audit_live(shop, elsewhere).blockers())
+    with psycopg.connect(classic_dsn, autocommit=True) as application:
+        application.execute("SELECT pg_stat_statements_reset()")
+        application.execute("SELECT 1")
+        assert any(b.endswith(closed) for b in audit_live(shop, plan).blockers())
+        application.execute("DROP EXTENSION pg_stat_statements")
+    assert any(b.endswith(closed) for b in audit_live(shop, plan).blockers())
+    assert not any(b.endswith(closed) for b in audit_live(shop, plan.model_copy(update={"gates": gates})).blockers())
+
+
+def test_the_stored_verdict_knows_what_the_plan_accepts(shop: psycopg.Connection[Any]) -> None:
+    """An audit by hand writes the same verdict as the one of the phase: it does not shut a gate that was open."""
+    plan = verdict_plan()
+    install(shop, plan.name, digest(plan), dump(plan), shim_settings(plan))
+    found = [f.id for f in audit_live(shop, plan).findings if f.severity.value == "blocker"]
+    gates = plan.gates.model_copy(update={"acknowledged": found})
+    assert found
+
+    store_report(shop, audit_live(shop, plan.model_copy(update={"gates": gates})))
+
+    row = shop.execute("SELECT body FROM migrator.report WHERE kind = 'audit.verdict' ORDER BY id DESC").fetchone()
+    assert row is not None and row[0] == {"blockers": []}

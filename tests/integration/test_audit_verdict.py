@@ -20,7 +20,7 @@ from workflows.activities.prepare import PrepareActivities
 
 pytestmark = pytest.mark.pg
 
-ACCEPTED = 'acknowledged = ["LIM-KEY-02", "AUD-EVD-01"]'
+ACCEPTED = 'acknowledged = ["LIM-KEY-02", "AUD-EVD-05:statements"]'
 PLAN = f"""
 name = "shop"
 [classic]
@@ -108,7 +108,7 @@ def test_an_acceptance_of_nothing_keeps_the_gate_shut(
     operator, plan, conn = begun
     conn.execute(
         "UPDATE migrator.plan SET body = jsonb_set(body, '{gates,acknowledged}',"
-        ' \'["LIM-KEY-02", "AUD-EVD-01", "LIM-KEY-0", "OTHER-1:app.users"]\')'
+        ' \'["LIM-KEY-02", "AUD-EVD-05:statements", "LIM-KEY-0", "OTHER-1:app.users"]\')'
     )
 
     assert operator("audit").code == 0

@@ -38,7 +38,10 @@ def small_plan(**sections: dict[str, Any]) -> Plan:
         "backfill": {"unit_rows": 1000, "unit_tenants": 4, "concurrency": 2},
         "validation": {"max_age_s": 600.0, "every_s": 3600.0},
         "waves": {"sizes": [3, 20], "soak_s": 0.2, "baseline_s": 0.2, "hot_ratio": 3.0},
-        "gates": {"audit": "auto", "provision": "auto", "dual_write": "auto", "cutover": "auto"},
+        "gates": {
+            **dict.fromkeys(("audit", "provision", "dual_write", "cutover"), "auto"),
+            "acknowledged": ["AUD-EVD-05:statements"],  # nobody has run a statement here yet
+        },
         "stabilization": {"days": 90, "check_every_days": 30},
         "decommission": {"max_pause_s": 20.0, "release_classic": False, "sequence_headroom": 10},
         "rehearsal": {"clock_scale": 5_000_000.0},

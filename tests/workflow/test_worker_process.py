@@ -47,6 +47,7 @@ concurrency = 1
 audit = "auto"
 provision = "auto"
 dual_write = "approval"
+acknowledged = ["AUD-EVD-05:statements"]
 """
 
 

@@ -206,10 +206,12 @@ def test_the_command_writes_every_report(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_fail_on_is_a_gate_for_ci(tmp_path: Path) -> None:
     """Exit 3 when something is bad enough, 0 when it is acknowledged or milder."""
-    schema, accepted = tmp_path / "s.sql", tmp_path / "a.toml"
+    schema, accepted, statements = tmp_path / "s.sql", tmp_path / "a.toml", tmp_path / "q.sql"
+    statements.write_text("SELECT * FROM t WHERE tenant_id = 1;")
     schema.write_text("CREATE TABLE t (tenant_id int NOT NULL, id int PRIMARY KEY);")
     accepted.write_text('[[acknowledged]]\nid = "LIM-KEY-01"\nby = "Ada"\nwhy = "the tool does it"\n')
-    command = ["audit", "--schema", str(schema), "--tenant-key", "tenant_id", "--fail-on"]
+    given = ["--schema", str(schema), "--statements", str(statements), "--tenant-key", "tenant_id"]
+    command = ["audit", *given, "--fail-on"]
 
     assert run_command([*command, "blocker"]) == 0
     assert run_command([*command, "rewrite"]) == 3
