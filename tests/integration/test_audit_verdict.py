@@ -73,7 +73,7 @@ def test_another_plan_or_other_inputs_are_no_verdict_of_the_migration(
     operator, plan, conn = begun
     assert operator("audit").code == 0
     other, statements = tmp_path / "other.toml", tmp_path / "q.sql"
-    other.write_text(PLAN.replace(ACCEPTED, ""))
+    other.write_text(PLAN.replace(ACCEPTED, "") + "[waves]\nsizes = [7]\n")
     statements.write_text("CREATE RULE r AS ON UPDATE TO app.users DO INSTEAD NOTHING;")
 
     runs = [
