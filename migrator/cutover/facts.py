@@ -295,7 +295,7 @@ def watched_after_their_wave(conn: Connection) -> list[TenantId]:
         """
         SELECT r.tenant_id FROM migrator.route r JOIN migrator.tenant t USING (tenant_id)
          WHERE r.watched AND r.level = 'limitless'
-           AND EXISTS (SELECT FROM migrator.decision d WHERE d.kind = 'wave.finished' AND d.subject = 'wave-' || t.wave)
+           AND 'wave-' || t.wave IN (SELECT subject FROM migrator.decision WHERE kind = 'wave.finished')
          ORDER BY r.tenant_id
         """
     )
