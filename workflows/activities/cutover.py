@@ -117,12 +117,13 @@ class CutoverActivities:
     async def _advance(self, step: WaveStep) -> Advanced:
         """Try until it succeeds, for a while: a fallback may stand for days, and each activity stays in the history."""
 
+        last = Advanced()
+
         async def once() -> Advanced | None:
             nonlocal last
             last = await self.context.on_classic(_advance, self.context.plan, step)
             return last if last.done or last.held else None
 
-        last = Advanced()
         return await until(once, ADVANCE_AGAIN_S, policies.LONG_POLL_S) or last
 
     @activity.defn(name="soak")
