@@ -13,7 +13,7 @@ Question → where the answer lives
 * Phase 3, how does a schema change reach both? change/
 * Is anything in the migrated schemas not captured, mirrored, provisioned?     inventory/
 * Are both sides equal?                         consistency/ (shares no code with mirror and backfill)
-* Phase 4, may this tenant move, does it suffer?  cutover/
+* Phase 4, may this tenant move, does it suffer?  cutover/ (and after the waves: breach.py)
 * Who moves a route, and who has applied it?    route/
 * Is Limitless ill, and is it well again?       breaker/
 * 3 a.m.: everybody back to classic             incident/

@@ -145,7 +145,7 @@ CREATE TABLE migrator.read_sample (
     errors     int NOT NULL,         -- what counts against this side: lost, overloaded; on limitless, what classic does not give too
     buckets    int[] NOT NULL
 );
-CREATE INDEX ON migrator.read_sample USING brin (at);
+CREATE INDEX ON migrator.read_sample (at);
 
 CREATE TABLE migrator.shadow_sample (
     at           timestamptz NOT NULL DEFAULT now(),
@@ -154,6 +154,57 @@ CREATE TABLE migrator.shadow_sample (
     mismatched   int NOT NULL,
     classic_ms   double precision NOT NULL,
     limitless_ms double precision NOT NULL
+);
+CREATE INDEX ON migrator.shadow_sample (at);
+
+-- Samples live for minutes: migrator.control.samples adds them up and deletes them in one statement, a bounded number at
+-- a time. Deleted rows are what these two tables mostly consist of, so they are vacuumed by their number, not by a share
+-- of the table, and without pauses.
+ALTER TABLE migrator.read_sample SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
+    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000);
+ALTER TABLE migrator.shadow_sample SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
+    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000);
+
+-- Sums of samples by the minute, and by the hour once they are older. `at` is where the minute or hour begins.
+CREATE TABLE migrator.read_minute (
+    at         timestamptz NOT NULL,
+    tenant_id  text,                 -- NULL: all tenants together
+    side       text NOT NULL,
+    reads      bigint NOT NULL,
+    errors     bigint NOT NULL,
+    buckets    bigint[] NOT NULL,
+    UNIQUE NULLS NOT DISTINCT (side, tenant_id, at)
+) WITH (autovacuum_vacuum_scale_factor = 0.05);
+CREATE INDEX ON migrator.read_minute (at);
+
+CREATE TABLE migrator.read_hour (LIKE migrator.read_minute INCLUDING ALL);
+
+CREATE TABLE migrator.shadow_hour (
+    at           timestamptz PRIMARY KEY,
+    compared     bigint NOT NULL,
+    mismatched   bigint NOT NULL,
+    classic_ms   double precision NOT NULL,      -- of all compared reads together, not their mean
+    limitless_ms double precision NOT NULL
+);
+
+-- What reads were like on classic before they moved: the measure of the guard, and of what comes after the waves.
+CREATE TABLE migrator.read_baseline (
+    tenant_id  text UNIQUE NULLS NOT DISTINCT,   -- NULL: all tenants together, before the first wave
+    wave       int NOT NULL,                     -- that measured it
+    reads      bigint NOT NULL,
+    errors     bigint NOT NULL,
+    p99_ms     double precision,                 -- NULL: nothing was read
+    at         timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Reads on Limitless that are slower, or fail more often, than the plan allows after the waves. One row per breach,
+-- from the first look that finds it until it has been away for long enough.
+CREATE TABLE migrator.slo_breach (
+    tenant_id   text UNIQUE NULLS NOT DISTINCT,  -- NULL: all tenants together
+    first_at    timestamptz NOT NULL,
+    last_at     timestamptz NOT NULL,
+    reason      text NOT NULL,
+    recorded_at timestamptz                      -- when it became an incident; NULL while it has not lasted
 );
 
 -- Append-only: who decided or did what, when and why.
@@ -167,6 +218,7 @@ CREATE TABLE migrator.decision (
     after   jsonb,
     reason  text NOT NULL
 );
+CREATE INDEX ON migrator.decision (kind, subject, at);
 
 -- Captured tables; the descriptor is migrator.model.table.Table.
 CREATE TABLE migrator.captured_table (
@@ -359,6 +411,8 @@ CREATE TABLE migrator.validation (
     schema_fingerprint text,         -- classic:limitless, see migrator.schema_fingerprint()
     whole         boolean NOT NULL DEFAULT false  -- reference tables and rows of nobody were looked at too
 );
+CREATE INDEX ON migrator.validation (started_at);
+CREATE INDEX ON migrator.validation (finished_at);
 
 -- Who was clean when: one row per stretch of equal verdicts, so that it grows with what happened, not with time.
 CREATE TABLE migrator.tenant_verdict (
@@ -435,6 +489,9 @@ CREATE TABLE migrator.divergence (
     repaired_by text
 );
 
+CREATE INDEX ON migrator.divergence (run_id);
+CREATE INDEX ON migrator.divergence (table_name, tenant_id, id);
+
 -- Those that still stand: not repaired, and in a copy that was not replaced since, however late they were stored.
 CREATE VIEW migrator.open_divergence AS
 SELECT * FROM migrator.divergence d
@@ -446,8 +503,40 @@ CREATE TABLE migrator.incident (
     at          timestamptz NOT NULL DEFAULT clock_timestamp(),
     kind        text NOT NULL,
     reason      text NOT NULL,
-    reported_by text NOT NULL
+    reported_by text NOT NULL,
+    times       int NOT NULL DEFAULT 1,          -- how often it happened, see migrator.join_incidents()
+    first_at    timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+CREATE INDEX ON migrator.incident (kind, id);
+
+-- Incidents are evidence and stay, so their number is bounded where they are written: one that happens again within
+-- the hour, and every one of a kind beyond 20 an hour, takes the place of the one before and counts it. It has a new
+-- number, so that the stabilization window sees it. What a person reported is joined only with the same words.
+CREATE FUNCTION migrator.join_incidents() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    earlier record;
+BEGIN
+    SELECT n.id, n.times, n.first_at INTO earlier
+      FROM (SELECT i.*, (i.reason, i.reported_by) = (NEW.reason, NEW.reported_by) AS same, count(*) OVER () AS many
+              FROM (SELECT * FROM migrator.incident WHERE kind = NEW.kind ORDER BY id DESC LIMIT 20) i
+             WHERE i.first_at BETWEEN NEW.at - interval '1 hour' AND NEW.at) n
+     WHERE n.same OR (n.many >= 20 AND NEW.kind <> 'reported')
+     ORDER BY n.same DESC, n.id DESC
+     LIMIT 1;
+    NEW.first_at := NEW.at;
+    IF FOUND THEN
+        DELETE FROM migrator.incident WHERE id = earlier.id;
+        IF FOUND THEN  -- else somebody else has just joined it
+            NEW.times := earlier.times + NEW.times;
+            NEW.first_at := earlier.first_at;
+        END IF;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER join_incidents BEFORE INSERT ON migrator.incident
+    FOR EACH ROW EXECUTE FUNCTION migrator.join_incidents();
+ALTER TABLE migrator.incident ENABLE ALWAYS TRIGGER join_incidents;
 
 -- What status shows when Temporal is away: one row per phase.
 CREATE TABLE migrator.phase (
@@ -475,6 +564,7 @@ CREATE TABLE migrator.report (
     kind text NOT NULL,
     body jsonb NOT NULL
 );
+CREATE INDEX ON migrator.report (kind, id);
 
 -- What the last comparison of rights found, and classic's rights as they were then: status says what changed since.
 CREATE TABLE migrator.rights_check (

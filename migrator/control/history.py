@@ -35,7 +35,9 @@ def decisions(conn: psycopg.Connection[Any], limit: int) -> list[dict[str, Any]]
 def incidents(conn: psycopg.Connection[Any], limit: int) -> list[dict[str, Any]]:
     """Return the newest incidents, oldest of them first."""
     rows = _rows(
-        conn, "SELECT id, at, kind, reason, reported_by FROM migrator.incident ORDER BY id DESC LIMIT %s", limit
+        conn,
+        "SELECT id, at, kind, reason, reported_by, times, first_at FROM migrator.incident ORDER BY id DESC LIMIT %s",
+        limit,
     )
     return rows[::-1]
 

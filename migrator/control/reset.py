@@ -16,7 +16,18 @@ from migrator.control.phase import set_phase
 from migrator.model.phase import Phase
 from migrator.model.verdict import Verdict
 
-_FORGOTTEN = ("tenant", "copy_unit", "position", "heartbeat", "hold", "fence", "fallback", "breaker_trip")
+_FORGOTTEN = (
+    "tenant",
+    "copy_unit",
+    "position",
+    "heartbeat",
+    "hold",
+    "fence",
+    "fallback",
+    "breaker_trip",
+    "read_baseline",
+    "slo_breach",
+)
 
 
 def undo_verdict(conn: psycopg.Connection[Any], *, fresh_s: float = 5.0) -> Verdict:

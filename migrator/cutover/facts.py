@@ -13,10 +13,10 @@ from typing import Any
 
 import psycopg
 
+from migrator.control.samples import Sum, sums
 from migrator.cutover.gate import ReferenceFacts, TenantFacts
 from migrator.cutover.guard import Sample
 from migrator.cutover.hold import RolledBack
-from migrator.model.latency import merge, p99_of
 from migrator.model.phase import TenantState
 from migrator.model.route import Level
 from migrator.model.tenant import TenantId, TenantSize
@@ -246,22 +246,66 @@ def samples(
     conn: Connection, tenants: Sequence[TenantId], side: str, since_s: float, until_s: float | None = None
 ) -> dict[TenantId, Sample]:
     """Return what shims measured about each tenant on *side* since a moment of classic's clock."""
+    found = sums(conn, tenants, side, since_s, until_s)
+    return {tenant: _sample(found.get(tenant, Sum())) for tenant in tenants}
+
+
+def everybody(conn: Connection, side: str, since_s: float) -> Sample:
+    """Return what shims measured about all tenants together."""
+    return _sample(sums(conn, None, side, since_s).get(None, Sum()))
+
+
+def _sample(found: Sum) -> Sample:
+    return Sample(found.reads, found.errors, found.p99_ms)
+
+
+def keep_baseline(conn: Connection, number: int, since_s: float) -> None:
+    """Keep what the tenants of wave *number* were like on classic since a moment of its clock; the first call counts.
+
+    With the first of all waves also what everybody was like, while all read from classic.
+    """
+    row = conn.execute("SELECT FROM migrator.read_baseline WHERE wave = %s LIMIT 1", (number,)).fetchone()
+    if row is not None:
+        return
+    measured: list[tuple[TenantId | None, Sample]] = [(None, everybody(conn, "classic", since_s))]
+    measured += samples(conn, wave_tenants(conn, number), "classic", since_s).items()
+    with conn.transaction(), conn.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO migrator.read_baseline AS b (tenant_id, wave, reads, errors, p99_ms)"
+            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (tenant_id) DO UPDATE"
+            " SET wave = EXCLUDED.wave, reads = EXCLUDED.reads, errors = EXCLUDED.errors, p99_ms = EXCLUDED.p99_ms,"
+            " at = clock_timestamp() WHERE b.tenant_id IS NOT NULL",
+            [(tenant, number, s.reads, s.errors, s.p99_ms) for tenant, s in measured],
+        )
+
+
+def baselines(conn: Connection, tenants: Sequence[TenantId]) -> dict[TenantId | None, Sample]:
+    """Return what was kept about *tenants*, and under None about everybody."""
+    rows = conn.execute(
+        "SELECT tenant_id, reads, errors, p99_ms FROM migrator.read_baseline"
+        " WHERE tenant_id = ANY (%s) OR tenant_id IS NULL",
+        (list(tenants),),
+    )
+    return {None if t is None else TenantId(t): Sample(int(reads), int(errors), p99) for t, reads, errors, p99 in rows}
+
+
+def watched_after_their_wave(conn: Connection) -> list[TenantId]:
+    """Return tenants that shims report one by one although their wave is over: no guard looks at them any more."""
     rows = conn.execute(
         """
-        SELECT tenant_id, reads, errors, buckets
-          FROM migrator.read_sample
-         WHERE tenant_id = ANY (%s) AND side = %s
-           AND at >= to_timestamp(%s) AND at < coalesce(to_timestamp(%s), 'infinity')
-        """,
-        (list(tenants), side, since_s, until_s),
-    ).fetchall()
-    found: dict[TenantId, Sample] = {}
-    for tenant in tenants:
-        mine = [row for row in rows if row[0] == tenant]
-        reads = sum(row[1] for row in mine)
-        buckets = merge(row[3] for row in mine)
-        found[tenant] = Sample(reads, sum(row[2] for row in mine), p99_of(buckets) if sum(buckets) else None)
-    return found
+        SELECT r.tenant_id FROM migrator.route r JOIN migrator.tenant t USING (tenant_id)
+         WHERE r.watched AND r.level = 'limitless'
+           AND 'wave-' || t.wave IN (SELECT subject FROM migrator.decision WHERE kind = 'wave.finished')
+         ORDER BY r.tenant_id
+        """
+    )
+    return [TenantId(tenant) for (tenant,) in rows]
+
+
+def hot(conn: Connection, tenants: Sequence[TenantId]) -> frozenset[TenantId]:
+    """Return those of *tenants* that are hot."""
+    rows = conn.execute("SELECT tenant_id FROM migrator.tenant WHERE hot AND tenant_id = ANY (%s)", (list(tenants),))
+    return frozenset(TenantId(tenant) for (tenant,) in rows)
 
 
 def watched_since_s(conn: Connection, number: int) -> float | None:

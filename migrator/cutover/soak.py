@@ -1,19 +1,20 @@
 """How does a wave fare at this moment, and what is done about it?
 
-Shell around the guard: one call is one look. It reads what shims measured, asks the guard, and rolls back whom the
-guard found guilty. What an operator did meanwhile always wins.
+Shell around the guard: one call is one look. It reads what shims measured lately, asks the guard, and rolls back whom
+the guard found guilty. What an operator did meanwhile always wins. A look costs the reads of the last minute; windows
+that reach further back are looked at once a minute, in sums by the minute and the hour.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 
 from migrator.cutover import facts
-from migrator.cutover.guard import GuardLimits, Sample, Watch, look, outage
+from migrator.cutover.guard import GuardLimits, Sample, Watch, longer_complaint, longer_windows, look, outage
 from migrator.cutover.hold import hold
 from migrator.model.phase import TenantState
 from migrator.model.route import Level
@@ -21,6 +22,9 @@ from migrator.model.tenant import TenantId
 from migrator.route.move import move
 
 Connection = psycopg.Connection[Any]
+
+LONGER_EVERY_S = 60.0
+"""Longer windows hardly change within a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +88,36 @@ def watch_wave(
     still = outage(facts.trips(conn), troubles, limitless_answers)
     if still is not None:
         return Look(Watch(), still, "", len(there))
-    now = facts.samples(conn, there, "limitless", since_s)
-    decision = look(watch, {t: (on_classic.get(t, Sample()), now[t]) for t in there}, len(back), limits)
+    now_s = facts.now_s(conn)
+    window = facts.samples(conn, there, "limitless", max(since_s, now_s - limits.window_s))
+    tails = facts.samples(conn, there, "limitless", max(since_s, now_s - limits.tail_s))
+    if watch.longer_at_s is None or now_s - watch.longer_at_s >= LONGER_EVERY_S:
+        longer = _longer(conn, {t: (on_classic.get(t, Sample()), window[t]) for t in there}, now_s, since_s, limits)
+        watch = replace(watch, longer=longer, longer_at_s=now_s)
+    decision = look(watch, {t: (on_classic.get(t, Sample()), window[t]) for t in there}, len(back), limits, tails)
     if decision.whole_wave is not None:
         move(conn, there, Level.CLASSIC, who=facts.GUARD, reason=decision.whole_wave)
         return Look(decision.watch, None, f"wave {number}: {decision.whole_wave}", 0, len(there))
     for tenant, reason in decision.roll_back:
         move(conn, [tenant], Level.CLASSIC, who=facts.GUARD, reason=reason)
     return Look(decision.watch, None, "", len(there) - len(decision.roll_back), len(decision.roll_back))
+
+
+def _longer(
+    conn: Connection,
+    seen: Mapping[TenantId, tuple[Sample, Sample]],
+    now_s: float,
+    since_s: float,
+    limits: GuardLimits,
+) -> dict[TenantId, str]:
+    """Return the complaints about windows longer than the sliding one."""
+    longer = {
+        length_s: facts.samples(conn, list(seen), "limitless", now_s - length_s)
+        for length_s in longer_windows(now_s - since_s, limits)
+    }
+    found = {}
+    for tenant, (before, window) in seen.items():
+        reason = longer_complaint(before, window, {length_s: of[tenant] for length_s, of in longer.items()}, limits)
+        if reason is not None:
+            found[tenant] = reason
+    return found

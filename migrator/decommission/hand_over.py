@@ -175,7 +175,8 @@ def export(classic: Connection, number: int, path: Path) -> Path:
         "decisions": decisions(classic),
         "approvals": _rows(classic, "SELECT gate, approver, at::text, evidence FROM migrator.approval ORDER BY at"),
         "incidents": _rows(
-            classic, "SELECT id, at::text, kind, reason, reported_by FROM migrator.incident ORDER BY id"
+            classic,
+            "SELECT id, at::text, kind, reason, reported_by, times, first_at::text FROM migrator.incident ORDER BY id",
         ),
         "phases": _rows(
             classic,

@@ -50,6 +50,17 @@ def percentile_of(buckets: Sequence[int], share: float) -> float:
     return 0.0
 
 
+FEWEST = 3
+"""So many reads have to be slow, or to fail, before anything is concluded from them."""
+
+
+def steady_p99_of(buckets: Sequence[int]) -> float:
+    """Return the 99th percentile in ms, or of fewer than 300 latencies the largest one that at least two exceed or
+    equal: one slow read among thirty says nothing."""
+    count = sum(buckets)
+    return percentile_of(buckets, min(0.99, max(0.0, 1 - (FEWEST - 1) / count))) if count else 0.0
+
+
 def p99_of(buckets: Sequence[int]) -> float:
     """Return the 99th percentile in ms, at most 19 % too high; 0 with none counted."""
     return percentile_of(buckets, 0.99)

@@ -174,6 +174,7 @@ class Waves(_Section):
     hot_ramp_pct: list[int] = Field(default=[10, 50, 100])
     soak_s: PositiveS = Field(86_400.0, description="Watch time after each step of a wave.")
     baseline_s: PositiveS = 600.0
+    window_s: PositiveS = Field(60.0, description="The guard judges the last so many seconds, and longer windows.")
     max_failed: int = Field(2, ge=0, description="More rollbacks than this roll the whole wave back.")
     p99_factor: float = Field(2.0, gt=1, description="Tenant p99 on Limitless against its own on classic.")
     p99_floor_ms: PositiveS = Field(50.0, description="Below this p99 nothing is wrong, whatever the factor.")
@@ -200,6 +201,9 @@ class Stabilization(_Section):
     days: float = Field(90, gt=0, description="ADR: 90 days without incident.")
     check_every_days: float = Field(1, gt=0)
     on_incident: Literal["restart", "pause"] = "restart"
+    slo_patience_s: PositiveS = Field(
+        120.0, description="Reads on Limitless over a limit of [waves] are an incident once they last this long."
+    )
 
 
 class Decommission(_Section):

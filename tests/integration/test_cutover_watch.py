@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
 
-from migrator.cutover import facts, soak
+from migrator.control import samples
+from migrator.control.install import install
+from migrator.control.log import decide
+from migrator.cutover import breach, facts, soak
 from migrator.cutover.guard import GuardLimits, Sample, Watch
+from migrator.db.connect import connect
+from migrator.model.latency import bucket_of
 from migrator.model.tenant import TenantId
-from tests.fixtures.shop import Shop
 
 pytestmark = pytest.mark.pg
 
@@ -19,9 +25,15 @@ A, B, C = TenantId("1"), TenantId("2"), TenantId("3")
 
 
 @pytest.fixture
-def classic(shop: Shop) -> psycopg.Connection[Any]:
+def classic(classic_dsn: str) -> Iterator[psycopg.Connection[Any]]:
     """Three tenants of wave 1 that read from Limitless."""
-    conn = shop.classic
+    with connect(classic_dsn, "test") as conn:
+        install(conn, "shop", "digest", {}, {})
+        move_wave(conn)
+        yield conn
+
+
+def move_wave(conn: psycopg.Connection[Any]) -> None:
     for tenant in (A, B, C):
         conn.execute(
             "INSERT INTO migrator.tenant (tenant_id, part, state, wave, divergent, clean_at)"
@@ -33,7 +45,6 @@ def classic(shop: Shop) -> psycopg.Connection[Any]:
             " VALUES (%s, 1, 'limitless', 1, 1, 'cutover', 'wave 1')",
             (tenant,),
         )
-    return conn
 
 
 def measured(conn: psycopg.Connection[Any], tenant: str, reads: int, errors: int) -> None:
@@ -44,8 +55,35 @@ def measured(conn: psycopg.Connection[Any], tenant: str, reads: int, errors: int
     )
 
 
-def look(conn: psycopg.Connection[Any], answers: bool = True) -> soak.Look:
-    return soak.watch_wave(conn, 1, Watch(), {t: Sample(100, 0, 10.0) for t in (A, B, C)}, 0.0, answers, LIMITS)
+def history(
+    conn: psycopg.Connection[Any],
+    tenant: str | None,
+    ms: float,
+    from_s: float,
+    to_s: float,
+    every_s: float = 1.0,
+    reads: int = 10,
+    side: str = "limitless",
+) -> None:
+    """Reads of *ms* milliseconds each, from and to so many seconds ago."""
+    buckets = [0] * bucket_of(ms) + [reads]
+    conn.execute(
+        "INSERT INTO migrator.read_sample (at, process_id, tenant_id, side, reads, errors, buckets)"
+        " SELECT clock_timestamp() - make_interval(secs => s::float8), 'p', %s, %s, %s, 0, %s"
+        " FROM generate_series(%s::numeric, %s::numeric, %s::numeric) s",
+        (tenant, side, reads, buckets, from_s, to_s, -every_s),
+    )
+
+
+def look(
+    conn: psycopg.Connection[Any],
+    answers: bool = True,
+    limits: GuardLimits = LIMITS,
+    since_s: float = 0.0,
+    watch: Watch | None = None,
+) -> soak.Look:
+    before = {t: Sample(100, 0, 10.0) for t in (A, B, C)}
+    return soak.watch_wave(conn, 1, watch or Watch(), before, since_s, answers, limits)
 
 
 def levels(conn: psycopg.Connection[Any]) -> dict[str, str]:
@@ -119,3 +157,125 @@ def test_an_interrupted_wave_gives_its_tenants_back(classic: psycopg.Connection[
     facts.release_interrupted(classic)
 
     assert facts.waiting(classic) == {"1", "2", "4"}
+
+
+@pytest.mark.parametrize("added_up", [False, True])
+def test_a_good_day_does_not_hide_ten_bad_minutes(classic: psycopg.Connection[Any], added_up: bool) -> None:
+    """Twenty good hours, then ten minutes at 3 s, which is less than a hundredth of all reads."""
+    for tenant in (A, B):
+        history(classic, tenant, 8.0, 20 * 3600, 600, every_s=5)
+    history(classic, A, 3000.0, 600, 0)
+    history(classic, B, 8.0, 600, 0)
+    while added_up and samples.fold(classic):
+        pass
+
+    found = look(classic, since_s=facts.now_s(classic) - 20.1 * 3600)
+
+    assert (found.rolled_back, found.left, found.held) == (1, 2, "")
+    assert [b.tenant_id for b in facts.rolled_back(classic)] == [A]
+
+
+def test_a_bad_second_rolls_nobody_back(classic: psycopg.Connection[Any]) -> None:
+    """It stays in the window for a minute, and more often than once in a hundred reads."""
+    history(classic, A, 8.0, 300, 20)
+    history(classic, A, 3000.0, 20, 18)
+    history(classic, A, 8.0, 17, 0)
+    limits = replace(LIMITS, min_reads=20)
+
+    assert look(classic, limits=limits, since_s=facts.now_s(classic) - 300).rolled_back == 0
+
+
+def test_who_reads_seldom_is_judged_by_a_longer_window(classic: psycopg.Connection[Any]) -> None:
+    """Two reads a minute say nothing in a minute; an hour of them does, in a soak that was good for a day before."""
+    history(classic, A, 8.0, 86_400, 3600, every_s=30, reads=1)
+    history(classic, A, 3000.0, 3600, 0, every_s=30, reads=1)
+    limits = replace(LIMITS, min_reads=20)
+
+    assert look(classic, limits=limits, since_s=facts.now_s(classic) - 86_400).rolled_back == 1
+
+
+def test_longer_windows_are_looked_at_once_a_minute(classic: psycopg.Connection[Any]) -> None:
+    """What they said is believed until then."""
+    history(classic, A, 3000.0, 3600, 0, every_s=30, reads=1)
+    limits = replace(LIMITS, min_reads=20, patience=2)
+    since_s = facts.now_s(classic) - 7200
+    first = look(classic, limits=limits, since_s=since_s)
+    classic.execute("DELETE FROM migrator.read_sample")
+    second = look(classic, limits=limits, since_s=since_s, watch=first.watch)
+
+    assert (first.rolled_back, second.rolled_back) == (0, 1)
+
+
+def test_a_baseline_is_kept_when_the_wave_begins(classic: psycopg.Connection[Any]) -> None:
+    """It outlives the samples; a later wave measures its own tenants anew, but everybody only once."""
+    history(classic, A, 8.0, 60, 0, side="classic")
+    history(classic, None, 20.0, 60, 0, side="classic")
+    facts.keep_baseline(classic, 1, facts.now_s(classic) - 61)
+    classic.execute("DELETE FROM migrator.read_sample")
+    history(classic, None, 900.0, 60, 0, side="classic")
+    facts.keep_baseline(classic, 1, 0.0)
+    facts.keep_baseline(classic, 2, 0.0)
+
+    kept = facts.baselines(classic, [A, B])
+
+    assert kept[A].reads == 610 and kept[A].p99_ms == pytest.approx(8.0, rel=0.2)
+    assert kept[B].reads == 0 and kept[B].p99_ms is None
+    assert kept[None].p99_ms == pytest.approx(20.0, rel=0.2)
+
+
+def incidents(conn: psycopg.Connection[Any]) -> list[tuple[str, str]]:
+    rows = conn.execute("SELECT reason, reported_by FROM migrator.incident WHERE kind = 'slo_breach' ORDER BY id")
+    return [(reason, by) for reason, by in rows]
+
+
+def aged(conn: psycopg.Connection[Any], seconds: float) -> None:
+    """Let time pass for what the monitor remembers."""
+    conn.execute(
+        "UPDATE migrator.slo_breach SET first_at = first_at - make_interval(secs => %(s)s),"
+        " last_at = last_at - make_interval(secs => %(s)s)",
+        {"s": seconds},
+    )
+
+
+def test_after_the_waves_a_breach_is_an_incident_once(classic: psycopg.Connection[Any]) -> None:
+    """Everybody's reads got slow for two minutes: one incident, however often it is looked at, and one more when it
+    comes again after a calm time."""
+    history(classic, None, 20.0, 600, 500, side="classic")
+    facts.keep_baseline(classic, 1, facts.now_s(classic) - 3600)
+    history(classic, None, 3000.0, 60, 0)
+
+    early = [breach.tick(classic, LIMITS, 120.0) for _ in range(3)]
+    aged(classic, 121)
+    late = [breach.tick(classic, LIMITS, 120.0) for _ in range(20)]
+    once = incidents(classic)
+    classic.execute("DELETE FROM migrator.read_sample")
+    aged(classic, 601)
+    breach.tick(classic, LIMITS, 120.0)
+    over = classic.execute("SELECT count(*) FROM migrator.slo_breach").fetchone()
+    history(classic, None, 3000.0, 60, 0)
+    breach.tick(classic, LIMITS, 120.0)
+    aged(classic, 121)
+    again = breach.tick(classic, LIMITS, 120.0)
+
+    assert early == [{}] * 3
+    assert len(once) == 1 and once[0][0].startswith("all tenants: p99 ") and once[0][1] == "slo monitor"
+    assert [bool(found) for found in late] == [True] + [False] * 19
+    assert over == (0,)
+    assert set(again) == {None}
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_tenant_in_its_soak_is_the_guards(classic: psycopg.Connection[Any], finished: bool) -> None:
+    """After its wave a hot tenant, which shims go on reporting, is judged by itself among many who are well."""
+    classic.execute("UPDATE migrator.route SET watched = true WHERE tenant_id = '1'")
+    if finished:
+        decide(classic, "cutover", "wave.finished", "wave-1", "3 of 3")
+    history(classic, None, 8.0, 60, 0, reads=10_000)
+    history(classic, A, 3000.0, 60, 0)
+    limits = replace(LIMITS, p99_limit_ms=1000.0)
+    breach.tick(classic, limits, 120.0)
+    aged(classic, 121)
+
+    found = breach.tick(classic, limits, 120.0)
+
+    assert set(found) == ({A} if finished else set())

@@ -29,7 +29,7 @@ from migrator.route.advance import Outcome as Step
 from migrator.route.advance import rejoin
 from migrator.route.move import watch
 from workflows import policies
-from workflows.activities.base import Connection, Context, beating, first_detail
+from workflows.activities.base import Connection, Context, beating, first_detail, until
 from workflows.activities.validation import ValidationActivities
 from workflows.messages import (
     Advanced,
@@ -47,6 +47,7 @@ LOOK_S = 1.0
 GATE_PATIENCE_S = 30.0
 """A gate waits this long for lags and fallbacks to pass before it leaves tenants to a later wave."""
 ADVANCE_S = 30.0
+ADVANCE_AGAIN_S = 2.0
 SHOWN = 20
 
 
@@ -72,6 +73,7 @@ class CutoverActivities:
         while True:
             left_s = await self.context.on_classic(_watch_from, step.number, step.baseline_s)
             if left_s <= 0:
+                await self.context.on_classic(_keep_baseline, step.number)
                 return
             await asyncio.sleep(min(left_s, 5.0))
 
@@ -110,7 +112,19 @@ class CutoverActivities:
     async def advance(self, step: WaveStep) -> Advanced:
         """Bring the wave's reads to Limitless, by this step's percentage."""
         self.context.serves(step.plan)
-        return await beating(self.context.on_classic(_advance, self.context.plan, step))
+        return await beating(self._advance(step))
+
+    async def _advance(self, step: WaveStep) -> Advanced:
+        """Try until it succeeds, for a while: a fallback may stand for days, and each activity stays in the history."""
+
+        last = Advanced()
+
+        async def once() -> Advanced | None:
+            nonlocal last
+            last = await self.context.on_classic(_advance, self.context.plan, step)
+            return last if last.done or last.held else None
+
+        return await until(once, ADVANCE_AGAIN_S, policies.LONG_POLL_S) or last
 
     @activity.defn(name="soak")
     async def soak(self, step: WaveStep) -> Soaked:
@@ -190,8 +204,11 @@ def limits(plan: Plan) -> GuardLimits:
         error_ratio=section.error_ratio,
         min_reads=plan.breaker.min_reads,
         # An outage is the breaker's business: give processes the time to open theirs before a tenant is blamed.
-        patience=max(2, round(plan.breaker.window_s / LOOK_S) + 1),
+        patience=(patience := max(2, round(plan.breaker.window_s / LOOK_S) + 1)),
         max_failed=section.max_failed,
+        window_s=section.window_s,
+        # Half as long as the guard is patient: a bad second is out of it before anybody is blamed.
+        tail_s=min(section.window_s, patience * LOOK_S / 2),
     )
 
 
@@ -248,9 +265,15 @@ def _watch_from(conn: Connection, number: int, baseline_s: float) -> float:
     return baseline_s - (facts.now_s(conn) - since) if since is not None else baseline_s
 
 
-def _baseline_samples(conn: Connection, number: int) -> dict[TenantId, Sample]:
+def _keep_baseline(conn: Connection, number: int) -> None:
     since = facts.watched_since_s(conn, number)
-    return soak.baseline(conn, facts.wave_tenants(conn, number), since if since is not None else 0.0)
+    if since is not None:
+        facts.keep_baseline(conn, number, since)
+
+
+def _baseline_samples(conn: Connection, number: int) -> dict[TenantId, Sample]:
+    kept = facts.baselines(conn, facts.wave_tenants(conn, number))
+    return {tenant: sample for tenant, sample in kept.items() if tenant is not None}
 
 
 def _defer(conn: Connection, number: int, tenants: tuple[TenantId, ...], blockers: tuple[str, ...]) -> None:
@@ -331,9 +354,11 @@ def _note_soak(conn: Connection, step: WaveStep, still: str, soaked_s: float) ->
 
 def _finish(conn: Connection, step: WaveStep) -> None:
     tenants = facts.wave_tenants(conn, step.number, with_held=True)
-    watch(conn, tenants, False)
     where = facts.standings(conn, tenants)
     there = [t for t in tenants if t in where and where[t].level is Level.LIMITLESS and where[t].reads_pct == 100]
+    # Hot ones are few: shims go on reporting them, and the SLO monitor judges each by itself.
+    stay = facts.hot(conn, there)
+    watch(conn, [t for t in tenants if t not in stay], False)
     decide(
         conn,
         "cutover",

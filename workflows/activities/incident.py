@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import psycopg
 from temporalio import activity
 
 from migrator.breaker.monitor import MonitorSettings, tick
-from migrator.errors import ClusterUnavailable
+from migrator.control import upkeep
+from migrator.cutover import breach
+from migrator.errors import ClusterUnavailable, MigratorError
 from migrator.incident.rollback import roll_back
 from migrator.model.tenant import TenantId
 from migrator.plan.schema import Plan
 from workflows.activities.base import Connection, Context, beating
+from workflows.activities.cutover import limits
 from workflows.activities.validation import ValidationActivities
 from workflows.messages import PlanInput, RollbackInput, RollbackOutcome
 
 TICK_S = 1.0
+SLO_S = 5.0
+ADD_UP_S = 10.0
+PRUNE_S = 600.0
+MORE_S = 0.1
 DIVERGENT_S = 60.0
 """Rows that differ wait for a person: comparing them every second would say the same, an incident each time."""
 CONFIRM_S = 10.0
@@ -35,9 +44,36 @@ class IncidentActivities:
 
     @activity.defn(name="watch_breakers")
     async def watch_breakers(self, inp: PlanInput) -> None:
-        """Look once a second at what processes report, for ever."""
+        """Look once a second at what processes report, for ever; beside it add up what they measured."""
         self.context.serves(inp.plan)
-        await beating(self._watch())
+        await beating(self._watch_and_keep())
+
+    async def _watch_and_keep(self) -> None:
+        """A breaker must not wait for a sum, so the upkeep runs beside the watch and ends with it."""
+        keeping = asyncio.create_task(self._keep())
+        try:
+            await self._watch()
+        finally:
+            keeping.cancel()
+            await asyncio.wait({keeping})
+
+    async def _keep(self) -> None:
+        """Add samples up, judge what they say, throw away what is too old."""
+        await asyncio.gather(
+            self._again("slo", SLO_S, lambda conn: _judge_slo(conn, self.context.plan)),
+            self._again("add_up", ADD_UP_S, upkeep.add_up),
+            self._again("prune", PRUNE_S, upkeep.prune),
+        )
+
+    async def _again(self, name: str, pause_s: float, job: Callable[[Connection], bool]) -> None:
+        """Run *job* for ever, with a pause unless it says that there is more. What fails is tried again later."""
+        while True:
+            more = False
+            try:
+                more = await self.context.on_classic(job)
+            except (MigratorError, psycopg.Error) as error:
+                activity.logger.warning("upkeep.failed: %s: %s", name, type(error).__name__)
+            await asyncio.sleep(MORE_S if more else pause_s)
 
     async def _watch(self) -> None:
         settings = monitor_settings(self.context.plan)
@@ -55,6 +91,12 @@ class IncidentActivities:
                     # Limitless fell ill again; the next look finds that out and says so.
                     activity.logger.info("breaker.validation_failed: %s", type(error).__name__)
             await asyncio.sleep(TICK_S)
+
+
+def _judge_slo(conn: Connection, plan: Plan) -> bool:
+    allowed = replace(limits(plan), p99_limit_ms=plan.breaker.p99_ms)
+    breach.tick(conn, allowed, plan.stabilization.slo_patience_s)
+    return False
 
 
 def monitor_settings(plan: Plan) -> MonitorSettings:

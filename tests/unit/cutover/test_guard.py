@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from migrator.cutover.guard import GuardLimits, Sample, Watch, complaint, look, outage
+from dataclasses import replace
+
+import pytest
+
+from migrator.cutover.guard import (
+    GuardLimits,
+    Sample,
+    Watch,
+    complaint,
+    lasting,
+    longer_complaint,
+    longer_windows,
+    look,
+    outage,
+)
 from migrator.model.tenant import TenantId
 
 LIMITS = GuardLimits(p99_factor=2.0, p99_floor_ms=50.0, error_ratio=0.01, min_reads=20, patience=2, max_failed=1)
@@ -61,3 +75,48 @@ def test_an_outage_is_nobodys_fault() -> None:
     assert outage(["errors"], [], limitless_answers=True) == "a breaker is open: errors"
     assert outage([], ["part 1 lags"], limitless_answers=True) == "reads have fallen back to classic: part 1 lags"
     assert outage([], [], limitless_answers=True) is None
+
+
+def test_one_slow_or_failed_read_is_chance() -> None:
+    """A tenant that reads twenty times a minute is not judged by its worst read."""
+    assert complaint(CLASSIC, Sample(20, 2, 10.0), LIMITS) is None
+    assert complaint(CLASSIC, Sample(20, 3, 10.0), LIMITS) is not None
+
+
+def test_what_is_over_is_over() -> None:
+    """The last seconds of the window are good: the bad ones before them need not last to leave it."""
+    bad, good, few = Sample(600, 0, 3000.0), Sample(30, 0, 10.0), Sample(3, 0, 10.0)
+
+    assert lasting(CLASSIC, bad, good, LIMITS) is None
+    assert lasting(CLASSIC, bad, few, LIMITS) is not None, "too little to say that it is over"
+    assert lasting(CLASSIC, bad, bad, LIMITS) is not None
+
+
+@pytest.mark.parametrize(("watched_s", "windows"), [
+    (0.0, ()),
+    (60.0, ()),
+    (90.0, (90.0,)),
+    (601.0, (600.0, 601.0)),
+    (86_400.0, (600.0, 3600.0, 86_400.0)),
+])  # fmt: skip
+def test_windows_grow_with_the_watch(watched_s: float, windows: tuple[float, ...]) -> None:
+    """Three at most, whatever the soak."""
+    assert longer_windows(watched_s, LIMITS) == windows
+
+
+def test_a_longer_window_sees_who_reads_seldom() -> None:
+    """And who is bad for a few seconds in every minute; but no watch of two minutes judges one bad second twice."""
+    slow, good, few = Sample(600, 0, 3000.0), Sample(600, 0, 10.0), Sample(5, 0, 10.0)
+
+    assert longer_complaint(CLASSIC, few, {90.0: slow}, LIMITS) is not None
+    assert longer_complaint(CLASSIC, good, {90.0: slow}, LIMITS) is None
+    assert longer_complaint(CLASSIC, good, {600.0: slow, 7200.0: good}, LIMITS) == (
+        "p99 3000 ms on Limitless against 40 ms on classic (limit 80 ms), over 600 s"
+    )
+
+
+def test_a_limit_of_its_own_stands_in_for_a_past() -> None:
+    limits = replace(LIMITS, p99_limit_ms=1000.0)
+
+    assert complaint(Sample(), Sample(100, 0, 1500.0), limits) == "p99 1500 ms on Limitless (limit 1000 ms)"
+    assert complaint(Sample(), Sample(100, 0, 900.0), limits) is None

@@ -1,0 +1,189 @@
+"""What were reads like lately? Adds up what shims measured, and throws the measurements away.
+
+Processes write a row per second. Rows of whole minutes are added up to `read_minute`, minutes to `read_hour`, each in
+one statement that deletes what it adds, so that every read is counted exactly once at every instant. Whoever wants
+sums asks `sums`, which knows all three tables.
+
+A moment up to two minutes ago is taken exactly. An earlier one counts from the next full minute, and one before the
+minutes are added up from the next full hour (UTC), so that the answer does not depend on what was added up already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from migrator.model import latency
+from migrator.model.tenant import TenantId
+
+Connection = psycopg.Connection[Any]
+
+EXACT_S = 120.0
+"""Sums from a moment up to this long ago are exact."""
+RAW_S = 180.0
+"""Samples are added up when they are older: later than `EXACT_S`, because a minute is added up as a whole."""
+MINUTES_S = 2 * 86_400.0
+"""How long minutes of everybody's reads are kept."""
+TENANT_MINUTES_S = 7_200.0
+"""How long minutes of single tenants are kept: there may be 10,000 of them."""
+HOURS_S = 100 * 86_400.0
+"""How long hours are kept: the 90 days of the stabilization and some more."""
+BATCH = 20_000
+"""Rows that one statement takes: a fraction of a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Reads together. `errors` are counted within `reads`; buckets as in migrator.model.latency."""
+
+    reads: int = 0
+    errors: int = 0
+    buckets: tuple[int, ...] = ()
+
+    @property
+    def p99_ms(self) -> float | None:
+        """Return the 99th percentile in ms, None when nothing was read; see `latency.steady_p99_of`."""
+        return latency.steady_p99_of(self.buckets) if any(self.buckets) else None
+
+
+def _each_bucket(expression: Callable[[sql.Composable], sql.Composed]) -> sql.Composed:
+    """Return an array of *expression* for every bucket, given its subscript.
+
+    Twice as fast as an aggregate in PL/pgSQL or unnest (measured: 60,000 rows in 0.13 s against 0.29 s).
+    """
+    each = (expression(sql.Literal(i)) for i in range(1, latency.SIZE + 1))
+    return sql.SQL("ARRAY[{}]::bigint[]").format(sql.SQL(", ").join(each))
+
+
+_SUMMED = _each_bucket(sql.SQL("coalesce(sum(buckets[{}]), 0)").format)
+_ADDED = _each_bucket(lambda i: sql.SQL("coalesce(m.buckets[{}], 0) + coalesce(EXCLUDED.buckets[{}], 0)").format(i, i))
+
+# %(before)s: only whole minutes or hours that ended before.
+_FOLD = sql.SQL("""
+WITH gone AS (
+    DELETE FROM {source}
+     WHERE ctid = ANY (ARRAY(SELECT ctid FROM {source} WHERE {due} ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+    RETURNING *
+), added AS (
+    INSERT INTO {target} AS m (at, tenant_id, side, reads, errors, buckets)
+    SELECT date_trunc({unit}, at, 'UTC'), tenant_id, side, sum(reads), sum(errors), {summed}
+      FROM gone GROUP BY 1, 2, 3 ORDER BY 3, 2, 1
+    ON CONFLICT (side, tenant_id, at) DO UPDATE
+       SET reads = m.reads + EXCLUDED.reads, errors = m.errors + EXCLUDED.errors, buckets = {added}
+)
+SELECT count(*) FROM gone
+""")
+
+_TO_MINUTES = _FOLD.format(
+    source=sql.Identifier("migrator", "read_sample"),
+    target=sql.Identifier("migrator", "read_minute"),
+    unit=sql.Literal("minute"),
+    due=sql.SQL("at < date_trunc('minute', clock_timestamp() - make_interval(secs => {}), 'UTC')").format(RAW_S),
+    summed=_SUMMED,
+    added=_ADDED,
+)
+
+
+def _to_hours(of: sql.SQL, kept_s: float) -> sql.Composed:
+    return _FOLD.format(
+        source=sql.Identifier("migrator", "read_minute"),
+        target=sql.Identifier("migrator", "read_hour"),
+        unit=sql.Literal("hour"),
+        due=sql.SQL("{} AND at < date_trunc('hour', clock_timestamp() - make_interval(secs => {}), 'UTC')").format(
+            of, kept_s
+        ),
+        summed=_SUMMED,
+        added=_ADDED,
+    )
+
+
+_SHADOWS = sql.SQL("""
+WITH gone AS (
+    DELETE FROM migrator.shadow_sample
+     WHERE ctid = ANY (ARRAY(SELECT ctid FROM migrator.shadow_sample
+                              WHERE at < date_trunc('minute', clock_timestamp() - make_interval(secs => {}), 'UTC')
+                              ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+    RETURNING *
+), added AS (
+    INSERT INTO migrator.shadow_hour AS h (at, compared, mismatched, classic_ms, limitless_ms)
+    SELECT date_trunc('hour', at, 'UTC'), sum(compared), sum(mismatched),
+           sum(compared * classic_ms), sum(compared * limitless_ms)
+      FROM gone GROUP BY 1 ORDER BY 1
+    ON CONFLICT (at) DO UPDATE
+       SET compared = h.compared + EXCLUDED.compared, mismatched = h.mismatched + EXCLUDED.mismatched,
+           classic_ms = h.classic_ms + EXCLUDED.classic_ms, limitless_ms = h.limitless_ms + EXCLUDED.limitless_ms
+)
+SELECT count(*) FROM gone
+""").format(RAW_S)
+
+_STEPS = (
+    _TO_MINUTES,
+    _to_hours(sql.SQL("tenant_id IS NOT NULL"), TENANT_MINUTES_S),
+    _to_hours(sql.SQL("tenant_id IS NULL"), MINUTES_S),
+    _SHADOWS,
+)
+
+
+def fold(conn: Connection, limit: int = BATCH) -> int:
+    """Add up what is due, at most *limit* rows of each kind; return how many rows the largest batch had.
+
+    As many as *limit* means that there is more. Each statement commits by itself, so it may be killed at any instant,
+    and several may run at once.
+    """
+    return max(_count(conn, statement, limit) for statement in _STEPS)
+
+
+def _count(conn: Connection, statement: sql.Composed, limit: int) -> int:
+    row = conn.execute(statement, {"limit": limit}).fetchone()
+    return int(row[0]) if row else 0
+
+
+_SINCE = """
+SELECT CASE WHEN s.at >= clock_timestamp() - make_interval(secs => %(exact)s) THEN s.at
+            WHEN s.at >= clock_timestamp() - make_interval(secs => %(minutes)s)
+            THEN date_trunc('minute', s.at + interval '1 minute' - interval '1 microsecond', 'UTC')
+            ELSE date_trunc('hour', s.at + interval '1 hour' - interval '1 microsecond', 'UTC') END,
+       s.at >= clock_timestamp() - make_interval(secs => %(exact)s)
+  FROM (SELECT to_timestamp(%(since)s) AS at) s
+"""
+
+_SUMS = sql.SQL("""
+SELECT tenant_id, sum(reads)::bigint, sum(errors)::bigint, {summed}
+  FROM ({tables}) s
+ GROUP BY tenant_id
+""")
+
+_PART = sql.SQL("""
+SELECT tenant_id, reads, errors, buckets::bigint[] FROM {table}
+ WHERE side = %(side)s AND at >= %(since)s AND at < coalesce(to_timestamp(%(until)s), 'infinity') AND {whom}
+""")
+
+
+def sums(
+    conn: Connection, tenants: Sequence[TenantId] | None, side: str, since_s: float, until_s: float | None = None
+) -> dict[TenantId | None, Sum]:
+    """Return what was measured on *side* from one moment of classic's clock to another (none: now).
+
+    Args:
+        tenants: whose reads; None: everybody's together, under the key None. Who read nothing is left out.
+    """
+    kept_s = MINUTES_S if tenants is None else TENANT_MINUTES_S
+    # Half as long as they are kept: what is asked for must not be added up between this statement and the next.
+    row = conn.execute(_SINCE, {"since": since_s, "exact": EXACT_S, "minutes": kept_s / 2}).fetchone()
+    assert row is not None
+    since, exact = row
+    names = ("read_sample",) if exact else ("read_sample", "read_minute", "read_hour")
+    whom = sql.SQL("tenant_id IS NULL" if tenants is None else "tenant_id = ANY (%(tenants)s)")
+    parts = [_PART.format(table=sql.Identifier("migrator", name), whom=whom) for name in names]
+    rows = conn.execute(
+        _SUMS.format(summed=_SUMMED, tables=sql.SQL(" UNION ALL ").join(parts)),
+        {"side": side, "since": since, "until": until_s, "tenants": list(tenants or ())},
+    )
+    return {
+        None if tenant is None else TenantId(tenant): Sum(int(reads), int(errors), tuple(map(int, buckets)))
+        for tenant, reads, errors, buckets in rows
+    }

@@ -1,0 +1,129 @@
+"""Do reads on Limitless keep their limits after the waves?
+
+Judged like a wave, by sliding windows: everybody's reads together, and those of hot tenants, which shims go on
+reporting one by one. A breach that lasts is an incident, once: it is over when nothing was found for ten windows.
+What a look keeps for the next one is in classic's tables, so any worker may do it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+
+from migrator.cutover import facts
+from migrator.cutover.guard import GuardLimits, Sample, lasting
+from migrator.model.incident import IncidentKind
+from migrator.model.tenant import TenantId
+
+Connection = psycopg.Connection[Any]
+Whose = TenantId | None
+"""A tenant, or None: everybody."""
+
+WHO = "slo monitor"
+CALM_WINDOWS = 10
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """Limits that do not hold now, or did not until lately. Times in seconds of classic's clock."""
+
+    first_s: float
+    last_s: float
+    reason: str
+    recorded: bool = False
+
+
+def judge(
+    known: Mapping[Whose, Breach], found: Mapping[Whose, str], now_s: float, patience_s: float, calm_s: float
+) -> tuple[dict[Whose, Breach], dict[Whose, str]]:
+    """Return the breaches as they stand, and those that become an incident now, with their reasons.
+
+    Args:
+        found: who is over a limit now, and why.
+        patience_s: a breach is recorded once it was found at every look for so long.
+        calm_s: a recorded breach is over once it was not found for so long.
+    """
+    standing: dict[Whose, Breach] = {}
+    incidents: dict[Whose, str] = {}
+    for whose, reason in found.items():
+        before = known.get(whose)
+        breach = Breach(now_s, now_s, reason) if before is None else replace(before, last_s=now_s, reason=reason)
+        if not breach.recorded and now_s - breach.first_s >= patience_s:
+            breach = replace(breach, recorded=True)
+            incidents[whose] = reason
+        standing[whose] = breach
+    for whose, before in known.items():
+        if whose not in found and before.recorded and now_s - before.last_s < calm_s:
+            standing[whose] = before
+    return standing, incidents
+
+
+def describe(incidents: Mapping[Whose, str]) -> str:
+    """Return the incident's reason; one for all that begin at the same look."""
+    order = sorted(incidents, key=lambda whose: (whose is not None, whose or ""))
+    shown = [f"{'all tenants' if whose is None else f'tenant {whose}'}: {incidents[whose]}" for whose in order[:SHOWN]]
+    return "; ".join(shown) + (f"; … ({len(order)} in all)" if len(order) > SHOWN else "")
+
+
+def tick(conn: Connection, limits: GuardLimits, patience_s: float) -> dict[Whose, str]:
+    """Look once; return the breaches that became an incident by this look. Owns its transaction."""
+    with conn.transaction():
+        # One look at a time: two of them would record the same breach twice.
+        conn.execute("LOCK TABLE migrator.slo_breach IN SHARE ROW EXCLUSIVE MODE")
+        now_s = facts.now_s(conn)
+        found = _found(conn, now_s, limits)
+        known = _known(conn)
+        if not found and not known:
+            return {}
+        standing, incidents = judge(known, found, now_s, patience_s, CALM_WINDOWS * limits.window_s)
+        _store(conn, standing)
+        if incidents:
+            conn.execute(
+                "INSERT INTO migrator.incident (kind, reason, reported_by) VALUES (%s, %s, %s)",
+                (IncidentKind.SLO_BREACH.value, describe(incidents), WHO),
+            )
+        return incidents
+
+
+def _found(conn: Connection, now_s: float, limits: GuardLimits) -> dict[Whose, str]:
+    tenants = facts.watched_after_their_wave(conn)
+    before = facts.baselines(conn, tenants)
+
+    def seen(seconds: float) -> dict[Whose, Sample]:
+        found: list[tuple[Whose, Sample]] = [(None, facts.everybody(conn, "limitless", now_s - seconds))]
+        if tenants:
+            found += facts.samples(conn, tenants, "limitless", now_s - seconds).items()
+        return dict(found)
+
+    tails, found = seen(limits.tail_s), {}
+    for whose, window in seen(limits.window_s).items():
+        reason = lasting(before.get(whose, Sample()), window, tails[whose], limits)
+        if reason is not None:
+            found[whose] = reason
+    return found
+
+
+def _known(conn: Connection) -> dict[Whose, Breach]:
+    rows = conn.execute(
+        "SELECT tenant_id, extract(epoch FROM first_at)::float8, extract(epoch FROM last_at)::float8, reason,"
+        " recorded_at IS NOT NULL FROM migrator.slo_breach"
+    )
+    return {None if t is None else TenantId(t): Breach(*row) for t, *row in rows}
+
+
+def _store(conn: Connection, standing: Mapping[Whose, Breach]) -> None:
+    conn.execute(
+        "DELETE FROM migrator.slo_breach WHERE (tenant_id IS NULL AND NOT %s) OR tenant_id <> ALL (%s)",
+        (None in standing, [t for t in standing if t is not None]),
+    )
+    conn.cursor().executemany(
+        "INSERT INTO migrator.slo_breach AS b (tenant_id, first_at, last_at, reason, recorded_at)"
+        " VALUES (%s, to_timestamp(%s), to_timestamp(%s), %s, CASE WHEN %s THEN clock_timestamp() END)"
+        " ON CONFLICT (tenant_id) DO UPDATE SET first_at = EXCLUDED.first_at, last_at = EXCLUDED.last_at,"
+        " reason = EXCLUDED.reason, recorded_at = coalesce(b.recorded_at, EXCLUDED.recorded_at)",
+        [(t, b.first_s, b.last_s, b.reason, b.recorded) for t, b in standing.items()],
+    )

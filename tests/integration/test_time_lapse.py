@@ -1,0 +1,242 @@
+"""Six months in a minute: nothing of the tool's own grows without a bound, and no look costs more at the end.
+
+What happens in a month is written with the product's functions where there are any, dated within that month; then
+the upkeep runs as a worker would run it, and all that is stored gets a month older. Costs are counted in pages that
+statements touch, not in time.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from migrator.breaker.monitor import MonitorSettings, tick
+from migrator.consistency import store
+from migrator.control import samples, upkeep
+from migrator.control.install import install
+from migrator.control.log import decide
+from migrator.control.status import collect
+from migrator.cutover import breach, facts, soak
+from migrator.cutover.guard import GuardLimits, Sample, Watch
+from migrator.db.connect import connect, connect_async
+from migrator.model.divergence import TenantVerdict
+from migrator.model.tenant import TenantId
+from migrator.route.move import watch
+from migrator.shim import statements as st
+from migrator.stabilize import record
+from migrator.stabilize.cost import CostSample
+
+pytestmark = pytest.mark.pg
+
+TENANTS = 10_000
+WAVE = [TenantId(str(n)) for n in range(1, 101)]
+MONTHS = 6
+LIMITS = GuardLimits(p99_factor=2.0, p99_floor_ms=50.0, error_ratio=0.01, min_reads=20, patience=6, max_failed=2)
+NOWHERE = "host=127.0.0.1 port=1 dbname=none"
+
+# What is kept for good, and how many rows of it six months of this test may leave: evidence grows with what happened.
+EVIDENCE = {"decision": 12_000, "incident": 2_000, "report": upkeep.REPORTS * 3, "schema_change": 0}
+
+
+class Counting(psycopg.Cursor[Any]):
+    """Counts the pages that reading statements touch, while `counted` is set."""
+
+    counted: int | None = None
+
+    def execute(self, query: Any, params: Any = None, **kw: Any) -> Any:
+        text = query.as_string(self.connection) if isinstance(query, sql.Composable) else query
+        text = text.decode() if isinstance(text, bytes) else text
+        if Counting.counted is not None and text.split()[0] in ("SELECT", "WITH"):
+            super().execute(("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + text).encode(), params, **kw)
+            row = self.fetchone()
+            assert row is not None
+            plan = (next(iter(row.values())) if isinstance(row, dict) else row[0])[0]["Plan"]
+            Counting.counted += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+        return super().execute(query, params, **kw)
+
+
+@pytest.fixture
+def classic(classic_dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    """A cluster in its stabilization: everybody reads from Limitless, and one tenant has fallen back."""
+    with connect(classic_dsn, "test") as conn:
+        install(conn, "shop", "digest", {}, {})
+        conn.execute(
+            "INSERT INTO migrator.tenant (tenant_id, part, state, wave, divergent, clean_at)"
+            " SELECT n::text, 1 + n %% 2, 'mirrored', 1 + (n - 1) / 100, 0, now() FROM generate_series(1, %s) n",
+            (TENANTS,),
+        )
+        conn.execute(
+            "INSERT INTO migrator.route (tenant_id, part, level, wave, epoch, changed_by, reason)"
+            " SELECT tenant_id, part, 'limitless', wave, 1, 'cutover', 'wave' FROM migrator.tenant"
+        )
+        conn.execute("INSERT INTO migrator.position (part, epoch, snapshot, fresh_at) SELECT n, 1, '1:1:', now()"
+                     " FROM generate_series(0, 2) n")  # fmt: skip
+        conn.execute(
+            "INSERT INTO migrator.fallback (scope, scope_key, level, reason, raised_by, epoch, held)"
+            " VALUES ('tenant', '9999', 'classic', 'drill', 'ana', 2, true)"
+        )
+        conn.cursor_factory = Counting
+        yield conn
+
+
+async def one_month(conn: psycopg.Connection[Any], dsn: str, number: int) -> None:
+    for tenants, every in (([None], "20 minutes"), (WAVE, "1 day")):
+        for side in ("classic", "limitless"):
+            conn.execute(
+                "INSERT INTO migrator.read_sample (at, process_id, tenant_id, side, reads, errors, buckets)"
+                " SELECT at, 'p', t, %s, 100, 0, array_fill(0, ARRAY[20]) || ARRAY[90, 10]"
+                "   FROM unnest(%s::text[]) t,"
+                "        generate_series(now() - interval '30 days', now(), %s::interval) at",
+                (side, tenants, every),
+            )
+    conn.execute(
+        "INSERT INTO migrator.shadow_sample (at, process_id, compared, mismatched, classic_ms, limitless_ms)"
+        " SELECT at, 'p', 10, 0, 1, 2 FROM generate_series(now() - interval '30 days', now(), interval '1 hour') at"
+    )
+    watch(conn, WAVE, True)
+    conn.execute("UPDATE migrator.tenant SET wave = %s WHERE tenant_id = ANY (%s)", (1000 + number, WAVE))
+    facts.keep_baseline(conn, 1000 + number, facts.now_s(conn) - 30 * 86_400)
+    decide(conn, "cutover", "wave.finished", f"wave-{1000 + number}", "all of them")
+    for n in range(200):  # processes that came and went without a word, with breakers open
+        conn.execute(st.HEARTBEAT, {"process_id": uuid.uuid4().hex, "name": f"web-{n}", "epoch": 0,
+                                    "mark": str(uuid.uuid4()), "registered_s": 3})  # fmt: skip
+    conn.execute("INSERT INTO migrator.breaker_trip SELECT process_id, 'all', '', 'errors' FROM migrator.process")
+    conn.execute("UPDATE migrator.process SET seen_at = seen_at - interval '2 hours'")
+    conn.execute("UPDATE migrator.breaker_trip SET at = at - interval '2 hours'")
+    for day in range(30):
+        record.store_cost(conn, CostSample(1.0, 1.0, 1.0, 1.0, 1.0, False))
+        decide(conn, "breaker monitor", "fallback.raised", "fallback/tenant/9999", f"day {day}")
+        record.report_incident(conn, f"month {number}, day {day}", "ana")
+    for n in range(200):  # an incident a second
+        conn.execute(
+            "INSERT INTO migrator.incident (kind, reason, reported_by) VALUES ('fallback', %s, 'web-1')",
+            (f"{n} errors",),
+        )
+    for table, row in (
+        ("fence (fence_id, part, pid, requested_at)", "gen_random_uuid(), 1, 1, now() - interval '2 hours'"),
+        (
+            "copy_snapshot (unit_id, tenant_id, exported, pid, backend_start, at)",
+            "gen_random_uuid()::text, '1', 'x', 1, now() - interval '1 day', now() - interval '2 hours'",
+        ),
+    ):
+        conn.execute(f"INSERT INTO migrator.{table} SELECT {row} FROM generate_series(1, 100)".encode())  # noqa: S608
+    conn.execute(
+        "INSERT INTO migrator.validation (run_id, kind, started_at, finished_at, schema_fingerprint, whole)"
+        " SELECT gen_random_uuid(), 'scheduled', at, at, 'a:b', true"
+        "   FROM generate_series(now() - interval '30 days', now(), interval '15 minutes') at"
+    )
+    conn.execute(
+        "INSERT INTO migrator.divergence (run_id, found_at, table_name, tenant_id, key, kind, columns, fence)"
+        " SELECT gen_random_uuid(), at, 'app.orders', '1', jsonb_build_object('id', n), 'differs', '{}', ''"
+        "   FROM generate_series(now() - interval '30 days', now(), interval '1 day') at, generate_series(1, 20) n"
+    )
+    async with await connect_async(dsn, "test") as control:
+        run_id = uuid.uuid4()
+        await store.begin(control, run_id, "scheduled")
+        cursor = await control.execute("SELECT tenant_id, generation FROM migrator.tenant")
+        found = [TenantVerdict(TenantId(t), 1, 1, 0, "", 0.0, generation) for t, generation in await cursor.fetchall()]
+        # The schema changed since the month before, so every tenant begins another stretch.
+        await store.verdicts(control, run_id, found, datetime.now(UTC), "f", f"fingerprint-{number}")
+        await store.end(control, run_id, len(found), len(found), 0, 1.0, True)
+
+
+def keep(conn: psycopg.Connection[Any]) -> None:
+    """What a worker does all the time, until there is nothing left to do; and what PostgreSQL does by itself."""
+    tick(conn, NOWHERE, MonitorSettings(), datetime.now(UTC))
+    while upkeep.add_up(conn):
+        pass
+    while upkeep.prune(conn):
+        pass
+
+
+def columns(conn: psycopg.Connection[Any]) -> dict[str, list[str]]:
+    """Return the columns with a moment, by table."""
+    found: dict[str, list[str]] = {}
+    for table, column in conn.execute(
+        "SELECT table_name, column_name FROM information_schema.columns JOIN information_schema.tables"
+        " USING (table_schema, table_name) WHERE table_schema = 'migrator' AND table_type = 'BASE TABLE'"
+        " AND data_type = 'timestamp with time zone'"
+    ):
+        found.setdefault(table, []).append(column)
+    return found
+
+
+def a_month_passes(conn: psycopg.Connection[Any]) -> None:
+    """In two steps, because a row may not step on one that has not moved yet."""
+    for table, names in columns(conn).items():
+        for step in ("- interval '1000 years'", "+ interval '1000 years' - interval '30 days'"):
+            moves = ", ".join(f"{name} = {name} {step}" for name in names)
+            conn.execute(f"UPDATE migrator.{table} SET {moves}".encode())  # noqa: S608 - names of our own tables
+    conn.execute("UPDATE migrator.position SET fresh_at = now()")
+
+
+def sizes(conn: psycopg.Connection[Any]) -> dict[str, tuple[int, int]]:
+    """Return rows and bytes of every table of the tool."""
+    names = [t for (t,) in conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'migrator'").fetchall()]
+    found = {}
+    for name in names:
+        conn.execute(sql.SQL("VACUUM (FULL, ANALYZE) {}").format(sql.Identifier("migrator", name)))
+        row = conn.execute(
+            sql.SQL("SELECT count(*), pg_total_relation_size({}) FROM {}").format(
+                f"migrator.{name}", sql.Identifier("migrator", name)
+            )
+        ).fetchone()
+        assert row is not None
+        found[name] = (int(row[0]), int(row[1]))
+    return found
+
+
+def costs(conn: psycopg.Connection[Any], wave: int) -> dict[str, int]:
+    """Return how many pages each look touches."""
+    before = {tenant: Sample(100, 0, 10.0) for tenant in WAVE}
+    since_s = facts.now_s(conn) - 86_400
+    looks = {
+        "guard": lambda: soak.watch_wave(conn, wave, Watch(), before, since_s, True, LIMITS),
+        "status": lambda: collect(conn),
+        "gate": lambda: (facts.tenant_facts(conn, WAVE), facts.reference_facts(conn), facts.waiting(conn)),
+        "cutover": lambda: (facts.rolled_back(conn), facts.left_behind(conn), facts.watched_since_s(conn, wave)),
+        "monitor": lambda: tick(conn, NOWHERE, MonitorSettings(), datetime.now(UTC)),
+        "slo": lambda: breach.tick(conn, LIMITS, 120.0),
+        "add up": lambda: samples.fold(conn),
+        "window": lambda: record.incidents_after(conn, record.last_incident(conn)),
+    }
+    found = {}
+    for name, look in looks.items():
+        look()  # catalogs are read once
+        Counting.counted = 0
+        try:
+            look()
+            found[name] = Counting.counted
+        finally:
+            Counting.counted = None
+    return found
+
+
+async def test_six_months(classic: psycopg.Connection[Any], classic_dsn: str) -> None:
+    grown: list[dict[str, tuple[int, int]]] = []
+    paid: list[dict[str, int]] = []
+    for number in range(1, MONTHS + 1):
+        await one_month(classic, classic_dsn, number)
+        keep(classic)
+        if number in (1, 4, MONTHS):
+            grown.append(sizes(classic))
+            paid.append(costs(classic, 1000 + number))
+        a_month_passes(classic)
+
+    first, middle, last = grown
+    unbounded = {
+        table: (first[table], middle[table], last[table])
+        for table in last
+        if table not in EVIDENCE
+        and (last[table][0] > middle[table][0] * 1.05 or last[table][1] > middle[table][1] * 1.1)
+    }
+    assert unbounded == {}
+    assert {t: last[t] for t, most in EVIDENCE.items() if last[t][0] > most} == {}
+    dearer = {look: [p[look] for p in paid] for look in paid[0] if paid[-1][look] > paid[0][look] * 1.2 + 20}
+    assert dearer == {}
