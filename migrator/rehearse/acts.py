@@ -10,11 +10,13 @@ import re
 import time
 from collections.abc import Callable
 
-from migrator.rehearse import proof
+import psycopg
+
+from migrator.rehearse import hostile, proof, release, roles
 from migrator.rehearse.children import CommandFailed
 from migrator.rehearse.facts import Facts
 from migrator.rehearse.observer import NeverHappened, Sample
-from migrator.rehearse.stage import APPROVER, Stage, poll
+from migrator.rehearse.stage import APPROVER, PATIENCE_S, Stage, poll
 from migrator.rehearse.tail import Traffic
 from migrator.report import words
 
@@ -24,17 +26,43 @@ BACKFILL_SHARE = 0.2
 OUTAGE_S = 4.0
 """So long, in writes of the traffic, Limitless stays down: longer than any wait of the shim."""
 
-PATIENCE_S = 180.0
-"""Nothing takes that long by itself. On a machine with other work gates refuse a lagging mirror and writes that wait
-for it raise fallbacks, rightly, until it is better; what gives up earlier calls an honest wait a failure."""
+
+def spoil_the_settings(stage: Stage) -> None:
+    """Databases and the tool's roles have settings that nobody in their right mind depends on."""
+    with stage.event("hostile_settings", "Databases and the tool's roles get hostile settings") as event:
+        there = hostile.set_on_classic(stage.machines.classic)
+        here = hostile.set_on_limitless(stage.machines.limitless)
+        event.detail = (
+            f"{there} on classic, {here} on Limitless: no synchronous commit, timeouts of 50 to 500 ms, "
+            "other ways to write dates and floats"
+        )
 
 
 def through_audit_and_provision(stage: Stage) -> None:
-    """Phases 1 and 2."""
+    """Phases 1 and 2. The gate waits for people to let the roles, which came without LOGIN, log in on Limitless."""
     with stage.step("Phase 1: audit"):
         reach(stage, "provision", PATIENCE_S)
     with stage.step("Phase 2: provision Limitless"):
+        _let_roles_in(stage)
         reach(stage, "dual_write", PATIENCE_S)
+
+
+def _let_roles_in(stage: Stage) -> None:
+    """Wait until nothing but logins is missing, then do what only people may."""
+
+    def asked_for(sample: Sample) -> bool:
+        """Or it is over: on servers that stay they were let in by the last rehearsal."""
+        blockers = sample.facts.phase("provision").blockers
+        return (bool(blockers) and all("LOGIN" in b for b in blockers)) or "dual_write" in sample.facts.phases
+
+    with stage.event("roles_let_in", "Somebody lets the application's roles log in on Limitless") as event:
+        asked = stage.wait("provisioning asks for nothing but logins", asked_for, PATIENCE_S)
+        with psycopg.connect(stage.machines.limitless, autocommit=True) as conn:
+            for role in roles.ALL:
+                roles.let_in(conn, role)
+        stage.operator.run("resume", "--reason", "rehearsal: the roles may log in")
+        held = len(asked.facts.phase("provision").blockers)
+        event.detail = f"{held} roles held the gate of provisioning up until then"
 
 
 def reach(stage: Stage, phase: str, patience_s: float) -> Sample:
@@ -58,7 +86,7 @@ def approve_waiting(stage: Stage, sample: Sample) -> None:
 
 
 def kill_a_worker_in_the_backfill(stage: Stage) -> None:
-    """Phase 3, and a worker that dies with a copy unit in its hands."""
+    """Phase 3: a worker dies with a copy unit in its hands, and classic crashes when everything is mirrored."""
     with stage.step("Phase 3: dual write, backfill of all tenants") as detail:
         sample = stage.wait(
             "the backfill is under way",
@@ -88,6 +116,7 @@ def kill_a_worker_in_the_backfill(stage: Stage) -> None:
             stage.record.timings["backfill_s"] = facts.copied_s
             stage.record.timings["backfill_rows_per_s"] = facts.copied_rows / facts.copied_s
             detail.append(f"{words.count(facts.copied_rows)} rows in {words.seconds(facts.copied_s)}")
+        crash_classic(stage)
 
 
 def _copied(sample: Sample) -> int:
@@ -105,10 +134,33 @@ def cut_over_through_accidents(stage: Stage) -> None:
     """Phase 4, with an outage of Limitless and a rollback in the middle."""
     with stage.step("Phase 4: cutover, wave by wave, small tenants first") as detail:
         reach(stage, "cutover", PATIENCE_S)
+        release.deploy(stage)
+        release.go_past_the_tool(stage)
         crash_limitless(stage)
         roll_back_while_temporal_is_down(stage)
         reach(stage, "stabilize", 3 * PATIENCE_S)  # wave after wave
         detail.append(f"{stage.observer.latest.facts.reading} tenants read from Limitless")
+
+
+def crash_classic(stage: Stage) -> None:
+    """Classic dies in the middle of everything, although its database says that commits need not wait for the disk."""
+    rate = stage.settings.writes_per_s
+    with stage.event("classic_killed", f"Classic {stage.machines.crashes}, with synchronous_commit = off") as event:
+        stage.machines.kill_classic()
+        stage.machines.start_classic()
+        down_s = time.monotonic() - event.at
+        stage.wait("the control schema answers", lambda s: s.facts.installed, PATIENCE_S)
+        went_on = stage.wait_traffic("writes and reads go on", round(rate * 2), round(rate * 2), PATIENCE_S)
+        stage.wait(
+            "every mirror follows again",
+            lambda s: not s.facts.fallbacks and s.facts.lag_s is not None and s.facts.lag_s < 1,
+            PATIENCE_S,
+        )
+        stage.record.timings["classic_back_s"] = down_s
+        event.detail = (
+            f"it was back after {words.seconds(down_s)}; {went_on.acknowledged} writes and {went_on.reads} reads "
+            f"afterwards, and the mirrors went on where they were after {words.seconds(time.monotonic() - event.at)}"
+        )
 
 
 def crash_limitless(stage: Stage) -> None:
@@ -201,11 +253,46 @@ def _cut_over_again(stage: Stage) -> None:
             stage.wait_traffic("traffic goes on", 10, 10, 30)
 
 
+def lose_a_right_on_limitless(stage: Stage) -> None:
+    """A mistake on Limitless alone: the application's role loses a right, and every read there fails for it.
+
+    To sort errors by class, this one is the caller's own; classic, asked, says that it is not.
+    """
+    change = "{} USAGE ON SCHEMA app {} " + roles.APPLICATION
+    before = stage.wait("tenants read from Limitless", lambda s: s.facts.reading > 0, PATIENCE_S)
+    with (
+        stage.event("right_lost", f"{roles.APPLICATION} loses a right on Limitless, and gets it back") as event,
+        psycopg.connect(stage.machines.limitless, autocommit=True) as dba,
+    ):
+        dba.execute(change.format("REVOKE", "FROM").encode())
+        fell = stage.wait(
+            "reads fall back to classic", lambda s: bool(s.facts.fallbacks) and s.facts.reading == 0, PATIENCE_S
+        )
+        if roles.APPLICATION not in stage.operator.run("status", "--json"):
+            stage.record.problems.append("status does not say which role lost its right on Limitless")
+        dba.execute(change.format("GRANT", "TO").encode())
+        stage.wait(
+            "tenants read from Limitless again",
+            lambda s: not s.facts.fallbacks and s.facts.reading >= before.facts.reading,
+            PATIENCE_S,
+        )
+        stage.record.timings["right_lost_s"] = time.monotonic() - event.at
+        failures = stage.observer.latest.traffic.since(before.traffic).failures
+        if failures:
+            stage.record.problems.append(f"{failures} operations failed for a right missing on Limitless alone")
+        event.detail = (
+            f"{before.facts.reading} tenants were reading from it; classic answered, the breaker opened "
+            f"({fell.facts.fallbacks[0].by}), and {failures} reads failed"
+        )
+
+
 def report_an_incident(stage: Stage) -> None:
-    """Phase 5: somebody reports an incident within the 90 days, and the clock starts again."""
+    """Phase 5: a right is lost on Limitless, somebody reports an incident, and each time the 90 days start again."""
     began = time.monotonic()
+    stage.wait("the 90 days have begun", lambda s: s.facts.phase("stabilize").detail.startswith("day "), PATIENCE_S)
+    lose_a_right_on_limitless(stage)
     before = stage.wait(
-        "the 90 days have begun", lambda s: s.facts.phase("stabilize").detail.startswith("day "), PATIENCE_S
+        "the 90 days have begun again", lambda s: s.facts.phase("stabilize").detail.startswith("day "), PATIENCE_S
     ).facts
     with stage.event("incident", "An incident within the 90 days restarts them") as event:
         stage.operator.run("incident", "report", "--reason", "rehearsal: p99 over the objective for ten minutes")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,8 +49,8 @@ class Children:
     _children: dict[str, Child] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def start(self, name: str, argv: Sequence[str]) -> Child:
-        """Start a process of this Python, its output appended to a log of its name."""
+    def start(self, name: str, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Child:
+        """Start a process of this Python, its output appended to a log of its name; *environment* goes before ours."""
         log = self.logs / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -58,7 +58,7 @@ class Children:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=self.environment,
+                env={**self.environment, **(environment or {})},
                 start_new_session=True,  # Ctrl-C is for us; we end them in order
             )
         child = Child(name, process, log)

@@ -208,6 +208,12 @@ class ContainerMachines(Machines):
     def start_limitless(self) -> None:
         self._start("limitless")
 
+    def kill_classic(self) -> None:
+        self._containers["classic"].kill()
+
+    def start_classic(self) -> None:
+        self._start("classic")
+
     def stop_temporal(self) -> None:
         self._containers["temporal"].stop()
 

@@ -18,6 +18,7 @@ from migrator.control import rehearsal
 from migrator.db.connect import connect
 from migrator.errors import UsageError
 from migrator.plan.schema import Rehearsal
+from migrator.rehearse import roles
 from migrator.rehearse.sizes import DemoTenant, demo_tenants
 
 TABLES = ("currencies", "accounts", "users", "orders", "order_items")
@@ -55,6 +56,7 @@ def load(classic_dsn: str, settings: Rehearsal) -> DemoLoad:
     mark = _mark(settings)
     with connect(classic_dsn, "migrator-demo", autocommit=True) as conn:
         rehearsal.mark(conn)
+        roles.make(conn)
         # Statistics have no transaction of their own to spoil; collect them after the commit.
         with conn.transaction():
             # Two loads at once: the second waits here and then finds the first one's mark.
@@ -89,7 +91,7 @@ def _is_absent(conn: psycopg.Connection, mark: str) -> bool:
 
 def _create(conn: psycopg.Connection, tenants: list[DemoTenant], seed: int, mark: str) -> None:
     files = resources.files("migrator.rehearse")
-    conn.execute(files.joinpath("demo_schema.sql").read_bytes())
+    conn.execute(files.joinpath("demo_schema.sql").read_bytes())  # from here on as the schema's owner
     conn.execute("CREATE TEMPORARY TABLE demo_size (tenant_id bigint, users bigint, orders bigint) ON COMMIT DROP")
     with conn.cursor() as cursor, cursor.copy("COPY demo_size FROM STDIN") as copy:
         for tenant in tenants:

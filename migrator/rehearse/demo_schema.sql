@@ -4,7 +4,9 @@
 
 CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public;
 
-CREATE SCHEMA app;
+-- Owned as in production: by a role that deploys, not by the tool and not by the application (roles.py).
+CREATE SCHEMA app AUTHORIZATION shop_owner;
+SET LOCAL ROLE shop_owner;
 
 CREATE TYPE app.order_state AS ENUM ('open', 'paid', 'shipped', 'cancelled', 'closed');
 
@@ -74,3 +76,8 @@ BEGIN
      WHERE tenant_id = for_tenant AND id = for_order;
 END
 $$;
+
+GRANT USAGE ON SCHEMA app TO shop_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA app TO shop_app;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA app TO shop_app;
+ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO shop_app;

@@ -104,6 +104,12 @@ class ProxiedMachines(Machines):
     def start_limitless(self) -> None:
         self._proxies["limitless"].heal()
 
+    def kill_classic(self) -> None:
+        self._proxies["classic"].cut_off()
+
+    def start_classic(self) -> None:
+        self._proxies["classic"].heal()
+
     def stop_temporal(self) -> None:
         self._proxies["temporal"].cut_off()
 

@@ -60,6 +60,13 @@ class LocalMachines(Machines):
     def start_limitless(self) -> None:
         self._running.limitless.start()
 
+    def kill_classic(self) -> None:
+        """Crash it: what was not flushed is gone."""
+        self._running.classic.kill()
+
+    def start_classic(self) -> None:
+        self._running.classic.start()
+
     def stop_temporal(self) -> None:
         temporal = self._running.temporal
         assert temporal is not None  # up() starts it

@@ -32,6 +32,7 @@ class Record:
 
     Attributes:
         problems: what did not hold; empty means that the rehearsal passed.
+        released: acknowledged writes and reads that used what the deployment brought; None: not counted.
         quiet_since: when classic was stopped; from then on nothing may fail.
         left_out: accidents that could not be had where this ran.
     """
@@ -53,6 +54,7 @@ class Record:
     comparison: Comparison | None = None
     writes: WritesChecked | None = None
     reads: ReadsChecked | None = None
+    released: tuple[int, int] | None = None
     quiet_since: float | None = None
     peak_mb: float | None = None
 
@@ -99,6 +101,8 @@ def judge(record: Record) -> list[str]:
         late = [f for f in record.ledger.failures if f.at >= record.quiet_since]
         if late:
             found.append(f"{len(late)} operations failed after classic was stopped ({late[0].error} was the first)")
+    if record.released is not None and not all(record.released):
+        found.append("nothing was written or read that the deployment in the middle had brought")
     vanished = sum(f.error == "RowVanished" for f in record.ledger.failures)
     if vanished:
         found.append(f"{vanished} times an acknowledged row was not there when its writer wanted to change it")
@@ -214,6 +218,9 @@ def _proof(record: Record) -> list[dict[str, Any]]:
         seen = f"{words.count(reads.reads)} reads of {words.count(reads.rows)} rows"
         line("No read missed an earlier acknowledged write of its own process", seen, not reads.missed)
         line("Nor one of another process", "the same reads", not reads.missed_of_others)
+    if record.released is not None:
+        seen = "{} writes and {} reads of its columns".format(*map(words.count, record.released))
+        line("What a deployment brought in the middle is part of all this", seen, all(record.released))
     if record.quiet_since is not None:
         after = [w for w in record.ledger.writes if w.at >= record.quiet_since and w.outcome is Outcome.ACKNOWLEDGED]
         failed = [f for f in record.ledger.failures if f.at >= record.quiet_since]

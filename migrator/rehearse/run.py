@@ -22,7 +22,7 @@ from rich.console import Console
 from migrator.errors import MigratorError, UsageError
 from migrator.plan.load import load as load_plan
 from migrator.plan.schema import REHEARSED, Plan
-from migrator.rehearse import acts, demo, proof
+from migrator.rehearse import acts, demo, proof, roles
 from migrator.rehearse.children import Children, Operator, environment
 from migrator.rehearse.containers import ContainerMachines
 from migrator.rehearse.facts import Looker
@@ -173,6 +173,7 @@ def _play(stage: Stage) -> None:
         stage.record.demo = loaded
         stage.record.timings["load_rows_per_s"] = loaded.total_rows / loaded.seconds
         detail.append(f"{len(loaded.tenants)} tenants, {words.count(loaded.total_rows)} rows")
+    acts.spoil_the_settings(stage)
     stage.operator.run("plan", "check", str(stage.plan_path))
     stage.observer.start()
     with stage.step("Workers, and the migration starts") as detail:
@@ -182,6 +183,7 @@ def _play(stage: Stage) -> None:
         stage.wait("the control schema is installed", lambda s: s.facts.installed, 60)
         detail.append(f"{len(WORKERS)} processes")
     with stage.step("Application traffic through the shim") as detail:
+        stage.operator.run("grant", roles.APPLICATION)
         stage.start_traffic(loaded)
         stage.wait_traffic("the traffic runs", 20, 20, 30)
         detail.append(f"{stage.settings.processes} processes, {stage.settings.threads} threads each")
@@ -202,7 +204,9 @@ def _prove(stage: Stage) -> None:
         record.problems += [f"{n} had to be killed" for n in stage.children.stop(stage.traffic_names)]
         ledger = read_ledgers(sorted(stage.workdir.ledgers.glob("*.jsonl")))
         record.ledger = ledger
-        record.writes = proof.check_writes(ledger, proof.limitless_versions(stage.machines.limitless))
+        record.released = proof.uses_release(ledger)
+        versions = proof.limitless_versions(stage.machines.limitless, released=any(record.released))
+        record.writes = proof.check_writes(ledger, versions)
         record.reads = proof.check_reads(ledger)
         _write_pause(record)
         detail.append(f"{words.count(record.writes.acknowledged)} acknowledged writes, {record.writes.lost} lost")

@@ -17,6 +17,9 @@ from migrator.rehearse.ledger import Change, RowKey
 
 Connection = psycopg.Connection[Any]
 
+REVISION = "orders.revision"
+"""The ledger's name for what the new release writes into an order: columns that come in the middle (release.py)."""
+
 READ: dict[tuple[str, Side], str] = {
     ("accounts", Side.CLASSIC): "SELECT tenant_id, (settings->>'v')::bigint FROM app.accounts"
     " WHERE tenant_id = %(tenant)s AND tenant_id = ANY(%(keys)s)",
@@ -30,6 +33,7 @@ READ: dict[tuple[str, Side], str] = {
     " WHERE tenant_id = %(tenant)s AND id = ANY(%(keys)s)",
     ("currencies", Side.CLASSIC): "SELECT code, (rate * 1000000)::bigint %% 10000 FROM app.currencies"
     " WHERE code = ANY(%(keys)s)",
+    (REVISION, Side.CLASSIC): "SELECT id, revision FROM app.orders WHERE tenant_id = %(tenant)s AND id = ANY(%(keys)s)",
 }
 """Reads of rows by key; where Limitless has no entry of its own, classic's statement suits both."""
 
@@ -152,6 +156,18 @@ def update_order(connection: Connection, tenant: int, order: int, before: int) -
     return [_one(done, Change(_row("orders", tenant, order), before, before + 1))]
 
 
+def revise_order(connection: Connection, tenant: int, order: int, before: int, revision: int) -> list[Change]:
+    """Use the columns of the new release; a float whose every digit counts goes with the version."""
+    done = connection.execute(
+        "UPDATE app.orders SET revision = %(next)s, weight = sqrt(%(next)s::double precision),"
+        " details = details || jsonb_build_object('v', %(after)s::bigint)"
+        " WHERE tenant_id = %(tenant)s AND id = %(order)s",
+        {"next": revision + 1, "after": before + 1, "tenant": tenant, "order": order},
+    )
+    changed = _one(done, Change(_row("orders", tenant, order), before, before + 1))
+    return [changed, Change(_row(REVISION, tenant, order), revision, revision + 1)]
+
+
 def close_order(connection: Connection, side: Side, tenant: int, order: int, before: int) -> list[Change]:
     """Close an order: by the procedure on classic, by its two statements on Limitless (procedures stay behind)."""
     if side is Side.CLASSIC:
@@ -176,14 +192,21 @@ def delete_item(connection: Connection, side: Side, tenant: int, order: int, ite
     return [_one(done, Change(_row("order_items", tenant, item), before, None))]
 
 
-def delete_order(connection: Connection, side: Side, tenant: int, order: int, before: int) -> list[Change]:
-    """Delete an order with its items: by the foreign key's cascade on classic, one after the other on Limitless."""
+def delete_order(
+    connection: Connection, side: Side, tenant: int, order: int, before: int, revision: int | None = None
+) -> list[Change]:
+    """Delete an order with its items: by the foreign key's cascade on classic, one after the other on Limitless.
+
+    *revision*: the version of its new columns, if the new release has written them.
+    """
     names = {"tenant": tenant, "order": order}
     items = connection.execute(ITEMS_OF[side], names).fetchall()
     if side is Side.LIMITLESS:
         connection.execute("DELETE FROM app.order_items WHERE tenant_id = %(tenant)s AND order_id = %(order)s", names)
     done = connection.execute("DELETE FROM app.orders WHERE tenant_id = %(tenant)s AND id = %(order)s", names)
     changes = [Change(_row("order_items", tenant, key), int(version), None) for key, version in items]
+    if revision is not None:
+        changes.append(Change(_row(REVISION, tenant, order), revision, None))
     return [_one(done, Change(_row("orders", tenant, order), before, None)), *changes]
 
 

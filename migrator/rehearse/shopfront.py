@@ -1,10 +1,11 @@
 """How does an application run beside the compose file's clusters? The traffic profile: demo data, then shoppers.
 
 `python -m migrator.rehearse.shopfront` loads the demo of MIGRATOR_PLAN on classic (once), waits until the migration
-has been started, and then is a traffic process like those of a rehearsal, until SIGTERM.
+has been started, and then is a traffic process like those of a rehearsal, until SIGTERM. It also does what people do
+about the application's role: lets it log in on Limitless and grants it what the shim needs.
 
-* MIGRATOR_DEMO_DSN       where the demo is loaded: classic, directly
-* MIGRATOR_CLASSIC_DSN, MIGRATOR_LIMITLESS_DSN   what the application knows; through a pooler, say
+* MIGRATOR_DEMO_DSN, MIGRATOR_DEMO_LIMITLESS_DSN   the tool's, directly: the demo is loaded, roles are made
+* MIGRATOR_CLASSIC_DSN, MIGRATOR_LIMITLESS_DSN     what the application knows; through a pooler, say
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from pathlib import Path
 import psycopg
 
 from migrator import settings
+from migrator.control import grants
 from migrator.db.connect import connect
 from migrator.errors import MigratorError, UsageError
 from migrator.plan.load import load as load_plan
 from migrator.plan.schema import Rehearsal
-from migrator.rehearse import demo
+from migrator.rehearse import demo, roles
 from migrator.rehearse.traffic import TrafficConfig, run
 
 
@@ -63,6 +65,8 @@ def main() -> None:
         plan = load_plan(path)
         if plan.rehearsal is None:
             raise UsageError(f"{path} has no [rehearsal] section")
+        with connect(os.environ["MIGRATOR_DEMO_LIMITLESS_DSN"], "migrator-shopfront") as conn:
+            roles.make(conn)  # before there is anything to provision
         loaded = demo.load(os.environ["MIGRATOR_DEMO_DSN"], plan.rehearsal)
     except MigratorError as error:
         sys.exit(str(error))
@@ -70,6 +74,8 @@ def main() -> None:
     while not started(os.environ["MIGRATOR_DEMO_DSN"]):
         if stop.wait(1):
             return
+    with connect(os.environ["MIGRATOR_DEMO_DSN"], "migrator-shopfront") as conn:
+        grants.grant(conn, roles.APPLICATION)
     print("traffic", flush=True)
     ledger = settings.home()
     ledger.mkdir(parents=True, exist_ok=True)

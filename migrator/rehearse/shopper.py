@@ -40,6 +40,9 @@ ACTIONS = {
 }
 """How often a thread does what, in percent."""
 
+RELEASED_ACTIONS = {"revise order": 20}
+"""What the new release does besides, once the deployment in the middle has brought what it needs."""
+
 
 class Session(Protocol):
     """What the shim hands to a transaction."""
@@ -68,6 +71,7 @@ class Tenant:
     users: dict[int, int] = field(default_factory=dict)
     orders: dict[int, int] = field(default_factory=dict)
     items: dict[int, tuple[int, int]] = field(default_factory=dict)  # item to (order, version)
+    revisions: dict[int, int] = field(default_factory=dict)  # of orders that the new release has written
 
 
 @dataclass(slots=True)
@@ -102,6 +106,7 @@ class Shopper:
         self._currencies = dict.fromkeys(CURRENCIES[writer::writers], 0)
         self._numbers = itertools.count(1)
         self._last: list[RowKey] = []
+        self._shares = dict(ACTIONS)
         self._actions: dict[str, Callable[[Tenant], bool]] = {
             "insert order": self._insert_order,
             "update order": self._update_order,
@@ -114,7 +119,12 @@ class Shopper:
             "update account": self._update_account,
             "update currency": self._update_currency,
             "sign up": self._sign_up,
+            "revise order": self._revise_order,
         }
+
+    def release(self) -> None:
+        """Be the new release of the application from now on."""
+        self._shares = ACTIONS | RELEASED_ACTIONS
 
     def write_once(self) -> None:
         """Do one write of any kind, and read every other one back at once.
@@ -124,7 +134,8 @@ class Shopper:
         tenant = self._dice.choices(self._tenants, cum_weights=self._weights)[0]
         if not tenant.known and not self._look_around(tenant):
             return
-        kind = self._dice.choices(list(ACTIONS), list(ACTIONS.values()))[0]
+        shares = self._shares
+        kind = self._dice.choices(list(shares), list(shares.values()))[0]
         self._last = []
         if not self._actions[kind](tenant):
             self._insert_order(tenant)
@@ -246,7 +257,7 @@ class Shopper:
             for tenant in self._tenants:
                 if str(tenant.tenant_id) == change.row.tenant:
                     key = int(change.row.key)
-                    for rows in (tenant.users, tenant.orders, tenant.items):
+                    for rows in (tenant.users, tenant.orders, tenant.items, tenant.revisions):
                         rows.pop(key, None)
                     tenant.account = None if change.row.table == "accounts" else tenant.account
             self._currencies.pop(change.row.key, None)
@@ -289,6 +300,19 @@ class Shopper:
         order, before = self._dice.choice(list(tenant.orders.items()))
         if self._write(tenant.tenant_id, kind, lambda w: body(w, order, before)):
             tenant.orders[order] = before + 1
+        return True
+
+    def _revise_order(self, tenant: Tenant) -> bool:
+        if not tenant.orders:
+            return False
+        order, before = self._dice.choice(list(tenant.orders.items()))
+        revision = tenant.revisions.get(order, 0)
+
+        def body(w: Session) -> list[Change]:
+            return shop.revise_order(w.connection, tenant.tenant_id, order, before, revision)
+
+        if self._write(tenant.tenant_id, "revise order", body):
+            tenant.orders[order], tenant.revisions[order] = before + 1, revision + 1
         return True
 
     def _update_user(self, tenant: Tenant) -> bool:
@@ -340,10 +364,12 @@ class Shopper:
         order, before = self._dice.choice(list(tenant.orders.items()))
 
         def body(w: Session) -> list[Change]:
-            return shop.delete_order(w.connection, w.side, tenant.tenant_id, order, before)
+            revision = tenant.revisions.get(order)
+            return shop.delete_order(w.connection, w.side, tenant.tenant_id, order, before, revision)
 
         if self._write(tenant.tenant_id, "delete order", body):
             del tenant.orders[order]
+            tenant.revisions.pop(order, None)
             tenant.items = {k: v for k, v in tenant.items.items() if v[0] != order}
         return True
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from migrator.plan.schema import Plan, Rehearsal
+from migrator.rehearse import roles
 from migrator.rehearse.children import Children, Operator
 from migrator.rehearse.demo import DemoLoad
 from migrator.rehearse.observer import NeverHappened, Observer, Sample
@@ -23,6 +24,10 @@ from migrator.rehearse.workdir import Workdir
 
 APPROVER = "Dana Dba"
 """The person of the rehearsal: approvals need a name."""
+
+PATIENCE_S = 180.0
+"""Nothing takes that long by itself. On a machine with other work gates refuse a lagging mirror and writes that wait
+for it raise fallbacks, rightly, until it is better; what gives up earlier calls an honest wait a failure."""
 
 WORKERS: dict[str, str] = {
     "worker-control": "control,incident",
@@ -39,7 +44,7 @@ class Machines(Protocol):
     start: str
     """What happens to them at the beginning, as the end of a sentence."""
     crashes: str
-    """What Limitless suffers in the middle of the cutover, as the middle of a sentence."""
+    """What a server suffers in an accident, as the middle of a sentence."""
     stopped: str
     """What Temporal and classic are while they are away, as a participle."""
 
@@ -63,6 +68,8 @@ class Machines(Protocol):
     def start_limitless(self) -> None: ...
     def stop_temporal(self) -> None: ...
     def start_temporal(self) -> None: ...
+    def kill_classic(self) -> None: ...
+    def start_classic(self) -> None: ...
     def stop_classic(self) -> None: ...
 
 
@@ -122,8 +129,12 @@ class Stage:
         self.children.start(name, ["-m", "migrator", "worker", "--plan", str(self.plan_path), "--queues", queues])
 
     def start_traffic(self, demo: DemoLoad) -> None:
-        """Start the application: processes that only know the shim and two connection strings."""
+        """Start the application: it knows the shim and two connection strings, those of a role that owns nothing."""
         settings = self.settings
+        theirs = {
+            "MIGRATOR_CLASSIC_DSN": roles.as_role(self.machines.classic, roles.APPLICATION),
+            "MIGRATOR_LIMITLESS_DSN": roles.as_role(self.machines.limitless, roles.APPLICATION),
+        }
         # The root of the size: large tenants are busier, and small ones are not forgotten.
         tenants = [(t.tenant_id, round(t.rows**0.5, 2)) for t in demo.tenants]
         for index in range(settings.processes):
@@ -142,8 +153,12 @@ class Stage:
             )
             path = self.workdir.logs / f"{name}.json"
             path.write_text(json.dumps(asdict(config)))
-            self.children.start(name, ["-m", "migrator.rehearse.traffic", str(path)])
+            self.children.start(name, ["-m", "migrator.rehearse.traffic", str(path)], theirs)
             self.traffic_names.append(name)
+
+    def release_traffic(self) -> None:
+        """Let the application use what a deployment brought."""
+        self.children.signal(self.traffic_names, signal.SIGHUP)
 
     @contextmanager
     def traffic_paused(self) -> Iterator[None]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from migrator.rehearse.ledger import Outcome
+from migrator.rehearse.shop import REVISION
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Totals since the traffic began."""
+    """Totals since the traffic began; *released*: writes (begun) and reads of what a deployment brought."""
 
     acknowledged: int = 0
     unknown: int = 0
@@ -21,6 +23,8 @@ class Traffic:
     failures: int = 0
     breakers_opened: int = 0
     breakers_closed: int = 0
+    released: int = 0
+    released_reads: int = 0
 
     @property
     def reads(self) -> int:
@@ -54,14 +58,17 @@ class LedgerTail:
         return self.total
 
     @staticmethod
-    def _count(counts: dict[str, int], record: dict[str, object]) -> None:
+    def _count(counts: dict[str, int], record: dict[str, Any]) -> None:
         match record["k"]:
+            case "intent":
+                counts["released"] += any(row[0] == REVISION for row in record["rows"])
             case "outcome":
                 counts["acknowledged"] += record["is"] == Outcome.ACKNOWLEDGED.value
                 counts["unknown"] += record["is"] == Outcome.UNKNOWN.value
             case "read":
                 counts[f"reads_{record['side']}"] += 1
                 counts["missed"] += int(str(record["missed"]))
+                counts["released_reads"] += any(row[0] == REVISION for row in record["rows"])
             case "failure":
                 counts["failures"] += 1
             case "note":

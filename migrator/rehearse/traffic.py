@@ -3,7 +3,7 @@
 One traffic process: `python -m migrator.rehearse.traffic FILE`. It knows nothing of the migration: every statement
 goes through the public shim. Its threads write disjoint rows, keep a ledger of what was acknowledged, and read their
 process's rows back. It runs until SIGTERM; SIGUSR1 makes it stand still between two operations (and say so in a
-file), SIGUSR2 lets it go on.
+file), SIGUSR2 lets it go on; SIGHUP makes it the application's new release, which uses what a deployment brought.
 
 FILE is JSON without secrets; the connection strings come from MIGRATOR_CLASSIC_DSN and MIGRATOR_LIMITLESS_DSN.
 """
@@ -116,15 +116,16 @@ def run(config: TrafficConfig, classic: str, limitless: str) -> None:
         commands.append(number)
         wake.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
         signal.signal(number, on_signal)
 
     with Shim(classic=classic, limitless=limitless, name=config.name, listener=Reporter(ledger)) as shim:
-        threads = []
+        threads, shoppers = [], []
         for i in range(config.threads):
             writer = config.index * config.threads + i
             tenants = [Tenant(tenant_id, weight) for tenant_id, weight in config.tenants]
             shopper = Shopper(shim, ledger, memory, tenants, writer, writers, config.seed)
+            shoppers.append(shopper)
             # Half of the writes are read back by their own thread; the rest of the reads do not wait for writes.
             reads_per_s = max(config.reads_per_s - config.writes_per_s / 2, 1)
             for action, rate in ((shopper.write_once, config.writes_per_s), (shopper.read_once, reads_per_s)):
@@ -132,7 +133,7 @@ def run(config: TrafficConfig, classic: str, limitless: str) -> None:
                 threads.append(threading.Thread(target=pace, args=job, name=f"{config.name}/{i}/{action.__name__}"))
         for thread in threads:
             thread.start()
-        _obey(commands, wake, gate, Path(config.paused), threads)
+        _obey(commands, wake, gate, Path(config.paused), threads, shoppers)
         stop.set()
         gate.open()
         for thread in threads:
@@ -141,7 +142,12 @@ def run(config: TrafficConfig, classic: str, limitless: str) -> None:
 
 
 def _obey(
-    commands: list[int], wake: threading.Event, gate: Gate, paused: Path, threads: list[threading.Thread]
+    commands: list[int],
+    wake: threading.Event,
+    gate: Gate,
+    paused: Path,
+    threads: list[threading.Thread],
+    shoppers: list[Shopper],
 ) -> None:
     """Carry out signals until one says to stop, or until a thread has died of a bug."""
     while True:
@@ -158,6 +164,9 @@ def _obey(
                 case signal.SIGUSR2:
                     paused.unlink(missing_ok=True)
                     gate.open()
+                case signal.SIGHUP:
+                    for shopper in shoppers:
+                        shopper.release()
                 case _:
                     return
 

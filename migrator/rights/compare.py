@@ -179,7 +179,7 @@ def _grouped(found: set[Right], where: str) -> Iterator[Difference]:
 
 
 def _settings(classic: Rights, limitless: Rights, gone: Collection[str]) -> Iterator[Difference]:
-    for role in sorted(classic.roles.keys() - gone):
+    for role in sorted(name for name in classic.roles.keys() - gone if classic.roles[name].can_login):
         here, there = classic.settings.get(role, {}), limitless.settings.get(role, {})
         for name, value in sorted(here.items()):
             if there.get(name) != value:

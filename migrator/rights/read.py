@@ -77,7 +77,7 @@ class _Reader:
         who = list(roles)
         settings: dict[str, dict[str, str]] = defaultdict(dict)
         of_role: dict[str, set[str]] = defaultdict(set)
-        for row in self._rows("settings", roles=who):
+        for row in self._rows("settings", roles=who, named=given is not None):
             settings[row["role"]][row["name"]] = row["value"]
             if row["of_role"]:
                 of_role[row["role"]].add(row["name"])

@@ -104,7 +104,8 @@ SELECT g.rolname::text AS role, u.rolname::text AS member, bool_or(m.admin_optio
  GROUP BY 1, 2;
 
 -- name: settings
--- What a session gets: the role's in this database before the role's before the database's.
+-- What a session gets: the role's in this database before the role's before the database's. A role that may not log in
+-- has no session; where it is named (as on Limitless, which is looked at for classic's roles) people may yet let it in.
 SELECT DISTINCT ON (r.rolname, split_part(s.entry, '=', 1))
        r.rolname::text AS role, split_part(s.entry, '=', 1) AS name,
        substr(s.entry, strpos(s.entry, '=') + 1) AS value, d.setrole <> 0 AS of_role
@@ -113,7 +114,7 @@ SELECT DISTINCT ON (r.rolname, split_part(s.entry, '=', 1))
     ON d.setrole IN (r.oid, 0)
    AND d.setdatabase IN (0, (SELECT b.oid FROM pg_catalog.pg_database b WHERE b.datname = current_database()))
  CROSS JOIN unnest(d.setconfig) s (entry)
- WHERE r.rolname = ANY (%(roles)s) AND r.rolcanlogin
+ WHERE r.rolname = ANY (%(roles)s) AND (r.rolcanlogin OR %(named)s)
  ORDER BY r.rolname, split_part(s.entry, '=', 1), d.setrole = 0, d.setdatabase = 0;
 
 -- name: effective

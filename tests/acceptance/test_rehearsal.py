@@ -48,15 +48,24 @@ def test_every_event_took_place(rehearsed) -> None:
     report = json.loads((workdir / "report.json").read_text())
 
     assert [e["name"] for e in report["events"]] == [
+        "hostile_settings",
+        "roles_let_in",
         "worker_killed",
+        "classic_killed",
+        "deployed",
+        "past_the_tool",
         "limitless_killed",
         "rollback",
         "forward",
+        "right_lost",
         "incident",
         "compared",
         "handed_over",
         "classic_stopped",
     ], done.stderr[-2000:]
+    assert {line["claim"]: line["ok"] for line in report["proof"]}[
+        "What a deployment brought in the middle is part of all this"
+    ]
     assert report["timings"]["rollback_confirmed"] == report["timings"]["rollback_processes"] >= 2
 
 

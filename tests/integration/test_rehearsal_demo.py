@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 
 import psycopg
@@ -11,10 +12,12 @@ import pytest
 from migrator.errors import UsageError
 from migrator.model.side import Side
 from migrator.plan.schema import Rehearsal
+from migrator.rehearse import roles
 from migrator.rehearse.demo import load
 from migrator.rehearse.ledger import LedgerWriter, read_ledgers
 from migrator.rehearse.memory import Memory
-from migrator.rehearse.proof import check_reads, check_writes, compare, limitless_versions
+from migrator.rehearse.proof import check_reads, check_writes, compare, limitless_versions, uses_release
+from migrator.rehearse.shop import REVISION
 from migrator.rehearse.shopper import ACTIONS, Shopper, Tenant
 
 pytestmark = pytest.mark.pg
@@ -32,7 +35,7 @@ class DirectShim:
     """The shim's two calls on one cluster, without a migration."""
 
     def __init__(self, dsn: str) -> None:
-        self._connection = psycopg.connect(dsn, autocommit=True)
+        self._connection = psycopg.connect(roles.as_role(dsn, roles.APPLICATION), autocommit=True)
 
     @contextmanager
     def _transaction(self):
@@ -58,6 +61,24 @@ def test_the_demo_loads_once_and_agrees_with_itself(classic_dsn) -> None:
     assert first.rows == second.rows
     assert abs(first.total_rows - 4000) < 200
     assert first.rows["app.accounts"] == 20
+
+
+def test_the_application_owns_nothing(classic_dsn) -> None:
+    """Tables belong to a role that deploys; the application may work with rows and change no table."""
+    load(classic_dsn, SMALL)
+
+    with psycopg.connect(classic_dsn) as conn:
+        owners = conn.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'app'").fetchall()
+    assert owners == [(roles.OWNER,)]
+    with psycopg.connect(roles.as_role(classic_dsn, roles.APPLICATION), autocommit=True) as app:
+        assert app.execute("UPDATE app.accounts SET plan = 'team'").rowcount == 20
+        for refused in (
+            "ALTER TABLE app.accounts ADD COLUMN n int",
+            "TRUNCATE app.order_items",
+            "CREATE TABLE app.t ()",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                app.execute(refused)
 
 
 def test_the_same_seed_gives_the_same_rows(classic_dsn, machines) -> None:
@@ -133,12 +154,55 @@ def test_damage_is_found_in_the_database(shopped, damage) -> None:
     assert check_writes(ledger, versions_as_on_limitless(dsn)).lost == 1
 
 
-def versions_as_on_limitless(dsn: str):
+@pytest.fixture
+def deployed(classic_dsn, tmp_path: Path):
+    """A demo into which the deployment comes in the middle of the traffic."""
+    demo = load(classic_dsn, SMALL)
+    shim = DirectShim(classic_dsn)
+    writer = LedgerWriter(tmp_path / "web-1.jsonl", "web-1")
+    tenants = [Tenant(t.tenant_id, t.rows) for t in demo.tenants]
+    shopper = Shopper(shim, writer, Memory(), tenants, 0, 2, seed=3)
+    for turn in range(400):
+        if turn == 100:
+            with psycopg.connect(classic_dsn) as conn:
+                conn.execute(resources.files("migrator.rehearse").joinpath("deployment.sql").read_bytes())
+            shopper.release()
+        shopper.write_once()
+        shopper.read_once()
+    writer.close()
+    shim.close()
+    return classic_dsn, read_ledgers([tmp_path / "web-1.jsonl"])
+
+
+def test_the_ledger_follows_the_application_into_new_columns(deployed) -> None:
+    """The new release writes and reads what the deployment brought, and nothing of it is lost."""
+    dsn, ledger = deployed
+    writes = check_writes(ledger, versions_as_on_limitless(dsn, released=True))
+
+    assert ledger.failures == []
+    assert min(uses_release(ledger)) > 20
+    assert (writes.acknowledged, writes.lost, writes.phantom) == (400, 0, 0), writes.sample
+    assert check_reads(ledger).missed == 0
+
+
+def test_a_new_column_that_did_not_arrive_is_a_lost_write(deployed) -> None:
+    """Its rows are all there, at their last version; only what the new release wrote besides is not."""
+    dsn, ledger = deployed
+    changed = {c.row.key for w in ledger.writes for c in w.changes if c.row.table == REVISION and c.after}
+    with psycopg.connect(dsn) as conn:
+        left = conn.execute("SELECT id FROM app.orders WHERE id = ANY (%s)", ([int(k) for k in changed],)).fetchall()
+        conn.execute("UPDATE app.orders SET revision = 0")
+
+    found = check_writes(ledger, versions_as_on_limitless(dsn, released=True))
+    assert found.lost == len(left) > 10
+
+
+def versions_as_on_limitless(dsn: str, **release: bool):
     """The proof reads Limitless, where order items know their tenant; give classic the same shape for a moment."""
     with psycopg.connect(dsn) as conn:
         shape(conn)
         conn.commit()
-    return limitless_versions(dsn)
+    return limitless_versions(dsn, **release)
 
 
 def shape(conn: psycopg.Connection) -> None:

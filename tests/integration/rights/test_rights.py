@@ -257,6 +257,20 @@ def test_what_only_superusers_may_set_is_reported_with_the_reason(land: Land) ->
     assert land.provision().verdict.blockers == ()
 
 
+def test_settings_of_a_role_that_waits_for_its_login_are_there(land: Land) -> None:
+    """Provisioning makes roles without LOGIN and gives them their settings: people are asked for the login alone."""
+    land.roles.on_classic("web")
+    database = land.classic.info.dbname
+    land.sql(
+        "GRANT USAGE ON SCHEMA app TO {web}",
+        "ALTER ROLE {web} SET DateStyle = 'SQL, DMY'",
+        f"ALTER DATABASE {database} SET TimeZone = 'Asia/Kathmandu'",
+    )
+
+    assert [b for b in land.provision().verdict.blockers if "rights/" in b and "/login" not in b] == []
+    assert [b for b in land.check() if "/login" not in b] == []
+
+
 def test_an_all_data_role_is_a_right_too(land: Land) -> None:
     """No ACL names its members, and they read everything."""
     land.roles.on_classic("web")

@@ -1,0 +1,54 @@
+"""Which settings may a database have that the tool must not depend on? Set from the start, on both sides.
+
+Everything here may be set by a role's or a database's owner. The tool pins what its proof needs in each of its
+sessions, and so does the shim in those of the application.
+"""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql
+
+DATABASE = {
+    "synchronous_commit": "off",
+    "DateStyle": "SQL, DMY",
+    "IntervalStyle": "sql_standard",
+    "TimeZone": "Asia/Kathmandu",
+    "extra_float_digits": "-3",
+    "bytea_output": "escape",
+}
+"""For everybody: what is acknowledged may be forgotten in a crash, and values are written in other ways."""
+
+TOOL = {
+    "statement_timeout": "200ms",
+    "lock_timeout": "50ms",
+    "idle_in_transaction_session_timeout": "500ms",
+    "search_path": "app, public",
+    "row_security": "on",
+}
+"""For the tool's role besides: copies would be cut off, names would mean something else."""
+
+
+def set_on_classic(dsn: str) -> int:
+    """Give the database and the tool's role on classic these settings; returns how many."""
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        database, role = sql.Identifier(conn.info.dbname), sql.Identifier(conn.info.user)
+        for name, value in DATABASE.items():
+            _set(conn, sql.SQL("DATABASE {}").format(database), name, value)
+        for name, value in TOOL.items():
+            _set(conn, sql.SQL("ROLE {} IN DATABASE {}").format(role, database), name, value)
+    return len(DATABASE) + len(TOOL)
+
+
+def set_on_limitless(dsn: str) -> int:
+    """Give the tool's role on Limitless these settings; returns how many. A database's are not ours to set there."""
+    settings = DATABASE | TOOL
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        role, database = sql.Identifier(conn.info.user), sql.Identifier(conn.info.dbname)
+        for name, value in settings.items():
+            _set(conn, sql.SQL("ROLE {} IN DATABASE {}").format(role, database), name, value)
+    return len(settings)
+
+
+def _set(conn: psycopg.Connection, whose: sql.Composed, name: str, value: str) -> None:
+    conn.execute(sql.SQL("ALTER {} SET {} = {}").format(whose, sql.Identifier(name), sql.Literal(value)))

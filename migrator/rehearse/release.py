@@ -1,0 +1,86 @@
+"""What happens when the application is deployed in the middle? Through the tool, and past it.
+
+The new release writes and reads what the deployment brought, and the ledger follows it there. What is done past the
+tool is done by the schema's owner, as a deployment would.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import psycopg
+
+from migrator.rehearse import roles
+from migrator.rehearse.observer import Sample
+from migrator.rehearse.stage import PATIENCE_S, Stage, poll
+
+GUARD = "MG003"
+"""SQLSTATE of what the guard of captured tables refuses."""
+
+REFUSED = (
+    "ALTER TABLE app.orders RENAME TO orders_old",
+    "ALTER TABLE app.users ADD COLUMN nickname text",
+    "ALTER TYPE app.order_state RENAME VALUE 'paid' TO 'settled'",
+    "DROP TYPE app.order_state CASCADE",
+    "ALTER TABLE app.order_items ALTER COLUMN price DROP NOT NULL",
+)
+"""Each would change what mirrors and validation work on."""
+
+PAST = "app.coupons"
+"""A table nobody told the tool about: no command is refused for it, every gate is."""
+
+USED = 20
+"""So many writes of the new release, and reads of what they wrote, show that it is in use."""
+
+
+def deploy(stage: Stage) -> None:
+    """A deployment through the tool while tenants read from both sides; then the application's new release."""
+    file = stage.workdir.root / "deployment.sql"
+    file.write_text(resources.files("migrator.rehearse").joinpath("deployment.sql").read_text(encoding="utf-8"))
+    before = stage.wait("tenants read from both sides", lambda s: s.facts.reading >= 5, PATIENCE_S)
+    with stage.event("deployed", "A deployment through `migrator schema apply`, then the new release") as event:
+        stage.operator.run("schema", "apply", str(file), patience_s=PATIENCE_S)
+        stage.release_traffic()
+
+        def in_use(sample: Sample) -> bool:
+            since = sample.traffic.since(before.traffic)
+            return since.released >= USED and since.released_reads >= USED
+
+        used = stage.wait("the new release writes and reads its columns", in_use, PATIENCE_S)
+        event.detail = (
+            f"two columns and an index on both sides while {used.facts.reading} tenants read from Limitless; "
+            f"{used.traffic.released} writes and {used.traffic.released_reads} reads of the new columns at once"
+        )
+
+
+def go_past_the_tool(stage: Stage) -> None:
+    """A deployment by the schema's owner: what would do harm is refused, and what would be forgotten is named."""
+    with stage.event("past_the_tool", "A deployment that goes past the tool") as event:
+        with psycopg.connect(roles.as_role(stage.machines.classic, roles.OWNER), autocommit=True) as owner:
+            for statement in REFUSED:
+                if (answer := _answer(owner, statement)) != GUARD:
+                    stage.record.problems.append(f"{statement}: {answer}, should be refused with {GUARD}")
+            owner.execute(f"CREATE TABLE {PAST} (id bigint PRIMARY KEY, tenant_id bigint NOT NULL)".encode())
+            poll("status names the table", lambda: PAST in stage.operator.run("status", "--json"), 60)
+            stage.wait("the table holds the migration up", _held_up, PATIENCE_S)
+            owner.execute(f"DROP TABLE {PAST}".encode())
+        stage.operator.run("resume", "--reason", "rehearsal: the table is dropped")
+        stage.wait("the migration goes on", lambda s: not _held_up(s), PATIENCE_S)
+        event.detail = (
+            f"{len(REFUSED)} commands on captured tables and types refused with {GUARD}; "
+            f"a new table, {PAST}, was named by status and held the next wave up until it was dropped"
+        )
+
+
+def _answer(owner: psycopg.Connection, statement: str) -> str:
+    """Return the SQLSTATE that *statement* ends with, "accepted" when it does not fail."""
+    try:
+        with owner.transaction(force_rollback=True):
+            owner.execute(statement.encode())
+    except psycopg.Error as error:
+        return error.sqlstate or type(error).__name__
+    return "accepted"
+
+
+def _held_up(sample: Sample) -> bool:
+    return any(PAST in blocker for phase in sample.facts.phases.values() for blocker in phase.blockers)
