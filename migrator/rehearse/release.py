@@ -12,7 +12,7 @@ import psycopg
 
 from migrator.rehearse import roles
 from migrator.rehearse.observer import Sample
-from migrator.rehearse.stage import PATIENCE_S, Stage, poll
+from migrator.rehearse.stage import PATIENCE_S, Stage
 
 GUARD = "MG003"
 """SQLSTATE of what the guard of captured tables refuses."""
@@ -33,11 +33,34 @@ USED = 20
 """So many writes of the new release, and reads of what they wrote, show that it is in use."""
 
 
-def deploy(stage: Stage) -> None:
-    """A deployment through the tool while tenants read from both sides; then the application's new release."""
+def deploy_in_the_middle(stage: Stage) -> None:
+    """A deployment past the tool, and while its table holds the waves up, one through it."""
+    stage.wait("tenants read from both sides", lambda s: s.facts.reading >= 5, PATIENCE_S)
+    with (
+        stage.event("past_the_tool", "A deployment goes past the tool") as event,
+        psycopg.connect(roles.as_role(stage.machines.classic, roles.OWNER), autocommit=True) as owner,
+    ):
+        for statement in REFUSED:
+            if (answer := _answer(owner, statement)) != GUARD:
+                stage.record.problems.append(f"{statement}: {answer}, should be refused with {GUARD}")
+        owner.execute(f"CREATE TABLE {PAST} (id bigint PRIMARY KEY, tenant_id bigint NOT NULL)".encode())
+        if PAST not in stage.operator.run("status", "--json"):
+            stage.record.problems.append(f"status does not name {PAST}, which was made past the tool")
+        _deploy(stage)
+        stage.wait("the table holds the migration up", _held_up, PATIENCE_S)
+        owner.execute(f"DROP TABLE {PAST}".encode())
+        stage.operator.run("resume", "--reason", "rehearsal: the table is dropped")
+        event.detail = (
+            f"{len(REFUSED)} commands on captured tables and types refused with {GUARD}; "
+            f"a new table, {PAST}, was named by status and held the next wave up until it was dropped"
+        )
+
+
+def _deploy(stage: Stage) -> None:
+    """Columns and an index through the tool; then the application's new release."""
     file = stage.workdir.root / "deployment.sql"
     file.write_text(resources.files("migrator.rehearse").joinpath("deployment.sql").read_text(encoding="utf-8"))
-    before = stage.wait("tenants read from both sides", lambda s: s.facts.reading >= 5, PATIENCE_S)
+    before = stage.observer.latest
     with stage.event("deployed", "A deployment through `migrator schema apply`, then the new release") as event:
         stage.operator.run("schema", "apply", str(file), patience_s=PATIENCE_S)
         stage.release_traffic()
@@ -50,25 +73,6 @@ def deploy(stage: Stage) -> None:
         event.detail = (
             f"two columns and an index on both sides while {used.facts.reading} tenants read from Limitless; "
             f"{used.traffic.released} writes and {used.traffic.released_reads} reads of the new columns at once"
-        )
-
-
-def go_past_the_tool(stage: Stage) -> None:
-    """A deployment by the schema's owner: what would do harm is refused, and what would be forgotten is named."""
-    with stage.event("past_the_tool", "A deployment that goes past the tool") as event:
-        with psycopg.connect(roles.as_role(stage.machines.classic, roles.OWNER), autocommit=True) as owner:
-            for statement in REFUSED:
-                if (answer := _answer(owner, statement)) != GUARD:
-                    stage.record.problems.append(f"{statement}: {answer}, should be refused with {GUARD}")
-            owner.execute(f"CREATE TABLE {PAST} (id bigint PRIMARY KEY, tenant_id bigint NOT NULL)".encode())
-            poll("status names the table", lambda: PAST in stage.operator.run("status", "--json"), 60)
-            stage.wait("the table holds the migration up", _held_up, PATIENCE_S)
-            owner.execute(f"DROP TABLE {PAST}".encode())
-        stage.operator.run("resume", "--reason", "rehearsal: the table is dropped")
-        stage.wait("the migration goes on", lambda s: not _held_up(s), PATIENCE_S)
-        event.detail = (
-            f"{len(REFUSED)} commands on captured tables and types refused with {GUARD}; "
-            f"a new table, {PAST}, was named by status and held the next wave up until it was dropped"
         )
 
 

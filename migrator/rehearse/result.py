@@ -101,7 +101,7 @@ def judge(record: Record) -> list[str]:
         late = [f for f in record.ledger.failures if f.at >= record.quiet_since]
         if late:
             found.append(f"{len(late)} operations failed after classic was stopped ({late[0].error} was the first)")
-    if record.released is not None and not all(record.released):
+    if record.released is None or not all(record.released):
         found.append("nothing was written or read that the deployment in the middle had brought")
     vanished = sum(f.error == "RowVanished" for f in record.ledger.failures)
     if vanished:
