@@ -254,8 +254,9 @@ def _latencies(ledger: Ledger) -> dict[str, float]:
 
 
 def _lag(record: Record) -> dict[str, float]:
-    """Return the lag's percentiles outside the outage, and its highest value."""
-    outages = [(e.at, e.ended or record.ended) for e in record.events if e.name == "limitless_killed"]
+    """Return the lag's percentiles outside the outages, and its highest value."""
+    crashes = ("limitless_killed", "classic_killed")
+    outages = [(e.at, e.ended or record.ended) for e in record.events if e.name in crashes]
     known = [(s.at, s.facts.lag_s) for s in record.samples if s.facts.lag_s is not None and _dual(s)]
     calm = [lag for at, lag in known if not any(a <= at <= b for a, b in outages)]
     found = {}

@@ -82,7 +82,7 @@ def _tiles(report: dict[str, Any]) -> str:
         ("rollback_s", "rollback of all tenants", _confirmed(t)),
         ("fallback_s", "fallback after the crash", "until reads came from classic"),
         ("write_pause_s", "write pause", "at the hand-over"),
-        ("lag_p99_s", "mirror lag, p99", "without the outage"),
+        ("lag_p99_s", "mirror lag, p99", "without the outages"),
         ("backfill_rows_per_s", "rows per second", "copied by the backfill"),
     )
     for name, title, note in optional:
@@ -158,8 +158,8 @@ TIMING_NAMES: tuple[tuple[str, str, str], ...] = (
     ("backfill_rows_per_s", "backfill", "rows/s"),
     ("backfill_s", "backfill, all tenants", "s"),
     ("lag_p50_s", "mirror lag, median", "s"),
-    ("lag_p99_s", "mirror lag, p99 (without the outage)", "s"),
-    ("lag_max_s", "mirror lag, highest (in the outage)", "s"),
+    ("lag_p99_s", "mirror lag, p99 (without the outages)", "s"),
+    ("lag_max_s", "mirror lag, highest (in an outage)", "s"),
     ("classic_back_s", "classic was down", "s"),
     ("outage_s", "Limitless was down", "s"),
     ("fallback_s", "crash to first read back on classic", "s"),
