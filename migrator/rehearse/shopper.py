@@ -134,8 +134,7 @@ class Shopper:
         tenant = self._dice.choices(self._tenants, cum_weights=self._weights)[0]
         if not tenant.known and not self._look_around(tenant):
             return
-        shares = self._shares
-        kind = self._dice.choices(list(shares), list(shares.values()))[0]
+        kind = self._dice.choices(*zip(*self._shares.items(), strict=True))[0]
         self._last = []
         if not self._actions[kind](tenant):
             self._insert_order(tenant)
