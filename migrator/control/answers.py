@@ -67,7 +67,8 @@ def report(classic: psycopg.Connection[Any], found: Answers) -> None:
     body = json.dumps(summary(found))
     classic.execute(
         "INSERT INTO migrator.report (kind, body) SELECT %(kind)s, %(body)s::jsonb"
-        " WHERE %(body)s::jsonb IS DISTINCT FROM (SELECT body FROM migrator.report WHERE kind = %(kind)s ORDER BY id DESC LIMIT 1)",
+        " WHERE %(body)s::jsonb IS DISTINCT FROM"
+        " (SELECT body FROM migrator.report WHERE kind = %(kind)s ORDER BY id DESC LIMIT 1)",
         {"kind": KIND, "body": body},
     )
 

