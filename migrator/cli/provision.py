@@ -41,8 +41,8 @@ def provision(
     the cluster is asked what it can do, unless it has answered in this version.
     """
     from migrator import provision as phase
-    from migrator.cli.probe import ask
     from migrator.cli.context import both, find_plan
+    from migrator.cli.probe import ask
     from migrator.errors import NoGo
     from migrator.provision.tables import tables_in_force
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from dataclasses import replace
-from typing import Any
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from migrator.backfill.copy import copy_unit
 from migrator.consistency.run import validate
 from migrator.control import answers as kept
 from migrator.control.status import collect
@@ -18,10 +17,11 @@ from migrator.decommission import sequences
 from migrator.errors import ClusterUnavailable, PreconditionFailed, UsageError
 from migrator.local.lacks import LACKS
 from migrator.model.capability import Answer, Answers, Capability
-from migrator.provision import finalize, provision, verify
+from migrator.provision import check, finalize, provision, verify
 from migrator.provision.probing import ask, ensure, probe
-from tests.fixtures.postgres import Machines, with_parts
-from tests.fixtures.shop import Shop, new_shop
+from tests.fixtures.postgres import Machines, fresh_name, with_parts
+from tests.fixtures.shop import Shop, new_shop, until
+from tests.integration.cli import Operator
 
 pytestmark = pytest.mark.pg
 
@@ -38,6 +38,14 @@ def lacking(dsn: str, *names: str) -> str:
     return with_parts(dsn, options=f"-c rds_aurora.standin_lacks={','.join(sorted(names))}")
 
 
+@pytest.fixture(scope="module")
+def cluster(machines: Machines) -> Iterator[str]:
+    """A Limitless database for questions alone."""
+    name = fresh_name("limitless")
+    yield machines.new_limitless(name)
+    machines.drop(limitless=name)
+
+
 def asked(dsn: str) -> dict[Capability, Answer]:
     with connect(dsn, "test") as limitless:
         return {answer.capability: answer for answer in ask(limitless)}
@@ -49,19 +57,19 @@ def schemas(dsn: str) -> list[str]:
         return [str(name) for (name,) in rows]
 
 
-def test_a_cluster_that_can_do_everything_says_so(limitless_dsn: str) -> None:
-    found = asked(limitless_dsn)
+def test_a_cluster_that_can_do_everything_says_so(cluster: str) -> None:
+    found = asked(cluster)
 
     assert found.keys() == set(Capability)
     # The stand-in's sharded tables are partitioned: the one thing it cannot do and Limitless can.
     assert [c for c, answer in found.items() if not answer.works] == [Capability.INDEX_CONCURRENTLY]
     assert found[Capability.INDEX_CONCURRENTLY].kinds == {"reference", "standard"}
-    assert schemas(limitless_dsn) == []
+    assert schemas(cluster) == []
 
 
 @pytest.mark.parametrize("name", sorted(LACKS))
-def test_what_a_cluster_lacks_is_found(limitless_dsn: str, name: str) -> None:
-    found = asked(lacking(limitless_dsn, name))
+def test_what_a_cluster_lacks_is_found(cluster: str, name: str) -> None:
+    found = asked(lacking(cluster, name))
 
     refused = {c.value for c, answer in found.items() if not answer.works} - {"index_concurrently"}
     along = {"sequence_restart": {"sequence_chunks"}}  # whose question needs a restart
@@ -71,11 +79,11 @@ def test_what_a_cluster_lacks_is_found(limitless_dsn: str, name: str) -> None:
     assert not answer.works
     assert answer.said
     assert answer.needed == (Capability(name) in NEEDED)
-    assert schemas(limitless_dsn) == []
+    assert schemas(cluster) == []
 
 
-def test_a_probe_leaves_the_session_and_others_as_they_were(limitless_dsn: str) -> None:
-    with connect(limitless_dsn, "test", statement_timeout_s=77) as limitless:
+def test_a_probe_leaves_the_session_as_it_was(cluster: str) -> None:
+    with connect(cluster, "test", statement_timeout_s=77) as limitless:
         ask(limitless)
 
         assert limitless.execute("SHOW statement_timeout").fetchone() == ("77s",)
@@ -106,7 +114,8 @@ def test_a_cluster_that_is_busy_has_answered_nothing(classic_dsn: str, limitless
                 " $$BEGIN RAISE 'no memory' USING ERRCODE = '53200'; END$$"
             )
             admin.execute(
-                "CREATE EVENT TRIGGER ill ON ddl_command_start WHEN tag IN ('CREATE INDEX') EXECUTE FUNCTION public.ill()"
+                "CREATE EVENT TRIGGER ill ON ddl_command_start WHEN tag IN ('CREATE INDEX')"
+                " EXECUTE FUNCTION public.ill()"
             )
             with pytest.raises(ClusterUnavailable, match="no memory"):
                 probe(classic, limitless)
@@ -138,12 +147,136 @@ def test_classic_is_not_asked(shop: Shop) -> None:
         probe(shop.limitless, shop.classic)
 
 
-@pytest.mark.parametrize("name", sorted(NEEDED))
-def test_what_the_tool_cannot_work_without_is_a_blocker(shop: Shop, name: Capability) -> None:
-    with connect(lacking(shop.limitless_dsn, name), "test") as limitless:
+def test_what_the_tool_cannot_work_without_is_a_blocker(shop: Shop) -> None:
+    with connect(lacking(shop.limitless_dsn, "text_copy"), "test") as limitless:
         result = provision(shop.classic, limitless, shop.tables, shop.plan, ask=True)
 
         (blocker,) = result.verdict.blockers
-        assert f"lacks {name}" in blocker
-        assert "is not supported (0A000)" in blocker
-        assert verify(shop.classic, limitless, shop.tables, shop.plan).blockers[:1] == (blocker,)
+        assert (
+            "lacks text_copy, without which no row can be copied: sharded tables: TEXT COPY is not supported" in blocker
+        )
+        assert verify(shop.classic, limitless, shop.tables, shop.plan).blockers == (blocker,)
+        assert check(shop.classic, limitless, shop.tables, shop.plan).blockers == (blocker,)
+    line = collect(shop.classic).limitless
+    assert line is not None
+    assert line.blockers == (blocker,)
+
+
+OPTIONAL = LACKS - NEEDED
+
+
+@pytest.mark.asyncio
+async def test_both_sides_come_out_equal_on_a_cluster_that_lacks_all_it_may(
+    classic_dsn: str, limitless_dsn: str
+) -> None:
+    """Schema, copy, mirror, quarantine, validation, keys and sequences, all without what no document promises."""
+    poor = lacking(limitless_dsn, *OPTIONAL)
+    with new_shop(classic_dsn, poor, ask=True) as shop:
+        found = kept.answers(shop.limitless)
+        assert {c for c, answer in found.found.items() if not answer.works} == OPTIONAL
+        assert provision(shop.classic, shop.limitless, shop.tables, shop.plan).made == ()  # found, by the records
+
+        await shop.start()
+        async with shop.mirrors():
+            await shop.copy_all()
+            with shop.classic.transaction():  # a unique value swapped: the mirror must know the error for what it is
+                for slot, number in ((None, 3), (3, 6), (6, 3)):
+                    shop.classic.execute("UPDATE shop.purchase SET slot = %s WHERE id = %s", (slot, number))
+            shop.limitless.execute(  # and finds its position again without locking rows
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'migrator mirror%'"
+            )
+            shop.classic.execute("DELETE FROM shop.purchase WHERE id = 9")
+            shop.classic.execute("UPDATE shop.currency SET rate = 2")
+            await shop.caught_up()
+            assert shop.differences() == {}
+
+            result = await asyncio.to_thread(finalize, shop.classic, shop.limitless, shop.tables, shop.plan)
+            assert result.verdict.go, result.verdict.blockers
+            report = await validate(shop.classic_dsn, shop.limitless_dsn)
+            assert report.clean
+
+            shop.limitless.execute("ALTER TABLE shop.purchase ADD CONSTRAINT cheap CHECK (total < 5000)")
+            shop.classic.execute("UPDATE shop.purchase SET total = 9999 WHERE id = 10")
+            await shop.caught_up()
+        row = shop.classic.execute("SELECT state, reason FROM migrator.tenant WHERE state <> 'mirrored'").fetchone()
+        assert row is not None
+        assert row[0] == "quarantined"
+        assert "23514" in row[1]
+
+
+def test_sequences_are_restarted_without_the_views_that_tell_of_them(classic_dsn: str, limitless_dsn: str) -> None:
+    poor = lacking(limitless_dsn, "sequence_limits", "sequence_chunks")
+    with connect(classic_dsn, "test") as classic, connect(poor, "test") as limitless:
+        probe(classic, limitless)
+        for side in (classic, limitless):
+            side.execute("CREATE SCHEMA s")
+            side.execute("CREATE SEQUENCE s.one")
+        classic.execute("SELECT nextval('s.one') FROM generate_series(1, 7)")
+
+        (facts,) = sequences.read(classic, limitless, ["s"])
+
+        assert (facts.used, facts.limit) == (7, 2**63 - 1)
+        assert sequences.restart(limitless, facts, 100) == 108
+
+
+@pytest.mark.asyncio
+async def test_late_indexes_lock_nobody_out_where_they_can_be_built_concurrently(
+    classic_dsn: str, limitless_dsn: str, machines: Machines
+) -> None:
+    """A writer comes through while the build waits for another one; what a build left invalid is built again."""
+    with new_shop(classic_dsn, limitless_dsn, ask=True) as shop:
+        shop.classic.execute("CREATE INDEX currency_rate ON shop.currency (rate)")
+        shop.classic.execute("CREATE INDEX line_sku ON shop.line (sku)")  # sharded: not concurrently on the stand-in
+        with connect(limitless_dsn, "writer") as writer, connect(limitless_dsn, "test") as other:
+            with writer.transaction():
+                writer.execute("INSERT INTO shop.currency VALUES ('AAA', 1)")
+                build = asyncio.create_task(
+                    asyncio.to_thread(finalize, shop.classic, shop.limitless, shop.tables, shop.plan)
+                )
+
+                async def waits() -> bool:
+                    row = other.execute(
+                        "SELECT count(*) FROM pg_catalog.pg_stat_activity"
+                        " WHERE query LIKE 'CREATE INDEX %currency_rate%' AND wait_event_type = 'Lock'"
+                    ).fetchone()
+                    return row == (1,)
+
+                await until(waits, "the build waits for the writer")
+                other.execute("SELECT set_config('lock_timeout', '2s', false)")
+                other.execute("INSERT INTO shop.currency VALUES ('BBB', 1)")
+            assert (await build).verdict.go
+
+            row = other.execute("SELECT current_database()").fetchone()
+            assert row is not None
+            with psycopg.connect(with_parts(machines.limitless_admin, dbname=row[0]), autocommit=True) as admin:
+                admin.execute(
+                    "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'shop.currency_rate'::regclass"
+                )
+        again = finalize(shop.classic, shop.limitless, shop.tables, shop.plan)
+        assert [a.id for a in again.made] == ["provision/index/shop/currency_rate"]
+        assert again.verdict.go
+
+
+def test_the_command_asks_and_shows_the_answers(tmp_path: Path, shop: Shop) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        'name = "shop"\n[classic]\nwriter = "env:A"\n[limitless]\ndsn = "env:B"\n[tables]\nschemas = ["shop"]\n'
+    )
+    poor = lacking(shop.limitless_dsn, "binary_copy")
+    operator = Operator(tmp_path, {"A": shop.classic_dsn, "B": poor})
+
+    planned = operator("provision", "--probe", "--plan", str(plan), "--dry-run")
+    refused = operator("provision", "--probe", "--plan", str(plan))
+    done = operator("provision", "--probe", "--plan", str(plan), "--yes")
+    as_json = operator("provision", "--probe", "--plan", str(plan), "--yes", "--json")
+
+    assert (planned.code, done.code, as_json.code) == (0, 0, 0), (planned, done, as_json)
+    assert refused.code == 2
+    assert "Does ON CONFLICT DO NOTHING work without a conflict target?" in planned.out
+    assert "no  binary_copy: " in done.out
+    assert "rows are copied as text" in done.out
+    answers = {a["capability"]: a["works"] for a in as_json.json["answers"]}
+    assert answers["text_copy"] is True
+    assert answers["binary_copy"] is False
+    status = operator("status", "--plan", str(plan))
+    assert "without binary_copy, index_concurrently" in " ".join(status.out.split())
