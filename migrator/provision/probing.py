@@ -112,6 +112,7 @@ def ask(
                 found.append(question.judge(question, _outcomes(limitless, schema, question)))
                 if on_step:
                     on_step(Action(f"probe/{question.capability}", question.question))
+            _require(limitless, schema)
         except psycopg.Error as error:
             if not limitless.broken and not _no_answer(error):
                 raise NoGo("probe", [f"the scratch schema cannot be made: {said(error)}"]) from None
@@ -148,18 +149,33 @@ def _configure(limitless: Conn, settings: dict[str, str]) -> None:
         limitless.execute("SELECT set_config(%s, %s, false)", (name, value))
 
 
-_LEFT = """
-SELECT n.nspname::text
-  FROM pg_catalog.pg_namespace n
- WHERE n.nspname ~ '^migrator_probe_[0-9a-f]{8}$' AND pg_catalog.pg_has_role(n.nspowner, 'USAGE')
-   AND NOT EXISTS (SELECT FROM rds_aurora.limitless_stat_activity a WHERE a.application_name = n.nspname)
-"""
+_LEFT = sql.SQL(
+    "SELECT n.nspname::text FROM pg_catalog.pg_namespace n"
+    " WHERE n.nspname ~ '^migrator_probe_[0-9a-f]{{8}}$' AND pg_catalog.pg_has_role(n.nspowner, 'USAGE')"
+    " AND NOT EXISTS (SELECT FROM {activity} a WHERE a.application_name = n.nspname)"
+)
+_EVERYWHERE = sql.Identifier("rds_aurora", "limitless_stat_activity")
+_HERE = sql.Identifier("pg_catalog", "pg_stat_activity")
 
 
 def _sweep(limitless: Conn) -> None:
     """Drop what probes left that were killed."""
-    for (schema,) in limitless.execute(_LEFT).fetchall():
+    try:
+        found = limitless.execute(_LEFT.format(activity=_EVERYWHERE)).fetchall()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InsufficientPrivilege):
+        # Sessions of this router only: a probe that runs on another one notices, and answers nothing (_require).
+        found = limitless.execute(_LEFT.format(activity=_HERE)).fetchall()
+    for (schema,) in found:
         _drop(limitless, schema)
+
+
+def _require(limitless: Conn, schema: str) -> None:
+    """Raise ClusterUnavailable when somebody dropped the schema: what was refused then is no answer."""
+    row = limitless.execute("SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s", (schema,)).fetchone()
+    if row is None:
+        raise ClusterUnavailable(
+            "Limitless", f"schema {schema} was dropped while the cluster was asked", "Run it again."
+        )
 
 
 def _drop(limitless: Conn, schema: str) -> None:

@@ -16,6 +16,7 @@ from migrator.db.connect import connect
 from migrator.decommission import sequences
 from migrator.errors import ClusterUnavailable, PreconditionFailed, UsageError
 from migrator.local.lacks import LACKS
+from migrator.model.action import Action
 from migrator.model.capability import Answer, Answers, Capability
 from migrator.provision import check, finalize, provision, verify
 from migrator.provision.probing import ask, ensure, probe
@@ -100,6 +101,18 @@ def test_what_a_killed_probe_left_goes_and_what_a_running_one_has_stays(limitles
         ask(limitless)
 
     assert sorted(schemas(limitless_dsn)) == ["migrator_probe_0000000b", "migrator_probed"]
+
+
+def test_a_probe_whose_schema_goes_has_no_answers(cluster: str) -> None:
+    with connect(cluster, "test") as limitless, connect(cluster, "test") as other:
+
+        def drop(action: Action) -> None:
+            if action.id == "probe/upsert":
+                (name,) = schemas(cluster)
+                other.execute(psycopg.sql.SQL("DROP SCHEMA {} CASCADE").format(psycopg.sql.Identifier(name)))
+
+        with pytest.raises(ClusterUnavailable, match="was dropped while the cluster was asked"):
+            ask(limitless, on_step=drop)
 
 
 def test_a_cluster_that_is_busy_has_answered_nothing(classic_dsn: str, limitless_dsn: str, machines: Machines) -> None:
