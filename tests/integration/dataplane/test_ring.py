@@ -88,6 +88,7 @@ async def test_the_oldest_hold_counts(shop: Shop) -> None:
         shop.classic.execute("DELETE FROM migrator.hold WHERE holder = 'early'")
         assert await found.clean() == 0, "the late one began after the entry was committed"
 
+        shop.classic.execute("DELETE FROM migrator.hold")
         # A range of a huge tenant began before the entry; its second try keeps what the first one kept.
         await snapshots.hold(found.conn, "range", "1")
         found.write()
@@ -132,6 +133,8 @@ async def test_a_reader_that_waited_for_the_ring_sees_what_was_committed_meanwhi
     """It takes its snapshot when it has the lock, not before: TRUNCATE heeds no older snapshot."""
     await shop.start()
     async with _open(shop.classic_dsn, shop.limitless_dsn, 1, None, shop.options) as p:
+        await run_cycle(p)  # the first look at all is taken twice
+        p.fresh_at = 0.0
         with psycopg.connect(shop.classic_dsn) as cleaner:
             cleaner.execute(b"LOCK TABLE " + b", ".join(_slots(shop)) + b" IN ACCESS EXCLUSIVE MODE")
             cycle = asyncio.create_task(run_cycle(p))

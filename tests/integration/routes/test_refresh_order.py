@@ -87,3 +87,18 @@ def test_a_heartbeat_that_is_late_vouches_for_nothing_older(world: World, how: s
 
         assert choose(board.view, tenant, now_s(), 0.0).side is Side.CLASSIC, "the change was in force everywhere"
         assert confirmed(world.classic, epoch).confirmed == 1
+
+
+def test_positions_of_another_moment_are_read_with_its_routes(world: World) -> None:
+    """They cover writes of that moment; a process that still acts on older routes must not count them for its own."""
+    up(world, "t1")
+    with a_watcher(world) as (watcher, board):
+        watcher._positions()
+        before = board.view
+        epoch = roll_back(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=0.1).epoch
+        world.publish()
+        watcher._positions()
+
+        assert (before.epoch < epoch, board.view.epoch) == (True, epoch)
+        assert board.view.positions != before.positions
+        assert choose(board.view, TenantId("t1"), now_s(), 0.0).side is Side.CLASSIC
