@@ -124,7 +124,7 @@ OF_DATA = (
         "migrator/mirror/position.py",
         "AND snapshot = %s AND token = %s AND state = 'open'",
         "AND snapshot = %s AND token = %s",
-        ("tests/integration/protocol/test_positions.py::test_only_who_holds_the_partition_moves_it",),
+        ("tests/integration/protocol/test_positions.py::test_a_closed_partition_is_nobodys",),
         "behind the point of no return nothing of classic arrives any more",
     ),
     Mutation(

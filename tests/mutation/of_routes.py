@@ -108,10 +108,7 @@ OF_ROUTES = (
         "migrator/shim/write.py",
         "            self._ack.wait(self.tenant_id, self.token)\n",
         "            pass\n",
-        (
-            f"{ROUTES}/test_stalled_mirror.py"
-            "::test_a_write_whose_mirror_stands_still_returns_after_a_confirmed_fallback",
-        ),
+        ("tests/integration/protocol/test_shim_model.py::test_no_read_misses_an_acknowledged_write",),
         "what was acknowledged is seen by every later read",
     ),
     Mutation(
@@ -136,9 +133,8 @@ OF_ROUTES = (
         "migrator/shim/view.py",
         "    if poll.known != view.epoch:",
         "    if poll.known > view.epoch:",
-        (f"{SHIM_MODEL}::test_a_precaution_whose_lack_hardly_ever_shows",),
+        (f"{ROUTES}/test_restored_classic.py::test_a_process_that_slept_through_a_restore_starts_over",),
         "what is known of another history is worth nothing",
-        says="Missed",
     ),
     Mutation(
         "shim-unknown-moment",
@@ -316,7 +312,7 @@ OF_ROUTES = (
         '    "lock_timeout",\n',
         ("tests/integration/dataplane/test_durability.py::test_timeouts_of_the_database_end_no_work",),
         "a timeout of the database ends no copy",
-        says="",
+        says="QueryCanceled",
     ),
     # -- gates
     Mutation(

@@ -21,6 +21,9 @@ import pytest
 BLOCKED_S = 0.03
 """A statement that takes longer waits for a lock, or the machine is busy: the others go on."""
 
+FAIR = 0.25
+"""So often anybody goes, so that those who never end cannot keep the others from it for ever."""
+
 _actor: contextvars.ContextVar[tuple[Turns, str] | None] = contextvars.ContextVar("actor", default=None)
 
 
@@ -75,7 +78,8 @@ class Turns:
             await asyncio.wait_for(self._news.wait(), seconds)
 
     def _give(self) -> str:
-        name = max(sorted(self._waiting), key=lambda n: self._rank[n])
+        waiting = sorted(self._waiting)
+        name = self.dice.choice(waiting) if self.dice.random() < FAIR else max(waiting, key=lambda n: self._rank[n])
         if self.dice.random() < self.changes:
             self._rank[name] = self.dice.random()
         self.given += 1
