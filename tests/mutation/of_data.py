@@ -96,6 +96,14 @@ OF_DATA = (
     ),
     # -- the mirror
     Mutation(
+        "mirror-cas",
+        "migrator/mirror/position.py",
+        " WHERE part = %s AND epoch = %s AND snapshot = %s AND token = %s AND state = 'open'\",",
+        ' WHERE part = %s AND %s::bigint + length(%s::text) + length(%s::text) IS NOT NULL",',
+        ("tests/integration/protocol/test_data_model.py::test_in_every_order_of_statements_limitless_is_classic",),
+        "whoever was superseded between reading and writing would write what it read then",
+    ),
+    Mutation(
         "mirror-cas-epoch",
         "migrator/mirror/position.py",
         "WHERE part = %s AND epoch = %s AND snapshot",

@@ -24,7 +24,7 @@ from tests.integration.protocol.interleaving import Turns
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
 PART = 1
-SEEDS = range(6)
+SEEDS = range(4)
 
 
 async def mirror(shop: Shop, cycles: int) -> int:
