@@ -96,14 +96,6 @@ OF_DATA = (
     ),
     # -- the mirror
     Mutation(
-        "mirror-cas",
-        "migrator/mirror/position.py",
-        " WHERE part = %s AND epoch = %s AND snapshot = %s AND token = %s AND state = 'open'\",",
-        ' WHERE part = %s AND %s::bigint + length(%s::text) + length(%s::text) IS NOT NULL",',
-        ("tests/integration/protocol/test_data_model.py::test_in_every_order_of_statements_limitless_is_classic",),
-        "whoever was superseded between reading and writing would write what it read then",
-    ),
-    Mutation(
         "mirror-cas-epoch",
         "migrator/mirror/position.py",
         "WHERE part = %s AND epoch = %s AND snapshot",
@@ -215,14 +207,6 @@ OF_DATA = (
         "        elif not found:\n",
         ("tests/integration/dataplane/test_unique_swaps.py::test_values_that_change_hands_stop_nobody",),
         "a row that went to another tenant is gone from the one it left",
-    ),
-    Mutation(
-        "mirror-looks-below",
-        "migrator/mirror/batch.py",
-        "            batch.moved.update((tenant, key) for tenant in (dirty, present) if tenant in scope)\n",
-        "            pass\n",
-        (f"{DATA}/test_beside_each_other.py::test_a_child_written_beside_its_parents_move",),
-        "children written beside their parent's move were journalled under the tenant of before",
     ),
     Mutation(
         "mirror-scope",
