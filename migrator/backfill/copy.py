@@ -23,6 +23,7 @@ from migrator.control.final_keys import let_go
 from migrator.control.tables import load_table
 from migrator.control.turns import share_turn
 from migrator.errors import LeaseLost, PreconditionFailed
+from migrator.model.capability import Capability
 from migrator.model.table import Table
 
 Connection = psycopg.AsyncConnection[Any]
@@ -82,18 +83,20 @@ async def _tables(control: Connection, unit: _Unit) -> list[Table]:
 
 async def _lease(limitless: Connection, unit: _Unit) -> int | None:
     """Take the lease; None when the unit was copied already."""
-    cursor = await limitless.execute(
-        "INSERT INTO migrator.copy_lease AS l (unit_id, epoch, part, tenants, state) VALUES (%s, 1, %s, %s, 'copying')"
-        " ON CONFLICT (unit_id) DO UPDATE SET epoch = l.epoch + 1 WHERE l.state = 'copying' RETURNING epoch",
-        (unit.unit_id, unit.part, list(unit.tenants)),
-    )
-    row = await cursor.fetchone()
-    if row is not None:
+    async with limitless.transaction():  # our own row lock keeps what is read; RETURNING may not be there
+        taken = await limitless.execute(
+            "INSERT INTO migrator.copy_lease AS l (unit_id, epoch, part, tenants, state)"
+            " VALUES (%s, 1, %s, %s, 'copying')"
+            " ON CONFLICT (unit_id) DO UPDATE SET epoch = l.epoch + 1 WHERE l.state = 'copying'",
+            (unit.unit_id, unit.part, list(unit.tenants)),
+        )
+        cursor = await limitless.execute(
+            "SELECT epoch, state FROM migrator.copy_lease WHERE unit_id = %s", (unit.unit_id,)
+        )
+        row = await cursor.fetchone()
+    if taken.rowcount == 1 and row is not None:
         return int(row[0])
-    found = await (
-        await limitless.execute("SELECT state FROM migrator.copy_lease WHERE unit_id = %s", (unit.unit_id,))
-    ).fetchone()
-    if found and found[0] == "closed":
+    if row is not None and row[1] == "closed":
         raise LeaseLost(f"copy unit {unit.unit_id} is closed")
     return None
 
@@ -125,7 +128,7 @@ async def copy_unit(
 
 
 async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Callable[[Progress], None] | None) -> None:
-    control, classic, limitless = links.all()
+    control, limitless = links.control, links.limitless
     unit = await _unit(control, unit_id)
     if unit.state in ("copied", "joined"):
         return
@@ -146,20 +149,20 @@ async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Calla
     await let_go(limitless)  # what an earlier life left is deleted, and inserted again
     # Committed before the snapshot is taken: what the snapshot does not see stays in the journal until joined.
     borrowed = await snapshots.hold(control, unit_id, unit.shared)
-    await _copy(control, classic, limitless, unit, epoch, borrowed, on_progress)
+    await _copy(links, unit, epoch, borrowed, on_progress)
     await _copied(control, unit_id)
 
 
 async def _copy(
-    control: Connection,
-    classic: Connection,
-    limitless: Connection,
+    links: Links,
     unit: _Unit,
     epoch: int,
     borrowed: str | None,
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
     """Copy in one transaction on each side; after an error *classic*'s ends with its connection."""
+    control, classic, limitless = links.all()
+    binary = links.answers.works(Capability.BINARY_COPY)
     meter = _Meter(unit.unit_id, _Pacing(control, unit.unit_id), on_progress)
     snapshot = await snapshots.begin(classic, borrowed)
     if unit.shared is not None:
@@ -172,9 +175,9 @@ async def _copy(
             meter.table = table.qualified
             copied, _ = await pipe(
                 classic,
-                copy_sql.copy_out(table, unit.tenants, unit.lower, unit.upper),
+                copy_sql.copy_out(table, unit.tenants, unit.lower, unit.upper, binary=binary),
                 limitless,
-                copy_sql.copy_in(table),
+                copy_sql.copy_in(table, binary=binary),
                 meter.block,
             )
             meter.finish_table(copied)

@@ -21,8 +21,8 @@ def is_binary(table: Table) -> bool:
     return all(c.binary_safe and not c.cast for c in table.written_columns)
 
 
-def _format(table: Table) -> sql.SQL:
-    return sql.SQL("(FORMAT binary)") if is_binary(table) else sql.SQL("(FORMAT text)")
+def _format(table: Table, binary: bool) -> sql.SQL:
+    return sql.SQL("(FORMAT binary)") if binary and is_binary(table) else sql.SQL("(FORMAT text)")
 
 
 def _tenants(tenants: Sequence[str], kind: str) -> sql.Composed:
@@ -59,8 +59,13 @@ def _owner(table: Table) -> tuple[sql.Composed, sql.Identifier]:
     return sql.Composed(joins), sql.Identifier(at, table.tenant_source or "")
 
 
-def copy_out(table: Table, tenants: Sequence[str], lower: str | None = None, upper: str | None = None) -> sql.Composed:
-    """Return the COPY that reads a unit's rows of *table* on classic; a derived tenant column comes first."""
+def copy_out(
+    table: Table, tenants: Sequence[str], lower: str | None = None, upper: str | None = None, *, binary: bool = True
+) -> sql.Composed:
+    """Return the COPY that reads a unit's rows of *table* on classic; a derived tenant column comes first.
+
+    *binary* says whether Limitless takes that form at all.
+    """
     columns: list[sql.Composable] = [
         sql.SQL("t.{}::{}").format(sql.Identifier(c.name), sql.SQL(c.cast)) if c.cast else sql.Identifier("t", c.name)
         for c in table.written_columns
@@ -77,17 +82,17 @@ def copy_out(table: Table, tenants: Sequence[str], lower: str | None = None, upp
         name(table.qualified),
         joins,
         sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(where)) if where else sql.SQL(""),
-        _format(table),
+        _format(table, binary),
     )
 
 
-def copy_in(table: Table) -> sql.Composed:
-    """Return the COPY that writes them on Limitless."""
+def copy_in(table: Table, *, binary: bool = True) -> sql.Composed:
+    """Return the COPY that writes them on Limitless, in the form they were read in."""
     columns = [c.name for c in table.written_columns]
     if table.derived and table.tenant_column:
         columns.insert(0, table.tenant_column)
     return sql.SQL("COPY {} ({}) FROM STDIN {}").format(
-        name(table.qualified), sql.SQL(", ").join(map(sql.Identifier, columns)), _format(table)
+        name(table.qualified), sql.SQL(", ").join(map(sql.Identifier, columns)), _format(table, binary)
     )
 
 

@@ -15,7 +15,9 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
+from migrator.control.answers import learn_async
 from migrator.db.connect import connect_async
+from migrator.model.capability import Answers
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -31,6 +33,7 @@ class Links:
     classic: Connection
     limitless: Connection
     idle_since: float = 0.0
+    answers: Answers = field(default_factory=Answers)  # what this Limitless can do
 
     def all(self) -> tuple[Connection, Connection, Connection]:
         return self.control, self.classic, self.limitless
@@ -54,12 +57,13 @@ async def open_links(classic_dsn: str, limitless_dsn: str, unit_id: str) -> Link
     try:
         for dsn, name in ((classic_dsn, f"{app} control"), (classic_dsn, app), (limitless_dsn, app)):
             opened.append(await connect_async(dsn, name))
+        found = await learn_async(opened[-1])
     except BaseException:
         for conn in opened:
             await conn.close()
         raise
     control, classic, limitless = opened
-    return Links(control, classic, limitless)
+    return Links(control, classic, limitless, answers=found)
 
 
 async def _renamed(links: Links, unit_id: str) -> bool:

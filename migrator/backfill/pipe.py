@@ -14,6 +14,8 @@ from typing import Any
 import psycopg
 from psycopg import generators, pq, sql
 
+from migrator.db.unwrap import error_of
+
 Connection = psycopg.AsyncConnection[Any]
 BLOCK_BYTES = 256 * 1024
 
@@ -23,7 +25,7 @@ async def _begin(conn: Connection, query: sql.Composed, expected: pq.ExecStatus)
     results = await conn.wait(generators.execute(conn.pgconn))
     result = results[-1]
     if result.status != expected:
-        raise psycopg.errors.error_from_result(result)
+        raise error_of(conn, result)
 
 
 async def _wait(conn: Connection, *, write: bool) -> None:
@@ -95,12 +97,12 @@ async def pipe(
             pending, size = [], 0
         if length < 0:
             break
-    _raise_unless_ok((await origin.wait(generators.fetch_many(source)))[-1])
+    _raise_unless_ok(origin, (await origin.wait(generators.fetch_many(source)))[-1])
     result = await destination.wait(generators.copy_end(destination.pgconn, None))
-    _raise_unless_ok(result)
+    _raise_unless_ok(destination, result)
     return int(result.command_tuples or 0), total
 
 
-def _raise_unless_ok(result: pq.abc.PGresult) -> None:
+def _raise_unless_ok(conn: Connection, result: pq.abc.PGresult) -> None:
     if result.status != pq.ExecStatus.COMMAND_OK:
-        raise psycopg.errors.error_from_result(result)
+        raise error_of(conn, result)

@@ -14,6 +14,7 @@ from migrator.change.change import Change
 from migrator.change.check import check
 from migrator.change.wish import Kind, Wish, read_wishes
 from migrator.change.work import Connection, Recorded, Work, is_same, record, unfinished
+from migrator.control.answers import learn
 from migrator.control.log import decide
 from migrator.control.tables import captured_tables
 from migrator.control.turns import only_change
@@ -89,6 +90,7 @@ def plan_changes(work: Work, text: str, source: str) -> tuple[list[Recorded], li
         raise PreconditionFailed(
             "no table is captured", hint="Dual write has not begun: change classic directly, then provision."
         )
+    learn(work.limitless)
     wishes, problems = read_wishes(text, tuple(work.tables.values()))
     begun = unfinished(work.classic)
     going_on = [r for r in begun if any(_means(r, w) for w in wishes)]

@@ -20,6 +20,7 @@ from migrator.plan.tables import describe_table
 from migrator.provision.ddl_sql import Step, steps
 from migrator.provision.design import design
 from migrator.provision.read import available_extensions, read
+from migrator.provision.there import believed, record_made
 
 _LOOK_S = 0.2
 
@@ -98,12 +99,7 @@ def build_on_limitless(work: Work, recorded: Recorded) -> None:
     def act(conn: Connection) -> None:
         for statement in step.statements:
             conn.execute(statement)
-        conn.execute(
-            "INSERT INTO migrator.provisioned (ordinal, kind, schema_name, name, detail)"
-            " SELECT coalesce(max(ordinal), 0) + 1, %s, %s, %s, %s FROM migrator.provisioned"
-            " ON CONFLICT (kind, schema_name, name, detail) DO NOTHING",
-            (step.record.kind, step.record.schema, step.record.name, step.record.detail),
-        )
+        record_made(conn, step.record)
 
     try:
         with work.alone(change.words):
@@ -124,7 +120,7 @@ def _limitless_step(work: Work, name: str) -> Step | None:
         available_extensions=available_extensions(work.limitless),
         acknowledged=work.plan.gates.acknowledged,
     )
-    todo = steps(wanted.catalog, read(work.limitless, schemas))
+    todo = steps(wanted.catalog, believed(work.limitless, read(work.limitless, schemas), wanted.catalog))
     return next((s for s in todo if s.record.kind == "index" and s.record.name == name), None)
 
 

@@ -21,6 +21,9 @@ def register(app: typer.Typer) -> None:
 def provision(
     plan: PlanOption = None,
     verify_only: Annotated[bool, typer.Option("--verify", help="Compare both catalogs, change nothing.")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Ask Limitless what it can do, in a scratch schema, and nothing else.")
+    ] = False,
     late_indexes: Annotated[
         bool, typer.Option("--indexes-after-copy", help="Leave secondary indexes for after the copy.")
     ] = False,
@@ -34,14 +37,19 @@ def provision(
 ) -> None:
     """Make the Limitless schema: sharded, reference and standard tables, keys, indexes, sequences, functions.
 
-    Makes what is missing, changes nothing that is there, then compares both catalogs and lists every difference.
+    Makes what is missing, changes nothing that is there, then compares both catalogs and lists every difference. First
+    the cluster is asked what it can do, unless it has answered in this version.
     """
     from migrator import provision as phase
     from migrator.cli.context import both, find_plan
+    from migrator.cli.probe import ask
     from migrator.errors import NoGo
     from migrator.provision.tables import tables_in_force
 
     found = find_plan(plan)
+    if probe:
+        ask(found, show_sql=show_sql, dry_run=dry_run, yes=yes, as_json=as_json)
+        return
     with both(found) as (classic, limitless):
         tables = tables_in_force(classic, found.tables)
         if verify_only:
@@ -75,6 +83,7 @@ def provision(
                     found,
                     indexes="after" if late_indexes else "before",
                     on_step=progress,
+                    ask=True,
                 )
         except NoGo as error:
             _answer(as_json, "provision", (), (), error.blockers)

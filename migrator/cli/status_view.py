@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from migrator.cli.render import duration
-from migrator.model.status import BackfillLine, Event, PhaseLine, Status, ValidationLine, WaveLine
+from migrator.model.status import BackfillLine, Event, LimitlessLine, PhaseLine, Status, ValidationLine, WaveLine
 
 _MARKS = {
     "done": ("✓", "green"),
@@ -173,9 +173,19 @@ def _health(status: Status) -> RenderableType:
         grid.add_row("Held      ", Text(f"{len(status.held):,} tenants stay on classic by name: {names}", "yellow"))
     grid.add_row("Processes ", _processes(status))
     grid.add_row("Workers   ", _workers(status))
+    grid.add_row("Limitless ", _limitless(status.limitless))
     if status.incidents:
         grid.add_row("Incidents ", Text(f"{status.incidents}"))
     return grid
+
+
+def _limitless(line: LimitlessLine | None) -> Text:
+    if line is None:
+        return Text("was not asked what it can do (migrator provision --probe)", "dim")
+    text = Text(f"{line.version}, asked {line.at:%Y-%m-%d %H:%M}; ")
+    if line.blockers:
+        return text.append("; ".join(line.blockers), "bold red")
+    return text.append(f"without {', '.join(line.lacking)}" if line.lacking else "can do everything that was asked")
 
 
 def _workers(status: Status) -> Text:

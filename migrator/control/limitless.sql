@@ -47,6 +47,14 @@ CREATE TABLE migrator.provisioned (
     PRIMARY KEY (kind, schema_name, name, detail)
 );
 
+-- What this cluster answered to questions that no document settles (migrator provision --probe).
+CREATE TABLE migrator.probe (
+    capability     text PRIMARY KEY,
+    body           jsonb NOT NULL,      -- works, the server's words, kinds of tables, rules for wrapped errors
+    engine_version text NOT NULL,
+    at             timestamptz NOT NULL DEFAULT now()
+);
+
 -- The terminal route, written behind the point of no return: a shim that starts without classic asks it, under
 -- whatever role its application has, also one made later. It tells nobody more than that the migration is over.
 -- A reference table: every shard answers without asking another.

@@ -26,6 +26,7 @@ from migrator.model.status import (
     Event,
     FallbackLine,
     HeldLine,
+    LimitlessLine,
     PartLine,
     PhaseLine,
     ProcessLine,
@@ -191,6 +192,7 @@ def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int)
             )
         ),
         processes=_processes(cursor),
+        limitless=_limitless(cursor),
         workers=len(workers),
         outdated_workers=differences(Loaded(plan["plan_id"], plan["digest"], "", plan["shim"]), workers)
         if plan
@@ -261,6 +263,15 @@ def _phases(cursor: psycopg.Cursor[dict[str, Any]]) -> tuple[PhaseLine, ...]:
         for row in _all(cursor, "SELECT * FROM migrator.phase")
     }
     return tuple(rows.get(phase.value, PhaseLine(phase.value, "pending", None)) for phase in ORDER)
+
+
+def _limitless(cursor: psycopg.Cursor[dict[str, Any]]) -> LimitlessLine | None:
+    row = _one(cursor, "SELECT body FROM migrator.report WHERE kind = 'probe' ORDER BY id DESC LIMIT 1")
+    if not row:
+        return None
+    body = row["body"]
+    lacking = tuple(answer["capability"] for answer in body["answers"] if not answer["works"])
+    return LimitlessLine(body["engine_version"], datetime.fromisoformat(body["at"]), lacking, tuple(body["blockers"]))
 
 
 def _backfill(cursor: psycopg.Cursor[dict[str, Any]]) -> BackfillLine | None:

@@ -1,7 +1,8 @@
 """How is a connection opened?
 
 One place, so that every connection of the tool has a name in pg_stat_activity, notices a dead peer, and has the
-settings of `migrator.model.session`, whatever the database, the role or the client's defaults say.
+settings of `migrator.model.session`, whatever the database, the role or the client's defaults say, and errors that a
+router wrapped are those of the shard.
 
 These are direct connections: snapshots, LISTEN and session settings do not survive a transaction pooler.
 """
@@ -14,9 +15,12 @@ from typing import Any
 import psycopg
 from psycopg import conninfo
 
+from migrator.db.unwrap import AsyncConnection, Connection, Unwraps
 from migrator.errors import ClusterUnavailable, UsageError
 from migrator.model import session
 from migrator.model.sqlstate import Fault, fault_of
+
+__all__ = ["Unwraps", "connect", "connect_async", "fault", "masked"]
 
 
 def _parameters(dsn: str, app: str, connect_timeout_s: float) -> dict[str, Any]:
@@ -75,7 +79,7 @@ def connect(
     parameters = _parameters(dsn, app, connect_timeout_s)
     conn = None
     try:
-        conn = psycopg.connect(**parameters, autocommit=True, prepare_threshold=None)
+        conn = Connection.connect(**parameters, autocommit=True, prepare_threshold=None)
         conn.execute(_settings(statement_timeout_s, lock_timeout_s))
         conn.autocommit = autocommit
     except BaseException as error:
@@ -100,7 +104,7 @@ async def connect_async(
     parameters = _parameters(dsn, app, connect_timeout_s)
     conn = None
     try:
-        conn = await psycopg.AsyncConnection.connect(**parameters, autocommit=True, prepare_threshold=None)
+        conn = await AsyncConnection.connect(**parameters, autocommit=True, prepare_threshold=None)
         await conn.execute(_settings(statement_timeout_s, lock_timeout_s))
         await conn.set_autocommit(autocommit)
     except BaseException as error:  # a cancelled task must not leave the connection behind

@@ -10,14 +10,16 @@ import re
 
 import psycopg
 
-_WRAPPED = "failed to execute remote query"
+from migrator.model.wrapped import WRAPPER
+
 _CONSTRAINT = re.compile(r'\b(?:constraint|index|column) "([^"]+)"')
 
 
 def said(error: psycopg.Error) -> str:
     """Return the message without details, which may hold values; for a wrapped error, the shard's."""
     message = error.diag.message_primary or ""
-    if message == _WRAPPED and error.diag.message_detail:
+    wrapped = message == WRAPPER or error.sqlstate != error.diag.sqlstate  # see migrator.db.unwrap
+    if wrapped and error.diag.message_detail:
         message = error.diag.message_detail.splitlines()[0]
     return (message or type(error).__name__).strip()
 

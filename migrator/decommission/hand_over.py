@@ -140,11 +140,11 @@ def mark_retiring(limitless: Connection, number: int) -> datetime:
     Raises:
         NoGo: Limitless holds no terminal route, so nothing may happen to classic.
     """
-    row = limitless.execute(
-        "UPDATE migrator.settled SET retiring_try = %s WHERE epoch = (SELECT max(epoch) FROM migrator.settled)"
-        " RETURNING at",
+    limitless.execute(
+        "UPDATE migrator.settled SET retiring_try = %s WHERE epoch = (SELECT max(epoch) FROM migrator.settled)",
         (number,),
-    ).fetchone()
+    )
+    row = limitless.execute("SELECT at FROM migrator.settled ORDER BY epoch DESC LIMIT 1").fetchone()
     if row is None:
         raise NoGo("decommission", ["Limitless does not hold the terminal route yet: classic must stay"])
     at: datetime = row[0]

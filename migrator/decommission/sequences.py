@@ -18,7 +18,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.control.answers import answers
 from migrator.errors import InvariantBroken, NoGo
+from migrator.model.capability import Capability
 from migrator.model.table import Table, qualify
 from migrator.model.tenant import TenantId
 
@@ -95,6 +97,14 @@ _LIMITS = """
 SELECT schema_name, sequence_name, CASE WHEN inc < 0 THEN minvalue ELSE maxvalue END
   FROM rds_aurora.limitless_distributed_sequence
  WHERE schema_name = ANY (%s)
+"""
+# Where that view is missing, or has other numbers than were declared.
+_LOCAL_LIMITS = """
+SELECT n.nspname, c.relname, CASE WHEN s.seqincrement < 0 THEN s.seqmin ELSE s.seqmax END
+  FROM pg_sequence s
+  JOIN pg_class c ON c.oid = s.seqrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%s)
 """
 _CHUNKS = """
 SELECT subcluster_id, active_minvalue
@@ -187,7 +197,8 @@ def read_again(
 
 def _both(classic: Connection, limitless: Connection, schemas: list[str]) -> list[tuple[SequenceFacts, list[Column]]]:
     """Return every sequence of both sides with the columns it feeds, its `column_max` yet to be read."""
-    there = {(s, n): int(limit) for s, n, limit in limitless.execute(_LIMITS, (schemas,))}
+    limits = _LIMITS if answers(limitless).works(Capability.SEQUENCE_LIMITS) else _LOCAL_LIMITS
+    there = {(s, n): int(limit) for s, n, limit in limitless.execute(limits, (schemas,))}
     found = []
     for schema, name, _, increment in classic.execute(_SEQUENCES, (schemas,)).fetchall():
         if (schema, name) not in there:
@@ -240,11 +251,12 @@ def restart(limitless: Connection, facts: SequenceFacts, headroom: int) -> int:
     start = restart_at(facts, headroom)
     identifier = sql.Identifier(facts.schema, facts.name)
     limitless.execute(sql.SQL("ALTER SEQUENCE {} RESTART WITH {}").format(identifier, sql.Literal(start)))
-    # Each router by what the cluster says of it, the one at hand by what it does.
-    behind = limitless.execute(_CHUNKS, (facts.schema, facts.name, start)).fetchall() if facts.increment > 0 else []
+    # Each router by what the cluster says of it, if it does; the one at hand by what it does.
+    told = facts.increment > 0 and answers(limitless).works(Capability.SEQUENCE_CHUNKS)
+    behind = limitless.execute(_CHUNKS, (facts.schema, facts.name, start)).fetchall() if told else []
     if behind:
-        told = ", ".join(f"router {router} at {first}" for router, first in behind)
-        raise InvariantBroken(f"sequence {facts.qualified} was restarted at {start}, and is behind on: {told}")
+        where = ", ".join(f"router {router} at {first}" for router, first in behind)
+        raise InvariantBroken(f"sequence {facts.qualified} was restarted at {start}, and is behind on: {where}")
     row = limitless.execute("SELECT nextval(%s::regclass)", (identifier.as_string(limitless),)).fetchone()
     first = int(row[0]) if row else 0
     if first > start if facts.increment < 0 else first < start:

@@ -24,6 +24,7 @@ LOCAL = frozenset((27, 28, 29, 5069, 5038, 2970, 30, 1028, 2210)) | IDENTIFIERS
 # Errors of rows: integrity constraints, and transactions in each other's way.
 _OF_SHARDS = (b"23", b"40")
 WRAPPED = b"failed to execute remote query"
+OTHER_WORDS = b"remote statement failed"
 DEADLOCK = b"aborting transaction participating in a distributed deadlock"
 _SLICE = re.compile(rb"\b\w+_fs(\d{5})\b")
 SSO = b"Single Shard Optimized"
@@ -32,8 +33,9 @@ SSO = b"Single Shard Optimized"
 class Answers:
     """The answers on one connection of router *number*."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, keeps_state: bool = True) -> None:
         self.shift = number * DISTANCE
+        self._keeps_state = keeps_state  # False: a wrapped error has a SQLSTATE and words of the router's own
         self._frames = Frames(b"TtE")
         self._text = b""
         self._explains = False
@@ -137,6 +139,8 @@ class Answers:
         else:
             context = b"remote SQL command: " + self._text
             kept |= {b"M": WRAPPED, b"D": b"\n".join(told), b"W": context}
+            if not self._keeps_state:
+                kept |= {b"C": b"XX000", b"M": OTHER_WORDS}
         body = b"".join(name + value + b"\0" for name, value in kept.items()) + b"\0"
         return b"E" + struct.pack("!i", len(body) + 4) + body
 

@@ -22,7 +22,7 @@ import socket
 import struct
 from pathlib import Path
 
-from migrator.local import answers, statement
+from migrator.local import answers, lacks, statement
 from migrator.local.frames import Frames
 
 CANCEL, TLS, GSS = 80877102, 80877103, 80877104
@@ -100,6 +100,7 @@ class ToClient(Half):
         self.house = house
         self.number = 0
         self.application = ""
+        self.lacks: frozenset[str] = frozenset()
         self._waiting = b""  # what came before the server was reached
         self._begun = False
         self._requests = Frames(b"QP")
@@ -139,7 +140,8 @@ class ToClient(Half):
         fields = packet[8:-1].split(b"\0")
         given = dict(zip(fields[::2], fields[1::2], strict=False))
         self.application = given.get(b"application_name", b"").decode(errors="replace")
-        self._answers = answers.Answers(self.number)
+        self.lacks = lacks.given(given.get(b"options", b""))
+        self._answers = answers.Answers(self.number, keeps_state="sqlstate" not in self.lacks)
         body = packet[4:-1] + b"rds_aurora.router\0%d\0\0" % self.number
         return struct.pack("!i", len(body) + 4) + body
 
@@ -181,7 +183,7 @@ class ToClient(Half):
     def _message(self, kind: bytes, before: bytes, text: bytes, after: bytes) -> bytes:
         self.house.journal.note("statement", self.application, text)
         assert self._answers is not None
-        found = statement.read(text)
+        found = statement.read(text, self.lacks)
         self._answers.asked(text, found.explains)
         body = before + found.text + after
         return kind + struct.pack("!i", len(body) + 4) + body

@@ -17,6 +17,8 @@ Clients reach it through routers (router.py, routers.py), a process that reads t
 * Errors that rows give rise to come from a shard: `failed to execute remote query`, with the cause in DETAIL. The
   SQLSTATE is the cause's; what it is on Limitless is not documented.
 
+* Told to in the connection string, it lacks what no document says that Limitless has (lacks.py).
+
 Sequences hand out chunks: here every connection takes its own, which is harder than one per router.
 
 What Limitless refuses and nothing here does, so that only the audit and the plan's checks hold it off: text that a

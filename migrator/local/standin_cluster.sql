@@ -53,6 +53,10 @@ BEGIN
 END
 $$;
 
+-- pg_index as a router may have it: foreign tables have no indexes. Only where the stand-in is told to lack them.
+CREATE VIEW rds_aurora.router_pg_index AS
+SELECT i.* FROM pg_catalog.pg_index i JOIN rds_aurora.router_pg_class c ON c.oid = i.indrelid WHERE c.relkind <> 'f';
+
 -- A router's disk holds its catalogs and no rows of users.
 CREATE FUNCTION rds_aurora.standin_has_rows(relation regclass) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog AS $$

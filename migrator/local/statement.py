@@ -18,6 +18,7 @@ from typing import Any
 
 import pgparse
 
+from migrator.local import lacks as lacking
 from migrator.local import refusals
 
 # No statement that needs a change is without one of these; most statements of an application are.
@@ -57,14 +58,14 @@ class Reading:
     explains: bool = False  # the answer is a plan, as text
 
 
-def read(text: bytes) -> Reading:
-    """Return *text* as a router passes it on."""
-    if not _WORTH_A_LOOK.search(text):
+def read(text: bytes, lacks: frozenset[str] = frozenset()) -> Reading:
+    """Return *text* as a router passes it on that *lacks* something (migrator.local.lacks)."""
+    if not lacks and not _WORTH_A_LOOK.search(text):
         return Reading(text)
-    return _remembered(text) if len(text) < 20_000 else _read(text)
+    return _remembered(text, lacks) if len(text) < 20_000 else _read(text, lacks)
 
 
-def _read(text: bytes) -> Reading:
+def _read(text: bytes, lacks: frozenset[str]) -> Reading:
     try:
         found = pgparse.parse(text.decode())
     except (pgparse.PGQueryError, UnicodeDecodeError, RecursionError):
@@ -75,10 +76,11 @@ def _read(text: bytes) -> Reading:
         end = begin + statement["stmt_len"] if "stmt_len" in statement else len(text)
         tree = statement["stmt"]
         explains = explains or _explains_as_text(tree)
-        if answer := refusals.refusal(tree, text[begin:end].decode(errors="replace")):
+        answer = refusals.refusal(tree, text[begin:end].decode(errors="replace")) or lacking.refusal(tree, lacks)
+        if answer:
             edits.append((begin, end, _failing(answer, tree)))
         else:
-            edits += _edits(text, tree)
+            edits += _edits(text, tree, lacks)
     return Reading(_edited(text, edits), explains)
 
 
@@ -106,7 +108,7 @@ def _edited(text: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
     return text
 
 
-def _edits(text: bytes, tree: dict[str, Any]) -> Iterator[tuple[int, int, bytes]]:
+def _edits(text: bytes, tree: dict[str, Any], lacks: frozenset[str]) -> Iterator[tuple[int, int, bytes]]:
     for begin, name in refusals.calls(tree):
         end = _end_of_call(text, begin)
         literal = name.replace("'", "''")
@@ -120,6 +122,9 @@ def _edits(text: bytes, tree: dict[str, Any]) -> Iterator[tuple[int, int, bytes]
             yield node["location"], _end_of_name(text, node["location"]), b"rds_aurora.router_" + name.encode()
         elif kind == "RangeVar" and node.get("schemaname", "pg_catalog") in ("pg_catalog", "rds_aurora"):
             catalogs = catalogs or node["relname"].startswith(("pg_", "limitless_"))
+            if instead := lacking.hidden(node["relname"], lacks):
+                alias = b"" if "alias" in node else b" AS " + node["relname"].encode()
+                yield node["location"], _end_of_name(text, node["location"]), instead + alias
             if node["relname"] == "pg_class" and node.get("schemaname") != "rds_aurora":
                 alias = b"" if "alias" in node else b" AS pg_class"
                 yield node["location"], _end_of_name(text, node["location"]), b"rds_aurora.router_pg_class" + alias

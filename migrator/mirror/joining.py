@@ -79,7 +79,8 @@ async def find(classic: Connection, limitless: Connection, part: int) -> Joiners
 async def record(limitless: Connection, part: int, joiners: Joiners) -> None:
     """Make the joiners members, in the transaction that moves the position."""
     await limitless.execute(
-        "INSERT INTO migrator.mirrored (part, tenant_id) SELECT %s, unnest(%s::text[]) ON CONFLICT DO NOTHING",
+        "INSERT INTO migrator.mirrored (part, tenant_id) SELECT %s, unnest(%s::text[])"
+        " ON CONFLICT (part, tenant_id) DO NOTHING",
         (part, [t for t, _ in joiners.tenants]),
     )
     await limitless.execute(

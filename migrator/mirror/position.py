@@ -74,14 +74,16 @@ async def claim(limitless: Connection, part: int) -> Stand:
     Raises:
         LeaseLost: the partition was closed for good (decommission).
     """
-    row = await (
-        await limitless.execute(
-            "UPDATE migrator.mirror_position SET epoch = epoch + 1 WHERE part = %s AND state = 'open'"
-            " RETURNING epoch, snapshot, token, life",
-            (part,),
+    async with limitless.transaction():  # our own row lock keeps what is read; RETURNING may not be there
+        taken = await limitless.execute(
+            "UPDATE migrator.mirror_position SET epoch = epoch + 1 WHERE part = %s AND state = 'open'", (part,)
         )
-    ).fetchone()
-    if row is None:
+        row = await (
+            await limitless.execute(
+                "SELECT epoch, snapshot, token, life FROM migrator.mirror_position WHERE part = %s", (part,)
+            )
+        ).fetchone()
+    if taken.rowcount != 1 or row is None:
         raise LeaseLost(f"mirror partition {part} is closed or was never initialised")
     return Stand(part, int(row[0]), Snapshot.parse(row[1]), str(row[2]), str(row[3]))
 
@@ -92,14 +94,16 @@ async def reread(limitless: Connection, stand: Stand) -> Stand:
     Raises:
         LeaseLost: another mirror took it over.
     """
-    row = await (
-        await limitless.execute(
-            # FOR UPDATE waits for our own commit, should it still be under way on the server: read without waiting,
-            # it would happen behind our back and the next token would overwrite the one it needs.
-            "SELECT epoch, snapshot, token, state, life FROM migrator.mirror_position WHERE part = %s FOR UPDATE",
-            (stand.part,),
-        )
-    ).fetchone()
+    async with limitless.transaction():
+        # An UPDATE waits for our own commit, should it still be under way on the server: read without waiting, it would
+        # happen behind our back and the next token would overwrite the one it needs. FOR UPDATE may not be there.
+        await limitless.execute("UPDATE migrator.mirror_position SET epoch = epoch WHERE part = %s", (stand.part,))
+        row = await (
+            await limitless.execute(
+                "SELECT epoch, snapshot, token, state, life FROM migrator.mirror_position WHERE part = %s",
+                (stand.part,),
+            )
+        ).fetchone()
     if row is None or (int(row[0]), row[3], row[4]) != (stand.epoch, "open", stand.life):
         raise LeaseLost(f"another mirror took partition {stand.part} over")
     return replace(stand, snapshot=Snapshot.parse(row[1]), token=str(row[2]))

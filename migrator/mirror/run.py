@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 
 from migrator.capture import ring
+from migrator.control.answers import learn_async
 from migrator.db.connect import connect_async
 from migrator.errors import CaptureLost, ClusterUnavailable, HistoryForked, LeaseLost
 from migrator.mirror import fence, joining, position
@@ -59,6 +60,7 @@ async def _open(
         await reader.execute("SET enable_mergejoin = off")
         # And so must the new entries among many old ones: EXISTS would bet on meeting one soon.
         await reader.execute("SET enable_seqscan = off")
+        await learn_async(limitless)
         stand = await position.claim(limitless, part) if stand is None else await position.reread(limitless, stand)
         members = await joining.members(limitless, part)
         tables = await read_tables(control)

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import generators, pq, sql
 
+from migrator.db.unwrap import error_of
 from migrator.mirror.batch import Raw
 from migrator.mirror.raw import array
 
@@ -91,7 +92,7 @@ async def blocks(
                 if result.status != _ROW:
                     running = False
                     if result.status != pq.ExecStatus.TUPLES_OK:
-                        raise psycopg.errors.error_from_result(result)
+                        raise error_of(conn, result)
                     continue
                 if len(block.rows) >= rows or block.size >= size:
                     block.more = True

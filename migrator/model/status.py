@@ -126,6 +126,21 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitlessLine:
+    """What Limitless answered when it was asked what it can do (`migrator provision --probe`).
+
+    Attributes:
+        lacking: capabilities that it does not have, or not on all kinds of tables.
+        blockers: those among them that nothing stands in for, in the operator's words.
+    """
+
+    version: str
+    at: datetime
+    lacking: tuple[str, ...]
+    blockers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything `migrator status` shows.
 
@@ -133,6 +148,7 @@ class Status:
         installed: the control schema is there; without it only `next_steps` says something.
         phase: the first phase that is not done.
         wave: the highest wave with a tenant that was moved.
+        limitless: what it can do; None when it was never asked.
         workers: that live, whatever they run; `outdated_workers` are those that run something else.
         stopped: workflows beside the phases that have ended.
         by_level: tenants by effective level: route, switch and fallbacks taken together.
@@ -169,6 +185,7 @@ class Status:
     fallbacks: tuple[FallbackLine, ...] = ()
     breaker_trips: tuple[tuple[str, str, int, str], ...] = ()
     processes: tuple[ProcessLine, ...] = ()
+    limitless: LimitlessLine | None = None
     workers: int = 0
     outdated_workers: tuple[str, ...] = ()
     stopped: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import psycopg
 from psycopg import sql
 
+from migrator.control.answers import learn
 from migrator.control.install import install_limitless, installed_version, uninstall
 from migrator.db.busy import until_free
 from migrator.db.connect import fault
@@ -26,12 +27,14 @@ from migrator.model.sqlstate import Fault
 from migrator.model.table import Table
 from migrator.model.verdict import Verdict
 from migrator.plan.schema import Plan
+from migrator.provision import probing
 from migrator.provision.catalog import Catalog, ForeignKey
 from migrator.provision.compare import differences, foreign_key_differences
 from migrator.provision.ddl_sql import Record, Step, drop, foreign_key_steps, same_foreign_key, steps
 from migrator.provision.design import Design, design
 from migrator.provision.read import available_extensions, is_limitless, read, routers
 from migrator.provision.rights import grant_steps, notes, role_steps
+from migrator.provision.there import believed, concurrent_kinds, made_here, make_apart, record_made
 from migrator.rights import check as rights_check
 from migrator.rights import read as rights
 
@@ -91,8 +94,8 @@ def check(
     back. Not when every table is there already: then rows may be written, and building an index would hold them up.
     """
     wanted = _design(classic, limitless, tables, plan)
-    if wanted.blockers:
-        return Verdict(wanted.blockers)
+    if blockers := (*wanted.blockers, *learn(limitless).blockers()):
+        return Verdict(blockers)
     if wanted.catalog.tables.keys() <= read(limitless, _schemas(plan)).tables.keys():
         return Verdict()
     with limitless.transaction(force_rollback=True):
@@ -107,17 +110,26 @@ def provision(
     *,
     indexes: Indexes = "before",
     on_step: Progress | None = None,
+    ask: bool = False,
 ) -> ProvisionResult:
     """Make what Limitless lacks, then verify it. A second run finds nothing to do.
 
-    With blockers of the design nothing is made at all. What Limitless refuses is a blocker, and the rest is made.
+    With blockers of the design, or where Limitless lacks what the tool needs, nothing is made at all. What Limitless
+    refuses is a blocker, and the rest is made.
+
+    Args:
+        ask: first ask the cluster what it can do, unless it has answered in this version.
 
     Raises:
+        NoGo, ClusterUnavailable: it could not be asked; see `probing.probe`.
         UsageError: if *limitless* is no Limitless server, where all this would make ordinary tables.
     """
     wanted = _design(classic, limitless, tables, plan)
     if wanted.blockers:
         return ProvisionResult((), wanted.warnings, Verdict(wanted.blockers), 0.0)
+    answers = probing.ensure(classic, limitless) if ask else learn(limitless)
+    if answers.blockers():
+        return ProvisionResult((), wanted.warnings, Verdict(answers.blockers()), 0.0)
     result = _provision(classic, limitless, tables, plan, wanted, indexes, on_step)
     if installed_version(classic) is not None:
         remember(classic, limitless, _schemas(plan))
@@ -170,8 +182,12 @@ def _verify_catalogs(
     classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, indexes: Indexes, stage: Stage
 ) -> Verdict:
     wanted = _design(classic, limitless, tables, plan)
-    found = read(limitless, _schemas(plan))
-    result = [*wanted.blockers, *differences(wanted.catalog, found, indexes=indexes == "before")]
+    found = believed(limitless, read(limitless, _schemas(plan)), wanted.catalog)
+    result = [
+        *wanted.blockers,
+        *learn(limitless).blockers(),
+        *differences(wanted.catalog, found, indexes=indexes == "before"),
+    ]
     keys = _keys(wanted, found, stage)
     result += foreign_key_differences(keys, found.foreign_keys, [t.qualified for t in tables])
     return Verdict(tuple(b for b in result if b.removesuffix(" is missing") not in plan.gates.acknowledged))
@@ -227,7 +243,7 @@ def undo_actions(limitless: Conn) -> tuple[Action, ...]:
     """Return what `undo` would do now."""
     if installed_version(limitless) is None:
         return ()
-    found = [_dropped(record) for record in _made(limitless)]
+    found = [_dropped(record) for record in made_here(limitless)]
     return (*found, Action("undo/control", "Drop the tool's own tables (schema migrator)", "provision again"))
 
 
@@ -239,7 +255,7 @@ def undo(limitless: Conn, *, with_rows: bool = False, on_step: Progress | None =
     """
     if installed_version(limitless) is None:
         return ()
-    made = _made(limitless)
+    made = made_here(limitless)
     if not with_rows:
         filled = [f"{_words(r)} holds rows" for r in made if r.kind == "table" and _has_rows(limitless, r)]
         if filled:
@@ -275,7 +291,7 @@ def empty(limitless: Conn) -> tuple[str, ...]:
     """Empty the tables that provisioning made, all at once; return their names. For undoing dual write."""
     if installed_version(limitless) is None:
         return ()
-    names = [sql.Identifier(r.schema, r.name) for r in _made(limitless) if r.kind == "table"]
+    names = [sql.Identifier(r.schema, r.name) for r in made_here(limitless) if r.kind == "table"]
     if names:
         limitless.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(names)))
     return tuple(n.as_string(None) for n in names)
@@ -295,7 +311,7 @@ _GONE = (
 def _stage(limitless: Conn, wanted: Design) -> Stage:
     """Return which foreign keys earlier runs made: run again after the copy, provisioning finds those."""
     keys = {(k.table[0], k.table[1], k.name) for k in wanted.catalog.foreign_keys}
-    made = {(r.schema, r.detail, r.name) for r in _made(limitless) if r.kind == "constraint"} & keys
+    made = {(r.schema, r.detail, r.name) for r in made_here(limitless) if r.kind == "constraint"} & keys
     if not made:
         return "empty"
     found = read(limitless, sorted(wanted.catalog.schemas | {schema for schema, _, _ in keys})).foreign_keys
@@ -332,7 +348,7 @@ def _steps(
     classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, wanted: Design, indexes: Indexes
 ) -> tuple[list[Step], list[str]]:
     """Return what Limitless lacks, and what of the rights stays behind on purpose. Roles come first, grants last."""
-    found = read(limitless, _schemas(plan))
+    found = believed(limitless, read(limitless, _schemas(plan)), wanted.catalog)
     here = rights.read(classic, _schemas(plan), effective=False)
     there = rights.read(limitless, _schemas(plan), roles=here.roles, effective=False)
     todo = role_steps(here, there)
@@ -343,9 +359,10 @@ def _steps(
 
 def _finalize_steps(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, stage: Stage) -> list[Step]:
     wanted = _design(classic, limitless, tables, plan)
-    found = read(limitless, _schemas(plan))
+    found = believed(limitless, read(limitless, _schemas(plan)), wanted.catalog)
     keys = _keys(wanted, found, stage)
-    return steps(wanted.catalog, found) + foreign_key_steps(keys, found.foreign_keys)
+    todo = steps(wanted.catalog, found, concurrently=concurrent_kinds(limitless))
+    return todo + foreign_key_steps(keys, found.foreign_keys)
 
 
 def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Progress | None) -> dict[str, str]:
@@ -398,6 +415,9 @@ def _explained(verdict: Verdict, refused: dict[str, str]) -> Verdict:
 
 
 def _make(limitless: Conn, step: Step) -> None:
+    if step.apart:
+        make_apart(limitless, step)
+        return
     with limitless.transaction():
         # one maker at a time; advisory locks exist on Limitless only from 16.10
         limitless.execute("LOCK TABLE migrator.provisioned IN SHARE ROW EXCLUSIVE MODE")
@@ -407,21 +427,11 @@ def _make(limitless: Conn, step: Step) -> None:
             limitless.execute(statement)
         for name, _ in step.settings:  # inside a caller's transaction they would count for the next step too
             limitless.execute(sql.SQL("SET LOCAL {} TO DEFAULT").format(_setting(name)))
-        limitless.execute(
-            "INSERT INTO migrator.provisioned (ordinal, kind, schema_name, name, detail)"
-            " SELECT coalesce(max(ordinal), 0) + 1, %s, %s, %s, %s FROM migrator.provisioned"
-            " ON CONFLICT (kind, schema_name, name, detail) DO NOTHING",
-            (step.record.kind, step.record.schema, step.record.name, step.record.detail),
-        )
+        record_made(limitless, step.record)
 
 
 def _setting(name: str) -> sql.Composable:
     return sql.SQL(".").join(map(sql.Identifier, name.split(".")))
-
-
-def _made(limitless: Conn) -> list[Record]:
-    rows = limitless.execute("SELECT kind, schema_name, name, detail FROM migrator.provisioned ORDER BY ordinal DESC")
-    return [Record(*row) for row in rows]
 
 
 def _can_log_in(limitless: Conn, role: str) -> bool:

@@ -6,8 +6,8 @@ object that is there already, and differs, is reported by `compare` and never al
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 
@@ -34,6 +34,7 @@ class Step:
         label: what `compare` calls the object when it is missing.
         statements: run in one transaction, after *settings* (SET LOCAL).
         best_effort: a refusal is reported and the rest goes on; verification still finds it missing.
+        apart: its statement cannot stand in a transaction: CREATE INDEX CONCURRENTLY.
     """
 
     action: Action
@@ -42,13 +43,16 @@ class Step:
     statements: tuple[sql.Composed, ...]
     settings: tuple[tuple[str, str], ...] = ()
     best_effort: bool = False
+    apart: bool = False
 
 
-def steps(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> list[Step]:
+def steps(wanted: Catalog, found: Catalog, *, indexes: bool = True, concurrently: Collection[str] = ()) -> list[Step]:
     """Return the steps that make what *wanted* has and *found* lacks, in an order that works.
 
     Args:
         indexes: with False, secondary indexes that enforce nothing are left for later.
+        concurrently: kinds of tables whose indexes are built without locking writers out, unique ones excepted; one
+            that an earlier build left invalid is built again.
     """
     made = [_schema(name) for name in sorted(wanted.schemas - found.schemas)]
     made += [_extension(n, s) for n, s in sorted(wanted.extensions.items()) if n not in found.extensions]
@@ -63,11 +67,13 @@ def steps(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> list[Step
     made += [_routine(r) for r in missing if r.kind != "VIEW"]
     made += _tables(wanted, found)
     for name, table in wanted.tables.items():
-        there = {i.name for i in found.tables[name].indexes} if name in found.tables else set()
+        apart = table.kind in concurrently
+        indexes_there = found.tables[name].indexes if name in found.tables else ()
+        there = {i.name for i in indexes_there if i.valid or i.unique or not apart}
         for index in table.indexes:
             with_table = index.constraint and name not in found.tables
             if index.name not in there and not with_table and (indexes or index.unique or index.for_mirror):
-                made.append(_index(index))
+                made.append(_index(index, concurrently=apart and not index.unique))
     made += [_routine(r) for r in missing if r.kind == "VIEW"]
     return made
 
@@ -312,7 +318,7 @@ def _unique(index: Index) -> sql.Composed:
     )
 
 
-def _index(index: Index) -> Step:
+def _index(index: Index, *, concurrently: bool = False) -> Step:
     table = _name(index.table)
     record = Record("index", index.table[0], index.name)
     if index.constraint:
@@ -320,8 +326,9 @@ def _index(index: Index) -> Step:
         head = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} ").format(table, sql.Identifier(index.name))
         statement = head + _unique(index)
     else:
-        statement = sql.SQL("CREATE {}INDEX {} ON {} USING {} {}").format(
+        statement = sql.SQL("CREATE {}INDEX {}{} ON {} USING {} {}").format(
             sql.SQL("UNIQUE " if index.unique else ""),
+            sql.SQL("CONCURRENTLY " if concurrently else ""),
             sql.Identifier(index.name),
             table,
             sql.Identifier(index.method),
@@ -329,7 +336,8 @@ def _index(index: Index) -> Step:
         )
     what = "unique key" if index.unique else "index"
     where = ".".join(index.table)
-    return _step(record, f"table {where}: {what} {index.name}", f"Create {what} {index.name} on {where}", [statement])
+    step = _step(record, f"table {where}: {what} {index.name}", f"Create {what} {index.name} on {where}", [statement])
+    return replace(step, apart=concurrently)
 
 
 def _foreign_key(key: ForeignKey, *, replaces: bool) -> Step:

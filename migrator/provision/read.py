@@ -12,6 +12,8 @@ import psycopg
 from psycopg import pq
 from psycopg.rows import dict_row
 
+from migrator.control.answers import answers
+from migrator.model.capability import Capability
 from migrator.model.limits import parse_engine, supported_extensions
 from migrator.model.table import qualify
 from migrator.provision.catalog import (
@@ -66,7 +68,8 @@ def read(conn: psycopg.Connection[Any], schemas: Sequence[str]) -> Catalog:
 
         limitless = is_limitless(conn)
         placement = _placement(cursor) if limitless else {}
-        sequences = rows("distributed_sequences" if limitless else "sequences")
+        by_view = limitless and answers(conn).works(Capability.SEQUENCE_LIMITS)
+        sequences = rows("distributed_sequences" if by_view else "sequences")
         columns, primary, checks, indexes = _columns(rows("columns")), {}, _checks(rows("checks")), defaultdict(list)
         for row in rows("indexes"):
             table = (row["schema"], row["table_name"])

@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 import psycopg
+from psycopg import pq
 from psycopg.rows import dict_row
 
 from migrator.rights.catalog import PUBLIC, Membership, Policy, Right, Rights, Role, Thing
@@ -45,8 +46,10 @@ def read(
         roles: ask about these names (classic's, when Limitless is read) instead of finding out who matters.
         effective: also ask the server what every role may in the end.
     """
+    inside = conn.info.transaction_status is not pq.TransactionStatus.IDLE
     with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        if not inside:  # a caller's transaction, as a dry run's, has its snapshot already
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         return read_with(cursor, schemas, roles=roles, effective=effective)
 
 

@@ -231,6 +231,33 @@ async def test_a_pause_that_took_too_long_is_not_handed_over(shop: Shop) -> None
     assert shop.classic.execute("SELECT write_mode FROM migrator.switch").fetchone() == ("closed",)
 
 
+async def test_a_mirror_that_could_still_write_is_not_handed_over(shop: Shop) -> None:
+    """Every position is at the last write, and one is open, open again, or closed before it: classic stays."""
+    await shop.start()
+    number, snapshot = begin_and_close(shop)
+    async with shop.mirrors():
+        await shop.copy_all()
+        await reached(shop, snapshot)
+    args = (shop.classic, shop.limitless, number, tables(shop), 60.0, set_mode(shop, WriteMode.LIMITLESS_ONLY))
+
+    def refused() -> bool:
+        with pytest.raises(NoGo, match="not closed at the last write"):
+            hand_over.hand_over(*args)
+        states = shop.limitless.execute("SELECT count(*) FROM migrator.settled").fetchone()
+        mode = shop.classic.execute("SELECT write_mode FROM migrator.switch").fetchone()
+        return (closing.read(shop.classic, number).state, mode, states) == ("closed", ("closed",), (0,))
+
+    assert refused(), "nobody closed them"
+    drain.close_positions(shop.limitless, snapshot)
+    shop.limitless.execute("UPDATE migrator.mirror_position SET state = 'open' WHERE part = 1")
+    assert refused(), "one was opened again"
+    shop.limitless.execute("UPDATE migrator.mirror_position SET state = 'closed'")
+    shop.limitless.execute("UPDATE migrator.mirror_position SET snapshot = '1:1:' WHERE part = 2")
+    assert refused(), "one is closed where it stood before the last write"
+    shop.limitless.execute("UPDATE migrator.mirror_position SET snapshot = %s", (str(snapshot),))
+    assert hand_over.hand_over(*args) > 0
+
+
 async def test_positions_close_only_where_every_mirror_has_the_last_write(shop: Shop) -> None:
     """Behind means no-go and nothing closed; afterwards no mirror can take a partition."""
     await shop.start()

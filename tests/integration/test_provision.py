@@ -354,8 +354,8 @@ def test_what_was_not_built_to_the_end_is_not_there(make_world: Callable[..., Wo
 
     found = differences(there, replace(there, tables={**there.tables, name: broken}))
 
-    assert ["orders_by_time is invalid on Limitless" in line for line in found] == [True]
-    assert "not validated" in "".join(foreign_key_differences([key], [unchecked], [".".join(key.table)]))
+    assert ["orders_by_time is not valid on Limitless" in line for line in found] == [True]
+    assert "NOT VALID on Limitless" in "".join(foreign_key_differences([key], [unchecked], [".".join(key.table)]))
     assert len(foreign_key_steps([key], [unchecked])) == 1
 
 

@@ -64,7 +64,7 @@ class PrepareActivities:
         plan = self.context.plan
         with closing(self.context.open_classic()) as classic, closing(self.context.open_limitless()) as limitless:
             tables = tables_in_force(classic, plan.tables)
-            result = provision(classic, limitless, tables, plan, indexes="after")
+            result = provision(classic, limitless, tables, plan, indexes="after", ask=True)
             body = {
                 "made": [a.summary for a in result.made],
                 "warnings": list(result.warnings),

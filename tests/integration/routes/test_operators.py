@@ -11,6 +11,7 @@ from migrator.errors import PreconditionFailed, RouteChanged, UsageError
 from migrator.incident.rollback import roll_back
 from migrator.model.route import FallbackScope, Level
 from migrator.model.tenant import TenantId
+from migrator.route.advance import current_snapshot
 from migrator.route.fallback import clear_fallback, ease_fallback, raise_fallback
 from migrator.route.move import move, routes
 from tests.integration.routes.world import World, ids
@@ -62,6 +63,16 @@ def test_nobody_reaches_limitless_without_proof(world: World) -> None:
     move(world.classic, [T1], Level.JOINING, who="ann", reason="hurry")
     with pytest.raises(UsageError):
         move(world.classic, [T1], Level.LIMITLESS, who="ann", reason="hurry")
+    world.publish()
+    proof = current_snapshot(world.classic)
+    world.classic.execute("INSERT INTO app.note VALUES ('t1', 1, 'not mirrored yet')")
+    later = current_snapshot(world.classic)
+    for parts, snapshot in (((0, 1, 2), proof), ((1, 2), later), ((0, 2), later)):
+        world.classic.execute("UPDATE migrator.position SET snapshot = %s", (str(proof),))
+        world.publish(parts)
+        if snapshot is not proof:  # the reference tables, or the tenant's own partition, are behind
+            with pytest.raises(PreconditionFailed, match="has not caught up"):
+                move(world.classic, [T1], Level.LIMITLESS, who="ann", reason="hurry", caught_up=snapshot)
     world.classic.execute("UPDATE migrator.tenant SET state = 'quarantined' WHERE tenant_id = 't2'")
     with pytest.raises(PreconditionFailed, match="t2 \\(quarantined\\)"):
         move(world.classic, ids("t2"), Level.JOINING, who="ann", reason="hurry")

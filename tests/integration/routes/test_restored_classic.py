@@ -77,9 +77,10 @@ def test_a_process_that_slept_through_a_restore_starts_over(
             assert peer.ask("read", "t1", 1) == ["classic", "acknowledged"]
 
 
-def test_an_epoch_of_another_history_confirms_nothing(world: World) -> None:
+@pytest.mark.parametrize("ahead", [0, 5])
+def test_an_epoch_of_another_history_confirms_nothing(world: World, ahead: int) -> None:
     """A process that wakes up first says how far it is, then reads the routes."""
-    beat = {"process_id": "p", "name": "web", "registered_s": 10, "epoch": epoch(world) + 5}
+    beat = {"process_id": "p", "name": "web", "registered_s": 10, "epoch": epoch(world) + ahead}
     world.classic.execute(st.HEARTBEAT, {**beat, "mark": "00000000-0000-0000-0000-000000000001"})
 
     found = confirmed(world.classic, epoch(world))

@@ -15,6 +15,10 @@ from migrator.consistency import fence as fences
 from migrator.consistency.run import validate
 from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable
+from migrator.mirror import fence as mirror_fence
+from migrator.mirror.cycle import run_cycle
+from migrator.mirror.position import Stand
+from migrator.mirror.run import _open
 from tests.fixtures.shop import Shop, until
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
@@ -142,6 +146,57 @@ async def test_whoever_is_late_asks_again(shop: Shop, monkeypatch: pytest.Monkey
     assert len(tries) >= 3, "the late try was given up, and another one was made"
     assert tries[-1] is not None and tries[-1][0] == held.snapshot
     assert held.pause_ms >= 0
+
+
+async def test_a_superseded_mirrors_fence_is_worth_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mirror freezes between its commit and the fence; its successor goes on, and then it wakes up and lends its old
+    snapshot of classic. Limitless is not there any more: its own snapshot says whose state it sees."""
+    await shop.start()
+    async with shop.mirrors():
+        await shop.copy_all()
+        await shop.caught_up()
+    dsns = (shop.classic_dsn, shop.limitless_dsn)
+    frozen, thawed = asyncio.Event(), asyncio.Event()
+    serve = mirror_fence.serve
+
+    async def freeze(control: fences.Connection, exported: str, stand: Stand, wait_s: float) -> float:
+        frozen.set()
+        await thawed.wait()
+        return await serve(control, exported, stand, wait_s)
+
+    async def asked() -> bool:
+        return shop.classic.execute("SELECT state FROM migrator.fence").fetchall() == [("requested",)]
+
+    async def look() -> tuple[int, int]:
+        found = []
+        async with hold(shop) as held:
+            for conn in (held.classic, held.limitless):
+                cursor = await conn.execute("SELECT count(*) FROM shop.tenant WHERE name = 'later'")
+                found.append((await cursor.fetchall())[0][0])
+        return found[0], found[1]
+
+    async with _open(*dsns, 1, None, shop.options) as old:
+        monkeypatch.setattr(mirror_fence, "serve", freeze)
+        shop.classic.execute("INSERT INTO migrator.fence (fence_id, part) VALUES (gen_random_uuid(), 1)")
+        zombie = asyncio.create_task(run_cycle(old))
+        await asyncio.wait_for(frozen.wait(), 20)
+        monkeypatch.undo()
+        shop.classic.execute("DELETE FROM migrator.fence")  # whoever asked gave up
+        async with _open(*dsns, 1, None, shop.options) as new:
+            shop.classic.execute("UPDATE shop.tenant SET name = 'later'")
+            await run_cycle(new)
+            validator = asyncio.create_task(look())
+            await until(asked, "the validator asks for a fence")
+            thawed.set()
+            await zombie
+            while not validator.done():  # the mirror that has the partition gives one that is worth something
+                await run_cycle(new)
+                await asyncio.sleep(0.005)
+            on_classic, on_limitless = await validator
+
+    members = shop.limitless.execute("SELECT count(*) FROM migrator.mirrored WHERE part = 1").fetchone()
+    assert members == (on_limitless,)
+    assert on_classic == 12, "classic was looked at where Limitless is, not where the old mirror stood"
 
 
 async def test_without_a_mirror_there_is_no_fence(shop: Shop) -> None:

@@ -1,0 +1,123 @@
+"""What did the cluster answer, and where is it kept?
+
+On Limitless itself (`migrator.probe`): the answers are that cluster's, and whoever works there reads them there.
+Classic has a copy as a report, for status.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import psycopg
+
+from migrator.control.install import installed_version
+from migrator.db.connect import Unwraps
+from migrator.model.capability import Answer, Answers, Capability
+from migrator.model.wrapped import Rule
+
+KIND = "probe"
+"""Of the report on classic."""
+
+_THERE = "SELECT to_regclass('migrator.probe') IS NOT NULL"
+_READ = "SELECT capability, body, engine_version, at FROM migrator.probe"
+
+
+def answers(limitless: psycopg.Connection[Any]) -> Answers:
+    """Return what this cluster answered; empty when it was never asked."""
+    there = limitless.execute(_THERE).fetchone()
+    return _parsed(limitless.execute(_READ).fetchall()) if there and there[0] else Answers()
+
+
+def learn(limitless: psycopg.Connection[Any]) -> Answers:
+    """Return the answers; from now on errors on this connection are unwrapped by what they teach."""
+    found = answers(limitless)
+    if isinstance(limitless, Unwraps):
+        limitless.rules = found.rules
+    return found
+
+
+async def learn_async(limitless: psycopg.AsyncConnection[Any]) -> Answers:
+    """As `learn`."""
+    there = await (await limitless.execute(_THERE)).fetchone()
+    found = _parsed(await (await limitless.execute(_READ)).fetchall()) if there and there[0] else Answers()
+    if isinstance(limitless, Unwraps):
+        limitless.rules = found.rules
+    return found
+
+
+def store(limitless: psycopg.Connection[Any], found: Iterable[Answer], version: str) -> Answers:
+    """Keep the answers in place of those of before; return them as they were stored."""
+    with limitless.transaction():
+        limitless.execute("DELETE FROM migrator.probe")
+        for answer in found:
+            limitless.execute(
+                "INSERT INTO migrator.probe (capability, body, engine_version) VALUES (%s, %s, %s)",
+                (answer.capability.value, json.dumps(_body(answer)), version),
+            )
+    return learn(limitless)
+
+
+def report(classic: psycopg.Connection[Any], found: Answers) -> None:
+    """Keep a copy on classic, if the tool is installed there and the copy is not there yet."""
+    if installed_version(classic) is None or not found.found:
+        return
+    body = json.dumps(summary(found))
+    classic.execute(
+        "INSERT INTO migrator.report (kind, body) SELECT %(kind)s, %(body)s::jsonb"
+        " WHERE %(body)s::jsonb IS DISTINCT FROM"
+        " (SELECT body FROM migrator.report WHERE kind = %(kind)s ORDER BY id DESC LIMIT 1)",
+        {"kind": KIND, "body": body},
+    )
+
+
+def summary(found: Answers) -> dict[str, Any]:
+    """Return the answers as JSON: version, time, and per capability whether it works and what is done without it."""
+    return {
+        "engine_version": found.version,
+        "at": found.at.isoformat() if found.at else None,
+        "answers": [
+            {
+                "capability": a.capability.value,
+                "works": a.works,
+                "kinds": sorted(a.kinds),
+                "said": a.said,
+                "needed": a.needed,
+                "instead": a.instead,
+            }
+            for a in found.found.values()
+        ],
+        "blockers": list(found.blockers()),
+    }
+
+
+def _body(answer: Answer) -> dict[str, Any]:
+    return {
+        "works": answer.works,
+        "said": answer.said,
+        "kinds": sorted(answer.kinds),
+        "rules": [asdict(rule) for rule in answer.rules],
+        "needed": answer.needed,
+        "instead": answer.instead,
+    }
+
+
+def _parsed(rows: Iterable[tuple[Any, ...]]) -> Answers:
+    """Return the answers of *rows*; one that this version does not know, of another migrator's, is left out."""
+    version, at, found = "", None, {}
+    for name, body, engine, when in rows:
+        if name not in set(Capability):
+            continue
+        version, at = engine, when
+        found[Capability(name)] = Answer(
+            Capability(name),
+            bool(body["works"]),
+            body["said"],
+            frozenset(body["kinds"]),
+            tuple(Rule(**rule) for rule in body["rules"]),
+            body["needed"],
+            body["instead"],
+        )
+    return Answers(version, at, {c: found[c] for c in Capability if c in found})

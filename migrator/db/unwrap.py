@@ -1,0 +1,61 @@
+"""Connections on which an error has the SQLSTATE of what happened, also where a router of Limitless wrapped it.
+
+In the one place that every statement's result passes, so that whoever catches an error by its class is right on both
+sides.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from migrator.model.wrapped import Rule, true_state
+
+
+class Unwraps:
+    """Rules of the cluster at hand; see `migrator.control.answers.learn`."""
+
+    rules: tuple[Rule, ...] = ()
+
+
+def unwrapped(error: psycopg.Error, rules: tuple[Rule, ...]) -> psycopg.Error:
+    """Return *error* under its true SQLSTATE, with everything else it says; itself when it is not wrapped."""
+    seen = error.diag.sqlstate
+    true = true_state(seen, error.diag.message_primary, error.diag.message_detail, rules)
+    if true is None or true == seen:
+        return error
+    try:
+        kind = psycopg.errors.lookup(true)
+    except KeyError:
+        return error
+    return kind(*error.args, info=error._info, encoding=error._encoding)
+
+
+def error_of(conn: object, result: psycopg.pq.abc.PGresult) -> psycopg.Error:
+    """Return the error in *result*, which was read from *conn* below psycopg's cursors."""
+    rules = conn.rules if isinstance(conn, Unwraps) else ()
+    return unwrapped(psycopg.errors.error_from_result(result), rules)
+
+
+class Connection(psycopg.Connection[TupleRow], Unwraps):
+    def wait(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().wait(*args, **kwargs)
+        except psycopg.Error as error:
+            found = unwrapped(error, self.rules)
+            if found is error:
+                raise
+            raise found from None
+
+
+class AsyncConnection(psycopg.AsyncConnection[TupleRow], Unwraps):
+    async def wait(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().wait(*args, **kwargs)
+        except psycopg.Error as error:
+            found = unwrapped(error, self.rules)
+            if found is error:
+                raise
+            raise found from None

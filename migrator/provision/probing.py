@@ -1,0 +1,241 @@
+"""How is a cluster asked what it can do, safely beside live traffic?
+
+In a scratch schema that goes when the questions are over; that of a run that was killed goes with the next one, which
+knows it by its name and by no session having that name. Every statement has a time limit, and waits for a lock only
+briefly: DDL on Limitless locks on all routers. What says more about the cluster's health than about its abilities is no
+answer.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+import psycopg
+from psycopg import pq, sql
+
+from migrator.control import answers as kept
+from migrator.control.install import install_limitless, installed_version
+from migrator.db.busy import until_free
+from migrator.db.words import said
+from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed, UsageError
+from migrator.model.action import Action
+from migrator.model.capability import Answer, Answers
+from migrator.provision.probe import PROBES, SETUP, SHARD_KEY, Outcome, Probe, Setup, Try, is_answer
+from migrator.provision.read import is_limitless
+
+Conn = psycopg.Connection[Any]
+
+STATEMENT_S, LOCK_S, PATIENCE_S = 15.0, 2.0, 30.0
+_PREFIX = "migrator_probe_"
+
+
+def actions(*, installed: bool = True) -> tuple[Action, ...]:
+    """Return what `probe` would try; nothing of it touches a table of the application."""
+    control = () if installed else (Action("probe/control", "Install the tool's own tables", "DROP SCHEMA migrator"),)
+    make = Action(
+        "probe/schema",
+        f"Make the scratch schema {_PREFIX}… with four empty tables",
+        "dropped at the end, or by the next probe",
+        ";\n".join(step.statement for step in SETUP),
+    )
+    return (
+        *control,
+        make,
+        *(
+            Action(
+                f"probe/{probe.capability}",
+                probe.question,
+                "dropped with the schema" if probe.apart else "rolled back",
+                ";\n".join(given.statement for given in probe.tries),
+            )
+            for probe in PROBES
+        ),
+    )
+
+
+def version(limitless: Conn) -> str:
+    """Return the engine's version, as far as the server tells."""
+    row = limitless.execute(
+        "SELECT current_setting('server_version'), to_regprocedure('pg_catalog.aurora_version()') IS NOT NULL"
+    ).fetchone()
+    number, aurora = row or ("", False)
+    if aurora:
+        row = limitless.execute("SELECT pg_catalog.aurora_version()").fetchone()
+        return f"{number}, Aurora {row[0]}" if row else str(number)
+    return str(number)
+
+
+def ensure(classic: Conn, limitless: Conn, on_step: Callable[[Action], None] | None = None) -> Answers:
+    """Return the answers of this cluster; it is asked if it never was, or in another version. Raises as `probe`."""
+    found = kept.learn(limitless)
+    if not found.covers(version(limitless)):
+        return probe(classic, limitless, on_step)
+    kept.report(classic, found)
+    return found
+
+
+def probe(classic: Conn, limitless: Conn, on_step: Callable[[Action], None] | None = None) -> Answers:
+    """Ask the cluster everything and keep its answers, there and as a report on classic.
+
+    Raises:
+        UsageError: *limitless* is no Limitless server, whose answers would be worthless.
+        NoGo: the role may not make the scratch schema, or its tables are refused.
+        ClusterUnavailable: the cluster is too busy or too ill to answer; the answers of before are kept.
+    """
+    if not is_limitless(limitless):
+        raise UsageError("the server named by limitless.dsn is not Aurora Limitless, so nothing can be learned from it")
+    if installed_version(limitless) is None:
+        install_limitless(limitless)
+    found = ask(limitless, PROBES, on_step)
+    stored = kept.store(limitless, found, version(limitless))
+    kept.report(classic, stored)
+    return stored
+
+
+def ask(
+    limitless: Conn, probes: Sequence[Probe] = PROBES, on_step: Callable[[Action], None] | None = None
+) -> list[Answer]:
+    """Return the answers to *probes*; nothing of them is left behind. Raises as `probe`."""
+    if limitless.info.transaction_status is not pq.TransactionStatus.IDLE or not limitless.autocommit:
+        raise PreconditionFailed("a probe needs a connection of its own, outside of any transaction")
+    schema = f"{_PREFIX}{secrets.token_hex(4)}"
+    found = []
+    with _session(limitless, schema):
+        try:
+            _sweep(limitless)
+            _set_up(limitless, schema)
+            for question in probes:
+                found.append(question.judge(question, _outcomes(limitless, schema, question)))
+                if on_step:
+                    on_step(Action(f"probe/{question.capability}", question.question))
+            _require(limitless, schema)
+        except psycopg.Error as error:
+            if not limitless.broken and not _no_answer(error):
+                raise NoGo("probe", [f"the scratch schema cannot be made: {said(error)}"]) from None
+            why = f"it could not be asked what it can do: {said(error)}"
+            raise ClusterUnavailable("Limitless", why, "Run it again when it is less busy.") from None
+        finally:
+            if not limitless.broken:
+                _drop(limitless, schema)
+    return found
+
+
+@contextmanager
+def _session(limitless: Conn, name: str) -> Iterator[None]:
+    """Give the session time limits, and a name by which others see that the schema is in use."""
+    wanted = {
+        "application_name": name,
+        "statement_timeout": f"{STATEMENT_S:.0f}s",
+        "lock_timeout": f"{LOCK_S:.0f}s",
+    }
+    before = {}
+    for setting in wanted:
+        row = limitless.execute("SELECT current_setting(%s)", (setting,)).fetchone()
+        before[setting] = row[0] if row else ""
+    _configure(limitless, wanted)
+    try:
+        yield
+    finally:
+        if not limitless.broken:
+            _configure(limitless, before)
+
+
+def _configure(limitless: Conn, settings: dict[str, str]) -> None:
+    for name, value in settings.items():
+        limitless.execute("SELECT set_config(%s, %s, false)", (name, value))
+
+
+_LEFT = sql.SQL(
+    "SELECT n.nspname::text FROM pg_catalog.pg_namespace n"
+    " WHERE n.nspname ~ '^migrator_probe_[0-9a-f]{{8}}$' AND pg_catalog.pg_has_role(n.nspowner, 'USAGE')"
+    " AND NOT EXISTS (SELECT FROM {activity} a WHERE a.application_name = n.nspname)"
+)
+_EVERYWHERE = sql.Identifier("rds_aurora", "limitless_stat_activity")
+_HERE = sql.Identifier("pg_catalog", "pg_stat_activity")
+
+
+def _sweep(limitless: Conn) -> None:
+    """Drop what probes left that were killed."""
+    try:
+        found = limitless.execute(_LEFT.format(activity=_EVERYWHERE)).fetchall()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InsufficientPrivilege):
+        # Sessions of this router only: a probe that runs on another one notices, and answers nothing (_require).
+        found = limitless.execute(_LEFT.format(activity=_HERE)).fetchall()
+    for (schema,) in found:
+        _drop(limitless, schema)
+
+
+def _require(limitless: Conn, schema: str) -> None:
+    """Raise ClusterUnavailable when somebody dropped the schema: what was refused then is no answer."""
+    row = limitless.execute("SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s", (schema,)).fetchone()
+    if row is None:
+        raise ClusterUnavailable(
+            "Limitless", f"schema {schema} was dropped while the cluster was asked", "Run it again."
+        )
+
+
+def _drop(limitless: Conn, schema: str) -> None:
+    statement = sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema))
+
+    def drop() -> None:
+        limitless.execute(statement)
+
+    until_free(drop, PATIENCE_S)  # what stays is dropped by the next probe
+
+
+def _set_up(limitless: Conn, schema: str) -> None:
+    for step in SETUP:
+        if not until_free(partial(_make, limitless, schema, step), PATIENCE_S):
+            raise ClusterUnavailable("Limitless", "the scratch schema of a probe waits for locks of others")
+
+
+def _make(limitless: Conn, schema: str, step: Setup) -> None:
+    collocate = sql.Identifier(schema, step.collocate_with).as_string(None) if step.collocate_with else ""
+    settings = {
+        "rds_aurora.limitless_create_table_mode": step.mode,
+        "rds_aurora.limitless_create_table_shard_key": f'{{"{SHARD_KEY}"}}',
+        "rds_aurora.limitless_create_table_collocate_with": collocate,
+    }
+    with limitless.transaction():
+        for name, value in settings.items() if step.mode != "standard" else ():
+            if value:
+                limitless.execute("SELECT set_config(%s, %s, true)", (name, value))
+        limitless.execute(_composed(step.statement, schema))
+
+
+def _composed(statement: str, schema: str) -> sql.Composed:
+    return sql.SQL(statement).format(s=sql.Identifier(schema), n=sql.Literal(schema))
+
+
+def _outcomes(limitless: Conn, schema: str, question: Probe) -> list[Outcome]:
+    """Run the statements of *question*; errors are outcomes, except those that are no answer."""
+    with nullcontext() if question.apart else limitless.transaction(force_rollback=True):
+        return [_outcome(limitless, schema, given, question.apart) for given in question.tries]
+
+
+def _outcome(limitless: Conn, schema: str, given: Try, apart: bool) -> Outcome:
+    statement = _composed(given.statement, schema)
+    try:
+        with nullcontext() if apart else limitless.transaction(), limitless.cursor() as cursor:
+            if given.data is not None:
+                with cursor.copy(statement) as copy:
+                    copy.write(given.data)
+                return Outcome()
+            cursor.execute(statement)
+            return Outcome(tuple(cursor.fetchall()) if cursor.description else ())
+    except psycopg.Error as error:
+        if limitless.broken:
+            raise
+        d = error.diag  # as it came: what a rule makes of it is another matter
+        outcome = Outcome((), d.sqlstate or "08000", d.message_primary or "", d.message_detail or "")
+        if not is_answer(outcome, given, apart=apart):
+            raise
+        return outcome
+
+
+def _no_answer(error: psycopg.Error) -> bool:
+    return not is_answer(Outcome((), error.sqlstate or "08000"), Try(""))

@@ -1,0 +1,96 @@
+"""What is on Limitless, as far as its catalog and the tool's own records can tell, and how is it recorded?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from migrator.control.answers import answers
+from migrator.control.install import installed_version
+from migrator.model.capability import Capability
+from migrator.provision.catalog import Catalog, TableShape
+from migrator.provision.ddl_sql import Record, Step
+
+Conn = psycopg.Connection[Any]
+
+_KINDS = frozenset(("sharded", "reference", "standard"))
+
+
+def made_here(limitless: Conn) -> list[Record]:
+    """Return what provisioning made, newest first."""
+    rows = limitless.execute("SELECT kind, schema_name, name, detail FROM migrator.provisioned ORDER BY ordinal DESC")
+    return [Record(*row) for row in rows]
+
+
+def record_made(limitless: Conn, record: Record) -> None:
+    """Record what was made, in the transaction that made it. Safe to run twice."""
+    limitless.execute(
+        "INSERT INTO migrator.provisioned (ordinal, kind, schema_name, name, detail)"
+        " SELECT coalesce(max(ordinal), 0) + 1, %s, %s, %s, %s FROM migrator.provisioned"
+        " ON CONFLICT (kind, schema_name, name, detail) DO NOTHING",
+        (record.kind, record.schema, record.name, record.detail),
+    )
+
+
+def believed(limitless: Conn, found: Catalog, wanted: Catalog) -> Catalog:
+    """Return *found*, with what a router's pg_index does not show taken from the tool's records."""
+    visible = answers(limitless).kinds(Capability.INDEX_CATALOG, unasked=_KINDS)
+    if visible >= _KINDS or installed_version(limitless) is None:
+        return found
+    return with_records(found, wanted, made_here(limitless), visible)
+
+
+def with_records(found: Catalog, wanted: Catalog, made: Collection[Record], visible: Collection[str]) -> Catalog:
+    """Give tables whose kind is not *visible* in pg_index the keys and indexes that were *made* as *wanted*. Pure.
+
+    A primary key and UNIQUE constraints come with their table. What somebody dropped past the tool is not noticed.
+    """
+    names = {(r.kind, r.schema, r.name) for r in made}
+
+    def seen(name: str, table: TableShape) -> TableShape:
+        want = wanted.tables.get(name)
+        if table.kind in visible or want is None or ("table", want.schema, want.name) not in names:
+            return table
+        indexes = [
+            index for index in want.indexes if index.constraint or ("index", index.table[0], index.name) in names
+        ]
+        return replace(
+            table,
+            primary_key=want.primary_key,
+            primary_key_name=want.primary_key_name,
+            indexes=(*table.indexes, *(i for i in indexes if i.name not in {t.name for t in table.indexes})),
+        )
+
+    return replace(found, tables={name: seen(name, table) for name, table in found.tables.items()})
+
+
+def concurrent_kinds(limitless: Conn) -> frozenset[str]:
+    """Return the kinds of tables whose indexes can be built concurrently, and be looked at when a build was cut off."""
+    found = answers(limitless)
+    return found.kinds(Capability.INDEX_CONCURRENTLY) & found.kinds(Capability.INDEX_CATALOG)
+
+
+_STATE = """
+SELECT i.indisvalid
+  FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = x.relnamespace
+ WHERE n.nspname = %s AND x.relname = %s
+"""
+
+
+def make_apart(limitless: Conn, step: Step) -> None:
+    """Build an index concurrently: writers never wait. One that an earlier build left invalid goes first."""
+    record = step.record
+    state = limitless.execute(_STATE, (record.schema, record.name)).fetchone()
+    if state is not None and not state[0]:
+        limitless.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(record.schema, record.name)))
+        state = None
+    if state is None:
+        for statement in step.statements:
+            limitless.execute(statement)
+    record_made(limitless, record)

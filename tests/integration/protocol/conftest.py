@@ -1,0 +1,3 @@
+from tests.integration.protocol.interleaving import turns
+
+__all__ = ["turns"]

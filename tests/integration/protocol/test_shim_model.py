@@ -1,0 +1,208 @@
+"""Two processes of an application, operators and a mirror, every statement of theirs in an order that dice choose.
+
+The product's own code on a real classic: what the simulation in tests/unit/shim proves of the protocol, this holds the
+statements to. Time passes in jumps, for everybody alike: on the processes' clocks, and in what classic remembers of
+them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+import pytest
+
+from migrator.errors import MigratorError, ReadStale
+from migrator.model.route import FallbackScope, Level
+from migrator.route.advance import rejoin
+from migrator.route.fallback import raise_fallback
+from migrator.route.move import move
+from migrator.route.switch import switch
+from migrator.shim import Settings, Shim, clock, read, watcher, write
+from migrator.shim.link import Link
+from migrator.shim.watcher import Watcher
+from migrator.shim.write import Acknowledgement
+from tests.integration.protocol.interleaving import Turns
+from tests.integration.routes.world import World, ids
+
+pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
+
+STALENESS_S = 60.0
+SETTINGS = Settings(staleness_s=STALENESS_S, poll_s=STALENESS_S, ack_wait_s=1.0, max_lag_s=1e6)
+TENANT = "t1"
+SEEDS = range(2)
+
+COUNT = "UPDATE app.note SET body = (body::int + 1)::text WHERE tenant_id = %s AND id = 1 RETURNING body::int"
+LOOK = "SELECT body::int FROM app.note WHERE tenant_id = %s AND id = 1"
+
+
+@dataclass
+class Run:
+    """What was acknowledged, and what was read."""
+
+    world: World
+    dice: random.Random
+    acknowledged: int = 0
+    ahead_s: float = 0.0  # of the processes' clocks
+    reads: Counter[str] = field(default_factory=Counter)
+    missed: list[str] = field(default_factory=list)
+    over: bool = False
+
+    def now_s(self) -> float:
+        return clock.now_s() + self.ahead_s
+
+    def watch(self, shim: Shim) -> None:
+        """What the watcher's thread does, when the dice say so."""
+        found = shim._watcher
+        assert found is not None
+        while not self.over:
+            step = self.dice.choice([found._refresh, found._refresh, found._settle, found._positions])
+            step()
+
+    def write(self, shim: Shim) -> None:
+        with suppress(MigratorError), shim.write(TENANT) as w:
+            row = w.connection.execute(COUNT, (TENANT,)).fetchone()
+            assert row is not None
+            number = int(row[0])
+        if w.token is None or not w.committed:
+            return
+        self.acknowledged = max(self.acknowledged, number)
+
+    def read(self, shim: Shim) -> None:
+        floor = self.acknowledged
+        try:
+            with shim.read(TENANT) as r:
+                row = r.connection.execute(LOOK, (TENANT,)).fetchone()
+        except ReadStale:
+            self.reads["stale"] += 1
+            return
+        self.reads[str(r.side)] += 1
+        number = int(row[0]) if row is not None else 0
+        if number < floor:
+            self.missed.append(f"saw {number} on {r.side}, {floor} was acknowledged")
+
+    def application(self, shim: Shim, times: int) -> None:
+        for _ in range(times):
+            self.dice.choice([self.read, self.read, self.read, self.write])(shim)
+
+    def operate(self, times: int) -> None:
+        """Reads of the tenant go there and back, by all that bounds them."""
+        with psycopg.connect(self.world.classic_dsn, autocommit=True) as conn:
+            words: dict[str, Any] = {"who": "test", "reason": "test"}
+            for _ in range(times):
+                way = self.dice.choice(["route", "switch", "fallback", "up", "up", "up", "up", "up"])
+                with suppress(MigratorError):
+                    if way == "route":
+                        move(conn, ids(TENANT), Level.CLASSIC, **words)
+                    elif way == "switch":
+                        switch(conn, Level.CLASSIC, **words)
+                    elif way == "fallback":
+                        raise_fallback(conn, FallbackScope.TENANT, TENANT, by="test", reason="test")
+                    else:
+                        for what in ({"tenants": ids(TENANT)}, {"switch": True}, *self._fallbacks(conn)):
+                            rejoin(conn, **what, **words, timeout_s=5.0)
+
+    def _fallbacks(self, conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
+        rows = conn.execute("SELECT scope, scope_key FROM migrator.fallback").fetchall()
+        return [{"fallback": (FallbackScope(scope), key)} for scope, key in rows]
+
+    def mirror(self) -> None:
+        with psycopg.connect(self.world.classic_dsn, autocommit=True) as conn:
+            while not self.over:
+                self.world.publish((0, 1, 2), conn)
+
+    def pass_time(self) -> None:
+        """Everybody stands still for a while: their routes grow old, and so does what classic heard of them."""
+        with psycopg.connect(self.world.classic_dsn, autocommit=True) as conn:
+            while not self.over:
+                seconds = STALENESS_S * self.dice.choice([0.1, 0.3, 0.6, 1.2])
+                if self.dice.random() < 0.9:
+                    conn.execute("SELECT")
+                    continue
+                conn.execute("UPDATE migrator.process SET seen_at = seen_at - make_interval(secs => %s)", (seconds,))
+                self.ahead_s += seconds
+
+
+@contextmanager
+def a_process(world: World, name: str) -> Any:
+    """A shim that has been opened, but for its threads."""
+    shim = Shim(world.classic_dsn, world.limitless_dsn, name, settings=SETTINGS)
+    shim._pid = os.getpid()
+    shim._ack = Acknowledgement(shim._board, shim._classic, shim._listener, SETTINGS, name)
+    shim._start(shim._classic.connect())
+    try:
+        yield shim
+    finally:
+        shim.close()
+
+
+async def one_run(world: World, turn: Turns, found: Run) -> None:
+    with a_process(world, "one") as one, a_process(world, "two") as two, ThreadPoolExecutor(12) as threads:
+        left = [4]
+        for shim in (one, two):
+            found.read(shim)
+
+        def in_thread(work: Callable[..., None], *args: Any) -> Callable[[], Coroutine[Any, Any, None]]:
+            async def actor() -> None:
+                context = contextvars.copy_context()
+                try:
+                    await asyncio.get_running_loop().run_in_executor(threads, lambda: context.run(work, *args))
+                finally:
+                    if work in (found.application, found.operate):
+                        left[0] -= 1
+                        found.over = left[0] == 0
+
+            return actor
+
+        results = await turn.run(
+            {
+                "one's routes": in_thread(found.watch, one),
+                "two's routes": in_thread(found.watch, two),
+                "one": in_thread(found.application, one, 24),
+                "two": in_thread(found.application, two, 24),
+                "operator": in_thread(found.operate, 4),
+                "another operator": in_thread(found.operate, 4),
+                "mirror": in_thread(found.mirror),
+                "time": in_thread(found.pass_time),
+            }
+        )
+    wrong = {name: result for name, result in results.items() if isinstance(result, BaseException)}
+    assert wrong == {}
+
+
+async def test_no_read_misses_an_acknowledged_write(
+    classic_dsn: str, limitless_dsn: str, turns: Callable[[int], Turns], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(self: Watcher, link: Link) -> None:
+        self._adopt(link)
+        self._refresh()
+        self._settle()
+
+    monkeypatch.setattr(Watcher, "open", opened)
+    reads: Counter[str] = Counter()
+    world = World.make(classic_dsn, limitless_dsn)
+    world.classic.execute("INSERT INTO app.note VALUES (%s, 1, '0')", (TENANT,))
+    for seed in SEEDS:
+        found = Run(world, random.Random(seed))
+        row = world.classic.execute(LOOK, (TENANT,)).fetchone()
+        found.acknowledged = int(row[0]) if row else 0
+        with world.mirror():
+            for what in ({"tenants": ids(TENANT)}, {"switch": True}, *found._fallbacks(world.classic)):
+                assert rejoin(world.classic, **what, who="test", reason="test", timeout_s=20).done
+        for module in (read, write, watcher):
+            monkeypatch.setattr(module, "now_s", found.now_s)
+        await asyncio.wait_for(one_run(world, turns(seed), found), 120)
+        assert found.missed == [], f"seed {seed}"
+        reads += found.reads
+    world.close()
+
+    assert reads["limitless"] > 2 * len(SEEDS) and reads["classic"], f"reads came from both sides: {reads}"

@@ -1,0 +1,8 @@
+"""All mutations."""
+
+from __future__ import annotations
+
+from tests.mutation.of_data import OF_DATA
+from tests.mutation.of_routes import OF_ROUTES
+
+MUTATIONS = (*OF_DATA, *OF_ROUTES)

@@ -1,0 +1,44 @@
+"""The table says what is true of the source, and every line in it is held by a test."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.mutation.__main__ import try_all
+from tests.mutation.mutation import Mutation
+from tests.mutation.table import MUTATIONS
+from tests.mutation.workshop import Verdict, judged
+
+
+def test_the_table_fits_the_source() -> None:
+    """Each text stands exactly once, each test exists, no name comes twice."""
+    faults = [fault for mutation in MUTATIONS for fault in mutation.faults()]
+
+    assert faults == []
+    assert len({m.name for m in MUTATIONS}) == len(MUTATIONS) >= 30
+
+
+def test_only_a_broken_promise_counts_as_noticed() -> None:
+    """A module that cannot be imported, a test without an end or another exception proves nothing."""
+    plain = Mutation("m", "f", "a", "b", (), "why")
+    named = Mutation("m", "f", "a", "b", (), "why", says="LeaseLost")
+
+    def verdict(mutation: Mutation, code: int | None, *failures: tuple[str, str]) -> Verdict:
+        return judged(mutation, code, failures, "output")[0]
+
+    assert verdict(plain, 0) is Verdict.SURVIVED
+    assert verdict(plain, None) is Verdict.OTHERWISE
+    assert verdict(plain, 2) is Verdict.OTHERWISE, "collection failed"
+    assert verdict(plain, 1, ("test_a", "AssertionError: rows differ\nassert 1 == 2")) is Verdict.NOTICED
+    assert verdict(plain, 1, ("test_a", "assert {} == {1: 2}")) is Verdict.NOTICED
+    assert verdict(plain, 1, ("test_a", "Failed: DID NOT RAISE <class 'X'>")) is Verdict.NOTICED
+    assert verdict(plain, 1, ("test_a", "NameError: name 'x' is not defined")) is Verdict.OTHERWISE
+    assert verdict(named, 1, ("test_a", "migrator.errors.LeaseLost: taken over")) is Verdict.NOTICED
+    assert verdict(named, 1, ("test_a", "AssertionError: something else")) is Verdict.OTHERWISE
+
+
+@pytest.mark.slow
+def test_every_mutation_is_noticed() -> None:
+    outcomes = try_all(MUTATIONS, 2)
+
+    assert [f"{o.mutation.name}: {o.verdict} {o.detail}" for o in outcomes if o.verdict is not Verdict.NOTICED] == []
