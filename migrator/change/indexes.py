@@ -19,6 +19,7 @@ from migrator.errors import ClusterUnavailable, NoGo
 from migrator.plan.tables import describe_table
 from migrator.provision.ddl_sql import Step, steps
 from migrator.provision.design import design
+from migrator.provision.one import make
 from migrator.provision.read import available_extensions, read
 
 _LOOK_S = 0.2
@@ -78,7 +79,7 @@ def describe(work: Work, recorded: Recorded) -> None:
     change = recorded.change
 
     def act(conn: Connection) -> None:
-        work.describe(conn, describe_table(conn, work.plan.tables, change.table))
+        work.describe(conn, describe_table(conn, work.planned, change.table))
         recorded.shape_changed(conn, "describe")
 
     work.patiently("classic", change.words, act)
@@ -96,14 +97,7 @@ def build_on_limitless(work: Work, recorded: Recorded) -> None:
         return
 
     def act(conn: Connection) -> None:
-        for statement in step.statements:
-            conn.execute(statement)
-        conn.execute(
-            "INSERT INTO migrator.provisioned (ordinal, kind, schema_name, name, detail)"
-            " SELECT coalesce(max(ordinal), 0) + 1, %s, %s, %s, %s FROM migrator.provisioned"
-            " ON CONFLICT (kind, schema_name, name, detail) DO NOTHING",
-            (step.record.kind, step.record.schema, step.record.name, step.record.detail),
-        )
+        make(conn, step.record, step.statements)
 
     try:
         with work.alone(change.words):
