@@ -173,12 +173,21 @@ def link_on_limitless(work: Work, recorded: Recorded) -> None:
 
 
 def grant_on_limitless(work: Work, recorded: Recorded) -> None:
-    """Give Limitless the rights that classic has on it: by default privileges, and as its owner."""
+    """Give Limitless the rights that classic has on it: by default privileges, and as its owner.
+
+    What Limitless refuses is told, and holds nothing up here: the gates compare rights by themselves.
+    """
     change = recorded.change
     words = {Kind.CREATE_TABLE: "table", Kind.CREATE_TYPE: "type", Kind.CREATE_SEQUENCE: "sequence"}
     made = [(words[change.kind], change.schema, change.name), *(one.record[:3] for one in change.there)]
     found = right_steps(work.classic, work.limitless, list(work.tables.values()), work.plan, made)
-    work.patiently("limitless", change.words, lambda conn: _run(conn, found))
+    for step in found:
+        try:
+            work.patiently("limitless", change.words, lambda conn, step=step: _run(conn, [step]))  # type: ignore[misc]
+        except (*BUSY, psycopg.OperationalError):
+            raise
+        except psycopg.Error as error:  # the gates name what is missing for it
+            work.tell(f"{change.words}: Limitless refuses: {step.label}: {said(error)}")
     for difference in rights_differ(work.classic, work.limitless, work.plan):
         work.tell(f"rights: {difference}")
 

@@ -18,7 +18,7 @@ from migrator.provision.compare import differences
 from migrator.provision.ddl_sql import Record, Step, foreign_key_steps, steps
 from migrator.provision.design import Design, design
 from migrator.provision.read import available_extensions, read, routers
-from migrator.provision.rights import grant_steps
+from migrator.provision.rights import grant_steps, role_steps
 from migrator.rights import check as rights_check
 from migrator.rights import read as rights
 
@@ -78,7 +78,7 @@ def link_steps(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Pl
 def right_steps(
     classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, made: Sequence[tuple[str, str, str]]
 ) -> list[Step]:
-    """Return the grants that Limitless lacks on what was *made*: (kind, schema, name)."""
+    """Return the grants that Limitless lacks on what was *made*: (kind, schema, name), and the roles they name."""
     schemas = list(plan.tables.schemas)
     catalog = _wanted(classic, limitless, tables, plan).catalog
     only = replace(
@@ -91,7 +91,7 @@ def right_steps(
     )
     here = rights.read(classic, schemas, effective=False)
     there = rights.read(limitless, schemas, roles=here.roles, effective=False)
-    return grant_steps(here, there, only, tables)
+    return role_steps(here, there) + grant_steps(here, there, only, tables)
 
 
 def rights_differ(classic: Conn, limitless: Conn, plan: Plan) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ class Traffic(threading.Thread):
 
     STATEMENTS = (
         "INSERT INTO shop.invoice (tenant_id, purchase_id) SELECT tenant_id, id FROM shop.purchase WHERE id = %(n)s",
-        "INSERT INTO shop.parcel (line_id, \"No.\", grams) SELECT id, %(n)s, 5 FROM shop.line"
+        'INSERT INTO shop.parcel (line_id, "No.", grams) SELECT id, %(n)s, 5 FROM shop.line'
         " WHERE purchase_id IS NOT NULL AND id = %(n)s ON CONFLICT DO NOTHING",
         "INSERT INTO shop.reminder (invoice_id, body) SELECT id, 'pay!' FROM shop.invoice ORDER BY id DESC LIMIT 1",
         "INSERT INTO shop.country VALUES (left(%(n)s::text, 2), 'land') ON CONFLICT (code)"
