@@ -17,7 +17,7 @@ from migrator.control.watch import problems
 from migrator.errors import NoGo
 from migrator.inventory.look import look
 from migrator.model.divergence import ValidationReport
-from migrator.provision.apply import provision, verify
+from migrator.provision.apply import finalize, provision, verify
 from tests.fixtures.shop import Shop, new_shop
 from tests.integration.change import new_tables
 from tests.integration.change.helpers import applied, differences
@@ -306,3 +306,26 @@ async def test_not_while_writes_are_closed(shop: Shop) -> None:
         await applied(shop, "CREATE TABLE shop.note (id bigint PRIMARY KEY, tenant_id bigint NOT NULL)")
 
     assert any("the write mode is closed" in b for b in refusal.value.blockers)
+
+
+async def test_foreign_keys_follow_those_of_the_other_tables(shop: Shop) -> None:
+    """Once Limitless has the others' foreign keys, it has the new table's too, and parents and children still fit."""
+    await shop.start()
+    async with shop.mirrors():
+        await shop.copy_all()
+        assert finalize(shop.classic, shop.limitless, shop.tables, shop.plan).verdict.go
+        await applied(
+            shop,
+            "CREATE TABLE shop.bill (id bigint PRIMARY KEY, tenant_id bigint NOT NULL,"
+            " purchase_id bigint REFERENCES shop.purchase ON DELETE CASCADE)",
+        )
+        shop.classic.execute(
+            "INSERT INTO shop.purchase (id, tenant_id, slot) VALUES (9001, 1, 9001); INSERT INTO shop.bill"
+            " VALUES (1, 1, 9001), (2, 1, 3)"
+        )
+        shop.classic.execute("DELETE FROM shop.purchase WHERE id = 9001")
+        await shop.caught_up()
+
+    assert shop.limitless.execute("SELECT id FROM shop.bill").fetchall() == [(2,)]
+    tables = list(captured_tables(shop.classic).values())
+    assert verify(shop.classic, shop.limitless, tables, shop.plan, stage="mirrored").blockers == ()
