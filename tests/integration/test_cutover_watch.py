@@ -163,7 +163,7 @@ def test_an_interrupted_wave_gives_its_tenants_back(classic: psycopg.Connection[
 def test_a_good_day_does_not_hide_ten_bad_minutes(classic: psycopg.Connection[Any], added_up: bool) -> None:
     """Twenty good hours, then ten minutes at 3 s, which is less than a hundredth of all reads."""
     for tenant in (A, B):
-        history(classic, tenant, 8.0, 20 * 3600, 600, every_s=5)
+        history(classic, tenant, 8.0, 20 * 3600, 600, every_s=5, reads=100)
     history(classic, A, 3000.0, 600, 0)
     history(classic, B, 8.0, 600, 0)
     while added_up and samples.fold(classic):
