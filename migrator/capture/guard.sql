@@ -146,8 +146,9 @@ BEGIN
     ELSE
         RAISE EXCEPTION '% is refused while tables that use the % % are being migrated', tag, change.kind, change.name
             USING ERRCODE = 'MG003', DETAIL = 'It changes: ' || change.facets || '.',
-                  HINT = 'Limitless has it as it was, so values would mean something else there, or be refused. Change it'
-                         ' before dual write begins or after it ends, or undo it first: migrator undo dual-write.';
+                  HINT = 'Limitless has it as it was, so values would mean something else there, or be refused. An enum gets a'
+                         ' value on both sides: migrator schema apply FILE. Everything else before dual write begins or after it'
+                         ' ends, or undo it first: migrator undo dual-write.';
     END IF;
 END $$;
 

@@ -123,9 +123,11 @@ def install(conn: psycopg.Connection[Any], tables: Sequence[Table], parts: int, 
             " epoch = epoch + 1, reason = 'capture is on' WHERE write_mode = 'classic_only'"
         )
     by_id = {ids[t.qualified]: t for t in tables}
-    others = list(by_id.items())
+    # With those that came meanwhile: their parents journal them too.
+    every = {**captured_tables(conn), **by_id}
+    others = list(every.items())
     changed = _install_journals(conn, by_id, ring_slots)
-    make_functions(conn, by_id, parts, ring_slots)
+    make_functions(conn, every, parts, ring_slots)
     relations = oids(conn)
     for number, table in by_id.items():
         for member, oid in members(conn, relations[number]).items():

@@ -267,8 +267,10 @@ def _quoted(body: sql.Composed) -> sql.Composed:
     return sql.Composed([tag, body, tag])
 
 
-def create_trigger(member: str, table: Table, table_id: int, event: str, others: Others) -> list[sql.Composed]:
-    """Return the statements that put one trigger on *member*: *table*, or one of its leaves."""
+def create_trigger(
+    member: str, table: Table, table_id: int, event: str, others: Others, *, replace: bool = False
+) -> list[sql.Composed]:
+    """Return the statements that put one trigger on *member*: *table*, or one of its leaves; to *replace* one."""
     name = sql.Identifier(names.trigger(event))
     target = names.table_identifier(member)
     if event == names.REKEY:
@@ -287,8 +289,11 @@ def create_trigger(member: str, table: Table, table_id: int, event: str, others:
             ),
         )
     return [
-        sql.SQL("CREATE TRIGGER {} {} EXECUTE FUNCTION {}()").format(
-            name, timing, sql.Identifier(MIGRATOR, names.function(table_id, event))
+        sql.SQL("CREATE {}TRIGGER {} {} EXECUTE FUNCTION {}()").format(
+            sql.SQL("OR REPLACE " if replace else ""),
+            name,
+            timing,
+            sql.Identifier(MIGRATOR, names.function(table_id, event)),
         ),
         sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(target, name),
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from migrator.change import columns, indexes
+from migrator.change import columns, creations, indexes, labels
 from migrator.change.change import Change
 from migrator.change.check import check
 from migrator.change.wish import Kind, Wish, read_wishes
@@ -23,6 +23,12 @@ from migrator.errors import NoGo, PreconditionFailed
 from migrator.model.action import Action
 
 StepFn = Callable[[Work, Recorded], None]
+
+_OBJECT: tuple[tuple[str, StepFn], ...] = (
+    ("make_on_limitless", creations.make_on_limitless),
+    ("make_on_classic", creations.make_on_classic),
+    ("grant_on_limitless", creations.grant_on_limitless),
+)
 
 STEPS: dict[Kind, tuple[tuple[str, StepFn], ...]] = {
     Kind.ADD_COLUMN: (
@@ -51,6 +57,19 @@ STEPS: dict[Kind, tuple[tuple[str, StepFn], ...]] = {
         ("drop_on_classic", indexes.drop_on_classic),
         ("describe", indexes.describe),
     ),
+    Kind.CREATE_TABLE: (
+        ("make_on_limitless", creations.make_on_limitless),
+        ("make_on_classic", creations.make_on_classic),
+        ("link_on_limitless", creations.link_on_limitless),
+        ("grant_on_limitless", creations.grant_on_limitless),
+        ("know", columns.know),
+    ),
+    Kind.CREATE_TYPE: _OBJECT,
+    Kind.CREATE_SEQUENCE: _OBJECT,
+    Kind.ADD_LABEL: (
+        ("label_on_limitless", labels.label_on_limitless),
+        ("label_on_classic", labels.label_on_classic),
+    ),
 }
 
 WORDS = {
@@ -66,6 +85,12 @@ WORDS = {
     "drop_on_limitless": "drop it on Limitless",
     "build_on_classic": "build it concurrently on classic",
     "describe": "tell mirrors which keys are unique",
+    "make_on_limitless": "make it on Limitless, with its keys and indexes",
+    "make_on_classic": "make it on classic, a table with its capture in one transaction",
+    "link_on_limitless": "make its foreign keys on Limitless, if the other tables have theirs",
+    "grant_on_limitless": "give Limitless the rights that classic has on it",
+    "label_on_limitless": "on Limitless, so that it can take every row",
+    "label_on_classic": "on classic",
     "build_on_limitless": "build it on Limitless, a unique one with the shard key",
 }
 
@@ -91,7 +116,8 @@ def plan_changes(work: Work, text: str, source: str) -> tuple[list[Recorded], li
             "no table is captured", hint="Dual write has not begun: change classic directly, then provision."
         )
     learn(work.limitless)
-    wishes, problems = read_wishes(text, tuple(work.tables.values()))
+    wishes, problems = read_wishes(text, tuple(work.tables.values()), tuple(work.plan.tables.schemas))
+    problems += _not_dual(work.classic)
     begun = unfinished(work.classic)
     going_on = [r for r in begun if any(_means(r, w) for w in wishes)]
     problems += [
@@ -105,6 +131,13 @@ def plan_changes(work: Work, text: str, source: str) -> tuple[list[Recorded], li
     if problems:
         raise NoGo(f"schema apply {source}", problems, hint="Nothing was changed.")
     return going_on, changes, len(fresh) - len(changes)
+
+
+def _not_dual(conn: Connection) -> list[str]:
+    row = conn.execute("SELECT write_mode FROM migrator.switch").fetchone()
+    if row is None or row[0] == "dual":
+        return []
+    return [f"the write mode is {row[0]}: schemas change on both sides only while classic takes the writes"]
 
 
 def _means(recorded: Recorded, wish: Wish) -> bool:

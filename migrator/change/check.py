@@ -15,8 +15,11 @@ from psycopg import sql
 
 from migrator.change import change_sql
 from migrator.change.change import Change
+from migrator.change.creations import exists
+from migrator.change.labels import labels_of, place, with_label
 from migrator.change.look import columns_of, index_of, quoted, read_index, try_column
-from migrator.change.wish import Kind, Wish
+from migrator.change.try_new import Creations, try_limitless, try_links
+from migrator.change.wish import CREATIONS, Kind, Wish
 from migrator.db.words import said
 from migrator.model.table import Table, qualify
 from migrator.plan.schema import Plan
@@ -37,6 +40,8 @@ def check(
         classic.execute("SET LOCAL lock_timeout = '2s'")
         for wish in wishes:
             checker.wish(wish)
+    if not checker.problems:
+        checker.problems += try_links(classic, checker.changes) + try_limitless(limitless, checker.new)
     return checker.changes, checker.problems
 
 
@@ -51,6 +56,12 @@ class _Checker:
         self.probes: dict[str, sql.Identifier] = {}
         self.dropped: list[tuple[str, str]] = []
         self.made: dict[tuple[str, str], str] = {}  # indexes of this file, with their table
+        self.creations = Creations(classic, limitless, plan, self.tables)
+        self.labels: dict[str, tuple[list[str], list[str]]] = {}  # of enums, as they will be on both sides
+
+    @property
+    def new(self) -> list[Change]:
+        return [change for change in self.changes if change.kind in CREATIONS]
 
     def wish(self, wish: Wish) -> None:
         found = {
@@ -58,6 +69,10 @@ class _Checker:
             Kind.DROP_COLUMN: self._drop_column,
             Kind.CREATE_INDEX: self._create_index,
             Kind.DROP_INDEX: self._drop_index,
+            Kind.CREATE_TABLE: self._create,
+            Kind.CREATE_TYPE: self._create,
+            Kind.CREATE_SEQUENCE: self._create,
+            Kind.ADD_LABEL: self._add_label,
         }[wish.kind](wish)
         if found is not None:
             self.changes.append(found)
@@ -83,6 +98,46 @@ class _Checker:
             self._problem(wish, f"classic refuses it: {said(error)}")
             return False
         return True
+
+    # -- what is new ---------------------------------------------------------------------------------
+
+    def _create(self, wish: Wish) -> Change | None:
+        if exists(self.classic, wish.kind, wish.schema, wish.name):
+            captured = wish.kind is not Kind.CREATE_TABLE or wish.table in self.tables
+            if not captured:
+                self._problem(wish, "it is on classic and not captured: drop it there, and let this command make it")
+            elif not wish.lenient and not self._done_before(wish):
+                self._problem(wish, "classic has it already")
+            elif not exists(self.limitless, wish.kind, wish.schema, wish.name):
+                self._problem(wish, "classic has it and Limitless lacks it: migrator provision makes it there")
+            return None
+        change, problems = self.creations.attempt(wish)
+        for text in problems:
+            self._problem(wish, text)
+        if change is not None:
+            self.catalog = read(self.classic, list(self.plan.tables.schemas))
+        return change
+
+    def _add_label(self, wish: Wish) -> Change | None:
+        if wish.table not in self.labels:
+            self.labels[wish.table] = (labels_of(self.classic, wish.table), labels_of(self.limitless, wish.table))
+        here, there = self.labels[wish.table]
+        if not here:
+            self._problem(wish, "there is no such enum on classic")
+        elif wish.name in here and wish.name in there:
+            if not wish.lenient and not self._done_before(wish):
+                self._problem(wish, "both sides have this value already")
+        elif wish.neighbour and wish.neighbour not in here:
+            self._problem(wish, f"there is no value {wish.neighbour!r}; there are {', '.join(map(repr, here))}")
+        else:
+            target = with_label(here, wish.name, wish.neighbour, after=wish.after)
+            if [v for v in target if v != wish.name] != [v for v in there if v != wish.name]:
+                self._problem(wish, f"Limitless has other values: {', '.join(map(repr, there)) or 'none'}")
+                return None
+            self.labels[wish.table] = (target, list(target))
+            neighbour, after = place(target, wish.name)
+            return Change(wish.kind, wish.table, wish.schema, wish.name, wish.words, neighbour=neighbour, after=after)
+        return None
 
     # -- columns -------------------------------------------------------------------------------------
 
@@ -286,7 +341,7 @@ class _Checker:
         row = self.classic.execute(
             "SELECT EXISTS (SELECT FROM migrator.schema_change"
             " WHERE kind = %s AND name = %s AND finished_at IS NOT NULL AND problem IS NULL"
-            " AND (%s = '' OR table_name = %s))",
-            (wish.kind.value, wish.name, wish.table, wish.table),
+            " AND (%s = '' OR table_name = %s) AND coalesce(body ->> 'statement', '') = %s)",
+            (wish.kind.value, wish.name, wish.table, wish.table, wish.statement),
         ).fetchone()
         return bool(row and row[0])

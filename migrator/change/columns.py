@@ -48,7 +48,7 @@ def add_on_classic(work: Work, recorded: Recorded) -> None:
             conn.execute(change_sql.add_column(change, change_sql.table_name(change.table)))
             if change.default:
                 conn.execute(change_sql.set_default(change))
-        work.describe(conn, describe_table(conn, work.plan.tables, change.table))
+        work.describe(conn, describe_table(conn, work.planned, change.table))
         recorded.shape_changed(conn, "add_on_classic")
 
     with work.alone(change.words):
@@ -149,7 +149,7 @@ def drop_on_limitless(work: Work, recorded: Recorded) -> None:
 
 
 def _without(work: Work, conn: Connection, table: str, column: str) -> None:
-    found = describe_table(conn, work.plan.tables, table)
+    found = describe_table(conn, work.planned, table)
     work.describe(conn, replace(found, columns=tuple(c for c in found.columns if c.name != column)))
 
 

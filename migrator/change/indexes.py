@@ -19,8 +19,9 @@ from migrator.errors import ClusterUnavailable, NoGo
 from migrator.plan.tables import describe_table
 from migrator.provision.ddl_sql import Step, steps
 from migrator.provision.design import design
+from migrator.provision.one import make
 from migrator.provision.read import available_extensions, read
-from migrator.provision.there import believed, record_made
+from migrator.provision.there import believed
 
 _LOOK_S = 0.2
 
@@ -79,7 +80,7 @@ def describe(work: Work, recorded: Recorded) -> None:
     change = recorded.change
 
     def act(conn: Connection) -> None:
-        work.describe(conn, describe_table(conn, work.plan.tables, change.table))
+        work.describe(conn, describe_table(conn, work.planned, change.table))
         recorded.shape_changed(conn, "describe")
 
     work.patiently("classic", change.words, act)
@@ -97,9 +98,7 @@ def build_on_limitless(work: Work, recorded: Recorded) -> None:
         return
 
     def act(conn: Connection) -> None:
-        for statement in step.statements:
-            conn.execute(statement)
-        record_made(conn, step.record)
+        make(conn, step.record, step.statements)
 
     try:
         with work.alone(change.words):

@@ -22,7 +22,8 @@ from migrator.db.busy import until_free
 from migrator.errors import ClusterUnavailable
 from migrator.model.position import Snapshot
 from migrator.model.table import Table
-from migrator.plan.schema import Plan
+from migrator.plan.captured import with_captured
+from migrator.plan.schema import Plan, Tables
 
 Connection = psycopg.Connection[Any]
 Moment = Literal["begin", "acted", "done"]
@@ -106,6 +107,11 @@ class Work:
         finally:
             if not self.turns.closed:
                 give_turn(self.turns)
+
+    @property
+    def planned(self) -> Tables:
+        """What the plan says about tables, with those that came since it was written."""
+        return with_captured(self.plan.tables, self.tables.values())
 
     def describe(self, conn: Connection, table: Table) -> None:
         """Store a descriptor in the caller's transaction on classic: mirrors take it over in their next cycle."""

@@ -43,12 +43,12 @@ def run(
     from migrator.control import rehearsal
     from migrator.control.install import install
     from migrator.plan.load import digest, dump, shim_settings
-    from migrator.plan.tables import resolve_tables
+    from migrator.provision.tables import tables_in_force
 
     found = find_plan(plan)
     # everything that can be known to be wrong is said now, before anything is touched
     with both(found, statement_timeout_s=60) as (classic, _):
-        tables = resolve_tables(classic, found.tables)
+        tables = tables_in_force(classic, found.tables)
         rehearsal.check(classic, found)
         if dry_run:
             announce(_actions(found, len(tables)), as_json=as_json)

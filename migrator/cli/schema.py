@@ -24,7 +24,8 @@ def apply_command(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="SQL: ALTER TABLE ... ADD COLUMN or DROP COLUMN, CREATE INDEX, DROP INDEX.",
+            help="SQL: CREATE TABLE, ALTER TABLE ... ADD COLUMN or DROP COLUMN, CREATE INDEX, DROP INDEX, CREATE TYPE,"
+            " ALTER TYPE ... ADD VALUE, CREATE SEQUENCE.",
             show_default=False,
         ),
     ],

@@ -48,6 +48,7 @@ class _Run:
     showing: check.Showing
     tables: list[Table]
     compared: list[Table]
+    only: Sequence[str] | None = None
     verdicts: list[TenantVerdict] = field(default_factory=list)
     divergences: list[Divergence] = field(default_factory=list)
     unmirrored: list[TenantId] = field(default_factory=list)
@@ -183,7 +184,7 @@ async def _begin(control: Connection, there: Connection, only: Sequence[str] | N
         # Digests are of bytes, and the same text has others there.
         raise PreconditionFailed(f"classic stores text as {encodings[0]}, Limitless as {encodings[1]}")
     compared = [t for t in captured if only is None or t.qualified in only]
-    return _Run(uuid.uuid4(), showing, captured, compared)
+    return _Run(uuid.uuid4(), showing, captured, compared, only)
 
 
 async def _rest(control: Connection, budget: Budget, began: float, worked_s: float) -> None:
@@ -297,10 +298,9 @@ async def _keep(run: _Run, control: Connection, fence: Fence, found: _Found, *, 
 
 
 async def _take_shape(run: _Run, fence: Fence) -> None:
-    """Take the tables over as they are at this fence: a column may have come or gone since the last one."""
-    chosen = {t.qualified for t in run.compared}
+    """Take the tables over as they are at this fence: a column or a table may have come since the last one."""
     run.tables = await store.tables(fence.classic)
-    run.compared = [t for t in run.tables if t.qualified in chosen]
+    run.compared = [t for t in run.tables if run.only is None or t.qualified in run.only]
 
 
 async def _nobody(run: _Run, control: Connection, there: Connection) -> None:

@@ -43,8 +43,9 @@ def _tables(classic: ClassicFacts) -> Iterator[Difference]:
                 "table-not-captured",
                 relation.subject,
                 f"{relation.subject} is not captured: its rows would never reach Limitless",
-                f"Drop it, or {_EXCLUDE.format(name=relation.qualified)}, or take it along by starting dual write"
-                " again: migrator undo dual-write, then migrator run",
+                f"Drop it and let migrator schema apply make it on both sides, or"
+                f" {_EXCLUDE.format(name=relation.qualified)}, or take it along by starting dual write again:"
+                " migrator undo dual-write, then migrator run",
                 loses_rows=True,
             )
     for name in sorted(classic.captured):

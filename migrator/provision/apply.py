@@ -32,9 +32,10 @@ from migrator.provision.catalog import Catalog, ForeignKey
 from migrator.provision.compare import differences, foreign_key_differences
 from migrator.provision.ddl_sql import Record, Step, drop, foreign_key_steps, same_foreign_key, steps
 from migrator.provision.design import Design, design
+from migrator.provision.one import make
 from migrator.provision.read import available_extensions, is_limitless, read, routers
 from migrator.provision.rights import grant_steps, notes, role_steps
-from migrator.provision.there import believed, concurrent_kinds, made_here, make_apart, record_made
+from migrator.provision.there import believed, concurrent_kinds, made_here, make_apart
 from migrator.rights import check as rights_check
 from migrator.rights import read as rights
 
@@ -419,19 +420,7 @@ def _make(limitless: Conn, step: Step) -> None:
         make_apart(limitless, step)
         return
     with limitless.transaction():
-        # one maker at a time; advisory locks exist on Limitless only from 16.10
-        limitless.execute("LOCK TABLE migrator.provisioned IN SHARE ROW EXCLUSIVE MODE")
-        for name, value in step.settings:
-            limitless.execute(sql.SQL("SET LOCAL {} = {}").format(_setting(name), sql.Literal(value)))
-        for statement in step.statements:
-            limitless.execute(statement)
-        for name, _ in step.settings:  # inside a caller's transaction they would count for the next step too
-            limitless.execute(sql.SQL("SET LOCAL {} TO DEFAULT").format(_setting(name)))
-        record_made(limitless, step.record)
-
-
-def _setting(name: str) -> sql.Composable:
-    return sql.SQL(".").join(map(sql.Identifier, name.split(".")))
+        make(limitless, step.record, step.statements, dict(step.settings))
 
 
 def _can_log_in(limitless: Conn, role: str) -> bool:

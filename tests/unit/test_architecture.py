@@ -38,7 +38,7 @@ ARROWS: dict[str, set[str]] = {
     "capture": SHELL,
     "mirror": SHELL | {"capture"},  # reads the journal that capture writes
     "backfill": SHELL | {"capture"},  # shares its reading of rows, and holds the journal's ring
-    "change": SHELL | {"provision"},  # Limitless gets what provisioning would have built
+    "change": SHELL | {"provision", "capture"},  # what is new is provisioned, and captured from birth
     "consistency": SHELL,  # an independent witness: see the test below
     "route": SHELL | {"shim"},  # the words of a route are the shim's
     "breaker": SHELL | {"route"},  # opening and closing are changes of routes

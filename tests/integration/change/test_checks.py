@@ -49,7 +49,7 @@ async def test_a_file_is_refused_as_a_whole_and_every_problem_is_named(shop: Sho
 
     text = "\n".join(refusal.value.blockers)
     for number, words in (
-        (1, "CREATE TABLE shop.other"),
+        (1, 'shop.other": has no column tenant_id'),
         (2, "column n: serial"),
         (2, "column g: a generated"),
         (3, "shop.no_such_type"),

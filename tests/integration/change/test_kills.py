@@ -11,12 +11,17 @@ import sys
 import pytest
 
 from migrator.change.apply import STEPS
+from migrator.change.creations import exists
+from migrator.change.labels import labels_of
 from migrator.change.look import columns_of, index_of
 from migrator.change.wish import Kind
 from migrator.change.work import Moment
+from migrator.control.tables import captured_tables
+from migrator.control.watch import problems
+from migrator.inventory.look import look
 from migrator.provision.apply import verify
 from tests.fixtures.shop import Shop
-from tests.integration.change.helpers import applied, differences, resolved
+from tests.integration.change.helpers import applied, differences
 from tests.integration.dataplane.test_equality import Writers
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
@@ -26,17 +31,22 @@ KILLED = {
     Kind.DROP_COLUMN: "ALTER TABLE shop.purchase DROP COLUMN mood",
     Kind.CREATE_INDEX: "CREATE UNIQUE INDEX whole ON shop.purchase (tenant_id, id)",
     Kind.DROP_INDEX: "DROP INDEX shop.line_purchase_id_idx",
+    Kind.CREATE_TABLE: "-- migrator: via = line_id -> shop.line.id\n"
+    "CREATE TABLE shop.parcel (line_id bigint REFERENCES shop.line, no serial, PRIMARY KEY (line_id, no))",
+    Kind.CREATE_TYPE: "CREATE TYPE shop.pair AS (a int, b shop.mood)",
+    Kind.CREATE_SEQUENCE: "CREATE SEQUENCE shop.ticket INCREMENT 3",
+    Kind.ADD_LABEL: "ALTER TYPE shop.mood ADD VALUE 'meh' AFTER 'sad'",
 }
 
 
-OTHER_KINDS = (Kind.ADD_COLUMN, Kind.CREATE_INDEX, Kind.DROP_INDEX)
+QUICK = (Kind.DROP_COLUMN, Kind.CREATE_TABLE, Kind.ADD_LABEL)
 
 
 class Killed(BaseException):
     """Stands for SIGKILL: nothing of the process goes on; its sessions end."""
 
 
-@pytest.mark.parametrize("kind", [Kind.DROP_COLUMN, *(pytest.param(k, marks=pytest.mark.slow) for k in OTHER_KINDS)])
+@pytest.mark.parametrize("kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in Kind])
 async def test_killed_between_any_two_steps_it_goes_on(shop: Shop, kind: Kind) -> None:
     """One change is killed before, in and after each of its steps in turn; the next run finishes it."""
     await shop.start()
@@ -82,7 +92,16 @@ def assert_changed(shop: Shop, kind: Kind) -> None:
                 assert index_of(conn, "shop", "whole") == ("shop.purchase", True)
             case Kind.DROP_INDEX:
                 assert index_of(conn, "shop", "line_purchase_id_idx") is None
-    assert verify(shop.classic, shop.limitless, resolved(shop), shop.plan).blockers == ()
+            case Kind.CREATE_TABLE:
+                assert {"line_id", "no"} <= columns_of(conn, "shop.parcel").keys()
+            case Kind.CREATE_TYPE | Kind.CREATE_SEQUENCE:
+                assert exists(conn, kind, "shop", "pair" if kind is Kind.CREATE_TYPE else "ticket")
+            case Kind.ADD_LABEL:
+                assert labels_of(conn, "shop.mood") == ["sad", "meh", "ok", "happy"]
+    assert problems(shop.classic) == []
+    assert look(shop.classic) == look(shop.classic, shop.limitless) == ()
+    tables = list(captured_tables(shop.classic).values())
+    assert verify(shop.classic, shop.limitless, tables, shop.plan).blockers == ()
 
 
 PROGRAM = """

@@ -1,0 +1,47 @@
+"""What would a plan say about tables that were captured without it naming them?
+
+A table that came while dual write ran (`migrator schema apply`) is described by what capture knows of it, so that no
+worker has to learn another plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from migrator.errors import PlanInvalid
+from migrator.model.table import Table
+from migrator.plan.schema import TablePlan, Tables
+
+
+def entry_of(table: Table, tenant_key: str) -> TablePlan:
+    """Return the entry that leads to *table* as it is captured."""
+    via = tenant_column = None
+    if table.path:
+        hop = table.path[0]
+        first, *others = hop.parent_columns
+        via = f"{', '.join(hop.columns)} -> {', '.join((f'{hop.parent}.{first}', *others))}"
+    elif table.sharded and table.tenant_source != tenant_key:
+        tenant_column = table.tenant_source
+    return TablePlan(kind=table.kind.value, via=via, tenant_column=tenant_column, key=list(table.key))
+
+
+def entry_said(values: Mapping[str, Any]) -> TablePlan:
+    """Return the entry that *values* spell out.
+
+    Raises:
+        PlanInvalid: they do not describe a table.
+    """
+    try:
+        return TablePlan(**values)
+    except ValidationError as error:
+        problems = [": ".join([*map(str, e["loc"]), e["msg"].removeprefix("Value error, ")]) for e in error.errors()]
+        raise PlanInvalid("that is no entry of a plan", problems) from None
+
+
+def with_captured(tables: Tables, captured: Iterable[Table]) -> Tables:
+    """Return *tables* with an entry for every captured table that it does not name."""
+    found = {t.qualified: entry_of(t, tables.tenant_key) for t in captured if t.qualified not in tables.table}
+    return tables.model_copy(update={"table": {**found, **tables.table}})

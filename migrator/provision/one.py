@@ -1,0 +1,119 @@
+"""What does Limitless need for something new on classic, and how is it made? For changes while rows flow.
+
+By the rules of provisioning, and recorded as it records: undoing the provisioning drops it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from migrator.model.table import Table, split_qualified
+from migrator.plan.schema import Plan
+from migrator.provision.compare import differences
+from migrator.provision.ddl_sql import Record, Step, foreign_key_steps, steps
+from migrator.provision.design import Design, design
+from migrator.provision.read import available_extensions, read, routers
+from migrator.provision.rights import grant_steps, role_steps
+from migrator.provision.there import record_made
+from migrator.rights import check as rights_check
+from migrator.rights import read as rights
+
+Conn = psycopg.Connection[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What Limitless lacks for what classic holds, by the label of each step; what is in the way; what differs."""
+
+    steps: Mapping[str, Step]
+    blockers: frozenset[str]
+    differences: frozenset[str]
+
+    def since(self, before: Look) -> Look:
+        """Return what came since *before*."""
+        return Look(
+            {label: step for label, step in self.steps.items() if label not in before.steps},
+            self.blockers - before.blockers,
+            frozenset(d for d in self.differences - before.differences if not d.endswith(" is missing")),
+        )
+
+
+def look(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan) -> Look:
+    """Compare what Limitless should hold for *tables* with what it holds."""
+    wanted = _wanted(classic, limitless, tables, plan)
+    found = read(limitless, list(plan.tables.schemas))
+    return Look(
+        {step.label: step for step in steps(wanted.catalog, found)},
+        frozenset(wanted.blockers),
+        frozenset(differences(wanted.catalog, found)),
+    )
+
+
+def _wanted(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan) -> Design:
+    return design(
+        read(classic, list(plan.tables.schemas)),
+        tables,
+        available_extensions=available_extensions(limitless, plan.limitless.engine_version),
+        acknowledged=plan.gates.acknowledged,
+        routers=routers(limitless),
+    )
+
+
+def link_steps(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, qualified: str) -> list[Step]:
+    """Return the foreign keys that *qualified* lacks on Limitless; none before those of the other tables are made."""
+    wanted = _wanted(classic, limitless, tables, plan)
+    keys = wanted.catalog.foreign_keys
+    named = {(k.table[0], k.table[1], k.name) for k in keys}
+    made = limitless.execute("SELECT schema_name, detail, name FROM migrator.provisioned WHERE kind = 'constraint'")
+    if not named & {tuple(row) for row in made}:
+        return []
+    mine = [k for k in keys if k.table == split_qualified(qualified)]
+    return foreign_key_steps(mine, read(limitless, list(plan.tables.schemas)).foreign_keys)
+
+
+def right_steps(
+    classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, made: Sequence[tuple[str, str, str]]
+) -> list[Step]:
+    """Return the grants that Limitless lacks on what was *made*: (kind, schema, name), and the roles they name."""
+    schemas = list(plan.tables.schemas)
+    catalog = _wanted(classic, limitless, tables, plan).catalog
+    only = replace(
+        catalog,
+        schemas=frozenset(),
+        routines=(),
+        tables={n: t for n, t in catalog.tables.items() if ("table", t.schema, t.name) in made},
+        sequences=tuple(s for s in catalog.sequences if ("sequence", s.schema, s.name) in made),
+        types=tuple(t for t in catalog.types if ("type", t.schema, t.name) in made),
+    )
+    here = rights.read(classic, schemas, effective=False)
+    there = rights.read(limitless, schemas, roles=here.roles, effective=False)
+    return role_steps(here, there) + grant_steps(here, there, only, tables)
+
+
+def rights_differ(classic: Conn, limitless: Conn, plan: Plan) -> tuple[str, ...]:
+    """Compare who may do what, and keep the answer for status."""
+    return rights_check.check(classic, limitless, list(plan.tables.schemas), plan.gates.acknowledged)
+
+
+def make(
+    conn: Conn, record: Record, statements: Sequence[sql.SQL | sql.Composed], settings: Mapping[str, str] | None = None
+) -> None:
+    """Make one object in the caller's transaction on Limitless, with its record."""
+    # one maker at a time; advisory locks exist on Limitless only from 16.10
+    conn.execute("LOCK TABLE migrator.provisioned IN SHARE ROW EXCLUSIVE MODE")
+    for name, value in (settings or {}).items():
+        conn.execute(sql.SQL("SET LOCAL {} = {}").format(_setting(name), sql.Literal(value)))
+    for statement in statements:
+        conn.execute(statement)
+    for name in settings or {}:  # inside a caller's transaction they would count for the next step too
+        conn.execute(sql.SQL("SET LOCAL {} TO DEFAULT").format(_setting(name)))
+    record_made(conn, record)
+
+
+def _setting(name: str) -> sql.Composable:
+    return sql.SQL(".").join(map(sql.Identifier, name.split(".")))
