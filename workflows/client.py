@@ -291,9 +291,9 @@ def request_rollback(
 
 
 def _update(plan: Plan, name: str, argument: Approve | Order | Report, timeout_s: float = RPC_S) -> Answer:
+    # Never the same twice, for an approval too: Temporal answers a known id with what it answered then, and would call
+    # approved what was voided since. The workflow itself knows an approval that it has.
     update_id = f"{name}-{uuid.uuid4().hex[:12]}"
-    if isinstance(argument, Approve):
-        update_id = f"approve:{argument.gate}:{argument.approver}"  # one approval, however often it is sent
 
     async def act(client: Client) -> Answer:
         handle = client.get_workflow_handle(names.migration_id(plan.name))

@@ -212,7 +212,7 @@ class MigrationWorkflow:
         while True:
             if begun:
                 await workflow.wait_condition(lambda: self.pause_order is None)
-            seen = self.retries
+            seen, looks = self.retries, self.looks
             self._is("running")
             if not begun:
                 trouble = await self._tried(self._begin(phase))
@@ -235,7 +235,7 @@ class MigrationWorkflow:
             if answer.go and (not answer.needs_approval or approval is not None):
                 return True
             if answer.go:
-                await self._await_approval(gate, seen)
+                await self._await_approval(gate, seen, looks)
             elif answer.again:
                 # What was approved is not what is true any more: days without incident that have to begin again.
                 await self._void(gate)
@@ -320,8 +320,8 @@ class MigrationWorkflow:
             return (f"an earlier run of {phase.value} has not ended yet",)
         return ()
 
-    async def _child(self, run: object, arg: object, workflow_id: str) -> None:
-        await workflow.execute_child_workflow(
+    async def _child(self, run: object, arg: object, workflow_id: str) -> Any:
+        return await workflow.execute_child_workflow(
             run,  # type: ignore[arg-type]  # one helper for children of several types
             arg,
             id=workflow_id,
@@ -343,20 +343,32 @@ class MigrationWorkflow:
             await workflow.sleep(timedelta(seconds=5))
 
     async def _late_tenants(self) -> None:
-        """Cut over who signed up after the last wave."""
+        """Cut over who signed up after the last wave; come back after a while when that could not be done."""
+        moved = True
         try:
-            await self._child(CutoverWorkflow.run, CutoverInput(plan=self.plan, late=True), names.cutover_id(self.plan))
+            result = await self._child(
+                CutoverWorkflow.run, CutoverInput(plan=self.plan, late=True), names.cutover_id(self.plan)
+            )
+            if workflow.patched("late-2026-11"):  # runs begun before asked again at once, for as long as waves are held
+                moved = result.waves > 0
         except (ChildWorkflowError, WorkflowAlreadyStartedError):  # the window's own late wave may still soak
             if self.abort_order is not None:
                 raise
+            moved = False
+        if not moved:
             await workflow.sleep(timedelta(seconds=5))
 
-    async def _await_approval(self, gate: str, seen: int) -> None:
+    async def _await_approval(self, gate: str, seen: int, looks: int) -> None:
+        """Wait until the gate is to be asked again; *seen* and *looks* are from before it was asked.
+
+        What came in between would be missed: an incident reported while the answer travels and is noted.
+        """
         self._is("waiting", waiting_for=gate)
         await self._note(
             "waiting", f"waiting for an approval of {gate}", next_step=f"migrator approve {gate} --as NAME"
         )
-        looks = self.looks
+        if not workflow.patched("looks-2026-11"):  # as runs did that were begun before
+            looks = self.looks
         with contextlib.suppress(TimeoutError):  # the gate is asked again: what waits to be approved may have changed
             await workflow.wait_condition(
                 lambda: gate in self.approvals or self.retries > seen or self.looks > looks,

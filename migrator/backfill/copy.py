@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from migrator.backfill import copy_sql
 from migrator.backfill import snapshot as snapshots
@@ -20,7 +21,7 @@ from migrator.backfill.links import LinkPool, Links
 from migrator.backfill.pipe import pipe
 from migrator.backfill.throttle import pause_s
 from migrator.control.final_keys import let_go
-from migrator.control.tables import load_table
+from migrator.control.tables import TABLES_AND_KEYS, ordered_tables
 from migrator.control.turns import share_turn
 from migrator.errors import LeaseLost, PreconditionFailed
 from migrator.model.capability import Capability
@@ -73,9 +74,8 @@ async def _unit(control: Connection, unit_id: str) -> _Unit:
 
 
 async def _tables(control: Connection, unit: _Unit) -> list[Table]:
-    cursor = await control.execute("SELECT descriptor FROM migrator.captured_table ORDER BY table_id")
-    tables = [load_table(body) for (body,) in await cursor.fetchall()]
-    mine = [t for t in tables if t.sharded == (unit.part != 0)]
+    tables = ordered_tables(await (await control.execute(TABLES_AND_KEYS)).fetchall())
+    mine = [t for t in tables.values() if t.sharded == (unit.part != 0)]
     if unit.table is not None:
         return [t for t in mine if t.qualified == unit.table]
     return [t for t in mine if t.qualified not in unit.but]
@@ -146,11 +146,26 @@ async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Calla
         "UPDATE migrator.tenant SET state = 'copying' WHERE tenant_id = ANY (%s) AND state = 'pending'",
         (list(unit.tenants),),
     )
-    await let_go(limitless)  # what an earlier life left is deleted, and inserted again
+    if await _is_left(control, limitless, unit):
+        await let_go(limitless)  # what an earlier life left is deleted, and inserted again
     # Committed before the snapshot is taken: what the snapshot does not see stays in the journal until joined.
     borrowed = await snapshots.hold(control, unit_id, unit.shared)
-    await _copy(links, unit, epoch, borrowed, on_progress)
+    try:
+        await _copy(links, unit, epoch, borrowed, on_progress)
+    except psycopg.errors.ForeignKeyViolation:
+        await let_go(limitless)  # perhaps one that checks at once; the next try finds them gone
+        raise
     await _copied(control, unit_id)
+
+
+async def _is_left(control: Connection, limitless: Connection, unit: _Unit) -> bool:
+    """Whether the copy will delete anything. Nothing of a sign-up is there, and it leaves the foreign keys alone."""
+    for table in await _tables(control, unit):
+        found = sql.SQL("SELECT {}").format(copy_sql.is_left(table, unit.tenants, unit.lower, unit.upper))
+        row = await (await limitless.execute(found)).fetchone()
+        if row is not None and row[0]:
+            return True
+    return False
 
 
 async def _copy(

@@ -98,6 +98,15 @@ def copy_in(table: Table, *, binary: bool = True) -> sql.Composed:
 
 def remove(table: Table, tenants: Sequence[str], lower: str | None = None, upper: str | None = None) -> sql.Composed:
     """Return the DELETE of what an interrupted try, or an earlier life of the tenant, left on Limitless."""
+    return sql.SQL("DELETE {}").format(_left(table, tenants, lower, upper))
+
+
+def is_left(table: Table, tenants: Sequence[str], lower: str | None = None, upper: str | None = None) -> sql.Composed:
+    """Return the expression that says whether `remove` would find a row."""
+    return sql.SQL("EXISTS (SELECT {})").format(_left(table, tenants, lower, upper))
+
+
+def _left(table: Table, tenants: Sequence[str], lower: str | None, upper: str | None) -> sql.Composed:
     where = _range("t", table, lower, upper)
     if table.sharded:
         where.append(
@@ -105,7 +114,7 @@ def remove(table: Table, tenants: Sequence[str], lower: str | None = None, upper
                 sql.Identifier("t", table.tenant_column or ""), _tenants(tenants, table.tenant_type)
             )
         )
-    return sql.SQL("DELETE FROM {} AS t{}").format(
+    return sql.SQL("FROM {} AS t{}").format(
         name(table.qualified), sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(where)) if where else sql.SQL("")
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migrator.model.table import Column, Hop, Table, TableKind
+from migrator.model.table import Column, Hop, Table, TableKind, parents_first
 
 
 def dump_table(table: Table) -> dict[str, Any]:
@@ -66,3 +66,22 @@ def captured_tables(conn: psycopg.Connection[Any]) -> dict[int, Table]:
     """Return captured tables by id, in id order."""
     rows = conn.execute("SELECT table_id, descriptor FROM migrator.captured_table ORDER BY table_id")
     return {int(number): load_table(body) for number, body in rows}
+
+
+TABLES_AND_KEYS = """
+SELECT t.table_id, t.descriptor,
+       ARRAY(SELECT p.qualified
+               FROM pg_catalog.pg_constraint k
+               JOIN migrator.captured_table p ON p.relid = k.confrelid
+              WHERE k.contype = 'f' AND k.conrelid = t.relid)
+  FROM migrator.captured_table t
+ ORDER BY t.table_id
+"""
+
+
+def ordered_tables(rows: Sequence[Sequence[Any]]) -> dict[int, Table]:
+    """Return captured tables by id, parents first, from the rows of TABLES_AND_KEYS."""
+    tables = {int(number): load_table(body) for number, body, _ in rows}
+    numbers = {table.qualified: number for number, table in tables.items()}
+    referenced = {tables[int(number)].qualified: list(parents) for number, _, parents in rows}
+    return {numbers[t.qualified]: t for t in parents_first(tuple(tables.values()), referenced)}

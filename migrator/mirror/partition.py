@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migrator.control.tables import load_table
+from migrator.control.tables import TABLES_AND_KEYS, ordered_tables
 from migrator.mirror.options import MirrorOptions
 from migrator.mirror.position import Stand
-from migrator.model.table import Table, parents_first
+from migrator.model.table import Table
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -21,9 +21,9 @@ SHAPE = sql.SQL("(SELECT coalesce(sum(version), 0) FROM migrator.captured_table)
 
 
 async def read_tables(classic: Connection) -> dict[int, Table]:
-    """Return captured tables by id."""
-    cursor = await classic.execute("SELECT table_id, descriptor FROM migrator.captured_table ORDER BY table_id")
-    return {int(number): load_table(body) for number, body in await cursor.fetchall()}
+    """Return captured tables by id, parents first: rows are written in this order, and foreign keys on Limitless may
+    check at once."""
+    return ordered_tables(await (await classic.execute(TABLES_AND_KEYS)).fetchall())
 
 
 @dataclass(slots=True)
@@ -64,6 +64,4 @@ class Partition:
 
     def ordered(self) -> list[tuple[int, Table]]:
         """Tables of this partition (with tenants, or without for partition 0), parents first."""
-        mine = {n: t for n, t in self.tables.items() if t.sharded == (self.part != 0)}
-        numbers = {t.qualified: n for n, t in mine.items()}
-        return [(numbers[t.qualified], t) for t in parents_first(tuple(mine.values()))]
+        return [(n, t) for n, t in self.tables.items() if t.sharded == (self.part != 0)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -162,8 +163,15 @@ def children_of(table: Table, tables: tuple[Table, ...]) -> tuple[Table, ...]:
     return tuple(t for t in tables if t.path and t.path[0].parent == table.qualified)
 
 
-def parents_first(tables: tuple[Table, ...]) -> tuple[Table, ...]:
-    """Return *tables* ordered so that a derived table follows the table its key comes from."""
+def parents_first(
+    tables: tuple[Table, ...], referenced: Mapping[str, Collection[str]] | None = None
+) -> tuple[Table, ...]:
+    """Return *tables* ordered so that a derived table follows the table its key comes from.
+
+    Args:
+        referenced: the tables that the foreign keys of a table refer to, by qualified names; it follows those too,
+            where keys do not lead in a circle.
+    """
     by_name = {t.qualified: t for t in tables}
 
     def depth(table: Table) -> int:
@@ -172,4 +180,14 @@ def parents_first(tables: tuple[Table, ...]) -> tuple[Table, ...]:
         parent = by_name.get(table.path[0].parent)
         return 1 + (depth(parent) if parent else 0)
 
-    return tuple(sorted(tables, key=lambda t: (depth(t), t.qualified)))
+    waiting = sorted(tables, key=lambda t: (depth(t), t.qualified))
+    if not referenced:
+        return tuple(waiting)
+    result: list[Table] = []
+    while waiting:
+        left = {t.qualified for t in waiting}
+        ready = [t for t in waiting if not t.path or t.path[0].parent not in left]
+        free = (t for t in ready if not left & set(referenced.get(t.qualified, ())) - {t.qualified})
+        result.append(next(free, ready[0]))  # in a circle of keys somebody has to be first
+        waiting.remove(result[-1])
+    return tuple(result)

@@ -37,8 +37,20 @@ def test_only_a_broken_promise_counts_as_noticed() -> None:
     assert verdict(named, 1, ("test_a", "AssertionError: something else")) is Verdict.OTHERWISE
 
 
+IN_THE_LONG_RUN = {
+    # Once removed without any test noticing.
+    *("ring-holds", "fence-limitless-snapshot", "shim-heartbeat-first", "end-closed-positions", "mirror-delete-first"),
+    # One of each promise; all of them take too long for every run: python -m tests.mutation
+    *("capture-always", "mirror-cas-snapshot", "mirror-token-before", "copy-lease", "verdict-generation"),
+    *("route-through-joining", "shim-waits", "end-triggers-always", "pin-synchronous-commit", "watch-loss"),
+}
+
+
 @pytest.mark.slow
-def test_every_mutation_is_noticed() -> None:
-    outcomes = try_all(MUTATIONS, 2)
+def test_mutations_are_noticed() -> None:
+    chosen = [m for m in MUTATIONS if m.name in IN_THE_LONG_RUN]
+    assert len(chosen) == len(IN_THE_LONG_RUN)
+
+    outcomes = try_all(chosen, 2)
 
     assert [f"{o.mutation.name}: {o.verdict} {o.detail}" for o in outcomes if o.verdict is not Verdict.NOTICED] == []

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from temporalio import activity
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from migrator.model.phase import ORDER
+from migrator.plan.load import from_body
 from tests.workflow.fakes import World, fakes, no_go, wave
 from tests.workflow.histories import keep
 from tests.workflow.serving import eventually, serving
-from workflows import names
-from workflows.messages import Answer, Approve, GateAnswer, MigrationInput, MigrationStatus, Order, Report
+from workflows import client, names
+from workflows.messages import (
+    Answer,
+    Approve,
+    GateAnswer,
+    MigrationInput,
+    MigrationStatus,
+    NextWave,
+    Order,
+    PhaseNote,
+    Report,
+)
 from workflows.migration import MigrationWorkflow
 
 pytestmark = [pytest.mark.temporal, pytest.mark.asyncio(loop_scope="session")]
@@ -232,3 +245,76 @@ async def test_an_incident_after_the_days_voids_the_approval_and_begins_them_aga
 
     assert world.calls.count("check") == 2
     assert [c.approver for c in world.seen["close"]] == ["bob"]
+
+
+async def test_the_same_person_approves_again_what_was_voided(temporal_env: WorkflowEnvironment, plan: str) -> None:
+    """With the command, both times: Temporal must not answer the second one with what it answered the first."""
+    again = GateAnswer(blockers=("since then: a breaker opened",), needs_approval=True, again=True)
+    world = World(**{"gate stabilize": [ALWAYS, again, ALWAYS]})
+    address = temporal_env.client.service_client.config.target_host
+    servers = {"classic": {"writer": "env:C"}, "limitless": {"dsn": "env:L"}, "temporal": {"address": address}}
+    the_plan = from_body({"name": plan, **servers})
+    async with serving(temporal_env.client, plan, fakes(world)):
+        handle = await begun(temporal_env, plan)
+        await waits_for(handle, "decommission")
+        await asyncio.to_thread(client.approve, the_plan, "decommission", "ana")
+
+        async def voided() -> bool:
+            return "void_approval" in world.calls and (await status(handle)).waiting_for == "decommission"
+
+        await eventually(voided)
+        answer = await asyncio.to_thread(client.approve, the_plan, "decommission", "ana")
+
+        async def handed_over() -> bool:
+            return "hand_over" in world.calls
+
+        await eventually(handed_over)
+        await handle.result()
+
+    assert answer.changed
+    assert world.calls.count("record_approval") == 2
+
+
+async def test_an_incident_is_not_missed_while_the_gates_answer_is_noted(
+    temporal_env: WorkflowEnvironment, plan: str
+) -> None:
+    """It is reported after the gate said yes and before the wait for an approval begins: the gate is asked again."""
+    world = World(**{"gate stabilize": [ALWAYS]})
+
+    @activity.defn(name="note")
+    async def note(inp: PhaseNote) -> None:
+        if "record_incident" not in world.calls and (inp.phase, inp.state) == ("stabilize", "waiting"):
+            report = Report(reason="slow", reported_by="ana")
+            await temporal_env.client.get_workflow_handle(names.migration_id(plan)).execute_update(
+                MigrationWorkflow.report_incident, report
+            )
+
+    others = [f for f in fakes(world) if f.__name__ != "note"]
+    async with serving(temporal_env.client, plan, [*others, note]):
+        handle = await begun(temporal_env, plan)
+
+        async def asked_again() -> bool:
+            return world.calls.count("gate stabilize") == 2
+
+        await eventually(asked_again)
+        await handle.terminate()
+
+
+async def test_late_sign_ups_whose_waves_are_held_are_not_asked_for_without_end(
+    temporal_env: WorkflowEnvironment, plan: str
+) -> None:
+    """A wave that cannot begin ends at once; the gate is asked again after a while, not at once and for ever."""
+    late = GateAnswer(blockers=("tenants that do not read from Limitless: 7",), needs_approval=True, late_tenants=2)
+    world = World(**{"gate stabilize": [late], "next_wave": [None, NextWave(held="tenant 7 was rolled back")]})
+    async with serving(temporal_env.client, plan, fakes(world)):
+        handle = await begun(temporal_env, plan)
+
+        async def rests() -> bool:
+            latest = temporal_env.client.get_workflow_handle(handle.id)
+            return any([e.HasField("timer_started_event_attributes") async for e in latest.fetch_history_events()])
+
+        await eventually(rests)
+        asked = world.calls.count("gate stabilize")
+        await handle.terminate()
+
+    assert asked == 1

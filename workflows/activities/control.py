@@ -67,11 +67,12 @@ class ControlActivities:
         before: tuple[str, ...] | None = None
         while True:
             answer = await gates.ask(self.context, phase, approver)
-            decided = answer.go or answer.validate_now or answer.late_tenants or answer.again
-            if not decided and answer.blockers != before:
+            acts = answer.go or answer.validate_now or answer.again
+            # Late sign-ups take as long as a wave, or longer: status says what the gate waits for meanwhile.
+            if not acts and answer.blockers != before:
                 before = answer.blockers
                 await self.context.on_classic(gates.note_blockers, phase, answer)
-            if decided or phase not in POLLED or loop.time() >= deadline:
+            if acts or answer.late_tenants or phase not in POLLED or loop.time() >= deadline:
                 if answer.go and (not answer.needs_approval or approver):
                     await self.context.on_classic(gates.note_passed, phase, approver)
                 return answer

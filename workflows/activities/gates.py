@@ -45,7 +45,10 @@ async def ask(context: Context, phase: Phase, approver: str) -> GateAnswer:
         found = await context.on_both(_differences, phase, context.plan)
     except ClusterUnavailable as error:
         found = (f"what Limitless holds is not known: {error}",)
-    return answer.model_copy(update={"go": not found, "blockers": found})
+    # What was found holds late sign-ups up as well, so a wave of theirs mends nothing.
+    return answer.model_copy(
+        update={"go": not found, "blockers": found, "late_tenants": 0 if found else answer.late_tenants}
+    )
 
 
 def _differences(classic: Connection, limitless: Connection, phase: Phase, plan: Plan) -> tuple[str, ...]:

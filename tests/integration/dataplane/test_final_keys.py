@@ -4,11 +4,15 @@ only look deleted, and go on without them where they check too early."""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from migrator.model.verdict import Verdict
+from migrator.provision import apply
 from migrator.provision.apply import finalize
 from tests.fixtures.shop import Shop
+from workflows.activities import decommission
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
@@ -74,3 +78,61 @@ async def test_a_batch_in_chunks_and_a_second_copy_lose_nothing(shop: Shop) -> N
 
     assert chunked == {}
     assert shop.differences() == {}
+
+
+async def test_a_sign_up_leaves_the_keys_in_place(shop: Shop) -> None:
+    """Nothing of it is on Limitless, so nothing is deleted; the hand-over would find the keys missing."""
+    await shop.start()
+    async with shop.mirrors():
+        keys = await ready(shop)
+        with shop.classic.transaction():
+            shop.classic.execute("INSERT INTO shop.tenant VALUES (4711, 'late')")
+            shop.classic.execute("INSERT INTO shop.purchase (id, tenant_id) VALUES (90001, 4711)")
+            shop.classic.execute("INSERT INTO shop.line (id, purchase_id) VALUES (90001, 90001)")
+        await shop.caught_up()
+        await shop.copy_all()
+        await shop.caught_up()
+
+    assert shop.differences() == {}
+    assert acting(shop) == keys == 3
+
+
+async def test_rows_that_come_with_their_parents_leave_the_keys_in_place(shop: Shop) -> None:
+    """In one batch the parent is written first, whatever the tables are called."""
+    await shop.start()
+    async with shop.mirrors():
+        keys = await ready(shop)
+        shop.classic.execute("DELETE FROM shop.tenant WHERE tenant_id = 3")
+        await shop.caught_up()
+        with shop.classic.transaction():
+            shop.classic.execute("INSERT INTO shop.tenant VALUES (3, 'again')")
+            shop.classic.execute("INSERT INTO shop.purchase (id, tenant_id) VALUES (90003, 3)")
+        await shop.caught_up()
+
+    assert shop.differences() == {}
+    assert acting(shop) == keys == 3
+
+
+async def test_keys_that_are_let_go_while_they_are_made_are_made_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mirror needs it while the decommission prepares; nobody has to resume it for that."""
+    verify, gone = apply._verify_catalogs, []
+
+    def disturbed(*args: Any) -> Verdict:
+        if not gone:
+            for table, name in shop.limitless.execute(
+                "SELECT conrelid::regclass, conname FROM pg_constraint"
+                " WHERE contype = 'f' AND conparentid = 0 AND confdeltype = 'c'"
+            ).fetchall():
+                shop.limitless.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}".encode())
+                gone.append(name)
+        return verify(*args)
+
+    await shop.start()
+    async with shop.mirrors():
+        await shop.copy_all()
+        monkeypatch.setattr(apply, "_verify_catalogs", disturbed)
+        decommission._finalize(shop.classic, shop.limitless, shop.plan, "final")
+
+    assert len(gone) == acting(shop) == 3

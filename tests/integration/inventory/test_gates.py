@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from migrator.control.phase import set_phase
 from migrator.control.status import collect
 from migrator.cutover.facts import reference_facts, tenant_facts, wave_tenants
 from migrator.cutover.gate import GateLimits, wave_verdict
@@ -17,10 +18,14 @@ from migrator.model.phase import Phase
 from migrator.model.route import WriteMode
 from migrator.plan.load import dump, from_body
 from migrator.route.write_mode import write_mode
+from migrator.stabilize import record
+from migrator.stabilize.window import Window
 from tests.fixtures.postgres import with_parts
 from tests.fixtures.shop import Shop, until
 from workflows.activities import decommission, gates
 from workflows.activities.base import Context
+from workflows.activities.control import ControlActivities
+from workflows.messages import GateAnswer
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
@@ -96,6 +101,35 @@ async def test_a_gate_looks_at_both_sides_before_it_says_yes(shop: Shop, monkeyp
     refresh(shop.classic, shop.limitless)
     unknown = await gates.ask(context, Phase.CUTOVER, "")
     assert not unknown.go and unknown.blockers[0].startswith("what Limitless holds is not known")
+
+
+async def test_late_sign_ups_hide_no_blocker(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their wave may take long: status says what the gate waits for, also after it was approved. And what both sides
+    have against a hand-over holds waves up too, so none is begun for it."""
+    monkeypatch.setenv("TEST_CLASSIC", shop.classic_dsn)
+    monkeypatch.setenv("TEST_LIMITLESS", shop.limitless_dsn)
+    plan = dump(shop.plan)
+    plan["classic"]["writer"], plan["limitless"]["dsn"] = "env:TEST_CLASSIC", "env:TEST_LIMITLESS"
+    context = Context(from_body(plan))
+    await shop.start()
+    async with shop.mirrors():
+        await shop.copy_all()
+        await shop.caught_up()
+    record.store_window(shop.classic, Window(started_s=0, deadline_s=1), True, "day 90 of 90")
+    set_phase(shop.classic, "stabilize", "waiting", "waiting for an approval of decommission")
+    shop.classic.execute("UPDATE migrator.tenant SET divergent = 1 WHERE tenant_id = '1'")
+
+    answer = await ControlActivities(context)._gate(Phase.STABILIZE, "ana")
+
+    noted = shop.classic.execute("SELECT state, blockers::text FROM migrator.phase WHERE phase = 'stabilize'")
+    state, blockers = noted.fetchone() or ("", "")
+    assert answer.late_tenants > 0 and not answer.go
+    assert state == "blocked" and "tenants with divergent rows: 1" in blockers
+
+    shop.limitless.execute("CREATE VIEW shop.v AS SELECT 1 AS one")
+    monkeypatch.setattr(gates, "_stabilize", lambda *_: GateAnswer(go=True, needs_approval=True, late_tenants=2))
+    answer = await gates.ask(context, Phase.STABILIZE, "ana")
+    assert not answer.go and answer.late_tenants == 0
 
 
 async def test_nothing_is_handed_over_that_came_in_the_pause(shop: Shop) -> None:
