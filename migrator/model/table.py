@@ -188,6 +188,9 @@ def parents_first(
         left = {t.qualified for t in waiting}
         ready = [t for t in waiting if not t.path or t.path[0].parent not in left]
         free = (t for t in ready if not left & set(referenced.get(t.qualified, ())) - {t.qualified})
-        result.append(next(free, ready[0]))  # in a circle of keys somebody has to be first
+        sources = {t.path[0].parent for t in waiting if t.path}
+        # In a circle of keys somebody has to be first: one whose own rows others are derived from.
+        circle = sorted(ready, key=lambda t: t.qualified not in sources)
+        result.append(next(free, circle[0]))
         waiting.remove(result[-1])
     return tuple(result)
