@@ -51,14 +51,20 @@ def check(
     tables: list[dict[str, object]] = []
     if connect:
         from migrator.control import rehearsal
+        from migrator.control.install import installed_version
+        from migrator.control.tables import captured_tables
         from migrator.db.connect import unpinned
         from migrator.errors import NoGo
         from migrator.model.verdict import Verdict
+        from migrator.plan.captured import with_captured
+        from migrator.plan.tables import resolve_tables
         from migrator.provision import check as would_provision
         from migrator.provision.tables import tables_in_force
 
         with both(plan) as (classic, limitless):
             rehearsal.check(classic, plan)
+            captured = captured_tables(classic).values() if installed_version(classic) is not None else ()
+            resolve_tables(classic, with_captured(plan.tables, captured))  # every name that leads nowhere, also now
             meant = tables_in_force(classic, plan.tables)
             verdict = would_provision(classic, limitless, meant, plan)
             for side, conn in (("classic", classic), ("Limitless", limitless)):

@@ -93,6 +93,7 @@ def check(
 
     Only the server knows everything that it refuses, so all that is missing is made in one transaction that is rolled
     back. Not when every table is there already: then rows may be written, and building an index would hold them up.
+    Rights are not compared: people let roles in once those are there.
     """
     wanted = _design(classic, limitless, tables, plan)
     if blockers := (*wanted.blockers, *learn(limitless).blockers()):
@@ -100,7 +101,7 @@ def check(
     if wanted.catalog.tables.keys() <= read(limitless, _schemas(plan)).tables.keys():
         return Verdict()
     with limitless.transaction(force_rollback=True):
-        return _provision(classic, limitless, tables, plan, wanted, indexes, None, keep=False).verdict
+        return _provision(classic, limitless, tables, plan, wanted, indexes, None, dry=True).verdict
 
 
 def provision(
@@ -146,9 +147,9 @@ def _provision(
     indexes: Indexes,
     on_step: Progress | None,
     *,
-    keep: bool = True,
+    dry: bool = False,
 ) -> ProvisionResult:
-    """Make what Limitless lacks and verify it; *keep* what is found on classic, which else stays as it is."""
+    """Make what Limitless lacks and verify it; when *dry*, without rights, and classic stays as it is."""
     began = time.monotonic()
     made: list[Action] = []
     if installed_version(limitless) is None:
@@ -158,7 +159,8 @@ def _provision(
     # What others build on may be refused too; verification names what is missing in the end, with the server's reason.
     refused = _run(limitless, [replace(s, best_effort=True) for s in todo], made, on_step)
     stage = _stage(limitless, wanted)
-    verdict = verify(classic, limitless, tables, plan, indexes=indexes, stage=stage, keep=keep)
+    compare = _verify_catalogs if dry else verify
+    verdict = compare(classic, limitless, tables, plan, indexes=indexes, stage=stage)
     warnings = (*wanted.warnings, *left_out)
     return ProvisionResult(tuple(made), warnings, _explained(verdict, refused), time.monotonic() - began)
 
@@ -171,16 +173,14 @@ def verify(
     *,
     indexes: Indexes = "before",
     stage: Stage = "empty",
-    keep: bool = True,
 ) -> Verdict:
     """Compare the catalogs of both sides, and who may do what there; return every difference as a blocker."""
-    catalogs = _verify_catalogs(classic, limitless, tables, plan, indexes, stage)
-    schemas, known = _schemas(plan), plan.gates.acknowledged
-    return catalogs + Verdict(rights_check.check(classic, limitless, schemas, known, keep=keep))
+    catalogs = _verify_catalogs(classic, limitless, tables, plan, indexes=indexes, stage=stage)
+    return catalogs + Verdict(rights_check.check(classic, limitless, _schemas(plan), plan.gates.acknowledged))
 
 
 def _verify_catalogs(
-    classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, indexes: Indexes, stage: Stage
+    classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, *, indexes: Indexes, stage: Stage
 ) -> Verdict:
     wanted = _design(classic, limitless, tables, plan)
     found = believed(limitless, read(limitless, _schemas(plan)), wanted.catalog)
@@ -230,7 +230,8 @@ def finalize(
     made: list[Action] = []
     todo = [replace(s, best_effort=True) for s in _finalize_steps(classic, limitless, tables, plan, stage)]
     refused = _run(limitless, todo, made, on_step)
-    verdict = _verify_catalogs(classic, limitless, tables, plan, "before", stage)  # rights have gates of their own
+    # Rights have gates of their own.
+    verdict = _verify_catalogs(classic, limitless, tables, plan, indexes="before", stage=stage)
     return ProvisionResult(tuple(made), (), _explained(verdict, refused), time.monotonic() - began)
 
 

@@ -165,4 +165,4 @@ def test_one_answer(sides: tuple[psycopg.Connection[Any], psycopg.Connection[Any
         blocked = {f.rule for f in report.findings if f"[{f.id}]" in " ".join(report.blockers(limit.accept))}
         assert not limit.rule or limit.rule in blocked, json.dumps(report.blockers(limit.accept))
         if limit.takes and "extension" not in name and not limit.accept:
-            assert blocked == set()
+            assert blocked <= {"AUD-EVD-05"}, "no statement was seen here, and that is all"

@@ -18,6 +18,8 @@ from tests.integration.routes.world import QUICK, World, body, eventually, get, 
 
 pytestmark = pytest.mark.pg
 
+SETTLED = "INSERT INTO migrator.settled (epoch, write_mode, at, decisions) VALUES (1, 'limitless_only', now(), '')"
+
 
 def test_writes_wait_while_they_are_closed_and_go_on_when_reopened(world: World) -> None:
     with world.shim() as shim:
@@ -73,8 +75,7 @@ def test_after_the_end_classic_is_not_needed(breakable: World, servers: Servers)
     world = breakable
     with world.shim("web-1") as shim:
         write_mode(world.classic, WriteMode.CLOSED, who="test", reason="test")
-        world.limitless.execute("CREATE TABLE migrator.settled (write_mode text, epoch bigint, at timestamptz)")
-        world.limitless.execute("INSERT INTO migrator.settled VALUES ('limitless_only', 1, now())")
+        world.limitless.execute(SETTLED)
         epoch = write_mode(world.classic, WriteMode.LIMITLESS_ONLY, who="test", reason="test")
         eventually(lambda: confirmed(world.classic, epoch).confirmed == 1, "the process confirms the end")
         with pytest.raises(PreconditionFailed):
@@ -94,8 +95,7 @@ def test_a_process_that_missed_the_end_asks_limitless(breakable: World, servers:
     world = breakable
     with world.shim("web-1") as shim:
         servers.classic.kill()
-        world.limitless.execute("CREATE TABLE migrator.settled (write_mode text, epoch bigint, at timestamptz)")
-        world.limitless.execute("INSERT INTO migrator.settled VALUES ('limitless_only', 1, now())")
+        world.limitless.execute(SETTLED)
 
         eventually(lambda: shim._board.settled, "it has asked limitless")
         shim.run_write("t1", put("t1", 1, "hello"))
