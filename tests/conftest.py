@@ -6,9 +6,14 @@ Connection strings on the command line win, then containers if asked for, then s
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
+
+# Its plugin imports it when a run ends. Parsing it then fails (SystemError: AST constructor recursion depth mismatch)
+# when workflows that were stopped half-way are collected at that moment.
+importlib.import_module("hypothesis")
 
 pytest_plugins = [
     "tests.fixtures.postgres",

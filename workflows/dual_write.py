@@ -49,6 +49,9 @@ class DualWriteWorkflow:
         )
         mirrors = [asyncio.create_task(self._mirror(part)) for part in range(shape.parts + 1)]
         await self._start_backfill()
+        if workflow.cancellation_reason() is not None:
+            # One that comes while a child starts is handed to the child alone.
+            raise asyncio.CancelledError
         if workflow.patched("watch-backfill-2026-11"):
             mirrors.append(asyncio.create_task(self._watch_backfill()))
         try:

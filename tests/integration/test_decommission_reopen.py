@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 async def test_reopen_needs_no_worker(shop: Shop, tmp_path: Path) -> None:
     """One command, twice, without Temporal: writes are open and the mirrors may go on."""
     await shop.start()
-    plan = small_plan()
+    plan = small_plan(rehearsal=None)
     shop.classic.execute("DELETE FROM migrator.plan")
     before = fingerprint(shop)
     environment = {

@@ -138,7 +138,7 @@ async def test_what_would_fail_in_the_pause_is_said_before_it(shop: Shop, plan: 
     for conn in (shop.classic, shop.limitless):
         conn.execute("CREATE SEQUENCE shop.narrow AS integer")
     shop.classic.execute("SELECT setval('shop.narrow', 2147483640)")
-    shop.limitless.execute("CREATE TABLE migrator.settled (something int)")
+    shop.limitless.execute("ALTER TABLE migrator.settled RENAME COLUMN decisions TO something")
     small = Plan.model_validate({**dump(plan), "decommission": {"max_pause_s": 1.0, "sequence_headroom": 10}})
     with psycopg.connect(shop.classic_dsn) as job:
         job.execute("UPDATE shop.currency SET rate = rate")

@@ -11,6 +11,7 @@ from migrator.cutover.hold import hold
 from migrator.incident.rollback import roll_back
 from migrator.model.route import Level
 from migrator.route.advance import rejoin
+from migrator.route.hold import release
 from tests.fixtures.shop import Shop
 from tests.workflow.test_whole_migration import small_plan
 from workflows.activities.cutover import _advance, _forward, _next_wave
@@ -51,6 +52,7 @@ async def test_a_wave_that_an_operator_rolled_back_moves_again(shop: Shop, again
             roll_back(shop.classic, wave=last, who="ana", reason="drill")
             back = facts.rolled_back(shop.classic)
             assert hold(Level.LIMITLESS, "", "", back, facts.GUARD, 1)[0], "a person said so: it waits for a person"
+            assert release(shop.classic, [b.tenant_id for b in back], who="ana", reason="mended")
             _forward(shop.classic, Forward(plan=PLAN.name, who="ana"))
             moved = await asyncio.to_thread(waves, shop)
             assert sum(moved) == len(back) and 0 not in moved

@@ -21,7 +21,7 @@ from migrator.decommission.aws import AwsReleaser
 from migrator.decommission.release import KeepClassic, LocalReleaser, Releaser
 from migrator.decommission.stand import Entry
 from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed
-from migrator.inventory.look import losses
+from migrator.inventory.look import losses, refresh
 from migrator.model.phase import Phase
 from migrator.model.route import WriteMode
 from migrator.model.table import Table
@@ -249,6 +249,7 @@ def _newest(classic: Connection) -> int:
 
 def _prepare(classic: Connection, limitless: Connection, plan: Plan) -> None:
     """Raises NoGo with every blocker of every part."""
+    refresh(classic, limitless)  # the pause asks classic alone what is there
     blockers: list[str] = []
     try:
         _finalize(classic, limitless, plan, "final")

@@ -39,20 +39,20 @@ async def ask(context: Context, phase: Phase, approver: str) -> GateAnswer:
         Phase.STABILIZE: _stabilize,
     }
     answer = await context.on_classic(_everywhere, phase, asked[phase], context.plan)
-    if not answer.go or phase in (Phase.AUDIT, Phase.PROVISION):
+    if phase in (Phase.AUDIT, Phase.PROVISION):
         return answer
     try:
         found = await context.on_both(_differences, phase, context.plan)
     except ClusterUnavailable as error:
         found = (f"what Limitless holds is not known: {error}",)
+    blockers = (*answer.blockers, *(line for line in found if line not in answer.blockers))
     # What was found holds late sign-ups up as well, so a wave of theirs mends nothing.
-    return answer.model_copy(
-        update={"go": not found, "blockers": found, "late_tenants": 0 if found else answer.late_tenants}
-    )
+    late = 0 if found else answer.late_tenants
+    return answer.model_copy(update={"go": answer.go and not found, "blockers": blockers, "late_tenants": late})
 
 
 def _differences(classic: Connection, limitless: Connection, phase: Phase, plan: Plan) -> tuple[str, ...]:
-    """Compare both sides as they are now, before the answer is yes."""
+    """Compare both sides as they are now."""
     refresh(classic, limitless)
     found = (*unpinned(classic, "classic"), *unpinned(limitless, "Limitless"))
     found += tuple(d.line for d in look(classic) if d.loses_rows or phase is Phase.STABILIZE)

@@ -92,7 +92,8 @@ async def test_a_gate_looks_at_both_sides_before_it_says_yes(shop: Shop, monkeyp
 
     shop.limitless.execute("CREATE VIEW shop.v AS SELECT 1 AS one")
     assert (await gates.ask(context, Phase.CUTOVER, "")).go
-    assert gates._differences(shop.classic, shop.limitless, Phase.STABILIZE)[0].startswith("view shop.v exists on")
+    last = gates._differences(shop.classic, shop.limitless, Phase.STABILIZE, shop.plan)
+    assert last[0].startswith("view shop.v exists on")
     shop.limitless.execute("DROP TABLE shop.currency")
     assert "table shop.currency is captured" in (await gates.ask(context, Phase.CUTOVER, "")).blockers[0]
 
