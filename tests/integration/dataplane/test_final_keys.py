@@ -119,7 +119,7 @@ async def test_keys_that_are_let_go_while_they_are_made_are_made_again(
     """A mirror needs it while the decommission prepares; nobody has to resume it for that."""
     verify, gone = apply._verify_catalogs, []
 
-    def disturbed(*args: Any) -> Verdict:
+    def disturbed(*args: Any, **options: Any) -> Verdict:
         if not gone:
             for table, name in shop.limitless.execute(
                 "SELECT conrelid::regclass, conname FROM pg_constraint"
@@ -127,7 +127,7 @@ async def test_keys_that_are_let_go_while_they_are_made_are_made_again(
             ).fetchall():
                 shop.limitless.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}".encode())
                 gone.append(name)
-        return verify(*args)
+        return verify(*args, **options)
 
     await shop.start()
     async with shop.mirrors():
