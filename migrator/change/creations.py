@@ -183,7 +183,7 @@ def grant_on_limitless(work: Work, recorded: Recorded) -> None:
     found = right_steps(work.classic, work.limitless, list(work.tables.values()), work.plan, made)
     for step in found:
         try:
-            work.patiently("limitless", change.words, lambda conn, step=step: _run(conn, [step]))  # type: ignore[misc]
+            work.patiently("limitless", change.words, lambda conn, step=step: _run(conn, [step]))  # type: ignore[misc]  # bound
         except (*BUSY, psycopg.OperationalError):
             raise
         except psycopg.Error as error:  # the gates name what is missing for it
