@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -63,6 +64,9 @@ ALL_QUEUES: tuple[names.Queue, ...] = tuple(names.Queue)
 
 GRACE = timedelta(seconds=20)
 """After SIGTERM activities have this long to end; they notice within a second."""
+
+END = GRACE + timedelta(seconds=10)
+"""After that a worker that was told to stop is left behind; see `served`."""
 
 CANCEL_NOTICED = timedelta(seconds=1)
 """How often heartbeats go out, and so how soon a cancellation is noticed (the default is most of a timeout)."""
@@ -148,6 +152,32 @@ def runner() -> SandboxedWorkflowRunner:
     )
 
 
+@asynccontextmanager
+async def served(started: Sequence[Worker]) -> AsyncIterator[None]:
+    """Run the workers *started*; at the end stop all of them at once and wait for `END`, no longer.
+
+    The SDK's core may lose an activity's result when its last heartbeat is still on the way as the worker stops, and
+    then waits for that result for ever (https://github.com/temporalio/sdk-rust/pull/1538). A process told to stop must
+    end all the same: what it had not reported is tried again elsewhere, as after a kill.
+    """
+    entered: list[Worker] = []
+    try:
+        for worker in started:
+            await worker.__aenter__()
+            entered.append(worker)
+        yield
+    finally:
+        error = sys.exc_info()
+        endings = {asyncio.create_task(worker.__aexit__(*error)): worker.task_queue for worker in entered}
+        if endings:
+            _, late = await asyncio.wait(endings, timeout=END.total_seconds())
+            for task in late:
+                log.warning("worker.left_behind", queue=endings[task], after_s=END.total_seconds())
+                task.cancel()
+            for task in endings.keys() - late:
+                task.result()
+
+
 async def run_worker(
     plan: Plan | Path | str,
     queues: Sequence[names.Queue | str] = ALL_QUEUES,
@@ -169,9 +199,7 @@ async def run_worker(
         loop.add_signal_handler(number, stopping.set)
     client = await connect(found)
     try:
-        async with AsyncExitStack() as stack:
-            for worker in workers(client, found, wanted, slots):
-                await stack.enter_async_context(worker)
+        async with served(workers(client, found, wanted, slots)):
             known = asyncio.create_task(keep_known(Context(found), [q.value for q in wanted]))
             log.info("worker.started", plan=found.name, queues=[q.value for q in wanted])
             await stopping.wait()

@@ -193,9 +193,10 @@ class ToClient(Half):
         if self._answers is None:
             self.transport.write(data)
             return
-        self.transport.write(self._answers.feed(data))
-        for text, columns in self._answers.local_answers():
+        passed_on = self._answers.feed(data)
+        for text, columns in self._answers.local_answers():  # before whoever has the answer looks for it
             self.house.journal.note("local answer", self.application, text, columns=columns)
+        self.transport.write(passed_on)
 
 
 class House:

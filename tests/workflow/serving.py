@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
@@ -14,7 +14,7 @@ from temporalio.worker import Interceptor, Worker
 from workflows import names
 from workflows.breaker import BreakerWorkflow, RollbackWorkflow
 from workflows.failures import Failures
-from workflows.worker import CONTROL_WORKFLOWS, INCIDENT_WORKFLOWS, runner
+from workflows.worker import CONTROL_WORKFLOWS, INCIDENT_WORKFLOWS, runner, served
 
 
 @asynccontextmanager
@@ -22,19 +22,19 @@ async def serving(
     client: Client, plan: str, activities: list[Callable[..., Any]], *more: Interceptor
 ) -> AsyncIterator[None]:
     """Serve all queues of *plan* with *activities*, behind *more* interceptors."""
-    async with AsyncExitStack() as stack:
-        for queue in names.Queue:
-            workflows = {names.Queue.CONTROL: CONTROL_WORKFLOWS, names.Queue.INCIDENT: INCIDENT_WORKFLOWS}
-            await stack.enter_async_context(
-                Worker(
-                    client,
-                    task_queue=names.queue(plan, queue),
-                    activities=activities,
-                    workflows=workflows.get(queue, ()),
-                    interceptors=[Failures(), *more],
-                    workflow_runner=runner(),
-                )
-            )
+    workflows = {names.Queue.CONTROL: CONTROL_WORKFLOWS, names.Queue.INCIDENT: INCIDENT_WORKFLOWS}
+    started = [
+        Worker(
+            client,
+            task_queue=names.queue(plan, queue),
+            activities=activities,
+            workflows=workflows.get(queue, ()),
+            interceptors=[Failures(), *more],
+            workflow_runner=runner(),
+        )
+        for queue in names.Queue
+    ]
+    async with served(started):
         yield
 
 
