@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from itertools import pairwise
-from typing import LiteralString, cast
+from typing import LiteralString
 
 _NAME = re.compile(r"^-- name:[ \t]*(?P<name>.*)$", re.MULTILINE)
 
@@ -63,8 +63,7 @@ def parse(text: str, file: str) -> Statements:
             raise ValueError(f"{file} defines {name} twice")
         if not _code(body):
             raise ValueError(f"{file}: {name} has no statement")
-        # The file is part of its package: as literal as a string in the source.
-        found[name] = cast(LiteralString, body)
+        found[name] = body  # the file is part of its package: as literal as a string in the source
     return Statements(file, found)
 
 
