@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from migrator.audit.catalog import Catalog, Relation
-from migrator.audit.report import TableReport
-from migrator.audit.shape import Shapes
+from migrator.audit.report.values import TableReport
+from migrator.audit.shardkey.shape import Shapes
 from migrator.model.table import TableKind
 
 SMALL_ROWS = 100_000

@@ -7,22 +7,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from migrator.audit.baseline import accept
 from migrator.audit.catalog import Source
-from migrator.audit.directions import forward
-from migrator.audit.dump import read_dump
-from migrator.audit.dump_outside import settle
-from migrator.audit.enough import Input
-from migrator.audit.folder import CODE, expand
-from migrator.audit.input_file import read_text
-from migrator.audit.logs import read_log
-from migrator.audit.report import AuditReport
-from migrator.audit.rows import Evidence, RawStatement, absorb
+from migrator.audit.evidence.directions import forward
+from migrator.audit.evidence.dump import read_dump
+from migrator.audit.evidence.dump_outside import settle
+from migrator.audit.evidence.enough import Input
+from migrator.audit.evidence.folder import CODE, expand
+from migrator.audit.evidence.input_file import read_text
+from migrator.audit.evidence.logs import read_log
+from migrator.audit.evidence.rows import Evidence, RawStatement, absorb
+from migrator.audit.evidence.statement_file import includes, split
+from migrator.audit.report.baseline import accept
+from migrator.audit.report.values import AuditReport
 from migrator.audit.run import conclude
-from migrator.audit.runway import Writer
-from migrator.audit.shape import Shapes, shapes_of_key, shapes_of_plan
-from migrator.audit.statement_file import includes, split
-from migrator.audit.tenants import Growth, TableCounts
+from migrator.audit.shardkey.shape import Shapes, shapes_of_key, shapes_of_plan
+from migrator.audit.sizing.runway import Writer
+from migrator.audit.sizing.tenants import Growth, TableCounts
 from migrator.errors import UsageError
 from migrator.plan.schema import Plan
 

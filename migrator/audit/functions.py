@@ -11,16 +11,16 @@ from typing import Any
 from pglast import parser
 
 from migrator.audit.catalog import Catalog, Function
-from migrator.audit.collector import Collector
+from migrator.audit.evidence.rows import RawStatement
 from migrator.audit.grammar import Parsed, Unparsable, parse
-from migrator.audit.parameters import Placed
-from migrator.audit.query import Context, FunctionSummary
-from migrator.audit.report import StatementReport
-from migrator.audit.rows import RawStatement
-from migrator.audit.rule import Severity
-from migrator.audit.rulebook import RULES
+from migrator.audit.report.values import StatementReport
+from migrator.audit.rules.findings import Collector
+from migrator.audit.rules.rule import Severity
+from migrator.audit.rules.rulebook import RULES
+from migrator.audit.shardkey.parameters import Placed
+from migrator.audit.shardkey.query import Context, FunctionSummary
+from migrator.audit.shardkey.verdict import StatementVerdict, judge
 from migrator.audit.statements import Tally, report_statement
-from migrator.audit.verdict import StatementVerdict, judge
 from migrator.model.limits import Engine
 
 DDL_TAGS = {"CreateStmt", "AlterTableStmt", "DropStmt", "IndexStmt", "CreateTableAsStmt", "TruncateStmt", "RenameStmt"}
@@ -298,7 +298,7 @@ def audit_bodies(
 
 
 def _interesting(statement: Parsed, context: Context, engine: Engine) -> bool:
-    from migrator.audit import rules_statement
+    from migrator.audit.rules import statement as rules_statement
 
     return bool(rules_statement.check(statement.tag, statement.body, None, context, engine))
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import psycopg
 
-from migrator.audit.collect import collect
-from migrator.audit.count import SAMPLE_ABOVE_ROWS, count_tenants, plan_counts
-from migrator.audit.report import AuditReport, TableReport
+from migrator.audit.evidence.live import collect
+from migrator.audit.report.values import AuditReport, TableReport
 from migrator.audit.run import conclude
-from migrator.audit.shape import shapes_of_key
+from migrator.audit.shardkey.shape import shapes_of_key
+from migrator.audit.sizing.count import SAMPLE_ABOVE_ROWS, count_tenants, plan_counts
 from migrator.errors import UsageError
 from migrator.model.near import unknown
 from migrator.model.tenant import RECENT_XIDS

@@ -8,22 +8,26 @@ from typing import Any
 
 import psycopg
 
-from migrator.audit import functions, rules_key, rules_object, rules_table, volatility
-from migrator.audit.baseline import accept
+from migrator.audit import functions
 from migrator.audit.classify import classify, root_table
-from migrator.audit.collect import collect
-from migrator.audit.collector import Collector
-from migrator.audit.count import SAMPLE_ABOVE_ROWS, count_tenants, plan_counts
-from migrator.audit.enough import Seen, shortfalls
-from migrator.audit.query import Context
-from migrator.audit.report import AuditReport
-from migrator.audit.rows import Evidence
-from migrator.audit.rule import Severity
-from migrator.audit.runway import Writer, runway
-from migrator.audit.shape import Shapes, shapes_of_plan
-from migrator.audit.sizing import Demand, size
+from migrator.audit.evidence.enough import Seen, shortfalls
+from migrator.audit.evidence.live import collect
+from migrator.audit.evidence.rows import Evidence
+from migrator.audit.report.baseline import accept
+from migrator.audit.report.values import AuditReport
+from migrator.audit.rules import key as rules_key
+from migrator.audit.rules import object as rules_object
+from migrator.audit.rules import table as rules_table
+from migrator.audit.rules.findings import Collector
+from migrator.audit.rules.rule import Severity
+from migrator.audit.shardkey import volatility
+from migrator.audit.shardkey.query import Context
+from migrator.audit.shardkey.shape import Shapes, shapes_of_plan
+from migrator.audit.sizing.count import SAMPLE_ABOVE_ROWS, count_tenants, plan_counts
+from migrator.audit.sizing.runway import Writer, runway
+from migrator.audit.sizing.shards import Demand, size
+from migrator.audit.sizing.tenants import Growth, TableCounts, distribution, unknown_to_root
 from migrator.audit.statements import Tally, audit_statements
-from migrator.audit.tenants import Growth, TableCounts, distribution, unknown_to_root
 from migrator.model.capacity import nodes_of
 from migrator.model.limits import parse_engine
 from migrator.model.tenant import RECENT_XIDS

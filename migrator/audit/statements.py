@@ -10,18 +10,18 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from migrator.audit import rules_statement
 from migrator.audit.classify import Joins
-from migrator.audit.collector import Collector
+from migrator.audit.evidence.rows import RawStatement
 from migrator.audit.grammar import Parsed, Unparsable, parse
-from migrator.audit.parameters import Placed, place
-from migrator.audit.propose import propose
-from migrator.audit.query import Context
-from migrator.audit.report import StatementReport
-from migrator.audit.rows import RawStatement
-from migrator.audit.rule import Severity
-from migrator.audit.rulebook import RULES
-from migrator.audit.verdict import Judged, StatementVerdict, judge
+from migrator.audit.report.values import StatementReport
+from migrator.audit.rules import statement as rules_statement
+from migrator.audit.rules.findings import Collector
+from migrator.audit.rules.rule import Severity
+from migrator.audit.rules.rulebook import RULES
+from migrator.audit.shardkey.parameters import Placed, place
+from migrator.audit.shardkey.propose import propose
+from migrator.audit.shardkey.query import Context
+from migrator.audit.shardkey.verdict import Judged, StatementVerdict, judge
 from migrator.model.limits import Engine
 
 REFUSING = frozenset(

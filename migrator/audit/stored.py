@@ -9,8 +9,8 @@ from typing import Any
 
 import psycopg
 
-from migrator.audit.accepted import verdict_of
-from migrator.audit.report import AuditReport
+from migrator.audit.report.accepted import verdict_of
+from migrator.audit.report.values import AuditReport
 
 BY_HAND = "audit.by_hand"
 """Kind of reports that are not the running migration's."""

@@ -13,10 +13,10 @@ from migrator.cli.render import emit_json, note, out
 from migrator.errors import UsageError
 
 if TYPE_CHECKING:
-    from migrator.audit.report import AuditReport
-    from migrator.audit.rows import Evidence
-    from migrator.audit.runway import Writer
-    from migrator.audit.tenants import Growth
+    from migrator.audit.evidence.rows import Evidence
+    from migrator.audit.report.values import AuditReport
+    from migrator.audit.sizing.runway import Writer
+    from migrator.audit.sizing.tenants import Growth
 
 Files = list[Path] | None
 
@@ -102,13 +102,13 @@ def audit(
     Live: reads classic through the plan. Offline: --schema with --statements, --log or --gathered. Changes nothing.
     """
     if gather_script:
-        from migrator.audit.gather import script
+        from migrator.audit.evidence.script import script
 
         out(script(tenant_key or "tenant_id"))
         return
-    from migrator.audit.baseline import acknowledge, compare, load_baseline, load_report
-    from migrator.audit.runway import Writer
-    from migrator.audit.tenants import Growth
+    from migrator.audit.report.baseline import acknowledge, compare, load_baseline, load_report
+    from migrator.audit.sizing.runway import Writer
+    from migrator.audit.sizing.tenants import Growth
 
     if target is not None and not as_json:
         raise UsageError(
@@ -128,7 +128,7 @@ def audit(
     report = compare(acknowledge(report, acknowledged), before)
     _write(report, as_json and target is None, target, html, sarif)
     if fail_on:
-        from migrator.audit.rule import Severity
+        from migrator.audit.rules.rule import Severity
 
         failing = report.at_least(Severity(fail_on))
         if failing:
@@ -199,9 +199,9 @@ def _live(
     from contextlib import ExitStack
 
     from migrator import settings
-    from migrator.audit.count import SAMPLE_ABOVE_ROWS
     from migrator.audit.files import read_statements
     from migrator.audit.run import audit_live
+    from migrator.audit.sizing.count import SAMPLE_ABOVE_ROWS
     from migrator.audit.stored import last_report, store_report
     from migrator.cli.context import APP, find_plan
     from migrator.db.connect import connect
@@ -250,19 +250,19 @@ def _write(report: AuditReport, print_json: bool, target: Path | None, html: Pat
         target.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         note(f"{target} written")
     if html is not None:
-        from migrator.audit.html import page
+        from migrator.report.audit import page
 
         html.write_text(page(data), encoding="utf-8")
         note(f"{html} written")
     if sarif is not None:
-        from migrator.audit.sarif import sarif as to_sarif
+        from migrator.audit.report.sarif import sarif as to_sarif
 
         sarif.write_text(json.dumps(to_sarif(data), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         note(f"{sarif} written")
     if print_json:
         emit_json(data)
     else:
-        from migrator.audit.text import summary
+        from migrator.audit.report.terminal import summary
 
         out(summary(report))
 

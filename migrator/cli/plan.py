@@ -43,7 +43,7 @@ def check(
 
     plan = find_plan(path or plan_option)
     if plan.gates.acknowledged:
-        from migrator.audit.accepted import strange  # loads the rulebook
+        from migrator.audit.report.accepted import strange  # loads the rulebook
 
         problems = strange(plan.gates.acknowledged)
         if problems:

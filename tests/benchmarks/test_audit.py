@@ -19,11 +19,11 @@ import psycopg
 import pytest
 
 from migrator.audit.catalog import Catalog
-from migrator.audit.count import count_tenants, plan_counts
+from migrator.audit.evidence.rows import Evidence, absorb
+from migrator.audit.evidence.statement_file import split
 from migrator.audit.files import audit_files
-from migrator.audit.rows import Evidence, absorb
-from migrator.audit.shape import shapes_of_key
-from migrator.audit.statement_file import split
+from migrator.audit.shardkey.shape import shapes_of_key
+from migrator.audit.sizing.count import count_tenants, plan_counts
 from tests.unit.audit.cases import CASES, verdict_plan
 
 SCHEMA = CASES / "verdicts" / "schema.sql"

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
+from migrator.audit.evidence.script import script
 from migrator.audit.files import audit_files
-from migrator.audit.gather import script
 from migrator.audit.plan_init import plan_text, survey
-from migrator.audit.report import AuditReport
+from migrator.audit.report.values import AuditReport
 from migrator.audit.run import audit_live
 from migrator.audit.stored import last_report, store_report
 from migrator.control.install import install

@@ -17,8 +17,8 @@ import psycopg
 import pytest
 
 from migrator.audit.files import audit_files
-from migrator.audit.parameters import place
-from migrator.audit.report import StatementReport
+from migrator.audit.report.values import StatementReport
+from migrator.audit.shardkey.parameters import place
 from tests.unit.audit.cases import CASES, verdict_plan
 
 pytestmark = pytest.mark.pg

@@ -8,11 +8,11 @@ import re
 import psycopg
 import pytest
 
-from migrator.audit import collect as evidence_of
 from migrator.audit.catalog import Source
-from migrator.audit.rows import RawStatement
+from migrator.audit.evidence import live as evidence_of
+from migrator.audit.evidence.rows import RawStatement
 from migrator.audit.run import conclude
-from migrator.audit.shape import shapes_of_plan
+from migrator.audit.shardkey.shape import shapes_of_plan
 from migrator.audit.statements import REFUSING
 from migrator.consistency import digest_sql
 from migrator.consistency.run import validate

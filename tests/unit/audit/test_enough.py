@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from migrator.audit.files import audit_files
-from migrator.audit.report import AuditReport
+from migrator.audit.report.values import AuditReport
 from migrator.cli.app import run_command
 from tests.unit.audit.cases import plan
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.audit.rows import Load
-from migrator.audit.runway import Writer, runway, weeks_until_full
-from migrator.audit.sizing import Demand, size
-from migrator.audit.tenants import Growth, TableCounts, distribution, gini, histogram, unknown_to_root
+from migrator.audit.evidence.rows import Load
+from migrator.audit.sizing.runway import Writer, runway, weeks_until_full
+from migrator.audit.sizing.shards import Demand, size
+from migrator.audit.sizing.tenants import Growth, TableCounts, distribution, gini, histogram, unknown_to_root
 
 
 def test_the_distribution_of_a_small_case() -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from migrator.audit.evidence.logs import read_log
+from migrator.audit.evidence.statement_file import split
 from migrator.audit.files import audit_files
 from migrator.audit.grammar import LONGEST_BYTES
-from migrator.audit.logs import read_log
-from migrator.audit.parameters import place
-from migrator.audit.report import AuditReport
-from migrator.audit.statement_file import split
+from migrator.audit.report.values import AuditReport
+from migrator.audit.shardkey.parameters import place
 from migrator.errors import UsageError
 
 SCHEMA = "CREATE TABLE t (tenant_id uuid NOT NULL, id bigint, name text, PRIMARY KEY (tenant_id, id));"

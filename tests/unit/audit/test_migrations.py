@@ -6,11 +6,11 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from migrator.audit.collector import finding_id
-from migrator.audit.directions import forward
+from migrator.audit.evidence.directions import forward
+from migrator.audit.evidence.folder import arrange
 from migrator.audit.files import audit_files
-from migrator.audit.folder import arrange
-from migrator.audit.report import AuditReport
+from migrator.audit.report.values import AuditReport
+from migrator.audit.rules.findings import finding_id
 from migrator.errors import UsageError
 
 THERE = "CREATE TABLE orders (tenant_id bigint NOT NULL, id bigint PRIMARY KEY);\nCREATE TABLE items (id int);\n"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from migrator.audit.evidence.rows import Evidence
 from migrator.audit.files import audit_files, read_schema
-from migrator.audit.report import AuditReport
-from migrator.audit.rows import Evidence
+from migrator.audit.report.values import AuditReport
 
 POST = "CREATE TABLE public.post (id bigint PRIMARY KEY, tenant_id bigint NOT NULL);\n"
 

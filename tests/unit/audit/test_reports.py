@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from migrator.audit.baseline import acknowledge, compare, load_baseline, load_report
 from migrator.audit.files import audit_files
-from migrator.audit.html import page
 from migrator.audit.plan_init import plan_text, waves
-from migrator.audit.report import AuditReport
-from migrator.audit.rule import Severity
-from migrator.audit.rulebook import RULES
-from migrator.audit.sarif import sarif
-from migrator.audit.text import summary
+from migrator.audit.report.baseline import acknowledge, compare, load_baseline, load_report
+from migrator.audit.report.sarif import sarif
+from migrator.audit.report.terminal import summary
+from migrator.audit.report.values import AuditReport
+from migrator.audit.rules.rule import Severity
+from migrator.audit.rules.rulebook import RULES
 from migrator.cli.app import run_command
 from migrator.errors import UsageError
 from migrator.plan.load import from_body
+from migrator.report.audit import page
 from tests.unit.audit.cases import CASES, rules_plan
 
 SCHEMA, STATEMENTS = CASES / "rules" / "schema.sql", CASES / "rules" / "statements.sql"

@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 
 from migrator.audit.catalog import Catalog, Index, Relation, RelationKind, Thing
-from migrator.audit.collector import Collector
+from migrator.audit.evidence.rows import Evidence, Load
 from migrator.audit.files import audit_files
-from migrator.audit.report import AuditReport
-from migrator.audit.rows import Evidence, Load
-from migrator.audit.rule import Severity
-from migrator.audit.rulebook import RULES
-from migrator.audit.rules_key import check_keys
-from migrator.audit.rules_object import check_settings, check_versions
+from migrator.audit.report.values import AuditReport
+from migrator.audit.rules.findings import Collector
+from migrator.audit.rules.key import check_keys
+from migrator.audit.rules.object import check_settings, check_versions
+from migrator.audit.rules.rule import Severity
+from migrator.audit.rules.rulebook import RULES
 from migrator.audit.run import conclude
-from migrator.audit.runway import Writer
-from migrator.audit.shape import Shape, Shapes
-from migrator.audit.tenants import TableCounts
+from migrator.audit.shardkey.shape import Shape, Shapes
+from migrator.audit.sizing.runway import Writer
+from migrator.audit.sizing.tenants import TableCounts
 from migrator.model.limits import parse_engine
 from migrator.model.table import TableKind
 from tests.unit.audit.cases import CASES, Expected, expected, rules_plan

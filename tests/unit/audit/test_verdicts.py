@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from migrator.audit.files import audit_files
-from migrator.audit.report import AuditReport, StatementReport
+from migrator.audit.report.values import AuditReport, StatementReport
 from tests.unit.audit.cases import CASES, Expected, expected, verdict_plan
 
 FILE = CASES / "verdicts" / "statements.sql"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from migrator.audit.tenants import Growth, TableCounts, distribution
+from migrator.audit.sizing.tenants import Growth, TableCounts, distribution
 from migrator.cutover.waves import WaveRules, all_waves
 from migrator.model.tenant import TenantId, TenantSize, hot_tenants
 

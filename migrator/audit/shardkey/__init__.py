@@ -1,0 +1,1 @@
+"""Which shards does a statement ask? Follows the tenant key through one statement."""

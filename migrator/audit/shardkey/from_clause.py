@@ -1,0 +1,254 @@
+"""Which relations stand in a FROM clause, and what do their joins equate? Tables, views, CTEs, joins, policies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from migrator.audit.catalog import SYSTEM_SCHEMAS, Relation, RelationKind
+from migrator.audit.grammar import Body, Node, Unparsable, expression, names, parse
+from migrator.audit.shardkey import aggregate, predicate
+from migrator.audit.shardkey.scope import Cte, Entry, Instance, Level, relabel
+from migrator.audit.shardkey.shape import Shape
+
+if TYPE_CHECKING:
+    from migrator.audit.shardkey.query import Analysis
+
+Pending = list[tuple[Node, frozenset[int]]]
+"""Join conditions with the entries they may restrict; they are read when all entries are known."""
+
+DEEPEST = 24
+"""Levels of views inside views that are followed; more means a cycle."""
+
+
+def from_item(
+    analysis: Analysis,
+    item: Node,
+    level: Level,
+    pending: list[tuple[Node, frozenset[int]]],
+    strict: frozenset[str],
+    inner: bool,
+) -> list[Entry]:
+    """Add one FROM item to *level*; return its entries. Join conditions wait in *pending*."""
+    [(tag, body)] = item.items()
+    if tag == "RangeVar":
+        return [relation_entry(analysis, body, level)]
+    if tag == "JoinExpr":
+        return join(analysis, body, level, pending, strict, inner)
+    alias = body.get("alias", {})
+    if tag == "RangeSubselect":
+        [(sub_tag, sub)] = body["subquery"].items()
+        outer: set[int] = set()
+        if body.get("lateral") and inner:
+            outer = {e.number for e in level.entries} | level.allowed
+        # Without LATERAL the siblings are out of sight; CTEs of this level stay visible.
+        parent = level if body.get("lateral") else _without_entries(level)
+        inside = Level(parent, outer)
+        inside.merges = not any(
+            k in sub for k in ("limitCount", "limitOffset", "groupClause", "distinctClause")
+        ) and not any(aggregate.is_aggregate(analysis, t) for t in sub.get("targetList", ()))
+        outputs = analysis.statement(sub_tag, sub, inside)
+        entry = analysis.entry(level, alias.get("aliasname", ""), closed=True)
+        entry.columns = dict(relabel(outputs, names(alias.get("colnames"))))
+        return [entry]
+    entry = analysis.entry(level, alias.get("aliasname", ""), closed=False)
+    if tag == "RangeFunction":
+        for function in body.get("functions", ()):
+            analysis.visit(function, level)
+        entry.closed = True
+        columns = names(alias.get("colnames")) or [
+            d["ColumnDef"].get("colname", "") for d in body.get("coldeflist", ())
+        ]
+        entry.columns = dict.fromkeys(columns)
+        if not columns and alias.get("aliasname"):
+            entry.columns = {alias["aliasname"]: None}
+        entry.closed = bool(columns)
+    elif tag == "RangeTableSample":
+        level.entries.remove(entry)
+        return from_item(analysis, body["relation"], level, pending, strict, inner)
+    else:
+        analysis.visit(body, level)
+    return [entry]
+
+
+def join(
+    analysis: Analysis,
+    body: Body,
+    level: Level,
+    pending: list[tuple[Node, frozenset[int]]],
+    strict: frozenset[str],
+    inner: bool,
+) -> list[Entry]:
+    kind = body.get("jointype", "JOIN_INNER")
+    left = from_item(analysis, body["larg"], level, pending, strict, inner and kind in ("JOIN_INNER", "JOIN_LEFT"))
+    right = from_item(analysis, body["rarg"], level, pending, strict, inner and kind in ("JOIN_INNER", "JOIN_RIGHT"))
+    # A strict predicate in WHERE on the null-padded side makes the join an inner one, as the planner does.
+    shared = names(body.get("usingClause"))
+    if body.get("isNatural"):
+        known = {c for e in left for c in _known(e)}
+        shared = [c for e in right for c in _known(e) if c in known]
+    left_strict = any(_mentions(e, strict, shared) for e in left)
+    right_strict = any(_mentions(e, strict, shared) for e in right)
+    if kind == "JOIN_FULL" and (left_strict or right_strict):
+        kind = "JOIN_INNER" if left_strict and right_strict else "JOIN_LEFT" if left_strict else "JOIN_RIGHT"
+    if (kind == "JOIN_LEFT" and right_strict) or (kind == "JOIN_RIGHT" and left_strict):
+        kind = "JOIN_INNER"
+    allowed = frozenset(
+        [e.number for e in left if kind in ("JOIN_INNER", "JOIN_RIGHT")]
+        + [e.number for e in right if kind in ("JOIN_INNER", "JOIN_LEFT")]
+    )
+    for name in shared:
+        x, y = first(analysis, left, name), first(analysis, right, name)
+        if x is not None and y is not None:
+            if y[1] in allowed:
+                analysis.graph.edge(x[0], y[0])
+            if x[1] in allowed:
+                analysis.graph.edge(y[0], x[0])
+        # The merged column of a full join is COALESCE(left, right), which binds neither.
+        level.merged[name] = y if kind == "JOIN_RIGHT" else x if kind != "JOIN_FULL" else None
+    if "quals" in body:
+        pending.append((body["quals"], allowed))
+    if "alias" in body:  # (a JOIN b) AS j: the joined columns get a new name
+        entry = analysis.entry(level, body["alias"]["aliasname"], closed=False)
+        for part in reversed(left + right):
+            for column in _known(part):
+                entry.columns[column] = analysis.column(part, column)
+            if part in level.entries:
+                level.entries.remove(part)
+        level.allowed.update(e.number for e in left + right)
+    return left + right
+
+
+def first(analysis: Analysis, entries: list[Entry], name: str) -> tuple[int, int] | None:
+    for entry in entries:
+        if name in _known(entry):
+            node = analysis.column(entry, name)
+            return None if node is None else (node, entry.number)
+    return None
+
+
+def relation_entry(analysis: Analysis, body: Body, level: Level) -> Entry:
+    """Add a table, view or CTE to *level*."""
+    name, schema = body["relname"], body.get("schemaname")
+    alias = body.get("alias", {})
+    known = level.cte(name) if schema is None else None
+    if known is not None:
+        return cte_entry(analysis, known, alias, level)
+    entry = analysis.entry(level, alias.get("aliasname", name), closed=False)
+    if schema in SYSTEM_SCHEMAS or (schema is None and name.startswith("pg_")):
+        analysis.system.append(name)
+        return entry
+    relation = analysis.context.catalog.find(name, schema)
+    if relation is None:
+        if schema is None and name.startswith("pg_"):
+            analysis.system.append(name)
+        else:
+            analysis.unknown.append(f"{schema}.{name}" if schema else name)
+        return entry
+    if relation.kind is RelationKind.VIEW:
+        return view_entry(analysis, relation, entry, alias)
+    shape = analysis.context.shapes.of(relation)
+    entry.closed = True
+    entry.relation = relation
+    entry.shape = shape
+    analysis.kinds[relation.qualified] = shape
+    if shape.key and (shape.sharded or shape.proposed):
+        node = analysis.graph.node()
+        entry.columns[shape.key] = node
+        analysis.instances.append(
+            Instance(
+                relation,
+                entry.alias,
+                node,
+                shape.key,
+                entry.number,
+                level,
+                proposed=shape.proposed,
+                place=body.get("location", -1) if analysis._depth == 0 else -1,
+            )
+        )
+    if relation.row_security and shape.sharded:
+        apply_policies(analysis, relation, entry)
+        analysis.policed.append(relation.qualified)
+    renamed = names(alias.get("colnames"))
+    if renamed:  # all nodes first: the new names may be the old ones in another order
+        nodes = [analysis.column(entry, old) for old in relation.columns]
+        entry.columns = dict(zip((*renamed, *list(relation.columns)[len(renamed) :]), nodes, strict=True))
+        entry.relation, entry.closed = None, True
+    return entry
+
+
+def cte_entry(analysis: Analysis, cte: Cte, alias: Body, level: Level) -> Entry:
+    entry = analysis.entry(level, alias.get("aliasname", cte.name), closed=True)
+    if cte.outputs is None and cte.recursive_base is not None:
+        entry.columns = {c: analysis.graph.node() for c, _ in cte.recursive_base}
+        cte.referenced.append(dict(entry.columns))
+        return entry
+    outputs = relabel(cte.outputs or [], names(alias.get("colnames")))
+    if cte.references == 1 and not cte.materialized:
+        entry.columns = dict(outputs)
+        return entry
+    for name, node in outputs:  # computed once for all its readers: a filter of one cannot reach in
+        if node is not None:
+            outside = analysis.graph.node()
+            analysis.graph.weak_edge(node, outside)
+            node = outside
+        entry.columns[name] = node
+    return entry
+
+
+def view_entry(analysis: Analysis, relation: Relation, entry: Entry, alias: Body) -> Entry:
+    query: Any = analysis.context.views.get(relation.qualified)  # a Parsed, or False for one that cannot be read
+    if query is None:
+        try:
+            query = parse(relation.view_sql or "")[0]
+        except (Unparsable, IndexError):
+            query = False
+        analysis.context.views[relation.qualified] = query
+    analysis.kinds.setdefault(relation.qualified, Shape(None))
+    if query is False or analysis._depth >= DEEPEST:
+        analysis.unknown.append(f"{relation.qualified} (a view whose definition cannot be read)")
+        return entry
+    analysis._depth += 1
+    outputs = analysis.statement(query.tag, query.body, Level(Level(None)))
+    analysis._depth -= 1
+    columns = list(relation.columns)
+    entry.closed = True
+    entry.columns = dict(relabel(relabel(outputs, columns), names(alias.get("colnames"))))
+    return entry
+
+
+def apply_policies(analysis: Analysis, relation: Relation, entry: Entry) -> None:
+    """Add what the table's policies say about every row, for a role they apply to."""
+    parsed = analysis.context.policies.get(relation.qualified)
+    if parsed is None:
+        wanted = [p for p in relation.policies if p.everybody and p.command in ("*", "r") and p.using]
+        permissive = [e for p in wanted if p.permissive and (e := expression(p.using or ""))]
+        parsed = [e for p in wanted if not p.permissive and (e := expression(p.using or ""))]
+        if len(permissive) == 1:
+            parsed.append(permissive[0])
+        elif permissive:
+            parsed.append({"BoolExpr": {"boolop": "OR_EXPR", "args": permissive}})
+        analysis.context.policies[relation.qualified] = parsed
+    level = Level(None)
+    level.entries.append(entry)
+    level.allowed.add(entry.number)
+    analysis._depth += 1
+    for condition in parsed:
+        predicate.conjunct(analysis, condition, level, level.allowed)
+    analysis._depth -= 1
+
+
+def _known(entry: Entry) -> list[str]:
+    return list(entry.relation.columns) if entry.relation is not None else list(entry.columns)
+
+
+def _mentions(entry: Entry, strict: frozenset[str], shared: list[str]) -> bool:
+    if f"{entry.alias}." in strict:
+        return True
+    return bool(strict) and any(c in strict and c not in shared for c in _known(entry))
+
+
+def _without_entries(level: Level) -> Level:
+    found = Level(level.parent)
+    found.ctes = level.ctes
+    return found

@@ -1,0 +1,141 @@
+"""What is one side of an equality: keys known from the text, a column, or nothing known?"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from migrator.audit.grammar import Body, Node, constant, function_name, names, plain_type, type_name, walk
+from migrator.audit.shardkey.graph import KeySet
+from migrator.audit.shardkey.scope import Level
+
+if TYPE_CHECKING:
+    from migrator.audit.shardkey.query import Analysis
+
+ALWAYS, NEVER = -1, -2
+"""Pseudo entries: a node that may always be restricted (semi-join output), and one that never may (scalar subquery)."""
+
+Column = tuple[int, int]  # node and the entry through which it is seen
+Operand = KeySet | Column | None
+
+
+def term(analysis: Analysis, node: Node, level: Level) -> KeySet | int | None:
+    """Return the keys of a constant, or the node of a column; None when nothing is known."""
+    found = operand(analysis, node, level)
+    return found[0] if isinstance(found, tuple) else found
+
+
+def column_node(analysis: Analysis, node: Node, level: Level) -> int | None:
+    found = operand(analysis, node, level) if "ColumnRef" in node or "TypeCast" in node else None
+    return found[0] if isinstance(found, tuple) else None
+
+
+def operand(analysis: Analysis, node: Node, level: Level) -> Operand:
+    """Return what one side of an equality is: known keys, a column, or nothing known."""
+    [(tag, body)] = node.items()
+    if tag == "ParamRef":
+        return frozenset((f"${body.get('number', 0)}",))
+    if tag == "ColumnRef":
+        return resolve(analysis, body, level)
+    if tag == "A_Const":
+        text = constant(body)
+        return None if text is None else frozenset((text,))
+    if tag == "TypeCast":
+        return _cast(analysis, body, level)
+    if tag == "SubLink":
+        outputs = analysis.subquery(body["subselect"], level)
+        if body["subLinkType"] == "EXPR_SUBLINK" and len(outputs) == 1 and outputs[0][1] is not None:
+            return (outputs[0][1], NEVER)
+        return None
+    analysis.visit(node, level)
+    return _computed(analysis, node, level)
+
+
+def _cast(analysis: Analysis, body: Body, level: Level) -> Operand:
+    inner = operand(analysis, body["arg"], level)
+    if not isinstance(inner, tuple) or "ColumnRef" not in body["arg"]:
+        return inner
+    declared = _declared_type(body["arg"]["ColumnRef"], level)
+    wanted = plain_type(type_name(body.get("typeName")))
+    text = {"text", "character varying"}
+    if declared is not None and (declared == wanted or {declared, wanted} <= text):
+        return inner  # a cast to the column's own type changes nothing
+    analysis.graph.notes.setdefault(inner[0], f"the key is cast to {wanted}, so it is no plain equality on the column")
+    return None
+
+
+def _declared_type(body: Body, level: Level) -> str | None:
+    fields = names(body.get("fields"))
+    here: Level | None = level
+    while here is not None:
+        for entry in here.entries:
+            if entry.relation is not None and (len(fields) < 2 or entry.alias == fields[-2]):
+                attribute = entry.relation.columns.get(fields[-1])
+                if attribute is not None:
+                    return plain_type(attribute.type)
+        here = here.parent
+    return None
+
+
+def _computed(analysis: Analysis, node: Node, level: Level) -> KeySet | None:
+    """Return the key text of an expression over constants and parameters only, if its value is one per statement."""
+    unstable = set()
+    for tag, body in walk(node):
+        if tag == "ColumnRef":
+            fields = names(body.get("fields"))
+            if not (fields and fields[0] in analysis.variables):
+                return None
+        elif tag in ("SubLink", "SetToDefault"):
+            return None
+        elif tag == "FuncCall":
+            schema, name = function_name(body)
+            if schema == "sqlc":
+                continue
+            volatility = analysis.context.volatility(schema, name)
+            if volatility == "v" or "over" in body:
+                return None
+            if volatility == "s":
+                unstable.add(name)
+        elif tag == "SQLValueFunction":
+            unstable.add(str(body.get("op", "")).removeprefix("SVFOP_").lower())
+    key = json.dumps(_without_locations(node), sort_keys=True)
+    if unstable:
+        analysis.unstable[key] = sorted(unstable)
+    return frozenset((key,))
+
+
+def _without_locations(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {k: _without_locations(v) for k, v in node.items() if k != "location"}
+    if isinstance(node, list):
+        return [_without_locations(v) for v in node]
+    return node
+
+
+def resolve(analysis: Analysis, body: Body, level: Level) -> Operand:
+    """Return the column a name means, searching outwards; a PL/pgSQL variable counts as a constant."""
+    fields = names(body.get("fields"))
+    if not fields or fields[-1] == "*":
+        return None
+    name = fields[-1]
+    here: Level | None = level
+    while here is not None:
+        if len(fields) > 1:
+            for entry in here.entries:
+                if entry.alias == fields[-2]:
+                    node = analysis.column(entry, name)
+                    return None if node is None else (node, entry.number)
+        elif name in here.merged:
+            return here.merged[name]
+        else:
+            found = [e for e in here.entries if (name in e.relation.columns if e.relation else name in e.columns)]
+            found = found or [e for e in here.entries if name in e.columns]
+            found = found or [e for e in here.entries if not e.closed]
+            if len(found) == 1:
+                node = analysis.column(found[0], name)
+                return None if node is None else (node, found[0].number)
+            if found:
+                return None  # ambiguous for us; PostgreSQL knows, we do not guess
+        here = here.parent
+    key = analysis.variables.get(".".join(fields)) or analysis.variables.get(fields[0])
+    return frozenset((key,)) if key is not None else None

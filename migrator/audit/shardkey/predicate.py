@@ -1,0 +1,279 @@
+"""What does a condition say about the rows that pass it: which keys they have, and what is not NULL?
+
+Only facts that hold for *every* row that passes count: equalities joined by AND, what all arms of an OR have in
+common, a NOT pushed inwards. Everything else says nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from migrator.audit.grammar import Body, Node, constant, names, operator, walk
+from migrator.audit.shardkey.aggregate import is_aggregate
+from migrator.audit.shardkey.graph import KeySet
+from migrator.audit.shardkey.operand import ALWAYS, NEVER, Column, Operand, operand, resolve
+from migrator.audit.shardkey.scope import Level
+
+if TYPE_CHECKING:
+    from migrator.audit.shardkey.query import Analysis
+
+
+@dataclass(slots=True)
+class Facts:
+    binds: dict[Column, KeySet] = field(default_factory=dict)
+    equals: set[tuple[Column, Column]] = field(default_factory=set)
+
+    def bind(self, column: Column, keys: KeySet) -> None:
+        known = self.binds.get(column)
+        if known is None or len(keys) < len(known):
+            self.binds[column] = keys
+
+
+def conjunct(analysis: Analysis, condition: Node, level: Level, allowed: frozenset[int] | set[int]) -> None:
+    """Add to the graph what *condition* says about the entries in *allowed*."""
+    facts = Facts()
+    collect(analysis, condition, level, allowed, facts, positive=True, negated=False)
+    graph = analysis.graph
+    for (node, entry), keys in facts.binds.items():
+        if entry in allowed or entry == ALWAYS:
+            graph.bind(node, keys)
+    for (x, x_entry), (y, y_entry) in facts.equals:
+        if y_entry in allowed or y_entry == ALWAYS:
+            (graph.weak_edge if _late(x_entry, level) else graph.edge)(x, y)
+        if x_entry in allowed or x_entry == ALWAYS:
+            (graph.weak_edge if _late(y_entry, level) else graph.edge)(y, x)
+
+
+def _late(entry: int, level: Level) -> bool:
+    """Return whether a key seen through *entry* is a run-time value here: a scalar subquery's, or an outer level's
+    where this level is not merged with it."""
+    if entry == NEVER:
+        return True
+    return not level.merges and entry != ALWAYS and all(e.number != entry for e in level.entries)
+
+
+def collect(
+    analysis: Analysis,
+    node: Node,
+    level: Level,
+    allowed: frozenset[int] | set[int],
+    facts: Facts,
+    *,
+    positive: bool,
+    negated: bool,
+) -> None:
+    """Collect the facts of a condition. *positive*: no OR stands above, so subqueries act as semi-joins."""
+    [(tag, body)] = node.items()
+    if tag == "BoolExpr":
+        kind = body["boolop"]
+        if kind == "NOT_EXPR":
+            collect(analysis, body["args"][0], level, allowed, facts, positive=positive, negated=not negated)
+        elif (kind == "AND_EXPR") is not negated:
+            for arm in body["args"]:
+                collect(analysis, arm, level, allowed, facts, positive=positive, negated=negated)
+        else:
+            _either(analysis, body["args"], level, allowed, facts, negated)
+    elif tag == "A_Expr":
+        _comparison(analysis, body, level, facts, negated)
+    elif tag == "SubLink":
+        _subquery(analysis, body, level, allowed, facts, positive and not negated)
+    else:
+        if tag == "NullTest" and "ColumnRef" in body["arg"]:
+            _note(analysis, body["arg"], level, "IS NULL names no tenant")
+        analysis.visit(node, level)
+
+
+def _either(
+    analysis: Analysis, arms: list[Node], level: Level, allowed: frozenset[int] | set[int], facts: Facts, negated: bool
+) -> None:
+    found = []
+    for arm in arms:
+        one = Facts()
+        collect(analysis, arm, level, allowed, one, positive=False, negated=negated)
+        found.append(one)
+    for column in found[0].binds:
+        if all(column in one.binds for one in found):
+            facts.bind(column, frozenset().union(*(one.binds[column] for one in found)))
+    facts.equals |= set.intersection(*(one.equals for one in found))
+    for one in found:
+        for column in one.binds:
+            if column not in facts.binds:
+                analysis.graph.notes.setdefault(
+                    column[0], "the key stands inside an OR whose other side does not bind it"
+                )
+
+
+def _comparison(analysis: Analysis, body: Body, level: Level, facts: Facts, negated: bool) -> None:
+    kind, name = body["kind"], operator(body)
+    left, right = body.get("lexpr"), body.get("rexpr")
+    if kind == "AEXPR_OP" and name == ("<>" if negated else "=") and left is not None and right is not None:
+        if "RowExpr" in left and "RowExpr" in right and not negated:
+            for one, other in zip(left["RowExpr"].get("args", ()), right["RowExpr"].get("args", ()), strict=False):
+                _equal(
+                    analysis, operand(analysis, one, level), operand(analysis, other, level), facts, level, one, other
+                )
+            return
+        _equal(analysis, operand(analysis, left, level), operand(analysis, right, level), facts, level, left, right)
+        return
+    if kind in ("AEXPR_IN", "AEXPR_OP_ANY") and left is not None and right is not None:
+        if (name == "=") is not negated and not (negated and kind == "AEXPR_OP_ANY"):
+            _membership(analysis, left, right, level, facts, body)
+            return
+        _note(analysis, left, level, "a negated list binds no key")
+    elif kind == "AEXPR_DISTINCT" or kind == "AEXPR_NOT_DISTINCT":
+        _note(analysis, left, level, "IS NOT DISTINCT FROM is no plain equality")
+    elif "BETWEEN" in kind:
+        _note(analysis, left, level, "a range of keys")
+    elif name in ("<", ">", "<=", ">="):
+        for side in (left, right):
+            _note(analysis, side, level, "a range of keys")
+    elif name in ("<>", "!=") or (negated and name == "="):
+        for side in (left, right):
+            _note(analysis, side, level, "an inequality binds no key")
+    elif name != "=":
+        for side in (left, right):
+            _note(analysis, side, level, f"the operator {name} is no equality")
+    for side in (left, right):
+        if side is not None:
+            analysis.visit(side, level)
+
+
+def _equal(
+    analysis: Analysis, one: Operand, other: Operand, facts: Facts, level: Level, left: Node, right: Node
+) -> None:
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        if one != other:
+            facts.equals.add((one, other) if one <= other else (other, one))
+        return
+    if isinstance(one, tuple) and isinstance(other, frozenset):
+        facts.bind(one, other)
+    elif isinstance(other, tuple) and isinstance(one, frozenset):
+        facts.bind(other, one)
+    elif isinstance(one, tuple):
+        analysis.graph.notes.setdefault(one[0], _unknown_value(right))
+    elif isinstance(other, tuple):
+        analysis.graph.notes.setdefault(other[0], _unknown_value(left))
+    else:
+        for side in (left, right):
+            _note(analysis, side, level, "the key stands inside an expression")
+
+
+def _unknown_value(node: Node) -> str:
+    tags = {t for t, _ in walk(node)}
+    if "SubLink" in tags:
+        return "the key comes from a subquery, so it is known at run time only"
+    if "FuncCall" in tags:
+        return "the key comes from a function that may change from row to row"
+    return "the other side of the equality is neither a constant nor a parameter"
+
+
+def _membership(analysis: Analysis, left: Node, right: Node, level: Level, facts: Facts, body: Body) -> None:
+    items = _items(right)
+    if items is None:
+        _note(analysis, left, level, "= ANY over an array parameter: as many shards as it has keys")
+        analysis.visit(left, level)
+        analysis.visit(right, level)
+        return
+    sides = left["RowExpr"].get("args", []) if "RowExpr" in left else [left]
+    for position, side in enumerate(sides):
+        column = operand(analysis, side, level)
+        keys: set[str] = set()
+        known = True
+        for item in items:
+            value = item["RowExpr"]["args"][position] if "RowExpr" in left and "RowExpr" in item else item
+            found = operand(analysis, value, level)
+            if isinstance(found, frozenset):
+                keys |= found
+            elif len(items) == 1 and isinstance(found, tuple) and isinstance(column, tuple):
+                _equal(analysis, column, found, facts, level, side, value)
+                known = False
+            else:
+                known = False
+        if isinstance(column, tuple) and known and keys:
+            facts.bind(column, frozenset(keys))
+        elif not isinstance(column, tuple):
+            _note(analysis, side, level, "the key stands inside an expression")
+
+
+def _items(node: Node) -> list[Node] | None:
+    """Return the elements of an IN list, an ARRAY[…] or an array literal; None when they are not in the text."""
+    if "List" in node:
+        found: list[Node] = node["List"].get("items", [])
+        return found
+    if "TypeCast" in node:
+        return _items(node["TypeCast"]["arg"])
+    if "A_ArrayExpr" in node:
+        elements: list[Node] = node["A_ArrayExpr"].get("elements", [])
+        return elements
+    if "A_Const" in node:
+        text = constant(node["A_Const"]) or ""
+        if text.startswith("{") and text.endswith("}") and '"' not in text:
+            return [{"A_Const": {"sval": {"sval": part}}} for part in text[1:-1].split(",") if part]
+    return None
+
+
+def _subquery(
+    analysis: Analysis, body: Body, level: Level, allowed: frozenset[int] | set[int], facts: Facts, semi: bool
+) -> None:
+    kind = body["subLinkType"]
+    select = body["subselect"].get("SelectStmt", {})
+    bare = "groupClause" not in select and any(is_aggregate(analysis, t) for t in select.get("targetList", ()))
+    outer = frozenset(allowed) if semi and not bare and kind in ("EXISTS_SUBLINK", "ANY_SUBLINK") else frozenset()
+    joined = kind in ("EXISTS_SUBLINK", "ANY_SUBLINK")
+    outputs = analysis.subquery(body["subselect"], level, outer, merges=joined)
+    if "testexpr" not in body:
+        return
+    test = body["testexpr"]
+    if kind == "ANY_SUBLINK" and semi and names(body.get("operName")) in ([], ["="]):
+        sides = test["RowExpr"].get("args", []) if "RowExpr" in test else [test]
+        for side, (_, node) in zip(sides, outputs, strict=False):
+            column = operand(analysis, side, level)
+            if node is None:
+                if isinstance(column, tuple):
+                    analysis.graph.notes.setdefault(column[0], "the keys come from a subquery, known at run time only")
+            elif isinstance(column, tuple):
+                facts.equals.add((column, (node, ALWAYS)))
+            elif isinstance(column, frozenset):
+                facts.bind((node, ALWAYS), column)
+        return
+    analysis.visit(test, level)
+
+
+def _note(analysis: Analysis, node: Node | None, level: Level, text: str) -> None:
+    """Remember why a key column in *node* is not bound by this condition."""
+    if node is None:
+        return
+    for tag, body in walk(node):
+        if tag == "ColumnRef":
+            found = resolve(analysis, body, level)
+            if isinstance(found, tuple):
+                analysis.graph.notes.setdefault(found[0], text)
+
+
+def strict_names(where: Node | None) -> frozenset[str]:
+    """Return what WHERE rejects NULL for: "alias." for a qualified column, "column" for a bare one."""
+    found: set[str] = set()
+    stack = [where] if where else []
+    while stack:
+        [(tag, body)] = stack.pop().items()
+        if tag == "BoolExpr" and body["boolop"] == "AND_EXPR":
+            stack.extend(body["args"])
+        elif tag == "A_Expr" and body["kind"] in (
+            "AEXPR_OP",
+            "AEXPR_IN",
+            "AEXPR_OP_ANY",
+            "AEXPR_LIKE",
+            "AEXPR_ILIKE",
+            "AEXPR_BETWEEN",
+        ):
+            for side in (body.get("lexpr"), body.get("rexpr")):
+                while side and "TypeCast" in side:
+                    side = side["TypeCast"]["arg"]
+                if side and "ColumnRef" in side:
+                    fields = names(side["ColumnRef"].get("fields"))
+                    found.add(f"{fields[-2]}." if len(fields) > 1 else fields[-1])
+        elif tag == "NullTest" and body.get("nulltesttype") == "IS_NOT_NULL" and "ColumnRef" in body["arg"]:
+            fields = names(body["arg"]["ColumnRef"].get("fields"))
+            found.add(f"{fields[-2]}." if len(fields) > 1 else fields[-1])
+    return frozenset(found)

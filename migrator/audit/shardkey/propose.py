@@ -1,0 +1,114 @@
+"""How would a cross-shard statement read if it named its tenant?
+
+Adds the missing equality to the text, then judges the new text: a proposal that is not on one shard is not made.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pglast import parser
+
+from migrator.audit.grammar import Parsed, Unparsable, parse
+from migrator.audit.shardkey.parameters import Placed
+from migrator.audit.shardkey.query import Context
+from migrator.audit.shardkey.scope import Instance
+from migrator.audit.shardkey.verdict import Judged, StatementVerdict, judge
+
+LONGEST = 8_000
+_STOP = {
+    "GROUP_P",
+    "HAVING",
+    "WINDOW",
+    "ORDER",
+    "LIMIT",
+    "OFFSET",
+    "FETCH",
+    "FOR",
+    "UNION",
+    "INTERSECT",
+    "EXCEPT",
+    "RETURNING",
+}
+_START = {"SELECT", "UPDATE", "DELETE_P"}
+
+
+def propose(judged: Judged, statement: Parsed, placed: Placed, context: Context) -> str | None:
+    """Return the rewritten statement, None when there is no simple one."""
+    text = statement.text
+    if not text.isascii() or len(text) > LONGEST or statement.offset or not judged.unbound:
+        return None
+    if any(i.place < 0 or i.why for i in judged.unbound):
+        return None
+    bound = [i for i in judged.instances if i not in judged.unbound and not i.proposed]
+    number = max([placed.count, *(int(n) for n in re.findall(r"\$(\d+)", text))], default=0) + 1
+    parameter = f"${number}"
+    for instance in sorted(judged.unbound, key=lambda i: -i.place):
+        peer = next((b for b in bound if b.level is instance.level), None)
+        value = f"{_quoted(peer.alias)}.{_quoted(peer.key)}" if peer is not None else parameter
+        changed = _insert(text, instance, f"{_quoted(instance.alias)}.{_quoted(instance.key)} = {value}")
+        if changed is None:
+            return None
+        text = changed
+    try:
+        [again] = parse(text)
+    except (Unparsable, ValueError):
+        return None
+    if judge(context, again.tag, again.body).verdict is not StatementVerdict.SINGLE_SHARD:
+        return None
+    return _restore(text, placed, number)
+
+
+def _quoted(name: str) -> str:
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+
+
+def _insert(text: str, instance: Instance, condition: str) -> str | None:
+    """Add *condition* to the WHERE of the query level in whose FROM the instance's name stands."""
+    try:
+        tokens = parser.scan(text)
+    except parser.ParseError:
+        return None
+    at = next((i for i, t in enumerate(tokens) if t.start >= instance.place), None)
+    if at is None:
+        return None
+    depth, where, end = 0, None, len(text)
+    for token in tokens[at:]:
+        if token.name == "ASCII_40":
+            depth += 1
+        elif token.name == "ASCII_41":
+            depth -= 1
+            if depth < 0:
+                end = token.start
+                break
+        elif depth == 0 and token.name == "WHERE" and where is None:
+            where = token.end + 1
+        elif depth == 0 and (token.name in _STOP or token.name == "ASCII_59"):
+            end = token.start
+            break
+    if where is None:
+        return (
+            f"{text[:end].rstrip()} WHERE {condition}{' ' if end < len(text) and text[end] != ')' else ''}{text[end:]}"
+        )
+    old = text[where:end].strip()
+    inner = f"({old})" if re.search(r"(?i)\bor\b", old) else old
+    tail = text[end:]
+    return f"{text[:where]} {condition} AND {inner}{' ' if tail and tail[0] not in ');' else ''}{tail}"
+
+
+def _restore(text: str, placed: Placed, number: int) -> str:
+    """Write the parameters the way the application does."""
+    if placed.style == "$":
+        return text
+    names = {v: k for k, v in placed.names.items()}
+    names[number] = "tenant_id"
+    forms = {":name": ":{}", "@name": "@{}", "%(name)s": "%({})s", "sqlc": "sqlc.arg({})"}
+    form = forms.get(placed.style)
+
+    def one(match: re.Match[str]) -> str:
+        name = names.get(int(match[1]))
+        if form and name:
+            return form.format(name)
+        return "?" if placed.style == "?" else "%s"
+
+    return re.sub(r"\$(\d+)", one, text)

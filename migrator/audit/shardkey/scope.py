@@ -1,0 +1,95 @@
+"""What does a column name mean at this place of a statement?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from migrator.audit.catalog import Relation
+from migrator.audit.grammar import Node
+from migrator.audit.shardkey.shape import Shape
+
+
+class Entry:
+    """One item of a FROM clause: a table, view, subquery, CTE, function or VALUES list.
+
+    Attributes:
+        columns: known output columns in order, each with its node (None: nothing is known about its value).
+        closed: all columns are known, so a name that is not there belongs elsewhere.
+    """
+
+    __slots__ = ("alias", "closed", "columns", "number", "relation", "shape")
+
+    def __init__(self, number: int, alias: str, closed: bool) -> None:
+        self.number = number
+        self.alias = alias
+        self.closed = closed
+        self.columns: dict[str, int | None] = {}
+        self.relation: Relation | None = None
+        self.shape: Shape | None = None
+
+
+@dataclass(slots=True)
+class Cte:
+    """A common table expression: its outputs and how often it is referenced."""
+
+    name: str
+    query: Node
+    references: int
+    materialized: bool
+    outputs: list[tuple[str, int | None]] | None = None
+    recursive_base: list[tuple[str, int | None]] | None = None
+    referenced: list[dict[str, int | None]] = field(default_factory=list)
+
+
+class Level:
+    """One query level.
+
+    Attributes:
+        allowed: numbers of the entries whose rows a predicate of this level's WHERE may restrict; entries of
+            outer levels are among them only where this level is a semi-join or an inner lateral join.
+        merged: columns that USING or NATURAL merged, with node and entry; None when it is neither side's.
+    """
+
+    __slots__ = ("allowed", "ctes", "entries", "merged", "merges", "parent")
+
+    def __init__(self, parent: Level | None, outer: frozenset[int] | set[int] = frozenset()) -> None:
+        self.parent = parent
+        self.entries: list[Entry] = []
+        self.allowed: set[int] = set(outer)
+        self.merged: dict[str, tuple[int, int] | None] = {}
+        self.ctes: dict[str, Cte] = {}
+        self.merges = True  # the planner merges this level with the one outside, as far as it has one
+
+    def cte(self, name: str) -> Cte | None:
+        level: Level | None = self
+        while level is not None:
+            if name in level.ctes:
+                return level.ctes[name]
+            level = level.parent
+        return None
+
+
+@dataclass(slots=True)
+class Instance:
+    """One occurrence of a sharded table in a statement; `node` is its shard key column."""
+
+    relation: Relation
+    alias: str
+    node: int | None
+    key: str
+    entry: int
+    level: Level
+    proposed: bool = False
+    why: str = ""  # why it cannot be bound, where that is known beforehand
+    place: int = -1  # byte position of the table's name in the text; -1 when it stands in a view or function
+
+
+Outputs = list[tuple[str, int | None]]
+"""Output columns of a query in order, each with its node (None: nothing is known about its value)."""
+
+
+def relabel(outputs: Outputs, names: list[str]) -> Outputs:
+    """Return *outputs* under new names, as far as there are any."""
+    if not names:
+        return outputs
+    return [(names[i] if i < len(names) else name, node) for i, (name, node) in enumerate(outputs)]
