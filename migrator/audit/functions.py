@@ -18,8 +18,8 @@ from migrator.audit.rules.findings import Collector
 from migrator.audit.rules.rule import Severity
 from migrator.audit.rules.rulebook import RULES
 from migrator.audit.shardkey.parameters import Placed
-from migrator.audit.shardkey.query import Context, FunctionSummary
 from migrator.audit.shardkey.verdict import StatementVerdict, judge
+from migrator.audit.shardkey.walk import Context, FunctionSummary
 from migrator.audit.statements import Tally, report_statement
 from migrator.model.limits import Engine
 

@@ -21,8 +21,8 @@ from migrator.audit.rules import table as rules_table
 from migrator.audit.rules.findings import Collector
 from migrator.audit.rules.rule import Severity
 from migrator.audit.shardkey import volatility
-from migrator.audit.shardkey.query import Context
 from migrator.audit.shardkey.shape import Shapes, shapes_of_plan
+from migrator.audit.shardkey.walk import Context
 from migrator.audit.sizing.count import SAMPLE_ABOVE_ROWS, count_tenants, plan_counts
 from migrator.audit.sizing.runway import Writer, runway
 from migrator.audit.sizing.shards import Demand, size

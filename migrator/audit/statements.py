@@ -20,8 +20,8 @@ from migrator.audit.rules.rule import Severity
 from migrator.audit.rules.rulebook import RULES
 from migrator.audit.shardkey.parameters import Placed, place
 from migrator.audit.shardkey.propose import propose
-from migrator.audit.shardkey.query import Context
 from migrator.audit.shardkey.verdict import Judged, StatementVerdict, judge
+from migrator.audit.shardkey.walk import Context
 from migrator.model.limits import Engine
 
 REFUSING = frozenset(

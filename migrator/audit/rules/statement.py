@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from migrator.audit.catalog import Catalog
 from migrator.audit.grammar import Body, function_name, names, walk
-from migrator.audit.shardkey.query import Context
 from migrator.audit.shardkey.shape import Shapes
 from migrator.audit.shardkey.verdict import UNSUPPORTED_DROPS, Judged, StatementVerdict
 from migrator.audit.shardkey.volatility import PER_STATEMENT
+from migrator.audit.shardkey.walk import Context
 from migrator.model.limits import Engine
 from migrator.model.table import TableKind
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from migrator.audit.catalog import Catalog
 from migrator.audit.grammar import Body, Node, function_name, walk
 from migrator.audit.shardkey.volatility import AGGREGATES
 
-if TYPE_CHECKING:
-    from migrator.audit.shardkey.query import Analysis
 
-
-def is_aggregate(analysis: Analysis, node: Any) -> bool:
+def is_aggregate(catalog: Catalog, node: Any) -> bool:
     """Return whether an aggregate (not a window function) stands in *node*, outside of subqueries."""
     stack = [node]
     while stack:
@@ -24,7 +22,7 @@ def is_aggregate(analysis: Analysis, node: Any) -> bool:
                 name = function_name(call)[1]
                 if name in AGGREGATES or call.get("agg_star") or call.get("agg_within_group"):
                     return True
-                if any(f.kind == "a" for f in analysis.context.catalog.functions_named(name)):
+                if any(f.kind == "a" for f in catalog.functions_named(name)):
                     return True
             stack.extend(v for k, v in current.items() if k != "SubLink" and isinstance(v, (dict, list)))
     return False

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from migrator.audit.catalog import SYSTEM_SCHEMAS, Relation, RelationKind
 from migrator.audit.grammar import Body, Node, Unparsable, expression, names, parse
 from migrator.audit.shardkey import aggregate, predicate
+from migrator.audit.shardkey.operand import visit
 from migrator.audit.shardkey.scope import Cte, Entry, Instance, Level, relabel
 from migrator.audit.shardkey.shape import Shape
-
-if TYPE_CHECKING:
-    from migrator.audit.shardkey.query import Analysis
+from migrator.audit.shardkey.walk import Analysis
 
 Pending = list[tuple[Node, frozenset[int]]]
 """Join conditions with the entries they may restrict; they are read when all entries are known."""
@@ -45,15 +44,15 @@ def from_item(
         inside = Level(parent, outer)
         inside.merges = not any(
             k in sub for k in ("limitCount", "limitOffset", "groupClause", "distinctClause")
-        ) and not any(aggregate.is_aggregate(analysis, t) for t in sub.get("targetList", ()))
-        outputs = analysis.statement(sub_tag, sub, inside)
+        ) and not aggregate.is_aggregate(analysis.context.catalog, sub.get("targetList"))
+        outputs = analysis.descend(analysis, sub_tag, sub, inside)
         entry = analysis.entry(level, alias.get("aliasname", ""), closed=True)
         entry.columns = dict(relabel(outputs, names(alias.get("colnames"))))
         return [entry]
     entry = analysis.entry(level, alias.get("aliasname", ""), closed=False)
     if tag == "RangeFunction":
         for function in body.get("functions", ()):
-            analysis.visit(function, level)
+            visit(analysis, function, level)
         entry.closed = True
         columns = names(alias.get("colnames")) or [
             d["ColumnDef"].get("colname", "") for d in body.get("coldeflist", ())
@@ -66,7 +65,7 @@ def from_item(
         level.entries.remove(entry)
         return from_item(analysis, body["relation"], level, pending, strict, inner)
     else:
-        analysis.visit(body, level)
+        visit(analysis, body, level)
     return [entry]
 
 
@@ -163,7 +162,7 @@ def relation_entry(analysis: Analysis, body: Body, level: Level) -> Entry:
                 entry.number,
                 level,
                 proposed=shape.proposed,
-                place=body.get("location", -1) if analysis._depth == 0 else -1,
+                place=body.get("location", -1) if analysis.depth == 0 else -1,
             )
         )
     if relation.row_security and shape.sharded:
@@ -205,12 +204,12 @@ def view_entry(analysis: Analysis, relation: Relation, entry: Entry, alias: Body
             query = False
         analysis.context.views[relation.qualified] = query
     analysis.kinds.setdefault(relation.qualified, Shape(None))
-    if query is False or analysis._depth >= DEEPEST:
+    if query is False or analysis.depth >= DEEPEST:
         analysis.unknown.append(f"{relation.qualified} (a view whose definition cannot be read)")
         return entry
-    analysis._depth += 1
-    outputs = analysis.statement(query.tag, query.body, Level(Level(None)))
-    analysis._depth -= 1
+    analysis.depth += 1
+    outputs = analysis.descend(analysis, query.tag, query.body, Level(Level(None)))
+    analysis.depth -= 1
     columns = list(relation.columns)
     entry.closed = True
     entry.columns = dict(relabel(relabel(outputs, columns), names(alias.get("colnames"))))
@@ -232,10 +231,10 @@ def apply_policies(analysis: Analysis, relation: Relation, entry: Entry) -> None
     level = Level(None)
     level.entries.append(entry)
     level.allowed.add(entry.number)
-    analysis._depth += 1
+    analysis.depth += 1
     for condition in parsed:
         predicate.conjunct(analysis, condition, level, level.allowed)
-    analysis._depth -= 1
+    analysis.depth -= 1
 
 
 def _known(entry: Entry) -> list[str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from migrator.audit.catalog import SYSTEM_SCHEMAS
 from migrator.audit.grammar import Body, Node, constant, function_name, names, plain_type, type_name, walk
 from migrator.audit.shardkey.graph import KeySet
-from migrator.audit.shardkey.scope import Level
-
-if TYPE_CHECKING:
-    from migrator.audit.shardkey.query import Analysis
+from migrator.audit.shardkey.scope import Instance, Level, Outputs
+from migrator.audit.shardkey.walk import Analysis
 
 ALWAYS, NEVER = -1, -2
 """Pseudo entries: a node that may always be restricted (semi-join output), and one that never may (scalar subquery)."""
@@ -43,11 +42,11 @@ def operand(analysis: Analysis, node: Node, level: Level) -> Operand:
     if tag == "TypeCast":
         return _cast(analysis, body, level)
     if tag == "SubLink":
-        outputs = analysis.subquery(body["subselect"], level)
+        outputs = subquery(analysis, body["subselect"], level)
         if body["subLinkType"] == "EXPR_SUBLINK" and len(outputs) == 1 and outputs[0][1] is not None:
             return (outputs[0][1], NEVER)
         return None
-    analysis.visit(node, level)
+    visit(analysis, node, level)
     return _computed(analysis, node, level)
 
 
@@ -139,3 +138,65 @@ def resolve(analysis: Analysis, body: Body, level: Level) -> Operand:
         here = here.parent
     key = analysis.variables.get(".".join(fields)) or analysis.variables.get(fields[0])
     return frozenset((key,)) if key is not None else None
+
+
+def visit(analysis: Analysis, node: Any, level: Level) -> None:
+    """Find subqueries and calls in an expression whose value restricts nothing."""
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if isinstance(current, list):
+            stack.extend(current)
+        elif isinstance(current, dict):
+            if "SubLink" in current:
+                sublink = current["SubLink"]
+                subquery(analysis, sublink["subselect"], level)
+                if "testexpr" in sublink:
+                    stack.append(sublink["testexpr"])
+                continue
+            if "FuncCall" in current:
+                call(analysis, current["FuncCall"], level)
+            stack.extend(v for v in current.values() if isinstance(v, (dict, list)))
+
+
+def subquery(
+    analysis: Analysis, node: Node, level: Level, outer: frozenset[int] | set[int] = frozenset(), merges: bool = False
+) -> Outputs:
+    """Analyse a subquery of an expression. *merges*: EXISTS and IN, which become joins."""
+    [(tag, body)] = node.items()
+    inner = Level(level, outer)
+    inner.merges = merges
+    return analysis.descend(analysis, tag, body, inner)
+
+
+def call(analysis: Analysis, body: Body, level: Level) -> None:
+    """A call of a user function touches what its body touches."""
+    schema, name = function_name(body)
+    analysis.calls.append(name)
+    summary = analysis.context.summaries.get(name)
+    if summary is None or (schema in SYSTEM_SCHEMAS):
+        return
+    if summary.bound_to is None and not summary.touches:
+        analysis.opaque.append(summary.why)
+    for table in summary.touches:
+        relation = analysis.context.catalog.relations.get(table)
+        if relation is None:
+            continue
+        shape = analysis.context.shapes.of(relation)
+        analysis.kinds.setdefault(table, shape)
+        if not shape.sharded or shape.key is None:
+            continue
+        instance = Instance(relation, f"{name}()", None, shape.key, -1, level)
+        if summary.bound_to is None:
+            instance.why = summary.why or f"the body of {name} does not bind its key"
+        else:
+            args = body.get("args", ())
+            terms = [term(analysis, args[i], level) for i in summary.bound_to if i < len(args)]
+            node = analysis.graph.node()
+            for found in terms:
+                if isinstance(found, frozenset):
+                    analysis.graph.bind(node, found)
+                elif isinstance(found, int):
+                    analysis.graph.edge(found, node)
+            instance.node = node
+        analysis.instances.append(instance)

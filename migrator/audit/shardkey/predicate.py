@@ -7,16 +7,13 @@ common, a NOT pushed inwards. Everything else says nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from migrator.audit.grammar import Body, Node, constant, names, operator, walk
 from migrator.audit.shardkey.aggregate import is_aggregate
 from migrator.audit.shardkey.graph import KeySet
-from migrator.audit.shardkey.operand import ALWAYS, NEVER, Column, Operand, operand, resolve
+from migrator.audit.shardkey.operand import ALWAYS, NEVER, Column, Operand, operand, resolve, subquery, visit
 from migrator.audit.shardkey.scope import Level
-
-if TYPE_CHECKING:
-    from migrator.audit.shardkey.query import Analysis
+from migrator.audit.shardkey.walk import Analysis
 
 
 @dataclass(slots=True)
@@ -81,7 +78,7 @@ def collect(
     else:
         if tag == "NullTest" and "ColumnRef" in body["arg"]:
             _note(analysis, body["arg"], level, "IS NULL names no tenant")
-        analysis.visit(node, level)
+        visit(analysis, node, level)
 
 
 def _either(
@@ -136,7 +133,7 @@ def _comparison(analysis: Analysis, body: Body, level: Level, facts: Facts, nega
             _note(analysis, side, level, f"the operator {name} is no equality")
     for side in (left, right):
         if side is not None:
-            analysis.visit(side, level)
+            visit(analysis, side, level)
 
 
 def _equal(
@@ -172,8 +169,8 @@ def _membership(analysis: Analysis, left: Node, right: Node, level: Level, facts
     items = _items(right)
     if items is None:
         _note(analysis, left, level, "= ANY over an array parameter: as many shards as it has keys")
-        analysis.visit(left, level)
-        analysis.visit(right, level)
+        visit(analysis, left, level)
+        visit(analysis, right, level)
         return
     sides = left["RowExpr"].get("args", []) if "RowExpr" in left else [left]
     for position, side in enumerate(sides):
@@ -218,10 +215,10 @@ def _subquery(
 ) -> None:
     kind = body["subLinkType"]
     select = body["subselect"].get("SelectStmt", {})
-    bare = "groupClause" not in select and any(is_aggregate(analysis, t) for t in select.get("targetList", ()))
+    bare = "groupClause" not in select and is_aggregate(analysis.context.catalog, select.get("targetList"))
     outer = frozenset(allowed) if semi and not bare and kind in ("EXISTS_SUBLINK", "ANY_SUBLINK") else frozenset()
     joined = kind in ("EXISTS_SUBLINK", "ANY_SUBLINK")
-    outputs = analysis.subquery(body["subselect"], level, outer, merges=joined)
+    outputs = subquery(analysis, body["subselect"], level, outer, merges=joined)
     if "testexpr" not in body:
         return
     test = body["testexpr"]
@@ -237,7 +234,7 @@ def _subquery(
             elif isinstance(column, frozenset):
                 facts.bind((node, ALWAYS), column)
         return
-    analysis.visit(test, level)
+    visit(analysis, test, level)
 
 
 def _note(analysis: Analysis, node: Node | None, level: Level, text: str) -> None:

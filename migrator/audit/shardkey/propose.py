@@ -11,9 +11,9 @@ from pglast import parser
 
 from migrator.audit.grammar import Parsed, Unparsable, parse
 from migrator.audit.shardkey.parameters import Placed
-from migrator.audit.shardkey.query import Context
 from migrator.audit.shardkey.scope import Instance
 from migrator.audit.shardkey.verdict import Judged, StatementVerdict, judge
+from migrator.audit.shardkey.walk import Context
 
 LONGEST = 8_000
 _STOP = {

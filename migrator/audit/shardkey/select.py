@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from migrator.audit.grammar import Body, Node, function_name, names, walk
 from migrator.audit.shardkey import aggregate, from_clause, operand, predicate
-from migrator.audit.shardkey.scope import Level, Outputs
-
-if TYPE_CHECKING:
-    from migrator.audit.shardkey.query import Analysis
+from migrator.audit.shardkey.scope import Cte, Level, Outputs, relabel
+from migrator.audit.shardkey.walk import Analysis
 
 
 def select(analysis: Analysis, body: Body, level: Level) -> Outputs:
     """Analyse a SELECT inside *level* (a fresh level of its own); return its output columns."""
-    analysis.with_clause(body, level)
+    with_clause(analysis, body, level)
     if body.get("op", "SETOP_NONE") != "SETOP_NONE":
         return set_operation(analysis, body, level)
     if "valuesLists" in body:
@@ -35,12 +33,64 @@ def select(analysis: Analysis, body: Body, level: Level) -> Outputs:
         if plain:
             predicate.conjunct(analysis, having, level, level.allowed)
         else:
-            analysis.visit(having, level)
+            operand.visit(analysis, having, level)
     outputs = targets(analysis, body.get("targetList", ()), level)
     for field_name in ("groupClause", "sortClause", "limitCount", "limitOffset", "distinctClause", "windowClause"):
         if field_name in body:
-            analysis.visit(body[field_name], level)
+            operand.visit(analysis, body[field_name], level)
     return shielded(analysis, body, outputs, level)
+
+
+def with_clause(analysis: Analysis, body: Body, level: Level) -> None:
+    clause = body.get("withClause")
+    if not clause:
+        return
+    recursive = bool(clause.get("recursive"))
+    counted: dict[str, int] = {}
+    for tag, found in walk(body):
+        if tag == "RangeVar" and "schemaname" not in found:
+            counted[found["relname"]] = counted.get(found["relname"], 0) + 1
+    for item in clause["ctes"]:
+        cte = item["CommonTableExpr"]
+        [(tag, query)] = cte["ctequery"].items()
+        name = cte["ctename"]
+        known = Cte(
+            name,
+            cte["ctequery"],
+            counted.get(name, 0),
+            cte.get("ctematerialized") == "CTEMaterializeAlways" or tag != "SelectStmt",
+        )
+        renamed = names(cte.get("aliascolnames"))
+        if recursive and tag == "SelectStmt" and query.get("op", "SETOP_NONE") != "SETOP_NONE":
+            outputs = recursive_cte(analysis, query, known, level, renamed)
+        else:
+            outputs = analysis.descend(analysis, tag, query, Level(level))
+        known.outputs = relabel(outputs, renamed)
+        level.ctes[name] = known
+
+
+def recursive_cte(analysis: Analysis, query: Body, cte: Cte, level: Level, renamed: list[str]) -> Outputs:
+    """A recursive CTE: what the first arm binds holds for all rows if the recursive arm passes it on."""
+    inner = Level(level)
+    with_clause(analysis, query, inner)
+    base = select(analysis, query["larg"], Level(inner))
+    cte.recursive_base = relabel(base, renamed)
+    inner.ctes[cte.name] = cte
+    result = select(analysis, query["rarg"], Level(inner))
+    outputs: Outputs = []
+    for position, (name, node) in enumerate(base):
+        again = result[position][1] if position < len(result) else None
+        if node is None or again is None:
+            outputs.append((name, None))
+            continue
+        for columns in cte.referenced:
+            reference = list(columns.values())[position] if position < len(columns) else None
+            if reference is not None:
+                analysis.graph.assume(node, reference, again)
+        out = analysis.graph.node()
+        analysis.graph.join(out, (node, again))
+        outputs.append((name, out))
+    return outputs
 
 
 def shielded(analysis: Analysis, body: Body, outputs: Outputs, level: Level) -> Outputs:
@@ -53,7 +103,7 @@ def shielded(analysis: Analysis, body: Body, outputs: Outputs, level: Level) -> 
         grouped = {n for n in (grouping(analysis, g, outputs, level) for g in body["groupClause"]) if n is not None}
         if any("GroupingSet" in g for g in body["groupClause"]):
             grouped = set()
-    elif any(aggregate.is_aggregate(analysis, t) for t in body.get("targetList", ())):
+    elif aggregate.is_aggregate(analysis.context.catalog, body.get("targetList")):
         closed = True
     distinct = body.get("distinctClause")
     if distinct and distinct != [{}]:
@@ -92,7 +142,7 @@ def set_operation(analysis: Analysis, body: Body, level: Level) -> Outputs:
     right = select(analysis, body["rarg"], Level(level))
     for field_name in ("sortClause", "limitCount", "limitOffset"):
         if field_name in body:
-            analysis.visit(body[field_name], level)
+            operand.visit(analysis, body[field_name], level)
     closed = "limitCount" in body or "limitOffset" in body
     outputs: Outputs = []
     for position, (name, node) in enumerate(left):

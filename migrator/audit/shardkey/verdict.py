@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from migrator.audit.grammar import Body
-from migrator.audit.shardkey.query import Analysis, Context
-from migrator.audit.shardkey.scope import Instance
+from migrator.audit.shardkey.query import begin, statement
+from migrator.audit.shardkey.scope import Instance, Level
+from migrator.audit.shardkey.walk import Analysis, Context
 
 
 class StatementVerdict(StrEnum):
@@ -101,9 +102,9 @@ class Judged:
 
 def judge(context: Context, tag: str, body: Body, variables: Mapping[str, str] | None = None) -> Judged:
     """Return where a parsed statement runs. Pure; what is not understood is cross_shard."""
-    analysis = Analysis(context, variables)
+    analysis = begin(context, variables)
     try:
-        analysis.statement(tag, body)
+        statement(analysis, tag, body, Level(None))
     except RecursionError:
         return Judged(StatementVerdict.CROSS_SHARD, ["nested too deeply to be followed"], {}, [], [], analysis)
     relations = {
