@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migrator.audit.report.values import AuditReport, Finding, StatementReport
+from migrator.audit.report.values import AuditReport, StatementReport
+from migrator.audit.rules.findings import Finding
 from migrator.audit.rules.rule import Severity
 
 LISTED = 10

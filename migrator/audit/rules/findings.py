@@ -1,14 +1,62 @@
-"""How does an observation become a finding? Adds the rule's severity for the engine, a stable id, the fix."""
+"""What is a finding, and how does an observation become one? Adds the rule's severity for the engine, a stable id, the fix."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
 
 from migrator.audit.catalog import Source
-from migrator.audit.report.values import Finding
 from migrator.audit.rules.rule import Severity
 from migrator.audit.rules.rulebook import RULES
 from migrator.model.limits import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know before moving.
+
+    Attributes:
+        id: stable from run to run: the rule and the object.
+        evidence: what was seen, in one or two sentences.
+        fix: what to do, made concrete where possible.
+        sql: a statement that helps, when there is one.
+        source: where it was seen (file and line, or the catalog).
+        reference: where the rule comes from.
+    """
+
+    id: str
+    rule: str
+    severity: Severity
+    object: str
+    title: str
+    evidence: str
+    fix: str
+    source: str
+    reference: str
+    sql: str | None = None
+    acknowledged: str | None = None  # who and why
+
+    def accepted_by(self, acknowledged: Collection[str]) -> bool:
+        """Return whether *acknowledged* names this finding: its id, its rule, or what provisioning calls it."""
+        provisioned = f"unique/{self.object}" if self.rule == "LIM-KEY-02" else self.id
+        return not {self.id, self.rule, provisioned}.isdisjoint(acknowledged)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "rule": self.rule,
+            "severity": self.severity.value,
+            "object": self.object,
+            "title": self.title,
+            "evidence": self.evidence,
+            "fix": self.fix,
+            "sql": self.sql,
+            "source": self.source,
+            "reference": self.reference,
+            "acknowledged": self.acknowledged,
+        }
 
 
 class Collector:
