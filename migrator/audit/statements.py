@@ -16,54 +16,12 @@ from migrator.audit.grammar import Parsed, Unparsable, parse
 from migrator.audit.report.values import StatementReport
 from migrator.audit.rules import statement as rules_statement
 from migrator.audit.rules.findings import Collector
-from migrator.audit.rules.rule import Severity
 from migrator.audit.rules.rulebook import RULES
 from migrator.audit.shardkey.parameters import Placed, place
 from migrator.audit.shardkey.propose import propose
 from migrator.audit.shardkey.verdict import Judged, StatementVerdict, judge
 from migrator.audit.shardkey.walk import Context
 from migrator.model.limits import Engine
-
-REFUSING = frozenset(
-    [
-        "LIM-DML-01",
-        "LIM-DML-02",
-        "LIM-DML-03",
-        "LIM-DML-04",
-        "LIM-DML-05",
-        "LIM-DML-06",
-        "LIM-KEY-04",
-        "LIM-KEY-05",
-        "LIM-TXN-01",
-        "LIM-TXN-02",
-        "LIM-TXN-06",
-        "LIM-TXN-05",
-        "LIM-SEQ-01",
-        "LIM-SEQ-02",
-        "LIM-TBL-01",
-        "LIM-TBL-03",
-        "LIM-TBL-04",
-        "LIM-TBL-12",
-        "LIM-TBL-13",
-        "LIM-OBJ-01",
-        "LIM-OBJ-02",
-        "LIM-OBJ-03",
-        "LIM-OBJ-04",
-        "LIM-OBJ-05",
-        "LIM-OBJ-06",
-        "LIM-OBJ-07",
-        "LIM-OBJ-08",
-        "LIM-OBJ-09",
-        "LIM-OBJ-10",
-        "LIM-IDX-01",
-        "LIM-IDX-03",
-        "LIM-COL-03",
-        "LIM-FK-08",
-        "LIM-EXT-02",
-    ]
-)
-"""Rules under which Limitless refuses the statement as written."""
-
 
 ON_ROWS = frozenset(
     [
@@ -284,7 +242,7 @@ def report_statement(
     if judged.analysis is not None and judged.analysis.unknown:
         rules.append("AUD-EVD-03")
         out.add("AUD-EVD-03", obj, f"unknown: {', '.join(sorted(set(judged.analysis.unknown)))}", source=item.source)
-    refused = [r for r in rules if r in REFUSING and _applies(r, engine)]
+    refused = [r for r in rules if RULES[r].refuses_on(engine)]
     if refused and judged.verdict is not StatementVerdict.UNSUPPORTED and _is_whole(statement.tag, judged):
         why = next((h.evidence for h in hits if h.rule == refused[0]), RULES[refused[0]].title)
         judged = replace(
@@ -325,11 +283,6 @@ def _is_whole(tag: str, judged: Judged) -> bool:
     """Return whether a refusal concerns the statement as a whole. A statement on sharded tables that only contains
     something refused keeps its verdict: that part is replaced, and the rest goes where it goes."""
     return tag not in ON_ROWS or judged.verdict in (StatementVerdict.NO_TABLE, StatementVerdict.REFERENCE_ONLY)
-
-
-def _applies(rule: str, engine: Engine) -> bool:
-    severity = RULES[rule].at(engine)
-    return severity in (Severity.BLOCKER, Severity.REWRITE)
 
 
 def _fan_out(judged: Judged, shards: int) -> int:

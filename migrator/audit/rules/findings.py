@@ -1,4 +1,4 @@
-"""What is a finding, and how does an observation become one? Adds the rule's severity for the engine, a stable id, the fix."""
+"""What is a finding, and how does an observation become one? With the severity for the engine, a stable id, a fix."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ class Rule:
 
     Attributes:
         eased_from: engine version from which *eased* is the severity (None there: the rule no longer applies).
+        refuses: Limitless refuses a statement that meets the rule, as it is written.
     """
 
     id: str
@@ -40,9 +41,14 @@ class Rule:
     source: str
     eased_from: Engine | None = None
     eased: Severity | None = None
+    refuses: bool = False
 
     def at(self, engine: Engine) -> Severity | None:
         """Return the severity on *engine*; None when the rule does not apply there."""
         if self.eased_from is not None and engine >= self.eased_from:
             return self.eased
         return self.severity
+
+    def refuses_on(self, engine: Engine) -> bool:
+        """Return whether *engine* refuses a statement that meets the rule."""
+        return self.refuses and self.at(engine) in (Severity.BLOCKER, Severity.REWRITE)

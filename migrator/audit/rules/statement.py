@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from migrator.audit import unsupported
 from migrator.audit.catalog import Catalog
 from migrator.audit.grammar import Body, function_name, names, walk
 from migrator.audit.shardkey.shape import Shapes
-from migrator.audit.shardkey.verdict import UNSUPPORTED_DROPS, Judged, StatementVerdict
+from migrator.audit.shardkey.verdict import Judged, StatementVerdict
 from migrator.audit.shardkey.volatility import PER_STATEMENT
 from migrator.audit.shardkey.walk import Context
 from migrator.model.limits import Engine
@@ -144,9 +145,9 @@ def _top(tag: str, body: Body, shapes: Shapes, catalog: Catalog) -> Iterator[Hit
             "cycle" in options and options["cycle"].get("arg", {}).get("Boolean", {}).get("boolval")
         ):
             yield Hit("LIM-SEQ-01", "CREATE SEQUENCE")
-    elif tag == "DropStmt" and body.get("removeType") in UNSUPPORTED_DROPS:
-        what = body["removeType"].removeprefix("OBJECT_").replace("_", " ")
-        yield Hit(UNSUPPORTED_DROPS[body["removeType"]], f"DROP {what}")
+    elif tag == "DropStmt":
+        if (dropped := unsupported.drop(body)) is not None:
+            yield Hit(*dropped)
     elif tag == "CopyStmt" and (body.get("filename") or body.get("is_program")):
         yield Hit(
             "LIM-DML-06", "COPY with a program" if body.get("is_program") else f"COPY with the file {body['filename']}"
