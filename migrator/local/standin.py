@@ -37,7 +37,7 @@ from importlib import resources
 import psycopg
 from psycopg import sql
 
-from migrator.model.limits import EXTENSIONS
+from migrator.model.limits import EXTENSIONS, MAX_SHARDED_NAME, SEQUENCE_CHUNK
 
 DBA = "dba"
 """The role the tool and the tests use on a stand-in: it may create, but it is no superuser."""
@@ -51,10 +51,16 @@ SETTINGS = {
     "limitless_create_table_collocate_with": "",
     "limitless_active_shard_key": "",
     "limitless_explain_options": "single_shard_optimization",
-    "limitless_sequence_chunk_size": "250000",
+    "limitless_sequence_chunk_size": str(SEQUENCE_CHUNK),
     "limitless_supported_extensions": ",".join(sorted(EXTENSIONS)),
 }
 """Defaults, so that SHOW works before the first SET. On plain PostgreSQL these are placeholders that take any value."""
+
+LIMITS = {
+    "@supported_extensions@": SETTINGS["limitless_supported_extensions"],
+    "@max_sharded_name@": str(MAX_SHARDED_NAME),
+}
+"""What stands for them in the stand-in's scripts."""
 
 
 def is_limitless(conn: psycopg.Connection) -> bool:
@@ -96,8 +102,9 @@ def install(conn: psycopg.Connection, owner: str, shards: int = 4) -> None:
         _create_monitoring(conn)
         for name in ("standin.sql", "standin_refusals.sql", "standin_cluster.sql"):
             script = resources.files("migrator.local").joinpath(name).read_text(encoding="utf-8")
-            supported = SETTINGS["limitless_supported_extensions"]
-            conn.execute(script.replace("@supported_extensions@", supported).encode())
+            for limit, value in LIMITS.items():
+                script = script.replace(limit, value)
+            conn.execute(script.encode())
         nodes = [(str(n), "shard" if n <= shards else "router") for n in range(1, shards + ROUTERS + 1)]
         for node in nodes:
             conn.execute("INSERT INTO rds_aurora.standin_subcluster VALUES (%s, %s)", node)

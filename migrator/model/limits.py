@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from migrator.model.table import TableKind
+
 Engine = tuple[int, int, int]
 """A Limitless engine version: 16.11.102 is (16, 11, 102)."""
 
@@ -15,6 +17,16 @@ MAX_SHARDED_NAME = 54
 
 SEQUENCE_CHUNK = 250_000
 """Values a router takes at once; CACHE must stay below."""
+
+FOREIGN_KEYS = frozenset(
+    [
+        (TableKind.SHARDED, TableKind.SHARDED),  # collocated, and the key holds the shard key
+        (TableKind.SHARDED, TableKind.REFERENCE),
+        (TableKind.REFERENCE, TableKind.REFERENCE),
+        (TableKind.STANDARD, TableKind.STANDARD),
+    ]
+)
+"""Kinds of a table and of the table that its foreign key may refer to."""
 
 _ALWAYS: Engine = (16, 4, 0)
 
@@ -78,3 +90,14 @@ def sequence_refused(*, cycle: bool, minimum: int, maximum: int, increment: int,
     if maximum - minimum < needed:
         return f"its {maximum - minimum:,} values are too few: {routers} routers take {needed:,} when it is created"
     return ""
+
+
+def refused_actions(child: TableKind, parent: TableKind) -> tuple[frozenset[str], frozenset[str]]:
+    """Return what a foreign key from *child* to *parent* may not do ON DELETE, and what not ON UPDATE."""
+    deleting, updating = {"SET DEFAULT"}, {"SET DEFAULT"}
+    if child is TableKind.SHARDED:
+        deleting.add("SET NULL")
+        updating.add("SET NULL")
+    if (child, parent) != (TableKind.STANDARD, TableKind.STANDARD):
+        updating.add("CASCADE")
+    return frozenset(deleting), frozenset(updating)

@@ -9,8 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from migrator.model.limits import MAX_SHARDED_NAME, SEQUENCE_CHUNK, name_fits, sequence_refused
-from migrator.model.table import Table, TableKind, parents_first, qualify
+from migrator.model.limits import (
+    FOREIGN_KEYS,
+    MAX_SHARDED_NAME,
+    SEQUENCE_CHUNK,
+    name_fits,
+    refused_actions,
+    sequence_refused,
+)
+from migrator.model.table import Table, parents_first, qualify
 from migrator.provision.catalog import Catalog, Check, Column, ForeignKey, Index, TableShape
 from migrator.provision.catalog import Sequence as SequenceShape
 
@@ -291,7 +298,7 @@ def _foreign_keys(
         # Classic performs CASCADE and SET NULL itself and journals the result, so until hand-over Limitless only
         # checks, and only at the end of a batch: the rows of a batch arrive in any order.
         mirrored.append(replace(shaped, on_delete="NO ACTION", on_update="NO ACTION", deferrable=True, deferred=True))
-        final.append(_allowed_actions(shaped, child, where, notes))
+        final.append(_allowed_actions(shaped, child, parent, where, notes))
     return tuple(mirrored), tuple(final)
 
 
@@ -304,8 +311,9 @@ def _why_not(key: ForeignKey, child: Table, parent: Table | None, shapes: dict[s
         return "its parent is not migrated"
     if not key.validated:
         return "it is NOT VALID on classic, so old rows may break it"
-    pair = (child.kind, parent.kind)
-    if pair == (TableKind.SHARDED, TableKind.SHARDED):
+    if (child.kind, parent.kind) not in FOREIGN_KEYS:
+        return f"Limitless has no foreign keys from a {child.kind} to a {parent.kind} table"
+    if child.sharded and parent.sharded:
         if shapes[child.qualified].group != shapes[parent.qualified].group:
             return "the two sharded tables are not collocated"
         target = {str(parent.tenant_column), *key.parent_columns}
@@ -313,14 +321,7 @@ def _why_not(key: ForeignKey, child: Table, parent: Table | None, shapes: dict[s
         uniques += [set(i.columns) for i in shapes[parent.qualified].indexes if i.unique and not i.partial]
         if target not in uniques:
             return f"({', '.join(sorted(target))}) is not unique on Limitless"
-        return None
-    if pair in (
-        (TableKind.STANDARD, TableKind.STANDARD),
-        (TableKind.REFERENCE, TableKind.REFERENCE),
-        (TableKind.SHARDED, TableKind.REFERENCE),
-    ):
-        return None
-    return f"Limitless has no foreign keys from a {child.kind} to a {parent.kind} table"
+    return None
 
 
 def _with_shard_key(key: ForeignKey, child: Table, parent: Table) -> ForeignKey:
@@ -335,14 +336,9 @@ def _with_shard_key(key: ForeignKey, child: Table, parent: Table) -> ForeignKey:
     return replace(key, columns=(mine, *key.columns), parent_columns=(theirs, *key.parent_columns), match_full=False)
 
 
-def _allowed_actions(key: ForeignKey, child: Table, where: str, notes: _Notes) -> ForeignKey:
-    """Return *key* with the actions Limitless has for this kind of table; others become NO ACTION."""
-    refused_delete, refused_update = {"SET DEFAULT"}, {"SET DEFAULT"}
-    if child.kind is TableKind.SHARDED:
-        refused_delete |= {"SET NULL"}
-        refused_update |= {"CASCADE", "SET NULL"}
-    elif child.kind is TableKind.REFERENCE:
-        refused_update |= {"CASCADE"}
+def _allowed_actions(key: ForeignKey, child: Table, parent: Table, where: str, notes: _Notes) -> ForeignKey:
+    """Return *key* with the actions Limitless has for these kinds of tables; others become NO ACTION."""
+    refused_delete, refused_update = refused_actions(child.kind, parent.kind)
     changed = key
     if key.on_delete in refused_delete:
         changed = replace(changed, on_delete="NO ACTION")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from migrator.audit.rules.rule import Rule, Severity
+from migrator.model.limits import MAX_SHARDED_NAME
 
 B, R, W, I = Severity.BLOCKER, Severity.REWRITE, Severity.WARNING, Severity.INFO  # noqa: E741 - four columns of a table
 DDL = "ddl-support"
@@ -100,7 +101,7 @@ SCHEMA: tuple[Rule, ...] = (
     ),
     Rule("LIM-TBL-05", W, "unlogged table", "make it logged", "unverified"),
     Rule("LIM-TBL-06", R, "tablespace", "remove it", DDL),
-    Rule("LIM-TBL-07", B, "name longer than 54 bytes", "rename it on classic", REQS),
+    Rule("LIM-TBL-07", B, f"name longer than {MAX_SHARDED_NAME} bytes", "rename it on classic", REQS),
     Rule("LIM-TBL-08", R, "reference table without a primary key", "add one", CONVERT),
     Rule(
         "LIM-TBL-09", W, "reference table is written often", "shard it: each write goes to every shard", "architecture"

@@ -7,6 +7,7 @@ from migrator.audit.grammar import plain_type
 from migrator.audit.rules.findings import Collector
 from migrator.audit.rules.rule import Severity
 from migrator.audit.shardkey.shape import Shape, Shapes
+from migrator.model.limits import FOREIGN_KEYS, refused_actions
 from migrator.model.table import TableKind
 
 UNHASHED = {"ltree", "hstore"}
@@ -217,12 +218,7 @@ def _foreign_key(
     name = f"{relation.qualified}.{key.name}"
     shown = _shown(relation, key)
     pair = (_kind(child), _kind(parent))
-    if pair not in (
-        ("sharded", "sharded"),
-        ("sharded", "reference"),
-        ("reference", "reference"),
-        ("standard", "standard"),
-    ):
+    if pair not in FOREIGN_KEYS:
         undecided = child.kind is None or parent.kind is None
         why = "" if not undecided else " (while the table is undecided)" if given else " (whose table was not given)"
         out.add(
@@ -245,14 +241,14 @@ def _foreign_key(
             source=key.source,
             sql=f"-- on Limitless: FOREIGN KEY ({columns}) REFERENCES {key.parent} ({parents})",
         )
-    standard = pair == ("standard", "standard")
-    if child.sharded and key.on_delete == "n":
+    deleting, updating = refused_actions(*pair)
+    if key.on_delete == "n" and "SET NULL" in deleting:
         out.add("LIM-FK-04", name, shown, source=key.source)
     if "d" in (key.on_delete, key.on_update):
         out.add("LIM-FK-05", name, shown, source=key.source)
-    if key.on_update == "c" and not standard:
+    if key.on_update == "c" and "CASCADE" in updating:
         out.add("LIM-FK-06", name, shown, source=key.source)
-    if child.sharded and key.on_update == "n":
+    if key.on_update == "n" and "SET NULL" in updating:
         out.add("LIM-FK-07", name, shown, source=key.source)
     if child.sharded and not key.validated:
         out.add("LIM-FK-08", name, shown, source=key.source)
@@ -260,6 +256,6 @@ def _foreign_key(
         out.add("LIM-FK-01", name, f"written inside CREATE TABLE: {shown}", source=key.source)
 
 
-def _kind(shape: Shape) -> str:
+def _kind(shape: Shape) -> TableKind:
     """Undecided tables count as reference tables here, as they do for statements."""
-    return shape.kind.value if shape.kind else "reference"
+    return shape.kind or TableKind.REFERENCE
