@@ -21,8 +21,8 @@ from migrator.audit.report.baseline import accept
 from migrator.audit.report.values import AuditReport
 from migrator.audit.run import conclude
 from migrator.audit.shardkey.shape import Shapes, shapes_of_key, shapes_of_plan
-from migrator.audit.sizing.runway import Writer
-from migrator.audit.sizing.tenants import Growth, TableCounts
+from migrator.audit.sizing.tenants import TableCounts
+from migrator.audit.target import Outlook, Target
 from migrator.errors import UsageError
 from migrator.plan.schema import Plan
 
@@ -39,11 +39,8 @@ def audit_files(
     tenant_key: str | None = None,
     aliases: Mapping[str, str] | None = None,
     plan: Plan | None = None,
-    engine_version: str | None = None,
-    shards: int | None = None,
-    growth: Growth | None = None,
-    writer: Writer | None = None,
-    uses: Sequence[str] = (),
+    target: Target | None = None,
+    outlook: Outlook | None = None,
     progress: Progress | None = None,
 ) -> AuditReport:
     """Audit files alone.
@@ -54,6 +51,7 @@ def audit_files(
         gathered: output of the gather script; replaces *schema*.
         aliases: table → column where the tenant key has another name.
         plan: decides the kinds of the tables; without it *tenant_key* and *aliases* do.
+        target: without it the plan's.
 
     Raises:
         UsageError: a file cannot be opened, or nothing says what the tenant key is.
@@ -74,19 +72,13 @@ def audit_files(
         raise UsageError("the tenant key is not known", hint="Say --tenant-key NAME, or --plan PLAN.toml.")
     else:
         shapes = shapes_of_key(evidence.catalog, key, aliases or {})
-    target = plan.limitless if plan is not None else None
     report = conclude(
         evidence,
         shapes,
         counted_rows(evidence, shapes),
         mode="gathered" if gathered else "files",
-        engine_version=engine_version or (target.engine_version if target else "16.13-limitless"),
-        max_acu=target.max_acu if target else 384,
-        shards=shards or (target.shards if target else 4),
-        hot_ratio=plan.waves.hot_ratio if plan is not None else 20.0,
-        growth=growth,
-        writer=writer,
-        uses=uses,
+        target=target or Target.of(plan),
+        outlook=outlook,
         progress=progress,
     )
     return accept(report, plan.gates.acknowledged) if plan is not None else report

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pglast import parser
@@ -14,14 +14,14 @@ from migrator.audit.catalog import Catalog, Function
 from migrator.audit.evidence.rows import RawStatement
 from migrator.audit.grammar import Parsed, Unparsable, parse
 from migrator.audit.report.values import StatementReport
+from migrator.audit.rules import statement as rules_statement
 from migrator.audit.rules.findings import Collector
 from migrator.audit.rules.rule import Severity
 from migrator.audit.rules.rulebook import RULES
 from migrator.audit.shardkey.parameters import Placed
 from migrator.audit.shardkey.verdict import StatementVerdict, judge
 from migrator.audit.shardkey.walk import Context, FunctionSummary
-from migrator.audit.statements import Tally, report_statement
-from migrator.model.limits import Engine
+from migrator.audit.statements import Audit, Occurrence, report_statement
 
 DDL_TAGS = {"CreateStmt", "AlterTableStmt", "DropStmt", "IndexStmt", "CreateTableAsStmt", "TruncateStmt", "RenameStmt"}
 
@@ -257,10 +257,9 @@ def _report(body: Body, context: Context, out: Collector) -> None:
             )
 
 
-def audit_bodies(
-    bodies: Bodies, context: Context, engine: Engine, shards: int, out: Collector, tally: Tally
-) -> Iterator[StatementReport]:
+def audit_bodies(bodies: Bodies, audit: Audit) -> Iterator[StatementReport]:
     """Yield a report for every statement of every function body; refused ones become findings of the function."""
+    context, out = audit.context, audit.out
     for body in bodies.bodies:
         function = body.function
         trigger = function.returns in ("trigger", "event_trigger")
@@ -269,38 +268,21 @@ def audit_bodies(
             if (
                 not judged.relations
                 and judged.verdict is StatementVerdict.NO_TABLE
-                and not _interesting(statement, context, engine)
+                and not rules_statement.check(statement.tag, statement.body, None, context)
             ):
                 continue
             item = RawStatement(
                 statement.text, function.source, calls=float(function.calls or 0), function=function.signature
             )
             label = f"{function.qualified}:{line}" + (f"#{number}" if body.lines.count(line) > 1 else "")
-            quiet = Collector(engine, context.shapes.tenant_key)
-            report = report_statement(
-                label,
-                statement.text.strip(),
-                statement,
-                judged,
-                item,
-                Placed(statement.text),
-                context,
-                engine,
-                shards,
-                quiet,
-                tally,
-            )
+            found = Occurrence(label, statement.text.strip(), statement, item, Placed(statement.text))
+            quiet = Collector(out.engine, context.shapes.tenant_key)
+            report = report_statement(found, judged, replace(audit, out=quiet))
             if not trigger:
                 _lift(quiet, function, line, out)
             if function.language == "plpgsql" and judged.verdict is StatementVerdict.SINGLE_SHARD and not trigger:
                 out.add("LIM-QRY-04", function.signature, f"line {line} depends on variables", source=function.source)
             yield report
-
-
-def _interesting(statement: Parsed, context: Context, engine: Engine) -> bool:
-    from migrator.audit.rules import statement as rules_statement
-
-    return bool(rules_statement.check(statement.tag, statement.body, None, context, engine))
 
 
 def _lift(quiet: Collector, function: Function, line: int, out: Collector) -> None:

@@ -21,7 +21,6 @@ from migrator.audit.shardkey.parameters import Placed, place
 from migrator.audit.shardkey.propose import propose
 from migrator.audit.shardkey.verdict import Judged, StatementVerdict, judge
 from migrator.audit.shardkey.walk import Context
-from migrator.model.limits import Engine
 
 ON_ROWS = frozenset(
     [
@@ -78,20 +77,48 @@ class Tally:
     calls: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What statements are judged with, and where goes what is found.
+
+    Attributes:
+        shards: of the target; a cross-shard statement costs something on each.
+    """
+
+    context: Context
+    shards: int
+    out: Collector
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One parsed statement where it was found.
+
+    Attributes:
+        text: as it is shown; the text that was parsed may have other placeholders (`placed`).
+    """
+
+    label: str
+    text: str
+    parsed: Parsed
+    item: RawStatement
+    placed: Placed
+
+
 def statement_id(sql: str) -> str:
     """Return an id that does not depend on white space."""
     return "q-" + hashlib.blake2s(" ".join(sql.split()).encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
-def audit_statements(
-    raw: Iterable[RawStatement], context: Context, engine: Engine, shards: int, out: Collector, tally: Tally
-) -> Iterator[StatementReport]:
+def audit_statements(raw: Iterable[RawStatement], audit: Audit) -> Iterator[StatementReport]:
     """Yield a report for every statement, the unparsable ones too."""
+    tally = audit.tally
     seen: dict[str, int] = {}
     for item in raw:
         tally.read += 1
         ours, unparsable, origin = tally.ours, tally.unparsable, item.source.file
-        reports = list(_one(item, context, engine, shards, out, tally))
+        reports = list(_one(item, audit))
         if tally.ours == ours:
             tally.by_origin[origin] = tally.by_origin.get(origin, 0) + 1
             idle = all(r.verdict == StatementVerdict.NO_TABLE.value for r in reports)
@@ -101,13 +128,7 @@ def audit_statements(
         for report in reports:
             number = seen.get(report.id, 0)
             seen[report.id] = number + 1
-            if number:
-                report = _numbered(report, number + 1)
-            yield report
-
-
-def _numbered(report: StatementReport, number: int) -> StatementReport:
-    return replace(report, id=f"{report.id}-{number}")
+            yield replace(report, id=f"{report.id}-{number + 1}") if number else report
 
 
 def _parse(sql: str) -> tuple[list[Parsed], Placed]:
@@ -142,9 +163,8 @@ def _is_own_session(sql: str) -> bool:
     return sql.startswith("SELECT set_config(") and sql.count("set_config(") >= 10
 
 
-def _one(
-    item: RawStatement, context: Context, engine: Engine, shards: int, out: Collector, tally: Tally
-) -> Iterator[StatementReport]:
+def _one(item: RawStatement, audit: Audit) -> Iterator[StatementReport]:
+    tally = audit.tally
     name = item.name or statement_id(item.sql)
     if _is_own_session(item.sql):
         tally.ours += 1
@@ -153,46 +173,18 @@ def _one(
         parsed, placed = _parse(item.sql)
     except Unparsable as error:
         tally.unparsable += 1
-        shown = _shown(item.sql)
-        where = f" at character {error.position + 1}" if error.position >= 0 else ""
-        out.add("AUD-EVD-02", f"statement {name}", f"{error.why}{where}: {_shown(item.sql, 120)}", source=item.source)
-        yield StatementReport(
-            id=statement_id(item.sql),
-            name=name,
-            sql=shown,
-            verdict=StatementVerdict.UNPARSABLE.value,
-            reasons=(f"{error.why}{where}",),
-            relations=(),
-            rules=("AUD-EVD-02",),
-            source_file=item.source.file,
-            source_line=item.source.line,
-            calls=item.calls,
-            total_ms=item.total_ms,
-            extra_shard_calls=0.0,
-            position=error.position if error.position >= 0 else None,
-            function=item.function,
-        )
+        why = f"{error.why} at character {error.position + 1}" if error.position >= 0 else error.why
+        audit.out.add("AUD-EVD-02", f"statement {name}", f"{why}: {_shown(item.sql, 120)}", source=item.source)
+        report = _unjudged(item, name, StatementVerdict.UNPARSABLE, why)
+        yield replace(report, rules=("AUD-EVD-02",), position=error.position if error.position >= 0 else None)
         return
     if not parsed:
         tally.judged += 1
-        yield StatementReport(
-            id=statement_id(item.sql),
-            name=name,
-            sql=_shown(item.sql),
-            verdict=StatementVerdict.NO_TABLE.value,
-            reasons=("nothing but comments",),
-            relations=(),
-            rules=(),
-            source_file=item.source.file,
-            source_line=item.source.line,
-            calls=item.calls,
-            total_ms=item.total_ms,
-            extra_shard_calls=0.0,
-        )
+        yield _unjudged(item, name, StatementVerdict.NO_TABLE, "nothing but comments")
         return
     tally.split += len(parsed) - 1
     for number, statement in enumerate(parsed, 1):
-        judged = judge(context, statement.tag, statement.body)
+        judged = judge(audit.context, statement.tag, statement.body)
         analysis = judged.analysis
         if analysis is not None and any(k.startswith("migrator.") for k in (*judged.relations, *analysis.unknown)):
             tally.ours += 1
@@ -200,66 +192,48 @@ def _one(
         tally.judged += number == 1
         label = name if len(parsed) == 1 else f"{name}#{number}"
         text = item.sql if len(parsed) == 1 else statement.text.strip()
-        yield report_statement(label, text, statement, judged, item, placed, context, engine, shards, out, tally)
+        yield report_statement(Occurrence(label, text, statement, item, placed), judged, audit)
 
 
-def report_statement(
-    label: str,
-    text: str,
-    statement: Parsed,
-    judged: Judged,
-    item: RawStatement,
-    placed: Placed,
-    context: Context,
-    engine: Engine,
-    shards: int,
-    out: Collector,
-    tally: Tally,
-) -> StatementReport:
+def _unjudged(item: RawStatement, name: str, verdict: StatementVerdict, why: str) -> StatementReport:
+    return StatementReport(
+        id=statement_id(item.sql),
+        name=name,
+        sql=_shown(item.sql),
+        verdict=verdict.value,
+        reasons=(why,),
+        relations=(),
+        rules=(),
+        source_file=item.source.file,
+        source_line=item.source.line,
+        calls=item.calls,
+        total_ms=item.total_ms,
+        extra_shard_calls=0.0,
+        function=item.function,
+    )
+
+
+def report_statement(found: Occurrence, judged: Judged, audit: Audit) -> StatementReport:
     """Turn a judged statement into its report and its findings."""
-    hits = rules_statement.check(statement.tag, statement.body, judged, context, engine)
-    rules: list[str] = list(judged.rules)
-    rewrite = propose(judged, statement, placed, context) if judged.verdict is StatementVerdict.CROSS_SHARD else None
-    obj = f"statement {label}"
-    for hit in hits:
-        severity = RULES[hit.rule].at(engine)
-        if severity is None:
-            continue
-        if hit.rule not in rules:
-            rules.append(hit.rule)
-        key = next((i.key for i in judged.unbound), None)
-        out.add(
-            hit.rule,
-            obj,
-            hit.evidence,
-            source=item.source,
-            key=key,
-            sql=rewrite if hit.rule.startswith("LIM-QRY") else None,
-        )
-    for rule in judged.rules:
-        if not any(h.rule == rule for h in hits):
-            out.add(rule, obj, judged.reasons[0], source=item.source)
-    if judged.analysis is not None and judged.analysis.unknown:
-        rules.append("AUD-EVD-03")
-        out.add("AUD-EVD-03", obj, f"unknown: {', '.join(sorted(set(judged.analysis.unknown)))}", source=item.source)
-    refused = [r for r in rules if RULES[r].refuses_on(engine)]
-    if refused and judged.verdict is not StatementVerdict.UNSUPPORTED and _is_whole(statement.tag, judged):
+    item = found.item
+    rewrite = None
+    if judged.verdict is StatementVerdict.CROSS_SHARD:
+        rewrite = propose(judged, found.parsed, found.placed, audit.context)
+    hits = rules_statement.check(found.parsed.tag, found.parsed.body, judged, audit.context)
+    rules = _add_findings(found, judged, hits, rewrite, audit.out)
+    refused = [r for r in rules if RULES[r].refuses_on(audit.out.engine)]
+    if refused and judged.verdict is not StatementVerdict.UNSUPPORTED and _is_whole(found.parsed.tag, judged):
         why = next((h.evidence for h in hits if h.rule == refused[0]), RULES[refused[0]].title)
         judged = replace(
             judged, verdict=StatementVerdict.UNSUPPORTED, reasons=[f"{why}: Limitless refuses it"], keys=()
         )
         rewrite = None
-    fan_out = _fan_out(judged, shards)
-    bulk = statement.tag == "InsertStmt" and "$" not in statement.text and "VALUES" not in statement.text.upper()
-    _note_joins(judged, statement.tag, bulk, item.calls, tally)
-    tally.joins.seen = tally.joins.seen or item.function is None
-    tally.calls += item.calls
-    if judged.verdict is StatementVerdict.CROSS_SHARD:
-        tally.cross_calls += item.calls
+    fan_out = _fan_out(judged, audit.shards)
+    _count(found, judged, audit.tally)
     return StatementReport(
-        id=statement_id(text),
-        name=label,
-        sql=_shown(text),
+        id=statement_id(found.text),
+        name=found.label,
+        sql=_shown(found.text),
         verdict=judged.verdict.value,
         reasons=tuple(judged.reasons),
         relations=tuple(judged.relations.items()),
@@ -279,6 +253,29 @@ def report_statement(
     )
 
 
+def _add_findings(
+    found: Occurrence, judged: Judged, hits: list[rules_statement.Hit], rewrite: str | None, out: Collector
+) -> list[str]:
+    """Add what was found out about a statement to *out*; return the rules that it meets."""
+    rules: list[str] = list(judged.rules)
+    obj, source = f"statement {found.label}", found.item.source
+    key = next((i.key for i in judged.unbound), None)
+    for hit in hits:
+        if RULES[hit.rule].at(out.engine) is None:
+            continue
+        if hit.rule not in rules:
+            rules.append(hit.rule)
+        sql = rewrite if hit.rule.startswith("LIM-QRY") else None
+        out.add(hit.rule, obj, hit.evidence, source=source, key=key, sql=sql)
+    for rule in judged.rules:
+        if not any(h.rule == rule for h in hits):
+            out.add(rule, obj, judged.reasons[0], source=source)
+    if judged.analysis is not None and judged.analysis.unknown:
+        rules.append("AUD-EVD-03")
+        out.add("AUD-EVD-03", obj, f"unknown: {', '.join(sorted(set(judged.analysis.unknown)))}", source=source)
+    return rules
+
+
 def _is_whole(tag: str, judged: Judged) -> bool:
     """Return whether a refusal concerns the statement as a whole. A statement on sharded tables that only contains
     something refused keeps its verdict: that part is replaced, and the rest goes where it goes."""
@@ -294,14 +291,21 @@ def _fan_out(judged: Judged, shards: int) -> int:
     return 1
 
 
-def _note_joins(judged: Judged, tag: str, bulk: bool, calls: float, tally: Tally) -> None:
-    """Remember for the classification which tables are joined and written; *bulk*: a load script's INSERT … SELECT."""
+def _count(found: Occurrence, judged: Judged, tally: Tally) -> None:
+    """Count the calls, and remember for the classification which tables are joined and written."""
+    tag, sql, calls = found.parsed.tag, found.parsed.text, found.item.calls
+    joins = tally.joins
+    bulk = tag == "InsertStmt" and "$" not in sql and "VALUES" not in sql.upper()  # a load script's INSERT … SELECT
     sharded = any(kind == "sharded" for kind in judged.relations.values())
     for name, kind in judged.relations.items():
         if sharded and kind != "sharded":
-            tally.joins.with_sharded[name] = tally.joins.with_sharded.get(name, 0.0) + calls
+            joins.with_sharded[name] = joins.with_sharded.get(name, 0.0) + calls
         if tag in ("InsertStmt", "UpdateStmt", "DeleteStmt") and kind != "sharded" and not bulk:
-            tally.joins.written[name] = tally.joins.written.get(name, 0.0) + calls
+            joins.written[name] = joins.written.get(name, 0.0) + calls
+    joins.seen = joins.seen or found.item.function is None
+    tally.calls += calls
+    if judged.verdict is StatementVerdict.CROSS_SHARD:
+        tally.cross_calls += calls
 
 
 def _shown(sql: str, longest: int = 20_000) -> str:

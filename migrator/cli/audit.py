@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,12 +15,39 @@ from migrator.cli.render import emit_json, note, out
 from migrator.errors import UsageError
 
 if TYPE_CHECKING:
-    from migrator.audit.evidence.rows import Evidence
     from migrator.audit.report.values import AuditReport
-    from migrator.audit.sizing.runway import Writer
-    from migrator.audit.sizing.tenants import Growth
+    from migrator.audit.target import Outlook
+    from migrator.plan.schema import Plan
 
 Files = list[Path] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What is to be audited, against what, as the command line says it."""
+
+    plan: Path | None
+    schema: Sequence[Path]
+    statements: Sequence[Path]
+    logs: Sequence[Path]
+    gathered: Path | None
+    tenant_key: str | None
+    key_alias: Sequence[str]
+    engine_version: str | None
+    shards: int | None
+    sample_above_rows: int
+    outlook: Outlook
+
+    def beside(self, plan: Plan) -> list[str]:
+        """Return the options that make a live audit one of something else than *plan* and the cluster alone."""
+        from migrator.audit.sizing.count import SAMPLE_ABOVE_ROWS
+
+        options = {
+            "--statements": self.statements, "--log": self.logs, "--uses": self.outlook.uses,
+            "--sample-above-rows": self.sample_above_rows < SAMPLE_ABOVE_ROWS,
+            "--engine-version": self.engine_version and self.engine_version != plan.limitless.engine_version,
+        }  # fmt: skip
+        return [name for name, chosen in options.items() if chosen]
 
 
 def register(app: typer.Typer) -> None:
@@ -109,21 +138,35 @@ def audit(
     from migrator.audit.report.baseline import acknowledge, compare, load_baseline, load_report
     from migrator.audit.sizing.runway import Writer
     from migrator.audit.sizing.tenants import Growth
+    from migrator.audit.target import Outlook
 
     if target is not None and not as_json:
         raise UsageError(
             f"{target}: what is this file for?", hint="Say --json OUT.JSON, --schema FILE or --statements FILE."
         )
-    growth = Growth(growth_pct / 100, weeks)
-    writer = Writer(None if writer_cpu_pct is None else writer_cpu_pct / 100, writer_vcpus)
+    given = Given(
+        plan=plan,
+        schema=schema or [],
+        statements=statements or [],
+        logs=log or [],
+        gathered=gathered,
+        tenant_key=tenant_key,
+        key_alias=key_alias or [],
+        engine_version=engine_version,
+        shards=shards,
+        sample_above_rows=sample_above_rows,
+        outlook=Outlook(
+            Growth(growth_pct / 100, weeks),
+            Writer(None if writer_cpu_pct is None else writer_cpu_pct / 100, writer_vcpus),
+            uses or (),
+        ),
+    )
     acknowledged = load_baseline(baseline) if baseline else {}
     before = load_report(previous) if previous else load_report(target) if target and target.exists() else None
-    if schema or gathered:
-        report = _offline(
-            plan, schema, statements, log, gathered, tenant_key, key_alias, engine_version, shards, growth, writer, uses
-        )
+    if given.schema or given.gathered:
+        report = _offline(given)
     else:
-        report, stored = _live(plan, statements, log, engine_version, growth, writer, sample_above_rows, uses)
+        report, stored = _live(given)
         before = before or stored
     report = compare(acknowledge(report, acknowledged), before)
     _write(report, as_json and target is None, target, html, sarif)
@@ -136,47 +179,32 @@ def audit(
             raise typer.Exit(ExitCode.NO_GO)
 
 
-def _offline(
-    plan_file: Path | None,
-    schema: Files,
-    statements: Files,
-    log: Files,
-    gathered: Path | None,
-    tenant_key: str | None,
-    key_alias: list[str] | None,
-    engine_version: str | None,
-    shards: int | None,
-    growth: Growth,
-    writer: Writer,
-    uses: list[str] | None,
-) -> AuditReport:
+def _offline(given: Given) -> AuditReport:
     from migrator.audit.files import audit_files
+    from migrator.audit.target import Target
 
     plan = None
-    if plan_file is not None:
+    if given.plan is not None:
         from migrator.plan.load import load
 
-        plan = load(plan_file)
-    elif tenant_key is None and gathered is None:
+        plan = load(given.plan)
+    elif given.tenant_key is None and given.gathered is None:
         raise UsageError("the tenant key is not known", hint="Say --tenant-key NAME, or --plan PLAN.toml.")
     return audit_files(
-        schema=schema or (),
-        statements=statements or (),
-        logs=log or (),
-        gathered=gathered,
-        tenant_key=tenant_key,
-        aliases=_aliases(key_alias),
+        schema=given.schema,
+        statements=given.statements,
+        logs=given.logs,
+        gathered=given.gathered,
+        tenant_key=given.tenant_key,
+        aliases=_aliases(given.key_alias),
         plan=plan,
-        engine_version=engine_version,
-        shards=shards,
-        growth=growth,
-        writer=writer,
-        uses=uses or (),
+        target=Target.of(plan, given.engine_version, given.shards),
+        outlook=given.outlook,
         progress=note,
     )
 
 
-def _aliases(entries: list[str] | None) -> dict[str, str]:
+def _aliases(entries: Sequence[str] | None) -> dict[str, str]:
     found = {}
     for entry in entries or ():
         table, _, column = entry.partition("=")
@@ -186,39 +214,23 @@ def _aliases(entries: list[str] | None) -> dict[str, str]:
     return found
 
 
-def _live(
-    plan_file: Path | None,
-    statements: Files,
-    log: Files,
-    engine_version: str | None,
-    growth: Growth,
-    writer: Writer,
-    sample_above_rows: int,
-    uses: list[str] | None,
-) -> tuple[AuditReport, dict[str, object] | None]:
+def _live(given: Given) -> tuple[AuditReport, dict[str, object] | None]:
     from contextlib import ExitStack
 
     from migrator import settings
     from migrator.audit.files import read_statements
     from migrator.audit.run import audit_live
-    from migrator.audit.sizing.count import SAMPLE_ABOVE_ROWS
     from migrator.audit.stored import last_report, store_report
     from migrator.cli.context import APP, find_plan
     from migrator.db.connect import connect
     from migrator.plan.load import digest
 
-    plan = find_plan(plan_file)
-    plan_digest = digest(plan)
-    inputs = {
-        "--statements": statements, "--log": log, "--uses": uses,
-        "--sample-above-rows": sample_above_rows < SAMPLE_ABOVE_ROWS,
-        "--engine-version": engine_version and engine_version != plan.limitless.engine_version,
-    }  # fmt: skip
-    if engine_version:
-        plan = plan.model_copy(
-            update={"limitless": plan.limitless.model_copy(update={"engine_version": engine_version})}
-        )
-    extra: Evidence = read_statements(statements or (), log or ())
+    plan = find_plan(given.plan)
+    plan_digest, others = digest(plan), given.beside(plan)
+    if given.engine_version:
+        aim = plan.limitless.model_copy(update={"engine_version": given.engine_version})
+        plan = plan.model_copy(update={"limitless": aim})
+    extra = read_statements(given.statements, given.logs)
     with ExitStack() as stack:
         conn = stack.enter_context(connect(settings.resolve(plan.classic.writer), APP))
         reader = None
@@ -229,14 +241,12 @@ def _live(
             conn,
             plan,
             reader,
-            progress=note,
-            growth=growth,
-            writer=writer,
-            sample_above_rows=sample_above_rows,
+            outlook=given.outlook,
+            sample_above_rows=given.sample_above_rows,
             extra=extra,
-            uses=uses or (),
+            progress=note,
         )
-        kept = store_report(conn, report, digest=plan_digest, inputs=[name for name, given in inputs.items() if given])
+        kept = store_report(conn, report, digest=plan_digest, inputs=others)
     if kept is not None and kept.blockers is None:
         note(f"This is no verdict of the running migration: {kept.why}. Its gate stays as it was.")
     return report, before

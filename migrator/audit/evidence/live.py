@@ -6,15 +6,13 @@ the rest goes on.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import psycopg
 
 from migrator.audit.evidence.rows import Evidence, absorb
+from migrator.db.named import load
 
 Progress = Callable[[str], None]
 
@@ -24,22 +22,8 @@ STATISTICS_HINT = (
 )
 
 
-@cache
-def named_statements() -> dict[str, LiteralString]:
-    """Return the statements of collect.sql by name, in their order.
-
-    Raises:
-        ValueError: if a name is defined twice.
-    """
-    text = Path(__file__).with_name("collect.sql").read_text(encoding="utf-8")
-    found: dict[str, LiteralString] = {}
-    for part in re.split(r"(?m)^-- name: ", text)[1:]:
-        name, _, body = part.partition("\n")
-        if name.strip() in found:
-            raise ValueError(f"collect.sql defines {name.strip()} twice")
-        # The file is part of this package: as literal as a string in the source.
-        found[name.strip()] = cast(LiteralString, body.strip().removesuffix(";"))
-    return found
+STATEMENTS = load("migrator.audit.evidence", "collect.sql")
+"""What is asked, in this order; those called "statements…" need pg_stat_statements."""
 
 
 def _rows(conn: psycopg.Connection[Any], statement: LiteralString) -> list[dict[str, Any]]:
@@ -53,7 +37,7 @@ def collect(conn: psycopg.Connection[Any], progress: Progress | None = None) -> 
     evidence = Evidence()
     with conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY /* migrator:audit */")
-        for name, statement in named_statements().items():
+        for name, statement in STATEMENTS.items():
             if name.startswith("statements"):
                 continue
             if progress:
@@ -101,7 +85,7 @@ def read_statistics(conn: psycopg.Connection[Any], evidence: Evidence, progress:
                 "SELECT set_config('search_path', quote_ident(%s) || ', pg_catalog', true) /* migrator:audit */",
                 (found[0],),
             )
-            for name, statement in named_statements().items():
+            for name, statement in STATEMENTS.items():
                 if name.startswith("statements"):
                     absorb(_rows(conn, statement), evidence, "catalog")
             conn.execute("SELECT set_config('search_path', 'pg_catalog', true) /* migrator:audit */")

@@ -5,7 +5,7 @@ The same statements as a live audit (collect.sql), one JSON object per line.
 
 from __future__ import annotations
 
-from migrator.audit.evidence.live import named_statements
+from migrator.audit.evidence.live import STATEMENTS
 
 _HEAD = """\
 -- Gathers the evidence of `migrator audit` without a connection of its own. Read-only.
@@ -58,9 +58,8 @@ def script(tenant_key: str) -> str:
     key = "'" + tenant_key.replace("'", "''") + "'"
     first = f"SELECT jsonb_build_object('kind', 'gather', 'tenant_key', {key}) /* migrator:audit */;\n"
     parts = [_HEAD, first]
-    named = named_statements()
-    parts += [f"-- {name}\n{text};\n" for name, text in named.items() if not name.startswith("statements")]
+    parts += [f"-- {name}\n{text};\n" for name, text in STATEMENTS.items() if not name.startswith("statements")]
     parts.append(_STATISTICS.replace("%%", "%"))
-    parts += [f"-- {name}\n{text};\n" for name, text in named.items() if name.startswith("statements")]
+    parts += [f"-- {name}\n{text};\n" for name, text in STATEMENTS.items() if name.startswith("statements")]
     parts.append(_TENANTS.replace("%%", "%").replace("{key}", key))
     return "\n".join(parts)

@@ -15,7 +15,6 @@ from migrator.audit.shardkey.shape import Shapes
 from migrator.audit.shardkey.verdict import Judged, StatementVerdict
 from migrator.audit.shardkey.volatility import PER_STATEMENT
 from migrator.audit.shardkey.walk import Context
-from migrator.model.limits import Engine
 from migrator.model.table import TableKind
 
 SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"}
@@ -53,7 +52,7 @@ class Hit:
     evidence: str
 
 
-def check(tag: str, body: Body, judged: Judged | None, context: Context, engine: Engine) -> list[Hit]:
+def check(tag: str, body: Body, judged: Judged | None, context: Context) -> list[Hit]:
     """Return every rule the statement meets, in the order of the text."""
     found: dict[tuple[str, str], Hit] = {}
     for hit in _hits(tag, body, judged, context):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,7 +169,7 @@ def _only_in(tables: list[TableCounts]) -> list[dict[str, Any]]:
     return found
 
 
-def unknown_to_root(tables: list[TableCounts], root: str) -> dict[str, list[str]]:
+def unknown_to_root(tables: Sequence[TableCounts], root: str) -> dict[str, list[str]]:
     """Return, per table, tenants that the root table does not have. Only exact counts can tell."""
     known = next((set(t.rows) for t in tables if t.table == root and t.sample_pct is None), None)
     if known is None:

@@ -17,6 +17,7 @@ from migrator.audit.run import conclude
 from migrator.audit.shardkey.shape import Shape, Shapes
 from migrator.audit.sizing.runway import Writer
 from migrator.audit.sizing.tenants import TableCounts
+from migrator.audit.target import Outlook
 from migrator.model.limits import parse_engine
 from migrator.model.table import TableKind
 from tests.unit.audit.cases import CASES, Expected, expected, rules_plan
@@ -160,7 +161,13 @@ def test_figures_become_findings() -> None:
     counted = TableCounts("app.orders", {"a": 1, "b": 1, "c": 500, None: 7}, {"c": 3}, missing_parents=2)
     evidence = Evidence(catalog, load=Load(commits=1000, seconds=10), problems=["pg_stat_statements is not installed"])
 
-    report = conclude(evidence, shapes, [counted], mode="live", writer=Writer(0.85, 64), uses=["rds-proxy", "data_api"])
+    report = conclude(
+        evidence,
+        shapes,
+        [counted],
+        mode="live",
+        outlook=Outlook(writer=Writer(0.85, 64), uses=["rds-proxy", "data_api"]),
+    )
 
     rules = {f.rule for f in report.findings}
     assert {
