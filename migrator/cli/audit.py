@@ -216,12 +216,14 @@ def _aliases(entries: Sequence[str] | None) -> dict[str, str]:
 
 def _live(given: Given) -> tuple[AuditReport, dict[str, object] | None]:
     from contextlib import ExitStack
+    from functools import partial
 
     from migrator import settings
     from migrator.audit.files import read_statements
+    from migrator.audit.report.accepted import verdict_of
     from migrator.audit.run import audit_live
-    from migrator.audit.stored import last_report, store_report
     from migrator.cli.context import APP, find_plan
+    from migrator.control.history import keep_audit, last_audit
     from migrator.db.connect import connect
     from migrator.plan.load import digest
 
@@ -236,7 +238,7 @@ def _live(given: Given) -> tuple[AuditReport, dict[str, object] | None]:
         reader = None
         if plan.classic.readers:
             reader = stack.enter_context(connect(settings.resolve(plan.classic.readers[0]), APP))
-        before = last_report(conn)
+        before = last_audit(conn)
         report = audit_live(
             conn,
             plan,
@@ -246,7 +248,7 @@ def _live(given: Given) -> tuple[AuditReport, dict[str, object] | None]:
             extra=extra,
             progress=note,
         )
-        kept = store_report(conn, report, digest=plan_digest, inputs=others)
+        kept = keep_audit(conn, report.to_json(), partial(verdict_of, report), digest=plan_digest, inputs=others)
     if kept is not None and kept.blockers is None:
         note(f"This is no verdict of the running migration: {kept.why}. Its gate stays as it was.")
     return report, before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from psycopg import conninfo, sql
 from migrator.audit.evidence.script import script
 from migrator.audit.files import audit_files
 from migrator.audit.plan_init import plan_text, survey
+from migrator.audit.report.accepted import verdict_of
 from migrator.audit.report.values import AuditReport
 from migrator.audit.run import audit_live
-from migrator.audit.stored import last_report, store_report
+from migrator.control.history import keep_audit, last_audit
 from migrator.control.install import install
 from migrator.db.connect import connect
 from migrator.local.server import programs
@@ -128,8 +130,8 @@ def test_the_tools_own_objects_are_no_findings(shop: psycopg.Connection[Any]) ->
 
     assert _ids(report) == before
     assert not [f for f in report.findings if "migrator" in f.object]
-    assert store_report(shop, report)
-    stored = last_report(shop)
+    assert keep_audit(shop, report.to_json(), partial(verdict_of, report))
+    stored = last_audit(shop)
     assert stored is not None
     assert stored["findings"] == report.to_json()["findings"]
 
@@ -249,7 +251,8 @@ def test_the_stored_verdict_knows_what_the_plan_accepts(shop: psycopg.Connection
     gates = plan.gates.model_copy(update={"acknowledged": found})
     assert found
 
-    store_report(shop, audit_live(shop, plan.model_copy(update={"gates": gates})))
+    accepted = audit_live(shop, plan.model_copy(update={"gates": gates}))
+    keep_audit(shop, accepted.to_json(), partial(verdict_of, accepted))
 
     row = shop.execute("SELECT body FROM migrator.report WHERE kind = 'audit.verdict' ORDER BY id DESC").fetchone()
     assert row is not None and row[0] == {"blockers": []}

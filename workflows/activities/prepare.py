@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any
 
 from temporalio import activity
 
 from migrator import settings
+from migrator.control.history import keep_audit
 from migrator.db.connect import connect
 from migrator.errors import NoGo, PlanMismatch
 from migrator.plan.load import digest
@@ -33,8 +35,8 @@ class PrepareActivities:
         return await beating(asyncio.to_thread(self._audit))
 
     def _audit(self) -> Outcome:
+        from migrator.audit.report.accepted import verdict_of
         from migrator.audit.run import audit_live  # loads PostgreSQL's parser; other queues do without
-        from migrator.audit.stored import store_report
 
         plan = self.context.plan
         with ExitStack() as stack:
@@ -43,7 +45,7 @@ class PrepareActivities:
             if plan.classic.readers:  # as the command does: its statements are the application's too
                 reader = stack.enter_context(connect(settings.resolve(plan.classic.readers[0]), APP))
             report = audit_live(classic, plan, reader)
-            kept = store_report(classic, report, digest=digest(plan))
+            kept = keep_audit(classic, report.to_json(), partial(verdict_of, report), digest=digest(plan))
             if kept is None or kept.blockers is None:
                 raise PlanMismatch(
                     f"the audit is no verdict of this migration: {kept.why if kept else 'not installed'}"
