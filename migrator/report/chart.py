@@ -1,10 +1,14 @@
-"""How do distributions look as inline SVG? Pure: numbers in, markup out."""
+"""How are tenants distributed by size, and which are the largest? The drawings on the page of an audit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 from typing import Any
+
+from migrator.report.svg import element, text
+
+WIDTH = 640
 
 
 def shown(value: float) -> str:
@@ -15,23 +19,21 @@ def shown(value: float) -> str:
     return f"{value:.0f}"
 
 
-def histogram(bins: Sequence[dict[str, Any]], width: int = 640, height: int = 220) -> str:
+def histogram(bins: Sequence[dict[str, Any]], height: int = 220) -> str:
     """Return tenants by size: bars count tenants per power of two of rows, the line is the share of all rows below."""
     if not bins:
         return ""
     left, bottom, top, right = 48, 34, 14, 40
-    inner_w, inner_h = width - left - right, height - top - bottom
+    inner_w, inner_h = WIDTH - left - right, height - top - bottom
     most = max(b["tenants"] for b in bins)
     total = sum(b["rows"] for b in bins) or 1
     step = inner_w / len(bins)
-    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="tenants by size">']
+    parts = []
     for fraction in (0, 0.5, 1):
         y = top + inner_h * (1 - fraction)
-        parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(
-            f'<text class="tick" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{shown(most * fraction)}</text>'
-        )
-        parts.append(f'<text class="tick" x="{width - right + 6}" y="{y + 4:.1f}">{fraction:.0%}</text>')
+        parts.append(element("line", class_="grid", x1=left, x2=WIDTH - right, y1=y, y2=y))
+        parts.append(_tick(left - 6, y + 4, shown(most * fraction), "end"))
+        parts.append(_tick(WIDTH - right + 6, y + 4, f"{fraction:.0%}"))
     seen, points = 0, []
     for number, item in enumerate(bins):
         x = left + number * step
@@ -40,43 +42,41 @@ def histogram(bins: Sequence[dict[str, Any]], width: int = 640, height: int = 22
             f"{item['tenants']:,} tenants with {item['from_rows']:,} to {item['to_rows']:,} rows: "
             f"{item['rows'] / total:.1%} of all rows"
         )
-        parts.append(
-            f'<rect class="bar" x="{x + 1:.1f}" y="{top + inner_h - tall:.1f}" width="{max(1.0, step - 2):.1f}" '
-            f'height="{max(tall, 1):.1f}"><title>{escape(label)}</title></rect>'
-        )
+        parts.append(_bar(x + 1, top + inner_h - tall, max(1.0, step - 2), max(tall, 1.0), label))
         seen += item["rows"]
         points.append(f"{x + step / 2:.1f},{top + inner_h * (1 - seen / total):.1f}")
         if number % max(1, len(bins) // 8) == 0:
-            parts.append(
-                f'<text class="tick" x="{x + step / 2:.1f}" y="{height - bottom + 16}" text-anchor="middle">'
-                f"{shown(item['from_rows'])}</text>"
-            )
-    parts.append(f'<polyline class="line" points="{" ".join(points)}"/>')
-    parts.append(
-        f'<text class="tick" x="{left + inner_w / 2:.0f}" y="{height - 3}" text-anchor="middle">rows per '
-        f"tenant (powers of two)</text>"
-    )
-    parts.append("</svg>")
-    return "".join(parts)
+            parts.append(_tick(x + step / 2, height - bottom + 16, shown(item["from_rows"]), "middle"))
+    parts.append(element("polyline", class_="line", points=" ".join(points)))
+    parts.append(_tick(left + inner_w / 2, height - 3, "rows per tenant (powers of two)", "middle"))
+    return _drawing(height, parts, aria_label="tenants by size")
 
 
-def bars(items: Sequence[tuple[str, float, str]], width: int = 640) -> str:
+def bars(items: Sequence[tuple[str, float, str]]) -> str:
     """Return horizontal bars of (label, value, text)."""
     if not items:
         return ""
     row, left, right = 20, 170, 130
-    height = row * len(items) + 8
     most = max(v for _, v, _ in items) or 1
-    parts = [f'<svg viewBox="0 0 {width} {height}" role="img">']
-    for number, (label, value, text) in enumerate(items):
+    parts = []
+    for number, (label, value, words) in enumerate(items):
         y = 4 + number * row
-        long = (width - left - right) * value / most
+        long = (WIDTH - left - right) * value / most
         short = label if len(label) <= 24 else label[:11] + "…" + label[-12:]
-        parts.append(f'<text class="tick" x="{left - 6}" y="{y + 13}" text-anchor="end">{escape(short)}</text>')
-        parts.append(
-            f'<rect class="bar" x="{left}" y="{y + 2}" width="{max(1.0, long):.1f}" height="{row - 5}">'
-            f"<title>{escape(label)}: {escape(text)}</title></rect>"
-        )
-        parts.append(f'<text class="tick" x="{left + long + 6:.1f}" y="{y + 13}">{escape(text)}</text>')
-    parts.append("</svg>")
-    return "".join(parts)
+        parts.append(_tick(left - 6, y + 13, short, "end"))
+        parts.append(_bar(left, y + 2, max(1.0, long), row - 5, f"{label}: {words}"))
+        parts.append(_tick(left + long + 6, y + 13, words))
+    return _drawing(row * len(items) + 8, parts)
+
+
+def _drawing(height: int, parts: Sequence[str], **attributes: object) -> str:
+    return element("svg", *parts, viewBox=f"0 0 {WIDTH} {height}", role="img", **attributes)
+
+
+def _tick(x: float, y: float, words: str, anchor: str | None = None) -> str:
+    return text(x, y, words, class_="tick", text_anchor=anchor)
+
+
+def _bar(x: float, y: float, width: float, height: float, label: str) -> str:
+    title = element("title", escape(label))
+    return element("rect", title, class_="bar", x=x, y=y, width=width, height=height)
