@@ -16,6 +16,7 @@ from migrator.audit.grammar import Parsed, Unparsable, parse
 from migrator.audit.report.values import StatementReport
 from migrator.audit.rules import statement as rules_statement
 from migrator.audit.rules.findings import Collector
+from migrator.audit.rules.rule import Hit
 from migrator.audit.rules.rulebook import RULES
 from migrator.audit.shardkey.parameters import Placed, place
 from migrator.audit.shardkey.propose import propose
@@ -253,9 +254,7 @@ def report_statement(found: Occurrence, judged: Judged, audit: Audit) -> Stateme
     )
 
 
-def _add_findings(
-    found: Occurrence, judged: Judged, hits: list[rules_statement.Hit], rewrite: str | None, out: Collector
-) -> list[str]:
+def _add_findings(found: Occurrence, judged: Judged, hits: list[Hit], rewrite: str | None, out: Collector) -> list[str]:
     """Add what was found out about a statement to *out*; return the rules that it meets."""
     rules: list[str] = list(judged.rules)
     obj, source = f"statement {found.label}", found.item.source

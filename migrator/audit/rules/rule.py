@@ -52,3 +52,11 @@ class Rule:
     def refuses_on(self, engine: Engine) -> bool:
         """Return whether *engine* refuses a statement that meets the rule."""
         return self.refuses and self.at(engine) in (Severity.BLOCKER, Severity.REWRITE)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One rule that a statement meets, and what of it was seen."""
+
+    rule: str
+    evidence: str

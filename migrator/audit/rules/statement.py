@@ -1,4 +1,4 @@
-"""Which parts of one statement does Limitless refuse or make dear? (DML, TXN, QRY, SEQ, SES and DDL rules on text)
+"""Which parts of one statement does Limitless refuse or make dear? (DML, QRY, SEQ and FN rules, and command.py's)
 
 Looks at the parse tree only; where a key or a kind of table matters it gets the analysis of the statement.
 """
@@ -6,12 +6,10 @@ Looks at the parse tree only; where a key or a kind of table matters it gets the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from migrator.audit import unsupported
-from migrator.audit.catalog import Catalog
 from migrator.audit.grammar import Body, function_name, names, walk
-from migrator.audit.shardkey.shape import Shapes
+from migrator.audit.rules import command
+from migrator.audit.rules.rule import Hit
 from migrator.audit.shardkey.verdict import Judged, StatementVerdict
 from migrator.audit.shardkey.volatility import PER_STATEMENT
 from migrator.audit.shardkey.walk import Context
@@ -30,27 +28,6 @@ LARGE_OBJECTS = {
     "lo_from_bytea",
 }
 
-ALTER_FORMS = {
-    "AT_AttachPartition",
-    "AT_DetachPartition",
-    "AT_DetachPartitionFinalize",
-    "AT_AddIdentity",
-    "AT_DropIdentity",
-    "AT_SetIdentity",
-    "AT_DropExpression",
-    "AT_SetOptions",
-    "AT_ResetOptions",
-    "AT_SetCompression",
-    "AT_SetStatistics",
-    "AT_SetExpression",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    rule: str
-    evidence: str
-
 
 def check(tag: str, body: Body, judged: Judged | None, context: Context) -> list[Hit]:
     """Return every rule the statement meets, in the order of the text."""
@@ -61,7 +38,7 @@ def check(tag: str, body: Body, judged: Judged | None, context: Context) -> list
 
 
 def _hits(tag: str, body: Body, judged: Judged | None, context: Context) -> Iterator[Hit]:
-    yield from _top(tag, body, context.shapes, context.catalog)
+    yield from command.check(tag, body, context)
     single = judged is not None and judged.verdict in (StatementVerdict.SINGLE_SHARD, StatementVerdict.MULTI_SHARD_KEYS)
     for kind, node in walk({tag: body}):
         if kind == "FuncCall":
@@ -94,135 +71,6 @@ def _is_column(name: str, judged: Judged | None) -> bool:
         return True
     catalog = judged.analysis.context.catalog
     return any(name in catalog.relations[r].columns for r in judged.relations if r in catalog.relations)
-
-
-def _top(tag: str, body: Body, shapes: Shapes, catalog: Catalog) -> Iterator[Hit]:
-    if tag == "UpdateStmt":
-        relation = catalog.find(body["relation"]["relname"], body["relation"].get("schemaname"))
-        key = shapes.of(relation).key if relation is not None and shapes.of(relation).sharded else None
-        for item in body.get("targetList", ()):
-            if key and item.get("ResTarget", {}).get("name") == key:
-                yield Hit("LIM-KEY-04", f"UPDATE sets {key} of {body['relation']['relname']}")
-    elif tag == "CreateStmt":
-        if body.get("relation", {}).get("relpersistence") == "t":
-            yield Hit("LIM-TBL-04", f"CREATE TEMPORARY TABLE {body['relation'].get('relname')}")
-        if "partspec" in body:
-            yield Hit("LIM-TBL-01", "PARTITION BY")
-        if "inhRelations" in body and "partbound" not in body:
-            yield Hit("LIM-TBL-02", "INHERITS")
-        if "options" in body:
-            yield Hit("LIM-TBL-03", "WITH (…)")
-    elif tag == "CreateTableAsStmt":
-        into = body.get("into", {})
-        if body.get("objtype") == "OBJECT_MATVIEW":
-            yield Hit("LIM-OBJ-04", "CREATE MATERIALIZED VIEW")
-        elif into.get("rel", {}).get("relpersistence") == "t":
-            yield Hit("LIM-TBL-04", f"CREATE TEMPORARY TABLE {into['rel'].get('relname')} AS")
-        else:
-            yield Hit("LIM-TBL-11", "CREATE TABLE AS")
-    elif tag == "SelectStmt" and "intoClause" in body:
-        temporary = body["intoClause"].get("rel", {}).get("relpersistence") == "t"
-        yield Hit("LIM-TBL-04" if temporary else "LIM-TBL-11", "SELECT INTO")
-    elif tag == "IndexStmt":
-        if body.get("concurrent"):
-            relation = catalog.find(body["relation"]["relname"], body["relation"].get("schemaname"))
-            if body.get("unique"):
-                yield Hit("LIM-IDX-01", f"CREATE UNIQUE INDEX CONCURRENTLY {body.get('idxname', '')}")
-            elif relation is not None and not shapes.of(relation).sharded:
-                yield Hit("LIM-IDX-02", f"on {relation.qualified}")
-        if body.get("if_not_exists"):
-            yield Hit("LIM-IDX-06", f"CREATE INDEX IF NOT EXISTS {body.get('idxname', '')}")
-    elif tag == "AlterTableStmt":
-        yield from _alter(body, shapes, catalog)
-    elif tag == "RenameStmt" and body.get("renameType") == "OBJECT_TABCONSTRAINT":
-        yield Hit("LIM-TBL-13", "RENAME CONSTRAINT")
-    elif tag == "CreateSchemaStmt" and "schemaElts" in body:
-        yield Hit("LIM-TBL-12", f"CREATE SCHEMA {body.get('schemaname', '')} with elements")
-    elif tag == "CreateSeqStmt":
-        options = {o["DefElem"]["defname"]: o["DefElem"] for o in body.get("options", ())}
-        if body.get("sequence", {}).get("relpersistence") in ("t", "u") or (
-            "cycle" in options and options["cycle"].get("arg", {}).get("Boolean", {}).get("boolval")
-        ):
-            yield Hit("LIM-SEQ-01", "CREATE SEQUENCE")
-    elif tag == "DropStmt":
-        if (dropped := unsupported.drop(body)) is not None:
-            yield Hit(*dropped)
-    elif tag == "CopyStmt" and (body.get("filename") or body.get("is_program")):
-        yield Hit(
-            "LIM-DML-06", "COPY with a program" if body.get("is_program") else f"COPY with the file {body['filename']}"
-        )
-    elif tag == "CreatedbStmt" and any(
-        o["DefElem"]["defname"] in ("template", "tablespace") for o in body.get("options", ())
-    ):
-        yield Hit("LIM-OBJ-10", "CREATE DATABASE")
-    elif tag == "TransactionStmt":
-        if "PREPARE" in body.get("kind", ""):
-            yield Hit("LIM-TXN-02", "PREPARE TRANSACTION, COMMIT PREPARED or ROLLBACK PREPARED")
-        yield from _isolation(body.get("options", ()))
-    elif tag == "VariableSetStmt":
-        yield from _set(body)
-    elif tag == "PrepareStmt":
-        yield Hit("LIM-SES-05", f"PREPARE {body.get('name', '')} pins a pooled connection")
-    elif tag == "DefineStmt" and body.get("kind") in (
-        "OBJECT_AGGREGATE",
-        "OBJECT_TSCONFIGURATION",
-        "OBJECT_TSDICTIONARY",
-        "OBJECT_TSPARSER",
-        "OBJECT_TSTEMPLATE",
-    ):
-        yield Hit("LIM-OBJ-07", f"CREATE {body['kind'].removeprefix('OBJECT_')}")
-    elif tag == "CreateFunctionStmt":
-        pass  # bodies are audited as functions
-
-
-def _alter(body: Body, shapes: Shapes, catalog: Catalog) -> Iterator[Hit]:
-    relation = body.get("relation", {})
-    known = catalog.find(relation.get("relname", ""), relation.get("schemaname"))
-    key = shapes.of(known).key if known is not None else None
-    if body.get("objtype") == "OBJECT_TABLE" and not relation.get("inh"):
-        yield Hit("LIM-TBL-13", f"ALTER TABLE ONLY {relation.get('relname', '')}")
-    for item in body.get("cmds", ()):
-        command = item["AlterTableCmd"]
-        subtype = command.get("subtype", "")
-        if subtype in ALTER_FORMS:
-            yield Hit("LIM-TBL-13", subtype.removeprefix("AT_"))
-        if subtype in ("AT_DropColumn", "AT_AlterColumnType") and key and command.get("name") == key:
-            yield Hit("LIM-KEY-05", f"{subtype.removeprefix('AT_')} {key}")
-        definition = command.get("def", {})
-        if subtype == "AT_AlterColumnType" and "raw_default" in definition.get("ColumnDef", {}):
-            yield Hit("LIM-COL-03", f"ALTER COLUMN {command.get('name', '')} TYPE … USING")
-        constraint = definition.get("Constraint", {})
-        if constraint.get("contype") == "CONSTR_FOREIGN" and constraint.get("skip_validation"):
-            yield Hit("LIM-FK-08", f"FOREIGN KEY {constraint.get('conname', '')} NOT VALID")
-
-
-def _isolation(options: object) -> Iterator[Hit]:
-    for tag, node in walk(options):
-        if tag == "DefElem" and node.get("defname") == "transaction_isolation":
-            value = node.get("arg", {}).get("A_Const", {}).get("sval", {}).get("sval", "")
-            if value == "serializable":
-                yield Hit("LIM-TXN-01", "ISOLATION LEVEL SERIALIZABLE")
-
-
-def _set(body: Body) -> Iterator[Hit]:
-    name = body.get("name", "")
-    values = [n.get("sval", {}).get("sval", "") for t, n in walk(body.get("args", [])) if t == "A_Const"]
-    if name in ("TRANSACTION", "SESSION CHARACTERISTICS"):
-        yield from _isolation(body.get("args", []))
-    if name in ("transaction_isolation", "default_transaction_isolation") and "serializable" in values:
-        yield Hit("LIM-TXN-01", f"SET {name} = serializable")
-    if name == "plan_cache_mode" and "force_generic_plan" in values:
-        yield Hit("LIM-QRY-05", "SET plan_cache_mode = force_generic_plan")
-    elif (
-        not body.get("is_local")
-        and name not in ("TRANSACTION", "transaction_isolation")
-        and body.get("kind")
-        in (
-            "VAR_SET_VALUE",
-            "VAR_SET_MULTI",
-        )
-    ):
-        yield Hit("LIM-SES-04", f"SET {name} outlives the transaction")
 
 
 def _call(node: Body, single: bool, context: Context) -> Iterator[Hit]:
