@@ -27,10 +27,19 @@ class Facts:
             self.binds[column] = keys
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a condition stands: the analysis it adds to, its level, and the entries whose rows it may restrict."""
+
+    analysis: Analysis
+    level: Level
+    allowed: frozenset[int] | set[int]
+
+
 def conjunct(analysis: Analysis, condition: Node, level: Level, allowed: frozenset[int] | set[int]) -> None:
     """Add to the graph what *condition* says about the entries in *allowed*."""
     facts = Facts()
-    collect(analysis, condition, level, allowed, facts, positive=True, negated=False)
+    collect(Place(analysis, level, allowed), condition, facts, positive=True, negated=False)
     graph = analysis.graph
     for (node, entry), keys in facts.binds.items():
         if entry in allowed or entry == ALWAYS:
@@ -50,44 +59,33 @@ def _late(entry: int, level: Level) -> bool:
     return not level.merges and entry != ALWAYS and all(e.number != entry for e in level.entries)
 
 
-def collect(
-    analysis: Analysis,
-    node: Node,
-    level: Level,
-    allowed: frozenset[int] | set[int],
-    facts: Facts,
-    *,
-    positive: bool,
-    negated: bool,
-) -> None:
+def collect(place: Place, node: Node, facts: Facts, *, positive: bool, negated: bool) -> None:
     """Collect the facts of a condition. *positive*: no OR stands above, so subqueries act as semi-joins."""
     [(tag, body)] = node.items()
     if tag == "BoolExpr":
         kind = body["boolop"]
         if kind == "NOT_EXPR":
-            collect(analysis, body["args"][0], level, allowed, facts, positive=positive, negated=not negated)
+            collect(place, body["args"][0], facts, positive=positive, negated=not negated)
         elif (kind == "AND_EXPR") is not negated:
             for arm in body["args"]:
-                collect(analysis, arm, level, allowed, facts, positive=positive, negated=negated)
+                collect(place, arm, facts, positive=positive, negated=negated)
         else:
-            _either(analysis, body["args"], level, allowed, facts, negated)
+            _either(place, body["args"], facts, negated)
     elif tag == "A_Expr":
-        _comparison(analysis, body, level, facts, negated)
+        _comparison(place, body, facts, negated)
     elif tag == "SubLink":
-        _subquery(analysis, body, level, allowed, facts, positive and not negated)
+        _subquery(place, body, facts, positive and not negated)
     else:
         if tag == "NullTest" and "ColumnRef" in body["arg"]:
-            _note(analysis, body["arg"], level, "IS NULL names no tenant")
-        visit(analysis, node, level)
+            _note(place, body["arg"], "IS NULL names no tenant")
+        visit(place.analysis, node, place.level)
 
 
-def _either(
-    analysis: Analysis, arms: list[Node], level: Level, allowed: frozenset[int] | set[int], facts: Facts, negated: bool
-) -> None:
+def _either(place: Place, arms: list[Node], facts: Facts, negated: bool) -> None:
     found = []
     for arm in arms:
         one = Facts()
-        collect(analysis, arm, level, allowed, one, positive=False, negated=negated)
+        collect(place, arm, one, positive=False, negated=negated)
         found.append(one)
     for column in found[0].binds:
         if all(column in one.binds for one in found):
@@ -96,49 +94,51 @@ def _either(
     for one in found:
         for column in one.binds:
             if column not in facts.binds:
-                analysis.graph.notes.setdefault(
+                place.analysis.graph.notes.setdefault(
                     column[0], "the key stands inside an OR whose other side does not bind it"
                 )
 
 
-def _comparison(analysis: Analysis, body: Body, level: Level, facts: Facts, negated: bool) -> None:
+def _comparison(place: Place, body: Body, facts: Facts, negated: bool) -> None:
     kind, name = body["kind"], operator(body)
     left, right = body.get("lexpr"), body.get("rexpr")
     if kind == "AEXPR_OP" and name == ("<>" if negated else "=") and left is not None and right is not None:
+        pairs = [(left, right)]
         if "RowExpr" in left and "RowExpr" in right and not negated:
-            for one, other in zip(left["RowExpr"].get("args", ()), right["RowExpr"].get("args", ()), strict=False):
-                _equal(
-                    analysis, operand(analysis, one, level), operand(analysis, other, level), facts, level, one, other
-                )
-            return
-        _equal(analysis, operand(analysis, left, level), operand(analysis, right, level), facts, level, left, right)
+            pairs = list(zip(left["RowExpr"].get("args", ()), right["RowExpr"].get("args", ()), strict=False))
+        for one, other in pairs:
+            left_side = operand(place.analysis, one, place.level)
+            _equal(place, (one, left_side), (other, operand(place.analysis, other, place.level)), facts)
         return
     if kind in ("AEXPR_IN", "AEXPR_OP_ANY") and left is not None and right is not None:
         if (name == "=") is not negated and not (negated and kind == "AEXPR_OP_ANY"):
-            _membership(analysis, left, right, level, facts, body)
+            _membership(place, left, right, facts)
             return
-        _note(analysis, left, level, "a negated list binds no key")
+        _note(place, left, "a negated list binds no key")
     elif kind == "AEXPR_DISTINCT" or kind == "AEXPR_NOT_DISTINCT":
-        _note(analysis, left, level, "IS NOT DISTINCT FROM is no plain equality")
+        _note(place, left, "IS NOT DISTINCT FROM is no plain equality")
     elif "BETWEEN" in kind:
-        _note(analysis, left, level, "a range of keys")
+        _note(place, left, "a range of keys")
     elif name in ("<", ">", "<=", ">="):
         for side in (left, right):
-            _note(analysis, side, level, "a range of keys")
+            _note(place, side, "a range of keys")
     elif name in ("<>", "!=") or (negated and name == "="):
         for side in (left, right):
-            _note(analysis, side, level, "an inequality binds no key")
+            _note(place, side, "an inequality binds no key")
     elif name != "=":
         for side in (left, right):
-            _note(analysis, side, level, f"the operator {name} is no equality")
+            _note(place, side, f"the operator {name} is no equality")
     for side in (left, right):
         if side is not None:
-            visit(analysis, side, level)
+            visit(place.analysis, side, place.level)
 
 
-def _equal(
-    analysis: Analysis, one: Operand, other: Operand, facts: Facts, level: Level, left: Node, right: Node
-) -> None:
+Side = tuple[Node, Operand]
+"""One side of an equality, and what it is."""
+
+
+def _equal(place: Place, left: Side, right: Side, facts: Facts) -> None:
+    (left_node, one), (right_node, other) = left, right
     if isinstance(one, tuple) and isinstance(other, tuple):
         if one != other:
             facts.equals.add((one, other) if one <= other else (other, one))
@@ -148,12 +148,12 @@ def _equal(
     elif isinstance(other, tuple) and isinstance(one, frozenset):
         facts.bind(other, one)
     elif isinstance(one, tuple):
-        analysis.graph.notes.setdefault(one[0], _unknown_value(right))
+        place.analysis.graph.notes.setdefault(one[0], _unknown_value(right_node))
     elif isinstance(other, tuple):
-        analysis.graph.notes.setdefault(other[0], _unknown_value(left))
+        place.analysis.graph.notes.setdefault(other[0], _unknown_value(left_node))
     else:
-        for side in (left, right):
-            _note(analysis, side, level, "the key stands inside an expression")
+        for side in (left_node, right_node):
+            _note(place, side, "the key stands inside an expression")
 
 
 def _unknown_value(node: Node) -> str:
@@ -165,10 +165,11 @@ def _unknown_value(node: Node) -> str:
     return "the other side of the equality is neither a constant nor a parameter"
 
 
-def _membership(analysis: Analysis, left: Node, right: Node, level: Level, facts: Facts, body: Body) -> None:
+def _membership(place: Place, left: Node, right: Node, facts: Facts) -> None:
+    analysis, level = place.analysis, place.level
     items = _items(right)
     if items is None:
-        _note(analysis, left, level, "= ANY over an array parameter: as many shards as it has keys")
+        _note(place, left, "= ANY over an array parameter: as many shards as it has keys")
         visit(analysis, left, level)
         visit(analysis, right, level)
         return
@@ -183,14 +184,14 @@ def _membership(analysis: Analysis, left: Node, right: Node, level: Level, facts
             if isinstance(found, frozenset):
                 keys |= found
             elif len(items) == 1 and isinstance(found, tuple) and isinstance(column, tuple):
-                _equal(analysis, column, found, facts, level, side, value)
+                _equal(place, (side, column), (value, found), facts)
                 known = False
             else:
                 known = False
         if isinstance(column, tuple) and known and keys:
             facts.bind(column, frozenset(keys))
         elif not isinstance(column, tuple):
-            _note(analysis, side, level, "the key stands inside an expression")
+            _note(place, side, "the key stands inside an expression")
 
 
 def _items(node: Node) -> list[Node] | None:
@@ -210,14 +211,13 @@ def _items(node: Node) -> list[Node] | None:
     return None
 
 
-def _subquery(
-    analysis: Analysis, body: Body, level: Level, allowed: frozenset[int] | set[int], facts: Facts, semi: bool
-) -> None:
+def _subquery(place: Place, body: Body, facts: Facts, semi: bool) -> None:
+    analysis, level = place.analysis, place.level
     kind = body["subLinkType"]
     select = body["subselect"].get("SelectStmt", {})
     bare = "groupClause" not in select and is_aggregate(analysis.context.catalog, select.get("targetList"))
-    outer = frozenset(allowed) if semi and not bare and kind in ("EXISTS_SUBLINK", "ANY_SUBLINK") else frozenset()
     joined = kind in ("EXISTS_SUBLINK", "ANY_SUBLINK")
+    outer = frozenset(place.allowed) if semi and joined and not bare else frozenset()
     outputs = subquery(analysis, body["subselect"], level, outer, merges=joined)
     if "testexpr" not in body:
         return
@@ -237,15 +237,15 @@ def _subquery(
     visit(analysis, test, level)
 
 
-def _note(analysis: Analysis, node: Node | None, level: Level, text: str) -> None:
+def _note(place: Place, node: Node | None, text: str) -> None:
     """Remember why a key column in *node* is not bound by this condition."""
     if node is None:
         return
     for tag, body in walk(node):
         if tag == "ColumnRef":
-            found = resolve(analysis, body, level)
+            found = resolve(place.analysis, body, place.level)
             if isinstance(found, tuple):
-                analysis.graph.notes.setdefault(found[0], text)
+                place.analysis.graph.notes.setdefault(found[0], text)
 
 
 def strict_names(where: Node | None) -> frozenset[str]:
