@@ -7,8 +7,15 @@ be filtered from outside leads outwards only. Keys enter at constants and parame
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 KeySet = frozenset[str]
 """Keys a column may hold: one text for one known key, several for several."""
+
+
+def fewest(sets: Iterable[KeySet]) -> KeySet:
+    """Return the set with the fewest keys, always the same one of several."""
+    return min(sets, key=lambda keys: (len(keys), sorted(keys)))
 
 
 class Graph:
@@ -99,5 +106,4 @@ class Graph:
         common = set.intersection(*arms)
         if common:
             return common
-        smallest = [min(arm, key=len) for arm in arms]
-        return {frozenset().union(*smallest)}
+        return {frozenset().union(*(fewest(arm) for arm in arms))}

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from migrator.audit import unsupported
 from migrator.audit.grammar import Body
+from migrator.audit.shardkey.graph import fewest
 from migrator.audit.shardkey.query import begin, statement
 from migrator.audit.shardkey.scope import Instance, Level
 from migrator.audit.shardkey.walk import Analysis, Context
@@ -120,7 +121,7 @@ def _decide(
         if analysis.policed and not key.startswith("$"):
             reasons.append("row-level security binds it, for roles that it applies to")
         return StatementVerdict.SINGLE_SHARD, reasons, [], (key,)
-    keys = sorted(frozenset().union(*(min(s, key=len) for s in sets)))
+    keys = sorted(frozenset().union(*(fewest(s) for s in sets)))
     shown = ", ".join(show(k) for k in keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "")
     why = f"bound to {len(keys)} known keys: {shown}"
     if all(k.startswith("$") for k in keys):

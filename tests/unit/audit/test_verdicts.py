@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +74,14 @@ def test_an_unparsable_statement_says_where(by_name: dict[str, StatementReport])
     found = by_name["broken"]
 
     assert found.sql[found.position or 0 :].startswith("WHERE tenant_id")
+
+
+def test_the_keys_named_are_the_same_in_every_run(tmp_path: Path) -> None:
+    """A column equal to several parameters is named by the first, whatever the hashes of this process."""
+    (tmp_path / "s.sql").write_text("CREATE TABLE t (tenant_id int, id int, PRIMARY KEY (tenant_id, id));")
+    joins = [f"JOIN t x{n} ON x{n}.tenant_id = a.tenant_id AND a.tenant_id = ${n}" for n in range(1, 9)]
+    (tmp_path / "q.sql").write_text(" ".join(("SELECT 1 FROM t b, t a", *joins, "WHERE b.tenant_id = 3;")))
+
+    report = audit_files(schema=[tmp_path / "s.sql"], statements=[tmp_path / "q.sql"], tenant_key="tenant_id")
+
+    assert report.statements[0].keys == ("$1", "3")
