@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from migrator.audit.evidence.dump_outside import settle
 from migrator.audit.evidence.enough import Input
 from migrator.audit.evidence.folder import CODE, expand
 from migrator.audit.evidence.input_file import read_text
+from migrator.audit.evidence.live import Progress
 from migrator.audit.evidence.logs import read_log
 from migrator.audit.evidence.rows import Evidence, RawStatement, absorb
 from migrator.audit.evidence.statement_file import includes, split
@@ -26,7 +27,6 @@ from migrator.audit.target import Outlook, Target
 from migrator.errors import UsageError
 from migrator.plan.schema import Plan
 
-Progress = Callable[[str], None]
 Paths = Sequence[Path]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
 
-from migrator.audit.evidence.live import collect
+from migrator.audit.evidence.live import Progress, collect
 from migrator.audit.report.values import AuditReport, TableReport
 from migrator.audit.run import conclude
 from migrator.audit.shardkey.shape import shapes_of_key
@@ -16,8 +16,6 @@ from migrator.audit.sizing.count import SAMPLE_ABOVE_ROWS, count_tenants, plan_c
 from migrator.errors import UsageError
 from migrator.model.near import unknown
 from migrator.model.tenant import RECENT_XIDS
-
-Progress = Callable[[str], None]
 
 
 def survey(

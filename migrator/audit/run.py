@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ import psycopg
 from migrator.audit import functions
 from migrator.audit.classify import classify, root_table
 from migrator.audit.evidence.enough import Seen, shortfalls
-from migrator.audit.evidence.live import collect
+from migrator.audit.evidence.live import Progress, collect
 from migrator.audit.evidence.rows import Evidence
 from migrator.audit.report.baseline import accept
 from migrator.audit.report.values import AuditReport, TableReport
@@ -37,8 +37,6 @@ from migrator.audit.statements import Audit, Tally, audit_statements
 from migrator.audit.target import Outlook, Target
 from migrator.model.tenant import RECENT_XIDS
 from migrator.plan.schema import Plan
-
-Progress = Callable[[str], None]
 
 
 def audit_live(

@@ -15,6 +15,7 @@ from migrator.audit.evidence.rows import Evidence, absorb
 from migrator.db.named import load
 
 Progress = Callable[[str], None]
+"""Is told what is being done."""
 
 STATISTICS_HINT = (
     "CREATE EXTENSION pg_stat_statements (with it in shared_preload_libraries) and GRANT pg_read_all_stats to the "

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import psycopg
 
 from migrator.audit.catalog import Catalog
+from migrator.audit.evidence.live import Progress
 from migrator.audit.shardkey.shape import Shape, Shapes
 from migrator.audit.sizing.tenants import TableCounts
 from migrator.audit.sizing.tenants_sql import Count, per_tenant
-
-Progress = Callable[[str], None]
 
 SAMPLE_ABOVE_ROWS = 200_000_000
 """Tables above this are sampled by default; a full pass over less is a sequential read of minutes."""
