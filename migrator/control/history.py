@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
+
+from migrator.db.named import load
+
+_SQL = load("migrator.control", "history.sql")
 
 
 def reports(conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
@@ -67,3 +72,8 @@ def _rows(conn: psycopg.Connection[Any], statement: str, *values: object) -> lis
     with conn.cursor(row_factory=dict_row) as cursor:
         cursor.execute(statement.encode(), values or None)
         return cursor.fetchall()
+
+
+def set_report(conn: psycopg.Connection[Any], kind: str, body: Mapping[str, Any]) -> None:
+    """Store *body* as the only report of *kind*."""
+    conn.execute(_SQL["set_report"], {"kind": kind, "body": json.dumps(body)})
