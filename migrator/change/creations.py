@@ -18,7 +18,7 @@ from migrator.change import change_sql
 from migrator.change.change import Change, Made
 from migrator.change.wish import Kind
 from migrator.change.work import Connection, Recorded, Work
-from migrator.control.provisioned import forget
+from migrator.control import provisioned
 from migrator.control.route import keep_write_mode
 from migrator.db.busy import BUSY
 from migrator.db.words import said
@@ -157,7 +157,7 @@ def _take_back(work: Work, recorded: Recorded) -> None:
     with work.limitless.transaction():
         for one in reversed(recorded.change.there):
             work.limitless.execute(drop(Record(*one.record)))
-            forget(work.limitless, *one.record)
+            provisioned.forget(work.limitless, provisioned.Made(*one.record))
     recorded.done(work.classic, "")
     refresh(work.classic, work.limitless)
 

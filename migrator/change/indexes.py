@@ -14,7 +14,7 @@ import psycopg
 from migrator.change import change_sql
 from migrator.change.look import index_of
 from migrator.change.work import Connection, Recorded, Work
-from migrator.control.provisioned import forget
+from migrator.control.provisioned import Made, forget
 from migrator.db.words import said
 from migrator.errors import ClusterUnavailable, NoGo
 from migrator.plan.tables import describe_table
@@ -129,7 +129,7 @@ def drop_on_limitless(work: Work, recorded: Recorded) -> None:
 
     def act(conn: Connection) -> None:
         conn.execute(change_sql.drop_index(change, concurrently=False))
-        forget(conn, "index", change.schema, change.name)
+        forget(conn, Made("index", change.schema, change.name, ""))
 
     with work.alone(change.words):
         work.patiently("limitless", change.words, act)

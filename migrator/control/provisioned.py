@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -13,6 +13,15 @@ Connection = psycopg.Connection[Any]
 _SQL = load("migrator.control", "provisioned.sql")
 
 
-def forget(limitless: Connection, kind: str, schema: str, name: str, detail: str = "") -> None:
-    """Forget an object that the caller's transaction drops."""
-    limitless.execute(_SQL["forget"], {"kind": kind, "schema": schema, "name": name, "detail": detail})
+class Made(NamedTuple):
+    """One object that provisioning made; `detail`: a constraint's table, a function's identity."""
+
+    kind: str
+    schema: str
+    name: str
+    detail: str
+
+
+def forget(limitless: Connection, what: Made) -> None:
+    """Forget what was dropped, in the transaction that dropped it."""
+    limitless.execute(_SQL["forget"], what._asdict())
