@@ -18,6 +18,12 @@ from migrator.control.partition import ring_shape
 from migrator.control.tables import captured_tables, relation_oids
 from migrator.errors import PreconditionFailed
 from migrator.model.capture import Difference
+from migrator.model.table import Table
+
+
+def built(conn: psycopg.Connection[Any], tables: Mapping[int, Table]) -> tuple[int, int]:
+    """Return for how many mirror partitions and slots of the ring capture of *tables* was made."""
+    return ring_shape(conn, f"migrator.{names.journal(min(tables))}")
 
 
 def mend(conn: psycopg.Connection[Any]) -> list[Difference]:
@@ -33,8 +39,7 @@ def mend(conn: psycopg.Connection[Any]) -> list[Difference]:
         return []
     oids = relation_oids(conn)
     _require_nothing([d for d in before if not d.ours and not _left(d, oids)])
-    slots, parts = ring_shape(conn, f"migrator.{names.journal(min(tables))}")
-    install.make_functions(conn, tables, parts, slots)
+    install.make_functions(conn, tables, *built(conn, tables))
     broken = {d.oid for d in before if d.kind == "table"}
     for number, table in tables.items():
         with install.own_ddl(conn):  # partitions that came or went meanwhile

@@ -92,8 +92,13 @@ async def is_lost(classic: AsyncConnection) -> bool:
     return bool(row and row[0])
 
 
-async def note_loss(classic: AsyncConnection, problems: Sequence[str], by: str, kind: str) -> None:
+def note_loss(classic: Connection, problems: Sequence[str], by: str, kind: str) -> None:
     """Record that writes may have passed the journal, once, as an incident of *kind* and a decision."""
+    classic.execute(_SQL["note_loss"], {"problems": list(problems), "by": by, "kind": kind})
+
+
+async def note_loss_async(classic: AsyncConnection, problems: Sequence[str], by: str, kind: str) -> None:
+    """As `note_loss`."""
     await classic.execute(_SQL["note_loss"], {"problems": list(problems), "by": by, "kind": kind})
 
 

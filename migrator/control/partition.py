@@ -237,21 +237,21 @@ def restart_mirror_position(limitless: Connection, part: int, epoch: int, snapsh
 
 
 def partitions(classic: Connection) -> int:
-    """Return how many partitions of tenants there are; 1 before there is any."""
+    """Return how many partitions of tenants there are; as the plan says, before there is any."""
     row = classic.execute(_SQL["partitions"]).fetchone()
     return int(row[0]) if row else 1
 
 
 def ring_shape(classic: Connection, journal: str) -> tuple[int, int]:
-    """Return how many slots the ring of *journal* (schema.table) has, and how many partitions of tenants there are."""
+    """Return `partitions`, and how many slots the ring of *journal* (schema.table) has."""
     row = classic.execute(_SQL["ring_shape"], {"journal": journal}).fetchone()
-    return (int(row[0]), int(row[1])) if row else (0, 1)
+    return (int(row[0]), int(row[1])) if row else (1, 0)
 
 
 async def ring_shape_async(classic: AsyncConnection, journal: str) -> tuple[int, int]:
     """As `ring_shape`."""
     row = await (await classic.execute(_SQL["ring_shape"], {"journal": journal})).fetchone()
-    return (int(row[0]), int(row[1])) if row else (0, 1)
+    return (int(row[0]), int(row[1])) if row else (1, 0)
 
 
 def ages_s(classic: Connection) -> dict[int, float]:

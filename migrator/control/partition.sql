@@ -99,11 +99,13 @@ UPDATE migrator.mirror_position SET snapshot = %(snapshot)s, token = %(token)s
  WHERE part = %(part)s AND epoch = %(epoch)s;
 
 -- name: partitions
-SELECT greatest(max(part), 1) FROM migrator.position;
+SELECT coalesce((SELECT max(part) FROM migrator.position WHERE part > 0),
+                (SELECT (body -> 'dual_write' ->> 'parts')::int FROM migrator.plan), 1);
 
 -- name: ring_shape
-SELECT (SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass(%(journal)s)),
-       (SELECT greatest(max(part), 1) FROM migrator.position);
+SELECT coalesce((SELECT max(part) FROM migrator.position WHERE part > 0),
+                (SELECT (body -> 'dual_write' ->> 'parts')::int FROM migrator.plan), 1),
+       (SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass(%(journal)s));
 
 -- name: ages
 SELECT part, age_s FROM migrator.partition_status ORDER BY part;

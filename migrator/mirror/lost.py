@@ -77,5 +77,5 @@ async def stand_still(classic_dsn: str, part: int, error: CaptureLost, options: 
 
 async def _record(conn: psycopg.AsyncConnection[tuple[object, ...]], part: int, error: CaptureLost) -> None:
     if not error.recorded:
-        await journal.note_loss(conn, error.problems, f"mirror {part}", IncidentKind.CAPTURE.value)
+        await journal.note_loss_async(conn, error.problems, f"mirror {part}", IncidentKind.CAPTURE.value)
     await set_waiting(conn, part, f"{error}. {error.hint}")

@@ -163,7 +163,7 @@ class _Housekeeping:
         if not ids or now - self.summarised < _SUMMARISE_EVERY_S:
             return
         self.summarised = now
-        slots, parts = await ring_shape_async(conn, f"migrator.{journal(min(ids))}")
+        parts, slots = await ring_shape_async(conn, f"migrator.{journal(min(ids))}")
         await ring.summarise(conn, ids, slots, self.pages)
         if now - self.cleaned < _CLEAN_EVERY_S:
             return
