@@ -20,8 +20,11 @@ from migrator.backfill import snapshot as snapshots
 from migrator.backfill.links import LinkPool, Links
 from migrator.backfill.pipe import pipe
 from migrator.backfill.throttle import pause_s
+from migrator.control import copy_unit as units
+from migrator.control.copy_unit import StoredUnit
 from migrator.control.final_keys import let_go
-from migrator.control.tables import TABLES_AND_KEYS, ordered_tables
+from migrator.control.tables import captured_in_order
+from migrator.control.tenant_copy import set_copying
 from migrator.control.turns import share_turn
 from migrator.errors import LeaseLost, PreconditionFailed
 from migrator.model.capability import Capability
@@ -44,59 +47,29 @@ class Progress:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    unit_id: str
-    part: int
-    tenants: tuple[str, ...]
-    table: str | None
-    but: tuple[str, ...]
-    lower: str | None
-    upper: str | None
-    state: str
-
-    @property
-    def shared(self) -> str | None:
-        """The huge tenant that this unit is a part of; None when it has its tenants to itself."""
-        return self.tenants[0] if self.table is not None or self.but else None
-
-
-async def _unit(control: Connection, unit_id: str) -> _Unit:
-    cursor = await control.execute(
-        "SELECT unit_id, part, tenants, table_name, but_tables, lower_key, upper_key, state FROM migrator.copy_unit"
-        " WHERE unit_id = %s",
-        (unit_id,),
-    )
-    row = await cursor.fetchone()
-    if row is None:
+async def _unit(control: Connection, unit_id: str) -> StoredUnit:
+    unit = await units.find(control, unit_id)
+    if unit is None:
         raise PreconditionFailed(f"there is no copy unit {unit_id}")
-    return _Unit(row[0], row[1], tuple(row[2]), row[3], tuple(row[4]), row[5], row[6], row[7])
+    return unit
 
 
-async def _tables(control: Connection, unit: _Unit) -> list[Table]:
-    tables = ordered_tables(await (await control.execute(TABLES_AND_KEYS)).fetchall())
-    mine = [t for t in tables.values() if t.sharded == (unit.part != 0)]
+async def _tables(control: Connection, unit: StoredUnit) -> list[Table]:
+    mine = [t for t in (await captured_in_order(control)).values() if t.sharded == (unit.part != 0)]
     if unit.table is not None:
         return [t for t in mine if t.qualified == unit.table]
     return [t for t in mine if t.qualified not in unit.but]
 
 
-async def _lease(limitless: Connection, unit: _Unit) -> int | None:
+async def _lease(limitless: Connection, unit: StoredUnit) -> int | None:
     """Take the lease; None when the unit was copied already."""
     async with limitless.transaction():  # our own row lock keeps what is read; RETURNING may not be there
-        taken = await limitless.execute(
-            "INSERT INTO migrator.copy_lease AS l (unit_id, epoch, part, tenants, state)"
-            " VALUES (%s, 1, %s, %s, 'copying')"
-            " ON CONFLICT (unit_id) DO UPDATE SET epoch = l.epoch + 1 WHERE l.state = 'copying'",
-            (unit.unit_id, unit.part, list(unit.tenants)),
-        )
-        cursor = await limitless.execute(
-            "SELECT epoch, state FROM migrator.copy_lease WHERE unit_id = %s", (unit.unit_id,)
-        )
-        row = await cursor.fetchone()
-    if taken.rowcount == 1 and row is not None:
-        return int(row[0])
-    if row is not None and row[1] == "closed":
+        taken = await units.take_lease(limitless, unit.unit_id, unit.part, unit.tenants)
+        lease = await units.lease(limitless, unit.unit_id)
+    epoch, state = lease if lease is not None else (0, "")
+    if taken and lease is not None:
+        return epoch
+    if state == "closed":
         raise LeaseLost(f"copy unit {unit.unit_id} is closed")
     return None
 
@@ -135,17 +108,10 @@ async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Calla
     await share_turn(control)  # a change of the schema that waits for the tables goes first
     epoch = await _lease(limitless, unit)
     if epoch is None:
-        await _copied(control, unit_id)
+        await units.set_copied(control, unit_id)
         return
-    await control.execute(
-        "UPDATE migrator.copy_unit SET state = 'copying', attempts = attempts + 1, worker = %s, problem = NULL,"
-        " started_at = clock_timestamp(), copied_rows = 0, copied_bytes = 0 WHERE unit_id = %s",
-        (worker, unit_id),
-    )
-    await control.execute(
-        "UPDATE migrator.tenant SET state = 'copying' WHERE tenant_id = ANY (%s) AND state = 'pending'",
-        (list(unit.tenants),),
-    )
+    await units.begin(control, unit_id, worker)
+    await set_copying(control, unit.tenants)
     if await _is_left(control, limitless, unit):
         await let_go(limitless)  # what an earlier life left is deleted, and inserted again
     # Committed before the snapshot is taken: what the snapshot does not see stays in the journal until joined.
@@ -155,10 +121,10 @@ async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Calla
     except psycopg.errors.ForeignKeyViolation:
         await let_go(limitless)  # perhaps one that checks at once; the next try finds them gone
         raise
-    await _copied(control, unit_id)
+    await units.set_copied(control, unit_id)
 
 
-async def _is_left(control: Connection, limitless: Connection, unit: _Unit) -> bool:
+async def _is_left(control: Connection, limitless: Connection, unit: StoredUnit) -> bool:
     """Whether the copy will delete anything. Nothing of a sign-up is there, and it leaves the foreign keys alone."""
     for table in await _tables(control, unit):
         found = sql.SQL("SELECT {}").format(copy_sql.is_left(table, unit.tenants, unit.lower, unit.upper))
@@ -170,7 +136,7 @@ async def _is_left(control: Connection, limitless: Connection, unit: _Unit) -> b
 
 async def _copy(
     links: Links,
-    unit: _Unit,
+    unit: StoredUnit,
     epoch: int,
     borrowed: str | None,
     on_progress: Callable[[Progress], None] | None,
@@ -198,22 +164,9 @@ async def _copy(
             meter.finish_table(copied)
         # Also a flush of classic: what the snapshot saw must survive a crash before Limitless has it for good.
         await meter.pacing.tell(meter.rows, meter.bytes)
-        cursor = await limitless.execute(
-            "UPDATE migrator.copy_lease SET state = 'copied', snapshot = %s, rows = %s"
-            " WHERE unit_id = %s AND epoch = %s AND state = 'copying'",
-            (snapshot, meter.rows, unit.unit_id, epoch),
-        )
-        if cursor.rowcount != 1:
+        if not await units.finish_lease(limitless, unit.unit_id, epoch, snapshot, meter.rows):
             raise LeaseLost(f"another worker took copy unit {unit.unit_id} over")
     await classic.execute("ROLLBACK")
-
-
-async def _copied(control: Connection, unit_id: str) -> None:
-    await control.execute(
-        "UPDATE migrator.copy_unit SET state = 'copied', finished_at = clock_timestamp()"
-        " WHERE unit_id = %s AND state <> 'joined'",
-        (unit_id,),
-    )
 
 
 class _Meter:
@@ -262,13 +215,6 @@ class _Pacing:
 
     async def tell(self, rows: int, size: int) -> None:
         """Show how far the unit is, and read the rate."""
-        row = await (
-            await self.control.execute(
-                "WITH told AS (UPDATE migrator.copy_unit SET copied_rows = %s, copied_bytes = %s WHERE unit_id = %s)"
-                " SELECT t.mb_per_s, (SELECT count(*) FROM migrator.copy_unit WHERE state = 'copying')"
-                " FROM migrator.throttle t",
-                (rows, size, self.unit_id),
-            )
-        ).fetchone()
-        if row is not None:
-            self.mb_per_s, self.copies = row
+        rate = await units.report_progress(self.control, self.unit_id, rows, size)
+        if rate is not None:
+            self.mb_per_s, self.copies = rate

@@ -5,7 +5,6 @@ The inventory comes from the data, not from the plan: a tenant nobody listed mus
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +16,9 @@ from migrator.backfill import copy_sql
 from migrator.backfill.unit import CopyUnit, TenantLoad, group, group_widely, is_huge, split
 from migrator.capture import orphans
 from migrator.capture.journal_sql import part_of
+from migrator.control import copy_unit, tenant_copy
+from migrator.control.copy_unit import StoredUnit
+from migrator.control.history import newest_report, set_report
 from migrator.control.tables import captured_tables
 from migrator.model.table import Table, parents_first
 from migrator.model.tenant import TenantId, TenantSize, hot_tenants
@@ -46,26 +48,8 @@ def take_inventory(conn: psycopg.Connection[Any], parts: int, hot_ratio: float) 
     sizes = [TenantSize(TenantId(t), sum(c.values()), writes=writes.get(t, 0)) for t, c in counts.items()]
     hot = hot_tenants(sizes, hot_ratio)
     with conn.transaction():
-        cursor = conn.execute(
-            sql.SQL(
-                "INSERT INTO migrator.tenant AS t (tenant_id, part, rows, writes, hot)"
-                " SELECT u.tenant, {part}, u.rows, u.writes, u.hot"
-                " FROM unnest(%(tenants)s::text[], %(rows)s::bigint[], %(writes)s::bigint[], %(hot)s::boolean[])"
-                "   AS u (tenant, rows, writes, hot)"
-                " ON CONFLICT (tenant_id) DO UPDATE SET rows = EXCLUDED.rows, writes = EXCLUDED.writes,"
-                " hot = EXCLUDED.hot"
-                " RETURNING (xmax = 0)"
-            ).format(part=part_of(sql.Identifier("u", "tenant"), parts)),
-            {
-                "tenants": [s.tenant_id for s in sizes],
-                "rows": [s.rows for s in sizes],
-                "writes": [s.writes for s in sizes],
-                "hot": [s.tenant_id in hot for s in sizes],
-            },
-        )
-        new = sum(1 for (inserted,) in cursor if inserted)
-        conn.execute("DELETE FROM migrator.report WHERE kind = 'inventory'")
-        conn.execute("INSERT INTO migrator.report (kind, body) VALUES ('inventory', %s)", (json.dumps(counts),))
+        new = tenant_copy.store_sizes(conn, sizes, hot, part_of(sql.Identifier("u", "tenant"), parts))
+        set_report(conn, "inventory", counts)
     return new
 
 
@@ -131,16 +115,14 @@ def plan_units(
     at once have use for.
     """
     with conn.transaction():
-        conn.execute("LOCK TABLE migrator.copy_unit IN SHARE ROW EXCLUSIVE MODE")
+        copy_unit.lock_plan(conn)
         tables = list(captured_tables(conn).values())
-        covered = {
-            str(t) for (t,) in conn.execute("SELECT unnest(tenants) FROM migrator.copy_unit WHERE state <> 'joined'")
-        }
-        report = conn.execute("SELECT body FROM migrator.report WHERE kind = 'inventory' ORDER BY id DESC").fetchone()
-        counts: dict[str, dict[str, int]] = report[0] if report else {}
+        covered = copy_unit.covered(conn)
+        report = newest_report(conn, "inventory")
+        counts: dict[str, dict[str, int]] = report["body"] if report else {}
         loads = [
             TenantLoad(TenantId(tenant), part, counts.get(tenant, {}))
-            for tenant, part in conn.execute("SELECT tenant_id, part FROM migrator.tenant WHERE state = 'pending'")
+            for tenant, part in tenant_copy.pending(conn)
             if tenant not in covered
         ]
         units: list[CopyUnit] = []
@@ -153,15 +135,10 @@ def plan_units(
             units += group_widely(small, unit_rows, width)
         else:
             units += group(small, unit_rows, unit_tenants)
-        reference = conn.execute("SELECT count(*) FROM migrator.copy_unit WHERE part = 0 AND NOT superseded").fetchone()
-        if any(not t.sharded for t in tables) and not (reference and reference[0]):
+        if any(not t.sharded for t in tables) and not copy_unit.has_reference(conn):
             units.append(CopyUnit(0, (), 0))
         _store(conn, units)
-        rows = conn.execute(
-            "SELECT unit_id FROM migrator.copy_unit WHERE state IN ('pending', 'copying', 'failed')"
-            " ORDER BY part <> 0, rows DESC, unit_id"
-        )
-        return [str(unit) for (unit,) in rows]
+        return copy_unit.to_copy(conn)
 
 
 def _cuts(
@@ -177,23 +154,8 @@ def _cuts(
 
 
 def _store(conn: psycopg.Connection[Any], units: Sequence[CopyUnit]) -> None:
-    row = conn.execute("SELECT count(*) FROM migrator.copy_unit").fetchone()
-    number = int(row[0]) if row else 0
-    for unit in units:
-        number += 1
-        conn.execute(
-            "INSERT INTO migrator.copy_unit"
-            " (unit_id, part, tenants, table_name, but_tables, lower_key, upper_key, rows)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-            (
-                # Limitless may still hold leases of a dual write that was undone: the number alone would come again.
-                f"unit-{number:05}-{secrets.token_hex(8)}",
-                unit.part,
-                list(unit.tenants),
-                unit.table,
-                list(unit.but),
-                unit.lower,
-                unit.upper,
-                unit.rows,
-            ),
-        )
+    for number, unit in enumerate(units, copy_unit.count(conn) + 1):
+        # Limitless may still hold leases of a dual write that was undone: the number alone would come again.
+        unit_id = f"unit-{number:05}-{secrets.token_hex(8)}"
+        stored = StoredUnit(unit_id, unit.part, unit.tenants, unit.table, unit.but, unit.lower, unit.upper, "pending")
+        copy_unit.add(conn, stored, unit.rows)

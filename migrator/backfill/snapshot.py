@@ -13,24 +13,14 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.control import copy_unit, journal
+
 Connection = psycopg.AsyncConnection[Any]
 
 _BEGIN = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 # The lender's session ended its transaction, or is gone.
 _GONE = (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject, psycopg.errors.UndefinedFile)
-
-# A lender whose hold is gone was superseded: what its snapshot does not see may be gone from the journal.
-_LENDER = """
-SELECT s.exported, h.keep_xid
-  FROM migrator.copy_snapshot s
-  JOIN pg_stat_activity a ON a.pid = s.pid AND a.backend_start = s.backend_start
-  JOIN migrator.hold h ON h.holder = s.unit_id
- WHERE s.tenant_id = %(tenant)s AND s.unit_id <> %(unit)s
- ORDER BY s.at
- LIMIT 1
-   FOR SHARE OF h
-"""
 
 
 async def hold(control: Connection, unit_id: str, tenant: str | None) -> str | None:
@@ -42,17 +32,9 @@ async def hold(control: Connection, unit_id: str, tenant: str | None) -> str | N
         tenant: of which the unit is a range; None when it has its tenants to itself.
     """
     async with control.transaction():
-        lent = None
-        if tenant is not None:
-            lent = await (await control.execute(_LENDER, {"tenant": tenant, "unit": unit_id})).fetchone()
-        await control.execute(
-            "INSERT INTO migrator.hold AS h (holder, keep_xid) VALUES"
-            " (%(unit)s, least(pg_snapshot_xmin(pg_current_snapshot())::text::bigint, %(kept)s))"
-            " ON CONFLICT (holder) DO UPDATE SET at = now(),"
-            " keep_xid = CASE WHEN %(range)s THEN least(h.keep_xid, EXCLUDED.keep_xid) ELSE EXCLUDED.keep_xid END",
-            {"unit": unit_id, "kept": lent[1] if lent else None, "range": tenant is not None},
-        )
-    return str(lent[0]) if lent else None
+        lent = await copy_unit.lent(control, tenant, unit_id) if tenant is not None else None
+        await journal.keep(control, unit_id, lent[1] if lent else None, shared=tenant is not None)
+    return lent[0] if lent else None
 
 
 async def begin(classic: Connection, borrowed: str | None) -> str:
@@ -81,9 +63,4 @@ async def lend(control: Connection, classic: Connection, unit_id: str, tenant: s
         )
     ).fetchone()
     exported, pid, started = row if row is not None else (None, None, None)
-    await control.execute(
-        "INSERT INTO migrator.copy_snapshot (unit_id, tenant_id, exported, pid, backend_start)"
-        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (unit_id) DO UPDATE SET exported = EXCLUDED.exported,"
-        " pid = EXCLUDED.pid, backend_start = EXCLUDED.backend_start, at = clock_timestamp()",
-        (unit_id, tenant, exported, pid, started),
-    )
+    await copy_unit.lend(control, unit_id, tenant, exported, pid, started)

@@ -16,7 +16,9 @@ import psycopg
 from psycopg import sql
 
 from migrator.capture import journal_sql, names, orphans, trigger_sql, watch
-from migrator.control.tables import captured_tables, store_tables
+from migrator.control.journal import forget_capture, noted_tables
+from migrator.control.route import begin_dual, end_dual
+from migrator.control.tables import captured_tables, id_and_slot, relation_oids, store_tables
 from migrator.db.busy import until_free
 from migrator.errors import ClusterUnavailable, PreconditionFailed
 from migrator.inventory.look import set_aside
@@ -88,12 +90,6 @@ def _named(table: Table) -> str:
     return names.table_identifier(table.qualified).as_string(None)
 
 
-def oids(conn: psycopg.Connection[Any]) -> dict[int, str]:
-    """Return the oid of every captured table, as text, by the table's id."""
-    rows = conn.execute("SELECT table_id, relid::int8::text FROM migrator.captured_table WHERE relid IS NOT NULL")
-    return {int(number): str(oid) for number, oid in rows}
-
-
 def _captured(conn: psycopg.Connection[Any], member: int) -> set[str]:
     rows = conn.execute(
         "SELECT tgname FROM pg_trigger WHERE tgrelid = %s::oid AND NOT tgisinternal AND tgenabled = 'A'", (member,)
@@ -118,17 +114,14 @@ def install(conn: psycopg.Connection[Any], tables: Sequence[Table], parts: int, 
         if not captured_tables(conn):
             set_aside(conn, {t.qualified for t in tables}, {t.schema for t in tables})
         ids = store_tables(conn, tables)
-        conn.execute(
-            "UPDATE migrator.switch SET write_mode = 'dual', changed_by = 'capture', changed_at = now(),"
-            " epoch = epoch + 1, reason = 'capture is on' WHERE write_mode = 'classic_only'"
-        )
+        begin_dual(conn)
     by_id = {ids[t.qualified]: t for t in tables}
     # With those that came meanwhile: their parents journal them too.
     every = {**captured_tables(conn), **by_id}
     others = list(every.items())
     changed = _install_journals(conn, by_id, ring_slots)
     make_functions(conn, every, parts, ring_slots)
-    relations = oids(conn)
+    relations = relation_oids(conn)
     for number, table in by_id.items():
         for member, oid in members(conn, relations[number]).items():
             present = _captured(conn, oid)
@@ -151,10 +144,10 @@ def _note(conn: psycopg.Connection[Any], relations: Set[int]) -> None:
 
     No position exists before all of it is remembered, so what happened to a table until now is copied.
     """
-    known = {int(o) for (o,) in conn.execute("SELECT object::int8 FROM migrator.captured_shape WHERE kind = 'table'")}
-    if relations - known:
+    unknown = relations - noted_tables(conn)
+    if unknown:
         with own_ddl(conn):
-            conn.execute("SELECT migrator.note_shape(%s::oid[])", (sorted(relations - known),))
+            conn.execute("SELECT migrator.note_shape(%s::oid[])", (sorted(unknown),))
 
 
 def make_functions(conn: psycopg.Connection[Any], tables: Mapping[int, Table], parts: int, slots: int) -> None:
@@ -293,7 +286,7 @@ def remove(conn: psycopg.Connection[Any]) -> None:
         for name, _, _ in _GUARDS:
             conn.execute(sql.SQL("DROP EVENT TRIGGER IF EXISTS {}").format(sql.Identifier(name)))
     tables = captured_tables(conn)
-    for oid in oids(conn).values():
+    for oid in relation_oids(conn).values():
         for member in members(conn, oid):
             patiently(conn, member, drop_triggers(member))
     with own_ddl(conn):
@@ -313,12 +306,8 @@ def remove(conn: psycopg.Connection[Any]) -> None:
         for function in _FUNCTIONS:
             conn.execute(sql.SQL("DROP FUNCTION IF EXISTS migrator.{}").format(sql.SQL(function)))
         orphans.forget(conn)
-        for kept in ("captured_table", "captured_shape", "capture_loss", "dropped_leaf"):
-            conn.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier("migrator", kept)))
-        conn.execute(
-            "UPDATE migrator.switch SET write_mode = 'classic_only', epoch = epoch + 1, changed_by = 'capture',"
-            " changed_at = now(), reason = 'capture is off' WHERE write_mode IN ('dual', 'closed')"
-        )
+        forget_capture(conn)
+        end_dual(conn)
 
 
 def drop_triggers(member: str) -> list[sql.Composed]:
@@ -336,11 +325,8 @@ def mark_dirty(conn: psycopg.Connection[Any], table: Table, keys: Sequence[Seque
     """
     if not keys:
         return
-    row = conn.execute(
-        "SELECT table_id, (SELECT last_value FROM migrator.ring) FROM migrator.captured_table WHERE qualified = %s",
-        (table.qualified,),
-    ).fetchone()
-    if row is None:
+    found = id_and_slot(conn, table.qualified)
+    if found is None:
         raise LookupError(f"{table.qualified} is not captured")
     columns = [list(values) for values in zip(*keys, strict=True)]
-    psycopg.RawCursor(conn).execute(journal_sql.mark_dirty(table, int(row[0]), int(row[1]), parts), columns)
+    psycopg.RawCursor(conn).execute(journal_sql.mark_dirty(table, *found, parts), columns)

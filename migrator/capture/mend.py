@@ -12,15 +12,18 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migrator.capture import install, trigger_sql, watch
-from migrator.control.tables import captured_tables
+from migrator.capture import install, names, trigger_sql, watch
+from migrator.control.journal import forget_tables, note_table
+from migrator.control.partition import ring_shape
+from migrator.control.tables import captured_tables, relation_oids
 from migrator.errors import PreconditionFailed
 from migrator.model.capture import Difference
+from migrator.model.table import Table
 
-_SHAPE = """
-SELECT (SELECT coalesce(max(part), 1) FROM migrator.position),
-       (SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass(%s))
-"""
+
+def built(conn: psycopg.Connection[Any], tables: Mapping[int, Table]) -> tuple[int, int]:
+    """Return for how many mirror partitions and slots of the ring capture of *tables* was made."""
+    return ring_shape(conn, f"migrator.{names.journal(min(tables))}")
 
 
 def mend(conn: psycopg.Connection[Any]) -> list[Difference]:
@@ -34,11 +37,9 @@ def mend(conn: psycopg.Connection[Any]) -> list[Difference]:
     before = watch.differences(conn)
     if not before:
         return []
-    oids = install.oids(conn)
+    oids = relation_oids(conn)
     _require_nothing([d for d in before if not d.ours and not _left(d, oids)])
-    row = conn.execute(_SHAPE, (f"migrator.journal_{min(tables)}",)).fetchone()
-    parts, slots = (int(row[0]), int(row[1])) if row else (1, 0)
-    install.make_functions(conn, tables, parts, slots)
+    install.make_functions(conn, tables, *built(conn, tables))
     broken = {d.oid for d in before if d.kind == "table"}
     for number, table in tables.items():
         with install.own_ddl(conn):  # partitions that came or went meanwhile
@@ -47,10 +48,7 @@ def mend(conn: psycopg.Connection[Any]) -> list[Difference]:
             if oid in broken:
                 statements = install.capture_member(member, number, table, list(tables.items()), frozenset())
                 install.patiently(conn, member, [*install.drop_triggers(member), *statements, *_noted(member, oid)])
-    conn.execute(
-        "DELETE FROM migrator.captured_shape WHERE kind = 'table' AND object = ANY (%s::oid[])",
-        ([d.oid for d in before if _left(d, oids)],),
-    )
+    forget_tables(conn, [d.oid for d in before if _left(d, oids)])
     install.make_guards(conn, {d.name for d in before if d.kind == "event trigger"})
     _require_nothing(watch.differences(conn))
     return before
@@ -63,13 +61,7 @@ def _left(found: Difference, roots: Mapping[int, str]) -> bool:
 
 def _noted(member: str, oid: int) -> list[sql.Composed]:
     """Return what tells the watch that *member* is captured: its triggers, or all of a partition it did not know."""
-    return [
-        trigger_sql.widen_rekey(member),
-        sql.SQL(
-            "SELECT CASE WHEN EXISTS (SELECT FROM migrator.captured_shape WHERE kind = 'table' AND object = {oid})"
-            " THEN migrator.note_facets({oid}, '{{capture}}') ELSE migrator.note_shape(ARRAY[{oid}::oid]) END"
-        ).format(oid=sql.Literal(oid)),
-    ]
+    return [trigger_sql.widen_rekey(member), note_table(oid)]
 
 
 def _require_nothing(found: Sequence[Difference]) -> None:

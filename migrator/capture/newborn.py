@@ -14,8 +14,8 @@ import psycopg
 from psycopg import sql
 
 from migrator.capture import journal_sql, names, trigger_sql
-from migrator.capture.install import capture_member, members, oids
-from migrator.control.tables import captured_tables, store_tables
+from migrator.capture.install import capture_member, members
+from migrator.control.tables import captured_tables, relation_oids, store_tables
 from migrator.model.table import Table
 
 _SLOTS = "SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass(%s)"
@@ -47,7 +47,7 @@ def capture_new(conn: psycopg.Connection[Any], table: Table, parts: int) -> int:
         for event in trigger_sql.events(captured, others):
             conn.execute(trigger_sql.capture_function(captured, one, event, parts, slots, others))
         conn.execute(trigger_sql.leaf_function(captured, one, parts, slots, others))
-    relations = oids(conn)
+    relations = relation_oids(conn)
     for one, parent in parents:
         if trigger_sql.names_new_rows_only(parent, list(before.items())):
             for member, oid in members(conn, relations[one]).items():

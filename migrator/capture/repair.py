@@ -17,31 +17,18 @@ from psycopg import sql
 
 from migrator.capture.install import mark_dirty
 from migrator.capture.journal_sql import part_of
-from migrator.control.generation import RENEW
+from migrator.control import tenant_copy
 from migrator.control.log import decide
+from migrator.control.partition import partitions
 from migrator.control.tables import captured_tables
+from migrator.control.validation import set_reference_repaired, set_rows_repaired, set_tenants_repaired, to_repair
 from migrator.errors import PreconditionFailed
 
 DIRECTION = "classic → limitless"
 _KEYS_AT_ONCE = 10_000
 
-
-def pending(
-    conn: psycopg.Connection[Any], tenants: Sequence[str] | None = None
-) -> list[tuple[int, str, str | None, dict[str, str]]]:
-    """Return divergences not repaired yet, one per row: id, table, tenant, key."""
-    rows = conn.execute(
-        "SELECT DISTINCT ON (table_name, tenant_id, key) id, table_name, tenant_id, key FROM migrator.open_divergence"
-        " WHERE key IS NOT NULL AND (%(all)s OR tenant_id = ANY (%(tenants)s))"
-        " ORDER BY table_name, tenant_id, key, id DESC",
-        {"all": tenants is None, "tenants": list(tenants or ())},
-    )
-    return [(int(i), str(table), tenant, key) for i, table, tenant, key in rows]
-
-
-def _parts(conn: psycopg.Connection[Any]) -> int:
-    row = conn.execute("SELECT max(part) FROM migrator.position").fetchone()
-    return int(row[0]) if row and row[0] else 1
+pending = to_repair
+"""What `repair` would bring back."""
 
 
 def repair(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str] | None = None) -> int:
@@ -51,7 +38,7 @@ def repair(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str] | Non
     """
     with conn.transaction():
         found = pending(conn, tenants)
-        parts = _parts(conn)
+        parts = partitions(conn)
         by_name = {t.qualified: t for t in captured_tables(conn).values()}
         for name, table in by_name.items():
             keys: list[list[str | None]] = []
@@ -59,11 +46,7 @@ def repair(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str] | Non
                 if of == name:
                     keys.append([*([tenant] if table.sharded else []), *(key[c] for c in table.key)])
             mark_dirty(conn, table, keys, parts)
-        conn.execute(
-            "UPDATE migrator.divergence SET repaired_at = clock_timestamp(), repaired_by = %(who)s"
-            " WHERE repaired_at IS NULL AND key IS NOT NULL AND (%(all)s OR tenant_id = ANY (%(tenants)s))",
-            {"who": who, "all": tenants is None, "tenants": list(tenants or ())},
-        )
+        set_rows_repaired(conn, who, tenants)
         if found:
             decide(conn, who, "divergence.repaired", f"{len(found)} rows", f"{DIRECTION}, marked dirty for the mirror")
     return len(found)
@@ -79,23 +62,13 @@ def recopy(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str], reas
         PreconditionFailed: a tenant is unknown, or is being copied already.
     """
     with conn.transaction():
-        rows = conn.execute(
-            sql.SQL(
-                "UPDATE migrator.tenant SET recopy = coalesce(recopy, %s), {}"
-                " WHERE tenant_id = ANY (%s) AND state IN ('mirrored', 'quarantined') RETURNING tenant_id"
-            ).format(RENEW),
-            (reason, list(tenants)),
-        ).fetchall()
-        missing = sorted(set(tenants) - {str(t) for (t,) in rows})
+        asked = tenant_copy.ask_recopy(conn, tenants, reason)
+        missing = sorted(set(tenants) - asked)
         if missing:
             raise PreconditionFailed(f"not mirrored, so there is nothing to copy again: {', '.join(missing)}")
-        conn.execute(
-            "UPDATE migrator.divergence SET repaired_at = clock_timestamp(), repaired_by = %s"
-            " WHERE repaired_at IS NULL AND tenant_id = ANY (%s)",
-            (who, list(tenants)),
-        )
+        set_tenants_repaired(conn, who, tenants)
         decide(conn, who, "tenant.recopied", ", ".join(sorted(tenants)), f"{DIRECTION}: {reason}")
-    return len(rows)
+    return len(asked)
 
 
 def recopy_reference(conn: psycopg.Connection[Any], limitless: psycopg.Connection[Any], who: str, reason: str) -> int:
@@ -115,13 +88,9 @@ def recopy_reference(conn: psycopg.Connection[Any], limitless: psycopg.Connectio
                 with side.cursor("migrator_keys") as cursor:
                     cursor.execute(query)
                     while keys := cursor.fetchmany(_KEYS_AT_ONCE):
-                        mark_dirty(conn, table, keys, _parts(conn))
+                        mark_dirty(conn, table, keys, partitions(conn))
                         marked += len(keys)
-        conn.execute(
-            "UPDATE migrator.divergence SET repaired_at = clock_timestamp(), repaired_by = %s"
-            " WHERE repaired_at IS NULL AND tenant_id IS NULL AND table_name = ANY (%s)",
-            (who, [t.qualified for t in tables]),
-        )
+        set_reference_repaired(conn, who, [t.qualified for t in tables])
         names = ", ".join(t.qualified for t in tables)
         decide(
             conn, who, "divergence.repaired", f"all of {names}", f"{DIRECTION}, marked dirty for the mirror: {reason}"
@@ -137,16 +106,9 @@ def clear_strays(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str]
     were unknown.
     """
     with conn.transaction():
-        query = sql.SQL(
-            "INSERT INTO migrator.tenant (tenant_id, part) SELECT u.tenant, {} FROM unnest(%s::text[]) AS u (tenant)"
-            " ON CONFLICT DO NOTHING RETURNING tenant_id"
-        ).format(part_of(sql.Identifier("u", "tenant"), _parts(conn)))
-        new = [str(t) for (t,) in conn.execute(query, (list(tenants),))]
-        conn.execute(
-            "UPDATE migrator.divergence SET repaired_at = clock_timestamp(), repaired_by = %s"
-            " WHERE repaired_at IS NULL AND tenant_id = ANY (%s)",
-            (who, list(tenants)),
-        )
+        part = part_of(sql.Identifier("u", "tenant"), partitions(conn))
+        new = tenant_copy.add_unknown(conn, tenants, part)
+        set_tenants_repaired(conn, who, tenants)
         if new:
             decide(
                 conn,

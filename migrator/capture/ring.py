@@ -15,16 +15,14 @@ import psycopg
 from psycopg import sql
 
 from migrator.capture.names import journal, journal_slot
+from migrator.control.journal import KEPT, size_bytes_async
 
 Connection = psycopg.AsyncConnection[Any]
 
 _LOCK_WAIT_MS = 200
 
-_KEEP = """
-SELECT least((SELECT min(pg_snapshot_xmin(snapshot::pg_snapshot)::text::bigint) FROM migrator.position),
-             (SELECT min(keep_xid) FROM migrator.hold)),
-       (SELECT count(*) FROM migrator.position)
-"""
+size_bytes = size_bytes_async
+"""How much the ring holds on disk."""
 
 
 def lock_for_reading(table_ids: Sequence[int]) -> sql.Composed:
@@ -70,7 +68,7 @@ def _empty(names: Sequence[sql.Identifier], parts: int, wait_ms: int) -> sql.Com
     ).format(
         wait=sql.Literal(str(wait_ms)),
         slots=sql.SQL(", ").join(names),
-        kept=sql.SQL(_KEEP),
+        kept=KEPT,
         parts=sql.Literal(parts),  # a partition without a position needs everything
         needed=sql.SQL(" UNION ALL ").join(
             sql.SQL("(SELECT FROM {} WHERE xid >= keep LIMIT 1)").format(n) for n in names
@@ -130,9 +128,3 @@ async def summarise(conn: Connection, table_ids: Sequence[int], slots: int, done
                 (row[1], start, full - 1, _RANGE_PAGES),
             )
         done[name] = full
-
-
-async def size_bytes(conn: Connection) -> int:
-    """Return how much the ring holds on disk."""
-    row = await (await conn.execute("SELECT bytes FROM migrator.journal_status")).fetchone()
-    return int(row[0]) if row else 0

@@ -14,13 +14,16 @@ from migrator.change.change import Change
 from migrator.change.check import check
 from migrator.change.wish import Kind, Wish, read_wishes
 from migrator.change.work import Connection, Recorded, Work, is_same, record, unfinished
+from migrator.control import change as changes_of
 from migrator.control.answers import learn
 from migrator.control.log import decide
+from migrator.control.route import write_mode
 from migrator.control.tables import captured_tables
 from migrator.control.turns import only_change
 from migrator.control.watch import problems as capture_problems
 from migrator.errors import NoGo, PreconditionFailed
 from migrator.model.action import Action
+from migrator.model.route import WriteMode
 
 StepFn = Callable[[Work, Recorded], None]
 
@@ -134,10 +137,10 @@ def plan_changes(work: Work, text: str, source: str) -> tuple[list[Recorded], li
 
 
 def _not_dual(conn: Connection) -> list[str]:
-    row = conn.execute("SELECT write_mode FROM migrator.switch").fetchone()
-    if row is None or row[0] == "dual":
+    mode = write_mode(conn)
+    if mode is WriteMode.DUAL:
         return []
-    return [f"the write mode is {row[0]}: schemas change on both sides only while classic takes the writes"]
+    return [f"the write mode is {mode}: schemas change on both sides only while classic takes the writes"]
 
 
 def _means(recorded: Recorded, wish: Wish) -> bool:
@@ -193,22 +196,12 @@ def _carry_out(work: Work, recorded: Recorded) -> None:
         recorded.done(work.classic, name)
         work.watch(name, "done")
     with work.classic.transaction():
-        work.classic.execute(
-            "UPDATE migrator.schema_change SET finished_at = clock_timestamp() WHERE change_id = %s",
-            (recorded.change_id,),
-        )
+        changes_of.finish(work.classic, recorded.change_id)
         decide(work.classic, work.who, "schema.changed", change.table, change.words)
 
 
 def _note_problem(conn: Connection, recorded: Recorded, error: NoGo) -> None:
     """Keep the reason; changes that have changed nothing yet are over, so that they hold up no other file."""
     with conn.transaction():
-        conn.execute(
-            "UPDATE migrator.schema_change SET problem = %s WHERE change_id = %s",
-            ("; ".join(error.blockers), recorded.change_id),
-        )
-        conn.execute(
-            "UPDATE migrator.schema_change SET finished_at = clock_timestamp(),"
-            " problem = coalesce(problem, 'not begun, because a change before it failed')"
-            " WHERE finished_at IS NULL AND step = ''"
-        )
+        changes_of.set_problem(conn, recorded.change_id, "; ".join(error.blockers))
+        changes_of.end_unbegun(conn)

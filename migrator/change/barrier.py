@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 
 from migrator.change.work import Recorded, Work
+from migrator.control.copy_unit import copying_since_before, revoke_leases
+from migrator.control.partition import open_positions
 from migrator.errors import ClusterUnavailable
 from migrator.model.position import Snapshot
 
@@ -59,13 +61,10 @@ def _until_nobody(work: Work, recorded: Recorded, deadline: float, look: Callabl
 
 def _behind(work: Work, recorded: Recorded) -> list[str]:
     """Return the mirror partitions whose position does not include the change."""
-    rows = work.limitless.execute(
-        "SELECT part, snapshot FROM migrator.mirror_position WHERE state = 'open' ORDER BY part"
-    )
     since = recorded.seen_from
     return [
         f"mirror partition {part}"
-        for part, snapshot in rows
+        for part, snapshot in open_positions(work.limitless)
         if since is not None and not Snapshot.parse(snapshot).includes(since)
     ]
 
@@ -77,14 +76,6 @@ def _older(work: Work, cutoff: float) -> list[str]:
 
 def _lock_out_the_dead(work: Work, recorded: Recorded) -> None:
     """Take their lease from copies that began before and have no session on classic: they may yet commit."""
-    old = [
-        str(unit)
-        for (unit,) in work.classic.execute(
-            "SELECT unit_id FROM migrator.copy_unit WHERE state = 'copying' AND started_at < to_timestamp(%s)",
-            (recorded.at,),
-        )
-    ]
+    old = copying_since_before(work.classic, recorded.at)
     if old:
-        work.limitless.execute(
-            "UPDATE migrator.copy_lease SET epoch = epoch + 1 WHERE unit_id = ANY (%s) AND state = 'copying'", (old,)
-        )
+        revoke_leases(work.limitless, old)

@@ -20,6 +20,7 @@ from migrator.change.labels import labels_of, place, with_label
 from migrator.change.look import columns_of, index_of, quoted, read_index, try_column
 from migrator.change.try_new import Creations, try_limitless, try_links
 from migrator.change.wish import CREATIONS, Kind, Wish
+from migrator.control.change import is_done
 from migrator.db.words import said
 from migrator.model.table import Table, qualify
 from migrator.plan.schema import Plan
@@ -338,10 +339,4 @@ class _Checker:
         return bool(row and row[0])
 
     def _done_before(self, wish: Wish) -> bool:
-        row = self.classic.execute(
-            "SELECT EXISTS (SELECT FROM migrator.schema_change"
-            " WHERE kind = %s AND name = %s AND finished_at IS NOT NULL AND problem IS NULL"
-            " AND (%s = '' OR table_name = %s) AND coalesce(body ->> 'statement', '') = %s)",
-            (wish.kind.value, wish.name, wish.table, wish.table, wish.statement),
-        ).fetchone()
-        return bool(row and row[0])
+        return is_done(self.classic, wish.kind.value, wish.table, wish.name, wish.statement)

@@ -20,6 +20,8 @@ from migrator.change import change_sql
 from migrator.change.barrier import wait_seen
 from migrator.change.look import columns_of
 from migrator.change.work import Connection, Recorded, Work
+from migrator.control.change import set_filled
+from migrator.control.partition import worst_lag_s
 from migrator.plan.tables import describe_table
 
 FILL_ROWS = 1000
@@ -70,10 +72,7 @@ def fill(work: Work, recorded: Recorded) -> None:
         def act(conn: Connection, key: tuple[str, ...] = key) -> None:
             _as_the_application(conn)
             conn.execute(change_sql.fill(change, table, recorded.filled_to, key))
-            conn.execute(
-                "UPDATE migrator.schema_change SET filled_to = %s WHERE change_id = %s",
-                (list(key), recorded.change_id),
-            )
+            set_filled(conn, recorded.change_id, key)
 
         work.patiently("classic", change.words, act)
         recorded.filled_to = key
@@ -95,10 +94,10 @@ def _as_the_application(conn: Connection) -> None:
 def _let_the_mirror_follow(work: Work) -> None:
     deadline = time.monotonic() + work.patience_s
     while time.monotonic() < deadline:
-        row = work.classic.execute("SELECT max(lag_s) FROM migrator.partition_status").fetchone()
-        if row is None or row[0] is None or row[0] < _MAX_LAG_S:
+        lag_s = worst_lag_s(work.classic)
+        if lag_s is None or lag_s < _MAX_LAG_S:
             return
-        work.tell(f"the mirror lags {row[0]:.0f} s; filling goes on when it has caught up")
+        work.tell(f"the mirror lags {lag_s:.0f} s; filling goes on when it has caught up")
         time.sleep(1.0)
 
 

@@ -18,10 +18,13 @@ from migrator.change import change_sql
 from migrator.change.change import Change, Made
 from migrator.change.wish import Kind
 from migrator.change.work import Connection, Recorded, Work
+from migrator.control import provisioned
+from migrator.control.route import keep_write_mode
 from migrator.db.busy import BUSY
 from migrator.db.words import said
 from migrator.errors import NoGo
 from migrator.inventory.look import refresh
+from migrator.model.route import WriteMode
 from migrator.model.table import Table
 from migrator.plan.schema import TablePlan, Tables
 from migrator.plan.tables import describe_table
@@ -144,9 +147,9 @@ def require_dual(conn: Connection, change: Change) -> None:
     Raises:
         NoGo: they are.
     """
-    row = conn.execute("SELECT write_mode FROM migrator.switch FOR SHARE").fetchone()
-    if row is None or row[0] != "dual":
-        raise NoGo(change.words, [f"the write mode is {row[0] if row else 'unknown'}, not dual"])
+    mode = keep_write_mode(conn)
+    if mode is not WriteMode.DUAL:
+        raise NoGo(change.words, [f"the write mode is {mode}, not dual"])
 
 
 def _take_back(work: Work, recorded: Recorded) -> None:
@@ -154,10 +157,7 @@ def _take_back(work: Work, recorded: Recorded) -> None:
     with work.limitless.transaction():
         for one in reversed(recorded.change.there):
             work.limitless.execute(drop(Record(*one.record)))
-            work.limitless.execute(
-                "DELETE FROM migrator.provisioned WHERE (kind, schema_name, name, detail) = (%s, %s, %s, %s)",
-                one.record,
-            )
+            provisioned.forget(work.limitless, provisioned.Made(*one.record))
     recorded.done(work.classic, "")
     refresh(work.classic, work.limitless)
 

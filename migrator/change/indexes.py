@@ -14,6 +14,7 @@ import psycopg
 from migrator.change import change_sql
 from migrator.change.look import index_of
 from migrator.change.work import Connection, Recorded, Work
+from migrator.control.provisioned import Made, forget
 from migrator.db.words import said
 from migrator.errors import ClusterUnavailable, NoGo
 from migrator.plan.tables import describe_table
@@ -128,10 +129,7 @@ def drop_on_limitless(work: Work, recorded: Recorded) -> None:
 
     def act(conn: Connection) -> None:
         conn.execute(change_sql.drop_index(change, concurrently=False))
-        conn.execute(
-            "DELETE FROM migrator.provisioned WHERE kind = 'index' AND schema_name = %s AND name = %s",
-            (change.schema, change.name),
-        )
+        forget(conn, Made("index", change.schema, change.name, ""))
 
     with work.alone(change.words):
         work.patiently("limitless", change.words, act)

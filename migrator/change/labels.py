@@ -12,19 +12,12 @@ from psycopg import sql
 from migrator.change.change import Change
 from migrator.change.change_sql import table_name
 from migrator.change.work import Connection, Recorded, Work
+from migrator.control.journal import note_labels
 from migrator.inventory.look import refresh
 
 _LABELS = """
 SELECT e.enumlabel FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid
  WHERE t.oid = to_regtype(%s) AND t.typtype = 'e' ORDER BY e.enumsortorder
-"""
-
-# Nothing else of the type is taken over: whatever changed behind our back stays a difference.
-_NOTE = """
-UPDATE migrator.captured_shape s
-   SET facets = s.facets || jsonb_build_object('labels', n.facets -> 'labels')
-  FROM migrator.shape_now() n
- WHERE s.kind = 'type' AND n.kind = 'type' AND s.object = to_regtype(%(type)s) AND n.object = s.object
 """
 
 
@@ -70,6 +63,6 @@ def label_on_classic(work: Work, recorded: Recorded) -> None:
 
     def act(conn: Connection) -> None:
         conn.execute(_add(change))
-        conn.execute(_NOTE, {"type": table_name(change.table).as_string(conn)})
+        note_labels(conn, table_name(change.table).as_string(conn))
 
     work.patiently("classic", change.words, act)

@@ -15,6 +15,7 @@ from migrator.change.change import Change, Made
 from migrator.change.creations import create, exists, filled, link, make_there, planned
 from migrator.change.wish import CREATIONS, Kind, Wish
 from migrator.change.work import LOCK_TIMEOUT_MS, Connection
+from migrator.control.tables import owner as owner_of_tables
 from migrator.db.busy import until_free
 from migrator.db.words import said
 from migrator.errors import ClusterUnavailable, PlanInvalid
@@ -25,17 +26,6 @@ from migrator.plan.tables import describe_table
 from migrator.provision.one import Look, look
 
 _PATIENCE_S = 30.0
-
-_OWNER = """
-SELECT o.name, pg_has_role(current_user, o.name, 'MEMBER'), o.name = current_user
-  FROM (SELECT pg_get_userbyid(c.relowner) AS name, count(*) AS tables
-          FROM migrator.captured_table t JOIN pg_class c ON c.oid = t.relid
-          JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE n.nspname = %(schema)s GROUP BY 1
-         UNION ALL
-        SELECT pg_get_userbyid(nspowner), 0 FROM pg_namespace WHERE nspname = %(schema)s) o
- ORDER BY o.tables DESC, 1 LIMIT 1
-"""
 
 
 class Creations:
@@ -93,12 +83,12 @@ class Creations:
 
     def _owner(self, schema: str) -> tuple[str, list[str]]:
         """Return who owns the tables there, '' for ourselves: what is new is to be theirs too."""
-        row = self.classic.execute(_OWNER, {"schema": schema}).fetchone()
-        if row is None or row[2]:
+        owner, may_act, is_us = owner_of_tables(self.classic, schema) or ("", True, True)
+        if is_us:
             return "", []
-        if not row[1]:
-            return "", [f"tables of schema {schema} belong to {row[0]}, whom this tool's role may not act as: GRANT it"]
-        return str(row[0]), []
+        if not may_act:
+            return "", [f"tables of schema {schema} belong to {owner}, whom this tool's role may not act as: GRANT it"]
+        return owner, []
 
     def _entry(self, wish: Wish, change: Change) -> tuple[Change, list[str]]:
         """Take what the file says about the table, or else the plan."""

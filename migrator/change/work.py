@@ -6,7 +6,6 @@ behind it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import psycopg
 
 from migrator.change.change import Change
 from migrator.change.wish import Kind
+from migrator.control import change as changes_of
 from migrator.control.tables import store_tables
 from migrator.control.turns import give_turn, take_turn
 from migrator.db.busy import until_free
@@ -138,46 +138,34 @@ class Recorded:
 
     def done(self, conn: Connection, step: str) -> None:
         """Record *step*, in the caller's transaction if there is one."""
-        conn.execute(
-            "UPDATE migrator.schema_change SET step = %s, problem = NULL WHERE change_id = %s", (step, self.change_id)
-        )
+        changes_of.set_step(conn, self.change_id, step)
         self.step = step
 
     def shape_changed(self, conn: Connection, step: str) -> None:
         """Record *step* in the transaction that changes the descriptor: who knows that is yet to be found out."""
-        conn.execute("UPDATE migrator.schema_change SET seen_from = NULL WHERE change_id = %s", (self.change_id,))
+        changes_of.set_unseen(conn, self.change_id)
         self.done(conn, step)
         self.seen_from = None
 
     def mark_seen(self, conn: Connection) -> None:
         """Record from when on everybody who begins knows the new shape; after it was committed."""
-        row = conn.execute(
-            "UPDATE migrator.schema_change SET seen_from = pg_current_snapshot()::text, at = clock_timestamp()"
-            " WHERE change_id = %s RETURNING seen_from, extract(epoch FROM at)::float8",
-            (self.change_id,),
-        ).fetchone()
-        if row is not None:
-            self.seen_from, self.at = Snapshot.parse(row[0]), float(row[1])
-
-
-_COLUMNS = "change_id, body, step, seen_from, coalesce(extract(epoch FROM at), 0)::float8, filled_to"
+        seen = changes_of.set_seen(conn, self.change_id)
+        if seen is not None:
+            self.seen_from, self.at = Snapshot.parse(seen[0]), seen[1]
 
 
 def unfinished(conn: Connection) -> list[Recorded]:
     """Return changes that were begun and not finished, oldest first."""
-    rows = conn.execute(
-        f"SELECT {_COLUMNS} FROM migrator.schema_change WHERE finished_at IS NULL ORDER BY change_id"  # noqa: S608 - own columns
-    )
     return [
         Recorded(
-            int(number),
-            Change.load(body),
-            str(step),
-            Snapshot.parse(seen) if seen else None,
-            float(at),
-            tuple(filled) if filled else None,
+            one.change_id,
+            Change.load(one.body),
+            one.step,
+            Snapshot.parse(one.seen_from) if one.seen_from else None,
+            one.at,
+            tuple(one.filled_to) if one.filled_to else None,
         )
-        for number, body, step, seen, at, filled in rows
+        for one in changes_of.unfinished(conn)
     ]
 
 
@@ -185,11 +173,7 @@ def record(conn: Connection, changes: Sequence[Change], who: str) -> None:
     """Record *changes* as begun, all or none; owns its transaction."""
     with conn.transaction():
         for change in changes:
-            conn.execute(
-                "INSERT INTO migrator.schema_change (kind, table_name, name, words, body, changed_by)"
-                " VALUES (%s, %s, %s, %s, %s, %s)",
-                (change.kind.value, change.table, change.name, change.words, json.dumps(change.dump()), who),
-            )
+            changes_of.add(conn, change.kind.value, change.table, change.name, change.words, change.dump(), who)
 
 
 def is_same(change: Change, kind: Kind, table: str, name: str) -> bool:

@@ -20,6 +20,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.control import fence as fences
+from migrator.control.partition import checkpoint_async, members
 from migrator.db.connect import connect_async
 from migrator.errors import ClusterUnavailable
 
@@ -83,17 +85,16 @@ async def hold(classic_dsn: str, limitless_dsn: str, part: int, patience_s: floa
             with contextlib.suppress(psycopg.OperationalError):
                 if fence is not None:
                     fence.pause_ms = await _pause_ms(control, fence_id)
-                await control.execute("DELETE FROM migrator.fence WHERE fence_id = %s", (fence_id,))
+                await fences.remove(control, fence_id)
 
 
 async def _pause_ms(control: Connection, fence_id: uuid.UUID) -> float:
     """Return how long the mirror stood still. It says so when it goes on; whoever is done before that waits a bit."""
     deadline = time.monotonic() + _REPORT_S
     while True:
-        cursor = await control.execute("SELECT pause_ms FROM migrator.fence WHERE fence_id = %s", (fence_id,))
-        row = await cursor.fetchone()
-        if row is None or row[0] is not None or time.monotonic() > deadline:
-            return float(row[0]) if row is not None and row[0] is not None else 0.0
+        paused = await fences.pause_ms(control, fence_id)
+        if paused is not None or time.monotonic() > deadline:
+            return paused or 0.0
         await asyncio.sleep(_POLL_S)
 
 
@@ -107,14 +108,7 @@ async def _try(
     await asyncio.gather(classic.execute(_BEGIN), limitless.execute(_BEGIN))
     async for _ in control.notifies(timeout=0):
         pass  # told of an earlier try, which is over
-    asked = await control.execute(
-        "INSERT INTO migrator.fence (fence_id, part) VALUES (%s, %s) ON CONFLICT (fence_id) DO UPDATE"
-        " SET state = 'requested', requested_at = clock_timestamp(), pause_ms = NULL RETURNING requested_at",
-        (fence_id, part),
-    )
-    row = await asked.fetchone()
-    assert row is not None
-    at: datetime = row[0]
+    at = await fences.request(control, fence_id, part)
     exported = await _opened(control, part, fence_id, deadline)
     held: object = None
     seen: object = None
@@ -126,14 +120,14 @@ async def _try(
         if isinstance(failure, BaseException) and not isinstance(failure, _GONE):
             raise failure
     # Reported even where they do not fit, so that the mirror goes on.
-    stand = await _acknowledge(control, part, fence_id, exported) if exported is not None else None
+    stand: tuple[str, int] | None = None
+    if exported is not None:
+        stand = await fences.acknowledge(control, fence_id, exported, _DONE.format(part))
     if held is not True or stand is None or seen != stand:
         await asyncio.gather(classic.execute("ROLLBACK"), limitless.execute("ROLLBACK"))
         return None
     snapshot, _ = stand
-    cursor = await limitless.execute("SELECT tenant_id FROM migrator.mirrored WHERE part = %s", (part,))
-    members = frozenset(str(tenant) for (tenant,) in await cursor.fetchall())
-    return Fence(part, snapshot, at, classic, limitless, members)
+    return Fence(part, snapshot, at, classic, limitless, frozenset(await members(limitless, part)))
 
 
 async def take_classic(classic: Connection, exported: str) -> bool:
@@ -144,20 +138,8 @@ async def take_classic(classic: Connection, exported: str) -> bool:
 
 async def take_limitless(limitless: Connection, part: int) -> tuple[str, int] | None:
     """Take the snapshot of the transaction that has just begun on Limitless; returns which mirror's state it sees."""
-    cursor = await limitless.execute("SELECT snapshot, epoch FROM migrator.mirror_position WHERE part = %s", (part,))
-    row = await cursor.fetchone()
-    return (str(row[0]), int(row[1])) if row else None
-
-
-async def _acknowledge(control: Connection, part: int, fence_id: uuid.UUID, exported: str) -> tuple[str, int] | None:
-    """Let the mirror go on; returns the fence's snapshot and epoch, None when the mirror did not wait until now."""
-    cursor = await control.execute(
-        "WITH done AS (UPDATE migrator.fence SET state = 'acked' WHERE fence_id = %s AND state = 'open'"
-        " AND exported = %s RETURNING snapshot, epoch) SELECT snapshot, epoch, pg_notify(%s, '') FROM done",
-        (fence_id, exported, _DONE.format(part)),
-    )
-    row = await cursor.fetchone()
-    return (str(row[0]), int(row[1])) if row else None
+    seen = await checkpoint_async(limitless, part)
+    return (seen.snapshot, seen.epoch) if seen is not None else None
 
 
 async def _opened(control: Connection, part: int, fence_id: uuid.UUID, deadline: float) -> str | None:
@@ -172,12 +154,11 @@ async def _opened(control: Connection, part: int, fence_id: uuid.UUID, deadline:
             ours += [exported] if whose == str(fence_id) else []
         if ours:
             return ours[-1]
-        cursor = await control.execute("SELECT state, exported FROM migrator.fence WHERE fence_id = %s", (fence_id,))
-        row = await cursor.fetchone()
-        if row is None or row[0] == "expired":
+        found = await fences.state(control, fence_id)
+        if found is None or found[0] == "expired":
             return None
-        if row[0] == "open":
-            return str(row[1])
+        if found[0] == "open":
+            return found[1]
         if time.monotonic() > deadline:
             raise _none_given(part)
 

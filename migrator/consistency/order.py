@@ -9,27 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from migrator.control.validation import Candidate as Candidate
 from migrator.model.tenant import TenantId
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A tenant as the schedule sees it.
-
-    Attributes:
-        age_s: since its last verdict; None: never validated.
-        troubled: divergent at the last verdict, or repaired, or copied again since.
-        changed: written since.
-        on_limitless: reads from Limitless, at least some of them.
-    """
-
-    tenant_id: TenantId
-    part: int
-    rows: int
-    age_s: float | None
-    troubled: bool = False
-    changed: bool = False
-    on_limitless: bool = False
 
 
 def weight(candidate: Candidate) -> float:

@@ -7,7 +7,16 @@ copied again, that counts no more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
 from psycopg import sql
+
+from migrator.db.named import load
+from migrator.model.tenant import TenantId
+
+_SQL = load("migrator.control", "generation.sql")
 
 RENEW = sql.SQL(
     "generation = nextval('migrator.generation'), clean_at = NULL, clean_fence = NULL, clean_fingerprint = NULL,"
@@ -15,6 +24,13 @@ RENEW = sql.SQL(
 )
 """What UPDATE migrator.tenant sets where a copy ceases to count: its verdicts go with it."""
 
-OF_TENANTS = "SELECT tenant_id, generation FROM migrator.tenant WHERE tenant_id = ANY (%s)"
-OF_REFERENCE = "SELECT NULL, max(generation) FROM migrator.copy_unit WHERE part = 0 AND NOT superseded"
-"""Queries for (tenant or NULL, number)."""
+
+async def seen(
+    classic: psycopg.AsyncConnection[Any], tenants: Sequence[TenantId] | None
+) -> dict[TenantId | None, int | None]:
+    """Return which copies of *tenants* (None: of the reference tables, under None) the snapshot of *classic* sees."""
+    if tenants is None:
+        cursor = await classic.execute(_SQL["of_reference"])
+    else:
+        cursor = await classic.execute(_SQL["of_tenants"], {"tenants": list(tenants)})
+    return {None if t is None else TenantId(t): number for t, number in await cursor.fetchall()}

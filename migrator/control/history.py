@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -140,3 +140,8 @@ def _foreign(plan: tuple[str, str] | None, digest: str | None, inputs: Sequence[
 def _keep(conn: psycopg.Connection[Any], kind: str, body: dict[str, Any]) -> None:
     # PostgreSQL's jsonb has no NUL character.
     conn.execute(_SQL["keep_audit"], {"kind": kind, "body": json.dumps(body).replace("\\u0000", "")})
+
+
+def set_report(conn: psycopg.Connection[Any], kind: str, body: Mapping[str, Any]) -> None:
+    """Store *body* as the only report of *kind*."""
+    conn.execute(_SQL["set_report"], {"kind": kind, "body": json.dumps(body)})

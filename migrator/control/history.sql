@@ -12,3 +12,7 @@ SELECT plan_id, digest, coalesce(body -> 'gates' -> 'acknowledged', '[]') FROM m
 
 -- name: keep_audit
 INSERT INTO migrator.report (kind, body) VALUES (%(kind)s, %(body)s) /* migrator:audit */;
+
+-- name: set_report
+WITH gone AS (DELETE FROM migrator.report WHERE kind = %(kind)s)
+INSERT INTO migrator.report (kind, body) VALUES (%(kind)s, %(body)s);

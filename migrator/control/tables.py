@@ -10,7 +10,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.db.named import load
 from migrator.model.table import Column, Hop, Table, TableKind, parents_first
+
+_SQL = load("migrator.control", "tables.sql")
 
 
 def dump_table(table: Table) -> dict[str, Any]:
@@ -85,3 +88,39 @@ def ordered_tables(rows: Sequence[Sequence[Any]]) -> dict[int, Table]:
     numbers = {table.qualified: number for number, table in tables.items()}
     referenced = {tables[int(number)].qualified: list(parents) for number, _, parents in rows}
     return {numbers[t.qualified]: t for t in parents_first(tuple(tables.values()), referenced)}
+
+
+VERSIONS = sql.SQL("(SELECT coalesce(sum(version), 0) FROM migrator.captured_table)")
+"""Expression on classic. Another number than before: descriptors changed (schema apply)."""
+
+
+async def captured_tables_async(conn: psycopg.AsyncConnection[Any]) -> dict[int, Table]:
+    """As `captured_tables`."""
+    rows = await (await conn.execute(_SQL["tables"])).fetchall()
+    return {int(number): load_table(body) for number, body in rows}
+
+
+async def captured_in_order(conn: psycopg.AsyncConnection[Any]) -> dict[int, Table]:
+    """Return captured tables by id, parents first: rows are written in this order, and foreign keys on Limitless may
+    check at once."""
+    return ordered_tables(await (await conn.execute(TABLES_AND_KEYS)).fetchall())
+
+
+def relation_oids(conn: psycopg.Connection[Any]) -> dict[int, str]:
+    """Return the oid of every captured table, as text, by the table's id."""
+    return {int(number): str(oid) for number, oid in conn.execute(_SQL["relations"])}
+
+
+def id_and_slot(conn: psycopg.Connection[Any], qualified: str) -> tuple[int, int] | None:
+    """Return a captured table's id and the slot of its journal that writers use now; None when it is not captured."""
+    row = conn.execute(_SQL["id_and_slot"], {"table": qualified}).fetchone()
+    return (int(row[0]), int(row[1])) if row is not None else None
+
+
+def owner(conn: psycopg.Connection[Any], schema: str) -> tuple[str, bool, bool] | None:
+    """Return the role that owns most captured tables of *schema*, or the schema itself where there are none.
+
+    With it: may this session act as it, and is it this session's own. None: there is no such schema.
+    """
+    row = conn.execute(_SQL["owner"], {"schema": schema}).fetchone()
+    return (str(row[0]), bool(row[1]), bool(row[2])) if row is not None else None

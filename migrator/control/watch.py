@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import tuple_row
 
 from migrator.model.capture import Difference
@@ -12,6 +13,22 @@ from migrator.model.capture import Difference
 DIFFERENCES = (
     "SELECT code, kind, name, facets, object::int8 FROM migrator.shape_differences() ORDER BY kind, name, code"
 )
+
+LOST = sql.SQL("(SELECT problems FROM migrator.capture_loss)")
+"""Why the journal cannot be trusted, as somebody noticed before; NULL: nobody did."""
+
+# Row versions, so that what was disabled and enabled again shows. Reads a few hundred rows; the whole comparison reads
+# every column, which is too much for each cycle.
+MARK = sql.SQL(
+    "(SELECT concat_ws(' ',"
+    " (SELECT sum(hashtextextended(concat(t.oid, ' ', t.xmin), 0)) FROM pg_trigger t"
+    "   WHERE t.tgname LIKE 'migrator\\_%'),"
+    " (SELECT sum(hashtextextended(concat(t.oid, ' ', t.xmin), 0)) FROM pg_event_trigger t),"
+    " (SELECT sum(hashtextextended(concat(c.oid, ' ', c.relnamespace, ' ', c.relname), 0)) FROM pg_class c"
+    "   WHERE c.oid = ANY (ARRAY(SELECT relid FROM migrator.captured_table))),"
+    " (SELECT sum(hashtextextended(concat(e.oid, ' ', e.xmin), 0)) FROM pg_enum e)))"
+)
+"""Another value than before, in a snapshot: `DIFFERENCES` is worth a look."""
 
 
 def differences(conn: psycopg.Connection[Any]) -> list[Difference]:

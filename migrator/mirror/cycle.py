@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 import psycopg
 from psycopg import sql
 
-from migrator.capture import watch
 from migrator.capture.ring import lock_for_reading
+from migrator.control import partition as partitions
 from migrator.control.final_keys import let_go
+from migrator.control.tables import captured_in_order
 from migrator.errors import HistoryForked, LeaseLost
 from migrator.mirror import fence, joining, leaving, position, rows_sql, stream
 from migrator.mirror.apply import apply
@@ -29,7 +30,7 @@ from migrator.mirror.completion import complete
 from migrator.mirror.joining import Joiners
 from migrator.mirror.lost import require_capture
 from migrator.mirror.options import CycleStats
-from migrator.mirror.partition import SHAPE, Partition, read_tables
+from migrator.mirror.partition import Partition
 from migrator.mirror.quarantine import find_refused, is_refusal, release_members
 from migrator.model.position import Snapshot
 from migrator.model.table import children_of
@@ -80,43 +81,30 @@ async def _look(p: Partition) -> _Look:
     """
     taken = time.monotonic()
     mine = p.ordered()
-    query = sql.SQL(
-        "SELECT pg_current_snapshot()::text, {dirty},"
-        " EXISTS (SELECT FROM migrator.copy_unit WHERE part = {part} AND state = 'copied'),"
-        " CASE WHEN EXISTS (SELECT FROM migrator.fence WHERE part = {part} AND state = 'requested')"
-        " THEN pg_export_snapshot() END,"
-        " (SELECT ARRAY[token::text, base_token::text] FROM migrator.heartbeat WHERE part = {part}),"
-        " (SELECT epoch FROM migrator.heartbeat WHERE part = {part}),"
-        " EXISTS (SELECT FROM migrator.tenant WHERE part = {part} AND recopy IS NOT NULL"
-        " AND state IN ('mirrored', 'quarantined')), {shape}, {lost}, {mark}"
-    ).format(
-        shape=SHAPE,
-        lost=watch.LOST,
-        mark=watch.MARK,
-        dirty=rows_sql.any_entries(mine, p.part, p.stand.snapshot),
-        part=sql.Literal(p.part),
-    )
+    query = partitions.first_look(p.part, rows_sql.any_entries(mine, p.part, p.stand.snapshot))
     # LOCK needs no snapshot, so the one of this transaction is taken after the ring is locked.
     lock = lock_for_reading([number for number, _ in mine]) if mine else sql.SQL("")
     cursor = await p.reader.execute(_FREEZE.format(lock=lock, look=query))
     while cursor.nextset():
         pass
     row = await cursor.fetchone()
-    if row is not None and row[7] != p.shape:
+    look = partitions.FirstLook(*row) if row is not None else None
+    if look is not None and look.versions != p.shape:
         # Read in this snapshot; the look is then repeated, so that a cycle reads and writes with one shape.
-        shape, tables = int(row[7]), await read_tables(p.reader)
+        shape, tables = int(look.versions), await captured_in_order(p.reader)
         await p.reader.execute("ROLLBACK")
         p.shape, p.tables = shape, tables
         return await _look(p)
-    if row is not None and (row[5] or 0) > p.stand.epoch:
+    if look is not None and (look.epoch or 0) > p.stand.epoch:
         raise LeaseLost(f"another mirror took partition {p.part} over")
-    if row is None or p.stand.token not in (row[4] or ()):
+    if look is None or p.stand.token not in (look.tokens or ()):
         raise HistoryForked(
             f"classic does not know what mirror partition {p.part} applied last",
             hint="Classic was restored or lost its tail. Copy everything again: migrator mirror recopy --reason …",
         )
-    await require_capture(p, row[8], row[9])
-    return _Look(Snapshot.parse(row[0]), taken, set(row[1]), bool(row[2]), row[3], bool(row[6]))
+    await require_capture(p, look.lost, look.mark)
+    snapshot = Snapshot.parse(look.snapshot)
+    return _Look(snapshot, taken, set(look.dirty), look.copied, look.exported, look.leaving)
 
 
 class _TooWide(Exception):
@@ -204,24 +192,6 @@ async def _read(
     return room < 0
 
 
-# Only by the newest mirror: a superseded one that has not noticed yet would overwrite the token of what its
-# successor applied, and that looks like a classic that lost its tail. Epochs begin again when dual write is undone, so
-# the token of what this mirror applied must still be there as well.
-_TOKEN = """
-WITH token AS (
-    UPDATE migrator.heartbeat
-       SET token = %s, base_token = %s, epoch = %s,
-           reference_at = CASE WHEN %s THEN clock_timestamp() ELSE reference_at END,
-           nobody_at = CASE WHEN %s THEN clock_timestamp() ELSE nobody_at END
-     WHERE part = %s AND epoch <= %s AND %s IN (token::text, base_token::text) RETURNING part
-), marked AS (
-    UPDATE migrator.tenant SET changed_at = clock_timestamp()
-     WHERE tenant_id = ANY (%s) AND EXISTS (SELECT FROM token)
-)
-SELECT count(*) FROM token
-"""
-
-
 def _perhaps_nobodys(p: Partition, batches: Mapping[int, TableBatch]) -> bool:
     """Whether rows of this batch belong to no tenant, or may by now: a parent went that nothing keeps in place."""
     tables = tuple(p.tables.values())
@@ -243,16 +213,9 @@ async def _commit_token(p: Partition, changed: set[str], *, reference: bool = Fa
         p.marked.clear()
         p.marked_since = time.monotonic()
     unmarked = sorted(t for t in changed if t not in p.marked)
-    row = await (
-        await p.control.execute(
-            _TOKEN,
-            (
-                *(token, p.stand.token, p.stand.epoch, reference, nobodys),
-                *(p.part, p.stand.epoch, p.stand.token, unmarked),
-            ),
-        )
-    ).fetchone()
-    if row is None or not row[0]:
+    if not await partitions.commit_token(
+        p.control, p.part, p.stand.epoch, token, p.stand.token, unmarked, reference=reference, nobodys=nobodys
+    ):
         raise LeaseLost(f"another mirror took partition {p.part} over")
     p.marked |= changed
     return token
@@ -330,34 +293,16 @@ def _merged(batches: Mapping[int, TableBatch], extras: list[TableBatch], refused
     return [b for b in by_name.values() if len(b)]
 
 
-_PUBLISH = """
-WITH published AS (
-    INSERT INTO migrator.position AS q (part, epoch, snapshot, fresh_at, lag_s, depth, applied, rows_per_s,
-                                         state, problem)
-    VALUES (%(part)s, %(epoch)s, %(snapshot)s, clock_timestamp() - make_interval(secs => %(age)s), %(lag)s, %(rows)s,
-            %(applied)s, %(rate)s, 'running', NULL)
-    ON CONFLICT (part) DO UPDATE
-       SET epoch = EXCLUDED.epoch, snapshot = EXCLUDED.snapshot, fresh_at = EXCLUDED.fresh_at, lag_s = EXCLUDED.lag_s,
-           depth = EXCLUDED.depth, applied = EXCLUDED.applied, rows_per_s = EXCLUDED.rows_per_s, state = 'running',
-           problem = NULL
-     WHERE q.epoch <= EXCLUDED.epoch
-)
-SELECT pg_notify('migrator', 'position')
-"""
-
-
 async def publish(p: Partition, stats: CycleStats) -> None:
     """Tell shims and status where the partition stands. Classic's clock stamps the freshness."""
-    await p.control.execute(
-        _PUBLISH,
-        {
-            "part": p.part,
-            "epoch": p.stand.epoch,
-            "snapshot": stats.snapshot,
-            "age": time.monotonic() - p.fresh_at,
-            "lag": stats.lag_s,
-            "rows": stats.rows,
-            "applied": p.applied,
-            "rate": stats.rows / stats.seconds if stats.seconds else 0.0,
-        },
+    await partitions.publish(
+        p.control,
+        p.part,
+        p.stand.epoch,
+        stats.snapshot,
+        age_s=time.monotonic() - p.fresh_at,
+        lag_s=stats.lag_s,
+        rows=stats.rows,
+        applied=p.applied,
+        rows_per_s=stats.rows / stats.seconds if stats.seconds else 0.0,
     )

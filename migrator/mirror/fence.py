@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.control import fence as fences
 from migrator.mirror.position import Stand
 
 Connection = psycopg.AsyncConnection[Any]
@@ -25,28 +26,13 @@ notifications."""
 _OPENED, _DONE = "migrator_fence_{}", "migrator_fence_{}_done"
 """Channels of a partition: we tell who waits for a fence, and are told who has both snapshots."""
 
-# backend_start tells a session from a later one with the same process id; NULL where we may not see it.
-_ALIVE = sql.SQL(
-    "EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = f.pid AND coalesce(a.backend_start <= f.requested_at, true))"
-)
-# Everything a validator must hurry for is in the notification; it reads the rest when it reports.
-_OPEN = sql.SQL(
-    "WITH opened AS (UPDATE migrator.fence f SET state = 'open', exported = %(exported)s, snapshot = %(snapshot)s,"
-    " epoch = %(epoch)s WHERE part = %(part)s AND state = 'requested' AND {} RETURNING fence_id)"
-    " SELECT fence_id, pg_notify(%(channel)s, fence_id || ' ' || %(exported)s::text) FROM opened"
-).format(_ALIVE)
-_WAITED_FOR = sql.SQL(
-    "SELECT count(*) FROM migrator.fence f WHERE fence_id = ANY (%s) AND state = 'open' AND {}"
-).format(_ALIVE)
-_BURY = sql.SQL("DELETE FROM migrator.fence f WHERE part = %s AND NOT {}").format(_ALIVE)
-
 
 async def expire(control: Connection, part: int) -> None:
     """Take back fences that an earlier mirror, or an earlier connection of this one, left open, and listen to ours.
 
     To be called before anything is written to Limitless: whoever has not taken both snapshots by now must not.
     """
-    await control.execute("UPDATE migrator.fence SET state = 'expired' WHERE part = %s AND state = 'open'", (part,))
+    await fences.expire(control, part)
     await control.execute(sql.SQL("LISTEN {}").format(sql.Identifier(_DONE.format(part))))
 
 
@@ -56,26 +42,15 @@ async def serve(control: Connection, exported: str, stand: Stand, wait_s: float)
     *exported* names *stand*'s snapshot, held by a transaction that is still open; *control* commits on its own.
     """
     began = time.monotonic()
-    values = {
-        "exported": exported,
-        "snapshot": str(stand.snapshot),
-        "epoch": stand.epoch,
-        "part": stand.part,
-        "channel": _OPENED.format(stand.part),
-    }
-    ids = [fence_id for fence_id, _ in await (await control.execute(_OPEN, values)).fetchall()]
+    channel = _OPENED.format(stand.part)
+    ids = await fences.open_requested(control, stand.part, stand.epoch, str(stand.snapshot), exported, channel)
     deadline = began + wait_s
     waiting = bool(ids)
     while waiting and time.monotonic() < deadline:
         async for _ in control.notifies(timeout=min(_LOOK_S, deadline - time.monotonic()), stop_after=1):
             pass
-        row = await (await control.execute(_WAITED_FOR, (ids,))).fetchone()
-        waiting = bool(row and row[0])
+        waiting = await fences.is_waited_for(control, ids)
     paused = time.monotonic() - began
-    await control.execute(
-        "UPDATE migrator.fence SET pause_ms = %s, state = CASE state WHEN 'acked' THEN 'closed' ELSE 'expired' END"
-        " WHERE fence_id = ANY (%s)",
-        (paused * 1000, ids),
-    )
-    await control.execute(_BURY, (stand.part,))
+    await fences.close(control, ids, paused * 1000)
+    await fences.bury(control, stand.part)
     return paused

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
-from migrator.mirror import position
+from migrator.control import copy_unit, journal, tenant_copy
+from migrator.control import partition as partitions
 from migrator.mirror.batch import REFERENCE
 from migrator.mirror.partition import Partition
 from migrator.model.position import Snapshot, earliest
@@ -60,41 +60,16 @@ def decide(units: list[tuple[str, tuple[str, ...]]], copied: dict[str, Snapshot]
 
 async def find(classic: Connection, limitless: Connection, part: int) -> Joiners:
     """Return who joins *part* now."""
-    rows = await (
-        await classic.execute(
-            "SELECT unit_id, tenants FROM migrator.copy_unit WHERE part = %s AND state <> 'joined'", (part,)
-        )
-    ).fetchall()
-    units = [(str(unit), tuple(tenants)) for unit, tenants in rows]
-    leases = await (
-        await limitless.execute(
-            "SELECT unit_id, snapshot FROM migrator.copy_lease WHERE part = %s AND state = 'copied'", (part,)
-        )
-    ).fetchall()
+    units = await copy_unit.not_joined(classic, part)
     known = {unit for unit, _ in units}
-    copied = {str(unit): Snapshot.parse(snapshot) for unit, snapshot in leases if unit in known}
-    return decide(units, copied)
+    leases = await copy_unit.copied_leases(limitless, part)
+    return decide(units, {unit: Snapshot.parse(snapshot) for unit, snapshot in leases if unit in known})
 
 
 async def record(limitless: Connection, part: int, joiners: Joiners) -> None:
     """Make the joiners members, in the transaction that moves the position."""
-    await limitless.execute(
-        "INSERT INTO migrator.mirrored (part, tenant_id) SELECT %s, unnest(%s::text[])"
-        " ON CONFLICT (part, tenant_id) DO NOTHING",
-        (part, [t for t, _ in joiners.tenants]),
-    )
-    await limitless.execute(
-        "UPDATE migrator.copy_lease SET state = 'joined' WHERE unit_id = ANY (%s) AND state = 'copied'",
-        (list(joiners.units),),
-    )
-
-
-async def members(limitless: Connection, part: int) -> set[str]:
-    """Return the tenants that follow classic in *part*."""
-    rows = await (
-        await limitless.execute("SELECT tenant_id FROM migrator.mirrored WHERE part = %s", (part,))
-    ).fetchall()
-    return {str(t) for (t,) in rows}
+    await partitions.add_members(limitless, part, [t for t, _ in joiners.tenants])
+    await copy_unit.join_leases(limitless, joiners.units)
 
 
 async def publish(classic: Connection, limitless: Connection, part: int, epoch: int) -> None:
@@ -102,33 +77,17 @@ async def publish(classic: Connection, limitless: Connection, part: int, epoch: 
 
     Not by a mirror that was superseded meanwhile: what it read there may be long gone.
     """
-    joined = await (
-        await limitless.execute("SELECT unit_id FROM migrator.copy_lease WHERE part = %s AND state = 'joined'", (part,))
-    ).fetchall()
-    current = sorted(await members(limitless, part)) if part else []
+    units = await copy_unit.joined_leases(limitless, part)
+    current = sorted(await partitions.members(limitless, part)) if part else []
     async with classic.transaction():
-        units = [str(u) for (u,) in joined]
-        await classic.execute(
-            "UPDATE migrator.copy_unit SET state = 'joined', finished_at = coalesce(finished_at, clock_timestamp())"
-            " WHERE unit_id = ANY (%s) AND state <> 'joined'",
-            (units,),
-        )
-        await classic.execute("DELETE FROM migrator.hold WHERE holder = ANY (%s)", (units,))
-        await classic.execute(
-            sql.SQL(
-                "UPDATE migrator.tenant SET state = 'mirrored', reason = NULL"
-                " WHERE tenant_id = ANY (%s) AND part = %s AND state <> 'mirrored' AND {}"
-            ).format(position.NEWEST),
-            (current, part, part, epoch),
-        )
+        await copy_unit.set_joined(classic, units)
+        await journal.release(classic, units)
+        await tenant_copy.set_mirrored(classic, part, epoch, current)
 
 
 async def meet(p: Partition, strangers: set[str]) -> None:
     """Tell classic, once, of tenants that write and are not copied: somebody has to copy them."""
     new = strangers - p.strangers
     if new:
-        await p.control.execute(
-            "INSERT INTO migrator.tenant (tenant_id, part) SELECT unnest(%s::text[]), %s ON CONFLICT DO NOTHING",
-            (sorted(new), p.part),
-        )
+        await tenant_copy.meet_async(p.control, p.part, sorted(new))
         p.strangers |= new

@@ -7,9 +7,7 @@ repeated: a tenant whose state was not brought up to date is let go of once more
 
 from __future__ import annotations
 
-from psycopg import sql
-
-from migrator.control.generation import RENEW
+from migrator.control import tenant_copy
 from migrator.errors import LeaseLost
 from migrator.mirror import position
 from migrator.mirror.partition import Partition
@@ -22,12 +20,7 @@ async def let_go(p: Partition) -> None:
     Raises:
         LeaseLost: another mirror has the partition.
     """
-    cursor = await p.control.execute(
-        "SELECT tenant_id, recopy FROM migrator.tenant"
-        " WHERE part = %s AND recopy IS NOT NULL AND state IN ('mirrored', 'quarantined') ORDER BY tenant_id",
-        (p.part,),
-    )
-    leaving = {str(tenant): str(reason) for tenant, reason in await cursor.fetchall()}
+    leaving = await tenant_copy.leaving(p.control, p.part)
     if not leaving:
         return
     for tenant, reason in leaving.items():
@@ -37,11 +30,4 @@ async def let_go(p: Partition) -> None:
             raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
         await release_members(p, set(leaving))
     p.members -= set(leaving)
-    # Not by a mirror that was superseded meanwhile: its successor may have them back by now.
-    await p.control.execute(
-        sql.SQL(
-            "UPDATE migrator.tenant SET state = 'pending', recopy = NULL, reason = NULL, {renew}"
-            " WHERE part = %s AND tenant_id = ANY (%s) AND recopy IS NOT NULL AND {newest}"
-        ).format(renew=RENEW, newest=position.NEWEST),
-        (p.part, sorted(leaving), p.part, p.stand.epoch),
-    )
+    await tenant_copy.let_go(p.control, p.part, p.stand.epoch, sorted(leaving))

@@ -14,6 +14,8 @@ import time
 import psycopg
 
 from migrator.capture import watch
+from migrator.control import journal
+from migrator.control.partition import set_waiting
 from migrator.db.connect import connect_async
 from migrator.errors import CaptureLost, ClusterUnavailable
 from migrator.mirror.options import MirrorOptions
@@ -33,7 +35,7 @@ async def require_capture(p: Partition, lost: list[str] | None, mark: str) -> No
     """Return when capture is what it was built to be, in the reader's snapshot.
 
     Args:
-        lost, mark: `watch.LOST` and `watch.MARK` in that snapshot.
+        lost, mark: `LOST` and `MARK` of control.watch in that snapshot.
 
     Raises:
         CaptureLost: it is not, or was not.
@@ -63,12 +65,10 @@ async def stand_still(classic_dsn: str, part: int, error: CaptureLost, options: 
         with contextlib.suppress(psycopg.Error, ClusterUnavailable, OSError):
             app = f"migrator mirror {part} control"
             async with await connect_async(classic_dsn, app, statement_timeout_s=30) as conn:
-                if fallen:
-                    row = await (await conn.execute("SELECT count(*) FROM migrator.capture_loss")).fetchone()
-                    if row is not None and not row[0]:
-                        return
-                else:
+                if not fallen:
                     await _record(conn, part, error)
+                elif not await journal.is_lost(conn):
+                    return
             if not fallen:
                 await options.fall_back("", str(error))
                 fallen = True
@@ -77,11 +77,5 @@ async def stand_still(classic_dsn: str, part: int, error: CaptureLost, options: 
 
 async def _record(conn: psycopg.AsyncConnection[tuple[object, ...]], part: int, error: CaptureLost) -> None:
     if not error.recorded:
-        await conn.execute(
-            watch.NOTE_LOSS,
-            {"problems": list(error.problems), "by": f"mirror {part}", "kind": IncidentKind.CAPTURE.value},
-        )
-    await conn.execute(
-        "UPDATE migrator.position SET state = 'waiting', problem = %s WHERE part = %s",
-        (f"{error}. {error.hint}", part),
-    )
+        await journal.note_loss_async(conn, error.problems, f"mirror {part}", IncidentKind.CAPTURE.value)
+    await set_waiting(conn, part, f"{error}. {error.hint}")

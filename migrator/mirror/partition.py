@@ -7,23 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
-from migrator.control.tables import TABLES_AND_KEYS, ordered_tables
 from migrator.mirror.options import MirrorOptions
 from migrator.mirror.position import Stand
 from migrator.model.table import Table
 
 Connection = psycopg.AsyncConnection[Any]
-
-SHAPE = sql.SQL("(SELECT coalesce(sum(version), 0) FROM migrator.captured_table)")
-"""Another number than before: descriptors changed (schema apply)."""
-
-
-async def read_tables(classic: Connection) -> dict[int, Table]:
-    """Return captured tables by id, parents first: rows are written in this order, and foreign keys on Limitless may
-    check at once."""
-    return ordered_tables(await (await classic.execute(TABLES_AND_KEYS)).fetchall())
 
 
 @dataclass(slots=True)
@@ -38,8 +27,9 @@ class Partition:
         strangers: tenants seen in the journal that are not members; told to classic once.
         fresh_at: monotonic time at which the position's snapshot was taken.
         applied: rows written since this mirror started.
-        shape: what `SHAPE` was in the snapshot that *tables* were read in; -1: they are read again by the next look.
-        mark: what `capture.watch.MARK` was when capture was found whole, which was at `watched` (monotonic).
+        shape: what `control.tables.VERSIONS` was in the snapshot that *tables* were read in; -1: they are read again by
+            the next look.
+        mark: what `control.watch.MARK` was when capture was found whole, which was at `watched` (monotonic).
         classic_dsn: for one more connection at the reader's snapshot, when a batch is large.
         marked: tenants whose changed_at on classic is recent enough, since `marked_since` (monotonic).
     """

@@ -11,15 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
+from migrator.control import partition as partitions
 from migrator.errors import InvariantBroken, LeaseLost
 from migrator.model.position import Snapshot
 
 Connection = psycopg.AsyncConnection[Any]
-
-NEWEST = sql.SQL("NOT EXISTS (SELECT FROM migrator.heartbeat WHERE part = %s AND epoch > %s)")
-"""Condition on classic (part, epoch): no later mirror has left its token, so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +41,12 @@ async def initialise(classic: Connection, limitless: Connection, parts: int) -> 
     for the writers of each table.
     """
     for part in range(parts + 1):
-        await classic.execute(
-            "INSERT INTO migrator.heartbeat (part, token) VALUES (%s, %s) ON CONFLICT (part) DO NOTHING",
-            (part, uuid.uuid4()),
-        )
-        row = await (
-            await classic.execute(
-                "SELECT token::text, pg_current_snapshot()::text FROM migrator.heartbeat WHERE part = %s", (part,)
-            )
-        ).fetchone()
-        if row is None:
+        started = await partitions.start(classic, part, uuid.uuid4())
+        if started is None:
             raise InvariantBroken(f"partition {part} has no heartbeat right after it was written")
-        token, snapshot = row
-        await limitless.execute(
-            "INSERT INTO migrator.mirror_position (part, epoch, snapshot, token, life) VALUES (%s, 0, %s, %s, %s)"
-            " ON CONFLICT (part) DO NOTHING",
-            (part, snapshot, token, str(uuid.uuid4())),
-        )
-        await classic.execute(
-            "INSERT INTO migrator.position (part, epoch, snapshot, fresh_at, state)"
-            " VALUES (%s, 0, %s, clock_timestamp(), 'starting') ON CONFLICT (part) DO NOTHING",
-            (part, snapshot),
-        )
+        token, snapshot = started
+        await partitions.first_mirror_position(limitless, part, snapshot, token, str(uuid.uuid4()))
+        await partitions.first_position(classic, part, snapshot)
 
 
 async def claim(limitless: Connection, part: int) -> Stand:
@@ -75,17 +56,11 @@ async def claim(limitless: Connection, part: int) -> Stand:
         LeaseLost: the partition was closed for good (decommission).
     """
     async with limitless.transaction():  # our own row lock keeps what is read; RETURNING may not be there
-        taken = await limitless.execute(
-            "UPDATE migrator.mirror_position SET epoch = epoch + 1 WHERE part = %s AND state = 'open'", (part,)
-        )
-        row = await (
-            await limitless.execute(
-                "SELECT epoch, snapshot, token, life FROM migrator.mirror_position WHERE part = %s", (part,)
-            )
-        ).fetchone()
-    if taken.rowcount != 1 or row is None:
+        taken = await partitions.claim(limitless, part)
+        mine = await partitions.checkpoint_async(limitless, part)
+    if not taken or mine is None:
         raise LeaseLost(f"mirror partition {part} is closed or was never initialised")
-    return Stand(part, int(row[0]), Snapshot.parse(row[1]), str(row[2]), str(row[3]))
+    return Stand(part, mine.epoch, Snapshot.parse(mine.snapshot), mine.token, mine.life)
 
 
 async def reread(limitless: Connection, stand: Stand) -> Stand:
@@ -97,26 +72,17 @@ async def reread(limitless: Connection, stand: Stand) -> Stand:
     async with limitless.transaction():
         # An UPDATE waits for our own commit, should it still be under way on the server: read without waiting, it would
         # happen behind our back and the next token would overwrite the one it needs. FOR UPDATE may not be there.
-        await limitless.execute("UPDATE migrator.mirror_position SET epoch = epoch WHERE part = %s", (stand.part,))
-        row = await (
-            await limitless.execute(
-                "SELECT epoch, snapshot, token, state, life FROM migrator.mirror_position WHERE part = %s",
-                (stand.part,),
-            )
-        ).fetchone()
-    if row is None or (int(row[0]), row[3], row[4]) != (stand.epoch, "open", stand.life):
+        await partitions.await_commit(limitless, stand.part)
+        now = await partitions.checkpoint_async(limitless, stand.part)
+    if now is None or (now.epoch, now.state, now.life) != (stand.epoch, "open", stand.life):
         raise LeaseLost(f"another mirror took partition {stand.part} over")
-    return replace(stand, snapshot=Snapshot.parse(row[1]), token=str(row[2]))
+    return replace(stand, snapshot=Snapshot.parse(now.snapshot), token=now.token)
 
 
 async def move(limitless: Connection, stand: Stand, to: Snapshot, token: str) -> bool:
     """Compare-and-swap the position in the caller's transaction; False when it is not where *stand* says."""
-    cursor = await limitless.execute(
-        "UPDATE migrator.mirror_position SET snapshot = %s, token = %s"
-        " WHERE part = %s AND epoch = %s AND snapshot = %s AND token = %s AND state = 'open'",
-        (str(to), token, stand.part, stand.epoch, str(stand.snapshot), stand.token),
-    )
-    return cursor.rowcount == 1
+    at = str(stand.snapshot), stand.token
+    return await partitions.move(limitless, stand.part, stand.epoch, at=at, to=(str(to), token))
 
 
 async def hold(limitless: Connection, stand: Stand) -> bool:

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import psycopg
-from psycopg import sql
 
-from migrator.control.generation import RENEW
-from migrator.mirror import position
+from migrator.control import tenant_copy
+from migrator.control.partition import remove_members
 from migrator.mirror.apply import apply_by_tenant
 from migrator.mirror.batch import TableBatch
 from migrator.mirror.partition import Partition
@@ -31,20 +30,11 @@ async def find_refused(p: Partition, batches: Sequence[TableBatch]) -> set[str]:
         reasons = await apply_by_tenant(p.limitless, batches)
     for tenant, reason in sorted(reasons.items()):
         await p.options.fall_back_tenant(tenant, f"quarantined: {reason}")
-        await p.control.execute(
-            # What was validated before says nothing about the copy that will replace these rows.
-            sql.SQL(
-                "UPDATE migrator.tenant SET state = 'quarantined', reason = %s, {renew}"
-                " WHERE tenant_id = %s AND {newest}"
-            ).format(renew=RENEW, newest=position.NEWEST),
-            (reason, tenant, p.part, p.stand.epoch),
-        )
+        await tenant_copy.quarantine(p.control, p.part, p.stand.epoch, tenant, reason)
     return set(reasons)
 
 
 async def release_members(p: Partition, refused: set[str]) -> None:
     """Take *refused* out of the mirrored set, in the transaction that moves the position."""
     if refused:
-        await p.limitless.execute(
-            "DELETE FROM migrator.mirrored WHERE part = %s AND tenant_id = ANY (%s)", (p.part, sorted(refused))
-        )
+        await remove_members(p.limitless, p.part, sorted(refused))

@@ -11,23 +11,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from migrator.capture.mend import mend
+from migrator.control import copy_unit, journal, tenant_copy
+from migrator.control import partition as partitions
 from migrator.control.epoch import begin_history
-from migrator.control.generation import RENEW
 from migrator.control.log import decide
+from migrator.control.tenant_copy import quarantined as quarantined
 from migrator.errors import PreconditionFailed
 
 Connection = psycopg.Connection[Any]
-
-
-def quarantined(classic: Connection) -> list[tuple[str, str]]:
-    """Return the tenants put aside, each with the reason."""
-    rows = classic.execute(
-        "SELECT tenant_id, coalesce(reason, '') FROM migrator.tenant WHERE state = 'quarantined' ORDER BY tenant_id"
-    )
-    return [(str(tenant), str(reason)) for tenant, reason in rows]
 
 
 def retry(classic: Connection, tenants: Sequence[str] | None, who: str) -> list[str]:
@@ -39,14 +32,7 @@ def retry(classic: Connection, tenants: Sequence[str] | None, who: str) -> list[
         PreconditionFailed: one of *tenants* is not quarantined.
     """
     with classic.transaction():
-        rows = classic.execute(
-            sql.SQL(
-                "UPDATE migrator.tenant SET state = 'pending', reason = NULL, {} WHERE state = 'quarantined'"
-                " AND (%(all)s OR tenant_id = ANY (%(tenants)s)) RETURNING tenant_id"
-            ).format(RENEW),
-            {"all": tenants is None, "tenants": list(tenants or ())},
-        )
-        found = sorted(str(tenant) for (tenant,) in rows)
+        found = tenant_copy.retry(classic, tenants)
         missing = sorted(set(tenants or ()) - set(found))
         if missing:
             raise PreconditionFailed(
@@ -69,50 +55,28 @@ def recopy(classic: Connection, limitless: Connection, who: str, reason: str) ->
     """
     mend(classic)
     with limitless.transaction():
-        limitless.execute("UPDATE migrator.mirror_position SET epoch = epoch + 1, token = %s", (str(uuid.uuid4()),))
-        limitless.execute("UPDATE migrator.copy_lease SET state = 'closed'")
-        known = limitless.execute("SELECT part, tenant_id FROM migrator.mirrored WHERE part <> 0").fetchall()
+        partitions.revoke_all(limitless, str(uuid.uuid4()))
+        copy_unit.close_leases(limitless)
+        known = partitions.all_members(limitless)
     with classic.transaction():
         begin_history(classic)
         # Tenants that only Limitless knows (classic lost them) are copied too: that removes their rows there.
         for part, tenant in known:
-            classic.execute(
-                "INSERT INTO migrator.tenant (tenant_id, part) VALUES (%s, %s) ON CONFLICT DO NOTHING", (tenant, part)
-            )
-        count = classic.execute(
-            sql.SQL("UPDATE migrator.tenant SET state = 'pending', reason = NULL, recopy = NULL, {}").format(RENEW)
-        ).rowcount
-        classic.execute("UPDATE migrator.copy_unit SET state = 'joined', superseded = true, problem = NULL")
-        classic.execute("DELETE FROM migrator.hold")
+            tenant_copy.meet(classic, part, [tenant])
+        count = tenant_copy.copy_all_again(classic)
+        copy_unit.supersede_all(classic)
+        journal.release_all(classic)
         decide(classic, who, "mirror.recopied", "everything", reason)
-    parts = [int(p) for (p,) in limitless.execute("SELECT part FROM migrator.mirror_position ORDER BY part")]
-    for part in parts:
-        epoch = _epoch(limitless, part)
+    for part in partitions.mirror_partitions(limitless):
+        now = partitions.checkpoint(limitless, part)
+        epoch = now.epoch if now is not None else 0
         token = uuid.uuid4()
-        classic.execute(
-            "INSERT INTO migrator.heartbeat (part, token, epoch) VALUES (%s, %s, %s) ON CONFLICT (part)"
-            " DO UPDATE SET token = EXCLUDED.token, base_token = NULL, epoch = EXCLUDED.epoch",
-            (part, token, epoch),
-        )
+        partitions.restart_heartbeat(classic, part, epoch, token)
         row = classic.execute("SELECT pg_current_snapshot()::text").fetchone()
         snapshot = str(row[0]) if row else ""
-        classic.execute(
-            "INSERT INTO migrator.position (part, epoch, snapshot, fresh_at, state)"
-            " VALUES (%s, %s, %s, clock_timestamp(), 'starting') ON CONFLICT (part) DO UPDATE SET"
-            " epoch = EXCLUDED.epoch, snapshot = EXCLUDED.snapshot, fresh_at = EXCLUDED.fresh_at, state = 'starting',"
-            " problem = NULL",
-            (part, epoch, snapshot),
-        )
+        partitions.restart_position(classic, part, epoch, snapshot)
         with limitless.transaction():
-            limitless.execute("DELETE FROM migrator.mirrored WHERE part = %s", (part,))
-            limitless.execute(
-                "UPDATE migrator.mirror_position SET snapshot = %s, token = %s WHERE part = %s AND epoch = %s",
-                (snapshot, str(token), part, epoch),
-            )
-    classic.execute("DELETE FROM migrator.capture_loss")
+            partitions.clear_members(limitless, part)
+            partitions.restart_mirror_position(limitless, part, epoch, snapshot, str(token))
+    journal.forget_loss(classic)
     return count
-
-
-def _epoch(limitless: Connection, part: int) -> int:
-    row = limitless.execute("SELECT epoch FROM migrator.mirror_position WHERE part = %s", (part,)).fetchone()
-    return int(row[0]) if row else 0

@@ -9,17 +9,21 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from migrator.capture import ring
+from migrator.capture.names import journal
 from migrator.control.answers import learn_async
+from migrator.control.incident import add_incident_async
+from migrator.control.partition import members as members_of
+from migrator.control.partition import ring_shape_async, set_waiting
+from migrator.control.tables import captured_in_order
 from migrator.db.connect import connect_async
 from migrator.errors import CaptureLost, ClusterUnavailable, HistoryForked, LeaseLost
 from migrator.mirror import fence, joining, position
 from migrator.mirror.cycle import run_cycle
 from migrator.mirror.lost import stand_still
 from migrator.mirror.options import MirrorOptions
-from migrator.mirror.partition import Partition, read_tables
+from migrator.mirror.partition import Partition
 from migrator.mirror.position import Stand
 
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -62,8 +66,8 @@ async def _open(
         await reader.execute("SET enable_seqscan = off")
         await learn_async(limitless)
         stand = await position.claim(limitless, part) if stand is None else await position.reread(limitless, stand)
-        members = await joining.members(limitless, part)
-        tables = await read_tables(control)
+        members = await members_of(limitless, part)
+        tables = await captured_in_order(control)
         partition = Partition(part, tables, reader, control, limitless, stand, options, members, classic_dsn)
         await joining.publish(control, limitless, part, stand.epoch)
         await fence.expire(control, part)
@@ -131,9 +135,7 @@ async def _tell(classic_dsn: str, part: int, error: Exception) -> None:
     why = f"{type(error).__name__} {error.sqlstate or ''}".strip() if isinstance(error, psycopg.Error) else str(error)
     with contextlib.suppress(psycopg.Error, ClusterUnavailable, OSError):
         async with await connect_async(classic_dsn, f"migrator mirror {part}", connect_timeout_s=2) as conn:
-            await conn.execute(
-                "UPDATE migrator.position SET state = 'waiting', problem = %s WHERE part = %s", (why, part)
-            )
+            await set_waiting(conn, part, why)
 
 
 class _Housekeeping:
@@ -149,13 +151,11 @@ class _Housekeeping:
         """Raise one incident each time the journal outgrows its limit; the backfill stands still by then."""
         over = megabytes > self.p.options.journal_limit_mb
         if over and not self.alarmed:
-            await self.p.control.execute(
-                "INSERT INTO migrator.incident (kind, reason, reported_by) VALUES ('journal', %s, 'mirror')",
-                (
-                    f"the journal holds {megabytes:.0f} MB (limit {self.p.options.journal_limit_mb:.0f});"
-                    " a position or a copy that stands still keeps it: migrator mirror status",
-                ),
+            why = (
+                f"the journal holds {megabytes:.0f} MB (limit {self.p.options.journal_limit_mb:.0f});"
+                " a position or a copy that stands still keeps it: migrator mirror status"
             )
+            await add_incident_async(self.p.control, "journal", why, "mirror")
         self.alarmed = over
 
     async def tick(self) -> None:
@@ -163,7 +163,7 @@ class _Housekeeping:
         if not ids or now - self.summarised < _SUMMARISE_EVERY_S:
             return
         self.summarised = now
-        slots, parts = await self._shape()
+        parts, slots = await ring_shape_async(conn, f"migrator.{journal(min(ids))}")
         await ring.summarise(conn, ids, slots, self.pages)
         if now - self.cleaned < _CLEAN_EVERY_S:
             return
@@ -172,14 +172,3 @@ class _Housekeeping:
         if now - self.turned >= self.p.options.ring_turn_s and await ring.turn(conn, ids, slots) is not None:
             self.turned = now
         await ring.clean(conn, ids, slots, parts)
-
-    async def _shape(self) -> tuple[int, int]:
-        row = await (
-            await self.p.control.execute(
-                sql.SQL(
-                    "SELECT (SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass({})),"
-                    " (SELECT max(part) FROM migrator.position)"
-                ).format(sql.Literal(f"migrator.journal_{min(self.p.tables)}"))
-            )
-        ).fetchone()
-        return (int(row[0]), int(row[1])) if row else (0, 0)
