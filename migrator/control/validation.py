@@ -73,17 +73,17 @@ _HISTORY = """
 WITH found AS (
     SELECT * FROM {found}),
 last AS (
-    SELECT DISTINCT ON (v.tenant_id) v.id, v.tenant_id, v.clean, v.fingerprint
+    SELECT DISTINCT ON (v.tenant_id) v.id, v.clean, v.fingerprint, u.rows, u.bad
       FROM migrator.tenant_verdict v JOIN found u ON {same} AND v.generation IS NOT DISTINCT FROM u.generation
      ORDER BY v.tenant_id, v.last_at DESC),
 grown AS (
     UPDATE migrator.tenant_verdict v
        SET times = v.times + 1, last_at = greatest(v.last_at, %(at)s),
            last_fence = CASE WHEN v.last_at > %(at)s THEN v.last_fence ELSE %(fence)s END,
-           rows = CASE WHEN v.last_at > %(at)s THEN v.rows ELSE f.rows END,
-           divergent = CASE WHEN v.last_at > %(at)s THEN v.divergent ELSE f.bad END
-      FROM found f JOIN last l ON coalesce(f.tenant_id = l.tenant_id, true)
-     WHERE v.id = l.id AND l.clean = (f.bad = 0) AND l.fingerprint = %(fingerprint)s
+           rows = CASE WHEN v.last_at > %(at)s THEN v.rows ELSE l.rows END,
+           divergent = CASE WHEN v.last_at > %(at)s THEN v.divergent ELSE l.bad END
+      FROM last l
+     WHERE v.id = l.id AND l.clean = (l.bad = 0) AND l.fingerprint = %(fingerprint)s
     RETURNING v.tenant_id)
 INSERT INTO migrator.tenant_verdict
        (tenant_id, generation, first_at, last_at, clean, fingerprint, last_fence, rows, divergent)
