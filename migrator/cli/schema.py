@@ -74,17 +74,14 @@ def status(
 ) -> None:
     """List changes of the schema, the newest first, with the last step done."""
     from migrator.cli.context import classic, require_installed
+    from migrator.control.change import changes, last_change
 
     with classic(plan) as conn:
         require_installed(conn)
-        rows = conn.execute(
-            "SELECT change_id, words, step, started_at, finished_at, changed_by, problem FROM migrator.schema_change"
-            " WHERE coalesce(change_id = %s, true) ORDER BY change_id DESC LIMIT 100",
-            (change,),
-        ).fetchall()
+        rows = changes(conn, change)
         if change is not None and not rows:
-            last = conn.execute("SELECT max(change_id) FROM migrator.schema_change").fetchone()
-            there = f"the last one is {last[0]}" if last and last[0] else "none was applied"
+            last = last_change(conn)
+            there = f"the last one is {last}" if last else "none was applied"
             raise UsageError(f"there is no schema change {change}; {there}", hint="See all: migrator schema status.")
     columns = ["change", "what", "last step", "started", "finished", "by", "problem"]
     if as_json:

@@ -13,22 +13,23 @@ from typing import Any
 
 import psycopg
 
+from migrator.control import history
 from migrator.control.install import installed_version
 from migrator.db.connect import Unwraps
+from migrator.db.named import load
 from migrator.model.capability import Answer, Answers, Capability
 from migrator.model.wrapped import Rule
 
 KIND = "probe"
 """Of the report on classic."""
 
-_THERE = "SELECT to_regclass('migrator.probe') IS NOT NULL"
-_READ = "SELECT capability, body, engine_version, at FROM migrator.probe"
+_SQL = load("migrator.control", "answers.sql")
 
 
 def answers(limitless: psycopg.Connection[Any]) -> Answers:
     """Return what this cluster answered; empty when it was never asked."""
-    there = limitless.execute(_THERE).fetchone()
-    return _parsed(limitless.execute(_READ).fetchall()) if there and there[0] else Answers()
+    there = limitless.execute(_SQL["are_kept"]).fetchone()
+    return _parsed(limitless.execute(_SQL["answers"]).fetchall()) if there and there[0] else Answers()
 
 
 def learn(limitless: psycopg.Connection[Any]) -> Answers:
@@ -41,8 +42,8 @@ def learn(limitless: psycopg.Connection[Any]) -> Answers:
 
 async def learn_async(limitless: psycopg.AsyncConnection[Any]) -> Answers:
     """As `learn`."""
-    there = await (await limitless.execute(_THERE)).fetchone()
-    found = _parsed(await (await limitless.execute(_READ)).fetchall()) if there and there[0] else Answers()
+    there = await (await limitless.execute(_SQL["are_kept"])).fetchone()
+    found = _parsed(await (await limitless.execute(_SQL["answers"])).fetchall()) if there and there[0] else Answers()
     if isinstance(limitless, Unwraps):
         limitless.rules = found.rules
     return found
@@ -51,11 +52,11 @@ async def learn_async(limitless: psycopg.AsyncConnection[Any]) -> Answers:
 def store(limitless: psycopg.Connection[Any], found: Iterable[Answer], version: str) -> Answers:
     """Keep the answers in place of those of before; return them as they were stored."""
     with limitless.transaction():
-        limitless.execute("DELETE FROM migrator.probe")
+        limitless.execute(_SQL["forget"])
         for answer in found:
             limitless.execute(
-                "INSERT INTO migrator.probe (capability, body, engine_version) VALUES (%s, %s, %s)",
-                (answer.capability.value, json.dumps(_body(answer)), version),
+                _SQL["store"],
+                {"capability": answer.capability.value, "body": json.dumps(_body(answer)), "version": version},
             )
     return learn(limitless)
 
@@ -64,13 +65,7 @@ def report(classic: psycopg.Connection[Any], found: Answers) -> None:
     """Keep a copy on classic, if the tool is installed there and the copy is not there yet."""
     if installed_version(classic) is None or not found.found:
         return
-    body = json.dumps(summary(found))
-    classic.execute(
-        "INSERT INTO migrator.report (kind, body) SELECT %(kind)s, %(body)s::jsonb"
-        " WHERE %(body)s::jsonb IS DISTINCT FROM"
-        " (SELECT body FROM migrator.report WHERE kind = %(kind)s ORDER BY id DESC LIMIT 1)",
-        {"kind": KIND, "body": body},
-    )
+    history.add_report_if_new(classic, KIND, summary(found))
 
 
 def summary(found: Answers) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import psycopg
@@ -89,3 +90,26 @@ def set_problem(classic: Connection, change_id: int, problem: str) -> None:
 def end_unbegun(classic: Connection) -> None:
     """End every change that has changed nothing yet, so that it holds up no other file."""
     classic.execute(_SQL["end_unbegun"])
+
+
+class Progress(NamedTuple):
+    """A change in words, with the last step done; `finished_at` None: it is not done, `problem` may say why."""
+
+    change_id: int
+    words: str
+    step: str
+    started_at: datetime
+    finished_at: datetime | None
+    changed_by: str
+    problem: str | None
+
+
+def changes(conn: Connection, change_id: int | None = None) -> list[Progress]:
+    """Return the last 100 changes, the newest first; with *change_id* that one alone, if it exists."""
+    return [Progress(*row) for row in conn.execute(_SQL["changes"], {"change_id": change_id})]
+
+
+def last_change(conn: Connection) -> int | None:
+    """Return the number of the newest change; None when there was none."""
+    row = conn.execute(_SQL["last_change"]).fetchone()
+    return row[0] if row else None

@@ -37,3 +37,13 @@ UPDATE migrator.schema_change SET problem = %(problem)s WHERE change_id = %(chan
 UPDATE migrator.schema_change
    SET finished_at = clock_timestamp(), problem = coalesce(problem, 'not begun, because a change before it failed')
  WHERE finished_at IS NULL AND step = '';
+
+-- name: changes
+SELECT change_id, words, step, started_at, finished_at, changed_by, problem
+  FROM migrator.schema_change
+ WHERE coalesce(change_id = %(change_id)s, true)
+ ORDER BY change_id DESC
+ LIMIT 100;
+
+-- name: last_change
+SELECT max(change_id) FROM migrator.schema_change;

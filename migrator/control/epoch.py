@@ -10,12 +10,15 @@ from typing import Any
 
 import psycopg
 
+from migrator.db.named import load
+
+_SQL = load("migrator.control", "epoch.sql")
+
 
 def begin_history(classic: psycopg.Connection[Any]) -> None:
     """Let every process and every token of before count as of another history, in the caller's transaction.
 
     Processes read all routes again before they answer anything; a read that is given an older token goes to classic.
     """
-    classic.execute("UPDATE migrator.switch SET epoch = epoch + 1")  # its trigger makes the new mark
-    classic.execute("DELETE FROM migrator.epoch_mark m USING migrator.switch s WHERE m.epoch < s.epoch")
-    classic.execute("SELECT pg_notify('migrator', 'route')")
+    for statement in ("next_epoch", "forget_marks", "notify"):
+        classic.execute(_SQL[statement])

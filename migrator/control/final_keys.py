@@ -14,19 +14,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.db.named import load
+
 Connection = psycopg.AsyncConnection[Any]
 
-_FOUND = """
-SELECT n.nspname, c.relname, k.conname
-  FROM pg_catalog.pg_constraint k
-  JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  JOIN migrator.provisioned r
-    ON r.kind = 'constraint' AND r.schema_name = n.nspname AND r.name = k.conname AND r.detail = c.relname
- WHERE k.contype = 'f' AND k.conparentid = 0
-   AND (k.confdeltype <> 'a' OR k.confupdtype <> 'a' OR NOT k.condeferred)
- ORDER BY 1, 2, 3
-"""
+_SQL = load("migrator.control", "final_keys.sql")
 
 
 async def let_go(limitless: Connection) -> list[str]:
@@ -35,7 +27,7 @@ async def let_go(limitless: Connection) -> list[str]:
     Raises:
         psycopg.errors.LockNotAvailable: somebody reads a table for long; try again.
     """
-    found = await (await limitless.execute(_FOUND)).fetchall()
+    found = await (await limitless.execute(_SQL["in_final_form"])).fetchall()
     for schema, table, name in found:
         async with limitless.transaction():
             await limitless.execute("SET LOCAL lock_timeout = '2s'")

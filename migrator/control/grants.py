@@ -12,9 +12,12 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.db.named import load
 from migrator.errors import UsageError
 from migrator.model.action import Action
 from migrator.model.near import unknown
+
+_SQL = load("migrator.control", "grants.sql")
 
 RIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("SELECT", ("plan", "switch", "epoch_mark", "route", "fallback", "position", "process", "breaker_trip")),
@@ -65,8 +68,13 @@ def grant(conn: psycopg.Connection[Any], role: str) -> None:
             conn.execute(statement)
 
 
+def serves_shims(conn: psycopg.Connection[Any]) -> bool:
+    """Return whether everybody may ask for the terminal route, where it is: a shim that starts without classic does."""
+    row = conn.execute(_SQL["serves_shims"]).fetchone()
+    return bool(row and row[0])
+
+
 def _check(conn: psycopg.Connection[Any], role: str) -> None:
-    rows = conn.execute("SELECT rolname FROM pg_roles WHERE NOT starts_with(rolname, 'pg_') ORDER BY rolname")
-    known = [str(name) for (name,) in rows]
+    known = [str(name) for (name,) in conn.execute(_SQL["roles"])]
     if role not in known:
         raise UsageError(unknown("role", [role], known), hint="Name the role the application logs in with on classic.")

@@ -1,4 +1,4 @@
-"""What was found, decided and reported so far? Reads the tool's own logs on classic."""
+"""What was found, decided and reported so far? The tool's own logs on classic."""
 
 from __future__ import annotations
 
@@ -17,61 +17,57 @@ _SQL = load("migrator.control", "history.sql")
 
 def reports(conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
     """Return the kinds of stored reports with their number and the newest one's time."""
-    return _rows(
-        conn, "SELECT kind, count(*) AS reports, max(at) AS newest FROM migrator.report GROUP BY kind ORDER BY kind"
-    )
+    return _rows(conn, "reports")
 
 
 def newest_report(conn: psycopg.Connection[Any], kind: str) -> dict[str, Any] | None:
-    """Return the newest report of *kind*."""
-    rows = _rows(conn, "SELECT at, kind, body FROM migrator.report WHERE kind = %s ORDER BY id DESC LIMIT 1", kind)
+    """Return the newest report of *kind*: at, kind, body."""
+    rows = _rows(conn, "newest_report", kind=kind)
     return rows[0] if rows else None
+
+
+def add_report(conn: psycopg.Connection[Any], kind: str, body: object) -> int:
+    """Keep a report and return its number."""
+    row = conn.execute(_SQL["add_report"], {"kind": kind, "body": json.dumps(body)}).fetchone()
+    assert row is not None  # INSERT … RETURNING
+    return int(row[0])
+
+
+def add_report_if_new(conn: psycopg.Connection[Any], kind: str, body: object) -> None:
+    """Keep a report unless the newest one of *kind* says the same."""
+    conn.execute(_SQL["add_report_if_new"], {"kind": kind, "body": json.dumps(body)})
+
+
+def replace_report(conn: psycopg.Connection[Any], kind: str, body: object) -> None:
+    """Keep the only report of *kind* there is; owns its transaction."""
+    with conn.transaction():
+        if not conn.execute(_SQL["replace_report"], {"kind": kind, "body": json.dumps(body)}).rowcount:
+            add_report(conn, kind, body)
+
+
+def forget_reports(conn: psycopg.Connection[Any], kinds: Sequence[str]) -> None:
+    """Delete every report of *kinds*."""
+    conn.execute(_SQL["forget_reports"], {"kinds": list(kinds)})
 
 
 def decisions(conn: psycopg.Connection[Any], limit: int) -> list[dict[str, Any]]:
     """Return the newest decisions, oldest of them first."""
-    rows = _rows(
-        conn,
-        "SELECT at, who, kind, subject, reason, before, after FROM migrator.decision ORDER BY id DESC LIMIT %s",
-        limit,
-    )
-    return rows[::-1]
+    return _rows(conn, "decisions", limit=limit)[::-1]
 
 
 def incidents(conn: psycopg.Connection[Any], limit: int) -> list[dict[str, Any]]:
     """Return the newest incidents, oldest of them first."""
-    rows = _rows(
-        conn,
-        "SELECT id, at, kind, reason, reported_by, times, first_at FROM migrator.incident ORDER BY id DESC LIMIT %s",
-        limit,
-    )
-    return rows[::-1]
+    return _rows(conn, "incidents", limit=limit)[::-1]
 
 
 def tenant_lines(conn: psycopg.Connection[Any], tenants: Sequence[str]) -> list[dict[str, Any]]:
     """Return where each of *tenants* stands, in the order given; one the tool has not met yet reads classic."""
-    return _rows(
-        conn,
-        """
-        SELECT u.id AS tenant, t.state, t.reason AS problem, coalesce(t.wave, r.wave) AS wave, t.hot,
-               coalesce(t.rows, 0) AS rows, coalesce(t.part, r.part) AS part,
-               coalesce(r.route, 'classic') AS route, coalesce(r.level, 'classic') AS level, r.reads_pct,
-               extract(epoch FROM clock_timestamp() - g.clean_at)::float8 AS clean_age_s, t.divergent,
-               h.reason AS held_reason, h.held_by, h.held_at
-          FROM unnest(%s::text[]) WITH ORDINALITY AS u (id, n)
-          LEFT JOIN migrator.tenant t ON t.tenant_id = u.id
-          LEFT JOIN migrator.gate_fact g ON g.tenant_id = u.id
-          LEFT JOIN migrator.route_status r ON r.tenant_id = u.id
-          LEFT JOIN migrator.tenant_hold h ON h.tenant_id = u.id
-         ORDER BY u.n
-        """,
-        list(tenants),
-    )
+    return _rows(conn, "tenant_lines", tenants=list(tenants))
 
 
-def _rows(conn: psycopg.Connection[Any], statement: str, *values: object) -> list[dict[str, Any]]:
+def _rows(conn: psycopg.Connection[Any], name: str, **values: object) -> list[dict[str, Any]]:
     with conn.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(statement.encode(), values or None)
+        cursor.execute(_SQL[name], values)
         return cursor.fetchall()
 
 

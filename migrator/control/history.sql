@@ -1,5 +1,46 @@
 -- Statements of history.py: reports, decisions, incidents.
 
+-- name: reports
+SELECT kind, count(*) AS reports, max(at) AS newest FROM migrator.report GROUP BY kind ORDER BY kind;
+
+-- name: newest_report
+SELECT at, kind, body FROM migrator.report WHERE kind = %(kind)s ORDER BY id DESC LIMIT 1;
+
+-- name: add_report
+INSERT INTO migrator.report (kind, body) VALUES (%(kind)s, %(body)s) RETURNING id;
+
+-- name: replace_report
+UPDATE migrator.report SET body = %(body)s, at = clock_timestamp() WHERE kind = %(kind)s;
+
+-- name: add_report_if_new
+INSERT INTO migrator.report (kind, body)
+SELECT %(kind)s, %(body)s::jsonb
+ WHERE %(body)s::jsonb IS DISTINCT FROM
+       (SELECT body FROM migrator.report WHERE kind = %(kind)s ORDER BY id DESC LIMIT 1);
+
+-- name: forget_reports
+DELETE FROM migrator.report WHERE kind = ANY (%(kinds)s);
+
+-- name: decisions
+SELECT at, who, kind, subject, reason, before, after FROM migrator.decision ORDER BY id DESC LIMIT %(limit)s;
+
+-- name: incidents
+SELECT id, at, kind, reason, reported_by, times, first_at FROM migrator.incident ORDER BY id DESC LIMIT %(limit)s;
+
+-- name: tenant_lines
+-- One row for each of these tenants, in their order; one the tool has not met yet reads classic.
+SELECT u.id AS tenant, t.state, t.reason AS problem, coalesce(t.wave, r.wave) AS wave, t.hot,
+       coalesce(t.rows, 0) AS rows, coalesce(t.part, r.part) AS part,
+       coalesce(r.route, 'classic') AS route, coalesce(r.level, 'classic') AS level, r.reads_pct,
+       extract(epoch FROM clock_timestamp() - g.clean_at)::float8 AS clean_age_s, t.divergent,
+       h.reason AS held_reason, h.held_by, h.held_at
+  FROM unnest(%(tenants)s::text[]) WITH ORDINALITY AS u (id, n)
+  LEFT JOIN migrator.tenant t ON t.tenant_id = u.id
+  LEFT JOIN migrator.gate_fact g ON g.tenant_id = u.id
+  LEFT JOIN migrator.route_status r ON r.tenant_id = u.id
+  LEFT JOIN migrator.tenant_hold h ON h.tenant_id = u.id
+ ORDER BY u.n;
+
 -- name: audits_are_kept
 -- Whether this cluster has the tool's tables. Its statements stay out of the next audit's evidence by their comment.
 SELECT to_regclass('migrator.report') IS NOT NULL /* migrator:audit */;

@@ -6,15 +6,18 @@ one schema. Running it again finds nothing to do.
 
 from __future__ import annotations
 
-import json
 from importlib import resources
 from typing import Any
 
 import psycopg
 
+from migrator.control import plan
+from migrator.control.tables import anything_captured
+from migrator.db.named import load
 from migrator.errors import NotInstalled, PlanMismatch
 
 VERSION = 1
+_SQL = load("migrator.control", "install.sql")
 _LOCK = 0x6D696772  # "migr": the advisory lock of installations on one server
 
 
@@ -24,10 +27,10 @@ def _script(name: str) -> str:
 
 def installed_version(conn: psycopg.Connection[Any]) -> int | None:
     """Return the version of the control schema on *conn*'s side, None when there is none."""
-    found = conn.execute("SELECT to_regclass('migrator.installed') IS NOT NULL").fetchone()
+    found = conn.execute(_SQL["is_installed"]).fetchone()
     if not found or not found[0]:
         return None
-    row = conn.execute("SELECT max(version) FROM migrator.installed").fetchone()
+    row = conn.execute(_SQL["version"]).fetchone()
     return int(row[0]) if row and row[0] is not None else None
 
 
@@ -36,7 +39,7 @@ def _apply(conn: psycopg.Connection[Any], *scripts: str) -> None:
     if version is None:
         for script in scripts:
             conn.execute(_script(script))
-        conn.execute("INSERT INTO migrator.installed (version) VALUES (%s)", (VERSION,))
+        conn.execute(_SQL["record_version"], {"version": VERSION})
     elif version > VERSION:
         raise PlanMismatch(
             f"the control schema is version {version}, this migrator knows {VERSION}",
@@ -57,24 +60,18 @@ def install(
     with classic.transaction():
         classic.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         _apply(classic, "classic.sql", "views.sql")
-        row = classic.execute("SELECT plan_id, digest FROM migrator.plan").fetchone()
-        if row is not None and row[0] != plan_id:
+        before = plan.identity(classic)
+        if before is not None and before.plan_id != plan_id:
             raise PlanMismatch(
-                f"plan '{row[0]}' owns this cluster, not '{plan_id}'",
-                hint=f"Use the plan '{row[0]}', or undo it first.",
+                f"plan '{before.plan_id}' owns this cluster, not '{plan_id}'",
+                hint=f"Use the plan '{before.plan_id}', or undo it first.",
             )
-        captured = classic.execute("SELECT count(*) FROM migrator.captured_table").fetchone()
-        if row is not None and row[1] != digest and captured and captured[0]:
+        if before is not None and before.digest != digest and anything_captured(classic):
             raise PlanMismatch(
                 f"plan '{plan_id}' changed since capture began",
                 hint="Undo the dual write first (migrator undo dual-write), or run the plan as it was.",
             )
-        classic.execute(
-            "INSERT INTO migrator.plan (plan_id, digest, body, shim) VALUES (%s, %s, %s, %s)"
-            " ON CONFLICT (only_one) DO UPDATE SET digest = EXCLUDED.digest, body = EXCLUDED.body,"
-            " shim = EXCLUDED.shim",
-            (plan_id, digest, json.dumps(body), json.dumps(shim)),
-        )
+        plan.store(classic, plan_id, digest, body, shim)
 
 
 def install_limitless(limitless: psycopg.Connection[Any]) -> None:
@@ -98,12 +95,9 @@ def active_plan(classic: psycopg.Connection[Any]) -> dict[str, Any]:
     Raises:
         NotInstalled: no plan was ever started on this cluster.
     """
-    row = None
-    if installed_version(classic) is not None:
-        row = classic.execute("SELECT body FROM migrator.plan").fetchone()
-    if row is None:
+    found = plan.stored(classic) if installed_version(classic) is not None else None
+    if found is None:
         raise NotInstalled(
             "no plan was started on this classic cluster", hint="Start one with: migrator run --plan PLAN.toml"
         )
-    body: dict[str, Any] = row[0]
-    return body
+    return found.body

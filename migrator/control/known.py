@@ -17,10 +17,13 @@ import psycopg
 from psycopg import sql
 
 from migrator.control.tables import captured_tables
+from migrator.db.named import load
 from migrator.errors import UsageError
 from migrator.model.near import unknown
 
 Connection = psycopg.Connection[Any]
+
+_SQL = load("migrator.control", "known.sql")
 
 PATIENCE_S = 1.0
 """How long the application's tables are asked in all; an operator at 3 a.m. waits for nothing longer than that."""
@@ -51,14 +54,7 @@ def look_up(conn: Connection, tenants: Sequence[str]) -> Found:
     deadline = time.monotonic() + PATIENCE_S
     try:
         with _bounded(conn, deadline):
-            rows = conn.execute(
-                "SELECT u.id FROM unnest(%s::text[]) AS u (id)"
-                " WHERE EXISTS (SELECT FROM migrator.tenant t WHERE t.tenant_id = u.id)"
-                " OR EXISTS (SELECT FROM migrator.route r WHERE r.tenant_id = u.id)"
-                " OR EXISTS (SELECT FROM migrator.tenant_hold h WHERE h.tenant_id = u.id)",
-                (wanted,),
-            ).fetchall()
-            met = {str(tenant) for (tenant,) in rows}
+            met = {str(tenant) for (tenant,) in conn.execute(_SQL["met"], {"wanted": wanted})}
             rest = [t for t in wanted if t not in met]
             sources = list(_sources(conn)) if rest else []
     except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
@@ -89,11 +85,7 @@ def check_tenants(conn: Connection, tenants: Sequence[str]) -> tuple[str, ...]:
 def nothing_begun(conn: Connection) -> bool:
     """Return whether nobody can have been moved yet: nothing is captured, no tenant was met, no route was made."""
     with conn.transaction():
-        row = conn.execute(
-            "SELECT write_mode = 'classic_only' AND NOT EXISTS (SELECT FROM migrator.captured_table)"
-            " AND NOT EXISTS (SELECT FROM migrator.tenant) AND NOT EXISTS (SELECT FROM migrator.route)"
-            " FROM migrator.switch"
-        ).fetchone()
+        row = conn.execute(_SQL["nothing_begun"]).fetchone()
     return bool(row and row[0])
 
 
@@ -104,11 +96,7 @@ def check_wave(conn: Connection, wave: int) -> None:
         UsageError: naming the waves there are.
     """
     with conn.transaction():
-        rows = conn.execute(
-            "SELECT wave FROM migrator.tenant WHERE wave IS NOT NULL UNION SELECT wave FROM migrator.route"
-            " WHERE wave IS NOT NULL UNION SELECT wave FROM migrator.tenant_hold WHERE wave IS NOT NULL ORDER BY 1"
-        ).fetchall()
-    known = [int(number) for (number,) in rows]
+        known = [int(number) for (number,) in conn.execute(_SQL["waves"])]
     if wave not in known:
         there = f"waves so far: {', '.join(map(str, known))}" if known else "no wave has begun yet"
         raise UsageError(f"there is no wave {wave}; {there}", hint="Everybody at once: migrator rollback --all.")
@@ -120,7 +108,7 @@ def check_part(conn: Connection, part: int) -> None:
     Raises:
         UsageError: naming the partitions there are.
     """
-    known = [str(number) for (number,) in conn.execute("SELECT part FROM migrator.position ORDER BY part")]
+    known = [str(number) for (number,) in conn.execute(_SQL["parts"])]
     if str(part) not in known:
         there = f"there are: {', '.join(known)}" if known else "there are none before dual write begins"
         raise UsageError(f"there is no mirror partition {part}; {there}", hint="See them with: migrator mirror status.")
@@ -143,11 +131,7 @@ def _bounded(conn: Connection, deadline: float) -> Iterator[None]:
     """Open a transaction whose statements end at *deadline* (monotonic), waiting for locks included."""
     with conn.transaction():
         left = f"{max(1, round((deadline - time.monotonic()) * 1000))}ms"
-        conn.execute(
-            "SELECT set_config('statement_timeout', %(left)s, true), set_config('lock_timeout', %(left)s, true),"
-            " set_config('row_security', 'off', true)",  # a row that a policy hides must be an error
-            {"left": left},
-        )
+        conn.execute(_SQL["bound"], {"left": left})
         yield
 
 
@@ -169,25 +153,8 @@ def _sources(conn: Connection) -> Iterator[_Source]:
         if t.sharded and not t.derived
     ]
     if not found:
-        rows = conn.execute(
-            """
-            SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
-              FROM migrator.plan p
-              JOIN pg_namespace n ON p.body -> 'tables' -> 'schemas' ? n.nspname::text
-              JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-              JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-               AND a.attname = p.body -> 'tables' ->> 'tenant_key'
-            """
-        )
-        found = [_Source(*row) for row in rows]
-    first = conn.execute(
-        "SELECT DISTINCT n.nspname, c.relname, a.attname FROM pg_index i"
-        " JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]"
-        " WHERE i.indisvalid AND i.indpred IS NULL AND n.nspname = ANY (%s)",
-        (list({s.schema for s in found}),),
-    ).fetchall()
-    indexed = {tuple(row) for row in first}
+        found = [_Source(*row) for row in conn.execute(_SQL["tables_of_plan"])]
+    indexed = {tuple(row) for row in conn.execute(_SQL["indexed"], {"schemas": list({s.schema for s in found})})}
     yield from sorted(found, key=lambda s: ((s.schema, s.name, s.column) not in indexed, s.schema, s.name))
 
 
@@ -219,8 +186,5 @@ def _in_tables(conn: Connection, tenant: str, sources: Sequence[_Source], deadli
 def _similar(conn: Connection, given: Sequence[str]) -> list[str]:
     """Return known tenants that may be meant: a bounded number, those that begin alike first."""
     prefixes = [name[:1].lower() for name in given]
-    rows = conn.execute(
-        "SELECT tenant_id FROM migrator.tenant ORDER BY lower(left(tenant_id, 1)) <> ALL (%s), tenant_id LIMIT %s",
-        (prefixes, _NEAR_AT_MOST),
-    )
+    rows = conn.execute(_SQL["similar"], {"prefixes": prefixes, "limit": _NEAR_AT_MOST})
     return [str(tenant) for (tenant,) in rows]

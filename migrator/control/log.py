@@ -7,19 +7,23 @@ from typing import Any
 
 import psycopg
 
+from migrator.db.named import load
+
+_SQL = load("migrator.control", "log.sql")
+
 
 def decide(
     conn: psycopg.Connection[Any], who: str, kind: str, subject: str, reason: str, before: Any = None, after: Any = None
 ) -> None:
     """Append a decision in the caller's transaction. *kind* is a `noun.past_participle`."""
     conn.execute(
-        "INSERT INTO migrator.decision (who, kind, subject, reason, before, after) VALUES (%s, %s, %s, %s, %s, %s)",
-        (
-            who,
-            kind,
-            subject,
-            reason,
-            json.dumps(before) if before is not None else None,
-            json.dumps(after) if after is not None else None,
-        ),
+        _SQL["decide"],
+        {
+            "who": who,
+            "kind": kind,
+            "subject": subject,
+            "reason": reason,
+            "before": json.dumps(before) if before is not None else None,
+            "after": json.dumps(after) if after is not None else None,
+        },
     )

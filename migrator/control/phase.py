@@ -7,6 +7,10 @@ from typing import Any
 
 import psycopg
 
+from migrator.db.named import load
+
+_SQL = load("migrator.control", "phase.sql")
+
 
 def set_phase(
     conn: psycopg.Connection[Any],
@@ -18,18 +22,6 @@ def set_phase(
 ) -> None:
     """Write where *phase* stands. `since` moves only when the state does. Safe to run twice."""
     conn.execute(
-        """
-        INSERT INTO migrator.phase AS p (phase, state, detail, blockers, next_step, finished_at)
-        VALUES (%(phase)s, %(state)s, %(detail)s, %(blockers)s, %(next)s,
-                CASE WHEN %(state)s IN ('done', 'undone', 'failed') THEN clock_timestamp() END)
-        ON CONFLICT (phase) DO UPDATE SET
-            since = CASE WHEN p.state = EXCLUDED.state THEN p.since ELSE clock_timestamp() END,
-            finished_at = CASE WHEN p.state = EXCLUDED.state THEN p.finished_at ELSE EXCLUDED.finished_at END,
-            state = EXCLUDED.state, detail = EXCLUDED.detail, blockers = EXCLUDED.blockers,
-            next_step = EXCLUDED.next_step,
-            started_at = CASE WHEN p.state IN ('done', 'undone', 'failed')
-                               AND EXCLUDED.state NOT IN ('done', 'undone', 'failed')
-                              THEN clock_timestamp() ELSE p.started_at END
-        """,
+        _SQL["set_phase"],
         {"phase": phase, "state": state, "detail": detail, "blockers": list(blockers), "next": next_step},
     )

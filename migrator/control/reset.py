@@ -10,11 +10,15 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.control import history
 from migrator.control.install import installed_version
 from migrator.control.log import decide
 from migrator.control.phase import set_phase
+from migrator.db.named import load
 from migrator.model.phase import Phase
 from migrator.model.verdict import Verdict
+
+_SQL = load("migrator.control", "reset.sql")
 
 _FORGOTTEN = (
     "tenant",
@@ -32,14 +36,7 @@ _FORGOTTEN = (
 
 def undo_verdict(conn: psycopg.Connection[Any], *, fresh_s: float = 5.0) -> Verdict:
     """Return go, or every reason why dual write cannot be undone now."""
-    row = conn.execute(
-        "SELECT s.level, s.write_mode,"
-        " (SELECT count(*) FROM migrator.route r WHERE r.level <> 'classic'),"
-        " (SELECT count(*) FROM migrator.partition_status p WHERE p.age_s < %s),"
-        " (SELECT count(*) FROM migrator.process_status p WHERE p.live AND p.behind > 0)"
-        " FROM migrator.switch s",
-        (fresh_s,),
-    ).fetchone()
+    row = conn.execute(_SQL["standing"], {"fresh_s": fresh_s}).fetchone()
     assert row is not None  # inserted by the control schema, never deleted
     level, write_mode, moved, mirrors, pending = row
     blockers = []
@@ -61,27 +58,18 @@ def reset_classic(conn: psycopg.Connection[Any], who: str) -> None:
     deletion.
     """
     with conn.transaction():
-        conn.execute("SELECT FROM migrator.switch FOR UPDATE")
-        conn.execute(
-            "UPDATE migrator.switch SET epoch = epoch + 1, level = 'limitless', write_mode = 'classic_only',"
-            " changed_at = clock_timestamp(), changed_by = %s, reason = 'dual write undone'"
-            " WHERE write_mode <> 'limitless_only'",
-            (who,),
-        )
-        conn.execute(
-            "UPDATE migrator.route SET level = 'classic', wave = NULL, watched = false, changed_at = clock_timestamp(),"
-            " changed_by = %s, reason = 'dual write undone', epoch = (SELECT epoch FROM migrator.switch)",
-            (who,),
-        )
+        conn.execute(_SQL["lock_switch"])
+        conn.execute(_SQL["switch_back"], {"who": who})
+        conn.execute(_SQL["routes_back"], {"who": who})
         for name in _FORGOTTEN:
             conn.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier("migrator", name)))
-        conn.execute("DELETE FROM migrator.report WHERE kind IN ('inventory', 'stabilize')")
-        conn.execute("DELETE FROM migrator.approval WHERE gate NOT IN ('audit', 'provision')")
-        for phase in (Phase.CUTOVER, Phase.STABILIZE, Phase.DECOMMISSION):
-            conn.execute("DELETE FROM migrator.phase WHERE phase = %s", (phase.value,))
+        history.forget_reports(conn, ["inventory", "stabilize"])
+        conn.execute(_SQL["forget_approvals"])
+        later = [phase.value for phase in (Phase.CUTOVER, Phase.STABILIZE, Phase.DECOMMISSION)]
+        conn.execute(_SQL["forget_phases"], {"phases": later})
         set_phase(conn, Phase.DUAL_WRITE.value, "undone", f"undone by {who}", next_step="migrator run starts again")
         decide(conn, who, "phase.undone", Phase.DUAL_WRITE.value, "migrator undo dual-write")
-        conn.execute("SELECT pg_notify('migrator', '')")
+        conn.execute(_SQL["notify"])
 
 
 def reset_limitless(conn: psycopg.Connection[Any]) -> None:

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 
+from migrator.db.named import load
 from migrator.model import latency
 from migrator.model.tenant import TenantId
 
 Connection = psycopg.Connection[Any]
+
+_SQL = load("migrator.control", "samples.sql")
 
 EXACT_S = 120.0
 """Sums from a moment up to this long ago are exact."""
@@ -62,7 +65,6 @@ def _each_bucket(expression: Callable[[sql.Composable], sql.Composed]) -> sql.Co
 _SUMMED = _each_bucket(sql.SQL("coalesce(sum(buckets[{}]), 0)").format)
 _ADDED = _each_bucket(lambda i: sql.SQL("coalesce(m.buckets[{}], 0) + coalesce(EXCLUDED.buckets[{}], 0)").format(i, i))
 
-# %(before)s: only whole minutes or hours that ended before.
 _FOLD = sql.SQL("""
 WITH gone AS (
     DELETE FROM {source}
@@ -101,30 +103,11 @@ def _to_hours(of: sql.SQL, kept_s: float) -> sql.Composed:
     )
 
 
-_SHADOWS = sql.SQL("""
-WITH gone AS (
-    DELETE FROM migrator.shadow_sample
-     WHERE ctid = ANY (ARRAY(SELECT ctid FROM migrator.shadow_sample
-                              WHERE at < date_trunc('minute', clock_timestamp() - make_interval(secs => {}), 'UTC')
-                              ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
-    RETURNING *
-), added AS (
-    INSERT INTO migrator.shadow_hour AS h (at, compared, mismatched, classic_ms, limitless_ms)
-    SELECT date_trunc('hour', at, 'UTC'), sum(compared), sum(mismatched),
-           sum(compared * classic_ms), sum(compared * limitless_ms)
-      FROM gone GROUP BY 1 ORDER BY 1
-    ON CONFLICT (at) DO UPDATE
-       SET compared = h.compared + EXCLUDED.compared, mismatched = h.mismatched + EXCLUDED.mismatched,
-           classic_ms = h.classic_ms + EXCLUDED.classic_ms, limitless_ms = h.limitless_ms + EXCLUDED.limitless_ms
-)
-SELECT count(*) FROM gone
-""").format(RAW_S)
-
-_STEPS = (
+_STEPS: tuple[sql.Composed | LiteralString, ...] = (
     _TO_MINUTES,
     _to_hours(sql.SQL("tenant_id IS NOT NULL"), TENANT_MINUTES_S),
     _to_hours(sql.SQL("tenant_id IS NULL"), MINUTES_S),
-    _SHADOWS,
+    _SQL["fold_shadows"],
 )
 
 
@@ -137,19 +120,10 @@ def fold(conn: Connection, limit: int = BATCH) -> int:
     return max(_count(conn, statement, limit) for statement in _STEPS)
 
 
-def _count(conn: Connection, statement: sql.Composed, limit: int) -> int:
-    row = conn.execute(statement, {"limit": limit}).fetchone()
+def _count(conn: Connection, statement: sql.Composed | LiteralString, limit: int) -> int:
+    row = conn.execute(statement, {"limit": limit, "raw_s": RAW_S}).fetchone()
     return int(row[0]) if row else 0
 
-
-_SINCE = """
-SELECT CASE WHEN s.at >= clock_timestamp() - make_interval(secs => %(exact)s) THEN s.at
-            WHEN s.at >= clock_timestamp() - make_interval(secs => %(minutes)s)
-            THEN date_trunc('minute', s.at + interval '1 minute' - interval '1 microsecond', 'UTC')
-            ELSE date_trunc('hour', s.at + interval '1 hour' - interval '1 microsecond', 'UTC') END,
-       s.at >= clock_timestamp() - make_interval(secs => %(exact)s)
-  FROM (SELECT to_timestamp(%(since)s) AS at) s
-"""
 
 _SUMS = sql.SQL("""
 SELECT tenant_id, sum(reads)::bigint, sum(errors)::bigint, {summed}
@@ -173,7 +147,7 @@ def sums(
     """
     kept_s = MINUTES_S if tenants is None else TENANT_MINUTES_S
     # Half as long as they are kept: what is asked for must not be added up between this statement and the next.
-    row = conn.execute(_SINCE, {"since": since_s, "exact": EXACT_S, "minutes": kept_s / 2}).fetchone()
+    row = conn.execute(_SQL["since"], {"since": since_s, "exact_s": EXACT_S, "minutes_s": kept_s / 2}).fetchone()
     assert row is not None
     since, exact = row
     names = ("read_sample",) if exact else ("read_sample", "read_minute", "read_hour")

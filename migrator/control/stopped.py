@@ -12,8 +12,11 @@ from typing import Any
 import psycopg
 
 from migrator.control.log import decide
+from migrator.db.named import load
 
 Connection = psycopg.Connection[Any]
+
+_SQL = load("migrator.control", "stopped.sql")
 
 WORDS = {"dual-write": "dual write (the mirrors)", "backfill": "the backfill", "breaker": "the breaker monitor"}
 """How status calls them."""
@@ -22,24 +25,16 @@ WORDS = {"dual-write": "dual write (the mirrors)", "backfill": "the backfill", "
 def set_stopped(conn: Connection, watched: Sequence[str], ended: Mapping[str, tuple[str, str]]) -> None:
     """Say which of *watched* have *ended*, each with Temporal's word and the reason; the others run. Idempotent."""
     with conn.transaction():
-        conn.execute(
-            "DELETE FROM migrator.stopped WHERE workflow = ANY (%s) AND workflow <> ALL (%s)",
-            (list(watched), list(ended)),
-        )
+        conn.execute(_SQL["running_again"], {"watched": list(watched), "ended": list(ended)})
         for name, (state, reason) in ended.items():
-            new = conn.execute(
-                "INSERT INTO migrator.stopped (workflow, state, reason) VALUES (%s, %s, %s)"
-                " ON CONFLICT (workflow) DO UPDATE SET state = EXCLUDED.state, reason = EXCLUDED.reason,"
-                " at = clock_timestamp() WHERE (stopped.state, stopped.reason) <> (EXCLUDED.state, EXCLUDED.reason)",
-                (name, state, reason),
-            )
+            new = conn.execute(_SQL["has_ended"], {"workflow": name, "state": state, "reason": reason})
             if new.rowcount:
                 decide(conn, "migration", "workflow.stopped", name, f"{state}: {reason}" if reason else state)
 
 
 def forget(conn: Connection) -> None:
     """Nothing is watched any more: the migration was aborted, or is over."""
-    conn.execute("DELETE FROM migrator.stopped")
+    conn.execute(_SQL["forget"])
 
 
 def describe(name: str, state: str, reason: str) -> str:
@@ -49,5 +44,4 @@ def describe(name: str, state: str, reason: str) -> str:
 
 def stopped(conn: Connection) -> tuple[str, ...]:
     """Return one line per workflow that has ended."""
-    rows = conn.execute("SELECT workflow, state, reason FROM migrator.stopped ORDER BY workflow")
-    return tuple(describe(*row) for row in rows)
+    return tuple(describe(*row) for row in conn.execute(_SQL["stopped"]))

@@ -43,43 +43,33 @@ def load_table(body: dict[str, Any]) -> Table:
 
 def store_tables(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> dict[str, int]:
     """Store descriptors in the caller's transaction; returns each table's id, stable across calls."""
-    found: dict[str, int] = {
-        str(name): int(number)
-        for number, name in conn.execute("SELECT table_id, qualified FROM migrator.captured_table")
-    }
+    found: dict[str, int] = {str(name): int(number) for number, name in conn.execute(_SQL["numbers"])}
     for table in tables:
         number = found.setdefault(table.qualified, max(found.values(), default=0) + 1)
         conn.execute(
-            # Which table it is was settled when capture began: one that takes over its name is another table.
-            "INSERT INTO migrator.captured_table AS c (table_id, relid, qualified, descriptor)"
-            " VALUES (%s, to_regclass(%s), %s, %s)"
-            " ON CONFLICT (table_id) DO UPDATE SET descriptor = EXCLUDED.descriptor, version = c.version + 1"
-            " WHERE c.descriptor <> EXCLUDED.descriptor",
-            (
-                number,
-                sql.Identifier(table.schema, table.name).as_string(conn),
-                table.qualified,
-                json.dumps(dump_table(table)),
-            ),
+            _SQL["store"],
+            {
+                "table_id": number,
+                "quoted": sql.Identifier(table.schema, table.name).as_string(conn),
+                "qualified": table.qualified,
+                "descriptor": json.dumps(dump_table(table)),
+            },
         )
     return found
 
 
 def captured_tables(conn: psycopg.Connection[Any]) -> dict[int, Table]:
     """Return captured tables by id, in id order."""
-    rows = conn.execute("SELECT table_id, descriptor FROM migrator.captured_table ORDER BY table_id")
-    return {int(number): load_table(body) for number, body in rows}
+    return {int(number): load_table(body) for number, body in conn.execute(_SQL["tables"])}
 
 
-TABLES_AND_KEYS = """
-SELECT t.table_id, t.descriptor,
-       ARRAY(SELECT p.qualified
-               FROM pg_catalog.pg_constraint k
-               JOIN migrator.captured_table p ON p.relid = k.confrelid
-              WHERE k.contype = 'f' AND k.conrelid = t.relid)
-  FROM migrator.captured_table t
- ORDER BY t.table_id
-"""
+def anything_captured(conn: psycopg.Connection[Any]) -> bool:
+    """Return whether a table is captured."""
+    row = conn.execute(_SQL["are_any"]).fetchone()
+    return bool(row and row[0])
+
+
+TABLES_AND_KEYS = _SQL["tables_and_keys"]
 
 
 def ordered_tables(rows: Sequence[Sequence[Any]]) -> dict[int, Table]:

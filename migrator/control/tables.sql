@@ -1,7 +1,30 @@
 -- Statements of tables.py: captured tables.
 
+-- name: numbers
+SELECT table_id, qualified FROM migrator.captured_table;
+
+-- name: store
+-- Which table it is was settled when capture began: one that takes over its name is another table.
+INSERT INTO migrator.captured_table AS c (table_id, relid, qualified, descriptor)
+VALUES (%(table_id)s, to_regclass(%(quoted)s), %(qualified)s, %(descriptor)s)
+ON CONFLICT (table_id) DO UPDATE SET descriptor = EXCLUDED.descriptor, version = c.version + 1
+ WHERE c.descriptor <> EXCLUDED.descriptor;
+
 -- name: tables
 SELECT table_id, descriptor FROM migrator.captured_table ORDER BY table_id;
+
+-- name: tables_and_keys
+-- Each with the captured tables that its foreign keys reference.
+SELECT t.table_id, t.descriptor,
+       ARRAY(SELECT p.qualified
+               FROM pg_catalog.pg_constraint k
+               JOIN migrator.captured_table p ON p.relid = k.confrelid
+              WHERE k.contype = 'f' AND k.conrelid = t.relid)
+  FROM migrator.captured_table t
+ ORDER BY t.table_id;
+
+-- name: are_any
+SELECT EXISTS (SELECT FROM migrator.captured_table);
 
 -- name: relations
 SELECT table_id, relid::int8::text FROM migrator.captured_table WHERE relid IS NOT NULL;

@@ -8,6 +8,9 @@ from typing import Any
 import psycopg
 
 from migrator.control.log import decide
+from migrator.db.named import load
+
+_SQL = load("migrator.control", "throttle.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +28,20 @@ class Throttle:
 
 
 def read_throttle(conn: psycopg.Connection[Any]) -> Throttle:
-    row = conn.execute("SELECT paused, mb_per_s, reason FROM migrator.throttle").fetchone()
+    """Return what is set."""
+    row = conn.execute(_SQL["throttle"]).fetchone()
     return Throttle(*row) if row else Throttle()
 
 
 def start_rate(conn: psycopg.Connection[Any], mb_per_s: float | None) -> None:
     """Give the copy the plan's rate, unless an operator has spoken already."""
-    conn.execute(
-        "UPDATE migrator.throttle SET mb_per_s = %s, changed_by = 'plan' WHERE changed_by IN ('install', 'plan')",
-        (mb_per_s,),
-    )
+    conn.execute(_SQL["start_rate"], {"mb_per_s": mb_per_s})
 
 
 def set_throttle(conn: psycopg.Connection[Any], wanted: Throttle, *, who: str) -> None:
     """Set the throttle and log who did; owns its transaction."""
     with conn.transaction():
-        row = conn.execute("SELECT paused, mb_per_s, reason FROM migrator.throttle FOR UPDATE").fetchone()
+        row = conn.execute(_SQL["lock"]).fetchone()
         before = Throttle(*row) if row else Throttle()
-        conn.execute(
-            "UPDATE migrator.throttle SET paused = %s, mb_per_s = %s, reason = %s, changed_by = %s",
-            (wanted.paused, wanted.mb_per_s, wanted.reason, who),
-        )
+        conn.execute(_SQL["set"], {**asdict(wanted), "who": who})
         decide(conn, who, "throttle.changed", "backfill", wanted.reason or "-", asdict(before), asdict(wanted))

@@ -9,7 +9,11 @@ from typing import Any
 
 import psycopg
 
+from migrator.db.named import load
+
 Connection = psycopg.Connection[Any]
+
+_SQL = load("migrator.control", "verdicts.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +55,10 @@ class Run:
 
 def stretches(conn: Connection, tenants: Sequence[str], limit: int) -> list[Stretch]:
     """Return the history of *tenants* (none: of all), the latest first."""
-    rows = conn.execute(
-        "SELECT tenant_id, first_at, last_at, clean, times, rows, divergent, fingerprint,"
-        " fingerprint = migrator.schema_fingerprint(), last_fence FROM migrator.tenant_verdict"
-        " WHERE %(all)s OR tenant_id = ANY (%(tenants)s) ORDER BY last_at DESC, tenant_id LIMIT %(limit)s",
-        {"all": not tenants, "tenants": list(tenants), "limit": limit},
-    )
+    rows = conn.execute(_SQL["stretches"], {"all": not tenants, "tenants": list(tenants), "limit": limit})
     return [Stretch(*row) for row in rows]
 
 
 def runs(conn: Connection, limit: int) -> list[Run]:
     """Return the latest validations, the newest first."""
-    rows = conn.execute(
-        "SELECT run_id::text, kind, started_at, finished_at, tenants, rows, divergent, fence_pause_ms,"
-        " schema_fingerprint, whole FROM migrator.validation ORDER BY started_at DESC LIMIT %s",
-        (limit,),
-    )
-    return [Run(*row) for row in rows]
+    return [Run(*row) for row in conn.execute(_SQL["runs"], {"limit": limit})]

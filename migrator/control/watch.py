@@ -8,11 +8,12 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from migrator.db.named import load
 from migrator.model.capture import Difference
 
-DIFFERENCES = (
-    "SELECT code, kind, name, facets, object::int8 FROM migrator.shape_differences() ORDER BY kind, name, code"
-)
+_SQL = load("migrator.control", "watch.sql")
+
+DIFFERENCES = _SQL["differences"]
 
 LOST = sql.SQL("(SELECT problems FROM migrator.capture_loss)")
 """Why the journal cannot be trusted, as somebody noticed before; NULL: nobody did."""
@@ -34,10 +35,7 @@ MARK = sql.SQL(
 def differences(conn: psycopg.Connection[Any]) -> list[Difference]:
     """Return what is not as capture was built for it, in *conn*'s snapshot; nothing while nothing is captured."""
     with conn.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(
-            "SELECT to_regprocedure('migrator.shape_differences()') IS NOT NULL,"
-            " EXISTS (SELECT FROM migrator.captured_table)"
-        ).fetchone()
+        row = cursor.execute(_SQL["what_is_there"]).fetchone()
         made, captured = row if row else (False, False)
         if not captured:
             return []
@@ -50,10 +48,7 @@ def differences(conn: psycopg.Connection[Any]) -> list[Difference]:
 def loss(conn: psycopg.Connection[Any]) -> str:
     """Return why writes may have passed the journal since everything was copied; '' when none can have."""
     with conn.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(
-            "SELECT array_to_string(problems, '; ') || ' (noticed by ' || noticed_by || ' at '"
-            " || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC)' FROM migrator.capture_loss"
-        ).fetchone()
+        row = cursor.execute(_SQL["loss"]).fetchone()
     return str(row[0]) if row else ""
 
 

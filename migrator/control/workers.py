@@ -13,14 +13,18 @@ from typing import Any
 
 import psycopg
 
+from migrator.control import plan
 from migrator.control.install import installed_version
+from migrator.db.named import load
 
 Connection = psycopg.Connection[Any]
+
+_SQL = load("migrator.control", "workers.sql")
 
 HEARTBEAT_S = 10.0
 SILENT_S = 45.0
 """A worker that was not heard of for so long is gone: several heartbeats, and less than anybody waits for a gate."""
-_FORGET = "1 day"
+_FORGOTTEN_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,38 +53,37 @@ def beat(conn: Connection, worker_id: str, loaded: Loaded, queues: Sequence[str]
         return
     with conn.transaction():
         conn.execute(
-            "INSERT INTO migrator.worker AS w (worker_id, plan_id, digest, shim, version, queues)"
-            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (worker_id) DO UPDATE"
-            " SET seen_at = clock_timestamp(), plan_id = EXCLUDED.plan_id, digest = EXCLUDED.digest,"
-            " shim = EXCLUDED.shim, version = EXCLUDED.version, queues = EXCLUDED.queues",
-            (worker_id, loaded.plan_id, loaded.digest, json.dumps(loaded.shim), loaded.version, list(queues)),
+            _SQL["beat"],
+            {
+                "worker_id": worker_id,
+                "plan_id": loaded.plan_id,
+                "digest": loaded.digest,
+                "shim": json.dumps(loaded.shim),
+                "version": loaded.version,
+                "queues": list(queues),
+            },
         )
-        conn.execute("DELETE FROM migrator.worker WHERE seen_at < clock_timestamp() - %s::interval", (_FORGET,))
+        conn.execute(_SQL["forget_silent"], {"silent_s": _FORGOTTEN_S})
 
 
 def leave(conn: Connection, worker_id: str) -> None:
     """Take a worker that ends off the list."""
     if installed_version(conn) is not None:
-        conn.execute("DELETE FROM migrator.worker WHERE worker_id = %s", (worker_id,))
+        conn.execute(_SQL["leave"], {"worker_id": worker_id})
 
 
 def stored(conn: Connection) -> Loaded | None:
     """Return what classic says should be run (its version is unknown there); None before a plan was started."""
     if installed_version(conn) is None:
         return None
-    row = conn.execute("SELECT plan_id, digest, shim FROM migrator.plan").fetchone()
-    return Loaded(row[0], row[1], "", row[2]) if row else None
+    known = plan.identity(conn)
+    return Loaded(known.plan_id, known.digest, "", known.shim) if known else None
 
 
 def living(conn: Connection) -> list[Worker]:
     """Return the workers heard of lately, by name."""
-    rows = conn.execute(
-        "SELECT worker_id, plan_id, digest, version, shim,"
-        " extract(epoch FROM clock_timestamp() - seen_at)::float8 AS seen_s FROM migrator.worker"
-        " WHERE seen_at > clock_timestamp() - make_interval(secs => %s) ORDER BY worker_id",
-        (SILENT_S,),
-    )
-    return [Worker(name, Loaded(plan, digest, version, shim), seen) for name, plan, digest, version, shim, seen in rows]
+    rows = conn.execute(_SQL["living"], {"silent_s": SILENT_S})
+    return [Worker(name, Loaded(plan_id, digest, ver, shim), seen) for name, plan_id, digest, ver, shim, seen in rows]
 
 
 def differences(wanted: Loaded, workers: Sequence[Worker]) -> tuple[str, ...]:

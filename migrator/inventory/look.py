@@ -6,11 +6,11 @@ both sides were looked at, so that status can tell when Limitless does not answe
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import psycopg
 
+from migrator.control import history
 from migrator.inventory.compare import compare
 from migrator.inventory.facts import Difference, LimitlessFacts
 from migrator.inventory.read import SET_ASIDE, not_captured, read_classic, read_limitless
@@ -44,10 +44,7 @@ def remember(classic: Connection, limitless: Connection, schemas: list[str]) -> 
     found = read_limitless(limitless, schemas)
     if found == _remembered(classic):
         return
-    body = json.dumps({"tables": sorted(found.tables), "things": found.things})
-    with classic.transaction():
-        classic.execute("DELETE FROM migrator.report WHERE kind = %s", (REMEMBERED,))
-        classic.execute("INSERT INTO migrator.report (kind, body) VALUES (%s, %s)", (REMEMBERED, body))
+    history.replace_report(classic, REMEMBERED, {"tables": sorted(found.tables), "things": found.things})
 
 
 def refresh(classic: Connection, limitless: Connection) -> None:
@@ -59,12 +56,9 @@ def refresh(classic: Connection, limitless: Connection) -> None:
 
 def set_aside(classic: Connection, captured: set[str], schemas: set[str]) -> None:
     """Keep what is there beside the *captured* tables when capture goes on: whatever comes later is new."""
-    subjects = not_captured(classic, captured, schemas)
-    classic.execute("INSERT INTO migrator.report (kind, body) VALUES (%s, %s)", (SET_ASIDE, json.dumps(subjects)))
+    history.add_report(classic, SET_ASIDE, not_captured(classic, captured, schemas))
 
 
 def _remembered(classic: Connection) -> LimitlessFacts | None:
-    row = classic.execute(
-        "SELECT body FROM migrator.report WHERE kind = %s ORDER BY id DESC LIMIT 1", (REMEMBERED,)
-    ).fetchone()
-    return LimitlessFacts(frozenset(row[0]["tables"]), row[0]["things"]) if row else None
+    report = history.newest_report(classic, REMEMBERED)
+    return LimitlessFacts(frozenset(report["body"]["tables"]), report["body"]["things"]) if report else None

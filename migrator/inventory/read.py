@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 
+from migrator.control import history, plan
 from migrator.inventory.facts import ClassicFacts, LimitlessFacts, Relation, Scope, Thing
 from migrator.model.table import qualify
 
@@ -17,14 +18,6 @@ Connection = psycopg.Connection[Any]
 
 SET_ASIDE = "capture.set_aside"
 """Kind of the report that keeps what was there, and was not captured, when capture went on."""
-
-_KNOWN = """
-SELECT p.body -> 'tables', coalesce(p.body -> 'gates' -> 'acknowledged', '[]'),
-       (SELECT coalesce(array_agg(descriptor ->> 'schema'), '{}') FROM migrator.captured_table),
-       (SELECT coalesce(array_agg(qualified), '{}') FROM migrator.captured_table),
-       (SELECT body FROM migrator.report WHERE kind = %s ORDER BY id DESC LIMIT 1)
-  FROM (SELECT 1) one LEFT JOIN migrator.plan p ON true
-"""
 
 _RELATIONS = """
 SELECT n.nspname, c.relname, c.relkind::text, rn.nspname, r.relname
@@ -129,24 +122,25 @@ _SORTS = {"m": "materialized view", "f": "foreign table"}
 
 def read_classic(conn: Connection) -> ClassicFacts | None:
     """Return classic's side; None while nothing is captured, when nothing can be missed yet."""
-    row = conn.execute(_KNOWN, (SET_ASIDE,)).fetchone()
-    if row is None or not row[3]:
+    known = plan.scope(conn)
+    if not known.captured:
         return None
-    planned, acknowledged, schemas, captured, aside = row
+    planned, schemas = known.tables or {}, known.captured_schemas
     scope = Scope(
-        schemas=frozenset((planned or {}).get("schemas") or schemas),
+        schemas=frozenset(planned.get("schemas") or schemas),
         excluded=frozenset(
-            name for name, table in ((planned or {}).get("table") or {}).items() if table.get("kind") == "excluded"
+            name for name, table in (planned.get("table") or {}).items() if table.get("kind") == "excluded"
         ),
-        acknowledged=frozenset(acknowledged),
+        acknowledged=frozenset(known.acknowledged),
         planned=bool(planned),
     )
+    aside = history.newest_report(conn, SET_ASIDE)
     return ClassicFacts(
         scope=scope,
-        captured=frozenset(captured),
+        captured=frozenset(known.captured),
         relations=_relations(conn, scope.schemas | set(schemas)),
         things=_things(conn, scope.schemas | set(schemas)),
-        set_aside=frozenset(aside or ()),
+        set_aside=frozenset(aside["body"] if aside else ()),
         schemas=frozenset(name for (name,) in conn.execute(_SCHEMAS)),
     )
 
@@ -162,8 +156,7 @@ def read_limitless(conn: Connection, schemas: Collection[str]) -> LimitlessFacts
 
 def not_captured(conn: Connection, captured: Collection[str], schemas: Collection[str]) -> list[str]:
     """Return the subjects that stay behind when just *captured* tables are captured."""
-    planned = conn.execute("SELECT body -> 'tables' -> 'schemas' FROM migrator.plan").fetchone()
-    inside = list((planned and planned[0]) or schemas)
+    inside = plan.planned_schemas(conn) or list(schemas)
     relations = [r for r in _relations(conn, inside) if r.qualified not in captured and r.root not in captured]
     return [
         *(r.subject for r in relations),

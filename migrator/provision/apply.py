@@ -35,7 +35,7 @@ from migrator.provision.design import Design, design
 from migrator.provision.one import make
 from migrator.provision.read import available_extensions, is_limitless, read, routers
 from migrator.provision.rights import grant_steps, notes, role_steps
-from migrator.provision.there import believed, concurrent_kinds, made_here, make_apart
+from migrator.provision.there import believed, concurrent_kinds, forget_made, made_here, make_apart
 from migrator.rights import check as rights_check
 from migrator.rights import read as rights
 
@@ -270,11 +270,7 @@ def undo(limitless: Conn, *, with_rows: bool = False, on_step: Progress | None =
         try:
             with limitless.transaction():
                 limitless.execute(drop(record))
-                limitless.execute(
-                    "DELETE FROM migrator.provisioned"
-                    " WHERE kind = %s AND schema_name = %s AND name = %s AND detail = %s",
-                    (record.kind, record.schema, record.name, record.detail),
-                )
+                forget_made(limitless, record)
         except psycopg.errors.DependentObjectsStillExist:
             # somebody built on it: theirs stays, and so does this
             kept.append(f"{_words(record)} is used by something this tool did not make")

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.control import provisioned
 from migrator.model.table import Table, split_qualified
 from migrator.plan.schema import Plan
 from migrator.provision.compare import differences
@@ -69,8 +70,8 @@ def link_steps(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Pl
     wanted = _wanted(classic, limitless, tables, plan)
     keys = wanted.catalog.foreign_keys
     named = {(k.table[0], k.table[1], k.name) for k in keys}
-    made = limitless.execute("SELECT schema_name, detail, name FROM migrator.provisioned WHERE kind = 'constraint'")
-    if not named & {tuple(row) for row in made}:
+    made = {(m.schema, m.detail, m.name) for m in provisioned.made(limitless) if m.kind == "constraint"}
+    if not named & made:
         return []
     mine = [k for k in keys if k.table == split_qualified(qualified)]
     return foreign_key_steps(mine, read(limitless, list(plan.tables.schemas)).foreign_keys)
@@ -104,8 +105,7 @@ def make(
     conn: Conn, record: Record, statements: Sequence[sql.SQL | sql.Composed], settings: Mapping[str, str] | None = None
 ) -> None:
     """Make one object in the caller's transaction on Limitless, with its record."""
-    # one maker at a time; advisory locks exist on Limitless only from 16.10
-    conn.execute("LOCK TABLE migrator.provisioned IN SHARE ROW EXCLUSIVE MODE")
+    provisioned.only_maker(conn)
     for name, value in (settings or {}).items():
         conn.execute(sql.SQL("SET LOCAL {} = {}").format(_setting(name), sql.Literal(value)))
     for statement in statements:

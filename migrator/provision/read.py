@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from typing import Any
 
 import psycopg
@@ -13,6 +12,7 @@ from psycopg import pq
 from psycopg.rows import dict_row
 
 from migrator.control.answers import answers
+from migrator.db.named import load
 from migrator.model.capability import Capability
 from migrator.model.limits import parse_engine, supported_extensions
 from migrator.model.table import qualify
@@ -36,14 +36,7 @@ _STORAGE = re.compile(r" WITH \((?:[^()']|'[^']*')*\)")
 _HASH_KEY = re.compile(r"^HASH \((?P<columns>.*)\)$")
 
 
-def _statements() -> dict[str, str]:
-    """Return the statements of read.sql by name."""
-    text = resources.files("migrator.provision").joinpath("read.sql").read_text(encoding="utf-8")
-    parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-_SQL = _statements()
+_SQL = load("migrator.provision", "read.sql")
 
 
 def is_limitless(conn: psycopg.Connection[Any]) -> bool:

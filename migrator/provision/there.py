@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.control import provisioned
 from migrator.control.answers import answers
 from migrator.control.install import installed_version
 from migrator.model.capability import Capability
@@ -22,18 +23,21 @@ _KINDS = frozenset(("sharded", "reference", "standard"))
 
 def made_here(limitless: Conn) -> list[Record]:
     """Return what provisioning made, newest first."""
-    rows = limitless.execute("SELECT kind, schema_name, name, detail FROM migrator.provisioned ORDER BY ordinal DESC")
-    return [Record(*row) for row in rows]
+    return [Record(*made) for made in provisioned.made(limitless)]
 
 
 def record_made(limitless: Conn, record: Record) -> None:
     """Record what was made, in the transaction that made it. Safe to run twice."""
-    limitless.execute(
-        "INSERT INTO migrator.provisioned (ordinal, kind, schema_name, name, detail)"
-        " SELECT coalesce(max(ordinal), 0) + 1, %s, %s, %s, %s FROM migrator.provisioned"
-        " ON CONFLICT (kind, schema_name, name, detail) DO NOTHING",
-        (record.kind, record.schema, record.name, record.detail),
-    )
+    provisioned.record(limitless, _made(record))
+
+
+def forget_made(limitless: Conn, record: Record) -> None:
+    """Forget what was dropped, in the transaction that dropped it."""
+    provisioned.forget(limitless, _made(record))
+
+
+def _made(record: Record) -> provisioned.Made:
+    return provisioned.Made(record.kind, record.schema, record.name, record.detail)
 
 
 def believed(limitless: Conn, found: Catalog, wanted: Catalog) -> Catalog:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 
 import psycopg
 
 from migrator.db.connect import connect
+from migrator.db.named import load
 from migrator.errors import ClusterUnavailable
 from migrator.model.phase import ORDER
+
+_SQL = load("migrator.rehearse", "facts.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +127,13 @@ class Looker:
     def __init__(self, classic_dsn: str) -> None:
         self._dsn = classic_dsn
         self._conn: psycopg.Connection[Any] | None = None
-        self._statement = resources.files("migrator.rehearse").joinpath("facts.sql").read_bytes()
 
     def look(self) -> Facts:
         """Return what classic says; Facts() when it does not answer."""
         try:
             if self._conn is None or self._conn.closed:
                 self._conn = connect(self._dsn, "migrator-rehearsal", statement_timeout_s=3, connect_timeout_s=2)
-            row = self._conn.execute(self._statement).fetchone()
+            row = self._conn.execute(_SQL["facts"]).fetchone()
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             return Facts(reachable=True)
         except (psycopg.Error, ClusterUnavailable):
@@ -143,11 +144,7 @@ class Looker:
     def waves(self) -> dict[str, tuple[int | None, bool]]:
         """Return, per tenant, the wave it moved in and whether it is hot."""
         with connect(self._dsn, "migrator-rehearsal", statement_timeout_s=10) as conn:
-            rows = conn.execute(
-                "SELECT t.tenant_id, coalesce(r.wave, t.wave), t.hot"
-                " FROM migrator.tenant AS t LEFT JOIN migrator.route AS r USING (tenant_id)"
-            ).fetchall()
-        return {tenant: (wave, hot) for tenant, wave, hot in rows}
+            return {tenant: (wave, hot) for tenant, wave, hot in conn.execute(_SQL["waves"])}
 
     def close(self) -> None:
         if self._conn is not None:

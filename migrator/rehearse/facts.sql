@@ -1,3 +1,6 @@
+-- Statements of facts.py: what classic says of a rehearsal, asked past the tool's own functions, whose witness this is.
+
+-- name: facts
 -- Everything the rehearsal waits for and draws, in one look at the control schema. One JSON object.
 SELECT jsonb_build_object(
     'level', s.level,
@@ -37,3 +40,9 @@ SELECT jsonb_build_object(
     'validations', (SELECT count(*) FROM migrator.validation WHERE finished_at IS NOT NULL)
 )
   FROM migrator.switch AS s;
+
+-- name: waves
+-- Per tenant the wave it moved in, and whether it is hot.
+SELECT t.tenant_id, coalesce(r.wave, t.wave), t.hot
+  FROM migrator.tenant AS t
+  LEFT JOIN migrator.route AS r USING (tenant_id);

@@ -20,6 +20,7 @@ import psycopg
 
 from migrator import settings
 from migrator.control import grants
+from migrator.control.install import installed_version
 from migrator.db.connect import connect
 from migrator.errors import MigratorError, UsageError
 from migrator.plan.load import load as load_plan
@@ -48,8 +49,7 @@ def started(dsn: str) -> bool:
     """Whether the control schema is there, so that routes can be read."""
     try:
         with connect(dsn, "migrator-shopfront") as conn:
-            row = conn.execute("SELECT to_regclass('migrator.switch') IS NOT NULL").fetchone()
-            return bool(row and row[0])
+            return installed_version(conn) is not None
     except (MigratorError, psycopg.Error):
         return False
 

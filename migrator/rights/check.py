@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 
+from migrator.control.provisioned import compared_rights, keep_rights
 from migrator.rights.compare import differences, lines, unacknowledged
 from migrator.rights.read import read, read_with
 
@@ -29,25 +30,20 @@ def check(
     here = read(classic, schemas)
     there = read(limitless, schemas, roles=here.roles)
     found = unacknowledged(differences(here, there), acknowledged)
-    place = classic.execute("SELECT to_regclass('migrator.rights_check') IS NOT NULL").fetchone()
-    if keep and place and place[0]:
-        classic.execute(
-            "INSERT INTO migrator.rights_check (blockers, rights) VALUES (%s, %s) ON CONFLICT (only_one) DO UPDATE"
-            " SET at = clock_timestamp(), blockers = EXCLUDED.blockers, rights = EXCLUDED.rights",
-            (list(found), sorted(lines(here))),
-        )
+    if keep:
+        keep_rights(classic, found, sorted(lines(here)))
     return found
 
 
 def known(cursor: psycopg.Cursor[dict[str, Any]], schemas: Sequence[str]) -> tuple[str, ...]:
     """Return what the last comparison found, and what has changed on classic since, from classic alone."""
-    row = cursor.execute("SELECT at, blockers, rights FROM migrator.rights_check").fetchone()
-    if row is None:
+    last = compared_rights(cursor.connection)
+    if last is None:
         return ()
-    before, now = frozenset(row["rights"]), lines(read_with(cursor, schemas, effective=False))
-    since = f"since rights were last compared, {row['at']:%Y-%m-%d %H:%M}"
+    before, now = frozenset(last.rights), lines(read_with(cursor, schemas, effective=False))
+    since = f"since rights were last compared, {last.at:%Y-%m-%d %H:%M}"
     return (
-        *row["blockers"],
+        *last.blockers,
         *(f"new on classic {since}: {line}" for line in sorted(now - before)),
         *(f"gone from classic {since}: {line}" for line in sorted(before - now)),
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from importlib import resources
 from typing import Any
 
 import psycopg
 from psycopg import pq
 from psycopg.rows import dict_row
 
+from migrator.control.grants import serves_shims
+from migrator.db.named import load
 from migrator.rights.catalog import PUBLIC, Membership, Policy, Right, Rights, Role, Thing
 
 ENGINES_OWN = re.compile(
@@ -24,13 +25,7 @@ IGNORED = frozenset({"TRIGGER", "MAINTAIN", "TEMPORARY"})
 """Privileges without meaning on Limitless: no triggers, no temporary tables; MAINTAIN is newer than its engine."""
 
 
-def _statements() -> dict[str, str]:
-    text = resources.files("migrator.rights").joinpath("read.sql").read_text(encoding="utf-8")
-    parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-_SQL = _statements()
+_SQL = load("migrator.rights", "read.sql")
 
 
 def read(
@@ -71,7 +66,7 @@ class _Reader:
         self._schemas = schemas
 
     def _rows(self, name: str, **values: object) -> list[dict[str, Any]]:
-        self._cursor.execute(_SQL[name].encode(), {"schemas": self._schemas, **values})
+        self._cursor.execute(_SQL[name], {"schemas": self._schemas, **values})
         return self._cursor.fetchall()
 
     def read(self, given: Collection[str] | None, effective: bool) -> Rights:
@@ -115,7 +110,7 @@ class _Reader:
                 )
                 for row in self._rows("policies")
             ),
-            serves_shims=here["serves_shims"],
+            serves_shims=serves_shims(self._cursor.connection),
             notes=tuple(row["note"] for row in self._rows("notes")),
         )
 

@@ -1,10 +1,7 @@
 -- Statements of migrator/rights/read.py. %(schemas)s: text[], the plan's schemas; %(roles)s: text[], names of roles.
 
 -- name: here
-SELECT current_user::text AS tool, current_database()::text AS database,
-       to_regclass('migrator.settled') IS NULL
-       OR (has_table_privilege('public', to_regclass('migrator.settled'), 'SELECT')
-           AND has_schema_privilege('public', to_regnamespace('migrator'), 'USAGE')) AS serves_shims;
+SELECT current_user::text AS tool, current_database()::text AS database;
 
 -- name: things
 -- Everything that rights can be granted on, with owner and ACL; an ACL that was never changed is the engine's default.

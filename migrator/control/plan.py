@@ -1,0 +1,73 @@
+"""Which plan runs here? Stored on classic, one per cluster."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import psycopg
+
+from migrator.db.named import load
+
+Connection = psycopg.Connection[Any]
+
+_SQL = load("migrator.control", "plan.sql")
+
+
+class Identity(NamedTuple):
+    """Which plan it is, and the settings of applications, which may change while a migration runs."""
+
+    plan_id: str
+    digest: str
+    shim: dict[str, Any]
+
+
+class Stored(NamedTuple):
+    """The same with the plan as JSON."""
+
+    plan_id: str
+    digest: str
+    shim: dict[str, Any]
+    body: dict[str, Any]
+    created_at: datetime
+
+
+class Scope(NamedTuple):
+    """What is migrated. `tables`: the plan's section as JSON, None before a plan is stored."""
+
+    tables: dict[str, Any] | None
+    acknowledged: list[str]
+    captured_schemas: list[str]
+    captured: list[str]
+
+
+def identity(conn: Connection) -> Identity | None:
+    """Return which plan runs here; None before one was started."""
+    row = conn.execute(_SQL["identity"]).fetchone()
+    return Identity(*row) if row else None
+
+
+def stored(conn: Connection) -> Stored | None:
+    """Return the plan that runs here; None before one was started."""
+    row = conn.execute(_SQL["plan"]).fetchone()
+    return Stored(*row) if row else None
+
+
+def store(conn: Connection, plan_id: str, digest: str, body: dict[str, Any], shim: dict[str, Any]) -> None:
+    """Store the plan in place of what was known of it, in the caller's transaction."""
+    values = {"plan_id": plan_id, "digest": digest, "body": json.dumps(body), "shim": json.dumps(shim)}
+    conn.execute(_SQL["store"], values)
+
+
+def scope(conn: Connection) -> Scope:
+    """Return what the plan and capture say is migrated."""
+    row = conn.execute(_SQL["scope"]).fetchone()
+    assert row is not None  # an outer join
+    return Scope(*row)
+
+
+def planned_schemas(conn: Connection) -> list[str]:
+    """Return the schemas that the plan names; none before a plan is stored."""
+    row = conn.execute(_SQL["schemas"]).fetchone()
+    return list((row and row[0]) or ())

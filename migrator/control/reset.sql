@@ -1,0 +1,32 @@
+-- Statements of reset.py: dual write is forgotten.
+
+-- name: standing
+-- Level and write mode; tenants not on classic, mirrors heard of lately, processes that lag behind the routes.
+SELECT s.level, s.write_mode,
+       (SELECT count(*) FROM migrator.route r WHERE r.level <> 'classic'),
+       (SELECT count(*) FROM migrator.partition_status p WHERE p.age_s < %(fresh_s)s),
+       (SELECT count(*) FROM migrator.process_status p WHERE p.live AND p.behind > 0)
+  FROM migrator.switch s;
+
+-- name: lock_switch
+SELECT FROM migrator.switch FOR UPDATE;
+
+-- name: switch_back
+UPDATE migrator.switch
+   SET epoch = epoch + 1, level = 'limitless', write_mode = 'classic_only', changed_at = clock_timestamp(),
+       changed_by = %(who)s, reason = 'dual write undone'
+ WHERE write_mode <> 'limitless_only';
+
+-- name: routes_back
+UPDATE migrator.route
+   SET level = 'classic', wave = NULL, watched = false, changed_at = clock_timestamp(), changed_by = %(who)s,
+       reason = 'dual write undone', epoch = (SELECT epoch FROM migrator.switch);
+
+-- name: forget_approvals
+DELETE FROM migrator.approval WHERE gate NOT IN ('audit', 'provision');
+
+-- name: forget_phases
+DELETE FROM migrator.phase WHERE phase = ANY (%(phases)s);
+
+-- name: notify
+SELECT pg_notify('migrator', '');

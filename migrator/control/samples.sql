@@ -1,0 +1,30 @@
+-- Statements of samples.py; those over every bucket are composed there.
+
+-- name: fold_shadows
+-- Adds up by the hour what is older than raw_s; whole minutes only.
+WITH gone AS (
+    DELETE FROM migrator.shadow_sample
+     WHERE ctid = ANY (ARRAY(SELECT ctid FROM migrator.shadow_sample
+                              WHERE at < date_trunc('minute', clock_timestamp() - make_interval(secs => %(raw_s)s),
+                                                    'UTC')
+                              ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+    RETURNING *
+), added AS (
+    INSERT INTO migrator.shadow_hour AS h (at, compared, mismatched, classic_ms, limitless_ms)
+    SELECT date_trunc('hour', at, 'UTC'), sum(compared), sum(mismatched),
+           sum(compared * classic_ms), sum(compared * limitless_ms)
+      FROM gone GROUP BY 1 ORDER BY 1
+    ON CONFLICT (at) DO UPDATE
+       SET compared = h.compared + EXCLUDED.compared, mismatched = h.mismatched + EXCLUDED.mismatched,
+           classic_ms = h.classic_ms + EXCLUDED.classic_ms, limitless_ms = h.limitless_ms + EXCLUDED.limitless_ms
+)
+SELECT count(*) FROM gone;
+
+-- name: since
+-- From when sums count that are asked for from a moment on (seconds since 1970), and whether samples alone answer.
+SELECT CASE WHEN s.at >= clock_timestamp() - make_interval(secs => %(exact_s)s) THEN s.at
+            WHEN s.at >= clock_timestamp() - make_interval(secs => %(minutes_s)s)
+            THEN date_trunc('minute', s.at + interval '1 minute' - interval '1 microsecond', 'UTC')
+            ELSE date_trunc('hour', s.at + interval '1 hour' - interval '1 microsecond', 'UTC') END,
+       s.at >= clock_timestamp() - make_interval(secs => %(exact_s)s)
+  FROM (SELECT to_timestamp(%(since)s) AS at) s;

@@ -1,0 +1,87 @@
+-- What may go of the tool's own tables: every statement of this file is a rule. Each deletes at most %(limit)s rows;
+-- %(days)s: what is kept by its age; %(reports)s: how many reports of a kind are kept.
+
+-- name: hours_of_reads
+DELETE FROM migrator.read_hour
+ WHERE ctid = ANY (ARRAY(
+    SELECT x.ctid FROM migrator.read_hour x
+     WHERE x.at < clock_timestamp() - make_interval(days => %(days)s)
+     LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
+
+-- name: hours_of_shadows
+DELETE FROM migrator.shadow_hour
+ WHERE ctid = ANY (ARRAY(
+    SELECT x.ctid FROM migrator.shadow_hour x
+     WHERE x.at < clock_timestamp() - make_interval(days => %(days)s)
+     LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
+
+-- name: validations
+-- Gates and scheduled validation look at the newest that finished, that looked at everything, that saw a schema.
+DELETE FROM migrator.validation
+ WHERE ctid = ANY (ARRAY(
+    SELECT x.ctid FROM migrator.validation x
+     WHERE x.started_at < clock_timestamp() - make_interval(days => %(days)s)
+       AND x.run_id NOT IN (
+           (SELECT run_id FROM migrator.validation WHERE finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT 1)
+           UNION ALL
+           (SELECT run_id FROM migrator.validation WHERE whole ORDER BY finished_at DESC NULLS LAST LIMIT 1)
+           UNION ALL
+           (SELECT run_id FROM migrator.validation WHERE schema_fingerprint IS NOT NULL
+             ORDER BY started_at DESC LIMIT 1))
+     LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
+
+-- name: old_divergences
+DELETE FROM migrator.divergence
+ WHERE ctid = ANY (ARRAY(
+    SELECT x.ctid FROM migrator.divergence x
+     WHERE x.found_at < clock_timestamp() - make_interval(days => %(days)s)
+     LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
+
+-- name: repeated_divergences
+-- A row that differs for weeks is found by every validation: the newest finding stands for all of them.
+DELETE FROM migrator.divergence
+ WHERE ctid = ANY (ARRAY(
+    SELECT x.ctid FROM migrator.divergence x
+     WHERE x.found_at < clock_timestamp() - interval '2 days'
+       AND EXISTS (SELECT FROM migrator.divergence y
+                    WHERE y.table_name = x.table_name AND y.id > x.id AND y.kind = x.kind
+                      AND y.key IS NOT DISTINCT FROM x.key AND y.tenant_id IS NOT DISTINCT FROM x.tenant_id)
+     LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
+
+-- name: verdicts
+DELETE FROM migrator.tenant_verdict
+ WHERE ctid = ANY (ARRAY(
+    SELECT x.ctid FROM migrator.tenant_verdict x
+     WHERE x.last_at < clock_timestamp() - make_interval(days => %(days)s)
+       AND x.id NOT IN (SELECT DISTINCT ON (tenant_id) id FROM migrator.tenant_verdict
+                         ORDER BY tenant_id, last_at DESC)
+     LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
+
+-- name: reports
+DELETE FROM migrator.report
+ WHERE ctid = ANY (ARRAY(
+    SELECT x.ctid FROM migrator.report x
+     WHERE x.id NOT IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY kind ORDER BY id DESC) AS n
+                                          FROM migrator.report) r
+                         WHERE r.n <= %(reports)s)
+     LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
+
+-- name: fences
+-- Whoever asked for a fence is gone; mirrors remove fences of the dead only while they serve one.
+DELETE FROM migrator.fence
+ WHERE ctid = ANY (ARRAY(
+    SELECT x.ctid FROM migrator.fence x
+     WHERE x.requested_at < clock_timestamp() - interval '1 hour'
+       AND NOT EXISTS (SELECT FROM pg_stat_activity a
+                        WHERE a.pid = x.pid AND coalesce(a.backend_start <= x.requested_at, true))
+     LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
+
+-- name: copy_snapshots
+-- Whoever lent a snapshot is gone.
+DELETE FROM migrator.copy_snapshot
+ WHERE ctid = ANY (ARRAY(
+    SELECT x.ctid FROM migrator.copy_snapshot x
+     WHERE x.at < clock_timestamp() - interval '1 hour'
+       AND NOT EXISTS (SELECT FROM pg_stat_activity a
+                        WHERE a.pid = x.pid AND coalesce(a.backend_start = x.backend_start, true))
+     LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));

@@ -1,0 +1,102 @@
+"""Every named statement of the tool names tables, columns and functions that there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import pq
+
+from migrator.capture.install import make_functions
+from migrator.control.install import install, install_limitless
+from migrator.db.connect import connect
+from migrator.db.named import Statements, parse
+
+pytestmark = pytest.mark.pg
+
+OURS = Path(__file__).resolve().parents[2] / "migrator"
+CONTROL = OURS / "control"
+PLANNED = ("DELETE", "INSERT", "MERGE", "SELECT", "UPDATE", "VALUES", "WITH")
+"""What PostgreSQL looks up names for when it prepares; anything else only when it runs."""
+
+
+def named() -> Iterator[tuple[str, Statements]]:
+    """Every file of named statements by its path; a file without a name is a script."""
+    for path in sorted(OURS.rglob("*.sql")):
+        text = path.read_text(encoding="utf-8")
+        if re.search(r"^-- name:", text, re.MULTILINE):
+            yield str(path.relative_to(OURS)), parse(text, path.name)
+
+
+def only_on_limitless() -> re.Pattern[str]:
+    """What a statement names that is asked of Limitless."""
+    made = {
+        side: set(re.findall(r"^CREATE (?:UNLOGGED )?TABLE (migrator\.\w+)", (CONTROL / f"{side}.sql").read_text(), re.M))
+        for side in ("classic", "limitless")
+    }
+    there = "|".join(re.escape(name) for name in sorted(made["limitless"] - made["classic"]))
+    return re.compile(rf"\brds_aurora\.|\b(?:{there})\b")
+
+
+def problem(conn: psycopg.Connection[Any], statement: str) -> str:
+    """Prepare *statement* with its parameters of no declared type; return what the server says against it, or ''."""
+    code = re.sub(r"--[^\n]*", "", statement)
+    if code.split()[0].upper() not in PLANNED:
+        try:
+            with conn.transaction(force_rollback=True):
+                conn.execute(statement.encode())
+        except psycopg.Error as error:
+            return str(error)
+        return ""
+    numbers: dict[str, int] = {}
+    text = re.sub(r"%\((\w+)\)s", lambda m: f"${numbers.setdefault(m[1], len(numbers) + 1)}", code)
+    result = conn.pgconn.prepare(b"", text.replace("%%", "%").encode())
+    return "" if result.status == pq.ExecStatus.COMMAND_OK else result.error_message.decode()
+
+
+@pytest.fixture
+def sides(classic_dsn: str, limitless_dsn: str) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Connection[Any]]]:
+    """Both sides with the tool's own tables, and capture's functions on classic."""
+    with connect(classic_dsn, "test") as classic, connect(limitless_dsn, "test") as limitless:
+        install(classic, "named", "digest", {}, {})
+        install_limitless(limitless)
+        make_functions(classic, {}, 1, 2)
+        classic.execute("CREATE EXTENSION pg_stat_statements")
+        yield classic, limitless
+
+
+def test_every_named_statement_can_be_prepared(
+    sides: tuple[psycopg.Connection[Any], psycopg.Connection[Any]],
+) -> None:
+    """Found by walking the package, so that no file is forgotten."""
+    classic, limitless = sides
+    there = only_on_limitless()
+    found = {
+        f"{path}: {name}": problem(limitless if there.search(statement) else classic, statement)
+        for path, statements in named()
+        for name, statement in statements.items()
+    }
+    assert len(found) > 150
+    assert {name: text for name, text in found.items() if text} == {}
+
+
+@pytest.mark.parametrize(
+    ("statement", "text"),
+    [
+        ("SELECT nothing FROM migrator.switch", 'column "nothing" does not exist'),
+        ("SELECT epoch FROM migrator.nothing WHERE epoch = %(epoch)s", 'relation "migrator.nothing" does not exist'),
+        ("LOCK TABLE migrator.nothing", 'relation "migrator.nothing" does not exist'),
+        ("SELECT %(left)s IS NULL", "could not determine data type of parameter $1"),
+        ("SELECT epoch FROM migrator.switch WHERE reason = %(who)s", ""),
+    ],
+)
+def test_a_statement_that_names_what_is_missing_is_found(
+    sides: tuple[psycopg.Connection[Any], psycopg.Connection[Any]], statement: str, text: str
+) -> None:
+    found = problem(sides[0], statement)
+
+    assert text in found if text else found == ""
