@@ -104,9 +104,7 @@ def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int)
         backfill=_backfill(cursor),
         validation=ValidationLine(**_one(cursor, "validation")),
         fallbacks=tuple(FallbackLine(**row) for row in _all(cursor, "fallbacks")),
-        breaker_trips=tuple(
-            (row["scope"], row["scope_key"], row["n"], row["reason"]) for row in _all(cursor, "trips")
-        ),
+        breaker_trips=tuple((row["scope"], row["scope_key"], row["n"], row["reason"]) for row in _all(cursor, "trips")),
         processes=_processes(cursor),
         limitless=_limitless(cursor),
         workers=len(workers),

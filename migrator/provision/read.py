@@ -35,7 +35,6 @@ _RANGE_OPTIONS = ("subtype", "subtype_opclass", "collation", "subtype_diff", "mu
 _STORAGE = re.compile(r" WITH \((?:[^()']|'[^']*')*\)")
 _HASH_KEY = re.compile(r"^HASH \((?P<columns>.*)\)$")
 
-
 _SQL = load("migrator.provision", "read.sql")
 
 

@@ -24,7 +24,6 @@ ENGINES_OWN = re.compile(
 IGNORED = frozenset({"TRIGGER", "MAINTAIN", "TEMPORARY"})
 """Privileges without meaning on Limitless: no triggers, no temporary tables; MAINTAIN is newer than its engine."""
 
-
 _SQL = load("migrator.rights", "read.sql")
 
 

@@ -35,7 +35,9 @@ def named() -> Iterator[tuple[str, Statements]]:
 def only_on_limitless() -> re.Pattern[str]:
     """What a statement names that is asked of Limitless."""
     made = {
-        side: set(re.findall(r"^CREATE (?:UNLOGGED )?TABLE (migrator\.\w+)", (CONTROL / f"{side}.sql").read_text(), re.M))
+        side: set(
+            re.findall(r"^CREATE (?:UNLOGGED )?TABLE (migrator\.\w+)", (CONTROL / f"{side}.sql").read_text(), re.M)
+        )
         for side in ("classic", "limitless")
     }
     there = "|".join(re.escape(name) for name in sorted(made["limitless"] - made["classic"]))
