@@ -67,7 +67,8 @@ def sides(classic_dsn: str, limitless_dsn: str) -> Iterator[tuple[psycopg.Connec
         install(classic, "named", "digest", {}, {})
         install_limitless(limitless)
         make_functions(classic, {}, 1, 2)
-        classic.execute("CREATE EXTENSION pg_stat_statements")
+        classic.execute("CREATE EXTENSION pg_stat_statements SCHEMA public")
+        classic.execute("SET search_path = pg_catalog, public")  # the audit looks where the extension is
         yield classic, limitless
 
 
@@ -86,19 +87,18 @@ def test_every_named_statement_can_be_prepared(
     assert {name: text for name, text in found.items() if text} == {}
 
 
-@pytest.mark.parametrize(
-    ("statement", "text"),
-    [
-        ("SELECT nothing FROM migrator.switch", 'column "nothing" does not exist'),
-        ("SELECT epoch FROM migrator.nothing WHERE epoch = %(epoch)s", 'relation "migrator.nothing" does not exist'),
-        ("LOCK TABLE migrator.nothing", 'relation "migrator.nothing" does not exist'),
-        ("SELECT %(left)s IS NULL", "could not determine data type of parameter $1"),
-        ("SELECT epoch FROM migrator.switch WHERE reason = %(who)s", ""),
-    ],
-)
 def test_a_statement_that_names_what_is_missing_is_found(
-    sides: tuple[psycopg.Connection[Any], psycopg.Connection[Any]], statement: str, text: str
+    sides: tuple[psycopg.Connection[Any], psycopg.Connection[Any]],
 ) -> None:
-    found = problem(sides[0], statement)
+    """On both sides; and a parameter of any type needs a cast."""
+    classic, limitless = sides
+    wrong = {
+        "SELECT nothing FROM migrator.switch": 'column "nothing" does not exist',
+        "SELECT epoch FROM migrator.nothing WHERE epoch = %(epoch)s": 'relation "migrator.nothing" does not exist',
+        "LOCK TABLE migrator.nothing": 'relation "migrator.nothing" does not exist',
+        "SELECT %(left)s IS NULL": "could not determine data type of parameter $1",
+    }
 
-    assert text in found if text else found == ""
+    assert {s: text for s, text in wrong.items() if text not in problem(classic, s)} == {}
+    assert 'column "nothing" does not exist' in problem(limitless, "SELECT nothing FROM migrator.mirrored")
+    assert problem(classic, "SELECT epoch FROM migrator.switch WHERE reason = %(who)s AND level = %(who)s") == ""
