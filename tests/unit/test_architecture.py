@@ -260,7 +260,6 @@ NAMERS = {
     "migrator/rights/compare.py": "words for people, and the name under which a difference is acknowledged",
 }
 NOT_MOVED_YET = {
-    "migrator/audit/stored.py",
     "migrator/backfill/copy.py",
     "migrator/backfill/plan.py",
     "migrator/backfill/snapshot.py",
