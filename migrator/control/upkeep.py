@@ -2,7 +2,8 @@
 
 Everything that grows with time has its bound here, in the samples (samples.py) or where it is written: incidents are
 joined by a trigger, processes and workers are forgotten by those who count them, route epochs keep 10,000 marks.
-Decisions and incidents are evidence and stay. What describes tenants, copies or changes of the schema grows with
+Decisions of people, steps of the migration and incidents are evidence and stay; of what the tool decides at every look,
+one a day is evidence enough. What describes tenants, copies or changes of the schema grows with
 them, not with time.
 """
 
@@ -25,6 +26,20 @@ REPORTS = 400
 
 KEPT_DAYS = 100
 """What is kept by its age: the 90 days of the stabilization and some more."""
+
+
+_LOOKS = (
+    "x.kind IN ('fallback.raised', 'fallback.eased', 'fallback.cleared', 'divergence.found', 'mirror.failed',"
+    " 'workflow.stopped', 'wave.chosen', 'wave.watched', 'wave.deferred')"
+    " AND x.who ~ '^(breaker monitor|slo monitor|guard|mirror|migration|cutover)$|^shim |^validation [(]'"
+    # behind the hand-over its digest is on Limitless
+    " AND NOT EXISTS (SELECT FROM migrator.switch WHERE write_mode = 'limitless_only')"
+)
+"""Decisions that come again as long as their cause stays; never a person's, of whatever kind."""
+
+_LATER = (
+    "SELECT FROM migrator.decision y WHERE y.kind = x.kind AND y.subject = x.subject AND y.who = x.who AND y.at > x.at"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +70,12 @@ RULES = (
         " SELECT FROM migrator.divergence y WHERE y.table_name = x.table_name AND y.id > x.id AND y.kind = x.kind"
         " AND y.key IS NOT DISTINCT FROM x.key AND y.tenant_id IS NOT DISTINCT FROM x.tenant_id)",
     ),
+    Rule(
+        "decision",
+        f"{_LOOKS} AND x.at < clock_timestamp() - interval '2 days' AND EXISTS ("
+        f" {_LATER} AND y.at < date_trunc('day', x.at, 'UTC') + interval '1 day')",
+    ),
+    Rule("decision", f"{_LOOKS} AND x.at < clock_timestamp() - make_interval(days => %(days)s) AND EXISTS ({_LATER})"),
     Rule(
         "tenant_verdict",
         "x.last_at < clock_timestamp() - make_interval(days => %(days)s) AND x.id NOT IN ("
