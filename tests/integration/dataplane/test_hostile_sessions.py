@@ -166,7 +166,9 @@ def write(
         for statement in STATEMENTS:
             conn.execute("BEGIN")
             conn.execute(statement.encode())
-            noted = conn.execute("SELECT pg_catalog.current_setting('migrator.parts', true)::pg_catalog.int8").fetchone()
+            noted = conn.execute(
+                "SELECT pg_catalog.current_setting('migrator.parts', true)::pg_catalog.int8"
+            ).fetchone()
             conn.execute("COMMIT")
             found.append((statement, noted, entries(classic)))
     return found
@@ -221,7 +223,7 @@ def test_how_a_session_reads_literals_opens_no_guard(classic: psycopg.Connection
     classic.execute("INSERT INTO k.event VALUES (4, 1, '2024-05-06')")
     entries(classic)
     with psycopg.connect(classic_dsn, autocommit=True, options="-c standard_conforming_strings=off") as conn:
-        with pytest.raises(psycopg.Error, match="DETACH PARTITION ... CONCURRENTLY of k.event is refused"):
+        with pytest.raises(psycopg.Error, match="CONCURRENTLY of k[.]event is refused"):
             conn.execute("ALTER TABLE k.event DETACH PARTITION k.event_24 CONCURRENTLY")
         conn.execute("DROP TABLE /* retention */ IF EXISTS k . event_24")
 
