@@ -120,12 +120,13 @@ SELECT k.conname::text, n.nspname::text, c.relname::text,
        pn.nspname::text, p.relname::text,
        ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS u (number, place)
                JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.number ORDER BY u.place)
-  FROM pg_catalog.pg_constraint k
+  FROM pg_catalog.pg_constraint named  -- of a part of a table, perhaps
+  JOIN pg_catalog.pg_constraint k ON k.oid = CASE named.conparentid WHEN 0 THEN named.oid ELSE named.conparentid END
   JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_class p ON p.oid = k.confrelid
   JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
- WHERE k.contype = 'f' AND k.conname = %s AND n.nspname = ANY (%s)
+ WHERE k.contype = 'f' AND named.conname = %s AND n.nspname = ANY (%s)
  ORDER BY c.relname = %s DESC, k.conparentid <> 0, 2, 3
  LIMIT 1
 """
