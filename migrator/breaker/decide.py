@@ -113,12 +113,14 @@ def next_step(
     open_s: float,
     fresh_s: float,
     validate: bool,
+    problems: Mapping[int, str] | None = None,
 ) -> tuple[Step, str]:
     """Return what to do about one open fallback, and why.
 
     Args:
         lag_s: how far each mirror partition is behind; a missing one has no mirror.
         fresh_s: how far it may be; writes will wait that long once the fallback is eased.
+        problems: why mirror partitions stand still, as far as they say.
     """
     if found.held:
         return Step.HOLD, "raised by a human"
@@ -134,7 +136,10 @@ def next_step(
         if lag is None:
             return Step.UNWELL, f"mirror partition {part} has no position"
         if lag > fresh_s:
-            return Step.UNWELL, f"mirror partition {part} is {lag:.1f} s behind (limit {fresh_s:g} s)"
+            said = (problems or {}).get(part)
+            return Step.UNWELL, f"mirror partition {part} is {lag:.1f} s behind (limit {fresh_s:g} s)" + (
+                f": {said}" if said else ""
+            )
     if found.level is Level.CLASSIC:
         return Step.EASE, "limitless and the mirror are well"
     if validate and found.unvalidated:

@@ -185,15 +185,18 @@ def _unvalidated(
     return tuple(row[0] for row in rows)
 
 
-def _lags(conn: psycopg.Connection[Any]) -> dict[int, float]:
-    return {part: float(lag) for part, lag in conn.execute("SELECT part, lag_s FROM migrator.partition_status")}
+def _positions(conn: psycopg.Connection[Any]) -> tuple[dict[int, float], dict[int, str]]:
+    """Return how far each mirror partition is behind, and what those that stand still say about it."""
+    rows = conn.execute("SELECT part, lag_s, problem FROM migrator.partition_status").fetchall()
+    return {part: float(lag) for part, lag, _ in rows}, {part: problem for part, _, problem in rows if problem}
 
 
 def _advance(conn: psycopg.Connection[Any], found: Open, problem: str | None, settings: MonitorSettings) -> Fallen:
     def decide(state: Open) -> tuple[Step, str]:
+        lag_s, problems = _positions(conn)
         return next_step(
-            state, problem, _lags(conn), open_s=settings.open_s, fresh_s=settings.fresh_s,
-            validate=settings.validate_before_close,
+            state, problem, lag_s, open_s=settings.open_s, fresh_s=settings.fresh_s,
+            validate=settings.validate_before_close, problems=problems,
         )  # fmt: skip
 
     step, why = decide(found)

@@ -212,13 +212,14 @@ END $$;
 
 -- DETACH PARTITION ... CONCURRENTLY commits in between: until the second transaction the leaf's rows are in Limitless and
 -- not in classic's table any more, for as long as the oldest reader runs. No search_path is set, so that the name means
--- what it means to the session; hence every name and operator here says where it comes from.
+-- what it means to the session; hence every name and operator here says where it comes from, and literals with
+-- backslashes begin with E: whether they are escapes elsewhere is the session's standard_conforming_strings.
 CREATE OR REPLACE FUNCTION migrator.guard_detach() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     named pg_catalog.text[] := pg_catalog.regexp_match(
         pg_catalog.current_query(),
-        'alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?(.*?)\s+detach\s+partition\s.*\sconcurrently', 'i');
+        E'alter\\s+table\\s+(?:if\\s+exists\\s+)?(?:only\\s+)?(.*?)\\s+detach\\s+partition\\s.*\\sconcurrently', 'i');
     root pg_catalog.text;
 BEGIN
     IF named IS NULL THEN
@@ -280,8 +281,8 @@ DECLARE
     item pg_catalog.text;
     relation pg_catalog.oid;
     found pg_catalog.oid[] := '{}';
-    word CONSTANT pg_catalog.text := '(?:"(?:[^"]|"")+"|[^\s",.;()]+)';
-    name CONSTANT pg_catalog.text := pg_catalog.concat(word, '(?:\s*\.\s*', word, ')*');
+    word CONSTANT pg_catalog.text := E'(?:"(?:[^"]|"")+"|[^\\s",.;()]+)';
+    name CONSTANT pg_catalog.text := pg_catalog.concat(word, E'(?:\\s*\\.\\s*', word, ')*');
 BEGIN
     IF migrator.guard_mode() OPERATOR(pg_catalog.<>) '' THEN
         RETURN;
@@ -289,10 +290,10 @@ BEGIN
     GET DIAGNOSTICS stack = PG_CONTEXT;
     -- The stack puts a statement between quotes: the last one of a line may be its own.
     stack := pg_catalog.concat_ws(E'\n;', stack, pg_catalog.regexp_replace(stack, '"$', '', 'ng'), pg_catalog.current_query());
-    stack := pg_catalog.regexp_replace(pg_catalog.regexp_replace(stack, '/\*.*?\*/', ' ', 'g'), '--[^\n]*', ' ', 'g');
+    stack := pg_catalog.regexp_replace(pg_catalog.regexp_replace(stack, E'/\\*.*?\\*/', ' ', 'g'), E'--[^\\n]*', ' ', 'g');
     FOR part IN
-        SELECT m[1] FROM pg_catalog.regexp_matches(stack, pg_catalog.concat('\mdrop\s+table\s+(?:if\s+exists\s+)?(', name,
-                                                               '(?:\s*,\s*', name, ')*)'), 'gi') m
+        SELECT m[1] FROM pg_catalog.regexp_matches(stack, pg_catalog.concat(E'\\mdrop\\s+table\\s+(?:if\\s+exists\\s+)?(',
+                                                               name, E'(?:\\s*,\\s*', name, ')*)'), 'gi') m
     LOOP
         FOR item IN SELECT m[1] FROM pg_catalog.regexp_matches(part, pg_catalog.concat('(', name, ')'), 'g') m LOOP
             BEGIN

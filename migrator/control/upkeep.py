@@ -2,8 +2,8 @@
 
 Everything that grows with time has its bound here, in the samples (samples.py) or where it is written: incidents are
 joined by a trigger, processes and workers are forgotten by those who count them, route epochs keep 10,000 marks.
-Decisions and incidents are evidence and stay. What describes tenants, copies or changes of the schema grows with
-them, not with time.
+Decisions of people, steps of the migration and incidents are evidence and stay; of what the tool decides at every look,
+one a day is evidence enough. What describes tenants, copies or changes of the schema grows with them, not with time.
 """
 
 from __future__ import annotations

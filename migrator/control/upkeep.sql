@@ -48,6 +48,36 @@ DELETE FROM migrator.divergence
                       AND y.key IS NOT DISTINCT FROM x.key AND y.tenant_id IS NOT DISTINCT FROM x.tenant_id)
      LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
 
+-- name: decisions_of_a_day
+-- Decisions that come again at every look as long as their cause stays, never a person's: one a day. Behind the
+-- hand-over all stay, as their digest is on Limitless.
+DELETE FROM migrator.decision
+ WHERE ctid = ANY (ARRAY(
+    SELECT x.ctid FROM migrator.decision x
+     WHERE x.kind IN ('fallback.raised', 'fallback.eased', 'fallback.cleared', 'divergence.found', 'mirror.failed',
+                     'workflow.stopped', 'wave.chosen', 'wave.watched', 'wave.deferred')
+       AND x.who ~ '^(breaker monitor|slo monitor|guard|mirror|migration|cutover)$|^shim |^validation [(]'
+       AND NOT EXISTS (SELECT FROM migrator.switch WHERE write_mode = 'limitless_only')
+       AND x.at < clock_timestamp() - interval '2 days'
+       AND EXISTS (SELECT FROM migrator.decision y
+                    WHERE y.kind = x.kind AND y.subject = x.subject AND y.who = x.who AND y.at > x.at
+                      AND y.at < date_trunc('day', x.at, 'UTC') + interval '1 day')
+     LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
+
+-- name: old_decisions
+-- The same when old: the newest alone.
+DELETE FROM migrator.decision
+ WHERE ctid = ANY (ARRAY(
+    SELECT x.ctid FROM migrator.decision x
+     WHERE x.kind IN ('fallback.raised', 'fallback.eased', 'fallback.cleared', 'divergence.found', 'mirror.failed',
+                     'workflow.stopped', 'wave.chosen', 'wave.watched', 'wave.deferred')
+       AND x.who ~ '^(breaker monitor|slo monitor|guard|mirror|migration|cutover)$|^shim |^validation [(]'
+       AND NOT EXISTS (SELECT FROM migrator.switch WHERE write_mode = 'limitless_only')
+       AND x.at < clock_timestamp() - make_interval(days => %(days)s)
+       AND EXISTS (SELECT FROM migrator.decision y
+                    WHERE y.kind = x.kind AND y.subject = x.subject AND y.who = x.who AND y.at > x.at)
+     LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
+
 -- name: verdicts
 DELETE FROM migrator.tenant_verdict
  WHERE ctid = ANY (ARRAY(

@@ -39,10 +39,9 @@ SELECT t.process_id, t.scope, t.scope_key, t.reason, t.at
 
 -- Whether a fallback covers a tenant of a partition; reference tables are read by everybody.
 CREATE FUNCTION migrator.covers(scope text, scope_key text, tenant text, part int) RETURNS boolean
-LANGUAGE sql IMMUTABLE AS $$
-    SELECT scope = 'all' OR (scope = 'part' AND scope_key IN (part::text, '0'))
-           OR (scope = 'tenant' AND scope_key = tenant)
-$$;
+LANGUAGE sql IMMUTABLE
+RETURN scope = 'all' OR (scope = 'part' AND scope_key IN (part::text, '0'))
+       OR (scope = 'tenant' AND scope_key = tenant);
 
 -- Each route with the level in force: the lowest of the route, the switch and every fallback that covers the tenant.
 CREATE VIEW migrator.route_status AS

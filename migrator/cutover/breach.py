@@ -1,22 +1,26 @@
 """Do reads on Limitless keep their limits after the waves?
 
-Judged like a wave, by sliding windows: everybody's reads together, and those of hot tenants, which shims go on
-reporting one by one. A breach that lasts is an incident, once: it is over when nothing was found for ten windows.
-What a look keeps for the next one is in classic's tables, so any worker may do it.
+Judged like a wave, by sliding windows: everybody's reads together, and those of tenants that shims report one by one,
+or a small tenant that suffers would be averaged away. Hot tenants are always among them; the others too while they are
+few, else they take turns, and who was found over a limit stays. A breach that lasts is an incident, once: it is over
+when nothing was found for ten windows. What a look keeps for the next one is in classic's tables, so any worker may do
+it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 
+from migrator.control.watch_turn import changes
 from migrator.cutover import facts
 from migrator.cutover.guard import GuardLimits, Sample, lasting
 from migrator.model.incident import IncidentKind
 from migrator.model.tenant import TenantId
+from migrator.route.move import watch
 
 Connection = psycopg.Connection[Any]
 Whose = TenantId | None
@@ -24,6 +28,8 @@ Whose = TenantId | None
 
 WHO = "slo monitor"
 CALM_WINDOWS = 10
+TURN_WINDOWS = 2
+"""A turn of being reported one by one: one window to fill, and as long to be found in."""
 SHOWN = 5
 
 
@@ -75,8 +81,9 @@ def tick(conn: Connection, limits: GuardLimits, patience_s: float) -> dict[Whose
         # One look at a time: two of them would record the same breach twice.
         conn.execute("LOCK TABLE migrator.slo_breach IN SHARE ROW EXCLUSIVE MODE")
         now_s = facts.now_s(conn)
-        found = _found(conn, now_s, limits)
         known = _known(conn)
+        _take_turns(conn, int(now_s // (TURN_WINDOWS * limits.window_s)), [t for t in known if t is not None])
+        found = _found(conn, now_s, limits)
         if not found and not known:
             return {}
         standing, incidents = judge(known, found, now_s, patience_s, CALM_WINDOWS * limits.window_s)
@@ -87,6 +94,13 @@ def tick(conn: Connection, limits: GuardLimits, patience_s: float) -> dict[Whose
                 (IncidentKind.SLO_BREACH.value, describe(incidents), WHO),
             )
         return incidents
+
+
+def _take_turns(conn: Connection, turn: int, keep: Sequence[TenantId]) -> None:
+    begin, end = changes(conn, turn, keep)
+    for tenants, on in ((begin, True), (end, False)):
+        if tenants:
+            watch(conn, tenants, on, who=WHO)
 
 
 def _found(conn: Connection, now_s: float, limits: GuardLimits) -> dict[Whose, str]:

@@ -131,7 +131,7 @@ def tenant_facts(conn: Connection, tenants: Sequence[TenantId]) -> list[TenantFa
                ARRAY(SELECT f.reason FROM migrator.fallback f
                       WHERE migrator.covers(f.scope, f.scope_key, t.tenant_id, t.part)
                       ORDER BY f.scope, f.scope_key),
-               t.outdated, h.held_by || ': ' || h.reason
+               t.outdated, h.held_by || ': ' || h.reason, coalesce('partition ' || p.part || ': ' || p.problem, '')
           FROM migrator.gate_fact t
           LEFT JOIN migrator.partition_status p ON p.part = t.part
           LEFT JOIN migrator.tenant_hold h ON h.tenant_id = t.tenant_id
@@ -151,16 +151,18 @@ def tenant_facts(conn: Connection, tenants: Sequence[TenantId]) -> list[TenantFa
             quarantine=reason,
             outdated=outdated,
             held=held,
+            problem=problem,
         )
-        for tenant, state, reason, divergent, age, lag, fallbacks, outdated, held in rows
+        for tenant, state, reason, divergent, age, lag, fallbacks, outdated, held, problem in rows
     ]
 
 
 def reference_facts(conn: Connection) -> ReferenceFacts | None:
     """Return what the gates want to know about the reference tables; None when there are none."""
     row = conn.execute(
-        "SELECT extract(epoch FROM clock_timestamp() - clean_at)::float8, divergent, outdated"
-        " FROM migrator.reference_fact"
+        "SELECT extract(epoch FROM clock_timestamp() - f.clean_at)::float8, f.divergent, f.outdated,"
+        " coalesce(p.lag_s, 0), coalesce(p.problem, '')"
+        " FROM migrator.reference_fact f LEFT JOIN migrator.partition_status p ON p.part = 0"
     ).fetchone()
     return ReferenceFacts(*row) if row else None
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from migrator.model.phase import TenantState
-from migrator.model.tenant import TenantId
+from migrator.model.tenant import REFERENCE_PART, TenantId
 from migrator.model.verdict import Verdict
 
 
@@ -32,6 +32,7 @@ class TenantFacts:
         fallbacks: reasons of the fallbacks that cover it now.
         outdated: it was validated clean, but at other schemas than today's.
         held: who keeps it on classic by name, and why; None when nobody does.
+        problem: why its mirror partition stands still, with the partition's number; '' when that says nothing.
     """
 
     tenant_id: TenantId
@@ -43,6 +44,7 @@ class TenantFacts:
     quarantine: str | None = None
     outdated: bool = False
     held: str | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,12 @@ class ReferenceFacts:
     clean_age_s: float | None
     divergent: int | None
     outdated: bool = False
+    lag_s: float = 0.0
+    problem: str = ""
+
+
+def _late(lag_s: float, limits: GateLimits, problem: str) -> str:
+    return f"lags {lag_s:.1f} s (limit {limits.max_lag_s:g} s)" + (f": {problem}" if problem else "")
 
 
 def needs_validation(facts: TenantFacts | ReferenceFacts, limits: GateLimits) -> bool:
@@ -77,7 +85,11 @@ def _unclean(facts: TenantFacts | ReferenceFacts, limits: GateLimits, has: str, 
 def reference_verdict(facts: ReferenceFacts | None, limits: GateLimits) -> Verdict:
     """Return go, or why nobody's reads may move; None stands for no reference tables."""
     who = "the reference tables"
-    return Verdict(tuple(_unclean(facts, limits, f"{who} have", f"{who} were")) if facts else ())
+    if facts is None:
+        return Verdict()
+    late = facts.lag_s > limits.max_lag_s
+    found = [f"mirror partition {REFERENCE_PART} {_late(facts.lag_s, limits, facts.problem)}"] if late else []
+    return Verdict((*found, *_unclean(facts, limits, f"{who} have", f"{who} were")))
 
 
 def tenant_verdict(facts: TenantFacts, limits: GateLimits) -> Verdict:
@@ -93,7 +105,7 @@ def tenant_verdict(facts: TenantFacts, limits: GateLimits) -> Verdict:
     if facts.lag_s is None:
         found.append(f"{who}: its mirror partition has published no position")
     elif facts.lag_s > limits.max_lag_s:
-        found.append(f"{who}: its mirror partition lags {facts.lag_s:.1f} s (limit {limits.max_lag_s:g} s)")
+        found.append(f"{who}: its mirror partition {_late(facts.lag_s, limits, facts.problem)}")
     found += _unclean(facts, limits, f"{who} has", f"{who} was")
     found += [f"{who} has fallen back to classic: {reason}" for reason in facts.fallbacks]
     return Verdict(tuple(found))

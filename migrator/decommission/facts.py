@@ -26,7 +26,10 @@ def gather(
     """Read everything the gate wants to know on classic; with *limitless*, look there too."""
     switch = conn.execute("SELECT write_mode, level FROM migrator.switch").fetchone()
     assert switch is not None  # inserted by the control schema, never deleted
-    lag = conn.execute("SELECT max(lag_s) FROM migrator.partition_status").fetchone()
+    lag = conn.execute(
+        "SELECT lag_s, coalesce('partition ' || part || ': ' || problem, '') FROM migrator.partition_status"
+        " ORDER BY lag_s DESC LIMIT 1"
+    ).fetchone()
     return DecommissionFacts(
         write_mode=WriteMode(switch[0]),
         switch=Level(switch[1]),
@@ -55,7 +58,7 @@ def gather(
             " UNION ALL SELECT '(reference tables)' FROM migrator.reference_fact WHERE divergent > 0 ORDER BY 1",
         ),
         fallbacks=_names(conn, "SELECT reason FROM migrator.fallback ORDER BY scope, scope_key"),
-        worst_lag_s=float(lag[0]) if lag and lag[0] is not None else None,
+        worst_lag_s=float(lag[0]) if lag else None,
         max_lag_s=max_lag_s,
         max_age_s=max_age_s,
         unconfirmed=_names(
@@ -66,6 +69,7 @@ def gather(
         prepared=tuple(prepared(conn)),
         inventory=tuple(difference.line for difference in look(conn, limitless)),
         capture=tuple(watch.problems(conn)),
+        problem=lag[1] if lag else "",
     )
 
 

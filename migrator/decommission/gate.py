@@ -28,6 +28,7 @@ class DecommissionFacts:
         divergent: tenants with divergent rows, and the reference tables.
         fallbacks: reasons of fallbacks in force.
         worst_lag_s: of all mirror partitions; None when one published nothing.
+        problem: what the mirror partition that lags most says about itself.
         unconfirmed: processes that live and have not applied the present epoch.
         prepared: prepared transactions in classic's database.
         inventory: what the migrated schemas hold beside what is captured and on Limitless.
@@ -52,6 +53,7 @@ class DecommissionFacts:
     inventory: tuple[str, ...] = ()
     capture: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
+    problem: str = ""
 
 
 def _some(names: tuple[str, ...]) -> str:
@@ -86,7 +88,10 @@ def decommission_verdict(facts: DecommissionFacts) -> Verdict:
     if facts.worst_lag_s is None:
         found.append("a mirror partition has published no position")
     elif facts.worst_lag_s > facts.max_lag_s:
-        found.append(f"the mirror lags {facts.worst_lag_s:.1f} s (limit {facts.max_lag_s:g} s)")
+        found.append(
+            f"the mirror lags {facts.worst_lag_s:.1f} s (limit {facts.max_lag_s:g} s)"
+            + (f": {facts.problem}" if facts.problem else "")
+        )
     if facts.unconfirmed:
         found.append(f"processes that have not applied the present routes: {_some(facts.unconfirmed)}")
     if facts.prepared:

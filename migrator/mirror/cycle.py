@@ -235,6 +235,7 @@ async def _write(
     """
     refused: set[str] = set()
     delete_first = False
+    todo: list[TableBatch] = []
     while True:
         try:
             async with p.limitless.transaction():
@@ -260,6 +261,7 @@ async def _write(
             # ahead (whoever needs them can move on), rows still referred to go when nobody refers to them.
             if await let_go(p.limitless):
                 continue  # it was one that checks at once
+            p.held_back = todo
             if p.part == 0:
                 await _ahead(p, list(batches.values()))
             raise

@@ -31,6 +31,7 @@ class MirrorOptions:
         batch_mb: megabytes of their text it applies at most, and one row: what bounds a mirror's memory.
         idle_commit_s: an idle partition publishes a fresh position this often.
         fence_wait_s: how long it stands still for a validator at most.
+        wait_told_s: a wait because of a foreign key is told when it has lasted so long, and as often.
         journal_limit_mb: a journal larger than this is an incident (partition 0 looks); nothing is ever dropped.
         fall_back: called with (scope key, reason) before rows of a tenant ('' means the whole partition) become
             unreadable on Limitless; must return only when the fallback is confirmed.
@@ -43,6 +44,7 @@ class MirrorOptions:
     poll_max_s: float = 0.1
     idle_commit_s: float = 1.0
     fence_wait_s: float = 2.0
+    wait_told_s: float = 5.0
     ring_turn_s: float = 30.0
     journal_limit_mb: float = 4096.0
     fall_back: Callable[[str, str], Awaitable[None]] = _nothing

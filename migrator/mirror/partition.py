@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 
+from migrator.mirror.batch import TableBatch
 from migrator.mirror.options import MirrorOptions
 from migrator.mirror.position import Stand
 from migrator.model.table import Table
@@ -31,6 +32,7 @@ class Partition:
             the next look.
         mark: what `control.watch.MARK` was when capture was found whole, which was at `watched` (monotonic).
         classic_dsn: for one more connection at the reader's snapshot, when a batch is large.
+        held_back: the batch that a foreign key on Limitless refused last; see `migrator.mirror.waiting`.
         marked: tenants whose changed_at on classic is recent enough, since `marked_since` (monotonic).
     """
 
@@ -49,6 +51,7 @@ class Partition:
     shape: int = -1
     mark: str = ""
     watched: float = float("-inf")
+    held_back: list[TableBatch] = field(default_factory=list)
     marked: set[str] = field(default_factory=set)
     marked_since: float = 0.0
 

@@ -310,6 +310,50 @@ def find_on_target(table: Table) -> sql.Composed:
     )
 
 
+def without_parent(child: Table, columns: Sequence[str], parent: Table, parent_columns: Sequence[str]) -> sql.Composed:
+    """Return the query for (tenant, number) of *child*'s target rows with given target keys that refer to nothing."""
+    own = _target_key_columns(child)
+    source, values = _there(own)
+    return sql.SQL(
+        "SELECT {}, count(*) FROM {} AS t JOIN {} ON {} WHERE {} AND NOT EXISTS (SELECT FROM {} AS p WHERE {})"
+        " GROUP BY 1 ORDER BY 2 DESC, 1"
+    ).format(
+        _tenant_text(child),
+        table_identifier(child.qualified),
+        source,
+        _matching("t", own, values),
+        sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(sql.Identifier("t", c)) for c in columns),
+        table_identifier(parent.qualified),
+        _equal("p", _with_equality(parent, parent_columns), [sql.Identifier("t", c) for c in columns]),
+    )
+
+
+def still_referring(child: Table, columns: Sequence[str], parent: Table, parent_columns: Sequence[str]) -> sql.Composed:
+    """Return the query for (tenant, number) of *child*'s target rows that refer to given target keys of *parent*."""
+    own = _target_key_columns(parent)
+    source, values = _there(own)
+    by_name = {c.name: value for c, value in zip(own, values, strict=True)}
+    return sql.SQL("SELECT {}, count(*) FROM {} AS t JOIN {} ON {} GROUP BY 1 ORDER BY 2 DESC, 1").format(
+        _tenant_text(child),
+        table_identifier(child.qualified),
+        source,
+        _equal("t", _with_equality(child, columns), [by_name[c] for c in parent_columns]),
+    )
+
+
+def _tenant_text(table: Table) -> sql.Composable:
+    return (
+        sql.SQL("t.{}::text").format(sql.Identifier(table.tenant_column))
+        if table.tenant_column
+        else sql.SQL("NULL::text")
+    )
+
+
+def _with_equality(table: Table, columns: Sequence[str]) -> list[tuple[str, str]]:
+    known = {c.name: c.equality for c in table.columns}  # a derived tenant column is none of classic's
+    return [(c, known.get(c, "=")) for c in columns]
+
+
 def find_children(parent: Table, child: Table, *, one_tenant: bool = False) -> sql.Composed:
     """Return the query for (tenant, key...) of *child*'s target rows under given target keys of *parent*.
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 import psycopg
 
@@ -22,9 +21,10 @@ from migrator.errors import CaptureLost, ClusterUnavailable, HistoryForked, Leas
 from migrator.mirror import fence, joining, position
 from migrator.mirror.cycle import run_cycle
 from migrator.mirror.lost import stand_still
-from migrator.mirror.options import MirrorOptions
+from migrator.mirror.options import CycleStats, MirrorOptions
 from migrator.mirror.partition import Partition
 from migrator.mirror.position import Stand
+from migrator.mirror.waiting import Wait
 
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _WRITER_IDLE = "10s"
@@ -87,6 +87,7 @@ async def run_partition(classic_dsn: str, limitless_dsn: str, part: int, options
     """
     stand: Stand | None = None
     tries = 0
+    wait = Wait()
     while True:
         try:
             async with _open(classic_dsn, limitless_dsn, part, stand, options) as partition:
@@ -94,7 +95,7 @@ async def run_partition(classic_dsn: str, limitless_dsn: str, part: int, options
                 housekeeping = _Housekeeping(partition) if part == 0 else None
                 pace = _Pace(options.poll_min_s, options.poll_max_s)
                 while True:
-                    stats = await _cycle(partition)
+                    stats = await _cycle(partition, wait)
                     stand = partition.stand
                     tries = 0
                     if stats is not None and options.on_cycle is not None:
@@ -118,16 +119,20 @@ async def run_partition(classic_dsn: str, limitless_dsn: str, part: int, options
             tries += 1
 
 
-async def _cycle(partition: Partition) -> Any:
+async def _cycle(partition: Partition, wait: Wait) -> CycleStats | None:
     try:
-        return await run_cycle(partition)
+        stats = await run_cycle(partition)
     except LeaseLost:
         # Either somebody else has it, or our own last commit went through although its answer was lost.
         partition.stand = await position.reread(partition.limitless, partition.stand)
         return None
-    except psycopg.errors.ForeignKeyViolation:
+    except psycopg.errors.ForeignKeyViolation as error:
+        await wait.report(partition, error)
         await asyncio.sleep(_PARENT_WAIT_S)
         return None
+    wait.over()
+    partition.held_back = []
+    return stats
 
 
 async def _tell(classic_dsn: str, part: int, error: Exception) -> None:

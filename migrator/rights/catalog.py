@@ -97,6 +97,8 @@ class Rights:
         roles: those with rights, owners, members of these, and those that policies name; without superusers and the
             engine's own.
         settings: what ALTER ROLE and ALTER DATABASE set, by role, as a session of this database gets it.
+        defaults: what a session gets where its role sets nothing, of `migrator.rights.settings.MATTERS`: by the
+            database or the server's configuration. What the reading session cannot know is left out.
         of_role: the names among them that are set for the role itself.
         owners: of things, by name of a relevant role; others are left out.
         definers: routines that run with the rights of their owner, and that owner's name.
@@ -113,6 +115,7 @@ class Rights:
     roles: Mapping[str, Role] = field(default_factory=dict)
     members: frozenset[Membership] = frozenset()
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
     of_role: Mapping[str, frozenset[str]] = field(default_factory=dict)
     owners: Mapping[Thing, str] = field(default_factory=dict)
     definers: Mapping[Thing, str] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from migrator.rights.catalog import PUBLIC, Policy, Right, Rights, Thing
+from migrator.rights.settings import by_default, same
 
 _NOISE = re.compile(r'[\s()"]+')
 
@@ -46,6 +47,7 @@ def differences(classic: Rights, limitless: Rights) -> list[Difference]:
     result += _grouped(_told_once(missing, classic), "on classic and not on Limitless")
     result += _grouped(_extra(classic, limitless, gone), "on Limitless and not on classic")
     result += _settings(classic, limitless, gone)
+    result += _defaults(classic, limitless, gone)
     result += _policies(classic, limitless)
     if not limitless.serves_shims:
         result.append(
@@ -189,10 +191,30 @@ def _settings(classic: Rights, limitless: Rights, gone: Collection[str]) -> Iter
                     " Limitless",
                 )
         for name in sorted(limitless.of_role.get(role, frozenset()) - here.keys()):
+            if same(name, classic.defaults.get(name), there[name]):
+                continue
             yield Difference(
                 f"rights/{role}/setting/{name}",
                 f"sessions of role {role} get {name} = {there[name]} on Limitless, the default on classic",
             )
+
+
+def _defaults(classic: Rights, limitless: Rights, gone: Collection[str]) -> Iterator[Difference]:
+    """Yield in what sessions differ by nobody's setting: one difference a setting, with all roles it concerns."""
+    logins = sorted(name for name in classic.roles.keys() - gone if classic.roles[name].can_login)
+    found: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for role in logins or [PUBLIC]:  # where nobody has rights, superusers log in, or people will
+        for name, here, there in by_default(classic, limitless, role):
+            if name not in limitless.of_role.get(role, frozenset()):
+                found[name, here, there].append(role)
+    for (name, here, there), roles in sorted(found.items()):
+        who = "every role" if roles == [PUBLIC] else f"role{'s' if len(roles) > 1 else ''} {', '.join(roles)}"
+        yield Difference(
+            f"rights/settings/{name}",
+            f"sessions of {who} get {name} = {here or 'nothing'} on classic, {there or 'nothing'} on Limitless, by the"
+            " configuration of the servers: ALTER ROLE … SET there, as migrator provision does, or the cluster's"
+            " parameter group (Limitless has no ALTER DATABASE)",
+        )
 
 
 def _policies(classic: Rights, limitless: Rights) -> Iterator[Difference]:

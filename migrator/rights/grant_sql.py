@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from migrator.rights.catalog import PUBLIC, Membership, Name, Policy, Right, Rights, Role, Thing
+from migrator.rights.settings import by_default
 
 _LIST_SETTINGS = frozenset(
     {"search_path", "temp_tablespaces", "session_preload_libraries", "shared_preload_libraries",
@@ -58,6 +59,8 @@ def role_changes(classic: Rights, limitless: Rights) -> list[Change]:
         for setting, value in sorted(classic.settings.get(name, {}).items()):
             if known.get(setting) != value:
                 made.append(_setting(name, setting, value))
+        if classic.roles[name].can_login:
+            made += [_setting(name, setting, value) for setting, value, _ in by_default(classic, limitless, name)]
     return made
 
 

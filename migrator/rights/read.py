@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from migrator.control.grants import serves_shims
 from migrator.db.named import load
 from migrator.rights.catalog import PUBLIC, Membership, Policy, Right, Rights, Role, Thing
+from migrator.rights.settings import MATTERS
 
 ENGINES_OWN = re.compile(
     r"pg_|rdsadmin$|rdsrepladmin$|rdsproxyadmin$|rdswriteforwarduser$"
@@ -92,6 +93,11 @@ class _Reader:
             roles=roles,
             members=frozenset(Membership(**row) for row in self._rows("members", roles=who)),
             settings=settings,
+            defaults={
+                row["name"]: row["value"]
+                for row in self._rows("defaults", names=list(MATTERS))
+                if row["value"] is not None
+            },
             of_role={role: frozenset(found) for role, found in of_role.items()},
             owners={_thing(row): row["owner"] for row in entries if row["owner"] in roles and row["kind"] != "column"},
             definers={_thing(row): row["owner"] for row in entries if row["definer"]},

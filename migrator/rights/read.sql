@@ -114,6 +114,22 @@ SELECT DISTINCT ON (r.rolname, split_part(s.entry, '=', 1))
  WHERE r.rolname = ANY (%(roles)s) AND (r.rolcanlogin OR %(named)s)
  ORDER BY r.rolname, split_part(s.entry, '=', 1), d.setrole = 0, d.setdatabase = 0;
 
+-- name: defaults
+-- What a session gets here whose role sets nothing. This one has set all of them for itself, so what RESET would give is
+-- the database's or the server's word, except where this session's own role has one: then the database's, if it says so.
+SELECT s.name, coalesce(d.value, CASE WHEN NOT EXISTS (
+           SELECT FROM pg_catalog.pg_db_role_setting o CROSS JOIN unnest(o.setconfig) e (entry)
+            WHERE o.setrole = to_regrole(quote_ident(session_user))::oid AND split_part(e.entry, '=', 1) = s.name)
+           THEN s.reset_val END) AS value
+  FROM pg_catalog.pg_settings s
+  LEFT JOIN LATERAL (
+       SELECT substr(e.entry, strpos(e.entry, '=') + 1) AS value
+         FROM pg_catalog.pg_db_role_setting o CROSS JOIN unnest(o.setconfig) e (entry)
+        WHERE o.setrole = 0 AND split_part(e.entry, '=', 1) = s.name
+          AND o.setdatabase IN (0, (SELECT b.oid FROM pg_catalog.pg_database b WHERE b.datname = current_database()))
+        ORDER BY o.setdatabase = 0 LIMIT 1) d ON true
+ WHERE s.name = ANY (%(names)s);
+
 -- name: effective
 -- The server's own answer, whichever way a role came by a right. A column counts where the table as a whole is closed.
 WITH who AS (

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from migrator.control import samples
+from migrator.control import samples, watch_turn
 from migrator.control.install import install
 from migrator.control.log import decide
 from migrator.cutover import breach, facts, soak
@@ -279,3 +279,54 @@ def test_a_tenant_in_its_soak_is_the_guards(classic: psycopg.Connection[Any], fi
     found = breach.tick(classic, limits, 120.0)
 
     assert set(found) == ({A} if finished else set())
+
+
+def watched(conn: psycopg.Connection[Any]) -> set[str]:
+    return {t for (t,) in conn.execute("SELECT tenant_id FROM migrator.route WHERE watched")}
+
+
+def test_a_small_tenant_that_suffers_after_its_wave_is_named(classic: psycopg.Connection[Any]) -> None:
+    """Nobody else notices: among many reads its own are few, and the wave that it moved with is over."""
+    decide(classic, "cutover", "wave.finished", "wave-1", "3 of 3")
+    limits = replace(LIMITS, p99_limit_ms=1000.0)
+    assert breach.tick(classic, limits, 120.0) == {}
+    assert watched(classic) == {A, B, C}, "shims report each of them again"
+    history(classic, None, 8.0, 60, 0, reads=10_000)
+    history(classic, B, 3000.0, 60, 0, reads=1)
+    history(classic, C, 8.0, 60, 0, reads=1)
+    breach.tick(classic, limits, 120.0)
+    aged(classic, 121)
+
+    breach.tick(classic, limits, 120.0)
+
+    ((reason, _),) = incidents(classic)
+    assert reason.startswith("tenant 2: p99 3") and "limit 1000 ms" in reason
+
+
+def test_many_small_tenants_take_turns_at_being_watched(classic: psycopg.Connection[Any]) -> None:
+    """So many at once that nobody drowns in their samples; each has its turn, and who suffers stays."""
+    decide(classic, "cutover", "wave.finished", "wave-1", "all")
+    for table, columns, values in (
+        ("tenant", "part, state, wave", "1, 'mirrored', 1"),
+        ("route", "part, level, wave, epoch, changed_by, reason", "1, 'limitless', 1, 1, 'cutover', 'wave 1'"),
+    ):
+        classic.execute(
+            f"INSERT INTO migrator.{table} (tenant_id, {columns}) SELECT 'small ' || g, {values}"  # noqa: S608 - above
+            " FROM generate_series(1, 250) g".encode()
+        )
+    classic.execute("UPDATE migrator.route SET level = 'classic', watched = true WHERE tenant_id = 'small 7'")
+    classic.execute("UPDATE migrator.tenant SET hot = true WHERE tenant_id = '1'")
+    classic.execute("UPDATE migrator.route SET watched = true WHERE tenant_id = '1'")
+    stays = TenantId("small 99")
+    seen: set[str] = set()
+
+    for turn in range(3):
+        breach._take_turns(classic, turn, [stays])
+        now = watched(classic)
+        assert {A, stays} <= now and len(now) <= watch_turn.AT_ONCE + 2
+        seen |= now
+
+    assert seen == {t for (t,) in classic.execute("SELECT tenant_id FROM migrator.route WHERE level = 'limitless'")}
+    epoch = classic.execute("SELECT epoch FROM migrator.switch").fetchone()
+    breach._take_turns(classic, 2, [stays])
+    assert classic.execute("SELECT epoch FROM migrator.switch").fetchone() == epoch, "nothing changed, nobody is told"

@@ -41,7 +41,7 @@ LIMITS = GuardLimits(p99_factor=2.0, p99_floor_ms=50.0, error_ratio=0.01, min_re
 NOWHERE = "host=127.0.0.1 port=1 dbname=none"
 
 # What is kept for good, and how many rows of it six months of this test may leave: evidence grows with what happened.
-EVIDENCE = {"decision": 12_000, "incident": 2_000, "report": upkeep.REPORTS * 3, "schema_change": 0}
+EVIDENCE = {"decision": 3_000, "incident": 2_000, "report": upkeep.REPORTS * 3, "schema_change": 0}
 
 
 class Counting(psycopg.Cursor[Any]):
@@ -118,6 +118,14 @@ async def one_month(conn: psycopg.Connection[Any], dsn: str, number: int) -> Non
             "INSERT INTO migrator.incident (kind, reason, reported_by) VALUES ('fallback', %s, 'web-1')",
             (f"{n} errors",),
         )
+    conn.execute(  # what the tool decides anew at every look, as long as the cause stays
+        "INSERT INTO migrator.decision (at, who, kind, subject, reason)"
+        " SELECT at, who, kind, subject, 'seen at ' || at"
+        "   FROM generate_series(now() - interval '30 days', now(), interval '1 hour') at,"
+        "        (VALUES ('breaker monitor', 'fallback.raised', 'fallback/part/1'),"
+        "                ('validation (scheduled)', 'divergence.found', 'validation'),"
+        "                ('cutover', 'wave.deferred', 'wave-7')) v (who, kind, subject)"
+    )
     for table, row in (
         ("fence (fence_id, part, pid, requested_at)", "gen_random_uuid(), 1, 1, now() - interval '2 hours'"),
         (
@@ -125,7 +133,8 @@ async def one_month(conn: psycopg.Connection[Any], dsn: str, number: int) -> Non
             "gen_random_uuid()::text, '1', 'x', 1, now() - interval '1 day', now() - interval '2 hours'",
         ),
     ):
-        conn.execute(f"INSERT INTO migrator.{table} SELECT {row} FROM generate_series(1, 100)".encode())  # noqa: S608
+        insert = f"INSERT INTO migrator.{table} SELECT {row} FROM generate_series(1, 100)"  # noqa: S608 - texts of here
+        conn.execute(insert.encode())
     conn.execute(
         "INSERT INTO migrator.validation (run_id, kind, started_at, finished_at, schema_fingerprint, whole)"
         " SELECT gen_random_uuid(), 'scheduled', at, at, 'a:b', true"
@@ -240,3 +249,36 @@ async def test_six_months(classic: psycopg.Connection[Any], classic_dsn: str) ->
     assert {t: last[t] for t, most in EVIDENCE.items() if last[t][0] > most} == {}
     dearer = {look: [p[look] for p in paid] for look in paid[0] if paid[-1][look] > paid[0][look] * 1.2 + 20}
     assert dearer == {}
+
+
+def test_of_decisions_at_every_look_one_a_day_is_kept(classic: psycopg.Connection[Any]) -> None:
+    """Once they are old; whatever a person decided, and every step of the migration, stays."""
+    rows = [
+        ("slo monitor", "fallback.raised", "fallback/part/1"),
+        ("shim web-1", "fallback.raised", "fallback/part/1"),
+        ("ana", "fallback.raised", "fallback/part/1"),
+        ("cutover", "wave.finished", "wave-1"),
+        ("guard", "route.moved", "route/1"),
+    ]
+    for who, kind, subject in rows:
+        for ago in ("120 days", "101 days", "9 days 2 hours", "9 days 1 hour", "9 days", "2 minutes", "1 minute"):
+            classic.execute(
+                "INSERT INTO migrator.decision (at, who, kind, subject, reason)"
+                " VALUES (date_trunc('day', now(), 'UTC') + interval '12 hours' - %s::interval, %s, %s, %s, %s)",
+                (ago, who, kind, subject, ago),
+            )
+    while upkeep.prune(classic, 2):
+        pass
+    log = classic.execute("SELECT who, array_agg(reason ORDER BY at) FROM migrator.decision GROUP BY who")
+    kept = dict(log.fetchall())
+
+    looks = ["9 days", "2 minutes", "1 minute"]
+    assert kept["slo monitor"] == kept["shim web-1"] == looks
+    assert {len(kept[who]) for who in ("ana", "cutover", "guard")} == {7}
+
+    classic.execute("UPDATE migrator.decision SET at = at - interval '200 days' WHERE who = 'shim web-1'")
+    classic.execute("UPDATE migrator.switch SET write_mode = 'limitless_only'")
+    assert not upkeep.prune(classic), "its digest was handed over"
+    assert kept["shim web-1"] == [
+        r for (r,) in classic.execute("SELECT reason FROM migrator.decision WHERE who = 'shim web-1' ORDER BY at")
+    ]

@@ -201,6 +201,14 @@ OF_DATA = (
         says="ForeignKeyViolation",
     ),
     Mutation(
+        "mirror-wait-told",
+        "migrator/mirror/run.py",
+        "        await wait.report(partition, error)\n",
+        "",
+        (f"{DATA}/test_waits.py::test_a_wait_for_a_row_that_never_comes_is_told",),
+        "a partition that waits for a row that never comes must say so, or status calls it running for ever",
+    ),
+    Mutation(
         "mirror-moved-rows",
         "migrator/mirror/batch.py",
         "        elif dirty != present:\n",

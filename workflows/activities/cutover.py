@@ -356,7 +356,7 @@ def _finish(conn: Connection, step: WaveStep) -> None:
     tenants = facts.wave_tenants(conn, step.number, with_held=True)
     where = facts.standings(conn, tenants)
     there = [t for t in tenants if t in where and where[t].level is Level.LIMITLESS and where[t].reads_pct == 100]
-    # Hot ones are few: shims go on reporting them, and the SLO monitor judges each by itself.
+    # Hot ones are few: shims go on reporting them always. The others take turns, by the SLO monitor's word.
     stay = facts.hot(conn, there)
     watch(conn, [t for t in tenants if t not in stay], False)
     decide(

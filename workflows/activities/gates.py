@@ -126,7 +126,8 @@ def _then_validated(conn: Connection, plan: Plan, blockers: list[str], needs_app
     divergent, stale = (int(row[0]), int(row[1])) if row else (0, 0)
     reference = cutover_facts.reference_facts(conn)
     ready = not blockers
-    blockers += reference_verdict(reference, GateLimits(plan.shim.max_lag_s, plan.validation.max_age_s)).blockers
+    verdict = reference_verdict(reference, GateLimits(plan.shim.max_lag_s, plan.validation.max_age_s))
+    blockers += [line for line in verdict.blockers if line not in blockers]  # their partition is one of all
     if divergent:
         blockers.append(f"{divergent} tenants have divergent rows: migrator validate --repair")
     if stale:

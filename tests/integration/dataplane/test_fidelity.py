@@ -22,7 +22,7 @@ from migrator.db.connect import connect
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from migrator.provision.apply import provision
-from tests.fixtures.shop import PARTS, Shop
+from tests.fixtures.shop import ACTIONS, CHECKED, PARTS, Shop
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
@@ -156,6 +156,17 @@ FIXED = [
 ]
 
 
+REFERRED = dict(
+    zip(
+        sorted((n for n, case in enumerate(CASES) if case.key), key=lambda n: (not CASES[n].same_key, n)),
+        (f"ON DELETE {a} ON UPDATE {a}{late}" for a in ACTIONS for late in CHECKED),
+        strict=False,
+    )
+)
+"""Keys that other rows refer to, by the number of their type, and what becomes of those: every action, checked at once
+or later. First the types in which equal keys may look different."""
+
+
 def name_of(number: int, *, key: bool) -> str:
     return f"{'k' if key else 'v'}{number}"
 
@@ -170,6 +181,11 @@ def ddl() -> str:
             statements.append(
                 f"CREATE TABLE fid.k{number} (tenant_id bigint NOT NULL, k {case.type} PRIMARY KEY, n int);"
             )
+    for number, action in REFERRED.items():
+        statements.append(
+            f"CREATE TABLE fid.r{number} (tenant_id bigint NOT NULL, id int, k {CASES[number].type} REFERENCES fid.k{number} {action},"
+            " PRIMARY KEY (tenant_id, id));"
+        )
     return "\n".join(statements)
 
 
@@ -219,6 +235,29 @@ def write_keys(conn: psycopg.Connection, tenant: int) -> None:
         for before, after in case.same_key:
             conn.execute(f"INSERT INTO fid.k{number} VALUES ({tenant}, {before}, 100)")
             conn.execute(f"UPDATE fid.k{number} SET k = {after} WHERE n = 100")
+
+
+def refer(conn: psycopg.Connection, tenant: int) -> int:
+    """Rows that refer to every key of `REFERRED`; then keys change and go, as far as their foreign key lets them.
+
+    Returns how often it did.
+    """
+    done = 0
+    for number in REFERRED:
+        case = CASES[number]
+        for at, value in enumerate(case.values):
+            conn.execute(f"INSERT INTO fid.r{number} VALUES ({tenant}, {at}, {value})")
+        for at, (_, after) in enumerate(case.same_key, 100):
+            conn.execute(f"INSERT INTO fid.r{number} VALUES ({tenant}, {at}, {after})")
+        looks = [f"UPDATE fid.k{number} SET k = {before} WHERE n = 100" for before, _ in case.same_key]
+        for statement in (
+            *looks,
+            f"DELETE FROM fid.k{number} WHERE n = 0",
+            f"UPDATE fid.k{number} SET k = {case.values[0]} WHERE n = 1",
+        ):
+            with contextlib.suppress(psycopg.errors.IntegrityError), conn.transaction():
+                done += conn.execute(statement).rowcount
+    return done
 
 
 def sides(fid: Shop) -> dict[str, tuple[list[str], list[str]]]:
@@ -308,6 +347,14 @@ async def every_way(fid: Shop) -> None:
                     conn.execute(f"UPDATE fid.k{number} SET k = {before} WHERE n = 101")
         await fid.caught_up()
         assert sides(fid) == {}, "mirrored after an update"
+        with hostile(fid) as conn:
+            for number, case in enumerate(CASES):
+                if case.key:
+                    conn.execute(f"DELETE FROM fid.k{number}")
+            write_keys(conn, 1)
+            assert refer(conn, 1) > len(REFERRED)
+        await fid.caught_up()
+        assert sides(fid) == {}, "mirrored what foreign keys did"
         forget_on_limitless(fid)
         for table in fid.tables:
             keys = sql.SQL("SELECT tenant_id::text, {} FROM {}").format(

@@ -26,7 +26,7 @@ import pytest
 from migrator.db.connect import connect
 from migrator.local.proxy import Proxy
 from tests.fixtures.postgres import Servers
-from tests.fixtures.shop import BELONGS, PARTS, Shop, new_shop, rows, until
+from tests.fixtures.shop import BELONGS, MIXES, PARTS, Shop, new_shop, rows, until
 from tests.integration.dataplane.chaos import Chaos, Family, Net, striking
 from tests.integration.dataplane.test_equality import TENANTS, write
 
@@ -190,7 +190,7 @@ class Application:
                 raise
             self._refused(conn, error)
         except psycopg.Error as error:  # the application's own collision
-            if error.sqlstate not in ("23505", "23503", "40001", "25P02", "23502"):
+            if error.sqlstate not in ("23505", "23503", "23001", "40001", "25P02", "23502"):
                 raise
             self._refused(conn, error)
         else:
@@ -246,7 +246,8 @@ async def stress(
     """Write and break for *seconds*, and look after every *round_s*; returns what happened, for a human."""
     classic, limitless = Net(proxy(servers.classic_dsn)), Net(proxy(servers.limitless_dsn))
     compared = rounds = 0
-    with new_shop(servers.classic_dsn, servers.limitless_dsn, receipts=True) as shop:
+    keys = MIXES[seed % len(MIXES)]
+    with new_shop(servers.classic_dsn, servers.limitless_dsn, receipts=True, keys=keys) as shop:
         await shop.start()
         family = Family(classic.proxy.dsn(servers.classic_dsn), limitless.proxy.dsn(servers.limitless_dsn), log)
         chaos = Chaos(servers, family, classic, limitless, seed)
@@ -283,7 +284,7 @@ async def stress(
             assert application.committed > before
         sure = sum(len(receipts.sure) for receipts in application.receipts)
     return (
-        f"seed {seed}: {seconds:.0f} s, {rounds} rounds, {application.committed} transactions committed,"
+        f"seed {seed}, keys {keys}: {seconds:.0f} s, {rounds} rounds, {application.committed} transactions committed,"
         f" {sure} receipts, {compared} rows compared, refused {dict(application.refused)}\n"
         f"  faults: {dict(chaos.done)}\n  answers lost: {dict(sorted(chaos.answers_lost().items()))}"
     )

@@ -97,3 +97,5 @@ def land(classic_dsn: str, limitless_dsn: str, roles: Roles) -> Iterator[Land]:
         classic.execute(SCHEMA)
         found.sql("RESET ROLE")
         yield found
+        found.classic.close()  # a test may have put new ones there
+        found.limitless.close()

@@ -20,6 +20,7 @@ from migrator.mirror.cycle import _commit_token
 from migrator.mirror.position import Stand
 from migrator.mirror.run import _open
 from migrator.model.divergence import ValidationReport
+from migrator.model.tenant import TenantId
 from tests.fixtures.shop import Shop, until
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
@@ -41,7 +42,8 @@ async def late(
     with psycopg.connect(shop.classic_dsn, autocommit=True) as holder:
         holder.execute(SLOW.format(where=where).encode())
         holder.execute("SELECT pg_advisory_lock(4711)")
-        found = validate(shop.classic_dsn, shop.limitless_dsn, tenants=tenants, reference=reference)  # type: ignore[arg-type]
+        wanted = [TenantId(t) for t in tenants]
+        found = validate(shop.classic_dsn, shop.limitless_dsn, tenants=wanted, reference=reference)
         task = asyncio.create_task(found)
 
         async def waits() -> bool:
