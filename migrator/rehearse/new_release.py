@@ -86,11 +86,11 @@ class NewRelease:
         return True
 
     def _return_order(self, tenant: Tenant) -> bool:
-        """Return an order that was shipped, with its shipments: old rows and new ones in one transaction."""
-        shipped = sorted({order for order, _ in tenant.shipments.values()} & tenant.orders.keys())
-        if not shipped:
+        """Return an order, if possible one that was shipped, with its shipments: old and new rows in one transaction."""
+        shipped = {order for order, _ in tenant.shipments.values()} & tenant.orders.keys()
+        if not tenant.orders:
             return False
-        order = self._dice.choice(shipped)
+        order = self._dice.choice(sorted(shipped) or list(tenant.orders))
         before = tenant.orders[order]
         shipments = {key: version for key, (of, version) in tenant.shipments.items() if of == order}
 
