@@ -86,7 +86,7 @@ class NewRelease:
         return True
 
     def _return_order(self, tenant: Tenant) -> bool:
-        """Return an order, if possible one that was shipped, with its shipments: old and new rows in one transaction."""
+        """Return an order, a shipped one if there is any, with its shipments: old and new rows in one transaction."""
         shipped = {order for order, _ in tenant.shipments.values()} & tenant.orders.keys()
         if not tenant.orders:
             return False
