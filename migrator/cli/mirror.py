@@ -161,3 +161,4 @@ def recopy(
         emit_json({"tenants": count})
     else:
         out(f"{count} tenants will be copied again. Mirrors go on by themselves; if they stopped: migrator resume")
+        out("Reads stay on classic. When all are copied (migrator backfill status): migrator cutover")

@@ -88,12 +88,24 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An operation that ended in an error for its caller."""
+    """An operation that ended in an error for its caller.
+
+    Attributes:
+        at: when it ended.
+        operation: read or write.
+        error: the name of its type: texts may quote values.
+        began: when the caller asked; 0.0: not known.
+        side: that could not be reached; empty: the error does not say.
+        sqlstate: of the server's error behind it; empty: no server answered.
+    """
 
     process: str
     at: float
-    operation: str  # read or write
-    error: str  # the name of its type: texts may quote values
+    operation: str
+    error: str
+    began: float = 0.0
+    side: str = ""
+    sqlstate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +155,11 @@ class LedgerWriter:
         seen = [[*s.row, s.version] for s in rows]
         self._put({"k": "read", "t0": began, "t1": ended, "side": side, "rows": seen, "missed": missed})
 
-    def failure(self, operation: str, error: BaseException) -> None:
-        self._put({"k": "failure", "t": time.monotonic(), "op": operation, "error": type(error).__name__})
+    def failure(self, operation: str, began: float, error: BaseException) -> None:
+        """Record that a read or write which *began* then has ended in *error*; its text is not kept."""
+        kind, side = type(error).__name__, getattr(error, "side", "")
+        record = {"k": "failure", "t0": began, "t": time.monotonic(), "op": operation, "error": kind}
+        self._put({**record, "side": side, "state": _sqlstate(error)})
 
     def note(self, name: str, text: str) -> None:
         self._put({"k": "note", "t": time.monotonic(), "name": name, "text": text})
@@ -158,6 +173,17 @@ class LedgerWriter:
         with self._lock:
             self._file.write(line)
             self._file.flush()
+
+
+def _sqlstate(error: BaseException) -> str:
+    """Return the SQLSTATE of *error*, or of the server's error that it was raised for."""
+    found: BaseException | None = error
+    while found is not None:
+        state = getattr(found, "sqlstate", None)
+        if state:
+            return str(state)
+        found = found.__cause__ or found.__context__
+    return ""
 
 
 def _records(path: Path, ledger: Ledger) -> Iterator[dict[str, Any]]:
@@ -194,7 +220,8 @@ def read_ledgers(paths: list[Path]) -> Ledger:
                     ms = (t1 - t0) * 1000
                     ledger.reads.append(Read(process, t0, t1, record["side"], rows, record["missed"], ms))
                 case "failure":
-                    ledger.failures.append(Failure(process, record["t"], record["op"], record["error"]))
+                    what = (record["op"], record["error"], record["t0"], record["side"], record["state"])
+                    ledger.failures.append(Failure(process, record["t"], *what))
                 case "note":
                     ledger.notes.append(Note(process, record["t"], record["name"], record["text"]))
     ledger.writes.sort(key=lambda w: w.at)

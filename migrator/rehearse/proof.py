@@ -51,12 +51,23 @@ ROWS: dict[str, dict[str, str]] = {
 }
 """Tenant, key and one text of all columns, per table; written out by hand on purpose."""
 
+RELEASED_ROWS: dict[str, dict[str, str]] = {
+    "app.shipments": {
+        "classic": "SELECT o.tenant_id::text, s.id::text, concat_ws('|', s.id, o.tenant_id, s.order_id, s.carrier,"
+        " s.state, s.version, s.sent_at) FROM app.shipments AS s JOIN app.orders AS o ON o.id = s.order_id",
+        "limitless": "SELECT tenant_id::text, id::text, concat_ws('|', id, tenant_id, order_id, carrier,"
+        " state, version, sent_at) FROM app.shipments",
+    },
+}
+"""The same of the table that a deployment brings in the middle."""
+
 COUNT: dict[str, str] = {
     "app.currencies": "SELECT count(*) FROM app.currencies",
     "app.accounts": "SELECT count(*) FROM app.accounts",
     "app.users": "SELECT count(*) FROM app.users",
     "app.orders": "SELECT count(*) FROM app.orders",
     "app.order_items": "SELECT count(*) FROM app.order_items",
+    "app.shipments": "SELECT count(*) FROM app.shipments",
 }
 """A join must not hide a row from the comparison: counted without it."""
 
@@ -71,6 +82,8 @@ VERSIONS: dict[str, str] = {
 
 RELEASED_VERSIONS: dict[str, str] = {
     "orders.revision": "SELECT tenant_id::text, id::text, revision FROM app.orders",
+    "orders.returned": "SELECT tenant_id::text, id::text, (state = 'returned')::int FROM app.orders",
+    "shipments": "SELECT tenant_id::text, id::text, version FROM app.shipments",
 }
 """The same of what the new release of the application writes, by the ledger's names."""
 
@@ -135,12 +148,15 @@ class ReadsChecked:
     sample: list[str] = field(default_factory=list)
 
 
-def compare(classic_dsn: str, limitless_dsn: str) -> Comparison:
-    """Compare every row of the demo on both sides as text; nobody may write meanwhile."""
+def compare(classic_dsn: str, limitless_dsn: str, *, released: bool = False) -> Comparison:
+    """Compare every row of the demo on both sides as text; nobody may write meanwhile.
+
+    *released*: also the table that a deployment has brought.
+    """
     began = time.monotonic()
     result = Comparison()
     with _open(classic_dsn) as classic, _open(limitless_dsn) as limitless:
-        for table, statements in ROWS.items():
+        for table, statements in (ROWS | RELEASED_ROWS if released else ROWS).items():
             ours = {(t, k): text for t, k, text in classic.execute(statements["classic"])}
             theirs_sql = statements.get("limitless", statements["classic"])
             wrong, extra = 0, 0
@@ -174,13 +190,16 @@ def limitless_versions(limitless_dsn: str, *, released: bool = False) -> dict[Ro
     return found
 
 
-def uses_release(ledger: Ledger) -> tuple[int, int]:
-    """Return how many acknowledged writes and how many reads of *ledger* used what a deployment brought."""
-    writes = sum(
-        w.outcome is Outcome.ACKNOWLEDGED and any(c.row.table in RELEASED_VERSIONS for c in w.changes)
-        for w in ledger.writes
-    )
-    return writes, sum(any(s.row.table in RELEASED_VERSIONS for s in r.rows) for r in ledger.reads)
+def uses_release(ledger: Ledger) -> dict[str, tuple[int, int]]:
+    """Return how many acknowledged writes and how many reads of *ledger* used each thing that a deployment brought."""
+    acknowledged = [w for w in ledger.writes if w.outcome is Outcome.ACKNOWLEDGED]
+    return {
+        name: (
+            sum(any(c.row.table == name for c in w.changes) for w in acknowledged),
+            sum(any(s.row.table == name for s in r.rows) for r in ledger.reads),
+        )
+        for name in RELEASED_VERSIONS
+    }
 
 
 def check_writes(ledger: Ledger, versions: dict[RowKey, int]) -> WritesChecked:

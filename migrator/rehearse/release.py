@@ -6,6 +6,7 @@ tool is done by the schema's owner, as a deployment would.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 
 import psycopg
@@ -21,16 +22,25 @@ REFUSED = (
     "ALTER TABLE app.orders RENAME TO orders_old",
     "ALTER TABLE app.users ADD COLUMN nickname text",
     "ALTER TYPE app.order_state RENAME VALUE 'paid' TO 'settled'",
+    "ALTER TYPE app.order_state ADD VALUE 'lost' AFTER 'shipped'",
     "DROP TYPE app.order_state CASCADE",
     "ALTER TABLE app.order_items ALTER COLUMN price DROP NOT NULL",
 )
 """Each would change what mirrors and validation work on."""
 
+REFUSED_THEN = (
+    "ALTER TABLE app.shipments RENAME TO parcels",
+    "ALTER TABLE app.shipments ADD COLUMN note text",
+    "DROP TABLE app.shipments",
+    "ALTER TYPE app.order_state RENAME VALUE 'returned' TO 'sent back'",
+)
+"""The same of what the deployment has brought: it is captured from birth."""
+
 PAST = "app.coupons"
 """A table nobody told the tool about: no command is refused for it, every gate is."""
 
-USED = 20
-"""So many writes of the new release, and reads of what they wrote, show that it is in use."""
+USED = 5
+"""So many writes of each thing that is new, and reads of what they wrote, show that it is in use."""
 
 
 def deploy_in_the_middle(stage: Stage) -> None:
@@ -40,24 +50,23 @@ def deploy_in_the_middle(stage: Stage) -> None:
         stage.event("past_the_tool", "A deployment goes past the tool") as event,
         psycopg.connect(roles.as_role(stage.machines.classic, roles.OWNER), autocommit=True) as owner,
     ):
-        for statement in REFUSED:
-            if (answer := _answer(owner, statement)) != GUARD:
-                stage.record.problems.append(f"{statement}: {answer}, should be refused with {GUARD}")
+        _try(stage, owner, REFUSED)
         owner.execute(f"CREATE TABLE {PAST} (id bigint PRIMARY KEY, tenant_id bigint NOT NULL)".encode())
         if PAST not in stage.operator.run("status", "--json"):
             stage.record.problems.append(f"status does not name {PAST}, which was made past the tool")
         _deploy(stage)
+        _try(stage, owner, REFUSED_THEN)
         stage.wait("the table holds the migration up", _held_up, PATIENCE_S)
         owner.execute(f"DROP TABLE {PAST}".encode())
         stage.operator.run("resume", "--reason", "rehearsal: the table is dropped")
         event.detail = (
-            f"{len(REFUSED)} commands on captured tables and types refused with {GUARD}; "
+            f"{len(REFUSED + REFUSED_THEN)} commands on captured tables and types refused with {GUARD}; "
             f"a new table, {PAST}, was named by status and held the next wave up until it was dropped"
         )
 
 
 def _deploy(stage: Stage) -> None:
-    """Columns and an index through the tool; then the application's new release."""
+    """Columns, an index, an enum's value and a table through the tool; then the application's new release."""
     file = stage.workdir.root / "deployment.sql"
     file.write_text(resources.files("migrator.rehearse").joinpath("deployment.sql").read_text(encoding="utf-8"))
     before = stage.observer.latest
@@ -66,14 +75,23 @@ def _deploy(stage: Stage) -> None:
         stage.release_traffic()
 
         def in_use(sample: Sample) -> bool:
-            since = sample.traffic.since(before.traffic)
-            return since.released >= USED and since.released_reads >= USED
+            t = sample.traffic.since(before.traffic)
+            return min(t.revised, t.revised_reads, t.shipped, t.shipped_reads, t.returned, t.returned_reads) >= USED
 
-        used = stage.wait("the new release writes and reads its columns", in_use, PATIENCE_S)
+        used = stage.wait("the new release writes and reads all that is new", in_use, PATIENCE_S)
+        now = used.traffic
         event.detail = (
-            f"two columns and an index on both sides while {used.facts.reading} tenants read from Limitless; "
-            f"{used.traffic.released} writes and {used.traffic.released_reads} reads of the new columns at once"
+            f"two columns, an enum's value, a table and indexes on both sides while {used.facts.reading} tenants read "
+            f"from Limitless; at once {now.revised} writes and {now.revised_reads} reads of the columns, "
+            f"{now.returned} and {now.returned_reads} of the value, {now.shipped} and {now.shipped_reads} of the table"
         )
+
+
+def _try(stage: Stage, owner: psycopg.Connection, statements: Sequence[str]) -> None:
+    """Have every one of *statements* refused by the guard."""
+    for statement in statements:
+        if (answer := _answer(owner, statement)) != GUARD:
+            stage.record.problems.append(f"{statement}: {answer}, should be refused with {GUARD}")
 
 
 def _answer(owner: psycopg.Connection, statement: str) -> str:

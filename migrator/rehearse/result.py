@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from migrator.model.tenant import median
+from migrator.rehearse import failures
 from migrator.rehearse.demo import DemoLoad
 from migrator.rehearse.ledger import Ledger, Outcome
 from migrator.rehearse.observer import PhaseSpan, Sample
@@ -32,7 +33,7 @@ class Record:
 
     Attributes:
         problems: what did not hold; empty means that the rehearsal passed.
-        released: acknowledged writes and reads that used what the deployment brought; None: not counted.
+        released: acknowledged writes and reads of each thing that the deployment brought; None: not counted.
         quiet_since: when classic was stopped; from then on nothing may fail.
         left_out: accidents that could not be had where this ran.
     """
@@ -54,7 +55,7 @@ class Record:
     comparison: Comparison | None = None
     writes: WritesChecked | None = None
     reads: ReadsChecked | None = None
-    released: tuple[int, int] | None = None
+    released: dict[str, tuple[int, int]] | None = None
     quiet_since: float | None = None
     peak_mb: float | None = None
 
@@ -101,12 +102,24 @@ def judge(record: Record) -> list[str]:
         late = [f for f in record.ledger.failures if f.at >= record.quiet_since]
         if late:
             found.append(f"{len(late)} operations failed after classic was stopped ({late[0].error} was the first)")
-    if record.released is None or not all(record.released):
-        found.append("nothing was written or read that the deployment in the middle had brought")
-    vanished = sum(f.error == "RowVanished" for f in record.ledger.failures)
-    if vanished:
-        found.append(f"{vanished} times an acknowledged row was not there when its writer wanted to change it")
+    if not record.released:
+        found.append("nobody looked whether what the deployment in the middle had brought was used")
+    for name, used in (record.released or {}).items():
+        if not all(used):
+            found.append(f"the deployment in the middle had brought {name}: {used[0]} writes and {used[1]} reads of it")
+    found += [
+        f"{words.count(kind.count)} {kind.what}; the first at {words.clock(kind.first_at - record.began)}: "
+        "no fault of this rehearsal explains that"
+        for kind in _errors(record)
+        if not kind.expected
+    ]
     return found
+
+
+def _errors(record: Record) -> list[failures.Kind]:
+    """Return what the application saw of errors, by kind."""
+    windows = [failures.Window(e.name, e.at, record.ended if e.ended is None else e.ended) for e in record.events]
+    return failures.kinds(record.ledger.failures, windows)
 
 
 def report_of(record: Record) -> dict[str, Any]:
@@ -146,7 +159,10 @@ def report_of(record: Record) -> dict[str, Any]:
         ],
         "timings": {k: round(v, 4) if isinstance(v, float) else v for k, v in timings.items()},
         "proof": _proof(record),
-        "failures": dict(Counter(f"{f.operation}: {f.error}" for f in record.ledger.failures)),
+        "failures": [
+            {"what": kind.what, "count": kind.count, "expected": kind.expected, "errors": dict(kind.errors)}
+            for kind in _errors(record)
+        ],
         "demo": _demo(record),
         "series": {
             "state": _state(record),
@@ -219,8 +235,17 @@ def _proof(record: Record) -> list[dict[str, Any]]:
         line("No read missed an earlier acknowledged write of its own process", seen, not reads.missed)
         line("Nor one of another process", "the same reads", not reads.missed_of_others)
     if record.released is not None:
-        seen = "{} writes and {} reads of its columns".format(*map(words.count, record.released))
-        line("What a deployment brought in the middle is part of all this", seen, all(record.released))
+        seen = "; ".join(
+            f"{name}: {words.count(written)} writes, {words.count(read)} reads"
+            for name, (written, read) in record.released.items()
+        )
+        line(
+            "What a deployment brought in the middle is part of all this", seen, all(map(all, record.released.values()))
+        )
+    if record.ledger.writes:
+        seen_errors = _errors(record)
+        expected = all(kind.expected for kind in seen_errors)
+        line("Every error the application saw has its fault", failures.said(seen_errors) or "no error", expected)
     if record.quiet_since is not None:
         after = [w for w in record.ledger.writes if w.at >= record.quiet_since and w.outcome is Outcome.ACKNOWLEDGED]
         failed = [f for f in record.ledger.failures if f.at >= record.quiet_since]

@@ -205,7 +205,7 @@ def _prove(stage: Stage) -> None:
         ledger = read_ledgers(sorted(stage.workdir.ledgers.glob("*.jsonl")))
         record.ledger = ledger
         record.released = proof.uses_release(ledger)
-        versions = proof.limitless_versions(stage.machines.limitless, released=any(record.released))
+        versions = proof.limitless_versions(stage.machines.limitless, released=any(map(any, record.released.values())))
         record.writes = proof.check_writes(ledger, versions)
         record.reads = proof.check_reads(ledger)
         _write_pause(record)

@@ -6,10 +6,11 @@ every statement binds the tenant; on classic order items do not know theirs, as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from migrator.errors import InvariantBroken
 from migrator.model.side import Side
@@ -18,7 +19,16 @@ from migrator.rehearse.ledger import Change, RowKey
 Connection = psycopg.Connection[Any]
 
 REVISION = "orders.revision"
-"""The ledger's name for what the new release writes into an order: columns that come in the middle (release.py)."""
+"""The ledger's name for columns of an order that come in the middle (release.py), and only the new release writes."""
+
+RETURNED = "orders.returned"
+"""The same for the enum value that comes: 1 for an order in state 'returned', else 0."""
+
+SHIPMENTS = "shipments"
+"""The table that comes."""
+
+RELEASED = (REVISION, RETURNED, SHIPMENTS)
+"""What the deployment in the middle brings, by its names in the ledger."""
 
 READ: dict[tuple[str, Side], str] = {
     ("accounts", Side.CLASSIC): "SELECT tenant_id, (settings->>'v')::bigint FROM app.accounts"
@@ -34,6 +44,12 @@ READ: dict[tuple[str, Side], str] = {
     ("currencies", Side.CLASSIC): "SELECT code, (rate * 1000000)::bigint %% 10000 FROM app.currencies"
     " WHERE code = ANY(%(keys)s)",
     (REVISION, Side.CLASSIC): "SELECT id, revision FROM app.orders WHERE tenant_id = %(tenant)s AND id = ANY(%(keys)s)",
+    (RETURNED, Side.CLASSIC): "SELECT id, (state = 'returned')::int FROM app.orders"
+    " WHERE tenant_id = %(tenant)s AND id = ANY(%(keys)s)",
+    (SHIPMENTS, Side.CLASSIC): "SELECT s.id, s.version FROM app.shipments s"
+    " JOIN app.orders o ON o.id = s.order_id WHERE o.tenant_id = %(tenant)s AND s.id = ANY(%(keys)s)",
+    (SHIPMENTS, Side.LIMITLESS): "SELECT id, version FROM app.shipments"
+    " WHERE tenant_id = %(tenant)s AND id = ANY(%(keys)s)",
 }
 """Reads of rows by key; where Limitless has no entry of its own, classic's statement suits both."""
 
@@ -67,6 +83,22 @@ ITEMS_OF: dict[Side, str] = {
     Side.CLASSIC: "SELECT id, (attributes->>'v')::bigint FROM app.order_items WHERE order_id = %(order)s",
     Side.LIMITLESS: "SELECT id, (attributes->>'v')::bigint FROM app.order_items"
     " WHERE tenant_id = %(tenant)s AND order_id = %(order)s",
+}
+INSERT_SHIPMENT: dict[Side, str] = {
+    Side.CLASSIC: "INSERT INTO app.shipments (order_id, carrier, version)"
+    " VALUES (%(order)s, %(carrier)s, 1) RETURNING id",
+    Side.LIMITLESS: "INSERT INTO app.shipments (tenant_id, order_id, carrier, version)"
+    " VALUES (%(tenant)s, %(order)s, %(carrier)s, 1) RETURNING id",
+}
+UPDATE_SHIPMENT: dict[Side, str] = {
+    Side.CLASSIC: "UPDATE app.shipments SET state = %(state)s, version = %(after)s"
+    " WHERE order_id = %(order)s AND id = %(shipment)s",
+    Side.LIMITLESS: "UPDATE app.shipments SET state = %(state)s, version = %(after)s"
+    " WHERE tenant_id = %(tenant)s AND order_id = %(order)s AND id = %(shipment)s",
+}
+SHIPMENTS_OF: dict[Side, str] = {
+    Side.CLASSIC: "SELECT id, version FROM app.shipments WHERE order_id = %(order)s",
+    Side.LIMITLESS: "SELECT id, version FROM app.shipments WHERE tenant_id = %(tenant)s AND order_id = %(order)s",
 }
 
 SEARCH = (
@@ -193,21 +225,65 @@ def delete_item(connection: Connection, side: Side, tenant: int, order: int, ite
 
 
 def delete_order(
-    connection: Connection, side: Side, tenant: int, order: int, before: int, revision: int | None = None
+    connection: Connection,
+    side: Side,
+    tenant: int,
+    order: int,
+    before: int,
+    revision: int | None = None,
+    *,
+    released: bool = False,
 ) -> list[Change]:
-    """Delete an order with its items: by the foreign key's cascade on classic, one after the other on Limitless.
+    """Delete an order with its children: by the foreign keys' cascade on classic, one after the other on Limitless.
 
-    *revision*: the version of its new columns, if the new release has written them.
+    *revision*: the version of its new columns, if the new release has written them; *released*: it may have shipments.
     """
     names = {"tenant": tenant, "order": order}
-    items = connection.execute(ITEMS_OF[side], names).fetchall()
-    if side is Side.LIMITLESS:
-        connection.execute("DELETE FROM app.order_items WHERE tenant_id = %(tenant)s AND order_id = %(order)s", names)
+    changes = []
+    for table, children in (("order_items", ITEMS_OF), (SHIPMENTS, SHIPMENTS_OF)):
+        if table == SHIPMENTS and not released:
+            continue  # there is no such table yet
+        found = connection.execute(children[side], names).fetchall()
+        changes += [Change(_row(table, tenant, key), int(version), None) for key, version in found]
+        if side is Side.LIMITLESS:
+            where = sql.SQL("tenant_id = %(tenant)s AND order_id = %(order)s")
+            connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(sql.Identifier("app", table), where), names)
     done = connection.execute("DELETE FROM app.orders WHERE tenant_id = %(tenant)s AND id = %(order)s", names)
-    changes = [Change(_row("order_items", tenant, key), int(version), None) for key, version in items]
     if revision is not None:
         changes.append(Change(_row(REVISION, tenant, order), revision, None))
     return [_one(done, Change(_row("orders", tenant, order), before, None)), *changes]
+
+
+def ship_order(connection: Connection, side: Side, tenant: int, order: int, carrier: str) -> list[Change]:
+    """Insert a shipment of an order; its key comes from an identity column."""
+    names = {"tenant": tenant, "order": order, "carrier": carrier}
+    return [_new(SHIPMENTS, tenant, _key(connection.execute(INSERT_SHIPMENT[side], names).fetchone()))]
+
+
+def update_shipment(
+    connection: Connection, side: Side, tenant: int, order: int, shipment: int, before: int, state: str
+) -> list[Change]:
+    names = {"tenant": tenant, "order": order, "shipment": shipment, "after": before + 1, "state": state}
+    done = connection.execute(UPDATE_SHIPMENT[side], names)
+    return [_one(done, Change(_row(SHIPMENTS, tenant, shipment), before, before + 1))]
+
+
+def return_order(
+    connection: Connection, side: Side, tenant: int, order: int, before: int, shipments: Mapping[int, int]
+) -> list[Change]:
+    """Give an order and its *shipments* (with their versions) the new state; nobody changes them after that."""
+    done = connection.execute(
+        "UPDATE app.orders SET state = 'returned', details = details || jsonb_build_object('v', %s::bigint)"
+        " WHERE tenant_id = %s AND id = %s",
+        (before + 1, tenant, order),
+    )
+    changes = [
+        _one(done, Change(_row("orders", tenant, order), before, before + 1)),
+        Change(_row(RETURNED, tenant, order), 0, 1),
+    ]
+    for shipment, version in shipments.items():
+        changes += update_shipment(connection, side, tenant, order, shipment, version, "returned")
+    return changes
 
 
 def update_currency(connection: Connection, code: str, before: int) -> list[Change]:

@@ -15,8 +15,10 @@ from migrator.errors import CommitUnknown, MigratorError
 from migrator.model.side import Side
 from migrator.model.tenant import TenantId
 from migrator.rehearse import shop
+from migrator.rehearse.holdings import Tenant
 from migrator.rehearse.ledger import Change, LedgerWriter, Outcome, RowKey, Seen
 from migrator.rehearse.memory import Memory
+from migrator.rehearse.new_release import RELEASED_ACTIONS, NewRelease, Session
 from migrator.shim import CommittedUnconfirmed
 
 T = TypeVar("T")
@@ -40,38 +42,12 @@ ACTIONS = {
 }
 """How often a thread does what, in percent."""
 
-RELEASED_ACTIONS = {"revise order": 20}
-"""What the new release does besides, once the deployment in the middle has brought what it needs."""
-
-
-class Session(Protocol):
-    """What the shim hands to a transaction."""
-
-    @property
-    def connection(self) -> psycopg.Connection[Any]: ...
-    @property
-    def side(self) -> Side: ...
-
 
 class ShimLike(Protocol):
     """The part of the public shim that an application needs."""
 
     def run_read(self, tenant: TenantId, fn: Callable[[Any], T]) -> T: ...
     def run_write(self, tenant: TenantId, fn: Callable[[Any], T]) -> T: ...
-
-
-@dataclass(slots=True)
-class Tenant:
-    """A tenant as one thread knows it: the rows it is the only one to write, with their versions."""
-
-    tenant_id: int
-    weight: float
-    known: bool = False
-    account: int | None = None
-    users: dict[int, int] = field(default_factory=dict)
-    orders: dict[int, int] = field(default_factory=dict)
-    items: dict[int, tuple[int, int]] = field(default_factory=dict)  # item to (order, version)
-    revisions: dict[int, int] = field(default_factory=dict)  # of orders that the new release has written
 
 
 @dataclass(slots=True)
@@ -106,6 +82,7 @@ class Shopper:
         self._currencies = dict.fromkeys(CURRENCIES[writer::writers], 0)
         self._numbers = itertools.count(1)
         self._last: list[RowKey] = []
+        self._released = False
         self._shares = dict(ACTIONS)
         self._actions: dict[str, Callable[[Tenant], bool]] = {
             "insert order": self._insert_order,
@@ -119,11 +96,13 @@ class Shopper:
             "update account": self._update_account,
             "update currency": self._update_currency,
             "sign up": self._sign_up,
-            "revise order": self._revise_order,
         }
+        self._new_release = NewRelease(self._write, self._dice)
 
     def release(self) -> None:
         """Be the new release of the application from now on."""
+        self._released = True
+        self._actions |= self._new_release.actions
         self._shares = ACTIONS | RELEASED_ACTIONS
 
     def write_once(self) -> None:
@@ -190,10 +169,11 @@ class Shopper:
         self._ledger.read(began, time.monotonic(), side, rows, 0)
 
     def _read(self, tenant: int, fn: Callable[[Any], T]) -> T | None:
+        began = time.monotonic()
         try:
             return self._shim.run_read(TenantId(str(tenant)), fn)
         except (MigratorError, psycopg.Error) as error:
-            self._ledger.failure("read", error)
+            self._ledger.failure("read", began, error)
             return None
 
     def _look_around(self, tenant: Tenant) -> bool:
@@ -232,12 +212,12 @@ class Shopper:
         except (CommitUnknown, CommittedUnconfirmed) as error:
             # Committed or not, or committed and not yet seen by everybody: either way nothing is promised.
             self._ledger.outcome(now.number, Outcome.UNKNOWN)
-            self._ledger.failure("write", error)
+            self._ledger.failure("write", began, error)
             self._forget(now.changes)
             return None
         except (MigratorError, psycopg.Error) as error:
             self._give_up(now)
-            self._ledger.failure("write", error)
+            self._ledger.failure("write", began, error)
             return None
         self._memory.acknowledge(now.changes)
         self._ledger.outcome(now.number, Outcome.ACKNOWLEDGED, (time.monotonic() - began) * 1000)
@@ -255,10 +235,7 @@ class Shopper:
         for change in changes:
             for tenant in self._tenants:
                 if str(tenant.tenant_id) == change.row.tenant:
-                    key = int(change.row.key)
-                    for rows in (tenant.users, tenant.orders, tenant.items, tenant.revisions):
-                        rows.pop(key, None)
-                    tenant.account = None if change.row.table == "accounts" else tenant.account
+                    tenant.forget(change.row)
             self._currencies.pop(change.row.key, None)
 
     def _insert_order(self, tenant: Tenant) -> bool:
@@ -299,19 +276,6 @@ class Shopper:
         order, before = self._dice.choice(list(tenant.orders.items()))
         if self._write(tenant.tenant_id, kind, lambda w: body(w, order, before)):
             tenant.orders[order] = before + 1
-        return True
-
-    def _revise_order(self, tenant: Tenant) -> bool:
-        if not tenant.orders:
-            return False
-        order, before = self._dice.choice(list(tenant.orders.items()))
-        revision = tenant.revisions.get(order, 0)
-
-        def body(w: Session) -> list[Change]:
-            return shop.revise_order(w.connection, tenant.tenant_id, order, before, revision)
-
-        if self._write(tenant.tenant_id, "revise order", body):
-            tenant.orders[order], tenant.revisions[order] = before + 1, revision + 1
         return True
 
     def _update_user(self, tenant: Tenant) -> bool:
@@ -361,15 +325,14 @@ class Shopper:
         if len(tenant.orders) < 5:
             return False
         order, before = self._dice.choice(list(tenant.orders.items()))
+        released = self._released
 
         def body(w: Session) -> list[Change]:
             revision = tenant.revisions.get(order)
-            return shop.delete_order(w.connection, w.side, tenant.tenant_id, order, before, revision)
+            return shop.delete_order(w.connection, w.side, tenant.tenant_id, order, before, revision, released=released)
 
         if self._write(tenant.tenant_id, "delete order", body):
-            del tenant.orders[order]
-            tenant.revisions.pop(order, None)
-            tenant.items = {k: v for k, v in tenant.items.items() if v[0] != order}
+            tenant.drop(order)
         return True
 
     def _update_account(self, tenant: Tenant) -> bool:

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from migrator.rehearse.ledger import Outcome
-from migrator.rehearse.shop import REVISION
+from migrator.rehearse.shop import RETURNED, REVISION, SHIPMENTS
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Totals since the traffic began; *released*: writes (begun) and reads of what a deployment brought."""
+    """Totals since the traffic began.
+
+    Attributes:
+        revised, returned, shipped: writes (begun) of what a deployment brought: columns, a value, a table.
+        revised_reads, returned_reads, shipped_reads: reads of them.
+    """
 
     acknowledged: int = 0
     unknown: int = 0
@@ -23,8 +28,12 @@ class Traffic:
     failures: int = 0
     breakers_opened: int = 0
     breakers_closed: int = 0
-    released: int = 0
-    released_reads: int = 0
+    revised: int = 0
+    revised_reads: int = 0
+    returned: int = 0
+    returned_reads: int = 0
+    shipped: int = 0
+    shipped_reads: int = 0
 
     @property
     def reads(self) -> int:
@@ -33,6 +42,9 @@ class Traffic:
     def since(self, earlier: Traffic) -> Traffic:
         """Return what happened after *earlier*."""
         return Traffic(**{name: getattr(self, name) - getattr(earlier, name) for name in self.__slots__})
+
+
+_NAMES = {REVISION: "revised", RETURNED: "returned", SHIPMENTS: "shipped"}
 
 
 @dataclass(slots=True)
@@ -61,14 +73,16 @@ class LedgerTail:
     def _count(counts: dict[str, int], record: dict[str, Any]) -> None:
         match record["k"]:
             case "intent":
-                counts["released"] += any(row[0] == REVISION for row in record["rows"])
+                for name in {row[0] for row in record["rows"]} & _NAMES.keys():
+                    counts[_NAMES[name]] += 1
             case "outcome":
                 counts["acknowledged"] += record["is"] == Outcome.ACKNOWLEDGED.value
                 counts["unknown"] += record["is"] == Outcome.UNKNOWN.value
             case "read":
                 counts[f"reads_{record['side']}"] += 1
                 counts["missed"] += int(str(record["missed"]))
-                counts["released_reads"] += any(row[0] == REVISION for row in record["rows"])
+                for name in {row[0] for row in record["rows"]} & _NAMES.keys():
+                    counts[f"{_NAMES[name]}_reads"] += 1
             case "failure":
                 counts["failures"] += 1
             case "note":

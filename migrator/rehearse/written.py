@@ -62,9 +62,11 @@ def sentence(report: dict[str, Any]) -> str:
         "unknown" if report[k] is None else words.count(report[k])
         for k in ("lost_writes", "missed_own_writes", "divergent_rows")
     )
-    failures = words.count(sum(report["failures"].values()))
+    failures = f"{words.count(sum(kind['count'] for kind in report['failures']))} errors seen by the application"
+    kinds = ", ".join(f"{words.count(kind['count'])} {kind['what']}" for kind in report["failures"])
+    failures += f" ({kinds})" if kinds else ""
     return (
         f"{words.count(report['acknowledged_writes'])} acknowledged writes, {lost} lost; "
         f"{missed} of {words.count(report['reads'])} reads missed a write of their own; "
-        f"{divergent} rows differed; {failures} errors seen by the application; {words.seconds(report['seconds'])}."
+        f"{divergent} rows differed; {failures}; {words.seconds(report['seconds'])}."
     )

@@ -214,8 +214,12 @@ def _phases(phases: Sequence[dict[str, Any]]) -> str:
     return _table(("phase", "from", "took", ""), rows, (1, 2))
 
 
-def _failures(failures: dict[str, int]) -> str:
+def _failures(failures: Sequence[dict[str, Any]]) -> str:
     if not failures:
         return '<p class="soft" style="margin:0">None: no read and no write failed.</p>'
-    rows = [(escape(kind), words.count(number)) for kind, number in sorted(failures.items())]
-    return _table(("kind", "times"), rows, (1,))
+    rows = []
+    for kind in failures:
+        what = f"{escape(kind['what'])}<br>{escape(', '.join(sorted(kind['errors'])))}"
+        css, verdict = ("good", "expected") if kind["expected"] else ("bad", "unexplained")
+        rows.append((words.count(kind["count"]), what, f'<td class="{css}">{verdict}</td>'))
+    return _table(("times", "what", ""), rows, (0,))

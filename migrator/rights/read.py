@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -84,11 +84,7 @@ class _Reader:
             tool=here["tool"],
             database=here["database"],
             things=frozenset(_thing(row) for row in entries if row["kind"] != "column"),
-            granted=frozenset(
-                Right(row["grantee"], _thing(row), row["privilege"], row["grantable"])
-                for row in entries
-                if (row["grantee"] in roles or row["grantee"] == PUBLIC) and _counts(row)
-            ),
+            granted=_granted(row for row in entries if row["grantee"] in roles or row["grantee"] == PUBLIC),
             effective=self._effective([*who, PUBLIC]) if effective else frozenset(),
             roles=roles,
             members=frozenset(Membership(**row) for row in self._rows("members", roles=who)),
@@ -149,6 +145,16 @@ class _Reader:
 
 def _thing(row: dict[str, Any]) -> Thing:
     return Thing(row["kind"], row["schema"], row["name"], row["column_name"])
+
+
+def _granted(entries: Iterable[dict[str, Any]]) -> frozenset[Right]:
+    """Return one right per grantee, thing and privilege: the one that may be handed on, if there are two."""
+    found: dict[tuple[str, Thing, str], bool] = {}
+    for row in entries:
+        if _counts(row):
+            key = (row["grantee"], _thing(row), row["privilege"])
+            found[key] = found.get(key, False) or row["grantable"]
+    return frozenset(Right(*key, grantable) for key, grantable in found.items())
 
 
 def _counts(row: dict[str, Any]) -> bool:

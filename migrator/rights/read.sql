@@ -7,53 +7,80 @@ SELECT current_user::text AS tool, current_database()::text AS database;
 -- Everything that rights can be granted on, with owner and ACL; an ACL that was never changed is the engine's default.
 -- Members of extensions come with the extension, leaves of a partitioned table have no counterpart. What belongs to
 -- pg_database_owner (schema public, since PostgreSQL 15) belongs to whoever owns the database.
-WITH deputy AS (
+-- drawn: the sequences of identity columns, and through which tables and views rows draw from them. That needs no right
+-- there; Limitless has no identity, its default is nextval, so USAGE goes with the right to write such rows.
+WITH RECURSIVE deputy AS (
     SELECT to_regrole('pg_database_owner')::oid AS oid, b.datdba AS owner
       FROM pg_catalog.pg_database b WHERE b.datname = current_database()
+), drawn (sequence, relation) AS (
+    SELECT d.objid, d.refobjid
+      FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+     WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+       AND d.deptype = 'i' AND d.refobjsubid > 0
+    UNION
+    SELECT w.sequence, v.ev_class
+      FROM drawn w
+      JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = w.relation
+       AND d.classid = 'pg_rewrite'::regclass
+      JOIN pg_catalog.pg_rewrite v ON v.oid = d.objid AND v.ev_class <> w.relation
 )
 SELECT t.kind, t.schema, t.name, t.column_name, t.definer,
        pg_catalog.pg_get_userbyid(CASE t.owner WHEN d.oid THEN d.owner ELSE t.owner END)::text AS owner,
        CASE a.grantee WHEN 0 THEN 'public' WHEN d.oid THEN pg_catalog.pg_get_userbyid(d.owner)
                       ELSE pg_catalog.pg_get_userbyid(a.grantee) END::text AS grantee,
-       a.privilege_type AS privilege, a.is_grantable OR a.grantee = t.owner AS grantable
+       CASE WHEN t.draws THEN 'USAGE' ELSE a.privilege_type END AS privilege,
+       NOT t.draws AND (a.is_grantable OR a.grantee = t.owner) AS grantable
   FROM (
     SELECT 'schema' AS kind, '' AS schema, n.nspname::text AS name, '' AS column_name, n.nspowner AS owner,
-           coalesce(n.nspacl, acldefault('n', n.nspowner)) AS acl, false AS definer
+           coalesce(n.nspacl, acldefault('n', n.nspowner)) AS acl, false AS definer, false AS draws
       FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY (%(schemas)s)
     UNION ALL
     SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, n.nspname::text, c.relname::text, '', c.relowner,
-           coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner)), false
+           coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner)), false, false
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = ANY (%(schemas)s) AND c.relkind IN ('r', 'p', 'f', 'v', 'S') AND NOT c.relispartition
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     UNION ALL
     SELECT CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END, '', p.oid::regprocedure::text, '', p.proowner,
-           coalesce(p.proacl, acldefault('f', p.proowner)), p.prosecdef
+           coalesce(p.proacl, acldefault('f', p.proowner)), p.prosecdef, false
       FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
      WHERE n.nspname = ANY (%(schemas)s) AND p.prokind IN ('f', 'p')
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                         WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
     UNION ALL
-    SELECT 'type', n.nspname::text, t.typname::text, '', t.typowner, coalesce(t.typacl, acldefault('T', t.typowner)), false
+    SELECT 'type', n.nspname::text, t.typname::text, '', t.typowner, coalesce(t.typacl, acldefault('T', t.typowner)),
+           false, false
       FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
       LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
      WHERE n.nspname = ANY (%(schemas)s) AND (t.typtype = 'e' OR (t.typtype = 'c' AND c.relkind = 'c'))
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                         WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
     UNION ALL
-    SELECT 'database', '', '', '', b.datdba, coalesce(b.datacl, acldefault('d', b.datdba)), false
+    SELECT 'database', '', '', '', b.datdba, coalesce(b.datacl, acldefault('d', b.datdba)), false, false
       FROM pg_catalog.pg_database b WHERE b.datname = current_database()
     UNION ALL
-    SELECT 'column', n.nspname::text, c.relname::text, a.attname::text, c.relowner, a.attacl, false
+    SELECT 'column', n.nspname::text, c.relname::text, a.attname::text, c.relowner, a.attacl, false, false
       FROM pg_catalog.pg_attribute a
       JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = ANY (%(schemas)s) AND c.relkind IN ('r', 'p', 'f', 'v') AND NOT c.relispartition
        AND a.attacl IS NOT NULL AND NOT a.attisdropped
+    UNION ALL
+    SELECT 'sequence', n.nspname::text, s.relname::text, '', s.relowner, x.acl, false, true
+      FROM drawn w
+      JOIN pg_catalog.pg_class s ON s.oid = w.sequence
+      JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
+      JOIN pg_catalog.pg_class c ON c.oid = w.relation AND NOT c.relispartition
+     CROSS JOIN LATERAL (SELECT coalesce(c.relacl, acldefault('r', c.relowner)) AS acl
+                         UNION ALL
+                         SELECT a.attacl FROM pg_catalog.pg_attribute a
+                          WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped) x
+     WHERE n.nspname = ANY (%(schemas)s)
 ) t
  CROSS JOIN deputy d
-  LEFT JOIN LATERAL aclexplode(t.acl) a ON true;
+  LEFT JOIN LATERAL aclexplode(t.acl) a ON true
+ WHERE NOT t.draws OR a.privilege_type IN ('INSERT', 'UPDATE');
 
 -- name: seeds
 -- Roles that matter although no ACL here names them: policies name them, an all-data role lets them in, or everything
@@ -132,8 +159,20 @@ SELECT s.name, coalesce(d.value, CASE WHEN NOT EXISTS (
 
 -- name: effective
 -- The server's own answer, whichever way a role came by a right. A column counts where the table as a whole is closed.
-WITH who AS (
+-- drawn: as above.
+WITH RECURSIVE who AS (
     SELECT unnest(%(roles)s::text[]) AS name
+), drawn (sequence, relation) AS (
+    SELECT d.objid, d.refobjid
+      FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+     WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+       AND d.deptype = 'i' AND d.refobjsubid > 0
+    UNION
+    SELECT w.sequence, v.ev_class
+      FROM drawn w
+      JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = w.relation
+       AND d.classid = 'pg_rewrite'::regclass
+      JOIN pg_catalog.pg_rewrite v ON v.oid = d.objid AND v.ev_class <> w.relation
 ), relation AS (
     SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind = 'S' AS sequence
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -156,7 +195,11 @@ UNION ALL
 SELECT w.name, 'sequence', r.schema, r.name, '', p.privilege,
        has_sequence_privilege(w.name, r.oid, p.privilege || ' WITH GRANT OPTION')
   FROM who w, relation r, unnest(ARRAY['USAGE', 'SELECT', 'UPDATE']) p (privilege)
- WHERE r.sequence AND has_sequence_privilege(w.name, r.oid, p.privilege)
+ WHERE r.sequence
+   AND (has_sequence_privilege(w.name, r.oid, p.privilege)
+        OR p.privilege = 'USAGE'
+           AND EXISTS (SELECT FROM drawn x JOIN pg_catalog.pg_class c ON c.oid = x.relation AND NOT c.relispartition
+                        WHERE x.sequence = r.oid AND has_any_column_privilege(w.name, c.oid, 'INSERT, UPDATE')))
 UNION ALL
 SELECT w.name, 'schema', '', n.nspname::text, '', p.privilege,
        has_schema_privilege(w.name, n.oid, p.privilege || ' WITH GRANT OPTION')

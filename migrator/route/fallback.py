@@ -11,7 +11,7 @@ from migrator.model.position import Snapshot
 from migrator.model.route import FallbackScope, Level
 from migrator.model.tenant import REFERENCE_PART
 from migrator.route.change import change, reachable
-from migrator.route.proof import check_included, parts_in_use
+from migrator.route.proof import check_included, check_mirrored, parts_in_use
 from migrator.shim import fallback
 
 raise_fallback = reachable()(fallback.raise_fallback)
@@ -63,6 +63,7 @@ def clear_fallback(
                 hint="Ease it first; migrator.route.advance does both steps.",
             )
         check_included(conn, covered_parts(conn, scope, key), caught_up)
+        check_mirrored(conn, (scope, key))
         epoch = found.next_epoch()
         conn.execute("DELETE FROM migrator.fallback WHERE scope = %s AND scope_key = %s", (scope.value, key))
         found.decide("fallback.cleared", _subject(scope, key), {"level": row[0], "epoch": row[1]}, {"epoch": epoch})

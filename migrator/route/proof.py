@@ -1,4 +1,8 @@
-"""Is there proof that the mirror has caught up, so that reads may go to Limitless?"""
+"""Is there proof that Limitless holds what reads would find, so that they may go there?
+
+Positions say how far the mirror is with tenants that are mirrored. About a tenant that is being copied again they say
+nothing, however far they are.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,11 @@ import psycopg
 
 from migrator.errors import PreconditionFailed, UsageError
 from migrator.model.position import Snapshot
+from migrator.model.route import FallbackScope
 from migrator.model.tenant import REFERENCE_PART
+
+SHOWN = 5
+"""So many tenants an error names."""
 
 
 def check_included(conn: psycopg.Connection[Any], parts: set[int], caught_up: Snapshot | None) -> None:
@@ -23,6 +31,40 @@ def check_included(conn: psycopg.Connection[Any], parts: set[int], caught_up: Sn
         raise PreconditionFailed(
             f"the mirror has not caught up in partition{'s' if len(behind) > 1 else ''} {', '.join(map(str, behind))}",
             hint="Try again when the mirror runs; see migrator status.",
+        )
+
+
+_NOT_MIRRORED = """
+SELECT r.tenant_id
+  FROM migrator.route r
+  LEFT JOIN migrator.tenant t USING (tenant_id)
+ WHERE r.level = 'limitless' AND t.state IS DISTINCT FROM 'mirrored'
+   AND NOT EXISTS (SELECT FROM migrator.fallback f
+                    WHERE migrator.covers(f.scope, f.scope_key, r.tenant_id, r.part)
+                      AND (f.scope, f.scope_key) IS DISTINCT FROM (%(scope)s, %(key)s))
+ UNION ALL
+SELECT NULL
+ WHERE EXISTS (SELECT FROM migrator.copy_unit WHERE part = %(reference)s)
+   AND NOT coalesce((SELECT bool_and(state = 'joined') FROM migrator.copy_unit
+                      WHERE part = %(reference)s AND NOT superseded), false)
+ ORDER BY 1
+"""
+
+
+def check_mirrored(conn: psycopg.Connection[Any], lifted: tuple[FallbackScope, str] | None = None) -> None:
+    """Refuse while somebody whose reads would go to Limitless is not mirrored: copied again, or put aside.
+
+    Args:
+        lifted: the fallback that goes; every other one keeps the reads it covers on classic.
+    """
+    scope, key = lifted or (None, None)
+    rows = conn.execute(_NOT_MIRRORED, {"scope": scope, "key": key, "reference": REFERENCE_PART}).fetchall()
+    if rows:
+        who = ["the reference tables" if tenant is None else f"tenant {tenant}" for (tenant,) in rows]
+        more = f" and {len(who) - SHOWN} more" if len(who) > SHOWN else ""
+        raise PreconditionFailed(
+            f"not mirrored, so not readable on limitless: {', '.join(who[:SHOWN])}{more}",
+            hint="Wait until all are copied: migrator backfill status.",
         )
 
 

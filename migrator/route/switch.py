@@ -11,7 +11,7 @@ from migrator.errors import PreconditionFailed
 from migrator.model.position import Snapshot
 from migrator.model.route import LEGAL_MOVES, Level
 from migrator.route.change import change
-from migrator.route.proof import check_included, parts_in_use
+from migrator.route.proof import check_included, check_mirrored, parts_in_use
 
 
 def switch_version(conn: psycopg.Connection[Any]) -> datetime:
@@ -48,6 +48,7 @@ def switch(
             raise PreconditionFailed("the switch was moved by somebody else", hint="Look again and decide again.")
         if level is Level.LIMITLESS:
             check_included(conn, parts_in_use(conn), caught_up)
+            check_mirrored(conn)
         epoch = found.next_epoch()
         conn.execute(
             "UPDATE migrator.switch SET level = %s, changed_at = clock_timestamp(), changed_by = %s, reason = %s",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,30 @@ def test_every_event_took_place(rehearsed) -> None:
         "What a deployment brought in the middle is part of all this"
     ]
     assert report["timings"]["rollback_confirmed"] == report["timings"]["rollback_processes"] >= 2
+
+
+def test_the_new_release_used_what_the_deployment_brought(rehearsed) -> None:
+    """Columns, an enum's value and a table: written, read, and part of the comparison."""
+    _, workdir = rehearsed
+    report = json.loads((workdir / "report.json").read_text())
+
+    (deployed,) = [e for e in report["events"] if e["name"] == "deployed"]
+    assert re.search(r"at once \d+ writes and \d+ reads of the columns, \d+ and \d+ of the value", deployed["detail"])
+    seen = {line["claim"]: line["seen"] for line in report["proof"]}
+    assert "rows of 6 tables" in seen["Both sides were equal before the hand-over"]
+    for name in ("orders.revision", "orders.returned", "shipments"):
+        assert name in seen["What a deployment brought in the middle is part of all this"]
+
+
+def test_every_error_is_explained(rehearsed) -> None:
+    """The application saw errors of one fault only: classic's crash."""
+    _, workdir = rehearsed
+    report = json.loads((workdir / "report.json").read_text())
+
+    assert all(kind["expected"] for kind in report["failures"]), report["failures"]
+    assert {line["claim"] for line in report["proof"] if line["ok"]} >= {
+        "Every error the application saw has its fault"
+    }
 
 
 def test_it_is_quick_and_small(rehearsed) -> None:

@@ -8,17 +8,20 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from migrator.errors import UsageError
 from migrator.model.side import Side
 from migrator.plan.schema import Rehearsal
 from migrator.rehearse import roles
 from migrator.rehearse.demo import load
-from migrator.rehearse.ledger import LedgerWriter, read_ledgers
+from migrator.rehearse.holdings import Tenant
+from migrator.rehearse.ledger import LedgerWriter, Write, read_ledgers
 from migrator.rehearse.memory import Memory
+from migrator.rehearse.new_release import RELEASED_ACTIONS
 from migrator.rehearse.proof import check_reads, check_writes, compare, limitless_versions, uses_release
-from migrator.rehearse.shop import REVISION
-from migrator.rehearse.shopper import ACTIONS, Shopper, Tenant
+from migrator.rehearse.shop import RELEASED, RETURNED, REVISION, SHIPMENTS
+from migrator.rehearse.shopper import ACTIONS, Shopper
 
 pytestmark = pytest.mark.pg
 
@@ -154,6 +157,12 @@ def test_damage_is_found_in_the_database(shopped, damage) -> None:
     assert check_writes(ledger, versions_as_on_limitless(dsn)).lost == 1
 
 
+def deploy(conn: psycopg.Connection) -> None:
+    """What `migrator schema apply` does on classic, without a migration."""
+    conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(roles.OWNER)))
+    conn.execute(resources.files("migrator.rehearse").joinpath("deployment.sql").read_bytes())
+
+
 @pytest.fixture
 def deployed(classic_dsn, tmp_path: Path):
     """A demo into which the deployment comes in the middle of the traffic."""
@@ -162,10 +171,10 @@ def deployed(classic_dsn, tmp_path: Path):
     writer = LedgerWriter(tmp_path / "web-1.jsonl", "web-1")
     tenants = [Tenant(t.tenant_id, t.rows) for t in demo.tenants]
     shopper = Shopper(shim, writer, Memory(), tenants, 0, 2, seed=3)
-    for turn in range(400):
+    for turn in range(600):
         if turn == 100:
             with psycopg.connect(classic_dsn) as conn:
-                conn.execute(resources.files("migrator.rehearse").joinpath("deployment.sql").read_bytes())
+                deploy(conn)
             shopper.release()
         shopper.write_once()
         shopper.read_once()
@@ -174,14 +183,16 @@ def deployed(classic_dsn, tmp_path: Path):
     return classic_dsn, read_ledgers([tmp_path / "web-1.jsonl"])
 
 
-def test_the_ledger_follows_the_application_into_new_columns(deployed) -> None:
+def test_the_ledger_follows_the_application_into_what_is_new(deployed) -> None:
     """The new release writes and reads what the deployment brought, and nothing of it is lost."""
     dsn, ledger = deployed
     writes = check_writes(ledger, versions_as_on_limitless(dsn, released=True))
 
     assert ledger.failures == []
-    assert min(uses_release(ledger)) > 20
-    assert (writes.acknowledged, writes.lost, writes.phantom) == (400, 0, 0), writes.sample
+    assert set(uses_release(ledger)) == set(RELEASED)
+    assert all(min(used) > 5 for used in uses_release(ledger).values()), uses_release(ledger)
+    assert {w.kind for w in ledger.writes} >= set(RELEASED_ACTIONS)
+    assert (writes.acknowledged, writes.lost, writes.phantom) == (600, 0, 0), writes.sample
     assert check_reads(ledger).missed == 0
 
 
@@ -197,6 +208,27 @@ def test_a_new_column_that_did_not_arrive_is_a_lost_write(deployed) -> None:
     assert found.lost == len(left) > 10
 
 
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        (RETURNED, "UPDATE app.orders SET state = 'shipped' WHERE state = 'returned'"),
+        (SHIPMENTS, "UPDATE app.shipments SET version = 0"),
+        (SHIPMENTS, "DELETE FROM app.shipments"),
+    ],
+)
+def test_a_value_or_a_table_that_did_not_arrive_is_a_lost_write(deployed, name, damage) -> None:
+    """Every returned order is one, and every row of the new table but those that went with their order."""
+    dsn, ledger = deployed
+    last: dict[str, tuple[Write, int | None]] = {}
+    for write in ledger.writes:
+        last |= {c.row.key: (write, c.after) for c in write.changes if c.row.table == name}
+    with psycopg.connect(dsn) as conn:
+        conn.execute(damage)
+
+    found = check_writes(ledger, versions_as_on_limitless(dsn, released=True))
+    assert found.lost == len({w.number for w, after in last.values() if after is not None}) > 10
+
+
 def versions_as_on_limitless(dsn: str, **release: bool):
     """The proof reads Limitless, where order items know their tenant; give classic the same shape for a moment."""
     with psycopg.connect(dsn) as conn:
@@ -208,6 +240,9 @@ def versions_as_on_limitless(dsn: str, **release: bool):
 def shape(conn: psycopg.Connection) -> None:
     conn.execute("ALTER TABLE app.order_items ADD COLUMN IF NOT EXISTS tenant_id bigint")
     conn.execute("UPDATE app.order_items i SET tenant_id = o.tenant_id FROM app.orders o WHERE o.id = i.order_id")
+    if conn.execute("SELECT to_regclass('app.shipments')").fetchone() != (None,):
+        conn.execute("ALTER TABLE app.shipments ADD COLUMN IF NOT EXISTS tenant_id bigint")
+        conn.execute("UPDATE app.shipments s SET tenant_id = o.tenant_id FROM app.orders o WHERE o.id = s.order_id")
 
 
 def test_compare_finds_each_kind_of_difference(classic_dsn, machines) -> None:
@@ -234,5 +269,31 @@ def test_compare_finds_each_kind_of_difference(classic_dsn, machines) -> None:
             "app.orders": 0,
             "app.order_items": 3,  # one missing; one under the wrong tenant is extra there and missing here
         }
+    finally:
+        machines.drop(classic="demo_compare")
+
+
+def test_compare_looks_at_what_the_deployment_brought(classic_dsn, machines) -> None:
+    """New columns, a new value and the new table are compared like all that was there before."""
+    twin = machines.new_classic("demo_compare")
+    ship = "INSERT INTO app.shipments (id, order_id, carrier, version, sent_at) SELECT id, id, 'Post', 1, 'epoch'"
+    try:
+        for dsn in (classic_dsn, twin):
+            load(dsn, SMALL)
+            with psycopg.connect(dsn) as conn:
+                deploy(conn)
+                conn.execute(f"{ship} FROM app.orders WHERE id < 10".encode())
+        with psycopg.connect(twin, autocommit=True) as conn:
+            shape(conn)
+            equal = compare(classic_dsn, twin, released=True)
+            assert (equal.divergent_rows, equal.rows["app.shipments"]) == (0, 9)
+
+            conn.execute("UPDATE app.orders SET revision = 1 WHERE id = 1")
+            conn.execute("UPDATE app.orders SET state = 'returned' WHERE id = 2")
+            conn.execute("DELETE FROM app.shipments WHERE id = 3")
+            conn.execute("UPDATE app.shipments SET state = 'returned' WHERE id = 4")
+        found = compare(classic_dsn, twin, released=True)
+
+        assert {k: n for k, n in found.divergent.items() if n} == {"app.orders": 2, "app.shipments": 2}
     finally:
         machines.drop(classic="demo_compare")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from migrator.errors import ClusterUnavailable
 from migrator.rehearse.ledger import Change, LedgerWriter, Outcome, RowKey, Seen, read_ledgers
 from migrator.rehearse.memory import Memory
 from migrator.rehearse.proof import check_reads, check_writes
@@ -152,6 +154,28 @@ def test_a_ledger_cut_off_by_a_kill_is_read_up_to_there(writer, tmp_path) -> Non
 
     assert ledger.torn == 1
     assert [w.outcome for w in ledger.writes] == [Outcome.PENDING]
+
+
+def test_a_failure_keeps_what_tells_its_cause(writer, tmp_path) -> None:
+    """Type, side, and the SQLSTATE of the server's error behind it; no text, as texts quote values."""
+
+    def refused() -> None:
+        try:
+            raise psycopg.errors.CannotConnectNow("a secret")
+        except psycopg.Error:
+            raise ClusterUnavailable("classic", "a secret") from None
+
+    for kind, act in (("read", refused), ("write", lambda: 1 / 0)):
+        try:
+            act()
+        except (ClusterUnavailable, ZeroDivisionError) as error:
+            writer.failure(kind, 5.0, error)
+
+    first, second = merged(tmp_path).failures
+    assert (first.operation, first.error, first.began) == ("read", "ClusterUnavailable", 5.0)
+    assert (first.side, first.sqlstate) == ("classic", "57P03")
+    assert (second.error, second.side, second.sqlstate) == ("ZeroDivisionError", "", "")
+    assert "secret" not in (tmp_path / "web-1.jsonl").read_text()
 
 
 def test_memory_judges_a_read_at_once() -> None:

@@ -45,7 +45,7 @@ def record(**changes) -> Record:
         comparison=Comparison({"app.orders": 4000}, {"app.orders": 0}),
         writes=WritesChecked(acknowledged=1500, changes=3000, rows=2000),
         reads=ReadsChecked(reads=3000, rows=9000),
-        released=(30, 40),
+        released={"orders.revision": (30, 40), "shipments": (5, 6)},
         quiet_since=1050.0,
         peak_mb=700.0,
     )
@@ -92,9 +92,14 @@ def test_an_accident_that_was_only_played_is_named_on_the_page() -> None:
         ({"reads": ReadsChecked(reads=10, counted_at_once=1)}, "older than acknowledged"),
         ({"reads": ReadsChecked(reads=10, missed_of_others=1)}, "to another process"),
         ({"released": None}, "deployment"),
-        ({"released": (30, 0)}, "deployment"),
+        ({"released": {"orders.revision": (30, 4), "shipments": (30, 0)}}, "brought shipments: 30 writes and 0 reads"),
+        ({"released": {}}, "deployment"),
         ({"ledger": Ledger(failures=[Failure("web-1", 1055.0, "write", "OSError")])}, "after classic was stopped"),
         ({"ledger": Ledger(failures=[Failure("web-1", 1005.0, "write", "RowVanished")])}, "was not there"),
+        (
+            {"ledger": Ledger(failures=[Failure("web-1", 1005.0, "read", "ReadStale")])},
+            "1 read ended in ReadStale",
+        ),
     ],
 )
 def test_whatever_did_not_hold_is_said(changes, said) -> None:

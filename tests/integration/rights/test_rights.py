@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import psycopg
 import pytest
 
@@ -89,6 +91,55 @@ def test_everything_that_can_be_granted_arrives(land: Land) -> None:
         report.execute("SELECT * FROM app.tenant")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             report.execute("SELECT app.double(1)")
+
+
+WAYS_TO_WRITE = {
+    "a table": ["GRANT INSERT ON app.orders TO {web}"],
+    "columns": ["GRANT INSERT (tenant_id, total) ON app.orders TO {web}"],
+    "a group": ["GRANT INSERT ON app.orders TO {readers}", "GRANT {readers} TO {web}"],
+    "everybody": ["GRANT INSERT ON app.orders TO PUBLIC"],
+    "a view": ["GRANT INSERT ON app.paid TO {web}"],
+    "a view of a view": ["GRANT INSERT ON app.large TO {web}"],
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_WRITE)
+def test_whoever_writes_rows_may_draw_their_identity(land: Land, way: str) -> None:
+    """Classic asks for no right on an identity column's sequence; on Limitless the column's default is nextval."""
+    land.roles.on_classic("web")
+    land.roles.on_classic("readers", "NOLOGIN")
+    land.roles.on_classic("report")
+    land.sql(
+        "CREATE VIEW app.paid AS SELECT id, tenant_id, total FROM app.orders",
+        "CREATE VIEW app.large AS SELECT id, tenant_id, total FROM app.paid",
+        "GRANT USAGE ON SCHEMA app TO {web}, {readers}, {report}",
+        "GRANT SELECT ON app.orders TO {report}",
+        "INSERT INTO app.tenant VALUES (1, 'x')",
+        *WAYS_TO_WRITE[way],
+    )
+    into = "app.paid" if way == "a view" else "app.large" if way == "a view of a view" else "app.orders"
+    insert = f"INSERT INTO {into} (tenant_id, total) VALUES (1, 2)"  # noqa: S608 - names of this file
+    with psycopg.connect(land.roles.dsn(land.classic_dsn, "web"), autocommit=True) as web:
+        web.execute(insert)
+
+    land.provision()
+    for role in ("web", "report"):
+        land.roles.let_in(role)
+
+    assert land.check() == []
+    assert land.planned() == []
+    land.there("INSERT INTO app.tenant VALUES (1, 'x')")
+    with psycopg.connect(land.roles.dsn(land.limitless_dsn, "web"), autocommit=True) as web:
+        web.execute(insert)
+    with (
+        psycopg.connect(land.roles.dsn(land.limitless_dsn, "report"), autocommit=True) as report,
+        contextlib.suppress(psycopg.errors.InsufficientPrivilege),
+    ):
+        report.execute("SELECT nextval('app.orders_id_seq')")
+        assert way == "everybody", "who only reads draws nothing"
+
+    land.there("REVOKE USAGE ON SEQUENCE app.orders_id_seq FROM {web}, {readers}, PUBLIC")
+    assert any("may USAGE sequence app.orders_id_seq on classic and not on Limitless" in b for b in land.check())
 
 
 def test_a_dry_run_prints_what_a_run_does_and_no_password(land: Land) -> None:

@@ -11,8 +11,10 @@ from psycopg import conninfo, sql
 
 from migrator.incident.rollback import roll_back
 from migrator.mirror.recover import recopy
-from migrator.route.advance import rejoin
+from migrator.model.route import FallbackScope
+from migrator.route.advance import Rejoined, rejoin
 from migrator.route.confirm import confirmed
+from migrator.route.fallback import raise_fallback
 from migrator.shim import Token
 from migrator.shim import statements as st
 from tests.fixtures.postgres import Machines
@@ -119,3 +121,72 @@ def test_an_epoch_set_by_hand_is_another_history(world: World) -> None:
             world.classic.execute("UPDATE migrator.switch SET epoch = %s", (now,))
 
         eventually(lambda: shim.run_read("t1", get("t1", 1))[0] == "classic", "the routes were read again")
+
+
+def copied_again(world: World, *tenants: str) -> None:
+    world.classic.execute("UPDATE migrator.tenant SET state = 'mirrored' WHERE tenant_id = ANY (%s)", (list(tenants),))
+
+
+def test_nobody_goes_forward_before_everybody_is_copied_again(world: World) -> None:
+    """Positions move on without the tenants that wait for their copy, and say nothing about those."""
+
+    def forward() -> Rejoined:
+        return rejoin(world.classic, switch=True, who="test", reason="forward", timeout_s=10)
+
+    with world.shim() as shim, world.mirror():
+        for tenant in ("t1", "u1"):
+            shim.run_write(tenant, put(tenant, 1, "as it is"))
+            up(world, tenant)
+        assert roll_back(world.classic, all=True, who="test", reason="restored", timeout_s=10).complete
+        recopy(world.classic, world.limitless, "test", "restored")
+
+        for waiting in (("t1", "u1"), ("u1",)):  # t2 is on classic anyway
+            refused = forward()
+            assert not refused.done
+            assert all(f"tenant {tenant}" in refused.detail for tenant in waiting), refused.detail
+            assert shim.run_read("t1", get("t1", 1)) == ("classic", "as it is")
+            copied_again(world, "t1")
+        copied_again(world, "u1")
+        assert forward().done
+        eventually(lambda: shim.run_read("t1", get("t1", 1))[0] == "limitless", "reads go back")
+
+
+@pytest.mark.parametrize("units", [[(True, "joined")], [(True, "joined"), (False, "copying")]], ids=["none", "one"])
+def test_nobody_goes_forward_before_the_reference_tables_are_copied_again(
+    world: World, units: list[tuple[bool, str]]
+) -> None:
+    """They have no tenant and no route, and everybody reads them."""
+    with world.mirror():
+        up(world, "t1")
+        assert roll_back(world.classic, all=True, who="test", reason="restored", timeout_s=10).complete
+        for superseded, state in units:
+            world.classic.execute(
+                "INSERT INTO migrator.copy_unit (unit_id, part, tenants, superseded, state)"
+                " VALUES (%s, 0, '{}', %s, %s)",
+                (state, superseded, state),
+            )
+        assert "the reference tables" in rejoin(world.classic, switch=True, who="test", reason="forward").detail
+
+        world.classic.execute("UPDATE migrator.copy_unit SET superseded = false, state = 'joined'")
+        assert rejoin(world.classic, switch=True, who="test", reason="forward").done
+
+
+def test_a_fallback_stays_while_a_tenant_under_it_is_copied_again(world: World) -> None:
+    """Whoever wants it away, the monitor or a person; a tenant that has one of its own holds nobody else up."""
+    part, own = (FallbackScope.PART, "1"), (FallbackScope.TENANT, "t1")
+
+    def lift(fallback: tuple[FallbackScope, str]) -> Rejoined:
+        return rejoin(world.classic, fallback=fallback, who="test", reason="well again", timeout_s=10)
+
+    with world.mirror():
+        for tenant in ("t1", "t2"):
+            up(world, tenant)
+        raise_fallback(world.classic, *part, by="test", reason="a trigger was disabled")
+        world.classic.execute("UPDATE migrator.tenant SET state = 'pending' WHERE tenant_id = 't1'")
+        assert "tenant t1" in lift(part).detail
+
+        raise_fallback(world.classic, *own, by="test", reason="quarantined")
+        assert lift(part).done
+        assert "tenant t1" in lift(own).detail
+        copied_again(world, "t1")
+        assert lift(own).done
