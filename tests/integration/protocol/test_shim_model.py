@@ -128,8 +128,13 @@ class Run:
                 if self.dice.random() < 0.9:
                     conn.execute("SELECT")
                     continue
-                conn.execute("UPDATE migrator.process SET seen_at = seen_at - make_interval(secs => %s)", (seconds,))
-                self.ahead_s += seconds
+                with conn.transaction():
+                    # At one instant for everybody: no process is heard of between its clock's jump and classic's.
+                    conn.execute("LOCK TABLE migrator.process IN EXCLUSIVE MODE")
+                    self.ahead_s += seconds
+                    conn.execute(
+                        "UPDATE migrator.process SET seen_at = seen_at - make_interval(secs => %s)", (seconds,)
+                    )
 
 
 @contextmanager
