@@ -194,3 +194,8 @@ def revoke_leases(limitless: Connection, units: Sequence[str]) -> None:
 def close_leases(limitless: Connection) -> None:
     """Take every lease away from whoever holds it, for good; safe to run twice."""
     limitless.execute(_SQL["close_leases"])
+
+
+def reopen_leases(limitless: Connection) -> None:
+    """Make closed leases joined ones again; safe to run twice."""
+    limitless.execute(_SQL["reopen_leases"])

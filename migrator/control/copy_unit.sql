@@ -97,3 +97,6 @@ UPDATE migrator.copy_lease SET epoch = epoch + 1 WHERE unit_id = ANY (%(units)s)
 
 -- name: close_leases
 UPDATE migrator.copy_lease SET state = 'closed', epoch = epoch + 1 WHERE state <> 'closed';
+
+-- name: reopen_leases
+UPDATE migrator.copy_lease SET state = 'joined', epoch = epoch + 1 WHERE state = 'closed';

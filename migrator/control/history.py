@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from psycopg.rows import dict_row
 
 from migrator.db.named import load
+
+Connection = psycopg.Connection[Any]
 
 _SQL = load("migrator.control", "history.sql")
 
@@ -141,3 +144,59 @@ def _keep(conn: psycopg.Connection[Any], kind: str, body: dict[str, Any]) -> Non
 def set_report(conn: psycopg.Connection[Any], kind: str, body: Mapping[str, Any]) -> None:
     """Store *body* as the only report of *kind*."""
     conn.execute(_SQL["set_report"], {"kind": kind, "body": json.dumps(body)})
+
+
+def extend_report(conn: Connection, number: int, values: Mapping[str, Any]) -> None:
+    """Set *values* in the body of report *number*."""
+    conn.execute(_SQL["extend_report"], {"number": number, "values": json.dumps(values)})
+
+
+def stamp_report(conn: Connection, number: int, moment: str) -> None:
+    """Set *moment* in the body of report *number* to classic's clock; the first time counts."""
+    conn.execute(_SQL["stamp_report"], {"number": number, "moment": moment})
+
+
+class Report(NamedTuple):
+    """One report. `now`: classic's clock when it was read."""
+
+    number: int
+    body: dict[str, Any]
+    now: datetime
+
+
+def report(conn: Connection, kind: str, number: int, lock: bool = False) -> Report | None:
+    """Return report *number* if it is of *kind*; with *lock* nobody else changes it before the caller's transaction
+    ends."""
+    if lock:
+        conn.execute(_SQL["lock_report"], {"number": number})
+    row = conn.execute(_SQL["report"], {"kind": kind, "number": number}).fetchone()
+    return Report(*row) if row else None
+
+
+def newest_number(conn: Connection, kind: str, states: Sequence[str] | None = None) -> int | None:
+    """Return the number of the newest report of *kind*, with *states* among those whose body says one as "state"."""
+    values = {"kind": kind, "states": None if states is None else list(states)}
+    row = conn.execute(_SQL["newest_number"], values).fetchone()
+    return int(row[0]) if row and row[0] is not None else None
+
+
+def decided_at_s(conn: Connection, kind: str, subject: str) -> float | None:
+    """Return when the newest such decision was made, in seconds of classic's clock; None when it never was."""
+    row = conn.execute(_SQL["decided_at_s"], {"kind": kind, "subject": subject}).fetchone()
+    return float(row[0]) if row and row[0] is not None else None
+
+
+def all_decisions(conn: Connection) -> list[dict[str, Any]]:
+    """Return the whole decision log, oldest first; moments in ISO 8601."""
+    rows = _named_rows(conn, _SQL["all_decisions"])
+    return [{**row, "at": row["at"].isoformat()} for row in rows]
+
+
+def all_records(conn: Connection) -> dict[str, list[dict[str, Any]]]:
+    """Return everything else that is evidence: approvals, incidents, phases and reports, oldest first."""
+    return {name: _named_rows(conn, _SQL[f"all_{name}"]) for name in ("approvals", "incidents", "phases", "reports")}
+
+
+def _named_rows(conn: Connection, statement: LiteralString) -> list[dict[str, Any]]:
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(statement).fetchall()

@@ -57,3 +57,38 @@ INSERT INTO migrator.report (kind, body) VALUES (%(kind)s, %(body)s) /* migrator
 -- name: set_report
 WITH gone AS (DELETE FROM migrator.report WHERE kind = %(kind)s)
 INSERT INTO migrator.report (kind, body) VALUES (%(kind)s, %(body)s);
+
+-- name: extend_report
+UPDATE migrator.report SET body = body || %(values)s::jsonb WHERE id = %(number)s;
+
+-- name: stamp_report
+UPDATE migrator.report SET body = body || jsonb_build_object(%(moment)s::text, clock_timestamp())
+ WHERE id = %(number)s AND NOT body ? %(moment)s;
+
+-- name: lock_report
+SELECT FROM migrator.report WHERE id = %(number)s FOR UPDATE;
+
+-- name: report
+SELECT id, body, clock_timestamp() FROM migrator.report WHERE kind = %(kind)s AND id = %(number)s;
+
+-- name: newest_number
+SELECT max(id) FROM migrator.report
+ WHERE kind = %(kind)s AND (%(states)s::text[] IS NULL OR body->>'state' = ANY (%(states)s::text[]));
+
+-- name: decided_at_s
+SELECT extract(epoch FROM max(at))::float8 FROM migrator.decision WHERE kind = %(kind)s AND subject = %(subject)s;
+
+-- name: all_decisions
+SELECT id, at, who, kind, subject, before, after, reason FROM migrator.decision ORDER BY id;
+
+-- name: all_approvals
+SELECT gate, approver, at::text, evidence FROM migrator.approval ORDER BY at;
+
+-- name: all_incidents
+SELECT id, at::text, kind, reason, reported_by, times, first_at::text FROM migrator.incident ORDER BY id;
+
+-- name: all_phases
+SELECT phase, state, started_at::text, finished_at::text, detail FROM migrator.phase ORDER BY started_at;
+
+-- name: all_reports
+SELECT at::text, kind, body FROM migrator.report ORDER BY id;

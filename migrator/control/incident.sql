@@ -2,3 +2,9 @@
 
 -- name: add_incident
 INSERT INTO migrator.incident (kind, reason, reported_by) VALUES (%(kind)s, %(reason)s, %(who)s);
+
+-- name: last_incident
+SELECT coalesce(max(id), 0) FROM migrator.incident;
+
+-- name: incidents_after
+SELECT id, kind, reason FROM migrator.incident WHERE id > %(number)s ORDER BY id;

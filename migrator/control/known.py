@@ -17,6 +17,7 @@ import psycopg
 from psycopg import sql
 
 from migrator.control.tables import captured_tables
+from migrator.control.tenant import waves
 from migrator.db.named import load
 from migrator.errors import UsageError
 from migrator.model.near import unknown
@@ -96,7 +97,7 @@ def check_wave(conn: Connection, wave: int) -> None:
         UsageError: naming the waves there are.
     """
     with conn.transaction():
-        known = [int(number) for (number,) in conn.execute(_SQL["waves"])]
+        known = waves(conn)
     if wave not in known:
         there = f"waves so far: {', '.join(map(str, known))}" if known else "no wave has begun yet"
         raise UsageError(f"there is no wave {wave}; {there}", hint="Everybody at once: migrator rollback --all.")

@@ -15,14 +15,6 @@ SELECT write_mode = 'classic_only'
        AND NOT EXISTS (SELECT FROM migrator.route)
   FROM migrator.switch;
 
--- name: waves
-SELECT wave FROM migrator.tenant WHERE wave IS NOT NULL
-UNION
-SELECT wave FROM migrator.route WHERE wave IS NOT NULL
-UNION
-SELECT wave FROM migrator.tenant_hold WHERE wave IS NOT NULL
- ORDER BY 1;
-
 -- name: parts
 SELECT part FROM migrator.position ORDER BY part;
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import psycopg
@@ -16,6 +17,7 @@ from psycopg import sql
 from migrator.control.tables import VERSIONS
 from migrator.control.watch import LOST, MARK
 from migrator.db.named import load
+from migrator.model.position import Snapshot
 
 Connection = psycopg.Connection[Any]
 AsyncConnection = psycopg.AsyncConnection[Any]
@@ -263,3 +265,56 @@ def worst_lag_s(classic: Connection) -> float | None:
     """Return how far the slowest partition is behind, in seconds; None without partitions."""
     row = classic.execute(_SQL["worst_lag"]).fetchone()
     return float(row[0]) if row is not None and row[0] is not None else None
+
+
+def positions(conn: Connection) -> dict[int, Snapshot]:
+    """Return the published positions: by partition, what Limitless holds."""
+    return {int(part): Snapshot.parse(snapshot) for part, snapshot in conn.execute(_SQL["positions"])}
+
+
+class PartitionLag(NamedTuple):
+    """How far a mirror partition is behind, in seconds, and its problem ('' when none)."""
+
+    part: int
+    lag_s: float
+    problem: str
+
+
+def partition_lags(conn: Connection) -> list[PartitionLag]:
+    """Return the lag of every partition that has published a position, by partition."""
+    return [PartitionLag(*row) for row in conn.execute(_SQL["partition_lags"])]
+
+
+def reference_changed_since(conn: Connection, at: datetime, margin_s: float) -> bool:
+    """Return whether a reference table changed after *margin_s* before *at*."""
+    row = conn.execute(_SQL["reference_changed_since"], {"at": at, "margin_s": margin_s}).fetchone()
+    return bool(row and row[0])
+
+
+class MirrorPosition(NamedTuple):
+    """A partition on Limitless. `closed`: no mirror may move it."""
+
+    part: int
+    snapshot: Snapshot
+    closed: bool
+
+
+def mirror_positions(limitless: Connection) -> list[MirrorPosition]:
+    """Return every mirror partition as it is true, in order."""
+    rows = limitless.execute(_SQL["mirror_positions"])
+    return [MirrorPosition(int(part), Snapshot.parse(snapshot), closed) for part, snapshot, closed in rows]
+
+
+def ask_limitless(limitless: Connection) -> None:
+    """Ask Limitless for something it stores; returns when it has answered, whatever it was."""
+    limitless.execute(_SQL["any_mirror_position"])
+
+
+def close_positions(limitless: Connection) -> None:
+    """Take every partition away from whoever holds it, for good; safe to run twice."""
+    limitless.execute(_SQL["close_positions"])
+
+
+def reopen_positions(limitless: Connection) -> None:
+    """Let mirrors take closed partitions again; safe to run twice."""
+    limitless.execute(_SQL["reopen_positions"])

@@ -112,3 +112,26 @@ SELECT part, age_s FROM migrator.partition_status ORDER BY part;
 
 -- name: worst_lag
 SELECT max(lag_s) FROM migrator.partition_status;
+
+-- name: positions
+SELECT part, snapshot FROM migrator.position;
+
+-- name: partition_lags
+SELECT part, lag_s, coalesce(problem, '') FROM migrator.partition_status ORDER BY part;
+
+-- name: reference_changed_since
+SELECT EXISTS (SELECT FROM migrator.heartbeat
+                WHERE part = 0 AND reference_at > %(at)s::timestamptz - make_interval(secs => %(margin_s)s));
+
+-- name: mirror_positions
+SELECT part, snapshot, state = 'closed' FROM migrator.mirror_position ORDER BY part;
+
+-- name: any_mirror_position
+SELECT snapshot FROM migrator.mirror_position LIMIT 1;
+
+-- name: close_positions
+-- One compare-and-swap per row: a mirror that wakes up late finds another epoch and the state closed.
+UPDATE migrator.mirror_position SET state = 'closed', epoch = epoch + 1 WHERE state = 'open';
+
+-- name: reopen_positions
+UPDATE migrator.mirror_position SET state = 'open', epoch = epoch + 1 WHERE state = 'closed';

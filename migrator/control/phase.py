@@ -25,3 +25,8 @@ def set_phase(
         _SQL["set_phase"],
         {"phase": phase, "state": state, "detail": detail, "blockers": list(blockers), "next": next_step},
     )
+
+
+def phases_done(conn: psycopg.Connection[Any]) -> list[str]:
+    """Return the names of the phases that are done."""
+    return [str(phase) for (phase,) in conn.execute(_SQL["phases_done"])]

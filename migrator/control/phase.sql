@@ -12,3 +12,6 @@ ON CONFLICT (phase) DO UPDATE SET
     started_at = CASE WHEN p.state IN ('done', 'undone', 'failed')
                        AND EXCLUDED.state NOT IN ('done', 'undone', 'failed')
                       THEN clock_timestamp() ELSE p.started_at END;
+
+-- name: phases_done
+SELECT phase FROM migrator.phase WHERE state = 'done';

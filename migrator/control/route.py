@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import psycopg
 
 from migrator.db.named import load
-from migrator.model.route import WriteMode
+from migrator.model.route import Level, Route, WriteMode
+from migrator.model.tenant import TenantId
 
 Connection = psycopg.Connection[Any]
 
@@ -36,3 +40,181 @@ def begin_dual(conn: Connection) -> None:
 def end_dual(conn: Connection) -> None:
     """Say that capture is off, so that writes go to classic only; not after the hand-over."""
     conn.execute(_SQL["end_dual"])
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """The global switch: the upper bound of everybody's reads, and where writes go."""
+
+    level: Level
+    write_mode: WriteMode
+    epoch: int
+    changed_at: datetime
+    changed_by: str
+    reason: str
+
+
+def switch(conn: Connection) -> Switch:
+    """Return the switch as it stands."""
+    row = conn.execute(_SQL["switch"]).fetchone()
+    assert row is not None  # inserted by the control schema, never deleted
+    return Switch(Level(row[0]), WriteMode(row[1]), *row[2:])
+
+
+def lock_switch(conn: Connection) -> None:
+    """Let nobody else change a route before the caller's transaction ends."""
+    conn.execute(_SQL["lock_switch"])
+
+
+def set_level(conn: Connection, level: Level, who: str, reason: str) -> None:
+    """Set the upper bound of everybody's reads."""
+    conn.execute(_SQL["set_level"], {"level": level.value, "who": who, "reason": reason})
+
+
+def set_write_mode(conn: Connection, mode: WriteMode, who: str, reason: str) -> None:
+    """Set where writes go."""
+    conn.execute(_SQL["set_write_mode"], {"mode": mode.value, "who": who, "reason": reason})
+
+
+def routes(conn: Connection) -> list[Route]:
+    """Return the routes of all tenants that were ever moved, ordered by tenant."""
+    rows = conn.execute(_SQL["routes"])
+    return [Route(TenantId(t), part, Level(level), pct, epoch) for t, part, level, pct, epoch in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A tenant's route with who made it and why. `wave`: the last one that moved it."""
+
+    tenant_id: TenantId
+    part: int
+    level: Level
+    reads_pct: int
+    epoch: int
+    changed_by: str
+    reason: str
+    wave: int | None
+
+    @property
+    def moved(self) -> bool:
+        """Whether a wave ever moved it."""
+        return self.wave is not None
+
+
+def _standing(tenant: str, part: int, level: str, *rest: Any) -> Standing:
+    return Standing(TenantId(tenant), part, Level(level), *rest)
+
+
+def standings(conn: Connection, tenants: Sequence[TenantId]) -> dict[TenantId, Standing]:
+    """Return the routes of *tenants*; one that was never moved has none."""
+    found = (_standing(*row) for row in conn.execute(_SQL["standings"], {"tenants": list(tenants)}))
+    return {one.tenant_id: one for one in found}
+
+
+def lock_off_classic(conn: Connection, tenants: Sequence[TenantId]) -> list[Standing]:
+    """Return those of *tenants* whose route is not classic, by tenant, locked until the caller's transaction ends."""
+    return [_standing(*row) for row in conn.execute(_SQL["lock_off_classic"], {"tenants": list(tenants)})]
+
+
+def off_classic(conn: Connection, tenants: Sequence[str] | None = None) -> list[str]:
+    """Return who of *tenants* (None: of all) has a route that is not classic, ordered by tenant."""
+    rows = conn.execute(_SQL["off_classic"], {"all": tenants is None, "tenants": list(tenants or ())})
+    return [str(tenant) for (tenant,) in rows]
+
+
+def count_at(conn: Connection, *levels: Level) -> int:
+    """Return how many tenants have a route at one of *levels*, whatever the switch and fallbacks say."""
+    row = conn.execute(_SQL["count_at"], {"levels": [level.value for level in levels]}).fetchone()
+    return int(row[0]) if row else 0
+
+
+def put_routes(
+    conn: Connection,
+    parts: Mapping[TenantId, int],
+    level: Level,
+    pct: int,
+    *,
+    wave: int | None,
+    epoch: int,
+    who: str,
+    reason: str,
+) -> None:
+    """Write the routes of the tenants of *parts*, each with its mirror partition. Without *wave* each keeps its own."""
+    common = {"level": level.value, "pct": pct, "wave": wave, "epoch": epoch, "who": who, "reason": reason}
+    conn.cursor().executemany(
+        _SQL["put_route"], [{"tenant": tenant, "part": part, **common} for tenant, part in parts.items()]
+    )
+
+
+def move_back(conn: Connection, tenants: Sequence[TenantId], epoch: int, who: str, reason: str) -> None:
+    """Put the routes of *tenants* on classic; their percentage and wave stay."""
+    conn.execute(_SQL["move_back"], {"tenants": list(tenants), "epoch": epoch, "who": who, "reason": reason})
+
+
+def watch_routes(conn: Connection, parts: Mapping[TenantId, int], on: bool, epoch: int, who: str, reason: str) -> None:
+    """Let processes report the tenants of *parts* one by one, or not any more; one without a route gets one."""
+    common = {"on": on, "epoch": epoch, "who": who, "reason": reason}
+    conn.cursor().executemany(
+        _SQL["watch_route"], [{"tenant": tenant, "part": part, **common} for tenant, part in parts.items()]
+    )
+
+
+def unwatched(conn: Connection, tenants: Sequence[TenantId]) -> bool:
+    """Return whether processes do not yet report one of *tenants* by itself."""
+    row = conn.execute(_SQL["count_watched"], {"tenants": list(tenants)}).fetchone()
+    return not row or int(row[0]) < len(set(tenants))
+
+
+def watched_after_their_wave(conn: Connection) -> list[TenantId]:
+    """Return tenants that processes report one by one although their wave is over: no guard looks at them any more."""
+    return [TenantId(tenant) for (tenant,) in conn.execute(_SQL["watched_after_their_wave"])]
+
+
+def part_of(conn: Connection, tenant: str) -> int | None:
+    """Return the mirror partition on a tenant's route; None when it has no route."""
+    row = conn.execute(_SQL["part_of"], {"tenant": tenant}).fetchone()
+    return int(row[0]) if row else None
+
+
+def parts_in_use(conn: Connection) -> set[int]:
+    """Return the mirror partitions with a tenant that has left classic."""
+    return {int(part) for (part,) in conn.execute(_SQL["parts_in_use"])}
+
+
+class Settled(NamedTuple):
+    """The terminal route on Limitless. `at`: the hand-over."""
+
+    write_mode: str
+    at: datetime
+
+
+def store_settled(limitless: Connection, epoch: int, at: datetime | None, decisions: str, approver: str) -> None:
+    """Write the terminal route; *decisions* is the digest of the log. The first one of an epoch stays."""
+    limitless.execute(_SQL["store_settled"], {"epoch": epoch, "at": at, "decisions": decisions, "approver": approver})
+
+
+def settled(limitless: Connection) -> Settled | None:
+    """Return the terminal route, None while Limitless holds none."""
+    row = limitless.execute(_SQL["settled"]).fetchone()
+    return Settled(*row) if row else None
+
+
+def mark_retiring(limitless: Connection, number: int) -> None:
+    """Say beside the terminal route that try *number* is about to retire classic."""
+    limitless.execute(_SQL["mark_retiring"], {"number": number})
+
+
+class Retiring(NamedTuple):
+    """The try that retires classic, as Limitless knows it."""
+
+    number: int
+    approver: str
+
+
+def retiring(limitless: Connection) -> Retiring | None:
+    """Return the try that retires classic; None when none does, or the control schema is missing there."""
+    row = limitless.execute(_SQL["has_settled"]).fetchone()
+    if not row or not row[0]:
+        return None
+    row = limitless.execute(_SQL["retiring"]).fetchone()
+    return Retiring(int(row[0]), row[1]) if row else None

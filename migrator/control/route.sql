@@ -16,3 +16,94 @@ UPDATE migrator.switch
    SET write_mode = 'classic_only', epoch = epoch + 1, changed_by = 'capture', changed_at = now(),
        reason = 'capture is off'
  WHERE write_mode IN ('dual', 'closed');
+
+-- name: switch
+SELECT level, write_mode, epoch, changed_at, changed_by, reason FROM migrator.switch;
+
+-- name: lock_switch
+-- Orders whoever changes routes, or begins a hand-over, one behind the other.
+SELECT FROM migrator.switch FOR UPDATE;
+
+-- name: set_level
+UPDATE migrator.switch SET level = %(level)s, changed_at = clock_timestamp(), changed_by = %(who)s, reason = %(reason)s;
+
+-- name: set_write_mode
+UPDATE migrator.switch
+   SET write_mode = %(mode)s, changed_at = clock_timestamp(), changed_by = %(who)s, reason = %(reason)s;
+
+-- name: routes
+SELECT tenant_id, part, level, reads_pct, epoch FROM migrator.route ORDER BY tenant_id COLLATE "C";
+
+-- name: standings
+SELECT tenant_id, part, level, reads_pct, epoch, changed_by, reason, wave
+  FROM migrator.route
+ WHERE tenant_id = ANY (%(tenants)s);
+
+-- name: lock_off_classic
+-- Of these tenants, those whose route is not classic; nobody else moves them before the transaction ends.
+SELECT tenant_id, part, level, reads_pct, epoch, changed_by, reason, wave
+  FROM migrator.route
+ WHERE level <> 'classic' AND tenant_id = ANY (%(tenants)s)
+ ORDER BY tenant_id
+   FOR UPDATE;
+
+-- name: off_classic
+SELECT tenant_id FROM migrator.route
+ WHERE level <> 'classic' AND (%(all)s OR tenant_id = ANY (%(tenants)s))
+ ORDER BY tenant_id;
+
+-- name: count_at
+SELECT count(*) FROM migrator.route WHERE level = ANY (%(levels)s);
+
+-- name: put_route
+-- A route keeps its wave unless it is given another one.
+INSERT INTO migrator.route AS r (tenant_id, part, level, reads_pct, wave, epoch, changed_at, changed_by, reason)
+VALUES (%(tenant)s, %(part)s, %(level)s, %(pct)s, %(wave)s, %(epoch)s, clock_timestamp(), %(who)s, %(reason)s)
+ON CONFLICT (tenant_id) DO UPDATE
+   SET level = EXCLUDED.level, reads_pct = EXCLUDED.reads_pct, wave = coalesce(EXCLUDED.wave, r.wave),
+       epoch = EXCLUDED.epoch, changed_at = EXCLUDED.changed_at, changed_by = EXCLUDED.changed_by,
+       reason = EXCLUDED.reason;
+
+-- name: move_back
+UPDATE migrator.route
+   SET level = 'classic', epoch = %(epoch)s, changed_at = clock_timestamp(), changed_by = %(who)s, reason = %(reason)s
+ WHERE tenant_id = ANY (%(tenants)s);
+
+-- name: watch_route
+INSERT INTO migrator.route (tenant_id, part, watched, epoch, changed_by, reason)
+VALUES (%(tenant)s, %(part)s, %(on)s, %(epoch)s, %(who)s, %(reason)s)
+ON CONFLICT (tenant_id) DO UPDATE SET watched = EXCLUDED.watched, epoch = EXCLUDED.epoch;
+
+-- name: count_watched
+SELECT count(*) FROM migrator.route WHERE watched AND tenant_id = ANY (%(tenants)s);
+
+-- name: watched_after_their_wave
+SELECT r.tenant_id
+  FROM migrator.route r
+  JOIN migrator.tenant t USING (tenant_id)
+ WHERE r.watched AND r.level = 'limitless'
+   AND 'wave-' || t.wave IN (SELECT subject FROM migrator.decision WHERE kind = 'wave.finished')
+ ORDER BY r.tenant_id;
+
+-- name: part_of
+SELECT part FROM migrator.route WHERE tenant_id = %(tenant)s;
+
+-- name: parts_in_use
+SELECT DISTINCT part FROM migrator.route WHERE level <> 'classic';
+
+-- name: store_settled
+INSERT INTO migrator.settled (epoch, write_mode, at, decisions, approver)
+VALUES (%(epoch)s, 'limitless_only', coalesce(%(at)s, now()), %(decisions)s, %(approver)s)
+ON CONFLICT (epoch) DO NOTHING;
+
+-- name: settled
+SELECT write_mode, at FROM migrator.settled ORDER BY epoch DESC LIMIT 1;
+
+-- name: mark_retiring
+UPDATE migrator.settled SET retiring_try = %(number)s WHERE epoch = (SELECT max(epoch) FROM migrator.settled);
+
+-- name: has_settled
+SELECT to_regclass('migrator.settled') IS NOT NULL;
+
+-- name: retiring
+SELECT retiring_try, approver FROM migrator.settled WHERE retiring_try IS NOT NULL ORDER BY epoch DESC LIMIT 1;

@@ -10,7 +10,7 @@ minutes are added up from the next full hour (UTC), so that the answer does not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
@@ -19,6 +19,7 @@ from psycopg import sql
 
 from migrator.db.named import load
 from migrator.model import latency
+from migrator.model.latency import Sample
 from migrator.model.tenant import TenantId
 
 Connection = psycopg.Connection[Any]
@@ -161,3 +162,27 @@ def sums(
         None if tenant is None else TenantId(tenant): Sum(int(reads), int(errors), tuple(map(int, buckets)))
         for tenant, reads, errors, buckets in rows
     }
+
+
+def has_baseline(conn: Connection, wave: int) -> bool:
+    """Return whether it is kept what reads were like on classic before *wave*."""
+    row = conn.execute(_SQL["has_baseline"], {"wave": wave}).fetchone()
+    return bool(row and row[0])
+
+
+def keep_baseline(conn: Connection, wave: int, measured: Mapping[TenantId | None, Sample]) -> None:
+    """Keep what reads were like on classic before *wave*; under None everybody's, of which the first stay."""
+    with conn.transaction(), conn.cursor() as cursor:
+        cursor.executemany(
+            _SQL["put_baseline"],
+            [
+                {"tenant": tenant, "wave": wave, "reads": s.reads, "errors": s.errors, "p99_ms": s.p99_ms}
+                for tenant, s in measured.items()
+            ],
+        )
+
+
+def baselines(conn: Connection, tenants: Sequence[TenantId]) -> dict[TenantId | None, Sample]:
+    """Return what was kept about *tenants*, and under None about everybody."""
+    rows = conn.execute(_SQL["baselines"], {"tenants": list(tenants)})
+    return {None if t is None else TenantId(t): Sample(int(reads), int(errors), p99) for t, reads, errors, p99 in rows}

@@ -28,3 +28,19 @@ SELECT CASE WHEN s.at >= clock_timestamp() - make_interval(secs => %(exact_s)s) 
             ELSE date_trunc('hour', s.at + interval '1 hour' - interval '1 microsecond', 'UTC') END,
        s.at >= clock_timestamp() - make_interval(secs => %(exact_s)s)
   FROM (SELECT to_timestamp(%(since)s) AS at) s;
+
+-- name: has_baseline
+SELECT EXISTS (SELECT FROM migrator.read_baseline WHERE wave = %(wave)s);
+
+-- name: put_baseline
+-- What everybody was like is kept once: later they read from both sides.
+INSERT INTO migrator.read_baseline AS b (tenant_id, wave, reads, errors, p99_ms)
+VALUES (%(tenant)s, %(wave)s, %(reads)s, %(errors)s, %(p99_ms)s)
+ON CONFLICT (tenant_id) DO UPDATE
+   SET wave = EXCLUDED.wave, reads = EXCLUDED.reads, errors = EXCLUDED.errors, p99_ms = EXCLUDED.p99_ms,
+       at = clock_timestamp()
+ WHERE b.tenant_id IS NOT NULL;
+
+-- name: baselines
+SELECT tenant_id, reads, errors, p99_ms FROM migrator.read_baseline
+ WHERE tenant_id = ANY (%(tenants)s) OR tenant_id IS NULL;

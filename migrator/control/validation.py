@@ -206,3 +206,9 @@ def set_tenants_repaired(classic: Connection, who: str, tenants: Sequence[str]) 
 def set_reference_repaired(classic: Connection, who: str, tables: Sequence[str]) -> None:
     """Say that *who* had all rows of reference *tables* (qualified names) written again."""
     classic.execute(_SQL["set_reference_repaired"], {"who": who, "tables": list(tables)})
+
+
+def nobodys_changed(conn: Connection, margin_s: float) -> bool:
+    """Return whether a row of no tenant was written after *margin_s* before a decommission last looked for them."""
+    row = conn.execute(_SQL["nobodys_changed"], {"margin_s": margin_s}).fetchone()
+    return bool(row and row[0])

@@ -51,3 +51,11 @@ UPDATE migrator.divergence SET repaired_at = clock_timestamp(), repaired_by = %(
 -- name: set_reference_repaired
 UPDATE migrator.divergence SET repaired_at = clock_timestamp(), repaired_by = %(who)s
  WHERE repaired_at IS NULL AND tenant_id IS NULL AND table_name = ANY (%(tables)s);
+
+-- name: nobodys_changed
+-- Also when a decommission has never looked for them.
+SELECT coalesce(bool_or(h.nobody_at > v.at - make_interval(secs => %(margin_s)s)), false) OR v.at IS NULL
+  FROM (SELECT max(started_at) AS at FROM migrator.validation
+         WHERE whole AND finished_at IS NOT NULL AND kind = 'decommission') v
+  LEFT JOIN migrator.heartbeat h ON true
+ GROUP BY v.at;

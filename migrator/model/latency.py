@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 STEPS = 4  # buckets per doubling
 FLOOR_MS = 1 / 16
@@ -64,3 +65,17 @@ def steady_p99_of(buckets: Sequence[int]) -> float:
 def p99_of(buckets: Sequence[int]) -> float:
     """Return the 99th percentile in ms, at most 19 % too high; 0 with none counted."""
     return percentile_of(buckets, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Reads of one tenant on one side. `errors`, within `reads`, count against the side: see migrator.shim.doubt."""
+
+    reads: int = 0
+    errors: int = 0
+    p99_ms: float | None = None
+
+    @property
+    def error_ratio(self) -> float:
+        """Share of failed reads; 0 without reads, since silence is not evidence of failure."""
+        return self.errors / self.reads if self.reads else 0.0

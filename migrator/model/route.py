@@ -55,6 +55,16 @@ class FallbackScope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Trip:
+    """A breaker that one process holds open."""
+
+    process_id: str
+    scope: FallbackScope
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One tenant's route, as stored on classic.
 

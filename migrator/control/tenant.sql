@@ -1,0 +1,166 @@
+-- Statements of migrator/control/tenant.py: migrator.tenant and migrator.tenant_hold, the views gate_fact,
+-- reference_fact and rolled_back.
+
+-- name: sizes
+SELECT tenant_id, rows, writes FROM migrator.tenant ORDER BY tenant_id;
+
+-- name: places
+SELECT tenant_id, part, state FROM migrator.tenant WHERE tenant_id = ANY (%(tenants)s);
+
+-- name: hot
+SELECT tenant_id FROM migrator.tenant WHERE hot AND tenant_id = ANY (%(tenants)s);
+
+-- name: unmirrored
+SELECT tenant_id FROM migrator.tenant WHERE state <> 'mirrored' ORDER BY tenant_id;
+
+-- name: changed_since
+SELECT tenant_id FROM migrator.tenant
+ WHERE changed_at > %(at)s - make_interval(secs => %(margin_s)s)
+ ORDER BY tenant_id;
+
+-- name: waiting
+SELECT tenant_id FROM migrator.tenant t
+ WHERE wave IS NULL AND state = 'mirrored'
+   AND NOT EXISTS (SELECT FROM migrator.tenant_hold h WHERE h.tenant_id = t.tenant_id);
+
+-- name: waves
+SELECT wave FROM migrator.tenant WHERE wave IS NOT NULL
+ UNION SELECT wave FROM migrator.route WHERE wave IS NOT NULL
+ UNION SELECT wave FROM migrator.tenant_hold WHERE wave IS NOT NULL
+ ORDER BY 1;
+
+-- name: wave_tenants
+SELECT tenant_id FROM migrator.tenant t
+ WHERE wave = %(wave)s
+   AND (%(with_held)s OR NOT EXISTS (SELECT FROM migrator.tenant_hold h WHERE h.tenant_id = t.tenant_id))
+ ORDER BY tenant_id;
+
+-- name: wave_members
+SELECT tenant_id FROM migrator.tenant WHERE wave = %(wave)s
+ UNION SELECT tenant_id FROM migrator.route WHERE wave = %(wave)s
+ ORDER BY 1;
+
+-- name: assign
+UPDATE migrator.tenant SET wave = %(wave)s, hot = %(hot)s WHERE tenant_id = ANY (%(tenants)s) AND wave IS NULL;
+
+-- name: release
+UPDATE migrator.tenant SET wave = NULL WHERE tenant_id = ANY (%(tenants)s);
+
+-- name: release_but_rolled_back
+UPDATE migrator.tenant t SET wave = NULL
+ WHERE tenant_id = ANY (%(tenants)s)
+   AND NOT EXISTS (SELECT FROM migrator.rolled_back b WHERE b.tenant_id = t.tenant_id);
+
+-- name: release_interrupted
+UPDATE migrator.tenant t SET wave = NULL
+ WHERE t.wave IS NOT NULL
+   AND NOT EXISTS (SELECT FROM migrator.route r
+                    WHERE r.tenant_id = t.tenant_id
+                      AND (r.level = 'limitless' AND r.reads_pct = 100
+                           OR r.level = 'classic' AND r.wave = t.wave));
+
+-- name: rolled_back
+SELECT tenant_id, wave, changed_by, reason FROM migrator.rolled_back ORDER BY wave, tenant_id;
+
+-- name: not_watched_so
+-- With their partitions: tenants that processes report one by one although they should not, or the other way round.
+SELECT t.tenant_id, t.part
+  FROM migrator.tenant t
+  LEFT JOIN migrator.route r USING (tenant_id)
+ WHERE t.tenant_id = ANY (%(tenants)s) AND coalesce(r.watched, false) <> %(on)s;
+
+-- name: remember_tenants
+INSERT INTO migrator.report (kind, body)
+SELECT 'cutover.tenants', coalesce(jsonb_agg(tenant_id), '[]') FROM migrator.tenant
+HAVING NOT EXISTS (SELECT FROM migrator.report WHERE kind = 'cutover.tenants');
+
+-- name: first_tenants
+SELECT jsonb_array_elements_text(body) FROM migrator.report WHERE kind = 'cutover.tenants';
+
+-- name: left_behind
+SELECT count(*) FROM migrator.tenant t
+ WHERE t.tenant_id IN (SELECT jsonb_array_elements_text(body) FROM migrator.report WHERE kind = 'cutover.tenants')
+   AND NOT EXISTS (SELECT FROM migrator.tenant_hold h WHERE h.tenant_id = t.tenant_id)
+   AND NOT EXISTS (SELECT FROM migrator.route r
+                    WHERE r.tenant_id = t.tenant_id AND r.level = 'limitless' AND r.reads_pct = 100);
+
+-- name: not_on_limitless
+-- A sign-up that waits for its wave is no reason to wait: it is mirrored and validated like the others.
+SELECT tenant_id FROM migrator.tenant t
+ WHERE state = 'mirrored' AND wave IS NOT NULL
+   AND NOT EXISTS (SELECT FROM migrator.tenant_hold h WHERE h.tenant_id = t.tenant_id)
+   AND NOT EXISTS (SELECT FROM migrator.route r
+                    WHERE r.tenant_id = t.tenant_id AND r.level = 'limitless' AND r.reads_pct = 100)
+ ORDER BY tenant_id;
+
+-- name: tenant_facts
+SELECT t.tenant_id, t.state, p.lag_s, extract(epoch FROM clock_timestamp() - t.clean_at)::float8, t.divergent,
+       ARRAY(SELECT f.reason FROM migrator.fallback f
+              WHERE migrator.covers(f.scope, f.scope_key, t.tenant_id, t.part)
+              ORDER BY f.scope, f.scope_key),
+       t.reason, t.outdated, h.held_by || ': ' || h.reason
+  FROM migrator.gate_fact t
+  LEFT JOIN migrator.partition_status p ON p.part = t.part
+  LEFT JOIN migrator.tenant_hold h ON h.tenant_id = t.tenant_id
+ WHERE t.tenant_id = ANY (%(tenants)s)
+ ORDER BY t.tenant_id;
+
+-- name: reference_facts
+SELECT extract(epoch FROM clock_timestamp() - clean_at)::float8, divergent, outdated FROM migrator.reference_fact;
+
+-- name: stale
+SELECT name
+  FROM (SELECT tenant_id, clean_at FROM migrator.gate_fact WHERE state = 'mirrored'
+         UNION ALL
+        SELECT '(reference tables)', clean_at FROM migrator.reference_fact) f (name, clean_at)
+ WHERE clean_at IS NULL OR clean_at < clock_timestamp() - make_interval(secs => %(max_age_s)s)
+ ORDER BY name;
+
+-- name: divergent
+SELECT tenant_id FROM migrator.tenant WHERE divergent > 0
+ UNION ALL
+SELECT '(reference tables)' FROM migrator.reference_fact WHERE divergent > 0
+ ORDER BY 1;
+
+-- name: changed_since_clean
+-- Both moments are noted some time after what they stand for, so what is close together counts as changed.
+SELECT tenant_id FROM migrator.gate_fact
+ WHERE clean_at IS NULL OR coalesce(divergent, 1) > 0 OR changed_at > clean_at - make_interval(secs => %(margin_s)s)
+ ORDER BY tenant_id;
+
+-- name: reference_changed_since_clean
+SELECT f.clean_at IS NULL OR coalesce(f.divergent, 1) > 0
+       OR h.reference_at > f.clean_at - make_interval(secs => %(margin_s)s)
+  FROM migrator.reference_fact f
+  LEFT JOIN migrator.heartbeat h ON h.part = 0;
+
+-- name: unvalidated_since
+-- Of those who read Limitless: who has no clean validation since then; NULL stands for the reference tables.
+WITH back AS (
+    SELECT tenant_id FROM migrator.route
+     WHERE level = 'limitless' AND part = ANY (%(parts)s) AND (%(all)s OR tenant_id = %(tenant)s)
+)
+SELECT tenant_id FROM back JOIN migrator.gate_fact t USING (tenant_id)
+ WHERE t.clean_at IS NULL OR t.clean_at < %(since)s OR coalesce(t.divergent, 1) > 0
+ UNION ALL
+SELECT NULL FROM migrator.reference_fact f
+ WHERE (f.clean_at IS NULL OR f.clean_at < %(since)s OR coalesce(f.divergent, 1) > 0)
+   AND EXISTS (SELECT FROM back)
+ ORDER BY 1;
+
+-- name: holds
+SELECT tenant_id, reason, held_by, held_at, wave
+  FROM migrator.tenant_hold
+ WHERE %(all)s OR tenant_id = ANY (%(tenants)s)
+ ORDER BY tenant_id COLLATE "C";
+
+-- name: hold
+INSERT INTO migrator.tenant_hold (tenant_id, reason, held_by, wave)
+SELECT u.id, %(reason)s, %(who)s, %(wave)s FROM unnest(%(tenants)s::text[]) AS u (id)
+ON CONFLICT DO NOTHING
+RETURNING tenant_id;
+
+-- name: release_hold
+DELETE FROM migrator.tenant_hold
+ WHERE tenant_id = ANY (%(tenants)s)
+RETURNING tenant_id, reason, held_by, held_at, wave;
