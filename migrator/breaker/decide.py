@@ -11,22 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from migrator.model.route import FallbackScope, Level
+from migrator.model.route import FallbackScope, Level, Trip
+
+__all__ = ["LONGEST_REST_S", "Open", "Raise", "Scope", "Step", "Trip", "next_step", "rest_s", "to_raise"]
 
 Scope = tuple[FallbackScope, str]
 
 LONGEST_REST_S = 60.0
 """A fallback that comes back again and again is left alone for at most this long between tries."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trip:
-    """A breaker that one process holds open."""
-
-    process_id: str
-    scope: FallbackScope
-    key: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

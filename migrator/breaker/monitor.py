@@ -12,7 +12,11 @@ from typing import Any
 
 import psycopg
 
-from migrator.breaker.decide import Open, Raise, Scope, Step, Trip, next_step, to_raise
+from migrator.breaker.decide import Open, Raise, Step, next_step, to_raise
+from migrator.control.breaker import StandingFallback, fallbacks, forget_trips, open_breakers
+from migrator.control.partition import ask_limitless, lags
+from migrator.control.process import forget_silent, processes
+from migrator.control.tenant import unvalidated_since
 from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable
 from migrator.model.route import FallbackScope, Level
@@ -79,7 +83,7 @@ def probe(limitless_dsn: str, probe_s: float) -> str | None:
     """Return what is wrong with Limitless, None when it answers a query in time."""
     try:
         with connect(limitless_dsn, "migrator-probe", statement_timeout_s=probe_s, connect_timeout_s=probe_s) as conn:
-            conn.execute("SELECT snapshot FROM migrator.mirror_position LIMIT 1")
+            ask_limitless(conn)
     except ClusterUnavailable as error:
         return f"cannot be reached: {error.why}"
     except psycopg.Error as error:
@@ -91,9 +95,11 @@ def tick(classic: psycopg.Connection[Any], limitless_dsn: str, settings: Monitor
     """Do one pass. *classic* must be in autocommit mode."""
     problem = probe(limitless_dsn, settings.probe_s)
     with reachable():
-        _forget_the_dead(classic)
-        live, trips = _witnesses(classic)
-        open_now = _open(classic)
+        forget_silent(classic, GONE_S)
+        forget_trips(classic, GONE_S)
+        live = sum(process.live for process in processes(classic))
+        trips = open_breakers(classic)
+        open_now = [_open(classic, found) for found in fallbacks(classic, LATELY_S)]
         raised = to_raise(trips, live, settings.quorum, [(f.scope, f.key) for f in open_now], problem)
         for wanted in raised:
             raise_fallback(classic, wanted.scope, wanted.key, by=WHO, reason=wanted.reason)
@@ -113,90 +119,22 @@ def reset(
     return found.outcome
 
 
-def _forget_the_dead(conn: psycopg.Connection[Any]) -> None:
-    """Remove processes that have been silent for long: they hold nobody up, but they clutter every count."""
-    conn.execute(
-        "DELETE FROM migrator.process WHERE seen_at < clock_timestamp() - make_interval(secs => staleness_s + %s)",
-        (GONE_S,),
-    )
-    conn.execute(
-        "DELETE FROM migrator.breaker_trip t WHERE at < clock_timestamp() - make_interval(secs => %s)"
-        " AND NOT EXISTS (SELECT FROM migrator.process p WHERE p.process_id = t.process_id)",
-        (GONE_S,),
-    )
-
-
-def _witnesses(conn: psycopg.Connection[Any]) -> tuple[int, list[Trip]]:
-    row = conn.execute("SELECT count(*) FROM migrator.process_status WHERE live").fetchone()
-    trips = conn.execute(
-        "SELECT process_id, scope, scope_key, reason FROM migrator.open_breaker ORDER BY at"
-    ).fetchall()
-    return (int(row[0]) if row else 0), [Trip(p, FallbackScope(s), k, r) for p, s, k, r in trips]
-
-
-def _open(conn: psycopg.Connection[Any]) -> list[Open]:
-    rows = conn.execute(
-        "SELECT f.scope, f.scope_key, f.level, f.held, extract(epoch FROM clock_timestamp() - f.raised_at),"
-        " (SELECT count(*) FROM migrator.decision d WHERE d.kind = 'fallback.raised'"
-        "     AND d.subject = 'fallback/' || f.scope || '/' || f.scope_key"
-        "     AND d.at > clock_timestamp() - make_interval(secs => %s)),"
-        " EXISTS (SELECT FROM migrator.tenant t WHERE f.scope = 'tenant' AND t.tenant_id = f.scope_key"
-        "     AND t.state = 'quarantined'),"
-        " f.raised_at"
-        " FROM migrator.fallback f ORDER BY f.raised_at",
-        (LATELY_S,),
-    ).fetchall()
-    found = []
-    for scope_text, key, level, held, age_s, recent, quarantined, raised_at in rows:
-        scope = FallbackScope(scope_text)
-        parts = covered_parts(conn, scope, key)
-        unvalidated = _unvalidated(conn, (scope, key), parts, raised_at)
-        found.append(
-            Open(
-                scope, key, Level(level), held, float(age_s), int(recent),
-                frozenset(parts | {REFERENCE_PART}), quarantined, unvalidated,
-            )
-        )  # fmt: skip
-    return found
-
-
-def _unvalidated(
-    conn: psycopg.Connection[Any], what: Scope, parts: set[int], since: datetime
-) -> tuple[str | None, ...]:
-    """Return who would read Limitless again and has no clean validation since *since*.
-
-    None stands for the reference tables, which anybody who comes back reads.
-    """
-    scope, key = what
-    rows = conn.execute(
-        """
-        WITH back AS (SELECT tenant_id FROM migrator.route
-                       WHERE level = 'limitless' AND part = ANY (%(parts)s) AND (%(all)s OR tenant_id = %(key)s))
-        SELECT tenant_id FROM back JOIN migrator.gate_fact t USING (tenant_id)
-         WHERE t.clean_at IS NULL OR t.clean_at < %(since)s OR coalesce(t.divergent, 1) > 0
-         UNION ALL
-        SELECT NULL FROM migrator.reference_fact f
-         WHERE (f.clean_at IS NULL OR f.clean_at < %(since)s OR coalesce(f.divergent, 1) > 0)
-           AND EXISTS (SELECT FROM back)
-         ORDER BY 1
-        """,
-        {"parts": list(parts), "all": scope is not FallbackScope.TENANT, "key": key, "since": since},
-    ).fetchall()
-    return tuple(row[0] for row in rows)
-
-
-def _positions(conn: psycopg.Connection[Any]) -> tuple[dict[int, float], dict[int, str]]:
-    """Return how far each mirror partition is behind, and what those that stand still say about it."""
-    rows = conn.execute("SELECT part, lag_s, problem FROM migrator.partition_status").fetchall()
-    return {part: float(lag) for part, lag, _ in rows}, {part: problem for part, _, problem in rows if problem}
+def _open(conn: psycopg.Connection[Any], found: StandingFallback) -> Open:
+    parts = covered_parts(conn, found.scope, found.key)
+    tenant = found.key if found.scope is FallbackScope.TENANT else None
+    return Open(
+        found.scope, found.key, found.level, found.held, found.age_s, found.recent,
+        frozenset(parts | {REFERENCE_PART}), found.quarantined,
+        unvalidated_since(conn, found.raised_at, parts, tenant),
+    )  # fmt: skip
 
 
 def _advance(conn: psycopg.Connection[Any], found: Open, problem: str | None, settings: MonitorSettings) -> Fallen:
     def decide(state: Open) -> tuple[Step, str]:
         lag_s, problems = _positions(conn)
         return next_step(
-            state, problem, lag_s, open_s=settings.open_s, fresh_s=settings.fresh_s,
-            validate=settings.validate_before_close, problems=problems,
+            state, problem, lags(conn), open_s=settings.open_s, fresh_s=settings.fresh_s,
+            validate=settings.validate_before_close,
         )  # fmt: skip
 
     step, why = decide(found)

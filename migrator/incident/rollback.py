@@ -19,7 +19,9 @@ from typing import Any
 import psycopg
 
 from migrator.control import known
+from migrator.control import route as stored
 from migrator.control.install import installed_version
+from migrator.control.tenant import release_but_rolled_back, wave_members
 from migrator.errors import UsageError
 from migrator.model.incident import IncidentKind, RollbackResult
 from migrator.model.route import Level
@@ -116,26 +118,18 @@ def moved_tenants(conn: psycopg.Connection[Any], wave: int | None, tenants: Sequ
     """Return tenants whose route is not classic: of a wave, of *tenants*, or all; none without a control schema."""
     if installed_version(conn) is None:
         return []
-    meant = _members(conn, wave) if wave is not None else list(tenants)
-    rows = conn.execute(
-        "SELECT tenant_id FROM migrator.route WHERE level <> 'classic' AND (%s OR tenant_id = ANY (%s)) ORDER BY 1",
-        (wave is None and not tenants, meant),
-    )
-    return [str(tenant) for (tenant,) in rows]
+    if wave is not None:
+        return stored.off_classic(conn, wave_members(conn, wave))
+    return stored.off_classic(conn, tenants or None)
 
 
 def _everybody(conn: psycopg.Connection[Any], who: str, reason: str) -> tuple[int, int, bool]:
     with change(conn, who, reason) as found:
-        row = conn.execute("SELECT count(*) FROM migrator.route WHERE level = 'limitless'").fetchone()
-        reading = int(row[0]) if row else 0
+        reading = stored.count_at(conn, Level.LIMITLESS)
         if found.level is Level.CLASSIC:
             return found.epoch, 0, True
         epoch = found.next_epoch()
-        conn.execute(
-            "UPDATE migrator.switch"
-            " SET level = 'classic', changed_at = clock_timestamp(), changed_by = %s, reason = %s",
-            (who, reason),
-        )
+        stored.set_level(conn, Level.CLASSIC, who, reason)
         found.decide("rollback.decided", "switch", {"level": found.level.value}, {"level": "classic", "epoch": epoch})
         moved = reading if found.level is Level.LIMITLESS else 0
         if moved:
@@ -157,46 +151,25 @@ def _some(
     *aside* also takes them out of their wave, so that it goes on; those that were rolled back before stop it as before.
     """
     with change(conn, who, reason) as found:
-        meant = _members(conn, wave) if wave is not None else list(tenants)
+        meant = wave_members(conn, wave) if wave is not None else list(tenants)
         if aside:
-            conn.execute(
-                "UPDATE migrator.tenant t SET wave = NULL WHERE tenant_id = ANY (%s)"
-                " AND NOT EXISTS (SELECT FROM migrator.rolled_back b WHERE b.tenant_id = t.tenant_id)",
-                (meant,),
-            )
-        rows = conn.execute(
-            "SELECT tenant_id, level, reads_pct, epoch FROM migrator.route WHERE level <> 'classic'"
-            " AND tenant_id = ANY (%s) ORDER BY tenant_id FOR UPDATE",
-            (meant,),
-        ).fetchall()
-        if rows:
-            _move_back(found, rows)
-            what = f"wave {wave}" if wave is not None else ", ".join(row[0] for row in rows[:5])
-            _remember(found, f"rollback of {what} ({len(rows)} tenants): {reason}")
+            release_but_rolled_back(conn, meant)
+        away = stored.lock_off_classic(conn, meant)
+        if away:
+            _move_back(found, away)
+            what = f"wave {wave}" if wave is not None else ", ".join(route.tenant_id for route in away[:5])
+            _remember(found, f"rollback of {what} ({len(away)} tenants): {reason}")
         held = hold_within(found, meant, wave)
-        return RollbackResult(found.epoch, len(rows), already=not rows, held=len(held))
+        return RollbackResult(found.epoch, len(away), already=not away, held=len(held))
 
 
-def _members(conn: psycopg.Connection[Any], wave: int) -> list[TenantId]:
-    """Return the tenants of a wave: those that are in it, and those whose reads it was the last one to move."""
-    rows = conn.execute(
-        "SELECT tenant_id FROM migrator.tenant WHERE wave = %(wave)s"
-        " UNION SELECT tenant_id FROM migrator.route WHERE wave = %(wave)s ORDER BY 1",
-        {"wave": wave},
-    )
-    return [TenantId(tenant) for (tenant,) in rows]
-
-
-def _move_back(found: Change, rows: Sequence[tuple[Any, ...]]) -> None:
+def _move_back(found: Change, away: Sequence[stored.Standing]) -> None:
     epoch = found.next_epoch()
-    found.conn.execute(
-        "UPDATE migrator.route SET level = 'classic', epoch = %s, changed_at = clock_timestamp(), changed_by = %s,"
-        " reason = %s WHERE tenant_id = ANY(%s)",
-        (epoch, found.who, found.reason, [row[0] for row in rows]),
-    )
-    for tenant_id, level, pct, before in rows:
+    stored.move_back(found.conn, [route.tenant_id for route in away], epoch, found.who, found.reason)
+    for route in away:
         found.decide(
-            "rollback.decided", f"tenant/{tenant_id}", {"level": level, "reads_pct": pct, "epoch": before},
+            "rollback.decided", f"tenant/{route.tenant_id}",
+            {"level": route.level, "reads_pct": route.reads_pct, "epoch": route.epoch},
             {"level": "classic", "epoch": epoch},
         )  # fmt: skip
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import psycopg
 
+from migrator.control.route import switch
 from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable, MigratorError, PreconditionFailed, UsageError
 from migrator.incident.rollback import RollbackResult, roll_back
@@ -140,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             with connect(self.server.classic_dsn, "migrator-incident", statement_timeout_s=5) as conn:
-                conn.execute("SELECT FROM migrator.switch")
+                switch(conn)
         except (MigratorError, psycopg.Error):
             self._answer(503, {"ok": False, "error": "classic does not answer"})
             return

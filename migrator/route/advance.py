@@ -20,6 +20,8 @@ from typing import Any
 
 import psycopg
 
+from migrator.control import breaker as stored_breaker
+from migrator.control import route as stored
 from migrator.errors import PreconditionFailed
 from migrator.model.position import Snapshot
 from migrator.model.route import FallbackScope, Level
@@ -176,9 +178,9 @@ def _tenants(
 
 def _switch(conn: psycopg.Connection[Any], who: str, reason: str, timeout_s: float) -> Rejoined:
     with reachable():
-        row = conn.execute("SELECT level, epoch FROM migrator.switch").fetchone()
-    if row is not None and row[0] == Level.LIMITLESS:
-        return Rejoined(Outcome.ALREADY, int(row[1]), confirmed(conn, int(row[1])))
+        before = stored.switch(conn)
+    if before.level is Level.LIMITLESS:
+        return Rejoined(Outcome.ALREADY, before.epoch, confirmed(conn, before.epoch))
     joining = move_switch(conn, Level.JOINING, who=who, reason=reason)
     version = switch_version(conn)
     fence = catch_up(conn, joining, parts_in_use(conn), timeout_s)
@@ -196,10 +198,8 @@ def _fallback(
 ) -> Rejoined:
     scope, key = fallback
     with reachable():
-        row = conn.execute(
-            "SELECT level, epoch FROM migrator.fallback WHERE scope = %s AND scope_key = %s", (scope.value, key)
-        ).fetchone()
-    if row is None:
+        known = stored_breaker.fallback(conn, scope, key)
+    if known is None:
         return Rejoined(Outcome.ALREADY, 0, confirmed(conn, 0))
     joining = ease_fallback(conn, scope, key, by=who, reason=reason)
     fence = catch_up(conn, joining, covered_parts(conn, scope, key), timeout_s)

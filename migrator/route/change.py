@@ -21,6 +21,7 @@ from typing import Any
 
 import psycopg
 
+from migrator.control.incident import add_incident
 from migrator.control.log import decide
 from migrator.errors import ClusterUnavailable, NotInstalled, PreconditionFailed
 from migrator.model.route import Level, WriteMode
@@ -54,9 +55,7 @@ class Change:
 
     def incident(self, kind: str, what: str) -> None:
         """Remember that something happened that counts against the stabilization window."""
-        self.conn.execute(
-            "INSERT INTO migrator.incident (kind, reason, reported_by) VALUES (%s, %s, %s)", (kind, what, self.who)
-        )
+        add_incident(self.conn, kind, what, self.who)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from migrator.control.process import processes
 from migrator.route.change import reachable
 
 
@@ -40,13 +41,10 @@ class Confirmation:
 def confirmed(conn: psycopg.Connection[Any], epoch: int) -> Confirmation:
     """Return how many processes have applied *epoch*."""
     with reachable():
-        rows = conn.execute(
-            "SELECT label, applied_epoch >= %s, NOT live FROM migrator.process_status ORDER BY 1",
-            (epoch,),
-        ).fetchall()
-    pending = [name for name, applied, silent in rows if not applied and not silent]
-    done = sum(applied for _, applied, _ in rows)
-    return Confirmation(done + len(pending), done, len(rows) - done - len(pending), pending)
+        found = processes(conn)
+    done = sum(p.applied_epoch >= epoch for p in found)
+    pending = [p.label for p in found if p.live and p.applied_epoch < epoch]
+    return Confirmation(done + len(pending), done, len(found) - done - len(pending), pending)
 
 
 def wait_confirmed(conn: psycopg.Connection[Any], epoch: int, timeout_s: float) -> Confirmation:

@@ -6,6 +6,8 @@ from typing import Any
 
 import psycopg
 
+from migrator.control import breaker as stored
+from migrator.control.route import part_of
 from migrator.errors import PreconditionFailed
 from migrator.model.position import Snapshot
 from migrator.model.route import FallbackScope, Level
@@ -24,17 +26,14 @@ def ease_fallback(conn: psycopg.Connection[Any], scope: FallbackScope, key: str,
     Returns the epoch to confirm; easing what is eased changes nothing.
     """
     with change(conn, by, reason) as found:
-        row = _fallback(conn, scope, key)
-        if row is None:
+        known = stored.fallback(conn, scope, key)
+        if known is None:
             return found.epoch
-        if row[0] != Level.CLASSIC:
-            return int(row[1])
+        if known.level is not Level.CLASSIC:
+            return known.epoch
         epoch = found.next_epoch()
-        conn.execute(
-            "UPDATE migrator.fallback SET level = 'joining', epoch = %s WHERE scope = %s AND scope_key = %s",
-            (epoch, scope.value, key),
-        )
-        found.decide("fallback.eased", _subject(scope, key), {"level": row[0], "epoch": row[1]}, {"epoch": epoch})
+        stored.ease_fallback(conn, scope, key, epoch)
+        found.decide("fallback.eased", _subject(scope, key), known._asdict(), {"epoch": epoch})
         return epoch
 
 
@@ -54,10 +53,10 @@ def clear_fallback(
         expected: epoch of the fallback as eased; raised again since means PreconditionFailed.
     """
     with change(conn, by, reason) as found:
-        row = _fallback(conn, scope, key)
-        if row is None:
+        known = stored.fallback(conn, scope, key)
+        if known is None:
             return found.epoch
-        if row[0] != Level.JOINING or (expected is not None and row[1] != expected):
+        if known.level is not Level.JOINING or (expected is not None and known.epoch != expected):
             raise PreconditionFailed(
                 f"the fallback {_subject(scope, key)} was raised again, or never eased",
                 hint="Ease it first; migrator.route.advance does both steps.",
@@ -65,21 +64,15 @@ def clear_fallback(
         check_included(conn, covered_parts(conn, scope, key), caught_up)
         check_mirrored(conn, (scope, key))
         epoch = found.next_epoch()
-        conn.execute("DELETE FROM migrator.fallback WHERE scope = %s AND scope_key = %s", (scope.value, key))
-        found.decide("fallback.cleared", _subject(scope, key), {"level": row[0], "epoch": row[1]}, {"epoch": epoch})
+        stored.clear_fallback(conn, scope, key)
+        found.decide("fallback.cleared", _subject(scope, key), known._asdict(), {"epoch": epoch})
         return epoch
 
 
 def is_raised(conn: psycopg.Connection[Any], scope: FallbackScope, key: str) -> bool:
     """Return whether there is such a fallback now."""
     with reachable():
-        return _fallback(conn, scope, key) is not None
-
-
-def _fallback(conn: psycopg.Connection[Any], scope: FallbackScope, key: str) -> tuple[str, int] | None:
-    return conn.execute(
-        "SELECT level, epoch FROM migrator.fallback WHERE scope = %s AND scope_key = %s", (scope.value, key)
-    ).fetchone()
+        return stored.fallback(conn, scope, key) is not None
 
 
 def _subject(scope: FallbackScope, key: str) -> str:
@@ -89,7 +82,8 @@ def _subject(scope: FallbackScope, key: str) -> str:
 def covered_parts(conn: psycopg.Connection[Any], scope: FallbackScope, key: str) -> set[int]:
     """Return the mirror partitions whose readers a fallback holds back."""
     if scope is FallbackScope.TENANT:
-        return {row[0] for row in conn.execute("SELECT part FROM migrator.route WHERE tenant_id = %s", (key,))}
+        part = part_of(conn, key)
+        return set() if part is None else {part}
     if scope is FallbackScope.PART and key != str(REFERENCE_PART):
         return {int(key)} & parts_in_use(conn)  # a partition that nobody reads has nothing to catch up with
     return parts_in_use(conn)

@@ -8,39 +8,25 @@ the other.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import psycopg
 
+from migrator.control import tenant as stored
+from migrator.control.tenant import Held
 from migrator.errors import PreconditionFailed
 from migrator.model.tenant import TenantId
 from migrator.route.change import Change, change, reachable
 
+__all__ = ["SHOWN", "Held", "check_free", "describe", "held", "hold_within", "release"]
+
 SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """One tenant that is held on classic. `wave`: the rollback of which it was held by; None: by its own name."""
-
-    tenant_id: TenantId
-    reason: str
-    held_by: str
-    held_at: datetime
-    wave: int | None = None
 
 
 def held(conn: psycopg.Connection[Any], tenants: Sequence[TenantId] | None = None) -> list[Held]:
     """Return who of *tenants* (None: of all) is held, ordered by tenant."""
     with reachable():
-        rows = conn.execute(
-            "SELECT tenant_id, reason, held_by, held_at, wave FROM migrator.tenant_hold"
-            ' WHERE %(all)s OR tenant_id = ANY (%(tenants)s) ORDER BY tenant_id COLLATE "C"',
-            {"all": tenants is None, "tenants": list(tenants or ())},
-        ).fetchall()
-    return [Held(TenantId(tenant), *rest) for tenant, *rest in rows]
+        return stored.holds(conn, tenants)
 
 
 def describe(holds: Sequence[Held]) -> str:
@@ -54,12 +40,7 @@ def describe(holds: Sequence[Held]) -> str:
 
 def hold_within(found: Change, tenants: Sequence[TenantId], wave: int | None = None) -> list[TenantId]:
     """Hold *tenants* in the transaction of a change that leaves none of them off classic; returns who is held anew."""
-    rows = found.conn.execute(
-        "INSERT INTO migrator.tenant_hold (tenant_id, reason, held_by, wave)"
-        " SELECT u.id, %s, %s, %s FROM unnest(%s::text[]) AS u (id) ON CONFLICT DO NOTHING RETURNING tenant_id",
-        (found.reason, found.who, wave, list(dict.fromkeys(tenants))),
-    ).fetchall()
-    anew = sorted(TenantId(tenant) for (tenant,) in rows)
+    anew = stored.hold(found.conn, tenants, wave, found.who, found.reason)
     for tenant in anew:
         found.decide("tenant.held", f"tenant/{tenant}", None, {"wave": wave})
     return anew
@@ -68,13 +49,11 @@ def hold_within(found: Change, tenants: Sequence[TenantId], wave: int | None = N
 def release(conn: psycopg.Connection[Any], tenants: Sequence[TenantId], *, who: str, reason: str) -> list[TenantId]:
     """Let *tenants* wait for a wave again; returns who was held. Their reads stay on classic until then."""
     with change(conn, who, reason) as found:
-        rows = conn.execute(
-            "DELETE FROM migrator.tenant_hold WHERE tenant_id = ANY (%s) RETURNING tenant_id, reason, held_by, wave",
-            (list(tenants),),
-        ).fetchall()
-        for tenant, why, by, wave in sorted(rows):
-            found.decide("tenant.released", f"tenant/{tenant}", {"reason": why, "held_by": by, "wave": wave}, None)
-    return sorted(TenantId(row[0]) for row in rows)
+        free = stored.release_hold(conn, tenants)
+        for one in free:
+            before = {"reason": one.reason, "held_by": one.held_by, "wave": one.wave}
+            found.decide("tenant.released", f"tenant/{one.tenant_id}", before, None)
+    return [one.tenant_id for one in free]
 
 
 def check_free(conn: psycopg.Connection[Any], tenants: Sequence[TenantId]) -> None:

@@ -7,7 +7,11 @@ from typing import Any
 
 import psycopg
 
+from migrator.control import route as stored
+from migrator.control import tenant as stored_tenant
+from migrator.control.route import Standing
 from migrator.errors import PreconditionFailed, RouteChanged, UsageError
+from migrator.model.phase import TenantState
 from migrator.model.position import Snapshot
 from migrator.model.route import LEGAL_MOVES, Level, Route
 from migrator.model.tenant import TenantId
@@ -19,10 +23,7 @@ from migrator.route.proof import check_included
 def routes(conn: psycopg.Connection[Any]) -> list[Route]:
     """Return the routes of all tenants that were ever moved, ordered by tenant."""
     with reachable():
-        rows = conn.execute(
-            'SELECT tenant_id, part, level, reads_pct, epoch FROM migrator.route ORDER BY tenant_id COLLATE "C"'
-        ).fetchall()
-    return [Route(TenantId(t), part, Level(level), pct, epoch) for t, part, level, pct, epoch in rows]
+        return stored.routes(conn)
 
 
 def move(
@@ -52,80 +53,59 @@ def move(
     if not 0 <= pct <= 100:
         raise UsageError(f"reads_pct must be 0 to 100, not {pct}")
     with change(conn, who, reason) as found:
-        known = _routes(conn, tenants)
+        known = stored.standings(conn, tenants)
         wanted = [t for t in dict.fromkeys(tenants) if not _is_there(known.get(t), level, pct, wave)]
         for tenant_id in tenants:
             _check_epoch(tenant_id, known.get(tenant_id), expected, found, wanted)
         if not wanted:
-            return max((row["epoch"] for row in known.values()), default=found.epoch)
+            return max((route.epoch for route in known.values()), default=found.epoch)
         if level is not Level.CLASSIC:
             check_free(conn, wanted)
         parts = _parts(conn, wanted, known, level)
         _check_moves(wanted, known, level)
         _check_caught_up(conn, [known.get(t) for t in wanted], level, {parts[t] for t in wanted}, caught_up)
         epoch = found.next_epoch()
-        conn.cursor().executemany(
-            "INSERT INTO migrator.route AS r"
-            " (tenant_id, part, level, reads_pct, wave, epoch, changed_at, changed_by, reason)"
-            " VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp(), %s, %s) ON CONFLICT (tenant_id) DO UPDATE"
-            " SET level = EXCLUDED.level, reads_pct = EXCLUDED.reads_pct, wave = coalesce(EXCLUDED.wave, r.wave),"
-            " epoch = EXCLUDED.epoch, changed_at = EXCLUDED.changed_at, changed_by = EXCLUDED.changed_by,"
-            " reason = EXCLUDED.reason",
-            [(t, parts[t], level.value, pct, wave, epoch, who, reason) for t in wanted],
-        )
+        stored.put_routes(conn, parts, level, pct, wave=wave, epoch=epoch, who=who, reason=reason)
         for tenant_id in wanted:
             before = known.get(tenant_id)
             found.decide(
                 "route.moved",
                 f"tenant/{tenant_id}",
-                before and {"level": before["level"], "reads_pct": before["reads_pct"], "epoch": before["epoch"]},
+                before and {"level": before.level, "reads_pct": before.reads_pct, "epoch": before.epoch},
                 {"level": level.value, "reads_pct": pct, "epoch": epoch, "wave": wave},
             )
         return epoch
 
 
-def _routes(conn: psycopg.Connection[Any], tenants: Sequence[TenantId]) -> dict[TenantId, dict[str, Any]]:
-    rows = conn.execute(
-        "SELECT tenant_id, part, level, reads_pct, wave, epoch, changed_by, reason FROM migrator.route"
-        " WHERE tenant_id = ANY(%s)",
-        (list(tenants),),
-    ).fetchall()
-    names = ("part", "level", "reads_pct", "wave", "epoch", "changed_by", "reason")
-    return {TenantId(row[0]): dict(zip(names, row[1:], strict=True)) for row in rows}
-
-
-def _is_there(route: dict[str, Any] | None, level: Level, pct: int, wave: int | None) -> bool:
+def _is_there(route: Standing | None, level: Level, pct: int, wave: int | None) -> bool:
     if route is None:
         return False
-    same_pct = level is not Level.LIMITLESS or route["reads_pct"] == pct
-    return route["level"] == level and same_pct and wave in (None, route["wave"])
+    same_pct = level is not Level.LIMITLESS or route.reads_pct == pct
+    return route.level is level and same_pct and wave in (None, route.wave)
 
 
 def _check_epoch(
     tenant_id: TenantId,
-    route: dict[str, Any] | None,
+    route: Standing | None,
     expected: Mapping[TenantId, int] | None,
     found: Change,
     wanted: Sequence[TenantId],
 ) -> None:
     if expected is None or tenant_id not in expected:
         return
-    epoch = 0 if route is None else int(route["epoch"])
+    epoch = 0 if route is None else route.epoch
     if epoch == expected[tenant_id]:
         return
-    ours = route is not None and (route["changed_by"], route["reason"]) == (found.who, found.reason)
+    ours = route is not None and (route.changed_by, route.reason) == (found.who, found.reason)
     if not (ours and tenant_id not in wanted):
         raise RouteChanged(tenant_id, expected[tenant_id], epoch)
 
 
 def _parts(
-    conn: psycopg.Connection[Any], tenants: Sequence[TenantId], known: Mapping[TenantId, dict[str, Any]], level: Level
+    conn: psycopg.Connection[Any], tenants: Sequence[TenantId], known: Mapping[TenantId, Standing], level: Level
 ) -> dict[TenantId, int]:
     """Return each tenant's mirror partition; refuse to move up what the mirror does not follow."""
-    rows = conn.execute(
-        "SELECT tenant_id, part, state FROM migrator.tenant WHERE tenant_id = ANY(%s)", (list(tenants),)
-    ).fetchall()
-    found = {TenantId(t): (part, state) for t, part, state in rows}
+    found = stored_tenant.places(conn, tenants)
     unknown = [t for t in tenants if t not in found and t not in known]
     if unknown:
         raise PreconditionFailed(
@@ -133,23 +113,23 @@ def _parts(
         )
     if level is not Level.CLASSIC:
         away = [
-            f"{t} ({found[t][1] if t in found else 'unknown'})"
+            f"{t} ({found[t].state if t in found else 'unknown'})"
             for t in tenants
-            if found.get(t, (0, ""))[1] != "mirrored"
+            if t not in found or found[t].state is not TenantState.MIRRORED
         ]
         if away:
             raise PreconditionFailed(
                 f"not mirrored, so not readable on limitless: {', '.join(away)}",
                 hint="Wait for the backfill, or repair the quarantined tenant first.",
             )
-    return {t: found[t][0] if t in found else known[t]["part"] for t in tenants}
+    return {t: found[t].part if t in found else known[t].part for t in tenants}
 
 
-def _check_moves(tenants: Sequence[TenantId], known: Mapping[TenantId, dict[str, Any]], level: Level) -> None:
+def _check_moves(tenants: Sequence[TenantId], known: Mapping[TenantId, Standing], level: Level) -> None:
     illegal = []
     for tenant_id in tenants:
         route = known.get(tenant_id)
-        now = Level(route["level"]) if route else Level.CLASSIC
+        now = route.level if route else Level.CLASSIC
         if now is not level and (now, level) not in LEGAL_MOVES:
             illegal.append(f"{tenant_id} from {now} to {level}")
     if illegal:
@@ -161,13 +141,13 @@ def _check_moves(tenants: Sequence[TenantId], known: Mapping[TenantId, dict[str,
 
 def _check_caught_up(
     conn: psycopg.Connection[Any],
-    before: Sequence[dict[str, Any] | None],
+    before: Sequence[Standing | None],
     level: Level,
     parts: set[int],
     caught_up: Snapshot | None,
 ) -> None:
     """Refuse to let reads go to Limitless on hope."""
-    if level is not Level.LIMITLESS or all(route and route["level"] == Level.LIMITLESS for route in before):
+    if level is not Level.LIMITLESS or all(route and route.level is Level.LIMITLESS for route in before):
         return
     check_included(conn, parts, caught_up)
 
@@ -175,17 +155,7 @@ def _check_caught_up(
 def watch(conn: psycopg.Connection[Any], tenants: Sequence[TenantId], on: bool, *, who: str = "cutover") -> int:
     """Let processes report the latencies of these tenants one by one, or stop it. Gives them a route if needed."""
     with change(conn, who, "watch" if on else "stop watching") as found:
-        rows = conn.execute(
-            "SELECT t.tenant_id, t.part FROM migrator.tenant t LEFT JOIN migrator.route r USING (tenant_id)"
-            " WHERE t.tenant_id = ANY(%s) AND coalesce(r.watched, false) <> %s",
-            (list(tenants), on),
-        ).fetchall()
-        if rows:
-            epoch = found.next_epoch()
-            conn.cursor().executemany(
-                "INSERT INTO migrator.route (tenant_id, part, watched, epoch, changed_by, reason)"
-                " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (tenant_id) DO UPDATE"
-                " SET watched = EXCLUDED.watched, epoch = EXCLUDED.epoch",
-                [(t, part, on, epoch, who, found.reason) for t, part in rows],
-            )
+        parts = stored_tenant.not_watched_so(conn, tenants, on)
+        if parts:
+            stored.watch_routes(conn, parts, on, found.next_epoch(), who, found.reason)
         return found.epoch

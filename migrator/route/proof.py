@@ -10,13 +10,14 @@ from typing import Any
 
 import psycopg
 
+from migrator.control.partition import positions
+from migrator.control.route import parts_in_use
 from migrator.errors import PreconditionFailed, UsageError
 from migrator.model.position import Snapshot
 from migrator.model.route import FallbackScope
 from migrator.model.tenant import REFERENCE_PART
 
-SHOWN = 5
-"""So many tenants an error names."""
+__all__ = ["behind_of", "check_included", "parts_in_use"]
 
 
 def check_included(conn: psycopg.Connection[Any], parts: set[int], caught_up: Snapshot | None) -> None:
@@ -70,11 +71,5 @@ def check_mirrored(conn: psycopg.Connection[Any], lifted: tuple[FallbackScope, s
 
 def behind_of(conn: psycopg.Connection[Any], parts: set[int], wanted: Snapshot) -> list[int]:
     """Return which of *parts*, the reference partition added, do not include *wanted* yet."""
-    rows = conn.execute("SELECT part, snapshot FROM migrator.position").fetchall()
-    found = {part: Snapshot.parse(text) for part, text in rows}
+    found = positions(conn)
     return [p for p in sorted(parts | {REFERENCE_PART}) if p not in found or not found[p].includes(wanted)]
-
-
-def parts_in_use(conn: psycopg.Connection[Any]) -> set[int]:
-    """Return the mirror partitions with a tenant that has left classic."""
-    return {row[0] for row in conn.execute("SELECT DISTINCT part FROM migrator.route WHERE level <> 'classic'")}

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 
+from migrator.control import route as stored
 from migrator.errors import PreconditionFailed
 from migrator.model.position import Snapshot
 from migrator.model.route import LEGAL_MOVES, Level
@@ -16,10 +17,7 @@ from migrator.route.proof import check_included, check_mirrored, parts_in_use
 
 def switch_version(conn: psycopg.Connection[Any]) -> datetime:
     """Return when the switch row last changed: a compare-and-set value for `switch`."""
-    row = conn.execute("SELECT changed_at FROM migrator.switch").fetchone()
-    assert row is not None
-    found: datetime = row[0]
-    return found
+    return stored.switch(conn).changed_at
 
 
 def switch(
@@ -50,9 +48,6 @@ def switch(
             check_included(conn, parts_in_use(conn), caught_up)
             check_mirrored(conn)
         epoch = found.next_epoch()
-        conn.execute(
-            "UPDATE migrator.switch SET level = %s, changed_at = clock_timestamp(), changed_by = %s, reason = %s",
-            (level.value, who, reason),
-        )
+        stored.set_level(conn, level, who, reason)
         found.decide("switch.moved", "switch", {"level": found.level.value}, {"level": level.value, "epoch": epoch})
         return epoch

@@ -6,8 +6,9 @@ from typing import Any
 
 import psycopg
 
+from migrator.control import route as stored
 from migrator.errors import PreconditionFailed
-from migrator.model.route import WriteMode
+from migrator.model.route import Level, WriteMode
 from migrator.route.change import change
 
 _MODES: frozenset[tuple[WriteMode, WriteMode]] = frozenset(
@@ -41,10 +42,7 @@ def write_mode(
         if mode is WriteMode.CLASSIC_ONLY:
             _check_nobody_left_classic(conn)
         epoch = found.next_epoch()
-        conn.execute(
-            "UPDATE migrator.switch SET write_mode = %s, changed_at = clock_timestamp(), changed_by = %s, reason = %s",
-            (mode.value, who, reason),
-        )
+        stored.set_write_mode(conn, mode, who, reason)
         found.decide(
             "write_mode.changed", "switch", {"write_mode": found.write_mode.value},
             {"write_mode": mode.value, "epoch": epoch},
@@ -53,8 +51,8 @@ def write_mode(
 
 
 def _check_nobody_left_classic(conn: psycopg.Connection[Any]) -> None:
-    row = conn.execute("SELECT count(*) FROM migrator.route WHERE level <> 'classic'").fetchone()
-    if row is not None and row[0]:
+    away = stored.count_at(conn, Level.JOINING, Level.LIMITLESS)
+    if away:
         raise PreconditionFailed(
-            f"{row[0]} tenants are not on classic", hint="Roll them back first: migrator rollback --all."
+            f"{away} tenants are not on classic", hint="Roll them back first: migrator rollback --all."
         )
