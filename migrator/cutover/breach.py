@@ -9,16 +9,18 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 
-from migrator.control.watch_turn import changes
+from migrator.control.breaker import Breach, breaches, keep_breaches, lock_breaches
+from migrator.control.incident import add_incident
 from migrator.cutover import facts
-from migrator.cutover.guard import GuardLimits, Sample, lasting
+from migrator.cutover.guard import GuardLimits, lasting
 from migrator.model.incident import IncidentKind
+from migrator.model.latency import Sample
 from migrator.model.tenant import TenantId
 from migrator.route.move import watch
 
@@ -31,16 +33,6 @@ CALM_WINDOWS = 10
 TURN_WINDOWS = 2
 """A turn of being reported one by one: one window to fill, and as long to be found in."""
 SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """Limits that do not hold now, or did not until lately. Times in seconds of classic's clock."""
-
-    first_s: float
-    last_s: float
-    reason: str
-    recorded: bool = False
 
 
 def judge(
@@ -79,20 +71,16 @@ def tick(conn: Connection, limits: GuardLimits, patience_s: float) -> dict[Whose
     """Look once; return the breaches that became an incident by this look. Owns its transaction."""
     with conn.transaction():
         # One look at a time: two of them would record the same breach twice.
-        conn.execute("LOCK TABLE migrator.slo_breach IN SHARE ROW EXCLUSIVE MODE")
+        lock_breaches(conn)
         now_s = facts.now_s(conn)
-        known = _known(conn)
-        _take_turns(conn, int(now_s // (TURN_WINDOWS * limits.window_s)), [t for t in known if t is not None])
         found = _found(conn, now_s, limits)
+        known = breaches(conn)
         if not found and not known:
             return {}
         standing, incidents = judge(known, found, now_s, patience_s, CALM_WINDOWS * limits.window_s)
-        _store(conn, standing)
+        keep_breaches(conn, standing)
         if incidents:
-            conn.execute(
-                "INSERT INTO migrator.incident (kind, reason, reported_by) VALUES (%s, %s, %s)",
-                (IncidentKind.SLO_BREACH.value, describe(incidents), WHO),
-            )
+            add_incident(conn, IncidentKind.SLO_BREACH, describe(incidents), WHO)
         return incidents
 
 
@@ -119,25 +107,3 @@ def _found(conn: Connection, now_s: float, limits: GuardLimits) -> dict[Whose, s
         if reason is not None:
             found[whose] = reason
     return found
-
-
-def _known(conn: Connection) -> dict[Whose, Breach]:
-    rows = conn.execute(
-        "SELECT tenant_id, extract(epoch FROM first_at)::float8, extract(epoch FROM last_at)::float8, reason,"
-        " recorded_at IS NOT NULL FROM migrator.slo_breach"
-    )
-    return {None if t is None else TenantId(t): Breach(*row) for t, *row in rows}
-
-
-def _store(conn: Connection, standing: Mapping[Whose, Breach]) -> None:
-    conn.execute(
-        "DELETE FROM migrator.slo_breach WHERE (tenant_id IS NULL AND NOT %s) OR tenant_id <> ALL (%s)",
-        (None in standing, [t for t in standing if t is not None]),
-    )
-    conn.cursor().executemany(
-        "INSERT INTO migrator.slo_breach AS b (tenant_id, first_at, last_at, reason, recorded_at)"
-        " VALUES (%s, to_timestamp(%s), to_timestamp(%s), %s, CASE WHEN %s THEN clock_timestamp() END)"
-        " ON CONFLICT (tenant_id) DO UPDATE SET first_at = EXCLUDED.first_at, last_at = EXCLUDED.last_at,"
-        " reason = EXCLUDED.reason, recorded_at = coalesce(b.recorded_at, EXCLUDED.recorded_at)",
-        [(t, b.first_s, b.last_s, b.reason, b.recorded) for t, b in standing.items()],
-    )

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import psycopg
 
+from migrator.control.incident import add_incident
 from migrator.control.log import decide
 from migrator.model.divergence import ValidationReport
 from migrator.model.incident import IncidentKind
@@ -45,10 +46,7 @@ def record(
     """
     reason = describe(report)
     with conn.transaction():
-        conn.execute(
-            "INSERT INTO migrator.incident (kind, reason, reported_by) VALUES (%s, %s, %s)",
-            (IncidentKind.DIVERGENCE.value, reason, who),
-        )
+        add_incident(conn, IncidentKind.DIVERGENCE, reason, who)
         decide(conn, who, "divergence.found", "validation", reason, after={"rows": report.divergent_rows})
     if on_divergence == "hold_and_fall_back":
         fall_back(conn, divergent_tenants(report), reason, who)

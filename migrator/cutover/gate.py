@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from migrator.model.facts import ReferenceFacts, TenantFacts
 from migrator.model.phase import TenantState
 from migrator.model.tenant import REFERENCE_PART, TenantId
 from migrator.model.verdict import Verdict
@@ -19,47 +20,6 @@ class GateLimits:
 
     max_lag_s: float
     max_age_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class TenantFacts:
-    """One tenant as its gate sees it.
-
-    Attributes:
-        lag_s: how far its mirror partition is behind; None without a published position.
-        clean_age_s: age of its last validation without divergence; None: never validated clean.
-        divergent: rows the last validation found; None: never validated.
-        fallbacks: reasons of the fallbacks that cover it now.
-        outdated: it was validated clean, but at other schemas than today's.
-        held: who keeps it on classic by name, and why; None when nobody does.
-        problem: why its mirror partition stands still, with the partition's number; '' when that says nothing.
-    """
-
-    tenant_id: TenantId
-    state: TenantState
-    lag_s: float | None
-    clean_age_s: float | None
-    divergent: int | None
-    fallbacks: tuple[str, ...] = ()
-    quarantine: str | None = None
-    outdated: bool = False
-    held: str | None = None
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceFacts:
-    """The tables that every tenant reads, as all gates see them; attributes as in `TenantFacts`."""
-
-    clean_age_s: float | None
-    divergent: int | None
-    outdated: bool = False
-    lag_s: float = 0.0
-    problem: str = ""
-
-
-def _late(lag_s: float, limits: GateLimits, problem: str) -> str:
-    return f"lags {lag_s:.1f} s (limit {limits.max_lag_s:g} s)" + (f": {problem}" if problem else "")
 
 
 def needs_validation(facts: TenantFacts | ReferenceFacts, limits: GateLimits) -> bool:

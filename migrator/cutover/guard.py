@@ -16,21 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from migrator.model.latency import FEWEST
+from migrator.model.latency import Sample as Sample
 from migrator.model.tenant import TenantId
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Reads of one tenant on one side. `errors`, within `reads`, count against the side: see migrator.shim.doubt."""
-
-    reads: int = 0
-    errors: int = 0
-    p99_ms: float | None = None
-
-    @property
-    def error_ratio(self) -> float:
-        """Share of failed reads; 0 without reads, since silence is not evidence of failure."""
-        return self.errors / self.reads if self.reads else 0.0
 
 
 @dataclass(frozen=True, slots=True)

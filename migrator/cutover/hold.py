@@ -8,20 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from migrator.model.facts import RolledBack
 from migrator.model.route import Level
-from migrator.model.tenant import TenantId
-
-
-@dataclass(frozen=True, slots=True)
-class RolledBack:
-    """A tenant that was cut over in *wave* and is back on classic; *who* moved it there and why."""
-
-    tenant_id: TenantId
-    wave: int
-    who: str
-    reason: str
 
 
 def hold(

@@ -14,8 +14,9 @@ from typing import Any
 import psycopg
 
 from migrator.cutover import facts
-from migrator.cutover.guard import GuardLimits, Sample, Watch, longer_complaint, longer_windows, look, outage
+from migrator.cutover.guard import GuardLimits, Watch, longer_complaint, longer_windows, look, outage
 from migrator.cutover.hold import hold
+from migrator.model.latency import Sample
 from migrator.model.phase import TenantState
 from migrator.model.route import Level
 from migrator.model.tenant import TenantId

@@ -1,20 +1,34 @@
 """What happened in the window, as classic remembers it?
 
-Shell: incidents are rows of migrator.incident, whoever wrote them (a rollback, the breaker's monitor, a validation,
-a person). The window itself is stored after every check, for `status` and for the gate.
+Shell: whoever wrote an incident (a rollback, the breaker's monitor, a validation, a person), it counts. The window
+itself is stored after every check, for `status` and for the gate.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
 import psycopg
 
+from migrator.control import history
+from migrator.control.incident import add_incident, incidents_after, last_incident
 from migrator.model.incident import IncidentKind
 from migrator.stabilize.cost import CostSample, Usage
 from migrator.stabilize.window import Window
+
+__all__ = [
+    "COST",
+    "WINDOW",
+    "incidents_after",
+    "last_incident",
+    "plan_usage",
+    "report_incident",
+    "resume_window",
+    "store_cost",
+    "store_window",
+    "stored_window",
+]
 
 Connection = psycopg.Connection[Any]
 
@@ -23,50 +37,31 @@ COST = "cost"
 GIB = 2**30
 
 
-def last_incident(conn: Connection) -> int:
-    """Return the number of the newest incident, 0 when there never was one."""
-    row = conn.execute("SELECT coalesce(max(id), 0) FROM migrator.incident").fetchone()
-    return int(row[0]) if row else 0
-
-
-def incidents_after(conn: Connection, number: int) -> list[tuple[int, str]]:
-    """Return incidents newer than *number*, as (number, "kind: reason")."""
-    rows = conn.execute("SELECT id, kind, reason FROM migrator.incident WHERE id > %s ORDER BY id", (number,))
-    return [(int(i), f"{kind}: {reason}") for i, kind, reason in rows]
-
-
 def report_incident(conn: Connection, reason: str, reported_by: str) -> None:
     """Record what a person reported."""
-    conn.execute(
-        "INSERT INTO migrator.incident (kind, reason, reported_by) VALUES (%s, %s, %s)",
-        (IncidentKind.REPORTED.value, reason, reported_by),
-    )
+    add_incident(conn, IncidentKind.REPORTED, reason, reported_by)
 
 
 def store_window(conn: Connection, window: Window, over: bool, text: str) -> None:
     """Keep the newest state of the window; one row, replaced at every check."""
-    body = json.dumps({**asdict(window), "over": over, "text": text})
-    with conn.transaction():
-        changed = conn.execute(
-            "UPDATE migrator.report SET body = %s, at = clock_timestamp() WHERE kind = %s", (body, WINDOW)
-        )
-        if not changed.rowcount:
-            conn.execute("INSERT INTO migrator.report (kind, body) VALUES (%s, %s)", (WINDOW, body))
+    history.replace_report(conn, WINDOW, {**asdict(window), "over": over, "text": text})
 
 
 def stored_window(conn: Connection) -> tuple[Window, bool, str] | None:
     """Return the window, whether it is over, and its text; None before the first check."""
-    row = conn.execute("SELECT body FROM migrator.report WHERE kind = %s", (WINDOW,)).fetchone()
-    if row is None:
+    found = history.newest_report(conn, WINDOW)
+    if found is None:
         return None
-    body = dict(row[0])
+    body = dict(found["body"])
     over, text = bool(body.pop("over")), str(body.pop("text"))
     return Window(**body), over, text
 
 
 def resume_window(conn: Connection) -> None:
     """Say that the window is not over after all; the next check then deals with the newer incidents."""
-    conn.execute("UPDATE migrator.report SET body = body || '{\"over\": false}' WHERE kind = %s", (WINDOW,))
+    number = history.newest_number(conn, WINDOW)
+    if number is not None:
+        history.extend_report(conn, number, {"over": False})
 
 
 def plan_usage(limitless: Connection, min_acu: float) -> Usage:
@@ -81,5 +76,4 @@ def plan_usage(limitless: Connection, min_acu: float) -> Usage:
 
 
 def store_cost(conn: Connection, sample: CostSample) -> None:
-    body = {**asdict(sample), "against_projection": sample.against_projection}
-    conn.execute("INSERT INTO migrator.report (kind, body) VALUES (%s, %s)", (COST, json.dumps(body)))
+    history.add_report(conn, COST, {**asdict(sample), "against_projection": sample.against_projection})
