@@ -1,21 +1,23 @@
 """Which try to retire classic is this, and may it still pass the point of no return?
 
-Every try is a row of migrator.report. Its state moves closing → closed → handed_over, or → reopened. The row is
-locked whenever it moves, and the hand-over moves it in the same transaction as the write mode. So a late worker of
-an earlier try, which believes that writes are still closed *for it*, finds its own row reopened and stops.
+Every try is a report on classic. Its state moves closing → closed → handed_over, or → reopened. The row is locked
+whenever it moves, and the hand-over moves it in the same transaction as the write mode. So a late worker of an earlier
+try, which believes that writes are still closed *for it*, finds its own row reopened and stops.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import psycopg
 
+from migrator.control import history
 from migrator.control.log import decide
-from migrator.errors import InvariantBroken, PreconditionFailed
+from migrator.control.route import lock_switch
+from migrator.errors import PreconditionFailed
 from migrator.model.position import Snapshot
 
 Connection = psycopg.Connection[Any]
@@ -51,46 +53,41 @@ class Try:
 def begin(conn: Connection, approver: str) -> int:
     """Return the number of the try under way, or of a new one."""
     with conn.transaction():
-        conn.execute("SELECT 1 FROM migrator.switch FOR UPDATE")  # two workers at once find one try
-        row = conn.execute(
-            "SELECT id FROM migrator.report WHERE kind = %s AND body->>'state' IN ('closing', 'closed', 'handed_over')"
-            " ORDER BY id DESC LIMIT 1",
-            (KIND,),
-        ).fetchone()
-        if row is not None:
-            return int(row[0])
-        body = json.dumps({"state": "closing", "approver": approver})
-        row = conn.execute(
-            "INSERT INTO migrator.report (kind, body) VALUES (%s, %s) RETURNING id", (KIND, body)
-        ).fetchone()
-        if row is None:
-            raise InvariantBroken("INSERT … RETURNING returned nothing")
-        decide(conn, approver, "decommission.begun", f"decommission/{row[0]}", "approved")
-        return int(row[0])
+        lock_switch(conn)  # two workers at once find one try
+        number = history.newest_number(conn, KIND, ("closing", "closed", "handed_over"))
+        if number is not None:
+            return number
+        number = history.add_report(conn, KIND, {"state": "closing", "approver": approver})
+        decide(conn, approver, "decommission.begun", f"decommission/{number}", "approved")
+        return number
 
 
 def latest(conn: Connection) -> int | None:
     """Return the number of the newest try; None when there was none."""
-    row = conn.execute("SELECT max(id) FROM migrator.report WHERE kind = %s", (KIND,)).fetchone()
-    return int(row[0]) if row and row[0] is not None else None
+    return history.newest_number(conn, KIND)
 
 
 def read(conn: Connection, number: int, lock: bool = False) -> Try:
     """Return a try; with *lock*, in the caller's transaction, nobody else can move it before that ends."""
-    if lock:
-        conn.execute("SELECT 1 FROM migrator.report WHERE id = %s FOR UPDATE", (number,))
-    row = conn.execute(
-        "SELECT id, body->>'state', body->>'approver',"
-        " coalesce(extract(epoch FROM clock_timestamp() - (body->>'closed_at')::timestamptz)::float8, 0),"
-        " body->>'snapshot', (body->>'pause_s')::float8, (body->>'handed_over_at')::timestamptz,"
-        " (body->>'settled_at')::timestamptz, (body->>'exported_at')::timestamptz"
-        " FROM migrator.report WHERE kind = %s AND id = %s",
-        (KIND, number),
-    ).fetchone()
-    if row is None:
+    found = history.report(conn, KIND, number, lock)
+    if found is None:
         raise PreconditionFailed(f"there is no try {number} to retire classic")
-    number_, state, approver, age_s, snapshot, *rest = row
-    return Try(number_, state, approver, age_s, Snapshot.parse(snapshot) if snapshot else None, *rest)
+    body, closed_at = found.body, _moment(found.body, "closed_at")
+    return Try(
+        found.number,
+        body["state"],
+        body["approver"],
+        age_s=(found.now - closed_at).total_seconds() if closed_at else 0.0,
+        snapshot=Snapshot.parse(body["snapshot"]) if body.get("snapshot") else None,
+        pause_s=body.get("pause_s"),
+        handed_over_at=_moment(body, "handed_over_at"),
+        settled_at=_moment(body, "settled_at"),
+        exported_at=_moment(body, "exported_at"),
+    )
+
+
+def _moment(body: Mapping[str, Any], name: str) -> datetime | None:
+    return datetime.fromisoformat(body[name]) if body.get(name) else None
 
 
 def require(conn: Connection, number: int, *states: str, lock: bool = False) -> Try:
@@ -112,22 +109,17 @@ def mark_closed(conn: Connection, number: int) -> None:
 
 def mark_time(conn: Connection, number: int, moment: str) -> None:
     """Remember when a *moment* of a try was, on classic's clock; the first time counts."""
-    conn.execute(
-        "UPDATE migrator.report SET body = body || jsonb_build_object(%(moment)s::text, clock_timestamp())"
-        " WHERE id = %(number)s AND NOT body ? %(moment)s",
-        {"moment": moment, "number": number},
-    )
+    history.stamp_report(conn, number, moment)
 
 
 def mark(conn: Connection, number: int, state: str, **values: str | float | int) -> None:
     """Move a try in the caller's transaction."""
-    body = json.dumps({"state": state, **values})
-    conn.execute("UPDATE migrator.report SET body = body || %s::jsonb WHERE id = %s", (body, number))
+    history.extend_report(conn, number, {"state": state, **values})
 
 
 def note(conn: Connection, number: int, **values: str | float | int) -> None:
     """Add facts to a try without moving it."""
-    conn.execute("UPDATE migrator.report SET body = body || %s::jsonb WHERE id = %s", (json.dumps(values), number))
+    history.extend_report(conn, number, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +148,13 @@ def now(conn: Connection) -> datetime:
 def keep_sequences(conn: Connection, prepared: Prepared) -> None:
     """Remember how sequences were prepared; the last time counts."""
     body = {"at": prepared.at.isoformat(), "first": prepared.first, "column_max": prepared.column_max}
-    conn.execute("INSERT INTO migrator.report (kind, body) VALUES (%s, %s)", (SEQUENCES, json.dumps(body)))
+    history.add_report(conn, SEQUENCES, body)
 
 
 def kept_sequences(conn: Connection) -> Prepared | None:
     """Return what `keep_sequences` remembered last; None when it never did."""
-    row = conn.execute(
-        "SELECT body FROM migrator.report WHERE kind = %s ORDER BY id DESC LIMIT 1", (SEQUENCES,)
-    ).fetchone()
-    if row is None:
+    found = history.newest_report(conn, SEQUENCES)
+    if found is None:
         return None
-    return Prepared(datetime.fromisoformat(row[0]["at"]), row[0]["first"], row[0]["column_max"])
+    body = found["body"]
+    return Prepared(datetime.fromisoformat(body["at"]), body["first"], body["column_max"])

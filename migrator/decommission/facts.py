@@ -7,10 +7,14 @@ from typing import Any
 import psycopg
 
 from migrator.capture import watch
+from migrator.control import tenant
+from migrator.control.breaker import fallback_reasons
+from migrator.control.partition import lags
+from migrator.control.process import processes
+from migrator.control.route import switch
 from migrator.decommission.close import prepared
 from migrator.decommission.gate import DecommissionFacts
 from migrator.inventory.look import look
-from migrator.model.route import Level, WriteMode
 
 Connection = psycopg.Connection[Any]
 
@@ -24,54 +28,24 @@ def gather(
     limitless: Connection | None = None,
 ) -> DecommissionFacts:
     """Read everything the gate wants to know on classic; with *limitless*, look there too."""
-    switch = conn.execute("SELECT write_mode, level FROM migrator.switch").fetchone()
-    assert switch is not None  # inserted by the control schema, never deleted
-    lag = conn.execute(
-        "SELECT lag_s, coalesce('partition ' || part || ': ' || problem, '') FROM migrator.partition_status"
-        " ORDER BY lag_s DESC LIMIT 1"
-    ).fetchone()
+    now = switch(conn)
     return DecommissionFacts(
-        write_mode=WriteMode(switch[0]),
-        switch=Level(switch[1]),
+        write_mode=now.write_mode,
+        switch=now.level,
         window_over=window_over,
         window=window,
-        not_limitless=_names(
-            conn,
-            # A sign-up that waits for its wave is no reason to wait: it is mirrored and validated like the others.
-            "SELECT tenant_id FROM migrator.tenant t WHERE state = 'mirrored' AND wave IS NOT NULL"
-            " AND NOT EXISTS (SELECT FROM migrator.tenant_hold h WHERE h.tenant_id = t.tenant_id)"
-            " AND NOT EXISTS (SELECT"
-            " FROM migrator.route r WHERE r.tenant_id = t.tenant_id AND r.level = 'limitless' AND r.reads_pct = 100)"
-            " ORDER BY tenant_id",
-        ),
-        unmirrored=_names(conn, "SELECT tenant_id FROM migrator.tenant WHERE state <> 'mirrored' ORDER BY tenant_id"),
-        stale=_names(
-            conn,
-            "SELECT tenant_id FROM (SELECT tenant_id, clean_at FROM migrator.gate_fact WHERE state = 'mirrored'"
-            " UNION ALL SELECT '(reference tables)', clean_at FROM migrator.reference_fact) f WHERE clean_at IS NULL"
-            " OR clean_at < clock_timestamp() - make_interval(secs => %s) ORDER BY tenant_id",
-            max_age_s,
-        ),
-        divergent=_names(
-            conn,
-            "SELECT tenant_id FROM migrator.tenant WHERE divergent > 0"
-            " UNION ALL SELECT '(reference tables)' FROM migrator.reference_fact WHERE divergent > 0 ORDER BY 1",
-        ),
-        fallbacks=_names(conn, "SELECT reason FROM migrator.fallback ORDER BY scope, scope_key"),
-        worst_lag_s=float(lag[0]) if lag else None,
+        not_limitless=tuple(tenant.not_on_limitless(conn)),
+        unmirrored=tuple(tenant.unmirrored(conn)),
+        stale=tuple(tenant.stale(conn, max_age_s)),
+        divergent=tuple(tenant.divergent(conn)),
+        fallbacks=tuple(fallback_reasons(conn)),
+        worst_lag_s=max(lags(conn).values(), default=None),
         max_lag_s=max_lag_s,
         max_age_s=max_age_s,
-        unconfirmed=_names(
-            conn,
-            "SELECT label FROM migrator.process_status WHERE live AND behind > 0 ORDER BY 1",
-        ),
-        held=_names(conn, "SELECT tenant_id FROM migrator.tenant_hold ORDER BY tenant_id"),
+        unconfirmed=tuple(process.label for process in processes(conn) if process.live and process.behind),
+        held=tuple(held.tenant_id for held in tenant.holds(conn)),
         prepared=tuple(prepared(conn)),
         inventory=tuple(difference.line for difference in look(conn, limitless)),
         capture=tuple(watch.problems(conn)),
         problem=lag[1] if lag else "",
     )
-
-
-def _names(conn: Connection, statement: str, *values: float) -> tuple[str, ...]:
-    return tuple(str(name) for (name,) in conn.execute(statement.encode(), values))

@@ -16,10 +16,12 @@ from typing import Any
 import psycopg
 
 from migrator.capture import watch
+from migrator.control import history, route
 from migrator.control.log import decide
 from migrator.decommission import close, closing, drain
 from migrator.errors import InvariantBroken, NoGo
 from migrator.inventory.look import losses
+from migrator.model.route import WriteMode
 from migrator.model.table import Table
 
 Connection = psycopg.Connection[Any]
@@ -41,8 +43,7 @@ def hand_over(
     """
     found = closing.require(classic, number, "closed", "handed_over")
     if found.state == "handed_over":
-        row = classic.execute("SELECT epoch FROM migrator.switch").fetchone()
-        return int(row[0]) if row else 0
+        return route.switch(classic).epoch
     if found.snapshot is None or not drain.closed(limitless, found.snapshot):
         raise NoGo("decommission", ["a mirror partition is not closed at the last write"])
     with classic.transaction():
@@ -88,20 +89,17 @@ def reopen(
 
 def settle(classic: Connection, limitless: Connection, number: int) -> str:
     """Write the terminal route on Limitless, for processes that start without classic; returns the digest."""
-    row = classic.execute("SELECT epoch, write_mode FROM migrator.switch").fetchone()
-    if row is None or row[1] != "limitless_only":
-        raise NoGo("decommission", [f"write mode is {row[1] if row else 'unknown'}, not limitless_only"])
+    now = route.switch(classic)
+    if now.write_mode is not WriteMode.LIMITLESS_ONLY:
+        raise NoGo("decommission", [f"write mode is {now.write_mode}, not limitless_only"])
     found = closing.read(classic, number)
     digest = decisions_digest(classic)
     # `at` is the hand-over, not this moment: the last snapshot of classic has to be newer than that.
-    limitless.execute(
-        "INSERT INTO migrator.settled (epoch, write_mode, at, decisions, approver)"
-        " VALUES (%s, 'limitless_only', coalesce(%s, now()), %s, %s) ON CONFLICT (epoch) DO NOTHING",
-        (row[0], found.handed_over_at, digest, found.approver),
-    )
-    there = limitless.execute("SELECT write_mode FROM migrator.settled ORDER BY epoch DESC LIMIT 1").fetchone()
-    if there != ("limitless_only",):
-        raise InvariantBroken(f"the terminal route on Limitless reads {there} after it was stored")
+    route.store_settled(limitless, now.epoch, found.handed_over_at, digest, found.approver)
+    there = route.settled(limitless)
+    if there is None or there.write_mode != WriteMode.LIMITLESS_ONLY:
+        what = there.write_mode if there else "nothing"
+        raise InvariantBroken(f"the terminal route on Limitless reads {what} after it was stored")
     closing.note(classic, number, decisions_digest=digest)
     return digest
 
@@ -109,7 +107,7 @@ def settle(classic: Connection, limitless: Connection, number: int) -> str:
 def rehearse(limitless: Connection) -> list[str]:
     """Try what the pause and what follows it writes on Limitless, and take it back; return what would fail."""
     found = []
-    for what, act in (("closing mirror positions", _close_all), ("storing the terminal route", _store_route)):
+    for what, act in (("closing mirror positions", drain.close_all), ("storing the terminal route", _store_route)):
         try:
             with limitless.transaction(force_rollback=True):
                 limitless.execute("SET LOCAL lock_timeout = '5s'")
@@ -121,15 +119,8 @@ def rehearse(limitless: Connection) -> list[str]:
     return found
 
 
-def _close_all(limitless: Connection) -> None:
-    limitless.execute("UPDATE migrator.mirror_position SET state = 'closed', epoch = epoch + 1 WHERE state = 'open'")
-    limitless.execute("UPDATE migrator.copy_lease SET state = 'closed', epoch = epoch + 1 WHERE state <> 'closed'")
-
-
 def _store_route(limitless: Connection) -> None:
-    limitless.execute(
-        "INSERT INTO migrator.settled (epoch, write_mode, at, decisions) VALUES (-1, 'limitless_only', now(), '')"
-    )
+    route.store_settled(limitless, -1, None, "", "")
 
 
 def mark_retiring(limitless: Connection, number: int) -> datetime:
@@ -140,25 +131,16 @@ def mark_retiring(limitless: Connection, number: int) -> datetime:
     Raises:
         NoGo: Limitless holds no terminal route, so nothing may happen to classic.
     """
-    limitless.execute(
-        "UPDATE migrator.settled SET retiring_try = %s WHERE epoch = (SELECT max(epoch) FROM migrator.settled)",
-        (number,),
-    )
-    row = limitless.execute("SELECT at FROM migrator.settled ORDER BY epoch DESC LIMIT 1").fetchone()
-    if row is None:
+    route.mark_retiring(limitless, number)
+    there = route.settled(limitless)
+    if there is None:
         raise NoGo("decommission", ["Limitless does not hold the terminal route yet: classic must stay"])
-    at: datetime = row[0]
-    return at
-
-
-_DECISIONS = "SELECT id, at, who, kind, subject, before, after, reason FROM migrator.decision ORDER BY id"
+    return there.at
 
 
 def decisions(classic: Connection) -> list[dict[str, Any]]:
     """Return the decision log."""
-    names = ("id", "at", "who", "kind", "subject", "before", "after", "reason")
-    rows = classic.execute(_DECISIONS)
-    return [dict(zip(names, (row[0], row[1].isoformat(), *row[2:]), strict=True)) for row in rows]
+    return history.all_decisions(classic)
 
 
 def decisions_digest(classic: Connection) -> str:
@@ -173,25 +155,10 @@ def export(classic: Connection, number: int, path: Path) -> Path:
     body = {
         "decommission": {"try": number, "state": found.state, "approver": found.approver, "pause_s": found.pause_s},
         "decisions": decisions(classic),
-        "approvals": _rows(classic, "SELECT gate, approver, at::text, evidence FROM migrator.approval ORDER BY at"),
-        "incidents": _rows(
-            classic,
-            "SELECT id, at::text, kind, reason, reported_by, times, first_at::text FROM migrator.incident ORDER BY id",
-        ),
-        "phases": _rows(
-            classic,
-            "SELECT phase, state, started_at::text, finished_at::text, detail FROM migrator.phase ORDER BY started_at",
-        ),
-        "reports": _rows(classic, "SELECT at::text, kind, body FROM migrator.report ORDER BY id"),
+        **history.all_records(classic),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".part")
     draft.write_text(json.dumps(body, indent=2), encoding="utf-8")
     draft.replace(path)
     return path
-
-
-def _rows(conn: Connection, statement: str) -> list[dict[str, Any]]:
-    cursor = conn.execute(statement.encode())
-    names = [c.name for c in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor]

@@ -15,6 +15,8 @@ from typing import Any
 
 import psycopg
 
+from migrator.control import route
+from migrator.control.phase import phases_done as stored_as_done
 from migrator.decommission import closing
 from migrator.errors import ClusterUnavailable, InvariantBroken
 from migrator.model.phase import Phase
@@ -95,34 +97,25 @@ def phases_done(write_mode: WriteMode, done: frozenset[Phase]) -> tuple[Phase, .
 
 def read(classic: Connection) -> Stand:
     """Return how far it is, as classic knows it."""
-    row = classic.execute("SELECT write_mode FROM migrator.switch").fetchone()
-    assert row is not None  # inserted by the control schema, never deleted
+    write_mode = route.switch(classic).write_mode
     number = closing.latest(classic)
     if number is None:
-        return Stand(WriteMode(row[0]))
+        return Stand(write_mode)
     found = closing.read(classic, number)
-    return Stand(
-        WriteMode(row[0]), number, found.state, found.approver, bool(found.settled_at), bool(found.exported_at)
-    )
+    return Stand(write_mode, number, found.state, found.approver, bool(found.settled_at), bool(found.exported_at))
 
 
 def done_phases(classic: Connection) -> frozenset[Phase]:
     """Return the phases that classic calls done."""
-    rows = classic.execute("SELECT phase FROM migrator.phase WHERE state = 'done'")
-    return frozenset(Phase(phase) for (phase,) in rows if phase in set(Phase))
+    return frozenset(Phase(phase) for phase in stored_as_done(classic) if phase in set(Phase))
 
 
 def retiring(limitless: Connection) -> Stand | None:
     """Return how far it is when classic was being retired, as Limitless knows it; else None."""
-    row = limitless.execute("SELECT to_regclass('migrator.settled') IS NOT NULL").fetchone()
-    if not row or not row[0]:
+    found = route.retiring(limitless)
+    if found is None:
         return None
-    row = limitless.execute(
-        "SELECT retiring_try, approver FROM migrator.settled WHERE retiring_try IS NOT NULL ORDER BY epoch DESC LIMIT 1"
-    ).fetchone()
-    if row is None:
-        return None
-    return Stand(WriteMode.LIMITLESS_ONLY, int(row[0]), "handed_over", row[1], True, True, True)
+    return Stand(WriteMode.LIMITLESS_ONLY, found.number, "handed_over", found.approver, True, True, True)
 
 
 def find(open_classic: Callable[[], Connection], open_limitless: Callable[[], Connection]) -> Stand:
