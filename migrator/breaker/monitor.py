@@ -14,7 +14,7 @@ import psycopg
 
 from migrator.breaker.decide import Open, Raise, Step, next_step, to_raise
 from migrator.control.breaker import StandingFallback, fallbacks, forget_trips, open_breakers
-from migrator.control.partition import ask_limitless, lags
+from migrator.control.partition import ask_limitless, partition_lags
 from migrator.control.process import forget_silent, processes
 from migrator.control.tenant import unvalidated_since
 from migrator.db.connect import connect
@@ -131,9 +131,9 @@ def _open(conn: psycopg.Connection[Any], found: StandingFallback) -> Open:
 
 def _advance(conn: psycopg.Connection[Any], found: Open, problem: str | None, settings: MonitorSettings) -> Fallen:
     def decide(state: Open) -> tuple[Step, str]:
-        lag_s, problems = _positions(conn)
+        lag_s = {partition.part: partition.lag_s for partition in partition_lags(conn)}
         return next_step(
-            state, problem, lags(conn), open_s=settings.open_s, fresh_s=settings.fresh_s,
+            state, problem, lag_s, open_s=settings.open_s, fresh_s=settings.fresh_s,
             validate=settings.validate_before_close,
         )  # fmt: skip
 

@@ -15,7 +15,7 @@ SELECT tenant_id FROM migrator.tenant WHERE state <> 'mirrored' ORDER BY tenant_
 
 -- name: changed_since
 SELECT tenant_id FROM migrator.tenant
- WHERE changed_at > %(at)s - make_interval(secs => %(margin_s)s)
+ WHERE changed_at > %(at)s::timestamptz - make_interval(secs => %(margin_s)s)
  ORDER BY tenant_id;
 
 -- name: waiting

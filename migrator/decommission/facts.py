@@ -9,7 +9,7 @@ import psycopg
 from migrator.capture import watch
 from migrator.control import tenant
 from migrator.control.breaker import fallback_reasons
-from migrator.control.partition import lags
+from migrator.control.partition import partition_lags
 from migrator.control.process import processes
 from migrator.control.route import switch
 from migrator.decommission.close import prepared
@@ -39,7 +39,7 @@ def gather(
         stale=tuple(tenant.stale(conn, max_age_s)),
         divergent=tuple(tenant.divergent(conn)),
         fallbacks=tuple(fallback_reasons(conn)),
-        worst_lag_s=max(lags(conn).values(), default=None),
+        worst_lag_s=max((partition.lag_s for partition in partition_lags(conn)), default=None),
         max_lag_s=max_lag_s,
         max_age_s=max_age_s,
         unconfirmed=tuple(process.label for process in processes(conn) if process.live and process.behind),
