@@ -131,10 +131,10 @@ def _open(conn: psycopg.Connection[Any], found: StandingFallback) -> Open:
 
 def _advance(conn: psycopg.Connection[Any], found: Open, problem: str | None, settings: MonitorSettings) -> Fallen:
     def decide(state: Open) -> tuple[Step, str]:
-        lag_s = {partition.part: partition.lag_s for partition in partition_lags(conn)}
+        parts = partition_lags(conn)
         return next_step(
-            state, problem, lag_s, open_s=settings.open_s, fresh_s=settings.fresh_s,
-            validate=settings.validate_before_close,
+            state, problem, {p.part: p.lag_s for p in parts}, open_s=settings.open_s, fresh_s=settings.fresh_s,
+            validate=settings.validate_before_close, problems={p.part: p.problem for p in parts if p.problem},
         )  # fmt: skip
 
     step, why = decide(found)

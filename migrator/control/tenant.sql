@@ -98,7 +98,7 @@ SELECT t.tenant_id, t.state, p.lag_s, extract(epoch FROM clock_timestamp() - t.c
        ARRAY(SELECT f.reason FROM migrator.fallback f
               WHERE migrator.covers(f.scope, f.scope_key, t.tenant_id, t.part)
               ORDER BY f.scope, f.scope_key),
-       t.reason, t.outdated, h.held_by || ': ' || h.reason
+       t.reason, t.outdated, h.held_by || ': ' || h.reason, coalesce('partition ' || p.part || ': ' || p.problem, '')
   FROM migrator.gate_fact t
   LEFT JOIN migrator.partition_status p ON p.part = t.part
   LEFT JOIN migrator.tenant_hold h ON h.tenant_id = t.tenant_id
@@ -106,7 +106,10 @@ SELECT t.tenant_id, t.state, p.lag_s, extract(epoch FROM clock_timestamp() - t.c
  ORDER BY t.tenant_id;
 
 -- name: reference_facts
-SELECT extract(epoch FROM clock_timestamp() - clean_at)::float8, divergent, outdated FROM migrator.reference_fact;
+SELECT extract(epoch FROM clock_timestamp() - f.clean_at)::float8, f.divergent, f.outdated,
+       coalesce(p.lag_s, 0), coalesce(p.problem, '')
+  FROM migrator.reference_fact f
+  LEFT JOIN migrator.partition_status p ON p.part = 0;
 
 -- name: stale
 SELECT name

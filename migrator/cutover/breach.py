@@ -73,8 +73,9 @@ def tick(conn: Connection, limits: GuardLimits, patience_s: float) -> dict[Whose
         # One look at a time: two of them would record the same breach twice.
         lock_breaches(conn)
         now_s = facts.now_s(conn)
-        found = _found(conn, now_s, limits)
         known = breaches(conn)
+        _take_turns(conn, int(now_s // (TURN_WINDOWS * limits.window_s)), [t for t in known if t is not None])
+        found = _found(conn, now_s, limits)
         if not found and not known:
             return {}
         standing, incidents = judge(known, found, now_s, patience_s, CALM_WINDOWS * limits.window_s)

@@ -22,6 +22,10 @@ class GateLimits:
     max_age_s: float
 
 
+def _late(lag_s: float, limits: GateLimits, problem: str) -> str:
+    return f"lags {lag_s:.1f} s (limit {limits.max_lag_s:g} s)" + (f": {problem}" if problem else "")
+
+
 def needs_validation(facts: TenantFacts | ReferenceFacts, limits: GateLimits) -> bool:
     """Return whether a validation right now could remove a blocker."""
     if isinstance(facts, TenantFacts) and facts.state is not TenantState.MIRRORED:

@@ -29,6 +29,7 @@ def gather(
 ) -> DecommissionFacts:
     """Read everything the gate wants to know on classic; with *limitless*, look there too."""
     now = switch(conn)
+    worst = max(partition_lags(conn), key=lambda partition: partition.lag_s, default=None)
     return DecommissionFacts(
         write_mode=now.write_mode,
         switch=now.level,
@@ -39,7 +40,7 @@ def gather(
         stale=tuple(tenant.stale(conn, max_age_s)),
         divergent=tuple(tenant.divergent(conn)),
         fallbacks=tuple(fallback_reasons(conn)),
-        worst_lag_s=max((partition.lag_s for partition in partition_lags(conn)), default=None),
+        worst_lag_s=worst.lag_s if worst else None,
         max_lag_s=max_lag_s,
         max_age_s=max_age_s,
         unconfirmed=tuple(process.label for process in processes(conn) if process.live and process.behind),
@@ -47,5 +48,5 @@ def gather(
         prepared=tuple(prepared(conn)),
         inventory=tuple(difference.line for difference in look(conn, limitless)),
         capture=tuple(watch.problems(conn)),
-        problem=lag[1] if lag else "",
+        problem=f"partition {worst.part}: {worst.problem}" if worst and worst.problem else "",
     )

@@ -19,6 +19,7 @@ class TenantFacts:
         fallbacks: reasons of the fallbacks that cover it now.
         outdated: it was validated clean, but at other schemas than today's.
         held: who keeps it on classic by name, and why; None when nobody does.
+        problem: why its mirror partition stands still, with the partition's number; '' when that says nothing.
     """
 
     tenant_id: TenantId
@@ -30,6 +31,7 @@ class TenantFacts:
     quarantine: str | None = None
     outdated: bool = False
     held: str | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class ReferenceFacts:
     clean_age_s: float | None
     divergent: int | None
     outdated: bool = False
+    lag_s: float = 0.0
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
