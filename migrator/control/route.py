@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import psycopg
 
 from migrator.db.named import load
-from migrator.model.route import Level, Route, WriteMode
-from migrator.model.tenant import TenantId
+from migrator.model.route import FallbackScope, Level, Route, WriteMode
+from migrator.model.tenant import REFERENCE_PART, TenantId
 
 Connection = psycopg.Connection[Any]
 
@@ -218,3 +218,14 @@ def retiring(limitless: Connection) -> Retiring | None:
         return None
     row = limitless.execute(_SQL["retiring"]).fetchone()
     return Retiring(int(row[0]), row[1]) if row else None
+
+
+def not_mirrored(conn: Connection, lifted: tuple[FallbackScope, str] | None = None) -> list[TenantId | None]:
+    """Return whose reads would go to Limitless without being mirrored there; None stands for the reference tables.
+
+    Args:
+        lifted: the fallback that goes; every other one keeps the reads it covers on classic.
+    """
+    scope, key = (lifted[0].value, lifted[1]) if lifted else (None, None)
+    rows = conn.execute(_SQL["not_mirrored"], {"scope": scope, "key": key, "reference": REFERENCE_PART})
+    return [None if tenant is None else TenantId(tenant) for (tenant,) in rows]

@@ -107,3 +107,19 @@ SELECT to_regclass('migrator.settled') IS NOT NULL;
 
 -- name: retiring
 SELECT retiring_try, approver FROM migrator.settled WHERE retiring_try IS NOT NULL ORDER BY epoch DESC LIMIT 1;
+
+-- name: not_mirrored
+-- NULL stands for the reference tables. Whoever another fallback covers reads classic anyway.
+SELECT r.tenant_id
+  FROM migrator.route r
+  LEFT JOIN migrator.tenant t USING (tenant_id)
+ WHERE r.level = 'limitless' AND t.state IS DISTINCT FROM 'mirrored'
+   AND NOT EXISTS (SELECT FROM migrator.fallback f
+                    WHERE migrator.covers(f.scope, f.scope_key, r.tenant_id, r.part)
+                      AND (f.scope, f.scope_key) IS DISTINCT FROM (%(scope)s, %(key)s))
+ UNION ALL
+SELECT NULL
+ WHERE EXISTS (SELECT FROM migrator.copy_unit WHERE part = %(reference)s)
+   AND NOT coalesce((SELECT bool_and(state = 'joined') FROM migrator.copy_unit
+                      WHERE part = %(reference)s AND NOT superseded), false)
+ ORDER BY 1;

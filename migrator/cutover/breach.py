@@ -9,7 +9,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ import psycopg
 
 from migrator.control.breaker import Breach, breaches, keep_breaches, lock_breaches
 from migrator.control.incident import add_incident
+from migrator.control.watch_turn import changes
 from migrator.cutover import facts
 from migrator.cutover.guard import GuardLimits, lasting
 from migrator.model.incident import IncidentKind

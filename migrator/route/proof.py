@@ -11,13 +11,16 @@ from typing import Any
 import psycopg
 
 from migrator.control.partition import positions
-from migrator.control.route import parts_in_use
+from migrator.control.route import not_mirrored, parts_in_use
 from migrator.errors import PreconditionFailed, UsageError
 from migrator.model.position import Snapshot
 from migrator.model.route import FallbackScope
 from migrator.model.tenant import REFERENCE_PART
 
-__all__ = ["behind_of", "check_included", "parts_in_use"]
+__all__ = ["behind_of", "check_included", "check_mirrored", "parts_in_use"]
+
+SHOWN = 5
+"""So many tenants an error names."""
 
 
 def check_included(conn: psycopg.Connection[Any], parts: set[int], caught_up: Snapshot | None) -> None:
@@ -35,33 +38,15 @@ def check_included(conn: psycopg.Connection[Any], parts: set[int], caught_up: Sn
         )
 
 
-_NOT_MIRRORED = """
-SELECT r.tenant_id
-  FROM migrator.route r
-  LEFT JOIN migrator.tenant t USING (tenant_id)
- WHERE r.level = 'limitless' AND t.state IS DISTINCT FROM 'mirrored'
-   AND NOT EXISTS (SELECT FROM migrator.fallback f
-                    WHERE migrator.covers(f.scope, f.scope_key, r.tenant_id, r.part)
-                      AND (f.scope, f.scope_key) IS DISTINCT FROM (%(scope)s, %(key)s))
- UNION ALL
-SELECT NULL
- WHERE EXISTS (SELECT FROM migrator.copy_unit WHERE part = %(reference)s)
-   AND NOT coalesce((SELECT bool_and(state = 'joined') FROM migrator.copy_unit
-                      WHERE part = %(reference)s AND NOT superseded), false)
- ORDER BY 1
-"""
-
-
 def check_mirrored(conn: psycopg.Connection[Any], lifted: tuple[FallbackScope, str] | None = None) -> None:
     """Refuse while somebody whose reads would go to Limitless is not mirrored: copied again, or put aside.
 
     Args:
         lifted: the fallback that goes; every other one keeps the reads it covers on classic.
     """
-    scope, key = lifted or (None, None)
-    rows = conn.execute(_NOT_MIRRORED, {"scope": scope, "key": key, "reference": REFERENCE_PART}).fetchall()
-    if rows:
-        who = ["the reference tables" if tenant is None else f"tenant {tenant}" for (tenant,) in rows]
+    away = not_mirrored(conn, lifted)
+    if away:
+        who = ["the reference tables" if tenant is None else f"tenant {tenant}" for tenant in away]
         more = f" and {len(who) - SHOWN} more" if len(who) > SHOWN else ""
         raise PreconditionFailed(
             f"not mirrored, so not readable on limitless: {', '.join(who[:SHOWN])}{more}",
