@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,3 +142,15 @@ def _keep(conn: psycopg.Connection[Any], kind: str, body: dict[str, Any]) -> Non
 def set_report(conn: psycopg.Connection[Any], kind: str, body: Mapping[str, Any]) -> None:
     """Store *body* as the only report of *kind*."""
     conn.execute(_SQL["set_report"], {"kind": kind, "body": json.dumps(body)})
+
+
+def has_report(conn: psycopg.Connection[Any], kind: str) -> bool:
+    """Return whether there is a report of *kind*."""
+    row = conn.execute(_SQL["has_report"], {"kind": kind}).fetchone()
+    return bool(row and row[0])
+
+
+def evidence(conn: psycopg.Connection[Any]) -> str:
+    """Return a digest of what is known at this moment: reports, validation and tenants' states."""
+    rows = conn.execute(_SQL["evidence"]).fetchall()
+    return hashlib.sha256(json.dumps([list(row) for row in rows]).encode()).hexdigest()

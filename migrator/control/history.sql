@@ -57,3 +57,13 @@ INSERT INTO migrator.report (kind, body) VALUES (%(kind)s, %(body)s) /* migrator
 -- name: set_report
 WITH gone AS (DELETE FROM migrator.report WHERE kind = %(kind)s)
 INSERT INTO migrator.report (kind, body) VALUES (%(kind)s, %(body)s);
+
+-- name: has_report
+SELECT EXISTS (SELECT FROM migrator.report WHERE kind = %(kind)s);
+
+-- name: evidence
+-- What is known at this moment: reports by kind, tenants by state.
+SELECT 'report', kind, count(*), max(id) FROM migrator.report GROUP BY kind
+UNION ALL
+SELECT 'tenant', state, count(*), coalesce(sum(divergent), 0)::bigint FROM migrator.tenant GROUP BY state
+ORDER BY 1, 2;

@@ -263,3 +263,21 @@ def worst_lag_s(classic: Connection) -> float | None:
     """Return how far the slowest partition is behind, in seconds; None without partitions."""
     row = classic.execute(_SQL["worst_lag"]).fetchone()
     return float(row[0]) if row is not None and row[0] is not None else None
+
+
+class PartitionLag(NamedTuple):
+    """How far a mirror partition is behind, in seconds, and its problem ('' when none)."""
+
+    part: int
+    lag_s: float
+    problem: str
+
+
+def partition_lags(conn: Connection) -> list[PartitionLag]:
+    """Return the lag of every partition that has published a position, by partition."""
+    return [PartitionLag(*row) for row in conn.execute(_SQL["partition_lags"])]
+
+
+def mark_mirror_failed(conn: Connection, part: int, problem: str) -> None:
+    """Say that no retry of its activity heals the mirror of *part*, and why."""
+    conn.execute(_SQL["mark_mirror_failed"], {"part": part, "problem": problem})

@@ -112,3 +112,9 @@ SELECT part, age_s FROM migrator.partition_status ORDER BY part;
 
 -- name: worst_lag
 SELECT max(lag_s) FROM migrator.partition_status;
+
+-- name: partition_lags
+SELECT part, lag_s, coalesce(problem, '') FROM migrator.partition_status ORDER BY part;
+
+-- name: mark_mirror_failed
+UPDATE migrator.position SET state = 'failed', problem = %(problem)s WHERE part = %(part)s;

@@ -16,3 +16,6 @@ UPDATE migrator.switch
    SET write_mode = 'classic_only', epoch = epoch + 1, changed_by = 'capture', changed_at = now(),
        reason = 'capture is off'
  WHERE write_mode IN ('dual', 'closed');
+
+-- name: switch
+SELECT level, write_mode, epoch, changed_at, changed_by, reason FROM migrator.switch;

@@ -67,7 +67,7 @@ def gather(
         ),
         held=_names(conn, "SELECT tenant_id FROM migrator.tenant_hold ORDER BY tenant_id"),
         prepared=tuple(prepared(conn)),
-        inventory=tuple(difference.line for difference in look(conn, limitless)),
+        inventory=tuple(difference.blocker for difference in look(conn, limitless)),
         capture=tuple(watch.problems(conn)),
         problem=lag[1] if lag else "",
     )

@@ -48,7 +48,11 @@ ARROWS: dict[str, set[str]] = {
     "incident": SHELL | {"route"},
     "cutover": SHELL | {"route"},
     "stabilize": SHELL | {"route"},
-    "decommission": SHELL | {"route", "capture", "local"},  # ends capture; locally, classic is a server to stop
+    # It makes the last keys on Limitless and ends capture; locally, classic is a server to stop.
+    "decommission": SHELL | {"route", "capture", "local", "provision"},
+    # Where phases meet: what one says to the next, and what compares with what mends.
+    "gates": SHELL | {"rights", "route", "cutover", "stabilize", "decommission"},
+    "mend": SHELL | {"capture", "consistency", "cutover"},
     # The rehearsal plays operator, application and adversary at once.
     "rehearse": {"*"},
     "cli": {"*", "workflows"},
