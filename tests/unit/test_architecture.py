@@ -285,12 +285,6 @@ NOT_MOVED_YET = {
     "migrator/route/switch.py",
     "migrator/route/write_mode.py",
     "migrator/stabilize/record.py",
-    "workflows/activities/control.py",
-    "workflows/activities/cutover.py",
-    "workflows/activities/decommission.py",
-    "workflows/activities/dual_write.py",
-    "workflows/activities/gates.py",
-    "workflows/activities/prepare.py",
 }
 
 
