@@ -13,6 +13,8 @@ Question → where the answer lives
 * Phase 3, how does a schema change reach both? change/
 * Is anything in the migrated schemas not captured, mirrored, provisioned?     inventory/
 * Are both sides equal?                         consistency/ (shares no code with mirror and backfill)
+* What differs: who records it, who mends it?   mend.py
+* May a phase be left, and who approved it?     gates.py
 * Phase 4, may this tenant move, does it suffer?  cutover/ (and after the waves: breach.py)
 * Who moves a route, and who has applied it?    route/
 * Is Limitless ill, and is it well again?       breaker/

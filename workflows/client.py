@@ -2,6 +2,9 @@
 
 Synchronous, each bounded by a time limit, each failing with one of our errors and one line. Nothing here is needed
 to roll back: `migrator rollback` writes classic first and tells Temporal afterwards, if it can.
+
+Workflows, updates, queries and signals are named by text: their definitions import every activity, and with those all
+that a worker needs, which a command would wait for. A test holds the texts to the definitions.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import asyncio
 import atexit
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -41,10 +44,6 @@ from workflows.messages import (
     MigrationStatus,
     Order,
     Report,
-    RollbackInput,
-    RollbackOutcome,
-    ValidateInput,
-    ValidationOutcome,
 )
 from workflows.policies import RPC_S
 
@@ -127,10 +126,6 @@ def resume(plan: Plan, who: str, reason: str = "") -> Answer:
     return _update(plan, "resume", Order(who=who, reason=reason))
 
 
-def retry(plan: Plan, who: str, reason: str = "") -> Answer:
-    return _update(plan, "retry", Order(who=who, reason=reason))
-
-
 def abort(plan: Plan, who: str, reason: str) -> Answer:
     return _update(plan, "abort", Order(who=who, reason=reason))
 
@@ -142,24 +137,6 @@ def cut_over(plan: Plan, who: str, reason: str, timeout_s: float = 60.0) -> Answ
 
 def report_incident(plan: Plan, reason: str, reported_by: str) -> Answer:
     return _update(plan, "report_incident", Report(reason=reason, reported_by=reported_by))
-
-
-def describe(plan: Plan) -> Described:
-    """Return what Temporal knows; the phase's details come from a worker, when one runs."""
-
-    async def act(client: Client) -> Described:
-        handle = client.get_workflow_handle(names.migration_id(plan.name))
-        try:
-            found = await handle.describe(rpc_timeout=timedelta(seconds=RPC_S))
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return Described(plan.name, False, "not started")
-            raise
-        state = found.status.name.lower().replace("_", " ") if found.status else "unknown"
-        status = await _status(handle)
-        return Described(plan.name, found.status is WorkflowExecutionStatus.RUNNING, state, status)
-
-    return _run(plan, act)
 
 
 async def _status(handle: WorkflowHandle[Any, Any]) -> MigrationStatus | None:
@@ -211,34 +188,6 @@ async def _why(handle: WorkflowHandle[Any, Any], state: str) -> str:
     return f"the migration is {state}"
 
 
-def validate(
-    plan: Plan,
-    *,
-    tenants: Sequence[str] = (),
-    repair: bool = False,
-    who: str = "operator",
-    timeout_s: float | None = None,
-) -> ValidationOutcome:
-    """Validate on demand and return what was found."""
-
-    async def act(client: Client) -> ValidationOutcome:
-        handle = await client.start_workflow(
-            "Validation",
-            ValidateInput(plan=plan.name, kind="manual", tenants=tuple(tenants), repair=repair, who=who),
-            id=f"{names.validate_id(plan.name)}/manual-{uuid.uuid4().hex[:8]}",
-            task_queue=names.queue(plan.name, names.Queue.CONTROL),
-            result_type=ValidationOutcome,
-            rpc_timeout=timedelta(seconds=RPC_S),
-        )
-        try:
-            found: ValidationOutcome = await handle.result()
-            return found
-        except WorkflowFailureError as error:
-            raise PreconditionFailed(f"the validation could not run: {reason_of(error.cause)[1]}") from None
-
-    return _run(plan, act, timeout_s=timeout_s)
-
-
 def signal_rollback(plan: Plan) -> bool:
     """Tell running workflows to look at classic now, after a rollback; returns whether anybody was told.
 
@@ -261,33 +210,6 @@ def signal_rollback(plan: Plan) -> bool:
         return _run(plan, act)
     except MigratorError:
         return False
-
-
-def request_rollback(
-    plan: Plan, *, everybody: bool = False, wave: int | None = None, tenants: Sequence[str] = (), who: str, reason: str
-) -> RollbackOutcome:
-    """Have a worker roll back, for clients that reach Temporal and not classic; waits for the outcome.
-
-    It expires unless a worker takes it within two minutes, so that it cannot happen when nobody expects it any more.
-    """
-
-    async def act(client: Client) -> RollbackOutcome:
-        handle = await client.start_workflow(
-            "Rollback",
-            RollbackInput(plan=plan.name, all=everybody, wave=wave, tenants=tuple(tenants), who=who, reason=reason),
-            id=f"{names.rollback_id(plan.name)}/{uuid.uuid4().hex[:8]}",
-            task_queue=names.queue(plan.name, names.Queue.INCIDENT),
-            execution_timeout=timedelta(minutes=2),
-            result_type=RollbackOutcome,
-            rpc_timeout=timedelta(seconds=RPC_S),
-        )
-        try:
-            found: RollbackOutcome = await handle.result()
-            return found
-        except WorkflowFailureError as error:
-            raise PreconditionFailed(f"the rollback did not happen: {reason_of(error.cause)[1]}") from None
-
-    return _run(plan, act, timeout_s=125)
 
 
 def _update(plan: Plan, name: str, argument: Approve | Order | Report, timeout_s: float = RPC_S) -> Answer:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
@@ -73,7 +74,7 @@ class DecommissionWorkflow:
         if trouble:
             reopened = await self._reopen(closing, trouble[0], control)
             if not reopened.done:
-                return reopened.model_copy(update={"blockers": trouble})
+                return replace(reopened, blockers=trouble)
         return await self._behind(closing, control, Entry.SETTLE)
 
     async def _reopen(self, closing: Closing, reason: str, control: str) -> DecommissionResult:
@@ -132,7 +133,7 @@ class DecommissionWorkflow:
         if trouble:
             reopened = await self._reopen(closing, trouble[0], control)
             if not reopened.done:
-                return reopened.model_copy(update={"blockers": trouble})
+                return replace(reopened, blockers=trouble)
         return await self._behind(closing, control, Entry.SETTLE)
 
     async def _behind(self, closing: Closing, control: str, entry: Entry) -> DecommissionResult:

@@ -20,6 +20,7 @@ from temporalio.worker import (
 )
 
 from migrator.errors import LeaseLost, MigratorError, NoGo
+from migrator.model.blocker import Blocker
 from migrator.model.sqlstate import Fault, fault_of
 
 RETRYABLE_FAULTS = frozenset({Fault.UNREACHABLE, Fault.OVERLOADED, Fault.CONFLICT})
@@ -85,13 +86,13 @@ def reason(error: BaseException) -> tuple[str, str]:
     return type(cause).__name__, str(cause) or type(cause).__name__
 
 
-def blockers_of(error: BaseException) -> tuple[str, ...]:
-    """Return the blockers of a NoGo below *error*, else its one line."""
+def blockers_of(error: BaseException) -> tuple[Blocker, ...]:
+    """Return the blockers of a NoGo below *error*, else its one line; only their texts came through Temporal."""
     cause: BaseException = error
     while isinstance(cause, ActivityError | ChildWorkflowError) and cause.cause is not None:
         cause = cause.cause
     if isinstance(cause, ApplicationError) and cause.details:
         first = cause.details[0]
         if isinstance(first, dict) and first.get("blockers"):
-            return tuple(str(b) for b in first["blockers"])
-    return (reason(error)[1],)
+            return tuple(Blocker.read(str(b)) for b in first["blockers"])
+    return (Blocker.read(reason(error)[1]),)

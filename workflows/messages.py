@@ -1,15 +1,35 @@
 """What goes into workflows and activities, and what comes back?
 
-Every payload is one frozen model. Readers are tolerant (unknown fields are ignored, new fields have defaults), so
-that a history written by an older version can still be read. Nothing here holds a secret, a connection string or
-a row: activities resolve connection strings themselves, and tenants are kept on classic, known by their wave.
+Every payload is one frozen value: a model of this module, or a dataclass of the domain where that says it all. Readers
+are tolerant (unknown fields are ignored, new fields have defaults), so that a history written by an older version can
+still be read. Nothing here holds a secret, a connection string or a row: activities resolve connection strings
+themselves, and tenants are kept on classic, known by their wave.
 """
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from migrator.model.incident import RollbackResult
+from migrator.model.decommission import DecommissionResult
+from migrator.model.gate import GateAnswer
+from migrator.model.incident import RollbackResult as RollbackOutcome
+from migrator.model.wave import Advanced, NextWave, Outcome, WaveGate, WaveInput
+from migrator.stabilize.window import CheckResult
+from migrator.stabilize.window import Window as WindowState
+
+__all__ = [
+    "Advanced",
+    "CheckResult",
+    "DecommissionResult",
+    "GateAnswer",
+    "NextWave",
+    "Outcome",
+    "RollbackOutcome",
+    "WaveGate",
+    "WaveInput",
+    "WindowState",
+]
+"""The domain's own values that cross as they are; what is made here needs no list."""
 
 
 class Message(BaseModel):
@@ -68,19 +88,6 @@ class PlanInput(Message):
     """Workflows and activities that need to know no more than which plan they serve."""
 
     plan: str
-
-
-class WindowState(Message):
-    """The stabilization window between two runs; see migrator.stabilize.window."""
-
-    started_s: float = 0
-    deadline_s: float = 0
-    restarts: int = 0
-    pauses: int = 0
-    checks: int = 0
-    paused_s: float | None = None
-    last_incident: int = 0
-    reason: str = ""
 
 
 class MigrationInput(Message):
@@ -145,16 +152,6 @@ class CutoverResult(Message):
     waves: int = 0
 
 
-class WaveInput(Message):
-    plan: str
-    number: int
-    ramp_pct: tuple[int, ...] = (100,)
-    hot: bool = False
-    soak_s: float = 0
-    baseline_s: float = 0
-    late: bool = False
-
-
 class WaveResult(Message):
     """held: why the cutover must stop after this wave; empty when it may go on."""
 
@@ -175,10 +172,6 @@ class RollbackInput(Message):
     reason: str = ""
 
 
-RollbackOutcome = RollbackResult
-"""One value for the command, the webhook and the activity."""
-
-
 class StabilizeInput(Message):
     plan: str
     window: WindowState | None = None
@@ -194,15 +187,6 @@ class StabilizeResult(Message):
 class DecommissionInput(Message):
     plan: str
     approver: str
-
-
-class DecommissionResult(Message):
-    """done: past the point of no return. Otherwise writes are open again, and blockers say why."""
-
-    done: bool = False
-    pause_s: float = 0
-    blockers: tuple[str, ...] = ()
-    text: str = ""
 
 
 # -- activities -----------------------------------------------------------------------------------------------
@@ -256,33 +240,6 @@ class PhaseInput(Message):
     phase: str
     digest: str = ""
     approver: str = ""
-
-
-class GateAnswer(Message):
-    """What a gate says, and what could change its mind.
-
-    Attributes:
-        needs_approval: a person has to agree, by name.
-        validate_now: a validation right now could remove a blocker.
-        late_tenants: sign-ups that have to be cut over first.
-        again: the phase itself has to be done again.
-        recheck_s: when to ask again by itself.
-    """
-
-    go: bool = False
-    blockers: tuple[str, ...] = ()
-    needs_approval: bool = False
-    validate_now: bool = False
-    late_tenants: int = 0
-    again: bool = False
-    recheck_s: float = 30
-
-
-class Outcome(Message):
-    """What an activity did, in one line."""
-
-    text: str = ""
-    blockers: tuple[str, ...] = ()
 
 
 class MirrorInput(Message):
@@ -342,22 +299,6 @@ class NextWaveInput(Message):
     late: bool = False
 
 
-class NextWave(Message):
-    """What the cutover does next: exactly one of wave, held and done.
-
-    Attributes:
-        held: why nothing may move now, for example an operator's rollback.
-        approval: gate to wait for before this wave; empty when none.
-    """
-
-    wave: WaveInput | None = None
-    held: str = ""
-    blockers: tuple[str, ...] = ()
-    done: bool = False
-    approval: str = ""
-    waiting: int = 0
-
-
 class WaveStep(Message):
     """One step of a wave.
 
@@ -372,20 +313,6 @@ class WaveStep(Message):
     soak_s: float = 0
     baseline_s: float = 0
     late: bool = False
-
-
-class WaveGate(Message):
-    ready: int = 0
-    deferred: int = 0
-    blockers: tuple[str, ...] = ()
-
-
-class Advanced(Message):
-    """done: the step is in force for every process. held: an operator went the other way."""
-
-    done: bool = False
-    text: str = ""
-    held: str = ""
 
 
 class Soaked(Message):
@@ -411,16 +338,6 @@ class CheckInput(Message):
     plan: str
     now_s: float
     window: WindowState | None = None
-
-
-class CheckResult(Message):
-    """The window after a check, and when to look again."""
-
-    window: WindowState
-    over: bool = False
-    text: str = ""
-    next_s: float = 0
-    late_tenants: int = 0
 
 
 class ContinueWindow(Message):

@@ -6,13 +6,14 @@ The inventory comes from the data, not from the plan: a tenant nobody listed mus
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from migrator.backfill import copy_sql
+from migrator.backfill.throttle import throttled
 from migrator.backfill.unit import CopyUnit, TenantLoad, group, group_widely, is_huge, split
 from migrator.capture import orphans
 from migrator.capture.journal_sql import part_of
@@ -22,6 +23,7 @@ from migrator.control.history import newest_report, set_report
 from migrator.control.tables import captured_tables
 from migrator.model.table import Table, parents_first
 from migrator.model.tenant import TenantId, TenantSize, hot_tenants
+from migrator.plan.schema import Plan
 
 _SPLITTABLE = ("smallint", "integer", "bigint", "uuid")
 """Key types that compare the same on both servers; a text range depends on the collation."""
@@ -139,6 +141,20 @@ def plan_units(
             units.append(CopyUnit(0, (), 0))
         _store(conn, units)
         return copy_unit.to_copy(conn)
+
+
+def plan_all(conn: psycopg.Connection[Any], plan: Plan) -> list[str]:
+    """Make copy units as *plan* says; returns the ids of all units not copied yet."""
+    section = plan.backfill
+    return plan_units(conn, section.unit_rows, section.unit_tenants, section.split_rows, section.concurrency)
+
+
+def next_units(conn: psycopg.Connection[Any], plan: Plan, running: Collection[str]) -> list[str]:
+    """Return the units that may be copied now beside those that are *running*, in their order; none when throttled."""
+    if throttled(conn, plan) is not None:
+        return []
+    apart = {*running, *(unit for unit, _ in copy_unit.failed_units(conn))}
+    return [unit for unit in plan_all(conn, plan) if unit not in apart]
 
 
 def _cuts(

@@ -1,8 +1,14 @@
-"""May the copy go on, and how fast? Pure; the answer always has a reason that status shows."""
+"""May the copy go on, and how fast? The answer always has a reason that status shows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from migrator.control.throttle import copy_load, show_hold
+from migrator.plan.schema import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +47,17 @@ def pause_s(block_bytes: float, mb_per_s: float | None, copies: int) -> float:
     if mb_per_s is None or mb_per_s <= 0:
         return 0.0
     return block_bytes * max(copies, 1) / (mb_per_s * 1_000_000)
+
+
+def throttled(conn: psycopg.Connection[Any], plan: Plan) -> str | None:
+    """Return why no new copy may start now, and show it in status; None when one may."""
+    now = copy_load(conn)
+    if now is None:
+        return None
+    held = why_hold(
+        Load(now.paused, now.paused_by, now.lag_s, now.active_sessions, now.journal_mb),
+        Limits(plan.backfill.max_lag_s, plan.backfill.max_active_sessions, plan.dual_write.journal_limit_mb),
+    )
+    if (held or "") != now.shown and not now.paused:
+        show_hold(conn, held or "")
+    return held

@@ -21,6 +21,7 @@ from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable
 from migrator.model.route import FallbackScope, Level
 from migrator.model.tenant import REFERENCE_PART, TenantId
+from migrator.plan.schema import Plan
 from migrator.route.advance import Outcome, rejoin
 from migrator.route.change import reachable
 from migrator.route.fallback import covered_parts, ease_fallback, raise_fallback
@@ -148,3 +149,13 @@ def _advance(conn: psycopg.Connection[Any], found: Open, problem: str | None, se
     if done.done:
         return Fallen(found.scope, found.key, Step.CLEAR, why)
     return Fallen(found.scope, found.key, Step.UNWELL, f"not caught up: {done.outcome} {done.detail}".rstrip())
+
+
+def settings_of(plan: Plan) -> MonitorSettings:
+    """Return the monitor's bounds as *plan* says."""
+    return MonitorSettings(
+        open_s=plan.breaker.open_s,
+        quorum=plan.breaker.quorum,
+        validate_before_close=plan.breaker.validate_before_close,
+        fresh_s=max(1.5, plan.shim.max_lag_s / 2),
+    )

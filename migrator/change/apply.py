@@ -130,7 +130,7 @@ def plan_changes(work: Work, text: str, source: str) -> tuple[list[Recorded], li
     ]
     fresh = [w for w in wishes if not any(_means(r, w) for r in going_on)]
     changes, refused = check(work.classic, work.limitless, work.plan, list(work.tables.values()), fresh)
-    problems += refused + capture_problems(work.classic)
+    problems += [*refused, *capture_problems(work.classic)]
     if problems:
         raise NoGo(f"schema apply {source}", problems, hint="Nothing was changed.")
     return going_on, changes, len(fresh) - len(changes)

@@ -22,10 +22,11 @@ from migrator.change.try_new import Creations, try_limitless, try_links
 from migrator.change.wish import CREATIONS, Kind, Wish
 from migrator.control.change import is_done
 from migrator.db.words import said
+from migrator.model.blocker import Blocker
 from migrator.model.table import Table, qualify
 from migrator.plan.schema import Plan
 from migrator.provision.catalog import Catalog, Index
-from migrator.provision.design import design
+from migrator.provision.design import UNIQUE_ACROSS, design
 from migrator.provision.read import available_extensions, read
 
 Connection = psycopg.Connection[Any]
@@ -283,7 +284,7 @@ class _Checker:
         self.made[wish.schema, wish.name] = wish.table
         return change
 
-    def _limitless_rules(self, table: str, index: Index) -> list[str]:
+    def _limitless_rules(self, table: str, index: Index) -> list[Blocker]:
         """Return what Limitless has against *index*, by the rules that provisioning follows."""
         catalog = self.catalog
         shape = catalog.tables[table]
@@ -295,7 +296,8 @@ class _Checker:
             available_extensions=available_extensions(self.limitless),
             acknowledged=self.plan.gates.acknowledged,
         )
-        return [b for b in result.blockers if f"unique key {index.name} " in b]
+        refused = f"{table}.{index.name}"
+        return [b for b in result.blockers if b.code == UNIQUE_ACROSS and b.subject == refused]
 
     def _drop_index(self, wish: Wish) -> Change | None:
         schemas = [wish.schema] if wish.schema else sorted({t.schema for t in self.tables.values()})

@@ -71,19 +71,14 @@ def _picture(conn: psycopg.Connection[Any], plan: Plan, wave: int | None, tenant
 
     from migrator.control import known
     from migrator.cutover import facts
-    from migrator.cutover.gate import GateLimits, wave_verdict
-    from migrator.cutover.waves import WaveRules, all_waves
-    from migrator.inventory.look import losses
+    from migrator.cutover.gate import wave_verdict
+    from migrator.cutover.wave import everywhere, gate_limits, rules
+    from migrator.cutover.waves import all_waves
+    from migrator.model.blocker import Blocker
     from migrator.model.tenant import TenantId
     from migrator.route import hold as holds
 
-    rules = WaveRules(
-        sizes=tuple(plan.waves.sizes),
-        hot_ratio=plan.waves.hot_ratio,
-        ramp_pct=tuple(plan.waves.ramp_pct),
-        hot_ramp_pct=tuple(plan.waves.hot_ramp_pct),
-    )
-    coming = all_waves(facts.last_wave(conn) + 1, facts.sizes(conn), facts.waiting(conn), rules)
+    coming = all_waves(facts.last_wave(conn) + 1, facts.sizes(conn), facts.waiting(conn), rules(plan))
     wanted = [TenantId(t) for t in tenants]
     held = holds.held(conn)
     if wave is not None:
@@ -93,20 +88,19 @@ def _picture(conn: psycopg.Connection[Any], plan: Plan, wave: int | None, tenant
             held = [h for h in held if h.wave == wave]
     known.check_tenants(conn, tenants)
     looked_at = wanted or ([] if wave is not None else [t for w in coming for t in w.tenants])
-    limits = GateLimits(plan.shim.max_lag_s, plan.validation.max_age_s)
     # naming a tenant releases it, so that a hold of its own does not stand in its way
     seen = [replace(f, held=None) if f.tenant_id in tenants else f for f in facts.tenant_facts(conn, looked_at)]
-    answer = wave_verdict(seen, limits, facts.reference_facts(conn), losses(conn))
+    answer = wave_verdict(seen, gate_limits(plan), facts.reference_facts(conn), everywhere(conn))
     blockers = list(answer.verdict.blockers)
     met = {f.tenant_id for f in seen}
-    blockers += [f"tenant {t} is not copied yet" for t in wanted if t not in met]
+    blockers += [Blocker("tenant.not_copied", t, f"tenant {t} is not copied yet", True) for t in wanted if t not in met]
     if wave is not None and not wanted:
-        blockers.append(
-            f"no tenant of wave {wave} may move: {holds.describe(held) or 'they belong to other waves now'}"
-        )
+        text = f"no tenant of wave {wave} may move: {holds.describe(held) or 'they belong to other waves now'}"
+        blockers.append(Blocker("wave.empty", f"wave-{wave}", text))
     switch = facts.switch(conn)
     if switch.level.value != "limitless":
-        blockers.insert(0, f"all reads were rolled back by {switch.changed_by}: {switch.reason}")
+        text = f"all reads were rolled back by {switch.changed_by}: {switch.reason}"
+        blockers.insert(0, Blocker("reads.rolled_back", "", text))
     return {
         "waves": coming,
         "tenants": wanted,

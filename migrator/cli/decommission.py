@@ -21,37 +21,25 @@ def register(app: typer.Typer) -> None:
 @group.command(epilog="Example: migrator decommission check")
 def check(plan: PlanOption = None, as_json: JsonOption = False) -> None:
     """Say whether classic may be retired now, with every blocker. Changes nothing."""
+    from migrator import gates
     from migrator.cli.context import classic, find_plan, limitless, require_installed
-    from migrator.decommission.facts import gather
-    from migrator.decommission.gate import decommission_verdict
-    from migrator.errors import ClusterUnavailable
-    from migrator.model.verdict import Verdict
-    from migrator.rights import check as rights
+    from migrator.model.phase import Phase
     from migrator.stabilize.record import stored_window
 
     found = find_plan(plan)
     with classic(plan) as conn:
         require_installed(conn)
         window = stored_window(conn)
-        over, text = (window[1], window[2]) if window else (False, "it has not begun")
-        limits = (over, text, found.shim.max_lag_s, found.validation.max_age_s)
-        try:
-            with limitless(found) as other:
-                verdict = decommission_verdict(gather(conn, *limits, other))
-                verdict += Verdict(
-                    rights.check(conn, other, found.tables.schemas, found.gates.acknowledged, keep=False)
-                )
-        except ClusterUnavailable as error:
-            verdict = decommission_verdict(gather(conn, *limits))
-            verdict += Verdict((f"what Limitless holds, and whose rights, is not known: {error}",))
+        text = window[2] if window else "it has not begun"
+        answer = gates.ask(conn, lambda: limitless(found), Phase.STABILIZE, found, keep=False)
     if as_json:
-        emit_json({"go": verdict.go, "blockers": verdict.blockers, "window": text})
+        emit_json({"go": answer.go, "blockers": answer.blockers, "window": text})
     else:
         out(f"Window: {text}")
-        for blocker in verdict.blockers:
+        for blocker in answer.blockers:
             out(f"  - {blocker}")
-        out("Go: approve it with: migrator decommission run --as NAME" if verdict.go else "No-go.")
-    if not verdict.go:
+        out("Go: approve it with: migrator decommission run --as NAME" if answer.go else "No-go.")
+    if not answer.go:
         raise typer.Exit(ExitCode.NO_GO)
 
 
@@ -109,12 +97,10 @@ def reopen(
 
     from migrator import settings
     from migrator.cli.context import classic, find_plan, limitless, require_installed
-    from migrator.control.tables import captured_tables
-    from migrator.decommission import closing, drain, hand_over
+    from migrator.decommission import closing, drain
+    from migrator.decommission.run import reopen as open_writes
     from migrator.errors import ClusterUnavailable, NoGo
     from migrator.model.action import Action
-    from migrator.model.route import WriteMode
-    from migrator.route.write_mode import write_mode
 
     if dry_run:
         announce(
@@ -132,13 +118,7 @@ def reopen(
             out("Writes were never closed.")
             return
         confirm("Open writes on classic again?", yes=yes)
-        opened = hand_over.reopen(
-            conn,
-            number,
-            list(captured_tables(conn).values()),
-            reason,
-            lambda: write_mode(conn, WriteMode.DUAL, who=settings.operator(), reason=reason),
-        )
+        opened = open_writes(conn, number, reason, settings.operator())
     if not opened:
         raise NoGo("decommission reopen", ["Limitless is authoritative already: the point of no return is behind us"])
     mirrors = "the mirrors have their partitions again"

@@ -12,6 +12,7 @@ from migrator.cli.render import confirm, duration, emit_json, note, out
 from migrator.errors import UsageError
 
 if TYPE_CHECKING:
+    from migrator.mend import ToRecopy
     from migrator.model.divergence import Divergence, ValidationReport
 
 
@@ -47,15 +48,11 @@ def validate(
     """
     import asyncio
 
-    from migrator import settings
-    from migrator.capture import repair as mend
-    from migrator.capture.repair import DIRECTION
+    from migrator import mend, settings
     from migrator.cli import context as connections
-    from migrator.cli.context import APP, find_plan
-    from migrator.consistency.run import validate as compare
+    from migrator.cli.context import find_plan
     from migrator.control import known
-    from migrator.cutover import divergence
-    from migrator.db.connect import connect
+    from migrator.mend import DIRECTION
     from migrator.model.tenant import TenantId
 
     if repair and recopy:
@@ -68,67 +65,54 @@ def validate(
         unsure = known.check_tenants(conn, tenant or [])
     if unsure:
         note(f"Not found out in time whether they exist: {', '.join(unsure)}.")
-    classic, limitless = settings.resolve(found.classic.writer), settings.resolve(found.limitless.dsn)
+    sides = settings.resolve(found.classic.writer), settings.resolve(found.limitless.dsn)
     wanted = [TenantId(t) for t in tenant] if tenant else None
+    shown_rows = 1_000_000 if full or repair or recopy else sample
 
-    async def once(kind: str, of: list[TenantId] | None, shared: bool | None = None) -> ValidationReport:
-        return await compare(
-            classic,
-            limitless,
-            tenants=of,
-            tables=tables or None,
-            reference=shared,
-            kind=kind,
-            tenants_per_fence=found.validation.tenants_per_fence,
-            rows_per_fence=found.validation.rows_per_fence,
-            sample=1_000_000 if full or repair or recopy else sample,
-            show_values=show_values,
+    def once(kind: str, of: list[TenantId] | None, shared: bool | None = None) -> ValidationReport:
+        return asyncio.run(
+            mend.compare(
+                *sides,
+                found,
+                kind,
+                who=who(name),
+                tenants=of,
+                tables=tables or None,
+                reference=shared,
+                sample=shown_rows,
+                show_values=show_values,
+                record=not dry_run,
+            )
         )
 
-    report = asyncio.run(once("manual", wanted))
+    report = once("manual", wanted)
     repaired: ValidationReport | None = None
-    if report.divergent_rows and not dry_run:
-        with connect(classic, APP, lock_timeout_s=10) as conn:
-            divergence.record(conn, report, found.validation.on_divergence, who(name))
-    bad = sorted({v.tenant_id for v in report.tenants if v.divergent_rows and v.tenant_id is not None})
-    reference = any(v.divergent_rows for v in report.tenants if v.tenant_id is None)
+    todo = mend.to_recopy(report)
     again = 0
     if repair and report.sample:
         if dry_run:
             note(f"{DIRECTION}: would mark {report.divergent_rows:,} rows for the mirror. Nothing was changed.")
         else:
             confirm(f"{DIRECTION}: let the mirror write {report.divergent_rows:,} rows on Limitless again?", yes=yes)
-            with connect(classic, APP, lock_timeout_s=10) as conn:
-                marked = mend.repair(conn, who(name), wanted)
+            marked = mend.repair(sides[0], who(name), wanted)
             note(f"{DIRECTION}: {marked:,} rows are marked; comparing again at a new fence.")
             if report.strays:
                 note("Rows of tenants that classic does not have are not among them: use --recopy.")
-            touched = {d.tenant_id for d in report.sample}
-            repaired = asyncio.run(once("repair", None if None in touched else sorted(t for t in touched if t)))
-    elif recopy and (bad or reference or report.strays):
-        names = ", ".join([*bad[:5], *(["…"] if len(bad) > 5 else [])])
-        what = " and ".join(
-            [f"{len(bad):,} tenants ({names}), whose reads return to classic meanwhile"] * bool(bad)
-            + ["the reference tables"] * reference
-            + [f"{len(report.strays):,} tenants that classic does not have, which leaves nothing"] * bool(report.strays)
-        )
+            repaired = once("repair", mend.touched(report))
+    elif recopy and todo:
+        what = _what(todo)
         if dry_run:
             note(f"{DIRECTION}: would copy again {what}. Nothing was changed.")
         else:
             confirm(f"{DIRECTION}: copy again {what}?", yes=yes)
-            why = f"{report.divergent_rows} divergent rows"
-            with connect(classic, APP, lock_timeout_s=10) as conn:
-                again = mend.recopy(conn, who(name), bad, why) if bad else 0
-                again += mend.clear_strays(conn, who(name), report.strays, why) if report.strays else 0
-                if reference:
-                    with connect(limitless, APP) as there:
-                        rows = mend.recopy_reference(conn, there, who(name), why)
-                    note(f"{DIRECTION}: {rows:,} keys of reference tables are marked; comparing again at a new fence.")
+            again, keys = mend.recopy(*sides, who(name), todo, f"{report.divergent_rows} divergent rows")
+            if todo.reference:
+                note(f"{DIRECTION}: {keys:,} keys of reference tables are marked; comparing again at a new fence.")
             if again:
                 note(f"{DIRECTION}: {again:,} tenants are copied again; watch: migrator backfill status.")
-            if reference or not again:
+            if todo.reference or not again:
                 # Tenants that are being copied cannot be compared yet; the tables that all of them read can.
-                repaired = asyncio.run(once("repair", [] if again else None, reference or None))
+                repaired = once("repair", [] if again else None, todo.reference or None)
     last = report if again or repaired is None else repaired  # tenants that are being copied still differ
     shown = list(last.sample) if full else list(last.sample[:sample])
     if as_json:
@@ -148,6 +132,19 @@ def validate(
         raise typer.Exit(ExitCode.DIVERGENCE)
     if not last.clean:
         raise typer.Exit(ExitCode.NO_GO)  # nothing differs, but something is not known
+
+
+def _what(todo: ToRecopy) -> str:
+    count = len(todo.tenants)
+    names = ", ".join([*todo.tenants[:5], *(["…"] if count > 5 else [])])
+    parts = []
+    if todo.tenants:
+        parts.append(f"{count:,} tenants ({names}), whose reads return to classic meanwhile")
+    if todo.reference:
+        parts.append("the reference tables")
+    if todo.strays:
+        parts.append(f"{len(todo.strays):,} tenants that classic does not have, which leaves nothing")
+    return " and ".join(parts)
 
 
 def _print(report: ValidationReport, repaired: ValidationReport | None, shown: list[Divergence]) -> None:

@@ -199,3 +199,24 @@ def close_leases(limitless: Connection) -> None:
 def reopen_leases(limitless: Connection) -> None:
     """Make closed leases joined ones again; safe to run twice."""
     limitless.execute(_SQL["reopen_leases"])
+
+
+def failed_units(conn: Connection) -> list[tuple[str, str]]:
+    """Return every unit that failed, with its problem, by unit."""
+    return [(str(unit), str(problem)) for unit, problem in conn.execute(_SQL["failed_units"])]
+
+
+def reference_units_left(conn: Connection) -> int:
+    """Return how many units of reference tables have not joined yet."""
+    row = conn.execute(_SQL["reference_units_left"]).fetchone()
+    return int(row[0]) if row else 0
+
+
+def mark_unit_failed(conn: Connection, unit: str, problem: str) -> None:
+    """Say that no retry will copy *unit*, and why; one that has joined stays."""
+    conn.execute(_SQL["mark_unit_failed"], {"unit": unit, "problem": problem})
+
+
+def retry_failed_units(conn: Connection) -> None:
+    """Have every failed unit copied again."""
+    conn.execute(_SQL["retry_failed_units"])

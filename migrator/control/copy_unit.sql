@@ -100,3 +100,16 @@ UPDATE migrator.copy_lease SET state = 'closed', epoch = epoch + 1 WHERE state <
 
 -- name: reopen_leases
 UPDATE migrator.copy_lease SET state = 'joined', epoch = epoch + 1 WHERE state = 'closed';
+
+-- name: failed_units
+SELECT unit_id, problem FROM migrator.copy_unit WHERE state = 'failed' ORDER BY unit_id;
+
+-- name: reference_units_left
+SELECT count(*) FROM migrator.copy_unit WHERE part = 0 AND state <> 'joined';
+
+-- name: mark_unit_failed
+UPDATE migrator.copy_unit SET state = 'failed', problem = %(problem)s
+ WHERE unit_id = %(unit)s AND state <> 'joined';
+
+-- name: retry_failed_units
+UPDATE migrator.copy_unit SET state = 'pending' WHERE state = 'failed';

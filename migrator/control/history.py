@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -200,3 +201,15 @@ def all_records(conn: Connection) -> dict[str, list[dict[str, Any]]]:
 def _named_rows(conn: Connection, statement: LiteralString) -> list[dict[str, Any]]:
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(statement).fetchall()
+
+
+def has_report(conn: psycopg.Connection[Any], kind: str) -> bool:
+    """Return whether there is a report of *kind*."""
+    row = conn.execute(_SQL["has_report"], {"kind": kind}).fetchone()
+    return bool(row and row[0])
+
+
+def evidence(conn: psycopg.Connection[Any]) -> str:
+    """Return a digest of what is known at this moment: reports, validation and tenants' states."""
+    rows = conn.execute(_SQL["evidence"]).fetchall()
+    return hashlib.sha256(json.dumps([list(row) for row in rows]).encode()).hexdigest()

@@ -92,3 +92,13 @@ SELECT phase, state, started_at::text, finished_at::text, detail FROM migrator.p
 
 -- name: all_reports
 SELECT at::text, kind, body FROM migrator.report ORDER BY id;
+
+-- name: has_report
+SELECT EXISTS (SELECT FROM migrator.report WHERE kind = %(kind)s);
+
+-- name: evidence
+-- What is known at this moment: reports by kind, tenants by state.
+SELECT 'report', kind, count(*), max(id) FROM migrator.report GROUP BY kind
+UNION ALL
+SELECT 'tenant', state, count(*), coalesce(sum(divergent), 0)::bigint FROM migrator.tenant GROUP BY state
+ORDER BY 1, 2;

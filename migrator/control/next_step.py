@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from migrator.model.blocker import Blocker
 from migrator.model.capture import ADVICE
 
 
@@ -34,7 +35,7 @@ class Facts:
     switch: str = "limitless"
     switch_by: str = ""
     switch_reason: str = ""
-    capture: tuple[str, ...] = ()
+    capture: tuple[Blocker, ...] = ()
     quarantined: tuple[tuple[str, str], ...] = ()
     parts: tuple[tuple[int, float, str], ...] = ()
     journal_mb: float = 0
@@ -42,87 +43,91 @@ class Facts:
     backfill_paused: str = ""
     divergent_tenants: int = 0
     fallbacks: tuple[tuple[str, str, str, bool], ...] = ()
-    inventory: tuple[tuple[str, str], ...] = ()
+    inventory: tuple[tuple[Blocker, str], ...] = ()
     silent_processes: int = 0
     rights: tuple[str, ...] = ()
-    stopped: tuple[str, ...] = ()
-    workers: tuple[str, ...] = ()
+    stopped: tuple[Blocker, ...] = ()
+    workers: tuple[Blocker, ...] = ()
 
 
-def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[tuple[Blocker, ...], tuple[str, ...]]:
     """Return blockers and next steps."""
-    blockers: list[str] = []
+    blockers: list[Blocker] = []
     steps: list[str] = []
 
-    def say(blocker: str, step: str) -> None:
+    def say(blocker: Blocker, step: str = "") -> None:
         blockers.append(blocker)
         if step and step not in steps:
             steps.append(step)
 
     if facts.write_mode == "closed":
-        say("writes are closed for everybody", "Wait: they open again by themselves within the plan's max_pause_s.")
-    for problem in facts.capture:
-        say(problem, ADVICE)
-    if facts.switch != "limitless" and facts.write_mode != "limitless_only":
         say(
-            f"everybody reads classic: rolled back by {facts.switch_by} ({facts.switch_reason})",
-            "When the cause is gone, go forward again: migrator cutover",
+            Blocker("writes.closed", "", "writes are closed for everybody", True),
+            "Wait: they open again by themselves within the plan's max_pause_s.",
         )
+    for line in facts.capture:
+        say(line, ADVICE)
+    if facts.switch != "limitless" and facts.write_mode != "limitless_only":
+        text = f"everybody reads classic: rolled back by {facts.switch_by} ({facts.switch_reason})"
+        say(Blocker("reads.rolled_back", "", text), "When the cause is gone, go forward again: migrator cutover")
     for scope, key, reason, held in facts.fallbacks:
         covered = {"all": "every tenant", "part": f"partition {key}"}.get(scope, f"tenant {key}")
-        step = (
+        say(
+            Blocker("reads.fallen_back", key, f"{covered} reads classic for now: {reason}", not held),
             f"A person holds it; release it with: migrator breaker reset --{scope} {key}".rstrip()
             if held
-            else "It heals by itself; if it stays: migrator breaker show"
+            else "It heals by itself; if it stays: migrator breaker show",
         )
-        say(f"{covered} reads classic for now: {reason}", step)
-    for text, advice in facts.inventory:
-        say(text, advice)
+    for found, advice in facts.inventory:
+        say(found, advice)
     if facts.divergent_tenants:
+        text = f"rows of {_tenants(facts.divergent_tenants)} differ between the two sides"
         say(
-            f"rows of {_tenants(facts.divergent_tenants)} differ between the two sides",
+            Blocker("rows.divergent", "", text),
             "Look, then repair: migrator validate --full, migrator validate --repair",
         )
     for tenant, reason in facts.quarantined[:5]:
         say(
-            f"tenant {tenant} is quarantined: {reason}",
+            Blocker("tenant.quarantined", tenant, f"tenant {tenant} is quarantined: {reason}"),
             "Correct the row on classic; the mirror then takes the tenant back: migrator mirror status",
         )
-    for line in facts.rights[:5]:
-        say(line, "Give Limitless the rights of classic: migrator provision; then compare: migrator provision --verify")
+    for right in facts.rights[:5]:
+        say(
+            Blocker("rights.differ", "", right),
+            "Give Limitless the rights of classic: migrator provision; then compare: migrator provision --verify",
+        )
     if len(facts.rights) > 5:
-        blockers.append(f"and {len(facts.rights) - 5} more differences of rights")
+        say(Blocker("rights.differ", "", f"and {len(facts.rights) - 5} more differences of rights"))
     if len(facts.quarantined) > 5:
-        blockers.append(f"and {len(facts.quarantined) - 5} more tenants are quarantined")
-    for line in facts.workers:
-        say(line, "Stop the workers named above, and start them again: migrator worker --plan PLAN.toml")
-    # after an abort what runs beside the phases stands still on purpose, and behind the hand-over it has ended
+        text = f"and {len(facts.quarantined) - 5} more tenants are quarantined"
+        say(Blocker("tenant.quarantined", "", text))
+    for worker in facts.workers:
+        say(worker, "Stop the workers named above, and start them again: migrator worker --plan PLAN.toml")
+    # after an abort what runs beside the phases, the mirror too, stands still on purpose, and behind the hand-over it
+    # has ended
     if facts.write_mode in ("dual", "closed") and facts.phase_state != "failed":
-        for line in facts.stopped:
-            say(line, "Correct the cause, then start it again: migrator resume")
-    # after an abort the mirror stands still on purpose
-    if facts.write_mode in ("dual", "closed") and facts.phase_state != "failed":
+        for ended in facts.stopped:
+            say(ended, "Correct the cause, then start it again: migrator resume")
         for part, lag_s, problem in facts.parts:
             if problem:
-                say(f"mirror partition {part} has a problem: {problem}", "See: migrator mirror status")
+                text = f"mirror partition {part} has a problem: {problem}"
+                say(Blocker("mirror.problem", str(part), text), "See: migrator mirror status")
             elif lag_s > max_lag_s:
+                text = f"mirror partition {part} is {lag_s:.1f} s behind (limit {max_lag_s:g} s)"
                 say(
-                    f"mirror partition {part} is {lag_s:.1f} s behind (limit {max_lag_s:g} s)",
+                    Blocker("mirror.lags", str(part), text, True),
                     "Is a worker running? Start one with: migrator worker",
                 )
     if facts.journal_mb > journal_limit_mb:
-        say(
-            f"the journal has {facts.journal_mb:.0f} MB (limit {journal_limit_mb:.0f} MB)",
-            "Find what holds it back: migrator mirror status",
-        )
+        text = f"the journal has {facts.journal_mb:.0f} MB (limit {journal_limit_mb:.0f} MB)"
+        say(Blocker("journal.too_large", "", text, True), "Find what holds it back: migrator mirror status")
     if facts.failed_units:
-        say(f"{facts.failed_units} copy units failed", "See why: migrator backfill status")
+        text = f"{facts.failed_units} copy units failed"
+        say(Blocker("copy.failed", "", text), "See why: migrator backfill status")
     if facts.backfill_paused and facts.phase == "dual_write":
-        say(
-            f"the backfill is paused: {facts.backfill_paused}",
-            "Let it go on with: migrator backfill throttle --resume",
-        )
-    blockers += [b for b in facts.phase_blockers if b not in blockers]
+        text = f"the backfill is paused: {facts.backfill_paused}"
+        say(Blocker("copy.paused", "", text), "Let it go on with: migrator backfill throttle --resume")
+    blockers += [Blocker("phase.blocked", facts.phase, b) for b in facts.phase_blockers if b not in blockers]
     if facts.phase_next and facts.phase_next not in steps:
         steps.append(facts.phase_next)
     if not steps:

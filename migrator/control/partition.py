@@ -318,3 +318,8 @@ def close_positions(limitless: Connection) -> None:
 def reopen_positions(limitless: Connection) -> None:
     """Let mirrors take closed partitions again; safe to run twice."""
     limitless.execute(_SQL["reopen_positions"])
+
+
+def mark_mirror_failed(conn: Connection, part: int, problem: str) -> None:
+    """Say that no retry of its activity heals the mirror of *part*, and why."""
+    conn.execute(_SQL["mark_mirror_failed"], {"part": part, "problem": problem})

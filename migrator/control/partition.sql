@@ -116,8 +116,6 @@ SELECT max(lag_s) FROM migrator.partition_status;
 -- name: positions
 SELECT part, snapshot FROM migrator.position;
 
--- name: partition_lags
-SELECT part, lag_s, coalesce(problem, '') FROM migrator.partition_status ORDER BY part;
 
 -- name: reference_changed_since
 SELECT EXISTS (SELECT FROM migrator.heartbeat
@@ -135,3 +133,9 @@ UPDATE migrator.mirror_position SET state = 'closed', epoch = epoch + 1 WHERE st
 
 -- name: reopen_positions
 UPDATE migrator.mirror_position SET state = 'open', epoch = epoch + 1 WHERE state = 'closed';
+
+-- name: partition_lags
+SELECT part, lag_s, coalesce(problem, '') FROM migrator.partition_status ORDER BY part;
+
+-- name: mark_mirror_failed
+UPDATE migrator.position SET state = 'failed', problem = %(problem)s WHERE part = %(part)s;

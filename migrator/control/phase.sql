@@ -15,3 +15,17 @@ ON CONFLICT (phase) DO UPDATE SET
 
 -- name: phases_done
 SELECT phase FROM migrator.phase WHERE state = 'done';
+
+-- name: phase_state
+SELECT state FROM migrator.phase WHERE phase = %(phase)s;
+
+-- name: is_approved
+SELECT EXISTS (SELECT FROM migrator.approval WHERE gate = %(gate)s);
+
+-- name: approve
+-- The first approval of a gate counts.
+INSERT INTO migrator.approval (gate, approver, evidence) VALUES (%(gate)s, %(approver)s, %(evidence)s)
+ON CONFLICT (gate) DO NOTHING;
+
+-- name: void_approval
+DELETE FROM migrator.approval WHERE gate = %(gate)s;

@@ -15,6 +15,7 @@ from migrator.control.install import installed_version
 from migrator.control.log import decide
 from migrator.control.phase import set_phase
 from migrator.db.named import load
+from migrator.model.blocker import Blocker
 from migrator.model.phase import Phase
 from migrator.model.verdict import Verdict
 
@@ -39,15 +40,19 @@ def undo_verdict(conn: psycopg.Connection[Any], *, fresh_s: float = 5.0) -> Verd
     row = conn.execute(_SQL["standing"], {"fresh_s": fresh_s}).fetchone()
     assert row is not None  # inserted by the control schema, never deleted
     level, write_mode, moved, mirrors, pending = row
-    blockers = []
+    blockers: list[Blocker] = []
     if write_mode == "limitless_only":
-        blockers.append("the point of no return has passed: writes go to Limitless only")
+        text = "the point of no return has passed: writes go to Limitless only"
+        blockers.append(Blocker("decommission.passed", "", text))
     if moved and level != "classic":
-        blockers.append(f"{moved} tenants are on their way or read from Limitless: migrator rollback --all --reason …")
+        text = f"{moved} tenants are on their way or read from Limitless: migrator rollback --all --reason …"
+        blockers.append(Blocker("tenants.on_limitless", "", text))
     elif moved and pending:
-        blockers.append(f"{pending} processes have not confirmed the rollback yet")
+        text = f"{pending} processes have not confirmed the rollback yet"
+        blockers.append(Blocker("processes.unconfirmed", "", text, True))
     if mirrors:
-        blockers.append("the mirror still runs: migrator abort --reason …, and wait for it to end")
+        text = "the mirror still runs: migrator abort --reason …, and wait for it to end"
+        blockers.append(Blocker("mirror.runs", "", text))
     return Verdict(tuple(blockers))
 
 

@@ -123,3 +123,4 @@ SELECT NULL
    AND NOT coalesce((SELECT bool_and(state = 'joined') FROM migrator.copy_unit
                       WHERE part = %(reference)s AND NOT superseded), false)
  ORDER BY 1;
+

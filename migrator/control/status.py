@@ -142,7 +142,7 @@ def _facts(status: Status, current: PhaseLine, inventory: tuple[Difference, ...]
         backfill_paused=backfill.reason or "by an operator" if backfill and backfill.paused else "",
         divergent_tenants=validation.divergent_tenants if validation else 0,
         fallbacks=tuple((f.scope, f.key, f.reason, f.held) for f in status.fallbacks),
-        inventory=tuple((d.text, d.advice) for d in inventory),
+        inventory=tuple((d.fact, d.advice) for d in inventory),
         silent_processes=sum(not p.live for p in status.processes),
         stopped=status.stopped,
         workers=status.outdated_workers,

@@ -13,6 +13,7 @@ import psycopg
 
 from migrator.control.log import decide
 from migrator.db.named import load
+from migrator.model.blocker import Blocker
 
 Connection = psycopg.Connection[Any]
 
@@ -20,6 +21,8 @@ _SQL = load("migrator.control", "stopped.sql")
 
 WORDS = {"dual-write": "dual write (the mirrors)", "backfill": "the backfill", "breaker": "the breaker monitor"}
 """How status calls them."""
+ENDED = "workflow.ended"
+"""Code of the blockers: nothing of what that workflow did goes on."""
 
 
 def set_stopped(conn: Connection, watched: Sequence[str], ended: Mapping[str, tuple[str, str]]) -> None:
@@ -37,11 +40,11 @@ def forget(conn: Connection) -> None:
     conn.execute(_SQL["forget"])
 
 
-def describe(name: str, state: str, reason: str) -> str:
-    """Return the blocker."""
-    return f"{WORDS.get(name, name)} has ended ({state}){f': {reason}' if reason else ''}"
+def describe(name: str, state: str, reason: str) -> Blocker:
+    text = f"{WORDS.get(name, name)} has ended ({state}){f': {reason}' if reason else ''}"
+    return Blocker(ENDED, name, text)
 
 
-def stopped(conn: Connection) -> tuple[str, ...]:
+def stopped(conn: Connection) -> tuple[Blocker, ...]:
     """Return one line per workflow that has ended."""
     return tuple(describe(*row) for row in conn.execute(_SQL["stopped"]))

@@ -222,3 +222,19 @@ def release_hold(conn: Connection, tenants: Sequence[TenantId]) -> list[Held]:
     """Hold *tenants* no longer; return who was held, in order."""
     rows = conn.execute(_SQL["release_hold"], {"tenants": list(tenants)})
     return sorted((Held(TenantId(tenant), *rest) for tenant, *rest in rows), key=lambda held: held.tenant_id)
+
+
+def tenants_by_state(conn: Connection) -> dict[TenantState, int]:
+    """Return how many tenants are in each state; a state without tenants is left out."""
+    return {TenantState(state): int(count) for state, count in conn.execute(_SQL["tenants_by_state"])}
+
+
+def quarantined_tenants(conn: Connection) -> list[tuple[TenantId, str]]:
+    """Return every quarantined tenant with the reason ('' when none was noted), by name."""
+    return [(TenantId(tenant), reason or "") for tenant, reason in conn.execute(_SQL["quarantined_tenants"])]
+
+
+def unvalidated_tenants(conn: Connection, max_age_s: float) -> tuple[int, int]:
+    """Return how many mirrored tenants have divergent rows, and how many no clean validation within *max_age_s*."""
+    row = conn.execute(_SQL["unvalidated_tenants"], {"max_age_s": max_age_s}).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)

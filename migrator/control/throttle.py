@@ -45,3 +45,34 @@ def set_throttle(conn: psycopg.Connection[Any], wanted: Throttle, *, who: str) -
         before = Throttle(*row) if row else Throttle()
         conn.execute(_SQL["set"], {**asdict(wanted), "who": who})
         decide(conn, who, "throttle.changed", "backfill", wanted.reason or "-", asdict(before), asdict(wanted))
+
+
+@dataclass(frozen=True, slots=True)
+class CopyLoad:
+    """What decides whether another copy may begin.
+
+    Attributes:
+        paused, paused_by: whether an operator paused the copy, and who.
+        shown: the reason that status shows now; '' when none.
+        lag_s: of the mirror partition that is furthest behind.
+        active_sessions: statements that classic runs at once.
+        journal_mb: what the journal takes, in megabytes of 1,000,000 bytes.
+    """
+
+    paused: bool
+    paused_by: str
+    shown: str
+    lag_s: float
+    active_sessions: int
+    journal_mb: float
+
+
+def copy_load(conn: psycopg.Connection[Any]) -> CopyLoad | None:
+    """Return what the throttle looks at, as it is now; None without a throttle."""
+    row = conn.execute(_SQL["copy_load"]).fetchone()
+    return CopyLoad(*row) if row else None
+
+
+def show_hold(conn: psycopg.Connection[Any], reason: str) -> None:
+    """Have status show why no copy begins ('' when one may); what an operator said stays."""
+    conn.execute(_SQL["show_hold"], {"reason": reason})

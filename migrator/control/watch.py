@@ -9,6 +9,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from migrator.db.named import load
+from migrator.model.blocker import Blocker
 from migrator.model.capture import Difference
 
 _SQL = load("migrator.control", "watch.sql")
@@ -52,8 +53,10 @@ def loss(conn: psycopg.Connection[Any]) -> str:
     return str(row[0]) if row else ""
 
 
-def problems(conn: psycopg.Connection[Any]) -> list[str]:
+def problems(conn: psycopg.Connection[Any]) -> list[Blocker]:
     """Return every reason why the journal cannot be trusted, in the operator's words."""
-    found = [f"capture is not as it was made: {d.text}" for d in differences(conn)]
+    found = [Blocker("capture.changed", d.name, f"capture is not as it was made: {d.text}") for d in differences(conn)]
     lost = loss(conn)
-    return [*found, f"writes may have passed the journal: {lost}"] if lost else found
+    if lost:
+        found.append(Blocker("capture.lost", "", f"writes may have passed the journal: {lost}"))
+    return found

@@ -16,6 +16,7 @@ import psycopg
 from migrator.control import plan
 from migrator.control.install import installed_version
 from migrator.db.named import load
+from migrator.model.blocker import Blocker
 
 Connection = psycopg.Connection[Any]
 
@@ -86,7 +87,7 @@ def living(conn: Connection) -> list[Worker]:
     return [Worker(name, Loaded(plan_id, digest, ver, shim), seen) for name, plan_id, digest, ver, shim, seen in rows]
 
 
-def differences(wanted: Loaded, workers: Sequence[Worker]) -> tuple[str, ...]:
+def differences(wanted: Loaded, workers: Sequence[Worker]) -> tuple[Blocker, ...]:
     """Return every worker that runs something else than *wanted*, in the operator's words. Pure.
 
     Versions are compared with each other: whichever is right, two at once are not.
@@ -94,21 +95,22 @@ def differences(wanted: Loaded, workers: Sequence[Worker]) -> tuple[str, ...]:
     found = []
     newest = max((w.loaded.version for w in workers), key=_version_key, default="")
     for worker in workers:
-        knows = worker.loaded
+        name, knows = worker.worker_id, worker.loaded
         if knows.plan_id != wanted.plan_id:
-            found.append(f"worker {worker.worker_id} serves plan {knows.plan_id}, not {wanted.plan_id}: stop it")
+            why = f"serves plan {knows.plan_id}, not {wanted.plan_id}: stop it"
+            found.append(Blocker("worker.of_another_plan", name, f"worker {name} {why}"))
         elif knows.digest != wanted.digest:
-            found.append(
-                f"worker {worker.worker_id} runs plan digest {knows.digest[:12]}, classic has {wanted.digest[:12]}: "
+            why = (
+                f"runs plan digest {knows.digest[:12]}, classic has {wanted.digest[:12]}: "
                 "restart it with the plan that was started"
             )
+            found.append(Blocker("worker.outdated", name, f"worker {name} {why}"))
         elif knows.shim != wanted.shim:
-            found.append(
-                f"worker {worker.worker_id} runs other values of the plan's sections shim and breaker than "
-                "applications do: restart it"
-            )
+            why = "runs other values of the plan's sections shim and breaker than applications do: restart it"
+            found.append(Blocker("worker.outdated", name, f"worker {name} {why}"))
         if knows.version != newest:
-            found.append(f"worker {worker.worker_id} is version {knows.version}, others are {newest}: upgrade it")
+            why = f"is version {knows.version}, others are {newest}: upgrade it"
+            found.append(Blocker("worker.of_another_version", name, f"worker {name} {why}"))
     return tuple(found)
 
 
@@ -116,7 +118,7 @@ def _version_key(version: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isdigit() else (-1, part) for part in version.split("."))
 
 
-def outdated(conn: Connection) -> tuple[str, ...]:
+def outdated(conn: Connection) -> tuple[Blocker, ...]:
     """Return what `differences` says now; nothing before a plan was started."""
     wanted = stored(conn)
     return differences(wanted, living(conn)) if wanted is not None else ()

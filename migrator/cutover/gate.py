@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from migrator.model.blocker import Blocker
 from migrator.model.facts import ReferenceFacts, TenantFacts
 from migrator.model.phase import TenantState
 from migrator.model.tenant import REFERENCE_PART, TenantId
@@ -33,16 +34,19 @@ def needs_validation(facts: TenantFacts | ReferenceFacts, limits: GateLimits) ->
     return bool(facts.divergent) or facts.clean_age_s is None or facts.clean_age_s > limits.max_age_s
 
 
-def _unclean(facts: TenantFacts | ReferenceFacts, limits: GateLimits, has: str, was: str) -> list[str]:
-    """Return what validation has against it: at most one reason, which begins with *has* or *was*."""
+def _unclean(
+    facts: TenantFacts | ReferenceFacts, limits: GateLimits, subject: str, has: str, was: str
+) -> list[Blocker]:
+    """Return what validation has against *subject*: at most one reason, which begins with *has* or *was*."""
     if facts.divergent:
-        return [f"{has} {facts.divergent} divergent rows"]
+        return [Blocker("rows.divergent", subject, f"{has} {facts.divergent} divergent rows")]
     if facts.outdated:
-        return [f"{was} last validated at other schemas than today's"]
+        return [Blocker("validation.outdated", subject, f"{was} last validated at other schemas than today's", True)]
     if facts.clean_age_s is None:
-        return [f"{was} never validated"]
+        return [Blocker("validation.missing", subject, f"{was} never validated", True)]
     if facts.clean_age_s > limits.max_age_s:
-        return [f"{was} validated {facts.clean_age_s:.0f} s ago (limit {limits.max_age_s:g} s)"]
+        text = f"{was} validated {facts.clean_age_s:.0f} s ago (limit {limits.max_age_s:g} s)"
+        return [Blocker("validation.stale", subject, text, True)]
     return []
 
 
@@ -51,27 +55,36 @@ def reference_verdict(facts: ReferenceFacts | None, limits: GateLimits) -> Verdi
     who = "the reference tables"
     if facts is None:
         return Verdict()
-    late = facts.lag_s > limits.max_lag_s
-    found = [f"mirror partition {REFERENCE_PART} {_late(facts.lag_s, limits, facts.problem)}"] if late else []
-    return Verdict((*found, *_unclean(facts, limits, f"{who} have", f"{who} were")))
+    found = _unclean(facts, limits, "", f"{who} have", f"{who} were")
+    if facts.lag_s > limits.max_lag_s:
+        text = f"mirror partition {REFERENCE_PART} {_late(facts.lag_s, limits, facts.problem)}"
+        found.insert(0, Blocker("mirror.lags", str(REFERENCE_PART), text, True))
+    return Verdict(tuple(found))
 
 
 def tenant_verdict(facts: TenantFacts, limits: GateLimits) -> Verdict:
     """Return go, or every reason why this tenant must stay on classic for now."""
-    who = f"tenant {facts.tenant_id}"
-    found = []
+    tenant, who = facts.tenant_id, f"tenant {facts.tenant_id}"
+    found: list[Blocker] = []
     if facts.held is not None:
-        found.append(f"{who} is held on classic by {facts.held}; migrator tenant release {facts.tenant_id}")
+        text = f"{who} is held on classic by {facts.held}; migrator tenant release {tenant}"
+        found.append(Blocker("tenant.held", tenant, text))
     if facts.state is TenantState.QUARANTINED:
-        found.append(f"{who} is quarantined: {facts.quarantine or 'Limitless refused one of its rows'}")
+        text = f"{who} is quarantined: {facts.quarantine or 'Limitless refused one of its rows'}"
+        found.append(Blocker("tenant.quarantined", tenant, text))
     elif facts.state is not TenantState.MIRRORED:
-        found.append(f"{who} is {facts.state.value}, not mirrored")
+        found.append(Blocker("tenant.not_mirrored", tenant, f"{who} is {facts.state.value}, not mirrored", True))
     if facts.lag_s is None:
-        found.append(f"{who}: its mirror partition has published no position")
+        text = f"{who}: its mirror partition has published no position"
+        found.append(Blocker("mirror.no_position", tenant, text, True))
     elif facts.lag_s > limits.max_lag_s:
-        found.append(f"{who}: its mirror partition {_late(facts.lag_s, limits, facts.problem)}")
-    found += _unclean(facts, limits, f"{who} has", f"{who} was")
-    found += [f"{who} has fallen back to classic: {reason}" for reason in facts.fallbacks]
+        text = f"{who}: its mirror partition {_late(facts.lag_s, limits, facts.problem)}"
+        found.append(Blocker("mirror.lags", tenant, text, True))
+    found += _unclean(facts, limits, tenant, f"{who} has", f"{who} was")
+    found += [
+        Blocker("reads.fallen_back", tenant, f"{who} has fallen back to classic: {reason}", True)
+        for reason in facts.fallbacks
+    ]
     return Verdict(tuple(found))
 
 
@@ -88,7 +101,7 @@ def wave_verdict(
     facts: Sequence[TenantFacts],
     limits: GateLimits,
     reference: ReferenceFacts | None = None,
-    everywhere: Sequence[str] = (),
+    everywhere: Sequence[Blocker] = (),
 ) -> WaveVerdict:
     """Return the verdicts of a whole wave, every blocker at once; one of the *reference* tables blocks everybody, and
     so does one that holds *everywhere*, whoever the tenant is."""

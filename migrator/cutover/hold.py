@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from migrator.model.blocker import Blocker
 from migrator.model.facts import RolledBack
 from migrator.model.route import Level
 
 
 def hold(
     switch: Level, switched_by: str, switch_reason: str, back: Sequence[RolledBack], guard: str, max_failed: int
-) -> tuple[str, tuple[str, ...]]:
+) -> tuple[str, tuple[Blocker, ...]]:
     """Return why the cutover stops and the details; an empty reason means it goes on."""
     if switch is not Level.LIMITLESS:
         return f"all reads were rolled back by {switched_by}: {switch_reason}", ()
@@ -31,9 +32,12 @@ def hold(
     return "", ()
 
 
-def details(back: Sequence[RolledBack]) -> tuple[str, ...]:
+def details(back: Sequence[RolledBack]) -> tuple[Blocker, ...]:
     """Return one line per tenant, at most twenty."""
-    lines = [f"tenant {b.tenant_id} (wave {b.wave}): {b.reason}" for b in back[:20]]
+    lines = [
+        Blocker("tenant.rolled_back", b.tenant_id, f"tenant {b.tenant_id} (wave {b.wave}): {b.reason}")
+        for b in back[:20]
+    ]
     if len(back) > len(lines):
-        lines.append(f"… {len(back)} tenants in all")
+        lines.append(Blocker("tenant.rolled_back", "", f"… {len(back)} tenants in all"))
     return tuple(lines)

@@ -18,6 +18,7 @@ from psycopg import conninfo
 from migrator.db.unwrap import AsyncConnection, Connection, Unwraps
 from migrator.errors import ClusterUnavailable, UsageError
 from migrator.model import session
+from migrator.model.blocker import Blocker
 from migrator.model.sqlstate import Fault, fault_of
 
 __all__ = ["Unwraps", "connect", "connect_async", "fault", "masked"]
@@ -116,15 +117,19 @@ async def connect_async(
     return conn
 
 
-def unpinned(conn: psycopg.Connection[Any], side: str) -> list[str]:
+def unpinned(conn: psycopg.Connection[Any], side: str) -> list[Blocker]:
     """Return which settings that rows depend on are otherwise in the tool's session on *side*, and what to do."""
     rows = conn.execute(
         "SELECT name, pg_catalog.current_setting(name, true) FROM pg_catalog.unnest(%s::text[]) AS n (name)",
         (list(session.MATTERS),),
     ).fetchall()
     return [
-        f"{side}: {setting} in sessions of {conn.info.user}, which may not set it, so rows could be missed:"
-        " ALTER ROLE … RESET it, or GRANT SET ON PARAMETER"
+        Blocker(
+            "session.unpinned",
+            side,
+            f"{side}: {setting} in sessions of {conn.info.user}, which may not set it, so rows could be missed:"
+            " ALTER ROLE … RESET it, or GRANT SET ON PARAMETER",
+        )
         for setting in session.refused(rows)
     ]
 

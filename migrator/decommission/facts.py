@@ -46,7 +46,7 @@ def gather(
         unconfirmed=tuple(process.label for process in processes(conn) if process.live and process.behind),
         held=tuple(held.tenant_id for held in tenant.holds(conn)),
         prepared=tuple(prepared(conn)),
-        inventory=tuple(difference.line for difference in look(conn, limitless)),
+        inventory=tuple(difference.blocker for difference in look(conn, limitless)),
         capture=tuple(watch.problems(conn)),
         problem=f"partition {worst.part}: {worst.problem}" if worst and worst.problem else "",
     )

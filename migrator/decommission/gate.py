@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from migrator.model.blocker import Blocker
 from migrator.model.route import Level, WriteMode
 from migrator.model.verdict import Verdict
 
@@ -50,8 +51,8 @@ class DecommissionFacts:
     max_age_s: float = 3600.0
     unconfirmed: tuple[str, ...] = ()
     prepared: tuple[str, ...] = ()
-    inventory: tuple[str, ...] = ()
-    capture: tuple[str, ...] = ()
+    inventory: tuple[Blocker, ...] = ()
+    capture: tuple[Blocker, ...] = ()
     held: tuple[str, ...] = ()
     problem: str = ""
 
@@ -63,37 +64,41 @@ def _some(names: tuple[str, ...]) -> str:
 
 def decommission_verdict(facts: DecommissionFacts) -> Verdict:
     """Return go, or every reason why classic must stay."""
-    found = []
+    found: list[Blocker] = []
+
+    def say(code: str, text: str, heals_by_itself: bool = False) -> None:
+        found.append(Blocker(code, "", text, heals_by_itself))
+
     if facts.write_mode is WriteMode.CLASSIC_ONLY:
-        found.append("capture is not on: nothing was migrated")
+        say("capture.off", "capture is not on: nothing was migrated")
     found += facts.capture
     if not facts.window_over:
-        found.append(f"the stabilization window is not over: {facts.window}")
+        say("window.not_over", f"the stabilization window is not over: {facts.window}", True)
     if facts.switch is not Level.LIMITLESS:
-        found.append("all reads were rolled back to classic; go forward first: migrator cutover")
+        say("reads.rolled_back", "all reads were rolled back to classic; go forward first: migrator cutover")
     if facts.not_limitless:
-        found.append(f"tenants that do not read from Limitless: {_some(facts.not_limitless)}")
+        say("tenants.not_on_limitless", f"tenants that do not read from Limitless: {_some(facts.not_limitless)}", True)
     if facts.held:
-        found.append(
-            f"{len(facts.held)} tenants are held on classic: {_some(facts.held)}; release with: migrator tenant release"
-        )
+        who = f"{len(facts.held)} tenants are held on classic: {_some(facts.held)}"
+        say("tenants.held", f"{who}; release with: migrator tenant release")
     if facts.unmirrored:
-        found.append(f"tenants that are not mirrored: {_some(facts.unmirrored)}")
+        say("tenants.not_mirrored", f"tenants that are not mirrored: {_some(facts.unmirrored)}", True)
     if facts.divergent:
-        found.append(f"tenants with divergent rows: {_some(facts.divergent)}")
+        say("rows.divergent", f"tenants with divergent rows: {_some(facts.divergent)}")
     if facts.stale:
-        found.append(f"tenants without a clean validation in the last {facts.max_age_s:g} s: {_some(facts.stale)}")
+        who = f"tenants without a clean validation in the last {facts.max_age_s:g} s: {_some(facts.stale)}"
+        say("validation.stale", who, True)
     if facts.fallbacks:
-        found.append(f"reads have fallen back to classic: {_some(facts.fallbacks)}")
+        say("reads.fallen_back", f"reads have fallen back to classic: {_some(facts.fallbacks)}", True)
     if facts.worst_lag_s is None:
-        found.append("a mirror partition has published no position")
+        say("mirror.no_position", "a mirror partition has published no position", True)
     elif facts.worst_lag_s > facts.max_lag_s:
-        found.append(
-            f"the mirror lags {facts.worst_lag_s:.1f} s (limit {facts.max_lag_s:g} s)"
-            + (f": {facts.problem}" if facts.problem else "")
-        )
+        text = f"the mirror lags {facts.worst_lag_s:.1f} s (limit {facts.max_lag_s:g} s)"
+        say("mirror.lags", f"{text}: {facts.problem}" if facts.problem else text, True)
     if facts.unconfirmed:
-        found.append(f"processes that have not applied the present routes: {_some(facts.unconfirmed)}")
+        who = f"processes that have not applied the present routes: {_some(facts.unconfirmed)}"
+        say("processes.unconfirmed", who, True)
     if facts.prepared:
-        found.append(f"prepared transactions on classic: {_some(facts.prepared)}; commit or roll them back")
+        which = f"prepared transactions on classic: {_some(facts.prepared)}"
+        say("transactions.prepared", f"{which}; commit or roll them back")
     return Verdict((*found, *facts.inventory))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from migrator.model.blocker import Blocker
+
 
 @dataclass(frozen=True, slots=True)
 class Relation:
@@ -104,3 +106,12 @@ class Difference:
     @property
     def line(self) -> str:
         return f"{self.text}. {self.advice}"
+
+    @property
+    def fact(self) -> Blocker:
+        """What is true, without the advice."""
+        return Blocker(f"inventory.{self.code}", self.subject, self.text)
+
+    @property
+    def blocker(self) -> Blocker:
+        return Blocker(f"inventory.{self.code}", self.subject, self.line)

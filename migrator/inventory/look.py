@@ -14,6 +14,7 @@ from migrator.control import history
 from migrator.inventory.compare import compare
 from migrator.inventory.facts import Difference, LimitlessFacts
 from migrator.inventory.read import SET_ASIDE, not_captured, read_classic, read_limitless
+from migrator.model.blocker import Blocker
 
 Connection = psycopg.Connection[Any]
 
@@ -34,9 +35,9 @@ def look(classic: Connection, limitless: Connection | None = None) -> tuple[Diff
     return compare(here, there)
 
 
-def losses(classic: Connection, limitless: Connection | None = None) -> tuple[str, ...]:
-    """Return what would lose rows, one line each: a blocker of every gate."""
-    return tuple(d.line for d in look(classic, limitless) if d.loses_rows)
+def losses(classic: Connection, limitless: Connection | None = None) -> tuple[Blocker, ...]:
+    """Return what would lose rows: a blocker of every gate."""
+    return tuple(d.blocker for d in look(classic, limitless) if d.loses_rows)
 
 
 def remember(classic: Connection, limitless: Connection, schemas: list[str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from migrator.plan.schema import Plan
+
 
 @dataclass(frozen=True, slots=True)
 class CycleStats:
@@ -58,3 +60,16 @@ class MirrorOptions:
     @property
     def batch_bytes(self) -> int:
         return int(self.batch_mb * 1_000_000)
+
+
+def options_of(plan: Plan) -> MirrorOptions:
+    """Return the limits of every partition as *plan* says."""
+    section = plan.dual_write
+    return MirrorOptions(
+        batch_rows=section.batch_rows,
+        poll_min_s=section.poll_min_ms / 1000,
+        poll_max_s=section.poll_max_ms / 1000,
+        fence_wait_s=plan.validation.fence_wait_ms / 1000,
+        ring_turn_s=section.ring_turn_s,
+        journal_limit_mb=section.journal_limit_mb,
+    )

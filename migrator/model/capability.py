@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from migrator.model.blocker import Blocker
 from migrator.model.wrapped import Rule
 
 
@@ -78,10 +79,12 @@ class Answers:
         """Return whether everything was asked of a cluster of this *version*."""
         return self.version == version and self.found.keys() >= set(Capability)
 
-    def blockers(self) -> tuple[str, ...]:
+    def blockers(self) -> tuple[Blocker, ...]:
         """Return what the tool cannot work without, in the operator's words."""
         return tuple(
-            f"Limitless {self.version} lacks {a.capability}, {a.instead}: {a.said}"
+            Blocker(
+                "limitless.lacks", a.capability, f"Limitless {self.version} lacks {a.capability}, {a.instead}: {a.said}"
+            )
             for a in self.found.values()
             if a.needed and not a.works
         )

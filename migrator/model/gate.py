@@ -1,10 +1,12 @@
-"""Which gates can a person approve?"""
+"""Gates: which of them a person can approve, and what one answers."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from migrator.errors import UsageError
+from migrator.model.blocker import Blocker
 from migrator.model.near import unknown
 
 GATES = ("audit", "provision", "dual_write", "cutover", "decommission")
@@ -23,3 +25,24 @@ def gate_of(text: str) -> str:
     if name not in GATES:
         raise UsageError(unknown("gate", [text], [*GATES, "wave-N"]), hint=f"Gates: {', '.join(GATES)}, wave-N.")
     return name
+
+
+@dataclass(frozen=True, slots=True)
+class GateAnswer:
+    """What a gate says, and what could change its mind. Fields have defaults, because workflow histories hold it.
+
+    Attributes:
+        needs_approval: a person has to agree, by name.
+        validate_now: a validation right now could remove a blocker.
+        late_tenants: sign-ups that have to be cut over first.
+        again: the phase itself has to be done again.
+        recheck_s: when to ask again by itself.
+    """
+
+    go: bool = False
+    blockers: tuple[Blocker, ...] = ()
+    needs_approval: bool = False
+    validate_now: bool = False
+    late_tenants: int = 0
+    again: bool = False
+    recheck_s: float = 30

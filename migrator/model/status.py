@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from migrator.model.blocker import Blocker
+
 
 @dataclass(frozen=True, slots=True)
 class PhaseLine:
@@ -175,7 +177,7 @@ class Status:
     by_state: tuple[tuple[str, int], ...] = ()
     by_level: tuple[tuple[str, int], ...] = ()
     quarantined: tuple[tuple[str, str], ...] = ()
-    capture: tuple[str, ...] = ()
+    capture: tuple[Blocker, ...] = ()
     held: tuple[HeldLine, ...] = ()
     lag_s: float | None = None
     parts: tuple[PartLine, ...] = ()
@@ -187,9 +189,9 @@ class Status:
     processes: tuple[ProcessLine, ...] = ()
     limitless: LimitlessLine | None = None
     workers: int = 0
-    outdated_workers: tuple[str, ...] = ()
-    stopped: tuple[str, ...] = ()
+    outdated_workers: tuple[Blocker, ...] = ()
+    stopped: tuple[Blocker, ...] = ()
     incidents: int = 0
     events: tuple[Event, ...] = ()
-    blockers: tuple[str, ...] = ()
+    blockers: tuple[Blocker, ...] = ()
     next_steps: tuple[str, ...] = ()

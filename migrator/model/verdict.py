@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from migrator.model.blocker import Blocker
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Go or no-go, with every reason for a no-go, in the operator's words."""
+    """Go or no-go, with every reason for a no-go."""
 
-    blockers: tuple[str, ...] = ()
+    blockers: tuple[Blocker, ...] = ()
 
     @property
     def go(self) -> bool:

@@ -23,13 +23,14 @@ from migrator.db.words import said
 from migrator.errors import ClusterUnavailable, NoGo, UsageError
 from migrator.inventory.look import remember
 from migrator.model.action import Action
+from migrator.model.blocker import Blocker
 from migrator.model.sqlstate import Fault
 from migrator.model.table import Table
 from migrator.model.verdict import Verdict
 from migrator.plan.schema import Plan
 from migrator.provision import probing
 from migrator.provision.catalog import Catalog, ForeignKey
-from migrator.provision.compare import differences, foreign_key_differences
+from migrator.provision.compare import MISSING, differences, foreign_key_differences
 from migrator.provision.ddl_sql import Record, Step, drop, foreign_key_steps, same_foreign_key, steps
 from migrator.provision.design import Design, design
 from migrator.provision.one import make
@@ -191,7 +192,12 @@ def _verify_catalogs(
     ]
     keys = _keys(wanted, found, stage)
     result += foreign_key_differences(keys, found.foreign_keys, [t.qualified for t in tables])
-    return Verdict(tuple(b for b in result if b.removesuffix(" is missing") not in plan.gates.acknowledged))
+    return Verdict(tuple(b for b in result if _label(b) not in plan.gates.acknowledged))
+
+
+def _label(blocker: Blocker) -> str:
+    """Return what a plan names to accept *blocker*: the object that is missing, else what is said of it."""
+    return blocker.subject if blocker.code == MISSING else blocker.text
 
 
 def _keys(wanted: Design, found: Catalog, stage: Stage) -> tuple[ForeignKey, ...]:
@@ -401,14 +407,18 @@ def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Pro
 
 def _explained(verdict: Verdict, refused: dict[str, str]) -> Verdict:
     """Return *verdict* with the server's reason behind what is missing."""
-    found = [
-        f"{blocker}, Limitless refuses it: {refused[label]}" if label in refused else blocker
-        for blocker in verdict.blockers
-        for label in (blocker.removesuffix(" is missing"),)
-    ]
-    missing = {blocker.removesuffix(" is missing") for blocker in verdict.blockers}
+    found = []
+    for blocker in verdict.blockers:
+        why = refused.get(_label(blocker))
+        text = f"{blocker}, Limitless refuses it: {why}"
+        found.append(blocker if why is None else Blocker(blocker.code, blocker.subject, text))
+    missing = {_label(blocker) for blocker in verdict.blockers}
     if not verdict.go:  # what a refused grant left undone is among the blockers, in other words
-        found += [f"Limitless refuses: {label}: {why}" for label, why in refused.items() if label not in missing]
+        found += [
+            Blocker("object.refused", label, f"Limitless refuses: {label}: {why}")
+            for label, why in refused.items()
+            if label not in missing
+        ]
     return Verdict(tuple(found))
 
 

@@ -8,22 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from migrator.model.blocker import Blocker
 from migrator.model.table import qualify
 from migrator.provision.catalog import Catalog, Column, ForeignKey, Index, TableShape
 from migrator.provision.ddl_sql import same_foreign_key
 from migrator.provision.expression import canonical, same_expression
 
+MISSING = "object.missing"
+"""Code of what is not there at all; the subject is what a plan names to accept that."""
 
-def differences(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> list[str]:
+
+def differences(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> list[Blocker]:
     """Return every difference; an empty list means that Limitless is as designed.
 
     Args:
         indexes: with False, secondary indexes that enforce nothing may still be missing.
     """
-    result = [f"schema {name} is missing" for name in sorted(wanted.schemas - found.schemas)]
-    result += [f"extension {name} is missing" for name in sorted(wanted.extensions.keys() - found.extensions.keys())]
+    result = [_missing(f"schema {name}") for name in sorted(wanted.schemas - found.schemas)]
+    result += [_missing(f"extension {name}") for name in sorted(wanted.extensions.keys() - found.extensions.keys())]
     result += [
-        f"extension {name} is in schema {found.extensions[name]} on Limitless, should be in {wanted.extensions[name]}"
+        _differs(
+            f"extension {name}",
+            f"extension {name} is in schema {found.extensions[name]} on Limitless, should be in"
+            f" {wanted.extensions[name]}",
+        )
         for name in sorted(wanted.needed_extensions & found.extensions.keys())
         if found.extensions[name] != wanted.extensions[name]
     ]
@@ -31,48 +39,53 @@ def differences(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> lis
     for collation in wanted.collations:
         same = collations.get(collation.qualified)
         if same is None:
-            result.append(f"collation {'.'.join(collation.qualified)} is missing")
+            result.append(_missing(f"collation {'.'.join(collation.qualified)}"))
         # Servers of other versions write the same locale in another way.
         elif (same.provider, same.deterministic) != (collation.provider, collation.deterministic):
-            result.append(f"collation {'.'.join(collation.qualified)} compares differently on Limitless")
+            name = ".".join(collation.qualified)
+            result.append(_differs(f"collation {name}", f"collation {name} compares differently on Limitless"))
     types = {(t.schema, t.name): t for t in found.types}
     for kind in wanted.types:
         other = types.get((kind.schema, kind.name))
         if other is None:
-            result.append(f"type {kind.schema}.{kind.name} is missing")
+            result.append(_missing(f"type {kind.schema}.{kind.name}"))
         elif other != kind:
             field = "labels" if kind.labels else "options" if kind.options else "attributes"
             a, b = getattr(kind, field), getattr(other, field)
-            result.append(f"type {kind.schema}.{kind.name}: {list(b)} on Limitless, {list(a)} on classic")
+            label = f"type {kind.schema}.{kind.name}"
+            result.append(_differs(label, f"{label}: {list(b)} on Limitless, {list(a)} on classic"))
     sequences = {s.qualified: s for s in found.sequences}
     for sequence in wanted.sequences:
         name, there = ".".join(sequence.qualified), sequences.get(sequence.qualified)
         if there is None:
-            result.append(f"sequence {name} is missing")
+            result.append(_missing(f"sequence {name}"))
         elif (there.increment, there.type) != (sequence.increment, sequence.type):
-            result.append(
+            text = (
                 f"sequence {name}: {there.type} by {there.increment} on Limitless, "
                 f"{sequence.type} by {sequence.increment} on classic"
             )
+            result.append(_differs(f"sequence {name}", text))
     routines = {(r.kind, r.identity) for r in found.routines}
     result += [
-        f"{r.kind.lower()} {r.identity} is missing" for r in wanted.routines if (r.kind, r.identity) not in routines
+        _missing(f"{r.kind.lower()} {r.identity}") for r in wanted.routines if (r.kind, r.identity) not in routines
     ]
     groups: dict[str, str] = {}
     for name, table in wanted.tables.items():
         there_table = found.tables.get(name)
         if there_table is None:
-            result.append(f"table {name} is missing")
+            result.append(_missing(f"table {name}"))
             continue
-        result += _table(table, there_table, indexes)
+        said = _table(table, there_table, indexes)
+        result += [line if isinstance(line, Blocker) else _differs(f"table {name}", line) for line in said]
         if table.group and there_table.group and groups.setdefault(table.group, there_table.group) != there_table.group:
-            result.append(f"table {name} is not collocated with the other tables sharded by {table.shard_key[0]}")
+            text = f"table {name} is not collocated with the other tables sharded by {table.shard_key[0]}"
+            result.append(_differs(f"table {name}", text))
     return result
 
 
 def foreign_key_differences(
     wanted: Sequence[ForeignKey], found: Sequence[ForeignKey], tables: Sequence[str]
-) -> list[str]:
+) -> list[Blocker]:
     """Return what differs in the foreign keys of the migrated *tables* (qualified names)."""
     there = {(k.table, k.name): k for k in found if qualify(*k.table) in tables}
     result = []
@@ -80,11 +93,22 @@ def foreign_key_differences(
         current = there.pop((key.table, key.name), None)
         where = f"foreign key {key.name} of {'.'.join(key.table)}"
         if current is None:
-            result.append(f"{where} is missing")
+            result.append(_missing(where))
         elif not same_foreign_key(current, key):
-            result.append(f"{where} is {_behaviour(current)} on Limitless, should be {_behaviour(key)}")
-    result += [f"foreign key {name} of {'.'.join(table)} should not be there yet" for table, name in there]
+            text = f"{where} is {_behaviour(current)} on Limitless, should be {_behaviour(key)}"
+            result.append(_differs(where, text))
+    for table, name in there:
+        where = f"foreign key {name} of {'.'.join(table)}"
+        result.append(_differs(where, f"{where} should not be there yet"))
     return result
+
+
+def _missing(label: str) -> Blocker:
+    return Blocker(MISSING, label, f"{label} is missing")
+
+
+def _differs(label: str, text: str) -> Blocker:
+    return Blocker("object.differs", label, text)
 
 
 def _behaviour(key: ForeignKey) -> str:
@@ -108,7 +132,7 @@ def _table(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[str
     for column in wanted.columns:
         other = there.pop(column.name, None)
         if other is None:
-            yield f"column {name}.{column.name} is missing"
+            yield _missing(f"column {name}.{column.name}")
         else:
             yield from _column(f"{name}.{column.name}", column, other)
     for extra in there.values():
@@ -119,7 +143,7 @@ def _table(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[str
     for check in wanted.checks:
         current = checks.pop(check.name, None)
         if current is None:
-            yield f"table {name}: CHECK {check.name} is missing"
+            yield _missing(f"table {name}: CHECK {check.name}")
         elif not same_expression(current.condition, check.condition):
             yield f"table {name}: CHECK {check.name} is {current.condition} on Limitless, should be {check.condition}"
         elif not current.validated:
@@ -150,7 +174,7 @@ def _indexes(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[s
         what = "unique key" if index.unique else "index"
         if current is None:
             if indexes or index.unique or index.for_mirror:
-                yield f"table {name}: {what} {index.name} is missing"
+                yield _missing(f"table {name}: {what} {index.name}")
         elif not current.valid:
             yield (
                 f"table {name}: {what} {index.name} is not valid on Limitless, so nothing uses it and it enforces"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from migrator.model.blocker import Blocker
 from migrator.model.limits import (
     FOREIGN_KEYS,
     MAX_SHARDED_NAME,
@@ -28,6 +29,9 @@ _UNIQUE_ADVICE = (
     "gates.acknowledged, or change the key on classic"
 )
 
+UNIQUE_ACROSS = "unique.across_tenants"
+"""Code of a unique key without the tenant key; the subject is table and index, with dots between."""
+
 
 @dataclass(frozen=True, slots=True)
 class Design:
@@ -36,15 +40,18 @@ class Design:
 
     catalog: Catalog
     final_foreign_keys: tuple[ForeignKey, ...] = ()
-    blockers: tuple[str, ...] = ()
+    blockers: tuple[Blocker, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 @dataclass
 class _Notes:
     acknowledged: Collection[str]
-    blockers: list[str] = field(default_factory=list)
+    blockers: list[Blocker] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    def block(self, code: str, subject: str, text: str) -> None:
+        self.blockers.append(Blocker(code, subject, text))
 
 
 def design(
@@ -58,7 +65,9 @@ def design(
     """Return what Limitless should hold for *tables*, with every blocker."""
     notes = _Notes(acknowledged)
     ordered = parents_first(tuple(t for t in tables if t.qualified in classic.tables))
-    notes.blockers += [f"table {t.qualified} is not on classic" for t in tables if t.qualified not in classic.tables]
+    for table in tables:
+        if table.qualified not in classic.tables:
+            notes.block("table.not_on_classic", table.qualified, f"table {table.qualified} is not on classic")
     shapes = {t.qualified: _table(t, classic.tables[t.qualified], notes) for t in ordered}
     groups = sorted({s.group for s in shapes.values() if s.group})
     if len(groups) > 1:
@@ -105,9 +114,11 @@ def _table(table: Table, shape: TableShape, notes: _Notes) -> TableShape:
     if table.derived and table.tenant_column:
         columns.insert(0, Column(table.tenant_column, table.tenant_type, not_null=True))
     if table.sharded and not name_fits(table.name):
-        notes.blockers.append(
+        notes.block(
+            "name.too_long",
+            table.qualified,
             f"{table.qualified}: a sharded table's name may have {MAX_SHARDED_NAME} bytes, this has "
-            f"{len(table.name.encode())}; rename it on classic"
+            f"{len(table.name.encode())}; rename it on classic",
         )
     return TableShape(
         schema=table.schema,
@@ -170,9 +181,11 @@ def _indexes(table: Table, shape: TableShape, notes: _Notes) -> Iterator[Index]:
         accept = f"unique/{table.qualified}.{index.name}"
         audited = {"LIM-KEY-02", f"LIM-KEY-02:{table.qualified}.{index.name}"}  # what the audit calls it
         if not _decides_the_tenant(table, index) and not {accept, *audited} & set(notes.acknowledged):
-            notes.blockers.append(
+            notes.block(
+                UNIQUE_ACROSS,
+                f"{table.qualified}.{index.name}",
                 f"{table.qualified}: unique key {index.name} ({_columns(index)}) lacks the tenant key. "
-                + _UNIQUE_ADVICE.format(id=accept)
+                + _UNIQUE_ADVICE.format(id=accept),
             )
             continue
         yield with_tenant(index, str(table.tenant_column))
@@ -257,9 +270,11 @@ def _sequences(classic: Catalog, shapes: dict[str, TableShape], routers: int, no
         elif f"sequence {name}" in notes.acknowledged and not any(f"{name}'" in d for d in defaults):
             notes.warnings.append(f"sequence {name} is left out: {reason}")
         else:
-            notes.blockers.append(
+            notes.block(
+                "sequence.refused",
+                f"sequence {name}",
                 f"sequence {name}: {reason}. Change it on classic; one that no column draws from may be left out by"
-                f' adding "sequence {name}" to gates.acknowledged'
+                f' adding "sequence {name}" to gates.acknowledged',
             )
 
 
@@ -274,7 +289,8 @@ def _extensions(classic: Catalog, available: Collection[str], notes: _Notes) -> 
         if name in available:
             found[name] = schema
         elif name in classic.needed_extensions:
-            notes.blockers.append(f"extension {name} is used by migrated tables and not available on Limitless")
+            text = f"extension {name} is used by migrated tables and not available on Limitless"
+            notes.block("extension.not_available", f"extension {name}", text)
         else:
             notes.warnings.append(f"extension {name} is not available on Limitless; no migrated table uses it")
     return found

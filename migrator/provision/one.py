@@ -13,9 +13,10 @@ import psycopg
 from psycopg import sql
 
 from migrator.control import provisioned
+from migrator.model.blocker import Blocker
 from migrator.model.table import Table, split_qualified
 from migrator.plan.schema import Plan
-from migrator.provision.compare import differences
+from migrator.provision.compare import MISSING, differences
 from migrator.provision.ddl_sql import Record, Step, foreign_key_steps, steps
 from migrator.provision.design import Design, design
 from migrator.provision.read import available_extensions, read, routers
@@ -32,15 +33,15 @@ class Look:
     """What Limitless lacks for what classic holds, by the label of each step; what is in the way; what differs."""
 
     steps: Mapping[str, Step]
-    blockers: frozenset[str]
-    differences: frozenset[str]
+    blockers: frozenset[Blocker]
+    differences: frozenset[Blocker]
 
     def since(self, before: Look) -> Look:
         """Return what came since *before*."""
         return Look(
             {label: step for label, step in self.steps.items() if label not in before.steps},
             self.blockers - before.blockers,
-            frozenset(d for d in self.differences - before.differences if not d.endswith(" is missing")),
+            frozenset(d for d in self.differences - before.differences if d.code != MISSING),
         )
 
 
@@ -96,7 +97,7 @@ def right_steps(
     return role_steps(here, there) + grant_steps(here, there, only, tables)
 
 
-def rights_differ(classic: Conn, limitless: Conn, plan: Plan) -> tuple[str, ...]:
+def rights_differ(classic: Conn, limitless: Conn, plan: Plan) -> tuple[Blocker, ...]:
     """Compare who may do what, and keep the answer for status."""
     return rights_check.check(classic, limitless, list(plan.tables.schemas), plan.gates.acknowledged)
 

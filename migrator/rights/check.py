@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 
 from migrator.control.provisioned import compared_rights, keep_rights
+from migrator.model.blocker import Blocker
 from migrator.rights.compare import differences, lines, unacknowledged
 from migrator.rights.read import read, read_with
 
@@ -25,7 +26,7 @@ def check(
     acknowledged: Collection[str] = (),
     *,
     keep: bool = True,
-) -> tuple[str, ...]:
+) -> tuple[Blocker, ...]:
     """Return every difference that nobody has acknowledged, in the operator's words; keep the answer on classic."""
     here = read(classic, schemas)
     there = read(limitless, schemas, roles=here.roles)

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from migrator.model.blocker import Blocker
 from migrator.rights.catalog import PUBLIC, Policy, Right, Rights, Thing
 from migrator.rights.settings import by_default, same
 
@@ -30,9 +31,13 @@ class Difference:
         return f"{self.text} ({self.id})"
 
 
-def unacknowledged(found: Iterable[Difference], acknowledged: Collection[str]) -> tuple[str, ...]:
-    """Return the lines of those that nobody has acknowledged; "rights/shop_app" covers "rights/shop_app/app.orders"."""
-    return tuple(d.line for d in found if not any(d.id == a or d.id.startswith(f"{a}/") for a in acknowledged))
+def unacknowledged(found: Iterable[Difference], acknowledged: Collection[str]) -> tuple[Blocker, ...]:
+    """Return those that nobody has acknowledged; "rights/shop_app" covers "rights/shop_app/app.orders"."""
+    return tuple(
+        Blocker("rights.differ", d.id, d.line)
+        for d in found
+        if not any(d.id == a or d.id.startswith(f"{a}/") for a in acknowledged)
+    )
 
 
 def differences(classic: Rights, limitless: Rights) -> list[Difference]:

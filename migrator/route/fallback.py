@@ -13,11 +13,19 @@ from migrator.model.position import Snapshot
 from migrator.model.route import FallbackScope, Level
 from migrator.model.tenant import REFERENCE_PART
 from migrator.route.change import change, reachable
+from migrator.route.confirm import wait_confirmed
 from migrator.route.proof import check_included, check_mirrored, parts_in_use
 from migrator.shim import fallback
 
 raise_fallback = reachable()(fallback.raise_fallback)
 """As a process raises it, with our words for a classic that is lost or missing."""
+
+
+def fall_back(
+    conn: psycopg.Connection[Any], scope: FallbackScope, key: str, *, by: str, reason: str, timeout_s: float
+) -> None:
+    """Raise a fallback and wait up to *timeout_s* seconds until every process reads classic."""
+    wait_confirmed(conn, raise_fallback(conn, scope, key, by=by, reason=reason), timeout_s=timeout_s)
 
 
 def ease_fallback(conn: psycopg.Connection[Any], scope: FallbackScope, key: str, *, by: str, reason: str) -> int:

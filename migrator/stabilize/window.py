@@ -32,16 +32,30 @@ class Window:
         deadline_s: when they are over; moves when an incident restarts or a pause ends.
         paused_s: since when it stands still, None while it runs.
         last_incident: number of the newest incident that was taken into account.
+
+    Fields have defaults, because workflow histories hold it.
     """
 
-    started_s: float
-    deadline_s: float
+    started_s: float = 0
+    deadline_s: float = 0
     restarts: int = 0
     pauses: int = 0
     checks: int = 0
     paused_s: float | None = None
     last_incident: int = 0
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The window after a check, whether its days are over, and when to check again. late_tenants: sign-ups that wait
+    for a wave of their own."""
+
+    window: Window
+    over: bool = False
+    text: str = ""
+    next_s: float = 0
+    late_tenants: int = 0
 
 
 def open_window(now_s: float, last_incident: int, rules: WindowRules) -> Window:

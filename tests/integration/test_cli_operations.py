@@ -11,15 +11,24 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from migrator import gates
 from migrator.capture.install import install as capture
+from migrator.control import workers
 from migrator.control.install import install
+from migrator.control.phase import phase_state
+from migrator.control.stopped import set_stopped, stopped
 from migrator.control.tables import captured_tables
 from migrator.db.connect import connect
+from migrator.model.blocker import Blocker
+from migrator.model.gate import GateAnswer
+from migrator.model.phase import Phase
 from migrator.model.route import WriteMode
 from migrator.plan.load import digest, dump, load, shim_settings
 from migrator.plan.tables import resolve_tables
 from migrator.provision import provision
 from migrator.route.write_mode import write_mode
+from migrator.stabilize import record
+from migrator.stabilize.window import Window
 from tests.integration.cli import Operator
 
 pytestmark = pytest.mark.pg
@@ -123,6 +132,59 @@ def test_status_and_reports_need_no_temporal(dual: Operator) -> None:
     assert dual("report").code == 0
     assert dual("report", "nonsense").code == 2
     assert dual("decommission", "check").code == 3
+
+
+def test_the_check_of_the_decommission_says_what_its_gate_says(dual: Operator) -> None:
+    """Also what is nobody's tenant: a worker of another plan, a workflow that has ended, an incident since the days
+    were over. It leaves nothing behind, and the days go on only when the gate itself is asked."""
+    plan = load(dual.home / "plan.toml")
+    with connect(dual.environment["A"], "test") as classic:
+        workers.beat(classic, "old", workers.Loaded(plan.name, "0" * 64, "0"), ["control"])
+        set_stopped(classic, ["breaker"], {"breaker": ("terminated", "")})
+        record.store_window(classic, Window(deadline_s=1), True, "day 90 of 90")
+        record.report_incident(classic, "p99 tripled", "Ada")
+        kept = "SELECT kind, body::text, (SELECT count(*) FROM migrator.rights_check) FROM migrator.report ORDER BY id"
+        before = classic.execute(kept).fetchall()
+        checked = dual("decommission", "check", "--json")
+        after = classic.execute(kept).fetchall()
+        gate = gates.ask(classic, lambda: connect(dual.environment["B"], "test"), Phase.STABILIZE, plan)
+        over = record.stored_window(classic)
+
+    assert checked.code == 3 and checked.json["window"] == "day 90 of 90" and before == after
+    assert checked.json["blockers"] == list(gate.blockers)
+    assert {"worker.outdated", "workflow.ended", "incident.since"} <= {b.code for b in gate.blockers}
+    assert over is not None and not over[1] and gate.again
+
+
+def test_nobody_is_moved_by_hand_while_writes_may_be_lost(dual: Operator) -> None:
+    """As a wave's own gate says it."""
+    with connect(dual.environment["A"], "test") as classic:
+        classic.execute("INSERT INTO migrator.capture_loss (problems, noticed_by) VALUES ('{a trigger was off}', 't')")
+    shown = dual("cutover", "--tenant", "1", "--dry-run", "--json")
+
+    assert shown.code == 3 and shown.json["ready"] == []
+    assert any("writes may have passed the journal: a trigger was off" in b for b in shown.json["blockers"])
+    assert dual("cutover", "--tenant", "1", "--yes").code == 3
+
+
+def test_dual_write_is_blocked_when_its_work_has_ended_and_runs_while_it_goes_on(dual: Operator) -> None:
+    """However it ended: what the workflow did goes on no more. A mirror that is behind catches up."""
+    seen = []
+    with connect(dual.environment["A"], "test") as classic:
+        for how in ("terminated", "timed out", "failed"):
+            set_stopped(classic, ["backfill"], {"backfill": (how, "")})
+            gates.note_blockers(classic, Phase.DUAL_WRITE, GateAnswer(blockers=stopped(classic)))
+            seen.append(phase_state(classic, "dual_write"))
+        classic.execute("UPDATE migrator.position SET lag_s = 9, problem = 'a try failed'")
+        late = GateAnswer(blockers=tuple(gates._positions(classic, 1.0)))
+        gates.note_blockers(classic, Phase.DUAL_WRITE, late)
+        seen.append(phase_state(classic, "dual_write"))
+        unit = Blocker(gates.COPY_FAILED, "unit-1", "copy unit-1 is no more")
+        gates.note_blockers(classic, Phase.DUAL_WRITE, GateAnswer(blockers=(*late.blockers, unit)))
+        seen.append(phase_state(classic, "dual_write"))
+
+    assert late.blockers and all(b.heals_by_itself for b in late.blockers)
+    assert seen == ["blocked", "blocked", "blocked", "running", "blocked"]
 
 
 def test_what_only_temporal_can_do_is_try_again(dual: Operator) -> None:

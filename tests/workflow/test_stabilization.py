@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -26,11 +27,9 @@ def ninety_days(restart_on_day: int | None = None) -> Any:
         window = inp.window or WindowState(started_s=inp.now_s, deadline_s=inp.now_s + 90 * DAY_S)
         day = (inp.now_s - window.started_s) / DAY_S
         if restart_on_day is not None and window.restarts == 0 and day >= restart_on_day:
-            window = window.model_copy(
-                update={"started_s": inp.now_s, "deadline_s": inp.now_s + 90 * DAY_S, "restarts": 1}
-            )
+            window = replace(window, started_s=inp.now_s, deadline_s=inp.now_s + 90 * DAY_S, restarts=1)
             day = 0.0
-        window = window.model_copy(update={"checks": window.checks + (inp.window is not None)})
+        window = replace(window, checks=window.checks + (inp.window is not None))
         over = inp.now_s >= window.deadline_s
         return CheckResult(window=window, over=over, text=f"day {day:.0f} of 90", next_s=10 * DAY_S)
 

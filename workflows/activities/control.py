@@ -17,17 +17,17 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from migrator.control.log import decide
+from migrator import gates
 from migrator.control.phase import set_phase
 from migrator.control.stopped import describe, set_stopped
-from migrator.cutover.facts import last_wave
 from migrator.decommission.stand import retiring
-from migrator.errors import ClusterUnavailable, PlanMismatch, UsageError
+from migrator.errors import ClusterUnavailable
+from migrator.model.blocker import Blocker
 from migrator.model.phase import Phase
 from migrator.stabilize import record
 from workflows import names, policies
-from workflows.activities import gates
 from workflows.activities.base import Connection, Context, beating
+from workflows.activities.gates import ask
 from workflows.failures import reason
 from workflows.messages import Approval, Ended, GateAnswer, PhaseInput, PhaseNote, Report, WatchInput
 
@@ -44,7 +44,7 @@ class ControlActivities:
         """Open a phase; refuse when classic belongs to another plan by now."""
         self.context.serves(inp.plan)
         try:
-            await self.context.on_classic(_begin, inp)
+            await self.context.on_classic(gates.begin, inp.plan, inp.phase, inp.digest)
         except (ClusterUnavailable, psycopg.OperationalError):
             # Near the end classic may be gone for good, and then it belongs to nobody.
             if inp.phase != Phase.DECOMMISSION or await self.context.on_limitless(retiring) is None:
@@ -64,9 +64,9 @@ class ControlActivities:
     async def _gate(self, phase: Phase, approver: str) -> GateAnswer:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + policies.LONG_POLL_S
-        before: tuple[str, ...] | None = None
+        before: tuple[Blocker, ...] | None = None
         while True:
-            answer = await gates.ask(self.context, phase, approver)
+            answer = await ask(self.context, phase)
             acts = answer.go or answer.validate_now or answer.again
             # Late sign-ups take as long as a wave, or longer: status says what the gate waits for meanwhile.
             if not acts and answer.blockers != before:
@@ -85,7 +85,7 @@ class ControlActivities:
     @activity.defn(name="void_approval")
     async def void_approval(self, approval: Approval) -> None:
         """Take back an approval whose evidence is no longer true; the gate has to be approved again."""
-        await self.context.on_classic(_void_approval, approval)
+        await self.context.on_classic(gates.void, approval.gate, approval.approver)
 
     @activity.defn(name="watch")
     async def watch(self, inp: WatchInput) -> Ended:
@@ -140,56 +140,5 @@ async def _why(handle: WorkflowHandle[Any, Any]) -> str:
     return ""
 
 
-def _begin(conn: Connection, inp: PhaseInput) -> None:
-    row = conn.execute("SELECT plan_id, digest FROM migrator.plan").fetchone()
-    if row is None or row[0] != inp.plan:
-        raise PlanMismatch(f"classic belongs to plan {row[0] if row else 'nobody'}, not {inp.plan}")
-    if inp.digest and row[1] != inp.digest:
-        raise PlanMismatch(
-            f"the plan {inp.plan} changed since this migration started",
-            hint="Abort it and run the changed plan, or run the plan as it was.",
-        )
-    with conn.transaction():
-        set_phase(conn, inp.phase, "running")
-        decide(conn, "migration", "phase.begun", inp.phase, "its turn")
-
-
 def _record_approval(conn: Connection, approval: Approval) -> None:
-    """Keep an approval where it survives Temporal, with a digest of what was known when it was given.
-
-    Raises:
-        UsageError: it is for a wave that does not come next, so that there is nothing to approve.
-    """
-    with conn.transaction():
-        if approval.gate.startswith("wave-"):
-            following = f"wave-{last_wave(conn) + 1}"
-            if approval.gate != following:
-                raise UsageError(f"{approval.gate} does not wait for an approval; the next wave is {following}")
-        evidence = gates.evidence(conn)
-        done = conn.execute(
-            "INSERT INTO migrator.approval (gate, approver, evidence) VALUES (%s, %s, %s)"
-            " ON CONFLICT (gate) DO NOTHING",
-            (approval.gate, approval.approver, evidence),
-        )
-        if done.rowcount:
-            decide(
-                conn,
-                approval.approver,
-                "gate.approved",
-                approval.gate,
-                "approved",
-                after={"evidence": evidence},
-            )
-
-
-def _void_approval(conn: Connection, approval: Approval) -> None:
-    with conn.transaction():
-        gone = conn.execute("DELETE FROM migrator.approval WHERE gate = %s", (approval.gate,))
-        if gone.rowcount:
-            decide(
-                conn,
-                "migration",
-                "gate.approval_voided",
-                approval.gate,
-                f"approved by {approval.approver}; the gate says no again",
-            )
+    gates.approve(conn, approval.gate, approval.approver)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import psycopg
 from temporalio import activity
 
-from migrator.breaker.monitor import MonitorSettings, tick
+from migrator.breaker.monitor import settings_of, tick
 from migrator.control import upkeep
 from migrator.cutover import breach
+from migrator.cutover.wave import slo_limits
 from migrator.errors import ClusterUnavailable, MigratorError
-from migrator.incident.rollback import roll_back
+from migrator.incident.rollback import RollbackResult, roll_back
 from migrator.model.tenant import TenantId
 from migrator.plan.schema import Plan
 from workflows.activities.base import Connection, Context, beating
-from workflows.activities.cutover import limits
 from workflows.activities.validation import ValidationActivities
-from workflows.messages import PlanInput, RollbackInput, RollbackOutcome
+from workflows.messages import PlanInput, RollbackInput
 
 TICK_S = 1.0
 SLO_S = 5.0
@@ -38,9 +37,17 @@ class IncidentActivities:
         self.context = context
 
     @activity.defn(name="roll_back")
-    async def roll_back(self, inp: RollbackInput) -> RollbackOutcome:
+    async def roll_back(self, inp: RollbackInput) -> RollbackResult:
         self.context.serves(inp.plan)
-        return await self.context.on_classic(_roll_back, inp)
+        return await self.context.on_classic(
+            roll_back,
+            all=inp.all,
+            wave=inp.wave,
+            tenants=[TenantId(t) for t in inp.tenants],
+            who=inp.who,
+            reason=inp.reason,
+            timeout_s=CONFIRM_S,
+        )
 
     @activity.defn(name="watch_breakers")
     async def watch_breakers(self, inp: PlanInput) -> None:
@@ -76,7 +83,7 @@ class IncidentActivities:
             await asyncio.sleep(MORE_S if more else pause_s)
 
     async def _watch(self) -> None:
-        settings = monitor_settings(self.context.plan)
+        settings = settings_of(self.context.plan)
         loop = asyncio.get_running_loop()
         again_at = loop.time()
         while True:
@@ -94,27 +101,5 @@ class IncidentActivities:
 
 
 def _judge_slo(conn: Connection, plan: Plan) -> bool:
-    allowed = replace(limits(plan), p99_limit_ms=plan.breaker.p99_ms)
-    breach.tick(conn, allowed, plan.stabilization.slo_patience_s)
+    breach.tick(conn, slo_limits(plan), plan.stabilization.slo_patience_s)
     return False
-
-
-def monitor_settings(plan: Plan) -> MonitorSettings:
-    return MonitorSettings(
-        open_s=plan.breaker.open_s,
-        quorum=plan.breaker.quorum,
-        validate_before_close=plan.breaker.validate_before_close,
-        fresh_s=max(1.5, plan.shim.max_lag_s / 2),
-    )
-
-
-def _roll_back(conn: Connection, inp: RollbackInput) -> RollbackOutcome:
-    return roll_back(
-        conn,
-        all=inp.all,
-        wave=inp.wave,
-        tenants=[TenantId(t) for t in inp.tenants],
-        who=inp.who,
-        reason=inp.reason,
-        timeout_s=CONFIRM_S,
-    )

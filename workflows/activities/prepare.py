@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import ExitStack, closing
 from functools import partial
-from typing import Any
 
 from temporalio import activity
 
@@ -14,10 +12,12 @@ from migrator import settings
 from migrator.control.history import keep_audit
 from migrator.db.connect import connect
 from migrator.errors import NoGo, PlanMismatch
+from migrator.model.blocker import blockers
 from migrator.plan.load import digest
-from migrator.provision.apply import analyze, finalize, provision
+from migrator.provision.apply import analyze, finalize
+from migrator.provision.kept import provision_and_keep
 from migrator.provision.tables import tables_in_force
-from workflows.activities.base import APP, Connection, Context, beating
+from workflows.activities.base import APP, Context, beating
 from workflows.messages import Outcome, PlanInput
 
 SHOWN = 20
@@ -50,7 +50,8 @@ class PrepareActivities:
                 raise PlanMismatch(
                     f"the audit is no verdict of this migration: {kept.why if kept else 'not installed'}"
                 )
-            return Outcome(text=f"{len(report.findings)} findings", blockers=kept.blockers[:SHOWN])
+            shown = blockers("audit.reported", "", kept.blockers[:SHOWN])
+            return Outcome(text=f"{len(report.findings)} findings", blockers=shown)
 
     @activity.defn(name="provision")
     async def provision(self, inp: PlanInput) -> Outcome:
@@ -65,15 +66,7 @@ class PrepareActivities:
     def _provision(self) -> Outcome:
         plan = self.context.plan
         with closing(self.context.open_classic()) as classic, closing(self.context.open_limitless()) as limitless:
-            tables = tables_in_force(classic, plan.tables)
-            result = provision(classic, limitless, tables, plan, indexes="after", ask=True)
-            body = {
-                "made": [a.summary for a in result.made],
-                "warnings": list(result.warnings),
-                "blockers": list(result.verdict.blockers),
-                "seconds": round(result.seconds, 3),
-            }
-            _keep(classic, "provision", body, result.verdict.blockers)
+            result = provision_and_keep(classic, limitless, plan)
             return Outcome(text=f"{len(result.made)} objects made", blockers=result.verdict.blockers)
 
     @activity.defn(name="finish_limitless")
@@ -94,13 +87,3 @@ class PrepareActivities:
                 raise NoGo("finish limitless", result.verdict.blockers)
             analyze(limitless, tables)
             return Outcome(text=f"{len(result.made)} indexes and foreign keys made")
-
-
-def _keep(conn: Connection, kind: str, body: dict[str, Any], blockers: tuple[str, ...]) -> None:
-    """Store the report, and its verdict where the gate finds it."""
-    with conn.transaction():
-        conn.execute("INSERT INTO migrator.report (kind, body) VALUES (%s, %s)", (kind, json.dumps(body)))
-        conn.execute(
-            "INSERT INTO migrator.report (kind, body) VALUES (%s, %s)",
-            (f"{kind}.verdict", json.dumps({"blockers": list(blockers)})),
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -19,18 +20,13 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from migrator.capture.repair import repair
-from migrator.consistency.order import Budget
-from migrator.consistency.run import validate
+from migrator import mend
 from migrator.control import known
-from migrator.cutover import divergence
 from migrator.model.divergence import ValidationReport
 from migrator.model.tenant import TenantId
 from workflows import names
 from workflows.activities.base import Context, beating
 from workflows.messages import PlanInput, ValidateInput, ValidationOutcome
-
-SCHEDULED = "scheduled"
 
 
 class ValidationActivities:
@@ -54,7 +50,7 @@ class ValidationActivities:
         report = await self.compare(tenants, inp.kind, who=inp.who if inp.repair else None)
         if not (inp.repair and report.divergent_rows):
             return outcome(report)
-        repaired = await self.context.on_classic(repair, inp.who, tenants)
+        repaired = await asyncio.to_thread(mend.repair, self.context.classic_dsn(), inp.who, tenants)
         again = await self.compare(tenants, "repair", who=inp.who)
         return outcome(again, repaired)
 
@@ -66,28 +62,12 @@ class ValidationActivities:
         who: str | None = None,
         reference: bool | None = None,
     ) -> ValidationReport:
-        """Compare *tenants* (None: all); *rest*: the reference tables and rows of nobody too; *reference*: those only.
-
-        Whoever asked, and for whatever reason: what differs is an incident.
-        """
-        plan = self.context.plan
-        section = plan.validation
-        report = await validate(
-            self.context.classic_dsn(),
-            self.context.limitless_dsn(),
-            tenants=tenants,
-            kind=kind,
-            tenants_per_fence=section.tenants_per_fence,
-            rows_per_fence=section.rows_per_fence,
-            rest=rest,
-            reference=reference,
-            # Gates and people wait for an answer; only the schedule spares classic.
-            budget=Budget(section.every_s, section.share, section.max_active_sessions) if kind == SCHEDULED else None,
-        )
-        if report.divergent_rows:
-            who = who or f"validation ({kind})"
-            await self.context.on_classic(divergence.record, report, section.on_divergence, who)
-        return report
+        """Compare *tenants* (None: all); *rest*: reference tables and rows of nobody too; *reference*: those tables."""
+        context = self.context
+        return await mend.compare(
+            context.classic_dsn(), context.limitless_dsn(), context.plan, kind,
+            who=who, tenants=tenants, rest=rest, reference=reference,
+        )  # fmt: skip
 
     @activity.defn(name="ensure_schedule")
     async def ensure_schedule(self, inp: PlanInput) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from migrator import gates as asked
 from migrator.control.phase import set_phase
 from migrator.control.status import collect
 from migrator.cutover.facts import reference_facts, tenant_facts, wave_tenants
@@ -128,7 +129,7 @@ async def test_late_sign_ups_hide_no_blocker(shop: Shop, monkeypatch: pytest.Mon
     assert state == "blocked" and "tenants with divergent rows: 1" in blockers
 
     shop.limitless.execute("CREATE VIEW shop.v AS SELECT 1 AS one")
-    monkeypatch.setattr(gates, "_stabilize", lambda *_: GateAnswer(go=True, needs_approval=True, late_tenants=2))
+    monkeypatch.setattr(asked, "_stabilize", lambda *_: GateAnswer(go=True, needs_approval=True, late_tenants=2))
     answer = await gates.ask(context, Phase.STABILIZE, "ana")
     assert not answer.go and answer.late_tenants == 0
 

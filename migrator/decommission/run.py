@@ -1,0 +1,327 @@
+"""The steps of a decommission from the pause on, in order. Each can be run again and finds what an earlier try did.
+
+Used by the workflow, which brings sequence and time limits, and by `migrator decommission reopen`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing as closing_
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from migrator.capture.install import remove
+from migrator.control.log import decide
+from migrator.control.phase import set_phase
+from migrator.control.route import switch
+from migrator.decommission import close, closing, drain, hand_over, sequences, stand
+from migrator.decommission.aws import AwsReleaser
+from migrator.decommission.prepare import tables
+from migrator.decommission.release import KeepClassic, LocalReleaser, Releaser
+from migrator.decommission.stand import Entry
+from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed
+from migrator.inventory.look import losses
+from migrator.model.blocker import Blocker
+from migrator.model.decommission import DecommissionResult
+from migrator.model.divergence import ValidationReport
+from migrator.model.phase import Phase
+from migrator.model.route import WriteMode
+from migrator.model.tenant import TenantId
+from migrator.plan.schema import Plan
+from migrator.provision.apply import finalize_actions
+from migrator.route.confirm import wait_confirmed
+from migrator.route.write_mode import write_mode
+
+Connection = psycopg.Connection[Any]
+
+WHO = "decommission"
+MARGIN_S = 10.0
+"""Moments of changes and validations closer together than this are not trusted to be in order."""
+SHOWN = 10
+
+
+# -- where does it begin ---------------------------------------------------------------------------------------------
+
+
+def enter(open_classic: Callable[[], Connection], open_limitless: Callable[[], Connection]) -> tuple[list[Phase], str]:
+    """Return the phases that a new migration need not do again, and who approved the end.
+
+    Writes that an ended migration left closed are opened first. The approver is given behind the point of no return,
+    where the approval was used; else ''.
+    """
+    found = stand.find(open_classic, open_limitless)
+    mode = found.write_mode or WriteMode.CLASSIC_ONLY
+    if stand.enter_at(found) is Entry.REOPEN:
+        with closing_(open_classic()) as classic:
+            why = "the migration that closed writes has ended"
+            reopened = roll_back(classic, open_limitless, found.number or 0, why)
+        mode = WriteMode.LIMITLESS_ONLY if reopened.done else WriteMode.DUAL
+    if mode is WriteMode.LIMITLESS_ONLY:
+        return list(stand.phases_done(mode, frozenset())), found.approver
+    with closing_(open_classic()) as classic:
+        return list(stand.phases_done(mode, stand.done_phases(classic))), ""
+
+
+# -- the pause -------------------------------------------------------------------------------------------------------
+
+
+def close_writes(conn: Connection, plan: Plan, number: int) -> None:
+    """Close writes on classic for try *number*, and have every process confirm it.
+
+    Raises:
+        NoGo: rows would be lost, a process did not confirm, or a writer did not end; the caller reopens.
+    """
+
+    def set_closed() -> int:
+        return write_mode(conn, WriteMode.CLOSED, who=WHO, reason="hand-over to Limitless", expected=WriteMode.DUAL)
+
+    def confirm(epoch: int) -> None:
+        found = wait_confirmed(conn, epoch, timeout_s=plan.shim.staleness_s * 2 + 1)
+        if not found.complete:
+            raise NoGo("decommission", [_unconfirmed(name) for name in found.pending])
+
+    differences = losses(conn)
+    if differences:
+        raise NoGo("decommission", differences)
+    set_phase(conn, Phase.DECOMMISSION.value, "running", "writes are closed")
+    close.close_writes(conn, number, tables(conn), set_closed, confirm, patience_s=plan.decommission.max_pause_s / 2)
+
+
+def _unconfirmed(process: str) -> Blocker:
+    return Blocker("process.unconfirmed", process, f"process {process} did not confirm that writes are closed")
+
+
+def left_to_drain(classic: Connection, limitless: Connection, number: int) -> tuple[list[int], list[str]]:
+    """Return the partitions that have not reached the last write, and the tenants that do not follow classic."""
+    found = closing.require(classic, number, "closed", "handed_over")
+    assert found.snapshot is not None  # closed means that it was taken
+    return drain.behind(limitless, found.snapshot), [str(t) for t in drain.unknown_tenants(classic)]
+
+
+def undrained(behind: list[int], strangers: list[str]) -> tuple[Blocker, ...]:
+    """Return what `left_to_drain` found as blockers."""
+    return (
+        *(Blocker("mirror.behind", str(p), f"mirror partition {p} has not reached the last write") for p in behind),
+        *(_unmirrored(tenant) for tenant in strangers[:SHOWN]),
+    )
+
+
+def _unmirrored(tenant: str) -> Blocker:
+    return Blocker("tenant.not_mirrored", tenant, f"tenant {tenant} is not mirrored")
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What changed since its last clean validation. nobodys: rows of no tenant."""
+
+    tenants: list[TenantId]
+    reference: bool
+    nobodys: bool
+
+
+def changed(conn: Connection, number: int) -> Changed:
+    """Return what has to be compared while writes are closed: everything else was, and has not changed since."""
+    closing.require(conn, number, "closed", "handed_over")
+    return Changed(
+        drain.changed_tenants(conn, MARGIN_S),
+        drain.reference_changed(conn, MARGIN_S),
+        drain.nobodys_changed(conn, MARGIN_S),
+    )
+
+
+def validation_blockers(report: ValidationReport) -> tuple[Blocker, ...]:
+    """Return what a validation inside the pause has against the hand-over. Pure."""
+    found: list[Blocker] = []
+    if report.divergent_rows:
+        names = ", ".join(sorted({d.table for d in report.sample}))
+        found.append(Blocker("rows.divergent", names, f"{report.divergent_rows} divergent rows in {names}"))
+    found += [_unmirrored(tenant) for tenant in report.unmirrored[:SHOWN]]
+    found += [
+        Blocker("tenants.not_compared", reason, f"nothing is known of {reason}") for reason in report.unknown[:SHOWN]
+    ]
+    if report.tenantless_rows:
+        text = f"{report.tenantless_rows} rows of sharded tables belong to no tenant"
+        found.append(Blocker("rows.tenantless", "", text))
+    return tuple(found)
+
+
+def move_sequences(classic: Connection, limitless: Connection, plan: Plan, number: int) -> None:
+    """Move the sequences whose headroom was used up since they were prepared, for the price of what changed."""
+    closing.require(classic, number, "closed")
+    prepared = closing.kept_sequences(classic)
+    schemas, headroom = list(plan.tables.schemas), plan.decommission.sequence_headroom
+    if prepared is None:
+        found, first = sequences.read(classic, limitless, schemas), {}
+    else:
+        tenants, reference = drain.changed_since(classic, prepared.at, MARGIN_S)
+        first = prepared.first
+        found = sequences.read_again(
+            classic, limitless, schemas, prepared.column_max, tables(classic), tenants, reference
+        )
+    started = {}
+    for facts in found:
+        started[facts.qualified] = known = first.get(facts.qualified)
+        if known is None or sequences.must_move(facts, known, headroom):
+            started[facts.qualified] = sequences.restart(limitless, facts, headroom)
+    decide(classic, WHO, "sequences.restarted", f"decommission/{number}", "beyond classic", after=started)
+
+
+def close_positions(classic: Connection, limitless: Connection, number: int) -> None:
+    """Take the partitions away from all mirrors, so that none can write late."""
+    found = closing.require(classic, number, "closed", "handed_over")
+    assert found.snapshot is not None
+    drain.close_positions(limitless, found.snapshot)
+
+
+def make_authoritative(
+    classic: Connection, limitless: Connection, plan: Plan, number: int, approver: str, max_pause_s: float
+) -> None:
+    """POINT OF NO RETURN: make Limitless authoritative.
+
+    Raises:
+        NoGo: something is not as it must be; nothing has changed, and the caller reopens.
+    """
+    # Positions are closed, so no mirror takes a key away any more.
+    if closing.read(classic, number).state != "handed_over":
+        left = finalize_actions(classic, limitless, tables(classic), plan, stage="final")
+        if left:
+            raise NoGo("decommission", [_gone(action.summary) for action in left])
+
+    def set_limitless_only() -> int:
+        reason = f"decommission approved by {approver}"
+        return write_mode(classic, WriteMode.LIMITLESS_ONLY, who=approver, reason=reason, expected=WriteMode.CLOSED)
+
+    hand_over.hand_over(classic, limitless, number, tables(classic), max_pause_s, set_limitless_only)
+
+
+def _gone(summary: str) -> Blocker:
+    return Blocker("key.missing", summary, f"not there any more, a mirror had to let it go: {summary}")
+
+
+# -- the way back ----------------------------------------------------------------------------------------------------
+
+
+def reopen(classic: Connection, number: int, reason: str, who: str = WHO) -> bool:
+    """Open writes on classic that try *number* closed, and say so; False when Limitless is authoritative already.
+
+    The mirrors then need their partitions again: `drain.reopen_positions` on Limitless, which may not answer now.
+    """
+
+    def set_dual() -> int:
+        return write_mode(classic, WriteMode.DUAL, who=who, reason=reason)
+
+    if not hand_over.reopen(classic, number, tables(classic), reason, set_dual):
+        return False
+    set_phase(
+        classic,
+        Phase.DECOMMISSION.value,
+        "blocked",
+        "writes are open on classic again",
+        [Blocker("writes.reopened", "", reason)],
+        "mend it, then: migrator resume",
+    )
+    return True
+
+
+def roll_back(
+    classic: Connection, open_limitless: Callable[[], Connection], number: int, reason: str
+) -> DecommissionResult:
+    """Open writes that try *number* (0: the newest one) closed, and let the mirrors have their partitions again."""
+    number = number or closing.latest(classic) or 0
+    if not number:
+        return DecommissionResult(blockers=(reason,), text="writes were never closed")
+    if not reopen(classic, number, reason):
+        return DecommissionResult(done=True, text="Limitless is authoritative already")
+    with closing_(open_limitless()) as limitless:
+        drain.reopen_positions(limitless)
+    found = closing.read(classic, number)
+    return DecommissionResult(pause_s=found.pause_s or 0.0, blockers=(reason,), text="writes are open again")
+
+
+# -- behind the point of no return -----------------------------------------------------------------------------------
+
+
+def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) -> DecommissionResult:
+    """Store the terminal route on Limitless, have it confirmed, take capture off classic.
+
+    Raises:
+        NoGo: somebody has to answer for what came to classic since; there is only forward.
+    """
+    digest = hand_over.settle(classic, limitless, number)
+    confirmation = wait_confirmed(classic, switch(classic).epoch, timeout_s=plan.shim.staleness_s * 2 + 1)
+    # The inventory was equal when Limitless became authoritative; what came since stays, and classic stays with it.
+    differences = losses(classic, limitless)
+    if differences:
+        raise NoGo("decommission", differences)
+    remove(classic)
+    found = closing.read(classic, number)
+    decide(
+        classic,
+        WHO,
+        "capture.removed",
+        f"decommission/{number}",
+        "Limitless is authoritative",
+        after={"processes": confirmation.processes, "confirmed": confirmation.confirmed, "decisions": digest},
+    )
+    closing.mark_time(classic, number, "settled_at")
+    text = f"{confirmation.confirmed} of {confirmation.processes} processes confirmed"
+    return DecommissionResult(done=True, pause_s=found.pause_s or 0.0, text=text)
+
+
+def export(conn: Connection, number: int, path: Path, plan: Plan) -> str:
+    """Write the decision log to *path*; returns the path."""
+    found = closing.read(conn, number)
+    release = "classic is being released" if plan.decommission.release_classic else "classic is kept, closed for writes"
+    detail = f"handed over in {found.pause_s or 0:.2f} s; {release}; decisions in {path.name}"
+    set_phase(conn, Phase.DECOMMISSION.value, "done", detail)
+    written = hand_over.export(conn, number, path)
+    closing.mark_time(conn, number, "exported_at")
+    return str(written)
+
+
+def release(
+    open_classic: Callable[[], Connection],
+    open_limitless: Callable[[], Connection],
+    plan: Plan,
+    number: int,
+    home: Path,
+) -> str:
+    """Take a last snapshot of classic and release it; returns what was done. Afterwards it may not answer any more.
+
+    Args:
+        home: where servers of this machine live.
+
+    Nothing happens to classic before Limitless says that it is retired, and the last copy was read back.
+    """
+    found = stand.find(open_classic, open_limitless)
+    if stand.enter_at(found) is not Entry.RELEASE:
+        raise PreconditionFailed(f"classic must not be released: the decommission is at {stand.enter_at(found)}")
+    number = found.number or number
+    with closing_(open_limitless()) as limitless:
+        handed_over_at = hand_over.mark_retiring(limitless, number)
+    releaser = releaser_for(plan, home, handed_over_at)
+    kept = releaser.snapshot()
+    try:
+        with closing_(open_classic()) as conn:
+            closing.note(conn, number, snapshot_kept=kept)
+    except ClusterUnavailable:
+        pass  # it does not answer any more: an earlier try released it
+    return releaser.release()
+
+
+def releaser_for(plan: Plan, home: Path, not_before: datetime | None = None) -> Releaser:
+    """Return who retires classic where this plan runs: a server of this machine lives under *home*.
+
+    A last copy from before *not_before* is none.
+    """
+    if not plan.decommission.release_classic:
+        return KeepClassic("the plan says release_classic = false")
+    if plan.classic.writer.startswith("local:"):
+        return LocalReleaser(home)
+    if plan.classic.cluster_id is None:
+        return KeepClassic("the plan names no classic.cluster_id")
+    return AwsReleaser(plan.classic.cluster_id, not_before)

@@ -1,0 +1,133 @@
+"""Compare both sides, record what differs, and mend it: the one way for commands, gates, schedule and monitor.
+
+What compares knows nothing of what mends (`migrator.consistency`, `migrator.capture.repair`); here they meet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from migrator.capture import repair as marks
+from migrator.capture.repair import DIRECTION
+from migrator.consistency.order import Budget
+from migrator.consistency.run import validate
+from migrator.cutover import divergence
+from migrator.db.connect import connect
+from migrator.model.divergence import ValidationReport
+from migrator.model.tenant import TenantId
+from migrator.plan.schema import Plan
+
+__all__ = ["DIRECTION", "SCHEDULED", "ToRecopy", "compare", "recopy", "repair", "to_recopy", "touched"]
+
+Connection = psycopg.Connection[Any]
+
+APP = "migrator validate"
+SCHEDULED = "scheduled"
+
+
+async def compare(
+    classic_dsn: str,
+    limitless_dsn: str,
+    plan: Plan,
+    kind: str,
+    *,
+    who: str | None = None,
+    tenants: Sequence[TenantId] | None = None,
+    tables: Sequence[str] | None = None,
+    rest: bool | None = None,
+    reference: bool | None = None,
+    sample: int = 20,
+    show_values: bool = False,
+    record: bool = True,
+) -> ValidationReport:
+    """Compare *tenants* (None: all) as *plan* says. Whoever asked, for whatever reason: what differs is an incident.
+
+    Args:
+        who: reports it; by default the kind of validation.
+        rest, reference: the reference tables and rows of nobody too; the reference tables. See `consistency.run`.
+        record: False leaves no incident, for somebody who only looks at what would be done.
+    """
+    section = plan.validation
+    report = await validate(
+        classic_dsn,
+        limitless_dsn,
+        tenants=tenants,
+        tables=tables,
+        kind=kind,
+        tenants_per_fence=section.tenants_per_fence,
+        rows_per_fence=section.rows_per_fence,
+        sample=sample,
+        show_values=show_values,
+        rest=rest,
+        reference=reference,
+        # Gates and people wait for an answer; only the schedule spares classic.
+        budget=Budget(section.every_s, section.share, section.max_active_sessions) if kind == SCHEDULED else None,
+    )
+    if report.divergent_rows and record:
+        await asyncio.to_thread(_record, classic_dsn, report, plan, who or f"validation ({kind})")
+    return report
+
+
+def _record(classic_dsn: str, report: ValidationReport, plan: Plan, who: str) -> None:
+    with closing(_open(classic_dsn)) as conn:
+        divergence.record(conn, report, plan.validation.on_divergence, who)
+
+
+def _open(dsn: str) -> Connection:
+    return connect(dsn, APP, lock_timeout_s=10)
+
+
+def repair(classic_dsn: str, who: str, tenants: Sequence[TenantId] | None) -> int:
+    """Have the mirror write again what is known to differ; returns the rows marked. Another comparison says the rest.
+
+    Rows of tenants that classic does not have are not among them: those are for `recopy`.
+    """
+    with closing(_open(classic_dsn)) as conn:
+        return marks.repair(conn, who, tenants)
+
+
+def touched(report: ValidationReport) -> list[TenantId] | None:
+    """Return whom to compare again after the rows of *report* were repaired; None: everybody."""
+    found = {d.tenant_id for d in report.sample}
+    return None if None in found else sorted(t for t in found if t)
+
+
+@dataclass(frozen=True, slots=True)
+class ToRecopy:
+    """What is brought over again as a whole. strays: tenants that classic does not have."""
+
+    tenants: tuple[TenantId, ...] = ()
+    reference: bool = False
+    strays: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.tenants or self.reference or self.strays)
+
+
+def to_recopy(report: ValidationReport) -> ToRecopy:
+    """Return what *report* found to differ. Pure."""
+    return ToRecopy(
+        tuple(sorted({v.tenant_id for v in report.tenants if v.divergent_rows and v.tenant_id is not None})),
+        any(v.divergent_rows for v in report.tenants if v.tenant_id is None),
+        tuple(report.strays),
+    )
+
+
+def recopy(classic_dsn: str, limitless_dsn: str, who: str, what: ToRecopy, why: str) -> tuple[int, int]:
+    """Bring *what* over again; returns tenants that are copied again, and keys of reference tables that are marked."""
+    copied = marked = 0
+    with closing(_open(classic_dsn)) as conn:
+        if what.tenants:
+            copied += marks.recopy(conn, who, what.tenants, why)
+        if what.strays:
+            copied += marks.clear_strays(conn, who, what.strays, why)
+        if what.reference:
+            with closing(_open(limitless_dsn)) as limitless:
+                marked = marks.recopy_reference(conn, limitless, who, why)
+    return copied, marked

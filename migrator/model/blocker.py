@@ -1,0 +1,56 @@
+"""Why something may not go on, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+
+class Blocker(str):
+    """One reason why something may not go on: its text for people, the attributes for code.
+
+    It is its text wherever it is printed, stored or sent, so outputs and workflow histories hold texts. Code that
+    decides looks at the attributes, never at the words.
+
+    Attributes:
+        code: the kind, `noun.participle`, for example "copy.failed". Empty where only a text was read back.
+        subject: what it is about: a tenant, a partition, an object's name; empty when it is about everything.
+        heals_by_itself: the tool removes it when one waits; nobody has to do anything.
+    """
+
+    __slots__ = ("code", "heals_by_itself", "subject")
+
+    code: str
+    subject: str
+    heals_by_itself: bool
+
+    def __new__(cls, code: str, subject: str, text: str, heals_by_itself: bool = False) -> Blocker:
+        made = super().__new__(cls, text)
+        made.code, made.subject, made.heals_by_itself = code, subject, heals_by_itself
+        return made
+
+    @classmethod
+    def read(cls, text: str) -> Blocker:
+        """Return the blocker whose *text* was stored, or came through Temporal or JSON."""
+        return text if isinstance(text, cls) else cls("", "", text)
+
+    @property
+    def text(self) -> str:
+        return str(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Blocker, (self.code, self.subject, self.text, self.heals_by_itself)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> dict[str, Any]:
+        """Messages carry the text. The schema is spelled out, because words need nothing but the standard library."""
+        return {
+            "type": "function-after",
+            "function": {"type": "no-info", "function": cls.read},
+            "schema": {"type": "str"},
+        }
+
+
+def blockers(code: str, subject: str, texts: Iterable[str], heals_by_itself: bool = False) -> tuple[Blocker, ...]:
+    """Return one blocker per text, all of one kind and about one thing."""
+    return tuple(Blocker(code, subject, text, heals_by_itself) for text in texts)
