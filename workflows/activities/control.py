@@ -17,6 +17,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from migrator.control.install import earlier_digests
 from migrator.control.log import decide
 from migrator.control.phase import set_phase
 from migrator.control.stopped import describe, set_stopped
@@ -144,7 +145,7 @@ def _begin(conn: Connection, inp: PhaseInput) -> None:
     row = conn.execute("SELECT plan_id, digest FROM migrator.plan").fetchone()
     if row is None or row[0] != inp.plan:
         raise PlanMismatch(f"classic belongs to plan {row[0] if row else 'nobody'}, not {inp.plan}")
-    if inp.digest and row[1] != inp.digest:
+    if inp.digest and inp.digest not in (row[1], *earlier_digests(conn)):
         raise PlanMismatch(
             f"the plan {inp.plan} changed since this migration started",
             hint="Abort it and run the changed plan, or run the plan as it was.",
