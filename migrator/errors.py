@@ -8,6 +8,7 @@ The errors this project raises on purpose. Standard library only.
       RouteChanged           somebody else moved the route first
       PlanMismatch           the running migration was started from another plan
       NotInstalled           the control schema is missing on classic
+      WrongVersion           the control schema is of another version of the tool
   - NoGo                     a gate said no; carries every blocker
   - ClusterUnavailable       a side cannot be reached or is refusing work; retryable
       WritesClosed           classic refuses writes: the short pause before decommission; retryable
@@ -81,6 +82,10 @@ class PlanMismatch(PreconditionFailed):
 
 class NotInstalled(PreconditionFailed):
     """The control schema is missing on classic."""
+
+
+class WrongVersion(PreconditionFailed):
+    """The control schema is of another version of the tool."""
 
 
 class NoGo(MigratorError):

@@ -17,6 +17,7 @@ from migrator.control import history, watch
 from migrator.control import phase as approvals
 from migrator.control.copy_unit import failed_units, reference_units_left
 from migrator.control.history import evidence
+from migrator.control.install import earlier_digests
 from migrator.control.log import decide
 from migrator.control.partition import partition_lags
 from migrator.control.phase import set_phase
@@ -264,7 +265,7 @@ def begin(conn: Connection, plan: str, phase: str, digest: str) -> None:
     owner = stored(conn)
     if owner is None or owner.plan_id != plan:
         raise PlanMismatch(f"classic belongs to plan {owner.plan_id if owner else 'nobody'}, not {plan}")
-    if digest and owner.digest != digest:
+    if digest and digest not in (owner.digest, *earlier_digests(conn)):
         raise PlanMismatch(
             f"the plan {plan} changed since this migration started",
             hint="Abort it and run the changed plan, or run the plan as it was.",

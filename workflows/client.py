@@ -13,7 +13,7 @@ import asyncio
 import atexit
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -70,8 +70,11 @@ class Described:
     status: MigrationStatus | None = None
 
 
-def start(plan: Plan, digest: str) -> Answer:
+def start(plan: Plan, digest: str, earlier: Collection[str] = ()) -> Answer:
     """Start the migration, or find it running.
+
+    Args:
+        earlier: what else is the digest of these values, see `control.install.earlier_digests`.
 
     Raises:
         PlanMismatch: it was started from other values of the plan.
@@ -91,20 +94,20 @@ def start(plan: Plan, digest: str) -> Answer:
                 rpc_timeout=timedelta(seconds=RPC_S),
             )
         except WorkflowAlreadyStartedError:
-            return await _found(client, plan, digest)
+            return await _found(client, plan, {digest, *earlier})
         return Answer(text=f"migration {plan.name} started")
 
     return _run(plan, act)
 
 
-async def _found(client: Client, plan: Plan, digest: str) -> Answer:
+async def _found(client: Client, plan: Plan, digests: Collection[str]) -> Answer:
     found = await client.get_workflow_handle(names.migration_id(plan.name)).describe(
         rpc_timeout=timedelta(seconds=RPC_S)
     )
     known = await found.memo_value("digest", default="")
     if found.status is WorkflowExecutionStatus.COMPLETED:
         return Answer(text=f"migration {plan.name} has been completed", changed=False)
-    if known and known != digest:
+    if known and known not in digests:
         raise PlanMismatch(
             f"migration {plan.name} runs with other values of its plan",
             hint="Run the plan as it was, or abort the migration first: migrator abort.",

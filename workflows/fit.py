@@ -1,7 +1,8 @@
 """Does this worker still run what was started?
 
 It loaded its plan when it began. An activity of a worker whose plan is not the one on classic would act on tables,
-waves or limits that nobody agreed to, so it is refused and tried again elsewhere: by a worker that was restarted.
+waves or limits that nobody agreed to, so it is refused and tried again elsewhere: by a worker that was restarted. The
+same goes for the tool's own tables: on those of another version it does nothing until they are upgraded, or it is.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from migrator import __version__
 from migrator.control import workers
+from migrator.control.install import installed_version, version_problem
 from migrator.control.workers import Loaded
 from migrator.errors import MigratorError
 from migrator.plan.load import digest, shim_settings
 from migrator.plan.schema import Plan
-from workflows.activities.base import Context
+from workflows.activities.base import Connection, Context
 
 ALWAYS = frozenset({"roll_back", "decommission_reopen", "note", "record_incident", "mirror_failed"})
 """What rests on no value of the plan, and must never wait for a worker to be restarted."""
@@ -45,6 +47,11 @@ def loaded(plan: Plan) -> Loaded:
     return Loaded(plan.name, digest(plan), __version__, shim_settings(plan))
 
 
+def _on_classic(conn: Connection) -> tuple[Loaded | None, int | None]:
+    """Return the plan that should run, and the version of the tool's own tables."""
+    return workers.stored(conn), installed_version(conn)
+
+
 class Fit(Interceptor):
     """Refuses activities of a worker that runs another plan than classic holds."""
 
@@ -53,17 +60,23 @@ class Fit(Interceptor):
         self.digest = digest(context.plan)
         self.asked_at = -ASKED_AGAIN_S
         self.wanted: str | None = None
+        self.schema: int | None = None
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Fit(super().intercept_activity(next), self)
 
     async def check(self) -> None:
-        """Raise when classic holds another plan; a classic that does not answer is the activity's own business."""
+        """Raise when classic holds another plan or version.
+
+        A classic that does not answer is the activity's own business.
+        """
         if time.monotonic() - self.asked_at >= ASKED_AGAIN_S:
             with suppress(MigratorError, psycopg.Error):
-                found = await self.context.on_classic(workers.stored)
+                found, self.schema = await self.context.on_classic(_on_classic)
                 self.wanted = found.digest if found and found.plan_id == self.context.plan.name else None
                 self.asked_at = time.monotonic()
+        if problem := version_problem(self.schema, "classic"):
+            raise ApplicationError(f"{problem}. {problem.hint}", type="WorkerOutdated", next_retry_delay=ELSEWHERE)
         if self.wanted is not None and self.wanted != self.digest:
             raise ApplicationError(
                 f"this worker runs plan digest {self.digest[:12]}, classic has {self.wanted[:12]}: restart it with the "

@@ -29,6 +29,7 @@ from migrator.cli import (
     status,
     tenant,
     undo,
+    upgrade,
     validate,
     validation,
 )
@@ -76,6 +77,7 @@ for module in (
     schema,
     decommission,
     undo,
+    upgrade,
     grant,
     incident,
     report,

@@ -68,30 +68,48 @@ def find_classic(option: Path | None) -> str:
 
 @contextmanager
 def classic(
-    option: Path | None, *, statement_timeout_s: float | None = 30, lock_timeout_s: float | None = 10
+    option: Path | None,
+    *,
+    statement_timeout_s: float | None = 30,
+    lock_timeout_s: float | None = 10,
+    any_version: bool = False,
 ) -> Iterator[psycopg.Connection[Any]]:
-    """Open a connection to classic for one command."""
+    """Open a connection to classic for one command.
+
+    Raises:
+        WrongVersion: the tool's own tables there are of another version, unless *any_version* will do.
+    """
+    from migrator.control.install import require_version
     from migrator.db.connect import connect
 
     dsn = find_classic(option)
     with connect(dsn, APP, statement_timeout_s=statement_timeout_s, lock_timeout_s=lock_timeout_s) as conn:
+        if not any_version:
+            require_version(conn)
         yield conn
 
 
 @contextmanager
 def limitless(plan: Plan, *, lock_timeout_s: float | None = None) -> Iterator[psycopg.Connection[Any]]:
-    """Open a connection to Limitless for one command."""
+    """Open a connection to Limitless for one command; raises WrongVersion as `classic` does."""
+    from migrator.control.install import require_version
     from migrator.db.connect import connect
 
     with connect(settings.resolve(plan.limitless.dsn), APP, lock_timeout_s=lock_timeout_s) as conn:
+        require_version(conn, "Limitless")
         yield conn
 
 
 @contextmanager
 def both(
-    plan: Plan, *, statement_timeout_s: float | None = None, lock_timeout_s: float | None = 10
+    plan: Plan,
+    *,
+    statement_timeout_s: float | None = None,
+    lock_timeout_s: float | None = 10,
+    any_version: bool = False,
 ) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Connection[Any]]]:
-    """Open a connection to each side of *plan*."""
+    """Open a connection to each side of *plan*; raises WrongVersion as `classic` does."""
+    from migrator.control.install import require_version
     from migrator.db.connect import connect
 
     def opened(reference: str) -> psycopg.Connection[Any]:
@@ -99,6 +117,9 @@ def both(
         return connect(dsn, APP, statement_timeout_s=statement_timeout_s, lock_timeout_s=lock_timeout_s)
 
     with opened(plan.classic.writer) as one, opened(plan.limitless.dsn) as other:
+        if not any_version:
+            require_version(one)
+            require_version(other, "Limitless")
         yield one, other
 
 

@@ -46,7 +46,7 @@ def rollback(
     from migrator.incident.rollback import check_names, moved_tenants, roll_back
 
     operator = who(name)
-    with classic(plan, statement_timeout_s=10, lock_timeout_s=5) as conn:
+    with classic(plan, statement_timeout_s=10, lock_timeout_s=5, any_version=True) as conn:
         try:
             if dry_run:
                 unsure = check_names(conn, wave, [TenantId(t) for t in tenant or ()])

@@ -41,7 +41,7 @@ def run(
     """
     from migrator.cli.context import both, find_plan
     from migrator.control import rehearsal
-    from migrator.control.install import install
+    from migrator.control.install import earlier_digests, install
     from migrator.plan.load import digest, dump, shim_settings
     from migrator.provision.tables import tables_in_force
 
@@ -55,9 +55,10 @@ def run(
             return
         confirm(f"Start plan {found.name} ({len(tables)} tables)?", yes=yes)
         install(classic, found.name, digest(found), dump(found), shim_settings(found))
+        earlier = earlier_digests(classic)
     from workflows import client
 
-    answer = client.start(found, digest(found))
+    answer = client.start(found, digest(found), earlier)
     if not as_json:
         note(f"{answer.text}. Workers: migrator worker. Watch it: migrator status --watch")
     if wait:

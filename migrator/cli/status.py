@@ -33,7 +33,7 @@ def status(
     if watch and not as_json:
         _watch(plan, every_s)
         return
-    with classic(plan, statement_timeout_s=10) as conn:
+    with classic(plan, statement_timeout_s=10, any_version=True) as conn:
         found = collect(conn)
     if as_json:
         emit_json(found)
@@ -57,7 +57,7 @@ def _watch(plan: Path | None, every_s: float) -> None:
         with Live(console=screen, screen=screen.is_terminal, auto_refresh=False) as live:
             while True:
                 try:
-                    with classic(plan, statement_timeout_s=10) as conn:
+                    with classic(plan, statement_timeout_s=10, any_version=True) as conn:
                         while True:
                             last = collect(conn)
                             live.update(render(last, screen), refresh=True)

@@ -45,6 +45,8 @@ def render(status: Status, screen: Console | None) -> RenderableType:
     """
     if not status.installed:
         return Panel(Text("\n".join(status.next_steps)), title="migrator", border_style="dim")
+    if status.schema_version is not None and status.phase is None:  # of another version: nothing else was read
+        return Panel(Text("\n".join((*status.blockers, *status.next_steps))), title="migrator", border_style="red")
     parts: list[RenderableType] = [_headline(status), _attention(status), _phases(status), _tenants(status)]
     if status.backfill and status.backfill.done < status.backfill.units:
         parts.append(_backfill(status.backfill))

@@ -4,7 +4,7 @@
 
 CREATE SCHEMA migrator;
 
--- Version of this schema, one row per upgrade.
+-- Version of this schema, one row per upgrade; written when all of it is done. See control/upgrade.py.
 CREATE TABLE migrator.installed (
     version    int PRIMARY KEY,
     at         timestamptz NOT NULL DEFAULT now()
@@ -17,7 +17,8 @@ CREATE TABLE migrator.plan (
     digest     text NOT NULL,        -- of the plan file's values; a second run must agree
     body       jsonb NOT NULL,       -- the plan as JSON: references to secrets, never secrets
     shim       jsonb NOT NULL,       -- what application processes need; see migrator.shim.settings
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    earlier    text[] NOT NULL DEFAULT '{}'  -- digests that earlier versions of the tool gave the same values
 );
 
 -- The global switch. Its row lock orders all route changes: epochs are handed out under it, so they commit
@@ -430,49 +431,6 @@ CREATE TABLE migrator.tenant_verdict (
     UNIQUE NULLS NOT DISTINCT (tenant_id, first_at, generation)
 );
 
--- What decides how rows compare, on this side: names, types and collations of the columns of migrated tables.
-CREATE FUNCTION migrator.classic_fingerprint() RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
-    SELECT left(encode(sha256(convert_to(coalesce(string_agg(line, E'\n' ORDER BY line COLLATE "C"), ''), 'UTF8')),
-                       'hex'), 16)
-      FROM (SELECT concat_ws('|', n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), o.collname)
-              FROM migrator.captured_table t
-              JOIN pg_class c ON c.oid = t.relid
-              JOIN pg_namespace n ON n.oid = c.relnamespace
-              JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-              LEFT JOIN pg_collation o ON o.oid = a.attcollation) s (line)
-$$;
-
--- The schemas as they are: classic's now, Limitless's as the last validation saw it.
-CREATE FUNCTION migrator.schema_fingerprint() RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
-    SELECT migrator.classic_fingerprint() || ':' || coalesce(
-        (SELECT split_part(schema_fingerprint, ':', 2) FROM migrator.validation
-          WHERE schema_fingerprint IS NOT NULL ORDER BY started_at DESC LIMIT 1), '')
-$$;
-
--- What gates may believe about a tenant: a verdict at another schema is none.
-CREATE VIEW migrator.gate_fact AS
-SELECT t.tenant_id, t.part, t.state, t.wave, t.reason, t.changed_at, t.validated_at, t.divergent, t.clean_fence,
-       CASE WHEN t.clean_fingerprint = f.now THEN t.clean_at END AS clean_at,
-       t.clean_at IS NOT NULL AND t.clean_fingerprint IS DISTINCT FROM f.now AS outdated
-  FROM migrator.tenant t, (SELECT migrator.schema_fingerprint() AS now) f;
-
--- The same about the reference tables, which every tenant reads: one row where there are any, else none. A verdict from
--- before their last copy says nothing, however late it was stored, and none counts as clean while they are copied.
-CREATE VIEW migrator.reference_fact AS
-SELECT v.divergent,
-       CASE WHEN v.clean AND v.fingerprint = f.now AND NOT c.going_on THEN v.last_at END AS clean_at,
-       coalesce(v.clean AND v.fingerprint <> f.now, false) AS outdated
-  FROM (SELECT migrator.schema_fingerprint() AS now) f
- CROSS JOIN (SELECT max(generation) FILTER (WHERE NOT superseded) AS generation,
-                    coalesce(max(finished_at), '-infinity') AS finished_at,
-                    coalesce(bool_or(state <> 'joined'), false) AS going_on
-               FROM migrator.copy_unit WHERE part = 0) c
-  LEFT JOIN LATERAL (SELECT * FROM migrator.tenant_verdict
-                      WHERE tenant_id IS NULL AND generation IS NOT DISTINCT FROM c.generation
-                        AND last_at > c.finished_at
-                      ORDER BY last_at DESC LIMIT 1) v ON true
- WHERE EXISTS (SELECT FROM migrator.captured_table WHERE descriptor ->> 'kind' <> 'sharded');
-
 CREATE TABLE migrator.divergence (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run_id      uuid NOT NULL,
@@ -491,12 +449,6 @@ CREATE TABLE migrator.divergence (
 
 CREATE INDEX ON migrator.divergence (run_id);
 CREATE INDEX ON migrator.divergence (table_name, tenant_id, id);
-
--- Those that still stand: not repaired, and in a copy that was not replaced since, however late they were stored.
-CREATE VIEW migrator.open_divergence AS
-SELECT * FROM migrator.divergence d
- WHERE repaired_at IS NULL
-   AND NOT EXISTS (SELECT FROM migrator.tenant t WHERE t.tenant_id = d.tenant_id AND t.generation <> d.generation);
 
 CREATE TABLE migrator.incident (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -573,3 +525,27 @@ CREATE TABLE migrator.rights_check (
     blockers text[] NOT NULL,
     rights   text[] NOT NULL
 );
+
+-- A worker of an earlier version that was left running, or started again, would write here what this version reads with
+-- another meaning. Every session of the tool says which version of this schema it works with (migrator.schema), but for
+-- those of version 1, which knew nothing of it.
+CREATE FUNCTION migrator.is_earlier() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT current_setting('application_name') ~ '^migrator (worker|mirror|copy|validate)'
+       AND coalesce(nullif(current_setting('migrator.schema', true), '')::int, 1) < 2
+$$;
+CREATE FUNCTION migrator.refuse_earlier() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'this worker is of an earlier version than the control schema'
+        USING ERRCODE = 'MG006', HINT = 'Stop it, and start the workers of the version that upgraded the schema.';
+END $$;
+CREATE TRIGGER refuse_earlier BEFORE INSERT OR UPDATE ON migrator.heartbeat
+    FOR EACH STATEMENT WHEN (migrator.is_earlier()) EXECUTE FUNCTION migrator.refuse_earlier();
+CREATE TRIGGER refuse_earlier BEFORE INSERT OR UPDATE ON migrator.copy_unit
+    FOR EACH STATEMENT WHEN (migrator.is_earlier()) EXECUTE FUNCTION migrator.refuse_earlier();
+CREATE TRIGGER refuse_earlier BEFORE INSERT ON migrator.validation
+    FOR EACH STATEMENT WHEN (migrator.is_earlier()) EXECUTE FUNCTION migrator.refuse_earlier();
+-- Never a rollback, whoever asks for it.
+CREATE TRIGGER refuse_earlier BEFORE INSERT OR UPDATE ON migrator.route
+    FOR EACH ROW WHEN (NEW.level <> 'classic' AND migrator.is_earlier()) EXECUTE FUNCTION migrator.refuse_earlier();

@@ -74,6 +74,20 @@ def serves_shims(conn: psycopg.Connection[Any]) -> bool:
     return bool(row and row[0])
 
 
+_GRANTED = """
+SELECT DISTINCT r.rolname FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee
+ WHERE c.oid = 'migrator.process'::regclass AND a.privilege_type = 'INSERT' AND a.grantee <> c.relowner
+ ORDER BY 1
+"""
+
+
+def renew(conn: psycopg.Connection[Any]) -> None:
+    """Give every role that was granted the use of the shim what it needs now, in the caller's transaction."""
+    for (role,) in conn.execute(_GRANTED).fetchall():
+        for statement in statements(str(role)):
+            conn.execute(statement)
+
+
 def _check(conn: psycopg.Connection[Any], role: str) -> None:
     known = [str(name) for (name,) in conn.execute(_SQL["roles"])]
     if role not in known:

@@ -1,7 +1,8 @@
 """How do the tool's own tables get onto both clusters, and off again?
 
-Each side is installed and upgraded in one transaction under a lock, so two operators who start at once find
-one schema. Running it again finds nothing to do.
+Each side is installed in one transaction under a lock, so two operators who start at once find one schema. Running it
+again finds nothing to do. A schema that an earlier version of the tool installed is upgraded by `migrator upgrade`
+(upgrade.py), never on the way.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ import psycopg
 from migrator.control import plan
 from migrator.control.tables import anything_captured
 from migrator.db.named import load
-from migrator.errors import NotInstalled, PlanMismatch
+from migrator.errors import NotInstalled, PlanMismatch, WrongVersion
+from migrator.model.session import SCHEMA_VERSION
 
-VERSION = 1
+VERSION = SCHEMA_VERSION
+"""Of the control schema that this migrator works with, on both sides. 1: release 0.1.0."""
+
 _SQL = load("migrator.control", "install.sql")
-_LOCK = 0x6D696772  # "migr": the advisory lock of installations on one server
+LOCK = 0x6D696772
+""""migr": the advisory lock of installations and upgrades on one server."""
 
 
 def _script(name: str) -> str:
@@ -34,32 +39,60 @@ def installed_version(conn: psycopg.Connection[Any]) -> int | None:
     return int(row[0]) if row and row[0] is not None else None
 
 
-def _apply(conn: psycopg.Connection[Any], *scripts: str) -> None:
+def version_problem(version: int | None, side: str) -> WrongVersion | None:
+    """Return what is wrong with a control schema of *version* on *side*; nothing where none is installed. Pure."""
+    if version is None or version == VERSION:
+        return None
+    found = f"the control schema on {side} is version {version}, this migrator works with version {VERSION}"
+    if version > VERSION:
+        return WrongVersion(found, hint="Use the migrator that installed it, or a newer one.")
+    return WrongVersion(
+        found,
+        hint="Upgrade it: migrator upgrade --dry-run, then migrator upgrade (docs/upgrades.md). Until then the migrator"
+        " that installed it goes on working, its rollback included.",
+    )
+
+
+def require_version(conn: psycopg.Connection[Any], side: str = "classic", *, or_newer: bool = False) -> None:
+    """Return when the control schema on *side* is of this migrator's version, or not installed yet.
+
+    Args:
+        or_newer: a later version will do too: every version keeps what a rollback of an earlier one needs.
+
+    Raises:
+        WrongVersion: it is older or newer.
+    """
+    version = installed_version(conn)
+    problem = version_problem(version, side)
+    if problem is not None and not (or_newer and version is not None and version > VERSION):
+        raise problem
+
+
+def _apply(conn: psycopg.Connection[Any], side: str, *scripts: str) -> None:
     version = installed_version(conn)
     if version is None:
         for script in scripts:
             conn.execute(_script(script))
         conn.execute(_SQL["record_version"], {"version": VERSION})
-    elif version > VERSION:
-        raise PlanMismatch(
-            f"the control schema is version {version}, this migrator knows {VERSION}",
-            hint="Use the migrator that installed it, or a newer one.",
-        )
+    elif problem := version_problem(version, side):
+        raise problem
 
 
 def install(
     classic: psycopg.Connection[Any], plan_id: str, digest: str, body: dict[str, Any], shim: dict[str, Any]
 ) -> None:
-    """Install or upgrade the control schema on classic and store the plan; owns its transaction.
+    """Install the control schema on classic and store the plan; owns its transaction.
 
     A plan of the same name may change while nothing is captured yet; afterwards only *shim* may.
 
     Raises:
         PlanMismatch: another plan owns this cluster, or this one changed after capture began.
+        WrongVersion: an earlier or later version of the tool installed it.
     """
+    require_version(classic)  # before waiting for an upgrade, which waits for snapshots
     with classic.transaction():
-        classic.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        _apply(classic, "classic.sql", "views.sql")
+        classic.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        _apply(classic, "classic", "classic.sql", "views.sql")
         before = plan.identity(classic)
         if before is not None and before.plan_id != plan_id:
             raise PlanMismatch(
@@ -75,13 +108,16 @@ def install(
 
 
 def install_limitless(limitless: psycopg.Connection[Any]) -> None:
-    """Install or upgrade the tool's tables on Limitless; owns its transaction.
+    """Install the tool's tables on Limitless; owns its transaction.
 
     Limitless has advisory locks only from 16.10, so two installers race on CREATE SCHEMA: one of them fails
     with 42P06 or 23505 and may simply try again.
+
+    Raises:
+        WrongVersion: an earlier or later version of the tool installed it.
     """
     with limitless.transaction():
-        _apply(limitless, "limitless.sql")
+        _apply(limitless, "Limitless", "limitless.sql")
 
 
 def uninstall(conn: psycopg.Connection[Any]) -> None:
@@ -101,3 +137,9 @@ def active_plan(classic: psycopg.Connection[Any]) -> dict[str, Any]:
             "no plan was started on this classic cluster", hint="Start one with: migrator run --plan PLAN.toml"
         )
     return found.body
+
+
+def earlier_digests(classic: psycopg.Connection[Any]) -> tuple[str, ...]:
+    """Return the digests that earlier versions of the tool gave the values of the stored plan."""
+    row = classic.execute("SELECT earlier FROM migrator.plan").fetchone()
+    return tuple(row[0]) if row else ()

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from migrator.control import watch
 from migrator.control.answers import KIND
 from migrator.control.history import newest_report
-from migrator.control.install import installed_version
+from migrator.control.install import VERSION, installed_version, version_problem
 from migrator.control.next_step import Facts, advise
 from migrator.control.plan import stored
 from migrator.control.stopped import stopped
@@ -25,6 +25,7 @@ from migrator.control.workers import Loaded, differences, living
 from migrator.db.named import load
 from migrator.inventory.facts import Difference
 from migrator.inventory.look import look
+from migrator.model.blocker import Blocker
 from migrator.model.phase import ORDER
 from migrator.model.status import (
     BackfillLine,
@@ -55,12 +56,16 @@ def collect(conn: psycopg.Connection[Any], *, events: int = 8) -> Status:
     with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         now: datetime = _one(cursor, "now")["at"]
-        if installed_version(conn) is None:
+        version = installed_version(conn)
+        if version is None:
             return Status(
                 installed=False,
                 at=now,
                 next_steps=("Nothing runs on this cluster. Start with: migrator run --plan PLAN.toml",),
             )
+        problem = version_problem(version, "classic")
+        if problem is not None:
+            return Status(True, now, version, blockers=(Blocker("schema.version", "classic", str(problem)),), next_steps=(problem.hint,))
         return _collect(cursor, now, events)
 
 
@@ -77,6 +82,7 @@ def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int)
     status = Status(
         installed=True,
         at=now,
+        schema_version=VERSION,
         plan=plan.plan_id if plan else None,
         started_at=plan.created_at if plan else None,
         phase=current.phase,

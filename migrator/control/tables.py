@@ -114,3 +114,8 @@ def owner(conn: psycopg.Connection[Any], schema: str) -> tuple[str, bool, bool] 
     """
     row = conn.execute(_SQL["owner"], {"schema": schema}).fetchone()
     return (str(row[0]), bool(row[1]), bool(row[2])) if row is not None else None
+
+
+def find_relations(conn: psycopg.Connection[Any]) -> None:
+    """Note which relation each captured table is, where an earlier version knew its name alone; none if it is gone."""
+    conn.execute(_SQL["find_relations"])

@@ -41,3 +41,9 @@ SELECT o.name, pg_has_role(current_user, o.name, 'MEMBER'), o.name = current_use
          UNION ALL
         SELECT pg_get_userbyid(nspowner), 0 FROM pg_namespace WHERE nspname = %(schema)s) o
  ORDER BY o.tables DESC, 1 LIMIT 1;
+
+-- name: find_relations
+-- Tables that an earlier version knew by their names alone.
+UPDATE migrator.captured_table
+   SET relid = to_regclass(format('%I.%I', descriptor ->> 'schema', descriptor ->> 'name'))
+ WHERE relid IS NULL;

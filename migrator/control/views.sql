@@ -1,6 +1,6 @@
--- Facts that several parts of the tool ask for, each defined here and nowhere else. Installed on classic after
--- classic.sql, in the same transaction. Status, gates, throttle, monitor, mirror and metrics read these views, so that
--- one state has one answer.
+-- Facts that several parts of the tool ask for, each defined here and nowhere else: views and functions without a state of
+-- their own. Installed on classic after classic.sql, in the same transaction, and put in place again by every upgrade. Status,
+-- gates, throttle, monitor, mirror and metrics read these views, so that one state has one answer.
 
 -- How far each mirror partition is behind, in seconds. A mirror that stands still measures nothing, so the age of its
 -- position counts too; after the hand-over nobody mirrors any more and the last measurement stays.
@@ -60,3 +60,53 @@ SELECT t.tenant_id, t.wave, r.changed_by, r.reason
   FROM migrator.tenant t
   JOIN migrator.route r ON r.tenant_id = t.tenant_id AND r.wave = t.wave
  WHERE r.level = 'classic';
+
+-- What decides how rows compare, on this side: names, types and collations of the columns of migrated tables.
+CREATE FUNCTION migrator.classic_fingerprint() RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT left(encode(sha256(convert_to(coalesce(string_agg(line, E'\n' ORDER BY line COLLATE "C"), ''), 'UTF8')),
+                       'hex'), 16)
+      FROM (SELECT concat_ws('|', n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), o.collname)
+              FROM migrator.captured_table t
+              JOIN pg_class c ON c.oid = t.relid
+              JOIN pg_namespace n ON n.oid = c.relnamespace
+              JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+              LEFT JOIN pg_collation o ON o.oid = a.attcollation) s (line)
+$$;
+
+-- The schemas as they are: classic's now, Limitless's as the last validation saw it.
+CREATE FUNCTION migrator.schema_fingerprint() RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT migrator.classic_fingerprint() || ':' || coalesce(
+        (SELECT split_part(schema_fingerprint, ':', 2) FROM migrator.validation
+          WHERE schema_fingerprint IS NOT NULL ORDER BY started_at DESC LIMIT 1), '')
+$$;
+
+-- What gates may believe about a tenant: a verdict at another schema is none.
+CREATE VIEW migrator.gate_fact AS
+SELECT t.tenant_id, t.part, t.state, t.wave, t.reason, t.changed_at, t.validated_at, t.divergent, t.clean_fence,
+       CASE WHEN t.clean_fingerprint = f.now THEN t.clean_at END AS clean_at,
+       t.clean_at IS NOT NULL AND t.clean_fingerprint IS DISTINCT FROM f.now AS outdated
+  FROM migrator.tenant t, (SELECT migrator.schema_fingerprint() AS now) f;
+
+-- The same about the reference tables, which every tenant reads: one row where there are any, else none. A verdict from
+-- before their last copy says nothing, however late it was stored, and none counts as clean while they are copied.
+CREATE VIEW migrator.reference_fact AS
+SELECT v.divergent,
+       CASE WHEN v.clean AND v.fingerprint = f.now AND NOT c.going_on THEN v.last_at END AS clean_at,
+       coalesce(v.clean AND v.fingerprint <> f.now, false) AS outdated
+  FROM (SELECT migrator.schema_fingerprint() AS now) f
+ CROSS JOIN (SELECT max(generation) FILTER (WHERE NOT superseded) AS generation,
+                    coalesce(max(finished_at), '-infinity') AS finished_at,
+                    coalesce(bool_or(state <> 'joined'), false) AS going_on
+               FROM migrator.copy_unit WHERE part = 0) c
+  LEFT JOIN LATERAL (SELECT divergent, clean, fingerprint, last_at FROM migrator.tenant_verdict
+                      WHERE tenant_id IS NULL AND generation IS NOT DISTINCT FROM c.generation
+                        AND last_at > c.finished_at
+                      ORDER BY last_at DESC LIMIT 1) v ON true
+ WHERE EXISTS (SELECT FROM migrator.captured_table WHERE descriptor ->> 'kind' <> 'sharded');
+
+-- Those that still stand: not repaired, and in a copy that was not replaced since, however late they were stored.
+CREATE VIEW migrator.open_divergence AS
+SELECT id, run_id, found_at, table_name, tenant_id, generation, key, rows, kind, columns, fence, repaired_at, repaired_by
+  FROM migrator.divergence d
+ WHERE repaired_at IS NULL
+   AND NOT EXISTS (SELECT FROM migrator.tenant t WHERE t.tenant_id = d.tenant_id AND t.generation <> d.generation);

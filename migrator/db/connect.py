@@ -44,7 +44,8 @@ def _parameters(dsn: str, app: str, connect_timeout_s: float) -> dict[str, Any]:
 def _settings(statement_timeout_s: float | None, lock_timeout_s: float | None) -> str:
     """Return the statement that gives a session its settings; a timeout of None is none."""
     bounds = {"statement_timeout": statement_timeout_s, "lock_timeout": lock_timeout_s}
-    return session.everything({name: str(round(s * 1000)) for name, s in bounds.items() if s is not None})
+    settings = session.everything({name: str(round(s * 1000)) for name, s in bounds.items() if s is not None})
+    return f"{settings} UNION ALL {session.INTRODUCTION}"
 
 
 def _unavailable(dsn: str, error: psycopg.Error) -> ClusterUnavailable:

@@ -20,7 +20,7 @@ import psycopg
 
 from migrator.control import known
 from migrator.control import route as stored
-from migrator.control.install import installed_version
+from migrator.control.install import installed_version, require_version
 from migrator.control.tenant import release_but_rolled_back, wave_members
 from migrator.errors import UsageError
 from migrator.model.incident import IncidentKind, RollbackResult
@@ -47,11 +47,12 @@ def roll_back(
 
     Raises:
         PreconditionFailed: past the point of no return classic no longer has the latest rows.
+        WrongVersion: the tool's own tables are of an earlier version, whose own rollback works.
         UsageError: none or several of all, wave and tenants were given, no reason, or an unknown wave or tenant.
     """
     if all + (wave is not None) + bool(tenants) != 1:
         raise UsageError("roll back all, one wave, or some tenants", hint="Give exactly one of them.")
-    started = _begin(reason)
+    started = _begin(conn, reason)
     if all:
         epoch, changed, already = _everybody(conn, who, reason)
         return _confirmed(conn, started, timeout_s, RollbackResult(epoch, changed, already=already))
@@ -73,15 +74,17 @@ def hold(
     Raises:
         PreconditionFailed, UsageError: as `roll_back`.
     """
-    started = _begin(reason)
+    started = _begin(conn, reason)
     unchecked = check_names(conn, None, tenants)
     done = _some(conn, None, tenants, who, reason, aside=True)
     return _confirmed(conn, started, timeout_s, replace(done, unchecked=unchecked))
 
 
-def _begin(reason: str) -> float:
+def _begin(conn: psycopg.Connection[Any], reason: str) -> float:
     if not reason.strip():
         raise UsageError("a rollback needs a reason", hint="Say in a few words what was seen.")
+    with reachable():
+        require_version(conn, or_newer=True)
     return time.monotonic()
 
 

@@ -186,6 +186,13 @@ SELECT p.name,
 """
 
 
+SCHEMA_VERSION = 2
+"""Of the tool's own tables, as this code reads and writes them (migrator.control.install)."""
+
+INTRODUCTION = f"SELECT 'migrator.schema', pg_catalog.set_config('migrator.schema', '{SCHEMA_VERSION}', false)"
+"""Says that in every session of the tool: workers of an earlier version are refused by classic."""
+
+
 MATTERS = tuple(pin.name for pin in ROWS if pin.right is Right.GRANTED)
 """What the tool's role may not be able to set, and must not find otherwise: the rest costs time, not rows."""
 

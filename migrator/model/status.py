@@ -148,6 +148,7 @@ class Status:
 
     Attributes:
         installed: the control schema is there; without it only `next_steps` says something.
+        schema_version: of the control schema on classic; of another one than this migrator's nothing else is read.
         phase: the first phase that is not done.
         wave: the highest wave with a tenant that was moved.
         limitless: what it can do; None when it was never asked.
@@ -160,6 +161,7 @@ class Status:
 
     installed: bool
     at: datetime
+    schema_version: int | None = None
     plan: str | None = None
     started_at: datetime | None = None
     phase: str | None = None

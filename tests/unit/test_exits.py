@@ -27,6 +27,7 @@ from migrator.errors import (
     RouteChanged,
     UsageError,
     WritesClosed,
+    WrongVersion,
 )
 
 CASES: list[tuple[BaseException, ExitCode]] = [
@@ -37,6 +38,7 @@ CASES: list[tuple[BaseException, ExitCode]] = [
     (RouteChanged("t", 1, 2), ExitCode.NO_GO),
     (PlanMismatch("x"), ExitCode.NO_GO),
     (NotInstalled("x"), ExitCode.NO_GO),
+    (WrongVersion("x"), ExitCode.NO_GO),
     (ClusterUnavailable("classic", "gone"), ExitCode.TRY_AGAIN),
     (WritesClosed(3), ExitCode.TRY_AGAIN),
     (ReadStale("x"), ExitCode.TRY_AGAIN),

@@ -6,7 +6,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from migrator.control import workers
-from migrator.control.install import install
+from migrator.control.install import VERSION, install
 from migrator.control.status import collect
 from migrator.model.phase import Phase
 from migrator.plan.load import digest, dump, shim_settings
@@ -54,6 +54,21 @@ async def test_a_worker_that_was_started_before_the_plan_changed_refuses_and_is_
     assert (seen.workers, len(seen.outdated_workers)) == (2, 1)
     assert seen.outdated_workers[0] in seen.blockers and seen.outdated_workers[0] in gate.blockers
     assert not gate.go and "old:1" in seen.outdated_workers[0]
+
+
+@pytest.mark.parametrize("version", [1, VERSION + 1])
+async def test_on_tables_of_another_version_a_worker_does_nothing(shop: Shop, plan: Plan, version: int) -> None:
+    """Until they are upgraded, or it is; its activities are tried again meanwhile."""
+    shop.classic.execute("UPDATE migrator.installed SET version = %s", (version,))
+    fit = Fit(Context(plan))
+
+    with pytest.raises(ApplicationError, match=f"version {version}") as refused:
+        await fit.check()
+    shop.classic.execute("UPDATE migrator.installed SET version = %s", (VERSION,))
+    fit.asked_at = float("-inf")
+    await fit.check()
+
+    assert not refused.value.non_retryable
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,88 @@
+"""Bring the tool's own tables, installed by an earlier version, to this version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, YesOption, who
+from migrator.cli.render import announce, confirm, emit_json, note, out
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from migrator.control.upgrade import Step
+    from migrator.model.action import Action
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: migrator upgrade --dry-run")(upgrade)
+
+
+def upgrade(
+    plan: PlanOption = None,
+    name: WhoOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Upgrade the tool's own tables on both sides; nothing to do when they are of this version.
+
+    Applications go on, whatever version their shims are. Workers must have ended: they are named, and nothing is
+    changed while one is at work. Run it again after an interruption. See docs/upgrades.md.
+    """
+    from migrator.cli.context import both, find_plan
+    from migrator.control import upgrade as control
+
+    found = find_plan(plan)
+    done: list[str] = []
+
+    def tell(action: Action) -> None:
+        note(f"  {action.summary}")
+        done.append(action.id)
+
+    with both(found, any_version=True) as (classic, limitless):
+        if dry_run:
+            steps = (*_limitless(limitless, who(name)), *_classic(classic, who(name)))
+            announce([step.action for step in steps], as_json=as_json)
+            for line in control.working(classic) if steps else ():
+                note(f"would be refused now: {line}")
+            return
+        with control.only_one(classic):
+            there, here = _limitless(limitless, who(name)), _classic(classic, who(name))
+            if there or here:
+                control.require_no_workers(classic)
+                confirm(f"Upgrade the tool's own tables ({len(there) + len(here)} steps)?", yes=yes)
+            control.run(limitless, "limitless", there, tell)
+            control.run(classic, "classic", here, tell)
+    if as_json:
+        emit_json({"done": done})
+    else:
+        out("The tool's own tables are upgraded. Start the workers of this version." if done else "Nothing to do.")
+
+
+def _limitless(conn: psycopg.Connection[Any], name: str) -> tuple[Step, ...]:
+    from migrator.control.upgrade import upgrade_steps
+
+    return upgrade_steps(conn, "limitless", name)
+
+
+def _classic(conn: psycopg.Connection[Any], name: str) -> tuple[Step, ...]:
+    from migrator.control.upgrade import upgrade_steps
+
+    return upgrade_steps(conn, "classic", name, [capture_step()])
+
+
+def capture_step() -> Step:
+    """Return what an upgrade does to capture; the tool's own tables know nothing of it."""
+    from migrator.capture.renew import renew
+    from migrator.control.upgrade import Step
+    from migrator.model.action import Action
+
+    action = Action(
+        "upgrade/classic/capture",
+        "Replace the functions and guards of capture; no table of the application is locked",
+        "migrator undo dual-write",
+    )
+    return Step(action, renew)

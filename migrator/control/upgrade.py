@@ -1,0 +1,261 @@
+"""How does a control schema that an earlier version installed become this version's, while applications go on?
+
+A chain of numbered scripts for each side (upgrades/NNNN_SIDE.sql), from the version found to `install.VERSION`. A
+script is a list of named steps; each is one transaction under a short lock timeout, tried again while a lock is busy,
+and may be done twice. So an upgrade that was killed anywhere is run again and ends the same. The version is written
+last, on Limitless first: until it is on classic, workers of this version do nothing.
+
+Shims of earlier versions go on during and after the upgrade. Mirrors, copies and validations of earlier versions must
+have ended before it begins, and the first step on classic refuses what one would write later: docs/upgrades.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib import resources
+from typing import Any
+
+import psycopg
+
+from migrator.control import grants
+from migrator.control.install import LOCK, VERSION, installed_version, version_problem
+from migrator.control.log import decide
+from migrator.db import named
+from migrator.db.busy import BUSY, until_free
+from migrator.errors import ClusterUnavailable, NoGo
+from migrator.model.action import Action
+
+Connection = psycopg.Connection[Any]
+
+LOCK_TIMEOUT_MS = 300
+"""Nobody queues behind a step for longer than that."""
+
+PATIENCE_S = 120.0
+"""A step is tried again for so long while a lock is busy; a concurrent index waits so long for open transactions."""
+
+TURN_S = 60.0
+"""How long an upgrade waits for another one to end."""
+
+_FRESH_S = 5.0
+_LOOK_S = 0.2
+_LEFT = "The upgrade is not undone; the way back is to go on with it (docs/upgrades.md)"
+
+_PLAIN = re.compile(r"^CREATE (VIEW|FUNCTION)\b", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of an upgrade, which a dry run prints and a run does.
+
+    Attributes:
+        act: does it in the caller's transaction; may have been done before.
+        apart: `act` commits by itself, statement by statement (CREATE INDEX CONCURRENTLY).
+    """
+
+    action: Action
+    act: Callable[[Connection], None]
+    apart: bool = False
+
+
+def upgrade_steps(
+    conn: Connection, side: str, who: str, more: Sequence[Step] = (), *, to: int = VERSION
+) -> tuple[Step, ...]:
+    """Return what leads from the version on *conn*'s side to version *to*; nothing where none or that one is installed.
+
+    Args:
+        side: "classic" or "limitless".
+        more: steps of other packages, before the version is written.
+
+    Raises:
+        WrongVersion: a newer version of the tool installed it.
+    """
+    found = installed_version(conn)
+    if found is None or found == to:
+        return ()
+    if found > to and (problem := version_problem(found, side)):
+        raise problem
+    chain = [step for version in range(found + 1, to + 1) for step in _script(side, version)]
+    if side == "classic":
+        chain += [_views(), _restated_plan(), _rights()]
+    return (*chain, *more, _recorded(side, found, to, who))
+
+
+def run(conn: Connection, side: str, steps: Sequence[Step], on_step: Callable[[Action], None] | None = None) -> None:
+    """Do *steps*, in order; run again after an interruption, all of them are done again, to the same end.
+
+    Raises:
+        ClusterUnavailable: a lock stayed busy; running it again goes on.
+    """
+    if side == "classic":  # the guard of captured tables need not look at our own
+        conn.execute("SELECT set_config('migrator.ddl', 'allowed', false)")
+    for step in steps:
+        if not (_apart(conn, step) if step.apart else until_free(partial(_together, conn, step), PATIENCE_S)):
+            raise ClusterUnavailable(
+                side,
+                f"{step.action.id} waited {PATIENCE_S:.0f} s for a lock",
+                "Find the long transaction in pg_stat_activity and pg_locks, then run migrator upgrade again.",
+            )
+        if on_step is not None:
+            on_step(step.action)
+
+
+@contextmanager
+def only_one(classic: Connection) -> Iterator[None]:
+    """Let no other upgrade or installation run on this cluster meanwhile; held by *classic*'s session.
+
+    Raises:
+        ClusterUnavailable: another one still runs after `TURN_S`.
+    """
+    deadline = time.monotonic() + TURN_S
+    # By trying: who waits inside a statement holds a snapshot, and the other's CREATE INDEX CONCURRENTLY waits for it.
+    while not _try_lock(classic):
+        if time.monotonic() > deadline:
+            raise ClusterUnavailable(
+                "classic", f"another upgrade has been running for {TURN_S:.0f} s", "Wait for it to end, then try again."
+            )
+        time.sleep(_LOOK_S)
+    try:
+        yield
+    finally:
+        if not classic.closed:
+            classic.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
+
+
+def _try_lock(conn: Connection) -> bool:
+    row = conn.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
+    return bool(row and row[0])
+
+
+_SESSIONS = """
+SELECT a.application_name, a.pid, coalesce(host(a.client_addr), 'this host')
+  FROM pg_stat_activity a
+ WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
+   AND a.application_name ~ '^migrator (worker|mirror|copy|validate)'
+ ORDER BY a.application_name, a.pid
+"""
+
+_PUBLISHED = """
+SELECT part, extract(epoch FROM clock_timestamp() - fresh_at)::float8
+  FROM migrator.position WHERE fresh_at > clock_timestamp() - make_interval(secs => %s) ORDER BY part
+"""
+
+_LIVING = """
+SELECT worker_id, version FROM migrator.worker
+ WHERE seen_at > clock_timestamp() - interval '45 seconds' ORDER BY worker_id
+"""
+
+
+def working(classic: Connection) -> tuple[str, ...]:
+    """Return every sign of a worker that is still at work, one line each: sessions, positions, heartbeats."""
+    found = [f"{app} is connected (pid {pid} from {host})" for app, pid, host in classic.execute(_SESSIONS)]
+    found += [
+        f"mirror partition {part} published its position {age:.1f} s ago"
+        for part, age in classic.execute(_PUBLISHED, (_FRESH_S,))
+    ]
+    row = classic.execute("SELECT to_regclass('migrator.worker') IS NOT NULL").fetchone()
+    if row and row[0]:
+        found += [f"worker {name} (version {version}) is alive" for name, version in classic.execute(_LIVING)]
+    return tuple(found)
+
+
+def require_no_workers(classic: Connection) -> None:
+    """Return when no worker is at work.
+
+    Raises:
+        NoGo: naming all that are.
+    """
+    blockers = working(classic)
+    if blockers:
+        raise NoGo(
+            "upgrade",
+            blockers,
+            hint="Stop the workers (SIGTERM) and what validates, then run migrator upgrade again. Applications go on.",
+        )
+
+
+# -- steps ---------------------------------------------------------------------------------------------
+
+
+def _script(side: str, version: int) -> list[Step]:
+    """Return the steps of one script; a step's first comment line says what it does."""
+    found = []
+    for name, text in named.load("migrator.control", f"upgrades/{version:04}_{side}.sql").items():
+        summary = text.partition("\n")[0].removeprefix("--").strip()
+        apart = "CONCURRENTLY" in text
+        act = partial(_each, text) if apart else partial(_execute, text)
+        found.append(Step(Action(f"upgrade/{side}/{version}/{name}", summary, _LEFT, text), act, apart))
+    return found
+
+
+def _views() -> Step:
+    text = resources.files("migrator.control").joinpath("views.sql").read_text(encoding="utf-8")
+    text = _PLAIN.sub(r"CREATE OR REPLACE \1", text)
+    summary = "Put the views of this version in place"
+    return Step(Action("upgrade/classic/views", summary, _LEFT, text), partial(_execute, text))
+
+
+def _rights() -> Step:
+    summary = "Give roles that may use the shim what shims of this version need"
+    return Step(Action("upgrade/classic/rights", summary, _LEFT), grants.renew)
+
+
+def _restated_plan() -> Step:
+    summary = "Store the plan with the values that this version adds, all at their defaults"
+    return Step(Action("upgrade/classic/plan", summary, _LEFT), _restate)
+
+
+def _recorded(side: str, found: int, to: int, who: str) -> Step:
+    summary = f"Record version {to} on {side}"
+    return Step(Action(f"upgrade/{side}/recorded", summary, _LEFT), partial(_record, side, found, to, who))
+
+
+def _execute(text: str, conn: Connection) -> None:
+    conn.execute(text.encode())  # a file of this package
+
+
+def _each(text: str, conn: Connection) -> None:
+    for statement in text.split(";"):
+        conn.execute(statement.encode())
+
+
+def _together(conn: Connection, step: Step) -> None:
+    with conn.transaction():
+        conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(LOCK_TIMEOUT_MS),))
+        step.act(conn)
+
+
+def _apart(conn: Connection, step: Step) -> bool:
+    """It waits for others without making anybody wait, so it is bounded, not tried again."""
+    conn.execute("SELECT set_config('lock_timeout', %s, false)", (str(round(PATIENCE_S * 1000)),))
+    try:
+        step.act(conn)
+    except BUSY:
+        return False
+    return True
+
+
+def _restate(conn: Connection) -> None:
+    """Store the plan as this version would: a worker compares digests, and defaults that came count in them."""
+    from migrator.plan.load import digest, dump, from_body
+
+    row = conn.execute("SELECT body, digest FROM migrator.plan FOR UPDATE").fetchone()
+    if row is None:
+        return
+    plan = from_body(row[0])
+    if digest(plan) != row[1]:
+        conn.execute(
+            "UPDATE migrator.plan SET digest = %s, body = %s, earlier = array_append(earlier, digest)",
+            (digest(plan), json.dumps(dump(plan))),
+        )
+
+
+def _record(side: str, found: int, to: int, who: str, conn: Connection) -> None:
+    if side == "classic":
+        decide(conn, who, "schema.upgraded", "control schema", "migrator upgrade", {"version": found}, {"version": to})
+    conn.execute("INSERT INTO migrator.installed (version) VALUES (%s) ON CONFLICT (version) DO NOTHING", (to,))
