@@ -38,6 +38,7 @@ import psycopg
 from psycopg import sql
 
 from migrator.model.limits import EXTENSIONS, MAX_SHARDED_NAME, SEQUENCE_CHUNK
+from migrator.model.refused import COMMANDS, FUNCTIONS, PUSHDOWN
 
 DBA = "dba"
 """The role the tool and the tests use on a stand-in: it may create, but it is no superuser."""
@@ -59,6 +60,9 @@ SETTINGS = {
 LIMITS = {
     "@supported_extensions@": SETTINGS["limitless_supported_extensions"],
     "@max_sharded_name@": str(MAX_SHARDED_NAME),
+    "@refused_commands@": ",".join(sorted(COMMANDS)),
+    "@refused_functions@": ",".join(sorted(FUNCTIONS)),
+    "@pushdown@": PUSHDOWN.replace("'", "''"),
 }
 """What stands for them in the stand-in's scripts."""
 
