@@ -7,10 +7,9 @@ standin_refusals.sql, standin_cluster.sql). Installed by a superuser; the tool i
 
 Clients reach it through routers (router.py, routers.py), a process that reads the statements on their way:
 
-* It refuses what event triggers cannot see, by the parse tree and in Limitless' words where they are known, with
-  SQLSTATE 0A000 (refusals.py): LISTEN, MERGE, SERIALIZABLE, SET CONSTRAINTS, WHERE CURRENT OF, functions that are not
-  immutable in ON CONFLICT DO UPDATE, commands on databases, tablespaces and the server, forms of ALTER TABLE; in bodies
-  of functions and DO blocks too.
+* It refuses what the table of refusals says (migrator.model.refused), by the parse tree, in Limitless' words where they
+  are known and with SQLSTATE 0A000 (refusals.py), in bodies of functions and DO blocks too; and functions that are not
+  immutable in ON CONFLICT DO UPDATE.
 * It answers as one router of many (statement.py, answers.py): object identifiers of users' objects differ from
   connection to connection, sizes are those of a router's own disk, tables are foreign tables in pg_class.
 * EXPLAIN ends with `Single Shard Optimized` when one slice is left after pruning.
