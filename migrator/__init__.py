@@ -3,6 +3,7 @@
 Question → where the answer lives
 
 * Which words do we use?                        model/ (values, standard library only), errors.py
+* What does Limitless refuse?                   model/refused.py (the table), model/refusing.py, model/limits.py
 * What does the plan say, what does it mean on this cluster?     plan/
 * Phase 1, what would break on Limitless?       audit/ (rooms: evidence, shardkey, rules, sizing, report)
 * Phase 2, what must exist there?               provision/

@@ -7,7 +7,7 @@ Question → where the answer lives
 * What is known of the database?                          catalog.py, filled by evidence/ (live, script, dumps, logs)
 * Which shards does a statement ask?                      shardkey/, upwards: graph, scope, walk, operand, predicate,
                                                           from_clause, select, query, verdict
-* What does Limitless refuse or make dear?                rules/ (rulebook: all of them), unsupported.py
+* What does Limitless refuse or make dear?                rules/ (rulebook: all of them), model/refused.py
 * What is the verdict on each statement, each function?   statements.py, functions.py
 * What should each table become?                          classify.py
 * How large are tenants and target, for how long?         sizing/

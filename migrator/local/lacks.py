@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from migrator.local import refusals
+from migrator.model.refusing import strings
 
 SETTING = "rds_aurora.standin_lacks"
 _GIVEN = re.compile(SETTING.encode() + rb"=([\w,]+)")
@@ -54,7 +55,7 @@ def _needs(kind: str, node: dict[str, Any]) -> frozenset[str]:
 def _each(kind: str, node: dict[str, Any]) -> Iterator[str]:
     match kind:
         case "CopyStmt":
-            options = {o["defname"]: refusals.strings([o.get("arg")]) for k, o in refusals.nodes(node.get("options"))
+            options = {o["defname"]: strings([o.get("arg")]) for k, o in refusals.nodes(node.get("options"))
                        if k == "DefElem"}  # fmt: skip
             yield "binary_copy" if options.get("format") == ["binary"] else "text_copy"
         case "InsertStmt" | "UpdateStmt" | "DeleteStmt" if "returningList" in node or "returningClause" in node:
@@ -63,7 +64,7 @@ def _each(kind: str, node: dict[str, Any]) -> Iterator[str]:
             yield "upsert" if "infer" in node else "conflict_without_target"
         case "SelectStmt" if "lockingClause" in node:
             yield "row_locks"
-        case "FuncCall" if re.match("pg_(try_)?advisory_(xact_)?lock", refusals.strings(node["funcname"])[-1]):
+        case "FuncCall" if re.match("pg_(try_)?advisory_(xact_)?lock", strings(node["funcname"])[-1]):
             yield "advisory_locks"
         case "Constraint" if node.get("deferrable"):
             yield "deferred_keys"

@@ -7,10 +7,9 @@ standin_refusals.sql, standin_cluster.sql). Installed by a superuser; the tool i
 
 Clients reach it through routers (router.py, routers.py), a process that reads the statements on their way:
 
-* It refuses what event triggers cannot see, by the parse tree and in Limitless' words where they are known, with
-  SQLSTATE 0A000 (refusals.py): LISTEN, MERGE, SERIALIZABLE, SET CONSTRAINTS, WHERE CURRENT OF, functions that are not
-  immutable in ON CONFLICT DO UPDATE, commands on databases, tablespaces and the server, forms of ALTER TABLE; in bodies
-  of functions and DO blocks too.
+* It refuses what the table of refusals says (migrator.model.refused), by the parse tree, in Limitless' words where they
+  are known and with SQLSTATE 0A000 (refusals.py), in bodies of functions and DO blocks too; and functions that are not
+  immutable in ON CONFLICT DO UPDATE.
 * It answers as one router of many (statement.py, answers.py): object identifiers of users' objects differ from
   connection to connection, sizes are those of a router's own disk, tables are foreign tables in pg_class.
 * EXPLAIN ends with `Single Shard Optimized` when one slice is left after pruning.
@@ -38,6 +37,7 @@ import psycopg
 from psycopg import sql
 
 from migrator.model.limits import EXTENSIONS, MAX_SHARDED_NAME, SEQUENCE_CHUNK
+from migrator.model.refused import COMMANDS, FUNCTIONS, PUSHDOWN
 
 DBA = "dba"
 """The role the tool and the tests use on a stand-in: it may create, but it is no superuser."""
@@ -59,6 +59,9 @@ SETTINGS = {
 LIMITS = {
     "@supported_extensions@": SETTINGS["limitless_supported_extensions"],
     "@max_sharded_name@": str(MAX_SHARDED_NAME),
+    "@refused_commands@": ",".join(sorted(COMMANDS)),
+    "@refused_functions@": ",".join(sorted(FUNCTIONS)),
+    "@pushdown@": PUSHDOWN.replace("'", "''"),
 }
 """What stands for them in the stand-in's scripts."""
 

@@ -132,8 +132,8 @@ BEGIN
         RAISE EXCEPTION 'shard key of table % is not set', relation USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Set rds_aurora.limitless_create_table_shard_key.';
     END IF;
-    IF length(name) > @max_sharded_name@ THEN
-        PERFORM rds_aurora.standin_refuse(format('name of sharded table %s is longer than @max_sharded_name@ characters', relation));
+    IF octet_length(name) > @max_sharded_name@ THEN
+        PERFORM rds_aurora.standin_refuse(format('name of sharded table %s is longer than @max_sharded_name@ bytes', relation));
     END IF;
     SELECT k INTO missing FROM unnest(keys) AS k
     WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = k AND a.attnum > 0

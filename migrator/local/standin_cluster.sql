@@ -17,7 +17,7 @@ BEGIN
                ELSE n.nspname OPERATOR(pg_catalog.=) parts[1] END;
     IF unsafe THEN
         PERFORM rds_aurora.standin_refuse(
-            'Aurora Limitless Tables doesn''t support pushdown-unsafe functions with DO UPDATE clauses.');
+            '@pushdown@');
     END IF;
     RETURN true;
 END

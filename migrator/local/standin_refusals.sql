@@ -17,23 +17,7 @@ BEGIN
     IF rds_aurora.standin_looking_away() THEN
         RETURN;
     END IF;
-    IF TG_TAG = ANY (ARRAY[
-        'ALTER AGGREGATE', 'ALTER DEFAULT PRIVILEGES', 'ALTER DOMAIN', 'ALTER EVENT TRIGGER', 'ALTER FOREIGN DATA WRAPPER',
-        'ALTER FOREIGN TABLE', 'ALTER LANGUAGE', 'ALTER LARGE OBJECT', 'ALTER MATERIALIZED VIEW', 'ALTER POLICY',
-        'ALTER PUBLICATION', 'ALTER ROUTINE', 'ALTER RULE', 'ALTER SERVER', 'ALTER STATISTICS', 'ALTER SUBSCRIPTION',
-        'ALTER TEXT SEARCH CONFIGURATION', 'ALTER TEXT SEARCH DICTIONARY', 'ALTER TEXT SEARCH PARSER',
-        'ALTER TEXT SEARCH TEMPLATE', 'ALTER TRIGGER', 'ALTER USER MAPPING', 'COMMENT', 'CREATE ACCESS METHOD',
-        'CREATE AGGREGATE', 'CREATE DOMAIN', 'CREATE FOREIGN DATA WRAPPER', 'CREATE FOREIGN TABLE', 'CREATE LANGUAGE',
-        'CREATE MATERIALIZED VIEW', 'CREATE PUBLICATION', 'CREATE RULE', 'CREATE SERVER', 'CREATE STATISTICS',
-        'CREATE SUBSCRIPTION', 'CREATE TEXT SEARCH CONFIGURATION', 'CREATE TEXT SEARCH DICTIONARY',
-        'CREATE TEXT SEARCH PARSER', 'CREATE TEXT SEARCH TEMPLATE', 'CREATE TRANSFORM', 'CREATE TRIGGER',
-        'CREATE USER MAPPING', 'DROP ACCESS METHOD', 'DROP DOMAIN', 'DROP FOREIGN DATA WRAPPER', 'DROP FOREIGN TABLE',
-        'DROP LANGUAGE', 'DROP MATERIALIZED VIEW', 'DROP OWNED', 'DROP POLICY', 'DROP PUBLICATION', 'DROP ROUTINE',
-        'DROP RULE', 'DROP SERVER', 'DROP STATISTICS', 'DROP SUBSCRIPTION', 'DROP TEXT SEARCH CONFIGURATION',
-        'DROP TEXT SEARCH DICTIONARY', 'DROP TEXT SEARCH PARSER', 'DROP TEXT SEARCH TEMPLATE', 'DROP TRANSFORM',
-        'DROP TRIGGER', 'DROP USER MAPPING', 'IMPORT FOREIGN SCHEMA', 'REASSIGN OWNED', 'REFRESH MATERIALIZED VIEW',
-        'REINDEX', 'SECURITY LABEL'
-    ]) AND NOT extension_script THEN
+    IF TG_TAG = ANY (string_to_array('@refused_commands@', ',')) AND NOT extension_script THEN
         PERFORM rds_aurora.standin_refuse(TG_TAG || ' is not supported');
     END IF;
     IF TG_TAG = 'ALTER TABLE' THEN
@@ -131,9 +115,7 @@ BEGIN
         PERFORM rds_aurora.standin_refuse(bad || ' is not supported');
     END IF;
     -- Newer servers keep options of their own there for every column: only those that ALTER COLUMN SET takes count.
-    SELECT CASE WHEN a.attidentity <> '' THEN format('IDENTITY of column %I', a.attname)
-                ELSE format('ALTER COLUMN %I SET options', a.attname)
-           END INTO bad
+    SELECT CASE WHEN a.attidentity <> '' THEN 'IDENTITY COLUMN' ELSE 'ALTER COLUMN SET or RESET options' END INTO bad
     FROM pg_attribute a
     WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
       AND (a.attidentity <> ''
@@ -281,10 +263,15 @@ CREATE EVENT TRIGGER standin_before_ddl ON ddl_command_start EXECUTE FUNCTION rd
 CREATE EVENT TRIGGER standin_after_ddl ON ddl_command_end EXECUTE FUNCTION rds_aurora.standin_after_ddl();
 CREATE EVENT TRIGGER standin_forget ON sql_drop EXECUTE FUNCTION rds_aurora.standin_forget();
 
--- Not supported, and plain functions here, so the right to call them is what can be taken away.
-REVOKE EXECUTE ON FUNCTION pg_catalog.setval(regclass, bigint) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION pg_catalog.setval(regclass, bigint, boolean) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION pg_catalog.lo_create(oid) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION pg_catalog.lo_creat(integer) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION pg_catalog.lo_from_bytea(oid, bytea) FROM PUBLIC;
+-- Not supported, and plain functions here: a call that no router has seen has no right to them.
+DO $$
+DECLARE
+    refused regprocedure;
+BEGIN
+    FOR refused IN SELECT oid FROM pg_catalog.pg_proc
+        WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY (string_to_array('@refused_functions@', ','))
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', refused);
+    END LOOP;
+END
+$$;

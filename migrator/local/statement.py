@@ -20,11 +20,12 @@ import pgparse
 
 from migrator.local import lacks as lacking
 from migrator.local import refusals
+from migrator.model.refusing import strings
 
 # No statement that needs a change is without one of these; most statements of an application are.
 _WORTH_A_LOOK = re.compile(
     rb"listen|notify|merge|serializable|constraints|current|conflict|reindex|reassign|owned|alter|create|drop|comment"
-    rb"|security|prepare|copy|\bdo\b|pg_|oid|explain",
+    rb"|security|prepare|copy|\bdo\b|pg_|oid|explain|import|refresh|\btemp|setval|\blo_",
     re.IGNORECASE,
 )
 
@@ -88,7 +89,7 @@ def _explains_as_text(tree: dict[str, Any]) -> bool:
     if "ExplainStmt" not in tree:
         return False
     options = [option for kind, option in refusals.nodes(tree["ExplainStmt"].get("options")) if kind == "DefElem"]
-    return all(o["defname"] != "format" or refusals.strings([o["arg"]]) == ["text"] for o in options)
+    return all(o["defname"] != "format" or strings([o["arg"]]) == ["text"] for o in options)
 
 
 _remembered = functools.lru_cache(maxsize=4096)(_read)
@@ -118,7 +119,7 @@ def _edits(text: bytes, tree: dict[str, Any], lacks: frozenset[str]) -> Iterator
         return
     catalogs = False
     for kind, node in refusals.nodes(tree):
-        if kind == "FuncCall" and (name := refusals.strings(node["funcname"])[-1]) in LOCAL_SIZES:
+        if kind == "FuncCall" and (name := strings(node["funcname"])[-1]) in LOCAL_SIZES:
             yield node["location"], _end_of_name(text, node["location"]), b"rds_aurora.router_" + name.encode()
         elif kind == "RangeVar" and node.get("schemaname", "pg_catalog") in ("pg_catalog", "rds_aurora"):
             catalogs = catalogs or node["relname"].startswith(("pg_", "limitless_"))
@@ -143,20 +144,16 @@ def _spelled_out(tree: Any, inside: bool) -> Iterator[int]:
         return
     for kind, node in tree.items():
         if kind == "ColumnRef":
-            if (
-                inside
-                and refusals.strings(node["fields"])[-1:]
-                and refusals.strings(node["fields"])[-1] in _IDENTIFIERS
-            ):
+            if inside and strings(node["fields"])[-1:] and strings(node["fields"])[-1] in _IDENTIFIERS:
                 yield node["location"]
         elif kind == "FuncCall":
-            name = refusals.strings(node["funcname"])[-1]
+            name = strings(node["funcname"])[-1]
             yield from _spelled_out(node.get("args"), name in _TEXT_MAKERS)
         elif kind == "A_Expr":
-            joins = refusals.strings(node["name"])[-1:] == ["||"]
+            joins = strings(node["name"])[-1:] == ["||"]
             yield from _spelled_out([node.get("lexpr"), node.get("rexpr")], joins)
         elif kind == "TypeCast":
-            name = refusals.strings(node["typeName"]["names"])[-1]
+            name = strings(node["typeName"]["names"])[-1]
             spells = name in _NUMBERS_AND_TEXT and not node["typeName"].get("arrayBounds")
             yield from _spelled_out(node["arg"], spells or (inside and name == "oid"))
         elif kind in ("SelectStmt", "SubLink", "CaseExpr"):

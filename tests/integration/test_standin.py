@@ -16,6 +16,7 @@ from psycopg import errors
 
 from migrator.db.connect import connect
 from migrator.local import standin
+from migrator.model.refused import COMMANDS, FORMS, FUNCTIONS
 
 pytestmark = pytest.mark.pg
 
@@ -298,8 +299,9 @@ def test_a_sharded_table_needs_a_key_that_its_unique_keys_contain(conn: psycopg.
         create(conn, "CREATE TABLE public.t (id int PRIMARY KEY)")
     with pytest.raises(errors.FeatureNotSupported, match="lacks a shard key column"):
         create(conn, "CREATE TABLE public.t (tenant_id int, id int PRIMARY KEY)")
-    with pytest.raises(errors.FeatureNotSupported, match="54 characters"):
-        create(conn, f"CREATE TABLE public.{'t' * 55} (tenant_id int)")
+    for long in ("t" * 55, "é" * 28):  # bytes count
+        with pytest.raises(errors.FeatureNotSupported, match="54 bytes"):
+            create(conn, f"CREATE TABLE public.{long} (tenant_id int)")
     with pytest.raises(errors.FeatureNotSupported, match="FOREIGN KEY in CREATE TABLE"):
         create(conn, "CREATE TABLE public.t (tenant_id int PRIMARY KEY REFERENCES public.t)")
     with pytest.raises(errors.FeatureNotSupported, match="no primary key"):
@@ -319,13 +321,56 @@ def test_the_shard_key_cannot_be_dropped_or_retyped(conn: psycopg.Connection) ->
 
 
 def test_functions_that_do_not_exist_there_cannot_be_called(conn: psycopg.Connection) -> None:
-    """setval, pg_notify and large objects are refused; PREPARE TRANSACTION is switched off."""
+    """setval, pg_notify and large objects: the router refuses the call, and one it cannot see has no right to them."""
     conn.execute("CREATE SEQUENCE public.s")
-    for call in ("setval('public.s', 5)", "pg_notify('a', 'b')", "lo_create(0)"):
-        with pytest.raises(errors.InsufficientPrivilege):
+    for call in ("setval('public.s', 5)", "pg_notify('a', 'b')", "lo_create(0)", "lo_unlink(5)", "lo_get(5)"):
+        with pytest.raises(errors.FeatureNotSupported, match=call.partition("(")[0]):
             conn.execute(("SELECT " + call).encode())
+        hidden = "DO $do$ BEGIN EXECUTE concat('SELECT ', $$" + call + "$$); END $do$"
+        with pytest.raises(errors.InsufficientPrivilege):
+            conn.execute(hidden.encode())
     conn.execute("ALTER SEQUENCE public.s RESTART 100")
     assert conn.execute("SELECT nextval('public.s')").fetchone() == (100,)
+
+
+# Commands of the whole server or cluster, and those that are no DDL: no event trigger sees them.
+UNSEEN = frozenset(
+    [
+        *("MERGE", "LISTEN", "UNLISTEN", "NOTIFY", "SET CONSTRAINTS"),
+        *("PREPARE TRANSACTION", "COMMIT PREPARED", "ROLLBACK PREPARED"),
+        *("CREATE EVENT TRIGGER", "ALTER EVENT TRIGGER", "DROP EVENT TRIGGER"),
+        *("CREATE TABLESPACE", "ALTER TABLESPACE", "DROP TABLESPACE", "ALL IN TABLESPACE"),
+        *("ALTER DATABASE", "ALTER SYSTEM", "REASSIGN OWNED"),
+        "ALTER EXTENSION ADD or DROP",  # told by the text of the statement, which is EXECUTE's here
+    ]
+)
+
+
+def test_the_whole_table_is_refused(conn: psycopg.Connection) -> None:
+    """Every example by the routers, in its words; every command hidden from them by the event triggers, in the same."""
+    create(conn, "CREATE TABLE public.t (a int, b int, tenant_id int, PRIMARY KEY (tenant_id, a))")
+    conn.execute("CREATE TABLE public.x (a int, b int)")
+    through, hidden = {}, {}
+    for entry in (*COMMANDS.values(), *FORMS.values(), *FUNCTIONS.values()):
+        if entry.until is None and (said := answer(conn, entry.example)) != entry.words:
+            through[entry.name] = said
+    for entry in COMMANDS.values():
+        made_up = f"DO $do$ BEGIN EXECUTE concat($${entry.example[:2]}$$, $${entry.example[2:]}$$); END $do$"
+        if (said := answer(conn, made_up)) != entry.words:
+            hidden[entry.name] = said
+
+    assert through == {}
+    assert hidden.keys() == UNSEEN, hidden
+
+
+def answer(conn: psycopg.Connection, statement: str) -> str:
+    """What the server says to *statement*, which leaves nothing behind."""
+    try:
+        with conn.transaction(force_rollback=True):
+            conn.execute(statement.encode())
+    except psycopg.Error as exc:
+        return exc.diag.message_primary or ""
+    return "accepted"
 
 
 @pytest.mark.usefixtures("orders")

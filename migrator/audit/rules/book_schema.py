@@ -78,7 +78,14 @@ SCHEMA: tuple[Rule, ...] = (
         "size a shard for it: no split divides one key; migrate it alone and last",
         "instance-monitoring",
     ),
-    Rule("LIM-KEY-11", B, "exclusion constraint", "check in the application, or serialise on a locked row", DDLLIM),
+    Rule(
+        "LIM-KEY-11",
+        B,
+        "exclusion constraint",
+        "check in the application, or serialise on a locked row",
+        DDLLIM,
+        refuses=True,
+    ),
     Rule("LIM-KEY-12", W, "table without a primary key", "add one: loader and row comparison need it", LOADER),
     # tables
     Rule(
@@ -89,7 +96,7 @@ SCHEMA: tuple[Rule, ...] = (
         "third party; " + DDLLIM,
         refuses=True,
     ),
-    Rule("LIM-TBL-02", B, "table inheritance", "flatten", "inferred"),
+    Rule("LIM-TBL-02", B, "table inheritance", "flatten", "inferred", refuses=True),
     Rule("LIM-TBL-03", R, "storage parameters", "remove WITH (…)", DDLLIM, refuses=True),
     Rule(
         "LIM-TBL-04",
@@ -100,9 +107,9 @@ SCHEMA: tuple[Rule, ...] = (
         refuses=True,
     ),
     Rule("LIM-TBL-05", W, "unlogged table", "make it logged", "unverified"),
-    Rule("LIM-TBL-06", R, "tablespace", "remove it", DDL),
+    Rule("LIM-TBL-06", R, "tablespace", "remove it", DDL, refuses=True),
     Rule("LIM-TBL-07", B, f"name longer than {MAX_SHARDED_NAME} bytes", "rename it on classic", REQS),
-    Rule("LIM-TBL-08", R, "reference table without a primary key", "add one", CONVERT),
+    Rule("LIM-TBL-08", R, "reference table without a primary key", "add one", CONVERT, refuses=True),
     Rule(
         "LIM-TBL-09", W, "reference table is written often", "shard it: each write goes to every shard", "architecture"
     ),
@@ -155,12 +162,12 @@ SCHEMA: tuple[Rule, ...] = (
     Rule("LIM-FK-10", I, "foreign keys must wait until the data is there", "add them last", DDLLIM),
     Rule("LIM-FK-11", R, "self-reference of a sharded table", "refer to ({key}, parent)", "inferred"),
     # columns, checks, sequences, indexes
-    Rule("LIM-COL-01", R, "identity column", "a sequence with DEFAULT nextval, or uuid", DDLLIM),
+    Rule("LIM-COL-01", R, "identity column", "a sequence with DEFAULT nextval, or uuid", DDLLIM, refuses=True),
     Rule("LIM-COL-02", W, "generated column", "compute it in the application", "unverified"),
     Rule("LIM-COL-03", R, "ALTER COLUMN TYPE … USING", "new column, backfill, swap", DDLLIM, refuses=True),
-    Rule("LIM-COL-04", R, "domain type", "base type with a CHECK", DDL),
+    Rule("LIM-COL-04", R, "domain type", "base type with a CHECK", DDL, refuses=True),
     Rule("LIM-COL-05", R, "column options, statistics target or compression", "remove", DDLLIM),
-    Rule("LIM-COL-06", B, "large objects", "bytea or S3", DDL),
+    Rule("LIM-COL-06", B, "large objects", "bytea or S3", DDL, refuses=True),
     Rule(
         "LIM-COL-07",
         W,
@@ -226,7 +233,9 @@ SCHEMA: tuple[Rule, ...] = (
         (16, 11, 101),
         None,
     ),
-    Rule("LIM-IDX-06", R, "CREATE INDEX IF NOT EXISTS", "engine 16.9.100 or later", RN, (16, 9, 100), None),
+    Rule(
+        "LIM-IDX-06", R, "CREATE INDEX IF NOT EXISTS", "engine 16.9.100 or later", RN, (16, 9, 100), None, refuses=True
+    ),
     # objects
     Rule("LIM-OBJ-01", B, "trigger", "move what it does into the application or into the statement", DDL, refuses=True),
     Rule("LIM-OBJ-02", B, "event trigger", "do it outside of the database", DDL, refuses=True),
@@ -262,6 +271,7 @@ SCHEMA: tuple[Rule, ...] = (
     Rule(
         "LIM-OBJ-11", W, "security_barrier view, or views of several owners", "it loses single-shard optimisation", SSO
     ),
+    Rule("LIM-OBJ-12", R, "ALTER or DROP ROUTINE", "ALTER or DROP FUNCTION or PROCEDURE", DDL, refuses=True),
     Rule(
         "LIM-SEC-01",
         W,

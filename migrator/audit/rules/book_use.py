@@ -49,6 +49,9 @@ USE: tuple[Rule, ...] = (
         (16, 9, 101),
         I,
     ),
+    Rule(
+        "LIM-FN-09", R, "the volatility of a function is changed", "drop and create the function", DDLLIM, refuses=True
+    ),
     # statements
     Rule("LIM-DML-01", R, "MERGE", "INSERT … ON CONFLICT, or UPDATE then INSERT", DML, refuses=True),
     Rule(

@@ -8,25 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from migrator.audit.grammar import Body, function_name, names, walk
-from migrator.audit.rules import command
+from migrator.audit.rules import command, refused
 from migrator.audit.rules.rule import Hit
 from migrator.audit.shardkey.verdict import Judged, StatementVerdict
 from migrator.audit.shardkey.volatility import PER_STATEMENT
 from migrator.audit.shardkey.walk import Context
+from migrator.model.refusing import KINDS
 from migrator.model.table import TableKind
 
 SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"}
-LARGE_OBJECTS = {
-    "lo_import",
-    "lo_export",
-    "lo_create",
-    "lo_creat",
-    "lo_open",
-    "lo_unlink",
-    "lo_put",
-    "lo_get",
-    "lo_from_bytea",
-}
 
 
 def check(tag: str, body: Body, judged: Judged | None, context: Context) -> list[Hit]:
@@ -38,9 +28,12 @@ def check(tag: str, body: Body, judged: Judged | None, context: Context) -> list
 
 
 def _hits(tag: str, body: Body, judged: Judged | None, context: Context) -> Iterator[Hit]:
+    yield from refused.hits(tag, body)
     yield from command.check(tag, body, context)
     single = judged is not None and judged.verdict in (StatementVerdict.SINGLE_SHARD, StatementVerdict.MULTI_SHARD_KEYS)
     for kind, node in walk({tag: body}):
+        if kind in KINDS and node is not body:
+            yield from refused.hits(kind, node, inside=True)
         if kind == "FuncCall":
             yield from _call(node, single, context)
         elif kind == "SQLValueFunction" and single:
@@ -49,12 +42,8 @@ def _hits(tag: str, body: Body, judged: Judged | None, context: Context) -> Iter
             fields = names(node.get("fields"))
             if fields and fields[-1] in SYSTEM_COLUMNS and not _is_column(fields[-1], judged):
                 yield Hit("LIM-DML-08", f"it uses {fields[-1]}")
-        elif kind == "CurrentOfExpr":
-            yield Hit("LIM-DML-04", "WHERE CURRENT OF")
         elif kind == "InsertStmt":
             yield from _conflict(node, context)
-        elif kind == "MergeStmt" and tag != "MergeStmt":
-            yield Hit("LIM-DML-01", "MERGE inside")
     if tag == "InsertStmt":
         yield from _conflict(body, context)
     if tag in ("InsertStmt", "DeleteStmt") and ("returningList" in body or "returningClause" in body):
@@ -75,14 +64,8 @@ def _is_column(name: str, judged: Judged | None) -> bool:
 
 def _call(node: Body, single: bool, context: Context) -> Iterator[Hit]:
     schema, name = function_name(node)
-    if name == "pg_notify":
-        yield Hit("LIM-DML-05", "pg_notify")
-    elif name == "setval":
-        yield Hit("LIM-SEQ-02", "setval")
-    elif name.startswith(("pg_advisory", "pg_try_advisory")):
+    if name.startswith(("pg_advisory", "pg_try_advisory")):
         yield Hit("LIM-TXN-05", name)
-    elif name in LARGE_OBJECTS:
-        yield Hit("LIM-COL-06", name)
     elif name.startswith("dblink"):
         yield Hit("LIM-OBJ-06", name)
     elif name == "set_config":
@@ -129,6 +112,11 @@ def _conflict(body: Body, context: Context) -> Iterator[Hit]:
                 )
             elif tag == "FuncCall" and context.volatility(*function_name(node)) != "i":
                 yield Hit("LIM-DML-02", f"{function_name(node)[1]}() for {target.get('name')}")
+    for tag, node in walk(conflict.get("whereClause")):
+        if tag == "SubLink":
+            yield Hit("LIM-DML-02", "a subquery in the condition of DO UPDATE")
+        elif tag == "SQLValueFunction" or (tag == "FuncCall" and context.volatility(*function_name(node)) != "i"):
+            yield Hit("LIM-DML-02", "a function that is not immutable in the condition of DO UPDATE")
 
 
 def _shape(tag: str, body: Body, judged: Judged, context: Context) -> Iterator[Hit]:

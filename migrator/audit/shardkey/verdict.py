@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from migrator.audit import unsupported
 from migrator.audit.grammar import Body
 from migrator.audit.shardkey.graph import fewest
 from migrator.audit.shardkey.query import begin, statement
 from migrator.audit.shardkey.scope import Instance, Level
 from migrator.audit.shardkey.walk import Analysis, Context
+from migrator.model.refusing import command
 
 
 class StatementVerdict(StrEnum):
@@ -68,9 +68,9 @@ def judge(context: Context, tag: str, body: Body, variables: Mapping[str, str] |
 
 
 def _refused(tag: str, body: Body, analysis: Analysis) -> tuple[str, str] | None:
-    lacking = unsupported.whole(tag, body)
+    lacking = command(tag, body)
     if lacking is not None:
-        return lacking
+        return lacking.rule, lacking.reason
     if tag == "UpdateStmt":
         target = analysis.instances[0] if analysis.instances else None
         for item in body.get("targetList", ()):

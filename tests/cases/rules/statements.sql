@@ -137,3 +137,9 @@ SELECT lo_import('/tmp/x');
 -- name: dblink
 -- rules: LIM-OBJ-06
 SELECT * FROM dblink('host=x', 'SELECT 1') AS t (i int);
+-- name: obj_12
+-- rules: LIM-OBJ-12
+DROP ROUTINE IF EXISTS nobody();
+-- name: fn_09
+-- rules: LIM-FN-09
+ALTER FUNCTION nobody() STABLE;

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pgparse
 import pytest
 
-from migrator.local.refusals import PUSHDOWN, refusal
+from migrator.local.refusals import refusal
 from migrator.local.statement import read
+from migrator.model.refused import PUSHDOWN
 
 SERIALIZABLE = "ISOLATION LEVEL SERIALIZABLE is not supported"
 
