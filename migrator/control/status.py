@@ -65,7 +65,13 @@ def collect(conn: psycopg.Connection[Any], *, events: int = 8) -> Status:
             )
         problem = version_problem(version, "classic")
         if problem is not None:
-            return Status(True, now, version, blockers=(Blocker("schema.version", "classic", str(problem)),), next_steps=(problem.hint,))
+            return Status(
+                True,
+                now,
+                version,
+                blockers=(Blocker("schema.version", "classic", str(problem)),),
+                next_steps=(problem.hint,),
+            )
         return _collect(cursor, now, events)
 
 
