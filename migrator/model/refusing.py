@@ -217,8 +217,13 @@ def _into(node: Node) -> Iterator[str]:
 
 
 def _temporary(relation: Node | None) -> Iterator[str]:
-    if relation is not None and relation.get("relpersistence") == "t":
+    if is_temporary(relation):
         yield "TEMPORARY TABLE"
+
+
+def is_temporary(relation: Node | None) -> bool:
+    """Return whether what is made under this name is temporary: by the word, or by the schema."""
+    return relation is not None and (relation.get("relpersistence") == "t" or relation.get("schemaname") == "pg_temp")
 
 
 def _storage(parameter: bool, tablespace: bool) -> Iterator[str]:
@@ -292,7 +297,8 @@ def _create_database(node: Node) -> Iterator[str]:
 def _sequence(node: Node) -> Iterator[str]:
     if _options(node).get("cycle", {}).get("arg", {}).get("Boolean", {}).get("boolval"):
         yield "CYCLE"
-    if node.get("sequence", {}).get("relpersistence") in ("t", "u"):
+    sequence = node.get("sequence")
+    if is_temporary(sequence) or (sequence or {}).get("relpersistence") == "u":
         yield "TEMPORARY or UNLOGGED SEQUENCE"
 
 

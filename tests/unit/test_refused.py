@@ -45,6 +45,9 @@ OTHERWISE = {
     "PREPARE p AS MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN DELETE": "MERGE",
     "SELECT 1 INTO TEMP x": "TEMPORARY TABLE",
     "CREATE TEMP TABLE x (a int)": "TEMPORARY TABLE",
+    "CREATE TABLE pg_temp.x (a int)": "TEMPORARY TABLE",
+    "SELECT 1 AS a INTO pg_temp.x": "TEMPORARY TABLE",
+    "CREATE SEQUENCE pg_temp.x": "TEMPORARY or UNLOGGED SEQUENCE",
     "CREATE TABLE x WITH (fillfactor = 50) AS SELECT 1": "STORAGE PARAMETER",
     "CREATE TABLE x (a int PRIMARY KEY WITH (fillfactor = 50))": "STORAGE PARAMETER",
     "ALTER TABLE t ADD UNIQUE (a) USING INDEX TABLESPACE x": "TABLESPACE",
@@ -130,6 +133,18 @@ def test_a_reference_table_keeps_its_primary_key(tmp_path: Path) -> None:
     assert [s.rules for s in report.statements] == [("LIM-TBL-08",), ("LIM-TBL-08",), ()]
 
 
+def test_an_extension_that_limitless_never_had_is_refused_where_it_is_made(tmp_path: Path) -> None:
+    """A language without a handler is an extension to the grammar; one that newer engines have is not judged here."""
+    schema, statements = tmp_path / "schema.sql", tmp_path / "statements.sql"
+    schema.write_text("CREATE TABLE public.r (id int PRIMARY KEY);")
+    made = ("EXTENSION cube", "LANGUAGE plperl", "EXTENSION IF NOT EXISTS citext", "EXTENSION hstore")
+    statements.write_text("".join(f"CREATE {what};\n" for what in made))
+
+    report = audit_files(schema=[schema], statements=[statements], plan=plan({"public.r": {"kind": "reference"}}))
+
+    assert [s.verdict for s in report.statements] == ["unsupported", "unsupported", "no_table", "no_table"]
+
+
 @pytest.mark.parametrize("statement", TAKEN)
 def test_what_no_document_refuses_is_refused_by_neither(statement: str, found: AuditReport) -> None:
     [report] = [s for s in found.statements if s.sql == statement]
@@ -154,6 +169,7 @@ def test_what_the_audit_refuses_whatever_the_schema_is_in_the_table() -> None:
         "LIM-KEY-04", "LIM-KEY-05",  # which column is the shard key
         "LIM-FK-08", "LIM-TBL-08",  # which table is sharded, which a reference table
         "LIM-DML-03",  # whether the key is in it
+        "LIM-EXT-01",  # which extensions there are
         "LIM-FN-09",  # which volatility a function has
         "LIM-TXN-05",  # an engine of before 16.10.100; what the stand-in may be told to lack
     }  # fmt: skip

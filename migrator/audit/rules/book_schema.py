@@ -283,6 +283,6 @@ SCHEMA: tuple[Rule, ...] = (
         DDL + "; " + RN,
     ),
     Rule("LIM-SEC-02", W, "all privileges granted to PUBLIC", "engine 16.10.100 or later", RN, (16, 10, 100), None),
-    Rule("LIM-EXT-01", B, "extension that Limitless lacks", "replace it", DDLLIM + "; " + RN),
+    Rule("LIM-EXT-01", B, "extension that Limitless lacks", "replace it", DDLLIM + "; " + RN, refuses=True),
     Rule("LIM-EXT-02", R, "ALTER EXTENSION ADD or DROP", "none", DDLLIM, refuses=True),
 )

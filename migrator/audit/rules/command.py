@@ -12,6 +12,8 @@ from migrator.audit.catalog import Relation
 from migrator.audit.grammar import Body, walk
 from migrator.audit.rules.rule import Hit
 from migrator.audit.shardkey.walk import Context
+from migrator.model.limits import EXTENSIONS
+from migrator.model.refusing import is_temporary
 from migrator.model.table import TableKind
 
 
@@ -37,13 +39,12 @@ def _update(body: Body, context: Context) -> Iterator[Hit]:
 
 
 def _create_table_as(body: Body, context: Context) -> Iterator[Hit]:
-    temporary = body.get("into", {}).get("rel", {}).get("relpersistence") == "t"
-    if body.get("objtype") != "OBJECT_MATVIEW" and not temporary:
+    if body.get("objtype") != "OBJECT_MATVIEW" and not is_temporary(body.get("into", {}).get("rel")):
         yield Hit("LIM-TBL-11", "CREATE TABLE AS")
 
 
 def _select_into(body: Body, context: Context) -> Iterator[Hit]:
-    if "intoClause" in body and body["intoClause"].get("rel", {}).get("relpersistence") != "t":
+    if "intoClause" in body and not is_temporary(body["intoClause"].get("rel")):
         yield Hit("LIM-TBL-11", "SELECT INTO")
 
 
@@ -83,6 +84,11 @@ def _alter_function(body: Body, context: Context) -> Iterator[Hit]:
             yield Hit("LIM-FN-09", f"ALTER {body.get('objtype', '').removeprefix('OBJECT_')} changes its volatility")
 
 
+def _create_extension(body: Body, context: Context) -> Iterator[Hit]:
+    if body.get("extname") not in EXTENSIONS:  # CREATE LANGUAGE without a handler is read as one too
+        yield Hit("LIM-EXT-01", f"CREATE EXTENSION {body.get('extname', '')}")
+
+
 def _set(body: Body, context: Context) -> Iterator[Hit]:
     name = body.get("name", "")
     values = [n.get("sval", {}).get("sval", "") for t, n in walk(body.get("args", [])) if t == "A_Const"]
@@ -107,6 +113,7 @@ _CHECKS: dict[str, Callable[[Body, Context], Iterator[Hit]]] = {
     "IndexStmt": _create_index,
     "AlterTableStmt": _alter_table,
     "AlterFunctionStmt": _alter_function,
+    "CreateExtensionStmt": _create_extension,
     "VariableSetStmt": _set,
     "PrepareStmt": _prepare,
 }
