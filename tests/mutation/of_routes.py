@@ -318,8 +318,8 @@ OF_ROUTES = (
     Mutation(
         "gate-unknown-is-not-clean",
         "migrator/cutover/gate.py",
-        '    if facts.clean_age_s is None:\n        return [f"{was} never validated"]\n',
-        "    if facts.clean_age_s is None:\n        return []\n",
+        '        return [Blocker("validation.missing", subject, f"{was} never validated", True)]\n',
+        "        return []\n",
         ("tests/unit/cutover/test_gate.py::test_each_single_fault_blocks",),
         "a tenant without a verdict is not clean",
     ),
