@@ -208,12 +208,12 @@ def _defaults(classic: Rights, limitless: Rights, gone: Collection[str]) -> Iter
     """Yield in what sessions differ by nobody's setting: one difference a setting, with all roles it concerns."""
     logins = sorted(name for name in classic.roles.keys() - gone if classic.roles[name].can_login)
     found: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for role in logins or [PUBLIC]:  # where nobody has rights, superusers log in, or people will
+    for role in logins:  # where only superusers log in there is nobody whom ALTER ROLE could serve
         for name, here, there in by_default(classic, limitless, role):
             if name not in limitless.of_role.get(role, frozenset()):
                 found[name, here, there].append(role)
     for (name, here, there), roles in sorted(found.items()):
-        who = "every role" if roles == [PUBLIC] else f"role{'s' if len(roles) > 1 else ''} {', '.join(roles)}"
+        who = f"role{'s' if len(roles) > 1 else ''} {', '.join(roles)}"
         yield Difference(
             f"rights/settings/{name}",
             f"sessions of {who} get {name} = {here or 'nothing'} on classic, {there or 'nothing'} on Limitless, by the"
