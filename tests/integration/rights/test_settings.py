@@ -132,6 +132,9 @@ def test_without_any_role_nothing_is_in_the_way(land: Land, machines: Machines) 
 def test_what_the_tools_own_role_sets_is_nobody_elses(land: Land, machines: Machines, of_database: bool) -> None:
     """Then the database's word counts, if it says something."""
     database, tool = land.classic.info.dbname, land.classic.info.user
+    land.roles.on_classic("web")
+    land.roles.on_limitless("web")
+    land.sql("GRANT USAGE ON SCHEMA app TO {web}", "GRANT SELECT ON app.tenant TO {web}")
     land.provision()
     with psycopg.connect(with_parts(machines.classic_admin, dbname=database), autocommit=True) as admin:
         role, here = sql.Identifier(tool), sql.Identifier(database)
