@@ -165,11 +165,6 @@ def unwatched(conn: Connection, tenants: Sequence[TenantId]) -> bool:
     return not row or int(row[0]) < len(set(tenants))
 
 
-def watched_after_their_wave(conn: Connection) -> list[TenantId]:
-    """Return tenants that processes report one by one although their wave is over: no guard looks at them any more."""
-    return [TenantId(tenant) for (tenant,) in conn.execute(_SQL["watched_after_their_wave"])]
-
-
 def part_of(conn: Connection, tenant: str) -> int | None:
     """Return the mirror partition on a tenant's route; None when it has no route."""
     row = conn.execute(_SQL["part_of"], {"tenant": tenant}).fetchone()

@@ -77,14 +77,6 @@ ON CONFLICT (tenant_id) DO UPDATE SET watched = EXCLUDED.watched, epoch = EXCLUD
 -- name: count_watched
 SELECT count(*) FROM migrator.route WHERE watched AND tenant_id = ANY (%(tenants)s);
 
--- name: watched_after_their_wave
-SELECT r.tenant_id
-  FROM migrator.route r
-  JOIN migrator.tenant t USING (tenant_id)
- WHERE r.watched AND r.level = 'limitless'
-   AND 'wave-' || t.wave IN (SELECT subject FROM migrator.decision WHERE kind = 'wave.finished')
- ORDER BY r.tenant_id;
-
 -- name: part_of
 SELECT part FROM migrator.route WHERE tenant_id = %(tenant)s;
 

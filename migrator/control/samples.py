@@ -165,7 +165,7 @@ def sums(
 
 
 def has_baseline(conn: Connection, wave: int) -> bool:
-    """Return whether it is kept what reads were like on classic before *wave*."""
+    """Return whether it is kept what reads were like on classic before *wave*, as it was last chosen."""
     row = conn.execute(_SQL["has_baseline"], {"wave": wave}).fetchone()
     return bool(row and row[0])
 

@@ -30,7 +30,11 @@ SELECT CASE WHEN s.at >= clock_timestamp() - make_interval(secs => %(exact_s)s) 
   FROM (SELECT to_timestamp(%(since)s) AS at) s;
 
 -- name: has_baseline
-SELECT EXISTS (SELECT FROM migrator.read_baseline WHERE wave = %(wave)s);
+-- Since the wave was chosen: its number comes again when the whole wave was deferred.
+SELECT EXISTS (SELECT FROM migrator.read_baseline
+                WHERE wave = %(wave)s
+                  AND at >= coalesce((SELECT max(at) FROM migrator.decision
+                                       WHERE kind = 'wave.chosen' AND subject = 'wave-' || %(wave)s), '-infinity'));
 
 -- name: put_baseline
 -- What everybody was like is kept once: later they read from both sides.

@@ -10,26 +10,45 @@ from collections.abc import Collection
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from migrator.model.tenant import TenantId
 
 AT_ONCE = 100
 """Tenants reported at once, and a few that stay because they are over a limit."""
 
-_DIFFERENT = """
-WITH after AS (
-    SELECT t.tenant_id, r.watched, r.level, row_number() OVER (ORDER BY t.tenant_id) - 1 AS n, count(*) OVER () AS total
+_AFTER = sql.SQL("""
+WITH ended AS (
+    -- A number comes again when its whole wave was deferred or dual write was undone, and decisions stay.
+    SELECT subject FROM migrator.decision WHERE kind IN ('wave.chosen', 'wave.finished')
+     GROUP BY subject
+    HAVING max(id) FILTER (WHERE kind = 'wave.finished') > coalesce(max(id) FILTER (WHERE kind = 'wave.chosen'), 0)
+), after AS (
+    SELECT t.tenant_id, t.hot, r.watched, r.level = 'limitless' AND r.reads_pct = 100 AS there
       FROM migrator.tenant t
       JOIN migrator.route r USING (tenant_id)
-     WHERE NOT t.hot AND 'wave-' || t.wave IN (SELECT subject FROM migrator.decision WHERE kind = 'wave.finished')
+      JOIN ended ON ended.subject = 'wave-' || t.wave
+)
+""")
+"""Tenants whose wave is over, and whether all their reads are on Limitless."""
+
+_DIFFERENT = sql.SQL("""
+{after}, numbered AS (
+    SELECT *, row_number() OVER (PARTITION BY there ORDER BY tenant_id) - 1 AS n,
+           count(*) OVER (PARTITION BY there) AS total
+      FROM after WHERE NOT hot
 ), wanted AS (
     SELECT tenant_id, watched,
-           level = 'limitless' AND (n / %(room)s = %(turn)s %% ((total + %(room)s - 1) / %(room)s)
-                                    OR tenant_id = ANY (%(keep)s)) AS due
-      FROM after
+           there AND (n / %(room)s = %(turn)s %% ((total + %(room)s - 1) / %(room)s)
+                      OR tenant_id = ANY (%(keep)s)) AS due
+      FROM numbered
 )
 SELECT tenant_id, due FROM wanted WHERE watched <> due ORDER BY tenant_id
-"""
+""").format(after=_AFTER)
+
+_WATCHED = sql.SQL("{after} SELECT tenant_id FROM after WHERE watched AND there ORDER BY tenant_id").format(
+    after=_AFTER
+)
 
 
 def changes(
@@ -43,3 +62,8 @@ def changes(
     """
     rows = conn.execute(_DIFFERENT, {"turn": turn, "keep": list(keep), "room": room}).fetchall()
     return [TenantId(t) for t, due in rows if due], [TenantId(t) for t, due in rows if not due]
+
+
+def watched_after_their_wave(conn: psycopg.Connection[Any]) -> list[TenantId]:
+    """Return tenants that processes report one by one although their wave is over: no guard looks at them any more."""
+    return [TenantId(tenant) for (tenant,) in conn.execute(_WATCHED)]

@@ -14,7 +14,7 @@ from migrator.control import samples as stored
 from migrator.control.breaker import fallback_reasons as fallbacks
 from migrator.control.breaker import open_breakers
 from migrator.control.history import decided_at_s
-from migrator.control.route import Standing, Switch, standings, switch, unwatched, watched_after_their_wave
+from migrator.control.route import Standing, Switch, standings, switch, unwatched
 from migrator.control.samples import Sum, baselines, sums
 from migrator.control.tenant import (
     assign,
@@ -32,6 +32,7 @@ from migrator.control.tenant import (
     waiting,
     wave_tenants,
 )
+from migrator.control.watch_turn import watched_after_their_wave
 from migrator.model.latency import Sample
 from migrator.model.route import Level
 from migrator.model.tenant import TenantId
@@ -104,7 +105,8 @@ def _sample(found: Sum) -> Sample:
 
 
 def keep_baseline(conn: Connection, number: int, since_s: float) -> None:
-    """Keep what the tenants of wave *number* were like on classic since a moment of its clock; the first call counts.
+    """Keep what the tenants of wave *number* were like on classic since a moment of its clock; the first call counts
+    after the wave was chosen.
 
     With the first of all waves also what everybody was like, while all read from classic.
     """
@@ -115,8 +117,11 @@ def keep_baseline(conn: Connection, number: int, since_s: float) -> None:
 
 
 def watched_since_s(conn: Connection, number: int) -> float | None:
-    """Return when the watch of wave *number* began on classic's clock, None when it has not."""
-    return decided_at_s(conn, "wave.watched", f"wave-{number}")
+    """Return when the watch of wave *number* began on classic's clock, None when it has not since it was chosen."""
+    chosen_s = decided_at_s(conn, "wave.chosen", f"wave-{number}")
+    since_s = decided_at_s(conn, "wave.watched", f"wave-{number}")
+    # A wave that was deferred whole leaves its number, and its decisions, to the next one.
+    return None if since_s is None or since_s < (chosen_s or 0.0) else since_s
 
 
 def is_forward(conn: Connection) -> bool:

@@ -179,10 +179,11 @@ def late_tenants(conn: Connection) -> int:
 def watch_from(conn: Connection, number: int, baseline_s: float) -> float:
     """Switch the watch on if it is off; return how many seconds of baseline are missing, and keep one that is whole."""
     tenants = facts.wave_tenants(conn, number)
-    if tenants and facts.unwatched(conn, tenants):
+    since = facts.watched_since_s(conn, number)
+    if tenants and (since is None or facts.unwatched(conn, tenants)):
         watch(conn, tenants, True)
         decide(conn, "cutover", "wave.watched", f"wave-{number}", f"baseline of {baseline_s:g} s on classic")
-    since = facts.watched_since_s(conn, number)
+        since = facts.watched_since_s(conn, number)
     left_s = 0.0
     if tenants:
         left_s = baseline_s - (facts.now_s(conn) - since) if since is not None else baseline_s

@@ -12,11 +12,13 @@ import pytest
 from migrator.control import samples, watch_turn
 from migrator.control.install import install
 from migrator.control.log import decide
-from migrator.cutover import breach, facts, soak
+from migrator.control.reset import reset_classic
+from migrator.cutover import breach, facts, soak, wave
 from migrator.cutover.guard import GuardLimits, Sample, Watch
 from migrator.db.connect import connect
 from migrator.model.latency import bucket_of
 from migrator.model.tenant import TenantId
+from tests.workflow.test_whole_migration import small_plan
 
 pytestmark = pytest.mark.pg
 
@@ -330,3 +332,79 @@ def test_many_small_tenants_take_turns_at_being_watched(classic: psycopg.Connect
     epoch = classic.execute("SELECT epoch FROM migrator.switch").fetchone()
     breach._take_turns(classic, 2, [stays])
     assert classic.execute("SELECT epoch FROM migrator.switch").fetchone() == epoch, "nothing changed, nobody is told"
+
+
+def wait_for_a_wave(conn: psycopg.Connection[Any]) -> None:
+    """Nobody was moved yet."""
+    conn.execute("DELETE FROM migrator.tenant")
+    conn.execute("UPDATE migrator.route SET level = 'classic', wave = NULL")
+    conn.execute(
+        "INSERT INTO migrator.tenant (tenant_id, part, state) SELECT unnest(%s::text[]), 1, 'mirrored'", ([A, B, C],)
+    )
+
+
+def choose(conn: psycopg.Connection[Any]) -> int:
+    chosen = wave.next_wave(conn, small_plan(waves={"sizes": [3], "hot_ratio": 1000.0}), late=False).wave
+    assert chosen is not None
+    return chosen.number
+
+
+@pytest.mark.parametrize("undone", [False, True], ids=["deferred whole", "undone"])
+def test_a_wave_whose_number_comes_again_has_a_baseline_of_its_own(
+    classic: psycopg.Connection[Any], undone: bool
+) -> None:
+    """Decisions of the wave of before stay; the monitor neither takes the new one for finished nor ends its watch."""
+    wait_for_a_wave(classic)
+    assert choose(classic) == 1
+    assert wave.watch_from(classic, 1, 0.0) <= 0, "a whole baseline, of tenants that read nothing"
+    if not undone:
+        wave.defer(classic, 1, [A, B, C], ())
+    wave.finish(classic, 1)
+    if undone:
+        reset_classic(classic, "ana")
+        wait_for_a_wave(classic)
+    breach.tick(classic, LIMITS, 120.0)
+    assert choose(classic) == 1
+
+    left, seen = [], []
+    for _ in range(3):
+        left.append(wave.watch_from(classic, 1, 60.0))
+        breach.tick(classic, LIMITS, 120.0)
+        seen.append(watched(classic))
+    begun = classic.execute("SELECT count(*) FROM migrator.decision WHERE kind = 'wave.watched'").fetchone()
+    history(classic, A, 8.0, 0, 0, side="classic")
+    wave.watch_from(classic, 1, 0.0)
+
+    assert seen == [{A, B, C}] * 3
+    assert begun == (2,) and 60 > left[0] > left[1] > left[2] > 0
+    assert wave.baseline_samples(classic, 1)[A].reads == 10
+
+
+def test_a_watch_that_a_deferral_did_not_end_begins_a_new_baseline(classic: psycopg.Connection[Any]) -> None:
+    """The worker died after the tenants were released: they are still reported when their wave comes again."""
+    wait_for_a_wave(classic)
+    wave.watch_from(classic, choose(classic), 0.0)
+    classic.execute("UPDATE migrator.tenant SET wave = NULL")
+    again_s = facts.now_s(classic)
+    assert choose(classic) == 1 and watched(classic) == {A, B, C}
+
+    wave.watch_from(classic, 1, 60.0)
+    since_s = facts.watched_since_s(classic, 1)
+
+    assert since_s is not None and since_s > again_s
+
+
+def test_a_tenant_at_a_hundred_percent_is_the_guards_until_its_wave_is_over(classic: psycopg.Connection[Any]) -> None:
+    """However often a wave of its number was finished before; afterwards, who went back is watched no more."""
+    for kind in ("wave.finished", "wave.chosen"):
+        decide(classic, "cutover", kind, "wave-1", "as before")
+    classic.execute("UPDATE migrator.route SET watched = tenant_id <> '3'")
+    breach.tick(classic, LIMITS, 120.0)
+    in_soak = watched(classic), facts.watched_after_their_wave(classic)
+    classic.execute("UPDATE migrator.route SET level = 'classic' WHERE tenant_id = '1'")
+    classic.execute("UPDATE migrator.route SET reads_pct = 10 WHERE tenant_id = '2'")
+    decide(classic, "cutover", "wave.finished", "wave-1", "1 of 3")
+    breach.tick(classic, LIMITS, 120.0)
+
+    assert in_soak == ({A, B}, [])
+    assert watched(classic) == {C} == set(facts.watched_after_their_wave(classic))
