@@ -17,6 +17,8 @@ from migrator.model.tenant import TenantId
 AT_ONCE = 100
 """Tenants reported at once, and a few that stay because they are over a limit."""
 
+_MONITOR = 0x6D696777  # "migw": an advisory lock on classic
+
 _AFTER = sql.SQL("""
 WITH ended AS (
     -- A number comes again when its whole wave was deferred or dual write was undone, and decisions stay.
@@ -49,6 +51,12 @@ SELECT tenant_id, due FROM wanted WHERE watched <> due ORDER BY tenant_id
 _WATCHED = sql.SQL("{after} SELECT tenant_id FROM after WHERE watched AND there ORDER BY tenant_id").format(
     after=_AFTER
 )
+
+
+def alone(conn: psycopg.Connection[Any]) -> bool:
+    """Return whether no other monitor changes who is watched; none begins to before the caller's transaction ends."""
+    row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (_MONITOR,)).fetchone()
+    return bool(row and row[0])
 
 
 def changes(

@@ -17,7 +17,7 @@ import psycopg
 
 from migrator.control.breaker import Breach, breaches, keep_breaches, lock_breaches
 from migrator.control.incident import add_incident
-from migrator.control.watch_turn import changes
+from migrator.control.watch_turn import alone, changes
 from migrator.cutover import facts
 from migrator.cutover.guard import GuardLimits, lasting
 from migrator.model.incident import IncidentKind
@@ -69,13 +69,18 @@ def describe(incidents: Mapping[Whose, str]) -> str:
 
 
 def tick(conn: Connection, limits: GuardLimits, patience_s: float) -> dict[Whose, str]:
-    """Look once; return the breaches that became an incident by this look. Owns its transaction."""
+    """Look once; return the breaches that became an incident by this look. Owns its transactions."""
+    # Whoever changes who is watched holds the switch until the commit, and a process that falls back waits for it 3 s
+    # at most: summing samples up may take longer.
+    with conn.transaction():
+        if alone(conn):
+            keep = [t for t in breaches(conn) if t is not None]
+            _take_turns(conn, int(facts.now_s(conn) // (TURN_WINDOWS * limits.window_s)), keep)
     with conn.transaction():
         # One look at a time: two of them would record the same breach twice.
         lock_breaches(conn)
         now_s = facts.now_s(conn)
         known = breaches(conn)
-        _take_turns(conn, int(now_s // (TURN_WINDOWS * limits.window_s)), [t for t in known if t is not None])
         found = _found(conn, now_s, limits)
         if not found and not known:
             return {}

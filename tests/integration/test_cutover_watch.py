@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,9 @@ from migrator.cutover import breach, facts, soak, wave
 from migrator.cutover.guard import GuardLimits, Sample, Watch
 from migrator.db.connect import connect
 from migrator.model.latency import bucket_of
+from migrator.model.route import FallbackScope
 from migrator.model.tenant import TenantId
+from migrator.route.fallback import raise_fallback
 from tests.workflow.test_whole_migration import small_plan
 
 pytestmark = pytest.mark.pg
@@ -408,3 +411,42 @@ def test_a_tenant_at_a_hundred_percent_is_the_guards_until_its_wave_is_over(clas
 
     assert in_soak == ({A, B}, [])
     assert watched(classic) == {C} == set(facts.watched_after_their_wave(classic))
+
+
+def blocked(conn: psycopg.Connection[Any], pid: int) -> bool:
+    row = conn.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", (pid,)).fetchone()
+    return bool(row and row[0])
+
+
+def test_reads_fall_back_at_once_while_the_monitor_sums_samples(
+    classic: psycopg.Connection[Any], classic_dsn: str
+) -> None:
+    """It has just changed who is watched: that is done, and seen, before it begins to sum."""
+    decide(classic, "cutover", "wave.finished", "wave-1", "3 of 3")
+    with connect(classic_dsn, "monitor") as monitor, connect(classic_dsn, "slow") as slow, ThreadPoolExecutor() as pool:
+        with slow.transaction():
+            slow.execute("LOCK TABLE migrator.read_sample IN ACCESS EXCLUSIVE MODE")
+            sums = pool.submit(breach.tick, monitor, LIMITS, 120.0)
+            while not sums.done() and not blocked(classic, monitor.info.backend_pid):
+                pass
+            raise_fallback(classic, FallbackScope.TENANT, A, by="web-1", reason="errors")
+            seen = watched(classic), blocked(classic, monitor.info.backend_pid)
+        assert sums.result() == {}
+
+    assert seen == ({A, B, C}, True)
+
+
+def test_a_monitor_leaves_the_turns_to_another_one_and_looks_all_the_same(
+    classic: psycopg.Connection[Any], classic_dsn: str
+) -> None:
+    decide(classic, "cutover", "wave.finished", "wave-1", "3 of 3")
+    history(classic, None, 3000.0, 60, 0)
+    limits = replace(LIMITS, p99_limit_ms=1000.0)
+    with connect(classic_dsn, "another") as another, another.transaction():
+        assert watch_turn.alone(another)
+        breach.tick(classic, limits, 0.0)
+        beside = watched(classic), len(incidents(classic))
+    breach.tick(classic, limits, 0.0)
+
+    assert beside == (set(), 1)
+    assert watched(classic) == {A, B, C}
