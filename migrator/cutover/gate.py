@@ -50,16 +50,19 @@ def _unclean(
     return []
 
 
-def reference_verdict(facts: ReferenceFacts | None, limits: GateLimits) -> Verdict:
-    """Return go, or why nobody's reads may move; None stands for no reference tables."""
+def reference_unclean(facts: ReferenceFacts | None, limits: GateLimits) -> tuple[Blocker, ...]:
+    """Return what validation has against the reference tables; None stands for no reference tables."""
     who = "the reference tables"
-    if facts is None:
-        return Verdict()
-    found = _unclean(facts, limits, "", f"{who} have", f"{who} were")
-    if facts.lag_s > limits.max_lag_s:
+    return () if facts is None else tuple(_unclean(facts, limits, "", f"{who} have", f"{who} were"))
+
+
+def reference_verdict(facts: ReferenceFacts | None, limits: GateLimits) -> Verdict:
+    """Return go, or why nobody's reads may move: the mirror of the reference tables, and what validation says."""
+    found = reference_unclean(facts, limits)
+    if facts is not None and facts.lag_s > limits.max_lag_s:
         text = f"mirror partition {REFERENCE_PART} {_late(facts.lag_s, limits, facts.problem)}"
-        found.insert(0, Blocker("mirror.lags", str(REFERENCE_PART), text, True))
-    return Verdict(tuple(found))
+        found = (Blocker("mirror.lags", str(REFERENCE_PART), text, True), *found)
+    return Verdict(found)
 
 
 def tenant_verdict(facts: TenantFacts, limits: GateLimits) -> Verdict:

@@ -18,6 +18,7 @@ from migrator.control.install import install
 from migrator.control.phase import phase_state
 from migrator.control.stopped import set_stopped, stopped
 from migrator.control.tables import captured_tables
+from migrator.control.tenant import reference_facts
 from migrator.db.connect import connect
 from migrator.model.blocker import Blocker
 from migrator.model.gate import GateAnswer
@@ -185,6 +186,37 @@ def test_dual_write_is_blocked_when_its_work_has_ended_and_runs_while_it_goes_on
 
     assert late.blockers and all(b.heals_by_itself for b in late.blockers)
     assert seen == ["blocked", "blocked", "blocked", "running", "blocked"]
+
+
+LATE = Blocker("mirror.lags", "0", "mirror partition 0 lags 5.1 s (limit 5 s)", True)
+
+
+@pytest.mark.parametrize("before", [[], [LATE]], ids=["within the limit", "over it"])
+def test_the_lag_of_the_reference_tables_is_said_once_and_no_validation_mends_it(
+    dual: Operator, before: list[Blocker]
+) -> None:
+    """However much it grew since the lags of all partitions were read, or if it crossed the limit only then."""
+    with connect(dual.environment["A"], "test") as classic:
+        classic.execute('UPDATE migrator.captured_table SET descriptor = descriptor || \'{"kind": "reference"}\'')
+        classic.execute(
+            "INSERT INTO migrator.tenant_verdict"
+            " (tenant_id, first_at, last_at, clean, fingerprint, last_fence, rows, divergent)"
+            " VALUES (NULL, now(), now(), true, migrator.schema_fingerprint(), '', 1, 0)"
+        )
+        classic.execute(
+            "UPDATE migrator.tenant"
+            " SET divergent = 0, clean_at = now(), clean_fingerprint = migrator.schema_fingerprint()"
+        )
+        classic.execute(
+            "INSERT INTO migrator.position (part, epoch, snapshot, fresh_at, lag_s, state)"
+            " VALUES (0, 0, '1:1:', now(), 99, 'running')"
+        )
+        reference = reference_facts(classic)
+        answer = gates._then_validated(classic, load(dual.home / "plan.toml"), list(before), False)
+
+    assert reference is not None and reference.divergent == 0 and reference.lag_s >= 99
+    assert answer.blockers == tuple(before) and answer.go is not bool(before)
+    assert not answer.validate_now
 
 
 def test_what_only_temporal_can_do_is_try_again(dual: Operator) -> None:
