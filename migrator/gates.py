@@ -45,6 +45,7 @@ Connection = psycopg.Connection[Any]
 
 SHOWN = 10
 COPY_FAILED = "copy.failed"
+MIRROR_FAILED = "mirror.failed"
 
 
 # -- what a gate says ------------------------------------------------------------------------------------------------
@@ -190,8 +191,12 @@ def _positions(conn: Connection, max_lag_s: float) -> list[Blocker]:
     if not lags:
         return [Blocker("mirror.no_position", "", "no mirror partition has published a position yet", True)]
     found = []
-    for part, lag_s, problem in lags:
-        if lag_s > max_lag_s:
+    for part, lag_s, problem, failed in lags:
+        if failed:
+            # However late it is by now: nothing but a person lessens it.
+            text = f"mirror partition {part} stopped: {problem}; once mended, start it at once with: migrator resume"
+            found.append(Blocker(MIRROR_FAILED, str(part), text))
+        elif lag_s > max_lag_s:
             text = f"mirror partition {part} lags {lag_s:.1f} s (limit {max_lag_s:g} s)"
             found.append(Blocker("mirror.lags", str(part), f"{text}: {problem}" if problem else text, True))
     return found
@@ -278,7 +283,7 @@ def begin(conn: Connection, plan: str, phase: str, digest: str) -> None:
 
 def note_blockers(conn: Connection, phase: Phase, answer: GateAnswer) -> None:
     """Show what stands in the way; a phase whose work goes on by itself is running, not blocked."""
-    stands = any(blocker.code in (COPY_FAILED, ENDED) for blocker in answer.blockers)
+    stands = any(blocker.code in (COPY_FAILED, MIRROR_FAILED, ENDED) for blocker in answer.blockers)
     state = "running" if phase is Phase.DUAL_WRITE and not stands else "blocked"
     step = "wait, or see the blockers" if state == "running" else "mend it; it is looked at again by itself"
     if phase in (Phase.AUDIT, Phase.PROVISION):

@@ -273,11 +273,15 @@ def positions(conn: Connection) -> dict[int, Snapshot]:
 
 
 class PartitionLag(NamedTuple):
-    """How far a mirror partition is behind, in seconds, and its problem ('' when none)."""
+    """How far a mirror partition is behind, in seconds, and its problem ('' when none).
+
+    `failed`: its mirror stopped, and no retry of its activity heals it.
+    """
 
     part: int
     lag_s: float
     problem: str
+    failed: bool
 
 
 def partition_lags(conn: Connection) -> list[PartitionLag]:

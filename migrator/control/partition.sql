@@ -135,7 +135,7 @@ UPDATE migrator.mirror_position SET state = 'closed', epoch = epoch + 1 WHERE st
 UPDATE migrator.mirror_position SET state = 'open', epoch = epoch + 1 WHERE state = 'closed';
 
 -- name: partition_lags
-SELECT part, lag_s, coalesce(problem, '') FROM migrator.partition_status ORDER BY part;
+SELECT part, lag_s, coalesce(problem, ''), state = 'failed' FROM migrator.partition_status ORDER BY part;
 
 -- name: mark_mirror_failed
 UPDATE migrator.position SET state = 'failed', problem = %(problem)s WHERE part = %(part)s;

@@ -15,11 +15,12 @@ from migrator import gates
 from migrator.capture.install import install as capture
 from migrator.control import workers
 from migrator.control.install import install
-from migrator.control.phase import phase_state
+from migrator.control.phase import phase_state, set_phase
 from migrator.control.stopped import set_stopped, stopped
 from migrator.control.tables import captured_tables
 from migrator.control.tenant import reference_facts
 from migrator.db.connect import connect
+from migrator.mirror.failed import note_failure
 from migrator.model.blocker import Blocker
 from migrator.model.gate import GateAnswer
 from migrator.model.phase import Phase
@@ -186,6 +187,32 @@ def test_dual_write_is_blocked_when_its_work_has_ended_and_runs_while_it_goes_on
 
     assert late.blockers and all(b.heals_by_itself for b in late.blockers)
     assert seen == ["blocked", "blocked", "blocked", "running", "blocked"]
+
+
+def test_dual_write_stays_blocked_while_a_mirror_stands_that_no_retry_heals(dual: Operator) -> None:
+    """Late or not; once it is started again and publishes, it catches up by itself."""
+    seen = []
+    with connect(dual.environment["A"], "test") as classic:
+        set_phase(classic, "dual_write", "running")
+        classic.execute(
+            "INSERT INTO migrator.position (part, epoch, snapshot, fresh_at, state)"
+            " VALUES (1, 0, '1:1:', now(), 'running')"
+        )
+        note_failure(classic, 1, "MirrorBlocked", "app.users is gone")
+        for late_s in (0, 99):
+            classic.execute("UPDATE migrator.position SET lag_s = %s, fresh_at = clock_timestamp()", (late_s,))
+            answer = GateAnswer(blockers=tuple(b for b in gates._positions(classic, 50.0) if b.subject == "1"))
+            gates.note_blockers(classic, Phase.DUAL_WRITE, answer)
+            seen.append((phase_state(classic, "dual_write"), [(b.code, b.heals_by_itself) for b in answer.blockers]))
+        stopped_text = str(answer.blockers[0])
+        classic.execute("UPDATE migrator.position SET state = 'running', problem = NULL")
+        answer = GateAnswer(blockers=tuple(b for b in gates._positions(classic, 50.0) if b.subject == "1"))
+        gates.note_blockers(classic, Phase.DUAL_WRITE, answer)
+        seen.append((phase_state(classic, "dual_write"), [(b.code, b.heals_by_itself) for b in answer.blockers]))
+
+    stands, catches_up = ("blocked", [("mirror.failed", False)]), ("running", [("mirror.lags", True)])
+    assert seen == [stands, stands, catches_up]
+    assert stopped_text.startswith("mirror partition 1 stopped: app.users is gone; ")
 
 
 LATE = Blocker("mirror.lags", "0", "mirror partition 0 lags 5.1 s (limit 5 s)", True)
