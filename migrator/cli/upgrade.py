@@ -35,7 +35,7 @@ def upgrade(
     from migrator.cli.context import both, find_plan
     from migrator.control import upgrade as control
 
-    found = find_plan(plan)
+    found = find_plan(plan, any_version=True)
     done: list[str] = []
 
     def tell(action: Action) -> None:

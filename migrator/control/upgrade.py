@@ -26,6 +26,7 @@ import psycopg
 from migrator.control import grants
 from migrator.control.install import LOCK, VERSION, installed_version, version_problem
 from migrator.control.log import decide
+from migrator.control.plan import stored
 from migrator.db import named
 from migrator.db.busy import BUSY, until_free
 from migrator.errors import ClusterUnavailable, NoGo
@@ -74,6 +75,7 @@ def upgrade_steps(
 
     Raises:
         WrongVersion: a newer version of the tool installed it.
+        PlanInvalid: the stored plan cannot be read, so it could not be stored anew.
     """
     found = installed_version(conn)
     if found is None or found == to:
@@ -82,7 +84,7 @@ def upgrade_steps(
         raise problem
     chain = [step for version in range(found + 1, to + 1) for step in _script(side, version)]
     if side == "classic":
-        chain += [_views(), _restated_plan(), _rights()]
+        chain += [_views(), _restated_plan(conn), _rights()]
     return (*chain, *more, _recorded(side, found, to, who))
 
 
@@ -205,8 +207,14 @@ def _rights() -> Step:
     return Step(Action("upgrade/classic/rights", summary, _LEFT), grants.renew)
 
 
-def _restated_plan() -> Step:
+def _restated_plan(conn: Connection) -> Step:
+    """Read the plan already now: one that cannot be read is found before the first step, and in a dry run."""
+    from migrator.plan.load import from_earlier
+
+    found = stored(conn)
     summary = "Store the plan with the values that this version adds, all at their defaults"
+    if found and from_earlier(found.body).rehearsal is None and found.body.get("rehearsal"):
+        summary += "; without [rehearsal], which is only for servers that a rehearsal made"
     return Step(Action("upgrade/classic/plan", summary, _LEFT), _restate)
 
 
@@ -242,12 +250,12 @@ def _apart(conn: Connection, step: Step) -> bool:
 
 def _restate(conn: Connection) -> None:
     """Store the plan as this version would: a worker compares digests, and defaults that came count in them."""
-    from migrator.plan.load import digest, dump, from_body
+    from migrator.plan.load import digest, dump, from_earlier
 
     row = conn.execute("SELECT body, digest FROM migrator.plan FOR UPDATE").fetchone()
     if row is None:
         return
-    plan = from_body(row[0])
+    plan = from_earlier(row[0])
     if digest(plan) != row[1]:
         conn.execute(
             "UPDATE migrator.plan SET digest = %s, body = %s, earlier = array_append(earlier, digest)",
