@@ -29,8 +29,8 @@ def upgrade(
 ) -> None:
     """Upgrade the tool's own tables on both sides; nothing to do when they are of this version.
 
-    Applications go on, whatever version their shims are. Workers must have ended: they are named, and nothing is
-    changed while one is at work. Run it again after an interruption. See docs/upgrades.md.
+    Applications go on, whatever version their shims are. Workers must have ended, and writes be open: what is in the
+    way is named, and nothing is changed. Run it again after an interruption. See docs/upgrades.md.
     """
     from migrator.cli.context import both, find_plan
     from migrator.control import upgrade as control
@@ -46,13 +46,13 @@ def upgrade(
         if dry_run:
             steps = (*_limitless(limitless, who(name)), *_classic(classic, who(name)))
             announce([step.action for step in steps], as_json=as_json)
-            for line in control.working(classic) if steps else ():
+            for line in control.blockers(classic) if steps else ():
                 note(f"would be refused now: {line}")
             return
         with control.only_one(classic):
             there, here = _limitless(limitless, who(name)), _classic(classic, who(name))
             if there or here:
-                control.require_no_workers(classic)
+                control.require_ready(classic)
                 confirm(f"Upgrade the tool's own tables ({len(there) + len(here)} steps)?", yes=yes)
             control.run(limitless, "limitless", there, tell)
             control.run(classic, "classic", here, tell)

@@ -27,10 +27,12 @@ from migrator.control import grants
 from migrator.control.install import LOCK, VERSION, installed_version, version_problem
 from migrator.control.log import decide
 from migrator.control.plan import stored
+from migrator.control.route import write_mode
 from migrator.db import named
 from migrator.db.busy import BUSY, until_free
 from migrator.errors import ClusterUnavailable, NoGo
 from migrator.model.action import Action
+from migrator.model.route import WriteMode
 
 Connection = psycopg.Connection[Any]
 
@@ -46,6 +48,11 @@ TURN_S = 60.0
 _FRESH_S = 5.0
 _LOOK_S = 0.2
 _LEFT = "The upgrade is not undone; the way back is to go on with it (docs/upgrades.md)"
+
+_CLOSED = (
+    "writes are closed for a hand-over: let the release that closed them finish it, or open them again with it:"
+    " migrator decommission reopen"
+)
 
 _PLAIN = re.compile(r"^CREATE (VIEW|FUNCTION)\b", re.MULTILINE)
 
@@ -166,17 +173,22 @@ def working(classic: Connection) -> tuple[str, ...]:
     return tuple(found)
 
 
-def require_no_workers(classic: Connection) -> None:
-    """Return when no worker is at work.
+def blockers(classic: Connection) -> tuple[str, ...]:
+    """Return everything for which an upgrade has to wait, one line each."""
+    closed = write_mode(classic) is WriteMode.CLOSED
+    return (*working(classic), *((_CLOSED,) if closed else ()))
+
+
+def require_ready(classic: Connection) -> None:
+    """Return when no worker is at work and no hand-over is under way.
 
     Raises:
-        NoGo: naming all that are.
+        NoGo: naming everything that is.
     """
-    blockers = working(classic)
-    if blockers:
+    if found := blockers(classic):
         raise NoGo(
             "upgrade",
-            blockers,
+            found,
             hint="Stop the workers (SIGTERM) and what validates, then run migrator upgrade again. Applications go on.",
         )
 

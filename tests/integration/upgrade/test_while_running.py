@@ -152,6 +152,21 @@ def test_while_a_worker_is_at_work_nothing_is_changed(old: Earlier) -> None:
     assert old.operator("upgrade", "--yes").code == 0
 
 
+def test_while_writes_are_closed_nothing_is_changed(old: Earlier) -> None:
+    """Applications wait for a hand-over of the earlier release, which only that one can end."""
+    old.classic.execute("UPDATE migrator.switch SET write_mode = 'closed'")
+    before = catalog(old.classic)
+    shown = old.operator("upgrade", "--dry-run")
+    refused = old.operator("upgrade", "--yes", "--json")
+
+    assert shown.code == 0 and "migrator decommission reopen" in shown.err
+    assert refused.code == 3 and [line.startswith("writes are closed") for line in refused.json["blockers"]] == [True]
+    assert different(before, catalog(old.classic)) == {}
+    assert version(old.classic) == version(old.limitless) == 1
+    old.classic.execute("UPDATE migrator.switch SET write_mode = 'dual'")
+    assert old.operator("upgrade", "--yes").code == 0
+
+
 def test_a_position_that_was_just_published_is_a_mirror_at_work(alone: Connection, classic_dsn: str) -> None:
     """Its session may not be visible; an application's shim is no worker."""
     assert upgrade.working(alone) == ()
