@@ -6,7 +6,8 @@ and may be done twice. So an upgrade that was killed anywhere is run again and e
 last, on Limitless first: until it is on classic, workers of this version do nothing.
 
 Shims of earlier versions go on during and after the upgrade. Mirrors, copies and validations of earlier versions must
-have ended before it begins, and the first step on classic refuses what one would write later: docs/upgrades.md.
+have ended before it begins, and the first step of all, on classic, refuses what one would write later:
+docs/upgrades.md.
 """
 
 from __future__ import annotations
