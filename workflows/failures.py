@@ -19,7 +19,7 @@ from temporalio.worker import (
     Interceptor,
 )
 
-from migrator.errors import LeaseLost, MigratorError, NoGo
+from migrator.errors import LeaseLost, MigratorError, NoGo, WrongVersion
 from migrator.model.blocker import Blocker
 from migrator.model.sqlstate import Fault, fault_of
 
@@ -38,7 +38,8 @@ def failure(error: Exception) -> ApplicationError:
         if isinstance(error, NoGo):
             details["blockers"] = list(error.blockers)
         # Losing a lease to an equal is over in a moment: the next try takes the lease again, or finds it closed.
-        retry = error.retryable or isinstance(error, LeaseLost)
+        # On tables of another version a worker of that one can do it, or this one after the upgrade.
+        retry = error.retryable or isinstance(error, LeaseLost | WrongVersion)
         return ApplicationError(str(error), details, type=type(error).__name__, non_retryable=not retry)
     if isinstance(error, psycopg.Error):
         diag = error.diag

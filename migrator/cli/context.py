@@ -21,8 +21,11 @@ NO_PLAN_HINT = (
 )
 
 
-def find_plan(option: Path | None) -> Plan:
+def find_plan(option: Path | None, *, any_version: bool = False) -> Plan:
     """Return the plan of --plan, else of MIGRATOR_PLAN, else the one stored on classic.
+
+    Args:
+        any_version: a plan that an earlier version stored need not keep rules that came since.
 
     Raises:
         PlanInvalid, UsageError: there is none, or it cannot be used.
@@ -37,14 +40,14 @@ def find_plan(option: Path | None) -> Plan:
         raise UsageError("no plan given", hint=NO_PLAN_HINT)
     from migrator.control.install import active_plan
     from migrator.db.connect import connect, masked
-    from migrator.plan.load import from_body
+    from migrator.plan.load import from_body, from_earlier
 
     with connect(dsn, APP, statement_timeout_s=10) as conn:
         try:
             body = active_plan(conn)
         except NotInstalled:
             raise UsageError(f"no plan is stored on {masked(dsn)}", hint=NO_PLAN_HINT) from None
-    return from_body(body)
+    return from_earlier(body) if any_version else from_body(body)
 
 
 def find_classic(option: Path | None) -> str:

@@ -43,12 +43,13 @@ def rollback(
     if everybody + (wave is not None) + bool(tenant) != 1:
         raise UsageError("say what to roll back", hint="Exactly one of --all, --wave N and --tenant ID.")
     from migrator.cli.context import classic
-    from migrator.incident.rollback import check_names, moved_tenants, roll_back
+    from migrator.incident.rollback import check_names, moved_tenants, require_tables, roll_back
 
     operator = who(name)
     with classic(plan, statement_timeout_s=10, lock_timeout_s=5, any_version=True) as conn:
         try:
             if dry_run:
+                require_tables(conn, everybody=everybody)
                 unsure = check_names(conn, wave, [TenantId(t) for t in tenant or ()])
                 _preview(moved_tenants(conn, wave, tenant or []), unsure, as_json)
                 return
@@ -112,6 +113,6 @@ def _tell_temporal(option: Path | None) -> bool:
         from migrator.cli.context import find_plan
         from workflows import client
 
-        return client.signal_rollback(find_plan(option))
+        return client.signal_rollback(find_plan(option, any_version=True))
     except (MigratorError, ImportError):
         return False

@@ -29,13 +29,13 @@ def upgrade(
 ) -> None:
     """Upgrade the tool's own tables on both sides; nothing to do when they are of this version.
 
-    Applications go on, whatever version their shims are. Workers must have ended: they are named, and nothing is
-    changed while one is at work. Run it again after an interruption. See docs/upgrades.md.
+    Applications go on, whatever version their shims are. Workers must have ended, and writes be open: what is in the
+    way is named, and nothing is changed. Run it again after an interruption. See docs/upgrades.md.
     """
     from migrator.cli.context import both, find_plan
     from migrator.control import upgrade as control
 
-    found = find_plan(plan)
+    found = find_plan(plan, any_version=True)
     done: list[str] = []
 
     def tell(action: Action) -> None:
@@ -44,34 +44,38 @@ def upgrade(
 
     with both(found, any_version=True) as (classic, limitless):
         if dry_run:
-            steps = (*_limitless(limitless, who(name)), *_classic(classic, who(name)))
+            steps = [step for *_, part in _parts(classic, limitless, who(name)) for step in part]
             announce([step.action for step in steps], as_json=as_json)
-            for line in control.working(classic) if steps else ():
+            for line in control.blockers(classic) if steps else ():
                 note(f"would be refused now: {line}")
             return
         with control.only_one(classic):
-            there, here = _limitless(limitless, who(name)), _classic(classic, who(name))
-            if there or here:
-                control.require_no_workers(classic)
-                confirm(f"Upgrade the tool's own tables ({len(there) + len(here)} steps)?", yes=yes)
-            control.run(limitless, "limitless", there, tell)
-            control.run(classic, "classic", here, tell)
+            parts = _parts(classic, limitless, who(name))
+            if count := sum(len(part) for *_, part in parts):
+                control.require_ready(classic)
+                confirm(f"Upgrade the tool's own tables ({count} steps)?", yes=yes)
+                control.require_ready(classic)  # the question may have stood for hours
+            for conn, side, part in parts:
+                control.run(conn, side, part, tell)
     if as_json:
         emit_json({"done": done})
     else:
         out("The tool's own tables are upgraded. Start the workers of this version." if done else "Nothing to do.")
 
 
-def _limitless(conn: psycopg.Connection[Any], name: str) -> tuple[Step, ...]:
+def _parts(
+    classic: psycopg.Connection[Any], limitless: psycopg.Connection[Any], name: str
+) -> list[tuple[psycopg.Connection[Any], str, tuple[Step, ...]]]:
+    """Return the steps with where they are done, in order.
+
+    Classic's first one refuses workers of earlier versions, so it comes before those of Limitless. The version is still
+    written on Limitless first.
+    """
     from migrator.control.upgrade import upgrade_steps
 
-    return upgrade_steps(conn, "limitless", name)
-
-
-def _classic(conn: psycopg.Connection[Any], name: str) -> tuple[Step, ...]:
-    from migrator.control.upgrade import upgrade_steps
-
-    return upgrade_steps(conn, "classic", name, [capture_step()])
+    there = upgrade_steps(limitless, "limitless", name)
+    here = upgrade_steps(classic, "classic", name, [capture_step()])
+    return [(classic, "classic", here[:1]), (limitless, "limitless", there), (classic, "classic", here[1:])]
 
 
 def capture_step() -> Step:

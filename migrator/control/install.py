@@ -49,7 +49,7 @@ def version_problem(version: int | None, side: str) -> WrongVersion | None:
     return WrongVersion(
         found,
         hint="Upgrade it: migrator upgrade --dry-run, then migrator upgrade (docs/upgrades.md). Until then the migrator"
-        " that installed it goes on working, its rollback included.",
+        " that installed it goes on working. Reads go back to classic now: migrator rollback --all",
     )
 
 

@@ -6,7 +6,8 @@ and may be done twice. So an upgrade that was killed anywhere is run again and e
 last, on Limitless first: until it is on classic, workers of this version do nothing.
 
 Shims of earlier versions go on during and after the upgrade. Mirrors, copies and validations of earlier versions must
-have ended before it begins, and the first step on classic refuses what one would write later: docs/upgrades.md.
+have ended before it begins, and the first step of all, on classic, refuses what one would write later:
+docs/upgrades.md.
 """
 
 from __future__ import annotations
@@ -26,10 +27,13 @@ import psycopg
 from migrator.control import grants
 from migrator.control.install import LOCK, VERSION, installed_version, version_problem
 from migrator.control.log import decide
+from migrator.control.plan import stored
+from migrator.control.route import write_mode
 from migrator.db import named
 from migrator.db.busy import BUSY, until_free
 from migrator.errors import ClusterUnavailable, NoGo
 from migrator.model.action import Action
+from migrator.model.route import WriteMode
 
 Connection = psycopg.Connection[Any]
 
@@ -45,6 +49,11 @@ TURN_S = 60.0
 _FRESH_S = 5.0
 _LOOK_S = 0.2
 _LEFT = "The upgrade is not undone; the way back is to go on with it (docs/upgrades.md)"
+
+_CLOSED = (
+    "writes are closed for a hand-over: let the release that closed them finish it, or open them again with it:"
+    " migrator decommission reopen"
+)
 
 _PLAIN = re.compile(r"^CREATE (VIEW|FUNCTION)\b", re.MULTILINE)
 
@@ -74,6 +83,7 @@ def upgrade_steps(
 
     Raises:
         WrongVersion: a newer version of the tool installed it.
+        PlanInvalid: the stored plan cannot be read, so it could not be stored anew.
     """
     found = installed_version(conn)
     if found is None or found == to:
@@ -82,7 +92,7 @@ def upgrade_steps(
         raise problem
     chain = [step for version in range(found + 1, to + 1) for step in _script(side, version)]
     if side == "classic":
-        chain += [_views(), _restated_plan(), _rights()]
+        chain += [_views(), _restated_plan(conn), _rights()]
     return (*chain, *more, _recorded(side, found, to, who))
 
 
@@ -164,17 +174,22 @@ def working(classic: Connection) -> tuple[str, ...]:
     return tuple(found)
 
 
-def require_no_workers(classic: Connection) -> None:
-    """Return when no worker is at work.
+def blockers(classic: Connection) -> tuple[str, ...]:
+    """Return everything for which an upgrade has to wait, one line each."""
+    closed = write_mode(classic) is WriteMode.CLOSED
+    return (*working(classic), *((_CLOSED,) if closed else ()))
+
+
+def require_ready(classic: Connection) -> None:
+    """Return when no worker is at work and no hand-over is under way.
 
     Raises:
-        NoGo: naming all that are.
+        NoGo: naming everything that is.
     """
-    blockers = working(classic)
-    if blockers:
+    if found := blockers(classic):
         raise NoGo(
             "upgrade",
-            blockers,
+            found,
             hint="Stop the workers (SIGTERM) and what validates, then run migrator upgrade again. Applications go on.",
         )
 
@@ -205,8 +220,14 @@ def _rights() -> Step:
     return Step(Action("upgrade/classic/rights", summary, _LEFT), grants.renew)
 
 
-def _restated_plan() -> Step:
+def _restated_plan(conn: Connection) -> Step:
+    """Read the plan already now: one that cannot be read is found before the first step, and in a dry run."""
+    from migrator.plan.load import from_earlier
+
+    found = stored(conn)
     summary = "Store the plan with the values that this version adds, all at their defaults"
+    if found and from_earlier(found.body).rehearsal is None and found.body.get("rehearsal"):
+        summary += "; without [rehearsal], which is only for servers that a rehearsal made"
     return Step(Action("upgrade/classic/plan", summary, _LEFT), _restate)
 
 
@@ -242,12 +263,12 @@ def _apart(conn: Connection, step: Step) -> bool:
 
 def _restate(conn: Connection) -> None:
     """Store the plan as this version would: a worker compares digests, and defaults that came count in them."""
-    from migrator.plan.load import digest, dump, from_body
+    from migrator.plan.load import digest, dump, from_earlier
 
     row = conn.execute("SELECT body, digest FROM migrator.plan FOR UPDATE").fetchone()
     if row is None:
         return
-    plan = from_body(row[0])
+    plan = from_earlier(row[0])
     if digest(plan) != row[1]:
         conn.execute(
             "UPDATE migrator.plan SET digest = %s, body = %s, earlier = array_append(earlier, digest)",

@@ -4,9 +4,10 @@ Classic is authoritative for writes, so nothing can be lost: reads move back at 
 the processes confirm it; a process that does not answer stops reading Limitless by itself after its staleness limit.
 Asking again is fine and says so.
 
-Rolling back everybody checks nothing. A wave or a tenant by name must exist; where that cannot be found out in time the
-rollback happens all the same, because a hold on a name that nobody has harms nobody. Tenants that were rolled back by
-name or with their wave are held on classic until a person releases them.
+Rolling back everybody checks nothing and uses only what version 1 of the tool's tables has, so it works on those of any
+version, and half-way through an upgrade. A wave or a tenant by name must exist; where that cannot be found out in time
+the rollback happens all the same, because a hold on a name that nobody has harms nobody. Tenants that were rolled back
+by name or with their wave are held on classic until a person releases them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from migrator.route.change import Change, change, reachable
 from migrator.route.confirm import wait_confirmed
 from migrator.route.hold import hold_within
 
-__all__ = ["RollbackResult", "check_names", "hold", "moved_tenants", "roll_back"]
+__all__ = ["RollbackResult", "check_names", "hold", "moved_tenants", "require_tables", "roll_back"]
 
 
 def roll_back(
@@ -47,12 +48,12 @@ def roll_back(
 
     Raises:
         PreconditionFailed: past the point of no return classic no longer has the latest rows.
-        WrongVersion: the tool's own tables are of an earlier version, whose own rollback works.
+        WrongVersion: a wave or tenants, and the tool's own tables are of an earlier version.
         UsageError: none or several of all, wave and tenants were given, no reason, or an unknown wave or tenant.
     """
     if all + (wave is not None) + bool(tenants) != 1:
         raise UsageError("roll back all, one wave, or some tenants", hint="Give exactly one of them.")
-    started = _begin(conn, reason)
+    started = _begin(conn, reason, everybody=all)
     if all:
         epoch, changed, already = _everybody(conn, who, reason)
         return _confirmed(conn, started, timeout_s, RollbackResult(epoch, changed, already=already))
@@ -80,12 +81,22 @@ def hold(
     return _confirmed(conn, started, timeout_s, replace(done, unchecked=unchecked))
 
 
-def _begin(conn: psycopg.Connection[Any], reason: str) -> float:
+def _begin(conn: psycopg.Connection[Any], reason: str, *, everybody: bool = False) -> float:
     if not reason.strip():
         raise UsageError("a rollback needs a reason", hint="Say in a few words what was seen.")
-    with reachable():
-        require_version(conn, or_newer=True)
+    require_tables(conn, everybody=everybody)
     return time.monotonic()
+
+
+def require_tables(conn: psycopg.Connection[Any], *, everybody: bool) -> None:
+    """Return when the tool's tables have what a rollback needs: of everybody nothing that came after version 1.
+
+    Raises:
+        WrongVersion: a wave or tenants are meant, and no version before this one can hold them.
+    """
+    if not everybody:
+        with reachable():
+            require_version(conn, or_newer=True)
 
 
 def _confirmed(conn: psycopg.Connection[Any], started: float, timeout_s: float, done: RollbackResult) -> RollbackResult:

@@ -61,6 +61,10 @@ def from_body(body: Mapping[str, Any], source: str = "the stored plan") -> Plan:
     Raises:
         PlanInvalid: listing every problem.
     """
+    return _checked(body, source, _beyond_the_schema(body))
+
+
+def _checked(body: Mapping[str, Any], source: str, beyond: Sequence[str]) -> Plan:
     problems: list[str] = []
     plan: Plan | None = None
     try:
@@ -68,11 +72,30 @@ def from_body(body: Mapping[str, Any], source: str = "the stored plan") -> Plan:
         plan = Plan.model_validate(dict(body), strict=True)
     except ValidationError as exc:
         problems += [_problem(e["loc"], e["type"], e["msg"], e["input"]) for e in exc.errors()]
-    problems += _beyond_the_schema(body)
+    problems += beyond
     if problems or plan is None:
         # from None: the validation error's own text quotes the input
         raise PlanInvalid(source, sorted(set(problems), key=problems.index)) from None
     return plan
+
+
+def from_earlier(body: Mapping[str, Any]) -> Plan:
+    """Return the plan that an earlier version of the tool stored as *body*, under rules of its own.
+
+    Rules beyond the schema that came since do not hold it up: it may have run for weeks. `[rehearsal]` goes where this
+    version allows none, so that the plan file without that section is the same plan.
+
+    Raises:
+        PlanInvalid: it does not fit the schema.
+    """
+    kept = {key: value for key, value in body.items() if key != "rehearsal" or rehearsal_allowed(body)}
+    return _checked(kept, "the stored plan", [])
+
+
+def rehearsal_allowed(body: Mapping[str, Any]) -> bool:
+    """Return whether a plan with these targets may have a section for rehearsals."""
+    writer, dsn = _table(body, "classic").get("writer"), _table(body, "limitless").get("dsn")
+    return (writer, dsn, _table(body, "temporal").get("address", "local")) in REHEARSED
 
 
 def dump(plan: Plan) -> dict[str, Any]:
@@ -251,8 +274,7 @@ def _beyond_the_schema(body: Mapping[str, Any]) -> list[str]:
         problems.append(f'temporal.address: {_shown(temporal)} → must be host:port, or "local"')
     elif isinstance(temporal, str) and temporal != "local" and not 0 < int(temporal.rpartition(":")[2]) < 65_536:
         problems.append(f"temporal.address: {_shown(temporal)} → the port must be 1 to 65535")
-    rehearsed = (writer, dsn, _table(body, "temporal").get("address", "local"))
-    if isinstance(body.get("rehearsal"), Mapping) and rehearsed not in REHEARSED:
+    if isinstance(body.get("rehearsal"), Mapping) and not rehearsal_allowed(body):
         problems.append(
             "rehearsal: a section for rehearsals → remove it; it is only for local:classic, local:limitless and the"
             " local Temporal server, or for the containers of plans/compose.toml"

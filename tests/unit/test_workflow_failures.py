@@ -6,7 +6,15 @@ import psycopg
 import pytest
 from psycopg import errors as pg
 
-from migrator.errors import ClusterUnavailable, InvariantBroken, LeaseLost, MigratorError, NoGo, PlanMismatch
+from migrator.errors import (
+    ClusterUnavailable,
+    InvariantBroken,
+    LeaseLost,
+    MigratorError,
+    NoGo,
+    PlanMismatch,
+    WrongVersion,
+)
 from workflows.failures import blockers_of, failure
 from workflows.policies import EVERY_POLICY
 
@@ -17,6 +25,7 @@ from workflows.policies import EVERY_POLICY
         (ClusterUnavailable("limitless", "refused"), True),
         (LeaseLost("partition 1"), True),
         (PlanMismatch("other"), False),
+        (WrongVersion("version 1"), True),
         (InvariantBroken("bug"), False),
         (NoGo("gate", ["x"]), False),
         (pg.DeadlockDetected(), True),

@@ -157,7 +157,8 @@ def test_an_older_schema_is_named_by_every_command_and_nothing_is_touched(old: E
     assert "version 1" in status.json["blockers"][0] and "migrator upgrade" in status.json["next_steps"][0]
     assert "migrator upgrade" in screen.out
     for command in (
-        ("rollback", "--all", "--reason", "slow"),
+        ("rollback", "--tenant", "1", "--reason", "slow"),
+        ("rollback", "--wave", "1", "--reason", "slow", "--dry-run"),
         ("run", "--yes"),
         ("mirror", "status"),
         ("tenant", "show", "1"),
@@ -166,6 +167,7 @@ def test_an_older_schema_is_named_by_every_command_and_nothing_is_touched(old: E
     ):
         done = old.operator(*command)
         assert done.code == 3 and "version 1" in done.err and "migrator upgrade" in done.err, (command, done)
+        assert "migrator rollback --all" in done.err, "what works meanwhile"
     with pytest.raises(WrongVersion, match="version 1"):
         install(old.classic, "shop", "digest", {}, {})
     assert different(before, catalog(old.classic)) == {}

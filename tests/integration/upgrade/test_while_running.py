@@ -152,6 +152,55 @@ def test_while_a_worker_is_at_work_nothing_is_changed(old: Earlier) -> None:
     assert old.operator("upgrade", "--yes").code == 0
 
 
+def test_a_worker_that_is_started_while_the_operator_is_asked_is_seen(
+    old: Earlier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question may stand for hours; what was true before it counts no longer."""
+    with ExitStack() as stack:
+
+        def think(*_: object, **__: object) -> None:
+            stack.enter_context(psycopg.connect(old.shop.classic_dsn, application_name="migrator worker"))
+
+        monkeypatch.setattr("migrator.cli.upgrade.confirm", think)
+        before = catalog(old.classic)
+        refused = old.operator("upgrade", "--json")
+
+    assert refused.code == 3 and "migrator worker is connected" in refused.json["blockers"][0]
+    assert different(before, catalog(old.classic)) == {}
+    assert version(old.classic) == version(old.limitless) == 1
+
+
+def test_while_writes_are_closed_nothing_is_changed(old: Earlier) -> None:
+    """Applications wait for a hand-over of the earlier release, which only that one can end."""
+    old.classic.execute("UPDATE migrator.switch SET write_mode = 'closed'")
+    before = catalog(old.classic)
+    shown = old.operator("upgrade", "--dry-run")
+    refused = old.operator("upgrade", "--yes", "--json")
+
+    assert shown.code == 0 and "migrator decommission reopen" in shown.err
+    assert refused.code == 3 and [line.startswith("writes are closed") for line in refused.json["blockers"]] == [True]
+    assert different(before, catalog(old.classic)) == {}
+    assert version(old.classic) == version(old.limitless) == 1
+    old.classic.execute("UPDATE migrator.switch SET write_mode = 'dual'")
+    assert old.operator("upgrade", "--yes").code == 0
+
+
+def test_earlier_workers_are_refused_before_limitless_is_changed(old: Earlier) -> None:
+    """One that is started now would write beside the steps there; they wait for a lock while one is."""
+    refusing = "SELECT 1 FROM pg_trigger WHERE tgname = 'refuse_earlier' AND tgrelid = 'migrator.heartbeat'::regclass"
+    with ThreadPoolExecutor(1) as pool:
+        with psycopg.connect(old.shop.limitless_dsn) as busy:
+            busy.execute("SELECT count(*) FROM migrator.mirror_position").fetchone()  # keeps ALTER TABLE out
+            running = pool.submit(old.operator.process, "upgrade", "--yes", "--json")
+            eventually(lambda: old.classic.execute(refusing.encode()).fetchone(), "classic refuses them", 30)
+            assert version(old.limitless) == version(old.classic) == 1
+        done = running.result()
+
+    assert done.code == 0, done.err
+    assert done.json["done"][0] == "upgrade/classic/2/earlier_workers_are_refused"
+    assert done.json["done"].index("upgrade/limitless/recorded") < done.json["done"].index("upgrade/classic/recorded")
+
+
 def test_a_position_that_was_just_published_is_a_mirror_at_work(alone: Connection, classic_dsn: str) -> None:
     """Its session may not be visible; an application's shim is no worker."""
     assert upgrade.working(alone) == ()
