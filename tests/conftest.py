@@ -58,11 +58,19 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On containers, leave out integration tests that use no server of the run: they would be the same again."""
+    """On containers, leave out integration tests that use no server of the run: they would be the same again.
+
+    So are tests of the stand-in's routers, which stand before embedded servers only.
+    """
     if config.getoption("infra") != "containers":
         return
     servers = {"machines", "own_machines", "_new_pair"}
-    same = [i for i in items if "/integration/" in i.path.as_posix() and not servers & set(_fixtures(i))]
+    same = [
+        item
+        for item in items
+        if "/integration/" in item.path.as_posix()
+        and (item.get_closest_marker("routers") or not servers & set(_fixtures(item)))
+    ]
     if same:
         config.hook.pytest_deselected(items=same)
         items[:] = [i for i in items if i not in same]

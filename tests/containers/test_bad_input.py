@@ -93,7 +93,7 @@ def container(role: str, *command: str, port: int | None = None) -> None:
 
 def test_a_rehearsal_on_a_server_that_dies_at_start(stack: None) -> None:
     container("classic", "postgres", "-c", "no_such_setting=on")
-    for role in ("limitless", "temporal"):
+    for role in ("limitless", "routers", "temporal"):
         container(role, "sleep", "60")
     machines = ContainerMachines(4)
     with pytest.raises(UsageError) as said:
@@ -105,7 +105,7 @@ def test_a_rehearsal_on_a_server_that_dies_at_start(stack: None) -> None:
 
 def test_a_rehearsal_on_a_port_that_is_taken(stack: None) -> None:
     with closing(create_server(("127.0.0.1", 0))) as taken:
-        for role in ("classic", "limitless", "temporal"):
+        for role in ("classic", "limitless", "routers", "temporal"):
             container(role, "sleep", "60", port=taken.getsockname()[1] if role == "classic" else None)
         with pytest.raises(UsageError) as said:
             ContainerMachines(4).up()

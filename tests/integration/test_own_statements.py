@@ -70,6 +70,7 @@ async def test_a_whole_migration_says_nothing_that_limitless_refuses(machines: M
     assert len(report_of_audit.statements) > 40
 
 
+@pytest.mark.routers
 def test_statements_about_one_tenant_ask_one_shard(shop: Shop) -> None:
     """Deletes, children, digests and rows by name, as they are planned with their values."""
     line, purchase = shop.table("shop.line"), shop.table("shop.purchase")

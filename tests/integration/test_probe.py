@@ -24,7 +24,7 @@ from tests.fixtures.postgres import Machines, fresh_name, with_parts
 from tests.fixtures.shop import Shop, new_shop, until
 from tests.integration.cli import Operator
 
-pytestmark = pytest.mark.pg
+pytestmark = [pytest.mark.pg, pytest.mark.routers]
 
 NEEDED = {
     Capability.TEXT_COPY,

@@ -17,7 +17,7 @@ from migrator.local.process import free_port
 from migrator.local.routers import Routers
 from tests.fixtures.postgres import Machines, Servers
 
-pytestmark = pytest.mark.pg
+pytestmark = [pytest.mark.pg, pytest.mark.routers]
 
 WRAPPED = "failed to execute remote query"
 

@@ -320,6 +320,7 @@ def test_the_shard_key_cannot_be_dropped_or_retyped(conn: psycopg.Connection) ->
             conn.execute(("ALTER TABLE public.orders " + change).encode())
 
 
+@pytest.mark.routers
 def test_functions_that_do_not_exist_there_cannot_be_called(conn: psycopg.Connection) -> None:
     """setval, pg_notify and large objects: the router refuses the call, and one it cannot see has no right to them."""
     conn.execute("CREATE SEQUENCE public.s")
@@ -346,6 +347,7 @@ UNSEEN = frozenset(
 )
 
 
+@pytest.mark.routers
 def test_the_whole_table_is_refused(conn: psycopg.Connection) -> None:
     """Every example by the routers, in its words; every command hidden from them by the event triggers, in the same."""
     create(conn, "CREATE TABLE public.t (a int, b int, tenant_id int, PRIMARY KEY (tenant_id, a))")

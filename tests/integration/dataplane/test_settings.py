@@ -219,6 +219,6 @@ def test_what_is_not_tried_exists(machines: Machines) -> None:
     """An exclusion that no server knows would be a misspelt one."""
     with psycopg.connect(machines.classic_admin) as conn:
         known = {name for (name,) in conn.execute("SELECT name FROM pg_settings")}
-    newer = {"extension_control_path", "output_plugin_libraries"}
+    newer = {"event_triggers", "extension_control_path", "output_plugin_libraries"}
 
     assert set(EXCLUDED) - known <= newer
