@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import psycopg
 from psycopg import sql
@@ -183,7 +184,7 @@ def grant_on_limitless(work: Work, recorded: Recorded) -> None:
     found = right_steps(work.classic, work.limitless, list(work.tables.values()), work.plan, made)
     for step in found:
         try:
-            work.patiently("limitless", change.words, lambda conn, step=step: _run(conn, [step]))  # type: ignore[misc]  # bound
+            work.patiently("limitless", change.words, partial(_run, found=[step]))
         except (*BUSY, psycopg.OperationalError):
             raise
         except psycopg.Error as error:  # the gates name what is missing for it

@@ -55,7 +55,7 @@ def read_dump(text: str, name: str, evidence: Evidence, found: Input | None = No
             TypeError,
             ValueError,
             LookupError,
-            NotImplementedError,  # pglast raises it for nodes it cannot print
+            NotImplementedError,  # the parser's printer raises it for nodes it does not know
         ) as error:
             why = type(error).__name__
         found.rejected += 1

@@ -201,7 +201,7 @@ def test_a_savepoint_has_the_xid_of_its_transaction(conn: Conn) -> None:
 def test_what_a_snapshot_does_not_see(conn: Conn, dsn: str) -> None:
     """Transactions at or above xmax, and those in its list; nothing else that commits later."""
     with psycopg.connect(dsn) as running, psycopg.connect(dsn, autocommit=True) as other:
-        before = int(running.execute("SELECT pg_current_xact_id()::text").fetchone()[0])  # type: ignore[index]  # always one row
+        before = int(value(running, "SELECT pg_current_xact_id()::text"))
         done = int(value(other, "SELECT pg_current_xact_id()::text"))
         lowest, end, listed = value(conn, "SELECT pg_current_snapshot()::text").split(":")
         after = int(value(other, "SELECT pg_current_xact_id()::text"))

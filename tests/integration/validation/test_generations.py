@@ -89,7 +89,7 @@ async def test_a_verdict_of_before_the_copy_does_not_count(shop: Shop, bad: bool
             before = gate(shop, "2")
         after = gate(shop, "2")
         history = shop.classic.execute("SELECT clean FROM migrator.tenant_verdict WHERE tenant_id = '2'").fetchall()
-        await validate(shop.classic_dsn, shop.limitless_dsn, tenants=["2"])  # type: ignore[list-item]  # a plain text
+        await validate(shop.classic_dsn, shop.limitless_dsn, tenants=[TenantId("2")])
         now = gate(shop, "2")
         stretches = shop.classic.execute("SELECT clean FROM migrator.tenant_verdict WHERE tenant_id = '2'").fetchall()
 
