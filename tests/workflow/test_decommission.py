@@ -10,7 +10,7 @@ from tests.workflow.fakes import World, fakes, no_go
 from tests.workflow.histories import keep
 from tests.workflow.serving import begun, serving
 from workflows.decommission import DecommissionWorkflow
-from workflows.messages import Closing, DecommissionInput, DecommissionResult
+from workflows.messages import Closing, DecommissionInput, DecommissionResult, ValidationOutcome
 
 pytestmark = [pytest.mark.temporal, pytest.mark.asyncio(loop_scope="session")]
 
@@ -35,6 +35,17 @@ async def test_a_no_before_the_pause_closes_nothing(temporal_env: WorkflowEnviro
 
     assert (result.done, result.blockers) == (False, ("a foreign key is broken",))
     assert "close" not in world.calls
+
+
+async def test_somebody_who_signs_up_just_then_is_waited_for(temporal_env: WorkflowEnvironment, plan: str) -> None:
+    """A new tenant is mirrored a moment later, and nobody has to say so; rows that differ are a no at once."""
+    world = World(validate=[ValidationOutcome(unmirrored=1), ValidationOutcome(unmirrored=1)])
+    result = await retired(temporal_env, plan, world)
+    assert result.done and world.calls.count("validate") == 3
+
+    world = World(validate=[ValidationOutcome(unmirrored=1, divergent_rows=2)])
+    result = await retired(temporal_env, f"{plan}-2", world)
+    assert not result.done and len(result.blockers) == 2 and world.calls.count("validate") == 1
 
 
 @pytest.mark.parametrize("step", ["drain", "validate_changed", "sequences", "positions", "hand_over"])
