@@ -39,7 +39,8 @@ async def test_a_no_before_the_pause_closes_nothing(temporal_env: WorkflowEnviro
 
 async def test_somebody_who_signs_up_just_then_is_waited_for(temporal_env: WorkflowEnvironment, plan: str) -> None:
     """A new tenant is mirrored a moment later, and nobody has to say so; rows that differ are a no at once."""
-    world = World(validate=[ValidationOutcome(unmirrored=1), ValidationOutcome(unmirrored=1)])
+    new = ValidationOutcome(unmirrored=1)
+    world = World(validate=[new, new, ValidationOutcome()])
     result = await retired(temporal_env, plan, world)
     assert result.done and world.calls.count("validate") == 3
 
