@@ -24,10 +24,8 @@ from migrator.control.phase import set_phase
 from migrator.control.stopped import ENDED, stopped
 from migrator.control.tenant import quarantined_tenants, tenants_by_state, unvalidated_tenants
 from migrator.control.workers import outdated, stored
-from migrator.cutover import facts as cutover_facts
-from migrator.cutover.gate import reference_unclean
-from migrator.cutover.wave import gate_limits
 from migrator.db.connect import unpinned
+from migrator.decommission import record
 from migrator.decommission.facts import gather
 from migrator.decommission.gate import decommission_verdict
 from migrator.errors import ClusterUnavailable, PlanMismatch, UsageError
@@ -38,8 +36,10 @@ from migrator.model.phase import Phase, TenantState
 from migrator.model.route import Level
 from migrator.plan.schema import Plan
 from migrator.rights.check import check
-from migrator.route import hold as holds
-from migrator.stabilize import record
+from migrator.traffic.cutover import facts as cutover_facts
+from migrator.traffic.cutover.gate import reference_unclean
+from migrator.traffic.cutover.wave import gate_limits
+from migrator.traffic.route import tenant_hold as holds
 
 Connection = psycopg.Connection[Any]
 

@@ -1,6 +1,6 @@
 """Compare both sides, record what differs, and mend it: the one way for commands, gates, schedule and monitor.
 
-What compares knows nothing of what mends (`migrator.consistency`, `migrator.capture.repair`); here they meet.
+What compares knows nothing of what mends (`migrator.consistency`, `migrator.dataplane.repair`); here they meet.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 
 import psycopg
 
-from migrator.capture import repair as marks
-from migrator.capture.repair import DIRECTION
 from migrator.consistency.order import Budget
 from migrator.consistency.run import validate
-from migrator.cutover import divergence
+from migrator.dataplane import repair as marks
+from migrator.dataplane.repair import DIRECTION
 from migrator.db.connect import connect
 from migrator.model.divergence import ValidationReport
 from migrator.model.tenant import TenantId
 from migrator.plan.schema import Plan
+from migrator.traffic.cutover import divergence
 
 __all__ = ["DIRECTION", "SCHEDULED", "ToRecopy", "compare", "recopy", "repair", "to_recopy", "touched"]
 

@@ -16,7 +16,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from migrator.decommission.stand import Entry
+    from migrator.decommission.progress import Entry
     from workflows import background, names, policies
     from workflows.activities.decommission import DecommissionActivities
     from workflows.activities.validation import ValidationActivities

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from migrator.decommission.window import CheckResult
+from migrator.decommission.window import Window as WindowState
 from migrator.model.decommission import DecommissionResult
 from migrator.model.gate import GateAnswer
 from migrator.model.incident import RollbackResult as RollbackOutcome
 from migrator.model.wave import Advanced, NextWave, Outcome, WaveGate, WaveInput
-from migrator.stabilize.window import CheckResult
-from migrator.stabilize.window import Window as WindowState
 
 __all__ = [
     "Advanced",
@@ -203,7 +203,7 @@ class Entered(Message):
 
 
 class Standing(Message):
-    """Where a run of the decommission enters; see migrator.decommission.stand. number: of the newest try, 0 if none."""
+    """Where a run of the decommission enters: migrator.decommission.progress. number: of the newest try, 0 if none."""
 
     entry: str = "prepare"
     number: int = 0

@@ -24,10 +24,10 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show progress, rate, time left, and why it is slow or paused."""
-    from migrator.backfill.plan import read_whole
     from migrator.cli.context import classic, require_installed
     from migrator.control.status import collect, copy_units
     from migrator.control.tables import captured_tables
+    from migrator.dataplane.backfill.plan import read_whole
 
     with classic(plan) as conn:
         require_installed(conn)

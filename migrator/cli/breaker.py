@@ -64,8 +64,8 @@ def trip(
 ) -> None:
     """Make reads fall back to classic until you reset it. Routes stay; rollback is the durable way."""
     from migrator.cli.context import classic, require_installed
-    from migrator.route.confirm import wait_confirmed
-    from migrator.route.fallback import raise_fallback
+    from migrator.traffic.route.confirm import wait_confirmed
+    from migrator.traffic.route.fallback import raise_fallback
 
     scope, key = _scope(everybody, part, tenant)
     with classic(plan) as conn:
@@ -104,8 +104,8 @@ def reset(
 ) -> None:
     """Let reads go where their routes say again, once the mirror has caught up."""
     from migrator.cli.context import classic, require_installed
-    from migrator.route.advance import rejoin
-    from migrator.route.fallback import is_raised
+    from migrator.traffic.route.fallback import is_raised
+    from migrator.traffic.route.promote import rejoin
 
     scope, key = _scope(everybody, part, tenant)
     with classic(plan) as conn:

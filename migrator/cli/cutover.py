@@ -70,13 +70,13 @@ def _picture(conn: psycopg.Connection[Any], plan: Plan, wave: int | None, tenant
     from dataclasses import replace
 
     from migrator.control import known
-    from migrator.cutover import facts
-    from migrator.cutover.gate import wave_verdict
-    from migrator.cutover.wave import everywhere, gate_limits, rules
-    from migrator.cutover.waves import all_waves
     from migrator.model.blocker import Blocker
     from migrator.model.tenant import TenantId
-    from migrator.route import hold as holds
+    from migrator.traffic.cutover import facts
+    from migrator.traffic.cutover.gate import wave_verdict
+    from migrator.traffic.cutover.wave import everywhere, gate_limits, rules
+    from migrator.traffic.cutover.waves import all_waves
+    from migrator.traffic.route import tenant_hold as holds
 
     coming = all_waves(facts.last_wave(conn) + 1, facts.sizes(conn), facts.waiting(conn), rules(plan))
     wanted = [TenantId(t) for t in tenants]
@@ -112,7 +112,7 @@ def _picture(conn: psycopg.Connection[Any], plan: Plan, wave: int | None, tenant
 
 
 def _show(picture: dict[str, Any], as_json: bool) -> None:
-    from migrator.route import hold as holds
+    from migrator.traffic.route import tenant_hold as holds
 
     if as_json:
         emit_json(picture)
@@ -139,8 +139,8 @@ def _some(
 ) -> None:
     """Move the tenants asked for, two steps up, without the waves."""
     from migrator.errors import NoGo
-    from migrator.route import hold as holds
-    from migrator.route.advance import rejoin
+    from migrator.traffic.route import tenant_hold as holds
+    from migrator.traffic.route.promote import rejoin
 
     if picture["blockers"]:
         raise NoGo("cutover", picture["blockers"])

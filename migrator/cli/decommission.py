@@ -23,8 +23,8 @@ def check(plan: PlanOption = None, as_json: JsonOption = False) -> None:
     """Say whether classic may be retired now, with every blocker. Changes nothing."""
     from migrator import gates
     from migrator.cli.context import classic, find_plan, limitless, require_installed
+    from migrator.decommission.record import stored_window
     from migrator.model.phase import Phase
-    from migrator.stabilize.record import stored_window
 
     found = find_plan(plan)
     with classic(plan) as conn:
@@ -97,7 +97,7 @@ def reopen(
 
     from migrator import settings
     from migrator.cli.context import classic, find_plan, limitless, require_installed
-    from migrator.decommission import closing, drain
+    from migrator.decommission import attempt, drain
     from migrator.decommission.run import reopen as open_writes
     from migrator.errors import ClusterUnavailable, NoGo
     from migrator.model.action import Action
@@ -113,7 +113,7 @@ def reopen(
         return
     with classic(plan, statement_timeout_s=None) as conn:
         require_installed(conn)
-        number = closing.latest(conn)
+        number = attempt.latest(conn)
         if number is None:
             out("Writes were never closed.")
             return

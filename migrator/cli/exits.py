@@ -110,7 +110,7 @@ def _from_postgres(error: BaseException) -> Ending | None:
     import psycopg
 
     from migrator.db.connect import fault
-    from migrator.db.words import said
+    from migrator.db.error_text import said
     from migrator.model.sqlstate import Fault
 
     if not isinstance(error, psycopg.Error):

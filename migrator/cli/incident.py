@@ -11,8 +11,8 @@ from migrator.cli.render import emit_json, note, out
 from migrator.errors import MigratorError, UsageError
 
 if TYPE_CHECKING:
-    from migrator.incident.rollback import RollbackResult
-    from migrator.incident.serve import Request
+    from migrator.traffic.incident.rollback import RollbackResult
+    from migrator.traffic.incident.serve import Request
 
 group = typer.Typer(no_args_is_help=True, help="Serve the rollback webhook, report incidents.")
 
@@ -33,7 +33,7 @@ def serve(
     """
     from migrator import settings
     from migrator.cli.context import find_classic
-    from migrator.incident.serve import serve as run
+    from migrator.traffic.incident.serve import serve as run
 
     secret = settings.incident_token()
     if secret is None:
@@ -61,7 +61,7 @@ def report(
 ) -> None:
     """Report an incident: it restarts or pauses the stabilization days, as the plan says."""
     from migrator.cli.context import classic, find_plan, require_installed
-    from migrator.stabilize.record import report_incident
+    from migrator.decommission.record import report_incident
 
     operator = who(name)
     if not reason.strip():

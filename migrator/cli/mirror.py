@@ -21,9 +21,9 @@ def register(app: typer.Typer) -> None:
 @group.command(epilog="Example: migrator mirror status")
 def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
     """Show lag, rate and problems of each partition, quarantined tenants, and what waits in the journal."""
-    from migrator.capture.waiting import holds, waiting
     from migrator.cli.context import classic, require_installed
     from migrator.control.status import collect
+    from migrator.dataplane.capture.backlog import holds, waiting
 
     with classic(plan) as conn:
         require_installed(conn)
@@ -78,7 +78,7 @@ def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
 def quarantine(plan: PlanOption = None, as_json: JsonOption = False) -> None:
     """List the tenants that Limitless refused a row of, each with the reason."""
     from migrator.cli.context import classic, require_installed
-    from migrator.mirror.recover import quarantined
+    from migrator.dataplane.recovery import quarantined
 
     with classic(plan) as conn:
         require_installed(conn)
@@ -104,7 +104,7 @@ def retry(
     """Copy quarantined tenants again; their reads stay on classic until they have joined."""
     from migrator.cli.context import classic, require_installed
     from migrator.control import known
-    from migrator.mirror import recover
+    from migrator.dataplane import recovery
 
     if bool(tenants) == everyone:
         raise UsageError("name tenants, or say --all")
@@ -112,13 +112,13 @@ def retry(
         require_installed(conn)
         known.check_tenants(conn, tenants or [])
         if dry_run:
-            aside = [t for t, _ in recover.quarantined(conn) if everyone or t in (tenants or ())]
+            aside = [t for t, _ in recovery.quarantined(conn) if everyone or t in (tenants or ())]
             announce(
                 [Action(f"retry/{t}", f"Copy tenant {t} again", "the mirror puts it aside again") for t in aside],
                 as_json=as_json,
             )
             return
-        found = recover.retry(conn, None if everyone else tenants, who(name))
+        found = recovery.retry(conn, None if everyone else tenants, who(name))
     if as_json:
         emit_json({"retried": found})
     else:
@@ -144,8 +144,8 @@ def recopy(
 ) -> None:
     """Copy everything again, after classic was restored or lost its tail, or writes may have passed the journal."""
     from migrator.cli.context import classic, find_plan, limitless, require_installed
-    from migrator.incident.rollback import roll_back
-    from migrator.mirror import recover
+    from migrator.dataplane import recovery
+    from migrator.traffic.incident.rollback import roll_back
 
     if dry_run:
         announce(RECOPY, as_json=as_json)
@@ -156,7 +156,7 @@ def recopy(
         confirm("Put all reads on classic and copy everything again?", yes=yes)
         with limitless(found) as other:
             roll_back(conn, all=True, who=who(name), reason=reason, timeout_s=found.shim.staleness_s * 2 + 1)
-            count = recover.recopy(conn, other, who(name), reason)
+            count = recovery.recopy(conn, other, who(name), reason)
     if as_json:
         emit_json({"tenants": count})
     else:

@@ -41,8 +41,8 @@ def rehearse(
 
     from migrator import settings
     from migrator.cli.exits import ExitCode
+    from migrator.rehearse.output import print_summary
     from migrator.rehearse.run import rehearse as run
-    from migrator.rehearse.written import print_summary
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop the servers then too, as Ctrl-C does
     progress = Console(stderr=True)

@@ -15,7 +15,7 @@ from migrator.errors import MigratorError, NotInstalled, UsageError
 from migrator.model.tenant import TenantId
 
 if TYPE_CHECKING:
-    from migrator.incident.rollback import RollbackResult
+    from migrator.traffic.incident.rollback import RollbackResult
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +43,7 @@ def rollback(
     if everybody + (wave is not None) + bool(tenant) != 1:
         raise UsageError("say what to roll back", hint="Exactly one of --all, --wave N and --tenant ID.")
     from migrator.cli.context import classic
-    from migrator.incident.rollback import check_names, moved_tenants, require_tables, roll_back
+    from migrator.traffic.incident.rollback import check_names, moved_tenants, require_tables, roll_back
 
     operator = who(name)
     with classic(plan, statement_timeout_s=10, lock_timeout_s=5, any_version=True) as conn:

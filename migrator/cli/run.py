@@ -206,11 +206,10 @@ def worker(
     """Run a worker until SIGTERM or Ctrl-C. Start as many as you like, on as many machines."""
     import asyncio
 
-    from migrator import settings
+    from migrator import logs, settings
     from migrator.cli.context import find_plan
     from migrator.errors import UsageError
     from migrator.model.near import unknown
-    from migrator.observe import logs
     from workflows.names import Queue
     from workflows.worker import run_worker
 

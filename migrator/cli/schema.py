@@ -42,9 +42,9 @@ def apply_command(
     The whole file is checked before anything is changed. Running it again after an interruption goes on; running it
     once more does nothing.
     """
-    from migrator.change.apply import actions, apply, plan_changes
-    from migrator.change.work import Work
     from migrator.cli.context import both, classic, find_plan, require_installed
+    from migrator.dataplane.change.apply import actions, apply, plan_changes
+    from migrator.dataplane.change.progress import Work
 
     text = file.read_text(encoding="utf-8")
     found = find_plan(plan)

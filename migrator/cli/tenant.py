@@ -78,8 +78,8 @@ def hold(
     The cutover goes on with the others; the decommission waits for them.
     """
     from migrator.cli.context import classic, require_installed
-    from migrator.incident.rollback import check_names
-    from migrator.incident.rollback import hold as keep
+    from migrator.traffic.incident.rollback import check_names
+    from migrator.traffic.incident.rollback import hold as keep
 
     ids = [TenantId(t) for t in tenants]
     with classic(plan, statement_timeout_s=10, lock_timeout_s=5) as conn:
@@ -117,7 +117,7 @@ def release(
 ) -> None:
     """Let held tenants wait for a wave again. Reads move only then, through its gate, or with: migrator cutover."""
     from migrator.cli.context import classic, require_installed
-    from migrator.route import hold as holds
+    from migrator.traffic.route import tenant_hold as holds
 
     if everyone + (wave is not None) + bool(tenants) != 1:
         raise UsageError("say whom to release", hint="Exactly one of TENANT..., --wave N and --all.")
@@ -140,7 +140,7 @@ def release(
 def _held(conn: psycopg.Connection[Any], tenants: list[str], wave: int | None) -> list[TenantId]:
     """Return whom to release; one that is named must exist, and releasing who is not held is done already."""
     from migrator.control import known
-    from migrator.route import hold as holds
+    from migrator.traffic.route import tenant_hold as holds
 
     if tenants:
         known.check_tenants(conn, tenants)

@@ -35,9 +35,9 @@ def dual_write(
     as_json: JsonOption = False,
 ) -> None:
     """Take capture off, forget the copy, empty Limitless. Refuses while reads are there or the mirror runs."""
-    from migrator.capture.install import remove
     from migrator.cli.context import classic, find_plan, limitless, require_installed
     from migrator.control.reset import reset_classic, reset_limitless, undo_verdict
+    from migrator.dataplane.capture.install import remove
     from migrator.provision import empty
 
     if dry_run:

@@ -80,8 +80,8 @@ def _parts(
 
 def capture_step() -> Step:
     """Return what an upgrade does to capture; the tool's own tables know nothing of it."""
-    from migrator.capture.renew import renew
     from migrator.control.upgrade import Step
+    from migrator.dataplane.capture.upgrade import renew
     from migrator.model.action import Action
 
     action = Action(

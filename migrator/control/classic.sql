@@ -231,7 +231,7 @@ CREATE TABLE migrator.captured_table (
 );
 
 -- Captured tables, their partitions and what their columns are made of, as capture was built for them. See
--- migrator.shape_now() in capture/shape.sql.
+-- migrator.shape_now() in dataplane/capture/shape.sql.
 CREATE TABLE migrator.captured_shape (
     kind   text NOT NULL,               -- table, type, schema, function, ...
     object oid NOT NULL,
@@ -261,7 +261,7 @@ CREATE TABLE migrator.schema_change (
     table_name  text NOT NULL,
     name        text NOT NULL,           -- of the column or index
     words       text NOT NULL,
-    body        jsonb NOT NULL,          -- migrator.change.change.Change
+    body        jsonb NOT NULL,          -- migrator.dataplane.change.change.Change
     step        text NOT NULL DEFAULT '',
     seen_from   text,                    -- pg_snapshot: whoever holds it, or a later one, knows the new shape
     at          timestamptz,             -- classic's clock at that moment
@@ -279,7 +279,7 @@ CREATE SEQUENCE migrator.ring MINVALUE 0 START 0 NO CYCLE;
 SELECT setval('migrator.ring', 0);
 
 -- May there be rows whose parent is missing, although a foreign key says no? Unless both are 1. See
--- migrator.capture.orphans.
+-- migrator.dataplane.capture.orphans.
 CREATE SEQUENCE migrator.orphans;
 SELECT setval('migrator.orphans', 1);
 CREATE SEQUENCE migrator.orphans_checked MINVALUE 0 START 0;

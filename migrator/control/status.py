@@ -14,10 +14,10 @@ import psycopg
 from psycopg.rows import dict_row
 
 from migrator.control import watch
+from migrator.control.advice import Facts, advise
 from migrator.control.answers import KIND
 from migrator.control.history import newest_report
 from migrator.control.install import VERSION, installed_version, version_problem
-from migrator.control.next_step import Facts, advise
 from migrator.control.plan import stored
 from migrator.control.stopped import stopped
 from migrator.control.throttle import read_throttle

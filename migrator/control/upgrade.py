@@ -30,7 +30,7 @@ from migrator.control.log import decide
 from migrator.control.plan import stored
 from migrator.control.route import write_mode
 from migrator.db import named
-from migrator.db.busy import BUSY, until_free
+from migrator.db.lock_retry import BUSY, until_free
 from migrator.errors import ClusterUnavailable, NoGo
 from migrator.model.action import Action
 from migrator.model.route import WriteMode

@@ -6,14 +6,14 @@ from typing import Any
 
 import psycopg
 
-from migrator.capture import watch
 from migrator.control import tenant
 from migrator.control.breaker import fallback_reasons
 from migrator.control.partition import partition_lags
 from migrator.control.process import processes
 from migrator.control.route import switch
-from migrator.decommission.close import prepared
+from migrator.dataplane.capture import watch
 from migrator.decommission.gate import DecommissionFacts
+from migrator.decommission.write_stop import prepared
 from migrator.inventory.look import look
 
 Connection = psycopg.Connection[Any]

@@ -15,10 +15,10 @@ from typing import Any
 
 import psycopg
 
-from migrator.capture import watch
 from migrator.control import history, route
 from migrator.control.log import decide
-from migrator.decommission import close, closing, drain
+from migrator.dataplane.capture import watch
+from migrator.decommission import attempt, drain, write_stop
 from migrator.errors import InvariantBroken, NoGo
 from migrator.inventory.look import losses
 from migrator.model.route import WriteMode
@@ -41,14 +41,14 @@ def hand_over(
         NoGo: something is not as it must be; nothing has changed, and the caller reopens.
         PreconditionFailed: this try was reopened.
     """
-    found = closing.require(classic, number, "closed", "handed_over")
+    found = attempt.require(classic, number, "closed", "handed_over")
     if found.state == "handed_over":
         return route.switch(classic).epoch
     if found.snapshot is None or not drain.closed(limitless, found.snapshot):
         raise NoGo("decommission", ["a mirror partition is not closed at the last write"])
     with classic.transaction():
-        found = closing.require(classic, number, "closed", lock=True)
-        blockers = [f"{name} would take a write" for name in close.unguarded(classic, tables)]
+        found = attempt.require(classic, number, "closed", lock=True)
+        blockers = [f"{name} would take a write" for name in write_stop.unguarded(classic, tables)]
         blockers += [f"tenant {t} is not mirrored" for t in drain.unknown_tenants(classic)[:5]]
         blockers += losses(classic, limitless)
         blockers += watch.problems(classic)
@@ -58,8 +58,8 @@ def hand_over(
             raise NoGo("decommission", blockers)
         # POINT OF NO RETURN: when this transaction commits, shims write to Limitless and nothing flows back.
         epoch = set_limitless_only()
-        closing.mark(classic, number, "handed_over", pause_s=round(found.age_s, 3), epoch=epoch)
-        closing.mark_time(classic, number, "handed_over_at")
+        attempt.mark(classic, number, "handed_over", pause_s=round(found.age_s, 3), epoch=epoch)
+        attempt.mark_time(classic, number, "handed_over_at")
         return epoch
 
 
@@ -76,13 +76,13 @@ def reopen(
     mirrors take their partitions again (`drain.reopen_positions`); until they do, reads fall back to classic.
     """
     with classic.transaction():
-        found = closing.read(classic, number, lock=True)
+        found = attempt.read(classic, number, lock=True)
         if found.state == "handed_over":
             return False
         if found.state != "reopened":
-            closing.mark(classic, number, "reopened", reason=reason, pause_s=round(found.age_s, 3))
+            attempt.mark(classic, number, "reopened", reason=reason, pause_s=round(found.age_s, 3))
             decide(classic, "decommission", "writes.reopened", f"decommission/{number}", reason)
-    close.remove_triggers(classic, tables, patience_s=30)
+    write_stop.remove_triggers(classic, tables, patience_s=30)
     set_dual()
     return True
 
@@ -92,7 +92,7 @@ def settle(classic: Connection, limitless: Connection, number: int) -> str:
     now = route.switch(classic)
     if now.write_mode is not WriteMode.LIMITLESS_ONLY:
         raise NoGo("decommission", [f"write mode is {now.write_mode}, not limitless_only"])
-    found = closing.read(classic, number)
+    found = attempt.read(classic, number)
     digest = decisions_digest(classic)
     # `at` is the hand-over, not this moment: the last snapshot of classic has to be newer than that.
     route.store_settled(limitless, now.epoch, found.handed_over_at, digest, found.approver)
@@ -100,7 +100,7 @@ def settle(classic: Connection, limitless: Connection, number: int) -> str:
     if there is None or there.write_mode != WriteMode.LIMITLESS_ONLY:
         what = there.write_mode if there else "nothing"
         raise InvariantBroken(f"the terminal route on Limitless reads {what} after it was stored")
-    closing.note(classic, number, decisions_digest=digest)
+    attempt.note(classic, number, decisions_digest=digest)
     return digest
 
 
@@ -151,7 +151,7 @@ def decisions_digest(classic: Connection) -> str:
 
 def export(classic: Connection, number: int, path: Path) -> Path:
     """Write decisions, approvals, incidents and reports to a JSON file; whole or not at all."""
-    found = closing.read(classic, number)
+    found = attempt.read(classic, number)
     body = {
         "decommission": {"try": number, "state": found.state, "approver": found.approver, "pause_s": found.pause_s},
         "decisions": decisions(classic),

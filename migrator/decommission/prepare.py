@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from migrator.control.tables import captured_tables
-from migrator.decommission import close, closing, hand_over, sequences
+from migrator.decommission import attempt, hand_over, sequences, write_stop
 from migrator.errors import NoGo
 from migrator.inventory.look import losses, refresh
 from migrator.model.table import Table
@@ -38,7 +38,7 @@ def prepare(classic: Connection, limitless: Connection, plan: Plan) -> None:
     except NoGo as no:
         found += no.blockers
     found += _sequences_ahead(classic, limitless, plan)
-    found += close.rehearse(classic, tables(classic), plan.decommission.max_pause_s / 2)
+    found += write_stop.rehearse(classic, tables(classic), plan.decommission.max_pause_s / 2)
     found += hand_over.rehearse(limitless)
     if found:
         raise NoGo("decommission", found)
@@ -68,7 +68,7 @@ def make_keys(classic: Connection, limitless: Connection, plan: Plan, stage: str
 def _sequences_ahead(classic: Connection, limitless: Connection, plan: Plan) -> list[str]:
     """Restart every sequence on Limitless while nobody uses it there, and remember what was read; return blockers."""
     found: list[str] = []
-    prepared = closing.Prepared(closing.now(classic), {}, {})
+    prepared = attempt.Prepared(attempt.now(classic), {}, {})
     for facts in sequences.read(classic, limitless, list(plan.tables.schemas)):
         try:
             prepared.first[facts.qualified] = sequences.restart(limitless, facts, plan.decommission.sequence_headroom)
@@ -76,5 +76,5 @@ def _sequences_ahead(classic: Connection, limitless: Connection, plan: Plan) -> 
         except NoGo as no:
             found += no.blockers
     if not found:
-        closing.keep_sequences(classic, prepared)
+        attempt.keep_sequences(classic, prepared)
     return found

@@ -14,15 +14,15 @@ from typing import Any
 
 import psycopg
 
-from migrator.capture.install import remove
 from migrator.control.log import decide
 from migrator.control.phase import set_phase
 from migrator.control.route import switch
-from migrator.decommission import close, closing, drain, hand_over, sequences, stand
+from migrator.dataplane.capture.install import remove
+from migrator.decommission import attempt, drain, hand_over, progress, sequences, write_stop
 from migrator.decommission.aws import AwsReleaser
 from migrator.decommission.prepare import tables
+from migrator.decommission.progress import Entry
 from migrator.decommission.release import KeepClassic, LocalReleaser, Releaser
-from migrator.decommission.stand import Entry
 from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed
 from migrator.inventory.look import losses
 from migrator.model.blocker import Blocker
@@ -33,8 +33,8 @@ from migrator.model.route import WriteMode
 from migrator.model.tenant import TenantId
 from migrator.plan.schema import Plan
 from migrator.provision.apply import finalize_actions
-from migrator.route.confirm import wait_confirmed
-from migrator.route.write_mode import write_mode
+from migrator.traffic.route.confirm import wait_confirmed
+from migrator.traffic.route.write_mode import write_mode
 
 Connection = psycopg.Connection[Any]
 
@@ -53,17 +53,17 @@ def enter(open_classic: Callable[[], Connection], open_limitless: Callable[[], C
     Writes that an ended migration left closed are opened first. The approver is given behind the point of no return,
     where the approval was used; else ''.
     """
-    found = stand.find(open_classic, open_limitless)
+    found = progress.find(open_classic, open_limitless)
     mode = found.write_mode or WriteMode.CLASSIC_ONLY
-    if stand.enter_at(found) is Entry.REOPEN:
+    if progress.enter_at(found) is Entry.REOPEN:
         with closing_(open_classic()) as classic:
             why = "the migration that closed writes has ended"
             reopened = roll_back(classic, open_limitless, found.number or 0, why)
         mode = WriteMode.LIMITLESS_ONLY if reopened.done else WriteMode.DUAL
     if mode is WriteMode.LIMITLESS_ONLY:
-        return list(stand.phases_done(mode, frozenset())), found.approver
+        return list(progress.phases_done(mode, frozenset())), found.approver
     with closing_(open_classic()) as classic:
-        return list(stand.phases_done(mode, stand.done_phases(classic))), ""
+        return list(progress.phases_done(mode, progress.done_phases(classic))), ""
 
 
 # -- the pause -------------------------------------------------------------------------------------------------------
@@ -88,7 +88,9 @@ def close_writes(conn: Connection, plan: Plan, number: int) -> None:
     if differences:
         raise NoGo("decommission", differences)
     set_phase(conn, Phase.DECOMMISSION.value, "running", "writes are closed")
-    close.close_writes(conn, number, tables(conn), set_closed, confirm, patience_s=plan.decommission.max_pause_s / 2)
+    write_stop.close_writes(
+        conn, number, tables(conn), set_closed, confirm, patience_s=plan.decommission.max_pause_s / 2
+    )
 
 
 def _unconfirmed(process: str) -> Blocker:
@@ -97,7 +99,7 @@ def _unconfirmed(process: str) -> Blocker:
 
 def left_to_drain(classic: Connection, limitless: Connection, number: int) -> tuple[list[int], list[str]]:
     """Return the partitions that have not reached the last write, and the tenants that do not follow classic."""
-    found = closing.require(classic, number, "closed", "handed_over")
+    found = attempt.require(classic, number, "closed", "handed_over")
     assert found.snapshot is not None  # closed means that it was taken
     return drain.behind(limitless, found.snapshot), [str(t) for t in drain.unknown_tenants(classic)]
 
@@ -125,7 +127,7 @@ class Changed:
 
 def changed(conn: Connection, number: int) -> Changed:
     """Return what has to be compared while writes are closed: everything else was, and has not changed since."""
-    closing.require(conn, number, "closed", "handed_over")
+    attempt.require(conn, number, "closed", "handed_over")
     return Changed(
         drain.changed_tenants(conn, MARGIN_S),
         drain.reference_changed(conn, MARGIN_S),
@@ -151,8 +153,8 @@ def validation_blockers(report: ValidationReport) -> tuple[Blocker, ...]:
 
 def move_sequences(classic: Connection, limitless: Connection, plan: Plan, number: int) -> None:
     """Move the sequences whose headroom was used up since they were prepared, for the price of what changed."""
-    closing.require(classic, number, "closed")
-    prepared = closing.kept_sequences(classic)
+    attempt.require(classic, number, "closed")
+    prepared = attempt.kept_sequences(classic)
     schemas, headroom = list(plan.tables.schemas), plan.decommission.sequence_headroom
     if prepared is None:
         found, first = sequences.read(classic, limitless, schemas), {}
@@ -172,7 +174,7 @@ def move_sequences(classic: Connection, limitless: Connection, plan: Plan, numbe
 
 def close_positions(classic: Connection, limitless: Connection, number: int) -> None:
     """Take the partitions away from all mirrors, so that none can write late."""
-    found = closing.require(classic, number, "closed", "handed_over")
+    found = attempt.require(classic, number, "closed", "handed_over")
     assert found.snapshot is not None
     drain.close_positions(limitless, found.snapshot)
 
@@ -186,7 +188,7 @@ def make_authoritative(
         NoGo: something is not as it must be; nothing has changed, and the caller reopens.
     """
     # Positions are closed, so no mirror takes a key away any more.
-    if closing.read(classic, number).state != "handed_over":
+    if attempt.read(classic, number).state != "handed_over":
         left = finalize_actions(classic, limitless, tables(classic), plan, stage="final")
         if left:
             raise NoGo("decommission", [_gone(action.summary) for action in left])
@@ -231,14 +233,14 @@ def roll_back(
     classic: Connection, open_limitless: Callable[[], Connection], number: int, reason: str
 ) -> DecommissionResult:
     """Open writes that try *number* (0: the newest one) closed, and let the mirrors have their partitions again."""
-    number = number or closing.latest(classic) or 0
+    number = number or attempt.latest(classic) or 0
     if not number:
         return DecommissionResult(blockers=(reason,), text="writes were never closed")
     if not reopen(classic, number, reason):
         return DecommissionResult(done=True, text="Limitless is authoritative already")
     with closing_(open_limitless()) as limitless:
         drain.reopen_positions(limitless)
-    found = closing.read(classic, number)
+    found = attempt.read(classic, number)
     return DecommissionResult(pause_s=found.pause_s or 0.0, blockers=(reason,), text="writes are open again")
 
 
@@ -258,7 +260,7 @@ def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) 
     if differences:
         raise NoGo("decommission", differences)
     remove(classic)
-    found = closing.read(classic, number)
+    found = attempt.read(classic, number)
     decide(
         classic,
         WHO,
@@ -267,19 +269,19 @@ def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) 
         "Limitless is authoritative",
         after={"processes": confirmation.processes, "confirmed": confirmation.confirmed, "decisions": digest},
     )
-    closing.mark_time(classic, number, "settled_at")
+    attempt.mark_time(classic, number, "settled_at")
     text = f"{confirmation.confirmed} of {confirmation.processes} processes confirmed"
     return DecommissionResult(done=True, pause_s=found.pause_s or 0.0, text=text)
 
 
 def export(conn: Connection, number: int, path: Path, plan: Plan) -> str:
     """Write the decision log to *path*; returns the path."""
-    found = closing.read(conn, number)
+    found = attempt.read(conn, number)
     release = "classic is being released" if plan.decommission.release_classic else "classic is kept, closed for writes"
     detail = f"handed over in {found.pause_s or 0:.2f} s; {release}; decisions in {path.name}"
     set_phase(conn, Phase.DECOMMISSION.value, "done", detail)
     written = hand_over.export(conn, number, path)
-    closing.mark_time(conn, number, "exported_at")
+    attempt.mark_time(conn, number, "exported_at")
     return str(written)
 
 
@@ -297,9 +299,9 @@ def release(
 
     Nothing happens to classic before Limitless says that it is retired, and the last copy was read back.
     """
-    found = stand.find(open_classic, open_limitless)
-    if stand.enter_at(found) is not Entry.RELEASE:
-        raise PreconditionFailed(f"classic must not be released: the decommission is at {stand.enter_at(found)}")
+    found = progress.find(open_classic, open_limitless)
+    if progress.enter_at(found) is not Entry.RELEASE:
+        raise PreconditionFailed(f"classic must not be released: the decommission is at {progress.enter_at(found)}")
     number = found.number or number
     with closing_(open_limitless()) as limitless:
         handed_over_at = hand_over.mark_retiring(limitless, number)
@@ -307,7 +309,7 @@ def release(
     kept = releaser.snapshot()
     try:
         with closing_(open_classic()) as conn:
-            closing.note(conn, number, snapshot_kept=kept)
+            attempt.note(conn, number, snapshot_kept=kept)
     except ClusterUnavailable:
         pass  # it does not answer any more: an earlier try released it
     return releaser.release()

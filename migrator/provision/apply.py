@@ -17,9 +17,9 @@ from psycopg import sql
 
 from migrator.control.answers import learn
 from migrator.control.install import install_limitless, installed_version, uninstall
-from migrator.db.busy import until_free
 from migrator.db.connect import fault
-from migrator.db.words import said
+from migrator.db.error_text import said
+from migrator.db.lock_retry import until_free
 from migrator.errors import ClusterUnavailable, NoGo, UsageError
 from migrator.inventory.look import remember
 from migrator.model.action import Action

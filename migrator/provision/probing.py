@@ -19,8 +19,8 @@ from psycopg import pq, sql
 
 from migrator.control import answers as kept
 from migrator.control.install import install_limitless, installed_version
-from migrator.db.busy import until_free
-from migrator.db.words import said
+from migrator.db.error_text import said
+from migrator.db.lock_retry import until_free
 from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed, UsageError
 from migrator.model.action import Action
 from migrator.model.capability import Answer, Answers

@@ -15,9 +15,9 @@ import psycopg
 from migrator.rehearse import hostile, proof, release, roles
 from migrator.rehearse.children import CommandFailed
 from migrator.rehearse.facts import Facts
+from migrator.rehearse.ledger_tail import Traffic
 from migrator.rehearse.observer import NeverHappened, Sample
 from migrator.rehearse.stage import APPROVER, PATIENCE_S, Stage, poll
-from migrator.rehearse.tail import Traffic
 from migrator.report import words
 
 BACKFILL_SHARE = 0.2

@@ -15,7 +15,7 @@ from functools import partial
 from migrator.errors import MigratorError
 from migrator.rehearse.facts import Facts, Looker
 from migrator.rehearse.footprint import memory_mb
-from migrator.rehearse.tail import LedgerTail, Traffic
+from migrator.rehearse.ledger_tail import LedgerTail, Traffic
 
 EVERY_S = 0.15
 MEMORY_EVERY_S = 3.0

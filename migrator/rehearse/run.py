@@ -24,18 +24,18 @@ from migrator.plan.load import load as load_plan
 from migrator.plan.schema import REHEARSED, Plan
 from migrator.rehearse import acts, demo, proof, roles
 from migrator.rehearse.children import Children, Operator, environment
-from migrator.rehearse.containers import ContainerMachines
 from migrator.rehearse.facts import Looker
-from migrator.rehearse.inside import ProxiedMachines
 from migrator.rehearse.ledger import Outcome, read_ledgers
-from migrator.rehearse.machines import LocalMachines
+from migrator.rehearse.ledger_tail import LedgerTail
+from migrator.rehearse.machines_containers import ContainerMachines
+from migrator.rehearse.machines_local import LocalMachines
+from migrator.rehearse.machines_proxied import ProxiedMachines
 from migrator.rehearse.observer import Observer
+from migrator.rehearse.output import write_report
 from migrator.rehearse.result import Record, RehearsalResult, report_of
 from migrator.rehearse.screen import Screen
 from migrator.rehearse.stage import WORKERS, Machines, Stage
-from migrator.rehearse.tail import LedgerTail
 from migrator.rehearse.workdir import Workdir
-from migrator.rehearse.written import write_report
 from migrator.report import words
 
 

@@ -15,9 +15,9 @@ from migrator.errors import CommitUnknown, MigratorError
 from migrator.model.side import Side
 from migrator.model.tenant import TenantId
 from migrator.rehearse import shop
+from migrator.rehearse.expectations import Memory
 from migrator.rehearse.holdings import Tenant
 from migrator.rehearse.ledger import Change, LedgerWriter, Outcome, RowKey, Seen
-from migrator.rehearse.memory import Memory
 from migrator.rehearse.new_release import RELEASED_ACTIONS, NewRelease, Session
 from migrator.shim import CommittedUnconfirmed
 

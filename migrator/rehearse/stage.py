@@ -15,10 +15,10 @@ from migrator.plan.schema import Plan, Rehearsal
 from migrator.rehearse import roles
 from migrator.rehearse.children import Children, Operator
 from migrator.rehearse.demo import DemoLoad
+from migrator.rehearse.ledger_tail import Traffic
 from migrator.rehearse.observer import NeverHappened, Observer, Sample
 from migrator.rehearse.result import Event, Record
 from migrator.rehearse.screen import Screen
-from migrator.rehearse.tail import Traffic
 from migrator.rehearse.traffic import TrafficConfig
 from migrator.rehearse.workdir import Workdir
 

@@ -22,9 +22,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from migrator.rehearse.expectations import Memory
 from migrator.rehearse.holdings import Tenant
 from migrator.rehearse.ledger import LedgerWriter
-from migrator.rehearse.memory import Memory
 from migrator.rehearse.shopper import Shopper
 from migrator.shim import Event, Shim
 

@@ -22,9 +22,9 @@ from migrator.model.sqlstate import Fault
 from migrator.model.tenant import TenantId
 from migrator.shim import statements as st
 from migrator.shim.answer import answer, why
-from migrator.shim.board import Board
 from migrator.shim.breakers import Breakers
 from migrator.shim.clock import now_s
+from migrator.shim.current_view import Board
 from migrator.shim.doubt import Doubts
 from migrator.shim.inflight import Inflight
 from migrator.shim.link import Link

@@ -15,9 +15,9 @@ from migrator.errors import ClusterUnavailable, ReadStale, UsageError
 from migrator.model.side import Side
 from migrator.model.sqlstate import FOLLOWS, counts_for_breaker, fault_of, is_lost
 from migrator.model.tenant import TenantId
-from migrator.shim.board import Board
 from migrator.shim.breakers import Breakers, Ticket
 from migrator.shim.clock import now_s
+from migrator.shim.current_view import Board
 from migrator.shim.doubt import Doubt, Doubts
 from migrator.shim.inflight import Flight, Inflight
 from migrator.shim.link import Link

@@ -29,8 +29,8 @@ from migrator.errors import ClusterUnavailable, NotInstalled
 from migrator.model.position import Snapshot
 from migrator.model.route import WriteMode
 from migrator.shim import statements as st
-from migrator.shim.board import Board
 from migrator.shim.clock import now_s
+from migrator.shim.current_view import Board
 from migrator.shim.inflight import Inflight
 from migrator.shim.link import Link
 from migrator.shim.listener import Listener, RoutesApplied, RoutesLost, SettledOnLimitless

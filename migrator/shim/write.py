@@ -25,8 +25,8 @@ from migrator.model.route import FallbackScope, WriteMode
 from migrator.model.side import Side
 from migrator.model.tenant import TenantId
 from migrator.shim import statements as st
-from migrator.shim.board import Board
 from migrator.shim.clock import now_s
+from migrator.shim.current_view import Board
 from migrator.shim.fallback import raise_fallback
 from migrator.shim.link import Link
 from migrator.shim.listener import FallbackRaised, Listener

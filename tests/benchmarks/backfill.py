@@ -28,10 +28,10 @@ from pathlib import Path
 
 from psycopg import conninfo
 
-from migrator.backfill import copy_sql
-from migrator.backfill import plan as backfill_plan
-from migrator.backfill.copy import copy_unit
-from migrator.backfill.links import LinkPool
+from migrator.dataplane.backfill import copy_sql
+from migrator.dataplane.backfill import plan as backfill_plan
+from migrator.dataplane.backfill.copy import copy_unit
+from migrator.dataplane.backfill.links import LinkPool
 from migrator.local.server import programs
 from migrator.model.table import Table
 from tests.benchmarks.common import Bench, run_measure

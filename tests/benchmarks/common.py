@@ -10,12 +10,12 @@ from typing import Any
 
 import psycopg
 
-from migrator.capture import install as capture
 from migrator.control.install import install
+from migrator.dataplane.capture import install as capture
+from migrator.dataplane.mirror import position
+from migrator.dataplane.mirror.options import MirrorOptions
+from migrator.dataplane.mirror.run import run_partition
 from migrator.db.connect import connect, connect_async
-from migrator.mirror import position
-from migrator.mirror.options import MirrorOptions
-from migrator.mirror.run import run_partition
 from migrator.model.position import Snapshot
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables

@@ -24,8 +24,8 @@ from pathlib import Path
 import psycopg
 from psycopg import conninfo
 
-from migrator.mirror.options import CycleStats, MirrorOptions
-from migrator.mirror.run import run_partition
+from migrator.dataplane.mirror.options import CycleStats, MirrorOptions
+from migrator.dataplane.mirror.run import run_partition
 from tests.benchmarks.capture import SMALL, pgbench
 from tests.benchmarks.common import Bench, drain, run_measure, value
 from tests.fixtures.postgres import Machines
@@ -153,8 +153,8 @@ def lag(machines: Machines, args: argparse.Namespace) -> None:
 
 _MIRROR = """
 import asyncio, sys
-from migrator.mirror.options import MirrorOptions
-from migrator.mirror.run import run_partition
+from migrator.dataplane.mirror.options import MirrorOptions
+from migrator.dataplane.mirror.run import run_partition
 asyncio.run(run_partition(sys.argv[1], sys.argv[2], 1, MirrorOptions()))
 """
 

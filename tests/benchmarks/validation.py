@@ -26,12 +26,12 @@ from urllib.parse import quote
 
 from psycopg import conninfo, sql
 
-from migrator.capture import install as capture
 from migrator.consistency import digest_sql, order, store
 from migrator.consistency.fence import hold
 from migrator.control.install import install
+from migrator.dataplane.capture import install as capture
+from migrator.dataplane.mirror import position
 from migrator.db.connect import connect, connect_async
-from migrator.mirror import position
 from migrator.model.side import Side
 from migrator.model.table import Table
 from migrator.plan.schema import Plan
@@ -221,8 +221,8 @@ def listed_s(classic_dsn: str, tenants: int) -> float:
 
 MIRRORS = """
 import asyncio, os
-from migrator.mirror.options import MirrorOptions
-from migrator.mirror.run import run_partition
+from migrator.dataplane.mirror.options import MirrorOptions
+from migrator.dataplane.mirror.run import run_partition
 async def main():
     dsns = os.environ["CLASSIC"], os.environ["LIMITLESS"]
     await asyncio.gather(*(run_partition(*dsns, part, MirrorOptions()) for part in (0, 1)))

@@ -17,9 +17,9 @@ import asyncio
 import statistics
 import time
 
+from migrator.dataplane.mirror.options import MirrorOptions
+from migrator.dataplane.mirror.run import run_partition
 from migrator.db.connect import connect_async
-from migrator.mirror.options import MirrorOptions
-from migrator.mirror.run import run_partition
 from migrator.model.position import Snapshot
 from tests.benchmarks.common import Bench, run_measure
 from tests.fixtures.postgres import Machines

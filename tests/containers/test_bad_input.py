@@ -14,7 +14,7 @@ import pytest
 
 from migrator.errors import UsageError
 from migrator.local.process import free_port
-from migrator.rehearse.containers import WITHOUT_DOCKER, ContainerMachines, next_step
+from migrator.rehearse.machines_containers import WITHOUT_DOCKER, ContainerMachines, next_step
 from tests.fixtures import containers
 from tests.fixtures.containers import EMBEDDED, docker, pair_of, require_engine
 

@@ -20,17 +20,17 @@ from typing import Any
 
 import psycopg
 
-from migrator.breaker.monitor import MonitorSettings, tick
 from migrator.consistency.run import validate
 from migrator.db.connect import connect
 from migrator.errors import MigratorError
-from migrator.incident.rollback import RollbackResult, roll_back
 from migrator.model.route import Level, WriteMode
 from migrator.model.tenant import TenantId
-from migrator.route.advance import rejoin
-from migrator.route.move import move
-from migrator.route.write_mode import write_mode
 from migrator.shim import Settings, Shim
+from migrator.traffic.breaker.monitor import MonitorSettings, tick
+from migrator.traffic.incident.rollback import RollbackResult, roll_back
+from migrator.traffic.route.move import move
+from migrator.traffic.route.promote import rejoin
+from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.shop import PARTS, Shop
 
 TENANTS = 12

@@ -12,15 +12,17 @@ import psycopg
 import pytest
 
 from migrator import gates
-from migrator.capture.install import install as capture
 from migrator.control import workers
 from migrator.control.install import install
 from migrator.control.phase import phase_state, set_phase
 from migrator.control.stopped import set_stopped, stopped
 from migrator.control.tables import captured_tables
 from migrator.control.tenant import reference_facts
+from migrator.dataplane.capture.install import install as capture
+from migrator.dataplane.mirror.failure import note_failure
 from migrator.db.connect import connect
-from migrator.mirror.failed import note_failure
+from migrator.decommission import record
+from migrator.decommission.window import Window
 from migrator.model.blocker import Blocker
 from migrator.model.gate import GateAnswer
 from migrator.model.phase import Phase
@@ -28,9 +30,7 @@ from migrator.model.route import WriteMode
 from migrator.plan.load import digest, dump, load, shim_settings
 from migrator.plan.tables import resolve_tables
 from migrator.provision import provision
-from migrator.route.write_mode import write_mode
-from migrator.stabilize import record
-from migrator.stabilize.window import Window
+from migrator.traffic.route.write_mode import write_mode
 from tests.integration.cli import Operator
 
 pytestmark = pytest.mark.pg

@@ -14,13 +14,13 @@ from migrator.control import samples, watch_turn
 from migrator.control.install import install
 from migrator.control.log import decide
 from migrator.control.reset import reset_classic
-from migrator.cutover import breach, facts, soak, wave
-from migrator.cutover.guard import GuardLimits, Sample, Watch
 from migrator.db.connect import connect
 from migrator.model.latency import bucket_of
 from migrator.model.route import FallbackScope
 from migrator.model.tenant import TenantId
-from migrator.route.fallback import raise_fallback
+from migrator.traffic.cutover import breach, facts, soak, wave
+from migrator.traffic.cutover.guard import GuardLimits, Sample, Watch
+from migrator.traffic.route.fallback import raise_fallback
 from tests.workflow.test_whole_migration import small_plan
 
 pytestmark = pytest.mark.pg

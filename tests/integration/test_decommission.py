@@ -14,12 +14,12 @@ import pytest
 
 from migrator.control.tables import captured_tables
 from migrator.db.connect import connect
-from migrator.decommission import close, closing, drain, hand_over, sequences
+from migrator.decommission import attempt, drain, hand_over, sequences, write_stop
 from migrator.errors import InvariantBroken, NoGo, PreconditionFailed
 from migrator.model.position import Snapshot
 from migrator.model.route import WriteMode
 from migrator.model.table import Table
-from migrator.route.write_mode import write_mode
+from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.postgres import Machines, with_parts
 from tests.fixtures.shop import Shop, until
 
@@ -37,8 +37,8 @@ def set_mode(shop: Shop, mode: WriteMode) -> Callable[[], int]:
 
 
 def begin_and_close(shop: Shop, patience_s: float = 5.0) -> tuple[int, Snapshot]:
-    number = closing.begin(shop.classic, "ana")
-    snapshot = close.close_writes(
+    number = attempt.begin(shop.classic, "ana")
+    snapshot = write_stop.close_writes(
         shop.classic, number, tables(shop), set_mode(shop, WriteMode.CLOSED), lambda _: None, patience_s
     )
     return number, snapshot
@@ -77,7 +77,7 @@ async def test_there_and_back_again(shop: Shop) -> None:
     for statement in (WRITE, "UPDATE shop.tenant SET name = '' WHERE tenant_id = %s"):
         with a_client(shop) as client, pytest.raises(psycopg.Error) as refused:
             client.execute(statement, (5001,))
-        assert refused.value.sqlstate == close.SQLSTATE
+        assert refused.value.sqlstate == write_stop.SQLSTATE
 
     assert reopen(shop, number)
     assert reopen(shop, number)
@@ -113,7 +113,7 @@ async def test_a_repeatable_read_writer_from_before_does_not_slip_through(shop: 
 
         with pytest.raises(psycopg.Error) as refused:
             old.execute(WRITE, (5003,))
-    assert refused.value.sqlstate == close.SQLSTATE
+    assert refused.value.sqlstate == write_stop.SQLSTATE
 
 
 async def test_sessions_without_triggers_are_refused_too(shop: Shop) -> None:
@@ -123,7 +123,7 @@ async def test_sessions_without_triggers_are_refused_too(shop: Shop) -> None:
     with a_client(shop) as client, pytest.raises(psycopg.Error) as refused:
         client.execute("SET session_replication_role = replica")
         client.execute(WRITE, (5004,))
-    assert refused.value.sqlstate == close.SQLSTATE
+    assert refused.value.sqlstate == write_stop.SQLSTATE
 
 
 async def test_a_running_writer_is_waited_for_and_is_in_the_snapshot(shop: Shop) -> None:
@@ -179,7 +179,7 @@ async def test_a_writer_that_does_not_end_is_named_and_nothing_stays_closed(shop
         writer.execute(WRITE, (5006,))
         with pytest.raises(NoGo, match="nightly job"):
             begin_and_close(shop, patience_s=0.5)
-        assert len(close.unguarded(shop.classic, tables(shop))) == len(tables(shop))
+        assert len(write_stop.unguarded(shop.classic, tables(shop))) == len(tables(shop))
 
 
 async def test_a_prepared_transaction_stops_the_closing(shop: Shop) -> None:
@@ -212,7 +212,7 @@ async def test_a_late_try_cannot_hand_over_after_reopening(shop: Shop) -> None:
         hand_over.hand_over(
             shop.classic, shop.limitless, first, tables(shop), 60.0, set_mode(shop, WriteMode.LIMITLESS_ONLY)
         )
-    assert closing.read(shop.classic, second).state == "closed"
+    assert attempt.read(shop.classic, second).state == "closed"
     assert shop.classic.execute("SELECT write_mode FROM migrator.switch").fetchone() == ("closed",)
 
 
@@ -245,7 +245,7 @@ async def test_a_mirror_that_could_still_write_is_not_handed_over(shop: Shop) ->
             hand_over.hand_over(*args)
         states = shop.limitless.execute("SELECT count(*) FROM migrator.settled").fetchone()
         mode = shop.classic.execute("SELECT write_mode FROM migrator.switch").fetchone()
-        return (closing.read(shop.classic, number).state, mode, states) == ("closed", ("closed",), (0,))
+        return (attempt.read(shop.classic, number).state, mode, states) == ("closed", ("closed",), (0,))
 
     assert refused(), "nobody closed them"
     drain.close_positions(shop.limitless, snapshot)
@@ -279,7 +279,7 @@ async def test_a_leaf_made_meanwhile_is_found(shop: Shop) -> None:
         shop.classic.execute("SELECT set_config('migrator.ddl', 'allowed', true)")
         shop.classic.execute("ALTER TABLE shop.line DISABLE TRIGGER migrator_closed")
 
-    assert close.unguarded(shop.classic, tables(shop)) == ["shop.line"]
+    assert write_stop.unguarded(shop.classic, tables(shop)) == ["shop.line"]
 
 
 async def test_sequences_start_above_what_classic_used(shop: Shop) -> None:

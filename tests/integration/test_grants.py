@@ -11,8 +11,8 @@ from migrator.control.install import install
 from migrator.db.connect import connect
 from migrator.errors import UsageError
 from migrator.model.route import FallbackScope, Level
-from migrator.route.fallback import raise_fallback
 from migrator.shim import Shim
+from migrator.traffic.route.fallback import raise_fallback
 
 pytestmark = pytest.mark.pg
 

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg import pq
 
-from migrator.capture.install import make_functions
 from migrator.control.install import install, install_limitless
+from migrator.dataplane.capture.install import make_functions
 from migrator.db.connect import connect
 from migrator.db.named import Statements, parse
 

@@ -10,17 +10,17 @@ from typing import Any
 import psycopg
 import pytest
 
-from migrator.capture.install import install as capture
 from migrator.control import known
 from migrator.control.install import install, install_limitless
+from migrator.dataplane.capture.install import install as capture
 from migrator.db.connect import connect
-from migrator.incident.rollback import roll_back
-from migrator.incident.serve import parse
 from migrator.model.route import WriteMode
 from migrator.model.tenant import TenantId
 from migrator.plan.load import digest, dump, load, shim_settings
 from migrator.plan.tables import resolve_tables
-from migrator.route.write_mode import write_mode
+from migrator.traffic.incident.rollback import roll_back
+from migrator.traffic.incident.serve import parse
+from migrator.traffic.route.write_mode import write_mode
 from tests.integration.cli import Operator
 from workflows.activities.control import _record_approval
 from workflows.messages import Approval

@@ -9,16 +9,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from migrator.backfill.throttle import Limits, Load, why_hold
-from migrator.breaker.monitor import MonitorSettings, tick
-from migrator.capture import install as capture
-from migrator.capture import ring
-from migrator.capture.waiting import waiting
 from migrator.control.install import install, install_limitless
 from migrator.control.reset import undo_verdict
 from migrator.control.status import collect
-from migrator.cutover import facts
-from migrator.cutover.gate import GateLimits, tenant_verdict
+from migrator.dataplane.backfill.throttle import Limits, Load, why_hold
+from migrator.dataplane.capture import install as capture
+from migrator.dataplane.capture import ring
+from migrator.dataplane.capture.backlog import waiting
 from migrator.db.connect import connect, connect_async
 from migrator.decommission.facts import gather
 from migrator.model.effective import Fallback, effective
@@ -26,7 +23,10 @@ from migrator.model.route import FallbackScope, Level, Route
 from migrator.model.tenant import TenantId
 from migrator.plan.load import digest
 from migrator.plan.schema import Plan
-from migrator.route.confirm import confirmed
+from migrator.traffic.breaker.monitor import MonitorSettings, tick
+from migrator.traffic.cutover import facts
+from migrator.traffic.cutover.gate import GateLimits, tenant_verdict
+from migrator.traffic.route.confirm import confirmed
 from tests.fixtures.shop import Shop
 from workflows.activities.dual_write import _throttled
 from workflows.activities.gates import _positions

@@ -16,11 +16,11 @@ from migrator.audit.run import conclude
 from migrator.audit.shardkey.shape import shapes_of_plan
 from migrator.consistency import digest_sql
 from migrator.consistency.run import validate
+from migrator.dataplane.mirror import rows_sql
+from migrator.dataplane.mirror.text_values import array
 from migrator.decommission import sequences
-from migrator.mirror import rows_sql
-from migrator.mirror.raw import array
+from migrator.decommission.record import plan_usage
 from migrator.model.side import Side
-from migrator.stabilize.record import plan_usage
 from tests.fixtures.postgres import Machines, with_parts
 from tests.fixtures.shop import Shop
 

@@ -10,8 +10,8 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from migrator.control.install import install
-from migrator.decommission import close, drain, hand_over
-from migrator.decommission import closing as tries
+from migrator.decommission import attempt as tries
+from migrator.decommission import drain, hand_over, write_stop
 from migrator.errors import NoGo
 from migrator.plan.load import digest, dump, shim_settings
 from migrator.plan.schema import Plan
@@ -149,6 +149,6 @@ async def test_what_would_fail_in_the_pause_is_said_before_it(shop: Shop, plan: 
     assert "shop.narrow would start at" in said
     assert "shop.currency could not be locked" in said
     assert "storing the terminal route would fail on Limitless" in said
-    assert close.unguarded(shop.classic, shop.tables), "nothing was closed"
+    assert write_stop.unguarded(shop.classic, shop.tables), "nothing was closed"
     assert tries.latest(shop.classic) is None
     assert hand_over.rehearse(shop.limitless), "and the rehearsal leaves nothing behind"

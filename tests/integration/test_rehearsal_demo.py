@@ -15,9 +15,9 @@ from migrator.model.side import Side
 from migrator.plan.schema import Rehearsal
 from migrator.rehearse import roles
 from migrator.rehearse.demo import load
+from migrator.rehearse.expectations import Memory
 from migrator.rehearse.holdings import Tenant
 from migrator.rehearse.ledger import LedgerWriter, Write, read_ledgers
-from migrator.rehearse.memory import Memory
 from migrator.rehearse.new_release import RELEASED_ACTIONS
 from migrator.rehearse.proof import check_reads, check_writes, compare, limitless_versions, uses_release
 from migrator.rehearse.shop import RELEASED, RETURNED, REVISION, SHIPMENTS

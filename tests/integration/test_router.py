@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import errors, pq
 
-from migrator.db.words import broken, said
+from migrator.db.error_text import broken, said
 from migrator.local.process import free_port
 from migrator.local.routers import Routers
 from tests.fixtures.postgres import Machines, Servers

@@ -11,9 +11,9 @@ import pytest
 
 from migrator.control import samples, upkeep
 from migrator.control.install import install
-from migrator.cutover import facts
 from migrator.db.connect import connect
 from migrator.model.tenant import TenantId
+from migrator.traffic.cutover import facts
 
 pytestmark = pytest.mark.pg
 

@@ -10,18 +10,18 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from migrator.capture.waiting import holds
 from migrator.cli.status_view import render, unreachable
 from migrator.control.history import decisions, newest_report, reports
 from migrator.control.install import install
 from migrator.control.phase import set_phase
 from migrator.control.status import collect, copy_units
 from migrator.control.throttle import Throttle, read_throttle, set_throttle
+from migrator.dataplane.capture.backlog import holds
 from migrator.db.connect import connect
-from migrator.incident.rollback import moved_tenants
 from migrator.model.effective import Fallback, effective
 from migrator.model.route import FallbackScope, Level, Route
 from migrator.model.tenant import TenantId
+from migrator.traffic.incident.rollback import moved_tenants
 
 pytestmark = pytest.mark.pg
 Connection = psycopg.Connection[Any]

@@ -16,21 +16,21 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from migrator.breaker.monitor import MonitorSettings, tick
 from migrator.consistency import store
 from migrator.control import samples, upkeep
 from migrator.control.install import install
 from migrator.control.log import decide
 from migrator.control.status import collect
-from migrator.cutover import breach, facts, soak
-from migrator.cutover.guard import GuardLimits, Sample, Watch
 from migrator.db.connect import connect, connect_async
+from migrator.decommission import record
+from migrator.decommission.cost import CostSample
 from migrator.model.divergence import TenantVerdict
 from migrator.model.tenant import TenantId
-from migrator.route.move import watch
 from migrator.shim import statements as st
-from migrator.stabilize import record
-from migrator.stabilize.cost import CostSample
+from migrator.traffic.breaker.monitor import MonitorSettings, tick
+from migrator.traffic.cutover import breach, facts, soak
+from migrator.traffic.cutover.guard import GuardLimits, Sample, Watch
+from migrator.traffic.route.move import watch
 
 pytestmark = pytest.mark.pg
 

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from migrator.cutover import facts
-from migrator.cutover.hold import hold
-from migrator.incident.rollback import roll_back
 from migrator.model.route import Level
-from migrator.route.advance import rejoin
-from migrator.route.hold import release
+from migrator.traffic.cutover import facts
+from migrator.traffic.cutover.stop import hold
+from migrator.traffic.incident.rollback import roll_back
+from migrator.traffic.route.promote import rejoin
+from migrator.traffic.route.tenant_hold import release
 from tests.fixtures.shop import Shop
 from tests.workflow.test_whole_migration import small_plan
 from workflows.activities.cutover import _advance, _forward, _next_wave

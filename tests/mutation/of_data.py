@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.mutation.mutation import Mutation
 
 DATA = "tests/integration/dataplane"
-VALIDATION = "tests/integration/validation"
+VALIDATION = "tests/integration/consistency"
 CAPTURE = f"{DATA}/test_capture.py"
 RING = f"{DATA}/test_ring.py"
 
@@ -13,7 +13,7 @@ OF_DATA = (
     # -- capture
     Mutation(
         "capture-rekey",
-        "migrator/capture/trigger_sql.py",
+        "migrator/dataplane/capture/trigger_sql.py",
         '"{} OPERATOR(pg_catalog.*<>) {}"',
         '"false AND {} OPERATOR(pg_catalog.*<>) {}"',
         (f"{CAPTURE}::test_an_update_names_the_old_key_where_it_changes",),
@@ -21,7 +21,7 @@ OF_DATA = (
     ),
     Mutation(
         "capture-always",
-        "migrator/capture/trigger_sql.py",
+        "migrator/dataplane/capture/trigger_sql.py",
         'sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(target, name),\n    ]\n\n\ndef widen',
         'sql.SQL("ALTER TABLE {} ENABLE REPLICA TRIGGER {}").format(target, name),\n    ]\n\n\ndef widen',
         (f"{DATA}/test_ways_to_write.py::test_every_way_to_write",),
@@ -30,7 +30,7 @@ OF_DATA = (
     ),
     Mutation(
         "capture-notes-parts",
-        "migrator/capture/trigger_sql.py",
+        "migrator/dataplane/capture/trigger_sql.py",
         "moves=moves, noted=True))",
         "moves=moves, noted=False))",
         (f"{CAPTURE}::test_a_transaction_knows_which_partitions_it_touched",),
@@ -38,7 +38,7 @@ OF_DATA = (
     ),
     Mutation(
         "capture-qualified",
-        "migrator/capture/journal_sql.py",
+        "migrator/dataplane/capture/journal_sql.py",
         "ELSE pg_catalog.set_config(",
         "ELSE set_config(",
         (f"{CAPTURE}::test_no_name_of_a_session_is_trusted",),
@@ -56,7 +56,7 @@ OF_DATA = (
     ),
     Mutation(
         "ring-missing-position",
-        "migrator/capture/ring.py",
+        "migrator/dataplane/capture/ring.py",
         "AND positions > {parts} AND",
         "AND positions > {parts} - 1 AND",
         (f"{RING}::test_one_position_that_stands_still_keeps_everything",),
@@ -80,7 +80,7 @@ OF_DATA = (
     ),
     Mutation(
         "ring-looks-under-the-lock",
-        "migrator/capture/ring.py",
+        "migrator/dataplane/capture/ring.py",
         "WHERE xid >= keep LIMIT 1",
         "WHERE xid > keep + 1000000 LIMIT 1",
         (f"{RING}::test_what_a_copy_has_not_seen_is_kept_until_it_lets_go",),
@@ -88,7 +88,7 @@ OF_DATA = (
     ),
     Mutation(
         "ring-lock-before-snapshot",
-        "migrator/mirror/cycle.py",
+        "migrator/dataplane/mirror/cycle.py",
         "READ ONLY; {lock}; {look}",
         "READ ONLY; SELECT pg_current_snapshot(); {lock}; {look}",
         (f"{RING}::test_a_reader_that_waited_for_the_ring_sees_what_was_committed_meanwhile",),
@@ -145,7 +145,7 @@ OF_DATA = (
     ),
     Mutation(
         "mirror-reread-epoch",
-        "migrator/mirror/position.py",
+        "migrator/dataplane/mirror/position.py",
         '(stand.epoch, "open", stand.life)',
         '(now.epoch, "open", stand.life)',
         ("tests/integration/protocol/test_positions.py::test_only_who_holds_the_partition_moves_it",),
@@ -161,7 +161,7 @@ OF_DATA = (
     ),
     Mutation(
         "mirror-token-before",
-        "migrator/mirror/cycle.py",
+        "migrator/dataplane/mirror/cycle.py",
         "reference=reference, nobodys=nobodys\n    ):\n",
         "reference=reference, nobodys=nobodys\n    ) and p.part < 0:\n",
         (f"{DATA}/test_succession.py::test_a_superseded_mirror_cannot_overwrite_its_successors_token",),
@@ -169,7 +169,7 @@ OF_DATA = (
     ),
     Mutation(
         "mirror-history",
-        "migrator/mirror/cycle.py",
+        "migrator/dataplane/mirror/cycle.py",
         "if look is None or p.stand.token not in (look.tokens or ()):",
         "if look is None:",
         (f"{DATA}/test_succession.py::test_a_classic_without_the_last_token_is_another_one",),
@@ -177,7 +177,7 @@ OF_DATA = (
     ),
     Mutation(
         "mirror-delete-first",
-        "migrator/mirror/cycle.py",
+        "migrator/dataplane/mirror/cycle.py",
         "            delete_first = True\n",
         "            pass\n",
         (f"{DATA}/test_unique_swaps.py::test_values_that_change_hands_stop_nobody",),
@@ -185,7 +185,7 @@ OF_DATA = (
     ),
     Mutation(
         "mirror-delete-first-applied",
-        "migrator/mirror/apply.py",
+        "migrator/dataplane/mirror/apply.py",
         "gone = [*batch.deletes, *(batch.upserts if delete_first else ())]",
         "gone = [*batch.deletes]",
         (f"{DATA}/test_unique_swaps.py::test_values_that_change_hands_stop_nobody",),
@@ -193,7 +193,7 @@ OF_DATA = (
     ),
     Mutation(
         "mirror-children-first",
-        "migrator/mirror/apply.py",
+        "migrator/dataplane/mirror/apply.py",
         "for batch in reversed(batches):",
         "for batch in batches:",
         (f"{DATA}/test_unique_swaps.py::test_children_go_before_their_parents",),
@@ -202,7 +202,7 @@ OF_DATA = (
     ),
     Mutation(
         "mirror-wait-told",
-        "migrator/mirror/run.py",
+        "migrator/dataplane/mirror/run.py",
         "        await wait.report(partition, error)\n",
         "",
         (f"{DATA}/test_waits.py::test_a_wait_for_a_row_that_never_comes_is_told",),
@@ -210,7 +210,7 @@ OF_DATA = (
     ),
     Mutation(
         "mirror-moved-rows",
-        "migrator/mirror/batch.py",
+        "migrator/dataplane/mirror/batch.py",
         "        elif dirty != present:\n",
         "        elif not found:\n",
         ("tests/integration/dataplane/test_unique_swaps.py::test_values_that_change_hands_stop_nobody",),
@@ -218,7 +218,7 @@ OF_DATA = (
     ),
     Mutation(
         "mirror-scope",
-        "migrator/mirror/batch.py",
+        "migrator/dataplane/mirror/batch.py",
         "        if found and present is not None and present in scope:",
         "        if found and present is not None:",
         ("tests/integration/protocol/test_copies.py::test_nobody_is_mirrored_before_his_copy",),
@@ -226,7 +226,7 @@ OF_DATA = (
     ),
     Mutation(
         "mirror-chunks-epoch",
-        "migrator/mirror/chunks.py",
+        "migrator/dataplane/mirror/chunks.py",
         "    if not await position.hold(p.limitless, p.stand):\n        raise LeaseLost",
         "    if p.part < 0:\n        raise LeaseLost",
         ("tests/integration/protocol/test_positions.py::test_a_superseded_mirror_writes_no_chunk",),
@@ -234,7 +234,7 @@ OF_DATA = (
     ),
     Mutation(
         "mirror-chunks-delete-first",
-        "migrator/mirror/chunks.py",
+        "migrator/dataplane/mirror/chunks.py",
         "gone = [*batch.deletes, *(batch.upserts if table.unique_keys else ())]",
         "gone = [*batch.deletes]",
         (f"{DATA}/test_unique_swaps.py::test_values_that_change_hands_stop_nobody[40]",),
@@ -242,7 +242,7 @@ OF_DATA = (
     ),
     Mutation(
         "mirror-leaving",
-        "migrator/mirror/leaving.py",
+        "migrator/dataplane/mirror/leaving.py",
         "        if not await position.hold(p.limitless, p.stand):\n",
         "        if False:\n",
         (f"{VALIDATION}/test_generations.py::test_a_superseded_mirror_changes_no_tenants_state",),
@@ -258,7 +258,7 @@ OF_DATA = (
     ),
     Mutation(
         "mirror-joins-from-the-copy",
-        "migrator/mirror/joining.py",
+        "migrator/dataplane/mirror/membership.py",
         "tuple((t, earliest(snapshots[t])) for t in chosen)",
         "tuple((t, snapshots[t][-1]) for t in chosen)",
         (
@@ -294,7 +294,7 @@ OF_DATA = (
     ),
     Mutation(
         "copy-hold-before-snapshot",
-        "migrator/backfill/copy.py",
+        "migrator/dataplane/backfill/copy.py",
         "    borrowed = await snapshots.hold(control, unit_id, unit.shared)\n",
         "    borrowed = None\n",
         ("tests/integration/protocol/test_copies.py::test_what_is_written_during_a_copy_is_kept",),
@@ -302,10 +302,10 @@ OF_DATA = (
     ),
     Mutation(
         "copy-leftovers",
-        "migrator/backfill/copy.py",
+        "migrator/dataplane/backfill/copy.py",
         "await limitless.execute(copy_sql.remove(table, unit.tenants, unit.lower, unit.upper))",
         "pass",
-        ("tests/integration/backfill/test_units.py::test_only_the_units_own_leftovers_are_removed",),
+        ("tests/integration/dataplane/backfill/test_units.py::test_only_the_units_own_leftovers_are_removed",),
         "rows of an earlier life of the tenant must not stay",
     ),
     Mutation(

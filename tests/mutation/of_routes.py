@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.mutation.mutation import Mutation
 
-ROUTES = "tests/integration/routes"
+ROUTES = "tests/integration/traffic"
 PROCESSES = f"{ROUTES}/test_two_processes.py"
 SHIM_MODEL = "tests/unit/shim/test_protocol.py"
 END = "tests/integration/test_decommission.py"
@@ -22,7 +22,7 @@ OF_ROUTES = (
     ),
     Mutation(
         "route-confirmed",
-        "migrator/route/advance.py",
+        "migrator/traffic/route/promote.py",
         "                if confirmation.complete:\n",
         "                if True:\n",
         (f"{PROCESSES}::test_reads_do_not_move_up_while_a_process_may_still_acknowledge_early",),
@@ -30,7 +30,7 @@ OF_ROUTES = (
     ),
     Mutation(
         "route-caught-up",
-        "migrator/route/proof.py",
+        "migrator/traffic/route/caught_up.py",
         "    if behind:\n",
         "    if False:\n",
         (f"{ROUTES}/test_operators.py::test_nobody_reaches_limitless_without_proof",),
@@ -38,7 +38,7 @@ OF_ROUTES = (
     ),
     Mutation(
         "route-reference-caught-up",
-        "migrator/route/proof.py",
+        "migrator/traffic/route/caught_up.py",
         "for p in sorted(parts | {REFERENCE_PART})",
         "for p in sorted(parts)",
         (f"{ROUTES}/test_operators.py::test_nobody_reaches_limitless_without_proof",),
@@ -46,7 +46,7 @@ OF_ROUTES = (
     ),
     Mutation(
         "route-compare-and-set",
-        "migrator/route/move.py",
+        "migrator/traffic/route/move.py",
         "    if epoch == expected[tenant_id]:\n",
         "    if epoch >= expected[tenant_id]:\n",
         (f"{ROUTES}/test_operators.py::test_of_two_operators_one_learns_that_the_other_was_first",),
@@ -62,7 +62,7 @@ OF_ROUTES = (
     ),
     Mutation(
         "route-hold",
-        "migrator/route/move.py",
+        "migrator/traffic/route/move.py",
         "            check_free(conn, wanted)\n",
         "            pass\n",
         (f"{ROUTES}/test_holds.py::test_nothing_that_moves_reads_up_moves_a_tenant_that_is_held",),
@@ -70,7 +70,7 @@ OF_ROUTES = (
     ),
     Mutation(
         "route-mirrored",
-        "migrator/route/move.py",
+        "migrator/traffic/route/move.py",
         "            if t not in found or found[t].state is not TenantState.MIRRORED\n",
         "            if t not in found\n",
         (f"{ROUTES}/test_operators.py::test_nobody_reaches_limitless_without_proof",),
@@ -180,15 +180,15 @@ OF_ROUTES = (
     # -- the breaker
     Mutation(
         "breaker-quorum",
-        "migrator/breaker/decide.py",
+        "migrator/traffic/breaker/decide.py",
         "        if len(reasons) >= needed:\n",
         "        if reasons:\n",
-        ("tests/unit/breaker/test_decide.py::test_a_quorum_trips_it_for_all",),
+        ("tests/unit/traffic/breaker/test_decide.py::test_a_quorum_trips_it_for_all",),
         "one process with a bad network of its own brings nobody else back",
     ),
     Mutation(
         "breaker-held",
-        "migrator/breaker/decide.py",
+        "migrator/traffic/breaker/decide.py",
         '    if found.held:\n        return Step.HOLD, "raised by a human"\n',
         "",
         (f"{ROUTES}/test_monitor.py::test_one_held_by_a_human_stays",),
@@ -238,7 +238,7 @@ OF_ROUTES = (
     ),
     Mutation(
         "end-triggers-always",
-        "migrator/decommission/close.py",
+        "migrator/decommission/write_stop.py",
         "ENABLE ALWAYS TRIGGER {}",
         "ENABLE TRIGGER {}",
         (f"{END}::test_sessions_without_triggers_are_refused_too",),
@@ -246,7 +246,7 @@ OF_ROUTES = (
     ),
     Mutation(
         "end-snapshot-after-the-drain",
-        "migrator/decommission/close.py",
+        "migrator/decommission/write_stop.py",
         "    install_triggers(conn, tables, patience_s)\n    left = prepared(conn)\n",
         "    left = prepared(conn)\n",
         (f"{END}::test_a_running_writer_is_waited_for_and_is_in_the_snapshot",),
@@ -254,7 +254,7 @@ OF_ROUTES = (
     ),
     Mutation(
         "end-prepared",
-        "migrator/decommission/close.py",
+        "migrator/decommission/write_stop.py",
         "    if left:\n        raise NoGo",
         "    if False:\n        raise NoGo",
         (f"{END}::test_a_prepared_transaction_stops_the_closing",),
@@ -279,7 +279,7 @@ OF_ROUTES = (
     # -- the guard and the watch
     Mutation(
         "guard-truncate",
-        "migrator/capture/install.py",
+        "migrator/dataplane/capture/install.py",
         "        statements += trigger_sql.create_truncate_guard(member)\n",
         "        pass\n",
         (
@@ -290,7 +290,7 @@ OF_ROUTES = (
     ),
     Mutation(
         "watch-loss",
-        "migrator/mirror/lost.py",
+        "migrator/dataplane/mirror/journal_loss.py",
         "    if wrong:\n        raise CaptureLost",
         "    if False:\n        raise CaptureLost",
         ("tests/integration/dataplane/test_watch.py::test_what_passes_the_guard_is_noticed_by_every_mirror",),
@@ -317,10 +317,10 @@ OF_ROUTES = (
     # -- gates
     Mutation(
         "gate-unknown-is-not-clean",
-        "migrator/cutover/gate.py",
+        "migrator/traffic/cutover/gate.py",
         '        return [Blocker("validation.missing", subject, f"{was} never validated", True)]\n',
         "        return []\n",
-        ("tests/unit/cutover/test_gate.py::test_each_single_fault_blocks",),
+        ("tests/unit/traffic/cutover/test_gate.py::test_each_single_fault_blocks",),
         "a tenant without a verdict is not clean",
     ),
     Mutation(

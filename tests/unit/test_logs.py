@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from migrator.observe.logs import level_number, masked_text
+from migrator.logs import level_number, masked_text
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_both_loggers_write_json_lines_to_stderr() -> None:
     """structlog's events and standard library records take the same way out, masked."""
     program = """
 import logging, structlog
-from migrator.observe.logs import configure
+from migrator.logs import configure
 configure("info", "json")
 structlog.get_logger("x").info("route.moved", tenant_id="7", dsn="postgresql://u:geheim@h/d")
 structlog.get_logger("x").debug("not.shown")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from migrator.control.next_step import Facts, advise
+from migrator.control.advice import Facts, advise
 
 CALM = Facts(phase="cutover", phase_state="running", write_mode="dual", parts=((1, 0.1, ""),))
 

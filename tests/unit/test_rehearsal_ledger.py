@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from migrator.errors import ClusterUnavailable
+from migrator.rehearse.expectations import Memory
 from migrator.rehearse.ledger import Change, LedgerWriter, Outcome, RowKey, Seen, read_ledgers
-from migrator.rehearse.memory import Memory
 from migrator.rehearse.proof import check_reads, check_writes
 from migrator.rehearse.sizes import demo_tenants
 

@@ -12,11 +12,11 @@ import pytest
 from migrator.rehearse.demo import DemoLoad
 from migrator.rehearse.facts import Facts, PhaseFact, facts_of
 from migrator.rehearse.ledger import Failure, Ledger, Outcome, Read, RowKey, Seen, Write
+from migrator.rehearse.ledger_tail import LedgerTail, Traffic
 from migrator.rehearse.observer import PhaseSpan, Sample
 from migrator.rehearse.proof import Comparison, ReadsChecked, WritesChecked
 from migrator.rehearse.result import Event, Record, judge, percentile, report_of
 from migrator.rehearse.sizes import demo_tenants
-from migrator.rehearse.tail import LedgerTail, Traffic
 from migrator.report import words
 from migrator.report.rehearsal import page
 from migrator.report.svg import Scale, nice_ticks, polyline, steps

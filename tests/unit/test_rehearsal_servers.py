@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from migrator.plan.load import load
-from migrator.rehearse.containers import WITHOUT_DOCKER
+from migrator.rehearse.machines_containers import WITHOUT_DOCKER
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = {

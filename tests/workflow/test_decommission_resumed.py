@@ -15,12 +15,12 @@ from temporalio.client import WorkflowFailureError
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
 from migrator.control.install import install
-from migrator.decommission import closing
+from migrator.decommission import attempt
 from migrator.errors import ClusterUnavailable
 from migrator.model.route import WriteMode
 from migrator.plan.load import digest, dump, shim_settings
 from migrator.plan.schema import Plan
-from migrator.route.write_mode import write_mode
+from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.shop import Shop
 from tests.workflow.serving import begun, eventually, serving
 from tests.workflow.test_every_step_fails import FailsOnce
@@ -136,8 +136,8 @@ async def test_a_worker_that_ends_behind_the_point_of_no_return_is_followed_by_a
             await handle.terminate()
             for workflow_id in names.WATCHED.values():
                 await temporal_env.client.get_workflow_handle(workflow_id(plan.name)).terminate()
-        number = closing.latest(shop.classic)
-        assert number is not None and closing.read(shop.classic, number).settled_at is None
+        number = attempt.latest(shop.classic)
+        assert number is not None and attempt.read(shop.classic, number).settled_at is None
         shop.classic.execute("DELETE FROM migrator.process")
         async with serving(temporal_env.client, plan.name, everything(plan)):
             result = await tried(temporal_env, plan)
@@ -151,7 +151,7 @@ async def test_writes_that_a_dead_run_left_closed_are_opened_before_anything_els
 ) -> None:
     """A new run, and a whole new migration, open them first; a second approval is not needed to hand over then."""
 
-    closing.begin(shop.classic, "ana")
+    attempt.begin(shop.classic, "ana")
     write_mode(shop.classic, WriteMode.CLOSED, who="test", reason="a run that died")
 
     entered = await ActivityEnvironment().run(DecommissionActivities(Context(plan)).enter, PlanInput(plan=plan.name))

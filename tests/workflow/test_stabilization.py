@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from migrator.stabilize.window import DAY_S
+from migrator.decommission.window import DAY_S
 from tests.workflow.fakes import World, called, fakes, wave
 from tests.workflow.histories import keep
 from tests.workflow.serving import begun, eventually, serving

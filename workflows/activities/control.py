@@ -20,11 +20,11 @@ from temporalio.service import RPCError, RPCStatusCode
 from migrator import gates
 from migrator.control.phase import set_phase
 from migrator.control.stopped import describe, set_stopped
-from migrator.decommission.stand import retiring
+from migrator.decommission import record
+from migrator.decommission.progress import retiring
 from migrator.errors import ClusterUnavailable
 from migrator.model.blocker import Blocker
 from migrator.model.phase import Phase
-from migrator.stabilize import record
 from workflows import names, policies
 from workflows.activities.base import Connection, Context, beating
 from workflows.activities.gates import ask

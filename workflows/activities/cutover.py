@@ -6,13 +6,13 @@ import asyncio
 
 from temporalio import activity
 
-from migrator.cutover import facts, soak, wave
-from migrator.cutover.guard import Watch
-from migrator.cutover.wave import LOOK_S, limits
-from migrator.cutover.wave import defer as _defer
-from migrator.cutover.wave import next_wave as _next_wave
 from migrator.plan.schema import Plan
 from migrator.rights.check import check
+from migrator.traffic.cutover import facts, soak, wave
+from migrator.traffic.cutover.guard import Watch
+from migrator.traffic.cutover.wave import LOOK_S, limits
+from migrator.traffic.cutover.wave import defer as _defer
+from migrator.traffic.cutover.wave import next_wave as _next_wave
 from workflows import policies
 from workflows.activities.base import Connection, Context, beating, first_detail, until
 from workflows.activities.validation import ValidationActivities

@@ -9,8 +9,8 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from migrator import settings
-from migrator.decommission import closing as tries
-from migrator.decommission import run, stand
+from migrator.decommission import attempt as tries
+from migrator.decommission import progress, run
 from migrator.decommission.prepare import make_keys as _finalize
 from migrator.decommission.prepare import prepare as _prepare
 from migrator.decommission.prepare import tables as _tables
@@ -49,9 +49,9 @@ class DecommissionActivities:
     async def stand(self, inp: Closing) -> Standing:
         """Say where a run of the decommission enters."""
         self.context.serves(inp.plan)
-        found = await asyncio.to_thread(stand.find, self.context.open_classic, self.context.open_limitless)
+        found = await asyncio.to_thread(progress.find, self.context.open_classic, self.context.open_limitless)
         return Standing(
-            entry=stand.enter_at(found).value,
+            entry=progress.enter_at(found).value,
             number=found.number or 0,
             approver=found.approver,
             max_pause_s=self.context.plan.decommission.max_pause_s,

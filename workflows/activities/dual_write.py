@@ -13,22 +13,22 @@ from datetime import timedelta
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from migrator.backfill.copy import Progress, copy_unit
-from migrator.backfill.links import LinkPool
-from migrator.backfill.plan import next_units, plan_all, take_inventory
-from migrator.backfill.throttle import throttled as _throttled
-from migrator.capture.install import install
 from migrator.control.copy_unit import mark_unit_failed, retry_failed_units
 from migrator.control.throttle import start_rate
+from migrator.dataplane.backfill.copy import Progress, copy_unit
+from migrator.dataplane.backfill.links import LinkPool
+from migrator.dataplane.backfill.plan import next_units, plan_all, take_inventory
+from migrator.dataplane.backfill.throttle import throttled as _throttled
+from migrator.dataplane.capture.install import install
+from migrator.dataplane.mirror import position
+from migrator.dataplane.mirror.failure import note_failure
+from migrator.dataplane.mirror.options import CycleStats, options_of
+from migrator.dataplane.mirror.run import run_partition
 from migrator.db.connect import connect_async
-from migrator.mirror import position
-from migrator.mirror.failed import note_failure
-from migrator.mirror.options import CycleStats, options_of
-from migrator.mirror.run import run_partition
 from migrator.model.route import FallbackScope
 from migrator.plan.schema import Plan
 from migrator.provision.tables import tables_in_force
-from migrator.route.fallback import fall_back
+from migrator.traffic.route.fallback import fall_back
 from workflows.activities.base import APP, Connection, Context, beating, until
 from workflows.failures import failure
 from workflows.messages import CopyInput, DualWriteShape, MirrorInput, MirrorTrouble, PlanInput, Units, UnitsInput

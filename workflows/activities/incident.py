@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 import psycopg
 from temporalio import activity
 
-from migrator.breaker.monitor import settings_of, tick
 from migrator.control import upkeep
-from migrator.cutover import breach
-from migrator.cutover.wave import slo_limits
 from migrator.errors import ClusterUnavailable, MigratorError
-from migrator.incident.rollback import RollbackResult, roll_back
 from migrator.model.tenant import TenantId
 from migrator.plan.schema import Plan
+from migrator.traffic.breaker.monitor import settings_of, tick
+from migrator.traffic.cutover import breach
+from migrator.traffic.cutover.wave import slo_limits
+from migrator.traffic.incident.rollback import RollbackResult, roll_back
 from workflows.activities.base import Connection, Context, beating
 from workflows.activities.validation import ValidationActivities
 from workflows.messages import PlanInput, RollbackInput

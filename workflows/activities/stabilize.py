@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from temporalio import activity
 
-from migrator.cutover.wave import late_tenants
+from migrator.decommission.daily_check import check, price
+from migrator.decommission.window import CheckResult, Window, continued
 from migrator.plan.schema import Plan
-from migrator.stabilize.check import check, price
-from migrator.stabilize.window import CheckResult, Window, continued
+from migrator.traffic.cutover.wave import late_tenants
 from workflows.activities.base import Connection, Context
 from workflows.messages import CheckInput, ContinueWindow, PlanInput
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import psycopg
 
-from migrator.capture import repair
+from migrator.dataplane import repair
 from migrator.errors import PreconditionFailed
 from migrator.local.proxy import Faults, Link, Proxy
 from tests.fixtures.postgres import Servers

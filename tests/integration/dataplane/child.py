@@ -16,12 +16,12 @@ import traceback
 
 import psycopg
 
-from migrator.backfill import plan as backfill_plan
-from migrator.backfill.copy import copy_unit
+from migrator.dataplane.backfill import plan as backfill_plan
+from migrator.dataplane.backfill.copy import copy_unit
+from migrator.dataplane.mirror.options import MirrorOptions
+from migrator.dataplane.mirror.run import run_partition
 from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable, LeaseLost
-from migrator.mirror.options import MirrorOptions
-from migrator.mirror.run import run_partition
 from tests.fixtures.shop import PARTS
 
 CLASSIC, LIMITLESS = os.environ["C"], os.environ["L"]

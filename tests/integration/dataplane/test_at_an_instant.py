@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from migrator.mirror import recover
+from migrator.dataplane import recovery
 from tests.fixtures.shop import Shop, until
 
 pytestmark = [pytest.mark.pg]
@@ -147,9 +147,9 @@ async def test_a_tenant_refused_in_a_big_batch_is_put_aside_alone(shop: Shop, ta
                 shop.classic.execute("UPDATE shop.line SET sku = 'refused' WHERE id = 240")
                 shop.classic.execute("UPDATE shop.purchase SET tenant_id = 5 WHERE id = 241")  # its parent
         await shop.caught_up(60)
-        assert [tenant for tenant, _ in recover.quarantined(shop.classic)] == ["5"]
+        assert [tenant for tenant, _ in recovery.quarantined(shop.classic)] == ["5"]
         shop.limitless.execute(f"ALTER TABLE shop.{table} DROP CONSTRAINT small")
-        assert recover.retry(shop.classic, None, "ana") == ["5"]
+        assert recovery.retry(shop.classic, None, "ana") == ["5"]
         await shop.copy_all()
         await shop.caught_up()
 

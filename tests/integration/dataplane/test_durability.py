@@ -11,7 +11,7 @@ import pytest
 from psycopg import conninfo, sql
 
 from migrator.db.connect import connect
-from migrator.incident.rollback import roll_back
+from migrator.traffic.incident.rollback import roll_back
 from tests.fixtures.postgres import Servers
 from tests.fixtures.shop import Shop, new_shop, until
 

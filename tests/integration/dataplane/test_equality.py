@@ -203,7 +203,7 @@ async def test_a_tenant_that_limitless_refuses_is_put_aside_alone(shop: Shop) ->
 
 async def test_undo_leaves_classic_as_it_was(shop: Shop) -> None:
     """Capture comes and goes without a trace in the application's part of the catalog."""
-    from migrator.capture import install as capture
+    from migrator.dataplane.capture import install as capture
 
     def catalog() -> list[tuple]:
         return shop.classic.execute(

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from migrator.capture.install import mark_dirty
 from migrator.control.install import install
+from migrator.dataplane.capture.install import mark_dirty
 from migrator.db.connect import connect
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables

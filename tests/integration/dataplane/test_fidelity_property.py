@@ -25,10 +25,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from migrator.capture import install as capture
 from migrator.control.install import install
+from migrator.dataplane.capture import install as capture
+from migrator.dataplane.mirror import position
 from migrator.db.connect import connect, connect_async
-from migrator.mirror import position
 from migrator.model.position import Snapshot
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables

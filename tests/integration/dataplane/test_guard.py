@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from migrator.capture import install as capture
-from migrator.capture import watch
 from migrator.control.install import install
+from migrator.dataplane.capture import install as capture
+from migrator.dataplane.capture import watch
 from migrator.db.connect import connect
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables

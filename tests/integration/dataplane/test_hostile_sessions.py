@@ -1,7 +1,7 @@
 """What capture journals is the same in every session: whatever names it hides and whatever it has set.
 
 Functions that fire for each statement of tables without parents and children have no SET clauses, since each costs
-every call (see `migrator.capture.trigger_sql`). So nothing in them may be looked up by name, and nothing may depend on a
+every call (see `migrator.dataplane.capture.trigger_sql`). So nothing in them may be looked up by name, and nothing may depend on a
 setting: tried with a trap in the place of every operator, function and type that they could mean.
 """
 
@@ -17,8 +17,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from migrator.capture import install as capture
 from migrator.control.install import install
+from migrator.dataplane.capture import install as capture
 from migrator.db.connect import connect
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables

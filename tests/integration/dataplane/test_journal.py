@@ -5,14 +5,14 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from migrator.backfill.throttle import Limits, Load, why_hold
-from migrator.capture import ring
-from migrator.capture import waiting as waiting_module
-from migrator.capture.install import mark_dirty
-from migrator.capture.waiting import waiting
+from migrator.dataplane.backfill.throttle import Limits, Load, why_hold
+from migrator.dataplane.capture import backlog as waiting_module
+from migrator.dataplane.capture import ring
+from migrator.dataplane.capture.backlog import waiting
+from migrator.dataplane.capture.install import mark_dirty
+from migrator.dataplane.mirror.cycle import run_cycle
+from migrator.dataplane.mirror.run import _open
 from migrator.db.connect import connect_async
-from migrator.mirror.cycle import run_cycle
-from migrator.mirror.run import _open
 from tests.fixtures.shop import PARTS, Shop
 
 pytestmark = [pytest.mark.pg]

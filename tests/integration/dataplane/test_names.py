@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from migrator.capture import repair
 from migrator.consistency.run import validate
 from migrator.control import verdicts
 from migrator.control.install import install
+from migrator.dataplane import repair
 from migrator.db.connect import connect
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables

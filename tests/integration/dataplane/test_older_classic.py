@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from psycopg import sql
 
-from migrator.mirror import rows_sql
-from migrator.mirror.run import _open
+from migrator.dataplane.mirror import rows_sql
+from migrator.dataplane.mirror.run import _open
 from tests.fixtures.shop import Shop, new_shop
 
 pytestmark = [pytest.mark.pg]

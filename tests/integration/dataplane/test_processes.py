@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.pg]
 PROGRAM = f"""
 import asyncio, os
 from migrator.errors import LeaseLost
-from migrator.mirror.options import MirrorOptions
-from migrator.mirror.run import run_partition
+from migrator.dataplane.mirror.options import MirrorOptions
+from migrator.dataplane.mirror.run import run_partition
 
 async def main():
     options = MirrorOptions(batch_rows=200)

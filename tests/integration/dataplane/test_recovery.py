@@ -8,13 +8,14 @@ import re
 import psycopg
 import pytest
 
-from migrator.capture import ring
-from migrator.capture.install import mark_dirty
+from migrator.dataplane import recovery
+from migrator.dataplane.capture import ring
+from migrator.dataplane.capture.install import mark_dirty
+from migrator.dataplane.mirror import rows_sql
+from migrator.dataplane.mirror.cycle import run_cycle
+from migrator.dataplane.mirror.run import _open
 from migrator.db.connect import connect_async
 from migrator.errors import HistoryForked, PreconditionFailed
-from migrator.mirror import recover, rows_sql
-from migrator.mirror.cycle import run_cycle
-from migrator.mirror.run import _open
 from migrator.model.position import Snapshot
 from tests.fixtures.shop import PARTS, Shop, until
 
@@ -29,16 +30,16 @@ async def test_a_quarantined_tenant_is_copied_again(shop: Shop) -> None:
         await shop.copy_all()
         shop.classic.execute("UPDATE shop.purchase SET total = 500000 WHERE id = 3")  # tenant 1
         await shop.caught_up()
-        assert [t for t, _ in recover.quarantined(shop.classic)] == ["1"]
+        assert [t for t, _ in recovery.quarantined(shop.classic)] == ["1"]
         with pytest.raises(PreconditionFailed):
-            recover.retry(shop.classic, ["1", "2"], "ana")
+            recovery.retry(shop.classic, ["1", "2"], "ana")
         shop.limitless.execute("ALTER TABLE shop.purchase DROP CONSTRAINT small")
-        assert recover.retry(shop.classic, ["1"], "ana") == ["1"]
-        assert recover.retry(shop.classic, None, "ana") == []
+        assert recovery.retry(shop.classic, ["1"], "ana") == ["1"]
+        assert recovery.retry(shop.classic, None, "ana") == []
         await shop.copy_all()
         await shop.caught_up()
 
-    assert (recover.quarantined(shop.classic), shop.differences()) == ([], {})
+    assert (recovery.quarantined(shop.classic), shop.differences()) == ([], {})
 
 
 async def test_after_history_forked_everything_is_copied_again(shop: Shop) -> None:
@@ -66,8 +67,8 @@ async def test_after_history_forked_everything_is_copied_again(shop: Shop) -> No
         await shop.mirror(1)
     assert [t for t, _ in shop.fallbacks] == [""], "reads left before the mirror gave up"
 
-    recover.recopy(shop.classic, shop.limitless, "ana", "restored")
-    recover.recopy(shop.classic, shop.limitless, "ana", "restored")
+    recovery.recopy(shop.classic, shop.limitless, "ana", "restored")
+    recovery.recopy(shop.classic, shop.limitless, "ana", "restored")
     async with shop.mirrors():
         await shop.copy_all()
         await shop.caught_up()

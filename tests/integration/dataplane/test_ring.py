@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from migrator.backfill import snapshot as snapshots
-from migrator.capture import ring
+from migrator.dataplane.backfill import snapshot as snapshots
+from migrator.dataplane.capture import ring
+from migrator.dataplane.mirror.cycle import run_cycle
+from migrator.dataplane.mirror.run import _open
 from migrator.db.connect import connect_async
-from migrator.mirror.cycle import run_cycle
-from migrator.mirror.run import _open
 from tests.fixtures.shop import PARTS, Shop, until
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]

@@ -10,12 +10,12 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
-from migrator.capture.repair import repair
 from migrator.consistency.run import validate
-from migrator.incident.rollback import roll_back
+from migrator.dataplane.repair import repair
 from migrator.model.tenant import TenantId
-from migrator.route.advance import rejoin
 from migrator.shim import Settings, Shim
+from migrator.traffic.incident.rollback import roll_back
+from migrator.traffic.route.promote import rejoin
 from tests.fixtures.postgres import Machines, fresh_name, with_parts
 from tests.fixtures.shop import Shop, new_shop
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from migrator.dataplane.mirror.cycle import _commit_token, run_cycle
+from migrator.dataplane.mirror.run import _open
 from migrator.errors import HistoryForked, LeaseLost
-from migrator.mirror.cycle import _commit_token, run_cycle
-from migrator.mirror.run import _open
 from tests.fixtures.shop import Shop
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]

@@ -8,8 +8,8 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from migrator.mirror.cycle import run_cycle
-from migrator.mirror.run import _open
+from migrator.dataplane.mirror.cycle import run_cycle
+from migrator.dataplane.mirror.run import _open
 from tests.fixtures.shop import Shop
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]

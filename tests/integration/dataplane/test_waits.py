@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from migrator.breaker.monitor import MonitorSettings, tick
 from migrator.control.status import collect
-from migrator.cutover import facts
-from migrator.cutover.gate import GateLimits, reference_verdict, tenant_verdict
 from migrator.decommission.facts import gather
 from migrator.decommission.gate import decommission_verdict
 from migrator.model.tenant import TenantId
 from migrator.plan.tables import resolve_tables
+from migrator.traffic.breaker.monitor import MonitorSettings, tick
+from migrator.traffic.cutover import facts
+from migrator.traffic.cutover.gate import GateLimits, reference_verdict, tenant_verdict
 from tests.fixtures.shop import Shop, until
 from workflows.activities.gates import _positions
 

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from migrator.capture import install as capture
-from migrator.capture import watch
 from migrator.control.status import collect
+from migrator.dataplane import recovery
+from migrator.dataplane.capture import install as capture
+from migrator.dataplane.capture import watch
 from migrator.decommission.facts import gather
 from migrator.errors import NoGo, PreconditionFailed
-from migrator.mirror import recover
 from tests.fixtures.shop import PARTS, Shop, until
-from tests.integration.change.helpers import applied
+from tests.integration.dataplane.change.helpers import applied
 from tests.integration.dataplane.test_ways_to_write import differences, w
 from workflows.activities import gates
 
@@ -104,12 +104,12 @@ async def test_what_passes_the_guard_is_noticed_by_every_mirror(shop: Shop, dba:
             await asyncio.to_thread(capture.install, shop.classic, shop.tables, PARTS, 3)
         if mended:
             with pytest.raises(PreconditionFailed, match="cannot be made whole"):
-                await asyncio.to_thread(recover.recopy, shop.classic, shop.limitless, "ana", "broken")
+                await asyncio.to_thread(recovery.recopy, shop.classic, shop.limitless, "ana", "broken")
         for statement in mended:
             await asyncio.to_thread(dba.execute, statement.encode())
         assert watch.problems(shop.classic), "what was written meanwhile is in no journal"
         assert dba.execute(where).fetchall() == stood
-        await asyncio.to_thread(recover.recopy, shop.classic, shop.limitless, "ana", "mended")
+        await asyncio.to_thread(recovery.recopy, shop.classic, shop.limitless, "ana", "mended")
         await shop.copy_all()
         shop.classic.execute("UPDATE shop.purchase SET note = '{}' WHERE id % 7 = 0")
         await shop.caught_up()
@@ -187,7 +187,7 @@ async def test_capture_mends_what_is_its_own(w: Shop, what: str) -> None:
     await w.start()
     for statement in [UNSEEN, "ALTER EVENT TRIGGER migrator_guard_drop DISABLE", *statements]:
         w.classic.execute(statement.encode())
-    recover.recopy(w.classic, w.limitless, "ana", "mended")
+    recovery.recopy(w.classic, w.limitless, "ana", "mended")
     assert watch.problems(w.classic) == []
     async with w.mirrors():
         await w.copy_all()

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from migrator.capture import install as capture
 from migrator.control.install import install
+from migrator.dataplane.capture import install as capture
 from migrator.db.connect import connect
 from migrator.errors import PlanInvalid, PreconditionFailed
 from migrator.plan.schema import Plan

@@ -7,20 +7,19 @@ import pytest
 from migrator import gates as asked
 from migrator.control.phase import set_phase
 from migrator.control.status import collect
-from migrator.cutover.facts import reference_facts, tenant_facts, wave_tenants
-from migrator.cutover.gate import GateLimits, wave_verdict
-from migrator.decommission import closing, drain, hand_over
+from migrator.decommission import attempt, drain, hand_over, record
 from migrator.decommission.facts import gather
 from migrator.decommission.gate import decommission_verdict
+from migrator.decommission.window import Window
 from migrator.errors import NoGo
 from migrator.inventory.look import losses, refresh
 from migrator.local.process import free_port
 from migrator.model.phase import Phase
 from migrator.model.route import WriteMode
 from migrator.plan.load import dump, from_body
-from migrator.route.write_mode import write_mode
-from migrator.stabilize import record
-from migrator.stabilize.window import Window
+from migrator.traffic.cutover.facts import reference_facts, tenant_facts, wave_tenants
+from migrator.traffic.cutover.gate import GateLimits, wave_verdict
+from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.postgres import with_parts
 from tests.fixtures.shop import Shop, until
 from workflows.activities import decommission, gates
@@ -61,7 +60,7 @@ async def test_every_gate_says_no(shop: Shop) -> None:
         with pytest.raises(NoGo, match=NAMED):
             decommission._finalize(shop.classic, shop.limitless, shop.plan, stage)
     with pytest.raises(NoGo, match=NAMED):
-        decommission._close(shop.classic, shop.plan, closing.begin(shop.classic, "ana"))
+        decommission._close(shop.classic, shop.plan, attempt.begin(shop.classic, "ana"))
     assert shop.classic.execute("SELECT write_mode FROM migrator.switch").fetchone() == ("dual",)
     assert not made_there(shop)
 
@@ -140,7 +139,7 @@ async def test_nothing_is_handed_over_that_came_in_the_pause(shop: Shop) -> None
     async with shop.mirrors():
         await shop.copy_all()
         decommission._finalize(shop.classic, shop.limitless, shop.plan, "mirrored")
-        number = closing.begin(shop.classic, "ana")
+        number = attempt.begin(shop.classic, "ana")
         decommission._close(shop.classic, shop.plan, number)
 
         async def drained() -> bool:
@@ -166,7 +165,7 @@ async def test_nothing_is_handed_over_that_came_in_the_pause(shop: Shop) -> None
     settled = decommission._settle(shop.classic, shop.limitless, shop.plan, number)
     assert settled.done and settled.blockers == ()
     assert decommission._settle(shop.classic, shop.limitless, shop.plan, number).done, "again, with capture gone"
-    assert drain.closed(shop.limitless, closing.read(shop.classic, number).snapshot)
+    assert drain.closed(shop.limitless, attempt.read(shop.classic, number).snapshot)
 
 
 def over(shop: Shop, number: int) -> None:

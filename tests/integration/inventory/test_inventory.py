@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from migrator.capture import install as capture
 from migrator.control.install import install
+from migrator.dataplane.capture import install as capture
 from migrator.inventory.look import look, refresh
 from migrator.plan.load import digest, dump, from_body
 from migrator.plan.tables import resolve_tables

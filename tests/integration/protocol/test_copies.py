@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from migrator.backfill import copy
-from migrator.capture import ring
+from migrator.dataplane.backfill import copy
+from migrator.dataplane.capture import ring
 from migrator.db.connect import connect_async
 from migrator.errors import LeaseLost
 from tests.fixtures.shop import PARTS, Shop

@@ -1,7 +1,7 @@
 """Mirrors, copies, the ring's cleaner and writers, every statement of theirs in an order that dice choose.
 
-The product's own code on two servers: what the model in tests/unit/mirror proves of the protocol, this holds the
-statements to. At the end nobody is under way, and every row of every tenant that follows classic is classic's.
+The product's own code on two servers: what the model in tests/unit/dataplane/mirror proves of the protocol, this holds
+the statements to. At the end nobody is under way, and every row of every tenant that follows classic is classic's.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from migrator.capture import ring
+from migrator.dataplane.capture import ring
+from migrator.dataplane.mirror.cycle import run_cycle
+from migrator.dataplane.mirror.run import _open
 from migrator.db.connect import connect_async
 from migrator.errors import LeaseLost
-from migrator.mirror.cycle import run_cycle
-from migrator.mirror.run import _open
 from tests.fixtures.shop import PARTS, Shop
 from tests.integration.protocol.interleaving import Turns
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 import psycopg
 import pytest
 
+from migrator.dataplane.mirror import position
+from migrator.dataplane.mirror.cycle import run_cycle
+from migrator.dataplane.mirror.position import Stand
+from migrator.dataplane.mirror.run import _open
 from migrator.db.connect import connect_async
 from migrator.decommission import drain
 from migrator.errors import LeaseLost
-from migrator.mirror import position
-from migrator.mirror.cycle import run_cycle
-from migrator.mirror.position import Stand
-from migrator.mirror.run import _open
 from migrator.model.position import Snapshot
 from tests.fixtures.shop import Shop
 

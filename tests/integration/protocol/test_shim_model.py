@@ -23,16 +23,16 @@ import pytest
 
 from migrator.errors import MigratorError, ReadStale
 from migrator.model.route import FallbackScope, Level
-from migrator.route.advance import rejoin
-from migrator.route.fallback import raise_fallback
-from migrator.route.move import move
-from migrator.route.switch import switch
 from migrator.shim import Settings, Shim, clock, read, watcher, write
 from migrator.shim.link import Link
 from migrator.shim.watcher import Watcher
 from migrator.shim.write import Acknowledgement
+from migrator.traffic.route.fallback import raise_fallback
+from migrator.traffic.route.move import move
+from migrator.traffic.route.promote import rejoin
+from migrator.traffic.route.switch import switch
 from tests.integration.protocol.interleaving import Turns
-from tests.integration.routes.world import World, ids
+from tests.integration.traffic.world import World, ids
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 

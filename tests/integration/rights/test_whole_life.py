@@ -12,21 +12,21 @@ from psycopg import conninfo, sql
 
 from migrator.control.grants import grant
 from migrator.control.tables import captured_tables
-from migrator.decommission import close, drain, hand_over
-from migrator.decommission import closing as tries
-from migrator.incident.rollback import roll_back
+from migrator.decommission import attempt as tries
+from migrator.decommission import drain, hand_over, write_stop
 from migrator.local.process import free_port
 from migrator.model.route import FallbackScope, WriteMode
 from migrator.model.tenant import TenantId
 from migrator.provision.apply import provision
 from migrator.rights.check import check
-from migrator.route.advance import rejoin
-from migrator.route.write_mode import write_mode
 from migrator.shim import Settings, Shim
 from migrator.shim.breaker import State
+from migrator.traffic.incident.rollback import roll_back
+from migrator.traffic.route.promote import rejoin
+from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.roles import Roles
 from tests.fixtures.shop import Shop, until
-from tests.integration.routes.world import eventually
+from tests.integration.traffic.world import eventually
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
@@ -128,7 +128,7 @@ async def _closed(shop: Shop) -> tuple[Any, int]:
         def set_closed() -> int:
             return write_mode(shop.classic, WriteMode.CLOSED, who="test", reason="test")
 
-        return close.close_writes(shop.classic, number, tables, set_closed, lambda _: None, 20), number
+        return write_stop.close_writes(shop.classic, number, tables, set_closed, lambda _: None, 20), number
 
     snapshot, number = await asyncio.to_thread(shut)
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import psycopg
 
-from migrator.capture import install as capture
 from migrator.control.install import install
 from migrator.control.tables import captured_tables
 from migrator.control.upgrade import Step, run, upgrade_steps
+from migrator.dataplane.capture import install as capture
 from migrator.db.connect import connect
 from migrator.plan.load import digest, dump, shim_settings
 from migrator.plan.schema import Plan

@@ -13,14 +13,14 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from migrator.capture import watch
 from migrator.control import upgrade
 from migrator.control.install import VERSION
 from migrator.control.upgrade import Step
+from migrator.dataplane.capture import watch
 from migrator.db.connect import connect
 from migrator.shim import Settings, Shim
 from migrator.shim.routing import Token
-from tests.integration.routes.world import eventually
+from tests.integration.traffic.world import eventually
 from tests.integration.upgrade.catalog import catalog, different
 from tests.integration.upgrade.earlier import Connection, Earlier, renewal, steps, upgrade_classic, version
 from tests.integration.upgrade.shim_of_0_1_0 import OldShim

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrator.decommission.stand import Entry, Stand, enter_at, phases_done
+from migrator.decommission.progress import Entry, Stand, enter_at, phases_done
 from migrator.errors import InvariantBroken
 from migrator.model.phase import Phase
 from migrator.model.route import WriteMode

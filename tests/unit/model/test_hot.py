@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from migrator.audit.sizing.tenants import Growth, TableCounts, distribution
-from migrator.cutover.waves import WaveRules, all_waves
 from migrator.model.tenant import TenantId, TenantSize, hot_tenants
+from migrator.traffic.cutover.waves import WaveRules, all_waves
 
 
 def tenants(rows: Sequence[int], writes: Sequence[int] = ()) -> list[TenantSize]:

@@ -1,0 +1,81 @@
+"""Who may still work with the old shape of a table?
+
+A mirror reads its tables in the snapshot of a cycle, a validator in the one a mirror lends it, a copy after its
+transaction on classic began. So the old shape is gone when every position includes a snapshot taken after the change,
+and then every transaction of a copy or a validator that was open at that moment has ended. A copy that died meanwhile
+is locked out by its lease.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from migrator.control.copy_unit import copying_since_before, revoke_leases
+from migrator.control.partition import open_positions
+from migrator.dataplane.change.progress import Recorded, Work
+from migrator.errors import ClusterUnavailable
+from migrator.model.position import Snapshot
+
+_LOOK_S = 0.1
+_TELL_EVERY_S = 5.0
+
+_OLDER = """
+SELECT application_name FROM pg_stat_activity
+ WHERE datname = current_database()
+   AND (application_name LIKE 'migrator copy %%' OR application_name LIKE 'migrator validate%%')
+   AND xact_start < to_timestamp(%s)
+ ORDER BY 1
+"""
+
+
+def wait_seen(work: Work, recorded: Recorded) -> None:
+    """Return when nobody works with the shape of before `recorded.at` any more.
+
+    Raises:
+        ClusterUnavailable: somebody still does after `work.patience_s`.
+    """
+    deadline = time.monotonic() + work.patience_s
+    _until_nobody(work, recorded, deadline, lambda: _behind(work, recorded))
+    row = work.classic.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
+    cutoff = float(row[0]) if row else time.time()
+    _until_nobody(work, recorded, deadline, lambda: _older(work, cutoff))
+    _lock_out_the_dead(work, recorded)
+
+
+def _until_nobody(work: Work, recorded: Recorded, deadline: float, look: Callable[[], list[str]]) -> None:
+    told = time.monotonic()
+    while waiting := look():
+        now = time.monotonic()
+        if now > deadline:
+            raise ClusterUnavailable(
+                "the mirror" if "mirror" in waiting[0] else "classic",
+                f"{', '.join(waiting)} still works with the old shape after {work.patience_s:.0f} s",
+                "See why it stands still: migrator mirror status; running this again goes on from here.",
+            )
+        if now - told > _TELL_EVERY_S:
+            work.tell(f"{recorded.change.words}: waiting for {', '.join(waiting)}")
+            told = now
+        time.sleep(_LOOK_S)
+
+
+def _behind(work: Work, recorded: Recorded) -> list[str]:
+    """Return the mirror partitions whose position does not include the change."""
+    since = recorded.seen_from
+    return [
+        f"mirror partition {part}"
+        for part, snapshot in open_positions(work.limitless)
+        if since is not None and not Snapshot.parse(snapshot).includes(since)
+    ]
+
+
+def _older(work: Work, cutoff: float) -> list[str]:
+    """Return the copies and validators whose transaction on classic began before *cutoff* (classic's clock)."""
+    return [str(name) for (name,) in work.classic.execute(_OLDER, (cutoff,))]
+
+
+def _lock_out_the_dead(work: Work, recorded: Recorded) -> None:
+    """Take their lease from copies that began before and have no session on classic: they may yet commit."""
+    old = copying_since_before(work.classic, recorded.at)
+    if old:
+        revoke_leases(work.limitless, old)

@@ -1,0 +1,169 @@
+"""What would become of something new? It is made on classic in the check's transaction, which is rolled back.
+
+So the server itself says what it refuses, and the design of provisioning sees it in the catalog. Foreign keys lock the
+tables they lead to: they are tried alone, for a moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import psycopg
+
+from migrator.control.tables import owner as owner_of_tables
+from migrator.dataplane.change.change import Change, Made
+from migrator.dataplane.change.create import create, exists, filled, link, make_there, planned
+from migrator.dataplane.change.progress import LOCK_TIMEOUT_MS, Connection
+from migrator.dataplane.change.request import CREATIONS, Kind, Wish
+from migrator.db.error_text import said
+from migrator.db.lock_retry import until_free
+from migrator.errors import ClusterUnavailable, PlanInvalid
+from migrator.model.table import Table
+from migrator.plan.captured import entry_said, with_captured
+from migrator.plan.schema import Plan
+from migrator.plan.tables import describe_table
+from migrator.provision.one import Look, look
+
+_PATIENCE_S = 30.0
+
+
+class Creations:
+    """Tries what a file makes, one after the other, in the caller's transaction on classic."""
+
+    def __init__(self, classic: Connection, limitless: Connection, plan: Plan, tables: dict[str, Table]) -> None:
+        self.classic, self.limitless, self.plan, self.tables = classic, limitless, plan, tables
+        self.seen: Look | None = None
+
+    def attempt(self, wish: Wish) -> tuple[Change | None, list[str]]:
+        """Return the change, and every problem; a table is among `tables` from then on."""
+        if self.seen is None:
+            self.seen = self._look()
+        change = Change(
+            wish.kind, wish.table, wish.schema, wish.name, wish.words, statement=wish.statement, links=wish.links
+        )
+        problems: list[str] = []
+        if wish.kind is Kind.CREATE_TABLE:
+            change, problems = self._entry(wish, change)
+        owner, problem = self._owner(wish.schema)
+        problems += problem
+        if problems:
+            return None, problems
+        change = replace(change, owner=owner)
+        try:
+            with self.classic.transaction():
+                create(self.classic, change)
+        except psycopg.Error as error:
+            return None, [f"classic refuses it: {said(error)}. Types and functions need their schema's name"]
+        if wish.kind is Kind.CREATE_TABLE:
+            problems = self._table(change)
+        if problems:
+            return None, problems
+        now = self._look()
+        new, self.seen = now.since(self.seen), now
+        there = exists(self.limitless, wish.kind, wish.schema, wish.name)
+        if there and wish.kind is Kind.CREATE_TABLE and filled(self.limitless, wish.table):
+            problems.append("Limitless has a table of this name, with rows: drop it there first")
+        elif there:
+            problems += [f"Limitless has it already, and {d}: drop it there first" for d in sorted(new.differences)]
+        problems += sorted(new.blockers)
+        made = tuple(
+            Made(
+                step.label,
+                (step.record.kind, step.record.schema, step.record.name, step.record.detail),
+                tuple(s.as_string(self.limitless) for s in step.statements),
+                dict(step.settings),
+            )
+            for step in new.steps.values()
+        )
+        return replace(change, there=made), problems
+
+    def _look(self) -> Look:
+        return look(self.classic, self.limitless, list(self.tables.values()), self.plan)
+
+    def _owner(self, schema: str) -> tuple[str, list[str]]:
+        """Return who owns the tables there, '' for ourselves: what is new is to be theirs too."""
+        owner, may_act, is_us = owner_of_tables(self.classic, schema) or ("", True, True)
+        if is_us:
+            return "", []
+        if not may_act:
+            return "", [f"tables of schema {schema} belong to {owner}, whom this tool's role may not act as: GRANT it"]
+        return owner, []
+
+    def _entry(self, wish: Wish, change: Change) -> tuple[Change, list[str]]:
+        """Take what the file says about the table, or else the plan."""
+        given = {n: [c.strip() for c in v.split(",")] if n == "key" else v for n, v in wish.options}
+        named = self.plan.tables.table.get(wish.table)
+        try:
+            entry = entry_said({"kind": "sharded", **given}) if given else named
+        except PlanInvalid as error:
+            return change, [f"its comments: {problem}" for problem in error.problems]
+        if entry is None:
+            return change, []
+        if named is not None and entry != named:
+            return change, ["the plan says something else about it: leave the comments out, or correct them"]
+        if entry.kind == "excluded":
+            return change, ["a table that stays behind is excluded in the plan and made directly, not by this command"]
+        return replace(change, entry=entry.model_dump(mode="json", exclude_none=True)), []
+
+    def _table(self, change: Change) -> list[str]:
+        """Describe the new table as capture would."""
+        try:
+            table = describe_table(
+                self.classic, planned(with_captured(self.plan.tables, self.tables.values()), change), change.table
+            )
+        except PlanInvalid as error:
+            how = " Say it in comments before the statement: -- migrator: kind = reference"
+            return [p + ("." + how if " say what it is" in p else "") for p in error.problems]
+        missing = [hop.parent for hop in table.path if hop.parent not in self.tables]
+        if missing:
+            return [f"via leads through {', '.join(missing)}, which is not captured"]
+        self.tables[table.qualified] = table
+        return []
+
+
+def try_limitless(limitless: Connection, changes: Sequence[Change]) -> list[str]:
+    """Make everything on Limitless in a transaction that is rolled back; return what it refuses."""
+    with limitless.transaction(force_rollback=True):
+        limitless.execute("SET LOCAL lock_timeout = '2s'")
+        for change in changes:
+            try:
+                with limitless.transaction():
+                    if not exists(limitless, change.kind, change.schema, change.name):
+                        make_there(limitless, change.there)
+            except psycopg.Error as error:
+                return [f"{change.words}: Limitless refuses it: {said(error)}"]
+    return []
+
+
+def try_links(classic: Connection, changes: Sequence[Change]) -> list[str]:
+    """Make everything on classic with its foreign keys and roll it back at once; return what classic refuses.
+
+    Raises:
+        ClusterUnavailable: a table they lead to stayed locked.
+    """
+    new = [c for c in changes if c.kind in CREATIONS]
+    problems: list[str] = []
+
+    def act() -> None:
+        problems.clear()
+        with classic.transaction(force_rollback=True):
+            classic.execute("SELECT set_config('lock_timeout', %s, true)", (str(LOCK_TIMEOUT_MS),))
+            for change in new:
+                create(classic, change)
+            for change in new:
+                try:
+                    with classic.transaction():
+                        link(classic, change)
+                except psycopg.errors.LockNotAvailable:
+                    raise
+                except psycopg.Error as error:
+                    problems.append(f"{change.words}: classic refuses a foreign key: {said(error)}")
+
+    if any(c.links for c in new) and not until_free(act, _PATIENCE_S):
+        raise ClusterUnavailable(
+            "classic",
+            f"a table that a new foreign key leads to stayed locked for {_PATIENCE_S:.0f} s",
+            "Find the long transaction in pg_stat_activity; nothing was changed.",
+        )
+    return problems

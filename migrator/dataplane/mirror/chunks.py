@@ -1,0 +1,155 @@
+"""How is a batch too large for one transaction applied?
+
+Streamed in chunks from the same snapshot while the position stays where it is; every chunk commits under the
+epoch, and only the last transaction moves the position. In between Limitless is neither at S1 nor at S2, so
+readers of the partition are back on classic first. A crash anywhere leaves the old position: the next cycle does
+all of it again, at its own snapshot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import psycopg
+from psycopg import sql
+
+from migrator.control.final_keys import let_go
+from migrator.dataplane.mirror import membership, position, row_stream, rows_sql
+from migrator.dataplane.mirror.apply import apply, delete
+from migrator.dataplane.mirror.batch import Raw, TableBatch, add
+from migrator.dataplane.mirror.deferred import Later
+from migrator.dataplane.mirror.membership import Joiners
+from migrator.dataplane.mirror.partition import Connection, Partition
+from migrator.dataplane.mirror.quarantine import find_refused, is_refusal, release_members
+from migrator.dataplane.mirror.related_rows import by_place, complete
+from migrator.db.connect import connect_async
+from migrator.errors import LeaseLost
+from migrator.model.position import Snapshot
+from migrator.model.table import Table, children_of
+
+_PARENTS = 2_000
+"""Rows with children that are looked at together: each of them may bring many."""
+
+_STUCK_MS = 300_000
+
+
+@asynccontextmanager
+async def _beside(p: Partition) -> AsyncIterator[Connection]:
+    """A second connection at the reader's snapshot: rows wait there while the reader looks others up.
+
+    Its server gives up on a mirror that takes nothing for so long, and lets the snapshot go.
+    """
+    row = await (await p.reader.execute("SELECT pg_export_snapshot()")).fetchone()
+    async with await connect_async(p.classic_dsn, f"migrator mirror {p.part} rows") as conn:
+        await conn.execute("SELECT set_config('tcp_user_timeout', %s, false)", (str(_STUCK_MS),))
+        await conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        await conn.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(row[0] if row else "")))
+        yield conn
+
+
+async def _chunks(
+    p: Partition, beside: Connection, number: int, table: Table, joiners: Joiners, *, places: bool = False
+) -> AsyncGenerator[list[Raw]]:
+    """Yield the dirty rows of one table, as many as a transaction should hold; with *places* without their columns."""
+    query = rows_sql.read_dirty(table, number, p.part, p.stand.snapshot, joiners.tenants, places=places)
+    rows = p.options.batch_rows
+    if places and children_of(table, tuple(p.tables.values())):
+        rows = min(rows, _PARENTS)
+    # Half of it, because the next chunk is read while one is written.
+    async with aclosing(row_stream.blocks(beside, query, rows, p.options.batch_bytes // 2)) as blocks:
+        async for block in blocks:
+            yield block.rows
+
+
+async def _early(chunks: AsyncGenerator[list[Raw]]) -> AsyncGenerator[list[Raw]]:
+    """Yield what *chunks* yields, reading one while the caller writes the one before: two servers at work."""
+
+    async def following() -> list[Raw] | None:
+        return await anext(chunks, None)
+
+    task = asyncio.create_task(following())
+    try:
+        while (rows := await task) is not None:
+            task = asyncio.create_task(following())
+            yield rows
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await chunks.aclose()
+
+
+async def _under_epoch(p: Partition) -> None:
+    if not await position.hold(p.limitless, p.stand):
+        raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
+
+
+async def apply_in_chunks(p: Partition, snapshot: Snapshot, joiners: Joiners, scope: set[str], token: str) -> int:
+    """Apply (S1, snapshot] in two passes; returns the rows written. Tenants refused leave *scope*.
+
+    Pass 1 removes what is gone, and in tables with other unique keys every key of the batch, so that pass 2
+    can insert in any order without a collision across chunks.
+    """
+    limits = f"{p.options.batch_rows} rows or {p.options.batch_mb:.0f} MB"
+    await p.options.fall_back("", f"a batch of more than {limits} is being applied")
+    await p.reader.execute("SET LOCAL enable_hashjoin = on")
+    await p.reader.execute("SET LOCAL enable_seqscan = on")
+    async with _beside(p) as beside:
+        return await _in_chunks(p, beside, snapshot, joiners, scope, token)
+
+
+async def _in_chunks(
+    p: Partition, beside: Connection, snapshot: Snapshot, joiners: Joiners, scope: set[str], token: str
+) -> int:
+    written = 0
+    refused: set[str] = set()
+    await let_go(p.limitless)  # pass 1 deletes rows that pass 2 inserts
+    later = Later(p, scope)
+    for number, table in p.ordered():
+        async with aclosing(_early(_chunks(p, beside, number, table, joiners, places=by_place(table)))) as chunks:
+            async for rows in chunks:
+                batch = TableBatch(table)
+                await membership.meet(p, add(batch, rows, scope))
+                async with p.limitless.transaction():
+                    await _under_epoch(p)
+                    found = await complete(p, batch, scope, places=True)
+                    # With the parent's: once that is gone, nothing says any more that these were there.
+                    await apply(p.limitless, [TableBatch(e.table, deletes=e.deletes) for e in found])
+                    later.add(found)
+                    gone = [*batch.deletes, *(batch.upserts if table.unique_keys else ())]
+                    await delete(p.limitless, table, gone)
+                written += len(batch.deletes)
+    for number, table in p.ordered():
+        async with aclosing(_early(_chunks(p, beside, number, table, joiners))) as chunks:
+            async for rows in chunks:
+                batch = TableBatch(table)
+                add(batch, rows, scope - refused)
+                batch.deletes.clear()
+                refused |= await _apply_chunk(p, batch)
+                written += len(batch)
+    async with p.limitless.transaction():
+        if not await position.move(p.limitless, p.stand, snapshot, token):
+            raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
+        await later.apply(refused)
+        if joiners.tenants:
+            await membership.record(p.limitless, p.part, joiners)
+        await release_members(p, refused)
+    scope -= refused
+    return written
+
+
+async def _apply_chunk(p: Partition, batch: TableBatch) -> set[str]:
+    """Upsert one chunk in its own transaction; returns the tenants that were refused and left out."""
+    refused: set[str] = set()
+    while True:
+        try:
+            async with p.limitless.transaction():
+                await _under_epoch(p)
+                await apply(p.limitless, [batch.without(refused)], delete_first=bool(batch.table.unique_keys))
+        except psycopg.Error as error:
+            if not is_refusal(error) or p.part == 0 or refused:
+                raise
+            refused = await find_refused(p, [batch])
+        else:
+            return refused

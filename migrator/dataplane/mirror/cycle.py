@@ -1,0 +1,310 @@
+"""How does one cycle bring Limitless to classic's state at one snapshot?
+
+Read keys and rows of (S1, S2] in one classic snapshot S2; commit a token on classic; write the rows and move the
+position S1 → S2 in one Limitless transaction; publish. Afterwards Limitless equals classic at S2 for every
+mirrored tenant: a row changed in (S1, S2] is in the batch with its state at S2, any other row is the same at both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import psycopg
+from psycopg import sql
+
+from migrator.control import partition as partitions
+from migrator.control.final_keys import let_go
+from migrator.control.tables import captured_in_order
+from migrator.dataplane.capture.ring import lock_for_reading
+from migrator.dataplane.mirror import fence, leaving, membership, position, row_stream, rows_sql
+from migrator.dataplane.mirror.apply import apply
+from migrator.dataplane.mirror.batch import TableBatch, add
+from migrator.dataplane.mirror.chunks import apply_in_chunks
+from migrator.dataplane.mirror.journal_loss import require_capture
+from migrator.dataplane.mirror.membership import Joiners
+from migrator.dataplane.mirror.options import CycleStats
+from migrator.dataplane.mirror.partition import Partition
+from migrator.dataplane.mirror.quarantine import find_refused, is_refusal, release_members
+from migrator.dataplane.mirror.related_rows import complete
+from migrator.errors import HistoryForked, LeaseLost
+from migrator.model.position import Snapshot
+from migrator.model.table import children_of
+
+_MARK_AGAIN_S = 5.0
+"""A tenant's changed_at is brought up to date this often, and after every fence: not in every cycle."""
+
+
+@dataclass(slots=True)
+class _Look:
+    """What the first look at a new snapshot found."""
+
+    snapshot: Snapshot
+    taken: float
+    dirty: set[int]
+    joining: bool
+    exported: str | None  # the snapshot's name, for those who asked for a fence
+    leaving: bool
+
+
+_FREEZE = sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {lock}; {look}")
+
+
+@asynccontextmanager
+async def _frozen(p: Partition) -> AsyncIterator[_Look]:
+    """A REPEATABLE READ transaction whose first statement locked the ring, before any snapshot was taken.
+
+    Its first statements travel in one message: a cycle's round trips are what a write waits for that is
+    acknowledged.
+    """
+    try:
+        yield await _look(p)
+        await p.reader.execute("COMMIT")
+    except BaseException:
+        if not p.reader.closed:
+            with contextlib.suppress(psycopg.Error):  # the caller wants to know what went wrong first
+                await p.reader.execute("ROLLBACK")
+        raise
+
+
+async def _look(p: Partition) -> _Look:
+    """Begin, lock the ring, take the snapshot and see whether there is anything to do.
+
+    Raises:
+        LeaseLost: another mirror has already left its token on classic.
+        HistoryForked: classic no longer holds the token of what Limitless already applied.
+        CaptureLost: the journal may not name every row that changed.
+    """
+    taken = time.monotonic()
+    mine = p.ordered()
+    query = partitions.first_look(p.part, rows_sql.any_entries(mine, p.part, p.stand.snapshot))
+    # LOCK needs no snapshot, so the one of this transaction is taken after the ring is locked.
+    lock = lock_for_reading([number for number, _ in mine]) if mine else sql.SQL("")
+    cursor = await p.reader.execute(_FREEZE.format(lock=lock, look=query))
+    while cursor.nextset():
+        pass
+    row = await cursor.fetchone()
+    look = partitions.FirstLook(*row) if row is not None else None
+    if look is not None and look.versions != p.shape:
+        # Read in this snapshot; the look is then repeated, so that a cycle reads and writes with one shape.
+        shape, tables = int(look.versions), await captured_in_order(p.reader)
+        await p.reader.execute("ROLLBACK")
+        p.shape, p.tables = shape, tables
+        return await _look(p)
+    if look is not None and (look.epoch or 0) > p.stand.epoch:
+        raise LeaseLost(f"another mirror took partition {p.part} over")
+    if look is None or p.stand.token not in (look.tokens or ()):
+        raise HistoryForked(
+            f"classic does not know what mirror partition {p.part} applied last",
+            hint="Classic was restored or lost its tail. Copy everything again: migrator mirror recopy --reason …",
+        )
+    await require_capture(p, look.lost, look.mark)
+    snapshot = Snapshot.parse(look.snapshot)
+    return _Look(snapshot, taken, set(look.dirty), look.copied, look.exported, look.leaving)
+
+
+class _TooWide(Exception):
+    """The rows to apply are more than one transaction should hold; the snapshot they were read at is given up."""
+
+
+async def run_cycle(p: Partition) -> CycleStats | None:
+    """Run one cycle; None when there was nothing to do and nothing to tell.
+
+    Raises:
+        LeaseLost: the position is not where this mirror left it.
+        HistoryForked, CaptureLost: see `_look`.
+        psycopg.Error: a side failed; the position on Limitless says what was done.
+    """
+    try:
+        return await _cycle(p, wide=False)
+    except _TooWide:
+        return await _cycle(p, wide=True)
+
+
+async def _cycle(p: Partition, *, wide: bool) -> CycleStats | None:
+    """Run one cycle; in chunks without asking when *wide*. Raises _TooWide before anything was written."""
+    async with _frozen(p) as look:
+        joiners = await membership.find(p.control, p.limitless, p.part) if look.joining else Joiners()
+        idle = not look.dirty and not joiners.tenants
+        if idle and not look.exported and not look.leaving and look.taken - p.fresh_at < p.options.idle_commit_s:
+            return None
+        scope = p.members | {t for t, _ in joiners.tenants}
+        batches = {n: TableBatch(t) for n, t in p.ordered()}
+        too_many = wide or await _read(p, look, joiners, scope, batches)
+        token = await _commit_token(
+            p,
+            set(scope) if too_many else set().union(*(b.tenants() for b in batches.values())),
+            reference=p.part == 0 and (too_many or any(len(b) for b in batches.values())),
+            nobodys=too_many or _perhaps_nobodys(p, batches),
+        )
+        if too_many:
+            rows = await apply_in_chunks(p, look.snapshot, joiners, scope, token)
+        else:
+            rows = await _write(p, look.snapshot, joiners, scope, batches, token)
+        p.members = scope
+        p.stand = replace(p.stand, snapshot=look.snapshot, token=token)
+        if look.exported:
+            p.marked.clear()  # what a tenant changes from here on came after this fence
+            await fence.serve(p.control, look.exported, p.stand, p.options.fence_wait_s)
+    if look.leaving:
+        await leaving.let_go(p)
+    now = time.monotonic()
+    # The oldest entry applied was committed after the last snapshot was taken; without entries nothing is late.
+    lag_s = now - (p.fresh_at if rows and p.fresh_at else look.taken)
+    p.fresh_at = look.taken
+    p.applied += rows
+    stats = CycleStats(p.part, str(look.snapshot), rows, lag_s, now - look.taken, len(joiners.tenants))
+    await publish(p, stats)
+    if joiners.units:
+        await membership.publish(p.control, p.limitless, p.part, p.stand.epoch)
+    return stats
+
+
+async def _read(
+    p: Partition, look: _Look, joiners: Joiners, scope: set[str], batches: Mapping[int, TableBatch]
+) -> bool:
+    """Fill *batches* from the snapshot; True when there are more rows than one transaction should apply.
+
+    Raises:
+        _TooWide: there are not, but they are larger.
+    """
+    room, size = p.options.batch_rows, p.options.batch_bytes
+    strangers: set[str] = set()
+    for number, table in p.ordered():
+        if number not in look.dirty and not joiners.tenants:
+            continue
+        query = rows_sql.read_dirty(table, number, p.part, p.stand.snapshot, joiners.tenants)
+        found = await row_stream.first(
+            p.reader, sql.SQL("{} LIMIT {}").format(query, sql.Literal(room + 1)), room + 1, max(size, 1)
+        )
+        if found.more:
+            raise _TooWide
+        strangers |= add(batches[number], found.rows, scope)
+        room -= len(found.rows)
+        size -= found.size
+        if room < 0:
+            break
+    await membership.meet(p, strangers)
+    return room < 0
+
+
+def _perhaps_nobodys(p: Partition, batches: Mapping[int, TableBatch]) -> bool:
+    """Whether rows of this batch belong to no tenant, or may by now: a parent went that nothing keeps in place."""
+    tables = tuple(p.tables.values())
+    return any(
+        b.nobodys or (bool(b.deletes or b.moved) and any(not c.path[0].enforced for c in children_of(b.table, tables)))
+        for b in batches.values()
+    )
+
+
+async def _commit_token(p: Partition, changed: set[str], *, reference: bool = False, nobodys: bool = False) -> str:
+    """Commit this try's token on classic, and mark what changes: tenants, reference tables, rows of no tenant.
+
+    With synchronous_commit on (the session's setting), its flush makes durable all that the snapshot saw; and as
+    its xid is at or above the snapshot's xmax, no xid below can be handed out again after a crash. Marking before
+    Limitless moves errs on the safe side: a tenant may be called changed that was not.
+    """
+    token = str(uuid.uuid4())
+    if time.monotonic() - p.marked_since > _MARK_AGAIN_S:
+        p.marked.clear()
+        p.marked_since = time.monotonic()
+    unmarked = sorted(t for t in changed if t not in p.marked)
+    if not await partitions.commit_token(
+        p.control, p.part, p.stand.epoch, token, p.stand.token, unmarked, reference=reference, nobodys=nobodys
+    ):
+        raise LeaseLost(f"another mirror took partition {p.part} over")
+    p.marked |= changed
+    return token
+
+
+async def _write(
+    p: Partition,
+    snapshot: Snapshot,
+    joiners: Joiners,
+    scope: set[str],
+    batches: Mapping[int, TableBatch],
+    token: str,
+) -> int:
+    """Write everything and move the position, in one Limitless transaction; returns the rows written.
+
+    Tenants that Limitless refuses are left out, and leave *scope*.
+    """
+    refused: set[str] = set()
+    delete_first = False
+    todo: list[TableBatch] = []
+    while True:
+        try:
+            async with p.limitless.transaction():
+                if not await position.move(p.limitless, p.stand, snapshot, token):
+                    raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
+                extras = [extra for batch in batches.values() for extra in await complete(p, batch, scope)]
+                todo = _merged(batches, extras, refused)
+                await apply(p.limitless, todo, delete_first=delete_first)
+                if joiners.tenants:
+                    await membership.record(p.limitless, p.part, joiners)
+                await release_members(p, refused)
+        except psycopg.errors.UniqueViolation:
+            # Rows that swapped a unique value collide one by one, although the whole is consistent.
+            await let_go(p.limitless)
+            if delete_first:
+                found = await find_refused(p, list(batches.values())) - refused
+                if p.part == 0 or not found:
+                    raise
+                refused |= found
+            delete_first = True
+        except psycopg.errors.ForeignKeyViolation:
+            # Limitless has foreign keys, and another partition is not there yet: wait for it. New reference rows go
+            # ahead (whoever needs them can move on), rows still referred to go when nobody refers to them.
+            if await let_go(p.limitless):
+                continue  # it was one that checks at once
+            p.held_back = todo
+            if p.part == 0:
+                await _ahead(p, list(batches.values()))
+            raise
+        except psycopg.Error as error:
+            if not is_refusal(error) or p.part == 0:
+                raise
+            found = await find_refused(p, list(batches.values())) - refused
+            if not found:
+                raise
+            refused |= found
+        else:
+            scope -= refused
+            return sum(map(len, todo))
+
+
+async def _ahead(p: Partition, batches: list[TableBatch]) -> None:
+    """Commit upserts alone, under the epoch, without moving the position: the cycle is repeated anyway."""
+    async with p.limitless.transaction():
+        if await position.hold(p.limitless, p.stand):
+            await apply(p.limitless, [TableBatch(b.table, b.upserts) for b in batches])
+
+
+def _merged(batches: Mapping[int, TableBatch], extras: list[TableBatch], refused: set[str]) -> list[TableBatch]:
+    """Return what to apply: extras joined to their table's batch, without refused tenants, empty ones dropped."""
+    by_name = {b.table.qualified: b.without(refused) for b in batches.values()}
+    for extra in extras:
+        into = by_name[extra.table.qualified]
+        kept = extra.without(refused)
+        into.upserts.update(kept.upserts)
+        into.deletes |= kept.deletes
+    return [b for b in by_name.values() if len(b)]
+
+
+async def publish(p: Partition, stats: CycleStats) -> None:
+    """Tell shims and status where the partition stands. Classic's clock stamps the freshness."""
+    await partitions.publish(
+        p.control,
+        p.part,
+        p.stand.epoch,
+        stats.snapshot,
+        age_s=time.monotonic() - p.fresh_at,
+        lag_s=stats.lag_s,
+        rows=stats.rows,
+        applied=p.applied,
+        rows_per_s=stats.rows / stats.seconds if stats.seconds else 0.0,
+    )

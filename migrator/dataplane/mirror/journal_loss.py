@@ -1,0 +1,81 @@
+"""What does a mirror do when writes may have passed the journal?
+
+It applies nothing more: its reads go back to classic, confirmed, the loss is an incident, and it stands still until
+everything is copied again (`migrator mirror recopy`). Whoever notices, notices for all: the loss is a row that every
+partition looks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+import psycopg
+
+from migrator.control import journal
+from migrator.control.partition import set_waiting
+from migrator.dataplane.capture import watch
+from migrator.dataplane.mirror.options import MirrorOptions
+from migrator.dataplane.mirror.partition import Partition
+from migrator.db.connect import connect_async
+from migrator.errors import CaptureLost, ClusterUnavailable
+from migrator.model.incident import IncidentKind
+from migrator.model.tenant import REFERENCE_PART
+
+WHOLE_EVERY_S = 5.0
+"""Capture is compared as a whole this often, by the mirror of partition 0; what every look sees makes it sooner."""
+
+WHOLE_EVERY_ELSE_S = 60.0
+"""The same by the other mirrors, should that one not run: each time costs classic up to a tenth of a second."""
+_ASK_EVERY_S = 0.5
+
+
+async def require_capture(p: Partition, lost: list[str] | None, mark: str) -> None:
+    """Return when capture is what it was built to be, in the reader's snapshot.
+
+    Args:
+        lost, mark: `LOST` and `MARK` of control.watch in that snapshot.
+
+    Raises:
+        CaptureLost: it is not, or was not.
+    """
+    if lost:
+        raise CaptureLost(lost, hint=watch.ADVICE, recorded=True)
+    now = time.monotonic()
+    if mark == p.mark and now - p.watched < (WHOLE_EVERY_S if p.part == REFERENCE_PART else WHOLE_EVERY_ELSE_S):
+        return
+    try:
+        rows = await (await p.reader.execute(watch.DIFFERENCES)).fetchall()
+    except psycopg.errors.UndefinedFunction:
+        raise CaptureLost(["capture's own functions were dropped"], hint=watch.ADVICE) from None
+    wrong = watch.found(rows)
+    if wrong:
+        raise CaptureLost([d.text for d in wrong], hint=watch.ADVICE)
+    p.mark, p.watched = mark, now
+
+
+async def stand_still(classic_dsn: str, part: int, error: CaptureLost, options: MirrorOptions) -> None:
+    """Record the loss, bring the partition's reads back to classic, and return once everything is to be copied again.
+
+    Safe to repeat; a classic that does not answer is asked again.
+    """
+    fallen = False
+    while True:
+        with contextlib.suppress(psycopg.Error, ClusterUnavailable, OSError):
+            app = f"migrator mirror {part} control"
+            async with await connect_async(classic_dsn, app, statement_timeout_s=30) as conn:
+                if not fallen:
+                    await _record(conn, part, error)
+                elif not await journal.is_lost(conn):
+                    return
+            if not fallen:
+                await options.fall_back("", str(error))
+                fallen = True
+        await asyncio.sleep(_ASK_EVERY_S)
+
+
+async def _record(conn: psycopg.AsyncConnection[tuple[object, ...]], part: int, error: CaptureLost) -> None:
+    if not error.recorded:
+        await journal.note_loss_async(conn, error.problems, f"mirror {part}", IncidentKind.CAPTURE.value)
+    await set_waiting(conn, part, f"{error}. {error.hint}")

@@ -1,0 +1,33 @@
+"""How does a tenant leave the mirrored set to be copied again?
+
+Through the mirror only, between two cycles: its reads go back to classic, confirmed; then it leaves in a
+transaction that holds the position, so that no other mirror and no fence sees it half gone. Each step may be
+repeated: a tenant whose state was not brought up to date is let go of once more, which changes nothing.
+"""
+
+from __future__ import annotations
+
+from migrator.control import tenant_copy
+from migrator.dataplane.mirror import position
+from migrator.dataplane.mirror.partition import Partition
+from migrator.dataplane.mirror.quarantine import release_members
+from migrator.errors import LeaseLost
+
+
+async def let_go(p: Partition) -> None:
+    """Let go of every tenant of the partition that is to be copied again.
+
+    Raises:
+        LeaseLost: another mirror has the partition.
+    """
+    leaving = await tenant_copy.leaving(p.control, p.part)
+    if not leaving:
+        return
+    for tenant, reason in leaving.items():
+        await p.options.fall_back_tenant(tenant, f"it is copied again: {reason}")
+    async with p.limitless.transaction():
+        if not await position.hold(p.limitless, p.stand):
+            raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
+        await release_members(p, set(leaving))
+    p.members -= set(leaving)
+    await tenant_copy.let_go(p.control, p.part, p.stand.epoch, sorted(leaving))

@@ -1,0 +1,40 @@
+"""What happens to a tenant whose row Limitless refuses?
+
+That tenant alone is put aside: its reads are on classic, confirmed, before the position moves past its
+unapplied rows, and it leaves the mirrored set in the same transaction as the position moves. Copying it again,
+once the cause is gone, brings it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+
+from migrator.control import tenant_copy
+from migrator.control.partition import remove_members
+from migrator.dataplane.mirror.apply import apply_by_tenant
+from migrator.dataplane.mirror.batch import TableBatch
+from migrator.dataplane.mirror.partition import Partition
+from migrator.model.sqlstate import Fault, fault_of
+
+
+def is_refusal(error: psycopg.Error) -> bool:
+    """Return whether Limitless refused somebody's data (and is not merely ill or busy)."""
+    return fault_of(error.sqlstate) is Fault.DATA
+
+
+async def find_refused(p: Partition, batches: Sequence[TableBatch]) -> set[str]:
+    """Return the tenants whose rows of *batches* Limitless refuses, after their fallback is confirmed."""
+    async with p.limitless.transaction(force_rollback=True):
+        reasons = await apply_by_tenant(p.limitless, batches)
+    for tenant, reason in sorted(reasons.items()):
+        await p.options.fall_back_tenant(tenant, f"quarantined: {reason}")
+        await tenant_copy.quarantine(p.control, p.part, p.stand.epoch, tenant, reason)
+    return set(reasons)
+
+
+async def release_members(p: Partition, refused: set[str]) -> None:
+    """Take *refused* out of the mirrored set, in the transaction that moves the position."""
+    if refused:
+        await remove_members(p.limitless, p.part, sorted(refused))

@@ -1,0 +1,135 @@
+"""How far is the end, and where does a new run of it enter?
+
+Whatever broke off, the next run asks what is true on both sides and goes on from there. Before the point of no
+return it begins again from the front, after opening writes that a dead run left closed; behind it there is only
+forward, each step once. Classic may be gone by then: Limitless knows whether it was being retired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing as closing_
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import psycopg
+
+from migrator.control import route
+from migrator.control.phase import phases_done as stored_as_done
+from migrator.decommission import attempt
+from migrator.errors import ClusterUnavailable, InvariantBroken
+from migrator.model.phase import Phase
+from migrator.model.route import WriteMode
+
+Connection = psycopg.Connection[Any]
+
+
+class Entry(StrEnum):
+    """What a run of the decommission does first."""
+
+    REOPEN = "reopen"  # writes are closed by a run that is gone
+    PREPARE = "prepare"
+    SETTLE = "settle"
+    EXPORT = "export"
+    RELEASE = "release"
+
+
+BEHIND = frozenset({Entry.SETTLE, Entry.EXPORT, Entry.RELEASE})
+"""Entries behind the point of no return."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """How far the newest try to retire classic is.
+
+    Attributes:
+        number: of the newest try; None when there was none.
+        state: of that try; see `closing.Try`.
+        settled: the terminal route is on Limitless and capture is off.
+        exported: the decision log was written.
+        retiring: Limitless holds that classic is being retired; classic may not answer any more.
+    """
+
+    write_mode: WriteMode | None = None
+    number: int | None = None
+    state: str | None = None
+    approver: str = ""
+    settled: bool = False
+    exported: bool = False
+    retiring: bool = False
+
+
+def enter_at(stand: Stand) -> Entry:
+    """Return where a run begins. Pure.
+
+    Raises:
+        InvariantBroken: what classic says of the write mode and of the try exclude each other.
+    """
+    if stand.retiring:
+        return Entry.RELEASE
+    handed_over = stand.state == "handed_over"
+    if handed_over is not (stand.write_mode is WriteMode.LIMITLESS_ONLY):
+        raise InvariantBroken(
+            f"the write mode is {stand.write_mode}, but try {stand.number} to retire classic is {stand.state}"
+        )
+    if handed_over:
+        if not stand.settled:
+            return Entry.SETTLE
+        return Entry.RELEASE if stand.exported else Entry.EXPORT
+    # Closed by a run that is gone: nobody knows for how long, so writes open before anything else happens.
+    if stand.state in ("closing", "closed") or stand.write_mode is WriteMode.CLOSED:
+        return Entry.REOPEN
+    return Entry.PREPARE
+
+
+def phases_done(write_mode: WriteMode, done: frozenset[Phase]) -> tuple[Phase, ...]:
+    """Return the phases that a new migration need not begin with, given those that classic calls *done*. Pure.
+
+    Their gates are asked again, except where nothing could come of it: behind the point of no return, and for the
+    schema that rows are already captured into.
+    """
+    if write_mode is WriteMode.LIMITLESS_ONLY:
+        return (Phase.AUDIT, Phase.PROVISION, Phase.DUAL_WRITE, Phase.CUTOVER, Phase.STABILIZE)
+    before = (Phase.AUDIT, Phase.PROVISION)
+    return before if write_mode is not WriteMode.CLASSIC_ONLY and done.issuperset(before) else ()
+
+
+def read(classic: Connection) -> Stand:
+    """Return how far it is, as classic knows it."""
+    write_mode = route.switch(classic).write_mode
+    number = attempt.latest(classic)
+    if number is None:
+        return Stand(write_mode)
+    found = attempt.read(classic, number)
+    return Stand(write_mode, number, found.state, found.approver, bool(found.settled_at), bool(found.exported_at))
+
+
+def done_phases(classic: Connection) -> frozenset[Phase]:
+    """Return the phases that classic calls done."""
+    return frozenset(Phase(phase) for phase in stored_as_done(classic) if phase in set(Phase))
+
+
+def retiring(limitless: Connection) -> Stand | None:
+    """Return how far it is when classic was being retired, as Limitless knows it; else None."""
+    found = route.retiring(limitless)
+    if found is None:
+        return None
+    return Stand(WriteMode.LIMITLESS_ONLY, found.number, "handed_over", found.approver, True, True, True)
+
+
+def find(open_classic: Callable[[], Connection], open_limitless: Callable[[], Connection]) -> Stand:
+    """Return how far it is, from classic, or from Limitless when classic was being retired and is gone.
+
+    Raises:
+        ClusterUnavailable: classic does not answer, and nobody has begun to retire it.
+    """
+    try:
+        with closing_(open_classic()) as classic:
+            return read(classic)
+    except (ClusterUnavailable, psycopg.OperationalError):
+        with closing_(open_limitless()) as limitless:
+            stand = retiring(limitless)
+        if stand is None:
+            raise
+        return stand

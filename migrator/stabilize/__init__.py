@@ -1,1 +1,0 @@
-"""Phase 5: 90 days in which classic stays usable."""

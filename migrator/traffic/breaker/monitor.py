@@ -1,0 +1,161 @@
+"""Is Limitless ill for everybody, and is it well again? One pass over what processes report.
+
+`tick` keeps no state between passes: what it needs is in classic's tables, so any worker may run the next one.
+Reads of migrated tenants come back in two steps (migrator.traffic.route.promote), never by deleting a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from migrator.control.breaker import StandingFallback, fallbacks, forget_trips, open_breakers
+from migrator.control.partition import ask_limitless, partition_lags
+from migrator.control.process import forget_silent, processes
+from migrator.control.tenant import unvalidated_since
+from migrator.db.connect import connect
+from migrator.errors import ClusterUnavailable
+from migrator.model.route import FallbackScope, Level
+from migrator.model.tenant import REFERENCE_PART, TenantId
+from migrator.plan.schema import Plan
+from migrator.traffic.breaker.decide import Open, Raise, Step, next_step, to_raise
+from migrator.traffic.route.change import reachable
+from migrator.traffic.route.fallback import covered_parts, ease_fallback, raise_fallback
+from migrator.traffic.route.promote import Outcome, rejoin
+
+WHO = "breaker monitor"
+LATELY_S = 600.0
+GONE_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorSettings:
+    """Bounds of the monitor; names as in the plan's sections breaker and shim.
+
+    Attributes:
+        fresh_s: how old a mirror position may be for a fallback to be eased.
+        catch_up_s: how long one pass waits for the mirror to catch up.
+    """
+
+    open_s: float = 2.0
+    quorum: float = 0.5
+    validate_before_close: bool = True
+    fresh_s: float = 1.0
+    catch_up_s: float = 5.0
+    probe_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fallen:
+    """What became of one open fallback in this pass."""
+
+    scope: FallbackScope
+    key: str
+    step: Step
+    why: str
+    to_validate: tuple[TenantId | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TickResult:
+    """What one pass found and did.
+
+    Attributes:
+        probe_problem: what is wrong with Limitless, None when it answered.
+        open: fallbacks that stand after this pass.
+        cleared: fallbacks that are gone.
+        to_validate: whose validation the caller should run, so that a later pass may clear their fallback; None stands
+            for the reference tables.
+    """
+
+    at: datetime
+    probe_problem: str | None
+    live: int
+    raised: tuple[Raise, ...]
+    open: tuple[Fallen, ...]
+    cleared: tuple[Fallen, ...]
+    to_validate: tuple[TenantId | None, ...]
+
+
+def probe(limitless_dsn: str, probe_s: float) -> str | None:
+    """Return what is wrong with Limitless, None when it answers a query in time."""
+    try:
+        with connect(limitless_dsn, "migrator-probe", statement_timeout_s=probe_s, connect_timeout_s=probe_s) as conn:
+            ask_limitless(conn)
+    except ClusterUnavailable as error:
+        return f"cannot be reached: {error.why}"
+    except psycopg.Error as error:
+        return f"does not answer queries ({error.sqlstate or type(error).__name__})"
+    return None
+
+
+def tick(classic: psycopg.Connection[Any], limitless_dsn: str, settings: MonitorSettings, now: datetime) -> TickResult:
+    """Do one pass. *classic* must be in autocommit mode."""
+    problem = probe(limitless_dsn, settings.probe_s)
+    with reachable():
+        forget_silent(classic, GONE_S)
+        forget_trips(classic, GONE_S)
+        live = sum(process.live for process in processes(classic))
+        trips = open_breakers(classic)
+        open_now = [_open(classic, found) for found in fallbacks(classic, LATELY_S)]
+        raised = to_raise(trips, live, settings.quorum, [(f.scope, f.key) for f in open_now], problem)
+        for wanted in raised:
+            raise_fallback(classic, wanted.scope, wanted.key, by=WHO, reason=wanted.reason)
+        results = [_advance(classic, found, problem, settings) for found in open_now]
+    cleared = tuple(r for r in results if r.step is Step.CLEAR)
+    standing = tuple(r for r in results if r.step is not Step.CLEAR)
+    wanted_by = {t for r in standing if r.step is Step.VALIDATE for t in r.to_validate}
+    validate = sorted(wanted_by, key=lambda t: (t is not None, t or ""))
+    return TickResult(now, problem, live, tuple(raised), standing, cleared, tuple(validate))
+
+
+def reset(
+    classic: psycopg.Connection[Any], scope: FallbackScope, key: str, *, who: str, reason: str, timeout_s: float = 30.0
+) -> Outcome:
+    """Take a fallback away because a human says so, held or not; through the same two steps."""
+    found = rejoin(classic, fallback=(scope, key), who=who, reason=reason, timeout_s=timeout_s)
+    return found.outcome
+
+
+def _open(conn: psycopg.Connection[Any], found: StandingFallback) -> Open:
+    parts = covered_parts(conn, found.scope, found.key)
+    tenant = found.key if found.scope is FallbackScope.TENANT else None
+    return Open(
+        found.scope, found.key, found.level, found.held, found.age_s, found.recent,
+        frozenset(parts | {REFERENCE_PART}), found.quarantined,
+        unvalidated_since(conn, found.raised_at, parts, tenant),
+    )  # fmt: skip
+
+
+def _advance(conn: psycopg.Connection[Any], found: Open, problem: str | None, settings: MonitorSettings) -> Fallen:
+    def decide(state: Open) -> tuple[Step, str]:
+        parts = partition_lags(conn)
+        return next_step(
+            state, problem, {p.part: p.lag_s for p in parts}, open_s=settings.open_s, fresh_s=settings.fresh_s,
+            validate=settings.validate_before_close, problems={p.part: p.problem for p in parts if p.problem},
+        )  # fmt: skip
+
+    step, why = decide(found)
+    tenants = tuple(None if t is None else TenantId(t) for t in found.unvalidated)
+    if step is Step.EASE:
+        ease_fallback(conn, found.scope, found.key, by=WHO, reason=why)
+        step, why = decide(replace(found, level=Level.JOINING))
+    if step is not Step.CLEAR:
+        return Fallen(found.scope, found.key, step, why, tenants if step is Step.VALIDATE else ())
+    done = rejoin(conn, fallback=(found.scope, found.key), who=WHO, reason=why, timeout_s=settings.catch_up_s)
+    if done.done:
+        return Fallen(found.scope, found.key, Step.CLEAR, why)
+    return Fallen(found.scope, found.key, Step.UNWELL, f"not caught up: {done.outcome} {done.detail}".rstrip())
+
+
+def settings_of(plan: Plan) -> MonitorSettings:
+    """Return the monitor's bounds as *plan* says."""
+    return MonitorSettings(
+        open_s=plan.breaker.open_s,
+        quorum=plan.breaker.quorum,
+        validate_before_close=plan.breaker.validate_before_close,
+        fresh_s=max(1.5, plan.shim.max_lag_s / 2),
+    )

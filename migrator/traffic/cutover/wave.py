@@ -1,0 +1,291 @@
+"""One wave: which tenants, may they go, and every step that moves their reads. Used by the workflow and by commands.
+
+Shell: each step can be run again and finds what an earlier try did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+
+from migrator.control import watch as capture
+from migrator.control.log import decide
+from migrator.control.phase import is_approved, set_phase
+from migrator.db.connect import connect
+from migrator.errors import ClusterUnavailable, MigratorError
+from migrator.inventory.look import losses
+from migrator.model.blocker import Blocker
+from migrator.model.phase import Phase
+from migrator.model.route import Level
+from migrator.model.tenant import TenantId
+from migrator.model.wave import Advanced, NextWave, Outcome, WaveGate, WaveInput
+from migrator.plan.schema import Plan
+from migrator.traffic.cutover import facts
+from migrator.traffic.cutover.gate import GateLimits, WaveVerdict, needs_validation, wave_verdict
+from migrator.traffic.cutover.guard import GuardLimits, Sample
+from migrator.traffic.cutover.stop import details, hold
+from migrator.traffic.cutover.waves import WaveRules
+from migrator.traffic.cutover.waves import next_wave as choose
+from migrator.traffic.route import tenant_hold as holds
+from migrator.traffic.route.move import watch
+from migrator.traffic.route.promote import Outcome as Step
+from migrator.traffic.route.promote import rejoin
+
+Connection = psycopg.Connection[Any]
+
+LOOK_S = 1.0
+"""A soak is looked at this often; the guard's patience is counted in these looks."""
+ADVANCE_S = 30.0
+SHOWN = 20
+
+
+# -- what the plan says ----------------------------------------------------------------------------------------------
+
+
+def rules(plan: Plan) -> WaveRules:
+    section = plan.waves
+    return WaveRules(tuple(section.sizes), section.hot_ratio, tuple(section.ramp_pct), tuple(section.hot_ramp_pct))
+
+
+def gate_limits(plan: Plan) -> GateLimits:
+    return GateLimits(plan.shim.max_lag_s, plan.validation.max_age_s)
+
+
+def limits(plan: Plan) -> GuardLimits:
+    section = plan.waves
+    return GuardLimits(
+        p99_factor=section.p99_factor,
+        p99_floor_ms=section.p99_floor_ms,
+        error_ratio=section.error_ratio,
+        min_reads=plan.breaker.min_reads,
+        # An outage is the breaker's business: give processes the time to open theirs before a tenant is blamed.
+        patience=(patience := max(2, round(plan.breaker.window_s / LOOK_S) + 1)),
+        max_failed=section.max_failed,
+        window_s=section.window_s,
+        # Half as long as the guard is patient: a bad second is out of it before anybody is blamed.
+        tail_s=min(section.window_s, patience * LOOK_S / 2),
+    )
+
+
+def slo_limits(plan: Plan) -> GuardLimits:
+    """Return the guard's limits for the time after the waves: the service level takes the place of the baseline."""
+    return replace(limits(plan), p99_limit_ms=plan.breaker.p99_ms)
+
+
+# -- which tenants, and may they go ----------------------------------------------------------------------------------
+
+
+def next_wave(conn: Connection, plan: Plan, late: bool, rights: Sequence[Blocker] = ()) -> NextWave:
+    """Choose the next wave and keep it on classic, or say why nothing may move.
+
+    Args:
+        late: sign-ups after the last wave may move too.
+        rights: in what Limitless does not let every role do what classic lets it.
+    """
+    facts.remember_tenants(conn)
+    switch = facts.switch(conn)
+    back = facts.rolled_back(conn)
+    held, lines = hold(switch.level, switch.changed_by, switch.reason, back, facts.GUARD, plan.waves.max_failed)
+    if held:
+        return NextWave(held=held, blockers=lines or details(back))
+    facts.release_interrupted(conn)
+    waiting = facts.waiting(conn)
+    if not late:
+        waiting &= facts.first_tenants(conn)
+    wave = choose(facts.last_wave(conn) + 1, facts.sizes(conn), waiting, rules(plan))
+    if wave is None:
+        return NextWave(done=True)
+    if rights:
+        return NextWave(
+            held="Limitless does not let every role do what classic lets it", blockers=tuple(rights[:SHOWN])
+        )
+    gate = f"wave-{wave.number}"
+    if plan.waves.approve_each and not late and not is_approved(conn, gate):
+        return NextWave(approval=gate, waiting=len(waiting))
+    with conn.transaction():
+        facts.assign(conn, wave.number, wave.tenants, wave.hot)
+        what = f"{len(wave.tenants)} tenants, {len(waiting)} waiting"
+        decide(conn, "cutover", "wave.chosen", gate, what, after={"tenants": list(wave.tenants), "hot": wave.hot})
+        if not late:
+            set_phase(conn, Phase.CUTOVER.value, "running", f"wave {wave.number}: {what}")
+    asked = WaveInput(plan.name, wave.number, wave.ramp_pct, wave.hot, plan.waves.soak_s, plan.waves.baseline_s, late)
+    return NextWave(wave=asked, waiting=len(waiting))
+
+
+def everywhere(conn: Connection) -> tuple[Blocker, ...]:
+    """Return what holds every tenant back, whoever it is: writes that may be lost, rows that nobody mirrors."""
+    return (*capture.problems(conn), *losses(conn))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the gate of a wave said. stale, shared: whom a validation could help, and whether the reference tables."""
+
+    answer: WaveVerdict
+    stale: tuple[TenantId, ...]
+    shared: bool
+
+    @property
+    def to_validate(self) -> bool:
+        return bool(self.stale) or self.shared
+
+
+def ask(conn: Connection, plan: Plan, number: int) -> Asked:
+    """Ask the gate of every tenant of wave *number*."""
+    allowed = gate_limits(plan)
+    found = facts.tenant_facts(conn, facts.wave_tenants(conn, number))
+    reference = facts.reference_facts(conn)
+    return Asked(
+        wave_verdict(found, allowed, reference, everywhere(conn)),
+        tuple(f.tenant_id for f in found if needs_validation(f, allowed)),
+        reference is not None and needs_validation(reference, allowed),
+    )
+
+
+def settle_gate(conn: Connection, number: int, answer: WaveVerdict) -> WaveGate:
+    """Leave the tenants that are blocked to a later wave; return who goes."""
+    if answer.blocked:
+        defer(conn, number, answer.blocked, answer.verdict.blockers)
+    return WaveGate(len(answer.ready), len(answer.blocked), answer.verdict.blockers[:SHOWN])
+
+
+def defer(conn: Connection, number: int, tenants: Sequence[TenantId], blockers: Sequence[str]) -> None:
+    """Take *tenants* out of wave *number*: they wait for another one."""
+    with conn.transaction():
+        facts.release(conn, tenants)
+        decide(
+            conn,
+            "cutover",
+            "wave.deferred",
+            f"wave-{number}",
+            f"{len(tenants)} tenants are not ready",
+            after={"tenants": list(tenants), "blockers": list(blockers[:SHOWN])},
+        )
+    watch(conn, tenants, False)
+
+
+def late_tenants(conn: Connection) -> int:
+    """Return how many tenants wait for a wave that could move them now."""
+    return len(facts.waiting(conn)) if facts.is_forward(conn) else 0
+
+
+# -- baseline, steps, soak, end --------------------------------------------------------------------------------------
+
+
+def watch_from(conn: Connection, number: int, baseline_s: float) -> float:
+    """Switch the watch on if it is off; return how many seconds of baseline are missing, and keep one that is whole."""
+    tenants = facts.wave_tenants(conn, number)
+    since = facts.watched_since_s(conn, number)
+    if tenants and (since is None or facts.unwatched(conn, tenants)):
+        watch(conn, tenants, True)
+        decide(conn, "cutover", "wave.watched", f"wave-{number}", f"baseline of {baseline_s:g} s on classic")
+        since = facts.watched_since_s(conn, number)
+    left_s = 0.0
+    if tenants:
+        left_s = baseline_s - (facts.now_s(conn) - since) if since is not None else baseline_s
+    if left_s <= 0 and since is not None:
+        facts.keep_baseline(conn, number, since)
+    return left_s
+
+
+def baseline_samples(conn: Connection, number: int) -> dict[TenantId, Sample]:
+    """Return what each tenant of wave *number* was like on classic."""
+    kept = facts.baselines(conn, facts.wave_tenants(conn, number))
+    return {tenant: sample for tenant, sample in kept.items() if tenant is not None}
+
+
+def advance(conn: Connection, plan: Plan, number: int, pct: int, late: bool = False) -> Advanced:
+    """Bring *pct* percent of the reads of wave *number* to Limitless; what is there already stays."""
+    tenants = facts.wave_tenants(conn, number)
+    back = [b for b in facts.rolled_back(conn) if b.wave == number]
+    switch = facts.switch(conn)
+    held, _ = hold(switch.level, switch.changed_by, switch.reason, back, facts.GUARD, plan.waves.max_failed)
+    if held:
+        return Advanced(held=held)
+    gone = {b.tenant_id for b in back}
+    going = [t for t in tenants if t not in gone]
+    if not going:
+        return Advanced(done=True, text="nobody is left in this wave")
+    where = facts.standings(conn, going)
+    already = [t for t in going if t in where and where[t].level is Level.LIMITLESS and where[t].reads_pct >= pct]
+    todo = [t for t in going if t not in already]
+    if not todo:
+        return Advanced(done=True, text="already there")
+    try:
+        found = rejoin(
+            conn,
+            tenants=todo,
+            pct=pct,
+            who="cutover",
+            reason=f"wave {number}, {pct} %",
+            wave=number,
+            timeout_s=ADVANCE_S,
+            expected={t: where[t].epoch if t in where else 0 for t in todo},
+        )
+    except MigratorError as error:
+        if error.retryable:
+            raise
+        return Advanced(text=str(error))
+    if not found.done:
+        why = {
+            Step.UNCONFIRMED: f"waiting for processes: {', '.join(found.confirmation.pending[:5])}",
+            Step.BEHIND: f"waiting for mirror partitions {', '.join(map(str, found.behind))}",
+        }.get(found.outcome, found.detail or "somebody moved these tenants meanwhile")
+        return Advanced(text=why)
+    if not late:
+        set_phase(conn, Phase.CUTOVER.value, "running", f"wave {number}: {len(todo)} tenants at {pct} %")
+    return Advanced(done=True, text=f"{len(todo)} tenants at {pct} %")
+
+
+def limitless_answers(dsn: str) -> bool:
+    """Return whether Limitless answers a statement within some seconds."""
+    try:
+        with closing(connect(dsn, "migrator soak", statement_timeout_s=2, connect_timeout_s=2)) as conn:
+            conn.execute("SELECT 1")
+    except (ClusterUnavailable, psycopg.Error):
+        return False
+    return True
+
+
+def note_soak(conn: Connection, number: int, pct: int, soak_s: float, soaked_s: float, still: str) -> None:
+    """Have status show how far a soak is, and why it stands still ('' when it does not)."""
+    text = f"wave {number} at {pct} %: soaked {soaked_s:.0f} of {soak_s:g} s"
+    set_phase(conn, Phase.CUTOVER.value, "running", f"{text}; stands still: {still}" if still else text)
+
+
+def finish(conn: Connection, number: int) -> None:
+    """End wave *number*: shims stop reporting its tenants one by one."""
+    tenants = facts.wave_tenants(conn, number, with_held=True)
+    where = facts.standings(conn, tenants)
+    there = [t for t in tenants if t in where and where[t].level is Level.LIMITLESS and where[t].reads_pct == 100]
+    # Hot ones are few: shims go on reporting them always. The others take turns, by the SLO monitor's word.
+    stay = facts.hot(conn, there)
+    watch(conn, [t for t in tenants if t not in stay], False)
+    what = f"{len(there)} of {len(tenants)} tenants read from Limitless"
+    decide(conn, "cutover", "wave.finished", f"wave-{number}", what)
+
+
+def forward(conn: Connection, who: str, reason: str) -> Outcome:
+    """Undo rollbacks: the global switch goes up in two steps, tenants wait for a wave again."""
+    done = []
+    reason = reason or "go forward again"
+    if facts.switch(conn).level is not Level.LIMITLESS:
+        found = rejoin(conn, switch=True, who=who, reason=reason, timeout_s=ADVANCE_S)
+        if not found.done:
+            why = found.detail or f"{found.outcome}: {', '.join(found.confirmation.pending[:5])}"
+            return Outcome("reads stay on classic", (Blocker("switch.not_moved", "switch", why, True),))
+        done.append("reads go where their routes say again")
+    back = facts.rolled_back(conn)
+    if back:
+        with conn.transaction():
+            facts.release(conn, [b.tenant_id for b in back])
+            decide(conn, who, "cutover.continued", "cutover", reason, after={"tenants": [b.tenant_id for b in back]})
+        kept = holds.held(conn, [b.tenant_id for b in back])
+        if len(back) > len(kept):
+            done.append(f"{len(back) - len(kept)} tenants wait for a wave again")
+    done += filter(None, [holds.describe(holds.held(conn))])
+    return Outcome("; ".join(done) or "nothing was rolled back")

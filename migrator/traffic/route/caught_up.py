@@ -1,0 +1,60 @@
+"""Is there proof that Limitless holds what reads would find, so that they may go there?
+
+Positions say how far the mirror is with tenants that are mirrored. About a tenant that is being copied again they say
+nothing, however far they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from migrator.control.partition import positions
+from migrator.control.route import not_mirrored, parts_in_use
+from migrator.errors import PreconditionFailed, UsageError
+from migrator.model.position import Snapshot
+from migrator.model.route import FallbackScope
+from migrator.model.tenant import REFERENCE_PART
+
+__all__ = ["behind_of", "check_included", "check_mirrored", "parts_in_use"]
+
+SHOWN = 5
+"""So many tenants an error names."""
+
+
+def check_included(conn: psycopg.Connection[Any], parts: set[int], caught_up: Snapshot | None) -> None:
+    """Refuse unless the published positions of *parts* and of the reference tables include *caught_up*."""
+    if caught_up is None:
+        raise UsageError(
+            "reads may go to limitless only with proof that the mirror caught up after every process waits for it",
+            hint="Use migrator.traffic.route.promote.rejoin.",
+        )
+    behind = behind_of(conn, parts, caught_up)
+    if behind:
+        raise PreconditionFailed(
+            f"the mirror has not caught up in partition{'s' if len(behind) > 1 else ''} {', '.join(map(str, behind))}",
+            hint="Try again when the mirror runs; see migrator status.",
+        )
+
+
+def check_mirrored(conn: psycopg.Connection[Any], lifted: tuple[FallbackScope, str] | None = None) -> None:
+    """Refuse while somebody whose reads would go to Limitless is not mirrored: copied again, or put aside.
+
+    Args:
+        lifted: the fallback that goes; every other one keeps the reads it covers on classic.
+    """
+    away = not_mirrored(conn, lifted)
+    if away:
+        who = ["the reference tables" if tenant is None else f"tenant {tenant}" for tenant in away]
+        more = f" and {len(who) - SHOWN} more" if len(who) > SHOWN else ""
+        raise PreconditionFailed(
+            f"not mirrored, so not readable on limitless: {', '.join(who[:SHOWN])}{more}",
+            hint="Wait until all are copied: migrator backfill status.",
+        )
+
+
+def behind_of(conn: psycopg.Connection[Any], parts: set[int], wanted: Snapshot) -> list[int]:
+    """Return which of *parts*, the reference partition added, do not include *wanted* yet."""
+    found = positions(conn)
+    return [p for p in sorted(parts | {REFERENCE_PART}) if p not in found or not found[p].includes(wanted)]

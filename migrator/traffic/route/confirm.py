@@ -1,0 +1,60 @@
+"""Who has applied a route change?
+
+A process confirms by itself, with the epoch in its heartbeat; one that is silent for longer than its staleness limit
+reads classic by itself and waits for fresh routes before it acknowledges a write, so it holds nobody up.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from migrator.control.process import processes
+from migrator.traffic.route.change import reachable
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """How far a route change got.
+
+    Attributes:
+        processes: live processes, those that confirmed included.
+        confirmed: of them, how many have applied it.
+        expired: silent for longer than their staleness limit.
+        pending: names of those still to come.
+    """
+
+    processes: int
+    confirmed: int
+    expired: int
+    pending: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the change is in force everywhere."""
+        return not self.pending
+
+
+def confirmed(conn: psycopg.Connection[Any], epoch: int) -> Confirmation:
+    """Return how many processes have applied *epoch*."""
+    with reachable():
+        found = processes(conn)
+    done = sum(p.applied_epoch >= epoch for p in found)
+    pending = [p.label for p in found if p.live and p.applied_epoch < epoch]
+    return Confirmation(done + len(pending), done, len(found) - done - len(pending), pending)
+
+
+def wait_confirmed(conn: psycopg.Connection[Any], epoch: int, timeout_s: float) -> Confirmation:
+    """Return as `confirmed` does, once it is complete or the time is up; look at `complete`."""
+    deadline = time.monotonic() + timeout_s
+    pause_s = 0.005
+    while True:
+        found = confirmed(conn, epoch)
+        rest_s = deadline - time.monotonic()
+        if found.complete or rest_s <= 0:
+            return found
+        time.sleep(min(pause_s, rest_s))
+        pause_s = min(pause_s * 1.5, 0.1)

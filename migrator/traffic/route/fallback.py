@@ -1,0 +1,97 @@
+"""Who raises a fallback, and who takes it away again?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from migrator.control import breaker as stored
+from migrator.control.route import part_of
+from migrator.errors import PreconditionFailed
+from migrator.model.position import Snapshot
+from migrator.model.route import FallbackScope, Level
+from migrator.model.tenant import REFERENCE_PART
+from migrator.shim import fallback
+from migrator.traffic.route.caught_up import check_included, check_mirrored, parts_in_use
+from migrator.traffic.route.change import change, reachable
+from migrator.traffic.route.confirm import wait_confirmed
+
+raise_fallback = reachable()(fallback.raise_fallback)
+"""As a process raises it, with our words for a classic that is lost or missing."""
+
+
+def fall_back(
+    conn: psycopg.Connection[Any], scope: FallbackScope, key: str, *, by: str, reason: str, timeout_s: float
+) -> None:
+    """Raise a fallback and wait up to *timeout_s* seconds until every process reads classic."""
+    wait_confirmed(conn, raise_fallback(conn, scope, key, by=by, reason=reason), timeout_s=timeout_s)
+
+
+def ease_fallback(conn: psycopg.Connection[Any], scope: FallbackScope, key: str, *, by: str, reason: str) -> int:
+    """First step of taking a fallback away: writes wait for the mirror again, reads still come from classic.
+
+    Returns the epoch to confirm; easing what is eased changes nothing.
+    """
+    with change(conn, by, reason) as found:
+        known = stored.fallback(conn, scope, key)
+        if known is None:
+            return found.epoch
+        if known.level is not Level.CLASSIC:
+            return known.epoch
+        epoch = found.next_epoch()
+        stored.ease_fallback(conn, scope, key, epoch)
+        found.decide("fallback.eased", _subject(scope, key), known._asdict(), {"epoch": epoch})
+        return epoch
+
+
+def clear_fallback(
+    conn: psycopg.Connection[Any],
+    scope: FallbackScope,
+    key: str,
+    *,
+    by: str,
+    reason: str,
+    expected: int | None = None,
+    caught_up: Snapshot | None = None,
+) -> int:
+    """Second step: reads go where the route says again. Needs the same proof as `move` to LIMITLESS.
+
+    Args:
+        expected: epoch of the fallback as eased; raised again since means PreconditionFailed.
+    """
+    with change(conn, by, reason) as found:
+        known = stored.fallback(conn, scope, key)
+        if known is None:
+            return found.epoch
+        if known.level is not Level.JOINING or (expected is not None and known.epoch != expected):
+            raise PreconditionFailed(
+                f"the fallback {_subject(scope, key)} was raised again, or never eased",
+                hint="Ease it first; migrator.traffic.route.promote does both steps.",
+            )
+        check_included(conn, covered_parts(conn, scope, key), caught_up)
+        check_mirrored(conn, (scope, key))
+        epoch = found.next_epoch()
+        stored.clear_fallback(conn, scope, key)
+        found.decide("fallback.cleared", _subject(scope, key), known._asdict(), {"epoch": epoch})
+        return epoch
+
+
+def is_raised(conn: psycopg.Connection[Any], scope: FallbackScope, key: str) -> bool:
+    """Return whether there is such a fallback now."""
+    with reachable():
+        return stored.fallback(conn, scope, key) is not None
+
+
+def _subject(scope: FallbackScope, key: str) -> str:
+    return f"fallback/{scope}/{key}"
+
+
+def covered_parts(conn: psycopg.Connection[Any], scope: FallbackScope, key: str) -> set[int]:
+    """Return the mirror partitions whose readers a fallback holds back."""
+    if scope is FallbackScope.TENANT:
+        part = part_of(conn, key)
+        return set() if part is None else {part}
+    if scope is FallbackScope.PART and key != str(REFERENCE_PART):
+        return {int(key)} & parts_in_use(conn)  # a partition that nobody reads has nothing to catch up with
+    return parts_in_use(conn)

@@ -1,0 +1,212 @@
+"""How do reads go (back) to Limitless without anybody missing an acknowledged write?
+
+1. JOINING: every process makes its writes wait for the mirror; reads stay on classic.
+2. All processes confirm. From now on every write that is acknowledged is on Limitless already.
+3. A snapshot is taken on classic: it sees every write acknowledged before that moment without waiting.
+4. The published positions of the partitions involved include it: those writes are on Limitless too.
+5. LIMITLESS.
+
+The same for a tenant's route, for the global switch after a rollback, and for a fallback that is taken away.
+Interrupted anywhere, it is simply run again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import psycopg
+
+from migrator.control import breaker as stored_breaker
+from migrator.control import route as stored
+from migrator.errors import PreconditionFailed
+from migrator.model.position import Snapshot
+from migrator.model.route import FallbackScope, Level
+from migrator.model.tenant import TenantId
+from migrator.traffic.route.caught_up import behind_of, parts_in_use
+from migrator.traffic.route.change import reachable
+from migrator.traffic.route.confirm import Confirmation, confirmed
+from migrator.traffic.route.fallback import clear_fallback, covered_parts, ease_fallback
+from migrator.traffic.route.move import move, routes
+from migrator.traffic.route.switch import switch as move_switch
+from migrator.traffic.route.switch import switch_version
+
+
+class Outcome(StrEnum):
+    """How far a rejoin got. Anything but DONE left reads on classic."""
+
+    DONE = "done"
+    ALREADY = "already"  # there was nothing to do
+    UNCONFIRMED = "unconfirmed"  # a process did not apply JOINING in time
+    BEHIND = "behind"  # the mirror did not catch up in time
+    CHANGED = "changed"  # somebody (or a fallback) lowered it meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class Rejoined:
+    """What a rejoin did.
+
+    Attributes:
+        epoch: of the last change it made; confirm it to know that reads have moved everywhere.
+        behind: partitions that did not catch up.
+    """
+
+    outcome: Outcome
+    epoch: int
+    confirmation: Confirmation
+    behind: tuple[int, ...] = ()
+    seconds: float = 0.0
+    detail: str = ""
+
+    @property
+    def done(self) -> bool:
+        return self.outcome in (Outcome.DONE, Outcome.ALREADY)
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The middle of the way up: what `catch_up` found."""
+
+    outcome: Outcome
+    confirmation: Confirmation
+    snapshot: Snapshot | None = None
+    behind: tuple[int, ...] = field(default=())
+
+
+def catch_up(conn: psycopg.Connection[Any], epoch: int, parts: set[int], timeout_s: float) -> Fence:
+    """Wait until all processes have applied *epoch* and the mirror holds what was acknowledged before that."""
+    deadline = time.monotonic() + timeout_s
+    pause_s = 0.005
+    snapshot: Snapshot | None = None
+    behind: list[int] = sorted(parts)
+    with reachable():
+        confirmation = confirmed(conn, epoch)
+        while True:
+            if snapshot is None:
+                confirmation = confirmed(conn, epoch)
+                if confirmation.complete:
+                    snapshot = current_snapshot(conn)
+            if snapshot is not None:
+                behind = behind_of(conn, parts, snapshot)
+                if not behind:
+                    return Fence(Outcome.DONE, confirmation, snapshot)
+            if time.monotonic() >= deadline:
+                outcome = Outcome.UNCONFIRMED if snapshot is None else Outcome.BEHIND
+                return Fence(outcome, confirmation, snapshot, tuple(behind) if snapshot is not None else ())
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.3, 0.05)
+
+
+def current_snapshot(conn: psycopg.Connection[Any]) -> Snapshot:
+    """Return what classic sees now."""
+    row = conn.execute("SELECT pg_current_snapshot()::text").fetchone()
+    assert row is not None
+    return Snapshot.parse(row[0])
+
+
+def rejoin(
+    conn: psycopg.Connection[Any],
+    *,
+    tenants: Sequence[TenantId] = (),
+    switch: bool = False,
+    fallback: tuple[FallbackScope, str] | None = None,
+    pct: int = 100,
+    who: str,
+    reason: str,
+    wave: int | None = None,
+    timeout_s: float = 30.0,
+    expected: Mapping[TenantId, int] | None = None,
+) -> Rejoined:
+    """Bring reads (back) to Limitless: of *tenants*, under the global *switch*, or under a *fallback*; one of them.
+
+    *expected* holds the tenants' epochs as the caller read them: what an operator rolled back meanwhile is
+    RouteChanged, and not moved up again.
+
+    Safe to run again after any interruption. Refusals that waiting does not cure are errors (move, switch, fallback).
+    """
+    started = time.monotonic()
+    if bool(tenants) + switch + (fallback is not None) != 1:
+        raise ValueError("give tenants, switch or fallback, and only one of them")
+    if tenants:
+        found = _tenants(conn, list(dict.fromkeys(tenants)), pct, who, reason, wave, timeout_s, expected)
+    elif switch:
+        found = _switch(conn, who, reason, timeout_s)
+    else:
+        assert fallback is not None
+        found = _fallback(conn, fallback, who, reason, timeout_s)
+    return Rejoined(
+        found.outcome, found.epoch, found.confirmation, found.behind, time.monotonic() - started, found.detail
+    )
+
+
+def _tenants(
+    conn: psycopg.Connection[Any],
+    tenants: list[TenantId],
+    pct: int,
+    who: str,
+    reason: str,
+    wave: int | None,
+    timeout_s: float,
+    expected: Mapping[TenantId, int] | None,
+) -> Rejoined:
+    known = {route.tenant_id: route for route in routes(conn) if route.tenant_id in set(tenants)}
+    there = [t for t in tenants if t in known and known[t].level is Level.LIMITLESS]
+    rest = [t for t in tenants if t not in there]
+    epoch = 0
+    if there:
+        epoch = move(conn, there, Level.LIMITLESS, pct=pct, who=who, reason=reason, wave=wave, expected=expected)
+    if not rest:
+        changed = any(known[t].reads_pct != pct for t in there)
+        return Rejoined(Outcome.DONE if changed else Outcome.ALREADY, epoch, confirmed(conn, epoch))
+    joining = move(conn, rest, Level.JOINING, pct=pct, who=who, reason=reason, wave=wave, expected=expected)
+    now = {route.tenant_id: route for route in routes(conn) if route.tenant_id in set(rest)}
+    fence = catch_up(conn, joining, {route.part for route in now.values()}, timeout_s)
+    if fence.outcome is not Outcome.DONE:
+        return Rejoined(fence.outcome, joining, fence.confirmation, fence.behind)
+    try:
+        epoch = move(
+            conn, rest, Level.LIMITLESS, pct=pct, who=who, reason=reason, wave=wave,
+            expected={t: now[t].epoch for t in rest}, caught_up=fence.snapshot,
+        )  # fmt: skip
+    except PreconditionFailed as error:
+        return Rejoined(Outcome.CHANGED, joining, fence.confirmation, detail=str(error))
+    return Rejoined(Outcome.DONE, epoch, fence.confirmation)
+
+
+def _switch(conn: psycopg.Connection[Any], who: str, reason: str, timeout_s: float) -> Rejoined:
+    with reachable():
+        before = stored.switch(conn)
+    if before.level is Level.LIMITLESS:
+        return Rejoined(Outcome.ALREADY, before.epoch, confirmed(conn, before.epoch))
+    joining = move_switch(conn, Level.JOINING, who=who, reason=reason)
+    version = switch_version(conn)
+    fence = catch_up(conn, joining, parts_in_use(conn), timeout_s)
+    if fence.outcome is not Outcome.DONE:
+        return Rejoined(fence.outcome, joining, fence.confirmation, fence.behind)
+    try:
+        epoch = move_switch(conn, Level.LIMITLESS, who=who, reason=reason, expected=version, caught_up=fence.snapshot)
+    except PreconditionFailed as error:
+        return Rejoined(Outcome.CHANGED, joining, fence.confirmation, detail=str(error))
+    return Rejoined(Outcome.DONE, epoch, fence.confirmation)
+
+
+def _fallback(
+    conn: psycopg.Connection[Any], fallback: tuple[FallbackScope, str], who: str, reason: str, timeout_s: float
+) -> Rejoined:
+    scope, key = fallback
+    with reachable():
+        known = stored_breaker.fallback(conn, scope, key)
+    if known is None:
+        return Rejoined(Outcome.ALREADY, 0, confirmed(conn, 0))
+    joining = ease_fallback(conn, scope, key, by=who, reason=reason)
+    fence = catch_up(conn, joining, covered_parts(conn, scope, key), timeout_s)
+    if fence.outcome is not Outcome.DONE:
+        return Rejoined(fence.outcome, joining, fence.confirmation, fence.behind)
+    try:
+        epoch = clear_fallback(conn, scope, key, by=who, reason=reason, expected=joining, caught_up=fence.snapshot)
+    except PreconditionFailed as error:
+        return Rejoined(Outcome.CHANGED, joining, fence.confirmation, detail=str(error))
+    return Rejoined(Outcome.DONE, epoch, fence.confirmation)

@@ -1,0 +1,71 @@
+"""Which tenants does a person keep on classic, and until when?
+
+A tenant that is held has no route but classic: whoever holds it moves its reads back in the same transaction, and
+`move` lets nobody move them up until the tenant is released, by name. Both lock the switch row, so neither overtakes
+the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from migrator.control import tenant as stored
+from migrator.control.tenant import Held
+from migrator.errors import PreconditionFailed
+from migrator.model.tenant import TenantId
+from migrator.traffic.route.change import Change, change, reachable
+
+__all__ = ["SHOWN", "Held", "check_free", "describe", "held", "hold_within", "release"]
+
+SHOWN = 5
+
+
+def held(conn: psycopg.Connection[Any], tenants: Sequence[TenantId] | None = None) -> list[Held]:
+    """Return who of *tenants* (None: of all) is held, ordered by tenant."""
+    with reachable():
+        return stored.holds(conn, tenants)
+
+
+def describe(holds: Sequence[Held]) -> str:
+    """Return who is held in one line with the way out; '' when nobody is."""
+    if not holds:
+        return ""
+    names = ", ".join(h.tenant_id for h in holds[:SHOWN]) + (", …" if len(holds) > SHOWN else "")
+    count = f"{len(holds)} tenant{'s are' if len(holds) > 1 else ' is'}"
+    return f"{count} held on classic ({names}); release with: migrator tenant release TENANT"
+
+
+def hold_within(found: Change, tenants: Sequence[TenantId], wave: int | None = None) -> list[TenantId]:
+    """Hold *tenants* in the transaction of a change that leaves none of them off classic; returns who is held anew."""
+    anew = stored.hold(found.conn, tenants, wave, found.who, found.reason)
+    for tenant in anew:
+        found.decide("tenant.held", f"tenant/{tenant}", None, {"wave": wave})
+    return anew
+
+
+def release(conn: psycopg.Connection[Any], tenants: Sequence[TenantId], *, who: str, reason: str) -> list[TenantId]:
+    """Let *tenants* wait for a wave again; returns who was held. Their reads stay on classic until then."""
+    with change(conn, who, reason) as found:
+        free = stored.release_hold(conn, tenants)
+        for one in free:
+            before = {"reason": one.reason, "held_by": one.held_by, "wave": one.wave}
+            found.decide("tenant.released", f"tenant/{one.tenant_id}", before, None)
+    return [one.tenant_id for one in free]
+
+
+def check_free(conn: psycopg.Connection[Any], tenants: Sequence[TenantId]) -> None:
+    """Refuse to move up a tenant that is held.
+
+    Raises:
+        PreconditionFailed: naming who is held, by whom and why.
+    """
+    holds = held(conn, tenants)
+    if holds:
+        first = holds[0]
+        raise PreconditionFailed(
+            f"{describe(holds).partition(';')[0]}: {first.tenant_id} by {first.held_by}: {first.reason}",
+            hint="Release by name with: migrator tenant release TENANT --reason …",
+        )

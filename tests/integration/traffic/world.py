@@ -1,0 +1,243 @@
+"""A classic and a Limitless with the tool's tables, one application table, and a mirror that tests drive by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from migrator.control.install import install, install_limitless
+from migrator.model.route import WriteMode
+from migrator.model.tenant import TenantId
+from migrator.shim import Event, Settings, Shim
+from migrator.traffic.route.promote import rejoin
+from migrator.traffic.route.write_mode import write_mode
+
+QUICK = Settings(staleness_s=1.5, poll_s=0.1, ack_wait_s=0.4, closed_wait_s=3.0, open_s=0.3, read_timeout_s=1.0)
+
+APP = """
+CREATE SCHEMA app;
+CREATE TABLE app.note (tenant_id text, id int, body text, PRIMARY KEY (tenant_id, id));
+"""
+
+# What capture does for the shim: note the touched partition. Tenants whose name starts with t live in partition 1,
+# all others in 2.
+MARK = """
+CREATE FUNCTION app.mark() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE bits bigint;
+BEGIN
+    SELECT bit_or(CASE WHEN tenant_id LIKE 't%' THEN 2 ELSE 4 END) INTO bits FROM changed;
+    PERFORM set_config('migrator.parts',
+        (coalesce(nullif(current_setting('migrator.parts', true), ''), '0')::bigint | coalesce(bits, 0))::text, true);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER mark_insert AFTER INSERT ON app.note REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION app.mark();
+CREATE TRIGGER mark_update AFTER UPDATE ON app.note REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION app.mark();
+"""
+
+
+def part_of(tenant: str) -> int:
+    return 1 if tenant.startswith("t") else 2
+
+
+def eventually(check: Callable[[], Any], what: str, timeout_s: float = 10.0) -> Any:
+    """Wait for an event; the deadline only bounds a failing test."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        found = check()
+        if found:
+            return found
+        time.sleep(0.005)
+    raise AssertionError(f"never happened: {what}")
+
+
+@dataclass
+class Heard:
+    """A listener that remembers."""
+
+    events: list[Event] = field(default_factory=list)
+
+    def on_event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def names(self) -> list[str]:
+        return [event.name for event in self.events]
+
+
+@dataclass
+class World:
+    classic_dsn: str
+    limitless_dsn: str
+    classic: psycopg.Connection[Any]
+    limitless: psycopg.Connection[Any]
+
+    @classmethod
+    def make(cls, classic_dsn: str, limitless_dsn: str, tenants: Sequence[str] = ("t1", "t2", "u1")) -> World:
+        classic = psycopg.connect(classic_dsn, autocommit=True)
+        limitless = psycopg.connect(limitless_dsn, autocommit=True)
+        install(classic, "test", "digest", {}, {})
+        install_limitless(limitless)
+        for conn in (classic, limitless):
+            conn.execute(APP)
+        classic.execute(MARK)
+        for tenant in tenants:
+            classic.execute(
+                "INSERT INTO migrator.tenant (tenant_id, part, state) VALUES (%s, %s, 'mirrored')",
+                (tenant, part_of(tenant)),
+            )
+        world = cls(classic_dsn, limitless_dsn, classic, limitless)
+        world.publish()
+        write_mode(classic, WriteMode.DUAL, who="test", reason="test")
+        return world
+
+    def close(self) -> None:
+        for conn in (self.classic, self.limitless):
+            with suppress(psycopg.Error):
+                conn.close()
+
+    def shim(self, name: str = "web", settings: Settings = QUICK, **options: Any) -> Shim:
+        return Shim(self.classic_dsn, self.limitless_dsn, name, settings=settings, **options)
+
+    def publish(self, parts: Sequence[int] = (0, 1, 2), conn: psycopg.Connection[Any] | None = None) -> None:
+        """What a mirror does: copy classic's state of the partitions, then publish the snapshot it was read at."""
+        conn = conn or self.classic
+        with conn.transaction():
+            conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            snapshot, at = conn.execute("SELECT pg_current_snapshot()::text, clock_timestamp()").fetchone()  # type: ignore[misc]
+            rows = conn.execute("SELECT tenant_id, id, body FROM app.note").fetchall()
+        wanted = [row for row in rows if part_of(row[0]) in parts]
+        with psycopg.connect(self.limitless_dsn, autocommit=True) as limitless, limitless.transaction():
+            limitless.cursor().executemany(
+                "INSERT INTO app.note VALUES (%s, %s, %s)"
+                " ON CONFLICT (tenant_id, id) DO UPDATE SET body = EXCLUDED.body",
+                wanted,
+            )
+        for part in parts:
+            conn.execute(
+                "INSERT INTO migrator.position (part, epoch, snapshot, fresh_at) VALUES (%s, 1, %s, %s)"
+                " ON CONFLICT (part) DO UPDATE SET snapshot = EXCLUDED.snapshot, fresh_at = EXCLUDED.fresh_at",
+                (part, snapshot, at),
+            )
+        conn.execute("NOTIFY migrator, 'position'")
+
+    @contextmanager
+    def mirror(self, parts: Sequence[int] = (0, 1, 2)) -> Any:
+        """A mirror in a thread."""
+        stop = threading.Event()
+
+        def run() -> None:
+            with psycopg.connect(self.classic_dsn, autocommit=True) as conn:
+                while not stop.wait(0.02):
+                    with suppress(psycopg.OperationalError):  # Limitless is down
+                        self.publish(parts, conn)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def put(tenant: str, number: int, body: str) -> Callable[[Any], None]:
+    def fn(w: Any) -> None:
+        w.connection.execute(
+            "INSERT INTO app.note VALUES (%s, %s, %s) ON CONFLICT (tenant_id, id) DO UPDATE SET body = EXCLUDED.body",
+            (tenant, number, body),
+        )
+
+    return fn
+
+
+def get(tenant: str, number: int, *, with_side: bool = True) -> Callable[[Any], Any]:
+    """Return a read of one body, with the side that answered."""
+
+    def fn(r: Any) -> Any:
+        statement = "SELECT body FROM app.note WHERE tenant_id = %s AND id = %s"
+        row = r.connection.execute(statement, (tenant, number)).fetchone()
+        body = None if row is None else row[0]
+        return (str(r.side), body) if with_side else body
+
+    return fn
+
+
+def ids(*tenants: str) -> list[TenantId]:
+    return [TenantId(t) for t in tenants]
+
+
+def up(world: World, *tenants: str) -> None:
+    """Move reads of *tenants* to Limitless."""
+    with world.mirror():
+        assert rejoin(world.classic, tenants=ids(*tenants), who="test", reason="test", timeout_s=10).done
+
+
+def body(world: World, tenant: str, number: int) -> Any:
+    """Return what classic holds; None without such a row."""
+    row = world.classic.execute(
+        "SELECT body FROM app.note WHERE tenant_id = %s AND id = %s", (tenant, number)
+    ).fetchone()
+    return row and row[0]
+
+
+class Peer:
+    """Another process; see peer.py."""
+
+    def __init__(self, world: World, name: str = "peer", settings: Settings = QUICK) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.traffic.peer"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[3],
+        )
+        self.send([world.classic_dsn, world.limitless_dsn, name, asdict(settings)])
+        self.process_id = self.answer()["ready"]
+
+    def send(self, command: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> Any:
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+    def ask(self, *command: Any) -> Any:
+        self.send(list(command))
+        return self.answer()
+
+    def freeze(self) -> None:
+        """Stop the process; returns when it has stopped, which is a moment after the signal was sent."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.thaw()
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
