@@ -105,7 +105,7 @@ def reset(
     """Let reads go where their routes say again, once the mirror has caught up."""
     from migrator.cli.context import classic, require_installed
     from migrator.traffic.route.fallback import is_raised
-    from migrator.traffic.route.promote import rejoin
+    from migrator.traffic.route.promote import promote_reads
 
     scope, key = _scope(everybody, part, tenant)
     with classic(plan) as conn:
@@ -116,7 +116,7 @@ def reset(
             out(f"Reads of {_words(scope, key)} would go where their routes say, once the mirror has caught up.")
             return
         confirm(f"Let reads of {_words(scope, key)} go back to Limitless?", yes=yes)
-        result = rejoin(conn, fallback=(scope, key), who=who(name), reason=reason, timeout_s=timeout_s)
+        result = promote_reads(conn, fallback=(scope, key), who=who(name), reason=reason, timeout_s=timeout_s)
     if as_json:
         emit_json(result)
     elif result.outcome == "already":

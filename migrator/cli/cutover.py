@@ -140,7 +140,7 @@ def _some(
     """Move the tenants asked for, two steps up, without the waves."""
     from migrator.errors import NoGo
     from migrator.traffic.route import tenant_hold as holds
-    from migrator.traffic.route.promote import rejoin
+    from migrator.traffic.route.promote import promote_reads
 
     if picture["blockers"]:
         raise NoGo("cutover", picture["blockers"])
@@ -148,7 +148,7 @@ def _some(
         named = [t for t in picture["tenants"] if t in {h.tenant_id for h in picture["held"]}]
         if named:
             holds.release(conn, named, who=operator, reason=f"cutover by name: {reason}")
-    result = rejoin(conn, tenants=picture["tenants"], who=operator, reason=reason, wave=wave)
+    result = promote_reads(conn, tenants=picture["tenants"], who=operator, reason=reason, wave=wave)
     if as_json:
         emit_json(result)
     elif result.done:

@@ -29,7 +29,7 @@ def apply_command(
             show_default=False,
         ),
     ],
-    patience_s: Annotated[
+    timeout_s: Annotated[
         float, typer.Option("--patience", min=1, help="Seconds to wait for locks, mirrors and copies, each.")
     ] = 600.0,
     plan: PlanOption = None,
@@ -50,7 +50,7 @@ def apply_command(
     found = find_plan(plan)
     with both(found) as (one, other), classic(plan, statement_timeout_s=None) as turns:
         require_installed(one)
-        work = Work(found, one, other, turns, who(name), patience_s, tell=note)
+        work = Work(found, one, other, turns, who(name), timeout_s, tell=note)
         if dry_run:
             going_on, changes, _ = plan_changes(work, text, str(file))
             announce(actions(going_on, changes), as_json=as_json)

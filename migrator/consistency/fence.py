@@ -60,13 +60,13 @@ class Fence:
 
 
 @contextlib.asynccontextmanager
-async def hold(classic_dsn: str, limitless_dsn: str, part: int, patience_s: float = 30.0) -> AsyncIterator[Fence]:
+async def hold(classic_dsn: str, limitless_dsn: str, part: int, timeout_s: float = 30.0) -> AsyncIterator[Fence]:
     """Yield a fence of *part*.
 
     Raises:
-        ClusterUnavailable: the mirror gave none within *patience_s* seconds.
+        ClusterUnavailable: the mirror gave none within *timeout_s* seconds.
     """
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     app = f"migrator validate {part}"
     async with (
         await connect_async(classic_dsn, f"{app} control") as control,

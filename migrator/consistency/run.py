@@ -79,7 +79,7 @@ async def validate(
     kind: str = "manual",
     tenants_per_fence: int = 100,
     rows_per_fence: int = 10_000_000,
-    patience_s: float = 30.0,
+    timeout_s: float = 30.0,
     sample: int = 20,
     show_values: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
@@ -123,7 +123,7 @@ async def validate(
                 break
             started = time.monotonic()
             for _ in range(_TRIES):
-                async with hold(classic_dsn, limitless_dsn, part, patience_s) as fence:
+                async with hold(classic_dsn, limitless_dsn, part, timeout_s) as fence:
                     found = await _compare(run, control, there, fence, group)
                     if found is not None:
                         await _keep(run, control, fence, found, verdicts=tables is None)

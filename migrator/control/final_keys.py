@@ -21,7 +21,7 @@ Connection = psycopg.AsyncConnection[Any]
 _SQL = load("migrator.control", "final_keys.sql")
 
 
-async def let_go(limitless: Connection) -> list[str]:
+async def drop_final_keys(limitless: Connection) -> list[str]:
     """Drop every foreign key of this tool's that is in its final form; return their names. Outside a transaction.
 
     Raises:

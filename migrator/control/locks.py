@@ -29,9 +29,9 @@ async def share_turn(conn: psycopg.AsyncConnection[Any]) -> None:
         await asyncio.sleep(_LOOK_S)
 
 
-def take_turn(conn: psycopg.Connection[Any], patience_s: float) -> bool:
-    """Wait until no copy runs and let none begin; False when one still runs after *patience_s* seconds."""
-    return _take(conn, _COPY_TURN, patience_s)
+def take_turn(conn: psycopg.Connection[Any], timeout_s: float) -> bool:
+    """Wait until no copy runs and let none begin; False when one still runs after *timeout_s* seconds."""
+    return _take(conn, _COPY_TURN, timeout_s)
 
 
 def give_turn(conn: psycopg.Connection[Any]) -> None:
@@ -46,10 +46,10 @@ def only_change(conn: psycopg.Connection[Any]) -> bool:
     return _take(conn, _CHANGE, _DYING_S)
 
 
-def _take(conn: psycopg.Connection[Any], lock: int, patience_s: float) -> bool:
+def _take(conn: psycopg.Connection[Any], lock: int, timeout_s: float) -> bool:
     try:
         with conn.transaction():
-            conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(round(max(patience_s, 0.01) * 1000)),))
+            conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(round(max(timeout_s, 0.01) * 1000)),))
             conn.execute("SELECT pg_advisory_lock(%s)", (lock,))
     except psycopg.errors.LockNotAvailable:
         return False

@@ -64,18 +64,18 @@ async def leaving(classic: AsyncConnection, part: int) -> dict[str, str]:
     return {str(tenant): str(reason) for tenant, reason in rows}
 
 
-_LET_GO = sql.SQL(
+_MAY_BE_COPIED = sql.SQL(
     "UPDATE migrator.tenant SET state = 'pending', recopy = NULL, reason = NULL, {renew}"
     " WHERE part = %(part)s AND tenant_id = ANY (%(tenants)s) AND recopy IS NOT NULL AND {newest}"
 ).format(renew=RENEW, newest=NEWEST)
 
 
-async def let_go(classic: AsyncConnection, part: int, epoch: int, tenants: Sequence[str]) -> None:
+async def may_be_copied(classic: AsyncConnection, part: int, epoch: int, tenants: Sequence[str]) -> None:
     """Let *tenants*, which have left the mirrored set, be copied again.
 
     Not by a mirror that was superseded meanwhile (*epoch*): its successor may have them back by now.
     """
-    await classic.execute(_LET_GO, {"part": part, "epoch": epoch, "tenants": list(tenants)})
+    await classic.execute(_MAY_BE_COPIED, {"part": part, "epoch": epoch, "tenants": list(tenants)})
 
 
 _QUARANTINE = sql.SQL(

@@ -19,18 +19,18 @@ def _silent(_: int, __: float) -> None:
 
 def until_free(
     act: Callable[[], None],
-    patience_s: float,
+    timeout_s: float,
     *,
     pause_s: float = 0.05,
     longest_s: float = 2.0,
     tell: Callable[[int, float], None] = _silent,
 ) -> bool:
-    """Run *act*, a transaction of its own, until no lock is in its way; False when one still was after *patience_s*.
+    """Run *act*, a transaction of its own, until no lock is in its way; False when one still was after *timeout_s*.
 
     Between two tries the queue behind us drains: the pause doubles from *pause_s* up to *longest_s* seconds. *tell* is
     called with the number of the next try and the pause before it.
     """
-    deadline, tries = time.monotonic() + patience_s, 1
+    deadline, tries = time.monotonic() + timeout_s, 1
     while True:
         try:
             act()

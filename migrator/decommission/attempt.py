@@ -26,7 +26,7 @@ SEQUENCES = "decommission.sequences"
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class Attempt:
     """A try to retire classic.
 
     Attributes:
@@ -67,13 +67,13 @@ def latest(conn: Connection) -> int | None:
     return history.newest_number(conn, KIND)
 
 
-def read(conn: Connection, number: int, lock: bool = False) -> Try:
+def read(conn: Connection, number: int, lock: bool = False) -> Attempt:
     """Return a try; with *lock*, in the caller's transaction, nobody else can move it before that ends."""
     found = history.report(conn, KIND, number, lock)
     if found is None:
         raise PreconditionFailed(f"there is no try {number} to retire classic")
     body, closed_at = found.body, _moment(found.body, "closed_at")
-    return Try(
+    return Attempt(
         found.number,
         body["state"],
         body["approver"],
@@ -90,7 +90,7 @@ def _moment(body: Mapping[str, Any], name: str) -> datetime | None:
     return datetime.fromisoformat(body[name]) if body.get(name) else None
 
 
-def require(conn: Connection, number: int, *states: str, lock: bool = False) -> Try:
+def require(conn: Connection, number: int, *states: str, lock: bool = False) -> Attempt:
     """Return the try if it is in one of *states*.
 
     Raises:

@@ -82,7 +82,7 @@ def reopen(
         if found.state != "reopened":
             attempt.mark(classic, number, "reopened", reason=reason, pause_s=round(found.age_s, 3))
             decide(classic, "decommission", "writes.reopened", f"decommission/{number}", reason)
-    write_stop.remove_triggers(classic, tables, patience_s=30)
+    write_stop.remove_triggers(classic, tables, timeout_s=30)
     set_dual()
     return True
 

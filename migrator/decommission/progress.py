@@ -40,12 +40,12 @@ BEHIND = frozenset({Entry.SETTLE, Entry.EXPORT, Entry.RELEASE})
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class DecommissionProgress:
     """How far the newest try to retire classic is.
 
     Attributes:
         number: of the newest try; None when there was none.
-        state: of that try; see `closing.Try`.
+        state: of that try; see `closing.Attempt`.
         settled: the terminal route is on Limitless and capture is off.
         exported: the decision log was written.
         retiring: Limitless holds that classic is being retired; classic may not answer any more.
@@ -60,7 +60,7 @@ class Stand:
     retiring: bool = False
 
 
-def enter_at(stand: Stand) -> Entry:
+def enter_at(stand: DecommissionProgress) -> Entry:
     """Return where a run begins. Pure.
 
     Raises:
@@ -95,14 +95,16 @@ def phases_done(write_mode: WriteMode, done: frozenset[Phase]) -> tuple[Phase, .
     return before if write_mode is not WriteMode.CLASSIC_ONLY and done.issuperset(before) else ()
 
 
-def read(classic: Connection) -> Stand:
+def read(classic: Connection) -> DecommissionProgress:
     """Return how far it is, as classic knows it."""
     write_mode = route.switch(classic).write_mode
     number = attempt.latest(classic)
     if number is None:
-        return Stand(write_mode)
+        return DecommissionProgress(write_mode)
     found = attempt.read(classic, number)
-    return Stand(write_mode, number, found.state, found.approver, bool(found.settled_at), bool(found.exported_at))
+    return DecommissionProgress(
+        write_mode, number, found.state, found.approver, bool(found.settled_at), bool(found.exported_at)
+    )
 
 
 def done_phases(classic: Connection) -> frozenset[Phase]:
@@ -110,15 +112,15 @@ def done_phases(classic: Connection) -> frozenset[Phase]:
     return frozenset(Phase(phase) for phase in stored_as_done(classic) if phase in set(Phase))
 
 
-def retiring(limitless: Connection) -> Stand | None:
+def retiring(limitless: Connection) -> DecommissionProgress | None:
     """Return how far it is when classic was being retired, as Limitless knows it; else None."""
     found = route.retiring(limitless)
     if found is None:
         return None
-    return Stand(WriteMode.LIMITLESS_ONLY, found.number, "handed_over", found.approver, True, True, True)
+    return DecommissionProgress(WriteMode.LIMITLESS_ONLY, found.number, "handed_over", found.approver, True, True, True)
 
 
-def find(open_classic: Callable[[], Connection], open_limitless: Callable[[], Connection]) -> Stand:
+def find(open_classic: Callable[[], Connection], open_limitless: Callable[[], Connection]) -> DecommissionProgress:
     """Return how far it is, from classic, or from Limitless when classic was being retired and is gone.
 
     Raises:

@@ -89,7 +89,7 @@ def close_writes(conn: Connection, plan: Plan, number: int) -> None:
         raise NoGo("decommission", differences)
     set_phase(conn, Phase.DECOMMISSION.value, "running", "writes are closed")
     write_stop.close_writes(
-        conn, number, tables(conn), set_closed, confirm, patience_s=plan.decommission.max_pause_s / 2
+        conn, number, tables(conn), set_closed, confirm, timeout_s=plan.decommission.max_pause_s / 2
     )
 
 
@@ -104,11 +104,11 @@ def left_to_drain(classic: Connection, limitless: Connection, number: int) -> tu
     return drain.behind(limitless, found.snapshot), [str(t) for t in drain.unknown_tenants(classic)]
 
 
-def undrained(behind: list[int], strangers: list[str]) -> tuple[Blocker, ...]:
+def undrained(behind: list[int], unmirrored: list[str]) -> tuple[Blocker, ...]:
     """Return what `left_to_drain` found as blockers."""
     return (
         *(Blocker("mirror.behind", str(p), f"mirror partition {p} has not reached the last write") for p in behind),
-        *(_unmirrored(tenant) for tenant in strangers[:SHOWN]),
+        *(_unmirrored(tenant) for tenant in unmirrored[:SHOWN]),
     )
 
 

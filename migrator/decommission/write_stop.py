@@ -88,11 +88,11 @@ def unguarded(conn: Connection, tables: Sequence[Table]) -> list[str]:
     return [f"{schema}.{name}" for schema, name in members(conn, tables) if (schema, name) not in guarded]
 
 
-def install_triggers(conn: Connection, tables: Sequence[Table], patience_s: float) -> None:
+def install_triggers(conn: Connection, tables: Sequence[Table], timeout_s: float) -> None:
     """Refuse every write to *tables* from now on; returns when the last earlier writer has ended.
 
     All tables in one transaction, in one order, so there is never a moment in which half of a transaction's tables
-    are closed. Busy tables are tried again until *patience_s* is over.
+    are closed. Busy tables are tried again until *timeout_s* is over.
 
     Raises:
         NoGo: a writer did not end in time; nothing is closed.
@@ -105,11 +105,11 @@ def install_triggers(conn: Connection, tables: Sequence[Table], patience_s: floa
             for schema, name in members(conn, tables):
                 _create(conn, schema, name)
 
-    if not until_free(act, patience_s, longest_s=0.05):  # the application waits: no time to lose
+    if not until_free(act, timeout_s, longest_s=0.05):  # the application waits: no time to lose
         raise NoGo(
             "decommission",
-            [f"a transaction kept writing for {patience_s:.0f} s: {who}" for who in writers(conn, tables)]
-            or [f"a table stayed locked for {patience_s:.0f} s"],
+            [f"a transaction kept writing for {timeout_s:.0f} s: {who}" for who in writers(conn, tables)]
+            or [f"a table stayed locked for {timeout_s:.0f} s"],
         )
 
 
@@ -136,7 +136,7 @@ def _create(conn: Connection, schema: str, name: str) -> None:
         conn.execute(sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(target, trigger))
 
 
-def rehearse(conn: Connection, tables: Sequence[Table], patience_s: float) -> list[str]:
+def rehearse(conn: Connection, tables: Sequence[Table], timeout_s: float) -> list[str]:
     """Try what closing does, table by table, and take it back; return what would stand in its way.
 
     Whether the tool may do it, and whether somebody holds a table for long, is better known before writes stop. A
@@ -152,8 +152,8 @@ def rehearse(conn: Connection, tables: Sequence[Table], patience_s: float) -> li
                 _create(conn, schema, name)
 
         try:
-            if not until_free(act, patience_s):
-                found.append(f"{schema}.{name} could not be locked for {patience_s:.0f} s: a transaction holds it")
+            if not until_free(act, timeout_s):
+                found.append(f"{schema}.{name} could not be locked for {timeout_s:.0f} s: a transaction holds it")
         except psycopg.Error as error:
             if conn.broken:
                 raise
@@ -166,11 +166,11 @@ def _own_ddl(conn: Connection) -> None:
     conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(LOCK_TIMEOUT_MS),))
 
 
-def remove_triggers(conn: Connection, tables: Sequence[Table], patience_s: float) -> None:
+def remove_triggers(conn: Connection, tables: Sequence[Table], timeout_s: float) -> None:
     """Let writes through again; safe to run twice.
 
     Raises:
-        ClusterUnavailable: a reader held a table for *patience_s*; DROP TRIGGER wants it alone.
+        ClusterUnavailable: a reader held a table for *timeout_s*; DROP TRIGGER wants it alone.
     """
 
     def act() -> None:
@@ -183,10 +183,10 @@ def remove_triggers(conn: Connection, tables: Sequence[Table], patience_s: float
                     )
                 )
 
-    if not until_free(act, patience_s, longest_s=0.05):
+    if not until_free(act, timeout_s, longest_s=0.05):
         raise ClusterUnavailable(
             "classic",
-            f"a table stayed locked for {patience_s:.0f} s, so writes are still refused",
+            f"a table stayed locked for {timeout_s:.0f} s, so writes are still refused",
             "Find the long transaction in pg_stat_activity, then try again.",
         )
 
@@ -226,7 +226,7 @@ def close_writes(
     tables: Sequence[Table],
     set_closed: Callable[[], int],
     confirm: Callable[[int], None],
-    patience_s: float,
+    timeout_s: float,
 ) -> Snapshot:
     """Close classic for writes and return the snapshot that every mirror has to reach.
 
@@ -240,7 +240,7 @@ def close_writes(
     found = attempt.require(conn, number, "closing", "closed")
     attempt.mark_closed(conn, number)
     confirm(set_closed())
-    install_triggers(conn, tables, patience_s)
+    install_triggers(conn, tables, timeout_s)
     left = prepared(conn)
     if left:
         raise NoGo("decommission", [f"prepared transaction {gid}: commit it or roll it back" for gid in left])

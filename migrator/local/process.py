@@ -144,9 +144,9 @@ def send(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def wait_gone(pid: int, marker: str | Path, patience_s: float) -> bool:
+def wait_gone(pid: int, marker: str | Path, timeout_s: float) -> bool:
     """Wait until the process and all its threads have left; False when patience ran out first."""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     while running(pid, marker) or _leaving(pid):
         if time.monotonic() > deadline:
             return False
@@ -167,14 +167,14 @@ def _leaving(pid: int) -> bool:
         return False
 
 
-def end(pid: int, marker: str | Path, number: signal.Signals, patience_s: float = 20.0) -> None:
+def end(pid: int, marker: str | Path, number: signal.Signals, timeout_s: float = 20.0) -> None:
     """Send *number*, wait, and kill what does not leave in time."""
     if not running(pid, marker):
         return
     send(pid, number)
-    if not wait_gone(pid, marker, patience_s):
+    if not wait_gone(pid, marker, timeout_s):
         send(pid, signal.SIGKILL)
-        wait_gone(pid, marker, patience_s)
+        wait_gone(pid, marker, timeout_s)
 
 
 def free_port() -> int:
@@ -195,9 +195,9 @@ def port_is_free(port: int) -> bool:
         return True
 
 
-def port_becomes_free(port: int, patience_s: float = 1.5) -> bool:
+def port_becomes_free(port: int, timeout_s: float = 1.5) -> bool:
     """Whether *port* is free, now or soon: a process killed a moment ago gives its sockets back late."""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     while not port_is_free(port):
         if time.monotonic() > deadline:
             return False

@@ -56,7 +56,7 @@ class Routers:
         """Return the server's connection string *dsn* as it reads through the routers."""
         return conninfo.make_conninfo(dsn, host="127.0.0.1", port=str(self.port))
 
-    def start(self, patience_s: float = 15.0) -> None:
+    def start(self, timeout_s: float = 15.0) -> None:
         """Start the process and wait until it listens; nothing to do when it does. Raises PortInUse, ServerFailed.
 
         A process that an earlier command left on other ports is replaced.
@@ -82,7 +82,7 @@ class Routers:
         unfinished = self._mark.with_suffix(".new")
         unfinished.write_text(json.dumps({"pid": pid, **ports}))
         unfinished.replace(self._mark)
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + timeout_s
         while self.pid is not None and time.monotonic() < deadline:
             with contextlib.suppress(OSError):
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()

@@ -210,12 +210,12 @@ class Server:
             "?sslmode=disable&gssencmode=disable"
         )
 
-    def start(self, patience_s: float = 30.0) -> None:
+    def start(self, timeout_s: float = 30.0) -> None:
         """Start the server, recovering the data if its last process was killed; nothing to do when it runs.
 
         Raises PortInUse, DiskFull, or ServerFailed with the end of the log.
         """
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + timeout_s
         while self.pid is not None:  # it may be recovering
             if self._answers():
                 return
@@ -237,11 +237,11 @@ class Server:
                 raise server_failed(self.name, self.port, self.data, self.log, begin)
             time.sleep(0.05)
 
-    def stop(self, patience_s: float = 20.0) -> None:
+    def stop(self, timeout_s: float = 20.0) -> None:
         """Stop in order, ending every session (SIGINT; SIGTERM would wait for them)."""
         if (pid := self.pid) is not None:
             process.send(pid, signal.SIGCONT)
-            process.end(pid, self.data, signal.SIGINT, patience_s)
+            process.end(pid, self.data, signal.SIGINT, timeout_s)
 
     def kill(self) -> None:
         """Crash the server: SIGKILL to the postmaster; its sessions end at once, recovery follows at the start."""

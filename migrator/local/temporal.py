@@ -68,10 +68,10 @@ class DevServer:
         recorded = self._recorded()
         return recorded["pid"] if recorded and process.running(recorded["pid"], self.database) else None
 
-    def start(self, patience_s: float = 30.0) -> None:
+    def start(self, timeout_s: float = 30.0) -> None:
         """Start the server and wait until it is healthy; nothing to do when it runs. Raises PortInUse, ServerFailed."""
         self.launch()
-        self.wait_healthy(patience_s)
+        self.wait_healthy(timeout_s)
 
     def launch(self) -> None:
         """Start the process without waiting. Two servers on one file would both start, so a living one is kept."""
@@ -95,9 +95,9 @@ class DevServer:
         unfinished.write_text(json.dumps({"pid": pid, "port": self.port, "ui_port": self.ui_port}))
         unfinished.replace(self._pid_file)
 
-    def wait_healthy(self, patience_s: float = 30.0) -> None:
+    def wait_healthy(self, timeout_s: float = 30.0) -> None:
         """Wait for the server to serve. Raises ServerFailed when it died or patience ran out."""
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and self.pid is not None:
             if self.healthy():
                 self._keep_history()
@@ -115,9 +115,9 @@ class DevServer:
             return False
         return self._ask("operator", "cluster", "health")
 
-    def stop(self, patience_s: float = 10.0) -> None:
+    def stop(self, timeout_s: float = 10.0) -> None:
         """Stop in order."""
-        self._end(signal.SIGTERM, patience_s)
+        self._end(signal.SIGTERM, timeout_s)
 
     def kill(self) -> None:
         """SIGKILL; workflows go on after the next start."""
@@ -132,10 +132,10 @@ class DevServer:
         if (pid := self.pid) is not None:
             process.send(pid, signal.SIGCONT)
 
-    def _end(self, number: signal.Signals, patience_s: float) -> None:
+    def _end(self, number: signal.Signals, timeout_s: float) -> None:
         if (pid := self.pid) is not None:
             process.send(pid, signal.SIGCONT)
-            process.end(pid, self.database, number, patience_s)
+            process.end(pid, self.database, number, timeout_s)
         self._pid_file.unlink(missing_ok=True)
 
     def _keep_history(self) -> None:

@@ -65,14 +65,14 @@ def _let_roles_in(stage: Stage) -> None:
         event.detail = f"{held} roles held the gate of provisioning up until then"
 
 
-def reach(stage: Stage, phase: str, patience_s: float) -> Sample:
+def reach(stage: Stage, phase: str, timeout_s: float) -> Sample:
     """Wait until *phase* has begun, giving every approval that is asked for on the way."""
 
     def begun(sample: Sample) -> bool:
         approve_waiting(stage, sample)
         return phase in sample.facts.phases
 
-    return stage.wait(f"phase {phase} begins", begun, patience_s)
+    return stage.wait(f"phase {phase} begins", begun, timeout_s)
 
 
 def approve_waiting(stage: Stage, sample: Sample) -> None:

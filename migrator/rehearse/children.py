@@ -88,14 +88,14 @@ class Children:
         child.process.kill()
         child.process.wait()
 
-    def stop(self, names: Sequence[str], patience_s: float = 20.0) -> list[str]:
+    def stop(self, names: Sequence[str], timeout_s: float = 20.0) -> list[str]:
         """End processes with SIGTERM; returns those that had to be killed."""
         chosen = [c for c in self._all() if c.name in names]
         for child in chosen:
             child.expected_to_run = False
             with contextlib.suppress(ProcessLookupError):
                 child.process.terminate()
-        deadline, stubborn = time.monotonic() + patience_s, []
+        deadline, stubborn = time.monotonic() + timeout_s, []
         for child in chosen:
             try:
                 child.process.wait(max(0.1, deadline - time.monotonic()))
@@ -120,7 +120,7 @@ class Operator:
     children: Children
     log: Path
 
-    def run(self, *words: str, patience_s: float = 60.0, codes: Sequence[int] = (0,)) -> str:
+    def run(self, *words: str, timeout_s: float = 60.0, codes: Sequence[int] = (0,)) -> str:
         """Run `migrator WORDS` and return what it printed on stdout.
 
         Raises:
@@ -134,19 +134,19 @@ class Operator:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=patience_s,
+                timeout=timeout_s,
             )
         except subprocess.TimeoutExpired as late:
-            raise CommandFailed(shown, -1, f"no end within {patience_s:.0f} s") from late
+            raise CommandFailed(shown, -1, f"no end within {timeout_s:.0f} s") from late
         with self.log.open("a", encoding="utf-8") as log:
             log.write(f"$ migrator {shown}\n{done.stdout}{done.stderr}exit code {done.returncode}\n\n")
         if done.returncode not in codes:
             raise CommandFailed(shown, done.returncode, done.stderr or done.stdout)
         return done.stdout
 
-    def json(self, *words: str, patience_s: float = 60.0) -> dict[str, object]:
+    def json(self, *words: str, timeout_s: float = 60.0) -> dict[str, object]:
         """Run a command with --json and return the object it printed."""
-        printed = self.run(*words, "--json", patience_s=patience_s)
+        printed = self.run(*words, "--json", timeout_s=timeout_s)
         found = json.loads(printed)
         return found if isinstance(found, dict) else {"value": found}
 

@@ -29,7 +29,7 @@ WITHOUT_DOCKER = "Without Docker: migrator rehearse plans/demo.toml"
 BRING_UP = f"Bring the stack up: docker compose up --detach --wait. {WITHOUT_DOCKER}"
 
 
-def docker(*words: str, patience_s: float = 60) -> str:
+def docker(*words: str, timeout_s: float = 60) -> str:
     """Run the docker program and return what it printed.
 
     Raises:
@@ -37,14 +37,14 @@ def docker(*words: str, patience_s: float = 60) -> str:
     """
     try:
         done = subprocess.run(
-            ["docker", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience_s
+            ["docker", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s
         )
     except FileNotFoundError:
         raise UsageError(
             "this plan runs on containers, and there is no docker program here", hint=WITHOUT_DOCKER
         ) from None
     except subprocess.TimeoutExpired:
-        raise UsageError(f"docker {words[0]} did not end within {patience_s:.0f} s", hint=WITHOUT_DOCKER) from None
+        raise UsageError(f"docker {words[0]} did not end within {timeout_s:.0f} s", hint=WITHOUT_DOCKER) from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip()
         why = next((line for line in said.splitlines() if "rror" in line), said.rpartition("\n")[2])
@@ -255,8 +255,8 @@ class ContainerMachines(Machines):
     def _ask_temporal(self) -> None:
         docker("exec", self._containers["temporal"].id, "temporal", "operator", "cluster", "health")
 
-    def _wait(self, role: str, ask: Callable[[], object], patience_s: float = 60) -> None:
-        deadline = time.monotonic() + patience_s
+    def _wait(self, role: str, ask: Callable[[], object], timeout_s: float = 60) -> None:
+        deadline = time.monotonic() + timeout_s
         while True:
             try:
                 ask()

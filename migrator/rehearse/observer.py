@@ -79,11 +79,11 @@ class Observer:
     def latest(self) -> Sample:
         return self.samples[-1] if self.samples else Sample(time.monotonic(), Facts(), Traffic())
 
-    def wait(self, what: str, happened: Callable[[Sample], bool], patience_s: float) -> Sample:
+    def wait(self, what: str, happened: Callable[[Sample], bool], timeout_s: float) -> Sample:
         """Return the first sample, taken from now on, in which it *happened*.
 
         Raises:
-            NeverHappened: not within *patience_s*; says what was seen last.
+            NeverHappened: not within *timeout_s*; says what was seen last.
         """
         began = time.monotonic()
         while True:
@@ -95,8 +95,8 @@ class Observer:
             sample = self.latest
             if fresh and happened(sample):
                 return sample
-            if time.monotonic() - began > patience_s:
-                raise NeverHappened(what, patience_s, describe(sample.facts))
+            if time.monotonic() - began > timeout_s:
+                raise NeverHappened(what, timeout_s, describe(sample.facts))
             with self._news:
                 self._news.wait_for(partial(self._is_newer, sample.at), timeout=1)
 

@@ -74,7 +74,7 @@ def _deploy(stage: Stage) -> None:
     file.write_text(resources.files("migrator.rehearse").joinpath("deployment.sql").read_text(encoding="utf-8"))
     before = stage.observer.latest
     with stage.event("deployed", "A deployment through `migrator schema apply`, then the new release") as event:
-        stage.operator.run("schema", "apply", str(file), patience_s=PATIENCE_S)
+        stage.operator.run("schema", "apply", str(file), timeout_s=PATIENCE_S)
         stage.release_traffic()
 
         def in_use(sample: Sample) -> bool:

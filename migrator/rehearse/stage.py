@@ -109,10 +109,10 @@ class Stage:
 
     # -- waiting --------------------------------------------------------------------------------------------------
 
-    def wait(self, what: str, happened: Callable[[Sample], bool], patience_s: float) -> Sample:
-        return self.observer.wait(what, happened, patience_s)
+    def wait(self, what: str, happened: Callable[[Sample], bool], timeout_s: float) -> Sample:
+        return self.observer.wait(what, happened, timeout_s)
 
-    def wait_traffic(self, what: str, writes: int, reads: int, patience_s: float) -> Traffic:
+    def wait_traffic(self, what: str, writes: int, reads: int, timeout_s: float) -> Traffic:
         """Wait until so many more writes and reads went well; returns what happened meanwhile."""
         before = self.observer.latest.traffic
 
@@ -120,7 +120,7 @@ class Stage:
             since = sample.traffic.since(before)
             return since.acknowledged >= writes and since.reads >= reads
 
-        return self.wait(what, enough, patience_s).traffic.since(before)
+        return self.wait(what, enough, timeout_s).traffic.since(before)
 
     # -- processes ------------------------------------------------------------------------------------------------
 
@@ -178,14 +178,14 @@ class Stage:
         return self.workdir.ledgers / f"{name}.paused"
 
 
-def poll(what: str, probe: Callable[[], bool], patience_s: float, every_s: float = 0.05) -> None:
+def poll(what: str, probe: Callable[[], bool], timeout_s: float, every_s: float = 0.05) -> None:
     """Ask *probe* until it says yes, for facts that the observer does not look at.
 
     Raises:
-        NeverHappened: not within *patience_s*.
+        NeverHappened: not within *timeout_s*.
     """
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     while not probe():
         if time.monotonic() > deadline:
-            raise NeverHappened(what, patience_s, "")
+            raise NeverHappened(what, timeout_s, "")
         time.sleep(every_s)

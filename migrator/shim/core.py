@@ -24,7 +24,7 @@ from migrator.shim import statements as st
 from migrator.shim.answer import answer, why
 from migrator.shim.breakers import Breakers
 from migrator.shim.clock import now_s
-from migrator.shim.current_view import Board
+from migrator.shim.current_view import CurrentView
 from migrator.shim.doubt import Doubts
 from migrator.shim.inflight import Inflight
 from migrator.shim.link import Link
@@ -76,7 +76,7 @@ class Shim:
         app = f"migrator-shim:{name}"
         self._classic = Pool(Side.CLASSIC, classic, app, size=pool_size, connect_timeout_s=5, silent_s=30)
         self._limitless = Pool(Side.LIMITLESS, limitless, app, size=pool_size, connect_timeout_s=2, silent_s=6)
-        self._board = Board()
+        self._current = CurrentView()
         self._inflight = Inflight()
         self._metrics = Metrics()
         self._doubts = Doubts(now_s)
@@ -118,8 +118,8 @@ class Shim:
                     raise _unusable(error) from None
                 raise
             view = View(write_mode=WriteMode.LIMITLESS_ONLY)
-            self._board.install(view)
-        self._ack = Acknowledgement(self._board, self._classic, self._listener, self._settings, f"shim {self.name}")
+            self._current.install(view)
+        self._ack = Acknowledgement(self._current, self._classic, self._listener, self._settings, f"shim {self.name}")
         self._shadow = Shadow(self._run_on, self._metrics, self._listener)
         self._guard = threading.Thread(target=self._watch_the_silent, name="migrator-shim-guard", daemon=True)
         self._guard.start()
@@ -132,7 +132,7 @@ class Shim:
         watcher = Watcher(
             Identity(self.process_id, self.name),
             self._settings,
-            self._board,
+            self._current,
             self._inflight,
             self._listener,
             self._classic.connect,
@@ -189,7 +189,7 @@ class Shim:
     ) -> Read:
         self._check()
         return Read(
-            tenant_id, self._board, self._pool, self._breakers, self._inflight, self._metrics, self._settings,
+            tenant_id, self._current, self._pool, self._breakers, self._inflight, self._metrics, self._settings,
             self._doubts, after=after, only_classic=only_classic, judged_later=judged_later,
         )  # fmt: skip
 
@@ -212,9 +212,9 @@ class Shim:
 
     def _maybe_shadow(self, tenant_id: TenantId, fn: Callable[[Read], object]) -> None:
         ratio = self._settings.shadow_ratio
-        if ratio <= 0 or self._board.settled or self._shadow is None or random.random() >= ratio:
+        if ratio <= 0 or self._current.settled or self._shadow is None or random.random() >= ratio:
             return
-        if tenant_id in self._board.view.routes:  # others may not have been copied yet
+        if tenant_id in self._current.view.routes:  # others may not have been copied yet
             self._shadow.offer(tenant_id, fn)
 
     def _run_on(self, side: Side, fn: Callable[[Any], object]) -> object:
@@ -243,7 +243,7 @@ class Shim:
         """
         self._check()
         assert self._ack is not None
-        return Write(TenantId(str(tenant)), self._board, self._pool, self._ack, self._settings)
+        return Write(TenantId(str(tenant)), self._current, self._pool, self._ack, self._settings)
 
     def run_write(self, tenant: TenantId | str, fn: Callable[[Write], T]) -> T:
         """Return what *fn* returns inside a write of *tenant*.
@@ -259,13 +259,13 @@ class Shim:
             except (WritesClosed, ClusterUnavailable, psycopg.Error) as error:
                 if not tries_left or write.committed or not _worth_another_try(write, error):
                     raise
-                self._board.refresh()
+                self._current.refresh()
                 time.sleep(0.05 * (WRITE_TRIES - tries_left) * (0.5 + random.random()))
         raise AssertionError("unreachable")
 
     def outcome(self, xid: int) -> str | None:
         """Return what became of transaction *xid* on classic: committed, aborted, in progress; None when too old."""
-        if self._board.settled:
+        if self._current.settled:
             raise UsageError("classic is retired; look at the row itself")
         link = self._classic.take(PING)
         try:

@@ -11,7 +11,7 @@ from migrator.model.route import WriteMode
 from migrator.shim.view import View
 
 
-class Board:
+class CurrentView:
     """The current view, and a way to wait for the next one."""
 
     def __init__(self) -> None:

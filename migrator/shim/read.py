@@ -17,7 +17,7 @@ from migrator.model.sqlstate import FOLLOWS, counts_for_breaker, fault_of, is_lo
 from migrator.model.tenant import TenantId
 from migrator.shim.breakers import Breakers, Ticket
 from migrator.shim.clock import now_s
-from migrator.shim.current_view import Board
+from migrator.shim.current_view import CurrentView
 from migrator.shim.doubt import Doubt, Doubts
 from migrator.shim.inflight import Flight, Inflight
 from migrator.shim.link import Link
@@ -57,7 +57,7 @@ class Read:
     def __init__(
         self,
         tenant_id: TenantId,
-        board: Board,
+        board: CurrentView,
         pools: Callable[[Side], Pool],
         breakers: Breakers,
         inflight: Inflight,
@@ -74,7 +74,7 @@ class Read:
         self.failed = False
         self.doubt: Doubt | None = None
         self.lost = False
-        self._board = board
+        self._current = board
         self._pools = pools
         self._breakers = breakers
         self._inflight = inflight
@@ -92,7 +92,7 @@ class Read:
 
     def __enter__(self) -> Self:
         self._started_s = now_s()
-        if self._board.settled:
+        if self._current.settled:
             self.side = Side.LIMITLESS
             self._take()
         elif self._only_classic or not self._try_limitless():
@@ -129,7 +129,7 @@ class Read:
                 self._inflight.end(flight)
 
     def _choose(self, flight: Flight) -> tuple[Choice, Ticket | None]:
-        view = self._board.view
+        view = self._current.view
         flight.lease = view.lease
         choice = choose(view, self.tenant_id, now_s(), random.random(), self._after)
         if choice.side is Side.CLASSIC or choice.part is None:
@@ -204,7 +204,7 @@ class Read:
 
     def _note(self, link: Link, lost: bool) -> None:
         """Count the read for what is usual; on classic some errors speak for themselves, nobody else is asked."""
-        if not (lost or self._only_classic or self._board.settled):
+        if not (lost or self._only_classic or self._current.settled):
             self._doubts.ended(self.tenant_id, self.side, self.states)
         if self.side is Side.CLASSIC and not self.failed:
             self.failed = any(counts_for_breaker(fault_of(state)) for state in self.states)
@@ -226,11 +226,11 @@ class Read:
         if ticket is not None:
             self._breakers.record(ticket, not failed, ms)
         self._metrics.read(
-            self.tenant_id, self.side, ms, failed=failed, watched=self.tenant_id in self._board.view.watched
+            self.tenant_id, self.side, ms, failed=failed, watched=self.tenant_id in self._current.view.watched
         )
 
     def _stale(self, flight: Flight) -> bool:
-        view = self._board.view
-        if self._board.settled:
+        view = self._current.view
+        if self._current.settled:
             return False
         return flight.lowered or view.lease != flight.lease or not view.valid(now_s())

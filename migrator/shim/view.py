@@ -225,7 +225,7 @@ def lapsed(view: View) -> View:
     return replace(view, lease=view.lease + 1, history=((view.epoch, ALL_PARTS),), owed=ALL_PARTS)
 
 
-def settled(view: View, confirmed_epoch: int) -> View:
+def confirmed_by_all(view: View, confirmed_epoch: int) -> View:
     """Return *view* knowing that every live process has applied *confirmed_epoch*."""
     history = tuple(entry for entry in view.history if entry[0] > confirmed_epoch)
     if len(history) == len(view.history):

@@ -30,13 +30,13 @@ from migrator.model.position import Snapshot
 from migrator.model.route import WriteMode
 from migrator.shim import statements as st
 from migrator.shim.clock import now_s
-from migrator.shim.current_view import Board
+from migrator.shim.current_view import CurrentView
 from migrator.shim.inflight import Inflight
 from migrator.shim.link import Link
 from migrator.shim.listener import Listener, RoutesApplied, RoutesLost, SettledOnLimitless
 from migrator.shim.pool import ConnectTo
 from migrator.shim.settings import Settings
-from migrator.shim.view import MARKS, Poll, View, applied, lapsed, settled
+from migrator.shim.view import MARKS, Poll, View, applied, confirmed_by_all, lapsed
 
 FAST_S = 0.01
 """How often positions are read while somebody waits for them."""
@@ -63,7 +63,7 @@ class Watcher:
         self,
         identity: Identity,
         settings: Settings,
-        board: Board,
+        board: CurrentView,
         inflight: Inflight,
         listener: Listener,
         connect_classic: ConnectTo,
@@ -73,7 +73,7 @@ class Watcher:
     ) -> None:
         self._identity = identity
         self._settings = settings
-        self._board = board
+        self._current = board
         self._inflight = inflight
         self._listener = listener
         self._connect_classic = connect_classic
@@ -168,7 +168,7 @@ class Watcher:
         self._link = link
 
     def _work(self) -> None:
-        board, now = self._board, now_s()
+        board, now = self._current, now_s()
         if now >= self._routes_due_s:
             self._refresh()
         elif board.waiting or self._news:
@@ -186,7 +186,7 @@ class Watcher:
     def _refresh(self) -> None:
         link = self._link
         assert link is not None
-        old, sent_s = self._board.view, now_s()
+        old, sent_s = self._current.view, now_s()
         self._routes_due_s = sent_s + self._settings.poll_s
         self._heartbeat(link, old)
         row = link.conn.execute(st.POLL, {"after": old.epoch, "mark": old.mark, "marks": MARKS}).fetchone()
@@ -201,11 +201,11 @@ class Watcher:
             self._listener.on_event(RoutesApplied(view.epoch))
 
     def _install(self, view: View) -> None:
-        before = self._board.settled
-        self._board.install(view)
+        before = self._current.settled
+        self._current.install(view)
         self._inflight.lower(view)
         self._on_applied(view)
-        if self._board.settled and not before:
+        if self._current.settled and not before:
             self._listener.on_event(SettledOnLimitless())
 
     def _heartbeat(self, link: Link, view: View) -> None:
@@ -222,30 +222,30 @@ class Watcher:
         link = self._link
         assert link is not None
         row = link.conn.execute(st.POSITIONS).fetchone()
-        view = self._board.view
+        view = self._current.view
         if row is None or (int(row[0]), row[1]) != (view.epoch, view.mark):
             self._refresh()  # routes changed, or this is another history: positions count together with their moment
             return
         found = {part: Snapshot.parse(text) for part, text in row[2]}
         if found != view.positions:
-            self._board.install(replace(view, positions=found))
+            self._current.install(replace(view, positions=found))
 
     def _settle(self) -> None:
         link = self._link
         assert link is not None
-        before = self._board.view
+        before = self._current.view
         row = link.conn.execute(st.APPLIED_BY_ALL, {"epoch": before.epoch, "mark": before.mark}).fetchone()
         if row is not None and row[0] is not None:
-            view = settled(before, row[0])
+            view = confirmed_by_all(before, row[0])
             if view is not before:
-                self._board.install(view)
+                self._current.install(view)
 
     def _wait(self) -> None:
         """Return when something may have happened: a notification, a waiting writer, or the next poll's time."""
         link = self._link
         assert link is not None
         deadline = min(self._routes_due_s, self._flush_due_s)
-        if self._board.waiting:
+        if self._current.waiting:
             calm = now_s() - self._heard_at_s < 5
             deadline = min(deadline, now_s() + (CALM_S if calm else FAST_S))
         with selectors.DefaultSelector() as selector:
@@ -272,7 +272,7 @@ class Watcher:
             self._heard_at_s = now_s()
             if notification.extra.startswith(b"position"):
                 # Every cycle of every mirror announces itself; that is news only to somebody who waits.
-                self._news = self._news or self._board.waiting > 0
+                self._news = self._news or self._current.waiting > 0
             else:
                 self._routes_due_s = 0.0
 
@@ -281,7 +281,7 @@ class Watcher:
         link, self._link = self._link, None
         if link is not None:
             link.close()
-        if self._board.settled:
+        if self._current.settled:
             return True  # classic is retired; this process does not need it
         if not self._lost:
             self._lost = True
@@ -290,7 +290,7 @@ class Watcher:
         if now >= self._settled_due_s:
             self._settled_due_s = now + SETTLED_EVERY_S
             if self._ask_settled():
-                self._install(replace(self._board.view, write_mode=WriteMode.LIMITLESS_ONLY))
+                self._install(replace(self._current.view, write_mode=WriteMode.LIMITLESS_ONLY))
                 return True
         self._stop.wait(min(self._settings.poll_s, 0.5))
         return False

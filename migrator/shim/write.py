@@ -26,7 +26,7 @@ from migrator.model.side import Side
 from migrator.model.tenant import TenantId
 from migrator.shim import statements as st
 from migrator.shim.clock import now_s
-from migrator.shim.current_view import Board
+from migrator.shim.current_view import CurrentView
 from migrator.shim.fallback import raise_fallback
 from migrator.shim.link import Link
 from migrator.shim.listener import FallbackRaised, Listener
@@ -61,8 +61,8 @@ class CommittedUnconfirmed(MigratorError):
 class Acknowledgement:
     """Waits for the mirror, and brings partitions back to classic when it does not come."""
 
-    def __init__(self, board: Board, classic: Pool, listener: Listener, settings: Settings, who: str) -> None:
-        self._board = board
+    def __init__(self, board: CurrentView, classic: Pool, listener: Listener, settings: Settings, who: str) -> None:
+        self._current = board
         self._classic = classic
         self._listener = listener
         self._settings = settings
@@ -75,18 +75,18 @@ class Acknowledgement:
         Raises:
             CommittedUnconfirmed: nothing can be said in time; the write is committed nevertheless.
         """
-        if seen_by_all(self._board.view, token, now_s()):
+        if seen_by_all(self._current.view, token, now_s()):
             return
         started_s = now_s()
         bound_s = started_s + self._settings.ack_wait_s + (DOUBT_S if token.parts == ALL_PARTS else 0.0)
         # Confirming a fallback takes at most the staleness limit; past this something else is wrong.
         final_s = bound_s + self._settings.registered_s + 2 * self._settings.poll_s + 5.0
-        with self._board.attention():
-            while not self._board.wait_until(
+        with self._current.attention():
+            while not self._current.wait_until(
                 lambda view: seen_by_all(view, token, now_s()), max(0.001, min(bound_s, final_s) - now_s())
             ):
                 now = now_s()
-                view = self._board.view
+                view = self._current.view
                 if now >= final_s:
                     raise CommittedUnconfirmed(tenant_id, token.xid, now - started_s)
                 if now >= bound_s:
@@ -97,7 +97,7 @@ class Acknowledgement:
     def _fall_back(self, token: Token, waited_s: float) -> None:
         """Raise a fallback for the partitions that are behind and that somebody may read under today's routes."""
         with self._raising:  # one thread of this process at a time; the next one finds the work done
-            behind = self._board.view.behind_now(token.xid, token.parts)
+            behind = self._current.view.behind_now(token.xid, token.parts)
             if not behind:
                 return  # only older views of other processes are in the way; their staleness limit ends them
             try:
@@ -113,8 +113,8 @@ class Acknowledgement:
                 return  # as above
             finally:
                 self._classic.give(link)
-            self._board.refresh()
-            self._board.wait_until(lambda view: view.epoch >= epoch, self._settings.poll_s)
+            self._current.refresh()
+            self._current.wait_until(lambda view: view.epoch >= epoch, self._settings.poll_s)
 
 
 def seen_by_all(view: View, token: Token, at_s: float) -> bool:
@@ -143,14 +143,19 @@ class Write:
     connection: psycopg.Connection[Any]
 
     def __init__(
-        self, tenant_id: TenantId, board: Board, pools: Callable[[Side], Pool], ack: Acknowledgement, settings: Settings
+        self,
+        tenant_id: TenantId,
+        board: CurrentView,
+        pools: Callable[[Side], Pool],
+        ack: Acknowledgement,
+        settings: Settings,
     ) -> None:
         self.tenant_id = tenant_id
         self.side = Side.CLASSIC
         self.token: Token | None = None
         self.committed = False
         self.lost = False
-        self._board = board
+        self._current = board
         self._pools = pools
         self._ack = ack
         self._settings = settings
@@ -159,7 +164,7 @@ class Write:
 
     def __enter__(self) -> Self:
         self._wait_until_open()
-        self.side = Side.LIMITLESS if self._board.settled else Side.CLASSIC
+        self.side = Side.LIMITLESS if self._current.settled else Side.CLASSIC
         begin = st.BEGIN.format(mark=self._mark) if self.side is Side.CLASSIC else "BEGIN READ WRITE"
         self._link = self._pools(self.side).take(begin)
         self.connection = self._link.conn
@@ -167,19 +172,19 @@ class Write:
 
     def _wait_until_open(self) -> None:
         started_s = now_s()
-        view = self._board.view
+        view = self._current.view
         if _open(view, started_s):
             return
-        with self._board.attention():
-            if not view.valid(started_s) and not self._board.wait_until(
-                lambda v: v.valid(now_s()) or self._board.settled, self._settings.staleness_s
+        with self._current.attention():
+            if not view.valid(started_s) and not self._current.wait_until(
+                lambda v: v.valid(now_s()) or self._current.settled, self._settings.staleness_s
             ):
                 raise ClusterUnavailable(
                     "classic", f"its routes could not be read for {self._settings.staleness_s:g} s"
                 )
             rest_s = self._settings.closed_wait_s - (now_s() - started_s)
-            if not self._board.wait_until(lambda v: _open(v, now_s()), rest_s):
-                if not self._board.view.valid(now_s()):
+            if not self._current.wait_until(lambda v: _open(v, now_s()), rest_s):
+                if not self._current.view.valid(now_s()):
                     raise ClusterUnavailable("classic", "its routes cannot be read")
                 raise WritesClosed(now_s() - started_s)
 
@@ -249,7 +254,7 @@ class Write:
         if found.mode in (WriteMode.CLOSED, WriteMode.LIMITLESS_ONLY):
             # This process had not heard of it. Triggers on classic refuse such writes as well.
             self._roll_back(link)
-            self._board.refresh()
+            self._current.refresh()
             raise WritesClosed(0.0)
         if xid is None:
             return None

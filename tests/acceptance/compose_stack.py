@@ -29,19 +29,19 @@ def compose_program() -> list[str]:
     return ["docker", "compose"] if found.returncode == 0 else ["docker-compose"]
 
 
-def docker(*words: str, patience_s: float = 120) -> str:
+def docker(*words: str, timeout_s: float = 120) -> str:
     done = subprocess.run(
-        ["docker", *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=patience_s
+        ["docker", *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=timeout_s
     )
     assert done.returncode == 0, f"docker {' '.join(words)}: {done.stderr}"
     return done.stdout
 
 
-def until(happened: Callable[[], object], what: str, patience_s: float = 120, every_s: float = 0.1) -> None:
+def until(happened: Callable[[], object], what: str, timeout_s: float = 120, every_s: float = 0.1) -> None:
     """Wait for an event, with a deadline that fails the test."""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     while not happened():
-        assert time.monotonic() < deadline, f"did not happen within {patience_s:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"did not happen within {timeout_s:.0f} s: {what}"
         time.sleep(every_s)
 
 
@@ -70,11 +70,11 @@ class Stack:
     plans: Path
     watch: Watch
 
-    def run(self, *words: str, patience_s: float = 1200) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, timeout_s: float = 1200) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*compose_program(), *words],
             cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=patience_s,
+            timeout=timeout_s,
         )  # fmt: skip
 
     def run_bytes(self, *words: str) -> bytes:

@@ -26,10 +26,10 @@ from migrator.errors import MigratorError
 from migrator.model.route import Level, WriteMode
 from migrator.model.tenant import TenantId
 from migrator.shim import Settings, Shim
-from migrator.traffic.breaker.monitor import MonitorSettings, tick
+from migrator.traffic.breaker.monitor import MonitorSettings, pass_once
 from migrator.traffic.incident.rollback import RollbackResult, roll_back
 from migrator.traffic.route.move import move
-from migrator.traffic.route.promote import rejoin
+from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.shop import PARTS, Shop
 
@@ -119,12 +119,12 @@ class Town:
         while not self._stop.wait(0.5):
             with contextlib.suppress(*EXPECTED), connect(self.shop.classic_dsn, "monitor", connect_timeout_s=2) as conn:
                 while not self._stop.wait(0.3):
-                    tick(conn, self.shop.limitless_dsn, settings, datetime.now(UTC))
+                    pass_once(conn, self.shop.limitless_dsn, settings, datetime.now(UTC))
 
     def validator(self) -> None:
         while not self._stop.wait(1.0):
             with contextlib.suppress(*EXPECTED):
-                found = asyncio.run(validate(self.shop.classic_dsn, self.shop.limitless_dsn, patience_s=5))
+                found = asyncio.run(validate(self.shop.classic_dsn, self.shop.limitless_dsn, timeout_s=5))
                 self.divergent += found.divergent_rows
                 self.validations += 1
 
@@ -144,7 +144,7 @@ class Town:
                     some = [TenantId(t) for (t,) in random.sample(rows, min(3, len(rows)))]
                     move(conn, some, Level.CLASSIC, who="mover", reason="there and back")
                     everybody = [TenantId(t) for (t,) in rows]
-                    self.moves += rejoin(conn, tenants=everybody, who="mover", reason="wave", timeout_s=5).done
+                    self.moves += promote_reads(conn, tenants=everybody, who="mover", reason="wave", timeout_s=5).done
 
     def writer(self, number: int) -> None:
         shim, r, value = self._shims[number % 2], random.Random(number), 0
@@ -186,7 +186,7 @@ class Town:
     def forward(self) -> bool:
         """Take the rollback back, once the mirrors have caught up."""
         with contextlib.suppress(*EXPECTED), connect(self.shop.classic_dsn, "operator", connect_timeout_s=2) as conn:
-            return bool(rejoin(conn, switch=True, who="operator", reason="mended", timeout_s=5).done)
+            return bool(promote_reads(conn, switch=True, who="operator", reason="mended", timeout_s=5).done)
         return False
 
     @contextmanager
@@ -258,9 +258,9 @@ def get(row: int) -> Callable[[Any], tuple[str, int | None]]:
     return fn
 
 
-def until(happened: Callable[[], bool], what: str, patience_s: float = 60.0) -> None:
+def until(happened: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
     """Wait for an event, with a deadline that fails the test."""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     while not happened():
-        assert time.monotonic() < deadline, f"did not happen within {patience_s:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"did not happen within {timeout_s:.0f} s: {what}"
         time.sleep(0.02)

@@ -249,18 +249,18 @@ def test_after_the_waves_a_breach_is_an_incident_once(classic: psycopg.Connectio
     facts.keep_baseline(classic, 1, facts.now_s(classic) - 3600)
     history(classic, None, 3000.0, 60, 0)
 
-    early = [breach.tick(classic, LIMITS, 120.0) for _ in range(3)]
+    early = [breach.pass_once(classic, LIMITS, 120.0) for _ in range(3)]
     aged(classic, 121)
-    late = [breach.tick(classic, LIMITS, 120.0) for _ in range(20)]
+    late = [breach.pass_once(classic, LIMITS, 120.0) for _ in range(20)]
     once = incidents(classic)
     classic.execute("DELETE FROM migrator.read_sample")
     aged(classic, 601)
-    breach.tick(classic, LIMITS, 120.0)
+    breach.pass_once(classic, LIMITS, 120.0)
     over = classic.execute("SELECT count(*) FROM migrator.slo_breach").fetchone()
     history(classic, None, 3000.0, 60, 0)
-    breach.tick(classic, LIMITS, 120.0)
+    breach.pass_once(classic, LIMITS, 120.0)
     aged(classic, 121)
-    again = breach.tick(classic, LIMITS, 120.0)
+    again = breach.pass_once(classic, LIMITS, 120.0)
 
     assert early == [{}] * 3
     assert len(once) == 1 and once[0][0].startswith("all tenants: p99 ") and once[0][1] == "slo monitor"
@@ -278,10 +278,10 @@ def test_a_tenant_in_its_soak_is_the_guards(classic: psycopg.Connection[Any], fi
     history(classic, None, 8.0, 60, 0, reads=10_000)
     history(classic, A, 3000.0, 60, 0)
     limits = replace(LIMITS, p99_limit_ms=1000.0)
-    breach.tick(classic, limits, 120.0)
+    breach.pass_once(classic, limits, 120.0)
     aged(classic, 121)
 
-    found = breach.tick(classic, limits, 120.0)
+    found = breach.pass_once(classic, limits, 120.0)
 
     assert set(found) == ({A} if finished else set())
 
@@ -294,15 +294,15 @@ def test_a_small_tenant_that_suffers_after_its_wave_is_named(classic: psycopg.Co
     """Nobody else notices: among many reads its own are few, and the wave that it moved with is over."""
     decide(classic, "cutover", "wave.finished", "wave-1", "3 of 3")
     limits = replace(LIMITS, p99_limit_ms=1000.0)
-    assert breach.tick(classic, limits, 120.0) == {}
+    assert breach.pass_once(classic, limits, 120.0) == {}
     assert watched(classic) == {A, B, C}, "shims report each of them again"
     history(classic, None, 8.0, 60, 0, reads=10_000)
     history(classic, B, 3000.0, 60, 0, reads=1)
     history(classic, C, 8.0, 60, 0, reads=1)
-    breach.tick(classic, limits, 120.0)
+    breach.pass_once(classic, limits, 120.0)
     aged(classic, 121)
 
-    breach.tick(classic, limits, 120.0)
+    breach.pass_once(classic, limits, 120.0)
 
     ((reason, _),) = incidents(classic)
     assert reason.startswith("tenant 2: p99 3") and "limit 1000 ms" in reason
@@ -366,13 +366,13 @@ def test_a_wave_whose_number_comes_again_has_a_baseline_of_its_own(
     if undone:
         reset_classic(classic, "ana")
         wait_for_a_wave(classic)
-    breach.tick(classic, LIMITS, 120.0)
+    breach.pass_once(classic, LIMITS, 120.0)
     assert choose(classic) == 1
 
     left, seen = [], []
     for _ in range(3):
         left.append(wave.watch_from(classic, 1, 60.0))
-        breach.tick(classic, LIMITS, 120.0)
+        breach.pass_once(classic, LIMITS, 120.0)
         seen.append(watched(classic))
     begun = classic.execute("SELECT count(*) FROM migrator.decision WHERE kind = 'wave.watched'").fetchone()
     history(classic, A, 8.0, 0, 0, side="classic")
@@ -402,12 +402,12 @@ def test_a_tenant_at_a_hundred_percent_is_the_guards_until_its_wave_is_over(clas
     for kind in ("wave.finished", "wave.chosen"):
         decide(classic, "cutover", kind, "wave-1", "as before")
     classic.execute("UPDATE migrator.route SET watched = tenant_id <> '3'")
-    breach.tick(classic, LIMITS, 120.0)
+    breach.pass_once(classic, LIMITS, 120.0)
     in_soak = watched(classic), facts.watched_after_their_wave(classic)
     classic.execute("UPDATE migrator.route SET level = 'classic' WHERE tenant_id = '1'")
     classic.execute("UPDATE migrator.route SET reads_pct = 10 WHERE tenant_id = '2'")
     decide(classic, "cutover", "wave.finished", "wave-1", "1 of 3")
-    breach.tick(classic, LIMITS, 120.0)
+    breach.pass_once(classic, LIMITS, 120.0)
 
     assert in_soak == ({A, B}, [])
     assert watched(classic) == {C} == set(facts.watched_after_their_wave(classic))
@@ -426,7 +426,7 @@ def test_reads_fall_back_at_once_while_the_monitor_sums_samples(
     with connect(classic_dsn, "monitor") as monitor, connect(classic_dsn, "slow") as slow, ThreadPoolExecutor() as pool:
         with slow.transaction():
             slow.execute("LOCK TABLE migrator.read_sample IN ACCESS EXCLUSIVE MODE")
-            sums = pool.submit(breach.tick, monitor, LIMITS, 120.0)
+            sums = pool.submit(breach.pass_once, monitor, LIMITS, 120.0)
             while not sums.done() and not blocked(classic, monitor.info.backend_pid):
                 pass
             raise_fallback(classic, FallbackScope.TENANT, A, by="web-1", reason="errors")
@@ -444,9 +444,9 @@ def test_a_monitor_leaves_the_turns_to_another_one_and_looks_all_the_same(
     limits = replace(LIMITS, p99_limit_ms=1000.0)
     with connect(classic_dsn, "another") as another, another.transaction():
         assert watch_turn.alone(another)
-        breach.tick(classic, limits, 0.0)
+        breach.pass_once(classic, limits, 0.0)
         beside = watched(classic), len(incidents(classic))
-    breach.tick(classic, limits, 0.0)
+    breach.pass_once(classic, limits, 0.0)
 
     assert beside == (set(), 1)
     assert watched(classic) == {A, B, C}

@@ -36,10 +36,10 @@ def set_mode(shop: Shop, mode: WriteMode) -> Callable[[], int]:
     return lambda: write_mode(shop.classic, mode, who="test", reason="test")
 
 
-def begin_and_close(shop: Shop, patience_s: float = 5.0) -> tuple[int, Snapshot]:
+def begin_and_close(shop: Shop, timeout_s: float = 5.0) -> tuple[int, Snapshot]:
     number = attempt.begin(shop.classic, "ana")
     snapshot = write_stop.close_writes(
-        shop.classic, number, tables(shop), set_mode(shop, WriteMode.CLOSED), lambda _: None, patience_s
+        shop.classic, number, tables(shop), set_mode(shop, WriteMode.CLOSED), lambda _: None, timeout_s
     )
     return number, snapshot
 
@@ -137,7 +137,7 @@ async def test_a_running_writer_is_waited_for_and_is_in_the_snapshot(shop: Shop)
         xid = int(text)
 
         def run() -> None:
-            found.append(begin_and_close(shop, patience_s=20))
+            found.append(begin_and_close(shop, timeout_s=20))
 
         thread = threading.Thread(target=run)
         thread.start()
@@ -178,7 +178,7 @@ async def test_a_writer_that_does_not_end_is_named_and_nothing_stays_closed(shop
     with psycopg.connect(shop.classic_dsn, application_name="nightly job") as writer:
         writer.execute(WRITE, (5006,))
         with pytest.raises(NoGo, match="nightly job"):
-            begin_and_close(shop, patience_s=0.5)
+            begin_and_close(shop, timeout_s=0.5)
         assert len(write_stop.unguarded(shop.classic, tables(shop))) == len(tables(shop))
 
 

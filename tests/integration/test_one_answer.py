@@ -12,7 +12,7 @@ import pytest
 from migrator.control.install import install, install_limitless
 from migrator.control.reset import undo_verdict
 from migrator.control.status import collect
-from migrator.dataplane.backfill.throttle import Limits, Load, why_hold
+from migrator.dataplane.backfill.throttle import Limits, Load, throttle_reason
 from migrator.dataplane.capture import install as capture
 from migrator.dataplane.capture import ring
 from migrator.dataplane.capture.backlog import waiting
@@ -23,7 +23,7 @@ from migrator.model.route import FallbackScope, Level, Route
 from migrator.model.tenant import TenantId
 from migrator.plan.load import digest
 from migrator.plan.schema import Plan
-from migrator.traffic.breaker.monitor import MonitorSettings, tick
+from migrator.traffic.breaker.monitor import MonitorSettings, pass_once
 from migrator.traffic.cutover import facts
 from migrator.traffic.cutover.gate import GateLimits, tenant_verdict
 from migrator.traffic.route.confirm import confirmed
@@ -84,7 +84,7 @@ def test_a_dead_mirror_lags_for_everybody_who_asks(classic: psycopg.Connection[A
         "INSERT INTO migrator.route (tenant_id, part, level, epoch, changed_by, reason)"
         " VALUES ('far', 2, 'limitless', 1, 't', 't')"
     )
-    (fallen,) = tick(classic, limitless_dsn, MonitorSettings(), collect(classic).at).open
+    (fallen,) = pass_once(classic, limitless_dsn, MonitorSettings(), collect(classic).at).open
     assert fallen.why.startswith("mirror partition 2 is 4")
     assert not tenant_verdict(
         facts.tenant_facts(classic, [TenantId("far")])[0], GateLimits(LIMIT_S, 1e9)
@@ -118,7 +118,7 @@ async def test_the_journal_has_one_size(shop: Shop, classic_dsn: str) -> None:
     assert collect(classic).journal_mb == float(slots[0]) / 1e6
     held = _throttled(classic, with_limits(dual_write={"journal_limit_mb": limit_mb}, backfill={"max_lag_s": 1e6}))
     assert held is not None and held.startswith("the journal holds")
-    assert why_hold(Load(journal_mb=limit_mb), Limits(journal_limit_mb=limit_mb)) is None
+    assert throttle_reason(Load(journal_mb=limit_mb), Limits(journal_limit_mb=limit_mb)) is None
 
 
 def test_a_silent_process_is_silent_for_everybody(classic: psycopg.Connection[Any], limitless_dsn: str) -> None:
@@ -140,7 +140,7 @@ def test_a_silent_process_is_silent_for_everybody(classic: psycopg.Connection[An
     assert confirmed(classic, 9).pending == ["web (alive)"] and confirmed(classic, 9).expired == 1
     assert gather(classic, True, "", LIMIT_S, 60).unconfirmed == ("web (alive)",)
     assert (status.breaker_trips, facts.trips(classic)) == ((), [])
-    found = tick(classic, limitless_dsn, MonitorSettings(), status.at)
+    found = pass_once(classic, limitless_dsn, MonitorSettings(), status.at)
     assert (found.live, found.raised) == (1, ())
 
 

@@ -27,7 +27,7 @@ from migrator.decommission.cost import CostSample
 from migrator.model.divergence import TenantVerdict
 from migrator.model.tenant import TenantId
 from migrator.shim import statements as st
-from migrator.traffic.breaker.monitor import MonitorSettings, tick
+from migrator.traffic.breaker.monitor import MonitorSettings, pass_once
 from migrator.traffic.cutover import breach, facts, soak
 from migrator.traffic.cutover.guard import GuardLimits, Sample, Watch
 from migrator.traffic.route.move import watch
@@ -157,7 +157,7 @@ async def one_month(conn: psycopg.Connection[Any], dsn: str, number: int) -> Non
 
 def keep(conn: psycopg.Connection[Any]) -> None:
     """What a worker does all the time, until there is nothing left to do; and what PostgreSQL does by itself."""
-    tick(conn, NOWHERE, MonitorSettings(), datetime.now(UTC))
+    pass_once(conn, NOWHERE, MonitorSettings(), datetime.now(UTC))
     while upkeep.add_up(conn):
         pass
     while upkeep.prune(conn):
@@ -210,8 +210,8 @@ def costs(conn: psycopg.Connection[Any], wave: int) -> dict[str, int]:
         "status": lambda: collect(conn),
         "gate": lambda: (facts.tenant_facts(conn, WAVE), facts.reference_facts(conn), facts.waiting(conn)),
         "cutover": lambda: (facts.rolled_back(conn), facts.left_behind(conn), facts.watched_since_s(conn, wave)),
-        "monitor": lambda: tick(conn, NOWHERE, MonitorSettings(), datetime.now(UTC)),
-        "slo": lambda: breach.tick(conn, LIMITS, 120.0),
+        "monitor": lambda: pass_once(conn, NOWHERE, MonitorSettings(), datetime.now(UTC)),
+        "slo": lambda: breach.pass_once(conn, LIMITS, 120.0),
         "add up": lambda: samples.fold(conn),
         "window": lambda: record.incidents_after(conn, record.last_incident(conn)),
     }

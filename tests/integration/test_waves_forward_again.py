@@ -10,7 +10,7 @@ from migrator.model.route import Level
 from migrator.traffic.cutover import facts
 from migrator.traffic.cutover.stop import hold
 from migrator.traffic.incident.rollback import roll_back
-from migrator.traffic.route.promote import rejoin
+from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.tenant_hold import release
 from tests.fixtures.shop import Shop
 from tests.workflow.test_whole_migration import small_plan
@@ -68,7 +68,7 @@ async def test_a_tenant_moved_by_hand_is_no_wave_for_ever(shop: Shop) -> None:
         await shop.copy_all()
         tenant = sorted(facts.waiting(shop.classic))[0]
         by_hand = await asyncio.to_thread(
-            rejoin, shop.classic, tenants=[tenant], who="ana", reason="first", timeout_s=10
+            promote_reads, shop.classic, tenants=[tenant], who="ana", reason="first", timeout_s=10
         )
         assert by_hand.done
 

@@ -247,7 +247,7 @@ OF_ROUTES = (
     Mutation(
         "end-snapshot-after-the-drain",
         "migrator/decommission/write_stop.py",
-        "    install_triggers(conn, tables, patience_s)\n    left = prepared(conn)\n",
+        "    install_triggers(conn, tables, timeout_s)\n    left = prepared(conn)\n",
         "    left = prepared(conn)\n",
         (f"{END}::test_a_running_writer_is_waited_for_and_is_in_the_snapshot",),
         "the snapshot to reach is taken when the last writer has ended",

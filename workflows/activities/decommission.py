@@ -86,8 +86,8 @@ class DecommissionActivities:
         """Wait until every mirror has the last write and every tenant follows classic."""
 
         async def look() -> bool | None:
-            behind, strangers = await self.context.on_both(run.left_to_drain, inp.id)
-            return None if behind or strangers else True
+            behind, unmirrored = await self.context.on_both(run.left_to_drain, inp.id)
+            return None if behind or unmirrored else True
 
         if await beating(until(look, every_s=0.05, for_s=inp.max_pause_s)) is None:
             raise NoGo("decommission", run.undrained(*await self.context.on_both(run.left_to_drain, inp.id)))

@@ -13,7 +13,7 @@ from migrator.control import upkeep
 from migrator.errors import ClusterUnavailable, MigratorError
 from migrator.model.tenant import TenantId
 from migrator.plan.schema import Plan
-from migrator.traffic.breaker.monitor import settings_of, tick
+from migrator.traffic.breaker.monitor import pass_once, settings_of
 from migrator.traffic.cutover import breach
 from migrator.traffic.cutover.wave import slo_limits
 from migrator.traffic.incident.rollback import RollbackResult, roll_back
@@ -87,7 +87,7 @@ class IncidentActivities:
         loop = asyncio.get_running_loop()
         again_at = loop.time()
         while True:
-            found = await self.context.on_classic(tick, self.context.limitless_dsn(), settings, datetime.now(UTC))
+            found = await self.context.on_classic(pass_once, self.context.limitless_dsn(), settings, datetime.now(UTC))
             if found.to_validate and loop.time() >= again_at:
                 tenants = [t for t in found.to_validate if t is not None]
                 shared = len(tenants) < len(found.to_validate)
@@ -101,5 +101,5 @@ class IncidentActivities:
 
 
 def _judge_slo(conn: Connection, plan: Plan) -> bool:
-    breach.tick(conn, slo_limits(plan), plan.stabilization.slo_patience_s)
+    breach.pass_once(conn, slo_limits(plan), plan.stabilization.slo_patience_s)
     return False

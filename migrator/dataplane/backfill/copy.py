@@ -17,7 +17,7 @@ from psycopg import sql
 
 from migrator.control import copy_unit as units
 from migrator.control.copy_unit import StoredUnit
-from migrator.control.final_keys import let_go
+from migrator.control.final_keys import drop_final_keys
 from migrator.control.locks import share_turn
 from migrator.control.tables import captured_in_order
 from migrator.control.tenant_copy import set_copying
@@ -113,13 +113,13 @@ async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Calla
     await units.begin(control, unit_id, worker)
     await set_copying(control, unit.tenants)
     if await _is_left(control, limitless, unit):
-        await let_go(limitless)  # what an earlier life left is deleted, and inserted again
+        await drop_final_keys(limitless)  # what an earlier life left is deleted, and inserted again
     # Committed before the snapshot is taken: what the snapshot does not see stays in the journal until joined.
     borrowed = await snapshots.hold(control, unit_id, unit.shared)
     try:
         await _copy(links, unit, epoch, borrowed, on_progress)
     except psycopg.errors.ForeignKeyViolation:
-        await let_go(limitless)  # perhaps one that checks at once; the next try finds them gone
+        await drop_final_keys(limitless)  # perhaps one that checks at once; the next try finds them gone
         raise
     await units.set_copied(control, unit_id)
 

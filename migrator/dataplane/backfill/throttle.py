@@ -29,7 +29,7 @@ class Limits:
     journal_limit_mb: float = 4096.0
 
 
-def why_hold(load: Load, limits: Limits) -> str | None:
+def throttle_reason(load: Load, limits: Limits) -> str | None:
     """Return why no new unit may start, None: it may. A pause by an operator comes first, then the gravest signal."""
     if load.paused:
         return f"paused by {load.paused_by or 'an operator'}"
@@ -54,7 +54,7 @@ def throttled(conn: psycopg.Connection[Any], plan: Plan) -> str | None:
     now = copy_load(conn)
     if now is None:
         return None
-    held = why_hold(
+    held = throttle_reason(
         Load(now.paused, now.paused_by, now.lag_s, now.active_sessions, now.journal_mb),
         Limits(plan.backfill.max_lag_s, plan.backfill.max_active_sessions, plan.dual_write.journal_limit_mb),
     )

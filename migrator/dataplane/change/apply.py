@@ -20,7 +20,7 @@ from migrator.dataplane.change import columns, create, enum_values, indexes
 from migrator.dataplane.change.change import Change
 from migrator.dataplane.change.check import check
 from migrator.dataplane.change.progress import Connection, Recorded, Work, is_same, record, unfinished
-from migrator.dataplane.change.request import Kind, Wish, read_wishes
+from migrator.dataplane.change.request import Kind, RequestedChange, read_requests
 from migrator.errors import NoGo, PreconditionFailed
 from migrator.model.action import Action
 from migrator.model.route import WriteMode
@@ -119,16 +119,16 @@ def plan_changes(work: Work, text: str, source: str) -> tuple[list[Recorded], li
             "no table is captured", hint="Dual write has not begun: change classic directly, then provision."
         )
     learn(work.limitless)
-    wishes, problems = read_wishes(text, tuple(work.tables.values()), tuple(work.plan.tables.schemas))
+    requests, problems = read_requests(text, tuple(work.tables.values()), tuple(work.plan.tables.schemas))
     problems += _not_dual(work.classic)
     begun = unfinished(work.classic)
-    going_on = [r for r in begun if any(_means(r, w) for w in wishes)]
+    going_on = [r for r in begun if any(_means(r, w) for w in requests)]
     problems += [
         f"an earlier change is not finished: {r.change.words}; apply its file first (migrator schema status)"
         for r in begun
         if r not in going_on
     ]
-    fresh = [w for w in wishes if not any(_means(r, w) for r in going_on)]
+    fresh = [w for w in requests if not any(_means(r, w) for r in going_on)]
     changes, refused = check(work.classic, work.limitless, work.plan, list(work.tables.values()), fresh)
     problems += [*refused, *capture_problems(work.classic)]
     if problems:
@@ -143,8 +143,8 @@ def _not_dual(conn: Connection) -> list[str]:
     return [f"the write mode is {mode}: schemas change on both sides only while classic takes the writes"]
 
 
-def _means(recorded: Recorded, wish: Wish) -> bool:
-    return is_same(recorded.change, wish.kind, wish.table, wish.name)
+def _means(recorded: Recorded, request: RequestedChange) -> bool:
+    return is_same(recorded.change, request.kind, request.table, request.name)
 
 
 def actions(going_on: Sequence[Recorded], changes: Sequence[Change]) -> list[Action]:

@@ -33,9 +33,9 @@ def wait_seen(work: Work, recorded: Recorded) -> None:
     """Return when nobody works with the shape of before `recorded.at` any more.
 
     Raises:
-        ClusterUnavailable: somebody still does after `work.patience_s`.
+        ClusterUnavailable: somebody still does after `work.timeout_s`.
     """
-    deadline = time.monotonic() + work.patience_s
+    deadline = time.monotonic() + work.timeout_s
     _until_nobody(work, recorded, deadline, lambda: _behind(work, recorded))
     row = work.classic.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
     cutoff = float(row[0]) if row else time.time()
@@ -50,7 +50,7 @@ def _until_nobody(work: Work, recorded: Recorded, deadline: float, look: Callabl
         if now > deadline:
             raise ClusterUnavailable(
                 "the mirror" if "mirror" in waiting[0] else "classic",
-                f"{', '.join(waiting)} still works with the old shape after {work.patience_s:.0f} s",
+                f"{', '.join(waiting)} still works with the old shape after {work.timeout_s:.0f} s",
                 "See why it stands still: migrator mirror status; running this again goes on from here.",
             )
         if now - told > _TELL_EVERY_S:

@@ -19,7 +19,7 @@ from migrator.dataplane.change.change import Change
 from migrator.dataplane.change.create import exists
 from migrator.dataplane.change.enum_values import labels_of, place, with_label
 from migrator.dataplane.change.inspect import columns_of, index_of, quoted, read_index, try_column
-from migrator.dataplane.change.request import CREATIONS, Kind, Wish
+from migrator.dataplane.change.request import CREATIONS, Kind, RequestedChange
 from migrator.dataplane.change.trial import Creations, try_limitless, try_links
 from migrator.db.error_text import said
 from migrator.model.blocker import Blocker
@@ -33,15 +33,15 @@ Connection = psycopg.Connection[Any]
 
 
 def check(
-    classic: Connection, limitless: Connection, plan: Plan, tables: Sequence[Table], wishes: Sequence[Wish]
+    classic: Connection, limitless: Connection, plan: Plan, tables: Sequence[Table], requests: Sequence[RequestedChange]
 ) -> tuple[list[Change], list[str]]:
     """Return the changes still to be made (those that hold already are left out), and every problem."""
     schemas = list(plan.tables.schemas)
     checker = _Checker(classic, limitless, plan, {t.qualified: t for t in tables}, read(classic, schemas))
     with classic.transaction(force_rollback=True):
         classic.execute("SET LOCAL lock_timeout = '2s'")
-        for wish in wishes:
-            checker.wish(wish)
+        for request in requests:
+            checker.check(request)
     if not checker.problems:
         checker.problems += try_links(classic, checker.changes) + try_limitless(limitless, checker.new)
     return checker.changes, checker.problems
@@ -65,7 +65,7 @@ class _Checker:
     def new(self) -> list[Change]:
         return [change for change in self.changes if change.kind in CREATIONS]
 
-    def wish(self, wish: Wish) -> None:
+    def check(self, request: RequestedChange) -> None:
         found = {
             Kind.ADD_COLUMN: self._add_column,
             Kind.DROP_COLUMN: self._drop_column,
@@ -75,12 +75,12 @@ class _Checker:
             Kind.CREATE_TYPE: self._create,
             Kind.CREATE_SEQUENCE: self._create,
             Kind.ADD_LABEL: self._add_label,
-        }[wish.kind](wish)
+        }[request.kind](request)
         if found is not None:
             self.changes.append(found)
 
-    def _problem(self, wish: Wish, text: str) -> None:
-        self.problems.append(f"{wish.where}: {wish.words}: {text}")
+    def _problem(self, request: RequestedChange, text: str) -> None:
+        self.problems.append(f"{request.where}: {request.words}: {text}")
 
     def _probe(self, table: str) -> sql.Identifier:
         """Return the temporary table that looks as *table* will after the changes before this one."""
@@ -90,75 +90,86 @@ class _Checker:
             self.probes[table] = change_sql.temporary(name)
         return self.probes[table]
 
-    def _tried(self, wish: Wish, *queries: sql.Composed) -> bool:
+    def _tried(self, request: RequestedChange, *queries: sql.Composed) -> bool:
         """Run *queries*; a refusal is a problem, in the server's words, and leaves nothing behind."""
         try:
             with self.classic.transaction():
                 for query in queries:
                     self.classic.execute(query)
         except psycopg.Error as error:
-            self._problem(wish, f"classic refuses it: {said(error)}")
+            self._problem(request, f"classic refuses it: {said(error)}")
             return False
         return True
 
     # -- what is new ---------------------------------------------------------------------------------
 
-    def _create(self, wish: Wish) -> Change | None:
-        if exists(self.classic, wish.kind, wish.schema, wish.name):
-            captured = wish.kind is not Kind.CREATE_TABLE or wish.table in self.tables
+    def _create(self, request: RequestedChange) -> Change | None:
+        if exists(self.classic, request.kind, request.schema, request.name):
+            captured = request.kind is not Kind.CREATE_TABLE or request.table in self.tables
             if not captured:
-                self._problem(wish, "it is on classic and not captured: drop it there, and let this command make it")
-            elif not wish.lenient and not self._done_before(wish):
-                self._problem(wish, "classic has it already")
-            elif not exists(self.limitless, wish.kind, wish.schema, wish.name):
-                self._problem(wish, "classic has it and Limitless lacks it: migrator provision makes it there")
+                self._problem(request, "it is on classic and not captured: drop it there, and let this command make it")
+            elif not request.lenient and not self._done_before(request):
+                self._problem(request, "classic has it already")
+            elif not exists(self.limitless, request.kind, request.schema, request.name):
+                self._problem(request, "classic has it and Limitless lacks it: migrator provision makes it there")
             return None
-        change, problems = self.creations.attempt(wish)
+        change, problems = self.creations.attempt(request)
         for text in problems:
-            self._problem(wish, text)
+            self._problem(request, text)
         if change is not None:
             self.catalog = read(self.classic, list(self.plan.tables.schemas))
         return change
 
-    def _add_label(self, wish: Wish) -> Change | None:
-        if wish.table not in self.labels:
-            self.labels[wish.table] = (labels_of(self.classic, wish.table), labels_of(self.limitless, wish.table))
-        here, there = self.labels[wish.table]
+    def _add_label(self, request: RequestedChange) -> Change | None:
+        if request.table not in self.labels:
+            self.labels[request.table] = (
+                labels_of(self.classic, request.table),
+                labels_of(self.limitless, request.table),
+            )
+        here, there = self.labels[request.table]
         if not here:
-            self._problem(wish, "there is no such enum on classic")
-        elif wish.name in here and wish.name in there:
-            if not wish.lenient and not self._done_before(wish):
-                self._problem(wish, "both sides have this value already")
-        elif wish.neighbour and wish.neighbour not in here:
-            self._problem(wish, f"there is no value {wish.neighbour!r}; there are {', '.join(map(repr, here))}")
+            self._problem(request, "there is no such enum on classic")
+        elif request.name in here and request.name in there:
+            if not request.lenient and not self._done_before(request):
+                self._problem(request, "both sides have this value already")
+        elif request.neighbour and request.neighbour not in here:
+            self._problem(request, f"there is no value {request.neighbour!r}; there are {', '.join(map(repr, here))}")
         else:
-            target = with_label(here, wish.name, wish.neighbour, after=wish.after)
-            if [v for v in target if v != wish.name] != [v for v in there if v != wish.name]:
-                self._problem(wish, f"Limitless has other values: {', '.join(map(repr, there)) or 'none'}")
+            target = with_label(here, request.name, request.neighbour, after=request.after)
+            if [v for v in target if v != request.name] != [v for v in there if v != request.name]:
+                self._problem(request, f"Limitless has other values: {', '.join(map(repr, there)) or 'none'}")
                 return None
-            self.labels[wish.table] = (target, list(target))
-            neighbour, after = place(target, wish.name)
-            return Change(wish.kind, wish.table, wish.schema, wish.name, wish.words, neighbour=neighbour, after=after)
+            self.labels[request.table] = (target, list(target))
+            neighbour, after = place(target, request.name)
+            return Change(
+                request.kind,
+                request.table,
+                request.schema,
+                request.name,
+                request.words,
+                neighbour=neighbour,
+                after=after,
+            )
         return None
 
     # -- columns -------------------------------------------------------------------------------------
 
-    def _add_column(self, wish: Wish) -> Change | None:
-        probe = self._probe(wish.table)
-        here, there = columns_of(self.classic, wish.table), columns_of(self.limitless, wish.table)
-        change = self._new_column(wish)
+    def _add_column(self, request: RequestedChange) -> Change | None:
+        probe = self._probe(request.table)
+        here, there = columns_of(self.classic, request.table), columns_of(self.limitless, request.table)
+        change = self._new_column(request)
         if change is None:
             return None
-        if wish.name in here:
-            if here[wish.name][0] != change.type and not wish.lenient:
-                self._problem(wish, f"classic has this column already, as {here[wish.name][0]}")
-            elif wish.name not in there:
-                self._problem(wish, "classic has this column and Limitless lacks it: add it on Limitless first")
+        if request.name in here:
+            if here[request.name][0] != change.type and not request.lenient:
+                self._problem(request, f"classic has this column already, as {here[request.name][0]}")
+            elif request.name not in there:
+                self._problem(request, "classic has this column and Limitless lacks it: add it on Limitless first")
             return None
-        if wish.name in there and there[wish.name][0] != change.type:
-            self._problem(wish, f"Limitless has a column of this name, as {there[wish.name][0]}")
+        if request.name in there and there[request.name][0] != change.type:
+            self._problem(request, f"Limitless has a column of this name, as {there[request.name][0]}")
             return None
-        if not self._tried(wish, change_sql.add_column(replace(change, literal=None, not_null=False), probe)):
+        if not self._tried(request, change_sql.add_column(replace(change, literal=None, not_null=False), probe)):
             return None
         for what, text in (("regtype", change.type), ("regcollation", change.collation)):
             row = self.limitless.execute(
@@ -167,63 +178,63 @@ class _Checker:
                 )
             ).fetchone()
             if row is None or not row[0]:
-                self._problem(wish, f"Limitless does not know {text}: create it there first")
+                self._problem(request, f"Limitless does not know {text}: create it there first")
         if change.default:
             try:
                 self.limitless.execute(change_sql.plan_default(change))
             except psycopg.Error as error:
-                self._problem(wish, f"Limitless refuses its default: {said(error)}")
+                self._problem(request, f"Limitless refuses its default: {said(error)}")
         return change
 
-    def _new_column(self, wish: Wish) -> Change | None:
+    def _new_column(self, request: RequestedChange) -> Change | None:
         """Let classic say what type and default mean, on a table of one row."""
         try:
             with self.classic.transaction(force_rollback=True):
-                seen = try_column(self.classic, wish)
+                seen = try_column(self.classic, request)
         except psycopg.Error as error:
-            self._problem(wish, f"classic refuses it: {said(error)}. Types and functions need their schema's name")
+            self._problem(request, f"classic refuses it: {said(error)}. Types and functions need their schema's name")
             return None
         if seen.is_domain:
-            self._problem(wish, "a domain rewrites the table while writers wait: use its base type")
-        if seen.rewritten and wish.not_null:
+            self._problem(request, "a domain rewrites the table while writers wait: use its base type")
+        if seen.rewritten and request.not_null:
             self._problem(
-                wish,
+                request,
                 "a default that differs from row to row fills existing rows in batches, so they are NULL at first:"
                 " leave NOT NULL out",
             )
-        if wish.not_null and not seen.rewritten and seen.value is None:
-            self._problem(wish, "existing rows would be NULL: give it a default, or leave NOT NULL out")
+        if request.not_null and not seen.rewritten and seen.value is None:
+            self._problem(request, "existing rows would be NULL: give it a default, or leave NOT NULL out")
         return Change(
             Kind.ADD_COLUMN,
-            wish.table,
+            request.table,
             "",
-            wish.name,
-            wish.words,
+            request.name,
+            request.words,
             type=seen.type,
-            collation=wish.collation,
-            default=wish.default,
+            collation=request.collation,
+            default=request.default,
             literal=None if seen.rewritten else seen.value,
             volatile=seen.rewritten,
-            not_null=wish.not_null,
+            not_null=request.not_null,
         )
 
-    def _drop_column(self, wish: Wish) -> Change | None:
-        probe = self._probe(wish.table)
-        here = columns_of(self.classic, wish.table)
-        if wish.name not in here and not self._in_probe(probe, wish.name):
-            if not wish.lenient and not self._done_before(wish):
-                self._problem(wish, f"there is no such column; there are {', '.join(here)}")
+    def _drop_column(self, request: RequestedChange) -> Change | None:
+        probe = self._probe(request.table)
+        here = columns_of(self.classic, request.table)
+        if request.name not in here and not self._in_probe(probe, request.name):
+            if not request.lenient and not self._done_before(request):
+                self._problem(request, f"there is no such column; there are {', '.join(here)}")
             return None
-        needed = self._needed_by_mirror(wish)
+        needed = self._needed_by_mirror(request)
         if needed:
-            self._problem(wish, f"it is {needed}: it cannot go while the table is being migrated")
+            self._problem(request, f"it is {needed}: it cannot go while the table is being migrated")
             return None
-        needing = self._dependents(wish)
+        needing = self._dependents(request)
         for text in needing:
-            self._problem(wish, f"{text} needs it: drop that first")
+            self._problem(request, f"{text} needs it: drop that first")
         if not needing:
-            self._tried(wish, change_sql.drop_column(wish.name, probe))
-        return Change(Kind.DROP_COLUMN, wish.table, "", wish.name, wish.words)
+            self._tried(request, change_sql.drop_column(request.name, probe))
+        return Change(Kind.DROP_COLUMN, request.table, "", request.name, request.words)
 
     def _in_probe(self, probe: sql.Identifier, name: str) -> bool:
         row = self.classic.execute(
@@ -233,55 +244,61 @@ class _Checker:
         ).fetchone()
         return bool(row and row[0])
 
-    def _needed_by_mirror(self, wish: Wish) -> str:
-        table = self.tables[wish.table]
-        if wish.name in table.key:
+    def _needed_by_mirror(self, request: RequestedChange) -> str:
+        table = self.tables[request.table]
+        if request.name in table.key:
             return "part of the key"
-        if not table.derived and wish.name == table.tenant_source:
+        if not table.derived and request.name == table.tenant_source:
             return "the tenant key"
         for other in self.tables.values():
             at = other.qualified
             for hop in other.path:
-                if (at == wish.table and wish.name in hop.columns) or (
-                    hop.parent == wish.table and wish.name in hop.parent_columns
+                if (at == request.table and request.name in hop.columns) or (
+                    hop.parent == request.table and request.name in hop.parent_columns
                 ):
                     return f"on the path from {other.qualified} to its tenant"
                 at = hop.parent
-            if other.path and at == wish.table and wish.name == other.tenant_source:
+            if other.path and at == request.table and request.name == other.tenant_source:
                 return f"the tenant key of {other.qualified}"
         return ""
 
-    def _dependents(self, wish: Wish) -> list[str]:
+    def _dependents(self, request: RequestedChange) -> list[str]:
         """Return what depends on a column and would vanish or break with it; its default and NOT NULL may go."""
         rows = self.classic.execute(
-            change_sql.DEPENDENTS, {"table": quoted(self.classic, wish.table), "column": wish.name}
+            change_sql.DEPENDENTS, {"table": quoted(self.classic, request.table), "column": request.name}
         )
         return [str(text) for text, schema, name in rows if (schema, name) not in self.dropped]
 
     # -- indexes -------------------------------------------------------------------------------------
 
-    def _create_index(self, wish: Wish) -> Change | None:
+    def _create_index(self, request: RequestedChange) -> Change | None:
         change = Change(
-            Kind.CREATE_INDEX, wish.table, wish.schema, wish.name, wish.words, unique=wish.unique, tail=wish.tail
+            Kind.CREATE_INDEX,
+            request.table,
+            request.schema,
+            request.name,
+            request.words,
+            unique=request.unique,
+            tail=request.tail,
         )
-        found = index_of(self.classic, wish.schema, wish.name)
-        if found is not None and (wish.schema, wish.name) not in self.dropped and found[0] != wish.table:
-            self._problem(wish, f"an index of this name is on {found[0]}")
+        found = index_of(self.classic, request.schema, request.name)
+        if found is not None and (request.schema, request.name) not in self.dropped and found[0] != request.table:
+            self._problem(request, f"an index of this name is on {found[0]}")
             return None
-        probe = self._probe(wish.table)
-        if not self._tried(wish, change_sql.create_index(change, probe, concurrently=False)):
+        probe = self._probe(request.table)
+        if not self._tried(request, change_sql.create_index(change, probe, concurrently=False)):
             return None
         index = read_index(self.classic, change, change_sql.temporary(change.name))
-        if found is not None and found[1] and (wish.schema, wish.name) not in self.dropped:
-            here = read_index(self.classic, change, sql.Identifier(wish.schema, wish.name))
+        if found is not None and found[1] and (request.schema, request.name) not in self.dropped:
+            here = read_index(self.classic, change, sql.Identifier(request.schema, request.name))
             if (here.unique, here.method, here.tail) != (index.unique, index.method, index.tail):
-                self._problem(wish, f"classic has an index of this name already: {here.tail}")
+                self._problem(request, f"classic has an index of this name already: {here.tail}")
                 return None
-            if index_of(self.limitless, wish.schema, wish.name) is not None:
+            if index_of(self.limitless, request.schema, request.name) is not None:
                 return None
-        for blocker in self._limitless_rules(wish.table, index):
-            self._problem(wish, blocker)
-        self.made[wish.schema, wish.name] = wish.table
+        for blocker in self._limitless_rules(request.table, index):
+            self._problem(request, blocker)
+        self.made[request.schema, request.name] = request.table
         return change
 
     def _limitless_rules(self, table: str, index: Index) -> list[Blocker]:
@@ -299,34 +316,34 @@ class _Checker:
         refused = f"{table}.{index.name}"
         return [b for b in result.blockers if b.code == UNIQUE_ACROSS and b.subject == refused]
 
-    def _drop_index(self, wish: Wish) -> Change | None:
-        schemas = [wish.schema] if wish.schema else sorted({t.schema for t in self.tables.values()})
-        found = [(s, i) for s in schemas if (i := index_of(self.classic, s, wish.name)) is not None]
-        there = [(s, i) for s in schemas if (i := index_of(self.limitless, s, wish.name)) is not None]
+    def _drop_index(self, request: RequestedChange) -> Change | None:
+        schemas = [request.schema] if request.schema else sorted({t.schema for t in self.tables.values()})
+        found = [(s, i) for s in schemas if (i := index_of(self.classic, s, request.name)) is not None]
+        there = [(s, i) for s in schemas if (i := index_of(self.limitless, s, request.name)) is not None]
         if len(found) > 1:
-            self._problem(wish, "it may be any of " + ", ".join(qualify(s, wish.name) for s, _ in found))
+            self._problem(request, "it may be any of " + ", ".join(qualify(s, request.name) for s, _ in found))
             return None
-        there += [(s, (t, True)) for (s, name), t in self.made.items() if name == wish.name and s in schemas]
+        there += [(s, (t, True)) for (s, name), t in self.made.items() if name == request.name and s in schemas]
         if not found and not there:
-            if not wish.lenient and not self._done_before(wish):
-                self._problem(wish, "there is no such index")
+            if not request.lenient and not self._done_before(request):
+                self._problem(request, "there is no such index")
             return None
         schema, (table, _) = (found or there)[0]
         if table not in self.tables:
-            self._problem(wish, f"{table} is not captured: drop it directly")
+            self._problem(request, f"{table} is not captured: drop it directly")
             return None
         backed = self.classic.execute(
             "SELECT pg_get_constraintdef(oid), conname, conrelid::regclass::text FROM pg_constraint"
             " WHERE conindid = to_regclass(%s)",
-            (sql.Identifier(schema, wish.name).as_string(self.classic),),
+            (sql.Identifier(schema, request.name).as_string(self.classic),),
         ).fetchall()
         for definition, name, on in backed:
-            self._problem(wish, f"constraint {name} of {on} ({definition}) needs it")
-        if found and self._is_the_key(self.tables[table], schema, wish.name):
-            self._problem(wish, f"it is the key that {table} is migrated by")
+            self._problem(request, f"constraint {name} of {on} ({definition}) needs it")
+        if found and self._is_the_key(self.tables[table], schema, request.name):
+            self._problem(request, f"it is the key that {table} is migrated by")
         if not backed:
-            self.dropped.append((schema, wish.name))
-        return Change(Kind.DROP_INDEX, table, schema, wish.name, wish.words)
+            self.dropped.append((schema, request.name))
+        return Change(Kind.DROP_INDEX, table, schema, request.name, request.words)
 
     def _is_the_key(self, table: Table, schema: str, name: str) -> bool:
         """Whether no other unique index remains over the key's columns."""
@@ -340,5 +357,5 @@ class _Checker:
         ).fetchone()
         return bool(row and row[0])
 
-    def _done_before(self, wish: Wish) -> bool:
-        return is_done(self.classic, wish.kind.value, wish.table, wish.name, wish.statement)
+    def _done_before(self, request: RequestedChange) -> bool:
+        return is_done(self.classic, request.kind.value, request.table, request.name, request.statement)

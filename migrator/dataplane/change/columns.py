@@ -92,7 +92,7 @@ def _as_the_application(conn: Connection) -> None:
 
 
 def _let_the_mirror_follow(work: Work) -> None:
-    deadline = time.monotonic() + work.patience_s
+    deadline = time.monotonic() + work.timeout_s
     while time.monotonic() < deadline:
         lag_s = worst_lag_s(work.classic)
         if lag_s is None or lag_s < _MAX_LAG_S:

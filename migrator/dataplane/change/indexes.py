@@ -62,7 +62,7 @@ def _without_timeout(work: Work, statement: psycopg.sql.Composed) -> None:
 
 def _wait_for_builder(work: Work, recorded: Recorded) -> None:
     """A client that was killed leaves its server process building; that one decides first."""
-    deadline = time.monotonic() + work.patience_s
+    deadline = time.monotonic() + work.timeout_s
     while True:
         row = work.classic.execute(
             "SELECT count(*) FROM pg_stat_progress_create_index WHERE index_relid = to_regclass(%s)",

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from migrator.dataplane.change import change_sql
 from migrator.dataplane.change.change import Change
-from migrator.dataplane.change.request import Wish
+from migrator.dataplane.change.request import RequestedChange
 from migrator.model.table import qualify
 from migrator.provision.catalog import Index
 
@@ -53,7 +53,7 @@ class Seen:
     value: str | None
 
 
-def try_column(conn: Connection, wish: Wish) -> Seen:
+def try_column(conn: Connection, request: RequestedChange) -> Seen:
     """Add the column to a temporary table of one row, in the caller's transaction, which rolls it back.
 
     Raises:
@@ -63,11 +63,11 @@ def try_column(conn: Connection, wish: Wish) -> Seen:
     conn.execute(
         sql.SQL("CREATE TEMPORARY TABLE {} AS SELECT 1 AS migrator_row").format(sql.Identifier(change_sql.ONE_ROW))
     )
-    column = [sql.Identifier(wish.name), sql.SQL(wish.type)]
-    if wish.collation:
-        column.append(sql.SQL("COLLATE {}").format(sql.SQL(wish.collation)))
-    if wish.default:
-        column.append(sql.SQL("DEFAULT {}").format(sql.SQL(wish.default)))
+    column = [sql.Identifier(request.name), sql.SQL(request.type)]
+    if request.collation:
+        column.append(sql.SQL("COLLATE {}").format(sql.SQL(request.collation)))
+    if request.default:
+        column.append(sql.SQL("DEFAULT {}").format(sql.SQL(request.default)))
     files = []
     for statement in (
         sql.SQL("SELECT"),
@@ -81,7 +81,7 @@ def try_column(conn: Connection, wish: Wish) -> Seen:
             "SELECT format_type(a.atttypid, a.atttypmod), t.typtype = 'd', (SELECT {}::text FROM {})"
             " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
             " WHERE a.attrelid = to_regclass({}) AND a.attname = {}"
-        ).format(sql.Identifier(wish.name), table, sql.Literal(table.as_string(conn)), sql.Literal(wish.name))
+        ).format(sql.Identifier(request.name), table, sql.Literal(table.as_string(conn)), sql.Literal(request.name))
     ).fetchone()
     kind, is_domain, value = found if found is not None else ("", False, None)
     return Seen(str(kind), bool(is_domain), files[0] != files[1], value)

@@ -47,7 +47,7 @@ class Work:
     Attributes:
         classic, limitless: autocommit, without a statement timeout.
         turns: classic too; holds the locks of this run, so it must not be used for anything long.
-        patience_s: how long a lock, the mirrors or the copies are waited for.
+        timeout_s: how long a lock, the mirrors or the copies are waited for.
         tell: called with what is going on, for the operator.
         watch: called around every step.
     """
@@ -57,7 +57,7 @@ class Work:
     limitless: Connection
     turns: Connection
     who: str
-    patience_s: float = 600.0
+    timeout_s: float = 600.0
     tell: Callable[[str], None] = _silent
     watch: Callable[[str, Moment], None] = _unwatched
     tables: dict[str, Table] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Work:
         """Run *act* in a transaction with a short lock timeout, again and again while a lock is busy.
 
         Raises:
-            ClusterUnavailable: it stayed busy for `patience_s`.
+            ClusterUnavailable: it stayed busy for `timeout_s`.
         """
         conn = self.classic if side == "classic" else self.limitless
 
@@ -80,10 +80,10 @@ class Work:
         def tell(number: int, pause_s: float) -> None:
             self.tell(f"{side}: {what}: the table is busy, so nobody is kept waiting; try {number} in {pause_s:.1f} s")
 
-        if not until_free(once, self.patience_s, pause_s=0.1, tell=tell):
+        if not until_free(once, self.timeout_s, pause_s=0.1, tell=tell):
             raise ClusterUnavailable(
                 side,
-                f"{what}: the table stayed busy for {self.patience_s:.0f} s",
+                f"{what}: the table stayed busy for {self.timeout_s:.0f} s",
                 "Find the long transaction in pg_stat_activity; running this again goes on from here.",
             )
 
@@ -92,14 +92,14 @@ class Work:
         """Keep new copies from beginning, and wait for those that run: each holds its tables for a unit.
 
         Raises:
-            ClusterUnavailable: one ran longer than `patience_s`.
+            ClusterUnavailable: one ran longer than `timeout_s`.
         """
         if not take_turn(self.turns, 0.05):
             self.tell(f"{what}: waiting for copies that run now; new ones wait for this change")
-            if not take_turn(self.turns, self.patience_s):
+            if not take_turn(self.turns, self.timeout_s):
                 raise ClusterUnavailable(
                     "classic",
-                    f"a copy still runs after {self.patience_s:.0f} s",
+                    f"a copy still runs after {self.timeout_s:.0f} s",
                     "See it with: migrator backfill status --units; running this again goes on from here.",
                 )
         try:

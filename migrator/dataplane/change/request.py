@@ -42,7 +42,7 @@ CREATIONS = frozenset({Kind.CREATE_TABLE, Kind.CREATE_TYPE, Kind.CREATE_SEQUENCE
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RequestedChange:
     """One change as it is written.
 
     Attributes:
@@ -94,7 +94,9 @@ class Wish:
                 return f"{self.kind} {self.table}"
 
 
-def read_wishes(text: str, tables: tuple[Table, ...], schemas: tuple[str, ...] = ()) -> tuple[list[Wish], list[str]]:
+def read_requests(
+    text: str, tables: tuple[Table, ...], schemas: tuple[str, ...] = ()
+) -> tuple[list[RequestedChange], list[str]]:
     """Return the changes *text* asks for on captured *tables* or in migrated *schemas*, and every problem with it."""
     try:
         statements = parser.parse_sql(text)
@@ -109,7 +111,7 @@ def read_wishes(text: str, tables: tuple[Table, ...], schemas: tuple[str, ...] =
         reader.statement(f"statement {number}", raw.stmt)
         end = (raw.stmt_location or 0) + raw.stmt_len if raw.stmt_len else len(text)
     reader.said("after the last statement", text[end:], None)
-    return reader.wishes, reader.problems
+    return reader.requests, reader.problems
 
 
 class _Reader:
@@ -119,7 +121,7 @@ class _Reader:
         self.names = {t.qualified: (t.schema, t.name) for t in tables}  # with those that this file makes
         self.partitioned = {t.qualified for t in tables if t.partitioned}
         self.options: tuple[tuple[str, str], ...] = ()
-        self.wishes: list[Wish] = []
+        self.requests: list[RequestedChange] = []
         self.problems: list[str] = []
 
     def problem(self, where: str, text: str) -> None:
@@ -202,8 +204,8 @@ class _Reader:
                 parent.schemaname = self.names[found][0]
 
         statement, links = create_statement.without_links(node, resolve)
-        self.wishes.append(
-            Wish(
+        self.requests.append(
+            RequestedChange(
                 where, Kind.CREATE_TABLE, qualified, schema, name, lenient,
                 statement=statement, links=links, options=self.options,
             )
@@ -221,7 +223,9 @@ class _Reader:
             node.typeName = (ast.String(sval=schema or ""), ast.String(sval=name))
         if schema is not None:
             statement = RawStream()(node)
-            self.wishes.append(Wish(where, Kind.CREATE_TYPE, qualify(schema, name), schema, name, statement=statement))
+            self.requests.append(
+                RequestedChange(where, Kind.CREATE_TYPE, qualify(schema, name), schema, name, statement=statement)
+            )
 
     def _create_sequence(self, where: str, node: Any) -> None:
         name, lenient = node.sequence.relname, bool(node.if_not_exists)
@@ -233,8 +237,10 @@ class _Reader:
         elif schema is not None:
             node.sequence.schemaname, node.if_not_exists = schema, False
             statement = RawStream()(node)
-            self.wishes.append(
-                Wish(where, Kind.CREATE_SEQUENCE, qualify(schema, name), schema, name, lenient, statement=statement)
+            self.requests.append(
+                RequestedChange(
+                    where, Kind.CREATE_SEQUENCE, qualify(schema, name), schema, name, lenient, statement=statement
+                )
             )
 
     def _alter_enum(self, where: str, node: Any) -> None:
@@ -245,8 +251,8 @@ class _Reader:
                 where, f"type {name}: a value cannot be renamed, rows hold it on both sides; add another and move to it"
             )
         elif schema is not None:
-            self.wishes.append(
-                Wish(
+            self.requests.append(
+                RequestedChange(
                     where, Kind.ADD_LABEL, qualify(schema, name), schema, node.newVal, bool(node.skipIfNewValExists),
                     neighbour=node.newValNeighbor or "", after=bool(node.newValIsAfter or not node.newValNeighbor),
                 )
@@ -265,8 +271,8 @@ class _Reader:
                     if command.behavior == DropBehavior.DROP_CASCADE:
                         self.problem(where, f"leave CASCADE out: what hangs on {command.name} is dropped by name")
                     elif table:
-                        self.wishes.append(
-                            Wish(where, Kind.DROP_COLUMN, table, "", command.name, bool(command.missing_ok))
+                        self.requests.append(
+                            RequestedChange(where, Kind.DROP_COLUMN, table, "", command.name, bool(command.missing_ok))
                         )
                 case other:
                     name = AlterTableType(other).name.removeprefix("AT_")
@@ -282,8 +288,8 @@ class _Reader:
             return
         by_kind = {c.contype: c for c in column.constraints or ()}
         default = by_kind.get(ConstrType.CONSTR_DEFAULT)
-        self.wishes.append(
-            Wish(
+        self.requests.append(
+            RequestedChange(
                 where,
                 Kind.ADD_COLUMN,
                 table,
@@ -318,8 +324,8 @@ class _Reader:
         node.relation = ast.RangeVar(relname=_PLACE, inh=True, relpersistence="p")
         tail = RawStream()(node).split(f" ON {_PLACE} ", 1)[1]
         schema = self.names[table][0]
-        self.wishes.append(
-            Wish(
+        self.requests.append(
+            RequestedChange(
                 where,
                 Kind.CREATE_INDEX,
                 table,
@@ -337,8 +343,8 @@ class _Reader:
             return
         for parts in node.objects:
             *schema, name = (part.sval for part in parts)
-            self.wishes.append(
-                Wish(where, Kind.DROP_INDEX, "", schema[-1] if schema else "", name, bool(node.missing_ok))
+            self.requests.append(
+                RequestedChange(where, Kind.DROP_INDEX, "", schema[-1] if schema else "", name, bool(node.missing_ok))
             )
 
 

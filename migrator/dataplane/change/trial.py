@@ -15,7 +15,7 @@ from migrator.control.tables import owner as owner_of_tables
 from migrator.dataplane.change.change import Change, Made
 from migrator.dataplane.change.create import create, exists, filled, link, make_there, planned
 from migrator.dataplane.change.progress import LOCK_TIMEOUT_MS, Connection
-from migrator.dataplane.change.request import CREATIONS, Kind, Wish
+from migrator.dataplane.change.request import CREATIONS, Kind, RequestedChange
 from migrator.db.error_text import said
 from migrator.db.lock_retry import until_free
 from migrator.errors import ClusterUnavailable, PlanInvalid
@@ -35,17 +35,23 @@ class Creations:
         self.classic, self.limitless, self.plan, self.tables = classic, limitless, plan, tables
         self.seen: Look | None = None
 
-    def attempt(self, wish: Wish) -> tuple[Change | None, list[str]]:
+    def attempt(self, request: RequestedChange) -> tuple[Change | None, list[str]]:
         """Return the change, and every problem; a table is among `tables` from then on."""
         if self.seen is None:
             self.seen = self._look()
         change = Change(
-            wish.kind, wish.table, wish.schema, wish.name, wish.words, statement=wish.statement, links=wish.links
+            request.kind,
+            request.table,
+            request.schema,
+            request.name,
+            request.words,
+            statement=request.statement,
+            links=request.links,
         )
         problems: list[str] = []
-        if wish.kind is Kind.CREATE_TABLE:
-            change, problems = self._entry(wish, change)
-        owner, problem = self._owner(wish.schema)
+        if request.kind is Kind.CREATE_TABLE:
+            change, problems = self._entry(request, change)
+        owner, problem = self._owner(request.schema)
         problems += problem
         if problems:
             return None, problems
@@ -55,14 +61,14 @@ class Creations:
                 create(self.classic, change)
         except psycopg.Error as error:
             return None, [f"classic refuses it: {said(error)}. Types and functions need their schema's name"]
-        if wish.kind is Kind.CREATE_TABLE:
+        if request.kind is Kind.CREATE_TABLE:
             problems = self._table(change)
         if problems:
             return None, problems
         now = self._look()
         new, self.seen = now.since(self.seen), now
-        there = exists(self.limitless, wish.kind, wish.schema, wish.name)
-        if there and wish.kind is Kind.CREATE_TABLE and filled(self.limitless, wish.table):
+        there = exists(self.limitless, request.kind, request.schema, request.name)
+        if there and request.kind is Kind.CREATE_TABLE and filled(self.limitless, request.table):
             problems.append("Limitless has a table of this name, with rows: drop it there first")
         elif there:
             problems += [f"Limitless has it already, and {d}: drop it there first" for d in sorted(new.differences)]
@@ -90,10 +96,10 @@ class Creations:
             return "", [f"tables of schema {schema} belong to {owner}, whom this tool's role may not act as: GRANT it"]
         return owner, []
 
-    def _entry(self, wish: Wish, change: Change) -> tuple[Change, list[str]]:
+    def _entry(self, request: RequestedChange, change: Change) -> tuple[Change, list[str]]:
         """Take what the file says about the table, or else the plan."""
-        given = {n: [c.strip() for c in v.split(",")] if n == "key" else v for n, v in wish.options}
-        named = self.plan.tables.table.get(wish.table)
+        given = {n: [c.strip() for c in v.split(",")] if n == "key" else v for n, v in request.options}
+        named = self.plan.tables.table.get(request.table)
         try:
             entry = entry_said({"kind": "sharded", **given}) if given else named
         except PlanInvalid as error:

@@ -26,7 +26,7 @@ class TableBatch:
     table: Table
     upserts: dict[Place, Raw] = field(default_factory=dict)
     deletes: set[Place] = field(default_factory=set)
-    loose: list[tuple[Key, str | None]] = field(default_factory=list)
+    tenantless_keys: list[tuple[Key, str | None]] = field(default_factory=list)
     """Keys journalled without a tenant, with the tenant that has them now."""
     moved: set[Place] = field(default_factory=set)
     """Rows that changed their tenant, or may have: their children may be elsewhere than any entry says."""
@@ -99,7 +99,7 @@ def add(batch: TableBatch, rows: Iterable[Raw], scope: Set[str]) -> set[str]:
     does no harm.
     """
     table, width = batch.table, len(batch.table.key)
-    strangers: set[str] = set()
+    unmirrored: set[str] = set()
     names = [c.name for c in table.written_columns]
     own = (
         None
@@ -120,14 +120,14 @@ def add(batch: TableBatch, rows: Iterable[Raw], scope: Set[str]) -> set[str]:
         if raw[3] == "t" or dirty is None:
             batch.moved.update((tenant, key) for tenant in (dirty, present) if tenant in scope)
         if dirty is None:
-            batch.loose.append((key, present))
+            batch.tenantless_keys.append((key, present))
         elif dirty not in scope:
-            strangers.add(dirty)
+            unmirrored.add(dirty)
         elif dirty != present:
             _put(batch, (dirty, key), None)
         if found and present is not None and present in scope:
             _put(batch, (present, key), values)
-    return strangers
+    return unmirrored
 
 
 def _put(batch: TableBatch, place: Place, values: Raw | None) -> None:

@@ -15,12 +15,12 @@ from contextlib import aclosing, asynccontextmanager
 import psycopg
 from psycopg import sql
 
-from migrator.control.final_keys import let_go
+from migrator.control.final_keys import drop_final_keys
 from migrator.dataplane.mirror import membership, position, row_stream, rows_sql
 from migrator.dataplane.mirror.apply import apply, delete
 from migrator.dataplane.mirror.batch import Raw, TableBatch, add
-from migrator.dataplane.mirror.deferred import Later
-from migrator.dataplane.mirror.membership import Joiners
+from migrator.dataplane.mirror.deferred import DeferredRows
+from migrator.dataplane.mirror.membership import Enrolling
 from migrator.dataplane.mirror.partition import Connection, Partition
 from migrator.dataplane.mirror.quarantine import find_refused, is_refusal, release_members
 from migrator.dataplane.mirror.related_rows import by_place, complete
@@ -50,10 +50,10 @@ async def _beside(p: Partition) -> AsyncIterator[Connection]:
 
 
 async def _chunks(
-    p: Partition, beside: Connection, number: int, table: Table, joiners: Joiners, *, places: bool = False
+    p: Partition, beside: Connection, number: int, table: Table, enrolling: Enrolling, *, places: bool = False
 ) -> AsyncGenerator[list[Raw]]:
     """Yield the dirty rows of one table, as many as a transaction should hold; with *places* without their columns."""
-    query = rows_sql.read_dirty(table, number, p.part, p.stand.snapshot, joiners.tenants, places=places)
+    query = rows_sql.read_dirty(table, number, p.part, p.stand.snapshot, enrolling.tenants, places=places)
     rows = p.options.batch_rows
     if places and children_of(table, tuple(p.tables.values())):
         rows = min(rows, _PARENTS)
@@ -85,7 +85,7 @@ async def _under_epoch(p: Partition) -> None:
         raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
 
 
-async def apply_in_chunks(p: Partition, snapshot: Snapshot, joiners: Joiners, scope: set[str], token: str) -> int:
+async def apply_in_chunks(p: Partition, snapshot: Snapshot, enrolling: Enrolling, scope: set[str], token: str) -> int:
     """Apply (S1, snapshot] in two passes; returns the rows written. Tenants refused leave *scope*.
 
     Pass 1 removes what is gone, and in tables with other unique keys every key of the batch, so that pass 2
@@ -96,18 +96,18 @@ async def apply_in_chunks(p: Partition, snapshot: Snapshot, joiners: Joiners, sc
     await p.reader.execute("SET LOCAL enable_hashjoin = on")
     await p.reader.execute("SET LOCAL enable_seqscan = on")
     async with _beside(p) as beside:
-        return await _in_chunks(p, beside, snapshot, joiners, scope, token)
+        return await _in_chunks(p, beside, snapshot, enrolling, scope, token)
 
 
 async def _in_chunks(
-    p: Partition, beside: Connection, snapshot: Snapshot, joiners: Joiners, scope: set[str], token: str
+    p: Partition, beside: Connection, snapshot: Snapshot, enrolling: Enrolling, scope: set[str], token: str
 ) -> int:
     written = 0
     refused: set[str] = set()
-    await let_go(p.limitless)  # pass 1 deletes rows that pass 2 inserts
-    later = Later(p, scope)
+    await drop_final_keys(p.limitless)  # pass 1 deletes rows that pass 2 inserts
+    later = DeferredRows(p, scope)
     for number, table in p.ordered():
-        async with aclosing(_early(_chunks(p, beside, number, table, joiners, places=by_place(table)))) as chunks:
+        async with aclosing(_early(_chunks(p, beside, number, table, enrolling, places=by_place(table)))) as chunks:
             async for rows in chunks:
                 batch = TableBatch(table)
                 await membership.meet(p, add(batch, rows, scope))
@@ -121,7 +121,7 @@ async def _in_chunks(
                     await delete(p.limitless, table, gone)
                 written += len(batch.deletes)
     for number, table in p.ordered():
-        async with aclosing(_early(_chunks(p, beside, number, table, joiners))) as chunks:
+        async with aclosing(_early(_chunks(p, beside, number, table, enrolling))) as chunks:
             async for rows in chunks:
                 batch = TableBatch(table)
                 add(batch, rows, scope - refused)
@@ -132,8 +132,8 @@ async def _in_chunks(
         if not await position.move(p.limitless, p.stand, snapshot, token):
             raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
         await later.apply(refused)
-        if joiners.tenants:
-            await membership.record(p.limitless, p.part, joiners)
+        if enrolling.tenants:
+            await membership.record(p.limitless, p.part, enrolling)
         await release_members(p, refused)
     scope -= refused
     return written

@@ -18,7 +18,7 @@ import psycopg
 from psycopg import sql
 
 from migrator.control import partition as partitions
-from migrator.control.final_keys import let_go
+from migrator.control.final_keys import drop_final_keys
 from migrator.control.tables import captured_in_order
 from migrator.dataplane.capture.ring import lock_for_reading
 from migrator.dataplane.mirror import fence, leaving, membership, position, row_stream, rows_sql
@@ -26,7 +26,7 @@ from migrator.dataplane.mirror.apply import apply
 from migrator.dataplane.mirror.batch import TableBatch, add
 from migrator.dataplane.mirror.chunks import apply_in_chunks
 from migrator.dataplane.mirror.journal_loss import require_capture
-from migrator.dataplane.mirror.membership import Joiners
+from migrator.dataplane.mirror.membership import Enrolling
 from migrator.dataplane.mirror.options import CycleStats
 from migrator.dataplane.mirror.partition import Partition
 from migrator.dataplane.mirror.quarantine import find_refused, is_refusal, release_members
@@ -128,13 +128,13 @@ async def run_cycle(p: Partition) -> CycleStats | None:
 async def _cycle(p: Partition, *, wide: bool) -> CycleStats | None:
     """Run one cycle; in chunks without asking when *wide*. Raises _TooWide before anything was written."""
     async with _frozen(p) as look:
-        joiners = await membership.find(p.control, p.limitless, p.part) if look.joining else Joiners()
-        idle = not look.dirty and not joiners.tenants
+        enrolling = await membership.find(p.control, p.limitless, p.part) if look.joining else Enrolling()
+        idle = not look.dirty and not enrolling.tenants
         if idle and not look.exported and not look.leaving and look.taken - p.fresh_at < p.options.idle_commit_s:
             return None
-        scope = p.members | {t for t, _ in joiners.tenants}
+        scope = p.members | {t for t, _ in enrolling.tenants}
         batches = {n: TableBatch(t) for n, t in p.ordered()}
-        too_many = wide or await _read(p, look, joiners, scope, batches)
+        too_many = wide or await _read(p, look, enrolling, scope, batches)
         token = await _commit_token(
             p,
             set(scope) if too_many else set().union(*(b.tenants() for b in batches.values())),
@@ -142,30 +142,30 @@ async def _cycle(p: Partition, *, wide: bool) -> CycleStats | None:
             nobodys=too_many or _perhaps_nobodys(p, batches),
         )
         if too_many:
-            rows = await apply_in_chunks(p, look.snapshot, joiners, scope, token)
+            rows = await apply_in_chunks(p, look.snapshot, enrolling, scope, token)
         else:
-            rows = await _write(p, look.snapshot, joiners, scope, batches, token)
+            rows = await _write(p, look.snapshot, enrolling, scope, batches, token)
         p.members = scope
         p.stand = replace(p.stand, snapshot=look.snapshot, token=token)
         if look.exported:
             p.marked.clear()  # what a tenant changes from here on came after this fence
             await fence.serve(p.control, look.exported, p.stand, p.options.fence_wait_s)
     if look.leaving:
-        await leaving.let_go(p)
+        await leaving.remove_leaving(p)
     now = time.monotonic()
     # The oldest entry applied was committed after the last snapshot was taken; without entries nothing is late.
     lag_s = now - (p.fresh_at if rows and p.fresh_at else look.taken)
     p.fresh_at = look.taken
     p.applied += rows
-    stats = CycleStats(p.part, str(look.snapshot), rows, lag_s, now - look.taken, len(joiners.tenants))
+    stats = CycleStats(p.part, str(look.snapshot), rows, lag_s, now - look.taken, len(enrolling.tenants))
     await publish(p, stats)
-    if joiners.units:
+    if enrolling.units:
         await membership.publish(p.control, p.limitless, p.part, p.stand.epoch)
     return stats
 
 
 async def _read(
-    p: Partition, look: _Look, joiners: Joiners, scope: set[str], batches: Mapping[int, TableBatch]
+    p: Partition, look: _Look, enrolling: Enrolling, scope: set[str], batches: Mapping[int, TableBatch]
 ) -> bool:
     """Fill *batches* from the snapshot; True when there are more rows than one transaction should apply.
 
@@ -173,22 +173,22 @@ async def _read(
         _TooWide: there are not, but they are larger.
     """
     room, size = p.options.batch_rows, p.options.batch_bytes
-    strangers: set[str] = set()
+    unmirrored: set[str] = set()
     for number, table in p.ordered():
-        if number not in look.dirty and not joiners.tenants:
+        if number not in look.dirty and not enrolling.tenants:
             continue
-        query = rows_sql.read_dirty(table, number, p.part, p.stand.snapshot, joiners.tenants)
+        query = rows_sql.read_dirty(table, number, p.part, p.stand.snapshot, enrolling.tenants)
         found = await row_stream.first(
             p.reader, sql.SQL("{} LIMIT {}").format(query, sql.Literal(room + 1)), room + 1, max(size, 1)
         )
         if found.more:
             raise _TooWide
-        strangers |= add(batches[number], found.rows, scope)
+        unmirrored |= add(batches[number], found.rows, scope)
         room -= len(found.rows)
         size -= found.size
         if room < 0:
             break
-    await membership.meet(p, strangers)
+    await membership.meet(p, unmirrored)
     return room < 0
 
 
@@ -224,7 +224,7 @@ async def _commit_token(p: Partition, changed: set[str], *, reference: bool = Fa
 async def _write(
     p: Partition,
     snapshot: Snapshot,
-    joiners: Joiners,
+    enrolling: Enrolling,
     scope: set[str],
     batches: Mapping[int, TableBatch],
     token: str,
@@ -244,12 +244,12 @@ async def _write(
                 extras = [extra for batch in batches.values() for extra in await complete(p, batch, scope)]
                 todo = _merged(batches, extras, refused)
                 await apply(p.limitless, todo, delete_first=delete_first)
-                if joiners.tenants:
-                    await membership.record(p.limitless, p.part, joiners)
+                if enrolling.tenants:
+                    await membership.record(p.limitless, p.part, enrolling)
                 await release_members(p, refused)
         except psycopg.errors.UniqueViolation:
             # Rows that swapped a unique value collide one by one, although the whole is consistent.
-            await let_go(p.limitless)
+            await drop_final_keys(p.limitless)
             if delete_first:
                 found = await find_refused(p, list(batches.values())) - refused
                 if p.part == 0 or not found:
@@ -259,7 +259,7 @@ async def _write(
         except psycopg.errors.ForeignKeyViolation:
             # Limitless has foreign keys, and another partition is not there yet: wait for it. New reference rows go
             # ahead (whoever needs them can move on), rows still referred to go when nobody refers to them.
-            if await let_go(p.limitless):
+            if await drop_final_keys(p.limitless):
                 continue  # it was one that checks at once
             p.held_back = todo
             if p.part == 0:

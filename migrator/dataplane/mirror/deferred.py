@@ -21,7 +21,7 @@ from migrator.model.table import Table
 _BLOCK = 2_000
 
 
-class Later:
+class DeferredRows:
     """Places of rows to be written once everything else is there."""
 
     def __init__(self, p: Partition, scope: set[str]) -> None:

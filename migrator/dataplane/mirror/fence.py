@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from migrator.control import fence as fences
-from migrator.dataplane.mirror.position import Stand
+from migrator.dataplane.mirror.position import PartitionCheckpoint
 
 Connection = psycopg.AsyncConnection[Any]
 _LOOK_S = 0.02
@@ -36,7 +36,7 @@ async def expire(control: Connection, part: int) -> None:
     await control.execute(sql.SQL("LISTEN {}").format(sql.Identifier(_DONE.format(part))))
 
 
-async def serve(control: Connection, exported: str, stand: Stand, wait_s: float) -> float:
+async def serve(control: Connection, exported: str, stand: PartitionCheckpoint, wait_s: float) -> float:
     """Serve every fence requested for the partition; returns how long the mirror stood still, in seconds.
 
     *exported* names *stand*'s snapshot, held by a transaction that is still open; *control* commits on its own.

@@ -14,7 +14,7 @@ from migrator.dataplane.mirror.quarantine import release_members
 from migrator.errors import LeaseLost
 
 
-async def let_go(p: Partition) -> None:
+async def remove_leaving(p: Partition) -> None:
     """Let go of every tenant of the partition that is to be copied again.
 
     Raises:
@@ -30,4 +30,4 @@ async def let_go(p: Partition) -> None:
             raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
         await release_members(p, set(leaving))
     p.members -= set(leaving)
-    await tenant_copy.let_go(p.control, p.part, p.stand.epoch, sorted(leaving))
+    await tenant_copy.may_be_copied(p.control, p.part, p.stand.epoch, sorted(leaving))

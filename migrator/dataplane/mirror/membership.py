@@ -21,14 +21,14 @@ Connection = psycopg.AsyncConnection[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Joiners:
+class Enrolling:
     """Tenants that join in this cycle, each with the earliest snapshot one of its units was copied at."""
 
     tenants: tuple[tuple[str, Snapshot], ...] = ()
     units: tuple[str, ...] = ()
 
 
-def decide(units: list[tuple[str, tuple[str, ...]]], copied: dict[str, Snapshot]) -> Joiners:
+def decide(units: list[tuple[str, tuple[str, ...]]], copied: dict[str, Snapshot]) -> Enrolling:
     """Return who may join.
 
     Args:
@@ -50,7 +50,7 @@ def decide(units: list[tuple[str, tuple[str, ...]]], copied: dict[str, Snapshot]
     # A unit joins as a whole, so a tenant joins only when every unit it is in does.
     held_back = {t for unit, tenants in units if unit not in joined for t in tenants or (REFERENCE,)}
     chosen = sorted(ready - held_back)
-    return Joiners(
+    return Enrolling(
         tuple((t, earliest(snapshots[t])) for t in chosen),
         tuple(
             unit for unit, tenants in units if unit in joined and not held_back.intersection(tenants or (REFERENCE,))
@@ -58,7 +58,7 @@ def decide(units: list[tuple[str, tuple[str, ...]]], copied: dict[str, Snapshot]
     )
 
 
-async def find(classic: Connection, limitless: Connection, part: int) -> Joiners:
+async def find(classic: Connection, limitless: Connection, part: int) -> Enrolling:
     """Return who joins *part* now."""
     units = await copy_unit.not_joined(classic, part)
     known = {unit for unit, _ in units}
@@ -66,10 +66,10 @@ async def find(classic: Connection, limitless: Connection, part: int) -> Joiners
     return decide(units, {unit: Snapshot.parse(snapshot) for unit, snapshot in leases if unit in known})
 
 
-async def record(limitless: Connection, part: int, joiners: Joiners) -> None:
-    """Make the joiners members, in the transaction that moves the position."""
-    await partitions.add_members(limitless, part, [t for t, _ in joiners.tenants])
-    await copy_unit.join_leases(limitless, joiners.units)
+async def record(limitless: Connection, part: int, enrolling: Enrolling) -> None:
+    """Make the enrolling members, in the transaction that moves the position."""
+    await partitions.add_members(limitless, part, [t for t, _ in enrolling.tenants])
+    await copy_unit.join_leases(limitless, enrolling.units)
 
 
 async def publish(classic: Connection, limitless: Connection, part: int, epoch: int) -> None:
@@ -85,9 +85,9 @@ async def publish(classic: Connection, limitless: Connection, part: int, epoch: 
         await tenant_copy.set_mirrored(classic, part, epoch, current)
 
 
-async def meet(p: Partition, strangers: set[str]) -> None:
+async def meet(p: Partition, unmirrored: set[str]) -> None:
     """Tell classic, once, of tenants that write and are not copied: somebody has to copy them."""
-    new = strangers - p.strangers
+    new = unmirrored - p.unmirrored
     if new:
         await tenant_copy.meet_async(p.control, p.part, sorted(new))
-        p.strangers |= new
+        p.unmirrored |= new

@@ -10,7 +10,7 @@ import psycopg
 
 from migrator.dataplane.mirror.batch import TableBatch
 from migrator.dataplane.mirror.options import MirrorOptions
-from migrator.dataplane.mirror.position import Stand
+from migrator.dataplane.mirror.position import PartitionCheckpoint
 from migrator.model.table import Table
 
 Connection = psycopg.AsyncConnection[Any]
@@ -25,7 +25,7 @@ class Partition:
             whole table because their number was guessed wrong.
         control: classic, commits on its own (tokens, fences, publishing).
         members: tenants that follow classic (`batch.REFERENCE` in partition 0).
-        strangers: tenants seen in the journal that are not members; told to classic once.
+        unmirrored: tenants seen in the journal that are not members; told to classic once.
         fresh_at: monotonic time at which the position's snapshot was taken.
         applied: rows written since this mirror started.
         shape: what `control.tables.VERSIONS` was in the snapshot that *tables* were read in; -1: they are read again by
@@ -41,11 +41,11 @@ class Partition:
     reader: Connection
     control: Connection
     limitless: Connection
-    stand: Stand
+    stand: PartitionCheckpoint
     options: MirrorOptions
     members: set[str]
     classic_dsn: str = field(default="", repr=False)
-    strangers: set[str] = field(default_factory=set)
+    unmirrored: set[str] = field(default_factory=set)
     fresh_at: float = 0.0
     applied: int = 0
     shape: int = -1

@@ -20,7 +20,7 @@ Connection = psycopg.AsyncConnection[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class PartitionCheckpoint:
     """Where a partition stands on Limitless, and the epoch under which this mirror may move it.
 
     Attributes:
@@ -49,7 +49,7 @@ async def initialise(classic: Connection, limitless: Connection, parts: int) -> 
         await partitions.first_position(classic, part, snapshot)
 
 
-async def claim(limitless: Connection, part: int) -> Stand:
+async def claim(limitless: Connection, part: int) -> PartitionCheckpoint:
     """Take the partition over: whoever held it before fails at its next compare-and-swap.
 
     Raises:
@@ -60,10 +60,10 @@ async def claim(limitless: Connection, part: int) -> Stand:
         mine = await partitions.checkpoint_async(limitless, part)
     if not taken or mine is None:
         raise LeaseLost(f"mirror partition {part} is closed or was never initialised")
-    return Stand(part, mine.epoch, Snapshot.parse(mine.snapshot), mine.token, mine.life)
+    return PartitionCheckpoint(part, mine.epoch, Snapshot.parse(mine.snapshot), mine.token, mine.life)
 
 
-async def reread(limitless: Connection, stand: Stand) -> Stand:
+async def reread(limitless: Connection, stand: PartitionCheckpoint) -> PartitionCheckpoint:
     """Return where the partition stands now, after a connection was lost: the last commit may have happened.
 
     Raises:
@@ -79,12 +79,12 @@ async def reread(limitless: Connection, stand: Stand) -> Stand:
     return replace(stand, snapshot=Snapshot.parse(now.snapshot), token=now.token)
 
 
-async def move(limitless: Connection, stand: Stand, to: Snapshot, token: str) -> bool:
+async def move(limitless: Connection, stand: PartitionCheckpoint, to: Snapshot, token: str) -> bool:
     """Compare-and-swap the position in the caller's transaction; False when it is not where *stand* says."""
     at = str(stand.snapshot), stand.token
     return await partitions.move(limitless, stand.part, stand.epoch, at=at, to=(str(to), token))
 
 
-async def hold(limitless: Connection, stand: Stand) -> bool:
+async def hold(limitless: Connection, stand: PartitionCheckpoint) -> bool:
     """Lock the position without moving it, in the caller's transaction; False when another mirror has it."""
     return await move(limitless, stand, stand.snapshot, stand.token)

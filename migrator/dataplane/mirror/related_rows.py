@@ -31,8 +31,8 @@ async def complete(p: Partition, batch: TableBatch, scope: set[str], *, places: 
     table = batch.table
     if not table.sharded:
         return []
-    if batch.loose:
-        keys = [list(column) for column in zip(*(key for key, _ in batch.loose), strict=True)]
+    if batch.tenantless_keys:
+        keys = [list(column) for column in zip(*(key for key, _ in batch.tenantless_keys), strict=True)]
         await _recheck(p, batch, await fetch(p.limitless, rows_sql.find_on_target(table), keys), scope, places)
     found: list[TableBatch] = []
     suspects = batch.deletes | batch.moved
@@ -49,7 +49,7 @@ async def complete(p: Partition, batch: TableBatch, scope: set[str], *, places: 
         if keys:
             query = rows_sql.read_children(table, child, places=places and by_place(child))
             add(extra, await fetch(p.reader, query, keys), scope)
-            extra.loose.clear()  # classic named them: whatever Limitless has of them was found just above
+            extra.tenantless_keys.clear()  # classic named them: whatever Limitless has of them was found just above
         if len(extra):
             extra.moved |= set(extra.upserts)
             found += [extra, *await complete(p, extra, scope, places=places)]

@@ -108,26 +108,26 @@ def read_dirty(
     table_id: int,
     part: int,
     snapshot: Snapshot,
-    joiners: Sequence[tuple[str, Snapshot]] = (),
+    enrolling: Sequence[tuple[str, Snapshot]] = (),
     *,
     places: bool = False,
 ) -> sql.Composed:
     """Return the query for the present state of every key dirtied since *snapshot* in *part*.
 
-    *joiners* are tenants copied at their own snapshot: for them, and for keys without a tenant, entries count
+    *enrolling* are tenants copied at their own snapshot: for them, and for keys without a tenant, entries count
     from there. With *places* it says of each row only where it is, if it is.
     """
     conditions: list[sql.Composable] = [
         sql.SQL("{} AND {}").format(_theirs(table, part, snapshot), new_entries(snapshot))
     ]
-    if joiners:
+    if enrolling:
         # From the earliest of their snapshots for all of them: an entry too many does no harm.
-        start = earliest([s for _, s in joiners])
+        start = earliest([s for _, s in enrolling])
         since: sql.Composable = sql.SQL("{} AND {}").format(_theirs(table, part, start), new_entries(start))
         if table.sharded:
             stray = sql.SQL(" OR NOT {}").format(_part(part)) if table.derived else sql.SQL("")
             since = sql.SQL("(j.tenant_id = ANY (ARRAY[{}]::{}[]) OR j.tenant_id IS NULL{}) AND {}").format(
-                sql.SQL(", ").join(sql.Literal(tenant) for tenant, _ in joiners),
+                sql.SQL(", ").join(sql.Literal(tenant) for tenant, _ in enrolling),
                 sql.SQL(table.tenant_type),
                 stray,
                 since,
@@ -136,7 +136,7 @@ def read_dirty(
     columns: list[sql.Composable] = _key("j", table)
     if table.sharded:
         # Where the tenant may be out of date, it is one we do not know.
-        stale = snapshot.xip.union(*(s.xip for _, s in joiners)) if table.derived else frozenset()
+        stale = snapshot.xip.union(*(s.xip for _, s in enrolling)) if table.derived else frozenset()
         known = _part(part)
         if stale:
             known = sql.SQL("{} AND j.xid NOT IN ({})").format(known, _running(stale))

@@ -22,7 +22,7 @@ from migrator.dataplane.mirror.foreign_key_wait import Wait
 from migrator.dataplane.mirror.journal_loss import stand_still
 from migrator.dataplane.mirror.options import CycleStats, MirrorOptions
 from migrator.dataplane.mirror.partition import Partition
-from migrator.dataplane.mirror.position import Stand
+from migrator.dataplane.mirror.position import PartitionCheckpoint
 from migrator.db.connect import connect_async
 from migrator.errors import CaptureLost, ClusterUnavailable, HistoryForked, LeaseLost
 
@@ -47,7 +47,7 @@ class _Pace:
 
 @contextlib.asynccontextmanager
 async def _open(
-    classic_dsn: str, limitless_dsn: str, part: int, stand: Stand | None, options: MirrorOptions
+    classic_dsn: str, limitless_dsn: str, part: int, stand: PartitionCheckpoint | None, options: MirrorOptions
 ) -> AsyncIterator[Partition]:
     app = f"migrator mirror {part}"
     async with contextlib.AsyncExitStack() as stack:
@@ -85,7 +85,7 @@ async def run_partition(classic_dsn: str, limitless_dsn: str, part: int, options
         LeaseLost: another mirror took the partition over, or it was closed.
         HistoryForked: classic was restored or lost its tail.
     """
-    stand: Stand | None = None
+    stand: PartitionCheckpoint | None = None
     tries = 0
     wait = Wait()
     while True:

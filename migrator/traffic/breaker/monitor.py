@@ -1,6 +1,6 @@
 """Is Limitless ill for everybody, and is it well again? One pass over what processes report.
 
-`tick` keeps no state between passes: what it needs is in classic's tables, so any worker may run the next one.
+`pass_once` keeps no state between passes: what it needs is in classic's tables, so any worker may run the next one.
 Reads of migrated tenants come back in two steps (migrator.traffic.route.promote), never by deleting a row.
 """
 
@@ -24,7 +24,7 @@ from migrator.plan.schema import Plan
 from migrator.traffic.breaker.decide import Open, Raise, Step, next_step, to_raise
 from migrator.traffic.route.change import reachable
 from migrator.traffic.route.fallback import covered_parts, ease_fallback, raise_fallback
-from migrator.traffic.route.promote import Outcome, rejoin
+from migrator.traffic.route.promote import Outcome, promote_reads
 
 WHO = "breaker monitor"
 LATELY_S = 600.0
@@ -49,7 +49,7 @@ class MonitorSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Fallen:
+class FallbackOutcome:
     """What became of one open fallback in this pass."""
 
     scope: FallbackScope
@@ -60,7 +60,7 @@ class Fallen:
 
 
 @dataclass(frozen=True, slots=True)
-class TickResult:
+class PassResult:
     """What one pass found and did.
 
     Attributes:
@@ -75,8 +75,8 @@ class TickResult:
     probe_problem: str | None
     live: int
     raised: tuple[Raise, ...]
-    open: tuple[Fallen, ...]
-    cleared: tuple[Fallen, ...]
+    open: tuple[FallbackOutcome, ...]
+    cleared: tuple[FallbackOutcome, ...]
     to_validate: tuple[TenantId | None, ...]
 
 
@@ -92,7 +92,9 @@ def probe(limitless_dsn: str, probe_s: float) -> str | None:
     return None
 
 
-def tick(classic: psycopg.Connection[Any], limitless_dsn: str, settings: MonitorSettings, now: datetime) -> TickResult:
+def pass_once(
+    classic: psycopg.Connection[Any], limitless_dsn: str, settings: MonitorSettings, now: datetime
+) -> PassResult:
     """Do one pass. *classic* must be in autocommit mode."""
     problem = probe(limitless_dsn, settings.probe_s)
     with reachable():
@@ -109,14 +111,14 @@ def tick(classic: psycopg.Connection[Any], limitless_dsn: str, settings: Monitor
     standing = tuple(r for r in results if r.step is not Step.CLEAR)
     wanted_by = {t for r in standing if r.step is Step.VALIDATE for t in r.to_validate}
     validate = sorted(wanted_by, key=lambda t: (t is not None, t or ""))
-    return TickResult(now, problem, live, tuple(raised), standing, cleared, tuple(validate))
+    return PassResult(now, problem, live, tuple(raised), standing, cleared, tuple(validate))
 
 
 def reset(
     classic: psycopg.Connection[Any], scope: FallbackScope, key: str, *, who: str, reason: str, timeout_s: float = 30.0
 ) -> Outcome:
     """Take a fallback away because a human says so, held or not; through the same two steps."""
-    found = rejoin(classic, fallback=(scope, key), who=who, reason=reason, timeout_s=timeout_s)
+    found = promote_reads(classic, fallback=(scope, key), who=who, reason=reason, timeout_s=timeout_s)
     return found.outcome
 
 
@@ -130,7 +132,9 @@ def _open(conn: psycopg.Connection[Any], found: StandingFallback) -> Open:
     )  # fmt: skip
 
 
-def _advance(conn: psycopg.Connection[Any], found: Open, problem: str | None, settings: MonitorSettings) -> Fallen:
+def _advance(
+    conn: psycopg.Connection[Any], found: Open, problem: str | None, settings: MonitorSettings
+) -> FallbackOutcome:
     def decide(state: Open) -> tuple[Step, str]:
         parts = partition_lags(conn)
         return next_step(
@@ -144,11 +148,11 @@ def _advance(conn: psycopg.Connection[Any], found: Open, problem: str | None, se
         ease_fallback(conn, found.scope, found.key, by=WHO, reason=why)
         step, why = decide(replace(found, level=Level.JOINING))
     if step is not Step.CLEAR:
-        return Fallen(found.scope, found.key, step, why, tenants if step is Step.VALIDATE else ())
-    done = rejoin(conn, fallback=(found.scope, found.key), who=WHO, reason=why, timeout_s=settings.catch_up_s)
+        return FallbackOutcome(found.scope, found.key, step, why, tenants if step is Step.VALIDATE else ())
+    done = promote_reads(conn, fallback=(found.scope, found.key), who=WHO, reason=why, timeout_s=settings.catch_up_s)
     if done.done:
-        return Fallen(found.scope, found.key, Step.CLEAR, why)
-    return Fallen(found.scope, found.key, Step.UNWELL, f"not caught up: {done.outcome} {done.detail}".rstrip())
+        return FallbackOutcome(found.scope, found.key, Step.CLEAR, why)
+    return FallbackOutcome(found.scope, found.key, Step.UNWELL, f"not caught up: {done.outcome} {done.detail}".rstrip())
 
 
 def settings_of(plan: Plan) -> MonitorSettings:

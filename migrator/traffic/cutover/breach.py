@@ -37,13 +37,13 @@ SHOWN = 5
 
 
 def judge(
-    known: Mapping[Whose, Breach], found: Mapping[Whose, str], now_s: float, patience_s: float, calm_s: float
+    known: Mapping[Whose, Breach], found: Mapping[Whose, str], now_s: float, timeout_s: float, calm_s: float
 ) -> tuple[dict[Whose, Breach], dict[Whose, str]]:
     """Return the breaches as they stand, and those that become an incident now, with their reasons.
 
     Args:
         found: who is over a limit now, and why.
-        patience_s: a breach is recorded once it was found at every look for so long.
+        timeout_s: a breach is recorded once it was found at every look for so long.
         calm_s: a recorded breach is over once it was not found for so long.
     """
     standing: dict[Whose, Breach] = {}
@@ -51,7 +51,7 @@ def judge(
     for whose, reason in found.items():
         before = known.get(whose)
         breach = Breach(now_s, now_s, reason) if before is None else replace(before, last_s=now_s, reason=reason)
-        if not breach.recorded and now_s - breach.first_s >= patience_s:
+        if not breach.recorded and now_s - breach.first_s >= timeout_s:
             breach = replace(breach, recorded=True)
             incidents[whose] = reason
         standing[whose] = breach
@@ -68,7 +68,7 @@ def describe(incidents: Mapping[Whose, str]) -> str:
     return "; ".join(shown) + (f"; … ({len(order)} in all)" if len(order) > SHOWN else "")
 
 
-def tick(conn: Connection, limits: GuardLimits, patience_s: float) -> dict[Whose, str]:
+def pass_once(conn: Connection, limits: GuardLimits, timeout_s: float) -> dict[Whose, str]:
     """Look once; return the breaches that became an incident by this look. Owns its transactions."""
     # Whoever changes who is watched holds the switch until the commit, and a process that falls back waits for it 3 s
     # at most: summing samples up may take longer.
@@ -84,7 +84,7 @@ def tick(conn: Connection, limits: GuardLimits, patience_s: float) -> dict[Whose
         found = _found(conn, now_s, limits)
         if not found and not known:
             return {}
-        standing, incidents = judge(known, found, now_s, patience_s, CALM_WINDOWS * limits.window_s)
+        standing, incidents = judge(known, found, now_s, timeout_s, CALM_WINDOWS * limits.window_s)
         keep_breaches(conn, standing)
         if incidents:
             add_incident(conn, IncidentKind.SLO_BREACH, describe(incidents), WHO)

@@ -33,7 +33,7 @@ from migrator.traffic.cutover.waves import next_wave as choose
 from migrator.traffic.route import tenant_hold as holds
 from migrator.traffic.route.move import watch
 from migrator.traffic.route.promote import Outcome as Step
-from migrator.traffic.route.promote import rejoin
+from migrator.traffic.route.promote import promote_reads
 
 Connection = psycopg.Connection[Any]
 
@@ -216,7 +216,7 @@ def advance(conn: Connection, plan: Plan, number: int, pct: int, late: bool = Fa
     if not todo:
         return Advanced(done=True, text="already there")
     try:
-        found = rejoin(
+        found = promote_reads(
             conn,
             tenants=todo,
             pct=pct,
@@ -274,7 +274,7 @@ def forward(conn: Connection, who: str, reason: str) -> Outcome:
     done = []
     reason = reason or "go forward again"
     if facts.switch(conn).level is not Level.LIMITLESS:
-        found = rejoin(conn, switch=True, who=who, reason=reason, timeout_s=ADVANCE_S)
+        found = promote_reads(conn, switch=True, who=who, reason=reason, timeout_s=ADVANCE_S)
         if not found.done:
             why = found.detail or f"{found.outcome}: {', '.join(found.confirmation.pending[:5])}"
             return Outcome("reads stay on classic", (Blocker("switch.not_moved", "switch", why, True),))

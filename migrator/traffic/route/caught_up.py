@@ -28,7 +28,7 @@ def check_included(conn: psycopg.Connection[Any], parts: set[int], caught_up: Sn
     if caught_up is None:
         raise UsageError(
             "reads may go to limitless only with proof that the mirror caught up after every process waits for it",
-            hint="Use migrator.traffic.route.promote.rejoin.",
+            hint="Use migrator.traffic.route.promote.promote_reads.",
         )
     behind = behind_of(conn, parts, caught_up)
     if behind:

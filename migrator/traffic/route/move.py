@@ -44,7 +44,7 @@ def move(
         expected: epoch of each route as the caller read it (0: no route yet); moved by somebody else since means
             RouteChanged. Our own change, found again after a lost answer, is no change.
         caught_up: a snapshot of classic taken after every process had confirmed JOINING; required to go from
-            JOINING to LIMITLESS, and the published positions must include it. `advance.rejoin` does all that.
+            JOINING to LIMITLESS, and the published positions must include it. `advance.promote_reads` does all that.
 
     Raises:
         RouteChanged: another epoch was found.

@@ -36,7 +36,7 @@ from migrator.traffic.route.switch import switch_version
 
 
 class Outcome(StrEnum):
-    """How far a rejoin got. Anything but DONE left reads on classic."""
+    """How far a promote_reads got. Anything but DONE left reads on classic."""
 
     DONE = "done"
     ALREADY = "already"  # there was nothing to do
@@ -46,8 +46,8 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rejoined:
-    """What a rejoin did.
+class Promoted:
+    """What a promote_reads did.
 
     Attributes:
         epoch: of the last change it made; confirm it to know that reads have moved everywhere.
@@ -107,7 +107,7 @@ def current_snapshot(conn: psycopg.Connection[Any]) -> Snapshot:
     return Snapshot.parse(row[0])
 
 
-def rejoin(
+def promote_reads(
     conn: psycopg.Connection[Any],
     *,
     tenants: Sequence[TenantId] = (),
@@ -119,7 +119,7 @@ def rejoin(
     wave: int | None = None,
     timeout_s: float = 30.0,
     expected: Mapping[TenantId, int] | None = None,
-) -> Rejoined:
+) -> Promoted:
     """Bring reads (back) to Limitless: of *tenants*, under the global *switch*, or under a *fallback*; one of them.
 
     *expected* holds the tenants' epochs as the caller read them: what an operator rolled back meanwhile is
@@ -137,7 +137,7 @@ def rejoin(
     else:
         assert fallback is not None
         found = _fallback(conn, fallback, who, reason, timeout_s)
-    return Rejoined(
+    return Promoted(
         found.outcome, found.epoch, found.confirmation, found.behind, time.monotonic() - started, found.detail
     )
 
@@ -151,7 +151,7 @@ def _tenants(
     wave: int | None,
     timeout_s: float,
     expected: Mapping[TenantId, int] | None,
-) -> Rejoined:
+) -> Promoted:
     known = {route.tenant_id: route for route in routes(conn) if route.tenant_id in set(tenants)}
     there = [t for t in tenants if t in known and known[t].level is Level.LIMITLESS]
     rest = [t for t in tenants if t not in there]
@@ -160,53 +160,53 @@ def _tenants(
         epoch = move(conn, there, Level.LIMITLESS, pct=pct, who=who, reason=reason, wave=wave, expected=expected)
     if not rest:
         changed = any(known[t].reads_pct != pct for t in there)
-        return Rejoined(Outcome.DONE if changed else Outcome.ALREADY, epoch, confirmed(conn, epoch))
+        return Promoted(Outcome.DONE if changed else Outcome.ALREADY, epoch, confirmed(conn, epoch))
     joining = move(conn, rest, Level.JOINING, pct=pct, who=who, reason=reason, wave=wave, expected=expected)
     now = {route.tenant_id: route for route in routes(conn) if route.tenant_id in set(rest)}
     fence = catch_up(conn, joining, {route.part for route in now.values()}, timeout_s)
     if fence.outcome is not Outcome.DONE:
-        return Rejoined(fence.outcome, joining, fence.confirmation, fence.behind)
+        return Promoted(fence.outcome, joining, fence.confirmation, fence.behind)
     try:
         epoch = move(
             conn, rest, Level.LIMITLESS, pct=pct, who=who, reason=reason, wave=wave,
             expected={t: now[t].epoch for t in rest}, caught_up=fence.snapshot,
         )  # fmt: skip
     except PreconditionFailed as error:
-        return Rejoined(Outcome.CHANGED, joining, fence.confirmation, detail=str(error))
-    return Rejoined(Outcome.DONE, epoch, fence.confirmation)
+        return Promoted(Outcome.CHANGED, joining, fence.confirmation, detail=str(error))
+    return Promoted(Outcome.DONE, epoch, fence.confirmation)
 
 
-def _switch(conn: psycopg.Connection[Any], who: str, reason: str, timeout_s: float) -> Rejoined:
+def _switch(conn: psycopg.Connection[Any], who: str, reason: str, timeout_s: float) -> Promoted:
     with reachable():
         before = stored.switch(conn)
     if before.level is Level.LIMITLESS:
-        return Rejoined(Outcome.ALREADY, before.epoch, confirmed(conn, before.epoch))
+        return Promoted(Outcome.ALREADY, before.epoch, confirmed(conn, before.epoch))
     joining = move_switch(conn, Level.JOINING, who=who, reason=reason)
     version = switch_version(conn)
     fence = catch_up(conn, joining, parts_in_use(conn), timeout_s)
     if fence.outcome is not Outcome.DONE:
-        return Rejoined(fence.outcome, joining, fence.confirmation, fence.behind)
+        return Promoted(fence.outcome, joining, fence.confirmation, fence.behind)
     try:
         epoch = move_switch(conn, Level.LIMITLESS, who=who, reason=reason, expected=version, caught_up=fence.snapshot)
     except PreconditionFailed as error:
-        return Rejoined(Outcome.CHANGED, joining, fence.confirmation, detail=str(error))
-    return Rejoined(Outcome.DONE, epoch, fence.confirmation)
+        return Promoted(Outcome.CHANGED, joining, fence.confirmation, detail=str(error))
+    return Promoted(Outcome.DONE, epoch, fence.confirmation)
 
 
 def _fallback(
     conn: psycopg.Connection[Any], fallback: tuple[FallbackScope, str], who: str, reason: str, timeout_s: float
-) -> Rejoined:
+) -> Promoted:
     scope, key = fallback
     with reachable():
         known = stored_breaker.fallback(conn, scope, key)
     if known is None:
-        return Rejoined(Outcome.ALREADY, 0, confirmed(conn, 0))
+        return Promoted(Outcome.ALREADY, 0, confirmed(conn, 0))
     joining = ease_fallback(conn, scope, key, by=who, reason=reason)
     fence = catch_up(conn, joining, covered_parts(conn, scope, key), timeout_s)
     if fence.outcome is not Outcome.DONE:
-        return Rejoined(fence.outcome, joining, fence.confirmation, fence.behind)
+        return Promoted(fence.outcome, joining, fence.confirmation, fence.behind)
     try:
         epoch = clear_fallback(conn, scope, key, by=who, reason=reason, expected=joining, caught_up=fence.snapshot)
     except PreconditionFailed as error:
-        return Rejoined(Outcome.CHANGED, joining, fence.confirmation, detail=str(error))
-    return Rejoined(Outcome.DONE, epoch, fence.confirmation)
+        return Promoted(Outcome.CHANGED, joining, fence.confirmation, detail=str(error))
+    return Promoted(Outcome.DONE, epoch, fence.confirmation)

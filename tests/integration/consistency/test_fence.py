@@ -15,7 +15,7 @@ from migrator.consistency import fence as fences
 from migrator.consistency.run import validate
 from migrator.dataplane.mirror import fence as mirror_fence
 from migrator.dataplane.mirror.cycle import run_cycle
-from migrator.dataplane.mirror.position import Stand
+from migrator.dataplane.mirror.position import PartitionCheckpoint
 from migrator.dataplane.mirror.run import _open
 from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable
@@ -24,8 +24,8 @@ from tests.fixtures.shop import Shop, until
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
 
-def hold(shop: Shop, part: int = 1, patience_s: float = 20) -> contextlib.AbstractAsyncContextManager[fences.Fence]:
-    return fences.hold(shop.classic_dsn, shop.limitless_dsn, part, patience_s)
+def hold(shop: Shop, part: int = 1, timeout_s: float = 20) -> contextlib.AbstractAsyncContextManager[fences.Fence]:
+    return fences.hold(shop.classic_dsn, shop.limitless_dsn, part, timeout_s)
 
 
 async def test_many_share_a_pause_and_all_see_the_same(shop: Shop) -> None:
@@ -159,7 +159,7 @@ async def test_a_superseded_mirrors_fence_is_worth_nothing(shop: Shop, monkeypat
     frozen, thawed = asyncio.Event(), asyncio.Event()
     serve = mirror_fence.serve
 
-    async def freeze(control: fences.Connection, exported: str, stand: Stand, wait_s: float) -> float:
+    async def freeze(control: fences.Connection, exported: str, stand: PartitionCheckpoint, wait_s: float) -> float:
         frozen.set()
         await thawed.wait()
         return await serve(control, exported, stand, wait_s)
@@ -203,6 +203,6 @@ async def test_without_a_mirror_there_is_no_fence(shop: Shop) -> None:
     await shop.start()
 
     with pytest.raises(ClusterUnavailable, match="no fence in time"):
-        async with hold(shop, patience_s=0.3):
+        async with hold(shop, timeout_s=0.3):
             raise AssertionError("nobody opened it")
     assert shop.classic.execute("SELECT count(*) FROM migrator.fence").fetchone() == (0,)

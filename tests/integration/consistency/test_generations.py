@@ -15,7 +15,7 @@ from migrator.dataplane import recovery, repair
 from migrator.dataplane.capture import install as capture
 from migrator.dataplane.mirror import leaving, membership, position
 from migrator.dataplane.mirror.cycle import _commit_token
-from migrator.dataplane.mirror.position import Stand
+from migrator.dataplane.mirror.position import PartitionCheckpoint
 from migrator.dataplane.mirror.run import _open
 from migrator.errors import HistoryForked, LeaseLost
 from migrator.model.divergence import ValidationReport
@@ -60,10 +60,10 @@ async def late(
 
 
 async def copied_again(shop: Shop) -> None:
-    async def let_go() -> bool:
+    async def left() -> bool:
         return shop.classic.execute("SELECT count(*) FROM migrator.tenant WHERE recopy IS NOT NULL").fetchone() == (0,)
 
-    await until(let_go, "the mirror lets go")
+    await until(left, "the mirror lets go")
     await shop.copy_all()
     await shop.caught_up()
 
@@ -176,7 +176,7 @@ async def test_a_mirror_of_a_dual_write_that_was_undone_adopts_nothing(shop: Sho
             with pytest.raises(LeaseLost):
                 await position.reread(old.limitless, old.stand)
             assert await position.reread(new.limitless, new.stand) == new.stand
-    assert old.stand != Stand(1, old.stand.epoch, old.stand.snapshot, old.stand.token)
+    assert old.stand != PartitionCheckpoint(1, old.stand.epoch, old.stand.snapshot, old.stand.token)
 
 
 async def test_a_superseded_mirror_changes_no_tenants_state(shop: Shop) -> None:
@@ -197,8 +197,8 @@ async def test_a_superseded_mirror_changes_no_tenants_state(shop: Shop) -> None:
             await membership.publish(new.control, new.limitless, part, new.stand.epoch)
             repair.recopy(shop.classic, "ana", ["1"], "suspect")
             with pytest.raises(LeaseLost):
-                await leaving.let_go(old)
-            await leaving.let_go(new)
+                await leaving.remove_leaving(old)
+            await leaving.remove_leaving(new)
             after = shop.classic.execute(state).fetchone()
 
     assert before is not None and after is not None

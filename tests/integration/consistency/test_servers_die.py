@@ -112,7 +112,7 @@ async def test_a_server_dies_in_the_middle(shop: Shop, servers: Servers, side: s
                 await sees(dsn, WAITING_FOR_A_ROW)
                 machine.kill()
     if moment == "fence":  # no mirror is there to give one
-        look = asyncio.create_task(validate(shop.classic_dsn, shop.limitless_dsn, patience_s=5))
+        look = asyncio.create_task(validate(shop.classic_dsn, shop.limitless_dsn, timeout_s=5))
         await sees(shop.classic_dsn, FENCE_ASKED_FOR)
         machine.kill()
     with pytest.raises((ClusterUnavailable, psycopg.OperationalError)):
@@ -121,7 +121,7 @@ async def test_a_server_dies_in_the_middle(shop: Shop, servers: Servers, side: s
     reconnect(shop)
     left = verdicts(shop)
     async with shop.mirrors():
-        last = await validate(shop.classic_dsn, shop.limitless_dsn, patience_s=60)
+        last = await validate(shop.classic_dsn, shop.limitless_dsn, timeout_s=60)
 
     assert left == {}, "the first group was not compared yet"
     assert {v.tenant_id or "": v.divergent_rows for v in last.tenants} == RIGHT | {"": 0}

@@ -53,7 +53,7 @@ async def test_a_huge_tenant_takes_no_more_memory(shop: Shop, rows: int) -> None
     )
     await shop.start()
     async with shop.mirrors():
-        await shop.copy_all(patience_s=300)
+        await shop.copy_all(timeout_s=300)
         shop.limitless.execute(
             "UPDATE shop.purchase SET total = total + 1 WHERE tenant_id = 1 AND id > 10000 AND id % 10 = 0"
         )

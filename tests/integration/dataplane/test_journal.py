@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from migrator.dataplane.backfill.throttle import Limits, Load, why_hold
+from migrator.dataplane.backfill.throttle import Limits, Load, throttle_reason
 from migrator.dataplane.capture import backlog as waiting_module
 from migrator.dataplane.capture import ring
 from migrator.dataplane.capture.backlog import waiting
@@ -105,6 +105,6 @@ async def test_a_transaction_left_open_makes_no_cycle_dearer(shop: Shop) -> None
 
 def test_over_the_limit_no_copy_starts() -> None:
     """And the reason names both figures."""
-    held = why_hold(Load(journal_mb=4097), Limits(journal_limit_mb=4096))
+    held = throttle_reason(Load(journal_mb=4097), Limits(journal_limit_mb=4096))
     assert held == "the journal holds 4097 MB (limit 4096)"
-    assert why_hold(Load(journal_mb=4096), Limits(journal_limit_mb=4096)) is None
+    assert throttle_reason(Load(journal_mb=4096), Limits(journal_limit_mb=4096)) is None

@@ -104,11 +104,11 @@ async def test_whatever_a_tenant_is_called(n: Shop) -> None:
         history = verdicts.stretches(n.classic, [""], 10)
         asked = repair.recopy(n.classic, "ana", ["", "NULL"], "as told")
 
-        async def let_go() -> bool:
+        async def left() -> bool:
             row = n.classic.execute("SELECT count(*) FROM migrator.tenant WHERE recopy IS NOT NULL").fetchone()
             return row == (0,)
 
-        await until(let_go, "the mirror lets go of them")
+        await until(left, "the mirror lets go of them")
         assert n.classic.execute("SELECT count(*) FROM migrator.tenant WHERE state = 'pending'").fetchone() == (2,)
         await n.copy_all()
         await n.caught_up()

@@ -15,7 +15,7 @@ from migrator.dataplane.repair import repair
 from migrator.model.tenant import TenantId
 from migrator.shim import Settings, Shim
 from migrator.traffic.incident.rollback import roll_back
-from migrator.traffic.route.promote import rejoin
+from migrator.traffic.route.promote import promote_reads
 from tests.fixtures.postgres import Machines, fresh_name, with_parts
 from tests.fixtures.shop import Shop, new_shop
 
@@ -134,7 +134,7 @@ async def travel(shop: Shop) -> None:
         with Shim(shop.classic_dsn, shop.limitless_dsn, "web", settings=CALM) as shim:
             assert (await validate(shop.classic_dsn, shop.limitless_dsn)).clean
             moved = await asyncio.to_thread(
-                lambda: rejoin(shop.classic, tenants=[TenantId("1")], who="test", reason="test", timeout_s=30)
+                lambda: promote_reads(shop.classic, tenants=[TenantId("1")], who="test", reason="test", timeout_s=30)
             )
             assert moved.done
             for number in (10_001, 10_002):

@@ -15,7 +15,7 @@ from migrator.decommission.facts import gather
 from migrator.decommission.gate import decommission_verdict
 from migrator.model.tenant import TenantId
 from migrator.plan.tables import resolve_tables
-from migrator.traffic.breaker.monitor import MonitorSettings, tick
+from migrator.traffic.breaker.monitor import MonitorSettings, pass_once
 from migrator.traffic.cutover import facts
 from migrator.traffic.cutover.gate import GateLimits, reference_verdict, tenant_verdict
 from tests.fixtures.shop import Shop, until
@@ -124,7 +124,7 @@ def told(shop: Shop, part: int) -> dict[str, str]:
         (str(part),),
     )
     status = collect(shop.classic)
-    (fallen,) = tick(shop.classic, shop.limitless_dsn, MonitorSettings(fresh_s=LIMIT_S), status.at).open
+    (fallen,) = pass_once(shop.classic, shop.limitless_dsn, MonitorSettings(fresh_s=LIMIT_S), status.at).open
     asked = tenant_verdict(facts.tenant_facts(shop.classic, [TenantId(tenant[0])])[0], limits)
     if part == 0:
         asked = reference_verdict(facts.reference_facts(shop.classic), limits)

@@ -12,7 +12,7 @@ import pytest
 
 from migrator.dataplane.mirror import position
 from migrator.dataplane.mirror.cycle import run_cycle
-from migrator.dataplane.mirror.position import Stand
+from migrator.dataplane.mirror.position import PartitionCheckpoint
 from migrator.dataplane.mirror.run import _open
 from migrator.db.connect import connect_async
 from migrator.decommission import drain
@@ -36,10 +36,10 @@ class Truth:
     life: str
     state: str = "open"
 
-    def stand(self) -> Stand:
-        return Stand(PART, self.epoch, self.snapshot, self.token, self.life)
+    def stand(self) -> PartitionCheckpoint:
+        return PartitionCheckpoint(PART, self.epoch, self.snapshot, self.token, self.life)
 
-    def is_at(self, stand: Stand) -> bool:
+    def is_at(self, stand: PartitionCheckpoint) -> bool:
         own = (stand.epoch, stand.snapshot, stand.token)
         return self.state == "open" and (self.epoch, self.snapshot, self.token) == own
 
@@ -59,7 +59,7 @@ async def test_only_who_holds_the_partition_moves_it(shop: Shop) -> None:
     moved = refused = 0
     async with await connect_async(shop.limitless_dsn, "test") as limitless:
         truth = await _truth(limitless)
-        stands: list[Stand] = []
+        stands: list[PartitionCheckpoint] = []
         for number in range(STEPS):
             step = dice.choices(["claim", "move", "hold", "reread", "close", "open", "anew"], [6, 20, 8, 6, 1, 4, 1])[0]
             stand = dice.choice(stands) if stands else truth.stand()

@@ -29,7 +29,7 @@ from migrator.shim.watcher import Watcher
 from migrator.shim.write import Acknowledgement
 from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.move import move
-from migrator.traffic.route.promote import rejoin
+from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.switch import switch
 from tests.integration.protocol.interleaving import Turns
 from tests.integration.traffic.world import World, ids
@@ -109,7 +109,7 @@ class Run:
                         raise_fallback(conn, FallbackScope.TENANT, TENANT, by="test", reason="test")
                     else:
                         for what in ({"tenants": ids(TENANT)}, {"switch": True}, *self._fallbacks(conn)):
-                            rejoin(conn, **what, **words, timeout_s=5.0)
+                            promote_reads(conn, **what, **words, timeout_s=5.0)
 
     def _fallbacks(self, conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
         rows = conn.execute("SELECT scope, scope_key FROM migrator.fallback").fetchall()
@@ -142,7 +142,7 @@ def a_process(world: World, name: str) -> Any:
     """A shim that has been opened, but for its threads."""
     shim = Shim(world.classic_dsn, world.limitless_dsn, name, settings=SETTINGS)
     shim._pid = os.getpid()
-    shim._ack = Acknowledgement(shim._board, shim._classic, shim._listener, SETTINGS, name)
+    shim._ack = Acknowledgement(shim._current, shim._classic, shim._listener, SETTINGS, name)
     shim._start(shim._classic.connect())
     try:
         yield shim
@@ -202,7 +202,7 @@ async def test_no_read_misses_an_acknowledged_write(
         found.acknowledged = int(row[0]) if row else 0
         with world.mirror():
             for what in ({"tenants": ids(TENANT)}, {"switch": True}, *found._fallbacks(world.classic)):
-                assert rejoin(world.classic, **what, who="test", reason="test", timeout_s=20).done
+                assert promote_reads(world.classic, **what, who="test", reason="test", timeout_s=20).done
         for module in (read, write, watcher):
             monkeypatch.setattr(module, "now_s", found.now_s)
         await asyncio.wait_for(one_run(world, turns(seed), found), 120)

@@ -22,7 +22,7 @@ from migrator.rights.check import check
 from migrator.shim import Settings, Shim
 from migrator.shim.breaker import State
 from migrator.traffic.incident.rollback import roll_back
-from migrator.traffic.route.promote import rejoin
+from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.roles import Roles
 from tests.fixtures.shop import Shop, until
@@ -98,7 +98,7 @@ def _while_it_migrates(shop: Shop, mine: tuple[str, str]) -> None:
     with Shim(*mine, "web-1", settings=PATIENT) as shim:
         shim.run_write("1", put(9001))
         assert shim.run_read("1", got(9001)) == ("classic", 1)
-        assert rejoin(shop.classic, tenants=[T1], who="test", reason="test", timeout_s=20).done
+        assert promote_reads(shop.classic, tenants=[T1], who="test", reason="test", timeout_s=20).done
         eventually(lambda: shim.run_read("1", got(9001)) == ("limitless", 1), "reads come from limitless")
         shim.run_write("1", put(9002))
         assert shim.run_read("1", got(9002)) == ("limitless", 1)

@@ -24,10 +24,10 @@ SETTLED = "INSERT INTO migrator.settled (epoch, write_mode, at, decisions) VALUE
 def test_writes_wait_while_they_are_closed_and_go_on_when_reopened(world: World) -> None:
     with world.shim() as shim:
         write_mode(world.classic, WriteMode.CLOSED, who="test", reason="test")
-        eventually(lambda: shim._board.view.write_mode is WriteMode.CLOSED, "the process knows")
+        eventually(lambda: shim._current.view.write_mode is WriteMode.CLOSED, "the process knows")
         thread = threading.Thread(target=shim.run_write, args=("t1", put("t1", 1, "hello")))
         thread.start()
-        eventually(lambda: shim._board.waiting, "the write waits")
+        eventually(lambda: shim._current.waiting, "the write waits")
         assert body(world, "t1", 1) is None
 
         write_mode(world.classic, WriteMode.DUAL, who="test", reason="test")
@@ -39,7 +39,7 @@ def test_writes_wait_while_they_are_closed_and_go_on_when_reopened(world: World)
 def test_closed_writes_give_up_after_their_bound(world: World) -> None:
     with world.shim(settings=replace(QUICK, closed_wait_s=0.1)) as shim:
         write_mode(world.classic, WriteMode.CLOSED, who="test", reason="test")
-        eventually(lambda: shim._board.view.write_mode is WriteMode.CLOSED, "the process knows")
+        eventually(lambda: shim._current.view.write_mode is WriteMode.CLOSED, "the process knows")
 
         with pytest.raises(WritesClosed):
             shim.write("t1").__enter__()
@@ -97,6 +97,6 @@ def test_a_process_that_missed_the_end_asks_limitless(breakable: World, servers:
         servers.classic.kill()
         world.limitless.execute(SETTLED)
 
-        eventually(lambda: shim._board.settled, "it has asked limitless")
+        eventually(lambda: shim._current.settled, "it has asked limitless")
         shim.run_write("t1", put("t1", 1, "hello"))
         assert shim.run_read("t1", get("t1", 1)) == ("limitless", "hello")

@@ -16,12 +16,12 @@ from migrator.errors import PreconditionFailed
 from migrator.model.route import FallbackScope, Level
 from migrator.model.tenant import TenantId
 from migrator.plan.schema import Plan
-from migrator.traffic.breaker.monitor import MonitorSettings, tick
+from migrator.traffic.breaker.monitor import MonitorSettings, pass_once
 from migrator.traffic.cutover import facts
 from migrator.traffic.incident.rollback import hold, roll_back
 from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.move import routes
-from migrator.traffic.route.promote import rejoin
+from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.tenant_hold import held, release
 from tests.integration.traffic.world import World, ids, put, up
 from workflows.activities.cutover import _advance, _defer, _finish, _forward, _next_wave
@@ -76,15 +76,15 @@ def test_nothing_that_moves_reads_up_moves_a_tenant_that_is_held(world: World) -
     roll_back(world.classic, tenants=[T1], who="ann", reason="slow")
 
     with pytest.raises(PreconditionFailed, match="1 tenant is held on classic"):
-        rejoin(world.classic, tenants=[T1, T2], who="bob", reason="hurry")
+        promote_reads(world.classic, tenants=[T1, T2], who="bob", reason="hurry")
     with pytest.raises(PreconditionFailed, match="t1 by ann: slow"):
-        rejoin(world.classic, tenants=[T1], pct=10, who="cutover", reason="wave 1, 10 %", wave=1)
+        promote_reads(world.classic, tenants=[T1], pct=10, who="cutover", reason="wave 1, 10 %", wave=1)
     roll_back(world.classic, all=True, who="ann", reason="all")
     with world.mirror():
-        assert rejoin(world.classic, switch=True, who="ann", reason="forward").done
+        assert promote_reads(world.classic, switch=True, who="ann", reason="forward").done
     raise_fallback(world.classic, FallbackScope.TENANT, "t1", by="web", reason="errors")
     with world.mirror():
-        found = tick(
+        found = pass_once(
             world.classic, world.limitless_dsn, MonitorSettings(open_s=0, validate_before_close=False),
             collect(world.classic).at,
         )  # fmt: skip
@@ -219,7 +219,7 @@ def test_of_a_move_and_a_hold_at_once_the_hold_wins(world: World) -> None:
         with psycopg.connect(world.classic_dsn, autocommit=True) as conn:
             start.wait()
             try:
-                rejoin(conn, tenants=[T1], who="cutover", reason="wave 1", wave=1, timeout_s=5)
+                promote_reads(conn, tenants=[T1], who="cutover", reason="wave 1", wave=1, timeout_s=5)
             except PreconditionFailed:
                 return
 

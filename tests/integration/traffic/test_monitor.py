@@ -18,12 +18,12 @@ from migrator.local.proxy import Proxy
 from migrator.model.route import FallbackScope, Level
 from migrator.shim import Shim
 from migrator.traffic.breaker.decide import Step
-from migrator.traffic.breaker.monitor import MonitorSettings, TickResult, tick
+from migrator.traffic.breaker.monitor import MonitorSettings, PassResult, pass_once
 from migrator.traffic.incident.rollback import RollbackResult
 from migrator.traffic.incident.serve import IncidentServer, Request
 from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.move import routes
-from migrator.traffic.route.promote import rejoin
+from migrator.traffic.route.promote import promote_reads
 from tests.integration.traffic.world import QUICK, World, eventually, get, ids, put
 
 pytestmark = pytest.mark.pg
@@ -31,8 +31,8 @@ pytestmark = pytest.mark.pg
 SETTINGS = MonitorSettings(open_s=0.1, fresh_s=1.0, catch_up_s=5.0, validate_before_close=False)
 
 
-def look(world: World, settings: MonitorSettings = SETTINGS, limitless: str | None = None) -> TickResult:
-    return tick(world.classic, limitless or world.limitless_dsn, settings, datetime.now(UTC))
+def look(world: World, settings: MonitorSettings = SETTINGS, limitless: str | None = None) -> PassResult:
+    return pass_once(world.classic, limitless or world.limitless_dsn, settings, datetime.now(UTC))
 
 
 def fallbacks(world: World) -> list[Any]:
@@ -48,7 +48,7 @@ def test_a_quiet_day_changes_nothing(world: World) -> None:
 
 def test_a_fallback_goes_once_everything_is_well_and_reads_return(world: World) -> None:
     with world.mirror(), world.shim() as shim:
-        assert rejoin(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+        assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
         raise_fallback(world.classic, FallbackScope.PART, "1", by="shim web", reason="slow")
         eventually(lambda: shim.run_read("t1", get("t1", 1))[0] == "classic", "reads fell back")
 
@@ -64,7 +64,7 @@ def test_a_fallback_goes_once_everything_is_well_and_reads_return(world: World) 
 def test_no_fallback_goes_while_the_mirror_stands_still(world: World) -> None:
     with world.shim():
         with world.mirror():
-            assert rejoin(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
         raise_fallback(world.classic, FallbackScope.PART, "1", by="shim web", reason="slow")
         settings = replace(SETTINGS, catch_up_s=0.2, fresh_s=60)
         world.classic.execute("INSERT INTO app.note VALUES ('t1', 9, 'not mirrored')")  # the position misses it
@@ -86,7 +86,7 @@ def test_one_held_by_a_human_stays(world: World) -> None:
 def test_a_clean_validation_is_asked_for_first(world: World) -> None:
     settings = replace(SETTINGS, validate_before_close=True)
     with world.mirror(), world.shim():
-        assert rejoin(world.classic, tenants=ids("t1", "u1"), who="test", reason="test", timeout_s=10).done
+        assert promote_reads(world.classic, tenants=ids("t1", "u1"), who="test", reason="test", timeout_s=10).done
         raise_fallback(world.classic, FallbackScope.PART, "1", by="shim web", reason="slow")
 
         found = eventually(lambda: (seen := look(world, settings)).to_validate and seen, "it wants a validation")
@@ -109,7 +109,7 @@ def test_whoever_comes_back_reads_the_reference_tables(world: World) -> None:
         " VALUES (99, 'app.currency', '{\"kind\": \"reference\"}')"
     )
     with world.mirror(), world.shim():
-        assert rejoin(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+        assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
         raise_fallback(world.classic, FallbackScope.PART, "1", by="shim web", reason="slow")
         world.classic.execute(
             "UPDATE migrator.tenant SET clean_at = clock_timestamp(), divergent = 0,"
@@ -136,7 +136,7 @@ def test_processes_that_trip_bring_everybody_back(world: World, proxy: Callable[
     through = between.dsn(world.limitless_dsn)
     with world.mirror(), Shim(world.classic_dsn, through, "web-1", settings=QUICK) as one:
         with Shim(world.classic_dsn, through, "web-2", settings=QUICK) as two:
-            assert rejoin(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
             eventually(lambda: one.run_read("t1", get("t1", 1))[0] == "limitless", "web-1 reads from limitless")
             between.cut_off()
             eventually(lambda: one.run_read("t1", get("t1", 1)) and one._breakers.open(), "web-1 tripped")
@@ -145,7 +145,7 @@ def test_processes_that_trip_bring_everybody_back(world: World, proxy: Callable[
 
             assert fallbacks(world)[0] == ("all", "", "classic")
             assert "cannot be reached" in found.raised[0].reason or "processes tripped" in found.raised[0].reason
-            eventually(lambda: two._board.view.fallbacks, "web-2, which read nothing, knows as well")
+            eventually(lambda: two._current.view.fallbacks, "web-2, which read nothing, knows as well")
             two.run_write("t1", put("t1", 1, "x"))
             assert world.classic.execute("SELECT DISTINCT kind FROM migrator.incident").fetchall() == [("fallback",)]
             between.accept()
@@ -190,7 +190,9 @@ def call(url: str, body: object = None, token: str = SECRET) -> tuple[int, dict[
 def test_an_alarm_rolls_back(world: World) -> None:
     seen: list[tuple[Request, RollbackResult]] = []
     with world.shim() as shim, world.mirror(), serving(world.classic_dsn, seen) as url:
-        assert rejoin(world.classic, tenants=ids("t1", "t2"), wave=1, who="test", reason="test", timeout_s=10).done
+        assert promote_reads(
+            world.classic, tenants=ids("t1", "t2"), wave=1, who="test", reason="test", timeout_s=10
+        ).done
         assert call(f"{url}/health") == (200, {"ok": True})
         assert call(f"{url}/rollback", {"all": True, "reason": "p99"}, token="wrong")[0] == 401
         assert call(f"{url}/rollback", {"all": True})[0] == 400

@@ -18,7 +18,7 @@ from migrator.model.route import FallbackScope
 from migrator.model.side import Side
 from migrator.model.tenant import TenantId
 from migrator.shim.clock import now_s
-from migrator.shim.current_view import Board
+from migrator.shim.current_view import CurrentView
 from migrator.shim.inflight import Inflight
 from migrator.shim.pool import Pool
 from migrator.shim.routing import choose
@@ -41,9 +41,9 @@ CREATE TRIGGER slow BEFORE INSERT ON migrator.process FOR EACH STATEMENT EXECUTE
 
 
 @contextmanager
-def a_watcher(world: World) -> Iterator[tuple[Watcher, Board]]:
+def a_watcher(world: World) -> Iterator[tuple[Watcher, CurrentView]]:
     """What keeps the routes of one process, refreshed when the test says so."""
-    board = Board()
+    board = CurrentView()
     pool = Pool(Side.CLASSIC, world.classic_dsn, "test", size=2, connect_timeout_s=5, silent_s=30)
     settings = replace(QUICK, staleness_s=30.0)
     watcher = Watcher(

@@ -16,7 +16,7 @@ from migrator.shim import statements as st
 from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.confirm import confirmed
 from migrator.traffic.route.fallback import raise_fallback
-from migrator.traffic.route.promote import Rejoined, rejoin
+from migrator.traffic.route.promote import Promoted, promote_reads
 from tests.fixtures.postgres import Machines
 from tests.integration.traffic.world import QUICK, Peer, World, eventually, get, put, up
 
@@ -62,7 +62,7 @@ def test_a_process_that_slept_through_a_restore_starts_over(
             recopy(world.classic, world.limitless, "test", "restored")
             world.classic.execute("UPDATE migrator.tenant SET state = 'mirrored'")  # the copies are not this test's
             with world.mirror():
-                assert rejoin(world.classic, switch=True, who="test", reason="restored", timeout_s=10).done
+                assert promote_reads(world.classic, switch=True, who="test", reason="restored", timeout_s=10).done
         for _ in range(known):  # other tenants come and go
             world.classic.execute("UPDATE migrator.switch SET epoch = epoch + 1")
         up(world, "u1")  # in another partition; t1 never moved in this history
@@ -73,7 +73,7 @@ def test_a_process_that_slept_through_a_restore_starts_over(
             eventually(lambda: confirmed(world.classic, epoch(world)).confirmed == 2, "both applied this history")
             world.publish()
             eventually(lambda: peer.ask("read", "u1", 1)[0] == "limitless", "the sleeper acts on its routes again")
-            eventually(lambda: not shim._board.view.owed & 2, "nobody is known to read partition 1 from limitless")
+            eventually(lambda: not shim._current.view.owed & 2, "nobody is known to read partition 1 from limitless")
             shim.run_write("t1", put("t1", 1, "acknowledged"))  # nobody has to wait for the mirror, which stands still
 
             assert peer.ask("read", "t1", 1) == ["classic", "acknowledged"]
@@ -130,8 +130,8 @@ def copied_again(world: World, *tenants: str) -> None:
 def test_nobody_goes_forward_before_everybody_is_copied_again(world: World) -> None:
     """Positions move on without the tenants that wait for their copy, and say nothing about those."""
 
-    def forward() -> Rejoined:
-        return rejoin(world.classic, switch=True, who="test", reason="forward", timeout_s=10)
+    def forward() -> Promoted:
+        return promote_reads(world.classic, switch=True, who="test", reason="forward", timeout_s=10)
 
     with world.shim() as shim, world.mirror():
         for tenant in ("t1", "u1"):
@@ -165,18 +165,18 @@ def test_nobody_goes_forward_before_the_reference_tables_are_copied_again(
                 " VALUES (%s, 0, '{}', %s, %s)",
                 (state, superseded, state),
             )
-        assert "the reference tables" in rejoin(world.classic, switch=True, who="test", reason="forward").detail
+        assert "the reference tables" in promote_reads(world.classic, switch=True, who="test", reason="forward").detail
 
         world.classic.execute("UPDATE migrator.copy_unit SET superseded = false, state = 'joined'")
-        assert rejoin(world.classic, switch=True, who="test", reason="forward").done
+        assert promote_reads(world.classic, switch=True, who="test", reason="forward").done
 
 
 def test_a_fallback_stays_while_a_tenant_under_it_is_copied_again(world: World) -> None:
     """Whoever wants it away, the monitor or a person; a tenant that has one of its own holds nobody else up."""
     part, own = (FallbackScope.PART, "1"), (FallbackScope.TENANT, "t1")
 
-    def lift(fallback: tuple[FallbackScope, str]) -> Rejoined:
-        return rejoin(world.classic, fallback=fallback, who="test", reason="well again", timeout_s=10)
+    def lift(fallback: tuple[FallbackScope, str]) -> Promoted:
+        return promote_reads(world.classic, fallback=fallback, who="test", reason="well again", timeout_s=10)
 
     with world.mirror():
         for tenant in ("t1", "t2"):

@@ -108,7 +108,7 @@ def test_without_classic_reads_stop_trusting_routes(breakable: World, servers: S
         up(world, "t1")
         eventually(lambda: shim.run_read("t1", get("t1", 1))[0] == "limitless", "reads come from limitless")
         servers.classic.kill()
-        eventually(lambda: not shim._board.view.valid(_now()), "the routes go stale")
+        eventually(lambda: not shim._current.view.valid(_now()), "the routes go stale")
 
         with pytest.raises(ClusterUnavailable) as caught:
             shim.run_read("t1", get("t1", 1))
@@ -117,7 +117,7 @@ def test_without_classic_reads_stop_trusting_routes(breakable: World, servers: S
             shim.run_write("t1", put("t1", 1, "x"))
 
         servers.classic.start()
-        eventually(lambda: shim._board.view.valid(_now()), "the routes are read again")
+        eventually(lambda: shim._current.view.valid(_now()), "the routes are read again")
         shim.run_write("t2", put("t2", 1, "x"))
 
 
@@ -133,7 +133,7 @@ def test_a_write_that_can_neither_be_mirrored_nor_fall_back_says_so(world: World
     settings = replace(QUICK, staleness_s=0.5, ack_wait_s=0.2)
     with Shim(between.dsn(world.classic_dsn), world.limitless_dsn, "web", settings=settings) as shim:
         up(world, "t1")
-        eventually(lambda: shim._board.view.waits, "writes wait for the mirror")
+        eventually(lambda: shim._current.view.waits, "writes wait for the mirror")
 
         with pytest.raises(CommittedUnconfirmed) as caught:
             with shim.write("t1") as w:

@@ -38,7 +38,7 @@ def test_a_write_whose_mirror_stands_still_returns_after_a_confirmed_fallback(wo
 def test_many_writers_raise_one_fallback(world: World) -> None:
     with world.shim("web-1") as shim, world.shim("web-2") as other:
         up(world, "t1")
-        eventually(lambda: other._board.view.waits, "web-2 waits for the mirror")
+        eventually(lambda: other._current.view.waits, "web-2 waits for the mirror")
         threads = [
             threading.Thread(target=side.run_write, args=("t1", put("t1", number, "x")))
             for number, side in enumerate([shim, other] * 3)

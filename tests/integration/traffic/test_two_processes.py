@@ -12,7 +12,7 @@ from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.confirm import confirmed, wait_confirmed
 from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.move import routes
-from migrator.traffic.route.promote import Outcome, rejoin
+from migrator.traffic.route.promote import Outcome, promote_reads
 from migrator.traffic.route.tenant_hold import release
 from tests.integration.traffic.world import Peer, World, eventually, get, ids, put
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.pg
 
 def test_a_change_is_confirmed_by_every_process(world: World) -> None:
     with world.shim("web-1") as shim, Peer(world, "web-2") as peer, world.mirror():
-        found = rejoin(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10)
+        found = promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10)
         assert found.outcome is Outcome.DONE
 
         done = wait_confirmed(world.classic, found.epoch, 10)
@@ -44,13 +44,13 @@ def test_reads_do_not_move_up_while_a_process_may_still_acknowledge_early(world:
     """A frozen process has not applied JOINING; until its staleness limit ran out, nobody reads Limitless."""
     with world.shim("web-1"), Peer(world, "web-2") as peer, world.mirror():
         peer.freeze()
-        found = rejoin(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=0.3)
+        found = promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=0.3)
 
         assert found.outcome is Outcome.UNCONFIRMED
         assert [name.split(" ")[0] for name in found.confirmation.pending] == ["web-2"]
         assert routes(world.classic)[0].level is Level.JOINING
 
-        again = rejoin(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10)
+        again = promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10)
         assert again.outcome is Outcome.DONE
         assert again.confirmation.expired == 1
 
@@ -59,7 +59,7 @@ def test_a_process_frozen_beyond_its_staleness_discards_the_read_it_was_in(world
     """Routes change and a write is acknowledged without the mirror while the process sleeps inside a read."""
     with world.shim("web-1") as shim, Peer(world, "web-2") as peer:
         with world.mirror():
-            assert rejoin(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
             eventually(lambda: peer.ask("read", "t1", 1)[0] == "limitless", "the peer reads from limitless")
         assert peer.ask("begin_read", "t1") == "limitless"
         peer.freeze()
@@ -77,7 +77,7 @@ def test_a_process_frozen_beyond_its_staleness_discards_the_read_it_was_in(world
 def test_a_read_under_way_is_discarded_when_its_tenant_is_rolled_back(world: World) -> None:
     with world.shim("web-1") as shim, Peer(world, "web-2") as peer:
         with world.mirror():
-            assert rejoin(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
             eventually(lambda: peer.ask("read", "t1", 1)[0] == "limitless", "the peer reads from limitless")
         assert peer.ask("begin_read", "t1") == "limitless"
 
@@ -91,11 +91,11 @@ def test_a_write_still_waits_while_another_process_may_read_under_the_old_routes
     """Going down is not done when this process knows of it."""
     with Peer(world, "web-2") as peer, world.shim("web-1") as shim:
         with world.mirror():
-            assert rejoin(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
             eventually(lambda: peer.ask("read", "t1", 1)[0] == "limitless", "the peer reads from limitless")
         peer.freeze()
         epoch = raise_fallback(world.classic, FallbackScope.TENANT, "t1", by="test", reason="test")
-        eventually(lambda: shim._board.view.epoch >= epoch, "web-1 applied the fallback")
+        eventually(lambda: shim._current.view.epoch >= epoch, "web-1 applied the fallback")
         assert not confirmed(world.classic, epoch).complete
 
         shim.run_write("t1", put("t1", 1, "hello"))
@@ -141,12 +141,12 @@ def test_every_process_sees_acknowledged_writes_while_reads_move_there_and_back(
         conn = world.classic
         everybody = ids("t1", "t2", "u1")
         for turn in range(3):
-            assert rejoin(conn, tenants=everybody, pct=100 if turn else 50, who="test", reason=f"up {turn}").done
+            assert promote_reads(conn, tenants=everybody, pct=100 if turn else 50, who="test", reason=f"up {turn}").done
             epoch = raise_fallback(conn, FallbackScope.PART, "1", by="test", reason="test")
             assert wait_confirmed(conn, epoch, 10).complete
-            assert rejoin(conn, fallback=(FallbackScope.PART, "1"), who="test", reason="test").done
+            assert promote_reads(conn, fallback=(FallbackScope.PART, "1"), who="test", reason="test").done
             assert roll_back(conn, all=True, who="test", reason=f"back {turn}").complete
-            assert rejoin(conn, switch=True, who="test", reason="test").done
+            assert promote_reads(conn, switch=True, who="test", reason="test").done
             assert roll_back(conn, tenants=everybody, who="test", reason=f"back {turn}").complete
             assert release(conn, everybody, who="test", reason="test") == everybody
         stop.set()

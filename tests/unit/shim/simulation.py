@@ -1,7 +1,8 @@
 """Classic, Limitless, a mirror, operators and processes as a few integers, driven by dice.
 
-The decisions are the shim's own (`applied`, `lapsed`, `settled`, `choose`, `seen_by_all`); what they are fed is
-simulated, so that every step may be interrupted by any other, and any process may stand still for as long as it likes.
+The decisions are the shim's own (`applied`, `lapsed`, `confirmed_by_all`, `choose`, `seen_by_all`); what they are
+fed is simulated, so that every step may be interrupted by any other, and any process may stand still for as long as it
+likes.
 Every run has its own mix of events, so that rare sequences are common in some run. Each `Flaw` leaves out one
 precaution of the protocol, to show that the simulation would notice.
 
@@ -21,7 +22,7 @@ from migrator.model.route import FallbackScope, Level, Route, WriteMode
 from migrator.model.side import Side
 from migrator.model.tenant import TenantId
 from migrator.shim.routing import Token, choose
-from migrator.shim.view import Poll, View, applied, lapsed, settled
+from migrator.shim.view import Poll, View, applied, confirmed_by_all, lapsed
 from migrator.shim.write import seen_by_all
 
 T = TenantId("t")
@@ -299,7 +300,7 @@ class Simulation:
     def settle(self, p: Process) -> None:
         live = [q.applied for q in self.processes if self.live(q)]
         if live and (self.marks.get(p.view.epoch) == p.view.mark or self.flaw is Flaw.EPOCHS_ALONE):
-            p.view = settled(p.view, min(live))
+            p.view = confirmed_by_all(p.view, min(live))
 
     def write(self, p: Process) -> None:
         if p.writing is None and not p.begun:

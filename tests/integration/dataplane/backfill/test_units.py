@@ -214,7 +214,7 @@ async def test_a_split_tenant_is_copied_whole_whatever_the_statistics_saw(classi
         def receipts(side: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
             return side.execute("SELECT id, tenant_id, body FROM shop.receipt ORDER BY id").fetchall()
 
-        async def let_go() -> bool:
+        async def left() -> bool:
             row = shop.classic.execute("SELECT state FROM migrator.tenant WHERE tenant_id = '1'").fetchone()
             return row == ("pending",)
 
@@ -231,7 +231,7 @@ async def test_a_split_tenant_is_copied_whole_whatever_the_statistics_saw(classi
             await shop.caught_up()
             shop.limitless.execute("INSERT INTO shop.receipt VALUES (2, 1, 'left over')")
             recopy(shop.classic, "ana", ["1"], "as told")
-            await until(let_go, "the mirror lets go")
+            await until(left, "the mirror lets go")
             for unit in shop.units(split_rows=100):
                 await shop.copy(unit)
             await shop.copy_all()

@@ -100,7 +100,7 @@ async def test_without_mirrors_it_waits_and_the_next_run_goes_on(shop: Shop) -> 
     text = "ALTER TABLE shop.purchase ADD COLUMN a int DEFAULT 7"
 
     with pytest.raises(ClusterUnavailable, match="mirror partition 0"):
-        await applied(shop, text, patience_s=0.5)
+        await applied(shop, text, timeout_s=0.5)
     with pytest.raises(NoGo, match="an earlier change is not finished: add column"):
         await applied(shop, "ALTER TABLE shop.purchase ADD COLUMN b int")
     async with shop.mirrors():
@@ -127,7 +127,7 @@ async def test_a_copy_that_runs_is_waited_for_and_new_ones_wait(shop: Shop) -> N
     tasks = [asyncio.create_task(copies())]
     try:
         async with shop.mirrors():
-            await applied(shop, "ALTER TABLE shop.line ADD COLUMN a text DEFAULT 'x'", patience_s=60)
+            await applied(shop, "ALTER TABLE shop.line ADD COLUMN a text DEFAULT 'x'", timeout_s=60)
     finally:
         stop = True
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -32,7 +32,7 @@ async def test_new_tables_are_captured_from_birth_while_everything_runs(shop: Sh
     with Writers(shop.classic_dsn, 5, 1) as writers, new_tables.Traffic(shop.classic_dsn) as traffic:
         async with shop.mirrors():
             copying = asyncio.create_task(shop.copy_all(120))
-            change = asyncio.create_task(applied(shop, new_tables.FILE, patience_s=60))
+            change = asyncio.create_task(applied(shop, new_tables.FILE, timeout_s=60))
             during = await validate(shop.classic_dsn, shop.limitless_dsn)
             done = await change
             await copying

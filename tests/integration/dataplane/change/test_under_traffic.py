@@ -65,7 +65,7 @@ async def test_everything_while_writers_copies_mirrors_and_validation_run(shop: 
         try:
             async with shop.mirrors():
                 copying = asyncio.create_task(shop.copy_all(120))
-                change = asyncio.create_task(applied(shop, EVERYTHING, patience_s=60))
+                change = asyncio.create_task(applied(shop, EVERYTHING, timeout_s=60))
                 looks = 0
                 while not change.done():
                     report = await validate(shop.classic_dsn, shop.limitless_dsn)

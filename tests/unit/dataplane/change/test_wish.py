@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrator.dataplane.change.request import Kind, Wish, read_wishes
+from migrator.dataplane.change.request import Kind, RequestedChange, read_requests
 from migrator.model.table import Column, Table, TableKind
 
 
@@ -23,7 +23,7 @@ TABLES = (
 
 
 def test_one_statement_may_ask_for_several_changes() -> None:
-    wishes, problems = read_wishes(
+    wishes, problems = read_requests(
         """ALTER TABLE app.orders ADD COLUMN "A b" numeric(12,2) COLLATE "C" NOT NULL DEFAULT 1 + 1,
                                   DROP COLUMN IF EXISTS gone;
            CREATE UNIQUE INDEX CONCURRENTLY u ON app."Odd.Name" (id DESC, (lower(x))) WHERE x > 'a; b';
@@ -33,17 +33,17 @@ def test_one_statement_may_ask_for_several_changes() -> None:
 
     assert problems == []
     assert wishes == [
-        Wish(
+        RequestedChange(
             "statement 1", Kind.ADD_COLUMN, "app.orders", "", "A b",
             type="numeric(12, 2)", collation='"C"', default="1 + 1", not_null=True,
         ),
-        Wish("statement 1", Kind.DROP_COLUMN, "app.orders", "", "gone", lenient=True),
-        Wish(
+        RequestedChange("statement 1", Kind.DROP_COLUMN, "app.orders", "", "gone", lenient=True),
+        RequestedChange(
             "statement 2", Kind.CREATE_INDEX, 'app."Odd.Name"', "app", "u",
             unique=True, tail="(id DESC, (lower(x))) WHERE x > 'a; b'",
         ),
-        Wish("statement 3", Kind.DROP_INDEX, "", "app", "one"),
-        Wish("statement 3", Kind.DROP_INDEX, "", "", "two"),
+        RequestedChange("statement 3", Kind.DROP_INDEX, "", "app", "one"),
+        RequestedChange("statement 3", Kind.DROP_INDEX, "", "", "two"),
     ]  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def test_one_statement_may_ask_for_several_changes() -> None:
     ],
 )
 def test_what_is_not_possible_is_refused_with_advice(text: str, words: str) -> None:
-    wishes, problems = read_wishes(text, TABLES)
+    wishes, problems = read_requests(text, TABLES)
 
     assert wishes == []
     assert any(words in problem for problem in problems), problems

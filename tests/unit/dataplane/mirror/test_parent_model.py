@@ -301,7 +301,7 @@ def read(w: World, n: int, rules: Rules) -> tuple[Snapshot, Rows]:
                 lines.add(raw(now, table, e.key, known, e.moved))
         add(batch, sorted(lines, key=str), scope)
     child = batches["child"]
-    if child.loose:  # who has them here?
+    if child.tenantless_keys:  # who has them here?
         add(child, [raw(now, "child", k, mine, False) for t, k in target if t == "child"], scope)
     if rules.children_of_moved:
         suspects = {key[0] for _, key in batches["parent"].deletes | batches["parent"].moved}

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from migrator.dataplane.mirror.batch import TableBatch, add
-from migrator.dataplane.mirror.membership import Joiners, decide
+from migrator.dataplane.mirror.membership import Enrolling, decide
 from migrator.model.position import Snapshot
 from migrator.model.table import Column, Table, TableKind
 
@@ -179,9 +179,9 @@ def _read(w: World, mirror: Mirror) -> tuple[Snapshot, tuple[Row, ...], bool]:
     assert mirror.believes is not None
     s2 = w.snapshot()
     _, state, copied_at = w.lease
-    joiners = who_joins([("u", (TENANT,))], {"u": copied_at} if state == "copied" and copied_at else {})
-    scope = ({TENANT} if w.member else set()) | {t for t, _ in joiners.tenants}
-    since = [mirror.believes, *(s for _, s in joiners.tenants)]
+    enrolling = who_joins([("u", (TENANT,))], {"u": copied_at} if state == "copied" and copied_at else {})
+    scope = ({TENANT} if w.member else set()) | {t for t, _ in enrolling.tenants}
+    since = [mirror.believes, *(s for _, s in enrolling.tenants)]
     dirty = {k for k, x in w.journal if w.sees(s2, x) and any(not s.covers(x) for s in since)}
     now = w.classic(s2)
     raw = [
@@ -192,7 +192,7 @@ def _read(w: World, mirror: Mirror) -> tuple[Snapshot, tuple[Row, ...], bool]:
     add(batch, raw, scope)
     rows = [(key[0], values[2]) for (_, key), values in batch.upserts.items()]
     rows += [(key[0], None) for _, key in batch.deletes]
-    return s2, tuple(sorted(rows, key=str)), bool(joiners.tenants)
+    return s2, tuple(sorted(rows, key=str)), bool(enrolling.tenants)
 
 
 def copy_steps(w: World) -> Iterator[World]:
@@ -260,7 +260,7 @@ def test_mirrored_means_equal_in_every_interleaving(
 def test_the_model_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mirror that forgets what a copy missed is caught: the invariant is not true by construction."""
 
-    def forgetful(units: list[tuple[str, tuple[str, ...]]], copied: dict[str, Snapshot]) -> Joiners:
+    def forgetful(units: list[tuple[str, tuple[str, ...]]], copied: dict[str, Snapshot]) -> Enrolling:
         found = decide(units, copied)
         everything = Snapshot(10**6, 10**6)
         return replace(found, tenants=tuple((tenant, everything) for tenant, _ in found.tenants))
