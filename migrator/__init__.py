@@ -12,13 +12,13 @@ Question → where the answer lives
 * Phase 3, how does Limitless follow classic?   dataplane/mirror/
 * Phase 3, how do old rows get there?           dataplane/backfill/
 * Phase 3, how does a schema change reach both? dataplane/change/
-* A divergent row, a quarantined tenant, everything: copied again dataplane/repair.py, dataplane/recovery.py
+* A divergent row, a quarantined tenant, everything: copied again             dataplane/repair.py, dataplane/recovery.py
 * Is anything in the migrated schemas not captured, mirrored, provisioned?     inventory/
 * Are both sides equal?                         consistency/ (shares no code with mirror and backfill)
 * What differs: who records it, who mends it?   mend.py
 * May a phase be left, and who approved it?     gates.py
 * Phase 4, who moves a route, and who has applied it?             traffic/route/
-* Phase 4, may this tenant move, does it suffer?                  traffic/cutover/ (and after the waves: breach.py)
+* Phase 4, may this tenant move, does it suffer?                  traffic/cutover/ (after the waves as well)
 * Is Limitless unhealthy, has it recovered?     traffic/breaker/
 * 3 a.m.: everybody back to classic             traffic/incident/
 * Phase 5, 90 days, then retire classic         decommission/
@@ -32,6 +32,9 @@ Question → where the answer lives
 * Commands                                      cli/ (outermost ring; the only importer of typer and of workflows)
 
 `workflows/` beside this package holds what Temporal runs: sequence, waiting, messages, and thin activities.
+
+Why it is right is in docs/protocols.md, promise by promise; why it is so and not otherwise in docs/decisions/; what
+the words mean in docs/glossary.md.
 """
 
 __version__ = "0.1.0"
