@@ -29,7 +29,7 @@ _EXACT: dict[str, Fault] = {
     "55P03": Fault.CONFLICT,  # lock_not_available
     "40001": Fault.CONFLICT,
     "40P01": Fault.CONFLICT,
-    "23503": Fault.CONFLICT,  # in a mirror a missing parent means wait; see design section 4
+    "23503": Fault.CONFLICT,  # in a mirror a missing parent means wait; see docs/protocols.md
     "28P01": Fault.CALLER,
     "3D000": Fault.CALLER,
 }
