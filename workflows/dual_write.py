@@ -89,7 +89,7 @@ class DualWriteWorkflow:
                 if is_cancelled_exception(error):
                     raise asyncio.CancelledError from error
                 workflow.logger.warning("backfill.not_watched: %s", reason(error)[1])
-            await workflow.wait_condition(lambda: self.retries > seen or self.finished)  # noqa: B023  # awaited here
+            await self._go_ahead(seen)
             if not self.finished:
                 await self._start_backfill()
 
@@ -115,11 +115,12 @@ class DualWriteWorkflow:
                         MirrorTrouble(plan=self.plan, part=part, error=kind, message=text),
                         **policies.QUICK.on(control),
                     )
-            with contextlib.suppress(TimeoutError):
-                await workflow.wait_condition(
-                    lambda: self.retries > seen or self.finished,  # noqa: B023  # awaited in this turn of the loop
-                    timeout=timedelta(seconds=policies.TROUBLE_RETRY_S),
-                )
+            await self._go_ahead(seen, timedelta(seconds=policies.TROUBLE_RETRY_S))
+
+    async def _go_ahead(self, seen: int, timeout: timedelta | None = None) -> None:
+        """Wait until an operator says so, who had said so *seen* times before, or the end; no longer than *timeout*."""
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(lambda: self.retries > seen or self.finished, timeout=timeout)
 
     @workflow.signal
     def finish(self) -> None:
