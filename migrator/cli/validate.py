@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
@@ -14,6 +16,13 @@ from migrator.errors import UsageError
 if TYPE_CHECKING:
     from migrator.mend import ToRecopy
     from migrator.model.divergence import Divergence, ValidationReport
+    from migrator.model.tenant import TenantId
+
+
+class Compare(Protocol):
+    """Compares *of* (None: everybody), the reference tables too if *shared*, and records what differs under *kind*."""
+
+    def __call__(self, kind: str, of: list[TenantId] | None, shared: bool | None = None) -> ValidationReport: ...
 
 
 def register(app: typer.Typer) -> None:
@@ -87,32 +96,13 @@ def validate(
 
     report = once("manual", wanted)
     repaired: ValidationReport | None = None
-    todo = mend.to_recopy(report)
     again = 0
     if repair and report.sample:
-        if dry_run:
-            note(f"{DIRECTION}: would mark {report.divergent_rows:,} rows for the mirror. Nothing was changed.")
-        else:
-            confirm(f"{DIRECTION}: let the mirror write {report.divergent_rows:,} rows on Limitless again?", yes=yes)
-            marked = mend.repair(sides[0], who(name), wanted)
-            note(f"{DIRECTION}: {marked:,} rows are marked; comparing again at a new fence.")
-            if report.strays:
-                note("Rows of tenants that classic does not have are not among them: use --recopy.")
-            repaired = once("repair", mend.touched(report))
-    elif recopy and todo:
-        what = _what(todo)
-        if dry_run:
-            note(f"{DIRECTION}: would copy again {what}. Nothing was changed.")
-        else:
-            confirm(f"{DIRECTION}: copy again {what}?", yes=yes)
-            again, keys = mend.recopy(*sides, who(name), todo, f"{report.divergent_rows} divergent rows")
-            if todo.reference:
-                note(f"{DIRECTION}: {keys:,} keys of reference tables are marked; comparing again at a new fence.")
-            if again:
-                note(f"{DIRECTION}: {again:,} tenants are copied again; watch: migrator backfill status.")
-            if todo.reference or not again:
-                # Tenants that are being copied cannot be compared yet; the tables that all of them read can.
-                repaired = once("repair", [] if again else None, todo.reference or None)
+        if _agreed(f"let the mirror write {report.divergent_rows:,} rows on Limitless again", dry_run, yes):
+            repaired = _repair(report, once, partial(mend.repair, sides[0], who(name), wanted))
+    elif recopy and (todo := mend.to_recopy(report)) and _agreed(f"copy again {_what(todo)}", dry_run, yes):
+        why = f"{report.divergent_rows} divergent rows"
+        again, repaired = _recopy(todo, once, partial(mend.recopy, *sides, who(name), todo, why))
     last = report if again or repaired is None else repaired  # tenants that are being copied still differ
     shown = list(last.sample) if full else list(last.sample[:sample])
     if as_json:
@@ -132,6 +122,44 @@ def validate(
         raise typer.Exit(ExitCode.DIVERGENCE)
     if not last.clean:
         raise typer.Exit(ExitCode.NO_GO)  # nothing differs, but something is not known
+
+
+def _agreed(what: str, dry_run: bool, yes: bool) -> bool:
+    """Ask whether *what* shall be done; a dry run says it instead."""
+    from migrator.mend import DIRECTION
+
+    if dry_run:
+        note(f"{DIRECTION}: would {what}. Nothing was changed.")
+        return False
+    confirm(f"{DIRECTION}: {what}?", yes=yes)
+    return True
+
+
+def _repair(report: ValidationReport, compare: Compare, mark: Callable[[], int]) -> ValidationReport:
+    """Mark what differs, and return what the comparison after it says."""
+    from migrator.mend import DIRECTION, touched
+
+    note(f"{DIRECTION}: {mark():,} rows are marked; comparing again at a new fence.")
+    if report.strays:
+        note("Rows of tenants that classic does not have are not among them: use --recopy.")
+    return compare("repair", touched(report))
+
+
+def _recopy(
+    todo: ToRecopy, compare: Compare, act: Callable[[], tuple[int, int]]
+) -> tuple[int, ValidationReport | None]:
+    """Have *todo* copied again; return how many tenants are, and what the comparison after it says."""
+    from migrator.mend import DIRECTION
+
+    again, keys = act()
+    if todo.reference:
+        note(f"{DIRECTION}: {keys:,} keys of reference tables are marked; comparing again at a new fence.")
+    if again:
+        note(f"{DIRECTION}: {again:,} tenants are copied again; watch: migrator backfill status.")
+    if again and not todo.reference:
+        return again, None
+    # Tenants that are being copied cannot be compared yet; the tables that all of them read can.
+    return again, compare("repair", [] if again else None, todo.reference or None)
 
 
 def _what(todo: ToRecopy) -> str:

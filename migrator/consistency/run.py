@@ -11,7 +11,9 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 
 import psycopg
 
@@ -122,17 +124,8 @@ async def validate(
                 run.left = len(wanted) - done
                 break
             started = time.monotonic()
-            for _ in range(_TRIES):
-                async with hold(classic_dsn, limitless_dsn, part, timeout_s) as fence:
-                    found = await _compare(run, control, there, fence, group)
-                    if found is not None:
-                        await _keep(run, control, fence, found, verdicts=tables is None)
-                run.pauses_ms.append(fence.pause_ms)
-                if found is not None:
-                    break
-            else:
-                why = "the tables changed their shape while they were compared"
-                run.unknown += [f"tenant {t}: {why}" for t in group] if part else [f"reference tables: {why}"]
+            fenced = partial(hold, classic_dsn, limitless_dsn, part, timeout_s)
+            await _behind_a_fence(run, control, there, fenced, group)
             done += len(group)
             if on_progress is not None:
                 on_progress(done, len(wanted))
@@ -146,13 +139,37 @@ async def validate(
             run.unknown += await asyncio.to_thread(_not_compared, classic_dsn)
         pause_ms = max(run.pauses_ms, default=0.0)
         await store.end(control, run.run_id, len(run.verdicts), run.rows, run.divergent, pause_ms, whole)
+    return _report(run, sample, whole, time.monotonic() - began)
+
+
+async def _behind_a_fence(
+    run: _Run,
+    control: Connection,
+    there: Connection,
+    fenced: Callable[[], AbstractAsyncContextManager[Fence]],
+    group: list[TenantId],
+) -> None:
+    """Compare *group* (empty: the reference tables) at one fence, and store the verdicts while it holds."""
+    for _ in range(_TRIES):
+        async with fenced() as fence:
+            found = await _compare(run, control, there, fence, group)
+            if found is not None:
+                await _keep(run, control, fence, found, verdicts=run.only is None)
+        run.pauses_ms.append(fence.pause_ms)
+        if found is not None:
+            return
+    why = "the tables changed their shape while they were compared"
+    run.unknown += [f"tenant {t}: {why}" for t in group] or [f"reference tables: {why}"]
+
+
+def _report(run: _Run, sample: int, whole: bool, seconds: float) -> ValidationReport:
     return ValidationReport(
         tenants=tuple(run.verdicts),
         rows=run.rows,
         divergent_rows=run.divergent,
         sample=tuple(run.divergences[:sample]),
         fence_pause_ms=tuple(run.pauses_ms),
-        seconds=time.monotonic() - began,
+        seconds=seconds,
         unmirrored=tuple(run.unmirrored),
         tenantless_rows=run.tenantless,
         limitless_rows=run.limitless_rows,

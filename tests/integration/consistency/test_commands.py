@@ -94,7 +94,7 @@ async def test_an_operator_finds_repairs_and_looks_back(shop: Shop, tmp_path: Pa
     assert "mismatched shop.line (id=36) tenant 2 in sku" in masked.out
     assert "a secret" not in masked.out and "a secret" in shown.out and "sku 36" in shown.out
     assert dry.code == ExitCode.DIVERGENCE and dry.json["direction"] == "classic → limitless"
-    assert "would mark 1 rows" in dry.err and untouched == (0, 0, 0)
+    assert "would let the mirror write 1 rows on Limitless again" in dry.err and untouched == (0, 0, 0)
     assert unasked.code == ExitCode.USAGE and "--yes" in unasked.err
     assert mended.code == ExitCode.OK and mended.json["after_repair"]["divergent_rows"] == 0
     assert count("incident WHERE kind = 'divergence' AND reported_by = 'ana'") >= 1
