@@ -17,6 +17,7 @@ Question → where the answer lives
 * Are both sides equal?                         consistency/ (shares no code with mirror and backfill)
 * What differs: who records it, who mends it?   mend.py
 * May a phase be left, and who approved it?     gates.py
+* How is the dual write undone?                 undo.py
 * Phase 4, who moves a route, and who has applied it?             traffic/route/
 * Phase 4, may this tenant move, does it suffer?                  traffic/cutover/ (after the waves as well)
 * Is Limitless unhealthy, has it recovered?     traffic/breaker/

@@ -98,18 +98,12 @@ def reopen(
     from migrator import settings
     from migrator.cli.context import classic, find_plan, limitless, require_installed
     from migrator.decommission import attempt, drain
+    from migrator.decommission.run import REOPEN
     from migrator.decommission.run import reopen as open_writes
     from migrator.errors import ClusterUnavailable, NoGo
-    from migrator.model.action import Action
 
     if dry_run:
-        announce(
-            (
-                Action("reopen/classic", "Take the refusing triggers off classic; write mode dual", "decommission run"),
-                Action("reopen/positions", "Let the mirrors have their partitions again", "decommission run"),
-            ),
-            as_json=as_json,
-        )
+        announce(REOPEN, as_json=as_json)
         return
     with classic(plan, statement_timeout_s=None) as conn:
         require_installed(conn)

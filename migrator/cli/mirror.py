@@ -125,12 +125,7 @@ def retry(
         out(f"{len(found)} tenants will be copied again." if found else "Nothing to do.")
 
 
-RECOPY = (
-    Action("recopy/reads", "Put all reads on classic and wait for every process", "migrator rollback and cutover"),
-    Action("recopy/capture", "Make capture's own triggers and guards anew where they differ", None),
-    Action("recopy/positions", "Take every mirror position and copy lease away from who holds it", None),
-    Action("recopy/tenants", "Copy every tenant and the reference tables again", "the copy itself"),
-)
+READS = Action("recopy/reads", "Put all reads on classic and wait for every process", "migrator rollback and cutover")
 
 
 @group.command(epilog='Example: migrator mirror recopy --reason "classic was restored"')
@@ -148,7 +143,7 @@ def recopy(
     from migrator.traffic.incident.rollback import roll_back
 
     if dry_run:
-        announce(RECOPY, as_json=as_json)
+        announce([READS, *(step.action for step in recovery.RECOPY)], as_json=as_json)
         return
     found = find_plan(plan)
     with classic(plan, statement_timeout_s=None) as conn:

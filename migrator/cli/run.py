@@ -68,18 +68,20 @@ def run(
 
 
 def _actions(plan: Plan, tables: int) -> list[Action]:
+    """Return what a run does: an action for every phase, in the order in which they run."""
+    from migrator.model.phase import ORDER, Phase
+
     gates = plan.gates
-    return [
-        Action("run/control", "Install schema migrator on classic and store the plan", "drop schema migrator"),
-        Action("run/audit", f"Audit {tables} tables and the statements seen (gate: {gates.audit})", "nothing to undo"),
-        Action("run/provision", f"Make the schema on Limitless (gate: {gates.provision})", "migrator undo provision"),
-        Action(
-            "run/dual-write", f"Capture, mirror, copy, validate (gate: {gates.dual_write})", "migrator undo dual-write"
-        ),
-        Action("run/cutover", f"Move reads in waves (gate: {gates.cutover})", "migrator rollback --all --reason …"),
-        Action("run/stabilize", f"Keep both for {plan.stabilization.days:g} days", "migrator rollback --all …"),
-        Action("run/decommission", "Retire classic, only after an approval by name", None),
-    ]
+    words = {
+        Phase.AUDIT: (f"Audit {tables} tables and the statements seen (gate: {gates.audit})", "nothing to undo"),
+        Phase.PROVISION: (f"Make the schema on Limitless (gate: {gates.provision})", "migrator undo provision"),
+        Phase.DUAL_WRITE: (f"Capture, mirror, copy, validate (gate: {gates.dual_write})", "migrator undo dual-write"),
+        Phase.CUTOVER: (f"Move reads in waves (gate: {gates.cutover})", "migrator rollback --all --reason …"),
+        Phase.STABILIZE: (f"Keep both for {plan.stabilization.days:g} days", "migrator rollback --all …"),
+        Phase.DECOMMISSION: ("Retire classic, only after an approval by name", None),
+    }
+    install = Action("run/control", "Install schema migrator on classic and store the plan", "drop schema migrator")
+    return [install, *(Action(f"run/{phase.value.replace('_', '-')}", *words[phase]) for phase in ORDER)]
 
 
 def follow(plan: Plan, *, as_json: bool) -> None:

@@ -9,21 +9,13 @@ import typer
 from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, YesOption, who
 from migrator.cli.render import announce, confirm, emit_json, note, out
 from migrator.errors import ClusterUnavailable, NoGo
-from migrator.model.action import Action
+from migrator.model.action import carry_out
 
 group = typer.Typer(no_args_is_help=True, help="Undo a phase; classic and its rows are never touched.")
 
 
 def register(app: typer.Typer) -> None:
     app.add_typer(group, name="undo")
-
-
-DUAL_WRITE = (
-    Action("undo/capture", "Take capture off classic: triggers, journal, guards", "migrator run puts it on again"),
-    Action("undo/control", "Forget copies, positions and fallbacks; every route says classic", "migrator run"),
-    Action("undo/positions", "Forget mirror positions and copy leases on Limitless", "migrator run"),
-    Action("undo/rows", "Empty the tables on Limitless", "migrator run copies everything again"),
-)
 
 
 @group.command("dual-write", epilog="Example: migrator undo dual-write --dry-run")
@@ -35,13 +27,12 @@ def dual_write(
     as_json: JsonOption = False,
 ) -> None:
     """Take capture off, forget the copy, empty Limitless. Refuses while reads are there or the mirror runs."""
+    from migrator import undo
     from migrator.cli.context import classic, find_plan, limitless, require_installed
-    from migrator.control.reset import reset_classic, reset_limitless, undo_verdict
-    from migrator.dataplane.capture.install import remove
-    from migrator.provision import empty
+    from migrator.control.reset import undo_verdict
 
     if dry_run:
-        announce(DUAL_WRITE, as_json=as_json)
+        announce([step.action for step in (*undo.ON_CLASSIC, *undo.ON_LIMITLESS)], as_json=as_json)
         return
     found = find_plan(plan)
     with classic(plan, statement_timeout_s=None) as conn:
@@ -50,14 +41,11 @@ def dual_write(
         if not verdict.go:
             raise NoGo("undo dual-write", verdict.blockers)
         confirm("Take capture off classic and empty Limitless?", yes=yes)
-        remove(conn)
-        reset_classic(conn, who(name))
-    done = [a.id for a in DUAL_WRITE[:2]]
+        done: list[str] = []
+        carry_out(undo.ON_CLASSIC, undo.Classic(conn, who(name)), lambda action: done.append(action.id))
     try:
         with limitless(found) as other:
-            reset_limitless(other)
-            empty(other)
-        done += [a.id for a in DUAL_WRITE[2:]]
+            carry_out(undo.ON_LIMITLESS, other, lambda action: done.append(action.id))
     except ClusterUnavailable as error:
         # classic is free, which is what matters; the next provision or undo empties what is left there
         note(f"Limitless was not emptied ({error.why}); run this again when it answers.")

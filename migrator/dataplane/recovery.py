@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -19,6 +20,7 @@ from migrator.control.log import decide
 from migrator.control.tenant_copy import quarantined as quarantined
 from migrator.dataplane.capture.reinstall import mend
 from migrator.errors import PreconditionFailed
+from migrator.model.action import Action, Step, carry_out
 
 Connection = psycopg.Connection[Any]
 
@@ -43,40 +45,79 @@ def retry(classic: Connection, tenants: Sequence[str] | None, who: str) -> list[
     return found
 
 
+@dataclass(slots=True)
+class _Recopy:
+    """What copying everything again works with. known: the tenants that Limitless had, by partition; count: copied."""
+
+    classic: Connection
+    limitless: Connection
+    who: str
+    reason: str
+    known: list[tuple[int, str]] = field(default_factory=list)
+    count: int = 0
+
+
+def _revoke(on: _Recopy) -> None:
+    """Let nothing of before commit on Limitless any more."""
+    with on.limitless.transaction():
+        partitions.revoke_all(on.limitless, str(uuid.uuid4()))
+        copy_unit.close_leases(on.limitless)
+        on.known = partitions.all_members(on.limitless)
+
+
+def _copy_all(on: _Recopy) -> None:
+    with on.classic.transaction():
+        begin_history(on.classic)
+        # Tenants that only Limitless knows (classic lost them) are copied too: that removes their rows there.
+        for part, tenant in on.known:
+            tenant_copy.meet(on.classic, part, [tenant])
+        on.count = tenant_copy.copy_all_again(on.classic)
+        copy_unit.supersede_all(on.classic)
+        journal.release_all(on.classic)
+        decide(on.classic, on.who, "mirror.recopied", "everything", on.reason)
+    for part in partitions.mirror_partitions(on.limitless):
+        _restart(on.classic, on.limitless, part)
+    journal.forget_loss(on.classic)
+
+
+def _restart(classic: Connection, limitless: Connection, part: int) -> None:
+    """Have mirror partition *part* begin at classic's present snapshot, with no members."""
+    now = partitions.checkpoint(limitless, part)
+    epoch = now.epoch if now is not None else 0
+    token = uuid.uuid4()
+    partitions.restart_heartbeat(classic, part, epoch, token)
+    row = classic.execute("SELECT pg_current_snapshot()::text").fetchone()
+    snapshot = str(row[0]) if row else ""
+    partitions.restart_position(classic, part, epoch, snapshot)
+    with limitless.transaction():
+        partitions.clear_members(limitless, part)
+        partitions.restart_mirror_position(limitless, part, epoch, snapshot, str(token))
+
+
+RECOPY = (
+    Step[_Recopy](
+        Action("recopy/capture", "Make capture's own triggers and guards anew where they differ", None),
+        lambda on: mend(on.classic),
+    ),
+    Step[_Recopy](
+        Action("recopy/positions", "Take every mirror position and copy lease away from who holds it", None), _revoke
+    ),
+    Step[_Recopy](
+        Action("recopy/tenants", "Copy every tenant and the reference tables again", "the copy itself"), _copy_all
+    ),
+)
+"""Limitless goes first: from then on nothing of before can commit there, and running this again finishes it."""
+
+
 def recopy(classic: Connection, limitless: Connection, who: str, reason: str) -> int:
     """Begin again from classic as it is now: every tenant is copied again; returns how many. Safe to run twice.
 
     The caller has put all reads on classic, confirmed, and no mirror needs to be stopped: those that run lose their
-    lease. Limitless goes first: from then on nothing of before can commit there, and running this again finishes it.
-    Capture is made whole before, and mirrors that stand still because it was not go on afterwards.
+    lease. Capture is made whole before, and mirrors that stand still because it was not go on afterwards.
 
     Raises:
         PreconditionFailed: captured tables are not what they were; nothing was changed.
     """
-    mend(classic)
-    with limitless.transaction():
-        partitions.revoke_all(limitless, str(uuid.uuid4()))
-        copy_unit.close_leases(limitless)
-        known = partitions.all_members(limitless)
-    with classic.transaction():
-        begin_history(classic)
-        # Tenants that only Limitless knows (classic lost them) are copied too: that removes their rows there.
-        for part, tenant in known:
-            tenant_copy.meet(classic, part, [tenant])
-        count = tenant_copy.copy_all_again(classic)
-        copy_unit.supersede_all(classic)
-        journal.release_all(classic)
-        decide(classic, who, "mirror.recopied", "everything", reason)
-    for part in partitions.mirror_partitions(limitless):
-        now = partitions.checkpoint(limitless, part)
-        epoch = now.epoch if now is not None else 0
-        token = uuid.uuid4()
-        partitions.restart_heartbeat(classic, part, epoch, token)
-        row = classic.execute("SELECT pg_current_snapshot()::text").fetchone()
-        snapshot = str(row[0]) if row else ""
-        partitions.restart_position(classic, part, epoch, snapshot)
-        with limitless.transaction():
-            partitions.clear_members(limitless, part)
-            partitions.restart_mirror_position(limitless, part, epoch, snapshot, str(token))
-    journal.forget_loss(classic)
-    return count
+    on = _Recopy(classic, limitless, who, reason)
+    carry_out(RECOPY, on)
+    return on.count

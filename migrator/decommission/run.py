@@ -25,6 +25,7 @@ from migrator.decommission.progress import Entry
 from migrator.decommission.release import KeepClassic, LocalReleaser, Releaser
 from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed
 from migrator.inventory.look import losses
+from migrator.model.action import Action
 from migrator.model.blocker import Blocker
 from migrator.model.decommission import DecommissionResult
 from migrator.model.divergence import ValidationReport
@@ -227,6 +228,13 @@ def reopen(classic: Connection, number: int, reason: str, who: str = WHO) -> boo
         "mend it, then: migrator resume",
     )
     return True
+
+
+REOPEN = (
+    Action("reopen/classic", "Take the refusing triggers off classic; write mode dual", "decommission run"),
+    Action("reopen/positions", "Let the mirrors have their partitions again", "decommission run"),
+)
+"""What `reopen` does on classic, and `drain.reopen_positions` after it on Limitless, which may not answer now."""
 
 
 def roll_back(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+On = TypeVar("On")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,23 @@ class Action:
     summary: str
     undo: str | None = None
     sql: str | None = None
+
+
+# No slots: Step[X](…) is an error then, since slots make another class than the one that Generic knows.
+@dataclass(frozen=True)
+class Step(Generic[On]):
+    """An action together with what does it, so that a dry run prints what a run does. May have been done before."""
+
+    action: Action
+    act: Callable[[On], object]
+
+
+def carry_out(steps: Iterable[Step[On]], on: On, on_step: Callable[[Action], None] | None = None) -> None:
+    """Do *steps* on *on*, in order; each is told to *on_step* once it is done."""
+    for step in steps:
+        step.act(on)
+        if on_step is not None:
+            on_step(step.action)
 
 
 def describe(actions: Sequence[Action]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed, UsageError
-from migrator.model.action import Action
+from migrator.model.action import Action, Step, carry_out
 from migrator.model.capacity import nodes_of
 from migrator.provision.cluster import ClusterState, Progress
 
@@ -103,53 +103,60 @@ class AwsProvisioner:
         Raises:
             NoGo: what exists cannot become what is wanted.
         """
+        return tuple(step.action for step in self._steps())
+
+    def _steps(self) -> tuple[Step[None], ...]:
         w, found = self.wanted, self.state()
         self._check(found)
         nodes = nodes_of(w.max_acu)
         todo = []
         if found.cluster == ABSENT:
             todo.append(
-                Action(
-                    f"cluster/aws/{w.cluster_id}",
-                    f"Create DB cluster {w.cluster_id}, {w.engine_version}, storage aurora-iopt1",
-                    f"migrator cluster delete (cluster {w.cluster_id})",
+                Step[None](
+                    Action(
+                        f"cluster/aws/{w.cluster_id}",
+                        f"Create DB cluster {w.cluster_id}, {w.engine_version}, storage aurora-iopt1",
+                        f"migrator cluster delete (cluster {w.cluster_id})",
+                    ),
+                    lambda _: self._create_cluster(),
                 )
             )
         if found.shard_group == ABSENT:
             todo.append(
-                Action(
-                    f"cluster/aws/{w.shard_group_id}",
-                    f"Create DB shard group {w.shard_group_id}: {nodes.routers} routers, {nodes.shards} shards, "
-                    f"{w.min_acu:g} to {w.max_acu:g} ACU, {w.compute_redundancy} standbys per shard",
-                    f"migrator cluster delete (shard group {w.shard_group_id})",
+                Step[None](
+                    Action(
+                        f"cluster/aws/{w.shard_group_id}",
+                        f"Create DB shard group {w.shard_group_id}: {nodes.routers} routers, {nodes.shards} shards, "
+                        f"{w.min_acu:g} to {w.max_acu:g} ACU, {w.compute_redundancy} standbys per shard",
+                        f"migrator cluster delete (shard group {w.shard_group_id})",
+                    ),
+                    lambda _: self._add_group(),
                 )
             )
         elif (found.min_acu, found.max_acu, found.compute_redundancy) != (w.min_acu, w.max_acu, w.compute_redundancy):
             todo.append(
-                Action(
-                    f"cluster/aws/{w.shard_group_id}/capacity",
-                    f"Change {w.shard_group_id} to {w.min_acu:g} to {w.max_acu:g} ACU, {w.compute_redundancy} standbys "
-                    "per shard (routers and shards stay as they are)",
-                    "change it back",
+                Step[None](
+                    Action(
+                        f"cluster/aws/{w.shard_group_id}/capacity",
+                        f"Change {w.shard_group_id} to {w.min_acu:g} to {w.max_acu:g} ACU, {w.compute_redundancy} "
+                        "standbys per shard (routers and shards stay as they are)",
+                        "change it back",
+                    ),
+                    lambda _: self._modify_group(),
                 )
             )
         return tuple(todo)
 
     def ensure(self, on_step: Progress | None = None) -> ClusterState:
         """Create what is missing, in order, and wait until both are available."""
-        for action in self.actions():
-            if action.id == f"cluster/aws/{self.wanted.cluster_id}":
-                self._create_cluster()
-            elif action.id.endswith("/capacity"):
-                self._modify_group()
-            else:
-                self._wait("cluster", "available")  # a shard group needs a cluster that is available
-                self._create_group()
-            if on_step:
-                on_step(action)
+        carry_out(self._steps(), None, on_step)
         self._wait("cluster", "available")
         self._wait("shard_group", "available")
         return self.state()
+
+    def _add_group(self) -> None:
+        self._wait("cluster", "available")  # a shard group needs a cluster that is available
+        self._create_group()
 
     def remove(self, *, final_snapshot: str | None, on_step: Progress | None = None) -> ClusterState:
         """Delete the shard group, then the cluster; the storage goes with the cluster only."""

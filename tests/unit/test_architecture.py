@@ -58,6 +58,7 @@ ARROWS: dict[str, set[str]] = {
     "decommission": SHELL | {"route", "capture", "local", "provision"},
     # Where phases meet: what one says to the next, and what compares with what mends.
     "gates": SHELL | {"rights", "route", "cutover", "decommission"},
+    "undo": SHELL | {"capture", "provision"},
     "mend": SHELL | {"capture", "consistency", "cutover", "repair"},
     # The rehearsal plays operator, application and adversary at once.
     "rehearse": {"*"},

@@ -6,6 +6,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
+from migrator.decommission.actions import actions
 from tests.workflow.fakes import World, fakes, no_go
 from tests.workflow.histories import keep
 from tests.workflow.serving import begun, serving
@@ -26,6 +27,16 @@ async def retired(env: WorkflowEnvironment, plan: str, world: World, name: str =
 
 
 AFTERWARDS = ("settle", "export", "release")
+
+
+async def test_a_run_does_what_a_dry_run_shows_in_that_order(temporal_env: WorkflowEnvironment, plan: str) -> None:
+    """`settle` takes capture off too, which a dry run shows as a step of its own."""
+    world = World()
+
+    await retired(temporal_env, plan, world)
+
+    shown = [action.id.replace("-", "_") for action in actions(release_classic=True) if action.id != "capture"]
+    assert [call for call in world.calls if call in shown] == shown
 
 
 async def test_a_no_before_the_pause_closes_nothing(temporal_env: WorkflowEnvironment, plan: str) -> None:
