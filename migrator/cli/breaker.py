@@ -8,7 +8,7 @@ import typer
 
 from migrator.cli.exits import ExitCode
 from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, YesOption, who
-from migrator.cli.render import confirm, duration, emit_json, out, table
+from migrator.cli.render import confirm, duration, emit_json, out, print_table
 from migrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def show(plan: PlanOption = None, as_json: JsonOption = False) -> None:
             (f.scope, f.key or "-", f.level, f.raised_at, f.raised_by, "a person" if f.held else "itself", f.reason)
             for f in status.fallbacks
         ]
-        out(table(["fallback of", "key", "level", "since", "raised by", "released by", "reason"], rows))
+        print_table(["fallback of", "key", "level", "since", "raised by", "released by", "reason"], rows)
     if trips:
-        out(table(["open for", "key", "processes", "reason"], [tuple(t.values()) for t in trips]))
+        print_table(["open for", "key", "processes", "reason"], [tuple(t.values()) for t in trips])
 
 
 @group.command(epilog='Example: migrator breaker trip --all --reason "Limitless is slow"')

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, YesOption, who
-from migrator.cli.render import announce, confirm, duration, emit_json, out, table
+from migrator.cli.render import announce, confirm, duration, emit_json, out, print_table
 from migrator.errors import UsageError
 from migrator.model.action import Action
 
@@ -62,7 +62,7 @@ def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
         if p.part in of
     ]
     numbers = ["part", "lag", "waiting", "oldest", "MB", "keys per cycle", "rows/s", "applied"]
-    out(table([*numbers, "state", "problem"], rows, right=numbers))
+    print_table([*numbers, "state", "problem"], rows, right=numbers)
     about = "about " if journal.estimated else ""
     out(
         f"\nJournal: {journal.bytes / 1e6:,.1f} MB of {journal.limit_bytes / 1e6:,.0f} MB, {about}{journal.entries:,}"
@@ -88,7 +88,7 @@ def quarantine(plan: PlanOption = None, as_json: JsonOption = False) -> None:
     elif not found:
         out("No tenant is quarantined.")
     else:
-        out(table(["tenant", "reason"], found))
+        print_table(["tenant", "reason"], found)
         out("\nMend the cause, then: migrator mirror retry TENANT")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from migrator.cli.options import JsonOption, PlanOption
-from migrator.cli.render import emit_json, out, table
+from migrator.cli.render import emit_json, out, print_table
 from migrator.errors import UsageError
 from migrator.model.near import unknown
 
@@ -53,6 +53,6 @@ def report(
     if as_json:
         emit_json(listed)
     elif listed:
-        out(table(columns, [[row[c] for c in columns] for row in listed]))
+        print_table(columns, [[row[c] for c in columns] for row in listed])
     else:
         out("None yet.")
