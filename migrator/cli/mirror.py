@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, YesOption, who
+from migrator.cli.options import (
+    AllOption,
+    DryRunOption,
+    JsonOption,
+    PlanOption,
+    ReasonOption,
+    WhoOption,
+    YesOption,
+    who,
+)
 from migrator.cli.render import announce, confirm, duration, emit_json, out, print_table
 from migrator.errors import UsageError
 from migrator.model.action import Action
@@ -95,7 +104,7 @@ def quarantine(plan: PlanOption = None, as_json: JsonOption = False) -> None:
 @group.command(epilog="Example: migrator mirror retry 42")
 def retry(
     tenants: Annotated[list[str] | None, typer.Argument(help="Quarantined tenants.")] = None,
-    everyone: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    everyone: AllOption = False,
     plan: PlanOption = None,
     name: WhoOption = None,
     dry_run: DryRunOption = False,
@@ -135,7 +144,7 @@ RECOPY = (
 
 @group.command(epilog='Example: migrator mirror recopy --reason "classic was restored"')
 def recopy(
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the decision log.")],
+    reason: ReasonOption,
     plan: PlanOption = None,
     name: WhoOption = None,
     dry_run: DryRunOption = False,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from migrator.cli import audit
-from migrator.cli.options import JsonOption, PlanOption
+from migrator.cli.options import JsonOption, NewFileArgument, PlanNameOption, PlanOption
 from migrator.cli.render import emit_json, out, print_table
 from migrator.errors import PlanInvalid, UsageError
 
@@ -106,8 +106,8 @@ def schema() -> None:
 
 @group.command(epilog="Example: migrator plan template my-plan.toml --name billing")
 def template(
-    path: Annotated[Path, typer.Argument(help="File to write; must not exist.")],
-    name: Annotated[str, typer.Option("--name", help="Name of the migration.")] = "my-migration",
+    path: NewFileArgument,
+    name: PlanNameOption = "my-migration",
 ) -> None:
     """Write a plan file to fill in, without looking at any database."""
     import tomllib

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from migrator.cli.options import JsonOption, PlanOption
+from migrator.cli.options import JsonOption, LimitOption, PlanOption
 from migrator.cli.render import emit_json, out, print_table
 from migrator.errors import UsageError
 from migrator.model.near import unknown
@@ -20,7 +20,7 @@ def report(
     kind: Annotated[
         str | None, typer.Argument(help="audit, provision, shadow, cost, decommission …, or decisions, or incidents.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest lines of decisions or incidents.")] = 50,
+    limit: LimitOption = 50,
     plan: PlanOption = None,
     as_json: JsonOption = False,
 ) -> None:

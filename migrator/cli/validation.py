@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from migrator.cli.options import DryRunOption, JsonOption, PlanOption, TenantsOption, WhoOption, who
+from migrator.cli.options import DryRunOption, JsonOption, LimitOption, PlanOption, TenantsOption, WhoOption, who
 from migrator.cli.render import duration, emit_json, out, print_table
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 @group.command(epilog="Example: migrator validation history --tenant 42")
 def history(
     tenant: TenantsOption = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Rows to show.")] = 20,
+    limit: LimitOption = 20,
     plan: PlanOption = None,
     as_json: JsonOption = False,
 ) -> None:
