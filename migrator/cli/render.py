@@ -27,7 +27,10 @@ _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)
 
 
 def plain(value: Any) -> Any:
-    """Return *value* as JSON values: dataclasses as objects, times as ISO 8601."""
+    """Return *value* as JSON values: dataclasses as objects, times as ISO 8601 with their offset.
+
+    Not pydantic's, which writes UTC as Z and spans of time as P1DT2H: scripts read what is written here.
+    """
     match value:
         case None | bool() | int() | float() | str() if not isinstance(value, Enum):
             return value

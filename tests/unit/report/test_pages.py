@@ -87,7 +87,7 @@ def everywhere(body: Any, text: str, key: str = "") -> Any:
 
 
 @pytest.mark.parametrize(("page", "body"), PAGES, ids=("audit", "rehearsal"))
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(text=HOSTILE)
 @example(text="<script>alert(1)</script>")
 @example(text="{{7*7}}")
@@ -180,12 +180,11 @@ def test_templates_are_files_of_the_package() -> None:
     assert {f.name for f in folder.iterdir()} >= {"page.html", "audit.html", "rehearsal.html", "style.css", "audit.js"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["rollback", "--help"], ["status", "--help"]])
-def test_commands_without_a_page_do_not_load_templates(arguments: list[str]) -> None:
+def test_commands_without_a_page_do_not_load_templates() -> None:
     """Nor rich: the command at 3 a.m. starts fast."""
     probe = (
         "import sys; from migrator.cli.app import run_command;"
-        f"run_command({arguments!r});"
+        "run_command(['--help']); run_command(['rollback', '--help']);"
         "print([n for n in ('jinja2', 'markupsafe', 'rich', 'temporalio') if n in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
