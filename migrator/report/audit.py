@@ -129,7 +129,8 @@ def _changes(changes: Mapping[str, Any] | None) -> list[str]:
     ]
     verdicts = changes["changed_verdicts"]
     lines += [f"{item['name']}: {item['before']} → {item['now']}" for item in verdicts[:20]]
-    lines += [f"{words.count(len(verdicts) - 20)} more verdicts changed"] * (len(verdicts) > 20)
+    if len(verdicts) > 20:
+        lines.append(f"{words.count(len(verdicts) - 20)} more verdicts changed")
     new, gone = len(changes["new_statements"]), len(changes["gone_statements"])
     return [*lines, f"{words.count(new)} statements new, {words.count(gone)} gone"]
 
