@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from migrator.cli.exits import ExitCode
-from migrator.cli.options import JsonOption, PlanOption
+from migrator.cli.options import JsonOption, NewFileArgument, PlanNameOption, PlanOption
 from migrator.cli.render import emit_json, note, out
 from migrator.errors import UsageError
 
@@ -19,7 +19,20 @@ if TYPE_CHECKING:
     from migrator.audit.target import Outlook
     from migrator.plan.schema import Plan
 
-Files = list[Path] | None
+SchemaOption = Annotated[
+    list[Path] | None, typer.Option("--schema", help="Schema dump, migrations, or their folder, instead of a cluster.")
+]
+StatementsOption = Annotated[
+    list[Path] | None, typer.Option("--statements", help="File with statements; may be repeated.")
+]
+GatheredOption = Annotated[
+    Path | None, typer.Option("--gathered", help="Output of the gather script, instead of a cluster.")
+]
+KeyAliasOption = Annotated[
+    list[str] | None,
+    typer.Option("--key-alias", help="TABLE=COLUMN where the key has another name; may be repeated."),
+]
+TENANT_KEY = typer.Option("--tenant-key", help="Name of the tenant column.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +81,14 @@ def audit(
         Path | None, typer.Argument(metavar="[OUT.JSON]", help="With --json: the file to write.", show_default=False)
     ] = None,
     plan: PlanOption = None,
-    schema: Annotated[
-        Files, typer.Option("--schema", help="Schema dump, migrations, or their folder. Offline.")
-    ] = None,
-    statements: Annotated[Files, typer.Option("--statements", help="File with statements; may be repeated.")] = None,
+    schema: SchemaOption = None,
+    statements: StatementsOption = None,
     log: Annotated[
-        Files, typer.Option("--log", help="PostgreSQL log: csvlog, jsonlog or stderr; may be repeated.")
+        list[Path] | None, typer.Option("--log", help="PostgreSQL log: csvlog, jsonlog or stderr; may be repeated.")
     ] = None,
-    gathered: Annotated[Path | None, typer.Option("--gathered", help="Output of the gather script. Offline.")] = None,
-    tenant_key: Annotated[str | None, typer.Option("--tenant-key", help="Name of the tenant column.")] = None,
-    key_alias: Annotated[
-        list[str] | None,
-        typer.Option("--key-alias", help="TABLE=COLUMN where the key has another name; may be repeated."),
-    ] = None,
+    gathered: GatheredOption = None,
+    tenant_key: Annotated[str | None, TENANT_KEY] = None,
+    key_alias: KeyAliasOption = None,
     engine_version: Annotated[
         str | None,
         typer.Option("--engine-version", help="Target engine. Without it: the plan's, else 16.13-limitless."),
@@ -280,20 +288,20 @@ def _write(report: AuditReport, print_json: bool, target: Path | None, html: Pat
 
 
 def init(
-    path: Annotated[Path, typer.Argument(help="File to write; must not exist.")],
-    name: Annotated[str, typer.Option("--name", help="Name of the migration.")] = "my-migration",
+    path: NewFileArgument,
+    name: PlanNameOption = "my-migration",
     classic: Annotated[
         str | None, typer.Option("--classic", help="Where classic's DSN is found (env:NAME, file:PATH, ...).")
     ] = None,
     limitless: Annotated[
         str, typer.Option("--limitless", help="Where the DSN of limitless is found.")
     ] = "env:LIMITLESS_DSN",
-    schema: Annotated[Files, typer.Option("--schema", help="Schema dump instead of a live cluster.")] = None,
-    statements: Annotated[Files, typer.Option("--statements", help="File with statements; may be repeated.")] = None,
-    gathered: Annotated[Path | None, typer.Option("--gathered", help="Output of the gather script.")] = None,
+    schema: SchemaOption = None,
+    statements: StatementsOption = None,
+    gathered: GatheredOption = None,
     schemas: Annotated[list[str] | None, typer.Option("--in", help="Schema to migrate; may be repeated.")] = None,
-    tenant_key: Annotated[str, typer.Option("--tenant-key", help="Name of the tenant column.")] = "tenant_id",
-    key_alias: Annotated[list[str] | None, typer.Option("--key-alias", help="TABLE=COLUMN; may be repeated.")] = None,
+    tenant_key: Annotated[str, TENANT_KEY] = "tenant_id",
+    key_alias: KeyAliasOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Audit a database and write a complete, commented plan for it."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, who
-from migrator.cli.render import duration, emit_json, out, table
+from migrator.cli.render import duration, emit_json, out, print_table
 from migrator.errors import UsageError
 
 group = typer.Typer(no_args_is_help=True, help="Watch and steer the backfill.")
@@ -55,7 +55,7 @@ def status(
             for u in listed
         ]
         columns = ["unit", "part", "state", "rows", "copied", "tries", "problem"]
-        out(table(columns, rows, right=["part", "rows", "copied", "tries"]))
+        print_table(columns, rows, right=["part", "rows", "copied", "tries"])
 
 
 @group.command(epilog='Example: migrator backfill throttle --mb-per-s 50 --reason "month-end close"')

@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from migrator.cli.exits import ExitCode
-from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, YesOption, who
-from migrator.cli.render import confirm, duration, emit_json, out, table
+from migrator.cli.options import (
+    AllOption,
+    DryRunOption,
+    JsonOption,
+    PlanOption,
+    ReasonOption,
+    WhoOption,
+    YesOption,
+    who,
+)
+from migrator.cli.render import confirm, duration, emit_json, out, print_table
 from migrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +26,6 @@ if TYPE_CHECKING:
     from migrator.model.route import FallbackScope
 
 group = typer.Typer(no_args_is_help=True, help="Show, trip and reset the circuit breaker.")
-AllOption = Annotated[bool, typer.Option("--all", help="Everybody.")]
 PartOption = Annotated[int | None, typer.Option("--part", min=0, help="One mirror partition.")]
 TenantOption = Annotated[str | None, typer.Option("--tenant", "-t", help="One tenant.")]
 
@@ -46,14 +54,14 @@ def show(plan: PlanOption = None, as_json: JsonOption = False) -> None:
             (f.scope, f.key or "-", f.level, f.raised_at, f.raised_by, "a person" if f.held else "itself", f.reason)
             for f in status.fallbacks
         ]
-        out(table(["fallback of", "key", "level", "since", "raised by", "released by", "reason"], rows))
+        print_table(["fallback of", "key", "level", "since", "raised by", "released by", "reason"], rows)
     if trips:
-        out(table(["open for", "key", "processes", "reason"], [tuple(t.values()) for t in trips]))
+        print_table(["open for", "key", "processes", "reason"], [tuple(t.values()) for t in trips])
 
 
 @group.command(epilog='Example: migrator breaker trip --all --reason "Limitless is slow"')
 def trip(
-    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; goes into the decision log.")],
+    reason: ReasonOption,
     everybody: AllOption = False,
     part: PartOption = None,
     tenant: TenantOption = None,
@@ -92,7 +100,7 @@ def reset(
     everybody: AllOption = False,
     part: PartOption = None,
     tenant: TenantOption = None,
-    reason: Annotated[str, typer.Option("--reason", "-r", help="Why.")] = "reset by hand",
+    reason: ReasonOption = "reset by hand",
     timeout_s: Annotated[
         float, typer.Option("--timeout", min=0, help="Seconds to wait for processes and mirror.")
     ] = 30.0,

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from migrator.cli.exits import ExitCode
-from migrator.cli.options import DryRunOption, JsonOption, PlanOption, TenantsOption, WhoOption, YesOption, who
+from migrator.cli.options import (
+    DryRunOption,
+    JsonOption,
+    PlanOption,
+    ReasonOption,
+    TenantsOption,
+    WaveOption,
+    WhoOption,
+    YesOption,
+    who,
+)
 from migrator.cli.render import confirm, duration, emit_json, out
 from migrator.errors import UsageError
 
@@ -22,8 +32,8 @@ def register(app: typer.Typer) -> None:
 
 
 def cutover(
-    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; goes into the decision log.")] = "cut over",
-    wave: Annotated[int | None, typer.Option("--wave", min=1, help="Only the tenants of this wave.")] = None,
+    reason: ReasonOption = "cut over",
+    wave: WaveOption = None,
     tenant: TenantsOption = None,
     plan: PlanOption = None,
     name: WhoOption = None,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from migrator.cli.exits import ExitCode
-from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WaitOption, YesOption
+from migrator.cli.options import (
+    ApproverOption,
+    DryRunOption,
+    JsonOption,
+    PlanOption,
+    ReasonOption,
+    WaitOption,
+    YesOption,
+)
 from migrator.cli.render import announce, confirm, emit_json, out
 from migrator.errors import UsageError
 
@@ -45,7 +51,7 @@ def check(plan: PlanOption = None, as_json: JsonOption = False) -> None:
 
 @group.command(epilog='Example: migrator decommission run --as "Ada Lovelace" --wait')
 def run(
-    name: Annotated[str | None, typer.Option("--as", help="Who approves; required, by name.")] = None,
+    name: ApproverOption = None,
     plan: PlanOption = None,
     wait: WaitOption = False,
     dry_run: DryRunOption = False,
@@ -83,7 +89,7 @@ def run(
 
 @group.command(epilog='Example: migrator decommission reopen --reason "the workers are gone" --yes')
 def reopen(
-    reason: Annotated[str, typer.Option(help="Why; kept in the decision log.")],
+    reason: ReasonOption,
     plan: PlanOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,

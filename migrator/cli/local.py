@@ -9,7 +9,7 @@ import typer
 from migrator import settings
 from migrator.cli.exits import ExitCode
 from migrator.cli.options import DryRunOption, JsonOption, YesOption
-from migrator.cli.render import confirm, emit_json, note, out, table
+from migrator.cli.render import confirm, emit_json, note, out, print_table
 
 group = typer.Typer(no_args_is_help=True, help="Start and stop local servers: classic, a Limitless stand-in, Temporal.")
 
@@ -85,7 +85,7 @@ def _show(found: dict[str, Any], as_json: bool) -> None:
         for name, part in found["parts"].items()
     ]
     if rows:
-        out(table(["server", "state", "port", "pid", "pages or log"], [tuple(map(_text, row)) for row in rows]))
+        print_table(["server", "state", "port", "pid", "pages or log"], [tuple(map(_text, row)) for row in rows])
     else:
         out("Start them with: migrator local up")
 

@@ -6,8 +6,17 @@ from typing import Annotated
 
 import typer
 
-from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, YesOption, who
-from migrator.cli.render import announce, confirm, duration, emit_json, out, table
+from migrator.cli.options import (
+    AllOption,
+    DryRunOption,
+    JsonOption,
+    PlanOption,
+    ReasonOption,
+    WhoOption,
+    YesOption,
+    who,
+)
+from migrator.cli.render import announce, confirm, duration, emit_json, out, print_table
 from migrator.errors import UsageError
 from migrator.model.action import Action
 
@@ -62,7 +71,7 @@ def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
         if p.part in of
     ]
     numbers = ["part", "lag", "waiting", "oldest", "MB", "keys per cycle", "rows/s", "applied"]
-    out(table([*numbers, "state", "problem"], rows, right=numbers))
+    print_table([*numbers, "state", "problem"], rows, right=numbers)
     about = "about " if journal.estimated else ""
     out(
         f"\nJournal: {journal.bytes / 1e6:,.1f} MB of {journal.limit_bytes / 1e6:,.0f} MB, {about}{journal.entries:,}"
@@ -88,14 +97,14 @@ def quarantine(plan: PlanOption = None, as_json: JsonOption = False) -> None:
     elif not found:
         out("No tenant is quarantined.")
     else:
-        out(table(["tenant", "reason"], found))
+        print_table(["tenant", "reason"], found)
         out("\nMend the cause, then: migrator mirror retry TENANT")
 
 
 @group.command(epilog="Example: migrator mirror retry 42")
 def retry(
     tenants: Annotated[list[str] | None, typer.Argument(help="Quarantined tenants.")] = None,
-    everyone: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    everyone: AllOption = False,
     plan: PlanOption = None,
     name: WhoOption = None,
     dry_run: DryRunOption = False,
@@ -130,7 +139,7 @@ READS = Action("recopy/reads", "Put all reads on classic and wait for every proc
 
 @group.command(epilog='Example: migrator mirror recopy --reason "classic was restored"')
 def recopy(
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the decision log.")],
+    reason: ReasonOption,
     plan: PlanOption = None,
     name: WhoOption = None,
     dry_run: DryRunOption = False,

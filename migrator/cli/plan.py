@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from migrator.cli import audit
-from migrator.cli.options import JsonOption, PlanOption
-from migrator.cli.render import emit_json, out
+from migrator.cli.options import JsonOption, NewFileArgument, PlanNameOption, PlanOption
+from migrator.cli.render import emit_json, out, print_table
 from migrator.errors import PlanInvalid, UsageError
 
 group = typer.Typer(no_args_is_help=True, help="Check, show and write plan files.")
@@ -78,10 +78,8 @@ def check(
         return
     out(f"Plan {plan.name} is valid (digest {digest(plan)[:12]}).")
     if connect:
-        from migrator.cli.render import table as render_table
-
         rows = [(t["table"], t["kind"], ", ".join(map(str, t["key"]))) for t in tables if isinstance(t["key"], list)]
-        out(render_table(["table", "kind", "key on limitless"], rows))
+        print_table(["table", "kind", "key on limitless"], rows)
 
 
 @group.command(epilog="Example: migrator plan show plans/demo.toml")
@@ -108,8 +106,8 @@ def schema() -> None:
 
 @group.command(epilog="Example: migrator plan template my-plan.toml --name billing")
 def template(
-    path: Annotated[Path, typer.Argument(help="File to write; must not exist.")],
-    name: Annotated[str, typer.Option("--name", help="Name of the migration.")] = "my-migration",
+    path: NewFileArgument,
+    name: PlanNameOption = "my-migration",
 ) -> None:
     """Write a plan file to fill in, without looking at any database."""
     import tomllib

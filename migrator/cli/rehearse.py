@@ -41,6 +41,7 @@ def rehearse(
 
     from migrator import settings
     from migrator.cli.exits import ExitCode
+    from migrator.cli.render import console
     from migrator.rehearse.output import print_summary
     from migrator.rehearse.run import rehearse as run
 
@@ -51,6 +52,6 @@ def rehearse(
         json.dump(result.report, sys.stdout, indent=1, ensure_ascii=False)
         sys.stdout.write("\n")
     else:
-        print_summary(result.report, result.places, Console())
+        print_summary(result.report, result.places, console())
     if not result.ok:
         raise typer.Exit(ExitCode.DIVERGENCE if result.report["divergent_rows"] else ExitCode.UNEXPECTED)

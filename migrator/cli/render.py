@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 from uuid import UUID
 
 from migrator.errors import UsageError
 from migrator.model.action import Action, describe
 
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+PIPE_WIDTH = 100_000
+"""Columns of what is no terminal: more than any line needs, so that a program that reads it gets every line whole."""
+
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+"""Control characters as they are written down: a name must not clear a screen or break a line."""
+
 
 def plain(value: Any) -> Any:
-    """Return *value* as JSON values: dataclasses as objects, times as ISO 8601."""
+    """Return *value* as JSON values: dataclasses as objects, times as ISO 8601 with their offset.
+
+    Not pydantic's, which writes UTC as Z and spans of time as P1DT2H: scripts read what is written here.
+    """
     match value:
         case None | bool() | int() | float() | str() if not isinstance(value, Enum):
             return value
@@ -55,19 +68,42 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> str:
-    """Return rows in aligned columns, as wide as they need to be."""
-    texts = [[_cell(cell) for cell in row] for row in rows]
-    widths = [max([len(column), *(len(row[i]) for row in texts)]) for i, column in enumerate(columns)]
+def console() -> Console:
+    """Return stdout for tables: as wide as the terminal is, and in a pipe as wide as it takes."""
+    from rich.console import Console
 
-    def line(cells: Sequence[str]) -> str:
-        parts = [
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for cell, width, column in zip(cells, widths, columns, strict=True)
-        ]
-        return "  ".join(parts).rstrip()
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
-    return "\n".join([line(columns), line(["-" * w for w in widths]), *(line(row) for row in texts)])
+
+def show(drawn: RenderableType) -> None:
+    """Print a table, or several: folded to the terminal's width; in a pipe nothing is folded, cut or padded."""
+    screen = console()
+    if sys.stdout.isatty():
+        screen.print(drawn)
+        return
+    with screen.capture() as captured:
+        screen.print(drawn)
+    out("\n".join(line.rstrip() for line in captured.get().removesuffix("\n").split("\n")))
+
+
+def grid(headers: Sequence[str], *, right: Collection[str] = ()) -> Table:
+    """Return an empty table as all commands print it: no frame, two spaces between columns; *right* are numbers."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=any(headers), header_style="dim")
+    for name in headers:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return table
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Collection[str] = ()) -> None:
+    """Print rows under their columns' names, one line each in a pipe."""
+    from rich.text import Text
+
+    table = grid(columns, right=right)
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    show(table)
 
 
 def _cell(value: object) -> str:
@@ -81,7 +117,7 @@ def _cell(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
-    return str(value)
+    return str(value).translate(_CONTROL)
 
 
 def duration(seconds: float | None) -> str:

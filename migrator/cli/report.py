@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from migrator.cli.options import JsonOption, PlanOption
-from migrator.cli.render import emit_json, out, table
+from migrator.cli.options import JsonOption, LimitOption, PlanOption
+from migrator.cli.render import emit_json, out, print_table
 from migrator.errors import UsageError
 from migrator.model.near import unknown
 
@@ -20,7 +20,7 @@ def report(
     kind: Annotated[
         str | None, typer.Argument(help="audit, provision, shadow, cost, decommission …, or decisions, or incidents.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest lines of decisions or incidents.")] = 50,
+    limit: LimitOption = 50,
     plan: PlanOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,6 +53,6 @@ def report(
     if as_json:
         emit_json(listed)
     elif listed:
-        out(table(columns, [[row[c] for c in columns] for row in listed]))
+        print_table(columns, [[row[c] for c in columns] for row in listed])
     else:
         out("None yet.")

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from migrator.cli.exits import ExitCode
-from migrator.cli.options import DryRunOption, JsonOption, PlanOption, TenantsOption, WhoOption, who
+from migrator.cli.options import (
+    AllOption,
+    DryRunOption,
+    JsonOption,
+    PlanOption,
+    ReasonOption,
+    TenantsOption,
+    WaveOption,
+    WhoOption,
+    who,
+)
 from migrator.cli.render import duration, emit_json, note, out
 from migrator.errors import MigratorError, NotInstalled, UsageError
 from migrator.model.tenant import TenantId
@@ -23,9 +33,9 @@ def register(app: typer.Typer) -> None:
 
 
 def rollback(
-    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; goes into the decision log.")],
-    everybody: Annotated[bool, typer.Option("--all", help="Every tenant.")] = False,
-    wave: Annotated[int | None, typer.Option("--wave", min=1, help="The tenants of one wave.")] = None,
+    reason: ReasonOption,
+    everybody: AllOption = False,
+    wave: WaveOption = None,
     tenant: TenantsOption = None,
     timeout_s: Annotated[
         float, typer.Option("--timeout", min=0, help="Seconds to wait for the processes' confirmations.")

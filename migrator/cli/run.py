@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WaitOption, WhoOption, YesOption, who
+from migrator.cli.options import (
+    ApproverOption,
+    DryRunOption,
+    JsonOption,
+    PlanOption,
+    ReasonOption,
+    WaitOption,
+    WhoOption,
+    YesOption,
+    who,
+)
 from migrator.cli.render import announce, confirm, emit_json, note, out
 from migrator.model.action import Action
 
@@ -14,8 +24,6 @@ if TYPE_CHECKING:
     from migrator.plan.schema import Plan
     from workflows import client
     from workflows.messages import Answer
-
-ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why; goes into the decision log.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -115,7 +123,7 @@ def _line(seen: client.Described) -> str:
 
 def approve(
     gate: Annotated[str, typer.Argument(help="audit, provision, dual_write, cutover, decommission, or wave-N.")],
-    name: Annotated[str | None, typer.Option("--as", help="Who approves; required, by name.")] = None,
+    name: ApproverOption = None,
     plan: PlanOption = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, who
-from migrator.cli.render import announce, emit_json, note, out, table
+from migrator.cli.render import announce, emit_json, note, out, print_table
 from migrator.errors import UsageError
 
 group = typer.Typer(no_args_is_help=True, help="Change the schema of migrated tables on both sides.")
@@ -87,6 +87,6 @@ def status(
     if as_json:
         emit_json({"changes": [dict(zip(columns, row, strict=True)) for row in rows]})
     elif rows:
-        out(table(columns, rows, right=["change"]))
+        print_table(columns, rows, right=["change"])
     else:
         out("No change of the schema was applied.")

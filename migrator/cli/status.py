@@ -44,14 +44,15 @@ def status(
 def _watch(plan: Path | None, every_s: float) -> None:
     """Redraw until Ctrl-C; a classic that goes away is shown as such and asked again."""
     import psycopg
+    from rich.console import Console
     from rich.live import Live
 
     from migrator.cli.context import classic
-    from migrator.cli.status_view import console, render, unreachable
+    from migrator.cli.status_view import render, unreachable
     from migrator.control.status import collect
     from migrator.errors import ClusterUnavailable
 
-    screen = console()
+    screen = Console(highlight=False)
     last = None
     try:
         with Live(console=screen, screen=screen.is_terminal, auto_refresh=False) as live:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 
 from rich.bar import Bar
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
-from migrator.cli.render import duration
+from migrator.cli.render import duration, grid, show
 from migrator.model.status import BackfillLine, Event, LimitlessLine, PhaseLine, Status, ValidationLine, WaveLine
 
 _MARKS = {
@@ -29,25 +29,21 @@ _TABLE_HEAD = 2  # an empty line and the names of the columns
 _NO_LIMIT = 10_000
 
 
-def console() -> Console:
-    return Console(highlight=False)
-
-
 def print_once(status: Status) -> None:
-    """Print the status on stdout, with everything it has."""
-    console().print(render(status, None))
+    """Print the status on stdout, with everything it has; without frames where a program reads it."""
+    show(render(status, None, framed=sys.stdout.isatty()))
 
 
-def render(status: Status, screen: Console | None) -> RenderableType:
+def render(status: Status, screen: Console | None, *, framed: bool = True) -> RenderableType:
     """Return the status so that it fits *screen*; None for as long as it gets.
 
     When there is too little room, events go first, then the oldest waves; what is blocked always stays.
     """
     if not status.installed:
-        return Panel(Text("\n".join(status.next_steps)), title="migrator", border_style="dim")
+        return _panel("migrator", Text("\n".join(status.next_steps)), "dim", framed)
     if status.schema_version is not None and status.phase is None:  # of another version: nothing else was read
-        return Panel(Text("\n".join((*status.blockers, *status.next_steps))), title="migrator", border_style="red")
-    parts: list[RenderableType] = [_headline(status), _attention(status), _phases(status), _tenants(status)]
+        return _panel("migrator", Text("\n".join((*status.blockers, *status.next_steps))), "red", framed)
+    parts: list[RenderableType] = [_headline(status), _attention(status, framed), _phases(status), _tenants(status)]
     if status.backfill and status.backfill.done < status.backfill.units:
         parts.append(_backfill(status.backfill))
     parts.append(_health(status))
@@ -61,14 +57,20 @@ def render(status: Status, screen: Console | None) -> RenderableType:
     return Group(*parts)
 
 
+def _panel(title: str, lines: Text, colour: str, framed: bool) -> RenderableType:
+    if framed:
+        return Panel(lines, title=title, title_align="left", border_style=colour)
+    return Group(Text(title), lines)
+
+
 def unreachable(last: Status | None, error: Exception) -> RenderableType:
     """Return what the watch shows while classic does not answer."""
     first = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
     line = Text(f"classic does not answer: {first}", style="bold red")
     if last is None:
-        return Panel(line, title="migrator", border_style="red")
+        return _panel("migrator", line, "red", True)
     old = Text(f"Last known status, of {last.at:%H:%M:%S}:", style="dim")
-    return Group(Panel(line, title="migrator", border_style="red"), old, render(last, None))
+    return Group(_panel("migrator", line, "red", True), old, render(last, None))
 
 
 def _lines(screen: Console, parts: Sequence[RenderableType]) -> int:
@@ -88,7 +90,7 @@ def _headline(status: Status) -> RenderableType:
     )
 
 
-def _attention(status: Status) -> RenderableType:
+def _attention(status: Status, framed: bool) -> RenderableType:
     """What is blocked and what to do: the two answers nobody may have to look for."""
     lines = Text()
     for blocker in status.blockers:
@@ -97,28 +99,21 @@ def _attention(status: Status) -> RenderableType:
         lines.append("→ ", "bold cyan").append(f"{step}\n")
     lines.rstrip()
     title = f"blocked: {len(status.blockers)}" if status.blockers else "nothing is blocked"
-    return Panel(lines, title=title, title_align="left", border_style="red" if status.blockers else "green")
-
-
-def _grid(*headers: tuple[str, str]) -> Table:
-    grid = Table(box=None, pad_edge=False, show_header=any(name for name, _ in headers), header_style="dim")
-    for name, justify in headers:
-        grid.add_column(name, justify="right" if justify == "right" else "left", overflow="fold")
-    return grid
+    return _panel(title, lines, "red" if status.blockers else "green", framed)
 
 
 def _phases(status: Status) -> RenderableType:
-    grid = _grid(("", ""), ("phase", ""), ("state", ""), ("for", "right"), ("", ""))
+    table = grid(("", "phase", "state", "for", ""), right=("for",))
     for line in status.phases:
         mark, colour = _MARKS.get(line.state, ("·", "dim"))
-        grid.add_row(
+        table.add_row(
             Text(mark, colour),
             Text(_words(line.phase), "dim" if line.state == "pending" else ""),
             Text(line.state, colour),
             Text(duration(_length_s(line, status.at))),
             Text(line.detail, "dim"),
         )
-    return grid
+    return table
 
 
 def _length_s(line: PhaseLine, now: datetime) -> float | None:
@@ -147,38 +142,38 @@ def _tenants(status: Status) -> RenderableType:
 
 
 def _backfill(line: BackfillLine) -> RenderableType:
-    grid = _grid(("", ""), ("", ""), ("", ""))
+    table = grid(("", "", ""))
     copied = f"{line.copied_rows:,} of about {line.rows:,} rows, {line.done}/{line.units} units"
     pace = f", {line.rows_per_s:,.0f} rows/s, {duration(line.eta_s)} left" if line.eta_s is not None else ""
     paused = Text(f"  paused: {line.reason or 'by an operator'}", "yellow") if line.paused else Text("")
     bar = Bar(size=max(line.rows, 1), begin=0, end=line.copied_rows, width=24, color="cyan", bgcolor="grey23")
-    grid.add_row(Text("Backfill  "), bar, Text.assemble(f" {copied}{pace}", paused))
-    return grid
+    table.add_row(Text("Backfill  "), bar, Text.assemble(f" {copied}{pace}", paused))
+    return table
 
 
 def _health(status: Status) -> RenderableType:
-    grid = _grid(("", ""), ("", ""))
+    table = grid(("", ""))
     lags = ", ".join(f"p{p.part} {duration(p.lag_s)}" for p in status.parts)
     depth = sum(p.depth for p in status.parts)
     lag = f"{duration(status.lag_s)} behind ({lags}), {depth:,} keys per cycle" if status.parts else "not running"
-    grid.add_row("Mirror    ", Text(f"{lag}; journal {status.journal_mb:,.1f} MB"))
-    grid.add_row("Validation", _validation(status.validation, status.tenants))
+    table.add_row("Mirror    ", Text(f"{lag}; journal {status.journal_mb:,.1f} MB"))
+    table.add_row("Validation", _validation(status.validation, status.tenants))
     opened = [f"{scope} {key}".strip() + f" ({count} processes)" for scope, key, count, _ in status.breaker_trips]
     if status.fallbacks or opened:
         lines = [f"fallback of {f.scope} {f.key}".strip() + f" since {f.raised_at:%H:%M:%S}" for f in status.fallbacks]
         lines += [f"open for {where}" for where in opened]
-        grid.add_row("Breaker   ", Text("; ".join(lines), "yellow"))
+        table.add_row("Breaker   ", Text("; ".join(lines), "yellow"))
     else:
-        grid.add_row("Breaker   ", Text("closed, no fallback", "green"))
+        table.add_row("Breaker   ", Text("closed, no fallback", "green"))
     if status.held:
         names = ", ".join(h.tenant for h in status.held[:5]) + (", …" if len(status.held) > 5 else "")
-        grid.add_row("Held      ", Text(f"{len(status.held):,} tenants stay on classic by name: {names}", "yellow"))
-    grid.add_row("Processes ", _processes(status))
-    grid.add_row("Workers   ", _workers(status))
-    grid.add_row("Limitless ", _limitless(status.limitless))
+        table.add_row("Held      ", Text(f"{len(status.held):,} tenants stay on classic by name: {names}", "yellow"))
+    table.add_row("Processes ", _processes(status))
+    table.add_row("Workers   ", _workers(status))
+    table.add_row("Limitless ", _limitless(status.limitless))
     if status.incidents:
-        grid.add_row("Incidents ", Text(f"{status.incidents}"))
-    return grid
+        table.add_row("Incidents ", Text(f"{status.incidents}"))
+    return table
 
 
 def _limitless(line: LimitlessLine | None) -> Text:
@@ -229,22 +224,22 @@ def _validation(line: ValidationLine | None, tenants: int) -> Text:
 
 
 def _waves(shown: Sequence[WaveLine]) -> RenderableType:
-    columns = ("wave", "tenants", "limitless", "joining", "classic", "rolled back")
-    grid = _grid(*((f"\n{name}", "right") for name in columns), ("", ""))
+    numbers = [f"\n{name}" for name in ("wave", "tenants", "limitless", "joining", "classic", "rolled back")]
+    table = grid([*numbers, ""], right=numbers)
     for line in shown:
         counts = (line.wave, line.tenants, line.limitless, line.joining, line.classic, line.rolled_back)
-        grid.add_row(*(f"{n:,}" for n in counts), Text("hot" if line.hot else "", "magenta"))
-    return grid
+        table.add_row(*(f"{n:,}" for n in counts), Text("hot" if line.hot else "", "magenta"))
+    return table
 
 
 def _events(events: Sequence[Event]) -> RenderableType:
-    grid = _grid(("\ntime", ""), ("\nwho", ""), ("\nwhat", ""), ("\nwhy", ""))
-    for column in grid.columns:
+    table = grid(("\ntime", "\nwho", "\nwhat", "\nwhy"))
+    for column in table.columns:
         column.overflow, column.no_wrap = "ellipsis", True  # one line each, so that the rest stays on the screen
     for event in events:
         what = f"{event.kind} {event.subject}".strip()
-        grid.add_row(Text(f"{event.at:%H:%M:%S}", "dim"), Text(event.who), Text(what), Text(event.reason, "dim"))
-    return grid
+        table.add_row(Text(f"{event.at:%H:%M:%S}", "dim"), Text(event.who), Text(what), Text(event.reason, "dim"))
+    return table
 
 
 def _words(name: str) -> str:

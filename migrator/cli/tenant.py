@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from migrator.cli.exits import ExitCode
-from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, who
+from migrator.cli.options import AllOption, DryRunOption, JsonOption, PlanOption, ReasonOption, WhoOption, who
 from migrator.cli.render import announce, duration, emit_json, note, out
 from migrator.errors import UsageError
 from migrator.model.action import Action
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 group = typer.Typer(no_args_is_help=True, help="Look at tenants, hold them on classic, release them.")
 Tenants = Annotated[list[str], typer.Argument(metavar="TENANT...", help="Tenants, as their column prints them.")]
-ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why; goes into the decision log.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -107,7 +106,7 @@ def hold(
 @group.command(epilog='Example: migrator tenant release 42 --reason "their release is out"')
 def release(
     tenants: Annotated[list[str] | None, typer.Argument(metavar="[TENANT...]", help="Held tenants.")] = None,
-    everyone: Annotated[bool, typer.Option("--all", help="Everybody who is held.")] = False,
+    everyone: AllOption = False,
     wave: Annotated[int | None, typer.Option("--wave", min=1, help="Those held by the rollback of this wave.")] = None,
     reason: ReasonOption = "released by hand",
     plan: PlanOption = None,

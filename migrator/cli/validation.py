@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from migrator.cli.options import DryRunOption, JsonOption, PlanOption, TenantsOption, WhoOption, who
-from migrator.cli.render import duration, emit_json, out, table
+from migrator.cli.options import DryRunOption, JsonOption, LimitOption, PlanOption, TenantsOption, WhoOption, who
+from migrator.cli.render import duration, emit_json, out, print_table
 
 if TYPE_CHECKING:
     from workflows.schedule import ScheduleView
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 @group.command(epilog="Example: migrator validation history --tenant 42")
 def history(
     tenant: TenantsOption = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Rows to show.")] = 20,
+    limit: LimitOption = 20,
     plan: PlanOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -44,24 +44,22 @@ def history(
         emit_json({"verdicts": stretches, "runs": runs})
         return
     columns = ["tenant", "verdict", "from", "until", "times", "rows", "divergent", "schemas"]
-    out(
-        table(
-            columns,
-            [
-                (
-                    "(reference)" if s.tenant_id is None else s.tenant_id,
-                    "clean" if s.clean else "divergent",
-                    s.first_at,
-                    s.last_at,
-                    s.times,
-                    s.rows,
-                    s.divergent,
-                    s.fingerprint if s.current else f"{s.fingerprint} (not today's)",
-                )
-                for s in stretches
-            ],
-            right=["times", "rows", "divergent"],
-        )
+    print_table(
+        columns,
+        [
+            (
+                "(reference)" if s.tenant_id is None else s.tenant_id,
+                "clean" if s.clean else "divergent",
+                s.first_at,
+                s.last_at,
+                s.times,
+                s.rows,
+                s.divergent,
+                s.fingerprint if s.current else f"{s.fingerprint} (not today's)",
+            )
+            for s in stretches
+        ],
+        right=["times", "rows", "divergent"],
     )
     if runs:
         out()
@@ -78,7 +76,7 @@ def history(
             )
             for r in runs
         ]
-        out(table(columns, lines, right=["tenants", "rows", "divergent", "longest pause"]))
+        print_table(columns, lines, right=["tenants", "rows", "divergent", "longest pause"])
 
 
 @schedule.command(epilog="Example: migrator validation schedule show")

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from migrator.rehearse.workdir import Workdir
 from migrator.report import words
@@ -23,8 +24,8 @@ def print_summary(report: dict[str, Any], place_of: dict[str, str], console: Con
     """Print what held, what it cost in time, and where the rest is."""
     proof = Table(title="Proof", title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
     for line in report["proof"]:
-        mark = "[green]holds[/green]" if line["ok"] else "[red]BROKEN[/red]"
-        proof.add_row(mark, line["claim"], f"[dim]{line['seen']}[/dim]")
+        mark = Text("holds", "green") if line["ok"] else Text("BROKEN", "red")
+        proof.add_row(mark, Text(line["claim"]), Text(line["seen"], "dim"))
     timings = Table(
         title="Timings", title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False
     )

@@ -3,80 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
-from migrator.report.svg import element, text
+from markupsafe import Markup
+
+from migrator.report import words
+from migrator.report.svg import Scale, drawing, element, grid, polyline, text
 
 WIDTH = 640
+MOST_LETTERS = 24
+"""A longer label of a bar loses its middle; the bar's title has it whole."""
 
 
-def shown(value: float) -> str:
-    """Return a number short enough for an axis: 1.2k, 3.4M."""
-    for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= limit:
-            return f"{value / limit:.1f}".rstrip("0").rstrip(".") + suffix
-    return f"{value:.0f}"
-
-
-def histogram(bins: Sequence[dict[str, Any]], height: int = 220) -> str:
+def histogram(bins: Sequence[dict[str, Any]], height: int = 220) -> Markup:
     """Return tenants by size: bars count tenants per power of two of rows, the line is the share of all rows below."""
     if not bins:
-        return ""
-    left, bottom, top, right = 48, 34, 14, 40
-    inner_w, inner_h = WIDTH - left - right, height - top - bottom
+        return Markup()
+    left, right, top, bottom = 48, WIDTH - 40, 14, height - 34
     most = max(b["tenants"] for b in bins)
     total = sum(b["rows"] for b in bins) or 1
-    step = inner_w / len(bins)
-    parts = []
-    for fraction in (0, 0.5, 1):
-        y = top + inner_h * (1 - fraction)
-        parts.append(element("line", class_="grid", x1=left, x2=WIDTH - right, y1=y, y2=y))
-        parts.append(_tick(left - 6, y + 4, shown(most * fraction), "end"))
-        parts.append(_tick(WIDTH - right + 6, y + 4, f"{fraction:.0%}"))
+    step = (right - left) / len(bins)
+    tenants, share = Scale(0, most, bottom, top), Scale(0, 1, bottom, top)
+    parts: list[str] = [grid(tenants, (0, most / 2, most), words.short, left, right)]
+    parts += [text(right + 6, share(ratio) + 4, words.percent(ratio), class_="tick") for ratio in (0, 0.5, 1)]
     seen, points = 0, []
     for number, item in enumerate(bins):
-        x = left + number * step
-        tall = inner_h * item["tenants"] / most
+        x, y = left + number * step, tenants(item["tenants"])
         label = (
             f"{item['tenants']:,} tenants with {item['from_rows']:,} to {item['to_rows']:,} rows: "
             f"{item['rows'] / total:.1%} of all rows"
         )
-        parts.append(_bar(x + 1, top + inner_h - tall, max(1.0, step - 2), max(tall, 1.0), label))
+        parts.append(_bar(x + 1, min(y, bottom - 1), max(1.0, step - 2), max(bottom - y, 1.0), label))
         seen += item["rows"]
-        points.append(f"{x + step / 2:.1f},{top + inner_h * (1 - seen / total):.1f}")
+        points.append((x + step / 2, share(seen / total)))
         if number % max(1, len(bins) // 8) == 0:
-            parts.append(_tick(x + step / 2, height - bottom + 16, shown(item["from_rows"]), "middle"))
-    parts.append(element("polyline", class_="line", points=" ".join(points)))
-    parts.append(_tick(left + inner_w / 2, height - 3, "rows per tenant (powers of two)", "middle"))
-    return _drawing(height, parts, aria_label="tenants by size")
+            parts.append(_tick(x + step / 2, bottom + 16, words.short(item["from_rows"]), "middle"))
+    parts.append(element("path", class_="line", d=polyline(points)))
+    parts.append(_tick((left + right) / 2, height - 3, "rows per tenant (powers of two)", "middle"))
+    return drawing(WIDTH, height, "Tenants by size", *parts, class_="narrow")
 
 
-def bars(items: Sequence[tuple[str, float, str]]) -> str:
-    """Return horizontal bars of (label, value, text)."""
+def bars(items: Sequence[tuple[str, float, str]], label: str) -> Markup:
+    """Return horizontal bars of (name, value, the value in words); *label* says what they show."""
     if not items:
-        return ""
-    row, left, right = 20, 170, 130
-    most = max(v for _, v, _ in items) or 1
-    parts = []
-    for number, (label, value, words) in enumerate(items):
+        return Markup()
+    row, left, right = 20, 170, WIDTH - 130
+    long = Scale(0, max(v for _, v, _ in items) or 1, 0, right - left)
+    parts: list[str] = []
+    for number, (name, value, said) in enumerate(items):
         y = 4 + number * row
-        long = (WIDTH - left - right) * value / most
-        short = label if len(label) <= 24 else label[:11] + "…" + label[-12:]
+        short = name if len(name) <= MOST_LETTERS else name[:11] + "…" + name[-12:]
         parts.append(_tick(left - 6, y + 13, short, "end"))
-        parts.append(_bar(left, y + 2, max(1.0, long), row - 5, f"{label}: {words}"))
-        parts.append(_tick(left + long + 6, y + 13, words))
-    return _drawing(row * len(items) + 8, parts)
+        parts.append(_bar(left, y + 2, max(1.0, long(value)), row - 5, f"{name}: {said}"))
+        parts.append(_tick(left + long(value) + 6, y + 13, said))
+    return drawing(WIDTH, row * len(items) + 8, label, *parts, class_="narrow")
 
 
-def _drawing(height: int, parts: Sequence[str], **attributes: object) -> str:
-    return element("svg", *parts, viewBox=f"0 0 {WIDTH} {height}", role="img", **attributes)
+def _tick(x: float, y: float, said: str, anchor: str | None = None) -> Markup:
+    return text(x, y, said, class_="tick", text_anchor=anchor)
 
 
-def _tick(x: float, y: float, words: str, anchor: str | None = None) -> str:
-    return text(x, y, words, class_="tick", text_anchor=anchor)
-
-
-def _bar(x: float, y: float, width: float, height: float, label: str) -> str:
-    title = element("title", escape(label))
-    return element("rect", title, class_="bar", x=x, y=y, width=width, height=height)
+def _bar(x: float, y: float, width: float, height: float, label: str) -> Markup:
+    return element("rect", element("title", label), class_="bar", x=x, y=y, width=width, height=height)

@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from migrator.report import words
-from migrator.report.svg import Scale, element, log_ticks, text
+from migrator.report.svg import Scale, drawing, element, grid, log_ticks, text
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 1120, 230, 64, 24, 14, 190
 
 
-def distribution(tenants: Sequence[dict[str, Any]], median: float) -> str:
+def distribution(tenants: Sequence[dict[str, Any]], median: float) -> Markup:
     """Return the drawing; *tenants* have rows and wave, largest first."""
     if not tenants:
-        return ""
+        return Markup()
     low = 10.0 ** (len(str(int(min(t["rows"] for t in tenants) or 1))) - 1)
     high = 10.0 ** len(str(int(tenants[0]["rows"])))
     y = Scale(low, max(high, low * 10), BOTTOM, TOP, log=True)
     width = (WIDTH - LEFT - RIGHT) / len(tenants)
-    parts = []
-    for tick in log_ticks(y.low, y.high):
-        at = y(tick)
-        parts.append(element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=at, y2=at, class_="grid"))
-        parts.append(text(LEFT - 8, at + 4, words.count(tick), class_="tick", text_anchor="end"))
+    parts = [grid(y, log_ticks(y.low, y.high), words.count, LEFT, WIDTH - RIGHT)]
     for rank, tenant in enumerate(tenants):
         top = y(tenant["rows"])
         wave = tenant.get("wave")
@@ -49,4 +47,4 @@ def distribution(tenants: Sequence[dict[str, Any]], median: float) -> str:
     parts.append(text(LEFT + width + 8, TOP + 12, note, class_="note"))
     parts.append(text(LEFT, BOTTOM + 18, "largest tenant", class_="small"))
     parts.append(text(WIDTH - RIGHT, BOTTOM + 18, "smallest tenant", class_="small", text_anchor="end"))
-    return element("svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT - 12}", role="img", aria_label="Rows per tenant")
+    return drawing(WIDTH, HEIGHT - 12, "Rows per tenant", *parts, class_="wide")

@@ -1,25 +1,47 @@
-"""How do numbers become a drawing? A handful of SVG primitives; colours are CSS classes, so that themes work."""
+"""How do numbers become a drawing? A handful of SVG primitives; colours are CSS classes, so that themes work.
+
+Whatever is no Markup of this module is text, and is escaped: names of tenants and errors come from elsewhere.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
+
+from markupsafe import Markup
 
 
-def element(tag: str, *children: str, **attributes: object) -> str:
-    """Return one element. `class_` becomes class, underscores become hyphens; children are markup already."""
-    names = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{escape(_text(value))}"'
+def element(tag: str, *children: str, **attributes: object) -> Markup:
+    """Return one element. `class_` becomes class, underscores become hyphens; None leaves an attribute out."""
+    named = Markup().join(
+        Markup(' {}="{}"').format(name.rstrip("_").replace("_", "-"), _text(value))
         for name, value in attributes.items()
         if value is not None
     )
-    return f"<{tag}{names}>{''.join(children)}</{tag}>" if children else f"<{tag}{names}/>"
+    if not children:
+        return Markup("<{}{}/>").format(tag, named)
+    return Markup("<{0}{1}>{2}</{0}>").format(tag, named, Markup().join(children))
 
 
-def text(x: float, y: float, words: str, **attributes: object) -> str:
-    return element("text", escape(words), x=x, y=y, **attributes)
+def text(x: float, y: float, words: str, **attributes: object) -> Markup:
+    return element("text", words, x=x, y=y, **attributes)
+
+
+def drawing(width: int, height: float, label: str, *parts: str, class_: str) -> Markup:
+    """Return the whole drawing; *label* says to who cannot see it what it is."""
+    box = f"0 0 {width} {height:.0f}"
+    return element("svg", *parts, viewBox=box, role="img", aria_label=label, class_=class_)
+
+
+def grid(y: Scale, ticks: Iterable[float], say: Callable[[float], str], left: float, right: float) -> Markup:
+    """Return a line from *left* to *right* at each of *ticks*, with what *say* calls it before it."""
+    parts = []
+    for tick in ticks:
+        at = y(tick)
+        parts.append(element("line", x1=left, x2=right, y1=at, y2=at, class_="grid"))
+        parts.append(text(left - 8, at + 4, say(tick), class_="tick", text_anchor="end"))
+    return Markup().join(parts)
 
 
 def _text(value: object) -> str:

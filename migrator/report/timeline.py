@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from migrator.report import words
-from migrator.report.svg import Point, Scale, band, element, log_ticks, nice_ticks, polyline, steps, text
+from migrator.report.svg import Point, Scale, band, drawing, element, grid, log_ticks, nice_ticks, polyline, steps, text
 
 WIDTH, LEFT, RIGHT = 1120, 64, 24
 GAP = 44
@@ -31,11 +33,11 @@ class _Panel:
     title: str
     note: str
     height: int
-    draw: Callable[[Scale, float, float], str]
+    draw: Callable[[Scale, float, float], Markup]
     legend: tuple[tuple[str, str], ...] = ()
 
 
-def timeline(report: dict[str, Any]) -> str:
+def timeline(report: dict[str, Any]) -> Markup:
     """Return the drawing of one rehearsal."""
     series = report["series"]
     x = Scale(0, max(report["seconds"], 1), LEFT, WIDTH - RIGHT)
@@ -79,17 +81,10 @@ def timeline(report: dict[str, Any]) -> str:
     parts.append(_events(report["events"], x, 60, y))
     parts += bodies
     parts.append(_axis(x, y, report["seconds"]))
-    return element(
-        "svg",
-        *parts,
-        viewBox=f"0 0 {WIDTH} {y + 34:.0f}",
-        role="img",
-        aria_label="Timeline of the rehearsal",
-        class_="timeline",
-    )
+    return drawing(WIDTH, y + 34, "Timeline of the rehearsal", *parts, class_="wide")
 
 
-def _phases(phases: Sequence[dict[str, Any]], x: Scale, top: float, bottom: float) -> str:
+def _phases(phases: Sequence[dict[str, Any]], x: Scale, top: float, bottom: float) -> Markup:
     parts = []
     labelled = -100.0
     for phase in phases:
@@ -115,7 +110,7 @@ def _phases(phases: Sequence[dict[str, Any]], x: Scale, top: float, bottom: floa
     return element("g", *parts)
 
 
-def _events(events: Sequence[dict[str, Any]], x: Scale, top: float, bottom: float) -> str:
+def _events(events: Sequence[dict[str, Any]], x: Scale, top: float, bottom: float) -> Markup:
     parts, last = [], -100.0
     for number, event in enumerate(events, 1):
         left = x(event["at_s"])
@@ -137,7 +132,7 @@ def _events(events: Sequence[dict[str, Any]], x: Scale, top: float, bottom: floa
     return element("g", *parts)
 
 
-def _frame(panel: _Panel, y: float) -> str:
+def _frame(panel: _Panel, y: float) -> Markup:
     parts = [text(LEFT, y - 10, panel.title, class_="panel-title")]
     if panel.note:
         parts.append(text(LEFT + len(panel.title) * 7.6 + 10, y - 10, panel.note, class_="small"))
@@ -151,16 +146,11 @@ def _frame(panel: _Panel, y: float) -> str:
     return element("g", *parts)
 
 
-def _grid(y: Scale, ticks: Sequence[float], label: Callable[[float], str]) -> str:
-    parts = []
-    for tick in ticks:
-        at = y(tick)
-        parts.append(element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=at, y2=at, class_="grid"))
-        parts.append(text(LEFT - 8, at + 4, label(tick), class_="tick", text_anchor="end"))
-    return element("g", *parts)
+def _grid(y: Scale, ticks: Sequence[float], say: Callable[[float], str]) -> Markup:
+    return grid(y, ticks, say, LEFT, WIDTH - RIGHT)
 
 
-def _axis(x: Scale, y: float, total_s: float) -> str:
+def _axis(x: Scale, y: float, total_s: float) -> Markup:
     step = next((s for s in (5, 10, 15, 20, 30, 60, 120, 300) if total_s / s <= 14), 600)
     parts = [element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="axis")]
     for i in range(int(total_s // step) + 1):
@@ -171,7 +161,7 @@ def _axis(x: Scale, y: float, total_s: float) -> str:
     return element("g", *parts)
 
 
-def _reads(reads: dict[str, list[float]], x: Scale, top: float, bottom: float) -> str:
+def _reads(reads: dict[str, list[float]], x: Scale, top: float, bottom: float) -> Markup:
     totals = [a + b for a, b in zip(reads["classic"], reads["limitless"], strict=True)]
     highest = max([*totals, 1])
     ticks = [tick for tick in nice_ticks(highest, 3) if tick <= highest]
@@ -187,7 +177,7 @@ def _reads(reads: dict[str, list[float]], x: Scale, top: float, bottom: float) -
     )
 
 
-def _tenants(state: dict[str, list[Any]], x: Scale, top: float, bottom: float) -> str:
+def _tenants(state: dict[str, list[Any]], x: Scale, top: float, bottom: float) -> Markup:
     known = [v for v in state["mirrored"] if v is not None]
     highest = max([*known, *state["limitless"], 1])
     ticks = [tick for tick in nice_ticks(highest, 4) if tick <= highest]
@@ -203,7 +193,7 @@ def _tenants(state: dict[str, list[Any]], x: Scale, top: float, bottom: float) -
     )
 
 
-def _lag(state: dict[str, list[Any]], x: Scale, top: float, bottom: float) -> str:
+def _lag(state: dict[str, list[Any]], x: Scale, top: float, bottom: float) -> Markup:
     known = [v for v in state["lag_s"] if v is not None]
     y = Scale(0.01, max(1.0, 10 ** len(str(int(max(known, default=1))))), bottom, top, log=True)
     points: list[Point | None] = [
@@ -216,7 +206,7 @@ def _lag(state: dict[str, list[Any]], x: Scale, top: float, bottom: float) -> st
     )
 
 
-def _latency(latency: dict[str, list[Any]], x: Scale, top: float, bottom: float) -> str:
+def _latency(latency: dict[str, list[Any]], x: Scale, top: float, bottom: float) -> Markup:
     names = ("classic", "limitless", "write")
     known = [v for name in names for v in latency[name] if v]
     high = 10.0 ** len(str(int(max(known, default=100))))

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from migrator.cli.status_view import render, unreachable
+from migrator.cli.status_view import print_once, render, unreachable
 from migrator.control.history import decisions, newest_report, reports
 from migrator.control.install import install
 from migrator.control.phase import set_phase
@@ -211,6 +211,19 @@ def test_the_view_fits_its_screen(classic: Connection, width: int, height: int) 
     assert "blocked: " in lines[1]
     if height >= 40:
         assert len(lines) <= height and any("20 tenants" in line for line in lines)
+
+
+def test_in_a_pipe_the_status_is_plain_lines(classic: Connection, capsys: pytest.CaptureFixture[str]) -> None:
+    """No frame, nothing folded and nothing cut: grep finds a blocker and an event whole, however long they are."""
+    long = "postgresql://" + "x" * 300
+    set_phase(classic, "audit", "blocked", "no", [f"{long} refuses us"], "mend it")
+    set_throttle(classic, Throttle(True, 5.0, f"because of {long}"), who="ada")
+    print_once(collect(classic))
+
+    lines = capsys.readouterr().out.splitlines()
+    assert f"✗ {long} refuses us" in lines and "→ mend it" in lines and "blocked: 1" in lines
+    assert [line for line in lines if "throttle.changed" in line and line.endswith(f"because of {long}")]
+    assert not any(set(line) & set("│╭─╯") or line != line.rstrip() for line in lines)
 
 
 def test_the_view_says_when_classic_is_gone(classic: Connection) -> None:

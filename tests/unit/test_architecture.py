@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ("boto3", "migrator.control", "migrator.db", "pglast", "pydantic", "rich", "structlog", "temporalio", "typer")
+HEAVY = (
+    "boto3", "jinja2", "migrator.control", "migrator.db", "pglast", "pydantic", "rich", "structlog", "temporalio",
+    "typer",
+)  # fmt: skip
 
 INNER = {"errors", "model"}
 SHELL = INNER | {"control", "db", "inventory", "plan", "logs"}
@@ -85,6 +88,8 @@ GUESTS: dict[str, set[str]] = {
     "pydantic": {"plan", "settings", "cli", "workflows"},
     "structlog": {"logs", "workflows", "cli"},
     "rich": {"cli", "rehearse"},
+    "jinja2": {"report"},
+    "markupsafe": {"report"},
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from migrator.cli.render import confirm, duration, plain, table
+from migrator.cli.render import confirm, duration, plain, print_table
 from migrator.errors import UsageError
 from migrator.model.route import Level
 
@@ -37,10 +38,49 @@ def test_everything_has_a_json_form() -> None:
     }
 
 
-def test_a_table_is_aligned() -> None:
-    text = table(["name", "rows"], [("a", 1234), ("long name", None)], right=["rows"])
+LONG = "postgresql://" + "x" * 300 + "/shop"
 
-    assert text.splitlines() == ["name        rows", "---------  -----", "a          1,234", "long name      -"]
+
+def test_a_table_is_aligned(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of columns, then a line for each row; nothing else, so that grep, awk and sort need no exceptions."""
+    print_table(["name", "rows", "why"], [("a", 1234, "short"), ("long name", None, "")], right=["rows"])
+
+    assert capsys.readouterr().out == "name        rows  why\na          1,234  short\nlong name      -\n"
+
+
+@pytest.mark.parametrize("columns", ["20", "80"])
+def test_nothing_is_cut_in_a_pipe(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row is one line with all it has, however long, and however wide somebody believes the terminal to be."""
+    monkeypatch.setenv("COLUMNS", columns)
+    rows = [(LONG, "東京", "why " * 100), ("b", LONG, "two\nlines")]
+    print_table(["dsn", "tenant", "reason"], rows)
+
+    _, first, second = capsys.readouterr().out.splitlines()
+    assert first.split() == [LONG, "東京", *["why"] * 100]
+    assert second.split() == ["b", LONG, r"two\x0alines"]
+
+
+@pytest.mark.parametrize("width", [30, 80])
+def test_on_a_terminal_a_long_name_is_folded(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line is wider than the screen, and every letter is there."""
+    screen = Terminal()
+    monkeypatch.setattr("sys.stdout", screen)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    print_table(["name", "dsn"], [("a", LONG)])
+
+    lines = re.sub(r"\x1b\[\d*m", "", screen.getvalue()).splitlines()
+    assert max(map(len, lines)) <= width
+    assert "".join(line[6:].strip() for line in lines[1:]) == LONG
+
+
+def test_a_name_gives_no_orders(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither to the terminal nor to what draws the table."""
+    print_table(["name"], [("\x1b[2J",), ("[bold]x[/bold]",), ("[/]",), (":smile:",)])
+
+    assert capsys.readouterr().out.splitlines()[1:] == [r"\x1b[2J", "[bold]x[/bold]", "[/]", ":smile:"]
 
 
 @pytest.mark.parametrize(

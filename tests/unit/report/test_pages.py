@@ -1,0 +1,192 @@
+"""The pages show what others wrote: names, statements, errors. Whatever that is, it is text and does nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from html.parser import HTMLParser
+from importlib import resources
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from jinja2 import UndefinedError
+
+from migrator.report import audit, rehearsal
+from migrator.report.svg import element
+from tests.unit.report.bodies import AUDIT, REHEARSAL
+
+CHOSEN = {"severity"}
+"""Strings that the page itself decides by; the audit writes no others."""
+
+NAMED_BY_OTHERS = {"evidence", "weeks"}
+"""Objects of the JSON whose keys are shown."""
+
+PAGES: list[tuple[Callable[[Any], str], dict[str, Any]]] = [(audit.page, AUDIT), (rehearsal.page, REHEARSAL)]
+
+ATTACKS = st.sampled_from(
+    (
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        '"><svg onload=alert(1)>',
+        "' onmouseover='alert(1)",
+        '" style="position:fixed',
+        "</title></style></script></pre></textarea><script>alert(1)</script>",
+        "<!--",
+        "]]><![CDATA[",
+        "{{7*7}}",
+        "{% include 'style.css' %}",
+        "{# gone #}",
+        "&lt;b&gt; &amp; &#60;",
+        "javascript:alert(1)",
+        "\\u003cscript\\u003e",
+    )
+)
+HOSTILE = st.tuples(ATTACKS, st.text(max_size=20), ATTACKS).map("".join)
+
+
+class Structure(HTMLParser):
+    """The elements of a page with the names of their attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, tuple[str, ...]]] = []
+        self.texts: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, tuple(name for name, _ in attrs)))
+
+    def handle_comment(self, data: str) -> None:
+        self.elements.append(("comment", ()))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def everywhere(body: Any, text: str, key: str = "") -> Any:
+    """Return *body* with *text* for every string that somebody else may have written."""
+    match body:
+        case str():
+            return body if key in CHOSEN else text
+        case list():
+            return [everywhere(value, text, key) for value in body]
+        case dict() if key in NAMED_BY_OTHERS:
+            known = ("problems", "summary", "advice")
+            return {k if k in known else f"{k}{text}": everywhere(v, text, k) for k, v in body.items()}
+        case dict():
+            return {k: everywhere(v, text, k) for k, v in body.items()}
+    return body
+
+
+@pytest.mark.parametrize(("page", "body"), PAGES, ids=("audit", "rehearsal"))
+@settings(max_examples=25, deadline=None)
+@given(text=HOSTILE)
+@example(text="<script>alert(1)</script>")
+@example(text="{{7*7}}")
+def test_whatever_others_wrote_is_shown_as_text(page: Callable[[Any], str], body: dict[str, Any], text: str) -> None:
+    """In every place at once: the page has the elements and attributes that harmless text of that length gives it."""
+    hostile = Structure(page(everywhere(body, text)))
+    harmless = Structure(page(everywhere(body, "x" * len(text))))
+
+    assert hostile.elements == harmless.elements
+    shown = " ".join("".join(hostile.texts).split())
+    assert shown.count(" ".join(text.split())) >= 10
+
+
+@pytest.mark.parametrize(("page", "body"), PAGES, ids=("audit", "rehearsal"))
+def test_a_browser_is_told_to_run_and_load_nothing_else(page: Callable[[Any], str], body: dict[str, Any]) -> None:
+    """The policy names the style sheet and the script of this very page by their hashes, and nothing that is loaded."""
+    html = page(body)
+    [policy] = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', html)
+    parts = {"default-src 'none'"}
+    for kind, tag in (("style", "style"), ("script", "script")):
+        for content in re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL):
+            digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+            parts.add(f"{kind}-src 'sha256-{digest}'")
+
+    assert set(policy.split("; ")) == parts
+    assert len(parts) == (3 if page is audit.page else 2)  # the page of a rehearsal has no script
+    assert not re.search(r'\s(on\w+|style)="', html)
+    assert not re.search(r'(?:src|href)="(?!#)|url\(|@import', html)
+
+
+@pytest.mark.parametrize("gone", ["title", "evidence", "fix"])
+def test_a_field_that_is_missing_is_no_empty_cell(gone: str) -> None:
+    """A report that the page does not understand is an error, not a page with holes."""
+    body = deepcopy(AUDIT)
+    del body["findings"][0][gone]
+
+    with pytest.raises((UndefinedError, KeyError)):
+        audit.page(body)
+
+
+def test_a_number_that_nobody_knows_is_a_dash() -> None:
+    """Rows, bytes and seconds of what was not measured."""
+    texts = [t for t in Structure(audit.page(AUDIT)).texts if t.strip()]
+    notes = texts[texts.index("app.notes") :]
+
+    assert notes[:6] == ["app.notes", "undecided", "by audit", "–", "–", "0"]
+
+
+def test_what_a_page_leaves_out_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worst finding and the dearest statement stay; the page says of how many."""
+    monkeypatch.setattr(audit, "MOST_FINDINGS", 1)
+    monkeypatch.setattr(audit, "MOST_STATEMENTS", 1)
+    html = audit.page(AUDIT)
+
+    assert "The worst 1 of 2; the JSON report has all." in html
+    assert "The dearest 1 of 2; the JSON report has all." in html
+    assert html.count("<tr data-severity=") == html.count("<tr data-verdict=") == 1
+    assert '<tr data-severity="blocker"' in html
+
+
+def test_a_drawing_escapes_children_and_attributes() -> None:
+    """Only what the kit made itself is markup."""
+    assert element("g", "<b>", element("title", 'a "b" & c'), label="'\"<>") == (
+        '<g label="&#39;&#34;&lt;&gt;">&lt;b&gt;<title>a &#34;b&#34; &amp; c</title></g>'
+    )
+
+
+def test_an_audit_without_tenants_runway_and_statements_has_a_page() -> None:
+    """As one from files alone has none."""
+    body: Mapping[str, Any] = {
+        **AUDIT,
+        "tenants": {},
+        "runway": {},
+        "sizing": {},
+        "changes": None,
+        "statements": [],
+        "summary": {**AUDIT["summary"], "statements": {}},
+    }
+    html = audit.page(body)
+
+    assert "Tenants were not counted" in html
+    assert "No statement was seen." in html
+    assert "of 0 statements on all shards, 0% of calls" in html
+
+
+def test_templates_are_files_of_the_package() -> None:
+    """Where they are looked for is where a wheel puts them: beside the modules."""
+    folder = resources.files("migrator.report") / "templates"
+
+    assert {f.name for f in folder.iterdir()} >= {"page.html", "audit.html", "rehearsal.html", "style.css", "audit.js"}
+
+
+def test_commands_without_a_page_do_not_load_templates() -> None:
+    """Nor rich: the command at 3 a.m. starts fast."""
+    probe = (
+        "import sys; from migrator.cli.app import run_command;"
+        "run_command(['--help']); run_command(['rollback', '--help']);"
+        "print([n for n in ('jinja2', 'markupsafe', 'rich', 'temporalio') if n in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+
+    assert done.stderr.strip() == "[]"
