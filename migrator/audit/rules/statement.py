@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migrator.audit.grammar import Body, function_name, names, walk
 from migrator.audit.rules import command, refused
 from migrator.audit.rules.rule import Hit
 from migrator.audit.shardkey.verdict import Judged, StatementVerdict
 from migrator.audit.shardkey.volatility import PER_STATEMENT
 from migrator.audit.shardkey.walk import Context
+from migrator.grammar.parse import Body, function_name, names, walk
 from migrator.model.refusing import KINDS
 from migrator.model.table import TableKind
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from migrator.audit.catalog import Catalog
-from migrator.audit.grammar import Body, Node, function_name, walk
 from migrator.audit.shardkey.volatility import AGGREGATES
+from migrator.grammar.parse import Body, Node, function_name, walk
 
 
 def is_aggregate(catalog: Catalog, node: Any) -> bool:

@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 from migrator.audit.catalog import SYSTEM_SCHEMAS
-from migrator.audit.grammar import Body, Node, constant, function_name, names, plain_type, type_name, walk
 from migrator.audit.shardkey.graph import KeySet
 from migrator.audit.shardkey.scope import Instance, Level, Outputs
 from migrator.audit.shardkey.walk import Analysis
+from migrator.grammar.parse import Body, Node, constant, function_name, names, walk
+from migrator.grammar.types import plain_type, type_name
 
 ALWAYS, NEVER = -1, -2
 """Pseudo entries: a node that may always be restricted (semi-join output), and one that never may (scalar subquery)."""

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import re
 
-from pglast import parser
-
-from migrator.audit.grammar import Parsed, Unparsable, parse
 from migrator.audit.shardkey.parameters import Placed
 from migrator.audit.shardkey.scope import Instance
 from migrator.audit.shardkey.verdict import Judged, StatementVerdict, judge
 from migrator.audit.shardkey.walk import Context
+from migrator.grammar.parse import Parsed, Unparsable, parse
+from migrator.grammar.written import Written
 
 LONGEST = 8_000
 _STOP = {
-    "GROUP_P",
+    "GROUP",
     "HAVING",
     "WINDOW",
     "ORDER",
@@ -29,8 +28,8 @@ _STOP = {
     "INTERSECT",
     "EXCEPT",
     "RETURNING",
+    ";",
 }
-_START = {"SELECT", "UPDATE", "DELETE_P"}
 
 
 def propose(judged: Judged, statement: Parsed, placed: Placed, context: Context) -> str | None:
@@ -65,27 +64,17 @@ def _quoted(name: str) -> str:
 
 def _insert(text: str, instance: Instance, condition: str) -> str | None:
     """Add *condition* to the WHERE of the query level in whose FROM the instance's name stands."""
-    try:
-        tokens = parser.scan(text)
-    except parser.ParseError:
+    written = Written(text)
+    number = written.at(instance.place)
+    if number >= len(written.tokens):
         return None
-    at = next((i for i, t in enumerate(tokens) if t.start >= instance.place), None)
-    if at is None:
-        return None
-    depth, where, end = 0, None, len(text)
-    for token in tokens[at:]:
-        if token.name == "ASCII_40":
-            depth += 1
-        elif token.name == "ASCII_41":
-            depth -= 1
-            if depth < 0:
-                end = token.start
-                break
-        elif depth == 0 and token.name == "WHERE" and where is None:
-            where = token.end + 1
-        elif depth == 0 and (token.name in _STOP or token.name == "ASCII_59"):
-            end = token.start
+    depth, where, end = written.tokens[number].depth, None, len(text)
+    for token in written.tokens[number:]:
+        if token.depth < depth or (token.depth == depth and token.word in _STOP):
+            end = token.begin
             break
+        if token.depth == depth and token.word == "WHERE" and where is None:
+            where = token.end
     if where is None:
         return (
             f"{text[:end].rstrip()} WHERE {condition}{' ' if end < len(text) and text[end] != ')' else ''}{text[end:]}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrator.audit.grammar import Body, Node, function_name, names, walk
 from migrator.audit.shardkey import aggregate, from_clause, operand, predicate
 from migrator.audit.shardkey.scope import Cte, Level, Outputs, relabel
 from migrator.audit.shardkey.walk import Analysis
+from migrator.grammar.parse import Body, Node, function_name, names, walk
 
 
 def select(analysis: Analysis, body: Body, level: Level) -> Outputs:
