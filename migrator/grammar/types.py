@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-from migrator.grammar.parse import Body, Node, constant, names
+from migrator.grammar.parse import Body, Node, constant, expression, names
 
 _PLAIN = {
     "int8": "bigint",
@@ -50,8 +51,8 @@ def type_text(body: Body) -> str:
     elif schema == ["pg_catalog"] and name == "interval" and arguments:
         text = _interval(*arguments)
     else:
-        parts = [name] if schema == ["pg_catalog"] else [*schema, name]
-        text = ".".join(_quoted(p) for p in parts) + (f"({','.join(arguments)})" if arguments else "")
+        text = name if schema == ["pg_catalog"] and name != "char" else ".".join(_quoted(p) for p in (*schema, name))
+        text = text.removeprefix("pg_catalog.") + (f"({','.join(arguments)})" if arguments else "")
     if body.get("pct_type"):
         text += "%TYPE"
     return text + "[]" * len(body.get("arrayBounds", ()))
@@ -61,7 +62,7 @@ def _of_server(plain: str, arguments: list[str]) -> str:
     if plain == "character" and arguments == ["1"]:
         return "character(1)"
     if not arguments:
-        return plain
+        return "bpchar" if plain == "character" else plain  # `character` alone means one of them
     word, space, rest = plain.partition(" with")  # timestamp(3) with time zone
     return f"{word}({','.join(arguments)}){space}{rest}"
 
@@ -78,5 +79,11 @@ def _argument(node: Node) -> str:
     return ".".join(names(node.get("ColumnRef", {}).get("fields")))  # geometry(Point, 4326)
 
 
+@lru_cache
 def _quoted(name: str) -> str:
-    return name if re.fullmatch(r"[a-z_][a-z0-9_$]*", name) else '"' + name.replace('"', '""') + '"'
+    """Return *name* as a type's name; keywords mean another type when they stand bare ("char")."""
+    if re.fullmatch(r"[a-z_][a-z0-9_$]*", name):
+        cast = expression(f"NULL::{name}")
+        if cast is not None and "TypeCast" in cast and names(cast["TypeCast"]["typeName"].get("names")) == [name]:
+            return name
+    return '"' + name.replace('"', '""') + '"'
