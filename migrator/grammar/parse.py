@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import pgparse
 
+from migrator.grammar.written import first_token
+
 Body = dict[str, Any]  # JSON of libpg_query
 Node = dict[str, Any]
 _Found = TypeVar("_Found")
@@ -54,23 +56,17 @@ def parse(text: str) -> list[Parsed]:
         Unparsable: with the message and the position of PostgreSQL.
     """
     statements = _ask(pgparse.parse, text)
-    if len(statements) == 1 and not statements[0].get("stmt_location"):
+    if len(statements) == 1 and "stmt_len" not in statements[0] and text[:1].isalpha():
         [(tag, body)] = statements[0]["stmt"].items()
         return [Parsed(tag, body, text, 0)]
-    data = None if text.isascii() else text.encode()
+    data = text.encode()
     found = []
     for item in statements:
-        if "stmt" not in item:
-            continue
-        begin = item.get("stmt_location", 0)
-        size = item.get("stmt_len", 0)
-        if data is None:
-            part, offset = text[begin : begin + size if size else None], begin
-        else:
-            part = data[begin : begin + size if size else None].decode()
-            offset = len(data[:begin].decode())
+        begin, size = item.get("stmt_location", 0), item.get("stmt_len", 0)
+        first = first_token(data, begin)
+        part = data[first : begin + size if size else None].decode()
         [(tag, body)] = item["stmt"].items()
-        found.append(Parsed(tag, body, part, offset))
+        found.append(Parsed(tag, body, part, len(data[:first].decode())))
     return found
 
 

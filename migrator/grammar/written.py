@@ -30,6 +30,10 @@ _COMMENT = re.compile(rb"/\*|\*/")
 _DEEPER = {"(": 1, "[": 1, ")": -1, "]": -1}
 
 
+Edit = tuple[int, int, str]
+"""A part of a text (begin, end), and what stands there instead."""
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """`word` is a bare word in upper case or a sign; empty for literals, quoted names and numbers.
@@ -56,6 +60,13 @@ def _tokens(data: bytes) -> Iterator[Token]:
             depth += min(step, 0)
             yield Token(match.start(), at, word, depth)
             depth += max(step, 0)
+
+
+def first_token(data: bytes, at: int) -> int:
+    """Return where the first token behind *at* begins, past white space and comments."""
+    while (match := _TOKEN.match(data, at)) is not None and (match["skip"] or match["comment"]):
+        at = _comment_end(data, at) if match["comment"] else match.end()
+    return at
 
 
 def _comment_end(data: bytes, start: int) -> int:
@@ -142,6 +153,13 @@ class Written:
         """Return the expression *node* without the brackets that it stands in behind the word *opener*."""
         return self.bracketed(self.before(leftmost(node) + 1, opener))
 
+    def with_comma(self, begin: int, end: int) -> tuple[int, int]:
+        """Return a part that is an item of a list together with the comma before it, or else behind it."""
+        before, behind = self.at(begin) - 1, self.at(end)
+        if before >= 0 and self.tokens[before].word == ",":
+            return self.tokens[before].begin, end
+        return begin, self.tokens[behind].end if self.tokens[behind].word == "," else end
+
     def name_end(self, position: int) -> int:
         """Return the number of the token behind the name, qualified or not, that begins at *position*."""
         number = self.at(position) + 1
@@ -165,10 +183,15 @@ def leftmost(node: Any) -> int:
     return min(found, default=0)
 
 
-def edited(data: bytes, edits: Iterable[tuple[int, int, str]]) -> str:
-    """Return *data* with each part (begin, end) replaced by a text."""
-    at, parts = 0, []
+def edited(data: bytes, edits: Iterable[Edit], first: int = 0, last: int | None = None) -> str:
+    """Return the part from *first* to *last* of *data* with *edits* made."""
+    at, parts = first, []
     for begin, end, text in sorted(edits):
         parts += [data[at:begin], text.encode()]
         at = end
-    return b"".join((*parts, data[at:])).decode().strip()
+    return b"".join((*parts, data[at:last])).decode().strip()
+
+
+def quoted(name: str) -> str:
+    """Return an identifier as SQL text."""
+    return '"' + name.replace('"', '""') + '"'

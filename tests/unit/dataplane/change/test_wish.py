@@ -23,8 +23,8 @@ TABLES = (
 
 
 def test_one_statement_may_ask_for_several_changes() -> None:
-    wishes, problems = read_requests(
-        """ALTER TABLE app.orders ADD COLUMN "A b" numeric(12,2) COLLATE "C" NOT NULL DEFAULT 1 + 1,
+    requests, problems = read_requests(
+        """ALTER TABLE app.orders ADD COLUMN "A b" numeric(12, 2) COLLATE "C" NOT NULL DEFAULT 1 + 1,
                                   DROP COLUMN IF EXISTS gone;
            CREATE UNIQUE INDEX CONCURRENTLY u ON app."Odd.Name" (id DESC, (lower(x))) WHERE x > 'a; b';
            DROP INDEX app.one, two;""",
@@ -32,10 +32,10 @@ def test_one_statement_may_ask_for_several_changes() -> None:
     )
 
     assert problems == []
-    assert wishes == [
+    assert requests == [
         RequestedChange(
             "statement 1", Kind.ADD_COLUMN, "app.orders", "", "A b",
-            type="numeric(12, 2)", collation='"C"', default="1 + 1", not_null=True,
+            type="numeric(12,2)", collation='"C"', default="1 + 1", not_null=True,
         ),
         RequestedChange("statement 1", Kind.DROP_COLUMN, "app.orders", "", "gone", lenient=True),
         RequestedChange(
@@ -62,11 +62,11 @@ def test_one_statement_may_ask_for_several_changes() -> None:
         ("CREATE INDEX i ON app.log (id)", "is partitioned"),
         ("CREATE INDEX i ON app.orders (id) TABLESPACE fast", "no TABLESPACE"),
         ("DROP INDEX app.one CASCADE", "leave CASCADE out"),
-        ("TRUNCATE app.orders", "TRUNCATE TABLE app.orders is not possible"),
+        ("TRUNCATE app.orders", "TRUNCATE app.orders is not possible"),
     ],
 )
 def test_what_is_not_possible_is_refused_with_advice(text: str, words: str) -> None:
-    wishes, problems = read_requests(text, TABLES)
+    requests, problems = read_requests(text, TABLES)
 
-    assert wishes == []
+    assert requests == []
     assert any(words in problem for problem in problems), problems
