@@ -141,24 +141,33 @@ def expression(text: str) -> Node | None:
     return node
 
 
+LEAVES = frozenset(("ColumnRef", "A_Const", "ParamRef", "String", "Integer", "A_Star"))
+"""Types of nodes that hold no other but names."""
+
+NAMES = frozenset(("name", "names", "funcname", "operName", "fields"))
+"""Fields that hold the parts of a name, where they hold a list."""
+
+
 def walk(node: Any) -> Iterator[tuple[str, Body]]:
-    """Yield (type, body) of every typed node under *node*, itself included, parents before children."""
+    """Yield (type, body) of every typed node under *node*, itself included, parents before children; names are passed
+    over."""
     # The busiest loop of the audit: exact types instead of isinstance, since JSON has no subclasses.
     stack = [node]
     pop, push, extend = stack.pop, stack.append, stack.extend
     while stack:
         current = pop()
-        kind = type(current)
-        if kind is dict:
+        if type(current) is dict:
             for key, value in current.items():
                 below = type(value)
                 if below is dict:
                     if "A" <= key[0] <= "Z":
                         yield key, value
+                        if key in LEAVES:
+                            continue
                     push(value)
-                elif below is list:
+                elif below is list and key not in NAMES:
                     extend(value)
-        elif kind is list:
+        elif type(current) is list:
             extend(current)
 
 

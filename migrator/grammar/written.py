@@ -153,12 +153,12 @@ class Written:
         """Return the expression *node* without the brackets that it stands in behind the word *opener*."""
         return self.bracketed(self.before(leftmost(node) + 1, opener))
 
-    def with_comma(self, begin: int, end: int) -> tuple[int, int]:
-        """Return a part that is an item of a list together with the comma before it, or else behind it."""
-        before, behind = self.at(begin) - 1, self.at(end)
-        if before >= 0 and self.tokens[before].word == ",":
-            return self.tokens[before].begin, end
-        return begin, self.tokens[behind].end if self.tokens[behind].word == "," else end
+    def with_comma(self, begin: int, end: int, *, before: bool) -> tuple[int, int]:
+        """Return a part that is an item of a list together with the comma *before* it, or else the one behind it."""
+        comma = self.tokens[self.at(begin) - 1 if before else self.at(end)]
+        if comma.word != ",":
+            return begin, end
+        return (comma.begin, end) if before else (begin, comma.end)
 
     def name_end(self, position: int) -> int:
         """Return the number of the token behind the name, qualified or not, that begins at *position*."""

@@ -87,9 +87,9 @@ def _query(reader: Reader) -> str:
     """Return the query of CREATE MATERIALIZED VIEW … AS query [WITH [NO] DATA]."""
     written = reader.written
     begin = written.after(0, "AS") + 1
-    tail = [t.word for t in written.tokens if t.word != ";"][-3:]
+    *_, first, second, last = (t.word for t in written.tokens if t.word != ";")
     end = len(written.data)
-    if tail[-1] == "DATA":
+    if last == "DATA" and "WITH" in (first if second == "NO" else "", second):
         end = written.tokens[written.before(end, "WITH")].begin
     return written.text(written.tokens[begin].begin, end)
 

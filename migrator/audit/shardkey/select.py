@@ -188,6 +188,10 @@ def values(analysis: Analysis, rows: list[Node], level: Level, *, inserted: bool
 
 
 def targets(analysis: Analysis, items: Any, level: Level) -> Outputs:
+    """Return the output columns that *items* make; none for the whole statement, whose outputs nobody reads."""
+    if level.parent is None:
+        operand.visit(analysis, items, level)
+        return []
     outputs: Outputs = []
     for item in items:
         target = item.get("ResTarget", {})

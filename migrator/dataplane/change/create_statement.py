@@ -79,11 +79,14 @@ def without_links(node: Tree, written: Written, schema: str, resolve: Resolve) -
     """Return the CREATE TABLE, in *schema*, without its foreign keys, and what follows ADD for each of those."""
     edits = [*not_lenient(written), named(written, node.relation.location, schema)]
     links = []
+    kept = False  # something before stays, so that the comma before goes
     for element in node.tableElts or ():
         if element.tag == "Constraint" and element.contype == "CONSTR_FOREIGN":
             end = written.end_of_item(written.at(element.location))
             links.append(_link(written, element, end, resolve))
-            edits.append((*written.with_comma(element.location, end), ""))
+            edits.append((*written.with_comma(element.location, end, before=kept), ""))
+            continue
+        kept = True
         for begin, end, link in _of_column(written, element):
             links.append(_link(written, link, end, resolve, element.colname))
             edits.append((begin, end, ""))
