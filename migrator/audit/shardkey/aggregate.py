@@ -20,7 +20,7 @@ def is_aggregate(catalog: Catalog, node: Any) -> bool:
             for key, value in current.items():
                 if key in LEAVES or key == "SubLink" or not isinstance(value, (dict, list)):
                     continue
-                if key == "FuncCall" and _aggregates(catalog, value):
+                if key == "FuncCall" and isinstance(value, dict) and _aggregates(catalog, value):
                     return True
                 stack.append(value)
     return False
