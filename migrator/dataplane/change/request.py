@@ -92,7 +92,9 @@ class RequestedChange:
                 return f"{self.kind} {self.table}"
 
 
-def read_requests(text: str, tables: tuple[Table, ...], schemas: tuple[str, ...] = ()) -> tuple[list[RequestedChange], list[str]]:
+def read_requests(
+    text: str, tables: tuple[Table, ...], schemas: tuple[str, ...] = ()
+) -> tuple[list[RequestedChange], list[str]]:
     """Return the changes *text* asks for on captured *tables* or in migrated *schemas*, and every problem with it."""
     try:
         statements = parse(text)
@@ -216,7 +218,9 @@ class _Reader:
         if schema is not None:
             position = written.tokens[2].begin  # behind CREATE TYPE
             statement = edited(written.data, [create_statement.named(written, position, schema)])
-            self.requests.append(RequestedChange(where, Kind.CREATE_TYPE, qualify(schema, name), schema, name, statement=statement))
+            self.requests.append(
+                RequestedChange(where, Kind.CREATE_TYPE, qualify(schema, name), schema, name, statement=statement)
+            )
 
     def _create_sequence(self, where: str, node: Tree, written: Written) -> None:
         name, lenient = node.sequence.relname, bool(node.if_not_exists)
@@ -230,7 +234,9 @@ class _Reader:
             place = create_statement.named(written, node.sequence.location, schema)
             statement = edited(written.data, [*edits, place])
             self.requests.append(
-                RequestedChange(where, Kind.CREATE_SEQUENCE, qualify(schema, name), schema, name, lenient, statement=statement)
+                RequestedChange(
+                    where, Kind.CREATE_SEQUENCE, qualify(schema, name), schema, name, lenient, statement=statement
+                )
             )
 
     def _alter_enum(self, where: str, node: Tree) -> None:

@@ -110,10 +110,10 @@ def test_what_is_not_possible_is_refused_with_advice(text: str, words: str) -> N
 )
 def test_a_new_table_comes_without_its_foreign_keys(written: str, statement: str, links: tuple[str, ...]) -> None:
     """What is left is as it was written, and each key is what ALTER TABLE … ADD takes."""
-    [wish], problems = read_wishes(f"-- é\n{written}; -- end", TABLES, ("app",))
+    [request], problems = read_requests(f"-- é\n{written}; -- end", TABLES, ("app",))
 
     assert problems == []
-    assert (wish.statement, wish.links) == (statement, links)
+    assert (request.statement, request.links) == (statement, links)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_new_table_comes_without_its_foreign_keys(written: str, statement: str
     ],
 )
 def test_what_is_made_is_named_with_its_schema(written: str, statement: str) -> None:
-    [wish], problems = read_wishes(written, TABLES, ("app",))
+    [request], problems = read_requests(written, TABLES, ("app",))
 
     assert problems == []
-    assert wish.statement == statement
+    assert request.statement == statement
