@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pglast import parser
-
 from migrator.audit.catalog import Catalog, Function
 from migrator.audit.evidence.rows import RawStatement
-from migrator.audit.grammar import Parsed, Unparsable, parse
 from migrator.audit.report.values import StatementReport
 from migrator.audit.rules import statement as rules_statement
 from migrator.audit.rules.findings import Collector
@@ -22,6 +18,7 @@ from migrator.audit.shardkey.parameters import Placed
 from migrator.audit.shardkey.verdict import StatementVerdict, judge
 from migrator.audit.shardkey.walk import Context, FunctionSummary
 from migrator.audit.statements import Audit, Occurrence, report_statement
+from migrator.grammar.parse import Parsed, Unparsable, parse, parse_plpgsql
 
 DDL_TAGS = {"CreateStmt", "AlterTableStmt", "DropStmt", "IndexStmt", "CreateTableAsStmt", "TruncateStmt", "RenameStmt"}
 
@@ -97,9 +94,9 @@ def body_of(function: Function) -> Body:
         return body
     definition = function.definition or _definition(function)
     try:
-        tree = json.loads(parser.parse_plpgsql_json(definition))
-    except (parser.ParseError, RecursionError, ValueError) as error:
-        body.problem = str(error.args[0] if error.args else error)
+        tree = parse_plpgsql(definition)
+    except (Unparsable, ValueError) as error:
+        body.problem = str(error)
         return body
     _plpgsql(tree, body)
     return body

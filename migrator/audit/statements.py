@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 
 from migrator.audit.classify import Joins
 from migrator.audit.evidence.rows import RawStatement
-from migrator.audit.grammar import Parsed, Unparsable, parse
 from migrator.audit.report.values import StatementReport
 from migrator.audit.rules import statement as rules_statement
 from migrator.audit.rules.findings import Collector
@@ -22,6 +21,7 @@ from migrator.audit.shardkey.parameters import Placed, place
 from migrator.audit.shardkey.propose import propose
 from migrator.audit.shardkey.verdict import Judged, StatementVerdict, judge
 from migrator.audit.shardkey.walk import Context
+from migrator.grammar.parse import Parsed, Unparsable, parse
 
 ON_ROWS = frozenset(
     [

@@ -84,7 +84,7 @@ def test_settings_are_documented() -> None:
 
 def test_help_is_quick() -> None:
     """An operator in a hurry does not wait for Temporal, pydantic or the audit to load."""
-    heavy = ("temporalio", "pydantic", "pglast", "rich", "psycopg")
+    heavy = ("temporalio", "pydantic", "pgparse", "rich", "psycopg")
     probe = f"import sys, migrator.cli.app; print([m for m in {heavy!r} if m in sys.modules])"
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)

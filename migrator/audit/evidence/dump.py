@@ -8,9 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pglast import ast, parser
-from pglast.enums import ObjectType
-
 from migrator.audit.catalog import Source
 from migrator.audit.evidence import dump_block, dump_objects
 from migrator.audit.evidence.dump_reader import Reader, dotted, type_text
@@ -25,6 +22,9 @@ from migrator.audit.evidence.dump_tables import (
 from migrator.audit.evidence.enough import Input
 from migrator.audit.evidence.rows import Evidence
 from migrator.audit.evidence.statement_file import split
+from migrator.grammar.parse import Unparsable, parse
+from migrator.grammar.tree import Tree
+from migrator.grammar.written import Written
 
 
 def read_dump(text: str, name: str, evidence: Evidence, found: Input | None = None) -> None:
@@ -40,23 +40,13 @@ def read_dump(text: str, name: str, evidence: Evidence, found: Input | None = No
         reader.source = Source(name, piece.line)
         found.read += 1
         try:
-            for raw in parser.parse_sql(piece.sql):
-                if not _apply(reader, raw.stmt, piece.sql):
-                    found.left_out.add(type(raw.stmt).__name__.removesuffix("Stmt"), piece.sql, reader.source)
+            for node in _nodes(reader, piece.sql):
+                if not _apply(reader, node, piece.sql):
+                    found.left_out.add(node.tag.removesuffix("Stmt"), piece.sql, reader.source)
             continue
-        except parser.ParseError as error:
-            why = str(error.args[0])
-        except dump_block.NotPlpgsql as error:
+        except (Unparsable, dump_block.NotPlpgsql) as error:
             why = str(error)
-        except (
-            RecursionError,
-            UnicodeEncodeError,
-            AttributeError,
-            TypeError,
-            ValueError,
-            LookupError,
-            NotImplementedError,  # the parser's printer raises it for nodes it does not know
-        ) as error:
+        except (RecursionError, AttributeError, TypeError, ValueError, LookupError) as error:
             why = type(error).__name__
         found.rejected += 1
         evidence.rejected += 1
@@ -64,6 +54,12 @@ def read_dump(text: str, name: str, evidence: Evidence, found: Input | None = No
     found.wanted = found.read
     _undone(reader, name)
     reader.finish()
+
+
+def _nodes(reader: Reader, text: str) -> list[Tree]:
+    """Return the statements of *text*, which the reader cuts parts out of."""
+    reader.written = Written(text)
+    return [Tree(p.tag, p.body) for p in parse(text)]
 
 
 def _undone(reader: Reader, name: str) -> None:
@@ -80,19 +76,19 @@ def _undone(reader: Reader, name: str) -> None:
 
 def _apply(reader: Reader, node: Any, text: str) -> bool:
     """Apply one statement; return whether it says anything that the audit keeps."""
-    if isinstance(node, ast.CreateSchemaStmt) and node.schemaElts:
+    if node.tag == "CreateSchemaStmt" and node.schemaElts:
         default, reader.default = reader.default, node.schemaname or reader.default
         for element in node.schemaElts:
             _apply(reader, element, text)
         reader.default = default
         return True
-    if isinstance(node, ast.DoStmt):
+    if node.tag == "DoStmt":
         return _do(reader, node)
-    handler = HANDLERS.get(type(node))
+    handler = HANDLERS.get(node.tag)
     if handler is None:
         return dump_objects.apply(reader, node, text)
     handler(reader, node)
-    return not isinstance(node, (ast.VariableSetStmt, ast.SelectStmt))
+    return node.tag not in ("VariableSetStmt", "SelectStmt")
 
 
 def _do(reader: Reader, node: Any) -> bool:
@@ -101,13 +97,13 @@ def _do(reader: Reader, node: Any) -> bool:
     if dynamic:
         reader.evidence.problems.append(f"{reader.source}: a DO block runs {dynamic} texts that are built when it runs")
     for text in statements:
-        for raw in parser.parse_sql(text):
-            _apply(reader, raw.stmt, text)
+        for inner in _nodes(reader, text):
+            _apply(reader, inner, text)
     return bool(statements)
 
 
 def _rename(reader: Reader, node: Any) -> None:
-    if node.renameType == ObjectType.OBJECT_SCHEMA:
+    if node.renameType == "OBJECT_SCHEMA":
         reader.catalog.move(lambda r: (node.newname, r.name) if r.schema == node.subname else None)
         return
     if node.relation is None:
@@ -115,11 +111,11 @@ def _rename(reader: Reader, node: Any) -> None:
     relation = reader.known(node.relation)
     if relation is None:
         return
-    if node.renameType == ObjectType.OBJECT_COLUMN and node.subname in relation.columns:
+    if node.renameType == "OBJECT_COLUMN" and node.subname in relation.columns:
         reader.catalog.rename_column(relation, node.subname, node.newname)
-    elif node.renameType in (ObjectType.OBJECT_TABLE, ObjectType.OBJECT_VIEW, ObjectType.OBJECT_MATVIEW):
+    elif node.renameType in ("OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW"):
         reader.catalog.move(lambda r: (r.schema, node.newname) if r is relation else None)
-    elif node.renameType == ObjectType.OBJECT_TABCONSTRAINT:
+    elif node.renameType == "OBJECT_TABCONSTRAINT":
         named: tuple[Any, ...] = (*relation.indexes, *relation.foreign_keys, *relation.checks)
         for constraint in named:
             constraint.name = node.newname if constraint.name == node.subname else constraint.name
@@ -133,30 +129,30 @@ def _set_schema(reader: Reader, node: Any) -> None:
 
 def _drop(reader: Reader, node: Any) -> None:
     for item in node.objects or ():
-        if node.removeType == ObjectType.OBJECT_SCHEMA:
+        if node.removeType == "OBJECT_SCHEMA":
             for qualified in [n for n, r in reader.catalog.relations.items() if r.schema == item.sval]:
                 reader.catalog.remove(qualified)
             reader.catalog.functions = [f for f in reader.catalog.functions if f.schema != item.sval]
             continue
-        if isinstance(item, ast.ObjectWithArgs):
+        if isinstance(item, Tree) and item.tag == "ObjectWithArgs":
             _drop_function(reader, item)
             continue
-        names = item if isinstance(item, (tuple, list)) else getattr(item, "names", None)
-        if not names or not all(hasattr(n, "sval") for n in names):
+        names = item if isinstance(item, tuple) else item.names
+        if not names or not all(n.tag == "String" for n in names):
             continue
         schema, name = dotted(names, reader.default)
         qualified = f"{schema}.{name}"
-        if node.removeType in (ObjectType.OBJECT_TABLE, ObjectType.OBJECT_VIEW, ObjectType.OBJECT_MATVIEW):
+        if node.removeType in ("OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW"):
             if reader.catalog.remove(qualified):
                 reader.dropped.append(qualified)
-        elif node.removeType == ObjectType.OBJECT_SEQUENCE:
+        elif node.removeType == "OBJECT_SEQUENCE":
             reader.catalog.sequences.pop(qualified, None)
-        elif node.removeType in (ObjectType.OBJECT_TYPE, ObjectType.OBJECT_DOMAIN):
+        elif node.removeType in ("OBJECT_TYPE", "OBJECT_DOMAIN"):
             reader.catalog.types.pop(qualified, None)
-        elif node.removeType == ObjectType.OBJECT_INDEX:
+        elif node.removeType == "OBJECT_INDEX":
             for relation in reader.catalog.relations.values():
                 relation.indexes = [i for i in relation.indexes if i.name != name or relation.schema != schema]
-        elif node.removeType == ObjectType.OBJECT_TRIGGER and len(names) > 1:
+        elif node.removeType == "OBJECT_TRIGGER" and len(names) > 1:
             table = reader.catalog.find(names[-2].sval, names[-3].sval if len(names) > 2 else None)
             if table is not None:
                 table.triggers = [t for t in table.triggers if t.name != names[-1].sval]
@@ -181,7 +177,7 @@ def _set_path(reader: Reader, node: Any) -> None:
     if node.name in ("search_path", None) and not node.args:
         reader.default = "public"  # RESET, SET … TO DEFAULT
     elif node.name == "search_path":
-        _path(reader, [getattr(getattr(a, "val", None), "sval", None) or "" for a in node.args])
+        _path(reader, [a.text or "" for a in node.args])
 
 
 def _path(reader: Reader, names: list[str]) -> None:
@@ -197,34 +193,31 @@ def _select(reader: Reader, node: Any) -> None:
         made_by_query(reader, node.intoClause.rel, node)
         return
     for target in node.targetList or ():
-        call: Any = target.val
-        if not isinstance(call, ast.FuncCall):
-            continue
-        named: Any = call  # the grammar always fills its name
-        if named.funcname[-1].sval == "set_config" and len(named.args or ()) > 1:
-            name, value = (getattr(getattr(a, "val", None), "sval", None) for a in named.args[:2])
+        call = target.val
+        if call.tag == "FuncCall" and call.funcname[-1].sval == "set_config" and len(call.args or ()) > 1:
+            name, value = (a.text for a in call.args[:2])
             if name == "search_path" and value:
                 _path(reader, [part.strip().strip('"') for part in value.split(",")])
 
 
 def _create_as(reader: Reader, node: Any) -> None:
-    if node.objtype == ObjectType.OBJECT_MATVIEW:
+    if node.objtype == "OBJECT_MATVIEW":
         dump_objects.apply(reader, node, "")
     else:
         made_by_query(reader, node.into.rel, node.query)
 
 
-HANDLERS: dict[type, Callable[[Reader, Any], None]] = {
-    ast.CreateStmt: create_table,
-    ast.CreateForeignTableStmt: create_foreign_table,
-    ast.AlterTableStmt: alter_table,
-    ast.IndexStmt: create_index,
-    ast.CreateSeqStmt: create_sequence,
-    ast.AlterSeqStmt: alter_sequence,
-    ast.CreateTableAsStmt: _create_as,
-    ast.RenameStmt: _rename,
-    ast.AlterObjectSchemaStmt: _set_schema,
-    ast.DropStmt: _drop,
-    ast.VariableSetStmt: _set_path,
-    ast.SelectStmt: _select,
+HANDLERS: dict[str, Callable[[Reader, Any], None]] = {
+    "CreateStmt": create_table,
+    "CreateForeignTableStmt": create_foreign_table,
+    "AlterTableStmt": alter_table,
+    "IndexStmt": create_index,
+    "CreateSeqStmt": create_sequence,
+    "AlterSeqStmt": alter_sequence,
+    "CreateTableAsStmt": _create_as,
+    "RenameStmt": _rename,
+    "AlterObjectSchemaStmt": _set_schema,
+    "DropStmt": _drop,
+    "VariableSetStmt": _set_path,
+    "SelectStmt": _select,
 }

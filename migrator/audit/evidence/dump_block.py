@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from pglast import ast, parser
+from migrator.grammar.parse import expression, parse_plpgsql
+from migrator.grammar.tree import wrap
 
 
 class NotPlpgsql(Exception):
@@ -19,10 +19,10 @@ def block_statements(node: Any) -> tuple[list[str], int]:
 
     Raises:
         NotPlpgsql: the block is in another language.
-        ParseError: its body cannot be read.
+        Unparsable: its body cannot be read.
     """
     options = {o.defname: o.arg for o in node.args or ()}
-    language = getattr(options.get("language"), "sval", "plpgsql")
+    language = options["language"].sval if "language" in options else "plpgsql"
     if language.lower() != "plpgsql":
         raise NotPlpgsql(f"a DO block in {language}")
     body = options["as"].sval
@@ -32,7 +32,7 @@ def block_statements(node: Any) -> tuple[list[str], int]:
     definition = f"CREATE FUNCTION block() RETURNS void LANGUAGE plpgsql AS {tag}{body}{tag}"
     found: list[str] = []
     dynamic = 0
-    stack: list[Any] = [json.loads(parser.parse_plpgsql_json(definition))]
+    stack: list[Any] = [parse_plpgsql(definition)]
     while stack:
         part = stack.pop()
         if isinstance(part, list):
@@ -50,11 +50,7 @@ def block_statements(node: Any) -> tuple[list[str], int]:
     return found, dynamic
 
 
-def _constant(expression: str) -> str | None:
+def _constant(text: str) -> str | None:
     """Return the text of an expression that is a string constant; None of any other."""
-    [raw] = parser.parse_sql(f"SELECT {expression}")
-    select: Any = raw.stmt
-    value = select.targetList[0].val
-    if isinstance(value, ast.A_Const) and isinstance(value.val, ast.String):
-        return str(value.val.sval)
-    return None
+    found = wrap(expression(text))
+    return found.text if found is not None and found.tag == "A_Const" else None

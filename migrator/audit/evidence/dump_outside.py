@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from migrator.audit.catalog import Attribute, Catalog, ForeignKey, Relation, Source
-from migrator.audit.grammar import plain_type
+from migrator.grammar.types import plain_type
 
 Note = tuple[str, str, Source]
 """(object, what it leads to, where it was read)."""

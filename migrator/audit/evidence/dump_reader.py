@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pglast.stream import RawStream
-
 from migrator.audit.catalog import Attribute, Catalog, Relation, Source
 from migrator.audit.evidence.dump_outside import OUTSIDE
 from migrator.audit.evidence.rows import Evidence
+from migrator.grammar.tree import Tree
+from migrator.grammar.types import type_text as spelled
+from migrator.grammar.written import Written
 
 
 class Reader:
@@ -22,6 +23,7 @@ class Reader:
         self.catalog = catalog
         self.evidence = evidence
         self.source = Source()
+        self.written = Written("")  # the statement that is being read
         self.default = "public"
         self.made: list[str] = []  # tables that this file created
         self.dropped: list[str] = []  # relations that it dropped
@@ -68,9 +70,20 @@ class Reader:
                 attribute.sequence = name if "." in name else f"{self.default}.{name}"
 
 
-def render(node: Any) -> str:
-    """Return SQL text of a parse tree."""
-    return str(RawStream()(node))
+def option(node: Any) -> str:
+    """Return an option as `name=value`; one without a value means true."""
+    return f"{node.defname}={'true' if node.arg is None else value(node.arg)}"
+
+
+def value(node: Any) -> str:
+    """Return a value that stands alone: a number, a word, a text."""
+    if node.tag == "Integer":
+        return str(node.ival)
+    if node.tag == "Boolean":
+        return str(node.boolval).lower()
+    if node.tag == "TypeName":
+        return type_text(node)
+    return next((str(v) for v in (node.sval, node.fval) if v is not None), "")
 
 
 def dotted(names: Any, default: str) -> tuple[str, str]:
@@ -79,8 +92,6 @@ def dotted(names: Any, default: str) -> tuple[str, str]:
     return (parts[-2], parts[-1]) if len(parts) > 1 else (default, parts[-1])
 
 
-def type_text(node: Any) -> str:
+def type_text(node: Tree) -> str:
     """Return a type as PostgreSQL's own catalog shows it."""
-    text = render(node).removeprefix("pg_catalog.")
-    words = {"int4": "integer", "int8": "bigint", "int2": "smallint", "bool": "boolean"}
-    return words.get(text, text)
+    return ("SETOF " if node.setof else "") + spelled(node.body)

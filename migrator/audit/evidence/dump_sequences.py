@@ -73,5 +73,4 @@ def _options(reader: Reader, sequence: Sequence, options: Any) -> None:
 
 
 def _number(node: Any) -> int:
-    value = getattr(node, "ival", None)
-    return int(value) if value is not None else int(node.fval)
+    return int(node.ival) if node.ival is not None else int(node.fval)

@@ -16,12 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from pglast import parser
-
 from migrator.audit.catalog import Source
 from migrator.audit.evidence.enough import LeftOut
 from migrator.audit.evidence.input_file import open_text, probe
 from migrator.audit.evidence.rows import RawStatement
+from migrator.grammar.parse import Unparsable, normalize
 
 _MESSAGE = re.compile(
     (
@@ -215,6 +214,6 @@ def _gather(records: Iterable[Record], path: Path, counted: Counted) -> list[Raw
 def _key(sql: str) -> str:
     """Return what statements that differ in constants only have in common."""
     try:
-        return str(parser.normalize(sql))
-    except (parser.ParseError, UnicodeEncodeError):
+        return normalize(sql)
+    except Unparsable:
         return sql

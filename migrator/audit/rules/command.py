@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from migrator.audit.catalog import Relation
-from migrator.audit.grammar import Body, walk
 from migrator.audit.rules.rule import Hit
 from migrator.audit.shardkey.walk import Context
+from migrator.grammar.parse import Body, walk
 from migrator.model.limits import EXTENSIONS
 from migrator.model.refusing import is_temporary
 from migrator.model.table import TableKind

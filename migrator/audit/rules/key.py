@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from migrator.audit.catalog import Catalog, ForeignKey, Index, Relation
-from migrator.audit.grammar import plain_type
 from migrator.audit.rules.findings import Collector
 from migrator.audit.rules.rule import Severity
 from migrator.audit.shardkey.shape import Shape, Shapes
+from migrator.grammar.types import plain_type
 from migrator.model.limits import FOREIGN_KEYS, refused_actions
 from migrator.model.table import TableKind
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from migrator.audit.grammar import Body
 from migrator.audit.rules.rule import Hit
+from migrator.grammar.parse import Body
 from migrator.model.refused import FORMS, Refused
 from migrator.model.refusing import alter_table_command, command, forms
 

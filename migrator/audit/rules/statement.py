@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migrator.audit.grammar import Body, function_name, names, walk
 from migrator.audit.rules import command, refused
 from migrator.audit.rules.rule import Hit
 from migrator.audit.shardkey.verdict import Judged, StatementVerdict
 from migrator.audit.shardkey.volatility import PER_STATEMENT
 from migrator.audit.shardkey.walk import Context
+from migrator.grammar.parse import Body, function_name, names, walk
 from migrator.model.refusing import KINDS
 from migrator.model.table import TableKind
 
 SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"}
+_LOOKED_AT = KINDS | {"FuncCall", "SQLValueFunction", "ColumnRef", "InsertStmt"}
+_NO_NAME: Body = {}
 
 
 def check(tag: str, body: Body, judged: Judged | None, context: Context) -> list[Hit]:
@@ -32,6 +34,8 @@ def _hits(tag: str, body: Body, judged: Judged | None, context: Context) -> Iter
     yield from command.check(tag, body, context)
     single = judged is not None and judged.verdict in (StatementVerdict.SINGLE_SHARD, StatementVerdict.MULTI_SHARD_KEYS)
     for kind, node in walk({tag: body}):
+        if kind not in _LOOKED_AT:
+            continue
         if kind in KINDS and node is not body:
             yield from refused.hits(kind, node, inside=True)
         if kind == "FuncCall":
@@ -39,9 +43,9 @@ def _hits(tag: str, body: Body, judged: Judged | None, context: Context) -> Iter
         elif kind == "SQLValueFunction" and single:
             yield Hit("LIM-QRY-03", f"{str(node.get('op', '')).removeprefix('SVFOP_').lower()} is not immutable")
         elif kind == "ColumnRef":
-            fields = names(node.get("fields"))
-            if fields and fields[-1] in SYSTEM_COLUMNS and not _is_column(fields[-1], judged):
-                yield Hit("LIM-DML-08", f"it uses {fields[-1]}")
+            name = node["fields"][-1].get("String", _NO_NAME).get("sval")
+            if name in SYSTEM_COLUMNS and not _is_column(name, judged):
+                yield Hit("LIM-DML-08", f"it uses {name}")
         elif kind == "InsertStmt":
             yield from _conflict(node, context)
     if tag == "InsertStmt":

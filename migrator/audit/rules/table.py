@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from migrator.audit.catalog import Attribute, Catalog, Relation, RelationKind, Sequence
-from migrator.audit.grammar import expression, function_name, plain_type, walk
 from migrator.audit.rules.findings import Collector
 from migrator.audit.rules.rule import Severity
 from migrator.audit.shardkey.shape import Shapes
 from migrator.audit.shardkey.walk import Context
+from migrator.grammar.parse import expression, function_name, walk
+from migrator.grammar.types import plain_type
 from migrator.model.limits import SEQUENCE_CHUNK, name_fits, sequence_needs, sequence_refused
 from migrator.model.table import TableKind
 

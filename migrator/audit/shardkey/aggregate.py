@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from migrator.audit.catalog import Catalog
-from migrator.audit.grammar import Body, Node, function_name, walk
 from migrator.audit.shardkey.volatility import AGGREGATES
+from migrator.grammar.parse import LEAVES, Body, Node, function_name, walk
 
 
 def is_aggregate(catalog: Catalog, node: Any) -> bool:
@@ -17,15 +17,22 @@ def is_aggregate(catalog: Catalog, node: Any) -> bool:
         if isinstance(current, list):
             stack.extend(current)
         elif isinstance(current, dict):
-            call = current.get("FuncCall")
-            if call is not None and "over" not in call:
-                name = function_name(call)[1]
-                if name in AGGREGATES or call.get("agg_star") or call.get("agg_within_group"):
+            for key, value in current.items():
+                if key in LEAVES or key == "SubLink" or not isinstance(value, (dict, list)):
+                    continue
+                if key == "FuncCall" and isinstance(value, dict) and _aggregates(catalog, value):
                     return True
-                if any(f.kind == "a" for f in catalog.functions_named(name)):
-                    return True
-            stack.extend(v for k, v in current.items() if k != "SubLink" and isinstance(v, (dict, list)))
+                stack.append(value)
     return False
+
+
+def _aggregates(catalog: Catalog, call: Body) -> bool:
+    if "over" in call:
+        return False
+    name = function_name(call)[1]
+    if name in AGGREGATES or call.get("agg_star") or call.get("agg_within_group"):
+        return True
+    return any(f.kind == "a" for f in catalog.functions_named(name))
 
 
 def window_partitions(body: Body) -> list[list[Node]]:

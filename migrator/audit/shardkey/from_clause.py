@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from migrator.audit.catalog import SYSTEM_SCHEMAS, Relation, RelationKind
-from migrator.audit.grammar import Body, Node, Unparsable, expression, names, parse
 from migrator.audit.shardkey import aggregate, predicate
 from migrator.audit.shardkey.operand import visit
 from migrator.audit.shardkey.scope import Cte, Entry, Instance, Level, relabel
 from migrator.audit.shardkey.shape import Shape
 from migrator.audit.shardkey.walk import Analysis
+from migrator.grammar.parse import Body, Node, Unparsable, expression, names, parse
 
 Pending = list[tuple[Node, frozenset[int]]]
 """Join conditions with the entries they may restrict; they are read when all entries are known."""

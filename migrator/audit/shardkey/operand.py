@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 from migrator.audit.catalog import SYSTEM_SCHEMAS
-from migrator.audit.grammar import Body, Node, constant, function_name, names, plain_type, type_name, walk
 from migrator.audit.shardkey.graph import KeySet
 from migrator.audit.shardkey.scope import Instance, Level, Outputs
 from migrator.audit.shardkey.walk import Analysis
+from migrator.grammar.parse import LEAVES, NAMES, Body, Node, constant, function_name, names, walk
+from migrator.grammar.types import plain_type, type_name
 
 ALWAYS, NEVER = -1, -2
 """Pseudo entries: a node that may always be restricted (semi-join output), and one that never may (scalar subquery)."""
@@ -143,20 +144,27 @@ def resolve(analysis: Analysis, body: Body, level: Level) -> Operand:
 def visit(analysis: Analysis, node: Any, level: Level) -> None:
     """Find subqueries and calls in an expression whose value restricts nothing."""
     stack = [node]
+    pop, push, extend = stack.pop, stack.append, stack.extend
     while stack:
-        current = stack.pop()
-        if isinstance(current, list):
-            stack.extend(current)
-        elif isinstance(current, dict):
-            if "SubLink" in current:
-                sublink = current["SubLink"]
-                subquery(analysis, sublink["subselect"], level)
-                if "testexpr" in sublink:
-                    stack.append(sublink["testexpr"])
+        current = pop()
+        if type(current) is list:
+            extend(current)
+            continue
+        for key, value in current.items():
+            below = type(value)
+            if below is list:
+                if key not in NAMES:
+                    extend(value)
+            elif below is not dict or key in LEAVES:
                 continue
-            if "FuncCall" in current:
-                call(analysis, current["FuncCall"], level)
-            stack.extend(v for v in current.values() if isinstance(v, (dict, list)))
+            elif key == "SubLink":
+                subquery(analysis, value["subselect"], level)
+                if "testexpr" in value:
+                    push(value["testexpr"])
+            else:
+                if key == "FuncCall":
+                    call(analysis, value, level)
+                push(value)
 
 
 def subquery(

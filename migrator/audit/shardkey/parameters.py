@@ -27,7 +27,7 @@ _TOKENS = re.compile(
 _SQUASHED_IN = re.compile(r"(?i)\b(not\s+)?in\s*\(\s*(\$\d+)\s*/\*, \.\.\. \*/\s*\)")
 _SQUASHED_ARRAY = re.compile(r"(?i)\barray\s*\[\s*(\$\d+)\s*/\*, \.\.\. \*/\s*\]")
 
-_SUSPECT = re.compile(r"%[s(]|:[A-Za-z_'\"]|@[A-Za-z_]|\bsqlc\.n?arg\(")
+_SUSPECT = re.compile(r"[%:@](?:(?<=%)[s(]|(?<=:)(?<!::)[A-Za-z_'\"]|(?<=@)[A-Za-z_])")
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ def place(sql: str, *, question: bool = False) -> Placed:
         # pg_stat_statements of PostgreSQL 18 shows a list of any length by its first element: that is an array.
         sql = _SQUASHED_IN.sub(lambda m: f"<> ALL ({m[2]})" if m[1] else f"= ANY ({m[2]})", sql)
         sql = _SQUASHED_ARRAY.sub(r"(\1)", sql)
-    if not question and not _SUSPECT.search(sql):
+    if not question and not _SUSPECT.search(sql) and "sqlc." not in sql:
         return Placed(sql)
     out: list[str] = []
     placed = Placed("")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from migrator.audit.grammar import Body, Node, constant, names, operator, walk
 from migrator.audit.shardkey.aggregate import is_aggregate
 from migrator.audit.shardkey.graph import KeySet
 from migrator.audit.shardkey.operand import ALWAYS, NEVER, Column, Operand, operand, resolve, subquery, visit
 from migrator.audit.shardkey.scope import Level
 from migrator.audit.shardkey.walk import Analysis
+from migrator.grammar.parse import Body, Node, constant, names, operator, walk
 
 
 @dataclass(slots=True)

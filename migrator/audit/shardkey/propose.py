@@ -7,30 +7,24 @@ from __future__ import annotations
 
 import re
 
-from pglast import parser
-
-from migrator.audit.grammar import Parsed, Unparsable, parse
 from migrator.audit.shardkey.parameters import Placed
 from migrator.audit.shardkey.scope import Instance
 from migrator.audit.shardkey.verdict import Judged, StatementVerdict, judge
 from migrator.audit.shardkey.walk import Context
+from migrator.grammar.parse import Parsed, Unparsable, parse
 
 LONGEST = 8_000
-_STOP = {
-    "GROUP_P",
-    "HAVING",
-    "WINDOW",
-    "ORDER",
-    "LIMIT",
-    "OFFSET",
-    "FETCH",
-    "FOR",
-    "UNION",
-    "INTERSECT",
-    "EXCEPT",
-    "RETURNING",
-}
-_START = {"SELECT", "UPDATE", "DELETE_P"}
+_NUMBERED = re.compile(r"\$(\d+)")
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
+_PART = re.compile(
+    r"""
+      '(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | (?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag)
+    | (?P<sign>[();])
+    | \b(?P<word>where|group|having|window|order|limit|offset|fetch|for|union|intersect|except|returning)\b
+    """,
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+"""What ends the WHERE of a query level or holds another level; literals and comments are passed over."""
 
 
 def propose(judged: Judged, statement: Parsed, placed: Placed, context: Context) -> str | None:
@@ -41,7 +35,7 @@ def propose(judged: Judged, statement: Parsed, placed: Placed, context: Context)
     if any(i.place < 0 or i.why for i in judged.unbound):
         return None
     bound = [i for i in judged.instances if i not in judged.unbound and not i.proposed]
-    number = max([placed.count, *(int(n) for n in re.findall(r"\$(\d+)", text))], default=0) + 1
+    number = max([placed.count, *(int(n) for n in _NUMBERED.findall(text))], default=0) + 1
     parameter = f"${number}"
     for instance in sorted(judged.unbound, key=lambda i: -i.place):
         peer = next((b for b in bound if b.level is instance.level), None)
@@ -60,32 +54,23 @@ def propose(judged: Judged, statement: Parsed, placed: Placed, context: Context)
 
 
 def _quoted(name: str) -> str:
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+    return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
 def _insert(text: str, instance: Instance, condition: str) -> str | None:
     """Add *condition* to the WHERE of the query level in whose FROM the instance's name stands."""
-    try:
-        tokens = parser.scan(text)
-    except parser.ParseError:
-        return None
-    at = next((i for i, t in enumerate(tokens) if t.start >= instance.place), None)
-    if at is None:
-        return None
     depth, where, end = 0, None, len(text)
-    for token in tokens[at:]:
-        if token.name == "ASCII_40":
+    for part in _PART.finditer(text, instance.place):
+        sign, word = part["sign"], part["word"]
+        if sign == "(":
             depth += 1
-        elif token.name == "ASCII_41":
+        elif sign == ")":
             depth -= 1
-            if depth < 0:
-                end = token.start
-                break
-        elif depth == 0 and token.name == "WHERE" and where is None:
-            where = token.end + 1
-        elif depth == 0 and (token.name in _STOP or token.name == "ASCII_59"):
-            end = token.start
+        if depth < 0 or (depth == 0 and (sign == ";" or (word and word.lower() != "where"))):
+            end = part.start()
             break
+        if depth == 0 and word and where is None:
+            where = part.end()
     if where is None:
         return (
             f"{text[:end].rstrip()} WHERE {condition}{' ' if end < len(text) and text[end] != ')' else ''}{text[end:]}"
@@ -111,4 +96,4 @@ def _restore(text: str, placed: Placed, number: int) -> str:
             return form.format(name)
         return "?" if placed.style == "?" else "%s"
 
-    return re.sub(r"\$(\d+)", one, text)
+    return _NUMBERED.sub(one, text)

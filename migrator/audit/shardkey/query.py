@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migrator.audit.grammar import Body
 from migrator.audit.shardkey import from_clause, predicate, select
 from migrator.audit.shardkey.operand import visit
 from migrator.audit.shardkey.scope import Level, Outputs
 from migrator.audit.shardkey.walk import Analysis, Context
+from migrator.grammar.parse import Body
 
 
 def begin(context: Context, variables: Mapping[str, str] | None = None) -> Analysis:

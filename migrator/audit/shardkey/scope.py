@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from migrator.audit.catalog import Relation
-from migrator.audit.grammar import Node
 from migrator.audit.shardkey.shape import Shape
+from migrator.grammar.parse import Node
 
 
 class Entry:

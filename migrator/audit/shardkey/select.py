@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrator.audit.grammar import Body, Node, function_name, names, walk
 from migrator.audit.shardkey import aggregate, from_clause, operand, predicate
 from migrator.audit.shardkey.scope import Cte, Level, Outputs, relabel
 from migrator.audit.shardkey.walk import Analysis
+from migrator.grammar.parse import Body, Node, function_name, names, walk
 
 
 def select(analysis: Analysis, body: Body, level: Level) -> Outputs:
@@ -188,6 +188,10 @@ def values(analysis: Analysis, rows: list[Node], level: Level, *, inserted: bool
 
 
 def targets(analysis: Analysis, items: Any, level: Level) -> Outputs:
+    """Return the output columns that *items* make; none for the whole statement, whose outputs nobody reads."""
+    if level.parent is None:
+        operand.visit(analysis, items, level)
+        return []
     outputs: Outputs = []
     for item in items:
         target = item.get("ResTarget", {})

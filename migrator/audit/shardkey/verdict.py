@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from migrator.audit.grammar import Body
 from migrator.audit.shardkey.graph import fewest
 from migrator.audit.shardkey.query import begin, statement
 from migrator.audit.shardkey.scope import Instance, Level
 from migrator.audit.shardkey.walk import Analysis, Context
+from migrator.grammar.parse import Body
 from migrator.model.refusing import command
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from migrator.audit.catalog import Catalog
-from migrator.audit.grammar import Body, Node
 from migrator.audit.shardkey.graph import Graph
 from migrator.audit.shardkey.scope import Entry, Instance, Level, Outputs
 from migrator.audit.shardkey.shape import Shape, Shapes
+from migrator.grammar.parse import Body, Node
 
 
 @dataclass(slots=True)

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from pglast import ast
-from pglast.enums import ConstrType
-from pglast.stream import RawStream
+from migrator.grammar.tree import Tree
+from migrator.grammar.written import Edit, Written, edited, quoted
 
-Resolve = Callable[[Any], None]
-"""Gives a relation that is written without a schema the schema that is meant; says so where that is not clear."""
+Resolve = Callable[[Tree], str | None]
+"""The schema that is meant by a relation written without one; None, and said so, where that is not clear."""
 
 OPTIONS = ("kind", "via", "tenant_column", "key")
 """What a comment before CREATE TABLE may say; the fields of the plan's entry for a table."""
@@ -41,7 +39,7 @@ def options(before: str) -> tuple[dict[str, str], list[str]]:
     return found, problems
 
 
-def refused_table(node: Any) -> Iterator[str]:
+def refused_table(node: Tree) -> Iterator[str]:
     """Say what a new table may not be, with advice."""
     if node.relation.relpersistence != _PERSISTENT:
         yield "an UNLOGGED or TEMPORARY table cannot be migrated: leave that out"
@@ -57,36 +55,62 @@ def refused_table(node: Any) -> Iterator[str]:
     if node.tablespacename:
         yield "Limitless has no TABLESPACE: leave it out"
     for element in node.tableElts or ():
-        if isinstance(element, ast.TableLikeClause):
+        if element.tag == "TableLikeClause":
             yield "write the columns instead of LIKE: both sides are made from what is written"
-        elif _is(element, ConstrType.CONSTR_EXCLUSION):
+        elif element.contype == "CONSTR_EXCLUSION":
             yield "an EXCLUDE constraint cannot be kept across shards: leave it out"
 
 
-def _is(element: Any, kind: ConstrType) -> bool:
-    return isinstance(element, ast.Constraint) and element.contype == kind
+def named(written: Written, position: int, schema: str | None) -> Edit:
+    """Return the edit that gives the name at *position* its *schema*, where it has none yet."""
+    number = written.at(position)
+    bare = written.name_end(position) == number + 1
+    return position, position, f"{quoted(schema)}." if bare and schema else ""
 
 
-def without_links(node: Any, resolve: Resolve) -> tuple[str, tuple[str, ...]]:
-    """Return the CREATE TABLE without its foreign keys, and what follows ADD for each of those.
+def not_lenient(written: Written) -> Iterator[Edit]:
+    """Yield the edit that takes IF NOT EXISTS out."""
+    for number, token in enumerate(written.tokens[:6]):
+        if token.word == "IF" and written.tokens[number + 1].word == "NOT":
+            yield token.begin, written.tokens[number + 2].end, ""
 
-    *node* is changed.
-    """
+
+def without_links(node: Tree, written: Written, schema: str, resolve: Resolve) -> tuple[str, tuple[str, ...]]:
+    """Return the CREATE TABLE, in *schema*, without its foreign keys, and what follows ADD for each of those."""
+    edits = [*not_lenient(written), named(written, node.relation.location, schema)]
     links = []
-    kept = []
+    kept = False  # something before stays, so that the comma before goes
     for element in node.tableElts or ():
-        if _is(element, ConstrType.CONSTR_FOREIGN):
-            links.append(element)
+        if element.tag == "Constraint" and element.contype == "CONSTR_FOREIGN":
+            end = written.end_of_item(written.at(element.location))
+            links.append(_link(written, element, end, resolve))
+            edits.append((*written.with_comma(element.location, end, before=kept), ""))
             continue
-        if isinstance(element, ast.ColumnDef):
-            mine = [c for c in element.constraints or () if c.contype == ConstrType.CONSTR_FOREIGN]
-            for link in mine:
-                link.fk_attrs = (ast.String(sval=element.colname),)
-            links += mine
-            element.constraints = tuple(c for c in element.constraints or () if c not in mine) or None
-        kept.append(element)
-    node.tableElts = tuple(kept)
-    for link in links:
-        resolve(link.pktable)
-    node.if_not_exists = False
-    return RawStream()(node), tuple(RawStream()(link) for link in links)
+        kept = True
+        for begin, end, link in _of_column(written, element):
+            links.append(_link(written, link, end, resolve, element.colname))
+            edits.append((begin, end, ""))
+    return edited(written.data, edits), tuple(links)
+
+
+def _of_column(written: Written, column: Tree) -> Iterator[tuple[int, int, Tree]]:
+    """Yield the foreign keys in a column's definition, each with its part of the text. DEFERRABLE and its kin belong
+    to the constraint before them."""
+    parts = column.constraints or ()
+    begins = [
+        part.location
+        for part in (*parts, column.collClause)
+        if part is not None and not (part.contype or "").startswith("CONSTR_ATTR")
+    ]
+    for part in parts:
+        if part.contype == "CONSTR_FOREIGN":
+            yield part.location, written.end_of_item(written.at(part.location), begins), part
+
+
+def _link(written: Written, link: Tree, end: int, resolve: Resolve, column: str = "") -> str:
+    """Return what follows ADD for a foreign key; *column*: the one it is written behind."""
+    edits = [named(written, link.pktable.location, resolve(link.pktable))]
+    if column:
+        begin = written.tokens[written.after(link.location, "REFERENCES")].begin
+        edits.append((begin, begin, f"FOREIGN KEY ({quoted(column)}) "))
+    return edited(written.data, edits, link.location, end)

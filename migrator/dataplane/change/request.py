@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
-
-from pglast import ast, parser
-from pglast.enums import AlterTableType, ConstrType, DropBehavior, ObjectType
-from pglast.stream import RawStream
 
 from migrator.dataplane.change import create_statement
+from migrator.grammar.parse import Unparsable, parse
+from migrator.grammar.tree import Tree
+from migrator.grammar.types import type_text
+from migrator.grammar.written import Written, edited
 from migrator.model.table import Table, qualify
 
 POSSIBLE = (
     "possible here: CREATE TABLE, ALTER TABLE … ADD COLUMN, ALTER TABLE … DROP COLUMN, CREATE INDEX, DROP INDEX,"
     " CREATE TYPE, ALTER TYPE … ADD VALUE, CREATE SEQUENCE"
 )
-_PLACE = "migrator_place"
 _SERIAL = frozenset({"serial", "serial2", "serial4", "serial8", "smallserial", "bigserial"})
 
 
@@ -99,18 +97,19 @@ def read_requests(
 ) -> tuple[list[RequestedChange], list[str]]:
     """Return the changes *text* asks for on captured *tables* or in migrated *schemas*, and every problem with it."""
     try:
-        statements = parser.parse_sql(text)
-    except parser.ParseError as error:
-        return [], [f"PostgreSQL cannot read it: {error.args[0]}"]
+        statements = parse(text)
+    except Unparsable as error:
+        return [], [f"PostgreSQL cannot read it: {error.why}"]
     reader = _Reader(tables, schemas)
     if not statements:
         reader.problems.append("it holds no statement")
     end = 0
-    for number, raw in enumerate(statements, 1):
-        reader.said(f"statement {number}", text[end : raw.stmt_location], raw.stmt)
-        reader.statement(f"statement {number}", raw.stmt)
-        end = (raw.stmt_location or 0) + raw.stmt_len if raw.stmt_len else len(text)
-    reader.said("after the last statement", text[end:], None)
+    for number, statement in enumerate(statements, 1):
+        reader.said(f"statement {number}", text[end : statement.offset], statement.tag)
+        [own] = parse(statement.text)  # its positions count from its own beginning
+        reader.statement(f"statement {number}", Tree(own.tag, own.body), Written(own.text))
+        end = statement.offset + len(statement.text)
+    reader.said("after the last statement", text[end:], "")
     return reader.requests, reader.problems
 
 
@@ -127,38 +126,38 @@ class _Reader:
     def problem(self, where: str, text: str) -> None:
         self.problems.append(f"{where}: {text}")
 
-    def said(self, where: str, before: str, node: Any) -> None:
+    def said(self, where: str, before: str, tag: str) -> None:
         """Take what comments before a statement say about the table it makes."""
         found, problems = create_statement.options(before)
         for text in problems:
             self.problem(where, text)
-        if found and not isinstance(node, ast.CreateStmt):
+        if found and tag != "CreateStmt":
             self.problem(where, "comments '-- migrator: …' stand before CREATE TABLE, and say what the table becomes")
         self.options = tuple(found.items())
 
-    def statement(self, where: str, node: Any) -> None:
-        match node:
-            case ast.CreateStmt():
-                self._create_table(where, node)
-            case ast.CreateEnumStmt() | ast.CompositeTypeStmt() | ast.CreateRangeStmt():
-                self._create_type(where, node)
-            case ast.CreateSeqStmt():
-                self._create_sequence(where, node)
-            case ast.AlterEnumStmt():
+    def statement(self, where: str, node: Tree, written: Written) -> None:
+        match node.tag:
+            case "CreateStmt":
+                self._create_table(where, node, written)
+            case "CreateEnumStmt" | "CompositeTypeStmt" | "CreateRangeStmt":
+                self._create_type(where, node, written)
+            case "CreateSeqStmt":
+                self._create_sequence(where, node, written)
+            case "AlterEnumStmt":
                 self._alter_enum(where, node)
-            case ast.AlterTableStmt() if node.objtype == ObjectType.OBJECT_TABLE:
-                self._alter(where, node)
-            case ast.IndexStmt():
-                self._index(where, node)
-            case ast.DropStmt() if node.removeType == ObjectType.OBJECT_INDEX:
+            case "AlterTableStmt" if node.objtype == "OBJECT_TABLE":
+                self._alter(where, node, written)
+            case "IndexStmt":
+                self._index(where, node, written)
+            case "DropStmt" if node.removeType == "OBJECT_INDEX":
                 self._drop_index(where, node)
-            case ast.TransactionStmt():
+            case "TransactionStmt":
                 self.problem(where, "leave BEGIN and COMMIT out: every change is carried out by itself, and resumed")
             case _:
-                words = RawStream()(node).split("\n")[0]
+                words = " ".join(written.whole.split())
                 self.problem(where, f"{words[:60]} is not possible while tables are being migrated; {POSSIBLE}")
 
-    def _table(self, where: str, relation: Any) -> str | None:
+    def _table(self, where: str, relation: Tree) -> str | None:
         """Return the captured table *relation* names; a name without a schema must be unambiguous."""
         if relation.schemaname:
             found = [q for q in (qualify(relation.schemaname, relation.relname),) if q in self.names]
@@ -184,8 +183,8 @@ class _Reader:
             return None
         return schema
 
-    def _create_table(self, where: str, node: Any) -> None:
-        relation: Any = node.relation
+    def _create_table(self, where: str, node: Tree, written: Written) -> None:
+        relation = node.relation
         name: str = relation.relname
         refused = list(create_statement.refused_table(node))
         schema = self._schema(where, relation.schemaname, name)
@@ -193,17 +192,16 @@ class _Reader:
             for text in refused:
                 self.problem(where, f"table {name}: {text}")
             return
-        relation.schemaname = schema
         qualified, lenient = qualify(schema, name), bool(node.if_not_exists)
         self.names[qualified] = (schema, name)
         if node.partspec is not None:
             self.partitioned.add(qualified)
 
-        def resolve(parent: Any) -> None:
-            if not parent.schemaname and (found := self._table(where, parent)) is not None:
-                parent.schemaname = self.names[found][0]
+        def resolve(parent: Tree) -> str | None:
+            found = None if parent.schemaname else self._table(where, parent)
+            return self.names[found][0] if found is not None else None
 
-        statement, links = create_statement.without_links(node, resolve)
+        statement, links = create_statement.without_links(node, written, schema, resolve)
         self.requests.append(
             RequestedChange(
                 where, Kind.CREATE_TABLE, qualified, schema, name, lenient,
@@ -211,23 +209,20 @@ class _Reader:
             )
         )  # fmt: skip
 
-    def _create_type(self, where: str, node: Any) -> None:
-        composite: Any = node.typevar if isinstance(node, ast.CompositeTypeStmt) else None
-        if composite is not None:
-            name: str = composite.relname
-            schema = self._schema(where, composite.schemaname, name)
-            composite.schemaname = schema
+    def _create_type(self, where: str, node: Tree, written: Written) -> None:
+        if node.typevar is not None:
+            before, name = [node.typevar.schemaname], node.typevar.relname
         else:
             *before, name = (part.sval for part in node.typeName)
-            schema = self._schema(where, before[-1] if before else None, name)
-            node.typeName = (ast.String(sval=schema or ""), ast.String(sval=name))
+        schema = self._schema(where, before[-1] if before else None, name)
         if schema is not None:
-            statement = RawStream()(node)
+            position = written.tokens[2].begin  # behind CREATE TYPE
+            statement = edited(written.data, [create_statement.named(written, position, schema)])
             self.requests.append(
                 RequestedChange(where, Kind.CREATE_TYPE, qualify(schema, name), schema, name, statement=statement)
             )
 
-    def _create_sequence(self, where: str, node: Any) -> None:
+    def _create_sequence(self, where: str, node: Tree, written: Written) -> None:
         name, lenient = node.sequence.relname, bool(node.if_not_exists)
         schema = self._schema(where, node.sequence.schemaname, name)
         if any(option.defname == "owned_by" for option in node.options or ()):
@@ -235,15 +230,16 @@ class _Reader:
         elif node.sequence.relpersistence != "p":
             self.problem(where, f"sequence {name}: an UNLOGGED or TEMPORARY sequence cannot be migrated")
         elif schema is not None:
-            node.sequence.schemaname, node.if_not_exists = schema, False
-            statement = RawStream()(node)
+            edits = create_statement.not_lenient(written)
+            place = create_statement.named(written, node.sequence.location, schema)
+            statement = edited(written.data, [*edits, place])
             self.requests.append(
                 RequestedChange(
                     where, Kind.CREATE_SEQUENCE, qualify(schema, name), schema, name, lenient, statement=statement
                 )
             )
 
-    def _alter_enum(self, where: str, node: Any) -> None:
+    def _alter_enum(self, where: str, node: Tree) -> None:
         *before, name = (part.sval for part in node.typeName)
         schema = self._schema(where, before[-1] if before else None, name)
         if node.oldVal is not None:
@@ -258,27 +254,27 @@ class _Reader:
                 )
             )  # fmt: skip
 
-    def _alter(self, where: str, node: Any) -> None:
+    def _alter(self, where: str, node: Tree, written: Written) -> None:
         table = self._table(where, node.relation)
         if not node.relation.inh:
             self.problem(where, "Limitless has no ALTER TABLE ONLY: leave ONLY out")
             return
         for command in node.cmds:
             match command.subtype:
-                case AlterTableType.AT_AddColumn:
-                    self._add_column(where, table, command)
-                case AlterTableType.AT_DropColumn:
-                    if command.behavior == DropBehavior.DROP_CASCADE:
+                case "AT_AddColumn":
+                    self._add_column(where, table, command, written)
+                case "AT_DropColumn":
+                    if command.behavior == "DROP_CASCADE":
                         self.problem(where, f"leave CASCADE out: what hangs on {command.name} is dropped by name")
                     elif table:
                         self.requests.append(
                             RequestedChange(where, Kind.DROP_COLUMN, table, "", command.name, bool(command.missing_ok))
                         )
                 case other:
-                    name = AlterTableType(other).name.removeprefix("AT_")
+                    name = other.removeprefix("AT_")
                     self.problem(where, f"ALTER TABLE … {name} is not possible while it is being migrated; {POSSIBLE}")
 
-    def _add_column(self, where: str, table: str | None, command: Any) -> None:
+    def _add_column(self, where: str, table: str | None, command: Tree, written: Written) -> None:
         column = command.def_
         name = column.colname
         refused = list(_refused_parts(column))
@@ -287,7 +283,8 @@ class _Reader:
         if refused or table is None:
             return
         by_kind = {c.contype: c for c in column.constraints or ()}
-        default = by_kind.get(ConstrType.CONSTR_DEFAULT)
+        stops = [part.location for part in (*(column.constraints or ()), column.collClause) if part is not None]
+        default = by_kind.get("CONSTR_DEFAULT")
         self.requests.append(
             RequestedChange(
                 where,
@@ -296,14 +293,14 @@ class _Reader:
                 "",
                 name,
                 bool(command.missing_ok),
-                type=RawStream()(column.typeName),
-                collation=RawStream()(column.collClause).removeprefix("COLLATE ") if column.collClause else "",
-                default=RawStream()(default.raw_expr) if default is not None else "",
-                not_null=ConstrType.CONSTR_NOTNULL in by_kind,
+                type=type_text(column.typeName.body),
+                collation=_collation(written, column.collClause),
+                default=written.expression(default.raw_expr.node, "DEFAULT", stops) if default is not None else "",
+                not_null="CONSTR_NOTNULL" in by_kind,
             )
         )
 
-    def _index(self, where: str, node: Any) -> None:
+    def _index(self, where: str, node: Tree, written: Written) -> None:
         table = self._table(where, node.relation)
         problems = []
         if not node.idxname:
@@ -321,8 +318,8 @@ class _Reader:
             self.problem(where, text)
         if problems or table is None:
             return
-        node.relation = ast.RangeVar(relname=_PLACE, inh=True, relpersistence="p")
-        tail = RawStream()(node).split(f" ON {_PLACE} ", 1)[1]
+        behind = written.tokens[written.name_end(node.relation.location)].begin
+        tail = written.text(behind, written.tokens[-1].end)
         schema = self.names[table][0]
         self.requests.append(
             RequestedChange(
@@ -337,8 +334,8 @@ class _Reader:
             )
         )
 
-    def _drop_index(self, where: str, node: Any) -> None:
-        if node.behavior == DropBehavior.DROP_CASCADE:
+    def _drop_index(self, where: str, node: Tree) -> None:
+        if node.behavior == "DROP_CASCADE":
             self.problem(where, "leave CASCADE out: what hangs on the index is dropped by name")
             return
         for parts in node.objects:
@@ -348,22 +345,30 @@ class _Reader:
             )
 
 
-def _refused_parts(column: Any) -> Iterator[str]:
+def _collation(written: Written, clause: Tree | None) -> str:
+    """Return the name behind COLLATE; empty without one."""
+    if clause is None:
+        return ""
+    begin = written.tokens[written.at(clause.location) + 1].begin
+    return written.text(begin, written.tokens[written.name_end(begin) - 1].end)
+
+
+def _refused_parts(column: Tree) -> Iterator[str]:
     """Say what a new column may not have, with advice."""
     names = [part.sval for part in column.typeName.names]
     if names[-1] in _SERIAL and len(names) == 1:
         yield "serial fills every row while writers wait; use an integer, nullable, and fill it in batches"
     for constraint in column.constraints or ():
         match constraint.contype:
-            case ConstrType.CONSTR_DEFAULT | ConstrType.CONSTR_NOTNULL | ConstrType.CONSTR_NULL:
+            case "CONSTR_DEFAULT" | "CONSTR_NOTNULL" | "CONSTR_NULL":
                 continue
-            case ConstrType.CONSTR_GENERATED | ConstrType.CONSTR_IDENTITY:
+            case "CONSTR_GENERATED" | "CONSTR_IDENTITY":
                 yield "a generated or identity column rewrites the table while writers wait; fill a plain one instead"
-            case ConstrType.CONSTR_UNIQUE | ConstrType.CONSTR_PRIMARY:
+            case "CONSTR_UNIQUE" | "CONSTR_PRIMARY":
                 yield "leave UNIQUE out and say CREATE UNIQUE INDEX in a statement of its own"
-            case ConstrType.CONSTR_FOREIGN:
+            case "CONSTR_FOREIGN":
                 yield "a foreign key cannot be added while the table is being migrated; leave REFERENCES out"
-            case ConstrType.CONSTR_CHECK:
+            case "CONSTR_CHECK":
                 yield "a CHECK cannot be added while the table is being migrated; leave it out"
             case other:
-                yield f"{ConstrType(other).name.removeprefix('CONSTR_')} is not possible here"
+                yield f"{other.removeprefix('CONSTR_')} is not possible here"

@@ -11,10 +11,10 @@ import pytest
 from migrator.audit.evidence.logs import read_log
 from migrator.audit.evidence.statement_file import split
 from migrator.audit.files import audit_files
-from migrator.audit.grammar import LONGEST_BYTES
 from migrator.audit.report.values import AuditReport
 from migrator.audit.shardkey.parameters import place
 from migrator.errors import UsageError
+from migrator.grammar.parse import LONGEST_BYTES
 
 SCHEMA = "CREATE TABLE t (tenant_id uuid NOT NULL, id bigint, name text, PRIMARY KEY (tenant_id, id));"
 

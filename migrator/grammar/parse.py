@@ -1,23 +1,33 @@
 """What does PostgreSQL's own grammar say about a text?
 
-Trees are the JSON form of libpg_query: it is built five times faster than pglast's classes, and the audit only
-reads. A node is a dict with one key, its type: {"ColumnRef": {…}}; some fields hold the body without that key.
+Trees are libpg_query's JSON. A node is a dict with one key, its type: {"ColumnRef": {…}}; some fields hold the body
+without that key. Fields that are 0, false or empty are left out. `location` counts bytes from the beginning of the
+text that was parsed.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from pglast import parser
+import pgparse
+
+from migrator.grammar.written import first_token
 
 Body = dict[str, Any]  # JSON of libpg_query
 Node = dict[str, Any]
+_Found = TypeVar("_Found")
 
 LONGEST_BYTES = 2_000_000
 """A longer statement is reported and not analysed: its tree would take gigabytes."""
+
+_SHALLOW_CHARACTERS = 20_000
+"""A shorter text cannot be nested so deep that libpg_query, which recurses unguarded, leaves an ordinary stack."""
+
+_DEEP_STACK_BYTES = 2**30  # address space; pages are taken as they are needed
+_deep_stack = threading.Lock()
 
 
 class Unparsable(Exception):
@@ -45,6 +55,42 @@ def parse(text: str) -> list[Parsed]:
     Raises:
         Unparsable: with the message and the position of PostgreSQL.
     """
+    statements = _ask(pgparse.parse, text)
+    if len(statements) == 1 and "stmt_len" not in statements[0] and text[:1].isalpha():
+        [(tag, body)] = statements[0]["stmt"].items()
+        return [Parsed(tag, body, text, 0)]
+    data = text.encode()
+    found = []
+    for item in statements:
+        begin, size = item.get("stmt_location", 0), item.get("stmt_len", 0)
+        first = first_token(data, begin)
+        part = data[first : begin + size if size else None].decode()
+        [(tag, body)] = item["stmt"].items()
+        found.append(Parsed(tag, body, part, len(data[:first].decode())))
+    return found
+
+
+def parse_plpgsql(definition: str) -> Any:
+    """Return the tree of a PL/pgSQL function, given as its whole CREATE FUNCTION.
+
+    Raises:
+        Unparsable: without a position.
+    """
+    return _ask(pgparse.parse_pgsql, definition)
+
+
+def normalize(text: str) -> str:
+    """Return *text* with a parameter for every constant: what statements that differ in constants have in common.
+
+    Raises:
+        Unparsable: see `parse`.
+    """
+    found: str = _ask(pgparse.normalize, text)
+    return found
+
+
+def _ask(function: Callable[[str], _Found], text: str) -> _Found:
+    """Call one of the parser's functions; say what it refuses in one way."""
     if len(text) > LONGEST_BYTES:
         raise Unparsable(
             f"{len(text) / 1e6:.1f} MB long, and statements above {LONGEST_BYTES / 1e6:.0f} MB are not read"
@@ -52,35 +98,37 @@ def parse(text: str) -> list[Parsed]:
     if "\x00" in text:
         raise Unparsable("it contains a NUL byte, so it is not SQL text", text.index("\x00"))
     try:
-        raw = json.loads(parser.parse_sql_json(text))
-    except parser.ParseError as error:
-        position = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], int) else -1
-        raise Unparsable(str(error.args[0]), position) from None
+        return function(text) if len(text) < _SHALLOW_CHARACTERS else _on_deep_stack(function, text)
+    except pgparse.PGQueryError as error:
+        raise Unparsable(str(error.message), error.position - 1 if error.position > 0 else -1) from None
     except RecursionError:
         raise Unparsable("it is nested too deeply to be read") from None
     except UnicodeEncodeError as error:
         raise Unparsable(f"it is not valid text: {error.reason}", error.start) from None
-    statements = raw.get("stmts", ())
-    if not statements:
-        return []
-    if len(statements) == 1 and not statements[0].get("stmt_location"):
-        [(tag, body)] = statements[0]["stmt"].items()
-        return [Parsed(tag, body, text, 0)]
-    data = None if text.isascii() else text.encode()
-    found = []
-    for item in statements:
-        if "stmt" not in item:
-            continue
-        begin = item.get("stmt_location", 0)
-        size = item.get("stmt_len", 0)
-        if data is None:
-            part, offset = text[begin : begin + size if size else None], begin
-        else:
-            part = data[begin : begin + size if size else None].decode()
-            offset = len(data[:begin].decode())
-        [(tag, body)] = item["stmt"].items()
-        found.append(Parsed(tag, body, part, offset))
-    return found
+
+
+def _on_deep_stack(function: Callable[[str], _Found], text: str) -> _Found:
+    """Call *function* in a thread whose stack holds what the longest text can be nested."""
+    answer: list[_Found] = []
+    failure: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            answer.append(function(text))
+        except BaseException as error:
+            failure.append(error)
+
+    with _deep_stack:
+        before = threading.stack_size(_DEEP_STACK_BYTES)
+        try:
+            thread = threading.Thread(target=call, name="parse a long statement")
+            thread.start()
+        finally:
+            threading.stack_size(before)
+    thread.join()
+    if failure:
+        raise failure[0]
+    return answer[0]
 
 
 def expression(text: str) -> Node | None:
@@ -93,24 +141,33 @@ def expression(text: str) -> Node | None:
     return node
 
 
+LEAVES = frozenset(("ColumnRef", "A_Const", "ParamRef", "String", "Integer", "A_Star"))
+"""Types of nodes that hold no other but names."""
+
+NAMES = frozenset(("name", "names", "funcname", "operName", "fields"))
+"""Fields that hold the parts of a name, where they hold a list."""
+
+
 def walk(node: Any) -> Iterator[tuple[str, Body]]:
-    """Yield (type, body) of every typed node under *node*, itself included, parents before children."""
+    """Yield (type, body) of every typed node under *node*, itself included, parents before children; names are passed
+    over."""
     # The busiest loop of the audit: exact types instead of isinstance, since JSON has no subclasses.
     stack = [node]
     pop, push, extend = stack.pop, stack.append, stack.extend
     while stack:
         current = pop()
-        kind = type(current)
-        if kind is dict:
+        if type(current) is dict:
             for key, value in current.items():
                 below = type(value)
                 if below is dict:
                     if "A" <= key[0] <= "Z":
                         yield key, value
+                        if key in LEAVES:
+                            continue
                     push(value)
-                elif below is list:
+                elif below is list and key not in NAMES:
                     extend(value)
-        elif kind is list:
+        elif type(current) is list:
             extend(current)
 
 
@@ -140,14 +197,6 @@ def function_name(body: Body) -> tuple[str | None, str]:
     return (None if schema == "pg_catalog" else schema), parts[-1]
 
 
-def type_name(body: Body | None) -> str:
-    """Return the last part of a TypeName, with [] for arrays."""
-    if not body:
-        return ""
-    parts = names(body.get("names"))
-    return (parts[-1] if parts else "") + ("[]" if body.get("arrayBounds") else "")
-
-
 def constant(body: Body) -> str | None:
     """Return the text of an A_Const, None for NULL."""
     if body.get("isnull"):
@@ -166,27 +215,3 @@ def constant(body: Body) -> str | None:
                 else str(body[kind].get(field, default))
             )
     return None
-
-
-_TYPES = {
-    "int8": "bigint",
-    "int4": "integer",
-    "int2": "smallint",
-    "bool": "boolean",
-    "varchar": "character varying",
-    "bpchar": "character",
-    "timestamptz": "timestamp with time zone",
-    "timestamp": "timestamp without time zone",
-    "float8": "double precision",
-    "float4": "real",
-    "decimal": "numeric",
-    "timetz": "time with time zone",
-    "time": "time without time zone",
-    "int": "integer",
-}
-
-
-def plain_type(name: str) -> str:
-    """Return a type's name as `format_type` spells it, without length or precision."""
-    base = name.split("(")[0].strip().removeprefix("pg_catalog.")
-    return _TYPES.get(base, base)

@@ -1,0 +1,197 @@
+"""Which part of a text is a node of its tree? Parts are cut out as they were written; nothing is printed anew.
+
+A tree says where a node begins at best. Where it ends follows from the words and brackets around it, which is sound
+because the text has been parsed: quotes end and brackets match. Positions are bytes, as in trees.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+_TOKEN = re.compile(
+    rb"""
+      (?P<skip> \s+ | --[^\n\r]* )
+    | (?P<comment> /\* )
+    | (?P<quote> [eE]'(?:\\.|''|[^'\\])*' | (?:[bBxXnN]|[uU]&)?'(?:''|[^'])*'
+               | (?:[uU]&)?"(?:""|[^"])*"
+               | (?P<tag>\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$).*?(?P=tag) )
+    | (?P<word> [A-Za-z_\x80-\xff][\w$\x80-\xff]* )
+    | (?P<number> \$?\d[\w.]* )
+    | (?P<sign> ::|. )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT = re.compile(rb"/\*|\*/")
+_DEEPER = {"(": 1, "[": 1, ")": -1, "]": -1}
+
+
+Edit = tuple[int, int, str]
+"""A part of a text (begin, end), and what stands there instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`word` is a bare word in upper case or a sign; empty for literals, quoted names and numbers.
+
+    Attributes:
+        depth: brackets around it; a bracket itself counts as outside.
+    """
+
+    begin: int
+    end: int
+    word: str
+    depth: int
+
+
+def _tokens(data: bytes) -> Iterator[Token]:
+    at = depth = 0
+    while (match := _TOKEN.match(data, at)) is not None:
+        at = match.end()
+        if match["comment"]:
+            at = _comment_end(data, match.start())
+        elif not match["skip"]:
+            word = match[0].decode().upper() if match["word"] or match["sign"] else ""
+            step = _DEEPER.get(word, 0)
+            depth += min(step, 0)
+            yield Token(match.start(), at, word, depth)
+            depth += max(step, 0)
+
+
+def first_token(data: bytes, at: int) -> int:
+    """Return where the first token behind *at* begins, past white space and comments."""
+    while (match := _TOKEN.match(data, at)) is not None and (match["skip"] or match["comment"]):
+        at = _comment_end(data, at) if match["comment"] else match.end()
+    return at
+
+
+def _comment_end(data: bytes, start: int) -> int:
+    depth = 0
+    for match in _COMMENT.finditer(data, start):
+        depth += 1 if match[0] == b"/*" else -1
+        if depth == 0:
+            return match.end()
+    return len(data)
+
+
+class Written:
+    """A text that has been parsed, with its tokens."""
+
+    def __init__(self, text: str) -> None:
+        self.whole = text
+        self.data = text.encode()
+
+    @cached_property
+    def tokens(self) -> list[Token]:
+        return list(_tokens(self.data))
+
+    def text(self, begin: int, end: int) -> str:
+        return self.data[begin:end].decode().strip()
+
+    def at(self, position: int) -> int:
+        """Return the number of the first token that begins at *position* or behind it."""
+        return bisect_left(self.tokens, position, key=lambda t: t.begin)
+
+    def before(self, position: int, *words: str) -> int:
+        """Return the number of the last token before *position* that is one of *words*.
+
+        Raises:
+            LookupError: there is none.
+        """
+        for number in range(self.at(position) - 1, -1, -1):
+            if self.tokens[number].word in words:
+                return number
+        raise LookupError(words[0])
+
+    def after(self, position: int, *words: str) -> int:
+        """Return the number of the first token from *position* on, at its depth, that is one of *words*.
+
+        Raises:
+            LookupError: there is none.
+        """
+        first = self.at(position)
+        depth = self.tokens[first].depth
+        for number, token in enumerate(self.tokens[first:], first):
+            if token.depth < depth:
+                break
+            if token.depth == depth and token.word in words:
+                return number
+        raise LookupError(words[0])
+
+    def end_of_item(self, first: int, stops: Iterable[int] = ()) -> int:
+        """Return where the item of a list ends whose first token is number *first*: at a comma, a closing bracket, a
+        semicolon, the end of the text, or one of the positions *stops*."""
+        depth = self.tokens[first].depth
+        stop = min((s for s in stops if s > self.tokens[first].begin), default=len(self.data))
+        end = self.tokens[first].begin
+        for token in self.tokens[first:]:
+            if token.begin >= stop or token.depth < depth or (token.depth == depth and token.word in (",", ";")):
+                break
+            end = token.end
+        return end
+
+    def bracketed(self, number: int) -> str:
+        """Return what stands in the round brackets that open at token *number* or behind it."""
+        while self.tokens[number].word != "(":
+            number += 1
+        opening = self.tokens[number]
+        for token in self.tokens[number + 1 :]:
+            if token.depth == opening.depth and token.word == ")":
+                return self.text(opening.end, token.begin)
+        raise LookupError("a closing bracket")
+
+    def expression(self, node: Any, opener: str, stops: Iterable[int] = ()) -> str:
+        """Return the expression *node*, which follows the word *opener*."""
+        number = self.before(leftmost(node) + 1, opener) + 1
+        return self.text(self.tokens[number].begin, self.end_of_item(number, stops))
+
+    def in_brackets(self, node: Any, opener: str) -> str:
+        """Return the expression *node* without the brackets that it stands in behind the word *opener*."""
+        return self.bracketed(self.before(leftmost(node) + 1, opener))
+
+    def with_comma(self, begin: int, end: int, *, before: bool) -> tuple[int, int]:
+        """Return a part that is an item of a list together with the comma *before* it, or else the one behind it."""
+        comma = self.tokens[self.at(begin) - 1 if before else self.at(end)]
+        if comma.word != ",":
+            return begin, end
+        return (comma.begin, end) if before else (begin, comma.end)
+
+    def name_end(self, position: int) -> int:
+        """Return the number of the token behind the name, qualified or not, that begins at *position*."""
+        number = self.at(position) + 1
+        while number < len(self.tokens) and self.tokens[number].word == ".":
+            number += 2
+        return number
+
+
+def leftmost(node: Any) -> int:
+    """Return where the first part of *node* that has a location begins."""
+    found = []
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if isinstance(current, list):
+            stack.extend(current)
+        elif isinstance(current, dict):
+            if current.get("location", -1) >= 0:
+                found.append(current["location"])
+            stack.extend(current.values())
+    return min(found, default=0)
+
+
+def edited(data: bytes, edits: Iterable[Edit], first: int = 0, last: int | None = None) -> str:
+    """Return the part from *first* to *last* of *data* with *edits* made."""
+    at, parts = first, []
+    for begin, end, text in sorted(edits):
+        parts += [data[at:begin], text.encode()]
+        at = end
+    return b"".join((*parts, data[at:last])).decode().strip()
+
+
+def quoted(name: str) -> str:
+    """Return an identifier as SQL text."""
+    return '"' + name.replace('"', '""') + '"'
