@@ -24,6 +24,7 @@ Question → where the answer lives
 * 3 a.m.: everybody back to classic             traffic/incident/
 * Phase 5, 90 days, then retire classic         decommission/
 * What runs in application processes?           shim/ (psycopg and model only)
+* What do applications test with?               testing.py (the shim itself, on memory or on one PostgreSQL)
 * The tool's own tables                         control/
 * How do we connect, and wait for busy locks?   db/
 * Servers on this machine, the stand-in, faults local/

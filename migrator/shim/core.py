@@ -30,7 +30,7 @@ from migrator.shim.inflight import Inflight
 from migrator.shim.link import Link
 from migrator.shim.listener import Listener, LoggingListener
 from migrator.shim.metrics import Metrics
-from migrator.shim.pool import PING, Pool, fault
+from migrator.shim.pool import PING, Lender, Pool, fault
 from migrator.shim.read import BEGIN_ON_CLASSIC, Read, begin_on_limitless
 from migrator.shim.routing import Token
 from migrator.shim.settings import Settings
@@ -79,8 +79,8 @@ class Shim:
         self._current = CurrentView()
         self._inflight = Inflight()
         self._metrics = Metrics()
-        self._doubts = Doubts(now_s)
-        self._breakers = Breakers(self._settings, self._listener, now_s)
+        self._doubts = Doubts(self._current.now_s)
+        self._breakers = Breakers(self._settings, self._listener, self._current.now_s)
         self._watcher: Watcher | None = None
         self._guard_stop = threading.Event()
         self._guard: threading.Thread | None = None
@@ -189,8 +189,8 @@ class Shim:
     ) -> Read:
         self._check()
         return Read(
-            tenant_id, self._current, self._pool, self._breakers, self._inflight, self._metrics, self._settings,
-            self._doubts, after=after, only_classic=only_classic, judged_later=judged_later,
+            tenant_id, self._current, self._lenders(tenant_id), self._breakers, self._inflight, self._metrics,
+            self._settings, self._doubts, after=after, only_classic=only_classic, judged_later=judged_later,
         )  # fmt: skip
 
     def run_read(self, tenant: TenantId | str, fn: Callable[[Read], T], *, after: Token | None = None) -> T:
@@ -243,7 +243,8 @@ class Shim:
         """
         self._check()
         assert self._ack is not None
-        return Write(TenantId(str(tenant)), self._current, self._pool, self._ack, self._settings)
+        tenant_id = TenantId(str(tenant))
+        return Write(tenant_id, self._current, self._lenders(tenant_id, writes=True), self._ack, self._settings)
 
     def run_write(self, tenant: TenantId | str, fn: Callable[[Write], T]) -> T:
         """Return what *fn* returns inside a write of *tenant*.
@@ -260,7 +261,7 @@ class Shim:
                 if not tries_left or write.committed or not _worth_another_try(write, error):
                     raise
                 self._current.refresh()
-                time.sleep(0.05 * (WRITE_TRIES - tries_left) * (0.5 + random.random()))
+                self._rest(0.05 * (WRITE_TRIES - tries_left) * (0.5 + random.random()))
         raise AssertionError("unreachable")
 
     def outcome(self, xid: int) -> str | None:
@@ -278,6 +279,13 @@ class Shim:
 
     def _pool(self, side: Side) -> Pool:
         return self._classic if side is Side.CLASSIC else self._limitless
+
+    def _lenders(self, tenant_id: TenantId, *, writes: bool = False) -> Callable[[Side], Lender]:
+        """Return where a block of *tenant_id* takes its connection from; migrator.testing listens here."""
+        return self._pool
+
+    def _rest(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def _check(self) -> None:
         if self._pid != os.getpid():

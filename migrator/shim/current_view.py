@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from migrator.model.route import WriteMode
+from migrator.shim.clock import now_s
 from migrator.shim.view import View
 
 
 class CurrentView:
-    """The current view, and a way to wait for the next one."""
+    """The current view, the clock by which it is valid, and a way to wait for the next one."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = now_s) -> None:
+        self.now_s = clock
         self.view = View()
         self.changed = threading.Condition()
         self.wake: Callable[[], None] = lambda: None  # makes the watcher look at positions at once

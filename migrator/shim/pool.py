@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from psycopg import conninfo
@@ -55,8 +55,17 @@ PING = "SELECT"
 """Begins nothing, and finds out whether the connection still lives."""
 
 
+class Lender(Protocol):
+    """What a block needs of a pool."""
+
+    def take(self, begin: str, *, silent_s: float | None = None) -> Link: ...
+    def give(self, link: Link, *, discard: bool = False) -> None: ...
+
+
 class Pool:
     """Connections to one side. At most *size* are out at once; idle ones are reused, the youngest first."""
+
+    link_type: type[Link] = Link
 
     def __init__(
         self,
@@ -103,7 +112,7 @@ class Pool:
         except OSError:
             conn.close()
             raise ClusterUnavailable(self.side.value, "the connection closed at once") from None
-        return Link(conn, handle, self._resets)
+        return self.link_type(conn, handle, self._resets)
 
     def take(self, begin: str, *, silent_s: float | None = None) -> Link:
         """Return a connection inside a transaction that *begin* started; with PING, outside any.

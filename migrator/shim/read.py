@@ -16,13 +16,12 @@ from migrator.model.side import Side
 from migrator.model.sqlstate import FOLLOWS, counts_for_breaker, fault_of, is_lost
 from migrator.model.tenant import TenantId
 from migrator.shim.breakers import Breakers, Ticket
-from migrator.shim.clock import now_s
 from migrator.shim.current_view import CurrentView
 from migrator.shim.doubt import Doubt, Doubts
 from migrator.shim.inflight import Flight, Inflight
 from migrator.shim.link import Link
 from migrator.shim.metrics import Metrics
-from migrator.shim.pool import Pool
+from migrator.shim.pool import Lender
 from migrator.shim.routing import Choice, Token, choose
 from migrator.shim.settings import Settings
 
@@ -58,7 +57,7 @@ class Read:
         self,
         tenant_id: TenantId,
         board: CurrentView,
-        pools: Callable[[Side], Pool],
+        pools: Callable[[Side], Lender],
         breakers: Breakers,
         inflight: Inflight,
         metrics: Metrics,
@@ -91,7 +90,7 @@ class Read:
         self._ended_s = 0.0
 
     def __enter__(self) -> Self:
-        self._started_s = now_s()
+        self._started_s = self._current.now_s()
         if self._current.settled:
             self.side = Side.LIMITLESS
             self._take()
@@ -117,10 +116,10 @@ class Read:
                 self._take()
             except (ClusterUnavailable, psycopg.Error):
                 # Nothing ran yet, so classic can answer; the breaker hears of it.
-                self._ended_s = now_s()
+                self._ended_s = self._current.now_s()
                 self._tell(ticket, failed=True)
                 self.failed = self.lost = False
-                self._started_s = now_s()
+                self._started_s = self._current.now_s()
                 return False
             self._flight, self._ticket = flight, ticket
             return True
@@ -131,7 +130,7 @@ class Read:
     def _choose(self, flight: Flight) -> tuple[Choice, Ticket | None]:
         view = self._current.view
         flight.lease = view.lease
-        choice = choose(view, self.tenant_id, now_s(), random.random(), self._after)
+        choice = choose(view, self.tenant_id, self._current.now_s(), random.random(), self._after)
         if choice.side is Side.CLASSIC or choice.part is None:
             return choice, None
         return choice, self._breakers.admit(self.tenant_id, choice.part)
@@ -154,7 +153,7 @@ class Read:
         link, flight = self._link, self._flight
         assert link is not None
         self._link = self._flight = None
-        self._ended_s = now_s()
+        self._ended_s = self._current.now_s()
         if flight is not None:
             self._inflight.end(flight)
         self.doubt = self._doubt_of(link)
@@ -233,4 +232,4 @@ class Read:
         view = self._current.view
         if self._current.settled:
             return False
-        return flight.lowered or view.lease != flight.lease or not view.valid(now_s())
+        return flight.lowered or view.lease != flight.lease or not view.valid(self._current.now_s())

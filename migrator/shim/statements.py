@@ -79,7 +79,7 @@ BEGIN = (
 
 # Deferred constraint triggers may still write; they must do so before the transaction's marks are read. After them
 # nothing of the application runs any more, so the rest may run as the role that logged in, and commit durably.
-BEFORE_COMMIT = """
+MARKS = """
 SET CONSTRAINTS ALL IMMEDIATE;
 SET LOCAL SESSION AUTHORIZATION DEFAULT;
 SET LOCAL role TO DEFAULT;
@@ -87,11 +87,14 @@ SET LOCAL statement_timeout = 0;
 SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
        pg_catalog.current_setting('migrator.parts', true),
        pg_catalog.current_setting('migrator.begun', true),
-       pg_catalog.current_setting('transaction_deferrable'),
+       pg_catalog.current_setting('transaction_deferrable')
+"""
+
+BEFORE_COMMIT = f"""{MARKS.rstrip()},
        s.write_mode, m.epoch, m.mark::pg_catalog.text,
-       DURABLE
+       {session.durable()}
   FROM migrator.switch s LEFT JOIN migrator.epoch_mark m ON m.epoch OPERATOR(pg_catalog.=) s.epoch
-""".replace("DURABLE", session.durable())
+"""
 
 TAKE_XID = "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text"
 

@@ -29,7 +29,6 @@ from migrator.errors import ClusterUnavailable, NotInstalled
 from migrator.model.position import Snapshot
 from migrator.model.route import WriteMode
 from migrator.shim import statements as st
-from migrator.shim.clock import now_s
 from migrator.shim.current_view import CurrentView
 from migrator.shim.inflight import Inflight
 from migrator.shim.link import Link
@@ -168,7 +167,7 @@ class Watcher:
         self._link = link
 
     def _work(self) -> None:
-        board, now = self._current, now_s()
+        board, now = self._current, self._current.now_s()
         if now >= self._routes_due_s:
             self._refresh()
         elif board.waiting or self._news:
@@ -176,8 +175,8 @@ class Watcher:
         self._news = False
         if board.view.history:
             self._settle()
-        if now_s() >= self._flush_due_s:
-            self._flush_due_s = now_s() + FLUSH_S
+        if board.now_s() >= self._flush_due_s:
+            self._flush_due_s = board.now_s() + FLUSH_S
             link = self._link
             assert link is not None
             self._flush(link)
@@ -186,14 +185,14 @@ class Watcher:
     def _refresh(self) -> None:
         link = self._link
         assert link is not None
-        old, sent_s = self._current.view, now_s()
+        old, sent_s = self._current.view, self._current.now_s()
         self._routes_due_s = sent_s + self._settings.poll_s
         self._heartbeat(link, old)
         row = link.conn.execute(st.POLL, {"after": old.epoch, "mark": old.mark, "marks": MARKS}).fetchone()
         if row is None:
             raise NotInstalled("the control schema on classic is not complete")
         view = applied(old, Poll.of(row), self._settings.max_lag_s)
-        if not old.valid(now_s()):
+        if not old.valid(self._current.now_s()):
             view = lapsed(view)
         self._install(replace(view, valid_until_s=sent_s + self._settings.staleness_s))
         if (view.epoch, view.mark) != (old.epoch, old.mark):
@@ -246,8 +245,8 @@ class Watcher:
         assert link is not None
         deadline = min(self._routes_due_s, self._flush_due_s)
         if self._current.waiting:
-            calm = now_s() - self._heard_at_s < 5
-            deadline = min(deadline, now_s() + (CALM_S if calm else FAST_S))
+            calm = self._current.now_s() - self._heard_at_s < 5
+            deadline = min(deadline, self._current.now_s() + (CALM_S if calm else FAST_S))
         with selectors.DefaultSelector() as selector:
             selector.register(self._wake_read, selectors.EVENT_READ)
             selector.register(link.conn.pgconn.socket, selectors.EVENT_READ)
@@ -255,7 +254,7 @@ class Watcher:
                 self._hear(link)
                 if self._routes_due_s == 0.0 or self._news:
                     return
-                rest = deadline - now_s()
+                rest = deadline - self._current.now_s()
                 if rest <= 0:
                     return
                 for key, _ in selector.select(rest):
@@ -269,7 +268,7 @@ class Watcher:
         pgconn = link.conn.pgconn
         pgconn.consume_input()
         while (notification := pgconn.notifies()) is not None:
-            self._heard_at_s = now_s()
+            self._heard_at_s = self._current.now_s()
             if notification.extra.startswith(b"position"):
                 # Every cycle of every mirror announces itself; that is news only to somebody who waits.
                 self._news = self._news or self._current.waiting > 0
@@ -286,7 +285,7 @@ class Watcher:
         if not self._lost:
             self._lost = True
             self._listener.on_event(RoutesLost(type(error).__name__ if isinstance(error, OSError) else str(error)))
-        now = now_s()
+        now = self._current.now_s()
         if now >= self._settled_due_s:
             self._settled_due_s = now + SETTLED_EVERY_S
             if self._ask_settled():

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,13 +25,12 @@ from migrator.model.route import FallbackScope, WriteMode
 from migrator.model.side import Side
 from migrator.model.tenant import TenantId
 from migrator.shim import statements as st
-from migrator.shim.clock import now_s
 from migrator.shim.current_view import CurrentView
 from migrator.shim.fallback import raise_fallback
 from migrator.shim.link import Link
 from migrator.shim.listener import FallbackRaised, Listener
 from migrator.shim.marks import Identity, Marks, identity, touched
-from migrator.shim.pool import PING, Pool
+from migrator.shim.pool import PING, Lender, Pool
 from migrator.shim.routing import Token
 from migrator.shim.settings import Settings
 from migrator.shim.view import ALL_PARTS, View
@@ -75,17 +74,18 @@ class Acknowledgement:
         Raises:
             CommittedUnconfirmed: nothing can be said in time; the write is committed nevertheless.
         """
-        if seen_by_all(self._current.view, token, now_s()):
+        if seen_by_all(self._current.view, token, self._current.now_s()):
             return
-        started_s = now_s()
+        started_s = self._current.now_s()
         bound_s = started_s + self._settings.ack_wait_s + (DOUBT_S if token.parts == ALL_PARTS else 0.0)
         # Confirming a fallback takes at most the staleness limit; past this something else is wrong.
         final_s = bound_s + self._settings.registered_s + 2 * self._settings.poll_s + 5.0
         with self._current.attention():
             while not self._current.wait_until(
-                lambda view: seen_by_all(view, token, now_s()), max(0.001, min(bound_s, final_s) - now_s())
+                lambda view: seen_by_all(view, token, self._current.now_s()),
+                max(0.001, min(bound_s, final_s) - self._current.now_s()),
             ):
-                now = now_s()
+                now = self._current.now_s()
                 view = self._current.view
                 if now >= final_s:
                     raise CommittedUnconfirmed(tenant_id, token.xid, now - started_s)
@@ -100,21 +100,23 @@ class Acknowledgement:
             behind = self._current.view.behind_now(token.xid, token.parts)
             if not behind:
                 return  # only older views of other processes are in the way; their staleness limit ends them
+            reason = f"the mirror did not follow a write within {self._settings.ack_wait_s:g} s"
             try:
-                link = self._classic.take(PING)
-            except ClusterUnavailable:
-                return  # tried again until the final bound
-            try:
-                for part in behind:
-                    reason = f"the mirror did not follow a write within {self._settings.ack_wait_s:g} s"
-                    epoch = raise_fallback(link.conn, FallbackScope.PART, str(part), by=self._who, reason=reason)
+                for part, epoch in self._raised(behind, reason):
                     self._listener.on_event(FallbackRaised(part, epoch, waited_s))
-            except psycopg.Error:
-                return  # as above
-            finally:
-                self._classic.give(link)
+            except (ClusterUnavailable, psycopg.Error):
+                return  # tried again until the final bound
             self._current.refresh()
             self._current.wait_until(lambda view: view.epoch >= epoch, self._settings.poll_s)
+
+    def _raised(self, parts: Sequence[int], reason: str) -> Iterator[tuple[int, int]]:
+        """Raise a fallback for each of *parts* on classic; yield the part and the epoch to confirm."""
+        link = self._classic.take(PING)
+        try:
+            for part in parts:
+                yield part, raise_fallback(link.conn, FallbackScope.PART, str(part), by=self._who, reason=reason)
+        finally:
+            self._classic.give(link)
 
 
 def seen_by_all(view: View, token: Token, at_s: float) -> bool:
@@ -146,7 +148,7 @@ class Write:
         self,
         tenant_id: TenantId,
         board: CurrentView,
-        pools: Callable[[Side], Pool],
+        pools: Callable[[Side], Lender],
         ack: Acknowledgement,
         settings: Settings,
     ) -> None:
@@ -171,22 +173,22 @@ class Write:
         return self
 
     def _wait_until_open(self) -> None:
-        started_s = now_s()
+        started_s = self._current.now_s()
         view = self._current.view
         if _open(view, started_s):
             return
         with self._current.attention():
             if not view.valid(started_s) and not self._current.wait_until(
-                lambda v: v.valid(now_s()) or self._current.settled, self._settings.staleness_s
+                lambda v: v.valid(self._current.now_s()) or self._current.settled, self._settings.staleness_s
             ):
                 raise ClusterUnavailable(
                     "classic", f"its routes could not be read for {self._settings.staleness_s:g} s"
                 )
-            rest_s = self._settings.closed_wait_s - (now_s() - started_s)
-            if not self._current.wait_until(lambda v: _open(v, now_s()), rest_s):
-                if not self._current.view.valid(now_s()):
+            rest_s = self._settings.closed_wait_s - (self._current.now_s() - started_s)
+            if not self._current.wait_until(lambda v: _open(v, self._current.now_s()), rest_s):
+                if not self._current.view.valid(self._current.now_s()):
                     raise ClusterUnavailable("classic", "its routes cannot be read")
-                raise WritesClosed(now_s() - started_s)
+                raise WritesClosed(self._current.now_s() - started_s)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

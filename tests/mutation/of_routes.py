@@ -90,7 +90,7 @@ OF_ROUTES = (
     Mutation(
         "shim-recheck",
         "migrator/shim/read.py",
-        "return flight.lowered or view.lease != flight.lease or not view.valid(now_s())",
+        "return flight.lowered or view.lease != flight.lease or not view.valid(self._current.now_s())",
         "return False",
         (f"{PROCESSES}::test_a_read_under_way_is_discarded_when_its_tenant_is_rolled_back",),
         "an answer that came after the route had changed is thrown away",
@@ -98,7 +98,7 @@ OF_ROUTES = (
     Mutation(
         "shim-lapse",
         "migrator/shim/read.py",
-        "return flight.lowered or view.lease != flight.lease or not view.valid(now_s())",
+        "return flight.lowered or view.lease != flight.lease or not view.valid(self._current.now_s())",
         "return flight.lowered",
         (f"{PROCESSES}::test_a_process_frozen_beyond_its_staleness_discards_the_read_it_was_in",),
         "a read that spanned a lapse may have missed a change",

@@ -23,7 +23,7 @@ import pytest
 
 from migrator.errors import MigratorError, ReadStale
 from migrator.model.route import FallbackScope, Level
-from migrator.shim import Settings, Shim, clock, read, watcher, write
+from migrator.shim import Settings, Shim, clock
 from migrator.shim.link import Link
 from migrator.shim.watcher import Watcher
 from migrator.shim.write import Acknowledgement
@@ -138,9 +138,10 @@ class Run:
 
 
 @contextmanager
-def a_process(world: World, name: str) -> Any:
+def a_process(found: Run, name: str) -> Any:
     """A shim that has been opened, but for its threads."""
-    shim = Shim(world.classic_dsn, world.limitless_dsn, name, settings=SETTINGS)
+    shim = Shim(found.world.classic_dsn, found.world.limitless_dsn, name, settings=SETTINGS)
+    shim._current.now_s = found.now_s
     shim._pid = os.getpid()
     shim._ack = Acknowledgement(shim._current, shim._classic, shim._listener, SETTINGS, name)
     shim._start(shim._classic.connect())
@@ -150,8 +151,8 @@ def a_process(world: World, name: str) -> Any:
         shim.close()
 
 
-async def one_run(world: World, turn: Turns, found: Run) -> None:
-    with a_process(world, "one") as one, a_process(world, "two") as two, ThreadPoolExecutor(12) as threads:
+async def one_run(turn: Turns, found: Run) -> None:
+    with a_process(found, "one") as one, a_process(found, "two") as two, ThreadPoolExecutor(12) as threads:
         left = [4]
         for shim in (one, two):
             found.read(shim)
@@ -203,9 +204,7 @@ async def test_no_read_misses_an_acknowledged_write(
         with world.mirror():
             for what in ({"tenants": ids(TENANT)}, {"switch": True}, *found._fallbacks(world.classic)):
                 assert promote_reads(world.classic, **what, who="test", reason="test", timeout_s=20).done
-        for module in (read, write, watcher):
-            monkeypatch.setattr(module, "now_s", found.now_s)
-        await asyncio.wait_for(one_run(world, turns(seed), found), 120)
+        await asyncio.wait_for(one_run(turns(seed), found), 120)
         assert found.missed == [], f"seed {seed}"
         reads += found.reads
     world.close()

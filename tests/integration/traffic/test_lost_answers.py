@@ -30,7 +30,7 @@ def test_a_lost_answer_to_commit_is_said_and_never_repeated(world: World, proxy:
         nonlocal calls
         calls += 1
         put("t1", 1, "hello")(w)
-        between.faults.lose_reply_to = b"COMMIT"
+        between.faults.lose_reply_to = b"COMMIT;"  # not READ COMMITTED, which the watcher says
 
     with Shim(between.dsn(world.classic_dsn), world.limitless_dsn, "web", settings=QUICK) as shim:
         with pytest.raises(CommitUnknown) as caught:

@@ -1,0 +1,561 @@
+"""The shim that applications test with keeps every promise of the real one: each test here runs on all of them."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+import pytest
+
+from migrator.errors import ClusterUnavailable, CommitUnknown, ReadStale, UsageError, WritesClosed
+from migrator.local.proxy import Proxy
+from migrator.shim import Event, FallbackRaised, ReadFellBack, RoutesLost, SettledOnLimitless, Shim
+from migrator.testing import Asked, Level, MemoryShim, Side, WriteMode
+from migrator.traffic.route.move import move
+from migrator.traffic.route.promote import promote_reads
+from migrator.traffic.route.write_mode import write_mode
+from tests.fixtures.proxy import MakeProxy
+from tests.integration.traffic.test_closed_writes import SETTLED
+from tests.integration.traffic.world import APP, QUICK, Heard, World, eventually, get, ids, put
+
+pytestmark = pytest.mark.pg
+
+DOC = Path(__file__).parents[3] / "docs" / "testing.md"
+SETTINGS = replace(QUICK, closed_wait_s=0.5)
+DEADLOCK = "DO $$ BEGIN RAISE 'deadlock' USING ERRCODE = '40P01'; END $$"
+ODD = (
+    "CREATE FUNCTION app.odd() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'denied' USING ERRCODE = '42501'; END $$"
+)
+FINE = "CREATE FUNCTION app.odd() RETURNS text LANGUAGE sql AS $$ SELECT 'fine' $$"
+
+
+class Bench(Protocol):
+    """A shim, and what happens around it."""
+
+    shim: Shim
+
+    @property
+    def events(self) -> list[Event]: ...
+    def move(self, tenant: str, level: Level) -> None: ...
+    def write_mode(self, mode: WriteMode) -> None: ...
+    def stall_mirror(self) -> None: ...
+    def run_mirror(self) -> None: ...
+    def lose(self, side: Side) -> None: ...
+    def restore(self, side: Side) -> None: ...
+    def lose_commit(self) -> None: ...
+    def odd(self, *sides: Side) -> None:
+        """Make app.odd() an error on *sides*, and fine on others."""
+
+    def pass_time(self, seconds: float) -> None: ...
+    def later(self, fn: Callable[[], None]) -> None:
+        """Run *fn* once something waits."""
+
+
+class Real:
+    """Two servers, the tool's tables, a mirror; networks that can be cut."""
+
+    def __init__(self, world: World, proxy: MakeProxy, cleanup: ExitStack) -> None:
+        self._world = world
+        self._heard = Heard()
+        self._cleanup = cleanup
+        self._proxies: dict[Side, Proxy] = {
+            Side.CLASSIC: proxy(world.classic_dsn),
+            Side.LIMITLESS: proxy(world.limitless_dsn),
+        }
+        dsns = (
+            self._proxies[Side.CLASSIC].dsn(world.classic_dsn),
+            self._proxies[Side.LIMITLESS].dsn(world.limitless_dsn),
+        )
+        self._mirror = ExitStack()
+        cleanup.callback(lambda: self._mirror.close())
+        self.run_mirror()
+        self.shim = Shim(*dsns, "web", self._heard, pool_size=2, settings=SETTINGS)
+
+    @property
+    def events(self) -> list[Event]:
+        return self._heard.events
+
+    def move(self, tenant: str, level: Level) -> None:
+        if level is Level.LIMITLESS:
+            assert promote_reads(self._world.classic, tenants=ids(tenant), who="test", reason="test", timeout_s=10).done
+        else:
+            move(self._world.classic, ids(tenant), level, who="test", reason="test")
+        eventually(lambda: self.shim._current.view.level(ids(tenant)[0]) is level, "the process knows")
+
+    def write_mode(self, mode: WriteMode) -> None:
+        if mode is WriteMode.LIMITLESS_ONLY:
+            write_mode(self._world.classic, WriteMode.CLOSED, who="test", reason="test")
+            self._world.publish()
+            self._mirror.close()
+            self._world.limitless.execute(SETTLED)
+        write_mode(self._world.classic, mode, who="test", reason="test")
+        eventually(lambda: self.shim._current.view.write_mode is mode, "the process knows")
+
+    def stall_mirror(self) -> None:
+        self._mirror.close()
+
+    def run_mirror(self) -> None:
+        self._mirror.enter_context(self._world.mirror())
+
+    def lose(self, side: Side) -> None:
+        self._proxies[side].cut_off()
+
+    def restore(self, side: Side) -> None:
+        self._proxies[side].heal()
+
+    def lose_commit(self) -> None:
+        self._proxies[Side.CLASSIC].lose_reply_to(b"COMMIT;")  # not READ COMMITTED, which the watcher says
+
+    def odd(self, *sides: Side) -> None:
+        for side, conn in ((Side.CLASSIC, self._world.classic), (Side.LIMITLESS, self._world.limitless)):
+            conn.execute((ODD if side in sides else FINE).encode())
+
+    def pass_time(self, seconds: float) -> None:
+        pass  # it does by itself; tests wait for what follows
+
+    def later(self, fn: Callable[[], None]) -> None:
+        def run() -> None:
+            eventually(lambda: self.shim._current.waiting, "something waits")
+            fn()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        self._cleanup.callback(thread.join)
+
+
+class Fake:
+    """What applications get."""
+
+    def __init__(self, shim: MemoryShim, *databases: str) -> None:
+        self.shim: Shim = shim
+        self._memory = shim
+        self._databases = databases
+        self._odd: tuple[Side, ...] = ()
+
+    @classmethod
+    def without_server(cls) -> Fake:
+        shim = MemoryShim(lambda asked: bench._answers(asked), {}, pool_size=2, settings=SETTINGS)
+        bench = cls(shim)
+        return bench
+
+    @classmethod
+    def on_postgresql(cls, *databases: str) -> Fake:
+        for dsn in databases:
+            with psycopg.connect(dsn, autocommit=True) as conn:
+                conn.execute(APP)
+        limitless = databases[1] if len(databases) > 1 else ""
+        shim = MemoryShim(classic=databases[0], limitless=limitless, pool_size=2, settings=SETTINGS)
+        return cls(shim, *databases)
+
+    def _answers(self, asked: Asked) -> Any:
+        """app.note and app.odd() without a server."""
+        if asked.text == DEADLOCK:
+            raise psycopg.errors.DeadlockDetected("deadlock")
+        if "app.odd()" in asked.text:
+            if asked.side in self._odd:
+                raise psycopg.errors.InsufficientPrivilege("denied")
+            return [("fine",)]
+        if asked.text.startswith("INSERT"):
+            *key, body = asked.params
+            if tuple(key) in asked.state and "ON CONFLICT" not in asked.text:
+                raise psycopg.errors.UniqueViolation("duplicate key value violates unique constraint")
+            asked.state[tuple(key)] = body
+            return 1
+        found = asked.state.get(tuple(asked.params or ()))
+        return [] if found is None else [(found,)]
+
+    @property
+    def events(self) -> list[Event]:
+        return self._memory.heard.events
+
+    def move(self, tenant: str, level: Level) -> None:
+        self._memory.move(tenant, level)
+
+    def write_mode(self, mode: WriteMode) -> None:
+        self._memory.write_mode(mode)
+
+    def stall_mirror(self) -> None:
+        self._memory.stall_mirror()
+
+    def run_mirror(self) -> None:
+        self._memory.run_mirror()
+
+    def lose(self, side: Side) -> None:
+        self._memory.lose(side)
+
+    def restore(self, side: Side) -> None:
+        self._memory.restore(side)
+
+    def lose_commit(self) -> None:
+        self._memory.lose_commit(committed=True)
+
+    def odd(self, *sides: Side) -> None:
+        self._odd = sides
+        for side, dsn in zip(Side, self._databases, strict=False):
+            with psycopg.connect(dsn, autocommit=True) as conn:
+                conn.execute((ODD if side in sides else FINE).encode())
+
+    def pass_time(self, seconds: float) -> None:
+        self._memory.clock.advance(seconds)
+
+    def later(self, fn: Callable[[], None]) -> None:
+        self._memory.clock.call_later(0.1, fn)
+
+
+KINDS = ("real", "no server", "one database")
+
+
+@pytest.fixture(params=KINDS)
+def closed(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """A bench whose shim is not open."""
+    with ExitStack() as cleanup:
+        if request.param == "real":
+            yield Real(request.getfixturevalue("world"), request.getfixturevalue("proxy"), cleanup)
+        elif request.param == "no server":
+            yield Fake.without_server()
+        else:
+            databases = [request.getfixturevalue("classic_dsn")]
+            if request.param == "two databases":
+                databases.append(request.getfixturevalue("limitless_dsn"))
+            yield Fake.on_postgresql(*databases)
+
+
+@pytest.fixture
+def bench(closed: Bench) -> Iterator[Bench]:
+    with closed.shim:
+        yield closed
+
+
+def of(bench: Bench, kind: type[Event]) -> list[Event]:
+    return [event for event in bench.events if isinstance(event, kind)]
+
+
+def side(bench: Bench, tenant: str = "t1") -> str:
+    return str(bench.shim.run_read(tenant, get(tenant, 1))[0])
+
+
+def test_reads_follow_their_tenant_there_and_back(bench: Bench) -> None:
+    bench.shim.run_write("t1", put("t1", 1, "before"))
+    assert bench.shim.run_read("t1", get("t1", 1)) == ("classic", "before")
+
+    bench.move("t1", Level.LIMITLESS)
+    bench.shim.run_write("t1", put("t1", 1, "after"))
+    assert bench.shim.run_read("t1", get("t1", 1)) == ("limitless", "after")
+    assert side(bench, "t2") == "classic"
+
+    bench.move("t1", Level.CLASSIC)
+    assert bench.shim.run_read("t1", get("t1", 1)) == ("classic", "after")
+
+
+def test_an_answer_whose_route_changed_counts_for_nothing(bench: Bench) -> None:
+    bench.move("t1", Level.LIMITLESS)
+    with pytest.raises(ReadStale) as stale, bench.shim.read("t1") as r:
+        assert r.side is Side.LIMITLESS
+        bench.move("t1", Level.CLASSIC)
+    assert (stale.value.retryable, stale.value.hint) == (True, "Read again; run_read does so by itself.")
+
+    bench.move("t1", Level.LIMITLESS)
+
+    def moved_meanwhile(r: Any) -> str:
+        if r.side is Side.LIMITLESS:
+            bench.move("t1", Level.CLASSIC)
+        return str(r.side)
+
+    assert bench.shim.run_read("t1", moved_meanwhile) == "classic"
+    assert len(of(bench, ReadFellBack)) == 1
+
+
+def test_a_write_names_itself(bench: Bench) -> None:
+    bench.move("t1", Level.LIMITLESS)
+    with bench.shim.write("t1") as w:
+        put("t1", 1, "x")(w)
+    assert w.token is not None and (w.committed, w.lost, w.side, w.token.parts) == (True, False, Side.CLASSIC, 2)
+    assert bench.shim.outcome(w.token.xid) == "committed"
+    assert bench.shim.run_read("t1", get("t1", 1), after=w.token) == ("limitless", "x")
+
+    with bench.shim.write("t1") as nothing:
+        get("t1", 1)(nothing)
+    assert (nothing.token, nothing.committed) == (None, True)
+
+
+def test_errors_roll_back_and_reach_the_caller(bench: Bench) -> None:
+    bench.shim.run_write("t1", put("t1", 1, "x"))
+    with pytest.raises(ZeroDivisionError), bench.shim.write("t1") as w:
+        put("t1", 2, "x")(w)
+        raise ZeroDivisionError
+    assert (w.token, w.committed) == (None, False)
+
+    def twice(w: Any) -> None:
+        put("t1", 2, "x")(w)
+        w.connection.execute("INSERT INTO app.note VALUES (%s, %s, %s)", ("t1", 1, "again"))
+
+    with pytest.raises(psycopg.errors.UniqueViolation) as refused:
+        bench.shim.run_write("t1", twice)
+    assert refused.value.sqlstate == "23505"
+    assert bench.shim.run_read("t1", get("t1", 1, with_side=False)) == "x"
+    assert bench.shim.run_read("t1", get("t1", 2, with_side=False)) is None
+    with pytest.raises(KeyError):
+        bench.shim.run_read("t1", lambda r: {}["missing"])
+
+
+def test_savepoints_are_fine_and_ending_the_transaction_is_not(bench: Bench) -> None:
+    with bench.shim.write("t1") as w:
+        put("t1", 1, "kept")(w)
+        with pytest.raises(ZeroDivisionError), w.connection.transaction():
+            put("t1", 1, "undone")(w)
+            raise ZeroDivisionError
+        with suppress(psycopg.errors.UniqueViolation), w.connection.transaction():
+            w.connection.execute("INSERT INTO app.note VALUES (%s, %s, %s)", ("t1", 1, "refused"))
+    assert bench.shim.run_read("t1", get("t1", 1, with_side=False)) == "kept"
+
+    for statements in (["COMMIT"], ["ROLLBACK"], ["COMMIT", "BEGIN"]):
+        with pytest.raises(UsageError, match="ended inside the with-block"), bench.shim.write("t1") as w:
+            for statement in statements:
+                w.connection.execute(statement.encode())
+    with pytest.raises(psycopg.errors.InFailedSqlTransaction), bench.shim.write("t1") as w:
+        put("t1", 1, "not kept")(w)
+        with suppress(psycopg.errors.UniqueViolation):
+            w.connection.execute("INSERT INTO app.note VALUES (%s, %s, %s)", ("t1", 1, "refused"))
+    assert bench.shim.run_read("t1", get("t1", 1, with_side=False)) == "kept"
+
+
+def test_reads_cannot_write(bench: Bench) -> None:
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as refused:
+        bench.shim.run_read("t1", put("t1", 1, "x"))
+    assert (refused.value.sqlstate, str(refused.value)) == (
+        "25006",
+        "cannot execute INSERT in a read-only transaction",
+    )
+
+
+def test_a_connection_ends_with_its_block(bench: Bench) -> None:
+    with bench.shim.read("t1") as r:
+        assert not r.connection.closed
+    assert r.connection.closed
+    with pytest.raises(psycopg.OperationalError):
+        get("t1", 1)(r)
+
+
+def test_a_block_does_not_see_what_another_has_not_committed(bench: Bench) -> None:
+    with bench.shim.write("t1") as w:
+        put("t1", 1, "x")(w)
+        assert bench.shim.run_read("t1", get("t1", 1, with_side=False)) is None
+        assert get("t1", 1, with_side=False)(w) == "x"
+
+
+def test_two_writes_at_once_both_stay(bench: Bench) -> None:
+    with bench.shim.write("t1") as one:
+        put("t1", 1, "one")(one)
+        bench.shim.run_write("t2", put("t2", 1, "two"))
+        assert get("t2", 1, with_side=False)(one) == "two"
+
+    assert bench.shim.run_read("t1", get("t1", 1, with_side=False)) == "one"
+    assert bench.shim.run_read("t2", get("t2", 1, with_side=False)) == "two"
+
+
+def test_deadlocks_are_run_again_and_connections_lost_before_commit_too(bench: Bench) -> None:
+    calls = 0
+
+    def fn(w: Any) -> None:
+        nonlocal calls
+        calls += 1
+        put("t1", calls, "x")(w)
+        if calls == 1:
+            w.connection.execute(DEADLOCK.encode())
+        if calls == 2:
+            bench.lose(Side.CLASSIC)
+            bench.restore(Side.CLASSIC)
+            get("t1", 1)(w)
+
+    bench.shim.run_write("t1", fn)
+
+    assert calls == 3
+    assert [bench.shim.run_read("t1", get("t1", n, with_side=False)) for n in (1, 2, 3)] == [None, None, "x"]
+
+
+def test_writes_wait_while_they_are_closed_and_give_up_after_their_bound(bench: Bench) -> None:
+    bench.write_mode(WriteMode.CLOSED)
+    bench.later(lambda: bench.write_mode(WriteMode.DUAL))
+    bench.shim.run_write("t1", put("t1", 1, "waited"))
+    assert bench.shim.run_read("t1", get("t1", 1, with_side=False)) == "waited"
+
+    bench.write_mode(WriteMode.CLOSED)
+    with pytest.raises(WritesClosed) as closed:
+        bench.shim.run_write("t1", put("t1", 2, "never"))
+    assert (closed.value.side, closed.value.retryable, closed.value.hint) == ("classic", True, "Retry the transaction.")
+    assert 0.5 <= closed.value.waited_s < 2
+    assert bench.shim.run_read("t1", get("t1", 2, with_side=False)) is None
+
+
+def test_a_write_under_way_when_writes_close_is_refused_at_its_end(bench: Bench) -> None:
+    with pytest.raises(WritesClosed) as closed, bench.shim.write("t1") as w:
+        put("t1", 1, "late")(w)
+        bench.write_mode(WriteMode.CLOSED)
+    assert (closed.value.waited_s, w.committed) == (0.0, False)
+    assert bench.shim.run_read("t1", get("t1", 1, with_side=False)) is None
+
+
+def test_limitless_is_lost(bench: Bench) -> None:
+    bench.move("t1", Level.LIMITLESS)
+    with pytest.raises(psycopg.OperationalError), bench.shim.read("t1") as r:
+        bench.lose(Side.LIMITLESS)
+        get("t1", 1)(r)
+    assert (r.failed, r.lost) == (True, True)
+    bench.restore(Side.LIMITLESS)
+
+    def lost_meanwhile(r: Any) -> Any:
+        if r.side is Side.LIMITLESS:
+            bench.lose(Side.LIMITLESS)
+        return get("t1", 1)(r)
+
+    assert bench.shim.run_read("t1", lost_meanwhile)[0] == "classic"
+    assert len(of(bench, ReadFellBack)) == 1
+    assert {side(bench) for _ in range(6)} == {"classic"}
+    opened = [event for event in bench.events if event.name == "breaker.opened"]
+    assert sorted((e.scope, e.key) for e in opened) == [("all", ""), ("part", "1"), ("tenant", "t1")]  # type: ignore[attr-defined]
+
+    bench.restore(Side.LIMITLESS)
+    bench.pass_time(SETTINGS.open_s)
+    eventually(lambda: side(bench) == "limitless", "it is asked again")
+    eventually(lambda: side(bench) and "breaker.closed" in [e.name for e in bench.events], "the breaker closes")
+
+
+def test_classic_is_lost(bench: Bench) -> None:
+    bench.move("t1", Level.LIMITLESS)
+    bench.lose(Side.CLASSIC)
+    eventually(lambda: of(bench, RoutesLost), "it is heard")
+    with pytest.raises(ClusterUnavailable) as lost:
+        side(bench, "t2")
+    assert (lost.value.side, lost.value.retryable) == ("classic", True)
+    with pytest.raises(ClusterUnavailable) as lost:
+        bench.shim.run_write("t1", put("t1", 1, "x"))
+    assert lost.value.side == "classic"
+
+    with pytest.raises(ReadStale), bench.shim.read("t1") as r:
+        if r.side is Side.CLASSIC:
+            raise AssertionError("the routes hold for a while")
+        bench.pass_time(SETTINGS.staleness_s)
+        eventually(lambda: not bench.shim._current.view.valid(bench.shim._current.now_s()), "the routes have run out")
+    with pytest.raises(ClusterUnavailable):
+        side(bench)
+
+    bench.restore(Side.CLASSIC)
+    eventually(lambda: bench.shim._current.view.valid(bench.shim._current.now_s()), "the routes are read again")
+    bench.shim.run_write("t1", put("t1", 1, "x"))
+    assert bench.shim.run_read("t1", get("t1", 1)) == ("limitless", "x")
+
+
+def test_a_write_whose_mirror_is_stalled_brings_reads_back(bench: Bench) -> None:
+    bench.move("t1", Level.LIMITLESS)
+    bench.stall_mirror()
+
+    bench.shim.run_write("t1", put("t1", 1, "x"))
+
+    assert [(e.part, e.waited_s >= SETTINGS.ack_wait_s) for e in of(bench, FallbackRaised)] == [(1, True)]  # type: ignore[attr-defined]
+    assert bench.shim.run_read("t1", get("t1", 1)) == ("classic", "x")
+
+
+def test_limitless_is_not_read_while_the_mirror_lags(bench: Bench) -> None:
+    bench.shim._settings = replace(SETTINGS, max_lag_s=0.3)
+    if bench.shim._watcher is not None:
+        bench.shim._watcher._settings = bench.shim._settings
+    bench.move("t1", Level.LIMITLESS)
+    eventually(lambda: side(bench) == "limitless", "the mirror follows")
+    bench.stall_mirror()
+    bench.pass_time(0.4)
+    eventually(lambda: side(bench) == "classic", "the mirror lags")
+
+    bench.run_mirror()
+    eventually(lambda: side(bench) == "limitless", "it has caught up")
+
+
+def test_the_answer_to_commit_is_lost(bench: Bench) -> None:
+    calls = 0
+
+    def fn(w: Any) -> None:
+        nonlocal calls
+        calls += 1
+        put("t1", 1, "x")(w)
+        bench.lose_commit()
+
+    with pytest.raises(CommitUnknown) as unknown:
+        bench.shim.run_write("t1", fn)
+
+    assert (calls, unknown.value.tenant_id) == (1, "t1")
+    assert unknown.value.xid is not None and bench.shim.outcome(unknown.value.xid) == "committed"
+    assert bench.shim.run_read("t1", get("t1", 1, with_side=False)) == "x"
+
+
+def test_the_migration_is_over(bench: Bench) -> None:
+    bench.shim.run_write("t1", put("t1", 1, "before"))
+    bench.write_mode(WriteMode.LIMITLESS_ONLY)
+    bench.lose(Side.CLASSIC)
+
+    assert len(of(bench, SettledOnLimitless)) == 1
+    assert bench.shim.run_read("t1", get("t1", 1)) == ("limitless", "before")
+    with bench.shim.write("t2") as w:
+        put("t2", 1, "after")(w)
+    assert (w.side, w.token, w.committed) == (Side.LIMITLESS, None, True)
+    assert bench.shim.run_read("t2", get("t2", 1)) == ("limitless", "after")
+    with pytest.raises(UsageError, match="classic is retired"):
+        bench.shim.outcome(1)
+
+
+@pytest.mark.parametrize("closed", ["real", "no server", "two databases"], indirect=True)
+def test_an_error_of_limitless_alone_is_answered_by_classic(bench: Bench) -> None:
+    bench.move("t1", Level.LIMITLESS)
+    bench.odd(Side.LIMITLESS)
+
+    found = bench.shim.run_read("t1", lambda r: (str(r.side), r.connection.execute("SELECT app.odd()").fetchone()[0]))
+
+    assert found == ("classic", "fine")
+    assert [(e.tenant_id, e.why) for e in of(bench, ReadFellBack)] == [("t1", "denied")]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("closed", ["real", "no server", "two databases"], indirect=True)
+def test_an_error_of_both_sides_is_the_callers(bench: Bench) -> None:
+    bench.move("t1", Level.LIMITLESS)
+    bench.odd(Side.CLASSIC, Side.LIMITLESS)
+
+    for _ in range(10):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            bench.shim.run_read("t1", lambda r: r.connection.execute("SELECT app.odd()"))
+
+    assert bench.events and not of(bench, ReadFellBack)
+    assert side(bench) == "limitless"
+
+
+def test_a_shim_that_is_not_open(closed: Bench) -> None:
+    with pytest.raises(UsageError, match="not open"):
+        closed.shim.read("t1")
+    with closed.shim as shim:
+        with pytest.raises(UsageError, match="open already"):
+            shim.open()
+    with pytest.raises(UsageError, match="closed"):
+        shim.run_read("t1", get("t1", 1))
+
+
+def test_a_shim_does_not_open_without_classic(closed: Bench) -> None:
+    closed.lose(Side.CLASSIC)
+    with pytest.raises(ClusterUnavailable) as lost:
+        closed.shim.open()
+    assert lost.value.side == "classic"
+
+
+def test_a_pool_is_bounded(bench: Bench) -> None:
+    bench.shim._classic._wait_s = 0.05
+    with bench.shim.read("t1"), bench.shim.write("t1"), pytest.raises(ClusterUnavailable, match="pool"):
+        side(bench, "t2")
+
+
+def test_the_example_of_the_docs_holds(classic_dsn: str) -> None:
+    names: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", DOC.read_text(), re.DOTALL)[1], names)
+
+    names["test_on_postgresql"](classic_dsn)
