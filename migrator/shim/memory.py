@@ -8,6 +8,7 @@ rolls back as a whole, is aborted by an error, and refuses to write where it is 
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -46,8 +47,8 @@ class Asked:
 
 
 Answers = Callable[[Asked], Iterable[Any] | int | None]
-"""Answers a statement: the rows as the application is to get them, or how many it changed (None: none). May raise
-psycopg's errors."""
+"""Answers a statement: the rows as the application is to get them, or how many it changed (None: it does not say). May
+raise psycopg's errors."""
 
 Switch = Callable[[], tuple[str, int, str]]
 """Says what classic's switch says: write mode, epoch, mark."""
@@ -98,6 +99,7 @@ class Store:
 _CHANGES = (
     "INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE", "CREATE", "ALTER", "DROP", "COMMENT", "GRANT", "REVOKE",
 )  # fmt: skip
+_ENDS = ("COMMIT", "END", "ROLLBACK", "ABORT")
 _HIDDEN = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE)\b|\bFOR\s+(?:KEY\s+)?SHARE\b")
 _NOT_SQL = re.compile(r"'[^']*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
 
@@ -125,17 +127,24 @@ class MemoryCursor(_Partial):
 
     def __init__(self, connection: MemoryConnection) -> None:
         self.connection = connection
+        self.closed = False
         self.rowcount = -1
         self._rows: Iterator[Any] | None = None
 
     def execute(self, query: Any, params: Any = None, **_: Any) -> Self:
+        self._check()
         found = self.connection.answered(query, params)
-        self._rows, self.rowcount = (None, found or 0) if found is None or isinstance(found, int) else _listed(found)
+        self._rows, self.rowcount = None, -1
+        if isinstance(found, int):
+            self.rowcount = found
+        elif found is not None:
+            rows = list(found)
+            self._rows, self.rowcount = iter(rows), len(rows)
         return self
 
     def executemany(self, query: Any, params_seq: Iterable[Any], **_: Any) -> None:
-        self.rowcount = sum(self.execute(query, params).rowcount for params in params_seq)
-        self._rows = None
+        counts = [self.execute(query, params).rowcount for params in params_seq]
+        self._rows, self.rowcount = None, -1 if -1 in counts else sum(counts)
 
     def stream(self, query: Any, params: Any = None, **_: Any) -> Iterator[Any]:
         yield from self.execute(query, params)
@@ -144,7 +153,7 @@ class MemoryCursor(_Partial):
         return next(self._records(), None)
 
     def fetchmany(self, size: int = 1) -> list[Any]:
-        return [row for _, row in zip(range(size), self._records(), strict=False)]
+        return list(itertools.islice(self._records(), size))
 
     def fetchall(self) -> list[Any]:
         return list(self._records())
@@ -153,12 +162,17 @@ class MemoryCursor(_Partial):
         return self._records()
 
     def _records(self) -> Iterator[Any]:
+        self._check()
         if self._rows is None:
             raise psycopg.ProgrammingError("the last operation didn't produce records")
         return self._rows
 
+    def _check(self) -> None:
+        if self.closed:
+            raise psycopg.InterfaceError("the cursor is closed")
+
     def close(self) -> None:
-        self._rows = None
+        self.closed = True
 
     def __enter__(self) -> Self:
         return self
@@ -167,13 +181,25 @@ class MemoryCursor(_Partial):
         self.close()
 
 
-def _listed(rows: Iterable[Any]) -> tuple[Iterator[Any], int]:
-    found = list(rows)
-    return iter(found), len(found)
+class Savepoint:
+    """What `connection.transaction()` is inside a block; psycopg.Rollback may name it."""
+
+
+def _fixed(name: str, value: Any) -> property:
+    def refuse(connection: MemoryConnection, _: Any) -> None:
+        status = connection.transaction_status.name
+        raise psycopg.ProgrammingError(f"can't change {name!r} now: connection in transaction status {status}")
+
+    return property(lambda _: value, refuse)
 
 
 class MemoryConnection(_Partial):
     """What applications use most of a psycopg connection; the rest raises AttributeError."""
+
+    autocommit = _fixed("autocommit", True)
+    isolation_level = _fixed("isolation_level", None)
+    read_only = _fixed("read_only", None)
+    deferrable = _fixed("deferrable", None)
 
     def __init__(self, store: Store, side: Side) -> None:
         self.side = side
@@ -183,7 +209,7 @@ class MemoryConnection(_Partial):
         self.transaction_status = TransactionStatus.IDLE
         self.xid: int | None = None
         self.begun: str | None = None
-        self.read_only = False
+        self.reads = False  # READ ONLY
         self._store = store
         self._base = self.state = None  # what the transaction started from last, and what it made of that
         self._log: list[tuple[str, Any]] = []  # statements of a write
@@ -195,7 +221,7 @@ class MemoryConnection(_Partial):
     def begin(self, how: str) -> None:
         """Start a transaction on a copy of what the side holds."""
         mark = re.search(r"migrator\.begun = '(\w+)'", how)
-        self.read_only, self.begun, self.xid = "READ ONLY" in how, mark and mark[1], None
+        self.reads, self.begun, self.xid = "READ ONLY" in how, mark and mark[1], None
         self._log = []
         self._base = self._store.states[self.side]
         self.state = copy.deepcopy(self._base)
@@ -216,7 +242,7 @@ class MemoryConnection(_Partial):
 
     def take_xid_if_changed(self) -> int | None:
         """Return the transaction's number; it has one if a statement was a change or the state is not what it was."""
-        if self.xid is None and not self.read_only and self.state != self._base:
+        if self.xid is None and not self.reads and self.state != self._base:
             self.xid = self._store.take_xid()
         return self.xid
 
@@ -239,6 +265,10 @@ class MemoryConnection(_Partial):
     def execute(self, query: Any, params: Any = None, **_: Any) -> MemoryCursor:
         return self.cursor().execute(query, params)
 
+    @property
+    def broken(self) -> bool:
+        return self.closed
+
     def close(self) -> None:
         self.closed = True
 
@@ -249,18 +279,21 @@ class MemoryConnection(_Partial):
         self.end("ROLLBACK")
 
     @contextmanager
-    def transaction(self, *_: Any, **__: Any) -> Iterator[None]:
-        """A savepoint."""
+    def transaction(self, _name: str | None = None, force_rollback: bool = False) -> Iterator[Savepoint]:
         self.check()
         base, state, length = self._base, copy.deepcopy(self.state), len(self._log)
+        this = Savepoint()
         try:
-            yield
+            yield this
             self.check()
+            if force_rollback:
+                raise psycopg.Rollback
         except BaseException as error:
             if not self.closed:
                 self._base, self.state, self.transaction_status = base, state, TransactionStatus.INTRANS
                 del self._log[length:]
-            if not isinstance(error, psycopg.Rollback):
+            named: object = error.transaction if isinstance(error, psycopg.Rollback) else error
+            if named is not None and named is not this:
                 raise
 
     def answered(self, query: Any, params: Any) -> Iterable[Any] | int | None:
@@ -280,31 +313,44 @@ class MemoryConnection(_Partial):
     def _answered(self, text: str, params: Any) -> Iterable[Any] | int | None:
         if text == st.OUTCOME:
             return [(self._store.outcomes.get(params[0]),)]
-        command = (text.split() or [""])[0].rstrip(";").upper()
-        if command in ("COMMIT", "END", "ROLLBACK", "ABORT") and len(text.split()) == 1:
-            self.end("COMMIT" if command in ("COMMIT", "END") else "ROLLBACK")
+        words = text.upper().rstrip("; \n").split() or [""]
+        if words[0] in ("SAVEPOINT", "RELEASE") or (words[0] in _ENDS and words[1:] not in ([], ["WORK"])):
+            raise NotImplementedError(f"{text}: use connection.transaction(), or give MemoryShim a PostgreSQL")
+        if words[0] in _ENDS:
+            self.end("COMMIT" if words[0] in ("COMMIT", "END") else "ROLLBACK")
             return None
         self.check()
-        if command in ("SET", "RESET"):
-            return None
-        if command in ("BEGIN", "START"):
-            self.begin(text)
-            return None
-        if command in ("SAVEPOINT", "RELEASE", "ROLLBACK"):
-            raise NotImplementedError("savepoints by name; use connection.transaction()")
-        if change := change_in(text):
-            if self.read_only:
-                raise psycopg.errors.ReadOnlySqlTransaction(f"cannot execute {change} in a read-only transaction")
-            self.xid = self.xid or self._store.take_xid()
+        if self.transaction_status is TransactionStatus.IDLE:
+            return self._alone(text, params)
+        if words[0] in ("SET", "RESET", "BEGIN", "START"):
+            return None  # a second BEGIN changes nothing
+        change = change_in(text)
+        if change and self.reads:
+            raise psycopg.errors.ReadOnlySqlTransaction(f"cannot execute {change} in a read-only transaction")
         self._catch_up()
         found = self._ask(text, params)
-        if not self.read_only:
+        if not self.reads:
             self._log.append((text, params))
+        if change in _CHANGES and found != 0:
+            self.xid = self.xid or self._store.take_xid()
+        return found
+
+    def _alone(self, text: str, params: Any) -> Iterable[Any] | int | None:
+        """Run a statement after the application ended the transaction of its block."""
+        self.begin("")
+        if text.upper().startswith(("BEGIN", "START")):
+            return None
+        try:
+            found = self._answered(text, params)
+        except BaseException:
+            self.end("ROLLBACK")
+            raise
+        self.end("COMMIT")
         return found
 
     def _ask(self, text: str, params: Any) -> Iterable[Any] | int | None:
         assert self._store.answers is not None  # else this connection would be to a server
-        return self._store.answers(Asked(self.side, self.tenant_id, text, params, not self.read_only, self.state))
+        return self._store.answers(Asked(self.side, self.tenant_id, text, params, not self.reads, self.state))
 
     def check(self) -> None:
         """Raise what a server would say before it looks at a statement."""

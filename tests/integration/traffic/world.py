@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ import psycopg
 from migrator.control.install import install, install_limitless
 from migrator.model.route import WriteMode
 from migrator.model.tenant import TenantId
-from migrator.shim import Event, Settings, Shim
+from migrator.shim import Settings, Shim
+from migrator.testing import Heard as Heard
 from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.write_mode import write_mode
 
@@ -62,19 +63,6 @@ def eventually(check: Callable[[], Any], what: str, timeout_s: float = 10.0) -> 
             return found
         time.sleep(0.005)
     raise AssertionError(f"never happened: {what}")
-
-
-@dataclass
-class Heard:
-    """A listener that remembers."""
-
-    events: list[Event] = field(default_factory=list)
-
-    def on_event(self, event: Event) -> None:
-        self.events.append(event)
-
-    def names(self) -> list[str]:
-        return [event.name for event in self.events]
 
 
 @dataclass

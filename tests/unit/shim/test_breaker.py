@@ -10,7 +10,7 @@ from migrator.model.route import FallbackScope, Level
 from migrator.model.tenant import TenantId
 from migrator.shim.breaker import Breaker, State, admit, half_opened, record
 from migrator.shim.breakers import Breakers
-from tests.unit.shim.heard import Heard
+from migrator.testing import Heard
 
 
 @dataclass(frozen=True)
