@@ -255,7 +255,7 @@ class MemoryShim(Shim):
 
     @contextmanager
     def _changed(self) -> Iterator[int]:
-        """Change what classic says; it is in force at once."""
+        """Change what classic says; in force at once, or as soon as classic can be reached again."""
         with self._store.lock:
             yield self._control.next_epoch()
             self._refresh()

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from migrator.errors import CommitUnknown, UsageError
+from migrator.errors import ClusterUnavailable, CommitUnknown, UsageError
 from migrator.shim import Settings, ShadowDiffered, Shim
 from migrator.shim.memory import change_in
 from migrator.testing import Asked, Block, FixedClock, Heard, Level, MemoryShim, Side, WriteMode
@@ -99,6 +99,23 @@ def test_a_share_of_the_reads_moves() -> None:
             shim.run_read("a", look("a"))
 
     assert 60 < shim.heard.sides("a").count(Side.LIMITLESS) < 140
+
+
+def test_a_change_of_routes_is_not_heard_while_classic_is_lost() -> None:
+    with MemoryShim(counting, {}) as shim:
+        shim.move("a", Level.LIMITLESS)
+        shim.lose(Side.CLASSIC)
+        shim.move("a", Level.CLASSIC)
+        shim.clock.advance(2.9)
+        assert shim.run_read("a", look("a")) == 0
+        shim.clock.advance(0.2)
+        with pytest.raises(ClusterUnavailable):
+            shim.run_read("a", look("a"))
+
+        shim.restore(Side.CLASSIC)
+        shim.run_read("a", look("a"))
+
+    assert shim.heard.sides("a") == [Side.LIMITLESS, Side.CLASSIC]
 
 
 def test_sides_differ_while_the_mirror_is_stalled() -> None:
