@@ -90,11 +90,14 @@ SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
        pg_catalog.current_setting('transaction_deferrable')
 """
 
-BEFORE_COMMIT = f"""{MARKS.rstrip()},
+BEFORE_COMMIT = (
+    MARKS.rstrip()
+    + """,
        s.write_mode, m.epoch, m.mark::pg_catalog.text,
-       {session.durable()}
+       DURABLE
   FROM migrator.switch s LEFT JOIN migrator.epoch_mark m ON m.epoch OPERATOR(pg_catalog.=) s.epoch
-"""
+""".replace("DURABLE", session.durable())
+)
 
 TAKE_XID = "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text"
 
