@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,10 +29,12 @@ from migrator.control.log import decide
 from migrator.control.plan import stored
 from migrator.control.route import write_mode
 from migrator.db import named
-from migrator.db.lock_retry import BUSY, until_free
+from migrator.db.lock_retry import until_free
 from migrator.errors import ClusterUnavailable, NoGo
 from migrator.model.action import Action
 from migrator.model.route import WriteMode
+from migrator.poll import until
+from migrator.retry import Tried
 
 Connection = psycopg.Connection[Any]
 
@@ -105,10 +106,10 @@ def run(conn: Connection, side: str, steps: Sequence[Step], on_step: Callable[[A
     if side == "classic":  # the guard of captured tables need not look at our own
         conn.execute("SELECT set_config('migrator.ddl', 'allowed', false)")
     for step in steps:
-        if not (_apart(conn, step) if step.apart else until_free(partial(_together, conn, step), PATIENCE_S)):
+        if not (tried := _apart(conn, step) if step.apart else until_free(partial(_together, conn, step), PATIENCE_S)):
             raise ClusterUnavailable(
                 side,
-                f"{step.action.id} waited {PATIENCE_S:.0f} s for a lock",
+                f"{step.action.id} waited for a lock {tried}",
                 "Find the long transaction in pg_stat_activity and pg_locks, then run migrator upgrade again.",
             )
         if on_step is not None:
@@ -122,14 +123,11 @@ def only_one(classic: Connection) -> Iterator[None]:
     Raises:
         ClusterUnavailable: another one still runs after `TURN_S`.
     """
-    deadline = time.monotonic() + TURN_S
     # By trying: who waits inside a statement holds a snapshot, and the other's CREATE INDEX CONCURRENTLY waits for it.
-    while not _try_lock(classic):
-        if time.monotonic() > deadline:
-            raise ClusterUnavailable(
-                "classic", f"another upgrade has been running for {TURN_S:.0f} s", "Wait for it to end, then try again."
-            )
-        time.sleep(_LOOK_S)
+    if not until(partial(_try_lock, classic), TURN_S, _LOOK_S):
+        raise ClusterUnavailable(
+            "classic", f"another upgrade has been running for {TURN_S:.0f} s", "Wait for it to end, then try again."
+        )
     try:
         yield
     finally:
@@ -251,14 +249,10 @@ def _together(conn: Connection, step: Step) -> None:
         step.act(conn)
 
 
-def _apart(conn: Connection, step: Step) -> bool:
+def _apart(conn: Connection, step: Step) -> Tried:
     """It waits for others without making anybody wait, so it is bounded, not tried again."""
     conn.execute("SELECT set_config('lock_timeout', %s, false)", (str(round(PATIENCE_S * 1000)),))
-    try:
-        step.act(conn)
-    except BUSY:
-        return False
-    return True
+    return until_free(partial(step.act, conn), 0)
 
 
 def _restate(conn: Connection) -> None:

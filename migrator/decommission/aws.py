@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from migrator.errors import ClusterUnavailable, PreconditionFailed
+from migrator.poll import until
 
 Described = Mapping[str, Any]
 """A cluster or snapshot as RDS describes it."""
@@ -159,23 +160,24 @@ class AwsReleaser:
         raise PreconditionFailed(f"{_MAX_NAMES} snapshots are named {self.snapshot_id} and none is a last copy")
 
     def _finished(self, rds: Any, name: str, cluster: Described | None) -> str:
-        deadline = self.clock() + self.timeout_s
-        while True:
+        def look() -> str:
             found = self._snapshot(rds, name)
-            status = found["Status"] if found else "absent"
+            status = str(found["Status"]) if found else "absent"
             if found is not None and status == "available":
                 problems = why_not(found, cluster, self.cluster_id, self.not_before)
                 if problems:
                     raise PreconditionFailed(f"snapshot {name} is no last copy: {'; '.join(problems)}")
-                return name
-            if found is not None and not is_being_made(found):
+            elif found is not None and not is_being_made(found):
                 raise PreconditionFailed(
                     f"snapshot {name} is {status}",
                     hint="Look at the cluster's events in the RDS console, then: migrator resume takes another one.",
                 )
-            if self.clock() >= deadline:
-                raise ClusterUnavailable("AWS RDS", f"snapshot {name} is still {status}")
-            self.sleep(self.poll_s)
+            return status
+
+        status = until(look, self.timeout_s, self.poll_s, done="available".__eq__, clock=self.clock, sleep=self.sleep)
+        if status != "available":
+            raise ClusterUnavailable("AWS RDS", f"snapshot {name} is still {status}")
+        return name
 
     def _kept(self, rds: Any, cluster: Described | None) -> str:
         """Return the snapshot that is read back as the last copy at this moment, before anything is deleted."""

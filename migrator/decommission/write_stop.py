@@ -105,11 +105,12 @@ def install_triggers(conn: Connection, tables: Sequence[Table], timeout_s: float
             for schema, name in members(conn, tables):
                 _create(conn, schema, name)
 
-    if not until_free(act, timeout_s, longest_s=0.05):  # the application waits: no time to lose
+    # The application waits: no time to lose.
+    if not (tried := until_free(act, timeout_s, longest_s=0.05)):
         raise NoGo(
             "decommission",
             [f"a transaction kept writing for {timeout_s:.0f} s: {who}" for who in writers(conn, tables)]
-            or [f"a table stayed locked for {timeout_s:.0f} s"],
+            or [f"a table stayed locked {tried}"],
         )
 
 
@@ -152,8 +153,8 @@ def rehearse(conn: Connection, tables: Sequence[Table], timeout_s: float) -> lis
                 _create(conn, schema, name)
 
         try:
-            if not until_free(act, timeout_s):
-                found.append(f"{schema}.{name} could not be locked for {timeout_s:.0f} s: a transaction holds it")
+            if not (tried := until_free(act, timeout_s)):
+                found.append(f"{schema}.{name} could not be locked {tried}: a transaction holds it")
         except psycopg.Error as error:
             if conn.broken:
                 raise
@@ -183,10 +184,10 @@ def remove_triggers(conn: Connection, tables: Sequence[Table], timeout_s: float)
                     )
                 )
 
-    if not until_free(act, timeout_s, longest_s=0.05):
+    if not (tried := until_free(act, timeout_s, longest_s=0.05)):
         raise ClusterUnavailable(
             "classic",
-            f"a table stayed locked for {timeout_s:.0f} s, so writes are still refused",
+            f"a table stayed locked {tried}, so writes are still refused",
             "Find the long transaction in pg_stat_activity, then try again.",
         )
 

@@ -384,10 +384,10 @@ def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Pro
         again, progress = [], False
         for step in waiting:
             try:
-                if not until_free(partial(_make, limitless, step), PATIENCE_S):
+                if not (tried := until_free(partial(_make, limitless, step), PATIENCE_S)):
                     raise ClusterUnavailable(
                         "Limitless",
-                        f"the tables that {step.label} needs stayed busy for {PATIENCE_S:.0f} s",
+                        f"the tables that {step.label} needs stayed busy {tried}",
                         "Find the long transaction in pg_stat_activity; running this again goes on from here.",
                     )
             except psycopg.Error as error:

@@ -15,6 +15,7 @@ from typing import Any
 from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed, UsageError
 from migrator.model.action import Action, Step, carry_out
 from migrator.model.capacity import nodes_of
+from migrator.poll import until
 from migrator.provision.cluster import ClusterState, Progress
 
 ABSENT = "absent"
@@ -271,23 +272,29 @@ class AwsProvisioner:
         return {}
 
     def _wait(self, part: str, wanted: str) -> None:
-        deadline = self.clock() + self.timeout_s
-        while True:
+        name = part.replace("_", " ")
+
+        def look() -> tuple[bool, str]:
             state = self.state()
             found: str = getattr(state, part)
-            if found == wanted and (part != "shard_group" or wanted != "available" or self._has_capacity(state)):
-                return
-            if found in _BAD:
-                raise PreconditionFailed(
-                    f"the {part.replace('_', ' ')} is {found}", hint="Look at its events in the RDS console."
-                )
-            if self.clock() >= deadline:
-                raise ClusterUnavailable(
-                    "AWS",
-                    f"the {part.replace('_', ' ')} is still {found} after {self.timeout_s / 60:.0f} min",
-                    "Run the same command again: it goes on waiting.",
-                )
-            self.sleep(self.poll_s)
+            if found in _BAD and found != wanted:
+                raise PreconditionFailed(f"the {name} is {found}", hint="Look at its events in the RDS console.")
+            sized = part != "shard_group" or wanted != "available" or self._has_capacity(state)
+            return found == wanted and sized, found
+
+        reached, found = self._until(look)
+        if not reached:
+            raise ClusterUnavailable(
+                "AWS",
+                f"the {name} is still {found} after {self.timeout_s / 60:.0f} min",
+                "Run the same command again: it goes on waiting.",
+            )
+
+    def _until(self, look: Callable[[], tuple[bool, str]]) -> tuple[bool, str]:
+        """Ask AWS until a state is reached, or the time is up; *look* returns whether it is, and the state."""
+        return until(
+            look, self.timeout_s, self.poll_s, done=lambda answer: answer[0], clock=self.clock, sleep=self.sleep
+        )
 
     def _has_capacity(self, found: ClusterState) -> bool:
         """Whether a change of capacity is in force: a shard group is still "available" right after it was asked for."""
@@ -300,21 +307,21 @@ class AwsProvisioner:
         Args:
             deleted: by this call, so that there must be one.
         """
-        deadline = self.clock() + self.timeout_s
-        while True:
+
+        def look() -> tuple[bool, str]:
             answer: Mapping[str, Any] = {}
             with self._aws("describe the last snapshot", gone_is_fine=True):
                 answer = self.rds.describe_db_cluster_snapshots(DBClusterSnapshotIdentifier=name)
             status = next((str(s["Status"]) for s in answer.get("DBClusterSnapshots", ())), ABSENT)
-            if status == "available" or (status == ABSENT and not deleted):
-                return
             if status == "failed":
                 raise PreconditionFailed(f"the last snapshot {name} failed", hint="Look at its events in RDS.")
-            if self.clock() >= deadline:
-                raise ClusterUnavailable(
-                    "AWS", f"the last snapshot {name} is still {status}", "Run the same command again: it waits for it."
-                )
-            self.sleep(self.poll_s)
+            return status == "available" or (status == ABSENT and not deleted), status
+
+        reached, status = self._until(look)
+        if not reached:
+            raise ClusterUnavailable(
+                "AWS", f"the last snapshot {name} is still {status}", "Run the same command again: it waits for it."
+            )
 
     @contextmanager
     def _aws(self, what: str, *, gone_is_fine: bool = False) -> Iterator[None]:

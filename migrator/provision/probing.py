@@ -189,8 +189,8 @@ def _drop(limitless: Conn, schema: str) -> None:
 
 def _set_up(limitless: Conn, schema: str) -> None:
     for step in SETUP:
-        if not until_free(partial(_make, limitless, schema, step), PATIENCE_S):
-            raise ClusterUnavailable("Limitless", "the scratch schema of a probe waits for locks of others")
+        if not (tried := until_free(partial(_make, limitless, schema, step), PATIENCE_S)):
+            raise ClusterUnavailable("Limitless", f"the scratch schema of a probe waited for locks of others {tried}")
 
 
 def _make(limitless: Conn, schema: str, step: Setup) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 
 import psycopg
 
@@ -19,6 +20,7 @@ from migrator.rehearse.ledger_tail import Traffic
 from migrator.rehearse.observer import NeverHappened, Sample
 from migrator.rehearse.stage import APPROVER, PATIENCE_S, Stage, poll
 from migrator.report import words
+from migrator.retry import retry
 
 BACKFILL_SHARE = 0.2
 """The worker is killed when at least this share of the copy units is done."""
@@ -243,15 +245,16 @@ def _only_classic_answers(stage: Stage) -> None:
 
 def _cut_over_again(stage: Stage) -> None:
     """`migrator cutover`, again while the workers have not found Temporal yet."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            stage.operator.run("cutover", "--reason", "rehearsal: mended, forward again", "--yes")
-            return
-        except CommandFailed:
-            if time.monotonic() > deadline:
-                raise
-            stage.wait_traffic("traffic goes on", 10, 10, 30)
+
+    def traffic_goes_on(_: int, __: float) -> None:
+        stage.wait_traffic("traffic goes on", 10, 10, 30)
+
+    tried = retry(
+        partial(stage.operator.run, "cutover", "--reason", "rehearsal: mended, forward again", "--yes"),
+        (CommandFailed,), PATIENCE_S, pause_s=0.1, longest_s=2.0, tell=traffic_goes_on,
+    )  # fmt: skip
+    if tried.error is not None:
+        raise tried.error
 
 
 def lose_a_right_on_limitless(stage: Stage) -> None:

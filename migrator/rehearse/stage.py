@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from migrator.plan.schema import Plan, Rehearsal
+from migrator.poll import until
 from migrator.rehearse import roles
 from migrator.rehearse.children import Children, Operator
 from migrator.rehearse.demo import DemoLoad
@@ -184,8 +185,5 @@ def poll(what: str, probe: Callable[[], bool], timeout_s: float, every_s: float 
     Raises:
         NeverHappened: not within *timeout_s*.
     """
-    deadline = time.monotonic() + timeout_s
-    while not probe():
-        if time.monotonic() > deadline:
-            raise NeverHappened(what, timeout_s, "")
-        time.sleep(every_s)
+    if not until(probe, timeout_s, every_s):
+        raise NeverHappened(what, timeout_s, "")

@@ -23,8 +23,8 @@ OF_ROUTES = (
     Mutation(
         "route-confirmed",
         "migrator/traffic/route/promote.py",
-        "                if confirmation.complete:\n",
-        "                if True:\n",
+        "    if not confirmation.complete:\n",
+        "    if False:\n",
         (f"{PROCESSES}::test_reads_do_not_move_up_while_a_process_may_still_acknowledge_early",),
         "a process that has not heard of JOINING still acknowledges too early",
     ),

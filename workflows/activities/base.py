@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -116,17 +116,6 @@ async def _cancelled(task: asyncio.Task[Any]) -> None:
     await asyncio.wait({task})
     if not task.cancelled() and task.exception() is not None:
         activity.logger.debug("what was cancelled ended with %s", type(task.exception()).__name__)
-
-
-async def until(look: Callable[[], Awaitable[T | None]], every_s: float, for_s: float) -> T | None:
-    """Call *look* until it answers or *for_s* seconds are over; it is called at least once."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + for_s
-    while True:
-        found = await look()
-        if found is not None or loop.time() >= deadline:
-            return found
-        await asyncio.sleep(min(every_s, max(0.0, deadline - loop.time())))
 
 
 def first_detail(default: T) -> T:

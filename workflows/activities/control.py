@@ -25,6 +25,7 @@ from migrator.decommission.progress import retiring
 from migrator.errors import ClusterUnavailable
 from migrator.model.blocker import Blocker
 from migrator.model.phase import Phase
+from migrator.poll import until_async
 from workflows import names, policies
 from workflows.activities.base import Connection, Context, beating
 from workflows.activities.gates import ask
@@ -62,21 +63,23 @@ class ControlActivities:
         return await beating(self._gate(phase, inp.approver))
 
     async def _gate(self, phase: Phase, approver: str) -> GateAnswer:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + policies.LONG_POLL_S
         before: tuple[Blocker, ...] | None = None
-        while True:
+
+        async def look() -> GateAnswer:
+            nonlocal before
             answer = await ask(self.context, phase)
-            acts = answer.go or answer.validate_now or answer.again
             # Late sign-ups take as long as a wave, or longer: status says what the gate waits for meanwhile.
-            if not acts and answer.blockers != before:
+            if not _acts(answer) and answer.blockers != before:
                 before = answer.blockers
                 await self.context.on_classic(gates.note_blockers, phase, answer)
-            if acts or answer.late_tenants or phase not in POLLED or loop.time() >= deadline:
-                if answer.go and (not answer.needs_approval or approver):
-                    await self.context.on_classic(gates.note_passed, phase, approver)
-                return answer
-            await asyncio.sleep(1.0)
+            return answer
+
+        answer = await until_async(
+            look, policies.LONG_POLL_S if phase in POLLED else 0, 1.0, done=lambda a: _acts(a) or a.late_tenants
+        )
+        if answer.go and (not answer.needs_approval or approver):
+            await self.context.on_classic(gates.note_passed, phase, approver)
+        return answer
 
     @activity.defn(name="record_approval")
     async def record_approval(self, approval: Approval) -> None:
@@ -114,6 +117,11 @@ class ControlActivities:
     @activity.defn(name="record_incident")
     async def record_incident(self, report: Report) -> None:
         await self.context.on_classic(record.report_incident, report.reason, report.reported_by)
+
+
+def _acts(answer: GateAnswer) -> bool:
+    """Whether the workflow has something to do with *answer* other than ask again."""
+    return answer.go or answer.validate_now or answer.again
 
 
 async def how_it_ended(client: Client, workflow_id: str) -> tuple[str, str] | None:

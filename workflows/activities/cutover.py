@@ -7,6 +7,7 @@ import asyncio
 from temporalio import activity
 
 from migrator.plan.schema import Plan
+from migrator.poll import until_async
 from migrator.rights.check import check
 from migrator.traffic.cutover import facts, soak, wave
 from migrator.traffic.cutover.guard import Watch
@@ -14,7 +15,7 @@ from migrator.traffic.cutover.wave import LOOK_S, limits
 from migrator.traffic.cutover.wave import defer as _defer
 from migrator.traffic.cutover.wave import next_wave as _next_wave
 from workflows import policies
-from workflows.activities.base import Connection, Context, beating, first_detail, until
+from workflows.activities.base import Connection, Context, beating, first_detail
 from workflows.activities.validation import ValidationActivities
 from workflows.messages import (
     Advanced,
@@ -88,14 +89,12 @@ class CutoverActivities:
     async def _advance(self, step: WaveStep) -> Advanced:
         """Try until it succeeds, for a while: a fallback may stand for days, and each activity stays in the history."""
 
-        last = Advanced()
+        async def once() -> Advanced:
+            return await self.context.on_classic(_advance, self.context.plan, step)
 
-        async def once() -> Advanced | None:
-            nonlocal last
-            last = await self.context.on_classic(_advance, self.context.plan, step)
-            return last if last.done or last.held else None
-
-        return await until(once, ADVANCE_AGAIN_S, policies.LONG_POLL_S) or last
+        return await until_async(
+            once, policies.LONG_POLL_S, ADVANCE_AGAIN_S, done=lambda advanced: advanced.done or advanced.held
+        )
 
     @activity.defn(name="soak")
     async def soak(self, step: WaveStep) -> Soaked:

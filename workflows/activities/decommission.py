@@ -21,7 +21,8 @@ from migrator.decommission.run import left_to_drain as _left
 from migrator.decommission.run import move_sequences as _sequences
 from migrator.decommission.run import settle as _settle
 from migrator.errors import NoGo
-from workflows.activities.base import Context, beating, until
+from migrator.poll import until_async
+from workflows.activities.base import Context, beating
 from workflows.activities.validation import ValidationActivities
 from workflows.messages import Closing, DecommissionResult, Entered, PlanInput, Standing
 
@@ -85,11 +86,11 @@ class DecommissionActivities:
     async def drain(self, inp: Closing) -> None:
         """Wait until every mirror has the last write and every tenant follows classic."""
 
-        async def look() -> bool | None:
+        async def drained() -> bool:
             behind, unmirrored = await self.context.on_both(run.left_to_drain, inp.id)
-            return None if behind or unmirrored else True
+            return not (behind or unmirrored)
 
-        if await beating(until(look, every_s=0.05, for_s=inp.max_pause_s)) is None:
+        if not await beating(until_async(drained, inp.max_pause_s, every_s=0.05)):
             raise NoGo("decommission", run.undrained(*await self.context.on_both(run.left_to_drain, inp.id)))
 
     @activity.defn(name="decommission_validate")

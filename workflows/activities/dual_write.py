@@ -27,9 +27,10 @@ from migrator.dataplane.mirror.run import run_partition
 from migrator.db.connect import connect_async
 from migrator.model.route import FallbackScope
 from migrator.plan.schema import Plan
+from migrator.poll import until_async
 from migrator.provision.tables import tables_in_force
 from migrator.traffic.route.fallback import fall_back
-from workflows.activities.base import APP, Connection, Context, beating, until
+from workflows.activities.base import APP, Connection, Context, beating
 from workflows.failures import failure
 from workflows.messages import CopyInput, DualWriteShape, MirrorInput, MirrorTrouble, PlanInput, Units, UnitsInput
 
@@ -107,11 +108,11 @@ class DualWriteActivities:
         """Return units to copy, waiting for sign-ups when there are none."""
         self.context.serves(inp.plan)
 
-        async def look() -> Units | None:
-            found = await self.context.on_classic(_next_units, self.context.plan, inp)
-            return found if found.units else None
+        async def look() -> Units:
+            return await self.context.on_classic(_next_units, self.context.plan, inp)
 
-        return await beating(until(look, every_s=1.0, for_s=inp.wait_s)) or Units()
+        found = await beating(until_async(look, inp.wait_s, every_s=1.0, done=lambda units: units.units))
+        return found if found.units else Units()
 
     @activity.defn(name="copy_unit")
     async def copy_unit(self, inp: CopyInput) -> None:
@@ -125,10 +126,10 @@ class DualWriteActivities:
         await beating(self._copy_unit(inp.unit, on_progress), lambda: dict(last))
 
     async def _copy_unit(self, unit: str, on_progress: Callable[[Progress], None]) -> None:
-        async def free() -> bool | None:
-            return True if await self.context.on_classic(_throttled, self.context.plan) is None else None
+        async def free() -> bool:
+            return await self.context.on_classic(_throttled, self.context.plan) is None
 
-        if await until(free, every_s=1.0, for_s=600) is None:
+        if not await until_async(free, 600, every_s=1.0):
             raise ApplicationError("the copy is throttled", type="Throttled", next_retry_delay=timedelta(seconds=1))
         worker = f"{socket.gethostname()}:{os.getpid()}/{activity.info().activity_id}"
         try:

@@ -67,10 +67,10 @@ def patiently(conn: psycopg.Connection[Any], what: str, statements: Sequence[sql
             for statement in statements:
                 conn.execute(statement)
 
-    if not until_free(act, PATIENCE_S):
+    if not (tried := until_free(act, PATIENCE_S)):
         raise ClusterUnavailable(
             "classic",
-            f"{what} stayed locked for {PATIENCE_S:.0f} s",
+            f"{what} stayed locked {tried}",
             "Find the long transaction in pg_stat_activity and pg_locks, then try again.",
         )
 

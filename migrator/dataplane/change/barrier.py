@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from operator import not_
 
 from migrator.control.copy_unit import copying_since_before, revoke_leases
 from migrator.control.partition import open_positions
 from migrator.dataplane.change.progress import Recorded, Work
 from migrator.errors import ClusterUnavailable
 from migrator.model.position import Snapshot
+from migrator.poll import until
 
 _LOOK_S = 0.1
 _TELL_EVERY_S = 5.0
@@ -45,18 +47,22 @@ def wait_seen(work: Work, recorded: Recorded) -> None:
 
 def _until_nobody(work: Work, recorded: Recorded, deadline: float, look: Callable[[], list[str]]) -> None:
     told = time.monotonic()
-    while waiting := look():
-        now = time.monotonic()
-        if now > deadline:
-            raise ClusterUnavailable(
-                "the mirror" if "mirror" in waiting[0] else "classic",
-                f"{', '.join(waiting)} still works with the old shape after {work.timeout_s:.0f} s",
-                "See why it stands still: migrator mirror status; running this again goes on from here.",
-            )
-        if now - told > _TELL_EVERY_S:
+
+    def look_and_tell() -> list[str]:
+        nonlocal told
+        waiting = look()
+        if waiting and time.monotonic() - told > _TELL_EVERY_S:
             work.tell(f"{recorded.change.words}: waiting for {', '.join(waiting)}")
-            told = now
-        time.sleep(_LOOK_S)
+            told = time.monotonic()
+        return waiting
+
+    waiting = until(look_and_tell, deadline - time.monotonic(), _LOOK_S, done=not_)
+    if waiting:
+        raise ClusterUnavailable(
+            "the mirror" if "mirror" in waiting[0] else "classic",
+            f"{', '.join(waiting)} still works with the old shape after {work.timeout_s:.0f} s",
+            "See why it stands still: migrator mirror status; running this again goes on from here.",
+        )
 
 
 def _behind(work: Work, recorded: Recorded) -> list[str]:

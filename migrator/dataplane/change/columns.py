@@ -11,7 +11,6 @@ Going: first nobody reads and writes it any more, then classic drops it, then Li
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import psycopg
@@ -23,6 +22,7 @@ from migrator.dataplane.change.barrier import wait_seen
 from migrator.dataplane.change.inspect import columns_of
 from migrator.dataplane.change.progress import Connection, Recorded, Work
 from migrator.plan.tables import describe_table
+from migrator.poll import until
 
 FILL_ROWS = 1000
 """Existing rows one transaction fills."""
@@ -92,13 +92,14 @@ def _as_the_application(conn: Connection) -> None:
 
 
 def _let_the_mirror_follow(work: Work) -> None:
-    deadline = time.monotonic() + work.timeout_s
-    while time.monotonic() < deadline:
+    def follows() -> bool:
         lag_s = worst_lag_s(work.classic)
         if lag_s is None or lag_s < _MAX_LAG_S:
-            return
+            return True
         work.tell(f"the mirror lags {lag_s:.0f} s; filling goes on when it has caught up")
-        time.sleep(1.0)
+        return False
+
+    until(follows, work.timeout_s, 1.0)
 
 
 def set_default_on_limitless(work: Work, recorded: Recorded) -> None:

@@ -7,8 +7,6 @@ classic accepted.
 
 from __future__ import annotations
 
-import time
-
 import psycopg
 
 from migrator.control.provisioned import Made, forget
@@ -18,6 +16,7 @@ from migrator.dataplane.change.progress import Connection, Recorded, Work
 from migrator.db.error_text import said
 from migrator.errors import ClusterUnavailable, NoGo
 from migrator.plan.tables import describe_table
+from migrator.poll import until
 from migrator.provision.ddl_sql import Step, steps
 from migrator.provision.design import design
 from migrator.provision.one import make
@@ -62,18 +61,20 @@ def _without_timeout(work: Work, statement: psycopg.sql.Composed) -> None:
 
 def _wait_for_builder(work: Work, recorded: Recorded) -> None:
     """A client that was killed leaves its server process building; that one decides first."""
-    deadline = time.monotonic() + work.timeout_s
-    while True:
+    words = recorded.change.words
+
+    def nobody_builds() -> bool:
         row = work.classic.execute(
             "SELECT count(*) FROM pg_stat_progress_create_index WHERE index_relid = to_regclass(%s)",
             (psycopg.sql.Identifier(recorded.change.schema, recorded.change.name).as_string(work.classic),),
         ).fetchone()
         if not row or not row[0]:
-            return
-        if time.monotonic() > deadline:
-            raise ClusterUnavailable("classic", f"{recorded.change.words}: another session still builds it")
-        work.tell(f"{recorded.change.words}: another session still builds it")
-        time.sleep(_LOOK_S)
+            return True
+        work.tell(f"{words}: another session still builds it")
+        return False
+
+    if not until(nobody_builds, work.timeout_s, _LOOK_S):
+        raise ClusterUnavailable("classic", f"{words}: another session still builds it after {work.timeout_s:.0f} s")
 
 
 def describe(work: Work, recorded: Recorded) -> None:

@@ -80,10 +80,10 @@ class Work:
         def tell(number: int, pause_s: float) -> None:
             self.tell(f"{side}: {what}: the table is busy, so nobody is kept waiting; try {number} in {pause_s:.1f} s")
 
-        if not until_free(once, self.timeout_s, pause_s=0.1, tell=tell):
+        if not (tried := until_free(once, self.timeout_s, pause_s=0.1, tell=tell)):
             raise ClusterUnavailable(
                 side,
-                f"{what}: the table stayed busy for {self.timeout_s:.0f} s",
+                f"{what}: the table stayed busy {tried}",
                 "Find the long transaction in pg_stat_activity; running this again goes on from here.",
             )
 

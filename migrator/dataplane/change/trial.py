@@ -166,10 +166,10 @@ def try_links(classic: Connection, changes: Sequence[Change]) -> list[str]:
                 except psycopg.Error as error:
                     problems.append(f"{change.words}: classic refuses a foreign key: {said(error)}")
 
-    if any(c.links for c in new) and not until_free(act, _PATIENCE_S):
+    if any(c.links for c in new) and not (tried := until_free(act, _PATIENCE_S)):
         raise ClusterUnavailable(
             "classic",
-            f"a table that a new foreign key leads to stayed locked for {_PATIENCE_S:.0f} s",
+            f"a table that a new foreign key leads to stayed locked {tried}",
             "Find the long transaction in pg_stat_activity; nothing was changed.",
         )
     return problems

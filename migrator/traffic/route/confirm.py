@@ -6,13 +6,14 @@ reads classic by itself and waits for fresh routes before it acknowledges a writ
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import psycopg
 
 from migrator.control.process import processes
+from migrator.poll import until
 from migrator.traffic.route.change import reachable
 
 
@@ -49,12 +50,6 @@ def confirmed(conn: psycopg.Connection[Any], epoch: int) -> Confirmation:
 
 def wait_confirmed(conn: psycopg.Connection[Any], epoch: int, timeout_s: float) -> Confirmation:
     """Return as `confirmed` does, once it is complete or the time is up; look at `complete`."""
-    deadline = time.monotonic() + timeout_s
-    pause_s = 0.005
-    while True:
-        found = confirmed(conn, epoch)
-        rest_s = deadline - time.monotonic()
-        if found.complete or rest_s <= 0:
-            return found
-        time.sleep(min(pause_s, rest_s))
-        pause_s = min(pause_s * 1.5, 0.1)
+    return until(
+        partial(confirmed, conn, epoch), timeout_s, 0.005, done=lambda c: c.complete, slower=1.5, longest_s=0.1
+    )

@@ -16,6 +16,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
+from operator import not_
 from typing import Any
 
 import psycopg
@@ -26,9 +28,10 @@ from migrator.errors import PreconditionFailed
 from migrator.model.position import Snapshot
 from migrator.model.route import FallbackScope, Level
 from migrator.model.tenant import TenantId
+from migrator.poll import until
 from migrator.traffic.route.caught_up import behind_of, parts_in_use
 from migrator.traffic.route.change import reachable
-from migrator.traffic.route.confirm import Confirmation, confirmed
+from migrator.traffic.route.confirm import Confirmation, confirmed, wait_confirmed
 from migrator.traffic.route.fallback import clear_fallback, covered_parts, ease_fallback
 from migrator.traffic.route.move import move, routes
 from migrator.traffic.route.switch import switch as move_switch
@@ -79,25 +82,14 @@ class Fence:
 def catch_up(conn: psycopg.Connection[Any], epoch: int, parts: set[int], timeout_s: float) -> Fence:
     """Wait until all processes have applied *epoch* and the mirror holds what was acknowledged before that."""
     deadline = time.monotonic() + timeout_s
-    pause_s = 0.005
-    snapshot: Snapshot | None = None
-    behind: list[int] = sorted(parts)
+    confirmation = wait_confirmed(conn, epoch, timeout_s)
+    if not confirmation.complete:
+        return Fence(Outcome.UNCONFIRMED, confirmation)
     with reachable():
-        confirmation = confirmed(conn, epoch)
-        while True:
-            if snapshot is None:
-                confirmation = confirmed(conn, epoch)
-                if confirmation.complete:
-                    snapshot = current_snapshot(conn)
-            if snapshot is not None:
-                behind = behind_of(conn, parts, snapshot)
-                if not behind:
-                    return Fence(Outcome.DONE, confirmation, snapshot)
-            if time.monotonic() >= deadline:
-                outcome = Outcome.UNCONFIRMED if snapshot is None else Outcome.BEHIND
-                return Fence(outcome, confirmation, snapshot, tuple(behind) if snapshot is not None else ())
-            time.sleep(pause_s)
-            pause_s = min(pause_s * 1.3, 0.05)
+        snapshot = current_snapshot(conn)
+        rest_s = deadline - time.monotonic()
+        behind = until(partial(behind_of, conn, parts, snapshot), rest_s, 0.005, done=not_, slower=1.3, longest_s=0.05)
+    return Fence(Outcome.BEHIND if behind else Outcome.DONE, confirmation, snapshot, tuple(behind))
 
 
 def current_snapshot(conn: psycopg.Connection[Any]) -> Snapshot:
