@@ -14,11 +14,14 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
+
+import psutil
+
+from migrator.poll import until
 
 # Handles of what this process started: poll() reaps the dead, and a handle that is kept never warns that its
 # process is still running, which is the point of a detached server.
@@ -113,29 +116,19 @@ def running(pid: int | None, marker: str | Path) -> bool:
 
 
 def _command(pid: int) -> str:
-    """The command line of *pid*; empty for the dead and for zombies."""
-    if sys.platform == "linux":
-        try:
-            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            return ""
-    shown = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True)
-    return "" if "<defunct>" in shown.stdout else shown.stdout
+    """The command line of *pid*; empty for the dead, for zombies, and where it may not be read."""
+    try:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return ""
 
 
 def children(pid: int) -> list[int]:
     """Return the direct children of *pid*."""
-    if sys.platform == "linux":
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with contextlib.suppress(OSError, ValueError, IndexError):
-                    # The name in parentheses may hold spaces; the parent is the second field after it.
-                    if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
-                        found.append(int(entry.name))
-        return found
-    shown = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
-    return [int(line) for line in shown.stdout.split()]
+    try:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.Error:
+        return []
 
 
 def send(pid: int, number: signal.Signals) -> None:
@@ -146,12 +139,7 @@ def send(pid: int, number: signal.Signals) -> None:
 
 def wait_gone(pid: int, marker: str | Path, timeout_s: float) -> bool:
     """Wait until the process and all its threads have left; False when patience ran out first."""
-    deadline = time.monotonic() + timeout_s
-    while running(pid, marker) or _leaving(pid):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
+    return until(lambda: not (running(pid, marker) or _leaving(pid)), timeout_s, 0.01)
 
 
 def _leaving(pid: int) -> bool:
@@ -161,9 +149,10 @@ def _leaving(pid: int) -> bool:
     if sys.platform != "linux":
         return False
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return _command(pid) == "" and (state not in "ZX" or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1)
-    except OSError:
+        found = psutil.Process(pid)
+        ended = found.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        return _command(pid) == "" and (not ended or found.num_threads() > 1)
+    except psutil.Error:
         return False
 
 
@@ -197,9 +186,13 @@ def port_is_free(port: int) -> bool:
 
 def port_becomes_free(port: int, timeout_s: float = 1.5) -> bool:
     """Whether *port* is free, now or soon: a process killed a moment ago gives its sockets back late."""
-    deadline = time.monotonic() + timeout_s
-    while not port_is_free(port):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
+    return until(lambda: port_is_free(port), timeout_s, 0.02)
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody accepts connections on loopback *port*."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
     return True

@@ -9,9 +9,7 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from psycopg import conninfo
 
 from migrator.local import process
 from migrator.local.faults import PortInUse, server_failed
+from migrator.poll import until
 
 
 @dataclass
@@ -82,13 +81,12 @@ class Routers:
         unfinished = self._mark.with_suffix(".new")
         unfinished.write_text(json.dumps({"pid": pid, **ports}))
         unfinished.replace(self._mark)
-        deadline = time.monotonic() + timeout_s
-        while self.pid is not None and time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            time.sleep(0.02)
-        raise server_failed(self.name, self.port, self.home, self.log)
+
+        def listens() -> bool | None:
+            return None if self.pid is None else process.accepts(self.port)  # None: it has died
+
+        if not until(listens, timeout_s, 0.02, done=lambda seen: seen is not False):
+            raise server_failed(self.name, self.port, self.home, self.log)
 
     def stop(self) -> None:
         """End the process; every connection through it is reset."""

@@ -12,15 +12,14 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sysconfig
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.local import process
 from migrator.local.faults import PortInUse, ProgramsMissing, server_failed
+from migrator.poll import until
 
 # Timers and retry back-offs are otherwise rounded up to about a second.
 DYNAMIC_CONFIG = ('history.timerProcessorMaxTimeShift="10ms"',)
@@ -97,23 +96,19 @@ class DevServer:
 
     def wait_healthy(self, timeout_s: float = 30.0) -> None:
         """Wait for the server to serve. Raises ServerFailed when it died or patience ran out."""
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline and self.pid is not None:
-            if self.healthy():
-                self._keep_history()
-                return
-            time.sleep(0.05)
-        raise server_failed("temporal", self.port, self.home, self.log)
+
+        def serves() -> bool | None:
+            return None if self.pid is None else self.healthy()  # None: it has died
+
+        if not until(serves, timeout_s, 0.05, done=lambda seen: seen is not False):
+            raise server_failed("temporal", self.port, self.home, self.log)
+        self._keep_history()
 
     def healthy(self) -> bool:
         """Whether our process is there and serves requests."""
         if self.pid is None:
             return False
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return self._ask("operator", "cluster", "health")
+        return process.accepts(self.port) and self._ask("operator", "cluster", "health")
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """Stop in order."""

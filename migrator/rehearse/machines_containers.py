@@ -10,18 +10,18 @@ import contextlib
 import json
 import os
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 from psycopg import conninfo
 
 from migrator.errors import UsageError
 from migrator.local import compose
+from migrator.poll import until
 from migrator.rehearse.stage import Machines
 
 DATABASE = "rehearsal"
@@ -181,7 +181,7 @@ class ContainerMachines(Machines):
     def pids(self) -> list[int]:
         """The engine's processes count for the memory where they are this kernel's."""
         found = [int(c.facts()["State"]["Pid"]) for c in self._containers.values()]
-        return [pid for pid in found if pid and Path(f"/proc/{pid}").exists()]
+        return [pid for pid in found if pid and psutil.pid_exists(pid)]
 
     def environment(self) -> dict[str, str]:
         host, port = self._containers["temporal"].address(7233)
@@ -256,17 +256,18 @@ class ContainerMachines(Machines):
         docker("exec", self._containers["temporal"].id, "temporal", "operator", "cluster", "health")
 
     def _wait(self, role: str, ask: Callable[[], object], timeout_s: float = 60) -> None:
-        deadline = time.monotonic() + timeout_s
-        while True:
+        container = self._containers[role]
+
+        def answers() -> bool | None:
             try:
                 ask()
-                return
             except (psycopg.OperationalError, UsageError):
-                state = self._containers[role].state
-                if state in ("exited", "dead") or time.monotonic() > deadline:
-                    raise UsageError(
-                        f"the {role} container is {state} and does not answer; its log ends with: "
-                        f"{self._containers[role].why_not() or '(nothing)'}",
-                        hint=f"See docker compose logs {role}. {WITHOUT_DOCKER}",
-                    ) from None
-                time.sleep(0.1)
+                return None if container.state in ("exited", "dead") else False  # None: it never will
+            return True
+
+        if not until(answers, timeout_s, 0.1, done=lambda seen: seen is not False):
+            raise UsageError(
+                f"the {role} container is {container.state} and does not answer; its log ends with: "
+                f"{container.why_not() or '(nothing)'}",
+                hint=f"See docker compose logs {role}. {WITHOUT_DOCKER}",
+            )
