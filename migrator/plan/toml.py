@@ -1,72 +1,53 @@
-"""A plan as TOML text: with all its values, or as a first file to fill in."""
+"""Plans as TOML text: written with all values, or changed in place with comments and order kept."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from importlib import resources
 from typing import Any
 
-_BARE_KEY = re.compile(r"^[A-Za-z0-9_-]+$")
+import tomlkit
+from tomlkit.items import Comment
 
-_FIRST = """\
-# A migration from classic Aurora PostgreSQL to Aurora Limitless. Every field: plans/README.md.
-# DSNs are named, never written here: env:NAME, file:PATH, aws-secret:ID or local:classic / local:limitless.
-
-name = {name}
-
-[classic]
-writer = "env:MIGRATOR_CLASSIC_DSN"
-# readers = ["env:MIGRATOR_CLASSIC_READER_DSN"]
-
-[limitless]
-dsn = "env:MIGRATOR_LIMITLESS_DSN"
-shards = 4
-
-[temporal]
-address = "local"               # or host:port
-
-[tables]
-schemas = ["public"]
-tenant_key = "tenant_id"
-
-# Tables with the tenant key are sharded without being named. Name the others:
-# [tables.table."public.currencies"]
-# kind = "reference"
-# [tables.table."public.order_items"]
-# kind = "sharded"
-# via = "order_id -> public.orders.id"
-"""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")  # a comment is one line, of characters that can be seen
 
 
 def first_plan(name: str) -> str:
     """Return a plan file to fill in."""
-    return _FIRST.format(name=json.dumps(name))
+    text = resources.files("migrator.plan").joinpath("first.toml").read_text(encoding="utf-8")
+    return renamed(text, name)
+
+
+def renamed(text: str, name: str) -> str:
+    """Return the plan *text* under another name; everything else stays as it is written.
+
+    Raises:
+        tomlkit.exceptions.ParseError: it is not TOML.
+    """
+    plan = tomlkit.parse(text)
+    plan["name"] = name
+    return tomlkit.dumps(plan)
 
 
 def to_toml(body: Mapping[str, Any]) -> str:
     """Return *body* (JSON values, as `dump` returns them) as TOML; None is left out, as TOML has none."""
-    return "\n".join(_table(body, ())).strip()
+    return tomlkit.dumps(_without_none(body)).strip()
 
 
-def _table(body: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-    inner = {key: value for key, value in body.items() if isinstance(value, Mapping)}
-    plain = {key: value for key, value in body.items() if key not in inner and value is not None}
-    if path and (plain or not inner):
-        yield ""
-        yield f"[{'.'.join(map(_key, path))}]"
-    for key, value in plain.items():
-        yield f"{_key(key)} = {_value(value)}"
-    for key, value in inner.items():
-        yield from _table(value, (*path, key))
+def remark(text: str) -> Comment:
+    """Return *text*, which may quote anything, as a comment of one line."""
+    return tomlkit.comment(one_line(text))
 
 
-def _key(key: str) -> str:
-    return key if _BARE_KEY.match(key) else json.dumps(key, ensure_ascii=False)
+def one_line(text: str) -> str:
+    """Return *text* as it can stand in a comment."""
+    return _CONTROL.sub(" ", text).strip()
 
 
-def _value(value: object) -> str:
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    # TOML's basic strings, numbers and booleans are written as JSON's
-    return json.dumps(value, ensure_ascii=False)
+def _without_none(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in body.items()
+        if value is not None
+    }

@@ -10,7 +10,6 @@ import datetime
 import itertools
 import os
 import platform
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from rich.console import Console
 from migrator.errors import MigratorError, UsageError
 from migrator.plan.load import load as load_plan
 from migrator.plan.schema import REHEARSED, Plan
+from migrator.plan.toml import renamed
 from migrator.rehearse import acts, demo, proof, roles
 from migrator.rehearse.children import Children, Operator, environment
 from migrator.rehearse.facts import Looker
@@ -83,9 +83,8 @@ def _machines(plan: Plan, place: Workdir) -> Machines:
 def _renamed(plan: Plan, plan_path: Path, place: Workdir) -> tuple[Plan, Path]:
     """Give the rehearsal on servers that stay a name of its own: their workers and Temporal know the plan's already."""
     name = f"{plan.name[:28]}-{int(time.time())}"
-    text = re.sub(r'(?m)^name\s*=\s*".*?"', f'name = "{name}"', plan_path.read_text(encoding="utf-8"), count=1)
     own = place.root / "plan.toml"
-    own.write_text(text, encoding="utf-8")
+    own.write_text(renamed(plan_path.read_text(encoding="utf-8"), name), encoding="utf-8")
     return load_plan(own), own
 
 

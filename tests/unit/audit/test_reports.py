@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,46 @@ def test_plan_init_writes_a_plan_that_loads() -> None:
     assert plan.tables.table["public.lookups"].tenant_column == "tenant"
     assert "# DECIDE" in text
     assert text.count("#") > 20
+
+
+@pytest.mark.parametrize("name", ["a\nb", 'a"b', "a#b", "a = 1", "ä'b", "a\x07b", "a]b", ""])
+def test_plan_init_survives_every_name(name: str) -> None:
+    """Of a table, a database, a column; and comments that quote them stay comments."""
+    report = audit_files(schema=[SCHEMA], statements=[], tenant_key="tenant_id", aliases={"lookups": "tenant"})
+    tables = tuple(
+        replace(t, name=f"public.{name}{n}", reasons=(f"because of {name}", "[x]\ny = 1"), key=t.key and f"key{name}")
+        for n, t in enumerate(report.tables)
+    )
+    text = plan_text(
+        replace(report, tables=tables, database=name), name="case", classic="env:CLASSIC", limitless="env:LIMITLESS"
+    )
+
+    found = tomllib.loads(text)
+
+    assert list(found["tables"]["table"]) == [t.name for t in tables]
+    assert {"y", "x"}.isdisjoint(found) and found["name"] == "case"
+
+
+def test_plan_init_writes_what_the_audit_sized() -> None:
+    """And says of each figure what it follows from; what was not sized keeps its default and the comment on it."""
+    report = audit_files(schema=[SCHEMA], statements=[], tenant_key="tenant_id", aliases={"lookups": "tenant"})
+    sized = replace(
+        report,
+        sizing={"shards": 7, "min_acu": 48, "max_acu": {"low": 10, "likely": 20, "high": 90}},
+        tenants={"count": 3000, "hot": ["1"], "rows": 60_000_000, "max_rows": 1_234_567},
+        runway={"closes": False, "advice": "the runway is short"},
+    )
+
+    bare, full = (tomllib.loads(plan_text(r, name="case", classic="env:C", limitless="env:L")) for r in (report, sized))
+    text = plan_text(sized, name="case", classic="env:C", limitless="env:L")
+
+    assert [bare["limitless"][key] for key in ("shards", "min_acu", "max_acu")] == [4, 24, 384]
+    assert [full["limitless"][key] for key in ("shards", "min_acu", "max_acu")] == [7, 48, 48]
+    assert (bare["waves"]["sizes"], full["waves"]["sizes"]) == ([5, 25, 100], [5, 25, 125, 625])
+    assert (bare["dual_write"]["parts"], full["dual_write"]["parts"]) == (2, 4)
+    for said in ("estimate 10 to 90", "3,000 tenants, 1 of them hot", "1,234,567 rows", "the runway is short"):
+        assert f"# {said}" in text or said in text.partition("#")[2]
+    assert "console defaults" not in text and "not known yet" not in text
 
 
 @pytest.mark.parametrize(
