@@ -11,8 +11,8 @@ from migrator.cli.render import emit_json, note, out
 from migrator.errors import MigratorError, UsageError
 
 if TYPE_CHECKING:
+    from migrator.traffic.incident.request import Request
     from migrator.traffic.incident.rollback import RollbackResult
-    from migrator.traffic.incident.serve import Request
 
 group = typer.Typer(no_args_is_help=True, help="Serve the rollback webhook, report incidents.")
 

@@ -18,8 +18,8 @@ from migrator.model.route import WriteMode
 from migrator.model.tenant import TenantId
 from migrator.plan.load import digest, dump, load, shim_settings
 from migrator.plan.tables import resolve_tables
+from migrator.traffic.incident.request import parse
 from migrator.traffic.incident.rollback import roll_back
-from migrator.traffic.incident.serve import parse
 from migrator.traffic.route.write_mode import write_mode
 from tests.integration.cli import Operator
 from workflows.activities.control import _record_approval

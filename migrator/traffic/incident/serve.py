@@ -17,7 +17,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -26,13 +26,10 @@ import psycopg
 from migrator.control.route import switch
 from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable, MigratorError, PreconditionFailed, UsageError
-from migrator.model.near import unknown
-from migrator.model.tenant import TenantId
+from migrator.traffic.incident.request import Request, parse
 from migrator.traffic.incident.rollback import RollbackResult, roll_back
 
-KEYS = ("all", "wave", "tenants", "who", "reason")
 LARGEST_BODY = 1 << 20
-LARGEST_WAVE = (1 << 31) - 1
 SIGNATURE_AGE_S = 300
 SHORTEST_SECRET = 16
 _SIGNATURE = re.compile(r"^t=(\d{1,12}),v1=([0-9a-f]{64})$")
@@ -54,56 +51,6 @@ def authorized(secret: str, headers: Mapping[str, str], body: bytes, now_s: floa
 def sign(secret: str, at_s: int, body: bytes) -> str:
     """Return the signature of a request made at *at_s*."""
     return hmac.new(secret.encode(), f"{at_s}.".encode() + body, hashlib.sha256).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a caller asked for."""
-
-    everybody: bool
-    wave: int | None
-    tenants: tuple[TenantId, ...]
-    who: str
-    reason: str
-
-
-def parse(body: bytes) -> Request:
-    """Return the request in *body*.
-
-    Raises:
-        UsageError: it cannot be understood; says what is wrong.
-    """
-    try:
-        found = json.loads(body, object_pairs_hook=_once)
-    except (ValueError, RecursionError):
-        raise UsageError("the body is not JSON") from None
-    if not isinstance(found, dict):
-        raise UsageError("the body is not a JSON object")
-    strange = sorted(set(found) - set(KEYS))
-    if strange:
-        raise UsageError(unknown("key", strange, KEYS))
-    everybody, wave, tenants = found.get("all", False), found.get("wave"), found.get("tenants", [])
-    if not isinstance(everybody, bool):
-        raise UsageError("all must be true or false")
-    if wave is not None and (not isinstance(wave, int) or isinstance(wave, bool) or not 1 <= wave <= LARGEST_WAVE):
-        raise UsageError("wave must be a whole number from 1 on")
-    if not isinstance(tenants, list) or not all(isinstance(t, str) and t and "\0" not in t for t in tenants):
-        raise UsageError("tenants must be a list of strings, none of them empty")
-    who, reason = found.get("who", "webhook"), found.get("reason", "")
-    if not isinstance(who, str) or not isinstance(reason, str):
-        raise UsageError("who and reason must be strings")
-    if everybody + (wave is not None) + bool(tenants) != 1:
-        raise UsageError("give exactly one of all, wave and tenants")
-    if not reason.strip() or "\0" in reason + who:
-        raise UsageError("a rollback needs a reason, in plain text")
-    return Request(everybody, wave, tuple(TenantId(t) for t in tenants), who, reason)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise UsageError("a key is there twice")
-    return found
 
 
 class IncidentServer(ThreadingHTTPServer):
