@@ -1,172 +1,16 @@
 """May a function's value change from row to row, or from statement to statement?
 
-Lists are the volatility of PostgreSQL 16's own functions as its catalog has it, without input, output and planner
-support functions. A function nobody knows counts as volatile.
+What the catalogs of PostgreSQL 15 to 18 say is in builtin_functions.tsv; here is only what they cannot say. A function
+nobody knows counts as volatile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from importlib import resources
 
 from migrator.audit.catalog import Catalog
-
-VOLATILE = frozenset(
-    [
-        "array_sample",
-        "array_shuffle",
-        "clock_timestamp",
-        "current_query",
-        "currval",
-        "gen_random_uuid",
-        "lastval",
-        "lo_close",
-        "lo_creat",
-        "lo_create",
-        "lo_export",
-        "lo_from_bytea",
-        "lo_get",
-        "lo_import",
-        "lo_lseek",
-        "lo_open",
-        "lo_put",
-        "lo_tell",
-        "lo_truncate",
-        "lo_unlink",
-        "loread",
-        "lowrite",
-        "nextval",
-        "pg_advisory_lock",
-        "pg_advisory_lock_shared",
-        "pg_advisory_unlock",
-        "pg_advisory_unlock_all",
-        "pg_advisory_unlock_shared",
-        "pg_advisory_xact_lock",
-        "pg_advisory_xact_lock_shared",
-        "pg_backend_pid",
-        "pg_blocking_pids",
-        "pg_cancel_backend",
-        "pg_current_wal_lsn",
-        "pg_database_size",
-        "pg_export_snapshot",
-        "pg_indexes_size",
-        "pg_is_in_recovery",
-        "pg_logical_emit_message",
-        "pg_notify",
-        "pg_relation_size",
-        "pg_reload_conf",
-        "pg_sleep",
-        "pg_sleep_for",
-        "pg_sleep_until",
-        "pg_table_size",
-        "pg_terminate_backend",
-        "pg_total_relation_size",
-        "pg_try_advisory_lock",
-        "pg_try_advisory_lock_shared",
-        "pg_try_advisory_xact_lock",
-        "pg_try_advisory_xact_lock_shared",
-        "query_to_xml",
-        "random",
-        "random_normal",
-        "set_config",
-        "setseed",
-        "setval",
-        "timeofday",
-        "ts_rewrite",
-        "ts_stat",
-        "txid_current",
-        "txid_status",
-        "pg_current_xact_id",
-        "uuid_generate_v1",
-        "uuid_generate_v1mc",
-        "uuid_generate_v4",
-        "uuidv4",
-        "uuidv7",
-        "gen_random_bytes",
-        "gen_salt",
-    ]
-)
-
-STABLE = frozenset(
-    [
-        "age",
-        "concat",
-        "concat_ws",
-        "convert",
-        "convert_from",
-        "convert_to",
-        "current_database",
-        "current_schema",
-        "current_schemas",
-        "current_setting",
-        "current_user",
-        "date",
-        "date_part",
-        "date_trunc",
-        "extract",
-        "format",
-        "format_type",
-        "generate_series",
-        "has_any_column_privilege",
-        "has_column_privilege",
-        "has_database_privilege",
-        "has_function_privilege",
-        "has_schema_privilege",
-        "has_sequence_privilege",
-        "has_table_privilege",
-        "inet_client_addr",
-        "inet_client_port",
-        "inet_server_addr",
-        "inet_server_port",
-        "json_build_array",
-        "json_build_object",
-        "json_populate_record",
-        "json_populate_recordset",
-        "json_to_record",
-        "json_to_recordset",
-        "jsonb_build_array",
-        "jsonb_build_object",
-        "jsonb_populate_record",
-        "jsonb_populate_recordset",
-        "jsonb_to_record",
-        "jsonb_to_recordset",
-        "length",
-        "make_timestamptz",
-        "now",
-        "overlaps",
-        "pg_column_size",
-        "pg_current_snapshot",
-        "pg_get_serial_sequence",
-        "pg_has_role",
-        "pg_typeof",
-        "pg_my_temp_schema",
-        "plainto_tsquery",
-        "phraseto_tsquery",
-        "quote_literal",
-        "quote_nullable",
-        "row_security_active",
-        "row_to_json",
-        "session_user",
-        "statement_timestamp",
-        "timezone",
-        "to_char",
-        "to_date",
-        "to_json",
-        "to_jsonb",
-        "to_number",
-        "to_regclass",
-        "to_regtype",
-        "to_timestamp",
-        "to_tsquery",
-        "to_tsvector",
-        "transaction_timestamp",
-        "txid_current_snapshot",
-        "version",
-        "websearch_to_tsquery",
-        "similarity",
-        "word_similarity",
-        "show_trgm",
-    ]
-)
 
 PER_STATEMENT = frozenset(
     [
@@ -191,139 +35,42 @@ PER_STATEMENT = frozenset(
 )
 """Stable functions with no immutable variant, so that naming them is enough to lose single-shard optimisation."""
 
-IMMUTABLE = frozenset(
+EXTENSIONS = {
+    "crypt": "i",
+    "digest": "i",
+    "gen_random_bytes": "v",
+    "gen_salt": "v",
+    "hmac": "i",
+    "show_trgm": "s",
+    "similarity": "s",
+    "uuid_generate_v1": "v",
+    "uuid_generate_v1mc": "v",
+    "uuid_generate_v3": "i",
+    "uuid_generate_v4": "v",
+    "uuid_generate_v5": "i",
+    "uuid_nil": "i",
+    "word_similarity": "s",
+}
+"""Of the usual extensions, for audits of files: a live database says which it has."""
+
+CONSTRUCTS = frozenset(["coalesce", "greatest", "least", "nullif", "trim"])
+"""Look like functions and are the grammar's; immutable."""
+
+_OF_THE_NODE = ("pg_", "txid_")
+"""Stable on one server, and another value on each node of Limitless: sessions, transactions, files, settings."""
+
+_OF_THE_DATABASE = frozenset(
     [
-        "abs",
-        "ceil",
-        "ceiling",
-        "floor",
-        "round",
-        "trunc",
-        "mod",
-        "power",
-        "sqrt",
-        "sign",
-        "greatest",
-        "least",
-        "lower",
-        "upper",
-        "trim",
-        "btrim",
-        "ltrim",
-        "rtrim",
-        "substr",
-        "substring",
-        "replace",
-        "translate",
-        "left",
-        "right",
-        "lpad",
-        "rpad",
-        "repeat",
-        "reverse",
-        "split_part",
-        "strpos",
-        "position",
-        "md5",
-        "sha224",
-        "sha256",
-        "sha384",
-        "sha512",
-        "encode",
-        "decode",
-        "hashtext",
-        "hashtextextended",
-        "hash_array",
-        "ascii",
-        "chr",
-        "initcap",
-        "char_length",
-        "octet_length",
-        "bit_length",
-        "nullif",
-        "coalesce",
-        "array_append",
-        "array_prepend",
-        "array_cat",
-        "array_length",
-        "array_position",
-        "array_remove",
-        "array_upper",
-        "array_lower",
-        "cardinality",
-        "string_to_array",
-        "unnest",
-        "regexp_replace",
-        "regexp_match",
-        "regexp_matches",
-        "regexp_split_to_array",
-        "starts_with",
-        "make_date",
-        "make_interval",
-        "make_time",
-        "make_timestamp",
-        "justify_days",
-        "justify_hours",
-        "justify_interval",
-        "isfinite",
-        "jsonb_extract_path",
-        "jsonb_extract_path_text",
-        "json_extract_path",
-        "json_extract_path_text",
-        "jsonb_array_elements",
-        "jsonb_array_elements_text",
-        "jsonb_set",
-        "jsonb_strip_nulls",
-        "jsonb_typeof",
-        "jsonb_array_length",
-        "json_array_length",
-        "jsonb_object_keys",
-        "jsonb_each",
-        "jsonb_each_text",
-        "json_each",
-        "json_each_text",
-        "json_array_elements",
-        "uuid_nil",
-        "uuid_generate_v5",
-        "uuid_generate_v3",
-        "text",
-        "int4",
-        "int8",
-        "float8",
-        "bool",
-        "varchar",
-        "bpchar",
-        "quote_ident",
-        "int8range",
-        "int4range",
-        "numrange",
-        "daterange",
-        "tsrange",
-        "tstzrange",
-        "lower_inc",
-        "upper_inc",
-        "width_bucket",
-        "digest",
-        "hmac",
-        "crypt",
-        "row_number",
-        "rank",
-        "dense_rank",
-        "lag",
-        "lead",
-        "first_value",
-        "last_value",
-        "ntile",
-        "array_to_tsvector",
-        "setweight",
-        "strip",
-        "ts_rank",
-        "ts_rank_cd",
-        "numnode",
-        "like",
-        "notlike",
+        "pg_column_size",
+        "pg_current_snapshot",
+        "pg_get_serial_sequence",
+        "pg_has_role",
+        "pg_my_temp_schema",
+        "pg_typeof",
+        "txid_current_snapshot",
     ]
 )
+"""Named like those, and the same wherever the statement is asked about a value or a right."""
 
 AGGREGATES = frozenset(
     [
@@ -365,6 +112,22 @@ AGGREGATES = frozenset(
 )
 
 
+@cache
+def catalog_volatility() -> dict[str, str]:
+    """Return the volatility of PostgreSQL's own functions by name; of overloads, the one that promises least."""
+    text = resources.files("migrator.audit.shardkey").joinpath("builtin_functions.tsv").read_text(encoding="utf-8")
+    return dict(line.split("\t") for line in text.splitlines())
+
+
+def _builtin(name: str) -> str:
+    if name in CONSTRUCTS:
+        return "i"
+    found = catalog_volatility().get(name) or EXTENSIONS.get(name, "v")
+    if found == "s" and name.startswith(_OF_THE_NODE) and name not in _OF_THE_DATABASE:
+        return "v"
+    return found
+
+
 def known(catalog: Catalog) -> Callable[[str | None, str], str]:
     """Return the volatility lookup of a database: user functions first, then extensions, then the server's own."""
     own: dict[str, str] = {}
@@ -378,10 +141,6 @@ def known(catalog: Catalog) -> Callable[[str | None, str], str]:
             return own[name]
         if name in catalog.extension_volatility:
             return catalog.extension_volatility[name]
-        if name in IMMUTABLE or name in AGGREGATES:
-            return "i"
-        if name in STABLE:
-            return "s"
-        return "v"
+        return "i" if name in AGGREGATES else _builtin(name)
 
     return volatility
