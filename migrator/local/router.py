@@ -137,8 +137,8 @@ class ToClient(Half):
 
     def _introduce(self, packet: bytes) -> bytes:
         """The startup packet with the number of the router in it, as a setting of the session."""
-        fields = packet[8:-1].split(b"\0")
-        given = dict(zip(fields[::2], fields[1::2], strict=False))
+        fields = iter(packet[8:-1].split(b"\0"))  # name, value, name, value, and an empty name at the end
+        given = {name: next(fields, b"") for name in fields}
         self.application = given.get(b"application_name", b"").decode(errors="replace")
         self.lacks = lacks.given(given.get(b"options", b""))
         self._answers = answers.Answers(self.number, keeps_state="sqlstate" not in self.lacks)

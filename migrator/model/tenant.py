@@ -42,12 +42,11 @@ HOT_FLOOR = 0.01
 """Below this share nobody is hot, however small the median is: such a tenant cannot saturate a shard by itself."""
 
 
-def median(values: list[int]) -> float:
+def median(values: Sequence[int]) -> float:
     """Return the median, 0 for an empty list."""
-    if not values:
-        return 0.0
-    ordered, half = sorted(values), len(values) // 2
-    return float(ordered[half]) if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
+    import statistics  # with it come fractions, decimals and random numbers, and the shim imports this module
+
+    return float(statistics.median(values)) if values else 0.0
 
 
 def hot_tenants(sizes: Sequence[TenantSize], hot_ratio: float) -> dict[TenantId, tuple[str, ...]]:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from migrator import errors
+from migrator.cli.app import run_command
 from migrator.cli.exits import MEANING, ExitCode, ending_of
 from migrator.errors import (
     CaptureLost,
@@ -94,3 +95,24 @@ def test_the_codes_are_documented() -> None:
     assert MEANING.keys() == set(ExitCode)
     for code, meaning in MEANING.items():
         assert rows[str(int(code))].replace("`", "") == meaning
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "Commands:"),
+        (["plan"], "Commands:"),
+        (["nothing"], "No such command 'nothing'"),
+        (["plan", "template"], "Missing argument"),
+        (["version", "--nothing"], "No such option"),
+        (["validate", "--every"], "No such option|requires an argument"),
+    ],
+)
+def test_a_command_that_is_not_understood_says_so(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On stderr, with exit code 2."""
+    assert run_command(words) == ExitCode.USAGE
+
+    shown = capsys.readouterr()
+    assert shown.out == "" and re.search(said, shown.err)

@@ -7,13 +7,13 @@ looked at. Cancelling the task closes both COPYs on the server within a round tr
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import psycopg
 from psycopg import generators, pq, sql
 
+from migrator.db.libpq import flush, ready
 from migrator.db.unwrap import error_of
 
 Connection = psycopg.AsyncConnection[Any]
@@ -28,37 +28,10 @@ async def _begin(conn: Connection, query: sql.Composed, expected: pq.ExecStatus)
         raise error_of(conn, result)
 
 
-async def _wait(conn: Connection, *, write: bool) -> None:
-    """Wait until the socket can be read (or written)."""
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-    fd = conn.pgconn.socket
-
-    def wake() -> None:
-        if not ready.done():
-            ready.set_result(None)
-
-    loop.add_reader(fd, wake)  # while writing too: the server may answer with an error
-    if write:
-        loop.add_writer(fd, wake)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(fd)
-        if write:
-            loop.remove_writer(fd)
-
-
-async def _flush(conn: Connection) -> None:
-    while conn.pgconn.flush():
-        await _wait(conn, write=True)
-        conn.pgconn.consume_input()
-
-
 async def _write(conn: Connection, block: bytes) -> None:
     while not conn.pgconn.put_copy_data(block):
-        await _flush(conn)
-    await _flush(conn)
+        await flush(conn)
+    await flush(conn)
 
 
 async def pipe(
@@ -87,7 +60,7 @@ async def pipe(
             if size < BLOCK_BYTES:
                 continue
         elif length == 0 and not pending:
-            await _wait(origin, write=False)
+            await ready(origin)
             source.consume_input()
             continue
         if pending:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from psycopg import generators, pq, sql
+from psycopg import pq, sql
 
 from migrator.dataplane.mirror.batch import Raw
 from migrator.dataplane.mirror.text_values import array
+from migrator.db.libpq import flush, ready
 from migrator.db.unwrap import error_of
 
 Connection = psycopg.AsyncConnection[Any]
@@ -32,27 +33,10 @@ class Block:
     more: bool = False
 
 
-async def _readable(conn: Connection) -> None:
-    """Wait until the server has sent something."""
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-    fd = conn.pgconn.socket
-
-    def wake() -> None:
-        if not ready.done():
-            ready.set_result(None)
-
-    loop.add_reader(fd, wake)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(fd)
-
-
 async def _next(conn: Connection) -> pq.abc.PGresult | None:
     pgconn = conn.pgconn
     while pgconn.is_busy():
-        await _readable(conn)
+        await ready(conn)
         pgconn.consume_input()
     return pgconn.get_result()
 
@@ -77,14 +61,14 @@ async def blocks(
         parameters = [array(column).encode() for column in columns]
         pgconn.send_query_params(sql.Composed([query]).as_bytes(conn), parameters or None)
         pgconn.set_single_row_mode()
-        await conn.wait(generators.send(pgconn))
         running = True
         block = Block()
         try:
+            await flush(conn)
             busy, take = pgconn.is_busy, pgconn.get_result  # once per row: no coroutine, no lookups
             while True:
                 while busy():
-                    await _readable(conn)
+                    await ready(conn)
                     pgconn.consume_input()
                 result = take()
                 if result is None:

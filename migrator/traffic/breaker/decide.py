@@ -136,6 +136,8 @@ def next_step(
         return Step.EASE, "limitless and the mirror are well"
     if validate and found.unvalidated:
         tenants = sum(1 for t in found.unvalidated if t is not None)
-        who = [f"{tenants} tenants"] * bool(tenants) + ["the reference tables"] * (None in found.unvalidated)
+        who = [f"{tenants} tenants"] if tenants else []
+        if None in found.unvalidated:
+            who.append("the reference tables")
         return Step.VALIDATE, f"{' and '.join(who)} need a clean validation"
     return Step.CLEAR, "limitless and the mirror are well"
