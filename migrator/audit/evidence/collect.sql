@@ -53,10 +53,15 @@ SELECT jsonb_build_object('kind', 'relation', 'oid', c.oid::bigint, 'schema', n.
 -- name: columns
 SELECT jsonb_build_object('kind', 'column', 'relation', n.nspname || '.' || c.relname, 'name', a.attname,
          'position', a.attnum, 'type', format_type(a.atttypid, a.atttypmod),
-         'type_kind', CASE WHEN t.typcategory = 'A' THEN 'a' ELSE t.typtype::text END,
-         'not_null', a.attnotnull, 'default', pg_get_expr(d.adbin, d.adrelid),
+         'type_kind', CASE WHEN t.typcategory = 'A' AND t.typtype <> 'd' THEN 'a' ELSE t.typtype::text END,
+         'not_null', a.attnotnull AND NOT EXISTS (
+            SELECT 1 FROM pg_constraint k
+             WHERE k.conrelid = c.oid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated),
+         'default', pg_get_expr(d.adbin, d.adrelid),
          'identity', a.attidentity, 'generated', a.attgenerated,
-         'sequence', pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.attname),
+         'sequence', (SELECT sn.nspname || '.' || s.relname FROM pg_class s JOIN pg_namespace sn ON sn.oid = s.relnamespace
+                       WHERE s.oid = pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname),
+                                                            a.attname)::regclass),
          -- Newer servers keep options of their own there for every column: only those that ALTER COLUMN SET takes count.
          'settings', concat_ws(' ', (SELECT string_agg(o, ',') FROM unnest(a.attoptions) o
                                       WHERE o ~ '^n_distinct(_inherited)?='),
@@ -71,7 +76,8 @@ SELECT jsonb_build_object('kind', 'column', 'relation', n.nspname || '.' || c.re
 
 -- name: indexes
 SELECT jsonb_build_object('kind', 'index', 'relation', n.nspname || '.' || c.relname, 'name', ic.relname,
-         'unique', i.indisunique, 'primary', i.indisprimary, 'exclusion', i.indisexclusion, 'method', am.amname,
+         'unique', i.indisunique, 'primary', i.indisprimary, 'exclusion', i.indisexclusion AND NOT i.indisunique,
+         'valid', i.indisvalid AND i.indisready AND i.indislive, 'method', am.amname,
          'columns', (SELECT jsonb_agg(CASE WHEN k.attnum = 0 THEN NULL ELSE a.attname END ORDER BY k.n)
                        FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, n)
                        LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum <> 0),
@@ -166,6 +172,7 @@ SELECT jsonb_build_object('kind', 'sequence', 'schema', n.nspname, 'name', c.rel
                          AND d.refobjsubid > 0 LIMIT 1))
   FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'migrator') AND c.relpersistence <> 't'
+   AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
  ORDER BY 1 /* migrator:audit */;
 
 -- name: types

@@ -169,6 +169,11 @@ def _index(row: Row, evidence: Evidence, source: Source) -> None:
     relation = evidence.catalog.relations.get(row["relation"])
     if relation is None or row.get("exclusion"):
         return
+    if not row.get("valid", True):  # scripts of before did not say
+        evidence.notes.append(
+            f"index {row['name']} of {row['relation']} is not valid, so it enforces nothing: left out"
+        )
+        return
     columns = list(row.get("columns") or ())
     keys = int(row.get("key_columns") or len(columns))
     relation.indexes.append(
