@@ -5,6 +5,7 @@ Question → where the answer lives
 * Which words do we use?                        model/ (values, standard library only), errors.py
 * What does Limitless refuse?                   model/refused.py (the table), model/refusing.py, model/limits.py
 * What does the plan say, what does it mean on this cluster?     plan/
+* Which tables, keys and columns has either side?                catalog/ (for plan, provision and changes: one reader)
 * Phase 1, what would break on Limitless?       audit/ (rooms: evidence, shardkey, rules, sizing, report)
 * Phase 2, what must exist there?               provision/
 * Who may do what, on either side?              rights/

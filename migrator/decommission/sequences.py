@@ -18,6 +18,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.catalog import details
+from migrator.catalog import read as catalog
 from migrator.control.answers import answers
 from migrator.errors import InvariantBroken, NoGo
 from migrator.model.capability import Capability
@@ -83,67 +85,11 @@ def must_move(facts: SequenceFacts, first: int, headroom: int) -> bool:
     return left <= headroom // 2
 
 
-_SEQUENCES = """
-SELECT n.nspname, c.relname, CASE WHEN s.seqincrement < 0 THEN s.seqmin ELSE s.seqmax END, s.seqincrement
-  FROM pg_sequence s
-  JOIN pg_class c ON c.oid = s.seqrelid
-  JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = ANY (%s)
- ORDER BY n.nspname, c.relname
-"""
-
-# Of Limitless: a router's own pg_sequence shows the state of that router alone.
-_LIMITS = """
-SELECT schema_name, sequence_name, CASE WHEN inc < 0 THEN minvalue ELSE maxvalue END
-  FROM rds_aurora.limitless_distributed_sequence
- WHERE schema_name = ANY (%s)
-"""
-# Where that view is missing, or has other numbers than were declared.
-_LOCAL_LIMITS = """
-SELECT n.nspname, c.relname, CASE WHEN s.seqincrement < 0 THEN s.seqmin ELSE s.seqmax END
-  FROM pg_sequence s
-  JOIN pg_class c ON c.oid = s.seqrelid
-  JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = ANY (%s)
-"""
 _CHUNKS = """
 SELECT subcluster_id, active_minvalue
   FROM rds_aurora.limitless_sequence_metadata
  WHERE schema_name = %s AND sequence_name = %s AND active_minvalue < %s
  ORDER BY subcluster_id
-"""
-
-# Columns whose values are a sequence's numbers: integers (or domains over them) that own it and have no other default,
-# identity columns, and those whose default is nextval of it and nothing more. An array, a text or 'INV-' || nextval(…)
-# are none, and neither is nextval(a) * 1000 + nextval(b).
-_COLUMNS = r"""
-WITH RECURSIVE fed AS (
-    SELECT a.attrelid, a.attnum
-      FROM pg_depend d
-      JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-      LEFT JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
-     WHERE d.classid = 'pg_class'::regclass AND d.objid = %(sequence)s::regclass
-       AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
-       AND (d.deptype = 'i' OR d.deptype = 'a' AND f.oid IS NULL)
-     UNION
-    SELECT f.adrelid, f.adnum
-      FROM pg_depend d
-      JOIN pg_attrdef f ON f.oid = d.objid
-     WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
-       AND d.refobjid = %(sequence)s::regclass
-       AND pg_get_expr(f.adbin, f.adrelid)
-           ~ '^\(*nextval\(''([^'']|'''')+''::regclass\)\)*(::(smallint|integer|bigint))?\)*$'),
-base AS (
-    SELECT fed.*, a.atttypid AS typid FROM fed JOIN pg_attribute a USING (attrelid, attnum) WHERE NOT a.attisdropped
-     UNION
-    SELECT b.attrelid, b.attnum, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.typid AND t.typtype = 'd')
-SELECT n.nspname, c.relname, a.attname
-  FROM base b
-  JOIN pg_attribute a USING (attrelid, attnum)
-  JOIN pg_class c ON c.oid = b.attrelid
-  JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE b.typid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) AND c.relkind IN ('r', 'p')
- ORDER BY 1, 2, 3
 """
 
 Column = tuple[str, str, str]
@@ -197,18 +143,18 @@ def read_again(
 
 def _both(classic: Connection, limitless: Connection, schemas: list[str]) -> list[tuple[SequenceFacts, list[Column]]]:
     """Return every sequence of both sides with the columns it feeds, its `column_max` yet to be read."""
-    limits = _LIMITS if answers(limitless).works(Capability.SEQUENCE_LIMITS) else _LOCAL_LIMITS
-    there = {(s, n): int(limit) for s, n, limit in limitless.execute(limits, (schemas,))}
+    declared = answers(limitless).works(Capability.SEQUENCE_LIMITS)
+    there = {s.qualified: s.limit for s in catalog.sequences(limitless, schemas, declared=declared)}
     found = []
-    for schema, name, _, increment in classic.execute(_SEQUENCES, (schemas,)).fetchall():
-        if (schema, name) not in there:
+    for sequence in catalog.sequences(classic, schemas):
+        if sequence.qualified not in there:
             continue
-        identifier = sql.Identifier(schema, name)
+        identifier = sql.Identifier(*sequence.qualified)
         row = classic.execute(sql.SQL("SELECT last_value, is_called FROM {}").format(identifier)).fetchone()
         used = int(row[0]) if row and row[1] else None
-        columns = classic.execute(_COLUMNS, {"sequence": identifier.as_string(classic)}).fetchall()
-        limit = there[(schema, name)]
-        found.append((SequenceFacts(schema, name, used, None, limit, int(increment)), list(columns)))
+        columns = details.fed_columns(classic, identifier)
+        limit = there[sequence.qualified]
+        found.append((SequenceFacts(*sequence.qualified, used, None, limit, sequence.increment), columns))
     return found
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.catalog import details
 from migrator.control.log import decide
 from migrator.db.lock_retry import until_free
 from migrator.decommission import attempt
@@ -46,19 +47,6 @@ END
 $$
 """
 
-_MEMBERS = """
-SELECT n.nspname, c.relname
-  FROM pg_partition_tree(%(table)s::regclass) p
-  JOIN pg_class c ON c.oid = p.relid
-  JOIN pg_namespace n ON n.oid = c.relnamespace
- UNION
-SELECT n.nspname, c.relname
-  FROM pg_class c
-  JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.oid = %(table)s::regclass
-"""
-
-
 _EVERY_WRITE = 2 + 4 + 8 + 16
 """pg_trigger.tgtype of BEFORE INSERT OR UPDATE OR DELETE … FOR EACH STATEMENT."""
 
@@ -77,8 +65,7 @@ def members(conn: Connection, tables: Sequence[Table]) -> list[tuple[str, str]]:
     """Return every captured table and leaf partition, in the one order in which we lock them."""
     found: set[tuple[str, str]] = set()
     for table in tables:
-        quoted = sql.Identifier(table.schema, table.name).as_string(conn)
-        found |= {(str(schema), str(name)) for schema, name in conn.execute(_MEMBERS, {"table": quoted})}
+        found |= details.members(conn, sql.Identifier(table.schema, table.name).as_string(conn)).keys()
     return sorted(found)
 
 

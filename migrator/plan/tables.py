@@ -7,119 +7,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import psycopg
 
+from migrator.catalog import details
+from migrator.catalog import read as catalog
+from migrator.catalog.values import Column as Shape
+from migrator.catalog.values import ForeignKey, Form, Index
 from migrator.errors import PlanInvalid
 from migrator.model.near import nearest, unknown
 from migrator.model.table import Column, Hop, Table, TableKind, qualify, split_qualified
 from migrator.plan.schema import TablePlan, Tables
 from migrator.plan.via import problems as via_problems
-
-_TABLES = """
-SELECT c.oid, n.nspname, c.relname, c.relkind = 'p'
-  FROM pg_catalog.pg_class c
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = ANY (%s)
-   AND c.relkind IN ('r', 'p')
-   AND NOT c.relispartition
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
- ORDER BY 2, 3
-"""
-
-_SCHEMAS = """
-SELECT nspname FROM pg_catalog.pg_namespace
- WHERE NOT starts_with(nspname, 'pg_') AND nspname NOT IN ('information_schema', 'migrator') ORDER BY 1
-"""
-
-# A type is binary-safe when its binary form holds no object id that another server numbers differently:
-# composites, and arrays, ranges and domains over types made by users or extensions, do hold one.
-_COLUMNS = """
-SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated <> '',
-       CASE
-           WHEN b.typsend = 0 OR b.typreceive = 0 THEN false
-           WHEN EXISTS (SELECT FROM pg_catalog.pg_type e WHERE e.oid = b.typelem AND b.typcategory = 'A'
-                                                           AND (e.typsend = 0 OR e.typreceive = 0)) THEN false
-           WHEN t.typtype = 'c' THEN false
-           WHEN t.typtype = 'd' THEN t.typbasetype < 16384
-           WHEN t.typtype IN ('r', 'm') THEN t.oid < 16384
-           WHEN t.typcategory = 'A' AND t.typelem <> 0 THEN t.typelem < 16384
-           WHEN t.oid >= 16384 AND t.typtype <> 'e' THEN false
-           WHEN t.oid IN ('regclass'::regtype, 'regproc'::regtype, 'regtype'::regtype, 'regprocedure'::regtype,
-                          'regoper'::regtype, 'regoperator'::regtype, 'regconfig'::regtype,
-                          'regdictionary'::regtype, 'regrole'::regtype, 'regnamespace'::regtype,
-                          'regcollation'::regtype) THEN false
-           ELSE true
-       END,
-       CASE WHEN t.typtype = 'd' THEN pg_catalog.format_type(base.oid, base.typmod) ELSE '' END,
-       (b.typtype = 'e' OR b.oid IN (
-           'boolean'::regtype, 'smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'oid'::regtype,
-           'uuid'::regtype, 'date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype, 'time'::regtype,
-           'timetz'::regtype, 'bytea'::regtype, 'text'::regtype, 'varchar'::regtype, 'name'::regtype,
-           '"char"'::regtype, 'inet'::regtype, 'cidr'::regtype, 'macaddr'::regtype, 'macaddr8'::regtype,
-           'money'::regtype, 'bit'::regtype, 'varbit'::regtype, 'pg_lsn'::regtype, 'xid8'::regtype)
-        OR (b.oid = 'bpchar'::regtype AND base.typmod > 0))
-       AND coalesce((SELECT c.collisdeterministic FROM pg_catalog.pg_collation c WHERE c.oid = a.attcollation), true),
-       coalesce((
-           SELECT CASE WHEN n.nspname = 'pg_catalog' THEN '='
-                       ELSE pg_catalog.format('OPERATOR(%%I.%%s)', n.nspname, o.oprname) END
-             FROM pg_catalog.pg_opclass c
-             JOIN pg_catalog.pg_am m ON m.oid = c.opcmethod AND m.amname = 'btree'
-             JOIN pg_catalog.pg_amop p ON p.amopfamily = c.opcfamily AND p.amoplefttype = c.opcintype
-                                      AND p.amoprighttype = c.opcintype AND p.amopstrategy = 3
-             JOIN pg_catalog.pg_operator o ON o.oid = p.amopopr
-             JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
-            WHERE c.opcdefault AND c.opcintype = base.oid), '='),
-       t.typcategory <> 'A' AND b.typtype <> 'c' AND t.typdelim = ',' AND t.typarray <> 0
-  FROM pg_catalog.pg_attribute a
-  JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-  JOIN LATERAL (
-       WITH RECURSIVE up(oid, typmod, depth) AS (
-           SELECT a.atttypid, a.atttypmod, 0
-           UNION ALL
-           SELECT d.typbasetype, d.typtypmod, up.depth + 1
-             FROM up JOIN pg_catalog.pg_type d ON d.oid = up.oid AND d.typtype = 'd')
-       SELECT up.oid, up.typmod FROM up ORDER BY up.depth DESC LIMIT 1) base ON true
-  JOIN pg_catalog.pg_type b ON b.oid = base.oid
- WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
- ORDER BY a.attnum
-"""
-
-_KEYS = """
-SELECT i.indisprimary,
-       ARRAY (SELECT a.attname FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(n, o)
-                JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n
-               WHERE k.o <= i.indnkeyatts ORDER BY k.o)::text[]
-  FROM pg_catalog.pg_index i
- WHERE i.indrelid = %s AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
- ORDER BY NOT i.indisprimary, i.indexrelid
-"""
-
-# Checked at once, by triggers that are enabled, also those that it has for each partition; of columns that are equal,
-# not of periods that contain each other.
-_ENFORCED = """
-WITH RECURSIVE keys AS (
-    SELECT c.oid
-      FROM pg_catalog.pg_constraint c
-     WHERE c.contype = 'f' AND c.conrelid = %(child)s AND c.confrelid = %(parent)s
-       AND c.convalidated AND NOT c.condeferrable
-       AND coalesce(to_jsonb(c) ->> 'conenforced', 'true') = 'true'
-       AND coalesce(to_jsonb(c) ->> 'conperiod', 'false') = 'false'
-       AND (SELECT array_agg(a.attname::text || ' ' || b.attname::text ORDER BY 1)
-              FROM unnest(c.conkey, c.confkey) k(child, parent)
-              JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.child
-              JOIN pg_catalog.pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = k.parent)
-         = %(pairs)s::text[]),
-parts AS (
-    SELECT oid AS key, oid FROM keys
-    UNION ALL
-    SELECT p.key, c.oid FROM parts p JOIN pg_catalog.pg_constraint c ON c.conparentid = p.oid)
-SELECT EXISTS (
-    SELECT FROM keys k
-     WHERE NOT EXISTS (SELECT FROM parts p JOIN pg_catalog.pg_trigger t ON t.tgconstraint = p.oid
-                        WHERE p.key = k.oid AND t.tgenabled NOT IN ('O', 'A')))
-"""
 
 _TENANT_TYPES = re.compile(r"^(smallint|integer|bigint|uuid|text|character varying(\(\d+\))?|character(\(\d+\))?)$")
 """Types whose text form is the same in every session: the text form names the tenant everywhere."""
@@ -131,16 +32,38 @@ class _Reader:
     def __init__(self, conn: psycopg.Connection[Any], tables: Tables) -> None:
         self.conn, self.tables = conn, tables
         self.problems: list[str] = []
-        self.found: dict[str, tuple[int, str, str, bool]] = {}
-        for oid, schema, name, partitioned in conn.execute(_TABLES, (list(tables.schemas),)):
-            self.found[qualify(schema, name)] = (oid, schema, name, partitioned)
+        self.found = {t.qualified: t for t in catalog.tables(conn, tables.schemas) if t.kind != "f"}
+        self._columns: dict[str, tuple[Column, ...]] = {}
 
     def problem(self, table: str, text: str) -> None:
         self.problems.append(f'tables.table."{table}": {text}')
 
     def columns(self, qualified: str) -> tuple[Column, ...]:
-        rows = self.conn.execute(_COLUMNS, (self.found[qualified][0],))
-        return tuple(Column(*values) for values in rows)
+        if qualified not in self._columns:
+            table = self.found[qualified]
+            shapes = catalog.columns(self.conn, relation=table.oid)[table.schema, table.name]
+            forms = details.forms(self.conn, table.oid)
+            self._columns[qualified] = tuple(_column(shape, forms[shape.name]) for shape in shapes)
+        return self._columns[qualified]
+
+    @cached_property
+    def guards(self) -> list[ForeignKey]:
+        """The foreign keys that hold at every moment: checked at once, of columns that are equal and not of periods."""
+        unfired = details.unfired_keys(self.conn, self.tables.schemas)
+        return [
+            key
+            for key in catalog.foreign_keys(self.conn, self.tables.schemas)
+            if key.validated and not key.deferrable and not key.temporal and (key.table, key.name) not in unfired
+        ]
+
+    def enforced(self, child: str, hop: Hop) -> bool:
+        """Whether a foreign key guards *hop* at every moment."""
+        pairs = set(zip(hop.columns, hop.parent_columns, strict=True))
+        return any(
+            (qualify(*key.table), qualify(*key.parent)) == (child, hop.parent)
+            and set(zip(key.columns, key.parent_columns, strict=True)) == pairs
+            for key in self.guards
+        )
 
     def hop(self, table: str, at: str, via: str) -> Hop | None:
         """Read 'a, b -> schema.parent.x, y', a step of *table*'s path that leaves from *at*."""
@@ -162,14 +85,10 @@ class _Reader:
             if name not in {c.name for c in self.columns(owner)}:
                 self.problem(table, f"via '{via}' → {owner} has no column {name}")
                 return None
-        pairs = sorted(f"{a} {b}" for a, b in zip(hop.columns, hop.parent_columns, strict=True))
-        row = self.conn.execute(
-            _ENFORCED, {"child": self.found[at][0], "parent": self.found[parent][0], "pairs": pairs}
-        ).fetchone()
         operators = {c.name: c.equality for c in self.columns(at)}
-        hop = replace(hop, enforced=bool(row and row[0]), equality=tuple(operators[c] for c in hop.columns))
+        hop = replace(hop, enforced=self.enforced(at, hop), equality=tuple(operators[c] for c in hop.columns))
         if table == at:  # else it is the parent's own step, and reported there
-            for why in via_problems(self.conn, at, hop):
+            for why in via_problems(self.conn, at, hop, {q: self.found[q].oid for q in (at, parent)}):
                 self.problem(table, f"via '{via}' → {why}")
         return hop
 
@@ -196,7 +115,7 @@ class _Reader:
             at = hop.parent
 
     def table(self, qualified: str) -> Table | None:
-        oid, schema, name, partitioned = self.found[qualified]
+        there = self.found[qualified]
         plan = self.tables.table.get(qualified)
         columns = self.columns(qualified)
         names = {c.name for c in columns}
@@ -211,8 +130,16 @@ class _Reader:
         kind = TableKind(plan.kind)
         if kind is TableKind.EXCLUDED:
             return None
-        keys = [(primary, tuple(cols)) for primary, cols in self.conn.execute(_KEYS, (oid,))]
-        key = self._key(qualified, plan, columns, keys)
+        if there.kin:
+            others = ", ".join(qualify(*name) for name in there.kin)
+            self.problem(
+                qualified,
+                f"is linked to {others} by INHERITS → a statement on the parent changes rows of the child that capture"
+                " does not see, and Limitless has no inheritance: ALTER TABLE … NO INHERIT, or exclude both",
+            )
+        unique = [index for index in catalog.indexes(self.conn, relation=there.oid) if index.refuses]
+        unique.sort(key=lambda index: (not index.primary, index.oid))
+        key = self._key(qualified, plan, columns, [index for index in unique if index.is_key])
         source: str | None = None
         hops: tuple[Hop, ...] = ()
         tenant_type = "text"
@@ -247,8 +174,8 @@ class _Reader:
         if key is None:
             return None
         return Table(
-            schema=schema,
-            name=name,
+            schema=there.schema,
+            name=there.name,
             kind=kind,
             columns=columns,
             key=key,
@@ -257,28 +184,46 @@ class _Reader:
             tenant_type=tenant_type,
             path=hops,
             # Rows that differ in the key differ in every key that contains it: such a one can never be in the way.
-            unique_keys=tuple(cols for _, cols in keys if not set(cols) >= set(key)),
-            partitioned=partitioned,
+            unique_keys=tuple(_names(i) for i in unique if not (set(i.columns) >= set(key) and i.is_key)),
+            partitioned=there.kind == "p",
         )
 
     def _key(
-        self, qualified: str, plan: TablePlan, columns: tuple[Column, ...], keys: list[tuple[bool, tuple[str, ...]]]
+        self, qualified: str, plan: TablePlan, columns: tuple[Column, ...], keys: list[Index]
     ) -> tuple[str, ...] | None:
         not_null = {c.name for c in columns if c.not_null}
         if plan.key is not None:
             wanted = set(plan.key)
-            for _, cols in keys:
-                if set(cols) == wanted and wanted <= not_null:
-                    return cols
+            for index in keys:
+                if set(index.columns) == wanted and wanted <= not_null:
+                    return _names(index)
             self.problem(qualified, f"key {plan.key} → must be the columns of a unique index, all NOT NULL")
             return None
-        for primary, cols in keys:
-            if primary:
-                return cols
-        usable = [list(cols) for _, cols in keys if set(cols) <= not_null]
+        if keys and keys[0].primary:
+            return _names(keys[0])
+        usable = [list(_names(index)) for index in keys if set(index.columns) <= not_null]
         advice = f"name one of {usable} as key" if usable else "add a primary key"
         self.problem(qualified, f"has no primary key → {advice}, or exclude the table")
         return None
+
+
+def _column(column: Shape, form: Form) -> Column:
+    return Column(
+        name=column.name,
+        type=column.declared,
+        not_null=column.never_null,
+        generated=bool(column.generated),
+        binary_safe=form.binary_safe,
+        target_type=column.type if column.domain else "",
+        exact=form.exact,
+        equality=form.equality,
+        listed=form.listed,
+    )
+
+
+def _names(key: Index) -> tuple[str, ...]:
+    """Return the columns of an index without expressions."""
+    return tuple(column for column in key.columns if column is not None)
 
 
 def resolve_tables(classic: psycopg.Connection[Any], tables: Tables) -> tuple[Table, ...]:
@@ -294,7 +239,7 @@ def resolve_tables(classic: psycopg.Connection[Any], tables: Tables) -> tuple[Ta
             close = close or list(filter(None, [nearest(named, reader.found)]))
             advice = f"did you mean {close[0]}?" if close else f"tables there: {', '.join(reader.found) or 'none'}"
             reader.problem(named, f"no such table in {reader.schemas()} → {advice}")
-    there = [str(name) for (name,) in classic.execute(_SCHEMAS)]
+    there = sorted(set(catalog.schemas_there(classic)) - {"migrator"})
     for schema in tables.schemas:
         if schema not in there:
             reader.problems.append(f"tables.schemas: {unknown('schema', [schema], there)}")

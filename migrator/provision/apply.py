@@ -15,6 +15,8 @@ from typing import Any, Literal
 import psycopg
 from psycopg import sql
 
+from migrator.catalog.read import is_limitless
+from migrator.catalog.values import Catalog, ForeignKey
 from migrator.control.answers import learn
 from migrator.control.install import install_limitless, installed_version, uninstall
 from migrator.db.connect import fault
@@ -29,12 +31,11 @@ from migrator.model.table import Table
 from migrator.model.verdict import Verdict
 from migrator.plan.schema import Plan
 from migrator.provision import probing
-from migrator.provision.catalog import Catalog, ForeignKey
 from migrator.provision.compare import MISSING, differences, foreign_key_differences
 from migrator.provision.ddl_sql import Record, Step, drop, foreign_key_steps, same_foreign_key, steps
 from migrator.provision.design import Design, design
 from migrator.provision.one import make
-from migrator.provision.read import available_extensions, is_limitless, read, routers
+from migrator.provision.read import available_extensions, read, routers
 from migrator.provision.rights import grant_steps, notes, role_steps
 from migrator.provision.there import believed, concurrent_kinds, forget_made, made_here, make_apart
 from migrator.rights import check as rights_check

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from migrator.catalog.values import Catalog, Column, ForeignKey, Index, TableShape
 from migrator.model.blocker import Blocker
 from migrator.model.table import qualify
-from migrator.provision.catalog import Catalog, Column, ForeignKey, Index, TableShape
 from migrator.provision.ddl_sql import same_foreign_key
 from migrator.provision.expression import canonical, same_expression
 

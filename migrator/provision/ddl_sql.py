@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from psycopg import sql
 
+from migrator.catalog.values import Catalog, Collation, Column, ForeignKey, Index, Name, Routine, TableShape, Type
+from migrator.catalog.values import Sequence as SequenceShape
 from migrator.model.action import Action
-from migrator.provision.catalog import Catalog, Collation, Column, ForeignKey, Index, Name, Routine, TableShape, Type
-from migrator.provision.catalog import Sequence as SequenceShape
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from migrator.catalog.values import Catalog, Check, Column, ForeignKey, Index, TableShape
+from migrator.catalog.values import Sequence as SequenceShape
 from migrator.model.blocker import Blocker
 from migrator.model.limits import (
     FOREIGN_KEYS,
@@ -19,8 +21,6 @@ from migrator.model.limits import (
     sequence_refused,
 )
 from migrator.model.table import Table, parents_first, qualify
-from migrator.provision.catalog import Catalog, Check, Column, ForeignKey, Index, TableShape
-from migrator.provision.catalog import Sequence as SequenceShape
 
 _MAX_IDENTIFIER_BYTES = 63
 _PREINSTALLED = frozenset({"plpgsql", "aurora_limitless_fdw"})
@@ -327,6 +327,8 @@ def _why_not(key: ForeignKey, child: Table, parent: Table | None, shapes: dict[s
         return "its parent is not migrated"
     if not key.validated:
         return "it is NOT VALID on classic, so old rows may break it"
+    if key.temporal:
+        return "it compares periods (PERIOD), which Limitless is not documented to have"
     if (child.kind, parent.kind) not in FOREIGN_KEYS:
         return f"Limitless has no foreign keys from a {child.kind} to a {parent.kind} table"
     if child.sharded and parent.sharded:

@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 from psycopg import pq, sql
 
+from migrator.catalog.read import is_limitless
 from migrator.control import answers as kept
 from migrator.control.install import install_limitless, installed_version
 from migrator.db.error_text import said
@@ -25,7 +26,6 @@ from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed, UsageE
 from migrator.model.action import Action
 from migrator.model.capability import Answer, Answers
 from migrator.provision.probe import PROBES, SETUP, SHARD_KEY, Outcome, Probe, Setup, Try, is_answer
-from migrator.provision.read import is_limitless
 
 Conn = psycopg.Connection[Any]
 

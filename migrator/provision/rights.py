@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from migrator.catalog.values import Catalog
 from migrator.model.action import Action
 from migrator.model.table import Table
-from migrator.provision.catalog import Catalog
 from migrator.provision.ddl_sql import Record, Step, drop
 from migrator.rights.catalog import Name, Rights, Thing
 from migrator.rights.grant_sql import Change, grant_changes, role_changes

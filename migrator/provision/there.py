@@ -9,11 +9,12 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.catalog.details import index_of
+from migrator.catalog.values import Catalog, TableShape
 from migrator.control import provisioned
 from migrator.control.answers import answers
 from migrator.control.install import installed_version
 from migrator.model.capability import Capability
-from migrator.provision.catalog import Catalog, TableShape
 from migrator.provision.ddl_sql import Record, Step
 
 Conn = psycopg.Connection[Any]
@@ -78,23 +79,15 @@ def concurrent_kinds(limitless: Conn) -> frozenset[str]:
     return found.kinds(Capability.INDEX_CONCURRENTLY) & found.kinds(Capability.INDEX_CATALOG)
 
 
-_STATE = """
-SELECT i.indisvalid
-  FROM pg_catalog.pg_index i
-  JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
-  JOIN pg_catalog.pg_namespace n ON n.oid = x.relnamespace
- WHERE n.nspname = %s AND x.relname = %s
-"""
-
-
 def make_apart(limitless: Conn, step: Step) -> None:
     """Build an index concurrently: writers never wait. One that an earlier build left invalid goes first."""
     record = step.record
-    state = limitless.execute(_STATE, (record.schema, record.name)).fetchone()
-    if state is not None and not state[0]:
-        limitless.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(record.schema, record.name)))
-        state = None
-    if state is None:
+    name = sql.Identifier(record.schema, record.name)
+    there = index_of(limitless, name)
+    if there is not None and not there.valid:
+        limitless.execute(sql.SQL("DROP INDEX {}").format(name))
+        there = None
+    if there is None:
         for statement in step.statements:
             limitless.execute(statement)
     record_made(limitless, record)

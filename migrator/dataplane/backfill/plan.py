@@ -12,6 +12,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.catalog.details import oid_of
+from migrator.catalog.read import indexes
 from migrator.control import copy_unit, tenant_copy
 from migrator.control.copy_unit import StoredUnit
 from migrator.control.history import newest_report, set_report
@@ -68,12 +70,9 @@ def _spread(
         tenant[table.qualified] = round(rows * share)
 
 
-_FOUND_BY = """
-SELECT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-                WHERE i.indrelid = to_regclass(%(table)s) AND i.indisvalid AND i.indpred IS NULL
-                  AND a.attname = ANY (%(columns)s)),
-       (SELECT max(abs(s.correlation)) FROM pg_stats s
-         WHERE s.schemaname = %(schema)s AND s.tablename = %(name)s AND s.attname = ANY (%(columns)s))
+_CORRELATION = """
+SELECT max(abs(s.correlation)) FROM pg_stats s
+ WHERE s.schemaname = %s AND s.tablename = %s AND s.attname = ANY (%s)
 """
 
 _SCATTERED = 0.5
@@ -89,17 +88,11 @@ def read_whole(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> dict[s
     found: dict[str, str] = {}
     for table in parents_first(tuple(t for t in tables if t.sharded)):
         columns = list(table.path[0].columns if table.path else (table.tenant_source or "",))
-        row = conn.execute(
-            _FOUND_BY,
-            {
-                "table": copy_sql.name(table.qualified).as_string(conn),
-                "schema": table.schema,
-                "name": table.name,
-                "columns": columns,
-            },
-        ).fetchone()
-        indexed, correlation = row if row is not None else (True, None)
-        if not indexed:
+        there = indexes(conn, relation=oid_of(conn, table.qualified))
+        starts = {index.columns[0] for index in there if index.valid and not index.partial}
+        row = conn.execute(_CORRELATION, (table.schema, table.name, columns)).fetchone()
+        correlation = row[0] if row is not None else None
+        if not starts & set(columns):
             found[table.qualified] = f"no index starts with {', '.join(columns)}"
         elif table.path and table.path[0].parent in found:
             found[table.qualified] = f"so is {table.path[0].parent}"

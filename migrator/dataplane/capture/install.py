@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.catalog import details
 from migrator.control.journal import forget_capture, noted_tables
 from migrator.control.route import begin_dual, end_dual
 from migrator.control.tables import captured_tables, id_and_slot, relation_oids, store_tables
@@ -27,14 +28,6 @@ from migrator.model.table import Table, qualify
 
 LOCK_TIMEOUT_MS = 300
 PATIENCE_S = 120.0
-
-_MEMBERS = """
-SELECT n.nspname, c.relname, c.oid::int8
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE c.oid = %(relation)s::regclass
-    OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(%(relation)s::regclass))
- ORDER BY c.oid <> %(relation)s::regclass, 1, 2
-"""
 
 
 def actions(tables: Sequence[Table]) -> list[Action]:
@@ -82,8 +75,7 @@ def members(conn: psycopg.Connection[Any], relation: str) -> dict[str, int]:
     """
     if relation.isdigit() and conn.execute("SELECT FROM pg_class WHERE oid = %s::oid", (relation,)).fetchone() is None:
         return {}
-    rows = conn.execute(_MEMBERS, {"relation": relation})
-    return {qualify(str(schema), str(name)): int(oid) for schema, name, oid in rows}
+    return {qualify(*name): oid for name, oid in details.members(conn, relation).items()}
 
 
 def _named(table: Table) -> str:

@@ -15,39 +15,6 @@ from migrator.model.table import Table, split_qualified
 
 ONE_ROW = "migrator_one_row"
 
-DEPENDENTS = """
-SELECT pg_describe_object(d.classid, d.objid, d.objsubid), n.nspname, c.relname
-  FROM pg_attribute a
-  JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
-  LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
-  LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
-  LEFT JOIN pg_attrdef f ON d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid
- WHERE a.attrelid = %(table)s::regclass AND a.attname = %(column)s
-   AND k.contype IS DISTINCT FROM 'n' AND c.relkind IS DISTINCT FROM 'S'
-   AND (f.oid IS NULL OR (f.adrelid, f.adnum) <> (a.attrelid, a.attnum))
- ORDER BY 1
-"""
-
-NO_OTHER_KEY = """
-SELECT NOT EXISTS (
-    SELECT FROM pg_index i
-     WHERE i.indrelid = %(table)s::regclass AND i.indexrelid <> %(index)s::regclass
-       AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
-       AND ARRAY (SELECT a.attname::text FROM pg_attribute a
-                   WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) ORDER BY 1) = %(key)s::text[])
-"""
-
-READ_INDEX = """
-SELECT i.indisunique, i.indpred IS NOT NULL, m.amname,
-       split_part(pg_get_indexdef(i.indexrelid), ' USING ' || quote_ident(m.amname) || ' ', 2),
-       ARRAY (SELECT a.attname::text FROM generate_series(1, i.indnkeyatts) p
-                LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[p - 1] AND a.attnum > 0
-               ORDER BY p)
-  FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
- WHERE i.indexrelid = to_regclass(%s)
-"""
-
 
 def table_name(qualified: str) -> sql.Identifier:
     return sql.Identifier(*split_qualified(qualified))

@@ -13,19 +13,21 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.catalog import details
+from migrator.catalog.read import indexes
+from migrator.catalog.values import Catalog, Index
 from migrator.control.change import is_done
 from migrator.dataplane.change import change_sql
 from migrator.dataplane.change.change import Change
 from migrator.dataplane.change.create import exists
 from migrator.dataplane.change.enum_values import labels_of, place, with_label
-from migrator.dataplane.change.inspect import columns_of, index_of, quoted, read_index, try_column
+from migrator.dataplane.change.inspect import columns_of, has_column, index_of, read_index, try_column
 from migrator.dataplane.change.request import CREATIONS, Kind, RequestedChange
 from migrator.dataplane.change.trial import Creations, try_limitless, try_links
 from migrator.db.error_text import said
 from migrator.model.blocker import Blocker
 from migrator.model.table import Table, qualify
 from migrator.plan.schema import Plan
-from migrator.provision.catalog import Catalog, Index
 from migrator.provision.design import UNIQUE_ACROSS, design
 from migrator.provision.read import available_extensions, read
 
@@ -221,7 +223,7 @@ class _Checker:
     def _drop_column(self, request: RequestedChange) -> Change | None:
         probe = self._probe(request.table)
         here = columns_of(self.classic, request.table)
-        if request.name not in here and not self._in_probe(probe, request.name):
+        if request.name not in here and not has_column(self.classic, probe, request.name):
             if not request.lenient and not self._done_before(request):
                 self._problem(request, f"there is no such column; there are {', '.join(here)}")
             return None
@@ -235,14 +237,6 @@ class _Checker:
         if not needing:
             self._tried(request, change_sql.drop_column(request.name, probe))
         return Change(Kind.DROP_COLUMN, request.table, "", request.name, request.words)
-
-    def _in_probe(self, probe: sql.Identifier, name: str) -> bool:
-        row = self.classic.execute(
-            "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = %s"
-            " AND NOT attisdropped)",
-            (probe.as_string(self.classic), name),
-        ).fetchone()
-        return bool(row and row[0])
 
     def _needed_by_mirror(self, request: RequestedChange) -> str:
         table = self.tables[request.table]
@@ -264,10 +258,9 @@ class _Checker:
 
     def _dependents(self, request: RequestedChange) -> list[str]:
         """Return what depends on a column and would vanish or break with it; its default and NOT NULL may go."""
-        rows = self.classic.execute(
-            change_sql.DEPENDENTS, {"table": quoted(self.classic, request.table), "column": request.name}
-        )
-        return [str(text) for text, schema, name in rows if (schema, name) not in self.dropped]
+        table = details.oid_of(self.classic, request.table)
+        found = [] if table is None else details.dependents(self.classic, table, request.name)
+        return [text for text, name in found if name not in self.dropped]
 
     # -- indexes -------------------------------------------------------------------------------------
 
@@ -332,30 +325,23 @@ class _Checker:
         if table not in self.tables:
             self._problem(request, f"{table} is not captured: drop it directly")
             return None
-        backed = self.classic.execute(
-            "SELECT pg_get_constraintdef(oid), conname, conrelid::regclass::text FROM pg_constraint"
-            " WHERE conindid = to_regclass(%s)",
-            (sql.Identifier(schema, request.name).as_string(self.classic),),
-        ).fetchall()
+        here = details.index_of(self.classic, sql.Identifier(schema, request.name))
+        backed = details.backed_by(self.classic, here.oid) if here is not None else []
         for definition, name, on in backed:
             self._problem(request, f"constraint {name} of {on} ({definition}) needs it")
-        if found and self._is_the_key(self.tables[table], schema, request.name):
+        if here is not None and self._is_the_key(self.tables[table], here):
             self._problem(request, f"it is the key that {table} is migrated by")
         if not backed:
             self.dropped.append((schema, request.name))
         return Change(Kind.DROP_INDEX, table, schema, request.name, request.words)
 
-    def _is_the_key(self, table: Table, schema: str, name: str) -> bool:
-        """Whether no other unique index remains over the key's columns."""
-        row = self.classic.execute(
-            change_sql.NO_OTHER_KEY,
-            {
-                "table": quoted(self.classic, table.qualified),
-                "index": sql.Identifier(schema, name).as_string(self.classic),
-                "key": sorted(table.key),
-            },
-        ).fetchone()
-        return bool(row and row[0])
+    def _is_the_key(self, table: Table, index: Index) -> bool:
+        """Whether no other index remains that is a key over the key's columns, as the plan looks for one."""
+        relation = details.oid_of(self.classic, table.qualified)
+        keys = {
+            i.oid for i in indexes(self.classic, relation=relation) if i.is_key and set(i.columns) == set(table.key)
+        }
+        return keys == {index.oid}
 
     def _done_before(self, request: RequestedChange) -> bool:
         return is_done(self.classic, request.kind.value, request.table, request.name, request.statement)

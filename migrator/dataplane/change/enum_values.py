@@ -9,21 +9,17 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
+from migrator.catalog import details
 from migrator.control.journal import note_labels
 from migrator.dataplane.change.change import Change
 from migrator.dataplane.change.change_sql import table_name
 from migrator.dataplane.change.progress import Connection, Recorded, Work
 from migrator.inventory.look import refresh
 
-_LABELS = """
-SELECT e.enumlabel FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid
- WHERE t.oid = to_regtype(%s) AND t.typtype = 'e' ORDER BY e.enumsortorder
-"""
-
 
 def labels_of(conn: Connection, qualified: str) -> list[str]:
     """Return the values of an enum on *conn*'s side, in order; none for a type that is no enum, or not there."""
-    return [str(label) for (label,) in conn.execute(_LABELS, (table_name(qualified).as_string(conn),))]
+    return details.labels(conn, table_name(qualified))
 
 
 def with_label(labels: Sequence[str], label: str, neighbour: str, *, after: bool) -> list[str]:

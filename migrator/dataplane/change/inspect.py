@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from migrator.catalog import details
+from migrator.catalog.read import columns
+from migrator.catalog.values import Column, Index
 from migrator.dataplane.change import change_sql
 from migrator.dataplane.change.change import Change
 from migrator.dataplane.change.request import RequestedChange
 from migrator.model.table import qualify
-from migrator.provision.catalog import Index
 
 Connection = psycopg.Connection[Any]
 
 
-def quoted(conn: Connection, table: str) -> str:
-    """Return the text that names *table* (by its `Table.qualified`) in SQL."""
-    return change_sql.table_name(table).as_string(conn)
-
-
 def columns_of(conn: Connection, table: str) -> dict[str, tuple[str, bool]]:
-    """Return type text and NOT NULL of every column of *table* on *conn*'s side."""
-    rows = conn.execute(
-        "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute"
-        " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
-        (quoted(conn, table),),
-    )
-    return {str(name): (str(kind), bool(not_null)) for name, kind, not_null in rows}
+    """Return declared type and NOT NULL of every column of *table* on *conn*'s side; none for no table."""
+    return {c.name: (c.declared, c.never_null) for c in _columns(conn, change_sql.table_name(table))}
+
+
+def has_column(conn: Connection, table: sql.Identifier, name: str) -> bool:
+    """Return whether a table, also a temporary one, has a column *name*."""
+    return any(c.name == name for c in _columns(conn, table))
+
+
+def _columns(conn: Connection, table: sql.Identifier) -> list[Column]:
+    oid = details.oid_of(conn, table)
+    return [] if oid is None else [c for found in columns(conn, relation=oid).values() for c in found]
 
 
 def index_of(conn: Connection, schema: str, name: str) -> tuple[str, bool] | None:
     """Return the table of an index, and whether the index is valid; None when there is no such index."""
-    row = conn.execute(
-        "SELECT n.nspname, t.relname, i.indisvalid FROM pg_index i"
-        " JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace"
-        " WHERE i.indexrelid = to_regclass(%s)",
-        (sql.Identifier(schema, name).as_string(conn),),
-    ).fetchone()
-    return None if row is None else (qualify(str(row[0]), str(row[1])), bool(row[2]))
+    found = details.index_of(conn, sql.Identifier(schema, name))
+    return None if found is None else (qualify(*found.table), found.valid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,27 +73,18 @@ def try_column(conn: Connection, request: RequestedChange) -> Seen:
         conn.execute(statement)
         row = conn.execute("SELECT pg_relation_filenode(to_regclass(%s))", (table.as_string(conn),)).fetchone()
         files.append(row[0] if row else None)
-    found = conn.execute(
-        sql.SQL(
-            "SELECT format_type(a.atttypid, a.atttypmod), t.typtype = 'd', (SELECT {}::text FROM {})"
-            " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
-            " WHERE a.attrelid = to_regclass({}) AND a.attname = {}"
-        ).format(sql.Identifier(request.name), table, sql.Literal(table.as_string(conn)), sql.Literal(request.name))
-    ).fetchone()
-    kind, is_domain, value = found if found is not None else ("", False, None)
-    return Seen(str(kind), bool(is_domain), files[0] != files[1], value)
+    made = next(c for c in _columns(conn, table) if c.name == request.name)
+    row = conn.execute(sql.SQL("SELECT {}::text FROM {}").format(sql.Identifier(request.name), table)).fetchone()
+    return Seen(made.declared, bool(made.domain), files[0] != files[1], row[0] if row else None)
 
 
 def read_index(conn: Connection, change: Change, name: sql.Identifier) -> Index:
-    """Return the index *name* as if it were on the change's table."""
-    row = conn.execute(change_sql.READ_INDEX, (name.as_string(conn),)).fetchone()
-    unique, partial, method, tail, columns = row if row is not None else (change.unique, False, "btree", "", ())
-    return Index(
-        change.name,
-        (change.schema, change.table),
-        bool(unique),
-        tuple(columns),
-        str(method),
-        str(tail),
-        partial=bool(partial),
-    )
+    """Return the index *name* as if it were on the change's table.
+
+    Raises:
+        LookupError: there is no such index.
+    """
+    found = details.index_of(conn, name)
+    if found is None:
+        raise LookupError(f"there is no index {name.as_string(conn)}")
+    return replace(found, name=change.name, table=(change.schema, change.table), constraint=False, deferrable="")

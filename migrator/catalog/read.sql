@@ -1,4 +1,6 @@
--- Statements of migrator/provision/read.py. %(schemas)s: text[], the plan's schemas.
+-- What is read of pg_catalog, each fact once; `read.py` makes values of it.
+-- %(schemas)s: text[], schemas whose objects are meant; %(relation)s, %(index)s: oid, one object instead of all of these,
+-- a partition too. The search_path is pg_catalog, so the server's own texts qualify every other name.
 -- On a Limitless router a sharded table is a partitioned table whose partitions are foreign tables, a reference or
 -- standard table is a plain foreign table; hence the relkinds.
 
@@ -122,25 +124,41 @@ SELECT d.schema_name::text AS schema, d.sequence_name::text AS name, pg_catalog.
  ORDER BY 1, 2;
 
 -- name: tables
-SELECT n.nspname::text AS schema, c.relname::text AS name
+-- kin: parents and children by INHERITS, which partitions are not.
+SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
+       kin.schemas AS kin_schemas, kin.names AS kin_names
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ CROSS JOIN LATERAL (
+       SELECT array_agg(kn.nspname::text ORDER BY k.oid) AS schemas, array_agg(k.relname::text ORDER BY k.oid) AS names
+         FROM (SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid
+                UNION ALL
+               SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid AND c.relkind <> 'p') f (oid)
+         JOIN pg_catalog.pg_class k ON k.oid = f.oid
+         JOIN pg_catalog.pg_namespace kn ON kn.oid = k.relnamespace) kin
  WHERE n.nspname = ANY (%(schemas)s)
    AND c.relkind IN ('r', 'p', 'f')
    AND NOT c.relispartition
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
- ORDER BY 1, 2;
+ ORDER BY 2, 3;
 
 -- name: columns
 -- A domain is followed down to its base type; every domain on the way brings its checks, its NOT NULL and, when the
--- column has none, its default. An identity column names its sequence.
+-- column has none, its default. An identity column names its sequence. attnotnull is set for a NOT NULL that is
+-- NOT VALID too, although old rows may break it.
 WITH RECURSIVE col AS (
-    SELECT n.nspname, c.relname, c.oid AS relid, a.*
+    SELECT n.nspname, c.relname, c.oid AS relid, a.*,
+           a.attnotnull AND NOT EXISTS (
+               SELECT FROM pg_catalog.pg_constraint k
+                WHERE k.conrelid = c.oid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated)
+           AS never_null
       FROM pg_catalog.pg_class c
       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
       JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-     WHERE n.nspname = ANY (%(schemas)s) AND c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition
+     WHERE c.relkind IN ('r', 'p', 'f')
+       AND (c.oid = %(relation)s::oid
+            OR %(relation)s::oid IS NULL AND n.nspname = ANY (%(schemas)s::text[]) AND NOT c.relispartition)
 ), chain AS (
     SELECT relid, attnum, atttypid AS typid, atttypmod AS typmod, 0 AS depth FROM col
     UNION ALL
@@ -163,7 +181,8 @@ WITH RECURSIVE col AS (
 SELECT col.nspname::text AS schema, col.relname::text AS table_name, col.attname::text AS name,
        pg_catalog.quote_ident(col.attname) AS quoted,
        pg_catalog.format_type(base.typid, base.typmod) AS type,
-       col.attnotnull OR coalesce(brought.not_null, false) AS not_null,
+       CASE WHEN base.typid <> col.atttypid THEN pg_catalog.format_type(col.atttypid, col.atttypmod) ELSE '' END AS domain,
+       col.never_null OR coalesce(brought.not_null, false) AS not_null, col.never_null,
        coalesce(
            pg_catalog.pg_get_expr(d.adbin, d.adrelid),
            CASE WHEN col.attidentity <> '' THEN
@@ -207,18 +226,38 @@ SELECT n.nspname::text AS schema, c.relname::text AS table_name, k.conname::text
  ORDER BY 1, 2, 3;
 
 -- name: indexes
--- definition is split by the reader at " USING method "; everything after it is the server's own text.
-SELECT n.nspname::text AS schema, c.relname::text AS table_name, x.relname::text AS name,
-       i.indisprimary AS is_primary, i.indisunique AS is_unique, i.indisvalid AS is_valid, m.amname::text AS method,
-       pg_catalog.quote_ident(m.amname) AS method_text,
+-- Those of exclusion constraints only as far as they are keys too (WITHOUT OVERLAPS). as_compared: the index calls equal
+-- what the comparison calls equal; a type may come with an operator class of its own (citext) and still be indexed with
+-- the class of the type it is stored as (text).
+SELECT i.indexrelid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS table_name, x.relname::text AS name,
+       i.indisprimary AS is_primary, i.indisunique AS is_unique, i.indisvalid AND i.indisready AS is_valid,
+       i.indisexclusion AS is_temporal, m.amname::text AS method,
        pg_catalog.pg_get_indexdef(i.indexrelid) AS definition, x.reloptions IS NOT NULL AS has_options,
-       k.oid IS NOT NULL AS is_constraint,
+       pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate, k.oid IS NOT NULL AS is_constraint,
        CASE WHEN NOT coalesce(k.condeferrable, false) THEN ''
             WHEN k.condeferred THEN ' DEFERRABLE INITIALLY DEFERRED' ELSE ' DEFERRABLE' END AS deferrable,
-       i.indpred IS NOT NULL AS is_partial, i.indisvalid AS is_valid,
        ARRAY (SELECT a.attname::text FROM generate_series(1, i.indnkeyatts) p
                 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[p - 1] AND a.attnum > 0
-               ORDER BY p) AS columns
+               ORDER BY p) AS columns,
+       NOT EXISTS (
+           SELECT FROM unnest(i.indkey::int2[], i.indclass::oid[], i.indcollation::oid[]) WITH ORDINALITY
+                         AS e (attnum, opclass, colloid, n)
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = e.attnum
+             JOIN pg_catalog.pg_opclass o ON o.oid = e.opclass
+             LEFT JOIN pg_catalog.pg_collation own ON own.oid = a.attcollation
+             LEFT JOIN pg_catalog.pg_collation its ON its.oid = e.colloid
+            WHERE e.n <= i.indnkeyatts
+              AND (NOT coalesce(own.collisdeterministic, true) AND e.colloid <> a.attcollation
+                   OR NOT coalesce(its.collisdeterministic, true) AND e.colloid <> a.attcollation
+                   OR NOT o.opcdefault AND NOT EXISTS (
+                       SELECT FROM pg_catalog.pg_amop mine
+                         JOIN pg_catalog.pg_opclass d ON d.opcmethod = o.opcmethod AND d.opcdefault
+                                                     AND d.opcintype = o.opcintype
+                         JOIN pg_catalog.pg_amop its ON its.amopopr = mine.amopopr AND its.amopfamily = d.opcfamily
+                        WHERE mine.amopfamily = o.opcfamily AND mine.amopstrategy = 3 AND its.amopstrategy = 3)
+                   OR o.opcintype <> a.atttypid AND EXISTS (
+                       SELECT FROM pg_catalog.pg_opclass d
+                        WHERE d.opcmethod = o.opcmethod AND d.opcdefault AND d.opcintype = a.atttypid))) AS as_compared
   FROM pg_catalog.pg_index i
   JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
   JOIN pg_catalog.pg_am m ON m.oid = x.relam
@@ -226,9 +265,12 @@ SELECT n.nspname::text AS schema, c.relname::text AS table_name, x.relname::text
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_constraint k
          ON k.conrelid = i.indrelid AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u')
- WHERE n.nspname = ANY (%(schemas)s) AND c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition
-   AND i.indislive AND NOT i.indisexclusion
- ORDER BY 1, 2, 3;
+ WHERE i.indexrelid = %(index)s::oid
+    OR %(index)s::oid IS NULL AND i.indislive AND (i.indisunique OR NOT i.indisexclusion)
+       AND (c.oid = %(relation)s::oid
+            OR %(relation)s::oid IS NULL AND n.nspname = ANY (%(schemas)s::text[])
+               AND c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition)
+ ORDER BY 2, 3, 4;
 
 -- name: foreign_keys
 SELECT n.nspname::text AS schema, c.relname::text AS table_name, k.conname::text AS name,
@@ -238,7 +280,8 @@ SELECT n.nspname::text AS schema, c.relname::text AS table_name, k.conname::text
        ARRAY (SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY u(n, o)
                 JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n ORDER BY u.o) AS parent_columns,
        k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update, k.confmatchtype = 'f' AS match_full,
-       k.condeferrable AS is_deferrable, k.condeferred AS is_deferred, k.convalidated AS validated
+       k.condeferrable AS is_deferrable, k.condeferred AS is_deferred, k.convalidated AS validated,
+       coalesce(to_jsonb(k) ->> 'conperiod', 'false') = 'true' AS is_temporal
   FROM pg_catalog.pg_constraint k
   JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -302,6 +345,29 @@ SELECT 'exclusion constraint ' || k.conname || ' on ' || k.conrelid::regclass ||
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = ANY (%(schemas)s) AND k.contype = 'x'
 UNION ALL
+SELECT 'key ' || k.conname || ' of ' || k.conrelid::regclass
+       || CASE k.contype WHEN 'p' THEN ': WITHOUT OVERLAPS, on Limitless its values only differ'
+                         ELSE ': Limitless has no UNIQUE (… WITHOUT OVERLAPS)' END
+  FROM pg_catalog.pg_constraint k
+  JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND k.contype IN ('p', 'u') AND NOT c.relispartition
+   AND to_jsonb(k) ->> 'conperiod' = 'true'
+UNION ALL
+SELECT 'NOT NULL ' || k.conname || ' on ' || k.conrelid::regclass || ': NOT VALID on classic, so old rows may break it'
+  FROM pg_catalog.pg_constraint k
+  JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND k.contype = 'n' AND NOT k.convalidated AND NOT c.relispartition
+UNION ALL
+SELECT CASE k.contype WHEN 'f' THEN 'foreign key ' ELSE 'CHECK ' END || k.conname || ' of partition '
+       || k.conrelid::regclass || ': not on the partitioned table'
+  FROM pg_catalog.pg_constraint k
+  JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND c.relispartition
+   AND (k.contype = 'f' AND k.conparentid = 0 OR k.contype = 'c' AND k.coninhcount = 0)
+UNION ALL
 SELECT 'index ' || i.indexrelid::regclass || ' of partition ' || i.indrelid::regclass || ': not on the partitioned table'
   FROM pg_catalog.pg_index i
   JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
@@ -319,6 +385,6 @@ SELECT 'type ' || pg_catalog.format_type(t.oid, NULL) || ': base types and range
  ORDER BY 1;
 
 -- name: placement
-SELECT t.schema_name::text, t.table_name::text, t.table_type::text, t.distribution_key::text, c.collocation_id::text
+SELECT t.schema_name::text AS schema, t.table_name::text, t.table_type::text, t.distribution_key::text, c.collocation_id::text
   FROM rds_aurora.limitless_tables t
   LEFT JOIN rds_aurora.limitless_table_collocations c USING (schema_name, table_name);
