@@ -17,7 +17,8 @@ from typing import IO, LiteralString
 
 import psycopg
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import ROOT
+
 MARK = "Geheim-4711-marked"
 CONTROL = "in-nobodys-way-0815"
 """What a search must find, so that it can find at all."""

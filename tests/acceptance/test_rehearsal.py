@@ -7,13 +7,14 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests import ROOT
+
 pytestmark = [pytest.mark.slow, pytest.mark.pg, pytest.mark.temporal]
 
-PLAN = Path(__file__).parents[2] / "plans" / "demo.toml"
+PLAN = ROOT / "plans" / "demo.toml"
 PATIENCE_S = 900
 MEMORY_MB = 2048
 

@@ -30,6 +30,7 @@ from migrator.audit.files import audit_files
 from migrator.audit.report.values import AuditReport
 from migrator.audit.shardkey.shape import shapes_of_key
 from migrator.audit.sizing.count import count_tenants, plan_counts
+from tests import ROOT
 from tests.unit.audit.cases import CASES, verdict_plan
 
 SCHEMA = CASES / "verdicts" / "schema.sql"
@@ -128,7 +129,7 @@ def test_memory_of_a_hundred_thousand_statements(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=ROOT,
     )
 
     found = json.loads(done.stdout)

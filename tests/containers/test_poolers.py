@@ -7,7 +7,6 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,6 +14,7 @@ import pytest
 from psycopg import conninfo
 
 from migrator.consistency.run import validate
+from tests import ROOT
 from tests.containers.town import Town, until
 from tests.fixtures.postgres import Servers
 from tests.fixtures.shop import Shop
@@ -22,7 +22,6 @@ from tests.fixtures.shop import Shop
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
 IMAGE = "migrator-pgbouncer"
-ROOT = Path(__file__).resolve().parents[2]
 Pooled = Callable[[str], tuple[str, str]]
 
 

@@ -6,8 +6,8 @@ from tests.mutation.mutation import Mutation
 
 ROUTES = "tests/integration/traffic"
 PROCESSES = f"{ROUTES}/test_two_processes.py"
-SHIM_MODEL = "tests/unit/shim/test_protocol.py"
-END = "tests/integration/test_decommission.py"
+SHIM_MODEL = "tests/models/test_routes.py"
+END = "tests/integration/decommission/test_decommission.py"
 
 OF_ROUTES = (
     # -- routes

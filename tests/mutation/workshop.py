@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from tests import ROOT
 from tests.fixtures.postgres import Cluster
-from tests.mutation.mutation import ROOT, Mutation
+from tests.mutation.mutation import Mutation
 
 COPIED = ("migrator", "workflows", "tests", "plans", "pyproject.toml")
 PATIENCE_S = 150.0

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import ROOT
+
 HEAVY = (
     "boto3", "jinja2", "migrator.control", "migrator.db", "pgparse", "pydantic", "rich", "structlog", "temporalio",
     "typer",

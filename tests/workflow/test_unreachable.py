@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from temporalio.service import RPCStatusCode
 
-from tests.integration.cli import Done, Operator
+from tests.fixtures.operator import Done, Operator
 from workflows.connection import _refused
 
 pytestmark = pytest.mark.temporal

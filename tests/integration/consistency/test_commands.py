@@ -9,8 +9,8 @@ import pytest
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
 from migrator.cli.exits import ExitCode
+from tests.fixtures.operator import Done, Operator
 from tests.fixtures.shop import Shop, until
-from tests.integration.cli import Done, Operator
 from workflows.activities.base import Context
 from workflows.activities.validation import ValidationActivities
 from workflows.messages import PlanInput

@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.fixtures.operator import Operator
 from tests.fixtures.shop import Shop, until
-from tests.integration.cli import Operator
 from tests.integration.dataplane.test_ways_to_write import WAYS, run, w
 
 __all__ = ["w"]

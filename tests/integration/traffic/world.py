@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -24,6 +23,7 @@ from migrator.shim import Settings, Shim
 from migrator.testing import Heard as Heard
 from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.write_mode import write_mode
+from tests import ROOT
 
 QUICK = Settings(staleness_s=1.5, poll_s=0.1, ack_wait_s=0.4, closed_wait_s=3.0, open_s=0.3, read_timeout_s=1.0)
 
@@ -190,7 +190,7 @@ class Peer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parents[3],
+            cwd=ROOT,
         )
         self.send([world.classic_dsn, world.limitless_dsn, name, asdict(settings)])
         self.process_id = self.answer()["ready"]

@@ -20,12 +20,13 @@ from migrator.plan.load import digest, dump, shim_settings
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from migrator.provision.apply import provision
+from tests import ROOT
+from tests.fixtures.operator import Operator
 from tests.fixtures.postgres import Machines, fresh_name, with_parts
 from tests.fixtures.shop import PARTS, SCHEMA, TABLES, Shop, rows
-from tests.integration.cli import Operator
 
 Connection = psycopg.Connection[Any]
-HISTORIES = Path(__file__).parents[2] / "histories"
+HISTORIES = ROOT / "tests" / "histories"
 VISITS = """
 CREATE TABLE shop.visit (tenant_id bigint NOT NULL, day date NOT NULL, id bigint NOT NULL, page text,
                          PRIMARY KEY (tenant_id, day, id)) PARTITION BY RANGE (day);

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from migrator.plan.schema import Plan
+from tests import ROOT
 
-CASES = Path(__file__).resolve().parents[2] / "cases"
+CASES = ROOT / "tests" / "cases"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from migrator.cli.app import run_command
 from migrator.errors import UsageError
 from migrator.plan.load import from_body
 from migrator.report.audit import page
+from tests import ROOT
 from tests.unit.audit.cases import CASES, rules_plan
 
 SCHEMA, STATEMENTS = CASES / "rules" / "schema.sql", CASES / "rules" / "statements.sql"
@@ -37,7 +38,7 @@ def report() -> AuditReport:
 def test_the_json_has_the_documented_fields(report: AuditReport) -> None:
     """Every field of the report, of findings and of statements is described in docs/audit.md, and the reverse."""
     data = json.loads(json.dumps(report.to_json()))
-    text = (Path(__file__).resolve().parents[3] / "docs" / "audit.md").read_text()
+    text = (ROOT / "docs" / "audit.md").read_text()
     documented = set(re.findall(r"`([a-z_]+)(?:\[\])?`", text[text.index("## The JSON report") :]))
 
     for part in (data, data["findings"][0], data["statements"][0], data["tables"][0]):

@@ -13,8 +13,8 @@ from migrator.consistency.run import validate
 from migrator.dataplane.change.inspect import columns_of
 from migrator.errors import NoGo
 from migrator.plan.load import digest, dump, shim_settings
+from tests.fixtures.operator import Operator
 from tests.fixtures.shop import Shop
-from tests.integration.cli import Operator
 from tests.integration.dataplane.change.helpers import applied
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]

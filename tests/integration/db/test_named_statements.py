@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,10 +14,11 @@ from migrator.control.install import install, install_limitless
 from migrator.dataplane.capture.install import make_functions
 from migrator.db.connect import connect
 from migrator.db.named import Statements, parse
+from tests import ROOT
 
 pytestmark = pytest.mark.pg
 
-OURS = Path(__file__).resolve().parents[2] / "migrator"
+OURS = ROOT / "migrator"
 CONTROL = OURS / "control"
 PLANNED = ("DELETE", "INSERT", "MERGE", "SELECT", "UPDATE", "VALUES", "WITH")
 """What PostgreSQL looks up names for when it prepares; anything else only when it runs."""

@@ -1,6 +1,6 @@
 """No read misses an acknowledged write, whatever is interrupted, delayed or frozen in between.
 
-Random runs of tests/unit/shim/simulation.py with fixed seeds; and each precaution left out once, to prove that the runs
+Random runs of tests/models/simulation.py with fixed seeds; and each precaution left out once, to prove that the runs
 would notice. (Run by hand over 25,000 seeds of 600 steps: nothing missed.)
 """
 
@@ -10,7 +10,7 @@ import pytest
 
 from migrator.model.route import Level
 from migrator.model.side import Side
-from tests.unit.shim.simulation import STALENESS, Flaw, Missed, Process, Simulation
+from tests.models.simulation import STALENESS, Flaw, Missed, Process, Simulation
 
 STEPS = 500
 

@@ -21,7 +21,7 @@ from migrator.plan.tables import resolve_tables
 from migrator.traffic.incident.request import parse
 from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.write_mode import write_mode
-from tests.integration.cli import Operator
+from tests.fixtures.operator import Operator
 from workflows.activities.control import _record_approval
 from workflows.messages import Approval
 

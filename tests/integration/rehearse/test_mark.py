@@ -16,7 +16,7 @@ from migrator.db.connect import connect
 from migrator.errors import PlanInvalid
 from migrator.plan.load import digest, from_body
 from migrator.plan.schema import Plan
-from tests.integration.cli import Operator
+from tests.fixtures.operator import Operator
 from workflows.activities.stabilize import _check
 from workflows.messages import CheckInput
 

@@ -15,9 +15,8 @@ import typer
 from psycopg import conninfo
 
 from migrator.cli.app import app
-from tests.integration.cli import Done, Operator
-
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+from tests.fixtures.operator import Done, Operator
 
 # They only show something, write a file of their own, or run until they are stopped.
 CHANGE_NOTHING = {

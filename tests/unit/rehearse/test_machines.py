@@ -11,8 +11,8 @@ import pytest
 
 from migrator.plan.load import load
 from migrator.rehearse.machines_containers import WITHOUT_DOCKER
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = {
     "no engine": "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
     "no permission": "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock",

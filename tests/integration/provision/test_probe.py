@@ -20,9 +20,9 @@ from migrator.model.action import Action
 from migrator.model.capability import Answer, Answers, Capability
 from migrator.provision import check, finalize, provision, verify
 from migrator.provision.probing import ask, ensure, probe
+from tests.fixtures.operator import Operator
 from tests.fixtures.postgres import Machines, fresh_name, with_parts
 from tests.fixtures.shop import Shop, new_shop, until
-from tests.integration.cli import Operator
 
 pytestmark = [pytest.mark.pg, pytest.mark.routers]
 

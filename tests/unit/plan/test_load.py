@@ -22,8 +22,8 @@ from migrator.plan.load import (
 )
 from migrator.plan.schema import Breaker, Plan, Shim
 from migrator.plan.toml import first_plan, to_toml
+from tests import ROOT
 
-ROOT = Path(__file__).parents[2]
 PLANS = sorted((ROOT / "plans").glob("*.toml"))
 SECRET = "hunter2-secret"
 

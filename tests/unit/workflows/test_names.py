@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio import workflow
 
+from tests import ROOT
 from workflows import names
 from workflows.worker import CONTROL_WORKFLOWS, INCIDENT_WORKFLOWS
 
-FOLDER = Path(__file__).resolve().parents[2] / "workflows"
+FOLDER = ROOT / "workflows"
 DEFINITIONS: dict[str, Any] = {
     str(found.name): found
     for found in (workflow._Definition.must_from_class(c) for c in (*CONTROL_WORKFLOWS, *INCIDENT_WORKFLOWS))
@@ -100,6 +100,6 @@ def test_every_signal_is_known_to_the_workflow_it_is_sent_to() -> None:
 def test_the_client_offers_nothing_that_no_command_uses() -> None:
     """Its public functions are called from the commands."""
     offered = {node.name for _, tree in trees("client.py") for node in tree.body if isinstance(node, ast.FunctionDef)}
-    commands = "".join(path.read_text() for path in (FOLDER.parent / "migrator" / "cli").glob("*.py"))
+    commands = "".join(path.read_text() for path in (ROOT / "migrator" / "cli").glob("*.py"))
 
     assert [name for name in sorted(offered) if not name.startswith("_") and f"client.{name}(" not in commands] == []

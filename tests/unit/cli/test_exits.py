@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -30,6 +29,7 @@ from migrator.errors import (
     WritesClosed,
     WrongVersion,
 )
+from tests import ROOT
 
 CASES: list[tuple[BaseException, ExitCode]] = [
     (PlanInvalid("p.toml", ["a: 1 → 2"]), ExitCode.USAGE),
@@ -89,7 +89,7 @@ def test_details_of_a_constraint_are_not_shown() -> None:
 
 def test_the_codes_are_documented() -> None:
     """docs/cli.md says what each code means, in the words of the code."""
-    text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    text = (ROOT / "docs" / "cli.md").read_text()
     rows = dict(re.findall(r"^\| (\d+) \| (.+) \|$", text, re.MULTILINE))
 
     assert MEANING.keys() == set(ExitCode)

@@ -13,7 +13,7 @@ from migrator.control.install import install
 from migrator.db.connect import connect
 from migrator.plan.load import digest, dump, load, shim_settings
 from migrator.plan.schema import Plan
-from tests.integration.cli import Operator
+from tests.fixtures.operator import Operator
 from workflows.activities.base import Context
 from workflows.activities.gates import _audit
 from workflows.activities.prepare import PrepareActivities
