@@ -27,11 +27,11 @@ from temporalio.client import Client
 from migrator.local.process import free_port
 from migrator.rehearse import proof
 from migrator.rehearse.ledger import read_ledgers
+from tests import ROOT
 from tests.acceptance.compose_stack import (
     CONTROL,
     MARK,
     PORTS,
-    ROOT,
     Stack,
     Watch,
     ask,

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +19,12 @@ PLAN = ROOT / "plans" / "demo.toml"
 PATIENCE_S = 900
 MEMORY_MB = 2048
 
+Rehearsed = tuple[subprocess.CompletedProcess[str], Path]
+"""What the command printed, and its directory."""
+
 
 @pytest.fixture(scope="module")
-def rehearsed(tmp_path_factory: pytest.TempPathFactory):
+def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Rehearsed:
     """A whole rehearsal: what it printed, and where its report is."""
     workdir = tmp_path_factory.mktemp("rehearsal")
     done = subprocess.run(
@@ -33,7 +37,7 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory):
     return done, workdir
 
 
-def test_the_rehearsal_holds(rehearsed) -> None:
+def test_the_rehearsal_holds(rehearsed: Rehearsed) -> None:
     """Exit code 0, well over a thousand acknowledged writes, none lost, no read missed one, no row differed."""
     done, _ = rehearsed
     assert done.returncode == 0, done.stderr[-4000:]
@@ -44,7 +48,7 @@ def test_the_rehearsal_holds(rehearsed) -> None:
     assert (report["lost_writes"], report["missed_own_writes"], report["divergent_rows"]) == (0, 0, 0)
 
 
-def test_every_event_took_place(rehearsed) -> None:
+def test_every_event_took_place(rehearsed: Rehearsed) -> None:
     """The accidents are part of the proof: without them it says little."""
     done, workdir = rehearsed
     report = json.loads((workdir / "report.json").read_text())
@@ -71,7 +75,7 @@ def test_every_event_took_place(rehearsed) -> None:
     assert report["timings"]["rollback_confirmed"] == report["timings"]["rollback_processes"] >= 2
 
 
-def test_the_new_release_used_what_the_deployment_brought(rehearsed) -> None:
+def test_the_new_release_used_what_the_deployment_brought(rehearsed: Rehearsed) -> None:
     """Columns, an enum's value and a table: written, read, and part of the comparison."""
     _, workdir = rehearsed
     report = json.loads((workdir / "report.json").read_text())
@@ -84,7 +88,7 @@ def test_the_new_release_used_what_the_deployment_brought(rehearsed) -> None:
         assert name in seen["What a deployment brought in the middle is part of all this"]
 
 
-def test_every_error_is_explained(rehearsed) -> None:
+def test_every_error_is_explained(rehearsed: Rehearsed) -> None:
     """The application saw errors of one fault only: classic's crash."""
     _, workdir = rehearsed
     report = json.loads((workdir / "report.json").read_text())
@@ -95,7 +99,7 @@ def test_every_error_is_explained(rehearsed) -> None:
     }
 
 
-def test_it_is_small(rehearsed) -> None:
+def test_it_is_small(rehearsed: Rehearsed) -> None:
     """Under two gigabytes, all processes together. How long it takes depends on what runs beside it."""
     _, workdir = rehearsed
     report = json.loads((workdir / "report.json").read_text())
@@ -103,7 +107,7 @@ def test_it_is_small(rehearsed) -> None:
     assert report["timings"].get("peak_memory_mb", 0) < MEMORY_MB
 
 
-def test_the_reports_stay_and_the_servers_do_not(rehearsed) -> None:
+def test_the_reports_stay_and_the_servers_do_not(rehearsed: Rehearsed) -> None:
     """After the end there are two reports and no process."""
     _, workdir = rehearsed
     assert (workdir / "report.html").read_text().startswith("<!doctype html>")

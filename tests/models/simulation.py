@@ -136,7 +136,7 @@ class Simulation:
     # -- classic's control tables
 
     def poll(self, process: Process) -> Poll:
-        routes = ()
+        routes: tuple[tuple[Route, bool], ...] = ()
         view = process.view
         same = self.marks.get(view.epoch) == view.mark or self.flaw is Flaw.EPOCHS_ALONE
         known = view.epoch if same and view.epoch <= self.epoch else -1
@@ -250,7 +250,8 @@ class Simulation:
         registered = backup.pop("processes")
         for name, value in backup.items():
             setattr(self, name, value)
-        for process, (process.seen_at, process.applied) in zip(self.processes, registered, strict=True):
+        for process, (seen_at, epoch) in zip(self.processes, registered, strict=True):
+            process.seen_at, process.applied = seen_at, epoch
             process.begun = False
             if process.reading is not None and process.reading.side is Side.CLASSIC:
                 process.reading = None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import pytest
 
@@ -29,6 +30,8 @@ TABLE = Table(
     tenant_column="tenant_id",
     tenant_source="tenant_id",
 )
+T = TypeVar("T")
+
 TENANT = "7"
 who_joins = decide
 FIRST_XID = 10
@@ -118,7 +121,7 @@ def start(scripts: tuple[tuple[Row, ...], ...], mirrors: int, copies: int, crash
     )
 
 
-def _with(items: tuple, index: int, item: object) -> tuple:
+def _with(items: tuple[T, ...], index: int, item: T) -> tuple[T, ...]:
     return (*items[:index], item, *items[index + 1 :])
 
 
@@ -204,7 +207,7 @@ def copy_steps(w: World) -> Iterator[World]:
                 yield replace(w, lease=lease, copies=_with(w.copies, n, Copy(epoch + 1)))
         elif copy.held is None:
             s = w.snapshot()
-            rows = tuple(sorted(w.classic(s).items()))
+            rows: tuple[Row, ...] = tuple(sorted(w.classic(s).items()))
             yield replace(w, copies=_with(w.copies, n, replace(copy, held=(s, rows))))
         else:
             done = _with(w.copies, n, Copy(epoch=-1, held=None))

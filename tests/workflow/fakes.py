@@ -6,13 +6,14 @@ Where an outcome matters, tests use the real ones on real servers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from migrator.control.stopped import describe
+from migrator.model.blocker import Blocker
 from workflows import names
 from workflows.activities.control import how_it_ended
 from workflows.messages import (
@@ -58,8 +59,8 @@ class World:
     """What the fakes know. `answers` holds, per activity, a list of answers; the last one repeats. An answer that can
     be called is asked with the activity's argument."""
 
-    def __init__(self, **answers: list[Any]) -> None:
-        self.answers = answers
+    def __init__(self, answers: Mapping[str, list[Any]] | None = None, /, **more: list[Any]) -> None:
+        self.answers = {**(answers or {}), **more}
         self.calls: list[str] = []
         self.notes: list[tuple[str, str]] = []
         self.seen: dict[str, list[Any]] = {}
@@ -85,6 +86,10 @@ async def called(world: World, name: str) -> bool:
 
 def no_go(*blockers: str) -> ApplicationError:
     return ApplicationError("no-go", {"blockers": list(blockers)}, type="NoGo", non_retryable=True)
+
+
+def blocked(*texts: str) -> tuple[Blocker, ...]:
+    return tuple(Blocker.read(text) for text in texts)
 
 
 def fakes(world: World) -> list[Callable[..., Any]]:

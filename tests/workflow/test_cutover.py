@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from tests.workflow.fakes import World, fakes, wave
+from tests.workflow.fakes import World, blocked, fakes, wave
 from tests.workflow.histories import keep
 from tests.workflow.serving import begun, eventually, serving
 from workflows import names
@@ -28,7 +28,7 @@ async def test_waves_follow_each_other(temporal_env: WorkflowEnvironment, plan: 
 
 
 async def test_a_wave_in_which_nobody_is_ready_moves_nobody(temporal_env: WorkflowEnvironment, plan: str) -> None:
-    world = World(wave_gate=[WaveGate(deferred=2, blockers=("tenant a was never validated",))])
+    world = World(wave_gate=[WaveGate(deferred=2, blockers=blocked("tenant a was never validated"))])
     async with serving(temporal_env.client, plan, fakes(world)):
         handle = await begun(temporal_env, plan, WaveWorkflow.run, WaveInput(plan=plan, number=1), "wave")
         result = await handle.result()
@@ -56,7 +56,7 @@ async def test_an_advance_waits_and_a_soak_carries_on_where_it_was(
 
 async def test_a_wave_that_was_rolled_back_holds_the_cutover(temporal_env: WorkflowEnvironment, plan: str) -> None:
     """Held, shown as blocked with the command that goes on; a look goes on."""
-    held = NextWave(held="wave 1 was rolled back: 3 tenants suffered on Limitless", blockers=("tenant a: slow",))
+    held = NextWave(held="wave 1 was rolled back: 3 tenants suffered on Limitless", blockers=blocked("tenant a: slow"))
     world = World(next_wave=[wave(1, plan), held, None], soak=[Soaked(held="wave 1: too many", left=0)])
     async with serving(temporal_env.client, plan, fakes(world)):
         handle = await begun(temporal_env, plan, CutoverWorkflow.run, CutoverInput(plan=plan), "cutover")

@@ -63,7 +63,7 @@ async def test_somebody_who_signs_up_just_then_is_waited_for(temporal_env: Workf
 @pytest.mark.parametrize("step", ["drain", "validate_changed", "sequences", "positions", "hand_over"])
 async def test_a_no_in_the_pause_reopens_writes(temporal_env: WorkflowEnvironment, plan: str, step: str) -> None:
     """Whichever step says no, classic takes writes again and nothing behind the point of no return happens."""
-    world = World(**{step: [no_go("3 divergent rows")]})
+    world = World({step: [no_go("3 divergent rows")]})
 
     result = await retired(temporal_env, plan, world, "decommission-reopened" if step == "validate_changed" else "")
 

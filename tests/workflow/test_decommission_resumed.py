@@ -104,7 +104,7 @@ async def test_each_step_fails_for_good_and_the_next_run_goes_on(
         ended_afterwards(temporal_env, plan),
         serving(temporal_env.client, plan.name, everything(plan), failing),
     ):
-        results = []
+        results: list[DecommissionResult | None] = []
         while len(results) < 2 * len(STEPS) and not (results and results[-1] and results[-1].done):
             results.append(await tried(temporal_env, plan))
 

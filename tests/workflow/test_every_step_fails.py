@@ -18,7 +18,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from migrator.model.phase import ORDER
-from tests.workflow.fakes import World, fakes, no_go, wave
+from tests.workflow.fakes import World, blocked, fakes, no_go, wave
 from tests.workflow.serving import begun, eventually, serving
 from tests.workflow.test_whole_migration import small_plan
 from workflows import names
@@ -46,7 +46,7 @@ from workflows.worker import activities
 pytestmark = [pytest.mark.temporal, pytest.mark.asyncio(loop_scope="session")]
 
 ALWAYS = GateAnswer(go=True, needs_approval=True)
-AGAIN = GateAnswer(blockers=("since then: rollback",), needs_approval=True, again=True)
+AGAIN = GateAnswer(blockers=blocked("since then: rollback"), needs_approval=True, again=True)
 
 
 def every_step() -> set[str]:
@@ -215,7 +215,7 @@ async def test_what_ends_beside_the_phases_is_seen_and_resume_starts_it_again(
     temporal_env: WorkflowEnvironment, plan: str, which: str, how: str
 ) -> None:
     """Status names it and is blocked; resume has it running again."""
-    world = World(**{"gate dual_write": [GateAnswer(blockers=("1 tenant is pending",), recheck_s=3600)]})
+    world = World({"gate dual_write": [GateAnswer(blockers=blocked("1 tenant is pending"), recheck_s=3600)]})
     if how == "failed":
         world.answers[{"dual-write": "capture_on", "backfill": "shape"}[which]] = [
             no_go("the plan names unknown tables"),

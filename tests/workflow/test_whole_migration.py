@@ -27,7 +27,7 @@ from workflows.worker import workers
 pytestmark = [pytest.mark.temporal, pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
 
-def small_plan(**sections: dict[str, Any]) -> Plan:
+def small_plan(**sections: dict[str, Any] | None) -> Plan:
     """A plan whose waits are fractions of a second and whose 90 days pass in about a second."""
     body: dict[str, Any] = {
         "name": f"p{uuid.uuid4().hex[:8]}",

@@ -10,6 +10,7 @@ from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
 from migrator.cli.exits import ExitCode
 from tests.fixtures.operator import Done, Operator
+from tests.fixtures.rows import value
 from tests.fixtures.shop import Shop, until
 from workflows.activities.base import Context
 from workflows.activities.validation import ValidationActivities
@@ -59,8 +60,7 @@ async def test_an_operator_finds_repairs_and_looks_back(shop: Shop, tmp_path: Pa
         return await asyncio.to_thread(run, *words)
 
     def count(what: str) -> int:
-        query = f"SELECT count(*) FROM migrator.{what}".encode()  # noqa: S608 - texts of this test
-        return int(shop.classic.execute(query).fetchone()[0])
+        return int(value(shop.classic, f"SELECT count(*) FROM migrator.{what}"))  # noqa: S608 - texts of this test
 
     await shop.start()
     async with shop.mirrors():

@@ -22,6 +22,7 @@ from migrator.model.tenant import TenantId
 from migrator.traffic.cutover import facts, soak
 from migrator.traffic.cutover.gate import GateLimits, tenant_verdict
 from migrator.traffic.cutover.guard import GuardLimits, Sample, Watch
+from tests.fixtures.rows import value
 from tests.fixtures.shop import Shop, until
 from workflows.activities.base import Context
 from workflows.activities.validation import ValidationActivities
@@ -140,10 +141,10 @@ async def test_a_verdict_about_the_reference_tables_lasts_until_they_are_copied_
         unknown = fact()
         await run(shop)
         clean = fact()
-        (now,) = shop.classic.execute("SELECT clock_timestamp()").fetchone() or ()
-        (copy,) = shop.classic.execute("SELECT generation FROM migrator.copy_unit WHERE part = 0").fetchone() or ()
+        now = value(shop.classic, "SELECT clock_timestamp()")
+        copy = value(shop.classic, "SELECT generation FROM migrator.copy_unit WHERE part = 0")
         old = [TenantVerdict(None, 3, 1, 1, "1:1:", now.timestamp(), copy)]
-        (fingerprint,) = shop.classic.execute("SELECT migrator.schema_fingerprint()").fetchone() or ()
+        fingerprint = value(shop.classic, "SELECT migrator.schema_fingerprint()")
         async with await connect_async(shop.classic_dsn, "test") as control:
             run_id = uuid.uuid4()
             await store.begin(control, run_id, "manual")

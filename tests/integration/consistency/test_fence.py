@@ -7,8 +7,8 @@ import contextlib
 import time
 import uuid
 from dataclasses import replace
+from datetime import datetime
 
-import psycopg
 import pytest
 
 from migrator.consistency import fence as fences
@@ -19,6 +19,7 @@ from migrator.dataplane.mirror.position import PartitionCheckpoint
 from migrator.dataplane.mirror.run import _open
 from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable
+from tests.fixtures.rows import row
 from tests.fixtures.shop import Shop, until
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
@@ -42,7 +43,7 @@ async def test_many_share_a_pause_and_all_see_the_same(shop: Shop) -> None:
                 for conn in (one.classic, one.limitless):
                     cursor = await conn.execute("SELECT count(*) FROM shop.tenant WHERE name = 'later'")
                     names.add((await cursor.fetchall())[0][0])
-            stamps = {one.at < psycopg.types.datetime.datetime.now(one.at.tzinfo) for one in held}
+            stamps = {one.at < datetime.now(one.at.tzinfo) for one in held}
         left = shop.classic.execute("SELECT count(*) FROM migrator.fence").fetchone()
 
     assert names == {0}, "eight frozen sides see the moment of their fence"
@@ -74,9 +75,7 @@ async def test_the_dead_and_the_slow_hold_nobody(shop: Shop) -> None:
         shop.classic.execute("INSERT INTO migrator.fence (fence_id, part) VALUES (%s, 1)", (slow,))
         shop.classic.execute("UPDATE shop.tenant SET name = 'still moving'")
         await shop.caught_up()
-        state, pause_ms = shop.classic.execute(
-            "SELECT state, pause_ms FROM migrator.fence WHERE fence_id = %s", (slow,)
-        ).fetchone()
+        state, pause_ms = row(shop.classic, "SELECT state, pause_ms FROM migrator.fence WHERE fence_id = %s", (slow,))
         shop.classic.execute("DELETE FROM migrator.fence")
 
         # The mirror's task is cancelled while a fence is open.

@@ -11,6 +11,7 @@ from migrator.consistency.run import validate
 from migrator.dataplane.repair import repair
 from migrator.model.divergence import Divergence, ValidationReport
 from migrator.model.tenant import TenantId
+from tests.fixtures.rows import value
 from tests.fixtures.shop import BELONGS, FOUND, Shop
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
@@ -133,10 +134,7 @@ async def test_every_row_is_counted_somewhere(shop: Shop) -> None:
         await shop.caught_up()
         report = await look(shop)
         some = await look(shop, tenants=["3", "no such tenant"])
-        here = sum(
-            shop.classic.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.SQL(table))).fetchone()[0]
-            for table in BELONGS
-        )
+        here = sum(value(shop.classic, sql.SQL("SELECT count(*) FROM {}").format(sql.SQL(table))) for table in BELONGS)
 
     assert report.tenantless_rows == 2 + _orphans(shop), "lines without a purchase, and remarks under them"
     assert (report.unmirrored, report.unmirrored_rows, report.stray_rows) == (("50",), 3, 1)
@@ -147,8 +145,7 @@ async def test_every_row_is_counted_somewhere(shop: Shop) -> None:
 
 
 def _orphans(shop: Shop) -> int:
-    row = shop.classic.execute("SELECT count(*) FROM shop.remark WHERE line_id IN (3, 4)").fetchone()
-    return int(row[0])
+    return int(value(shop.classic, "SELECT count(*) FROM shop.remark WHERE line_id IN (3, 4)"))
 
 
 async def test_a_table_that_was_never_captured_is_not_clean(shop: Shop) -> None:

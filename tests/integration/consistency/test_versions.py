@@ -61,7 +61,7 @@ TABLE = Table(
 def builds(given: Path | None) -> dict[str, Path]:
     """Return one directory of programs per major version found here."""
     named = [Path(p) for p in os.environ.get("MIGRATOR_TEST_PG_BINS", "").split(":") if p]
-    found = {}
+    found: dict[str, Path] = {}
     for path in [programs(given), *named, *sorted(Path("/usr/lib/postgresql").glob("*/bin"))]:
         if (path / "initdb").exists():
             done = subprocess.run([path / "postgres", "--version"], capture_output=True, text=True)

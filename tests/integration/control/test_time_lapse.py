@@ -8,7 +8,7 @@ statements touch, not in time.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -205,7 +205,7 @@ def costs(conn: psycopg.Connection[Any], wave: int) -> dict[str, int]:
     """Return how many pages each look touches."""
     before = {tenant: Sample(100, 0, 10.0) for tenant in WAVE}
     since_s = facts.now_s(conn) - 86_400
-    looks = {
+    looks: dict[str, Callable[[], object]] = {
         "guard": lambda: soak.watch_wave(conn, wave, Watch(), before, since_s, True, LIMITS),
         "status": lambda: collect(conn),
         "gate": lambda: (facts.tenant_facts(conn, WAVE), facts.reference_facts(conn), facts.waiting(conn)),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import psycopg
 import pytest
 
 from migrator.plan.tables import resolve_tables
+from tests.fixtures.rows import row
 from tests.fixtures.shop import MIXES, PARTS, Shop, new_shop
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
@@ -21,7 +24,7 @@ def write(conn: psycopg.Connection, r: random.Random) -> None:
     """One random statement out of everything an application may do to a row, its key, its tenant, its parents."""
     purchase, line, tenant = r.randint(1, 700), r.randint(1, 1500), r.randint(1, TENANTS)
     other = r.randint(1, 700)
-    statements = [
+    statements: list[tuple[str, Sequence[object] | dict[str, object]]] = [
         (
             "INSERT INTO shop.purchase VALUES (%s, %s, %s, %s) ON CONFLICT (id) DO UPDATE SET total = EXCLUDED.total",
             (purchase, tenant, purchase + 1000 * tenant, r.randint(1, 9999)),
@@ -193,7 +196,7 @@ async def test_a_tenant_that_limitless_refuses_is_put_aside_alone(shop: Shop) ->
         shop.classic.execute("UPDATE shop.purchase SET total = 500000 WHERE id = 3")  # tenant 1
         shop.classic.execute("UPDATE shop.purchase SET total = 7 WHERE tenant_id = 2")
         await shop.caught_up()
-    state, reason = shop.classic.execute("SELECT state, reason FROM migrator.tenant WHERE tenant_id = '1'").fetchone()
+    state, reason = row(shop.classic, "SELECT state, reason FROM migrator.tenant WHERE tenant_id = '1'")
     others = shop.limitless.execute("SELECT DISTINCT total FROM shop.purchase WHERE tenant_id = 2").fetchall()
 
     assert (state, "23514" in reason, "500000" in reason) == ("quarantined", True, False)
@@ -205,7 +208,7 @@ async def test_undo_leaves_classic_as_it_was(shop: Shop) -> None:
     """Capture comes and goes without a trace in the application's part of the catalog."""
     from migrator.dataplane.capture import install as capture
 
-    def catalog() -> list[tuple]:
+    def catalog() -> list[tuple[Any, ...]]:
         return shop.classic.execute(
             "SELECT 'trigger', tgname::text, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal"
             " UNION ALL SELECT 'event', evtname::text, evtevent::text FROM pg_event_trigger"

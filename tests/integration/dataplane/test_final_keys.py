@@ -117,7 +117,8 @@ async def test_keys_that_are_let_go_while_they_are_made_are_made_again(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mirror needs it while the decommission prepares; nobody has to resume it for that."""
-    verify, gone = apply._verify_catalogs, []
+    verify = apply._verify_catalogs
+    gone: list[str] = []
 
     def disturbed(*args: Any, **options: Any) -> Verdict:
         if not gone:

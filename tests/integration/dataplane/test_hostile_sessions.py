@@ -159,7 +159,7 @@ def write(
     classic: psycopg.Connection[Any], dsn: str, settings: Mapping[str, str]
 ) -> list[tuple[str, object, list[str]]]:
     """Run every statement in a session with *settings*; return what each left, and the partitions it noted."""
-    found = []
+    found: list[tuple[str, object, list[str]]] = []
     with psycopg.connect(dsn, autocommit=True) as conn:
         for name, value in settings.items():
             conn.execute("SELECT pg_catalog.set_config(%s::pg_catalog.text, %s::pg_catalog.text, false)", (name, value))

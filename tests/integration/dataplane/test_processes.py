@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from migrator.local.proxy import Proxy
+from tests.fixtures.rows import value
 from tests.fixtures.shop import PARTS, Shop, until
 from tests.integration.dataplane.test_equality import Writers
 
@@ -52,10 +53,11 @@ def process(shop: Shop) -> Iterator[subprocess.Popen[bytes]]:
 
 async def _moved(shop: Shop) -> None:
     """Wait until the mirrors have published something new."""
-    row = shop.classic.execute("SELECT max(fresh_at) FROM migrator.position").fetchone()
+    query = "SELECT max(fresh_at) FROM migrator.position"
+    before = value(shop.classic, query)
 
     async def newer() -> bool:
-        return shop.classic.execute("SELECT max(fresh_at) FROM migrator.position").fetchone() > row
+        return bool(value(shop.classic, query) > before)
 
     await until(newer, "a position moves")
 

@@ -17,6 +17,7 @@ from migrator.dataplane.mirror.run import _open
 from migrator.db.connect import connect_async
 from migrator.errors import HistoryForked, PreconditionFailed
 from migrator.model.position import Snapshot
+from tests.fixtures.rows import value
 from tests.fixtures.shop import PARTS, Shop, until
 
 pytestmark = [pytest.mark.pg]
@@ -91,13 +92,10 @@ async def test_a_look_costs_what_is_new_and_not_what_is_old(shop: Shop) -> None:
         table = shop.table("shop.purchase")
         for _ in range(20):
             mark_dirty(shop.classic, table, [["1", "3"]] * 10_000, PARTS)
-        number = shop.classic.execute(
-            "SELECT table_id FROM migrator.captured_table WHERE qualified = 'shop.purchase'"
-        ).fetchone()[0]
+        number = value(shop.classic, "SELECT table_id FROM migrator.captured_table WHERE qualified = 'shop.purchase'")
         async with await connect_async(shop.classic_dsn, "test") as conn:
             await ring.summarise(conn, [number], 3, {})
-        row = shop.classic.execute("SELECT pg_current_snapshot()::text").fetchone()
-        snapshot = Snapshot.parse(row[0])
+        snapshot = Snapshot.parse(value(shop.classic, "SELECT pg_current_snapshot()::text"))
         assert snapshot.xip, "the old transaction is running"
         async with _open(shop.classic_dsn, shop.limitless_dsn, 1, None, shop.options) as p:
             query = rows_sql.any_entries([(number, table)], 1, snapshot)
@@ -106,9 +104,9 @@ async def test_a_look_costs_what_is_new_and_not_what_is_old(shop: Shop) -> None:
                     psycopg.sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT {}").format(query)
                 )
             ).fetchone()
-        size = shop.classic.execute(f"SELECT pg_relation_size('migrator.journal_{number}_0') / 8192").fetchone()[0]
+        size = value(shop.classic, f"SELECT pg_relation_size('migrator.journal_{number}_0') / 8192")
 
-    assert size > 1000
+    assert size > 1000 and shown is not None
     assert _pages(shown[0][0]) < size / 10
     assert "Bitmap Heap Scan" in str(shown)
 

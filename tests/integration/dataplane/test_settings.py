@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -138,8 +139,8 @@ async def travel(shop: Shop) -> None:
             )
             assert moved.done
             for number in (10_001, 10_002):
-                await asyncio.to_thread(lambda n=number: shim.run_write("1", lambda w: _order(w.connection, n)))
-                assert await asyncio.to_thread(lambda n=number: shim.run_read("1", lambda r: _orders(r, n))) == 1
+                await asyncio.to_thread(shim.run_write, "1", partial(_write_order, number=number))
+                assert await asyncio.to_thread(shim.run_read, "1", partial(_orders, number=number)) == 1
             shop.limitless.execute("UPDATE shop.purchase SET total = 0, note = NULL WHERE tenant_id = 1 AND id = 3")
             assert (await validate(shop.classic_dsn, shop.limitless_dsn)).divergent_rows == 1
             await asyncio.to_thread(lambda: repair(shop.classic, "test"))
@@ -147,13 +148,14 @@ async def travel(shop: Shop) -> None:
             assert (await validate(shop.classic_dsn, shop.limitless_dsn)).clean
             back = await asyncio.to_thread(lambda: roll_back(shop.classic, all=True, who="test", reason="test"))
             assert back.complete
-            await asyncio.to_thread(lambda: shim.run_write("1", lambda w: _order(w.connection, 10_003)))
+            await asyncio.to_thread(shim.run_write, "1", partial(_write_order, number=10_003))
         await shop.caught_up()
     assert shop.differences() == {}
     assert shop.fallbacks == []
 
 
-def _order(conn: psycopg.Connection[Any], number: int) -> None:
+def _write_order(write: Any, number: int) -> None:
+    conn = write.connection
     conn.execute("INSERT INTO shop.purchase VALUES (%s, 1, %s, 9.99, 'happy', '{\"a\": [1, null]}')", (number, number))
     conn.execute("INSERT INTO shop.line VALUES (%s, %s, 'sku \\ '' \"', ARRAY['', 'null', NULL])", (number, number))
     conn.execute("UPDATE shop.purchase SET slot = NULL, total = NULL WHERE id = %s", (number,))

@@ -165,7 +165,8 @@ async def test_nothing_is_handed_over_that_came_in_the_pause(shop: Shop) -> None
     settled = decommission._settle(shop.classic, shop.limitless, shop.plan, number)
     assert settled.done and settled.blockers == ()
     assert decommission._settle(shop.classic, shop.limitless, shop.plan, number).done, "again, with capture gone"
-    assert drain.closed(shop.limitless, attempt.read(shop.classic, number).snapshot)
+    snapshot = attempt.read(shop.classic, number).snapshot
+    assert snapshot is not None and drain.closed(shop.limitless, snapshot)
 
 
 def over(shop: Shop, number: int) -> None:

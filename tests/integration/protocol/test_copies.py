@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from migrator.dataplane.backfill import copy
+from migrator.dataplane.backfill.pipe import pipe
 from migrator.dataplane.capture import ring
 from migrator.db.connect import connect_async
 from migrator.errors import LeaseLost
 from tests.fixtures.shop import PARTS, Shop
+from tests.fixtures.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
@@ -21,19 +23,17 @@ pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 @asynccontextmanager
 async def frozen_copy(shop: Shop, unit: str) -> AsyncIterator[tuple[asyncio.Task[None], asyncio.Event]]:
     """A copy of *unit* that has its lease and its snapshot, and stands still before it reads anything."""
-    frozen, thawed, pipe = asyncio.Event(), asyncio.Event(), copy.pipe
+    frozen, thawed = asyncio.Event(), asyncio.Event()
 
     async def freeze(*args: Any) -> Any:
         frozen.set()
         await thawed.wait()
         return await pipe(*args)
 
-    copy.pipe = freeze
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(copy, "pipe", freeze)
         task = asyncio.create_task(shop.copy(unit))
-        await asyncio.wait_for(frozen.wait(), 30)
-    finally:
-        copy.pipe = pipe
+        await asyncio.wait_for(frozen.wait(), PATIENCE_S)
     try:
         yield task, thawed
     finally:

@@ -108,12 +108,14 @@ class Run:
                     elif way == "fallback":
                         raise_fallback(conn, FallbackScope.TENANT, TENANT, by="test", reason="test")
                     else:
-                        for what in ({"tenants": ids(TENANT)}, {"switch": True}, *self._fallbacks(conn)):
+                        for what in self.everything(conn):
                             promote_reads(conn, **what, **words, timeout_s=5.0)
 
-    def _fallbacks(self, conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
+    def everything(self, conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
+        """What bounds the tenant's reads, as `rejoin` takes it."""
         rows = conn.execute("SELECT scope, scope_key FROM migrator.fallback").fetchall()
-        return [{"fallback": (FallbackScope(scope), key)} for scope, key in rows]
+        fallbacks = [{"fallback": (FallbackScope(scope), key)} for scope, key in rows]
+        return [{"tenants": ids(TENANT)}, {"switch": True}, *fallbacks]
 
     def mirror(self) -> None:
         with psycopg.connect(self.world.classic_dsn, autocommit=True) as conn:
@@ -202,7 +204,7 @@ async def test_no_read_misses_an_acknowledged_write(
         row = world.classic.execute(LOOK, (TENANT,)).fetchone()
         found.acknowledged = int(row[0]) if row else 0
         with world.mirror():
-            for what in ({"tenants": ids(TENANT)}, {"switch": True}, *found._fallbacks(world.classic)):
+            for what in found.everything(world.classic):
                 assert promote_reads(world.classic, **what, who="test", reason="test", timeout_s=20).done
         await asyncio.wait_for(one_run(turns(seed), found), 120)
         assert found.missed == [], f"seed {seed}"

@@ -18,6 +18,7 @@ from migrator.plan.load import from_body
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from migrator.provision import actions, finalize, finalize_actions, provision, undo, undo_actions, verify
+from migrator.provision.apply import Stage
 from migrator.provision.compare import differences, foreign_key_differences
 from migrator.provision.ddl_sql import foreign_key_steps
 from migrator.provision.read import read
@@ -445,8 +446,9 @@ def test_a_unique_constraint_is_no_foreign_key(make_world: Callable[..., World])
     ):
         again = run(*world.all)
         assert ([a.summary for a in again.made], again.verdict.blockers) == (made, ())
-    for stage in ("mirrored", "final"):
-        assert finalize(*world.all, stage=stage).verdict.blockers == ()  # type: ignore[arg-type]
+    stages: tuple[Stage, ...] = ("mirrored", "final")
+    for stage in stages:
+        assert finalize(*world.all, stage=stage).verdict.blockers == ()
         assert provision(*world.all).verdict.blockers == ()
     world.limitless.execute("ALTER TABLE app.orders DROP CONSTRAINT orders_tenant_id_fkey")
     assert provision(*world.all).verdict.blockers

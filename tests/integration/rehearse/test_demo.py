@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 
 import psycopg
 import pytest
@@ -17,15 +19,21 @@ from migrator.rehearse import roles
 from migrator.rehearse.demo import load
 from migrator.rehearse.expectations import Memory
 from migrator.rehearse.holdings import Tenant
-from migrator.rehearse.ledger import LedgerWriter, Write, read_ledgers
+from migrator.rehearse.ledger import Ledger, LedgerWriter, RowKey, Write, read_ledgers
 from migrator.rehearse.new_release import RELEASED_ACTIONS
 from migrator.rehearse.proof import check_reads, check_writes, compare, limitless_versions, uses_release
 from migrator.rehearse.shop import RELEASED, RETURNED, REVISION, SHIPMENTS
 from migrator.rehearse.shopper import ACTIONS, Shopper
+from tests.fixtures.postgres import Machines
 
 pytestmark = pytest.mark.pg
 
 SMALL = Rehearsal(tenants=20, rows=4000)
+
+T = TypeVar("T")
+
+Traffic = tuple[str, Ledger]
+"""Where it went, and its ledger."""
 
 
 class Session:
@@ -41,11 +49,11 @@ class DirectShim:
         self._connection = psycopg.connect(roles.as_role(dsn, roles.APPLICATION), autocommit=True)
 
     @contextmanager
-    def _transaction(self):
+    def _transaction(self) -> Iterator[Session]:
         with self._connection.transaction():
             yield Session(self._connection)
 
-    def run_read(self, tenant, fn):
+    def run_read(self, tenant: str, fn: Callable[[Session], T]) -> T:
         with self._transaction() as session:
             return fn(session)
 
@@ -55,7 +63,7 @@ class DirectShim:
         self._connection.close()
 
 
-def test_the_demo_loads_once_and_agrees_with_itself(classic_dsn) -> None:
+def test_the_demo_loads_once_and_agrees_with_itself(classic_dsn: str) -> None:
     """A second load with the same settings changes nothing; every row has the shape the plan expects."""
     first = load(classic_dsn, SMALL)
     second = load(classic_dsn, SMALL)
@@ -66,7 +74,7 @@ def test_the_demo_loads_once_and_agrees_with_itself(classic_dsn) -> None:
     assert first.rows["app.accounts"] == 20
 
 
-def test_the_application_owns_nothing(classic_dsn) -> None:
+def test_the_application_owns_nothing(classic_dsn: str) -> None:
     """Tables belong to a role that deploys; the application may work with rows and change no table."""
     load(classic_dsn, SMALL)
 
@@ -84,7 +92,7 @@ def test_the_application_owns_nothing(classic_dsn) -> None:
                 app.execute(refused)
 
 
-def test_the_same_seed_gives_the_same_rows(classic_dsn, machines) -> None:
+def test_the_same_seed_gives_the_same_rows(classic_dsn: str, machines: Machines) -> None:
     """The demo is a function of its settings."""
     twin = machines.new_classic("demo_twin")
     try:
@@ -97,7 +105,7 @@ def test_the_same_seed_gives_the_same_rows(classic_dsn, machines) -> None:
         machines.drop(classic="demo_twin")
 
 
-def test_other_data_is_never_touched(classic_dsn) -> None:
+def test_other_data_is_never_touched(classic_dsn: str) -> None:
     """A schema app that is not this demo is refused, whatever it holds."""
     with psycopg.connect(classic_dsn) as conn:
         conn.execute("CREATE SCHEMA app")
@@ -112,7 +120,7 @@ def test_other_data_is_never_touched(classic_dsn) -> None:
 
 
 @pytest.fixture
-def shopped(classic_dsn, tmp_path: Path):
+def shopped(classic_dsn: str, tmp_path: Path) -> Traffic:
     """A demo after some traffic: its connection string and its ledger."""
     demo = load(classic_dsn, SMALL)
     shim = DirectShim(classic_dsn)
@@ -128,7 +136,7 @@ def shopped(classic_dsn, tmp_path: Path):
     return classic_dsn, read_ledgers([tmp_path / "web-1.jsonl"])
 
 
-def test_the_ledger_of_honest_traffic_holds(shopped) -> None:
+def test_the_ledger_of_honest_traffic_holds(shopped: Traffic) -> None:
     """Every kind of write occurs, nothing fails, nothing is lost, no read is stale."""
     dsn, ledger = shopped
     writes = check_writes(ledger, versions_as_on_limitless(dsn))
@@ -148,7 +156,7 @@ def test_the_ledger_of_honest_traffic_holds(shopped) -> None:
         "UPDATE app.orders SET details = details || '{\"v\": 0}' WHERE id = (SELECT max(id) FROM app.orders)",
     ],
 )
-def test_damage_is_found_in_the_database(shopped, damage) -> None:
+def test_damage_is_found_in_the_database(shopped: Traffic, damage: str) -> None:
     """One row less, or one row as it was before, is one lost write."""
     dsn, ledger = shopped
     with psycopg.connect(dsn) as conn:
@@ -164,7 +172,7 @@ def deploy(conn: psycopg.Connection) -> None:
 
 
 @pytest.fixture
-def deployed(classic_dsn, tmp_path: Path):
+def deployed(classic_dsn: str, tmp_path: Path) -> Traffic:
     """A demo into which the deployment comes in the middle of the traffic."""
     demo = load(classic_dsn, SMALL)
     shim = DirectShim(classic_dsn)
@@ -183,7 +191,7 @@ def deployed(classic_dsn, tmp_path: Path):
     return classic_dsn, read_ledgers([tmp_path / "web-1.jsonl"])
 
 
-def test_the_ledger_follows_the_application_into_what_is_new(deployed) -> None:
+def test_the_ledger_follows_the_application_into_what_is_new(deployed: Traffic) -> None:
     """The new release writes and reads what the deployment brought, and nothing of it is lost."""
     dsn, ledger = deployed
     writes = check_writes(ledger, versions_as_on_limitless(dsn, released=True))
@@ -196,7 +204,7 @@ def test_the_ledger_follows_the_application_into_what_is_new(deployed) -> None:
     assert check_reads(ledger).missed == 0
 
 
-def test_a_new_column_that_did_not_arrive_is_a_lost_write(deployed) -> None:
+def test_a_new_column_that_did_not_arrive_is_a_lost_write(deployed: Traffic) -> None:
     """Its rows are all there, at their last version; only what the new release wrote besides is not."""
     dsn, ledger = deployed
     changed = {c.row.key for w in ledger.writes for c in w.changes if c.row.table == REVISION and c.after}
@@ -216,7 +224,7 @@ def test_a_new_column_that_did_not_arrive_is_a_lost_write(deployed) -> None:
         (SHIPMENTS, "DELETE FROM app.shipments"),
     ],
 )
-def test_a_value_or_a_table_that_did_not_arrive_is_a_lost_write(deployed, name, damage) -> None:
+def test_a_value_or_a_table_that_did_not_arrive_is_a_lost_write(deployed: Traffic, name: str, damage: str) -> None:
     """Every returned order is one, and every row of the new table but those that went with their order."""
     dsn, ledger = deployed
     last: dict[str, tuple[Write, int | None]] = {}
@@ -229,7 +237,7 @@ def test_a_value_or_a_table_that_did_not_arrive_is_a_lost_write(deployed, name, 
     assert found.lost == len({w.number for w, after in last.values() if after is not None}) > 10
 
 
-def versions_as_on_limitless(dsn: str, **release: bool):
+def versions_as_on_limitless(dsn: str, **release: bool) -> dict[RowKey, int]:
     """The proof reads Limitless, where order items know their tenant; give classic the same shape for a moment."""
     with psycopg.connect(dsn) as conn:
         shape(conn)
@@ -245,7 +253,7 @@ def shape(conn: psycopg.Connection) -> None:
         conn.execute("UPDATE app.shipments s SET tenant_id = o.tenant_id FROM app.orders o WHERE o.id = s.order_id")
 
 
-def test_compare_finds_each_kind_of_difference(classic_dsn, machines) -> None:
+def test_compare_finds_each_kind_of_difference(classic_dsn: str, machines: Machines) -> None:
     """Missing, extra and different rows are all counted, in every table; equal sides are equal."""
     twin = machines.new_classic("demo_compare")
     try:
@@ -273,7 +281,7 @@ def test_compare_finds_each_kind_of_difference(classic_dsn, machines) -> None:
         machines.drop(classic="demo_compare")
 
 
-def test_compare_looks_at_what_the_deployment_brought(classic_dsn, machines) -> None:
+def test_compare_looks_at_what_the_deployment_brought(classic_dsn: str, machines: Machines) -> None:
     """New columns, a new value and the new table are compared like all that was there before."""
     twin = machines.new_classic("demo_compare")
     ship = "INSERT INTO app.shipments (id, order_id, carrier, version, sent_at) SELECT id, id, 'Post', 1, 'epoch'"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -12,7 +13,7 @@ import pytest
 
 from migrator.model.route import FallbackScope
 from migrator.model.side import Side
-from migrator.shim import Shim
+from migrator.shim import Read, Shim
 from migrator.shim.breaker import State
 from migrator.shim.metrics import Metrics
 from migrator.shim.shadow import Shadow
@@ -249,6 +250,10 @@ def test_a_block_that_cannot_be_run_again_is_judged_by_what_is_usual_for_the_ten
     assert during(shim, lambda: block("22P02")) == 1, "classic never gave it"
 
 
+def _call(r: Read, name: str) -> object:
+    return r.connection.execute(f"SELECT app.{name}('42501')")
+
+
 def test_shadow_reads_compare_errors_too(world: World) -> None:
     """The same error on both sides is the same answer; one that only Limitless gives is a difference."""
     for name, on_classic in (("same", ODD), ("other", FINE)):
@@ -258,7 +263,7 @@ def test_shadow_reads_compare_errors_too(world: World) -> None:
         metrics = Metrics()
         shadow = Shadow(shim._run_on, metrics, Heard())
         for name in ("same", "other"):
-            shadow.offer(ids("t1")[0], lambda r, name=name: r.connection.execute(f"SELECT app.{name}('42501')"))
+            shadow.offer(ids("t1")[0], partial(_call, name=name))
         shadow.close()
 
     found = metrics.take_shadows()

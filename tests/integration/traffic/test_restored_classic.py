@@ -33,7 +33,7 @@ def restore(world: World, machines: Machines) -> Callable[[], None]:
         world.classic.close()
         with psycopg.connect(machines.classic_admin, autocommit=True) as admin:
             for statement in statements:
-                admin.execute(sql.SQL(statement).format(current=current, backup=backup))  # type: ignore[arg-type]
+                admin.execute(sql.SQL(statement).format(current=current, backup=backup))
         world.classic = psycopg.connect(world.classic_dsn, autocommit=True)
 
     run("CREATE DATABASE {backup} TEMPLATE {current}")

@@ -81,7 +81,8 @@ def test_a_silent_limitless_holds_no_read_for_ever(world: World, proxy: MakeProx
         def fn(r: Any) -> tuple[str, Any]:
             if str(r.side) == "limitless":
                 between.stall()
-            return get("t1", 1)(r)
+            side, found = get("t1", 1)(r)
+            return side, found
 
         assert shim.run_read("t1", fn)[0] == "classic", "silent in the middle of a read"
         assert heard.names().count("read.fell_back") == 1

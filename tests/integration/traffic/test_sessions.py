@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -278,6 +278,7 @@ def _copy(conn: Connection) -> None:
 
 def _stream(conn: Connection) -> None:
     rows = conn.cursor().stream("SELECT generate_series(1, 100000)")
+    assert isinstance(rows, Generator)
     OPEN.callback(rows.close)
     next(rows)
 
@@ -316,14 +317,22 @@ def test_a_connection_kept_beyond_its_block_is_closed_to_whoever_kept_it(world: 
 @pytest.mark.parametrize(
     ("chosen", "used"), [("off", "on"), ("local", "on"), ("remote_write", "on"), ("remote_apply", "remote_apply")]
 )
-def test_a_write_is_acknowledged_when_it_is_durable(world: World, chosen: str, used: str) -> None:
+def test_a_write_is_acknowledged_when_it_is_durable(
+    world: World, monkeypatch: pytest.MonkeyPatch, chosen: str, used: str
+) -> None:
     """After a crash its number would name another transaction. What waits for more than the disk goes on doing so."""
     with world.shim() as shim, shim.write("t1") as w:
         put("t1", 1, "hello")(w)
         w.connection.execute(sql.SQL("SET synchronous_commit = {}").format(sql.Literal(chosen)))
         link = w._link
         assert link is not None
-        seen, finish = [], link.finish
-        link.finish = lambda how: (seen.append(link.ask("SHOW synchronous_commit")), finish(how))[1]  # type: ignore[method-assign]
+        seen: list[object] = []
+        finish = link.finish
+
+        def asked(how: str) -> str:
+            seen.append(link.ask("SHOW synchronous_commit"))
+            return finish(how)
+
+        monkeypatch.setattr(link, "finish", asked)
 
     assert seen == [[used]]

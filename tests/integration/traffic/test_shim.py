@@ -153,7 +153,7 @@ def test_errors_of_the_application_do_not_count(world: World) -> None:
             with pytest.raises(psycopg.errors.UndefinedTable):
                 shim.run_read("t1", lambda r: r.connection.execute("SELECT * FROM app.missing"))
             with pytest.raises(KeyError):
-                shim.run_read("t1", lambda r: {}["missing"])
+                shim.run_read("t1", lambda r: dict[str, str]()["missing"])
 
         assert shim.run_read("t1", get("t1", 1))[0] == "limitless"
         assert "breaker.opened" not in heard.names()

@@ -24,7 +24,7 @@ PLAN = small_plan(waves={"sizes": [3, 20], "hot_ratio": 1000.0})
 
 def waves(shop: Shop, at_most: int = 8) -> list[int]:
     """Run waves until nobody waits; how many tenants each of them moved."""
-    moved = []
+    moved: list[int] = []
     while len(moved) < at_most:
         todo: NextWave = _next_wave(shop.classic, PLAN, late=False)
         if todo.done or todo.held:

@@ -11,6 +11,7 @@ from migrator.control import upgrade
 from migrator.errors import PlanInvalid
 from migrator.plan.load import digest, dump, from_body
 from migrator.plan.schema import Plan
+from tests.fixtures.rows import row
 from tests.integration.upgrade.catalog import catalog, different
 from tests.integration.upgrade.earlier import PLAN, Connection, Earlier, steps, version
 
@@ -25,9 +26,8 @@ def store(conn: Connection, section: str, value: dict[str, Any]) -> None:
 
 
 def stored(conn: Connection) -> tuple[dict[str, Any], str, list[str]]:
-    row = conn.execute("SELECT body, digest, earlier FROM migrator.plan").fetchone()
-    assert row is not None
-    return row
+    body, digest, earlier = row(conn, "SELECT body, digest, earlier FROM migrator.plan")
+    return body, digest, earlier
 
 
 def test_a_section_for_rehearsals_that_0_1_0_let_through_is_left_out(old: Earlier) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from migrator.control.advice import Facts, advise
+from migrator.model.blocker import Blocker
 
 CALM = Facts(phase="cutover", phase_state="running", write_mode="dual", parts=((1, 0.1, ""),))
 
@@ -26,7 +27,7 @@ def test_calm_means_nothing_to_do() -> None:
         (replace(CALM, fallbacks=(("tenant", "7", "slow", True),)), "tenant 7", "migrator breaker reset --tenant 7"),
         (replace(CALM, fallbacks=(("all", "", "slow", True),)), "every tenant", "migrator breaker reset --all"),
         (replace(CALM, fallbacks=(("part", "2", "lag", False),)), "partition 2", "heals by itself"),
-        (replace(CALM, capture=("table s.t is gone",)), "table s.t is gone", "migrator mirror recopy"),
+        (replace(CALM, capture=(Blocker("", "", "table s.t is gone"),)), "table s.t is gone", "migrator mirror recopy"),
         (replace(CALM, divergent_tenants=1), "rows of 1 tenant differ", "migrator validate"),
         (replace(CALM, quarantined=(("9", "too large"),)), "tenant 9 is quarantined: too large", "mirror status"),
         (replace(CALM, parts=((1, 9.0, ""),)), "partition 1 is 9.0 s behind", "migrator worker"),

@@ -12,7 +12,9 @@ PAUSE = Window("handed_over", 200.0, 210.0)
 WINDOWS = (CLASSIC, PAUSE, Window("limitless_killed", 300.0, 310.0), Window("rollback", 400.0, 410.0))
 
 
-def failure(operation: str, error: str, at: float = 102.0, began: float = 0.0, side: str = "", state: str = ""):
+def failure(
+    operation: str, error: str, at: float = 102.0, began: float = 0.0, side: str = "", state: str = ""
+) -> Failure:
     return Failure("web-1", at, operation, error, began, side, state)
 
 
@@ -35,7 +37,7 @@ def failure(operation: str, error: str, at: float = 102.0, began: float = 0.0, s
         (failure("write", "ReadStale"), Cause.OTHER),
     ],
 )
-def test_a_cause_is_found_by_type_side_and_sqlstate(seen, cause) -> None:
+def test_a_cause_is_found_by_type_side_and_sqlstate(seen: Failure, cause: Cause) -> None:
     assert cause_of(seen) is cause
 
 
@@ -50,7 +52,7 @@ def test_a_cause_is_found_by_type_side_and_sqlstate(seen, cause) -> None:
         (failure("write", "WritesClosed", 205.0), "write refused in the pause of the hand-over"),
     ],
 )
-def test_a_fault_explains_what_was_under_way_while_it_lasted(seen, what) -> None:
+def test_a_fault_explains_what_was_under_way_while_it_lasted(seen: Failure, what: str) -> None:
     (kind,) = kinds([seen], WINDOWS)
     assert (kind.what, kind.expected, kind.count) == (what, True, 1)
 
@@ -83,7 +85,7 @@ def test_a_fault_explains_what_was_under_way_while_it_lasted(seen, what) -> None
         "stale",
     ],
 )
-def test_everything_else_is_unexplained(seen, what) -> None:
+def test_everything_else_is_unexplained(seen: Failure, what: str) -> None:
     """Also an error of the right class at another time, and one that the shim should have kept away."""
     (kind,) = kinds([seen], WINDOWS)
     assert not kind.expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -9,7 +10,7 @@ import pytest
 
 from migrator.errors import ClusterUnavailable
 from migrator.rehearse.expectations import Memory
-from migrator.rehearse.ledger import Change, LedgerWriter, Outcome, RowKey, Seen, read_ledgers
+from migrator.rehearse.ledger import Change, Ledger, LedgerWriter, Outcome, RowKey, Seen, read_ledgers
 from migrator.rehearse.proof import check_reads, check_writes
 from migrator.rehearse.sizes import demo_tenants
 
@@ -17,25 +18,29 @@ ROW = RowKey("orders", "7", "1001")
 
 
 @pytest.fixture
-def writer(tmp_path: Path):
+def writer(tmp_path: Path) -> Iterator[LedgerWriter]:
     ledger = LedgerWriter(tmp_path / "web-1.jsonl", "web-1")
     yield ledger
     ledger.close()
 
 
-def write(ledger: LedgerWriter, before: int | None, after: int | None, outcome: Outcome | None, row=ROW) -> int:
+def write(
+    ledger: LedgerWriter, before: int | None, after: int | None, outcome: Outcome | None, row: RowKey = ROW
+) -> int:
     number = ledger.intent("update", "classic", [Change(row, before, after)])
     if outcome:
         ledger.outcome(number, outcome, 1.0)
     return number
 
 
-def merged(tmp_path: Path):
+def merged(tmp_path: Path) -> Ledger:
     return read_ledgers(sorted(tmp_path.glob("*.jsonl")))
 
 
 @pytest.mark.parametrize("found", [{ROW: 2}, {ROW: 3}], ids=["acknowledged", "the unknown one after it"])
-def test_an_acknowledged_or_unknown_last_write_may_be_there(writer, tmp_path, found) -> None:
+def test_an_acknowledged_or_unknown_last_write_may_be_there(
+    writer: LedgerWriter, tmp_path: Path, found: dict[RowKey, int]
+) -> None:
     """A write whose answer was lost may count as either."""
     write(writer, None, 1, Outcome.ACKNOWLEDGED)
     write(writer, 1, 2, Outcome.ACKNOWLEDGED)
@@ -47,7 +52,7 @@ def test_an_acknowledged_or_unknown_last_write_may_be_there(writer, tmp_path, fo
 
 
 @pytest.mark.parametrize("found", [{}, {ROW: 1}], ids=["row missing", "older version"])
-def test_a_lost_write_is_found(writer, tmp_path, found) -> None:
+def test_a_lost_write_is_found(writer: LedgerWriter, tmp_path: Path, found: dict[RowKey, int]) -> None:
     """An acknowledged write that is neither there nor replaced is lost."""
     write(writer, None, 1, Outcome.ACKNOWLEDGED)
     write(writer, 1, 2, Outcome.ACKNOWLEDGED)
@@ -58,14 +63,14 @@ def test_a_lost_write_is_found(writer, tmp_path, found) -> None:
     assert checked.sample
 
 
-def test_a_resurrected_row_is_found(writer, tmp_path) -> None:
+def test_a_resurrected_row_is_found(writer: LedgerWriter, tmp_path: Path) -> None:
     """A row that is there after its delete was acknowledged is a lost delete."""
     write(writer, 0, None, Outcome.ACKNOWLEDGED)
 
     assert check_writes(merged(tmp_path), {ROW: 0}).lost == 1
 
 
-def test_a_change_that_was_never_committed_is_found(writer, tmp_path) -> None:
+def test_a_change_that_was_never_committed_is_found(writer: LedgerWriter, tmp_path: Path) -> None:
     """A row that shows an aborted change is a phantom."""
     write(writer, 0, 1, Outcome.ABORTED)
 
@@ -73,7 +78,7 @@ def test_a_change_that_was_never_committed_is_found(writer, tmp_path) -> None:
     assert check_writes(merged(tmp_path), {ROW: 0}).phantom == 0
 
 
-def test_a_loaded_row_that_vanished_is_found(writer, tmp_path) -> None:
+def test_a_loaded_row_that_vanished_is_found(writer: LedgerWriter, tmp_path: Path) -> None:
     """A row the ledger only tried to change must still be as it was loaded."""
     write(writer, 0, 1, Outcome.ABORTED)
 
@@ -91,7 +96,7 @@ def times(tmp_path: Path) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(("version", "missed"), [(2, 0), (1, 1), (None, 1), (0, 1)])
-def test_a_stale_read_is_found(writer, tmp_path, version, missed) -> None:
+def test_a_stale_read_is_found(writer: LedgerWriter, tmp_path: Path, version: int | None, missed: int) -> None:
     """A read that began after an acknowledgement sees that write or a newer one."""
     write(writer, 0, 1, Outcome.ACKNOWLEDGED)
     write(writer, 1, 2, Outcome.ACKNOWLEDGED)
@@ -101,7 +106,7 @@ def test_a_stale_read_is_found(writer, tmp_path, version, missed) -> None:
     assert check_reads(merged(tmp_path)).missed == missed
 
 
-def test_a_read_during_a_write_may_see_either(writer, tmp_path) -> None:
+def test_a_read_during_a_write_may_see_either(writer: LedgerWriter, tmp_path: Path) -> None:
     """While a write is under way, the old and the new version are both right."""
     write(writer, 0, 1, Outcome.ACKNOWLEDGED)
     _, began = times(tmp_path)
@@ -114,7 +119,7 @@ def test_a_read_during_a_write_may_see_either(writer, tmp_path) -> None:
     assert check_reads(merged(tmp_path)).missed == 1
 
 
-def test_a_deleted_row_that_is_read_again_is_found(writer, tmp_path) -> None:
+def test_a_deleted_row_that_is_read_again_is_found(writer: LedgerWriter, tmp_path: Path) -> None:
     """A read that began after an acknowledged delete sees nothing."""
     write(writer, 0, None, Outcome.ACKNOWLEDGED)
     _, ended = times(tmp_path)
@@ -124,7 +129,7 @@ def test_a_deleted_row_that_is_read_again_is_found(writer, tmp_path) -> None:
     assert check_reads(merged(tmp_path)).missed == 1
 
 
-def test_a_read_that_misses_a_write_of_another_process_is_found(writer, tmp_path) -> None:
+def test_a_read_that_misses_a_write_of_another_process_is_found(writer: LedgerWriter, tmp_path: Path) -> None:
     """What was acknowledged to one process is seen by every later read of any other."""
     write(writer, 0, 1, Outcome.ACKNOWLEDGED)
     _, ended = times(tmp_path)
@@ -137,14 +142,14 @@ def test_a_read_that_misses_a_write_of_another_process_is_found(writer, tmp_path
     assert (checked.missed, checked.missed_of_others) == (0, 1)
 
 
-def test_what_the_process_counted_itself_is_reported(writer, tmp_path) -> None:
+def test_what_the_process_counted_itself_is_reported(writer: LedgerWriter, tmp_path: Path) -> None:
     """The processes' own count is part of the result."""
     writer.read(1.0, 2.0, "classic", [], 3)
 
     assert check_reads(merged(tmp_path)).counted_at_once == 3
 
 
-def test_a_ledger_cut_off_by_a_kill_is_read_up_to_there(writer, tmp_path) -> None:
+def test_a_ledger_cut_off_by_a_kill_is_read_up_to_there(writer: LedgerWriter, tmp_path: Path) -> None:
     """Half a last line is left out; the write it belonged to is of unknown outcome."""
     write(writer, None, 1, None)
     with (tmp_path / "web-1.jsonl").open("a") as file:
@@ -156,7 +161,7 @@ def test_a_ledger_cut_off_by_a_kill_is_read_up_to_there(writer, tmp_path) -> Non
     assert [w.outcome for w in ledger.writes] == [Outcome.PENDING]
 
 
-def test_a_failure_keeps_what_tells_its_cause(writer, tmp_path) -> None:
+def test_a_failure_keeps_what_tells_its_cause(writer: LedgerWriter, tmp_path: Path) -> None:
     """Type, side, and the SQLSTATE of the server's error behind it; no text, as texts quote values."""
 
     def refused() -> None:

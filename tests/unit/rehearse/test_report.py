@@ -6,6 +6,7 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from migrator.report.rehearsal import page
 from migrator.report.svg import Scale, nice_ticks, polyline, steps
 
 
-def record(**changes) -> Record:
+def record(**changes: Any) -> Record:
     """A rehearsal of a minute in which everything held."""
     tenants = demo_tenants(20, 4000, 100, 1)
     facts = [Facts(True, True, "limitless", "dual", tenants={"mirrored": i}, reading=i, lag_s=0.02) for i in range(20)]
@@ -102,7 +103,7 @@ def test_an_accident_that_was_only_played_is_named_on_the_page() -> None:
         ),
     ],
 )
-def test_whatever_did_not_hold_is_said(changes, said) -> None:
+def test_whatever_did_not_hold_is_said(changes: dict[str, Any], said: str) -> None:
     """One broken promise is enough to fail, and its words are in the report and on the page."""
     report = report_of(record(**changes))
 
@@ -182,7 +183,7 @@ def test_facts_read_the_answer_of_classic() -> None:
     ("value", "said"),
     [(0.0004, "0.4 ms"), (0.021, "21 ms"), (0.2, "0.20 s"), (12.34, "12.3 s"), (125, "2 min 05 s")],
 )
-def test_durations_are_said_in_fitting_units(value, said) -> None:
+def test_durations_are_said_in_fitting_units(value: float, said: str) -> None:
     """Milliseconds below a tenth of a second, minutes from two on."""
     assert words.seconds(value) == said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -68,7 +69,7 @@ def test_whatever_happens_the_breaker_keeps_its_promises() -> None:
                     failures = good = 0
 
 
-def run(outcomes: list[tuple[bool, float]], every_s: float = 0.01) -> Breaker:
+def run(outcomes: Sequence[tuple[bool, float]], every_s: float = 0.01) -> Breaker:
     breaker, now = Breaker(), 100.0
     for ok, ms in outcomes:
         breaker = record(breaker, breaker.term, ok, ms, now, LIMITS)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from migrator.control.breaker import Breach
 from migrator.model.tenant import TenantId
-from migrator.traffic.cutover.breach import Breach, Whose, describe, judge
+from migrator.traffic.cutover.breach import Whose, describe, judge
 
 A = TenantId("a")
 PATIENCE_S, CALM_S = 120.0, 600.0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from migrator.model.blocker import Blocker
+from migrator.model.facts import ReferenceFacts, TenantFacts
 from migrator.model.phase import TenantState
 from migrator.model.tenant import TenantId
 from migrator.traffic.cutover.gate import (
     GateLimits,
-    ReferenceFacts,
-    TenantFacts,
     needs_validation,
     reference_verdict,
     tenant_verdict,
@@ -71,7 +71,7 @@ def test_a_wave_names_who_is_ready_and_who_is_not() -> None:
 
 
 def test_a_journal_that_is_not_trusted_concerns_everybody() -> None:
-    found = wave_verdict([GOOD], LIMITS, None, ["writes may have passed the journal"])
+    found = wave_verdict([GOOD], LIMITS, None, [Blocker("", "", "writes may have passed the journal")])
 
     assert (found.ready, found.blocked) == ((), ("a",))
     assert found.verdict.blockers == ("writes may have passed the journal",)

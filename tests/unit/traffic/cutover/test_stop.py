@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from migrator.model.facts import RolledBack
 from migrator.model.route import Level
 from migrator.model.tenant import TenantId
-from migrator.traffic.cutover.stop import RolledBack, details, hold
+from migrator.traffic.cutover.stop import details, hold
 
 
 def back(tenant: str, wave: int = 1, who: str = "guard") -> RolledBack:
