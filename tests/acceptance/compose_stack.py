@@ -7,9 +7,7 @@ import re
 import subprocess
 import tarfile
 import threading
-import time
 import zlib
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,14 +34,6 @@ def docker(*words: str, timeout_s: float = 120) -> str:
     )
     assert done.returncode == 0, f"docker {' '.join(words)}: {done.stderr}"
     return done.stdout
-
-
-def until(happened: Callable[[], object], what: str, timeout_s: float = 120, every_s: float = 0.1) -> None:
-    """Wait for an event, with a deadline that fails the test."""
-    deadline = time.monotonic() + timeout_s
-    while not happened():
-        assert time.monotonic() < deadline, f"did not happen within {timeout_s:.0f} s: {what}"
-        time.sleep(every_s)
 
 
 @dataclass

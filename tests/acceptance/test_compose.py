@@ -40,8 +40,8 @@ from tests.acceptance.compose_stack import (
     image_holds,
     plan_with,
     tables_that_hold,
-    until,
 )
+from tests.fixtures.waiting import eventually
 
 SMALL = {"tenants": "40", "rows": "20_000", "writes_per_s": "30", "reads_per_s": "60"}
 """The demo, smaller: what is tried here does not depend on its size."""
@@ -76,7 +76,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     watching.start()
     try:
         made.compose("up", "--detach", "--build", "--scale", "worker=2")
-        until(lambda: all(made.healthy(s) for s in HEALTHY), "all healthy")
+        eventually(lambda: all(made.healthy(s) for s in HEALTHY), "all healthy")
         yield made
     finally:
         made.watch.stop.set()
@@ -94,7 +94,7 @@ def keep_logs(stack: Stack, directory: Path) -> None:
 
 
 def test_workers_become_healthy(stack: Stack) -> None:
-    until(lambda: stack.healthy("worker"), "both workers are known to Temporal", 90)
+    eventually(lambda: stack.healthy("worker"), "both workers are known to Temporal")
     for id_ in stack.ids("worker"):
         assert docker("exec", id_, "id", "-u").strip() != "0"
 
@@ -144,38 +144,38 @@ def test_containers_die_under_a_migration(stack: Stack) -> None:
     stack.compose("--profile", "traffic", "up", "--detach", "--no-recreate", "--scale", "worker=2", "traffic")
     (shop,), (temporal,) = stack.ids("traffic"), stack.ids("temporal")
     with psycopg.connect(stack.dsn("classic"), autocommit=True) as classic:
-        until(lambda: ask(classic, "SELECT to_regclass('app.order_items') IS NOT NULL"), "the demo is loaded")
+        eventually(lambda: ask(classic, "SELECT to_regclass('app.order_items') IS NOT NULL"), "the demo is loaded")
         stack.tools("run", "--yes")
         stack.tools("backfill", "throttle", "--mb-per-s", "0.05", "--reason", "to be seen copying")
-        until(lambda: copying_in(classic), "a worker has a copy unit in its hands", every_s=0.02)
+        eventually(lambda: copying_in(classic), "a worker has a copy unit in its hands", every_s=0.02)
 
         victim = stops_in_order(stack, classic)
         docker("start", victim)
-        until(lambda: copying_in(classic), "a worker has another copy unit in its hands", every_s=0.02)
+        eventually(lambda: copying_in(classic), "a worker has another copy unit in its hands", every_s=0.02)
         (other,) = {id_[:12] for id_ in stack.ids("worker")} - {victim}
         docker("kill", other)
         stack.tools("backfill", "throttle", "--unlimited", "--reason", "seen enough of it")
-        until(lambda: ask(classic, ALL_MIRRORED), "every tenant is mirrored", 240)
+        eventually(lambda: ask(classic, ALL_MIRRORED), "every tenant is mirrored", 240)
 
-        until(lambda: ask(classic, VALIDATING), "a validation is under way", every_s=0.01)
+        eventually(lambda: ask(classic, VALIDATING), "a validation is under way", every_s=0.01)
         docker("kill", victim)
         docker("start", other)
         validated = ask_number(classic, VALIDATED)
-        until(lambda: ask_number(classic, VALIDATED) > validated, "validation goes on without that worker", 120)
-        until(lambda: ask(classic, VALIDATING), "another validation is under way", every_s=0.01)
+        eventually(lambda: ask_number(classic, VALIDATED) > validated, "validation goes on without that worker")
+        eventually(lambda: ask(classic, VALIDATING), "another validation is under way", every_s=0.01)
         docker("restart", "-t", "0", temporal)
         docker("start", victim)
 
-        until(lambda: ask(classic, FIRST_WAVE), "the first wave reads from Limitless", 240)
+        eventually(lambda: ask(classic, FIRST_WAVE), "the first wave reads from Limitless", 240)
         docker("restart", "-t", "2", temporal)
-        until(lambda: ask(classic, MOST), "most tenants read from Limitless", 240)
+        eventually(lambda: ask(classic, MOST), "most tenants read from Limitless", 240)
         docker("kill", temporal, *stack.ids("worker"))
         answer = json.loads(stack.tools("rollback", "--all", "--reason", "3 a.m.", "--json"))
         assert answer["confirmed"] == answer["processes"] == 1
         assert ask(classic, "SELECT level = 'classic' FROM migrator.switch")
         docker("start", temporal, *stack.ids("worker"))
-        until(lambda: stack.run("run", "--rm", "-T", "tools", "cutover", "--yes").returncode == 0, "forward again", 120)
-        until(lambda: ask(classic, CUT_OVER), "the cutover is done", 300)
+        eventually(lambda: stack.run("run", "--rm", "-T", "tools", "cutover", "--yes").returncode == 0, "forward again")
+        eventually(lambda: ask(classic, CUT_OVER), "the cutover is done", 300)
         stack.tools("validate")
     docker("stop", "-t", "10", shop)
     nothing_was_lost(stack, shop)
@@ -193,8 +193,8 @@ def stops_in_order(stack: Stack, classic: psycopg.Connection) -> str:
     said = subprocess.run(["docker", "logs", victim], capture_output=True, text=True)
     assert "WorkerDraining" in said.stdout + said.stderr, "what it had in its hands was handed back"
     (stopped,) = classic.execute("SELECT clock_timestamp()").fetchone() or ()
-    until(lambda: ask(classic, "SELECT min(fresh_at) > %s FROM migrator.position", stopped), "all mirrors go on", 10)
-    until(lambda: copying_in(classic) not in ("", victim), f"what {victim} copied is copied elsewhere")
+    eventually(lambda: ask(classic, "SELECT min(fresh_at) > %s FROM migrator.position", stopped), "all mirrors go on")
+    eventually(lambda: copying_in(classic) not in ("", victim), f"what {victim} copied is copied elsewhere")
     return victim
 
 
@@ -211,7 +211,7 @@ def copying_in(classic: psycopg.Connection) -> str:
 def nothing_was_lost(stack: Stack, shop: str) -> None:
     """Rows by rows, and the application's own ledger, by SQL that the product does not share."""
     covered = proof.covered_by_mirror(stack.dsn("classic"))
-    until(lambda: next(covered), "the mirror covers every write", 60)
+    eventually(lambda: next(covered), "the mirror covers every write")
     found = proof.compare(stack.dsn("classic"), stack.dsn("limitless"))
     assert found.divergent_rows == 0, found.sample
     assert sum(found.rows.values()) > 10_000
@@ -252,7 +252,7 @@ def test_no_log_holds_the_password(stack: Stack) -> None:
 
 def test_no_process_was_given_the_password(stack: Stack) -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", CONTROL]) as control:
-        until(lambda: CONTROL in stack.watch.seen, "arguments are looked at", 30)
+        eventually(lambda: CONTROL in stack.watch.seen, "arguments are looked at")
         control.kill()
     assert MARK not in stack.watch.seen, stack.watch.seen[MARK]
 

@@ -18,9 +18,10 @@ import psycopg
 import pytest
 
 from migrator.errors import ClusterUnavailable
-from tests.containers.town import Town, longest_gap, until
+from tests.containers.town import Town, longest_gap
 from tests.fixtures.postgres import Servers
 from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import eventually
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
@@ -68,31 +69,33 @@ async def test_nothing_is_lost(shop: Shop, servers: Servers, side: str, fault: s
     town = Town(shop)
     units = await town.settle()
     with town.open(units):
-        until(lambda: town.moves > 0, "tenants read from Limitless")
-        until(lambda: town.ledger.read_sides.get("limitless", 0) > 100, "reads come from Limitless")
-        until(lambda: town.validations > 0, "a validation has passed")
+        eventually(lambda: town.moves > 0, "tenants read from Limitless")
+        eventually(lambda: town.ledger.read_sides.get("limitless", 0) > 100, "reads come from Limitless")
+        eventually(lambda: town.validations > 0, "a validation has passed")
 
         began = time.monotonic()
         with ExitStack() as stack:
             FAULTS[fault](getattr(servers, side), stack)
-            until(lambda: time.monotonic() > began + FAULT_S / 2, "half of the fault", FAULT_S)
+            eventually(lambda: time.monotonic() > began + FAULT_S / 2, "half of the fault", FAULT_S)
             rolled_back = None
             if side == "limitless":
                 rolled_back = town.roll_back()
             else:
                 with suppress(ClusterUnavailable, psycopg.Error):  # classic is what a rollback needs
                     rolled_back = town.roll_back()
-            until(lambda: time.monotonic() > began + FAULT_S, "all of the fault", FAULT_S + 10)
+            eventually(lambda: time.monotonic() > began + FAULT_S, "all of the fault", FAULT_S + 10)
         healed = time.monotonic()
 
-        until(town.forward, "forward again", 90)
+        eventually(town.forward, "forward again")
         writes, reads = len(town.ledger.write_times), dict(town.ledger.read_sides)
-        until(lambda: len(town.ledger.write_times) > writes + 50, "writes go on")
-        until(lambda: town.ledger.read_sides.get("limitless", 0) > reads.get("limitless", 0) + 50, "reads move again")
+        eventually(lambda: len(town.ledger.write_times) > writes + 50, "writes go on")
+        eventually(
+            lambda: town.ledger.read_sides.get("limitless", 0) > reads.get("limitless", 0) + 50, "reads move again"
+        )
         recovered = time.monotonic() - healed
         seen = town.validations
-        until(lambda: town.validations > seen, "validation goes on")
-        until(lambda: _all_joined(shop), "the copy has joined")
+        eventually(lambda: town.validations > seen, "validation goes on")
+        eventually(lambda: _all_joined(shop), "the copy has joined")
     ended = time.monotonic()
 
     with psycopg.connect(shop.classic_dsn) as look, psycopg.connect(shop.limitless_dsn) as there:

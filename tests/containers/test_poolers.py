@@ -15,9 +15,10 @@ from psycopg import conninfo
 
 from migrator.consistency.run import validate
 from tests import ROOT
-from tests.containers.town import Town, until
+from tests.containers.town import Town
 from tests.fixtures.postgres import Servers
 from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import eventually
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
@@ -60,7 +61,7 @@ def pooler(image: str, servers: Servers, mode: str, size: int) -> Iterator[tuple
             for side, dsn in (("classic", servers.classic_dsn), ("limitless", servers.limitless_dsn))
         ]
         for dsn in through:
-            until(partial(_answers, dsn), "the pooler answers", 30)
+            eventually(partial(_answers, dsn), "the pooler answers")
         yield through[0], through[1]
 
 
@@ -85,16 +86,16 @@ async def test_an_application_behind_two_server_connections(shop: Shop, servers:
         town = Town(shop, classic, limitless)
         units = await town.settle()
         with town.open(units):
-            until(lambda: town.moves > 2, "tenants move there and back")
-            until(lambda: town.ledger.read_sides.get("limitless", 0) > 300, "reads come from Limitless")
-            until(lambda: len(town.ledger.write_times) > 200, "writes go through")
+            eventually(lambda: town.moves > 2, "tenants move there and back")
+            eventually(lambda: town.ledger.read_sides.get("limitless", 0) > 300, "reads come from Limitless")
+            eventually(lambda: len(town.ledger.write_times) > 200, "writes go through")
             rolled_back = town.roll_back()
             with psycopg.connect(shop.classic_dsn) as conn:
                 held = conn.execute(
                     "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'migrator-shim%'"
                     " AND datname = current_database()"
                 ).fetchone()
-            until(town.forward, "forward again")
+            eventually(town.forward, "forward again")
         async with shop.mirrors():
             await shop.caught_up()
     assert (rolled_back.processes, rolled_back.confirmed) == (2, 2), "processes behind the pooler confirm too"

@@ -11,7 +11,8 @@ import pytest
 from migrator.consistency.run import validate
 from tests.fixtures.containers import IMAGE, OLDER_IMAGE, pair_of
 from tests.fixtures.postgres import Machines
-from tests.fixtures.shop import Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import eventually
 from tests.integration.dataplane.test_equality import Writers
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
@@ -34,7 +35,7 @@ async def test_an_older_classic_moves_to_a_newer_limitless(shop: Shop) -> None:
             async def written() -> bool:
                 return writers.committed >= before + 200
 
-            await until(written, "200 more transactions")
+            await eventually(written, "200 more transactions")
             found = await validate(shop.classic_dsn, shop.limitless_dsn)
             writers.stop.set()
             await shop.caught_up()

@@ -31,7 +31,8 @@ from migrator.traffic.incident.rollback import RollbackResult, roll_back
 from migrator.traffic.route.move import move
 from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.write_mode import write_mode
-from tests.fixtures.shop import PARTS, Shop
+from tests.fixtures.shop import Shop
+from tests.fixtures.world import PARTS
 
 TENANTS = 12
 EXPECTED = (MigratorError, psycopg.Error, OSError, TimeoutError)
@@ -256,11 +257,3 @@ def get(row: int) -> Callable[[Any], tuple[str, int | None]]:
         return str(r.side), found and found[0]
 
     return fn
-
-
-def until(happened: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
-    """Wait for an event, with a deadline that fails the test."""
-    deadline = time.monotonic() + timeout_s
-    while not happened():
-        assert time.monotonic() < deadline, f"did not happen within {timeout_s:.0f} s: {what}"
-        time.sleep(0.02)

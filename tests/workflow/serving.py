@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -43,12 +42,3 @@ async def begun(env: WorkflowEnvironment, plan: str, run: Any, argument: Any, na
     queue = names.Queue.INCIDENT if run in (BreakerWorkflow.run, RollbackWorkflow.run) else names.Queue.CONTROL
     with env.with_time_skipping_disabled():
         return await env.client.start_workflow(run, argument, id=f"{name}/{plan}", task_queue=names.queue(plan, queue))
-
-
-async def eventually(look: Callable[[], Awaitable[Any]], within_s: float = 20.0) -> Any:
-    """Return the first true answer of *look*; fail when there is none in time."""
-    async with asyncio.timeout(within_s):
-        while True:
-            if found := await look():
-                return found
-            await asyncio.sleep(0.02)

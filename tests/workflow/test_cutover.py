@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from tests.fixtures.waiting import until
 from tests.workflow.fakes import World, blocked, fakes, wave
 from tests.workflow.histories import keep
-from tests.workflow.serving import begun, eventually, serving
+from tests.workflow.serving import begun, serving
 from workflows import names
 from workflows.cutover import CutoverWorkflow
 from workflows.messages import Advanced, CutoverInput, CutoverResult, NextWave, Soaked, WaveGate, WaveInput
@@ -64,13 +65,13 @@ async def test_a_wave_that_was_rolled_back_holds_the_cutover(temporal_env: Workf
         async def noted() -> bool:
             return ("cutover", "blocked") in world.notes
 
-        await eventually(noted)
+        await until(noted)
         await handle.signal(CutoverWorkflow.look)
 
         async def twice() -> bool:
             return world.notes.count(("cutover", "blocked")) == 2
 
-        await eventually(twice)
+        await until(twice)
         await handle.signal(CutoverWorkflow.look)
         await handle.result()
         await keep(handle, "cutover-held")
@@ -86,7 +87,7 @@ async def test_a_wave_waits_for_its_approval(temporal_env: WorkflowEnvironment, 
         async def noted() -> bool:
             return ("cutover", "waiting") in world.notes
 
-        await eventually(noted)
+        await until(noted)
         await handle.signal(CutoverWorkflow.look)
         await handle.result()
 

@@ -22,7 +22,8 @@ from migrator.plan.load import digest, dump, shim_settings
 from migrator.plan.schema import Plan
 from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.shop import Shop
-from tests.workflow.serving import begun, eventually, serving
+from tests.fixtures.waiting import until
+from tests.workflow.serving import begun, serving
 from tests.workflow.test_every_step_fails import FailsOnce
 from tests.workflow.test_whole_migration import small_plan
 from workflows import names
@@ -132,7 +133,7 @@ async def test_a_worker_that_ends_behind_the_point_of_no_return_is_followed_by_a
         async with serving(temporal_env.client, plan.name, everything(plan)):
             argument = DecommissionInput(plan=plan.name, approver="ana")
             handle = await begun(temporal_env, plan.name, DecommissionWorkflow.run, argument, "decommission")
-            await eventually(handed_over, 40)
+            await until(handed_over)
             await handle.terminate()
             for workflow_id in names.WATCHED.values():
                 await temporal_env.client.get_workflow_handle(workflow_id(plan.name)).terminate()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from tests.fixtures.waiting import until
 from tests.workflow.fakes import World, called, fakes, no_go
 from tests.workflow.histories import keep
-from tests.workflow.serving import begun, eventually, serving
+from tests.workflow.serving import begun, serving
 from workflows import names
 from workflows.backfill import BackfillWorkflow
 from workflows.dual_write import DualWriteWorkflow
@@ -27,13 +28,13 @@ async def test_one_mirror_per_partition_and_a_backfill_that_ends_with_it(
         async def all_there() -> bool:
             return {"mirror 0", "mirror 1", "mirror 2", "mirror_failed", "next_units"} <= set(world.calls)
 
-        await eventually(all_there)
+        await until(all_there)
         await handle.signal(DualWriteWorkflow.retry)
 
         async def again() -> bool:
             return world.calls.count("mirror 1") >= 2
 
-        await eventually(again)
+        await until(again)
         await handle.signal(DualWriteWorkflow.finish)
         await handle.result()
         backfill = temporal_env.client.get_workflow_handle(names.backfill_id(plan))
@@ -56,11 +57,11 @@ async def test_a_backfill_keeps_its_window_and_counts_what_failed(temporal_env: 
         async def copied() -> bool:
             return await handle.query(BackfillWorkflow.progress) == {"copied": 2, "failed": 1, "running": 0}
 
-        await eventually(copied)
+        await until(copied)
         await handle.signal(BackfillWorkflow.set_paused, Pause(paused=True, who="ana"))
         await handle.signal(BackfillWorkflow.retry)
         await handle.signal(BackfillWorkflow.set_paused, Pause(paused=False))
-        await eventually(lambda: called(world, "retry_failed"))
+        await until(lambda: called(world, "retry_failed"))
         await handle.signal(BackfillWorkflow.finish)
         await handle.result()
         await keep(handle, "backfill")

@@ -18,8 +18,9 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from migrator.model.phase import ORDER
+from tests.fixtures.waiting import until
 from tests.workflow.fakes import World, blocked, fakes, no_go, wave
-from tests.workflow.serving import begun, eventually, serving
+from tests.workflow.serving import begun, serving
 from tests.workflow.test_whole_migration import small_plan
 from workflows import names
 from workflows.activities.base import Context
@@ -241,12 +242,12 @@ async def test_what_ends_beside_the_phases_is_seen_and_resume_starts_it_again(
             return seen.state == "blocked" and any(f"has ended ({how})" in line for line in seen.blockers)
 
         if how != "failed":
-            await eventually(runs)
+            await until(runs)
             child = client.get_workflow_handle(names.WATCHED[which](plan))
             await (child.terminate() if how == "terminated" else child.cancel())
-        await eventually(said)
+        await until(said)
         await handle.execute_update(MigrationWorkflow.resume, Order(who="ana"))
-        await eventually(runs)
+        await until(runs)
         await handle.terminate()
         for workflow_id in names.WATCHED.values():
             if await is_running(temporal_env, workflow_id(plan)):

@@ -13,9 +13,10 @@ from temporalio.testing import WorkflowEnvironment
 
 from migrator.model.phase import ORDER
 from migrator.plan.load import from_body
+from tests.fixtures.waiting import until
 from tests.workflow.fakes import World, blocked, fakes, no_go, wave
 from tests.workflow.histories import keep
-from tests.workflow.serving import eventually, serving
+from tests.workflow.serving import serving
 from workflows import client, names
 from workflows.messages import (
     Answer,
@@ -59,7 +60,7 @@ async def waits_for(handle: WorkflowHandle[Any, Any], gate: str) -> None:
     async def look() -> bool:
         return (await status(handle)).waiting_for == gate
 
-    await eventually(look)
+    await until(look)
 
 
 async def test_phases_follow_each_other_and_decommission_waits_for_a_name(
@@ -124,7 +125,7 @@ async def test_a_blocked_gate_is_looked_at_again_when_somebody_says_resume(
         async def is_blocked() -> bool:
             return (await status(handle)).state == "blocked"
 
-        await eventually(is_blocked)
+        await until(is_blocked)
         seen = await status(handle)
         await handle.execute_update(MigrationWorkflow.resume, Order(who="ana"))
         await waits_for(handle, "provision")
@@ -143,7 +144,7 @@ async def test_a_phase_that_fails_is_blocked_with_the_reason(temporal_env: Workf
         async def is_blocked() -> bool:
             return (await status(handle)).state == "blocked"
 
-        await eventually(is_blocked)
+        await until(is_blocked)
         seen = await status(handle)
         await handle.execute_update(MigrationWorkflow.retry, Order(who="ana"))
         await waits_for(handle, "audit")
@@ -205,7 +206,7 @@ async def test_a_rollback_stops_the_cutover_until_somebody_goes_forward(
         async def is_held() -> bool:
             return ("cutover", "blocked") in world.notes
 
-        await eventually(is_held)
+        await until(is_held)
         before = world.calls.count("advance 100")
         answer = await handle.execute_update(MigrationWorkflow.cut_over, Order(who="ana", reason="drill is over"))
         await waits_for(handle, "cutover")
@@ -245,7 +246,7 @@ async def test_an_incident_after_the_days_voids_the_approval_and_begins_them_aga
         async def voided() -> bool:
             return "void_approval" in world.calls and (await status(handle)).waiting_for == "decommission"
 
-        await eventually(voided)
+        await until(voided)
         assert "close" not in world.calls
         await handle.execute_update(MigrationWorkflow.approve, Approve(gate="decommission", approver="bob"))
         await handle.result()
@@ -269,13 +270,13 @@ async def test_the_same_person_approves_again_what_was_voided(temporal_env: Work
         async def voided() -> bool:
             return "void_approval" in world.calls and (await status(handle)).waiting_for == "decommission"
 
-        await eventually(voided)
+        await until(voided)
         answer = await asyncio.to_thread(client.approve, the_plan, "decommission", "ana")
 
         async def handed_over() -> bool:
             return "hand_over" in world.calls
 
-        await eventually(handed_over)
+        await until(handed_over)
         await handle.result()
 
     assert answer.changed
@@ -303,7 +304,7 @@ async def test_an_incident_is_not_missed_while_the_gates_answer_is_noted(
         async def asked_again() -> bool:
             return world.calls.count("gate stabilize") == 2
 
-        await eventually(asked_again)
+        await until(asked_again)
         await handle.terminate()
 
 
@@ -322,7 +323,7 @@ async def test_late_sign_ups_whose_waves_are_held_are_not_asked_for_without_end(
             latest = temporal_env.client.get_workflow_handle(handle.id)
             return any([e.HasField("timer_started_event_attributes") async for e in latest.fetch_history_events()])
 
-        await eventually(rests)
+        await until(rests)
         asked = world.calls.count("gate stabilize")
         await handle.terminate()
 

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from tests.fixtures.waiting import until
 from tests.workflow.fakes import World, called, fakes
 from tests.workflow.histories import keep
-from tests.workflow.serving import begun, eventually, serving
+from tests.workflow.serving import begun, serving
 from workflows.audit import AuditWorkflow, ProvisionWorkflow
 from workflows.breaker import BreakerWorkflow, RollbackWorkflow
 from workflows.messages import PlanInput, RollbackInput, ValidateInput, ValidationOutcome
@@ -31,7 +32,7 @@ async def test_rollback_and_breaker_run_on_the_incident_queue(temporal_env: Work
         outcome = await rollback.result()
         await keep(rollback, "rollback")
         breaker = await begun(temporal_env, plan, BreakerWorkflow.run, PlanInput(plan=plan), "breaker")
-        await eventually(lambda: called(world, "watch_breakers"))
+        await until(lambda: called(world, "watch_breakers"))
         await breaker.signal(BreakerWorkflow.finish)
         await asyncio.wait_for(breaker.result(), 45)
         await keep(breaker, "breaker")

@@ -10,9 +10,10 @@ import pytest
 from temporalio.testing import WorkflowEnvironment
 
 from migrator.decommission.window import DAY_S
+from tests.fixtures.waiting import until
 from tests.workflow.fakes import World, called, fakes, wave
 from tests.workflow.histories import keep
-from tests.workflow.serving import begun, eventually, serving
+from tests.workflow.serving import begun, serving
 from workflows import names
 from workflows.messages import CheckInput, CheckResult, StabilizeInput, WindowState
 from workflows.stabilization import StabilizeWorkflow
@@ -41,7 +42,7 @@ async def test_ninety_days_pass_in_seconds(temporal_env: WorkflowEnvironment, pl
     world = World(check=[ninety_days()])
     async with serving(temporal_env.client, plan, fakes(world)):
         handle = await begun(temporal_env, plan, StabilizeWorkflow.run, StabilizeInput(plan=plan), "stabilize")
-        await eventually(lambda: called(world, "check"))
+        await until(lambda: called(world, "check"))
         assert await temporal_env.fast_forward(handle, timedelta(days=45))
         text = await handle.query(StabilizeWorkflow.progress)
         await temporal_env.fast_forward(handle)
@@ -59,7 +60,7 @@ async def test_an_incident_restarts_the_ninety_days(temporal_env: WorkflowEnviro
     world = World(check=[ninety_days(restart_on_day=40)])
     async with serving(temporal_env.client, plan, fakes(world)):
         handle = await begun(temporal_env, plan, StabilizeWorkflow.run, StabilizeInput(plan=plan), "stabilize")
-        await eventually(lambda: called(world, "check"))
+        await until(lambda: called(world, "check"))
         await temporal_env.fast_forward(handle)
         result = await handle.result()
         found = await handle.describe()
@@ -77,13 +78,13 @@ async def test_an_incident_is_looked_at_without_waiting_for_the_day(
     world = World(check=[ninety_days()])
     async with serving(temporal_env.client, plan, fakes(world)):
         handle = await begun(temporal_env, plan, StabilizeWorkflow.run, StabilizeInput(plan=plan), "stabilize")
-        await eventually(lambda: called(world, "check"))
+        await until(lambda: called(world, "check"))
         await handle.signal(StabilizeWorkflow.look)
 
         async def twice() -> bool:
             return world.calls.count("check") == 2
 
-        await eventually(twice)
+        await until(twice)
         await handle.terminate()
 
     assert "validate" not in world.calls

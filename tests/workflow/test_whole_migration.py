@@ -18,7 +18,7 @@ from migrator.db.connect import connect
 from migrator.plan.load import digest, dump, shim_settings
 from migrator.plan.schema import Plan
 from tests.fixtures.shop import TABLES, Shop
-from tests.workflow.serving import eventually
+from tests.fixtures.waiting import until
 from workflows import names
 from workflows.messages import Approve, MigrationInput
 from workflows.migration import MigrationWorkflow
@@ -114,7 +114,7 @@ async def test_a_migration_goes_from_audit_to_decommission(
             return bool(found.waiting_for == "decommission")
 
         try:
-            await eventually(waiting, within_s=90)
+            await until(waiting)
         except TimeoutError:
             raise AssertionError(await explain(shop, handle)) from None
         await handle.execute_update(MigrationWorkflow.approve, Approve(gate="decommission", approver="ana"))

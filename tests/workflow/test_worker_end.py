@@ -12,7 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 import workflows.worker
-from tests.workflow.serving import eventually
+from tests.fixtures.waiting import until
 from workflows.breaker import RollbackWorkflow
 from workflows.worker import runner, served
 
@@ -48,7 +48,7 @@ async def test_what_does_not_end_is_left_behind_and_named(
 
     with capture_logs() as told:
         async with asyncio.timeout(20), served(pair):
-            await eventually(lambda: running(pair))
+            await until(lambda: running(pair))
 
     assert not pair[0].is_running
     assert [(e["event"], e["queue"]) for e in told] == [("worker.left_behind", "does-not-end")]
@@ -62,7 +62,7 @@ async def test_an_error_inside_is_not_swallowed_and_all_workers_end(temporal_env
 
     with pytest.raises(ZeroDivisionError):
         async with served(both):
-            await eventually(lambda: running(both))
+            await until(lambda: running(both))
             raise ZeroDivisionError
 
     assert not any(worker.is_running for worker in both)

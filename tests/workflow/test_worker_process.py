@@ -18,7 +18,7 @@ from migrator.control.install import install
 from migrator.plan.load import digest, dump, load, shim_settings
 from migrator.plan.schema import Plan
 from tests.fixtures.shop import Shop
-from tests.workflow.serving import eventually
+from tests.fixtures.waiting import until
 from workflows import names
 from workflows.messages import MigrationInput
 
@@ -96,10 +96,10 @@ async def test_a_killed_worker_costs_time_and_nothing_else(
         task_queue=names.queue("killed", names.Queue.CONTROL),
     )
     try:
-        await eventually(lambda: copied(shop, 2), within_s=60)
+        await until(lambda: copied(shop, 2))
         first.kill()
         second = start()
-        await eventually(lambda: waiting(shop), within_s=90)
+        await until(lambda: waiting(shop))
         second.send_signal(signal.SIGTERM)
         code = await asyncio.to_thread(second.wait, 30)
     finally:

@@ -11,7 +11,8 @@ from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from migrator.cli.exits import ExitCode
 from tests.fixtures.operator import Done, Operator
 from tests.fixtures.rows import value
-from tests.fixtures.shop import Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
 from workflows.activities.base import Context
 from workflows.activities.validation import ValidationActivities
 from workflows.messages import PlanInput

@@ -23,7 +23,8 @@ from migrator.traffic.cutover import facts, soak
 from migrator.traffic.cutover.gate import GateLimits, tenant_verdict
 from migrator.traffic.cutover.guard import GuardLimits, Sample, Watch
 from tests.fixtures.rows import value
-from tests.fixtures.shop import Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
 from workflows.activities.base import Context
 from workflows.activities.validation import ValidationActivities
 from workflows.messages import ValidateInput, ValidationOutcome

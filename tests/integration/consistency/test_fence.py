@@ -20,7 +20,8 @@ from migrator.dataplane.mirror.run import _open
 from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable
 from tests.fixtures.rows import row
-from tests.fixtures.shop import Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 

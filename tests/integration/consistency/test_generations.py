@@ -21,7 +21,8 @@ from migrator.errors import HistoryForked, LeaseLost
 from migrator.model.divergence import ValidationReport
 from migrator.model.tenant import TenantId
 from migrator.traffic.cutover import facts
-from tests.fixtures.shop import Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 

@@ -20,7 +20,8 @@ from migrator.consistency.run import validate
 from migrator.control.install import install
 from migrator.errors import ClusterUnavailable
 from migrator.plan.load import digest, dump, load, shim_settings
-from tests.fixtures.shop import Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
 from tests.integration.consistency.test_commands import PLAN
 from workflows import names
 from workflows.messages import ValidateInput, ValidationOutcome
@@ -124,7 +125,7 @@ async def test_a_worker_that_is_killed_is_carried_on_by_the_next(
         async def begun() -> bool:
             return len(verdicts(shop)) >= 2
 
-        await until(begun, "the first verdicts are stored", 60)
+        await until(begun, "the first verdicts are stored")
         first.send_signal(signal.SIGKILL)
         first.wait()
         left = verdicts(shop)

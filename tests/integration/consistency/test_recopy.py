@@ -11,7 +11,8 @@ from migrator.cli.exits import ExitCode
 from migrator.consistency.run import validate
 from migrator.dataplane.repair import clear_strays
 from tests.fixtures.operator import Done
-from tests.fixtures.shop import Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
 from tests.integration.consistency.test_commands import operator
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]

@@ -22,7 +22,8 @@ from migrator.errors import ClusterUnavailable
 from migrator.local.process import free_port
 from migrator.local.temporal import DevServer
 from tests.fixtures.postgres import Machine, Servers
-from tests.fixtures.shop import Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
 from tests.integration.consistency.test_kills import CORRUPT, RIGHT, named, verdicts, worker
 from workflows import names
 from workflows.messages import ValidateInput, ValidationOutcome
@@ -77,7 +78,7 @@ async def sees(dsn: str, question: str) -> None:
             row = conn.execute(question.encode()).fetchone()
             return row is not None and row[0] > 0
 
-        await until(counted, question, 60)
+        await until(counted, question)
 
 
 def victim(shop: Shop, servers: Servers, side: str) -> tuple[Machine, str]:
@@ -192,7 +193,7 @@ async def test_temporal_dies_while_a_worker_compares(
         async def all_stored() -> bool:
             return verdicts(shop) == RIGHT
 
-        await until(all_stored, "every verdict is stored without Temporal", 60)
+        await until(all_stored, "every verdict is stored without Temporal")
         temporal.start()
         outcome = await asyncio.wait_for(handle.result(), 180)
 

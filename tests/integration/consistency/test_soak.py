@@ -15,7 +15,8 @@ import pytest
 from migrator.consistency.run import validate
 from migrator.dataplane.repair import repair
 from migrator.model.tenant import TenantId
-from tests.fixtures.shop import PARTS, Shop
+from tests.fixtures.shop import Shop
+from tests.fixtures.world import PARTS
 from tests.integration.dataplane.test_equality import Writers, _kill_a_session
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]

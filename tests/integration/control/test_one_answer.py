@@ -99,7 +99,7 @@ def test_after_the_hand_over_nobody_lags(classic: psycopg.Connection[Any]) -> No
 
 
 @pytest.mark.asyncio
-async def test_the_journal_has_one_size(shop: Shop, classic_dsn: str) -> None:
+async def test_the_journal_has_one_size(shop: Shop) -> None:
     """Of all slots with their indexes, in megabytes of a million bytes."""
     classic = shop.classic
     capture.install(classic, shop.tables, 2, 3)
@@ -110,7 +110,7 @@ async def test_the_journal_has_one_size(shop: Shop, classic_dsn: str) -> None:
         " WHERE n.nspname = 'migrator' AND c.relkind = 'r'"
     ).fetchone()
     assert slots is not None and slots[0] > 0
-    async with await connect_async(classic_dsn, "test") as conn:
+    async with await connect_async(shop.classic_dsn, "test") as conn:
         mirror = await ring.size_bytes(conn)
 
     limit_mb = float(slots[0]) / 1e6 - 0.001

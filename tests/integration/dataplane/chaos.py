@@ -22,7 +22,7 @@ from migrator.dataplane import repair
 from migrator.errors import PreconditionFailed
 from migrator.local.proxy import Faults, Link, Proxy
 from tests.fixtures.postgres import Servers
-from tests.fixtures.shop import PARTS
+from tests.fixtures.world import PARTS
 
 LOSSES = {
     "mirror control": (b"heartbeat", b"migrator.position", b"UPDATE"),

@@ -22,7 +22,7 @@ from migrator.dataplane.mirror.options import MirrorOptions
 from migrator.dataplane.mirror.run import run_partition
 from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable, LeaseLost
-from tests.fixtures.shop import PARTS
+from tests.fixtures.world import PARTS
 
 CLASSIC, LIMITLESS = os.environ["C"], os.environ["L"]
 

@@ -17,7 +17,8 @@ import psycopg
 import pytest
 
 from migrator.dataplane import recovery
-from tests.fixtures.shop import Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
 
 pytestmark = [pytest.mark.pg]
 
@@ -55,7 +56,7 @@ async def waits_for_a_lock(shop: Shop) -> None:
             " AND wait_event_type = 'Lock' AND datname = current_database()"
         ).fetchone() == (True,)
 
-    await until(waiting, "a mirror waits for the row", 60)
+    await until(waiting, "a mirror waits for the row")
 
 
 async def copied(shop: Shop) -> None:
@@ -110,7 +111,7 @@ async def test_a_mirror_killed_between_two_chunks(shop: Shop) -> None:
             row = shop.limitless.execute(changed).fetchone()
             return row is not None and row[0] > 0
 
-        await until(partly, "a chunk of purchases is committed", 60)
+        await until(partly, "a chunk of purchases is committed")
         await waits_for_a_lock(shop)
         part = shop.limitless.execute(
             "SELECT right(application_name, 1)::int FROM pg_stat_activity"
@@ -169,7 +170,7 @@ async def test_two_processes_claim_one_partition(shop: Shop) -> None:
                 shop.classic.execute("UPDATE shop.purchase SET total = total + 1 WHERE id % 10 = 0")
                 return first.poll() is not None
 
-            await until(ended, "the first one finds out", 60)
+            await until(ended, "the first one finds out")
             await shop.caught_up()
             assert (first.returncode, second.poll()) == (0, None)
     epochs = shop.limitless.execute("SELECT DISTINCT epoch FROM migrator.mirror_position").fetchall()

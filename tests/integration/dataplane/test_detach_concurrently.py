@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from migrator.errors import PreconditionFailed
-from tests.fixtures.shop import Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
 from tests.integration.dataplane.test_ways_to_write import differences, w
 
 __all__ = ["w"]

@@ -13,7 +13,8 @@ from psycopg import conninfo, sql
 from migrator.db.connect import connect
 from migrator.traffic.incident.rollback import roll_back
 from tests.fixtures.postgres import Servers
-from tests.fixtures.shop import Shop, new_shop, until
+from tests.fixtures.shop import Shop, new_shop
+from tests.fixtures.waiting import until
 
 pytestmark = pytest.mark.pg
 

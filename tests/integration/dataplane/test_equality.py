@@ -13,7 +13,8 @@ import pytest
 
 from migrator.plan.tables import resolve_tables
 from tests.fixtures.rows import row
-from tests.fixtures.shop import MIXES, PARTS, Shop, new_shop
+from tests.fixtures.shop import MIXES, Shop, new_shop
+from tests.fixtures.world import PARTS
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 

@@ -22,7 +22,8 @@ from migrator.db.connect import connect
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from migrator.provision.apply import provision
-from tests.fixtures.shop import ACTIONS, CHECKED, PARTS, Shop
+from tests.fixtures.shop import ACTIONS, CHECKED, Shop
+from tests.fixtures.world import PARTS
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 

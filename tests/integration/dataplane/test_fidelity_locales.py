@@ -20,7 +20,8 @@ from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from migrator.provision.apply import provision
 from tests.fixtures.postgres import Machines, fresh_name, with_parts
-from tests.fixtures.shop import PARTS, Shop
+from tests.fixtures.shop import Shop
+from tests.fixtures.world import PARTS
 
 pytestmark = [pytest.mark.pg]
 

@@ -33,7 +33,7 @@ from migrator.model.position import Snapshot
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from migrator.provision.apply import provision
-from tests.fixtures.shop import PARTS
+from tests.fixtures.world import PARTS
 
 pytestmark = [pytest.mark.pg]
 

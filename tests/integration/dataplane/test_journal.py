@@ -13,7 +13,8 @@ from migrator.dataplane.capture.install import mark_dirty
 from migrator.dataplane.mirror.cycle import run_cycle
 from migrator.dataplane.mirror.run import _open
 from migrator.db.connect import connect_async
-from tests.fixtures.shop import PARTS, Shop
+from tests.fixtures.shop import Shop
+from tests.fixtures.world import PARTS
 
 pytestmark = [pytest.mark.pg]
 

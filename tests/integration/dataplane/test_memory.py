@@ -24,7 +24,9 @@ from migrator.db.connect import connect
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from migrator.provision.apply import provision
-from tests.fixtures.shop import PARTS, Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
+from tests.fixtures.world import PARTS
 
 pytestmark = [pytest.mark.pg]
 

@@ -17,7 +17,8 @@ from migrator.db.connect import connect
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from migrator.provision.apply import provision
-from tests.fixtures.shop import Shop, rows, until
+from tests.fixtures.shop import Shop, rows
+from tests.fixtures.waiting import until
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 

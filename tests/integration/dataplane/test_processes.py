@@ -15,7 +15,9 @@ import pytest
 
 from migrator.local.proxy import Proxy
 from tests.fixtures.rows import value
-from tests.fixtures.shop import PARTS, Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
+from tests.fixtures.world import PARTS
 from tests.integration.dataplane.test_equality import Writers
 
 pytestmark = [pytest.mark.pg]

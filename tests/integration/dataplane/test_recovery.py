@@ -18,7 +18,9 @@ from migrator.db.connect import connect_async
 from migrator.errors import HistoryForked, PreconditionFailed
 from migrator.model.position import Snapshot
 from tests.fixtures.rows import value
-from tests.fixtures.shop import PARTS, Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
+from tests.fixtures.world import PARTS
 
 pytestmark = [pytest.mark.pg]
 

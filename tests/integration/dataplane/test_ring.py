@@ -15,7 +15,9 @@ from migrator.dataplane.capture import ring
 from migrator.dataplane.mirror.cycle import run_cycle
 from migrator.dataplane.mirror.run import _open
 from migrator.db.connect import connect_async
-from tests.fixtures.shop import PARTS, Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
+from tests.fixtures.world import PARTS
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 

@@ -26,7 +26,9 @@ import pytest
 from migrator.db.connect import connect
 from migrator.local.proxy import Proxy
 from tests.fixtures.postgres import Servers
-from tests.fixtures.shop import BELONGS, MIXES, PARTS, Shop, new_shop, rows, until
+from tests.fixtures.shop import BELONGS, MIXES, Shop, new_shop, rows
+from tests.fixtures.waiting import until
+from tests.fixtures.world import PARTS
 from tests.integration.dataplane.chaos import Chaos, Family, Net, striking
 from tests.integration.dataplane.test_equality import TENANTS, write
 

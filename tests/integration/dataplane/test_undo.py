@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from tests.fixtures.operator import Operator
-from tests.fixtures.shop import Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
 from tests.integration.dataplane.test_ways_to_write import WAYS, run, w
 
 __all__ = ["w"]
@@ -87,7 +88,7 @@ async def test_undo_of_dual_write_leaves_no_trace(w: Shop, tmp_path: Path) -> No
     async def undone() -> bool:
         return operator("undo", "dual-write", "--yes", "--json", "--plan", str(tmp_path / "plan.toml")).code == 0
 
-    await until(undone, "the mirror is known to be gone", 60)
+    await until(undone, "the mirror is known to be gone")
     first = difference(before, catalog(w.classic))
     again = operator("undo", "dual-write", "--yes", "--json", "--plan", str(tmp_path / "plan.toml"))
 
@@ -120,5 +121,5 @@ async def test_the_phase_can_be_entered_again_after_its_undo(w: Shop, tmp_path: 
             await w.caught_up()
         query = "SELECT count(*), sum(id * tenant_id) FROM w.item"
         assert w.classic.execute(query).fetchone() == w.limitless.execute(query).fetchone()
-        await until(undone, "the mirror is known to be gone", 60)
+        await until(undone, "the mirror is known to be gone")
         assert w.limitless.execute("SELECT count(*) FROM w.item").fetchone() == (0,)

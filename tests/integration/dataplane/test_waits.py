@@ -5,7 +5,7 @@ there does not. Then everybody who asks is told what is waited for, for how long
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import pytest
@@ -18,7 +18,8 @@ from migrator.plan.tables import resolve_tables
 from migrator.traffic.breaker.monitor import MonitorSettings, pass_once
 from migrator.traffic.cutover import facts
 from migrator.traffic.cutover.gate import GateLimits, reference_verdict, tenant_verdict
-from tests.fixtures.shop import Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
 from workflows.activities.gates import _positions
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
@@ -170,7 +171,7 @@ async def test_a_wait_for_a_row_that_never_comes_is_told(shop: Shop, name: str) 
     assert not case.reference or part == 0
 
 
-def _nobody(shop: Shop) -> Callable[[], object]:
+def _nobody(shop: Shop) -> Callable[[], Awaitable[bool]]:
     async def nobody() -> bool:
         return not waits(shop)
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import psycopg
 import pytest
@@ -16,7 +16,9 @@ from migrator.dataplane.capture import install as capture
 from migrator.dataplane.capture import watch
 from migrator.decommission.facts import gather
 from migrator.errors import NoGo, PreconditionFailed
-from tests.fixtures.shop import PARTS, Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
+from tests.fixtures.world import PARTS
 from tests.integration.dataplane.change.helpers import applied
 from tests.integration.dataplane.test_ways_to_write import differences, w
 from workflows.activities import gates
@@ -118,7 +120,7 @@ async def test_what_passes_the_guard_is_noticed_by_every_mirror(shop: Shop, dba:
     assert watch.problems(shop.classic) == []
 
 
-def _all_fell_back(shop: Shop) -> object:
+def _all_fell_back(shop: Shop) -> Callable[[], Awaitable[bool]]:
     async def fell() -> bool:
         return [key for key, _ in shop.fallbacks].count("") == PARTS + 1
 

@@ -17,7 +17,8 @@ from migrator.errors import PlanInvalid, PreconditionFailed
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from migrator.provision.apply import provision
-from tests.fixtures.shop import PARTS, Shop, rows
+from tests.fixtures.shop import Shop, rows
+from tests.fixtures.world import PARTS
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 

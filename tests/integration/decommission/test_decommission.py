@@ -21,7 +21,8 @@ from migrator.model.route import WriteMode
 from migrator.model.table import Table
 from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.postgres import Machines, with_parts
-from tests.fixtures.shop import Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
@@ -160,7 +161,7 @@ async def waits_for_lock(shop: Shop) -> None:
             ).fetchone()
             return found is not None
 
-        await until(in_line, "somebody waits for a lock", 10)
+        await until(in_line, "somebody waits for a lock")
 
 
 async def reached(shop: Shop, snapshot: Snapshot) -> None:

@@ -21,7 +21,8 @@ from migrator.traffic.cutover.facts import reference_facts, tenant_facts, wave_t
 from migrator.traffic.cutover.gate import GateLimits, wave_verdict
 from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.postgres import with_parts
-from tests.fixtures.shop import Shop, until
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import until
 from workflows.activities import decommission, gates
 from workflows.activities.base import Context
 from workflows.activities.control import ControlActivities

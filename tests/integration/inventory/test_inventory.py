@@ -14,7 +14,8 @@ from migrator.plan.load import digest, dump, from_body
 from migrator.plan.tables import resolve_tables
 from migrator.provision import provision
 from tests.fixtures.postgres import Machines, fresh_name
-from tests.fixtures.shop import PARTS, Shop, new_shop
+from tests.fixtures.shop import Shop, new_shop
+from tests.fixtures.world import PARTS
 
 pytestmark = pytest.mark.pg
 

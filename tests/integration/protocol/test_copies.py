@@ -14,8 +14,9 @@ from migrator.dataplane.backfill.pipe import pipe
 from migrator.dataplane.capture import ring
 from migrator.db.connect import connect_async
 from migrator.errors import LeaseLost
-from tests.fixtures.shop import PARTS, Shop
-from tests.fixtures.waiting import PATIENCE_S
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import TIMEOUT_S
+from tests.fixtures.world import PARTS
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
@@ -33,7 +34,7 @@ async def frozen_copy(shop: Shop, unit: str) -> AsyncIterator[tuple[asyncio.Task
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(copy, "pipe", freeze)
         task = asyncio.create_task(shop.copy(unit))
-        await asyncio.wait_for(frozen.wait(), PATIENCE_S)
+        await asyncio.wait_for(frozen.wait(), TIMEOUT_S)
     try:
         yield task, thawed
     finally:

@@ -18,7 +18,8 @@ from migrator.dataplane.mirror.cycle import run_cycle
 from migrator.dataplane.mirror.run import _open
 from migrator.db.connect import connect_async
 from migrator.errors import LeaseLost
-from tests.fixtures.shop import PARTS, Shop
+from tests.fixtures.shop import Shop
+from tests.fixtures.world import PARTS
 from tests.integration.protocol.interleaving import Turns
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]

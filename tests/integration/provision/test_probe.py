@@ -22,7 +22,8 @@ from migrator.provision import check, finalize, provision, verify
 from migrator.provision.probing import ask, ensure, probe
 from tests.fixtures.operator import Operator
 from tests.fixtures.postgres import Machines, fresh_name, with_parts
-from tests.fixtures.shop import Shop, new_shop, until
+from tests.fixtures.shop import Shop, new_shop
+from tests.fixtures.waiting import until
 
 pytestmark = [pytest.mark.pg, pytest.mark.routers]
 

@@ -23,7 +23,7 @@ from migrator.provision.compare import differences, foreign_key_differences
 from migrator.provision.ddl_sql import foreign_key_steps
 from migrator.provision.read import read
 from tests.fixtures.postgres import Machines, with_parts
-from tests.integration.traffic.world import eventually
+from tests.fixtures.waiting import eventually
 
 pytestmark = pytest.mark.pg
 

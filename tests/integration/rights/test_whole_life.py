@@ -25,8 +25,8 @@ from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.roles import Roles
-from tests.fixtures.shop import Shop, until
-from tests.integration.traffic.world import eventually
+from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import eventually, until
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fixtures.postgres import Servers
-from tests.integration.traffic.world import World
+from tests.fixtures.postgres import Machines, Servers
+from tests.integration.traffic.world import World, build
 
 
 @pytest.fixture
-def world(classic_dsn: str, limitless_dsn: str) -> Iterator[World]:
-    made = World.make(classic_dsn, limitless_dsn)
+def world(machines: Machines) -> Iterator[World]:
+    dsns = machines.new_pair("traffic", build)
+    made = World.opened(*dsns)
     yield made
     made.close()
+    machines.drop_pair(dsns)
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.confirm import confirmed
 from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.postgres import Servers
-from tests.integration.traffic.world import QUICK, World, body, eventually, get, put
+from tests.fixtures.waiting import eventually
+from tests.integration.traffic.world import QUICK, World, body, get, put
 
 pytestmark = pytest.mark.pg
 

@@ -18,7 +18,8 @@ from migrator.shim.breaker import State
 from migrator.shim.metrics import Metrics
 from migrator.shim.shadow import Shadow
 from migrator.traffic.route.move import watch
-from tests.integration.traffic.world import QUICK, Heard, World, eventually, get, ids, up
+from tests.fixtures.waiting import eventually
+from tests.integration.traffic.world import QUICK, Heard, World, get, ids, up
 
 pytestmark = pytest.mark.pg
 

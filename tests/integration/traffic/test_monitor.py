@@ -24,7 +24,8 @@ from migrator.traffic.incident.serve import IncidentServer, Request
 from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.move import routes
 from migrator.traffic.route.promote import promote_reads
-from tests.integration.traffic.world import QUICK, World, eventually, get, ids, put
+from tests.fixtures.waiting import eventually
+from tests.integration.traffic.world import QUICK, World, get, ids, put
 
 pytestmark = pytest.mark.pg
 
@@ -150,7 +151,7 @@ def test_processes_that_trip_bring_everybody_back(world: World, proxy: Callable[
             assert world.classic.execute("SELECT DISTINCT kind FROM migrator.incident").fetchall() == [("fallback",)]
             between.accept()
 
-            eventually(lambda: look(world, limitless=through) and not fallbacks(world), "it heals", 20)
+            eventually(lambda: look(world, limitless=through) and not fallbacks(world), "it heals")
             eventually(lambda: one.run_read("t1", get("t1", 1)) == ("limitless", "x"), "reads return to limitless")
             eventually(
                 lambda: not world.classic.execute("SELECT FROM migrator.breaker_trip").fetchall(), "no trip is left"

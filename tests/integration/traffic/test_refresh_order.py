@@ -26,7 +26,8 @@ from migrator.shim.watcher import Identity, Watcher
 from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.confirm import confirmed
 from migrator.traffic.route.fallback import raise_fallback
-from tests.integration.traffic.world import QUICK, Heard, World, eventually, ids, up
+from tests.fixtures.waiting import eventually
+from tests.integration.traffic.world import QUICK, Heard, World, ids, up
 
 pytestmark = pytest.mark.pg
 

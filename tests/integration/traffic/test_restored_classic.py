@@ -18,7 +18,8 @@ from migrator.traffic.route.confirm import confirmed
 from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.promote import Promoted, promote_reads
 from tests.fixtures.postgres import Machines
-from tests.integration.traffic.world import QUICK, Peer, World, eventually, get, put, up
+from tests.fixtures.waiting import eventually
+from tests.integration.traffic.world import QUICK, Peer, World, get, put, up
 
 pytestmark = pytest.mark.pg
 

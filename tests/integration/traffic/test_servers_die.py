@@ -15,7 +15,8 @@ from migrator.model.tenant import TenantId
 from migrator.shim import CommittedUnconfirmed, Shim
 from tests.fixtures.postgres import Servers
 from tests.fixtures.proxy import MakeProxy
-from tests.integration.traffic.world import QUICK, Heard, World, body, eventually, get, put, up
+from tests.fixtures.waiting import eventually
+from tests.integration.traffic.world import QUICK, Heard, World, body, get, put, up
 
 pytestmark = pytest.mark.pg
 

@@ -15,7 +15,8 @@ from psycopg.rows import dict_row, tuple_row
 from migrator.errors import UsageError
 from migrator.shim import Shim, Token, write
 from migrator.shim.view import ALL_PARTS
-from tests.integration.traffic.world import Heard, World, body, eventually, get, put, up
+from tests.fixtures.waiting import eventually
+from tests.integration.traffic.world import Heard, World, body, get, put, up
 
 pytestmark = pytest.mark.pg
 

@@ -16,7 +16,8 @@ from migrator.shim import Settings, Shim, Token
 from migrator.traffic.route.confirm import confirmed
 from migrator.traffic.route.move import watch
 from migrator.traffic.route.promote import Outcome, promote_reads
-from tests.integration.traffic.world import QUICK, Heard, World, eventually, get, ids, put
+from tests.fixtures.waiting import eventually
+from tests.integration.traffic.world import QUICK, Heard, World, get, ids, put
 
 pytestmark = pytest.mark.pg
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from migrator.traffic.route.confirm import confirmed
-from tests.integration.traffic.world import QUICK, Heard, World, eventually, get, put, up
+from tests.fixtures.waiting import eventually
+from tests.integration.traffic.world import QUICK, Heard, World, get, put, up
 
 pytestmark = pytest.mark.pg
 

@@ -14,7 +14,8 @@ from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.move import routes
 from migrator.traffic.route.promote import Outcome, promote_reads
 from migrator.traffic.route.tenant_hold import release
-from tests.integration.traffic.world import Peer, World, eventually, get, ids, put
+from tests.fixtures.waiting import eventually
+from tests.integration.traffic.world import Peer, World, get, ids, put
 
 pytestmark = pytest.mark.pg
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -54,17 +53,6 @@ def part_of(tenant: str) -> int:
     return 1 if tenant.startswith("t") else 2
 
 
-def eventually(check: Callable[[], Any], what: str, timeout_s: float = 10.0) -> Any:
-    """Wait for an event; the deadline only bounds a failing test."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.005)
-    raise AssertionError(f"never happened: {what}")
-
-
 @dataclass
 class World:
     classic_dsn: str
@@ -73,19 +61,15 @@ class World:
     limitless: psycopg.Connection[Any]
 
     @classmethod
-    def make(cls, classic_dsn: str, limitless_dsn: str, tenants: Sequence[str] = ("t1", "t2", "u1")) -> World:
-        classic = psycopg.connect(classic_dsn, autocommit=True)
-        limitless = psycopg.connect(limitless_dsn, autocommit=True)
-        install(classic, "test", "digest", {}, {})
-        install_limitless(limitless)
-        for conn in (classic, limitless):
-            conn.execute(APP)
-        classic.execute(MARK)
-        for tenant in tenants:
-            classic.execute(
-                "INSERT INTO migrator.tenant (tenant_id, part, state) VALUES (%s, %s, 'mirrored')",
-                (tenant, part_of(tenant)),
-            )
+    def make(cls, classic_dsn: str, limitless_dsn: str) -> World:
+        """The world of two empty databases."""
+        build(classic_dsn, limitless_dsn)
+        return cls.opened(classic_dsn, limitless_dsn)
+
+    @classmethod
+    def opened(cls, classic_dsn: str, limitless_dsn: str) -> World:
+        """The world of two databases as `build` leaves them: positions are published now."""
+        classic, limitless = (psycopg.connect(dsn, autocommit=True) for dsn in (classic_dsn, limitless_dsn))
         world = cls(classic_dsn, limitless_dsn, classic, limitless)
         world.publish()
         write_mode(classic, WriteMode.DUAL, who="test", reason="test")
@@ -139,6 +123,21 @@ class World:
         finally:
             stop.set()
             thread.join()
+
+
+def build(classic_dsn: str, limitless_dsn: str) -> None:
+    """Make the tables of both sides and three mirrored tenants."""
+    with psycopg.connect(classic_dsn, autocommit=True) as classic:
+        install(classic, "test", "digest", {}, {})
+        classic.execute(APP + MARK)
+        for tenant in ("t1", "t2", "u1"):
+            classic.execute(
+                "INSERT INTO migrator.tenant (tenant_id, part, state) VALUES (%s, %s, 'mirrored')",
+                (tenant, part_of(tenant)),
+            )
+    with psycopg.connect(limitless_dsn, autocommit=True) as limitless:
+        install_limitless(limitless)
+        limitless.execute(APP)
 
 
 def put(tenant: str, number: int, body: str) -> Callable[[Any], None]:

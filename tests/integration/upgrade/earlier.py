@@ -23,7 +23,8 @@ from migrator.provision.apply import provision
 from tests import ROOT
 from tests.fixtures.operator import Operator
 from tests.fixtures.postgres import Machines, fresh_name, with_parts
-from tests.fixtures.shop import PARTS, SCHEMA, TABLES, Shop, rows
+from tests.fixtures.shop import SCHEMA, TABLES, Shop, rows
+from tests.fixtures.world import PARTS
 
 Connection = psycopg.Connection[Any]
 HISTORIES = ROOT / "tests" / "histories"

@@ -18,7 +18,7 @@ from migrator.db.connect import connect
 from migrator.errors import WrongVersion
 from migrator.traffic.incident.serve import IncidentServer
 from migrator.traffic.route.move import routes
-from tests.integration.traffic.world import eventually
+from tests.fixtures.waiting import eventually
 from tests.integration.upgrade.catalog import catalog, different
 from tests.integration.upgrade.earlier import PLAN, Connection, Earlier, steps, version
 from tests.integration.upgrade.shim_of_0_1_0 import OldShim

@@ -20,7 +20,7 @@ from migrator.dataplane.capture import watch
 from migrator.db.connect import connect
 from migrator.shim import Settings, Shim
 from migrator.shim.routing import Token
-from tests.integration.traffic.world import eventually
+from tests.fixtures.waiting import eventually
 from tests.integration.upgrade.catalog import catalog, different
 from tests.integration.upgrade.earlier import Connection, Earlier, renewal, steps, upgrade_classic, version
 from tests.integration.upgrade.shim_of_0_1_0 import OldShim
@@ -106,7 +106,7 @@ def test_a_process_that_is_killed_while_it_waits_leaves_nothing_locked(old: Earl
                 "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'migrator.tenant'::regclass AND database ="
                 " (SELECT oid FROM pg_database WHERE datname = current_database())"
             )
-            eventually(lambda: old.classic.execute(waits.encode()).fetchone(), "it waits for the table", 30)
+            eventually(lambda: old.classic.execute(waits.encode()).fetchone(), "it waits for the table")
             with psycopg.connect(old.shop.classic_dsn, options="-c statement_timeout=2s") as conn:
                 for _ in range(20):
                     conn.execute("SELECT count(*) FROM migrator.tenant").fetchone()
@@ -192,7 +192,7 @@ def test_earlier_workers_are_refused_before_limitless_is_changed(old: Earlier) -
         with psycopg.connect(old.shop.limitless_dsn) as busy:
             busy.execute("SELECT count(*) FROM migrator.mirror_position").fetchone()  # keeps ALTER TABLE out
             running = pool.submit(old.operator.process, "upgrade", "--yes", "--json")
-            eventually(lambda: old.classic.execute(refusing.encode()).fetchone(), "classic refuses them", 30)
+            eventually(lambda: old.classic.execute(refusing.encode()).fetchone(), "classic refuses them")
             assert version(old.limitless) == version(old.classic) == 1
         done = running.result()
 

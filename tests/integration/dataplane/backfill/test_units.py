@@ -18,7 +18,9 @@ from migrator.control.throttle import Throttle, read_throttle, set_throttle, sta
 from migrator.dataplane.backfill.plan import plan_units, read_whole, take_inventory
 from migrator.dataplane.repair import recopy
 from migrator.plan.schema import Plan
-from tests.fixtures.shop import PARTS, Shop, new_shop, until
+from tests.fixtures.shop import Shop, new_shop
+from tests.fixtures.waiting import until
+from tests.fixtures.world import PARTS
 from workflows.activities.dual_write import _next_units, _throttled
 from workflows.messages import UnitsInput
 
