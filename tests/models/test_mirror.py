@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
 import pytest
 
@@ -40,8 +40,7 @@ Row = tuple[str, str | None]
 """A row's key and its value; None: no such row."""
 
 
-@dataclass(frozen=True)
-class Writer:
+class Writer(NamedTuple):
     """A transaction: what it writes, how far it is."""
 
     script: tuple[Row, ...]
@@ -50,24 +49,21 @@ class Writer:
     ended: str = ""  # committed, aborted
 
 
-@dataclass(frozen=True)
-class Mirror:
+class Mirror(NamedTuple):
     """A mirror process: the position it believes in, and what it has read and not yet committed."""
 
     believes: Snapshot | None = None
     read: tuple[Snapshot, tuple[Row, ...], bool] | None = None  # S2, rows, does the tenant join
 
 
-@dataclass(frozen=True)
-class Copy:
+class Copy(NamedTuple):
     """A copy process: its lease's epoch, and the rows it holds from its snapshot."""
 
     epoch: int | None = None
     held: tuple[Snapshot, tuple[Row, ...]] | None = None
 
 
-@dataclass(frozen=True)
-class World:
+class World(NamedTuple):
     writers: tuple[Writer, ...]
     versions: tuple[tuple[str, int, str | None], ...]  # key, xid, value; in the order written
     journal: frozenset[tuple[str, int]]
@@ -135,46 +131,44 @@ def writer_steps(w: World) -> Iterator[World]:
             holders = {x for k, x, _ in w.versions if k == key and x in w.running() - {xid}}
             if holders:
                 continue  # the row is locked
-            yield replace(
-                w,
-                writers=_with(w.writers, n, replace(writer, xid=xid, written=writer.written + 1)),
+            yield w._replace(
+                writers=_with(w.writers, n, writer._replace(xid=xid, written=writer.written + 1)),
                 versions=(*w.versions, (key, xid, value)),
                 journal=w.journal | {(key, xid)},
                 next_xid=max(w.next_xid, xid + 1),
             )
         else:
             for ended in ("committed", "aborted"):
-                yield replace(w, writers=_with(w.writers, n, replace(writer, ended=ended)))
+                yield w._replace(writers=_with(w.writers, n, writer._replace(ended=ended)))
 
 
 def mirror_steps(w: World) -> Iterator[World]:
     for n, mirror in enumerate(w.mirrors):
         if mirror.believes is None:
-            yield replace(w, mirrors=_with(w.mirrors, n, Mirror(w.position)))  # starts, reads its position
+            yield w._replace(mirrors=_with(w.mirrors, n, Mirror(w.position)))  # starts, reads its position
         elif mirror.read is None:
-            yield replace(w, mirrors=_with(w.mirrors, n, replace(mirror, read=_read(w, mirror))))
+            yield w._replace(mirrors=_with(w.mirrors, n, mirror._replace(read=_read(w, mirror))))
         else:
             s2, rows, joins = mirror.read
             if w.position != mirror.believes:  # the compare-and-swap fails: somebody else moved it
-                yield replace(w, mirrors=_with(w.mirrors, n, Mirror()))
+                yield w._replace(mirrors=_with(w.mirrors, n, Mirror()))
             else:
                 target = dict(w.target)
                 for key, value in rows:
                     target.pop(key, None)
                     if value is not None:
                         target[key] = value
-                moved = replace(
-                    w,
+                moved = w._replace(
                     position=s2,
                     member=w.member or joins,
                     target=tuple(sorted(target.items())),
                     lease=(w.lease[0], "joined", w.lease[2]) if joins else w.lease,
                 )
-                yield replace(moved, mirrors=_with(w.mirrors, n, Mirror(s2)))
+                yield moved._replace(mirrors=_with(w.mirrors, n, Mirror(s2)))
                 if w.crashes:  # committed, and the answer was lost
-                    yield replace(moved, crashes=w.crashes - 1, mirrors=_with(w.mirrors, n, Mirror()))
+                    yield moved._replace(crashes=w.crashes - 1, mirrors=_with(w.mirrors, n, Mirror()))
         if w.crashes and mirror.read is not None:
-            yield replace(w, crashes=w.crashes - 1, mirrors=_with(w.mirrors, n, Mirror()))
+            yield w._replace(crashes=w.crashes - 1, mirrors=_with(w.mirrors, n, Mirror()))
 
 
 def _read(w: World, mirror: Mirror) -> tuple[Snapshot, tuple[Row, ...], bool]:
@@ -204,23 +198,23 @@ def copy_steps(w: World) -> Iterator[World]:
         if copy.epoch is None:
             if state in ("none", "copying"):
                 lease = (epoch + 1, "copying", None)
-                yield replace(w, lease=lease, copies=_with(w.copies, n, Copy(epoch + 1)))
+                yield w._replace(lease=lease, copies=_with(w.copies, n, Copy(epoch + 1)))
         elif copy.held is None:
             s = w.snapshot()
             rows: tuple[Row, ...] = tuple(sorted(w.classic(s).items()))
-            yield replace(w, copies=_with(w.copies, n, replace(copy, held=(s, rows))))
+            yield w._replace(copies=_with(w.copies, n, copy._replace(held=(s, rows))))
         else:
             done = _with(w.copies, n, Copy(epoch=-1, held=None))
             if (epoch, state) == (copy.epoch, "copying"):
                 s, rows = copy.held
-                committed = replace(w, lease=(epoch, "copied", s), target=rows, copies=done)
+                committed = w._replace(lease=(epoch, "copied", s), target=rows, copies=done)
                 yield committed
                 if w.crashes:  # committed, and the answer was lost: the next try finds it copied
-                    yield replace(committed, crashes=w.crashes - 1)
+                    yield committed._replace(crashes=w.crashes - 1)
             else:
-                yield replace(w, copies=done)  # a zombie: its commit fails
+                yield w._replace(copies=done)  # a zombie: its commit fails
         if w.crashes and copy.epoch is not None and copy.epoch > 0:
-            yield replace(w, crashes=w.crashes - 1, copies=_with(w.copies, n, Copy()))
+            yield w._replace(crashes=w.crashes - 1, copies=_with(w.copies, n, Copy()))
 
 
 def explore(world: World) -> tuple[int, int]:
@@ -233,9 +227,11 @@ def explore(world: World) -> tuple[int, int]:
             assert dict(w.target) == w.classic(w.position), w
         for following in (*writer_steps(w), *mirror_steps(w), *copy_steps(w)):
             bounded = following.next_xid <= FIRST_XID + 2
-            if bounded and following not in seen:
-                seen.add(following)
-                todo.append(following)
+            if bounded:
+                known = len(seen)
+                seen.add(following)  # hashed once: that is most of the work
+                if len(seen) > known:
+                    todo.append(following)
     return len(seen), mirrored
 
 

@@ -12,7 +12,8 @@ of that tenant's mirror.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import pytest
 
@@ -58,8 +59,7 @@ class Entry:
     moved: bool = False
 
 
-@dataclass(frozen=True)
-class Writer:
+class Writer(NamedTuple):
     """A transaction: its statements, how far it is; *frozen* is what it saw committed when it began, if it froze it."""
 
     script: tuple[str, ...]
@@ -71,15 +71,13 @@ class Writer:
     frozen: frozenset[int] | None = None
 
 
-@dataclass(frozen=True)
-class Mirror:
+class Mirror(NamedTuple):
     """A tenant's mirror: what it has read and not yet committed."""
 
     read: tuple[Snapshot, Rows] | None = None  # S2, and all of the tenant as it will be
 
 
-@dataclass(frozen=True)
-class World:
+class World(NamedTuple):
     writers: tuple[Writer, ...]
     versions: tuple[tuple[str, str, int, Value], ...]  # table, key, xid, value; in the order written
     journal: frozenset[Entry]
@@ -229,6 +227,8 @@ def statement(w: World, writer: Writer, xid: int, rules: Rules) -> Effect | None
     return [(table, key, new)], entries
 
 
+T = TypeVar("T")
+
 OF_PARENT = ("move", "replace", "remove", "restore")
 
 
@@ -241,7 +241,7 @@ def writer_steps(w: World, rules: Rules) -> Iterator[World]:
         if writer.ended:
             continue
         if writer.repeatable and writer.frozen is None:
-            yield replace(w, writers=_with(w.writers, n, replace(writer, frozen=w.committed())))
+            yield w._replace(writers=_with(w.writers, n, writer._replace(frozen=w.committed())))
             continue
         if writer.done < len(writer.script):
             xid = writer.xid or w.next_xid
@@ -249,19 +249,18 @@ def writer_steps(w: World, rules: Rules) -> Iterator[World]:
             if effect is None:
                 continue
             written, entries = effect
-            yield replace(
-                w,
-                writers=_with(w.writers, n, replace(writer, xid=xid, done=writer.done + 1)),
+            yield w._replace(
+                writers=_with(w.writers, n, writer._replace(xid=xid, done=writer.done + 1)),
                 versions=(*w.versions, *((t, k, xid, v) for t, k, v in written)),
                 journal=w.journal | entries,
                 next_xid=max(w.next_xid, xid + 1),
             )
         else:
             for ended in ("committed", "aborted"):
-                yield replace(w, writers=_with(w.writers, n, replace(writer, ended=ended)))
+                yield w._replace(writers=_with(w.writers, n, writer._replace(ended=ended)))
 
 
-def _with(items: tuple, index: int, item: object) -> tuple:  # type: ignore[type-arg]
+def _with(items: tuple[T, ...], index: int, item: T) -> tuple[T, ...]:
     return (*items[:index], item, *items[index + 1 :])
 
 
@@ -324,17 +323,16 @@ def mirror_steps(w: World, rules: Rules) -> Iterator[World]:
     for n, mirror in enumerate(w.mirrors):
         if mirror.read is None:
             if w.snapshot() != w.positions[n]:
-                yield replace(w, mirrors=_with(w.mirrors, n, Mirror(read(w, n, rules))))
+                yield w._replace(mirrors=_with(w.mirrors, n, Mirror(read(w, n, rules))))
             continue
         s2, rows = mirror.read
-        yield replace(
-            w,
+        yield w._replace(
             positions=_with(w.positions, n, s2),
             target=_with(w.target, n, rows),
             mirrors=_with(w.mirrors, n, Mirror()),
         )
         if w.crashes:
-            yield replace(w, crashes=w.crashes - 1, mirrors=_with(w.mirrors, n, Mirror()))
+            yield w._replace(crashes=w.crashes - 1, mirrors=_with(w.mirrors, n, Mirror()))
 
 
 def explore(scripts: tuple[Writer, ...], crashes: int, rules: Rules) -> int:
@@ -363,8 +361,9 @@ def explore(scripts: tuple[Writer, ...], crashes: int, rules: Rules) -> int:
         for tenant, position, target in zip(TENANTS, w.positions, w.target, strict=True):
             assert target == of_tenant(w.at(position), tenant), (tenant, w)
         for following in (*writer_steps(w, rules), *mirror_steps(w, rules)):
-            if following not in seen:
-                seen.add(following)
+            known = len(seen)
+            seen.add(following)  # hashed once: that is most of the work
+            if len(seen) > known:
                 todo.append(following)
     return len(seen)
 

@@ -18,6 +18,15 @@ RARE = {Flaw.POLL_BEFORE_HEARTBEAT, Flaw.NO_LAPSE, Flaw.EPOCHS_ALONE}
 """Dice hardly ever find these; each has its own story below."""
 
 
+FOUND_BY = {
+    Flaw.ANY_EPOCH: 1368,
+    Flaw.STALE_WRITES: 499,
+    Flaw.SNAPSHOT_BEFORE_CONFIRMATION: 423,
+    Flaw.NO_CATCHING_UP: 384,
+}
+"""The seed that is tried first, because it was the first to find the flaw; dice of another simulation fall elsewhere."""
+
+
 def run(seed: int, flaw: Flaw, restores: bool = False) -> Simulation:
     simulation = Simulation(seed, flaw, restores=restores)
     for _ in range(STEPS):
@@ -36,7 +45,7 @@ def test_no_acknowledged_write_is_ever_missed() -> None:
 
 @pytest.mark.parametrize("flaw", [flaw for flaw in Flaw if flaw is not Flaw.NONE and flaw not in RARE])
 def test_leaving_out_a_precaution_is_noticed(flaw: Flaw) -> None:
-    for seed in range(5000):
+    for seed in (FOUND_BY.get(flaw, 0), *range(5000)):
         try:
             run(seed, flaw)
         except Missed:

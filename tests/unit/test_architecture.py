@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
@@ -106,22 +107,29 @@ def room(parts: list[str]) -> str:
     return parts[1] if parts[0] in WINGS and len(parts) > 1 and parts[1] != "__init__" else parts[0]
 
 
-def modules() -> Iterator[tuple[str, Path, ast.Module]]:
-    """Every module of ours with the package it belongs to; all of workflows/ is one."""
+@cache
+def modules() -> list[tuple[str, Path, ast.Module]]:
+    """Every module of ours with the package it belongs to; all of workflows/ is one. Read once."""
+    found = []
     for path in sorted([*(ROOT / "migrator").rglob("*.py"), *(ROOT / "workflows").rglob("*.py")]):
         top, *rest = path.relative_to(ROOT).with_suffix("").parts
         package = "workflows" if top == "workflows" else room(rest)
-        yield "" if package == "__init__" else package, path.relative_to(ROOT), ast.parse(path.read_text())
+        package = "" if package == "__init__" else package
+        found.append((package, path.relative_to(ROOT), ast.parse(path.read_text())))
+    return found
 
 
-def imports(tree: ast.Module) -> Iterator[str]:
+@cache
+def imports(tree: ast.Module) -> list[str]:
     """Every module a module imports, also inside functions; `from a import b` counts as a.b."""
+    found: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += (f"{node.module}.{alias.name}" for alias in node.names)
+    return found
 
 
 def ours(name: str) -> str | None:
