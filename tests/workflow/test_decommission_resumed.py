@@ -22,7 +22,7 @@ from migrator.plan.load import digest, dump, shim_settings
 from migrator.plan.schema import Plan
 from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.shop import Shop
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import TIMEOUT_S, until
 from tests.workflow.serving import begun, serving
 from tests.workflow.test_every_step_fails import FailsOnce
 from tests.workflow.test_whole_migration import small_plan
@@ -66,7 +66,7 @@ async def tried(env: WorkflowEnvironment, plan: Plan) -> DecommissionResult | No
     argument = DecommissionInput(plan=plan.name, approver="ana")
     handle = await begun(env, plan.name, DecommissionWorkflow.run, argument, f"decommission-{uuid.uuid4().hex[:6]}")
     try:
-        return await asyncio.wait_for(handle.result(), 60)
+        return await asyncio.wait_for(handle.result(), TIMEOUT_S)
     except WorkflowFailureError:
         return None
 

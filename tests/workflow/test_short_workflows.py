@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import TIMEOUT_S, until
 from tests.workflow.fakes import World, called, fakes
 from tests.workflow.histories import keep
 from tests.workflow.serving import begun, serving
@@ -34,7 +34,7 @@ async def test_rollback_and_breaker_run_on_the_incident_queue(temporal_env: Work
         breaker = await begun(temporal_env, plan, BreakerWorkflow.run, PlanInput(plan=plan), "breaker")
         await until(lambda: called(world, "watch_breakers"))
         await breaker.signal(BreakerWorkflow.finish)
-        await asyncio.wait_for(breaker.result(), 45)
+        await asyncio.wait_for(breaker.result(), TIMEOUT_S)
         await keep(breaker, "breaker")
 
     assert outcome.changed == 1

@@ -18,7 +18,7 @@ from migrator.db.connect import connect
 from migrator.plan.load import digest, dump, shim_settings
 from migrator.plan.schema import Plan
 from tests.fixtures.shop import TABLES, Shop
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import TIMEOUT_S, until
 from workflows import names
 from workflows.messages import Approve, MigrationInput
 from workflows.migration import MigrationWorkflow
@@ -119,7 +119,7 @@ async def test_a_migration_goes_from_audit_to_decommission(
             raise AssertionError(await explain(shop, handle)) from None
         await handle.execute_update(MigrationWorkflow.approve, Approve(gate="decommission", approver="ana"))
         try:
-            await asyncio.wait_for(handle.result(), 60)
+            await asyncio.wait_for(handle.result(), TIMEOUT_S)
         except TimeoutError:
             raise AssertionError(await explain(shop, handle)) from None
     stop.set()

@@ -24,7 +24,7 @@ from migrator.traffic.cutover.gate import GateLimits, tenant_verdict
 from migrator.traffic.cutover.guard import GuardLimits, Sample, Watch
 from tests.fixtures.rows import value
 from tests.fixtures.shop import Shop
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import TIMEOUT_S, until
 from workflows.activities.base import Context
 from workflows.activities.validation import ValidationActivities
 from workflows.messages import ValidateInput, ValidationOutcome
@@ -224,7 +224,7 @@ async def test_a_budget_is_kept_and_the_next_run_goes_on(shop: Shop) -> None:
 
         first = await once(Budget(seconds=0.01))
         second = await once(Budget(seconds=0.01))
-        busy = await asyncio.wait_for(once(Budget(seconds=0.3, max_active_sessions=-1)), 20)
+        busy = await asyncio.wait_for(once(Budget(seconds=0.3, max_active_sessions=-1)), TIMEOUT_S)
         everything = await once(Budget(seconds=60, share=0.9))
         async with await connect_async(shop.classic_dsn, "test") as conn:
             shop.classic.execute(

@@ -21,7 +21,7 @@ from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable
 from tests.fixtures.rows import row
 from tests.fixtures.shop import Shop
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import TIMEOUT_S, until
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
@@ -101,7 +101,7 @@ async def test_the_dead_and_the_slow_hold_nobody(shop: Shop) -> None:
             "its successor takes the fence back",
         )
         shop.classic.execute("UPDATE shop.tenant SET name = 'moving again'")
-        await asyncio.wait_for(shop.caught_up(), 15)
+        await asyncio.wait_for(shop.caught_up(), TIMEOUT_S)
         report = await validate(shop.classic_dsn, shop.limitless_dsn)
 
     assert dead_s < 5
@@ -179,7 +179,7 @@ async def test_a_superseded_mirrors_fence_is_worth_nothing(shop: Shop, monkeypat
         monkeypatch.setattr(mirror_fence, "serve", freeze)
         shop.classic.execute("INSERT INTO migrator.fence (fence_id, part) VALUES (gen_random_uuid(), 1)")
         zombie = asyncio.create_task(run_cycle(old))
-        await asyncio.wait_for(frozen.wait(), 20)
+        await asyncio.wait_for(frozen.wait(), TIMEOUT_S)
         monkeypatch.undo()
         shop.classic.execute("DELETE FROM migrator.fence")  # whoever asked gave up
         async with _open(*dsns, 1, None, shop.options) as new:

@@ -23,7 +23,7 @@ from migrator.local.process import free_port
 from migrator.local.temporal import DevServer
 from tests.fixtures.postgres import Machine, Servers
 from tests.fixtures.shop import Shop
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import TIMEOUT_S, until
 from tests.integration.consistency.test_kills import CORRUPT, RIGHT, named, verdicts, worker
 from workflows import names
 from workflows.messages import ValidateInput, ValidationOutcome
@@ -117,7 +117,7 @@ async def test_a_server_dies_in_the_middle(shop: Shop, servers: Servers, side: s
         await sees(shop.classic_dsn, FENCE_ASKED_FOR)
         machine.kill()
     with pytest.raises((ClusterUnavailable, psycopg.OperationalError)):
-        await asyncio.wait_for(look, 60)
+        await asyncio.wait_for(look, TIMEOUT_S)
     machine.start()
     reconnect(shop)
     left = verdicts(shop)

@@ -18,7 +18,7 @@ from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from migrator.provision.apply import provision
 from tests.fixtures.shop import Shop, rows
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import TIMEOUT_S, until
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
@@ -168,7 +168,7 @@ async def test_keys_that_are_written_otherwise_than_they_are_shown(
                 classic.execute("UPDATE n.part SET v = 'w' WHERE id = %s", (number,))
                 classic.execute("INSERT INTO n.item VALUES (%s, %s, DEFAULT, 'v')", (100 + number, value))
             await n.caught_up()
-            report = await asyncio.wait_for(validate(classic_dsn, limitless_dsn), 60)
+            report = await asyncio.wait_for(validate(classic_dsn, limitless_dsn), TIMEOUT_S)
 
         assert differences(n) == []
         assert report.clean

@@ -100,10 +100,10 @@ async def test_the_pause_reads_what_changed_and_nothing_whole(shop: Shop, plan: 
         await env.run(steps.drain, closing)
         await env.run(steps.validate, closing)
         await env.run(steps.sequences, closing)
-        await env.run(steps.close_positions, closing)
-        await env.run(steps.hand_over, closing)
-
-        after = [read_so_far(conn) for conn in (shop.classic, shop.limitless)]
+    # A mirror that is in a cycle when its partition is closed ends with LeaseLost; here they end before.
+    await env.run(steps.close_positions, closing)
+    await env.run(steps.hand_over, closing)
+    after = [read_so_far(conn) for conn in (shop.classic, shop.limitless)]
 
     assert changed == ["2"]
     read = [b - a for a, b in zip(before, after, strict=True)]

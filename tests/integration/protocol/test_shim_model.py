@@ -31,6 +31,7 @@ from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.move import move
 from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.switch import switch
+from tests.fixtures.waiting import TIMEOUT_S
 from tests.integration.protocol.interleaving import Turns
 from tests.integration.traffic.world import World, ids
 
@@ -205,8 +206,8 @@ async def test_no_read_misses_an_acknowledged_write(
         found.acknowledged = int(row[0]) if row else 0
         with world.mirror():
             for what in found.everything(world.classic):
-                assert promote_reads(world.classic, **what, who="test", reason="test", timeout_s=20).done
-        await asyncio.wait_for(one_run(turns(seed), found), 120)
+                assert promote_reads(world.classic, **what, who="test", reason="test", timeout_s=TIMEOUT_S).done
+        await asyncio.wait_for(one_run(turns(seed), found), TIMEOUT_S)
         assert found.missed == [], f"seed {seed}"
         reads += found.reads
     world.close()

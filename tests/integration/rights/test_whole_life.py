@@ -26,7 +26,7 @@ from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.roles import Roles
 from tests.fixtures.shop import Shop
-from tests.fixtures.waiting import eventually, until
+from tests.fixtures.waiting import TIMEOUT_S, eventually, until
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
@@ -98,7 +98,7 @@ def _while_it_migrates(shop: Shop, mine: tuple[str, str]) -> None:
     with Shim(*mine, "web-1", settings=PATIENT) as shim:
         shim.run_write("1", put(9001))
         assert shim.run_read("1", got(9001)) == ("classic", 1)
-        assert promote_reads(shop.classic, tenants=[T1], who="test", reason="test", timeout_s=20).done
+        assert promote_reads(shop.classic, tenants=[T1], who="test", reason="test", timeout_s=TIMEOUT_S).done
         eventually(lambda: shim.run_read("1", got(9001)) == ("limitless", 1), "reads come from limitless")
         shim.run_write("1", put(9002))
         assert shim.run_read("1", got(9002)) == ("limitless", 1)

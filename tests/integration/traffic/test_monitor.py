@@ -24,7 +24,7 @@ from migrator.traffic.incident.serve import IncidentServer, Request
 from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.move import routes
 from migrator.traffic.route.promote import promote_reads
-from tests.fixtures.waiting import eventually
+from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.world import QUICK, World, get, ids, put
 
 pytestmark = pytest.mark.pg
@@ -49,7 +49,7 @@ def test_a_quiet_day_changes_nothing(world: World) -> None:
 
 def test_a_fallback_goes_once_everything_is_well_and_reads_return(world: World) -> None:
     with world.mirror(), world.shim() as shim:
-        assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+        assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).done
         raise_fallback(world.classic, FallbackScope.PART, "1", by="shim web", reason="slow")
         eventually(lambda: shim.run_read("t1", get("t1", 1))[0] == "classic", "reads fell back")
 
@@ -65,7 +65,7 @@ def test_a_fallback_goes_once_everything_is_well_and_reads_return(world: World) 
 def test_no_fallback_goes_while_the_mirror_stands_still(world: World) -> None:
     with world.shim():
         with world.mirror():
-            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).done
         raise_fallback(world.classic, FallbackScope.PART, "1", by="shim web", reason="slow")
         settings = replace(SETTINGS, catch_up_s=0.2, fresh_s=60)
         world.classic.execute("INSERT INTO app.note VALUES ('t1', 9, 'not mirrored')")  # the position misses it
@@ -87,7 +87,9 @@ def test_one_held_by_a_human_stays(world: World) -> None:
 def test_a_clean_validation_is_asked_for_first(world: World) -> None:
     settings = replace(SETTINGS, validate_before_close=True)
     with world.mirror(), world.shim():
-        assert promote_reads(world.classic, tenants=ids("t1", "u1"), who="test", reason="test", timeout_s=10).done
+        assert promote_reads(
+            world.classic, tenants=ids("t1", "u1"), who="test", reason="test", timeout_s=TIMEOUT_S
+        ).done
         raise_fallback(world.classic, FallbackScope.PART, "1", by="shim web", reason="slow")
 
         found = eventually(lambda: (seen := look(world, settings)).to_validate and seen, "it wants a validation")
@@ -110,7 +112,7 @@ def test_whoever_comes_back_reads_the_reference_tables(world: World) -> None:
         " VALUES (99, 'app.currency', '{\"kind\": \"reference\"}')"
     )
     with world.mirror(), world.shim():
-        assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+        assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).done
         raise_fallback(world.classic, FallbackScope.PART, "1", by="shim web", reason="slow")
         world.classic.execute(
             "UPDATE migrator.tenant SET clean_at = clock_timestamp(), divergent = 0,"
@@ -137,7 +139,7 @@ def test_processes_that_trip_bring_everybody_back(world: World, proxy: Callable[
     through = between.dsn(world.limitless_dsn)
     with world.mirror(), Shim(world.classic_dsn, through, "web-1", settings=QUICK) as one:
         with Shim(world.classic_dsn, through, "web-2", settings=QUICK) as two:
-            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).done
             eventually(lambda: one.run_read("t1", get("t1", 1))[0] == "limitless", "web-1 reads from limitless")
             between.cut_off()
             eventually(lambda: one.run_read("t1", get("t1", 1)) and one._breakers.open(), "web-1 tripped")

@@ -18,7 +18,7 @@ from migrator.traffic.route.confirm import confirmed
 from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.promote import Promoted, promote_reads
 from tests.fixtures.postgres import Machines
-from tests.fixtures.waiting import eventually
+from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.world import QUICK, Peer, World, get, put, up
 
 pytestmark = pytest.mark.pg
@@ -59,11 +59,13 @@ def test_a_process_that_slept_through_a_restore_starts_over(
         peer.freeze()
         restore()
         if documented:
-            assert roll_back(world.classic, all=True, who="test", reason="restored", timeout_s=10).complete
+            assert roll_back(world.classic, all=True, who="test", reason="restored", timeout_s=TIMEOUT_S).complete
             recopy(world.classic, world.limitless, "test", "restored")
             world.classic.execute("UPDATE migrator.tenant SET state = 'mirrored'")  # the copies are not this test's
             with world.mirror():
-                assert promote_reads(world.classic, switch=True, who="test", reason="restored", timeout_s=10).done
+                assert promote_reads(
+                    world.classic, switch=True, who="test", reason="restored", timeout_s=TIMEOUT_S
+                ).done
         for _ in range(known):  # other tenants come and go
             world.classic.execute("UPDATE migrator.switch SET epoch = epoch + 1")
         up(world, "u1")  # in another partition; t1 never moved in this history
@@ -138,7 +140,7 @@ def test_nobody_goes_forward_before_everybody_is_copied_again(world: World) -> N
         for tenant in ("t1", "u1"):
             shim.run_write(tenant, put(tenant, 1, "as it is"))
             up(world, tenant)
-        assert roll_back(world.classic, all=True, who="test", reason="restored", timeout_s=10).complete
+        assert roll_back(world.classic, all=True, who="test", reason="restored", timeout_s=TIMEOUT_S).complete
         recopy(world.classic, world.limitless, "test", "restored")
 
         for waiting in (("t1", "u1"), ("u1",)):  # t2 is on classic anyway
@@ -159,7 +161,7 @@ def test_nobody_goes_forward_before_the_reference_tables_are_copied_again(
     """They have no tenant and no route, and everybody reads them."""
     with world.mirror():
         up(world, "t1")
-        assert roll_back(world.classic, all=True, who="test", reason="restored", timeout_s=10).complete
+        assert roll_back(world.classic, all=True, who="test", reason="restored", timeout_s=TIMEOUT_S).complete
         for superseded, state in units:
             world.classic.execute(
                 "INSERT INTO migrator.copy_unit (unit_id, part, tenants, superseded, state)"

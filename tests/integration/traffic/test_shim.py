@@ -16,7 +16,7 @@ from migrator.shim import Settings, Shim, Token
 from migrator.traffic.route.confirm import confirmed
 from migrator.traffic.route.move import watch
 from migrator.traffic.route.promote import Outcome, promote_reads
-from tests.fixtures.waiting import eventually
+from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.world import QUICK, Heard, World, get, ids, put
 
 pytestmark = pytest.mark.pg
@@ -45,7 +45,9 @@ def test_a_write_is_seen_on_limitless_as_soon_as_it_returns(world: World) -> Non
 
 def test_a_percentage_of_reads_moves(world: World) -> None:
     with world.mirror(), world.shim() as shim:
-        assert promote_reads(world.classic, tenants=ids("t1"), pct=50, who="test", reason="test", timeout_s=10).done
+        assert promote_reads(
+            world.classic, tenants=ids("t1"), pct=50, who="test", reason="test", timeout_s=TIMEOUT_S
+        ).done
         eventually(lambda: shim.run_read("t1", get("t1", 1))[0] == "limitless", "some reads moved")
         sides = [shim.run_read("t1", get("t1", 1))[0] for _ in range(200)]
         assert 50 < sides.count("limitless") < 150
@@ -62,7 +64,7 @@ def test_a_token_carries_the_promise_to_another_process(world: World) -> None:
     """A write whose process does not wait (its tenant never moved) is still seen by a read that was given its token."""
     with world.shim("web-1") as one:
         with world.mirror():
-            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).done
         with world.shim("web-2") as two:
             eventually(lambda: two.run_read("t1", get("t1", 1))[0] == "limitless", "reads come from limitless")
             with world.classic.transaction():  # a writer without the shim
@@ -135,7 +137,7 @@ def test_what_deferred_triggers_write_is_waited_for_too(world: World) -> None:
             FOR EACH ROW EXECUTE FUNCTION app.later();
     """)
     with world.mirror(), world.shim() as shim:
-        assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+        assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).done
         eventually(lambda: shim.run_read("t1", get("t1", 1))[0] == "limitless", "reads come from limitless")
 
         for number in range(10):
@@ -148,7 +150,7 @@ def test_what_deferred_triggers_write_is_waited_for_too(world: World) -> None:
 def test_errors_of_the_application_do_not_count(world: World) -> None:
     heard = Heard()
     with world.mirror(), world.shim(listener=heard) as shim:
-        assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+        assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).done
         eventually(lambda: shim.run_read("t1", get("t1", 1))[0] == "limitless", "reads come from limitless")
         for _ in range(10):
             with pytest.raises(psycopg.errors.UndefinedTable):
@@ -163,7 +165,7 @@ def test_errors_of_the_application_do_not_count(world: World) -> None:
 def test_a_statement_that_takes_too_long_on_limitless_is_answered_by_classic(world: World) -> None:
     heard = Heard()
     with world.mirror(), world.shim(listener=heard, settings=replace(QUICK, read_timeout_s=0.2)) as shim:
-        assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+        assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).done
         eventually(lambda: shim.run_read("t1", get("t1", 1))[0] == "limitless", "reads come from limitless")
 
         def slow(r: Any) -> str:

@@ -14,7 +14,7 @@ from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.move import routes
 from migrator.traffic.route.promote import Outcome, promote_reads
 from migrator.traffic.route.tenant_hold import release
-from tests.fixtures.waiting import eventually
+from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.world import Peer, World, get, ids, put
 
 pytestmark = pytest.mark.pg
@@ -60,7 +60,7 @@ def test_a_process_frozen_beyond_its_staleness_discards_the_read_it_was_in(world
     """Routes change and a write is acknowledged without the mirror while the process sleeps inside a read."""
     with world.shim("web-1") as shim, Peer(world, "web-2") as peer:
         with world.mirror():
-            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).done
             eventually(lambda: peer.ask("read", "t1", 1)[0] == "limitless", "the peer reads from limitless")
         assert peer.ask("begin_read", "t1") == "limitless"
         peer.freeze()
@@ -78,11 +78,13 @@ def test_a_process_frozen_beyond_its_staleness_discards_the_read_it_was_in(world
 def test_a_read_under_way_is_discarded_when_its_tenant_is_rolled_back(world: World) -> None:
     with world.shim("web-1") as shim, Peer(world, "web-2") as peer:
         with world.mirror():
-            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).done
             eventually(lambda: peer.ask("read", "t1", 1)[0] == "limitless", "the peer reads from limitless")
         assert peer.ask("begin_read", "t1") == "limitless"
 
-        assert roll_back(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).confirmed == 2
+        assert (
+            roll_back(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).confirmed == 2
+        )
         shim.run_write("t1", put("t1", 1, "after the rollback"))
 
         assert peer.ask("end_read", "t1", 1) == {"error": "ReadStale"}
@@ -92,7 +94,7 @@ def test_a_write_still_waits_while_another_process_may_read_under_the_old_routes
     """Going down is not done when this process knows of it."""
     with Peer(world, "web-2") as peer, world.shim("web-1") as shim:
         with world.mirror():
-            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10).done
+            assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).done
             eventually(lambda: peer.ask("read", "t1", 1)[0] == "limitless", "the peer reads from limitless")
         peer.freeze()
         epoch = raise_fallback(world.classic, FallbackScope.TENANT, "t1", by="test", reason="test")

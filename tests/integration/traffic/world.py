@@ -23,6 +23,7 @@ from migrator.testing import Heard as Heard
 from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.write_mode import write_mode
 from tests import ROOT
+from tests.fixtures.waiting import TIMEOUT_S
 
 QUICK = Settings(staleness_s=1.5, poll_s=0.1, ack_wait_s=0.4, closed_wait_s=3.0, open_s=0.3, read_timeout_s=1.0)
 
@@ -169,7 +170,7 @@ def ids(*tenants: str) -> list[TenantId]:
 def up(world: World, *tenants: str) -> None:
     """Move reads of *tenants* to Limitless."""
     with world.mirror():
-        assert promote_reads(world.classic, tenants=ids(*tenants), who="test", reason="test", timeout_s=10).done
+        assert promote_reads(world.classic, tenants=ids(*tenants), who="test", reason="test", timeout_s=TIMEOUT_S).done
 
 
 def body(world: World, tenant: str, number: int) -> Any:

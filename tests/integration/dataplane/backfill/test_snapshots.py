@@ -12,6 +12,7 @@ import pytest
 from migrator.dataplane.backfill.copy import Progress, copy_unit
 from migrator.model.position import Snapshot, earliest
 from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import TIMEOUT_S
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
@@ -28,13 +29,13 @@ class Held:
 
     def _block(self, _: Progress) -> None:
         self.begun.set()
-        assert self._told.wait(60), "nobody let it go on"
+        assert self._told.wait(TIMEOUT_S), "nobody let it go on"
         if self._dies:
             raise InterruptedError
 
     async def go_on(self) -> None:
         self._told.set()
-        await asyncio.wait_for(asyncio.shield(self._task), 30)
+        await asyncio.wait_for(asyncio.shield(self._task), TIMEOUT_S)
 
     async def die(self) -> None:
         """In the middle, as when its worker is killed."""
@@ -48,7 +49,7 @@ async def held(shop: Shop, unit: str) -> AsyncIterator[Held]:
     """A copy that has begun to send rows; it dies when this is left."""
     copy = Held(shop, unit)
     try:
-        assert await asyncio.to_thread(copy.begun.wait, 20), "the copy has not begun"
+        assert await asyncio.to_thread(copy.begun.wait, TIMEOUT_S), "the copy has not begun"
         yield copy
     finally:
         await copy.die()

@@ -19,7 +19,7 @@ from migrator.dataplane.backfill.plan import plan_units, read_whole, take_invent
 from migrator.dataplane.repair import recopy
 from migrator.plan.schema import Plan
 from tests.fixtures.shop import Shop, new_shop
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import TIMEOUT_S, until
 from tests.fixtures.world import PARTS
 from workflows.activities.dual_write import _next_units, _throttled
 from workflows.messages import UnitsInput
@@ -143,7 +143,7 @@ async def test_progress_rate_and_time_left_are_shown_while_a_unit_runs(shop: Sho
     assert found.rows_per_s > 0
     assert found.eta_s is not None and found.eta_s > 0
     set_throttle(shop.classic, Throttle(), who="ana")
-    await asyncio.wait_for(copy, 30)
+    await asyncio.wait_for(copy, TIMEOUT_S)
 
     row = shop.classic.execute("SELECT copied_rows FROM migrator.copy_unit WHERE unit_id = %s", (unit,)).fetchone()
     lease = shop.limitless.execute("SELECT rows FROM migrator.copy_lease WHERE unit_id = %s", (unit,)).fetchone()

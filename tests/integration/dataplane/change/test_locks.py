@@ -13,6 +13,7 @@ from migrator.dataplane.change.inspect import columns_of, index_of
 from migrator.dataplane.change.progress import Moment
 from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed
 from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import TIMEOUT_S
 from tests.integration.dataplane.change.helpers import applied, differences, run
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
@@ -34,7 +35,7 @@ async def test_waiting_for_a_lock_keeps_nobody_waiting(shop: Shop) -> None:
         with psycopg.connect(shop.classic_dsn) as open_one, psycopg.connect(shop.classic_dsn, autocommit=True) as other:
             open_one.execute("SELECT count(*) FROM shop.purchase")
             change = asyncio.create_task(applied(shop, "ALTER TABLE shop.purchase ADD COLUMN a int", tell=tell))
-            await asyncio.wait_for(busy.wait(), 30)
+            await asyncio.wait_for(busy.wait(), TIMEOUT_S)
             slowest = 0.0
             for number in range(30):
                 began = time.perf_counter()
