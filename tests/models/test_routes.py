@@ -24,7 +24,7 @@ FOUND_BY = {
     Flaw.SNAPSHOT_BEFORE_CONFIRMATION: 423,
     Flaw.NO_CATCHING_UP: 384,
 }
-"""The seed that is tried first, because it was the first to find the flaw; dice of another simulation fall elsewhere."""
+"""The seed that is tried first, because it was the first to find the flaw."""
 
 
 def run(seed: int, flaw: Flaw, restores: bool = False) -> Simulation:
