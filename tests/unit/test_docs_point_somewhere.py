@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import migrator
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
     [*(ROOT / "docs").rglob("*.md"), *(ROOT / "plans").glob("*.md"), ROOT / "README.md"],
     key=lambda path: path.relative_to(ROOT).as_posix(),
