@@ -10,17 +10,14 @@ from typing import Any
 
 import psycopg
 
-from migrator.control.install import install
 from migrator.dataplane.capture import install as capture
 from migrator.dataplane.mirror import position
 from migrator.dataplane.mirror.options import MirrorOptions
 from migrator.dataplane.mirror.run import run_partition
 from migrator.db.connect import connect, connect_async
 from migrator.model.position import Snapshot
-from migrator.plan.schema import Plan
-from migrator.plan.tables import resolve_tables
-from migrator.provision.apply import provision
 from tests.fixtures.postgres import Cluster, Machines
+from tests.fixtures.world import plan_of, provisioned
 
 SCHEMA = """
 CREATE SCHEMA bench;
@@ -49,22 +46,11 @@ class Bench:
         self.limitless_dsn = machines.new_limitless(f"limitless_{name}")
         self.classic = connect(self.classic_dsn, "bench")
         self.limitless = connect(self.limitless_dsn, "bench")
-        self.plan = Plan.model_validate(
-            {
-                "name": "bench",
-                "classic": {"writer": "local:classic"},
-                "limitless": {"dsn": "local:limitless"},
-                "tables": {"schemas": ["bench"]},
-            }
-        )
+        self.plan = plan_of("bench")
         self.classic.execute(SCHEMA)
         self.classic.execute(FILL.format(rows=rows, tenants=tenants))
         self.classic.execute("VACUUM ANALYZE bench.orders")
-        install(self.classic, "bench", "digest", {}, {})
-        self.tables = resolve_tables(self.classic, self.plan.tables)
-        result = provision(self.classic, self.limitless, self.tables, self.plan)
-        if not result.verdict.go:
-            raise SystemExit(result.verdict.blockers)
+        self.tables = provisioned(self.classic, self.limitless, self.plan)
 
     async def begin(self, parts: int = 1) -> None:
         """Capture on, first positions."""

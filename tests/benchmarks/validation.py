@@ -28,16 +28,13 @@ from psycopg import conninfo, sql
 
 from migrator.consistency import digest_sql, order, store
 from migrator.consistency.fence import hold
-from migrator.control.install import install
 from migrator.dataplane.capture import install as capture
 from migrator.dataplane.mirror import position
 from migrator.db.connect import connect, connect_async
 from migrator.model.side import Side
 from migrator.model.table import Table
-from migrator.plan.schema import Plan
-from migrator.plan.tables import resolve_tables
-from migrator.provision.apply import provision
 from tests.fixtures.postgres import Cluster
+from tests.fixtures.world import plan_of, provisioned
 
 TABLE = """
 CREATE SCHEMA bench;
@@ -93,20 +90,10 @@ def fill(dsn: str, rows: int, tenants: int) -> None:
 
 async def prepare(classic_dsn: str, limitless_dsn: str, rows: int, tenants: int) -> Table:
     """Fill both sides alike, and make every tenant a member, as if it had been copied."""
-    plan = Plan.model_validate(
-        {
-            "name": "bench",
-            "classic": {"writer": "local:classic"},
-            "limitless": {"dsn": "local:limitless"},
-            "tables": {"schemas": ["bench"]},
-        }
-    )
+    plan = plan_of("bench")
     with connect(classic_dsn, "bench") as classic, connect(limitless_dsn, "bench") as limitless:
         classic.execute(TABLE)
-        install(classic, plan.name, "digest", {}, {})
-        tables = resolve_tables(classic, plan.tables)
-        result = provision(classic, limitless, tables, plan)
-        assert result.verdict.go, result.verdict.blockers
+        tables = provisioned(classic, limitless, plan)
         await asyncio.gather(*(asyncio.to_thread(fill, dsn, rows, tenants) for dsn in (classic_dsn, limitless_dsn)))
         classic.execute("CREATE INDEX ON bench.orders (tenant_id)")
         for conn in (classic, limitless):

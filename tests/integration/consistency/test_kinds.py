@@ -7,38 +7,19 @@ from collections.abc import Iterator
 import pytest
 
 from migrator.consistency.run import validate
-from migrator.control.install import install
-from migrator.db.connect import connect
-from migrator.plan.schema import Plan
-from migrator.plan.tables import resolve_tables
-from migrator.provision.apply import provision
-from tests.fixtures.shop import Shop
+from tests.fixtures.world import World, plan_of
 from tests.integration.consistency.kinds import KINDS, SCHEMA, corruption, fill
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
 
 @pytest.fixture
-def kinds(classic_dsn: str, limitless_dsn: str) -> Iterator[Shop]:
-    plan = Plan.model_validate(
-        {
-            "name": "kinds",
-            "classic": {"writer": "local:classic"},
-            "limitless": {"dsn": "local:limitless"},
-            "tables": {"schemas": ["kinds"]},
-        }
-    )
-    with connect(classic_dsn, "test") as classic, connect(limitless_dsn, "test") as limitless:
-        classic.execute(SCHEMA)
-        classic.execute(fill(len(KINDS) + 20))
-        install(classic, plan.name, "digest", {}, {})
-        tables = resolve_tables(classic, plan.tables)
-        result = provision(classic, limitless, tables, plan)
-        assert result.verdict.go, result.verdict.blockers
-        yield Shop(classic_dsn, limitless_dsn, classic, limitless, tables, plan)
+def kinds(classic_dsn: str, limitless_dsn: str) -> Iterator[World]:
+    with World.made(classic_dsn, limitless_dsn, plan_of("kinds"), SCHEMA + fill(len(KINDS) + 20)) as made:
+        yield made
 
 
-async def test_the_smallest_change_of_every_type_is_named(kinds: Shop) -> None:
+async def test_the_smallest_change_of_every_type_is_named(kinds: World) -> None:
     """One row is changed per type, all in a column of its own: those are named, with that column, and no other."""
     await kinds.start()
     async with kinds.mirrors():
@@ -71,7 +52,7 @@ async def test_the_smallest_change_of_every_type_is_named(kinds: Shop) -> None:
     assert again["c_text"] != other, "hashes are salted: nobody can look up the hash of a guess"
 
 
-async def _values_of_another_run(kinds: Shop) -> object:
+async def _values_of_another_run(kinds: World) -> object:
     async with kinds.mirrors():
         report = await validate(kinds.classic_dsn, kinds.limitless_dsn, sample=1000)
     return next(d.values for d in report.sample if d.columns == ("c_text",))

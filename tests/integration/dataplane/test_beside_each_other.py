@@ -6,13 +6,15 @@ move the parent: the entry then stands under a tenant that the row does not have
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 
 import psycopg
 import pytest
 
 from migrator.plan.tables import resolve_tables
-from tests.fixtures.shop import Shop
+from tests.fixtures.postgres import Machines
+from tests.fixtures.shop import Shop, copy_of_shop, new_shop
+from tests.fixtures.world import apart
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
@@ -20,17 +22,25 @@ pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
 
 @pytest.fixture
-async def copied(shop: Shop) -> AsyncIterator[Shop]:
+def copied(machines: Machines) -> Iterator[Shop]:
     """The shop with everything mirrored and nothing running.
 
     Without the unique key over the tenant: it would make a move wait for whoever adds children.
     """
-    shop.classic.execute("ALTER TABLE shop.purchase DROP CONSTRAINT purchase_tenant_id_slot_key")
-    shop.tables = resolve_tables(shop.classic, shop.plan.tables)
-    await shop.start()
-    async with shop.mirrors():
-        await shop.copy_all()
-    yield shop
+
+    async def copy(shop: Shop) -> None:
+        shop.classic.execute("ALTER TABLE shop.purchase DROP CONSTRAINT purchase_tenant_id_slot_key")
+        shop.tables = resolve_tables(shop.classic, shop.plan.tables)
+        await shop.start()
+        async with shop.mirrors():
+            await shop.copy_all()
+
+    def build(classic_dsn: str, limitless_dsn: str) -> None:
+        with new_shop(classic_dsn, limitless_dsn) as shop:
+            apart(copy(shop))
+
+    with copy_of_shop(machines, "copied without a unique key", build) as made:
+        yield made
 
 
 async def mirrored(shop: Shop) -> None:

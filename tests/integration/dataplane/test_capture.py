@@ -14,9 +14,9 @@ from migrator.control.install import install
 from migrator.dataplane.capture import install as capture
 from migrator.dataplane.capture import watch
 from migrator.db.connect import connect
-from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
 from tests.fixtures.shop import Shop
+from tests.fixtures.world import plan_of
 
 pytestmark = [pytest.mark.pg]
 
@@ -41,14 +41,7 @@ def classic(classic_dsn: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def captured(classic: psycopg.Connection[Any]) -> None:
-    plan = Plan.model_validate(
-        {
-            "name": "k",
-            "classic": {"writer": "local:classic"},
-            "limitless": {"dsn": "local:limitless"},
-            "tables": {"schemas": ["k"], "table": {"k.rate": {"kind": "reference"}}},
-        }
-    )
+    plan = plan_of("k", tables={"k.rate": {"kind": "reference"}})
     install(classic, plan.name, "digest", {}, {})
     capture.install(classic, resolve_tables(classic, plan.tables), PARTS, 3)
 

@@ -16,14 +16,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from migrator.control.install import install
 from migrator.dataplane.capture.install import mark_dirty
-from migrator.db.connect import connect
-from migrator.plan.schema import Plan
-from migrator.plan.tables import resolve_tables
-from migrator.provision.apply import provision
-from tests.fixtures.shop import ACTIONS, CHECKED, Shop
-from tests.fixtures.world import PARTS
+from tests.fixtures.shop import ACTIONS, CHECKED
+from tests.fixtures.world import PARTS, World, plan_of
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
@@ -191,25 +186,12 @@ def ddl() -> str:
 
 
 @contextlib.contextmanager
-def tables_of_every_type(classic_dsn: str, limitless_dsn: str) -> Iterator[Shop]:
+def tables_of_every_type(classic_dsn: str, limitless_dsn: str) -> Iterator[World]:
     """Both sides, tables still empty."""
-    plan = Plan.model_validate(
-        {
-            "name": "fid",
-            "classic": {"writer": "local:classic"},
-            "limitless": {"dsn": "local:limitless"},
-            "tables": {"schemas": ["fid", "we.ird%s"]},
-        }
-    )
-    with connect(classic_dsn, "test") as classic, connect(limitless_dsn, "test") as limitless:
-        classic.execute("SET search_path = public")
-        classic.execute(ddl())
-        classic.execute("SET search_path = pg_catalog")
-        install(classic, plan.name, "digest", {}, {})
-        tables = resolve_tables(classic, plan.tables)
-        result = provision(classic, limitless, tables, plan)
-        assert result.verdict.go, result.verdict.blockers
-        yield Shop(classic_dsn, limitless_dsn, classic, limitless, tables, plan)
+    plan = plan_of("fid", schemas=("fid", "we.ird%s"))
+    in_public = f"SET search_path = public; {ddl()} SET search_path = pg_catalog"
+    with World.made(classic_dsn, limitless_dsn, plan, in_public) as made:
+        yield made
 
 
 def write(conn: psycopg.Connection, tenant: int, *, update: bool = False) -> None:
@@ -261,7 +243,7 @@ def refer(conn: psycopg.Connection, tenant: int) -> int:
     return done
 
 
-def sides(fid: Shop) -> dict[str, tuple[list[str], list[str]]]:
+def sides(fid: World) -> dict[str, tuple[list[str], list[str]]]:
     """Rows that differ, by table: text and size of every value."""
     found = {}
     with psycopg.connect(fid.classic_dsn) as here, psycopg.connect(fid.limitless_dsn) as there:
@@ -286,7 +268,7 @@ def sides(fid: Shop) -> dict[str, tuple[list[str], list[str]]]:
 
 
 @contextlib.contextmanager
-def hostile(fid: Shop) -> Iterator[psycopg.Connection]:
+def hostile(fid: World) -> Iterator[psycopg.Connection]:
     """A session of an application with every setting that could do harm."""
     with psycopg.connect(fid.classic_dsn, autocommit=True) as conn:
         for setting in HOSTILE:
@@ -294,20 +276,20 @@ def hostile(fid: Shop) -> Iterator[psycopg.Connection]:
         yield conn
 
 
-def forget_on_limitless(fid: Shop) -> None:
+def forget_on_limitless(fid: World) -> None:
     """Behind the mirror's back: what a repair has to bring back."""
     for table in fid.tables:
         fid.limitless.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table.schema, table.name)))
 
 
 @pytest.fixture
-def fid(classic_dsn: str, limitless_dsn: str) -> Iterator[Shop]:
+def fid(classic_dsn: str, limitless_dsn: str) -> Iterator[World]:
     """On the servers of the run."""
     with tables_of_every_type(classic_dsn, limitless_dsn) as made:
         yield made
 
 
-async def test_every_type_as_value_and_key(fid: Shop) -> None:
+async def test_every_type_as_value_and_key(fid: World) -> None:
     """Through the copy, through the mirror in hostile sessions, and through a repair."""
     await every_way(fid)
 
@@ -319,7 +301,7 @@ async def test_every_type_on_the_distributions_servers(full_dsns: tuple[str, str
         await every_way(fid)
 
 
-async def every_way(fid: Shop) -> None:
+async def every_way(fid: World) -> None:
     """Copy, mirror, mirror changes, repair; both sides are compared after each."""
     write(fid.classic, 1)
     write_keys(fid.classic, 1)
@@ -368,7 +350,7 @@ async def every_way(fid: Shop) -> None:
 
 
 @pytest.mark.parametrize("megabytes", [1, 20])
-async def test_wide_rows(fid: Shop, megabytes: int) -> None:
+async def test_wide_rows(fid: World, megabytes: int) -> None:
     """Values far larger than a page, compressed or not, copied and mirrored."""
     wide = "INSERT INTO fid.wide SELECT %s, g, repeat(md5(g::text), %s), convert_to(repeat('ab', %s), 'UTF8') FROM generate_series(1, 2) g"
     size = megabytes * 2**20 // 32

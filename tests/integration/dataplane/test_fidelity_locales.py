@@ -12,16 +12,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from migrator.control.install import install
 from migrator.dataplane.capture.install import mark_dirty
 from migrator.db.connect import connect
 from migrator.errors import PlanInvalid
-from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
-from migrator.provision.apply import provision
 from tests.fixtures.postgres import Machines, fresh_name, with_parts
-from tests.fixtures.shop import Shop
-from tests.fixtures.world import PARTS
+from tests.fixtures.world import PARTS, World, plan_of
 
 pytestmark = [pytest.mark.pg]
 
@@ -53,35 +49,19 @@ WORDS = ["'Stra\u00dfe'", "'caf\u00e9'", "'e\u0301cole'", "''", "'\U0001f600'"]
 
 
 @contextlib.contextmanager
-def locales(classic_dsn: str, limitless_dsn: str) -> Iterator[Shop]:
-    plan = Plan.model_validate(
-        {
-            "name": "loc",
-            "classic": {"writer": "local:classic"},
-            "limitless": {"dsn": "local:limitless"},
-            "tables": {
-                "schemas": ["loc"],
-                "table": {"loc.tree": {"kind": "sharded", "via": "grove -> loc.grove.name"}},
-            },
-        }
-    )
-    with connect(classic_dsn, "test") as classic, connect(limitless_dsn, "test") as limitless:
-        classic.execute(COLLATIONS)
-        classic.execute(SCHEMA)
-        install(classic, plan.name, "digest", {}, {})
-        tables = resolve_tables(classic, plan.tables)
-        result = provision(classic, limitless, tables, plan)
-        assert result.verdict.go, result.verdict.blockers
-        yield Shop(classic_dsn, limitless_dsn, classic, limitless, tables, plan)
+def locales(classic_dsn: str, limitless_dsn: str) -> Iterator[World]:
+    plan = plan_of("loc", tables={"loc.tree": {"kind": "sharded", "via": "grove -> loc.grove.name"}})
+    with World.made(classic_dsn, limitless_dsn, plan, COLLATIONS + SCHEMA) as made:
+        yield made
 
 
 @pytest.fixture
-def loc(full_dsns: tuple[str, str]) -> Iterator[Shop]:
+def loc(full_dsns: tuple[str, str]) -> Iterator[World]:
     with locales(*full_dsns) as made:
         yield made
 
 
-def sides(loc: Shop) -> dict[str, tuple[list[str], list[str]]]:
+def sides(loc: World) -> dict[str, tuple[list[str], list[str]]]:
     """Rows that differ, by table: the bytes of every value's text."""
     found = {}
     with psycopg.connect(loc.classic_dsn) as here, psycopg.connect(loc.limitless_dsn) as there:
@@ -126,7 +106,7 @@ CHANGES = [
 ]
 
 
-async def everything(loc: Shop) -> None:
+async def everything(loc: World) -> None:
     """Copied, mirrored, changed, repaired: the same after each."""
     write(loc.classic, 1)
     await loc.start()
@@ -153,7 +133,7 @@ async def everything(loc: Shop) -> None:
         assert sides(loc) == {}, "repaired"
 
 
-async def test_xml_and_collations(loc: Shop) -> None:
+async def test_xml_and_collations(loc: World) -> None:
     """xml with its spaces and declarations; keys and links under a collation that calls different texts equal."""
     await everything(loc)
 
@@ -175,7 +155,7 @@ async def test_databases_of_different_locales(full_machines: Machines) -> None:
         full_machines.drop(*names)
 
 
-async def test_money_under_another_locale(loc: Shop) -> None:
+async def test_money_under_another_locale(loc: World) -> None:
     """Whatever lc_monetary says in the writer's session, its database and its role."""
     with psycopg.connect(loc.classic_dsn, autocommit=True) as conn:
         foreign = None
@@ -203,7 +183,7 @@ async def test_money_under_another_locale(loc: Shop) -> None:
         assert here.execute(query).fetchall() == there.execute(query).fetchall()
 
 
-async def test_a_tenant_under_a_blind_collation_is_refused_with_advice(loc: Shop) -> None:
+async def test_a_tenant_under_a_blind_collation_is_refused_with_advice(loc: World) -> None:
     """Tenants that are equal and look different cannot be told apart."""
     loc.classic.execute("CREATE TABLE loc.bad (tenant_id text COLLATE loc.blind NOT NULL, id int PRIMARY KEY)")
     with pytest.raises(PlanInvalid) as refused:

@@ -25,15 +25,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from migrator.control.install import install
 from migrator.dataplane.capture import install as capture
 from migrator.dataplane.mirror import position
 from migrator.db.connect import connect, connect_async
 from migrator.model.position import Snapshot
-from migrator.plan.schema import Plan
-from migrator.plan.tables import resolve_tables
-from migrator.provision.apply import provision
-from tests.fixtures.world import PARTS
+from tests.fixtures.world import PARTS, plan_of, provisioned
 
 pytestmark = [pytest.mark.pg]
 
@@ -221,14 +217,7 @@ class World:
 @pytest.fixture
 async def world(classic_dsn: str, limitless_dsn: str, tmp_path: Any) -> Any:
     """Tables of every kind, guarded by row level security, captured and followed."""
-    plan = Plan.model_validate(
-        {
-            "name": "prop",
-            "classic": {"writer": "local:classic"},
-            "limitless": {"dsn": "local:limitless"},
-            "tables": {"schemas": ["prop"]},
-        }
-    )
+    plan = plan_of("prop")
     with ExitStack() as stack:
         classic, limitless = (stack.enter_context(connect(dsn, "test")) for dsn in (classic_dsn, limitless_dsn))
         for conn in (classic, limitless):
@@ -255,10 +244,7 @@ async def world(classic_dsn: str, limitless_dsn: str, tmp_path: Any) -> Any:
                 f"ALTER TABLE prop.{name} FORCE ROW LEVEL SECURITY; GRANT ALL ON prop.{name} TO prop_writer;"
                 f"CREATE POLICY own ON prop.{name} USING (tenant_id = current_setting('app.tenant')::bigint)"
             )
-        install(classic, plan.name, "digest", {}, {})
-        tables = resolve_tables(classic, plan.tables)
-        result = provision(classic, limitless, tables, plan)
-        assert result.verdict.go, result.verdict.blockers
+        tables = provisioned(classic, limitless, plan)
         capture.install(classic, tables, PARTS, 3)
         async with (
             await connect_async(classic_dsn, "test") as here,

@@ -18,15 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from migrator.control.install import install
 from migrator.dataplane.capture.install import mark_dirty
-from migrator.db.connect import connect
-from migrator.plan.schema import Plan
-from migrator.plan.tables import resolve_tables
-from migrator.provision.apply import provision
-from tests.fixtures.shop import Shop
 from tests.fixtures.waiting import until
-from tests.fixtures.world import PARTS
+from tests.fixtures.world import PARTS, World, plan_of
 
 pytestmark = [pytest.mark.pg]
 
@@ -41,26 +35,11 @@ ALTER TABLE big.wide ALTER plain SET STORAGE EXTERNAL;
 
 
 @pytest.fixture
-def big(classic_dsn: str, limitless_dsn: str) -> Iterator[Shop]:
+def big(classic_dsn: str, limitless_dsn: str) -> Iterator[World]:
     """Empty tables on both sides."""
-    plan = Plan.model_validate(
-        {
-            "name": "big",
-            "classic": {"writer": "local:classic"},
-            "limitless": {"dsn": "local:limitless"},
-            "tables": {
-                "schemas": ["big"],
-                "table": {"big.entry": {"kind": "sharded", "via": "account_id -> big.account.id"}},
-            },
-        }
-    )
-    with connect(classic_dsn, "test") as classic, connect(limitless_dsn, "test") as limitless:
-        classic.execute(SCHEMA)
-        install(classic, plan.name, "digest", {}, {})
-        tables = resolve_tables(classic, plan.tables)
-        result = provision(classic, limitless, tables, plan)
-        assert result.verdict.go, result.verdict.blockers
-        yield Shop(classic_dsn, limitless_dsn, classic, limitless, tables, plan)
+    plan = plan_of("big", tables={"big.entry": {"kind": "sharded", "via": "account_id -> big.account.id"}})
+    with World.made(classic_dsn, limitless_dsn, plan, SCHEMA) as made:
+        yield made
 
 
 class Measured:
@@ -82,7 +61,7 @@ class Measured:
 
 
 @contextlib.contextmanager
-def process(big: Shop, *arguments: str) -> Iterator[Measured]:
+def process(big: World, *arguments: str) -> Iterator[Measured]:
     """A mirror or a copy with the limits it has in production."""
     environment = {
         **os.environ,
@@ -100,13 +79,13 @@ def process(big: Shop, *arguments: str) -> Iterator[Measured]:
         child.wait()
 
 
-def equal(big: Shop, table: str, columns: str) -> None:
+def equal(big: World, table: str, columns: str) -> None:
     """Both sides have the same rows: compared by their number and a hash of all, in key order."""
     query = f"SELECT count(*), md5(string_agg(md5(ROW({columns})::text), '' ORDER BY id)) FROM big.{table}"
     assert big.classic.execute(query).fetchone() == big.limitless.execute(query).fetchone()
 
 
-async def copied(big: Shop) -> None:
+async def copied(big: World) -> None:
     async with big.mirrors():
         await big.copy_all(120)
         await big.caught_up(60)
@@ -114,7 +93,7 @@ async def copied(big: Shop) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process's memory is read from /proc")
 @pytest.mark.slow
-async def test_a_statement_that_touches_a_million_rows(big: Shop) -> None:
+async def test_a_statement_that_touches_a_million_rows(big: World) -> None:
     """Then one that moves twenty thousand parents with a hundred thousand children to other tenants."""
     big.classic.execute(
         "INSERT INTO big.account SELECT 1 + g % 5, g, repeat(md5(g::text), 3) FROM generate_series(1, 1000000) g"
@@ -152,7 +131,7 @@ async def test_a_statement_that_touches_a_million_rows(big: Shop) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process's memory is read from /proc")
 @pytest.mark.slow
-async def test_two_thousand_rows_of_a_megabyte(big: Shop) -> None:
+async def test_two_thousand_rows_of_a_megabyte(big: World) -> None:
     """Within the limit of rows, and two gigabytes of text."""
     await big.start()
     big.classic.execute("INSERT INTO big.wide VALUES (1, 0, 'x', 'x')")
@@ -171,7 +150,7 @@ async def test_two_thousand_rows_of_a_megabyte(big: Shop) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process's memory is read from /proc")
 @pytest.mark.slow
-async def test_values_of_fifty_megabytes(big: Shop) -> None:
+async def test_values_of_fifty_megabytes(big: World) -> None:
     """Text stored plain and bytes stored packed: copied, mirrored, repaired."""
     big.classic.execute(
         "INSERT INTO big.wide SELECT g, g, repeat(md5(g::text), 1638400), convert_to(repeat('ab', 26214400), 'UTF8')"
@@ -208,7 +187,7 @@ async def test_values_of_fifty_megabytes(big: Shop) -> None:
     assert (peaks["copy"] < 600, peaks["mirror"] < 1800) == (True, True), peaks
 
 
-async def test_a_batch_is_bounded_by_its_bytes(big: Shop) -> None:
+async def test_a_batch_is_bounded_by_its_bytes(big: World) -> None:
     """A few wide rows are applied in chunks, narrow ones in one transaction; a row wider than the bound goes alone."""
     await big.start()
     big.classic.execute("INSERT INTO big.wide SELECT 1, g, 'x', 'x' FROM generate_series(1, 60) g")
@@ -227,7 +206,7 @@ async def test_a_batch_is_bounded_by_its_bytes(big: Shop) -> None:
     equal(big, "wide", "tenant_id, id, plain, packed")
 
 
-async def test_new_tenants_of_a_big_batch_are_made_known(big: Shop) -> None:
+async def test_new_tenants_of_a_big_batch_are_made_known(big: World) -> None:
     """Whoever signs up in a statement that is applied in chunks is to be copied, too."""
     await big.start()
     big.classic.execute("INSERT INTO big.account SELECT 1, g, 'x' FROM generate_series(1, 300) g")

@@ -11,11 +11,11 @@ from psycopg import sql
 from migrator.consistency.run import validate
 from migrator.control.install import install
 from migrator.db.connect import connect
-from migrator.plan.load import from_body
 from migrator.plan.tables import resolve_tables
 from migrator.provision import finalize, provision, verify
 from migrator.provision.read import read
 from tests.fixtures.shop import Shop
+from tests.fixtures.world import plan_of
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
@@ -95,14 +95,7 @@ def create(classic: psycopg.Connection[Any]) -> None:
 async def test_merged_keys_count_as_both(classic_dsn: str, limitless_dsn: str) -> None:
     """What the primary key enforces in the same form is left out, everything else is there; foreign keys to either
     hold; rows follow through inserts, swaps and deletes, and validation is clean."""
-    plan = from_body(
-        {
-            "name": "keys",
-            "classic": {"writer": "local:classic"},
-            "limitless": {"dsn": "local:limitless"},
-            "tables": {"schemas": ["app"]},
-        }
-    )
+    plan = plan_of("keys", schemas=["app"])
     with connect(classic_dsn, "test") as classic, connect(limitless_dsn, "test") as limitless:
         create(classic)
         install(classic, plan.name, "digest", {}, {})

@@ -11,14 +11,11 @@ import pytest
 
 from migrator.consistency.run import validate
 from migrator.control import verdicts
-from migrator.control.install import install
 from migrator.dataplane import repair
 from migrator.db.connect import connect
-from migrator.plan.schema import Plan
-from migrator.plan.tables import resolve_tables
-from migrator.provision.apply import provision
-from tests.fixtures.shop import Shop, rows
+from tests.fixtures.shop import rows
 from tests.fixtures.waiting import TIMEOUT_S, until
+from tests.fixtures.world import World, plan_of, provisioned
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
@@ -44,30 +41,14 @@ CLASSIC = {
 LIMITLESS = {**CLASSIC, "part": "SELECT id, tenant_id, v FROM n.part"}
 
 
-def world(classic: psycopg.Connection[Any], limitless: psycopg.Connection[Any], dsns: tuple[str, str]) -> Shop:
-    plan = Plan.model_validate(
-        {
-            "name": "n",
-            "classic": {"writer": "local:classic"},
-            "limitless": {"dsn": "local:limitless"},
-            "tables": {
-                "schemas": ["n"],
-                "table": {
-                    "n.part": {"kind": "sharded", "via": "item -> n.item.id"},
-                    "n.rate": {"kind": "reference"},
-                },
-            },
-        }
-    )
-    install(classic, plan.name, "digest", {}, {})
-    tables = resolve_tables(classic, plan.tables)
-    result = provision(classic, limitless, tables, plan)
-    assert result.verdict.go, result.verdict.blockers
-    return Shop(*dsns, classic, limitless, tables, plan)
+def world(classic: psycopg.Connection[Any], limitless: psycopg.Connection[Any], dsns: tuple[str, str]) -> World:
+    derived = {"n.part": {"kind": "sharded", "via": "item -> n.item.id"}, "n.rate": {"kind": "reference"}}
+    plan = plan_of("n", tables=derived)
+    return World(*dsns, classic, limitless, provisioned(classic, limitless, plan), plan)
 
 
 @pytest.fixture
-def n(classic_dsn: str, limitless_dsn: str) -> Iterator[Shop]:
+def n(classic_dsn: str, limitless_dsn: str) -> Iterator[World]:
     with connect(classic_dsn, "test") as classic, connect(limitless_dsn, "test") as limitless:
         classic.execute(SCHEMA)
         for number, name in enumerate(NAMES):
@@ -77,11 +58,11 @@ def n(classic_dsn: str, limitless_dsn: str) -> Iterator[Shop]:
         yield world(classic, limitless, (classic_dsn, limitless_dsn))
 
 
-def differences(n: Shop) -> list[str]:
+def differences(n: World) -> list[str]:
     return [t for t in CLASSIC if rows(n.classic, CLASSIC[t]) != rows(n.limitless, LIMITLESS[t])]
 
 
-async def test_whatever_a_tenant_is_called(n: Shop) -> None:
+async def test_whatever_a_tenant_is_called(n: World) -> None:
     """Each is copied, mirrored, moved, validated, found divergent, repaired and copied again as itself."""
     await n.start()
     async with n.mirrors():
@@ -123,7 +104,7 @@ async def test_whatever_a_tenant_is_called(n: Shop) -> None:
     assert asked == 2
 
 
-async def test_the_fallback_of_a_tenant_without_a_name(n: Shop) -> None:
+async def test_the_fallback_of_a_tenant_without_a_name(n: World) -> None:
     """It is put aside alone: its partition's readers stay where they are."""
     told: list[tuple[str, str]] = []
 

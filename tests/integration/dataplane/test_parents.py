@@ -15,12 +15,9 @@ from collections.abc import Iterator, Sequence
 import psycopg
 import pytest
 
-from migrator.control.install import install
 from migrator.db.connect import connect
-from migrator.plan.schema import Plan
-from migrator.plan.tables import resolve_tables
-from migrator.provision.apply import provision
-from tests.fixtures.shop import Shop, rows
+from tests.fixtures.shop import rows
+from tests.fixtures.world import World, plan_of, provisioned
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
@@ -77,7 +74,7 @@ def by_code(conn: psycopg.Connection) -> None:
 
 
 @contextlib.contextmanager
-def family(classic_dsn: str, limitless_dsn: str, names: Sequence[str]) -> Iterator[Shop]:
+def family(classic_dsn: str, limitless_dsn: str, names: Sequence[str]) -> Iterator[World]:
     """Parents and children of these shapes, provisioned."""
     with connect(classic_dsn, "test") as classic, connect(limitless_dsn, "test") as limitless:
         keys = {name: action for name, action in KEYS.items() if name in names}
@@ -95,27 +92,16 @@ def family(classic_dsn: str, limitless_dsn: str, names: Sequence[str]) -> Iterat
         }
         if "code" in names:
             derived["f.code_c"]["via"] = "p -> f.code_p.code"
-        plan = Plan.model_validate(
-            {
-                "name": "f",
-                "classic": {"writer": "local:classic"},
-                "limitless": {"dsn": "local:limitless"},
-                "tables": {"schemas": ["f"], "table": derived},
-                "gates": {"acknowledged": ["unique/f.code_p.code_p_code_key"]},
-            }
-        )
-        install(classic, plan.name, "digest", {}, {})
-        tables = resolve_tables(classic, plan.tables)
-        result = provision(classic, limitless, tables, plan)
-        assert result.verdict.go, result.verdict.blockers
-        yield Shop(classic_dsn, limitless_dsn, classic, limitless, tables, plan)
+        plan = plan_of("f", tables=derived, gates={"acknowledged": ["unique/f.code_p.code_p_code_key"]})
+        tables = provisioned(classic, limitless, plan)
+        yield World(classic_dsn, limitless_dsn, classic, limitless, tables, plan)
 
 
-def families(f: Shop) -> list[str]:
+def families(f: World) -> list[str]:
     return [t.name[:-2] for t in f.tables if t.name.endswith("_p")]
 
 
-def differences(f: Shop) -> list[tuple[str, str]]:
+def differences(f: World) -> list[tuple[str, str]]:
     """Rows on one side only, by whose they are."""
     found = []
     for table in f.tables:
@@ -188,7 +174,7 @@ END $$;
 """
 
 
-def run(f: Shop, text: str) -> bool:
+def run(f: World, text: str) -> bool:
     """One transaction of an application; False when it was refused."""
     try:
         with f.classic.transaction():
@@ -261,7 +247,7 @@ async def test_a_cascade_that_a_trigger_prevents(classic_dsn: str, limitless_dsn
 async def test_children_that_have_no_parent(classic_dsn: str, limitless_dsn: str, looked: bool) -> None:
     """Rows loaded past the foreign key, as restores and replication tools do: a parent that comes takes them over."""
 
-    def load(f: Shop) -> None:
+    def load(f: World) -> None:
         with f.classic.transaction():
             f.classic.execute("SET LOCAL session_replication_role = replica")
             f.classic.execute("INSERT INTO f.no_action_c VALUES (8000, 8000, 'orphan')")

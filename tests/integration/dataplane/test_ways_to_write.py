@@ -10,15 +10,12 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from migrator.control.install import install
 from migrator.dataplane.capture import install as capture
-from migrator.db.connect import connect
 from migrator.errors import PlanInvalid, PreconditionFailed
-from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
-from migrator.provision.apply import provision
-from tests.fixtures.shop import Shop, rows
-from tests.fixtures.world import PARTS
+from tests.fixtures.postgres import Machines
+from tests.fixtures.shop import rows
+from tests.fixtures.world import PARTS, World, build, plan_of
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio]
 
@@ -56,25 +53,15 @@ INSERT INTO w.event SELECT 1 + g % 3, g, date '2024-01-01' + g * 7, 'note' FROM 
 
 
 @pytest.fixture
-def w(classic_dsn: str, limitless_dsn: str) -> Iterator[Shop]:
-    plan = Plan.model_validate(
-        {
-            "name": "w",
-            "classic": {"writer": "local:classic"},
-            "limitless": {"dsn": "local:limitless"},
-            "tables": {"schemas": ["w"]},
-        }
-    )
-    with connect(classic_dsn, "test") as classic, connect(limitless_dsn, "test") as limitless:
-        classic.execute(SCHEMA)
-        install(classic, plan.name, "digest", {}, {})
-        tables = resolve_tables(classic, plan.tables)
-        result = provision(classic, limitless, tables, plan)
-        assert result.verdict.go, result.verdict.blockers
-        yield Shop(classic_dsn, limitless_dsn, classic, limitless, tables, plan)
+def w(machines: Machines) -> Iterator[World]:
+    plan = plan_of("w")
+    dsns = machines.new_pair("ways to write", lambda classic, limitless: build(classic, limitless, plan, SCHEMA))
+    with World.opened(*dsns, plan) as made:
+        yield made
+    machines.drop_pair(dsns)
 
 
-def differences(w: Shop) -> list[tuple[str, str]]:
+def differences(w: World) -> list[tuple[str, str]]:
     """Rows on one side only."""
     found = []
     for table in ("item", "event"):
@@ -126,7 +113,7 @@ WAYS = {
 }
 
 
-def run(w: Shop, text: str) -> None:
+def run(w: World, text: str) -> None:
     """One transaction of an application."""
     with psycopg.connect(w.classic_dsn, autocommit=True, options="-c lock_timeout=10s") as conn:
         conn.execute("BEGIN")
@@ -140,7 +127,7 @@ def run(w: Shop, text: str) -> None:
             conn.execute("COMMIT")
 
 
-async def test_every_way_to_write(w: Shop) -> None:
+async def test_every_way_to_write(w: World) -> None:
     """Statement by statement, each mirrored before the next."""
     await w.start()
     async with w.mirrors():
@@ -179,7 +166,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("statement", "state"), REFUSED)
-async def test_what_would_slip_past_the_journal_is_refused_with_advice(w: Shop, statement: str, state: str) -> None:
+async def test_what_would_slip_past_the_journal_is_refused_with_advice(w: World, statement: str, state: str) -> None:
     """And nothing of it happened."""
     w.classic.execute("CREATE TABLE w.whole (LIKE w.item INCLUDING GENERATED) PARTITION BY LIST (tenant_id)")
     capture.install(w.classic, w.tables, PARTS, 3)
@@ -190,7 +177,7 @@ async def test_what_would_slip_past_the_journal_is_refused_with_advice(w: Shop, 
     assert w.classic.execute("SELECT count(*) FROM w.event_24, pg_attribute WHERE attname = 'extra'").fetchone() == (0,)
 
 
-async def test_a_table_without_a_key_is_refused_with_advice(w: Shop) -> None:
+async def test_a_table_without_a_key_is_refused_with_advice(w: World) -> None:
     """At the plan, before anything is touched."""
     w.classic.execute("CREATE TABLE w.log (tenant_id bigint, line text, n int, UNIQUE (n))")
     with pytest.raises(PlanInvalid) as refused:
@@ -199,7 +186,7 @@ async def test_a_table_without_a_key_is_refused_with_advice(w: Shop) -> None:
     assert "add a primary key" in str(refused.value)
 
 
-async def test_a_table_that_a_subscription_feeds_is_refused_with_advice(w: Shop) -> None:
+async def test_a_table_that_a_subscription_feeds_is_refused_with_advice(w: World) -> None:
     """Its rows would arrive without a statement."""
     w.classic.execute("CREATE SUBSCRIPTION s CONNECTION 'dbname=none' PUBLICATION p WITH (connect = false)")
     w.classic.execute(
