@@ -14,18 +14,16 @@ import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
-from migrator.control.install import install
 from migrator.decommission import attempt
 from migrator.errors import ClusterUnavailable
 from migrator.model.route import WriteMode
-from migrator.plan.load import digest, dump, shim_settings
 from migrator.plan.schema import Plan
 from migrator.traffic.route.write_mode import write_mode
+from tests.fixtures.plans import small_plan, stored
 from tests.fixtures.shop import Shop
 from tests.fixtures.waiting import TIMEOUT_S, until
 from tests.workflow.serving import begun, serving
 from tests.workflow.test_every_step_fails import FailsOnce
-from tests.workflow.test_whole_migration import small_plan
 from workflows import names
 from workflows.activities.base import Context
 from workflows.activities.decommission import DecommissionActivities
@@ -45,12 +43,8 @@ STEPS = {
 @pytest.fixture
 async def plan(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
     """A shop whose rows are all on Limitless and follow classic as soon as a worker mirrors them."""
-    monkeypatch.setenv("TEST_CLASSIC_DSN", shop.classic_dsn)
-    monkeypatch.setenv("TEST_LIMITLESS_DSN", shop.limitless_dsn)
     monkeypatch.setenv("MIGRATOR_HOME", str(tmp_path))
-    found = small_plan()
-    shop.classic.execute("DELETE FROM migrator.plan")
-    install(shop.classic, found.name, digest(found), dump(found), shim_settings(found))
+    found = stored(shop, small_plan(), monkeypatch)
     await shop.start()
     async with shop.mirrors():
         await shop.copy_all()

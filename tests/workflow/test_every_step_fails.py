@@ -18,10 +18,10 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from migrator.model.phase import ORDER
+from tests.fixtures.plans import small_plan
 from tests.fixtures.waiting import until
 from tests.workflow.fakes import World, blocked, fakes, no_go, wave
 from tests.workflow.serving import begun, serving
-from tests.workflow.test_whole_migration import small_plan
 from workflows import names
 from workflows.activities.base import Context
 from workflows.breaker import RollbackWorkflow

@@ -11,8 +11,8 @@ from migrator.control.status import collect
 from migrator.model.phase import Phase
 from migrator.plan.load import digest, dump, shim_settings
 from migrator.plan.schema import Plan
+from tests.fixtures.plans import small_plan, stored
 from tests.fixtures.shop import Shop
-from tests.workflow.test_whole_migration import small_plan
 from workflows.activities import gates
 from workflows.activities.base import Context
 from workflows.fit import ALWAYS, Fit, loaded
@@ -22,12 +22,7 @@ pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
 @pytest.fixture
 def plan(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Plan:
-    monkeypatch.setenv("TEST_CLASSIC_DSN", shop.classic_dsn)
-    monkeypatch.setenv("TEST_LIMITLESS_DSN", shop.limitless_dsn)
-    found = small_plan()
-    shop.classic.execute("DELETE FROM migrator.plan")
-    install(shop.classic, found.name, digest(found), dump(found), shim_settings(found))
-    return found
+    return stored(shop, small_plan(), monkeypatch)
 
 
 def changed(plan: Plan, **sections: object) -> Plan:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,11 @@ from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
 from migrator.control import rehearsal
-from migrator.control.install import install
 from migrator.db.connect import connect
-from migrator.plan.load import digest, dump, shim_settings
+from migrator.plan.load import digest
 from migrator.plan.schema import Plan
-from tests.fixtures.shop import TABLES, Shop
+from tests.fixtures.plans import small_plan, stored
+from tests.fixtures.shop import Shop
 from tests.fixtures.waiting import TIMEOUT_S, until
 from workflows import names
 from workflows.messages import Approve, MigrationInput
@@ -27,38 +26,11 @@ from workflows.worker import workers
 pytestmark = [pytest.mark.temporal, pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
 
-def small_plan(**sections: dict[str, Any] | None) -> Plan:
-    """A plan whose waits are fractions of a second and whose 90 days pass in about a second."""
-    body: dict[str, Any] = {
-        "name": f"p{uuid.uuid4().hex[:8]}",
-        "classic": {"writer": "env:TEST_CLASSIC_DSN"},
-        "limitless": {"dsn": "env:TEST_LIMITLESS_DSN"},
-        "tables": {"schemas": ["shop"], "table": TABLES},
-        "dual_write": {"parts": 2, "poll_max_ms": 50},
-        "backfill": {"unit_rows": 1000, "unit_tenants": 4, "concurrency": 2},
-        "validation": {"max_age_s": 600.0, "every_s": 3600.0},
-        "waves": {"sizes": [3, 20], "soak_s": 0.2, "baseline_s": 0.2, "hot_ratio": 3.0},
-        "gates": {
-            **dict.fromkeys(("audit", "provision", "dual_write", "cutover"), "auto"),
-            "acknowledged": ["AUD-EVD-05:statements"],  # nobody has run a statement here yet
-        },
-        "stabilization": {"days": 90, "check_every_days": 30},
-        "decommission": {"max_pause_s": 20.0, "release_classic": False, "sequence_headroom": 10},
-        "rehearsal": {"clock_scale": 5_000_000.0},
-    }
-    return Plan.model_validate({**body, **sections})
-
-
 @pytest.fixture
 def plan(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
-    monkeypatch.setenv("TEST_CLASSIC_DSN", shop.classic_dsn)
-    monkeypatch.setenv("TEST_LIMITLESS_DSN", shop.limitless_dsn)
     monkeypatch.setenv("MIGRATOR_HOME", str(tmp_path))
-    found = small_plan()
-    shop.classic.execute("DELETE FROM migrator.plan")  # the shop installed a plan of its own
     rehearsal.mark(shop.classic)
-    install(shop.classic, found.name, digest(found), dump(found), shim_settings(found))
-    return found
+    return stored(shop, small_plan(), monkeypatch)
 
 
 async def begun(env: WorkflowEnvironment, plan: Plan) -> WorkflowHandle[Any, Any]:

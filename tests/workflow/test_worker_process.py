@@ -14,9 +14,9 @@ import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from migrator.control.install import install
-from migrator.plan.load import digest, dump, load, shim_settings
+from migrator.plan.load import digest, load
 from migrator.plan.schema import Plan
+from tests.fixtures.plans import stored
 from tests.fixtures.shop import Shop
 from tests.fixtures.waiting import until
 from workflows import names
@@ -55,15 +55,10 @@ acknowledged = ["AUD-EVD-05:statements"]
 def plan(
     shop: Shop, temporal_address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[tuple[Plan, Path]]:
-    monkeypatch.setenv("TEST_CLASSIC_DSN", shop.classic_dsn)
-    monkeypatch.setenv("TEST_LIMITLESS_DSN", shop.limitless_dsn)
     monkeypatch.setenv("MIGRATOR_HOME", str(tmp_path))
     path = tmp_path / "plan.toml"
     path.write_text(PLAN.format(address=temporal_address))
-    found = load(path)
-    shop.classic.execute("DELETE FROM migrator.plan")  # the shop installed a plan of its own
-    install(shop.classic, found.name, digest(found), dump(found), shim_settings(found))
-    yield found, path
+    yield stored(shop, load(path), monkeypatch), path
 
 
 @pytest.fixture

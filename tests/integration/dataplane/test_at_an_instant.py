@@ -5,13 +5,8 @@ The instant is chosen with a lock: the mirror waits on Limitless for a row that 
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -19,32 +14,12 @@ import pytest
 from migrator.dataplane import recovery
 from tests.fixtures.shop import Shop
 from tests.fixtures.waiting import until
+from tests.integration.dataplane.processes import process
 
 pytestmark = [pytest.mark.pg]
 
 IDLE_LIMIT_S = 10.0
 """After so long the server ends the session of a mirror that stands still in a transaction."""
-
-
-@contextlib.contextmanager
-def process(shop: Shop, batch_rows: int = 20_000) -> Iterator[subprocess.Popen[bytes]]:
-    """All mirrors in one process."""
-    environment = {
-        **os.environ,
-        "C": shop.classic_dsn,
-        "L": shop.limitless_dsn,
-        "BATCH_ROWS": str(batch_rows),
-        "BATCH_MB": "32",
-    }
-    child = subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.dataplane.child", "mirror", "0,1,2"], env=environment
-    )
-    try:
-        yield child
-    finally:
-        child.send_signal(signal.SIGCONT)
-        child.kill()
-        child.wait()
 
 
 async def waits_for_a_lock(shop: Shop) -> None:
@@ -70,7 +45,7 @@ async def copied(shop: Shop) -> None:
 async def test_a_mirror_frozen_in_a_transaction_does_not_hold_its_successor(shop: Shop) -> None:
     """It holds the position and rows; its session is ended by the server, and once thawed it does no harm."""
     await copied(shop)
-    with process(shop) as frozen, psycopg.connect(shop.limitless_dsn) as holder:
+    with process(shop, batch_rows=20_000) as frozen, psycopg.connect(shop.limitless_dsn) as holder:
         holder.execute("SELECT FROM shop.purchase WHERE id = 241 FOR UPDATE")
         shop.classic.execute("UPDATE shop.purchase SET total = 4711")
         await waits_for_a_lock(shop)
@@ -161,10 +136,10 @@ async def test_a_tenant_refused_in_a_big_batch_is_put_aside_alone(shop: Shop, ta
 async def test_two_processes_claim_one_partition(shop: Shop) -> None:
     """The later one stays; the first one ends in order, and what was written between arrives once."""
     await copied(shop)
-    with process(shop) as first:
+    with process(shop, batch_rows=20_000) as first:
         shop.classic.execute("UPDATE shop.purchase SET total = 1")
         await shop.caught_up()
-        with process(shop) as second:
+        with process(shop, batch_rows=20_000) as second:
 
             async def ended() -> bool:
                 shop.classic.execute("UPDATE shop.purchase SET total = total + 1 WHERE id % 10 = 0")

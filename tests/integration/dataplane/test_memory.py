@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import pytest
 from migrator.dataplane.capture.install import mark_dirty
 from tests.fixtures.waiting import until
 from tests.fixtures.world import PARTS, World, plan_of
+from tests.integration.dataplane.processes import process
 
 pytestmark = [pytest.mark.pg]
 
@@ -61,22 +61,11 @@ class Measured:
 
 
 @contextlib.contextmanager
-def process(big: World, *arguments: str) -> Iterator[Measured]:
+def measured(big: World, *arguments: str) -> Iterator[Measured]:
     """A mirror or a copy with the limits it has in production."""
-    environment = {
-        **os.environ,
-        "C": big.classic_dsn,
-        "L": big.limitless_dsn,
-        "BATCH_ROWS": str(big.options.batch_rows),
-        "BATCH_MB": str(big.options.batch_mb),
-    }
-    child = subprocess.Popen([sys.executable, "-m", "tests.integration.dataplane.child", *arguments], env=environment)
-    try:
+    with process(big, *arguments, batch_rows=big.options.batch_rows, batch_mb=big.options.batch_mb) as child:
         yield Measured(child)
-    finally:
         assert child.poll() is None, f"{arguments} ended by itself"
-        child.kill()
-        child.wait()
 
 
 def equal(big: World, table: str, columns: str) -> None:
@@ -104,7 +93,7 @@ async def test_a_statement_that_touches_a_million_rows(big: World) -> None:
     await big.start()
     await copied(big)
     peaks = {}
-    with process(big, "mirror", "0,1,2") as mirrors:
+    with measured(big, "mirror", "0,1,2") as mirrors:
         await big.caught_up(60)
         peaks["idle"] = mirrors.peak_mb()
         await asyncio.to_thread(big.classic.execute, "UPDATE big.account SET n = n + 1")
@@ -136,7 +125,7 @@ async def test_two_thousand_rows_of_a_megabyte(big: World) -> None:
     await big.start()
     big.classic.execute("INSERT INTO big.wide VALUES (1, 0, 'x', 'x')")
     await copied(big)
-    with process(big, "mirror", "0,1,2") as mirrors:
+    with measured(big, "mirror", "0,1,2") as mirrors:
         await big.caught_up(60)
         statement = "INSERT INTO big.wide SELECT 1, g, NULL, convert_to(repeat('ab', 262144), 'UTF8') FROM"
         await asyncio.to_thread(big.classic.execute, f"{statement} generate_series(1, 2000) g")
@@ -158,7 +147,7 @@ async def test_values_of_fifty_megabytes(big: World) -> None:
     )
     await big.start()
     columns = "tenant_id, id, length(plain), md5(plain), length(packed), md5(packed)"
-    with process(big, "mirror", "0,1,2") as mirrors, process(big, "copy") as copy:
+    with measured(big, "mirror", "0,1,2") as mirrors, measured(big, "copy") as copy:
 
         async def mirrored() -> bool:
             query = "SELECT count(*) FROM migrator.tenant WHERE state = 'mirrored'"

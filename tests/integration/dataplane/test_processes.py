@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -17,40 +15,10 @@ from migrator.local.proxy import Proxy
 from tests.fixtures.rows import value
 from tests.fixtures.shop import Shop
 from tests.fixtures.waiting import until
-from tests.fixtures.world import PARTS
+from tests.integration.dataplane.processes import process
 from tests.integration.dataplane.test_equality import Writers
 
 pytestmark = [pytest.mark.pg]
-
-PROGRAM = f"""
-import asyncio, os
-from migrator.errors import LeaseLost
-from migrator.dataplane.mirror.options import MirrorOptions
-from migrator.dataplane.mirror.run import run_partition
-
-async def main():
-    options = MirrorOptions(batch_rows=200)
-    await asyncio.gather(*(run_partition(os.environ["C"], os.environ["L"], n, options) for n in range({PARTS} + 1)))
-
-try:
-    asyncio.run(main())
-except LeaseLost:
-    pass
-"""
-
-
-@contextlib.contextmanager
-def process(shop: Shop) -> Iterator[subprocess.Popen[bytes]]:
-    """All mirrors in one process."""
-    environment = {**os.environ, "C": shop.classic_dsn, "L": shop.limitless_dsn}
-    child = subprocess.Popen([sys.executable, "-c", PROGRAM], env=environment)
-    try:
-        yield child
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            child.send_signal(signal.SIGCONT)
-            child.kill()
-        child.wait()
 
 
 async def _moved(shop: Shop) -> None:

@@ -9,14 +9,13 @@ import psycopg
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from migrator.control.install import install
 from migrator.decommission import attempt as tries
 from migrator.decommission import drain, hand_over, write_stop
 from migrator.errors import NoGo
-from migrator.plan.load import digest, dump, shim_settings
+from migrator.plan.load import dump
 from migrator.plan.schema import Plan
+from tests.fixtures.plans import small_plan, stored
 from tests.fixtures.shop import Shop, new_shop
-from tests.workflow.test_whole_migration import small_plan
 from workflows.activities import decommission
 from workflows.activities.base import Context
 from workflows.activities.decommission import DecommissionActivities
@@ -40,12 +39,7 @@ def shop(classic_dsn: str, limitless_dsn: str) -> Iterator[Shop]:
 
 @pytest.fixture
 def plan(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Plan:
-    monkeypatch.setenv("TEST_CLASSIC_DSN", shop.classic_dsn)
-    monkeypatch.setenv("TEST_LIMITLESS_DSN", shop.limitless_dsn)
-    found = small_plan()
-    shop.classic.execute("DELETE FROM migrator.plan")
-    install(shop.classic, found.name, digest(found), dump(found), shim_settings(found))
-    return found
+    return stored(shop, small_plan(), monkeypatch)
 
 
 def read_so_far(conn: psycopg.Connection[Any]) -> int:

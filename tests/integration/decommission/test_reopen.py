@@ -10,9 +10,9 @@ import pytest
 from migrator.control.install import install
 from migrator.plan.load import digest, dump, shim_settings
 from tests.fixtures.operator import Operator
+from tests.fixtures.plans import small_plan
 from tests.fixtures.shop import Shop
 from tests.integration.decommission.test_decommission import WRITE, begin_and_close, fingerprint
-from tests.workflow.test_whole_migration import small_plan
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 

@@ -21,7 +21,7 @@ from migrator.model.tenant import TenantId
 from migrator.traffic.cutover import breach, facts, soak, wave
 from migrator.traffic.cutover.guard import GuardLimits, Sample, Watch
 from migrator.traffic.route.fallback import raise_fallback
-from tests.workflow.test_whole_migration import small_plan
+from tests.fixtures.plans import small_plan
 
 pytestmark = pytest.mark.pg
 

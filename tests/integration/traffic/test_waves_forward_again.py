@@ -12,8 +12,8 @@ from migrator.traffic.cutover.stop import hold
 from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.tenant_hold import release
+from tests.fixtures.plans import small_plan
 from tests.fixtures.shop import Shop
-from tests.workflow.test_whole_migration import small_plan
 from workflows.activities.cutover import _advance, _forward, _next_wave
 from workflows.messages import Forward, NextWave, WaveStep
 
