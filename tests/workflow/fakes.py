@@ -125,7 +125,7 @@ def fakes(world: World) -> list[Callable[..., Any]]:
                 if ended is not None:
                     return Ended(lines=(describe(name, *ended),))
             activity.heartbeat()
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.25)
 
     @activity.defn(name="enter")
     async def enter(inp: PlanInput) -> Entered:
@@ -167,7 +167,7 @@ def fakes(world: World) -> list[Callable[..., Any]]:
     async def next_units(inp: UnitsInput) -> Units:
         found = world.did("next_units", inp)
         if not found:
-            await asyncio.sleep(min(inp.wait_s, 0.2))  # the real one waits for sign-ups
+            await asyncio.sleep(min(inp.wait_s, 0.5))  # the real one waits for sign-ups
         return found or Units()
 
     @activity.defn(name="copy_unit")

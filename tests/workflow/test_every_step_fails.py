@@ -19,7 +19,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from migrator.model.phase import ORDER
 from tests.fixtures.plans import small_plan
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import TIMEOUT_S, until
 from tests.workflow.fakes import World, blocked, fakes, no_go, wave
 from tests.workflow.serving import begun, serving
 from workflows import names
@@ -151,9 +151,9 @@ class Operator:
                 await self.does(handle, "approve", Approve(gate=seen.waiting_for, approver="ana"))
             elif seen.phase == "cutover" and not forward:
                 forward = await self.does(handle, "cut_over", Order(who="ana", reason="drill is over"))
-            elif seen.state == "blocked" or quiet > 10 or seen.phase == "stabilize":  # an incident paused the days
+            elif seen.state == "blocked" or quiet > 5 or seen.phase == "stabilize":  # an incident paused the days
                 await self.does(handle, "resume", Order(who="ana"))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
 
     async def does(self, handle: WorkflowHandle[Any, Any], update: str, argument: object) -> bool:
         try:
@@ -191,7 +191,7 @@ async def goes_on(env: WorkflowEnvironment, plan: str, failing: FailsOnce) -> No
     async with serving(env.client, plan, fakes(world), failing):
         await rolled_back(env, plan)
         try:
-            status = await asyncio.wait_for(operator.drive(), 120)
+            status = await asyncio.wait_for(operator.drive(), 3 * TIMEOUT_S)
         except TimeoutError:
             rest = [c for c in world.calls if c != "next_units"][-25:]
             raise AssertionError(f"{operator.seen}; {rest}; missing {every_step() - set(failing.failed)}") from None
