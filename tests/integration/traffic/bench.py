@@ -17,8 +17,9 @@ from migrator.traffic.route.move import move
 from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.proxy import MakeProxy
+from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.test_closed_writes import SETTLED
-from tests.integration.traffic.world import APP, QUICK, Heard, World, eventually, ids
+from tests.integration.traffic.world import APP, QUICK, Heard, World, ids
 
 SETTINGS = replace(QUICK, closed_wait_s=0.5)
 DEADLOCK = "DO $$ BEGIN RAISE 'deadlock' USING ERRCODE = '40P01'; END $$"
@@ -76,7 +77,9 @@ class Real:
 
     def move(self, tenant: str, level: Level) -> None:
         if level is Level.LIMITLESS:
-            assert promote_reads(self._world.classic, tenants=ids(tenant), who="test", reason="test", timeout_s=10).done
+            assert promote_reads(
+                self._world.classic, tenants=ids(tenant), who="test", reason="test", timeout_s=TIMEOUT_S
+            ).done
         else:
             move(self._world.classic, ids(tenant), level, who="test", reason="test")
         eventually(lambda: self.shim._current.view.level(ids(tenant)[0]) is level, "the process knows")

@@ -15,8 +15,10 @@ import pytest
 from migrator.errors import ClusterUnavailable, CommitUnknown, ReadStale, UsageError, WritesClosed
 from migrator.shim import Event, FallbackRaised, ReadFellBack, RoutesLost, SettledOnLimitless
 from migrator.testing import Level, Side, WriteMode
+from tests.fixtures.rows import value
+from tests.fixtures.waiting import eventually
 from tests.integration.traffic.bench import DEADLOCK, SETTINGS, Bench, Fake, Real
-from tests.integration.traffic.world import eventually, get, put
+from tests.integration.traffic.world import get, put
 
 pytestmark = pytest.mark.pg
 
@@ -116,7 +118,7 @@ def test_errors_roll_back_and_reach_the_caller(bench: Bench) -> None:
     assert bench.shim.run_read("t1", get("t1", 1, with_side=False)) == "x"
     assert bench.shim.run_read("t1", get("t1", 2, with_side=False)) is None
     with pytest.raises(KeyError):
-        bench.shim.run_read("t1", lambda r: {}["missing"])
+        bench.shim.run_read("t1", lambda r: dict[str, str]()["missing"])
 
 
 def test_savepoints_are_fine_and_ending_the_transaction_is_not(bench: Bench) -> None:
@@ -327,7 +329,7 @@ def test_an_error_of_limitless_alone_is_answered_by_classic(bench: Bench) -> Non
     bench.move("t1", Level.LIMITLESS)
     bench.odd(Side.LIMITLESS)
 
-    found = bench.shim.run_read("t1", lambda r: (str(r.side), r.connection.execute("SELECT app.odd()").fetchone()[0]))
+    found = bench.shim.run_read("t1", lambda r: (str(r.side), value(r.connection, "SELECT app.odd()")))
 
     assert found == ("classic", "fine")
     assert [(e.tenant_id, e.why) for e in of(bench, ReadFellBack)] == [("t1", "denied")]  # type: ignore[attr-defined]
