@@ -19,8 +19,9 @@ from migrator.model.route import FallbackScope, Level
 from migrator.shim import Shim
 from migrator.traffic.breaker.decide import Step
 from migrator.traffic.breaker.monitor import MonitorSettings, PassResult, pass_once
+from migrator.traffic.incident.request import Request
 from migrator.traffic.incident.rollback import RollbackResult
-from migrator.traffic.incident.serve import IncidentServer, Request
+from migrator.traffic.incident.serve import IncidentServer
 from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.move import routes
 from migrator.traffic.route.promote import promote_reads
