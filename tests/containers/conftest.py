@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.fixtures.postgres import Servers
+from tests.fixtures.shop import Shop, new_shop
 
 
 @pytest.fixture
-def classic_dsn(servers: Servers) -> str:
-    return servers.classic_dsn
-
-
-@pytest.fixture
-def limitless_dsn(servers: Servers) -> str:
-    return servers.limitless_dsn
+def shop(servers: Servers) -> Iterator[Shop]:
+    with new_shop(servers.classic_dsn, servers.limitless_dsn) as made:
+        yield made

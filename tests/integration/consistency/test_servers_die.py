@@ -22,7 +22,7 @@ from migrator.errors import ClusterUnavailable
 from migrator.local.process import free_port
 from migrator.local.temporal import DevServer
 from tests.fixtures.postgres import Machine, Servers
-from tests.fixtures.shop import Shop
+from tests.fixtures.shop import Shop, new_shop
 from tests.fixtures.waiting import TIMEOUT_S, until
 from tests.integration.consistency.test_kills import CORRUPT, RIGHT, named, verdicts, worker
 from workflows import names
@@ -40,13 +40,10 @@ FENCE_ASKED_FOR = "SELECT count(*) FROM migrator.fence WHERE state = 'requested'
 
 
 @pytest.fixture
-def classic_dsn(servers: Servers) -> str:
-    return servers.classic_dsn
-
-
-@pytest.fixture
-def limitless_dsn(servers: Servers) -> str:
-    return servers.limitless_dsn
+def shop(servers: Servers) -> Iterator[Shop]:
+    """On servers that may die."""
+    with new_shop(servers.classic_dsn, servers.limitless_dsn) as made:
+        yield made
 
 
 @pytest.fixture
