@@ -67,6 +67,7 @@ class Analysis:
         self.policed: list[str] = []  # tables with row-level security
         self.late: list[str] = []  # sharded tables whose key a planner does not see beforehand
         self.opaque: list[str] = []  # calls whose effect is not known
+        self.constants: set[int] = set()  # nodes of output columns that are constants and no columns
         self.depth = 0
         self._numbers = 0
 
