@@ -1,3 +1,4 @@
+# ruff: noqa: S608 — made of nothing that comes from outside
 """Random statements over four sharded tables: everything that keeps a filter out, or lets it through, inside anything.
 
 Every column is an integer, so that whatever is put together has a good chance to be valid. A key is named more often
@@ -173,9 +174,8 @@ class Writer:
         key, other = self._column(scope, KEY), self._column(scope, "id")
         groups = self.pick((5, [key]), (2, [key, other]), (2, [other]), (1, []))
         targets = [
-            f"{key if c == KEY and key in groups else other if c == 'id' and other in groups else self._aggregate(scope, c)}"
-            f" AS {c}"
-            for c in columns
+            f"{key if c == KEY and key in groups else other if c == 'id' and other in groups else made} AS {c}"
+            for c, made in ((c, self._aggregate(scope, c)) for c in columns)
         ]
         text = f"SELECT {', '.join(targets)} FROM {', '.join(items)}{where}"
         if groups:
@@ -294,13 +294,8 @@ class Writer:
         on = self.pick(
             (5, "n.t = p.t AND n.x = p.id"), (2, "n.x = p.id"), (1, "n.t = p.t + 1"), (1, "n.t = $1 AND n.x = p.id")
         )
-        return (
-            f"{first} {self.pick((1, 'UNION'), (1, 'UNION ALL'))} SELECT {key}, n.id FROM {name} p JOIN {other} n ON {on}",
-            (
-                "t",
-                "id",
-            ),
-        )
+        word = self.pick((1, "UNION"), (1, "UNION ALL"))
+        return f"{first} {word} SELECT {key}, n.id FROM {name} p JOIN {other} n ON {on}", ("t", "id")
 
     def _changing(self, scope: Scope) -> str:
         table = self.random.choice(SHARDED)
