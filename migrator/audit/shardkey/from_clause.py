@@ -56,6 +56,7 @@ def from_item(
             inner=inner,
             joined=joined,
             lateral=bool(body.get("lateral")),
+            sealed=level.sets,
         )
         level.crossed = level.crossed or parent.crossed
         entry = analysis.entry(level, alias.get("aliasname", ""), closed=True)
@@ -160,7 +161,7 @@ def relation_entry(analysis: Analysis, body: Body, level: Level, *, inner: bool 
             analysis.unknown.append(f"{schema}.{name}" if schema else name)
         return entry
     if relation.kind is RelationKind.VIEW:
-        return view_entry(analysis, relation, entry, alias, inner=inner)
+        return view_entry(analysis, relation, entry, alias, inner=inner, sealed=level.sets)
     shape = analysis.context.shapes.of(relation)
     entry.closed = True
     entry.relation = relation
@@ -202,12 +203,14 @@ def cte_entry(analysis: Analysis, cte: Cte, alias: Body, level: Level, *, inner:
     if not cte.inlined:  # computed once for all its readers: a filter of one cannot reach in
         cte.level.passes = frozenset()
     pulled = cte.inlined and cte.level.merges
-    outputs = predicate.seen_through(analysis, cte.level, outputs, pulled=pulled, inner=inner)
+    outputs = predicate.seen_through(analysis, cte.level, outputs, pulled=pulled, inner=inner, sealed=level.sets)
     entry.columns = dict(relabel(outputs, names(alias.get("colnames"))))
     return entry
 
 
-def view_entry(analysis: Analysis, relation: Relation, entry: Entry, alias: Body, *, inner: bool) -> Entry:
+def view_entry(
+    analysis: Analysis, relation: Relation, entry: Entry, alias: Body, *, inner: bool, sealed: bool
+) -> Entry:
     query: Any = analysis.context.views.get(relation.qualified)  # a Parsed, or False for one that cannot be read
     if query is None:
         try:
@@ -221,7 +224,7 @@ def view_entry(analysis: Analysis, relation: Relation, entry: Entry, alias: Body
         return entry
     analysis.depth += 1
     [(tag, body)] = query.body["query"].items() if "query" in query.body else [(query.tag, query.body)]
-    _, outputs = predicate.derived(analysis, tag, body, Level(Level(None)), inner=inner)
+    _, outputs = predicate.derived(analysis, tag, body, Level(Level(None)), inner=inner, sealed=sealed)
     analysis.depth -= 1
     columns = list(relation.columns)
     entry.closed = True

@@ -74,7 +74,8 @@ def conjunct(
             graph.pin(node, keys)
     for equals, shared in ((facts.equals, False), (facts.shared, True)):
         for (x, x_entry), (y, y_entry) in equals:
-            join = graph.weak_edge if shared or _late(x_entry, level) or _late(y_entry, level) else graph.edge
+            late = shared or _late(x_entry, level) or _late(y_entry, level) or bool({x, y} & analysis.wrapped)
+            join = graph.weak_edge if late else graph.edge
             if y_entry in allowed or y_entry == ALWAYS:
                 join(x, y)
             if x_entry in allowed or x_entry == ALWAYS:
@@ -293,6 +294,7 @@ def derived(
     joined: bool = False,
     lateral: bool = False,
     alone: bool = False,
+    sealed: bool = False,
 ) -> tuple[Level, Outputs]:
     """Read a subquery in FROM in the level *inside*; return that and the output columns as they are seen outside.
 
@@ -300,6 +302,7 @@ def derived(
         inner: no outer join above pads it with NULL.
         joined: it stands below an outer join, on whichever side.
         alone: what it names from outside is not known before it runs (IN, which is no join then).
+        sealed: nothing is looked through, and no filter reaches in.
     """
     if tag != "SelectStmt":
         pulled = False
@@ -311,11 +314,14 @@ def derived(
     if not inside.merges:
         inside.allowed.clear()
     outputs = analysis.descend(analysis, tag, body, inside)
-    return inside, seen_through(analysis, inside, outputs, pulled=pulled, inner=inner)
+    return inside, seen_through(analysis, inside, outputs, pulled=pulled, inner=inner, sealed=sealed)
 
 
-def seen_through(analysis: Analysis, inside: Level, outputs: Outputs, *, pulled: bool, inner: bool) -> Outputs:
+def seen_through(
+    analysis: Analysis, inside: Level, outputs: Outputs, *, pulled: bool, inner: bool, sealed: bool = False
+) -> Outputs:
     """Return the columns of a subquery as the query around it sees them: a barrier stands between, unless *pulled*."""
+    pulled = pulled and not sealed
     found: Outputs = []
     for position, (name, node) in enumerate(outputs):
         outside = node
@@ -324,7 +330,8 @@ def seen_through(analysis: Analysis, inside: Level, outputs: Outputs, *, pulled:
             analysis.graph.weak_edge(node, outside)
             if node in analysis.constants:
                 analysis.constants.add(outside)
-            if position in inside.passes and not pulled:
+                analysis.wrapped.add(outside)
+            if position in inside.passes and not pulled and not sealed:
                 analysis.graph.push(outside, node)
         found.append((name, outside))
     return found

@@ -36,11 +36,12 @@ class Level:
         merged: columns that USING or NATURAL merged, with node and entry; None when it is neither side's.
         merges: the planner merges this level with the one outside, as far as it has one; it begins so.
         exists: it is what EXISTS asks for, which merges only if its FROM names nothing from outside.
+        sets: it has grouping sets; PostgreSQL 18 then looks through no column of a subquery in its FROM.
         crossed: a name in it, or in a level inside of it, belongs to a level outside.
         passes: positions of the output columns through which a filter from outside reaches in.
     """
 
-    __slots__ = ("allowed", "crossed", "ctes", "entries", "exists", "merged", "merges", "parent", "passes")
+    __slots__ = ("allowed", "crossed", "ctes", "entries", "exists", "merged", "merges", "parent", "passes", "sets")
 
     def __init__(self, parent: Level | None, outer: frozenset[int] | set[int] = frozenset()) -> None:
         self.parent = parent
@@ -51,6 +52,7 @@ class Level:
         self.merges = True
         self.exists = False
         self.crossed = False
+        self.sets = False
         self.passes: frozenset[int] = frozenset()
 
     def cte(self, name: str) -> Cte | None:

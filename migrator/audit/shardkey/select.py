@@ -23,6 +23,7 @@ def select(analysis: Analysis, body: Body, level: Level) -> Outputs:
     level.merges = merges and not level.exists
     pending: from_clause.Pending = []
     sets = any(t == "GroupingSet" for t, _ in walk(body.get("groupClause")))  # they pad with NULL, as outer joins do
+    level.sets = sets
     for item in body.get("fromClause", ()):
         from_clause.from_item(analysis, item, level, pending, strict, inner=not sets)
     own = {e.number for e in level.entries}

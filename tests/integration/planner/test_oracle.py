@@ -173,6 +173,7 @@ def test_ten_thousand_statements(conn: psycopg.Connection[Any], context: Context
     tally = ask(conn, context, range(10_000, 20_000))
 
     at_run_time = f"{tally.late} at run time, of which {tally.late_missed} not"
+    print("\n".join(f"{seed}: {text}" for seed, text in tally.crossing.items()))
     print(f"\n{tally.asked} asked, {tally.single} on one shard, {at_run_time}")
     assert tally.crossing == {}
     assert tally.single > 1200
