@@ -31,6 +31,7 @@ Question → where the answer lives
 * How long do we wait for a state, how often is work tried again? poll.py, retry.py
 * Servers on this machine, the stand-in, faults local/
 * The rehearsal and its independent proof       rehearse/
+* What does a SQL text say, and where?           grammar/
 * Reports as HTML and JSON                      report/
 * Logs                                          logs.py
 * Commands                                      cli/ (outermost ring; the only importer of typer and of workflows)

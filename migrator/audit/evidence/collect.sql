@@ -141,7 +141,7 @@ SELECT jsonb_build_object('kind', 'function', 'schema', n.nspname, 'name', p.pro
          'types', (SELECT jsonb_agg(format_type(x.oid, NULL) ORDER BY x.n)
                      FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY AS x(oid, n)),
          'language', l.lanname, 'volatility', p.provolatile, 'security_definer', p.prosecdef,
-         'returns', format_type(p.prorettype, NULL), 'body', p.prosrc,
+         'returns', CASE WHEN p.proretset THEN 'SETOF ' ELSE '' END || format_type(p.prorettype, NULL), 'body', p.prosrc,
          'definition', CASE WHEN p.prokind IN ('f', 'p') AND l.lanname IN ('sql', 'plpgsql')
                             THEN pg_get_functiondef(p.oid) END,
          'calls', s.calls, 'total_ms', s.total_time)

@@ -17,7 +17,7 @@ from migrator.model.refusing import KINDS
 from migrator.model.table import TableKind
 
 SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"}
-_LOOKED_AT = KINDS | {"FuncCall", "SQLValueFunction", "ColumnRef", "InsertStmt"}
+_LOOKED_AT = KINDS | {"FuncCall", "SQLValueFunction", "ColumnRef", "InsertStmt", "UpdateStmt"}
 _NO_NAME: Body = {}
 
 
@@ -48,6 +48,8 @@ def _hits(tag: str, body: Body, judged: Judged | None, context: Context) -> Iter
                 yield Hit("LIM-DML-08", f"it uses {name}")
         elif kind == "InsertStmt":
             yield from _conflict(node, context)
+        elif kind == "UpdateStmt" and node is not body:
+            yield from command.check(kind, node, context)
     if tag == "InsertStmt":
         yield from _conflict(body, context)
     if tag in ("InsertStmt", "DeleteStmt") and ("returningList" in body or "returningClause" in body):

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from migrator.audit.catalog import SYSTEM_SCHEMAS, Relation, RelationKind
-from migrator.audit.shardkey import aggregate, predicate
+from migrator.audit.shardkey import predicate
 from migrator.audit.shardkey.operand import visit
 from migrator.audit.shardkey.scope import Cte, Entry, Instance, Level, relabel
 from migrator.audit.shardkey.shape import Shape
 from migrator.audit.shardkey.walk import Analysis
 from migrator.grammar.parse import Body, Node, Unparsable, expression, names, parse
 
-Pending = list[tuple[Node, frozenset[int]]]
-"""Join conditions with the entries they may restrict; they are read when all entries are known."""
+Pending = list[tuple[Node, frozenset[int], bool]]
+"""Join conditions with the entries they may restrict, and whether subqueries in them may become joins; they are read
+when all entries are known."""
 
 DEEPEST = 24
 """Levels of views inside views that are followed; more means a cycle."""
@@ -23,16 +24,22 @@ def from_item(
     analysis: Analysis,
     item: Node,
     level: Level,
-    pending: list[tuple[Node, frozenset[int]]],
+    pending: Pending,
     strict: frozenset[str],
     inner: bool,
+    joined: bool = False,
 ) -> list[Entry]:
-    """Add one FROM item to *level*; return its entries. Join conditions wait in *pending*."""
+    """Add one FROM item to *level*; return its entries. Join conditions wait in *pending*.
+
+    Args:
+        inner: no outer join above pads it with NULL.
+        joined: it stands below an outer join, on whichever side.
+    """
     [(tag, body)] = item.items()
     if tag == "RangeVar":
-        return [relation_entry(analysis, body, level)]
+        return [relation_entry(analysis, body, level, inner=inner)]
     if tag == "JoinExpr":
-        return join(analysis, body, level, pending, strict, inner)
+        return join(analysis, body, level, pending, strict, inner, joined)
     alias = body.get("alias", {})
     if tag == "RangeSubselect":
         [(sub_tag, sub)] = body["subquery"].items()
@@ -41,11 +48,17 @@ def from_item(
             outer = {e.number for e in level.entries} | level.allowed
         # Without LATERAL the siblings are out of sight; CTEs of this level stay visible.
         parent = level if body.get("lateral") else _without_entries(level)
-        inside = Level(parent, outer)
-        inside.merges = not any(
-            k in sub for k in ("limitCount", "limitOffset", "groupClause", "distinctClause")
-        ) and not aggregate.is_aggregate(analysis.context.catalog, sub.get("targetList"))
-        outputs = analysis.descend(analysis, sub_tag, sub, inside)
+        _, outputs = predicate.derived(
+            analysis,
+            sub_tag,
+            sub,
+            Level(parent, outer),
+            inner=inner,
+            joined=joined,
+            lateral=bool(body.get("lateral")),
+            sealed=level.sets,
+        )
+        level.crossed = level.crossed or parent.crossed
         entry = analysis.entry(level, alias.get("aliasname", ""), closed=True)
         entry.columns = dict(relabel(outputs, names(alias.get("colnames"))))
         return [entry]
@@ -63,7 +76,7 @@ def from_item(
         entry.closed = bool(columns)
     elif tag == "RangeTableSample":
         level.entries.remove(entry)
-        return from_item(analysis, body["relation"], level, pending, strict, inner)
+        return from_item(analysis, body["relation"], level, pending, strict, inner, joined)
     else:
         visit(analysis, body, level)
     return [entry]
@@ -73,20 +86,24 @@ def join(
     analysis: Analysis,
     body: Body,
     level: Level,
-    pending: list[tuple[Node, frozenset[int]]],
+    pending: Pending,
     strict: frozenset[str],
     inner: bool,
+    joined: bool,
 ) -> list[Entry]:
     kind = body.get("jointype", "JOIN_INNER")
-    left = from_item(analysis, body["larg"], level, pending, strict, inner and kind in ("JOIN_INNER", "JOIN_LEFT"))
-    right = from_item(analysis, body["rarg"], level, pending, strict, inner and kind in ("JOIN_INNER", "JOIN_RIGHT"))
+    joined = joined or kind != "JOIN_INNER"
+    on_left, on_right = (inner and kind in ("JOIN_INNER", side) for side in ("JOIN_LEFT", "JOIN_RIGHT"))
+    left = from_item(analysis, body["larg"], level, pending, strict, on_left, joined)
+    right = from_item(analysis, body["rarg"], level, pending, strict, on_right, joined)
+    outer = kind != "JOIN_INNER"  # as it is written: subqueries become joins before outer joins become inner ones
     # A strict predicate in WHERE on the null-padded side makes the join an inner one, as the planner does.
     shared = names(body.get("usingClause"))
     if body.get("isNatural"):
         known = {c for e in left for c in _known(e)}
         shared = [c for e in right for c in _known(e) if c in known]
-    left_strict = any(_mentions(e, strict, shared) for e in left)
-    right_strict = any(_mentions(e, strict, shared) for e in right)
+    left_strict = any(_mentions(analysis, e, strict, shared) for e in left)
+    right_strict = any(_mentions(analysis, e, strict, shared) for e in right)
     if kind == "JOIN_FULL" and (left_strict or right_strict):
         kind = "JOIN_INNER" if left_strict and right_strict else "JOIN_LEFT" if left_strict else "JOIN_RIGHT"
     if (kind == "JOIN_LEFT" and right_strict) or (kind == "JOIN_RIGHT" and left_strict):
@@ -105,7 +122,7 @@ def join(
         # The merged column of a full join is COALESCE(left, right), which binds neither.
         level.merged[name] = y if kind == "JOIN_RIGHT" else x if kind != "JOIN_FULL" else None
     if "quals" in body:
-        pending.append((body["quals"], allowed))
+        pending.append((body["quals"], allowed, not outer))
     if "alias" in body:  # (a JOIN b) AS j: the joined columns get a new name
         entry = analysis.entry(level, body["alias"]["aliasname"], closed=False)
         for part in reversed(left + right):
@@ -125,13 +142,13 @@ def first(analysis: Analysis, entries: list[Entry], name: str) -> tuple[int, int
     return None
 
 
-def relation_entry(analysis: Analysis, body: Body, level: Level) -> Entry:
+def relation_entry(analysis: Analysis, body: Body, level: Level, *, inner: bool = True) -> Entry:
     """Add a table, view or CTE to *level*."""
     name, schema = body["relname"], body.get("schemaname")
     alias = body.get("alias", {})
     known = level.cte(name) if schema is None else None
     if known is not None:
-        return cte_entry(analysis, known, alias, level)
+        return cte_entry(analysis, known, alias, level, inner=inner)
     entry = analysis.entry(level, alias.get("aliasname", name), closed=False)
     if schema in SYSTEM_SCHEMAS or (schema is None and name.startswith("pg_")):
         analysis.system.append(name)
@@ -144,7 +161,7 @@ def relation_entry(analysis: Analysis, body: Body, level: Level) -> Entry:
             analysis.unknown.append(f"{schema}.{name}" if schema else name)
         return entry
     if relation.kind is RelationKind.VIEW:
-        return view_entry(analysis, relation, entry, alias)
+        return view_entry(analysis, relation, entry, alias, inner=inner, sealed=level.sets)
     shape = analysis.context.shapes.of(relation)
     entry.closed = True
     entry.relation = relation
@@ -176,26 +193,24 @@ def relation_entry(analysis: Analysis, body: Body, level: Level) -> Entry:
     return entry
 
 
-def cte_entry(analysis: Analysis, cte: Cte, alias: Body, level: Level) -> Entry:
+def cte_entry(analysis: Analysis, cte: Cte, alias: Body, level: Level, *, inner: bool) -> Entry:
     entry = analysis.entry(level, alias.get("aliasname", cte.name), closed=True)
     if cte.outputs is None and cte.recursive_base is not None:
         entry.columns = {c: analysis.graph.node() for c, _ in cte.recursive_base}
         cte.referenced.append(dict(entry.columns))
         return entry
-    outputs = relabel(cte.outputs or [], names(alias.get("colnames")))
-    if cte.references == 1 and not cte.materialized:
-        entry.columns = dict(outputs)
-        return entry
-    for name, node in outputs:  # computed once for all its readers: a filter of one cannot reach in
-        if node is not None:
-            outside = analysis.graph.node()
-            analysis.graph.weak_edge(node, outside)
-            node = outside
-        entry.columns[name] = node
+    outputs = cte.outputs or []
+    if not cte.inlined:  # computed once for all its readers: a filter of one cannot reach in
+        cte.level.passes = frozenset()
+    pulled = cte.inlined and cte.level.merges
+    outputs = predicate.seen_through(analysis, cte.level, outputs, pulled=pulled, inner=inner, sealed=level.sets)
+    entry.columns = dict(relabel(outputs, names(alias.get("colnames"))))
     return entry
 
 
-def view_entry(analysis: Analysis, relation: Relation, entry: Entry, alias: Body) -> Entry:
+def view_entry(
+    analysis: Analysis, relation: Relation, entry: Entry, alias: Body, *, inner: bool, sealed: bool
+) -> Entry:
     query: Any = analysis.context.views.get(relation.qualified)  # a Parsed, or False for one that cannot be read
     if query is None:
         try:
@@ -208,7 +223,8 @@ def view_entry(analysis: Analysis, relation: Relation, entry: Entry, alias: Body
         analysis.unknown.append(f"{relation.qualified} (a view whose definition cannot be read)")
         return entry
     analysis.depth += 1
-    outputs = analysis.descend(analysis, query.tag, query.body, Level(Level(None)))
+    [(tag, body)] = query.body["query"].items() if "query" in query.body else [(query.tag, query.body)]
+    _, outputs = predicate.derived(analysis, tag, body, Level(Level(None)), inner=inner, sealed=sealed)
     analysis.depth -= 1
     columns = list(relation.columns)
     entry.closed = True
@@ -241,13 +257,18 @@ def _known(entry: Entry) -> list[str]:
     return list(entry.relation.columns) if entry.relation is not None else list(entry.columns)
 
 
-def _mentions(entry: Entry, strict: frozenset[str], shared: list[str]) -> bool:
-    if f"{entry.alias}." in strict:
-        return True
-    return bool(strict) and any(c in strict and c not in shared for c in _known(entry))
+def _mentions(analysis: Analysis, entry: Entry, strict: frozenset[str], shared: list[str]) -> bool:
+    """Return whether a strict column belongs to *entry*; what a subquery computes may be something where its rows are
+    missing."""
+    for name in _known(entry) if strict else ():
+        if f"{entry.alias}.{name}" in strict or (name in strict and name not in shared):
+            node = entry.columns.get(name)
+            if entry.relation is not None or (node is not None and node not in analysis.constants):
+                return True
+    return False
 
 
 def _without_entries(level: Level) -> Level:
     found = Level(level.parent)
-    found.ctes = level.ctes
+    found.ctes, found.merges = level.ctes, level.merges
     return found

@@ -1,8 +1,9 @@
-"""Which columns are known to hold which keys?
+"""Which columns are known to hold which keys, before the statement runs and while it does?
 
 A directed graph: an edge x → y says "where x holds key k, so does y". An equality in an inner join or in WHERE is an
-edge both ways; one in ON of an outer join leads to the nullable side only; the output of a subquery that cannot
-be filtered from outside leads outwards only. Keys enter at constants and parameters and flow along the edges.
+edge both ways; one in ON of an outer join leads to the nullable side only. A filter on the output of a subquery is
+pushed inwards and proves nothing outside; what comes out of one is known only when the statement runs, and then
+reaches what is equal to it, but is pushed nowhere. Keys enter at constants and parameters and flow along the edges.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from collections.abc import Iterable
 
 KeySet = frozenset[str]
 """Keys a column may hold: one text for one known key, several for several."""
+
+Edges = dict[int, list[int]]
+Known = dict[int, set[KeySet]]
+"""What is known of each node: every key set that holds."""
 
 
 def fewest(sets: Iterable[KeySet]) -> KeySet:
@@ -21,18 +26,32 @@ def fewest(sets: Iterable[KeySet]) -> KeySet:
 class Graph:
     """Nodes are numbers; `notes` says why a node is not bound, as far as a predicate tried to."""
 
-    __slots__ = ("assumptions", "edges", "joint", "notes", "planned", "size", "sources", "values", "weak")
+    __slots__ = (
+        "assumptions",
+        "edges",
+        "joint",
+        "notes",
+        "pinned",
+        "planned",
+        "pushes",
+        "size",
+        "sources",
+        "values",
+        "weak",
+    )
 
     def __init__(self) -> None:
         self.size = 0
-        self.edges: dict[int, list[int]] = {}
-        self.sources: dict[int, list[KeySet]] = {}
+        self.edges: Edges = {}
+        self.pushes: Edges = {}
+        self.sources: Known = {}
+        self.pinned: Known = {}
         self.joint: list[tuple[int, tuple[int, ...]]] = []
         self.assumptions: list[tuple[int, int, int]] = []
         self.notes: dict[int, str] = {}
-        self.weak: list[tuple[int, int]] = []
-        self.values: dict[int, set[KeySet]] = {}
-        self.planned: dict[int, set[KeySet]] = {}
+        self.weak: Edges = {}
+        self.values: Known = {}
+        self.planned: Known = {}
 
     def node(self) -> int:
         self.size += 1
@@ -41,15 +60,23 @@ class Graph:
     def edge(self, x: int, y: int) -> None:
         self.edges.setdefault(x, []).append(y)
 
+    def push(self, outside: int, inside: int) -> None:
+        """A filter on *outside* is a filter on *inside*."""
+        self.pushes.setdefault(outside, []).append(inside)
+
     def weak_edge(self, x: int, y: int) -> None:
-        """Like `edge`, where the data obeys but a planner does not see it before it runs the statement."""
-        self.weak.append((x, y))
+        """Like `edge`, where a planner does not see it before it runs the statement."""
+        self.weak.setdefault(x, []).append(y)
 
     def bind(self, node: int, keys: KeySet) -> None:
-        self.sources.setdefault(node, []).append(keys)
+        self.sources.setdefault(node, set()).add(keys)
+
+    def pin(self, node: int, keys: KeySet) -> None:
+        """Like `bind`, by a condition that a planner applies to this column alone: a list, an OR of several keys."""
+        self.pinned.setdefault(node, set()).add(keys)
 
     def join(self, node: int, arms: tuple[int, ...]) -> None:
-        """Node *node* holds a key when all of *arms* hold it (the output of a set operation)."""
+        """Node *node* holds a key when all of *arms* hold it (the output of a set operation), at run time."""
         self.joint.append((node, arms))
 
     def assume(self, base: int, reference: int, result: int) -> None:
@@ -57,14 +84,21 @@ class Graph:
         self.assumptions.append((base, reference, result))
 
     def propagate(self) -> None:
-        """Compute `values`: for every node the key sets it is known to hold; `planned`: without weak edges."""
-        self.values = self._settle(self.weak)
-        self.planned = self._settle([]) if self.weak else self.values
+        """Compute the key sets that every node is known to hold: `planned` beforehand, `values` at run time too."""
+        planned = self._flow(self.sources, (self.edges, self.pushes))
+        for node, keys in self._flow(self.pinned, (self.pushes,)).items():
+            planned.setdefault(node, set()).update(keys)
+        self.planned = self.values = planned
+        if self.weak or self.pinned or self.joint or self.assumptions:
+            self.values = self._settle()
 
-    def _settle(self, weak: list[tuple[int, int]]) -> dict[int, set[KeySet]]:
+    def _settle(self) -> Known:
         assumed = list(self.assumptions)
         while True:
-            values = self._flow([*weak, *((base, reference) for base, reference, _ in assumed)])
+            induction: Edges = {}
+            for base, reference, _ in assumed:
+                induction.setdefault(base, []).append(reference)
+            values = self._flow(self.planned, (self.edges, self.weak, induction), self.joint)
             kept = [
                 (base, reference, result)
                 for base, reference, result in assumed
@@ -74,24 +108,21 @@ class Graph:
                 return values
             assumed = kept
 
-    def _flow(self, extra: list[tuple[int, int]]) -> dict[int, set[KeySet]]:
-        edges = self.edges
-        if extra:
-            edges = {x: list(ys) for x, ys in edges.items()}
-            for x, y in extra:
-                edges.setdefault(x, []).append(y)
-        values: dict[int, set[KeySet]] = {n: set(keys) for n, keys in self.sources.items()}
+    @staticmethod
+    def _flow(seeds: Known, ways: tuple[Edges, ...], joint: Iterable[tuple[int, tuple[int, ...]]] = ()) -> Known:
+        values: Known = {n: set(keys) for n, keys in seeds.items()}
         todo = list(values)
         while True:
             while todo:
                 x = todo.pop()
-                for y in edges.get(x, ()):
-                    known = values.setdefault(y, set())
-                    if not values[x] <= known:
-                        known |= values[x]
-                        todo.append(y)
-            for node, arms in self.joint:
-                found = self._joint([values.get(a, set()) for a in arms])
+                for edges in ways:
+                    for y in edges.get(x, ()):
+                        known = values.setdefault(y, set())
+                        if not values[x] <= known:
+                            known |= values[x]
+                            todo.append(y)
+            for node, arms in joint:
+                found = _joint([values.get(a, set()) for a in arms])
                 known = values.setdefault(node, set())
                 if not found <= known:
                     known |= found
@@ -99,11 +130,11 @@ class Graph:
             if not todo:
                 return values
 
-    @staticmethod
-    def _joint(arms: list[set[KeySet]]) -> set[KeySet]:
-        if not arms or not all(arms):
-            return set()
-        common = set.intersection(*arms)
-        if common:
-            return common
-        return {frozenset().union(*(fewest(arm) for arm in arms))}
+
+def _joint(arms: list[set[KeySet]]) -> set[KeySet]:
+    if not arms or not all(arms):
+        return set()
+    common = set.intersection(*arms)
+    if common:
+        return common
+    return {frozenset().union(*(fewest(arm) for arm in arms))}

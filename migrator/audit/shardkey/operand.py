@@ -43,8 +43,8 @@ def operand(analysis: Analysis, node: Node, level: Level) -> Operand:
     if tag == "TypeCast":
         return _cast(analysis, body, level)
     if tag == "SubLink":
-        outputs = subquery(analysis, body["subselect"], level)
-        if body["subLinkType"] == "EXPR_SUBLINK" and len(outputs) == 1 and outputs[0][1] is not None:
+        inner, outputs = subquery(analysis, body["subselect"], level)
+        if body["subLinkType"] == "EXPR_SUBLINK" and not inner.crossed and outputs and outputs[0][1] is not None:
             return (outputs[0][1], NEVER)
         return None
     visit(analysis, node, level)
@@ -123,14 +123,18 @@ def resolve(analysis: Analysis, body: Body, level: Level) -> Operand:
         if len(fields) > 1:
             for entry in here.entries:
                 if entry.alias == fields[-2]:
+                    _crossed(level, here)
                     node = analysis.column(entry, name)
                     return None if node is None else (node, entry.number)
         elif name in here.merged:
+            _crossed(level, here)
             return here.merged[name]
         else:
             found = [e for e in here.entries if (name in e.relation.columns if e.relation else name in e.columns)]
             found = found or [e for e in here.entries if name in e.columns]
             found = found or [e for e in here.entries if not e.closed]
+            if found:
+                _crossed(level, here)
             if len(found) == 1:
                 node = analysis.column(found[0], name)
                 return None if node is None else (node, found[0].number)
@@ -139,6 +143,14 @@ def resolve(analysis: Analysis, body: Body, level: Level) -> Operand:
         here = here.parent
     key = analysis.variables.get(".".join(fields)) or analysis.variables.get(fields[0])
     return frozenset((key,)) if key is not None else None
+
+
+def _crossed(level: Level, owner: Level) -> None:
+    """Note that a name in *level* belongs to *owner*, outside of it."""
+    here: Level | None = level
+    while here is not None and here is not owner:
+        here.crossed = True
+        here = here.parent
 
 
 def visit(analysis: Analysis, node: Any, level: Level) -> None:
@@ -167,14 +179,12 @@ def visit(analysis: Analysis, node: Any, level: Level) -> None:
                 push(value)
 
 
-def subquery(
-    analysis: Analysis, node: Node, level: Level, outer: frozenset[int] | set[int] = frozenset(), merges: bool = False
-) -> Outputs:
-    """Analyse a subquery of an expression. *merges*: EXISTS and IN, which become joins."""
+def subquery(analysis: Analysis, node: Node, level: Level) -> tuple[Level, Outputs]:
+    """Read a subquery of an expression that is planned by itself; return its level and its output columns."""
     [(tag, body)] = node.items()
-    inner = Level(level, outer)
-    inner.merges = merges
-    return analysis.descend(analysis, tag, body, inner)
+    inner = Level(level)
+    inner.merges = False
+    return inner, analysis.descend(analysis, tag, body, inner)
 
 
 def call(analysis: Analysis, body: Body, level: Level) -> None:

@@ -8,23 +8,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from migrator.audit.shardkey.aggregate import is_aggregate
 from migrator.audit.shardkey.graph import KeySet
-from migrator.audit.shardkey.operand import ALWAYS, NEVER, Column, Operand, operand, resolve, subquery, visit
-from migrator.audit.shardkey.scope import Level
+from migrator.audit.shardkey.operand import ALWAYS, NEVER, Column, Operand, operand, resolve, visit
+from migrator.audit.shardkey.pull_up import becomes_join, pulled_up
+from migrator.audit.shardkey.scope import Level, Outputs
 from migrator.audit.shardkey.walk import Analysis
 from migrator.grammar.parse import Body, Node, constant, names, operator, walk
 
 
 @dataclass(slots=True)
 class Facts:
+    """What a condition says: keys that columns equal (`binds`) or are looked up by (`pins`), and equal columns.
+
+    A planner makes nothing of those that are only `shared` by the arms of an OR.
+    """
+
     binds: dict[Column, KeySet] = field(default_factory=dict)
+    pins: dict[Column, KeySet] = field(default_factory=dict)
     equals: set[tuple[Column, Column]] = field(default_factory=set)
+    shared: set[tuple[Column, Column]] = field(default_factory=set)
 
     def bind(self, column: Column, keys: KeySet) -> None:
-        known = self.binds.get(column)
-        if known is None or len(keys) < len(known):
-            self.binds[column] = keys
+        self._keep(self.binds, column, keys)
+
+    def pin(self, column: Column, keys: KeySet) -> None:
+        self._keep(self.pins, column, keys)
+
+    def known(self, column: Column) -> KeySet | None:
+        return self.binds.get(column) or self.pins.get(column)
+
+    @staticmethod
+    def _keep(known: dict[Column, KeySet], column: Column, keys: KeySet) -> None:
+        before = known.get(column)
+        if before is None or len(keys) < len(before):
+            known[column] = keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,36 +53,59 @@ class Place:
     allowed: frozenset[int] | set[int]
 
 
-def conjunct(analysis: Analysis, condition: Node, level: Level, allowed: frozenset[int] | set[int]) -> None:
-    """Add to the graph what *condition* says about the entries in *allowed*."""
+def conjunct(
+    analysis: Analysis,
+    condition: Node,
+    level: Level,
+    allowed: frozenset[int] | set[int],
+    *,
+    joins: bool = True,
+) -> None:
+    """Add to the graph what *condition* says about the entries in *allowed*; *joins*: EXISTS and IN in it may become
+    joins."""
     facts = Facts()
-    collect(Place(analysis, level, allowed), condition, facts, positive=True, negated=False)
+    collect(Place(analysis, level, allowed), condition, facts, positive=joins, negated=False)
     graph = analysis.graph
     for (node, entry), keys in facts.binds.items():
-        if entry in allowed or entry == ALWAYS:
+        if entry in allowed:
             graph.bind(node, keys)
-    for (x, x_entry), (y, y_entry) in facts.equals:
-        if y_entry in allowed or y_entry == ALWAYS:
-            (graph.weak_edge if _late(x_entry, level) else graph.edge)(x, y)
-        if x_entry in allowed or x_entry == ALWAYS:
-            (graph.weak_edge if _late(y_entry, level) else graph.edge)(y, x)
+    for (node, entry), keys in facts.pins.items():
+        if entry in allowed:
+            graph.pin(node, keys)
+    for equals, shared in ((facts.equals, False), (facts.shared, True)):
+        for (x, x_entry), (y, y_entry) in equals:
+            late = shared or _late(x_entry, level) or _late(y_entry, level) or bool({x, y} & analysis.wrapped)
+            join = graph.weak_edge if late else graph.edge
+            if y_entry in allowed or y_entry == ALWAYS:
+                join(x, y)
+            if x_entry in allowed or x_entry == ALWAYS:
+                join(y, x)
 
 
 def _late(entry: int, level: Level) -> bool:
-    """Return whether a key seen through *entry* is a run-time value here: a scalar subquery's, or an outer level's
-    where this level is not merged with it."""
+    """Return whether a key seen through *entry* is a run-time value in *level*: a scalar subquery's, or that of a level
+    further out where one between does not merge."""
     if entry == NEVER:
         return True
-    return not level.merges and entry != ALWAYS and all(e.number != entry for e in level.entries)
+    here: Level | None = level
+    while here is not None and entry != ALWAYS and all(e.number != entry for e in here.entries):
+        if not here.merges:
+            return True
+        here = here.parent
+    return False
 
 
 def collect(place: Place, node: Node, facts: Facts, *, positive: bool, negated: bool) -> None:
-    """Collect the facts of a condition. *positive*: no OR stands above, so subqueries act as semi-joins."""
+    """Collect the facts of a condition. *positive*: neither OR nor NOT stands above, so subqueries may become joins."""
     [(tag, body)] = node.items()
     if tag == "BoolExpr":
         kind = body["boolop"]
         if kind == "NOT_EXPR":
-            collect(place, body["args"][0], facts, positive=positive, negated=not negated)
+            inside = body["args"][0]
+            if positive and inside.get("SubLink", {}).get("subLinkType") == "EXISTS_SUBLINK":
+                _exists(place, inside["SubLink"], merges=True, negated=True)
+            else:
+                collect(place, inside, facts, positive=False, negated=not negated)
         elif (kind == "AND_EXPR") is not negated:
             for arm in body["args"]:
                 collect(place, arm, facts, positive=positive, negated=negated)
@@ -74,7 +114,12 @@ def collect(place: Place, node: Node, facts: Facts, *, positive: bool, negated: 
     elif tag == "A_Expr":
         _comparison(place, body, facts, negated)
     elif tag == "SubLink":
-        _subquery(place, body, facts, positive and not negated)
+        if body["subLinkType"] == "EXISTS_SUBLINK":
+            _exists(place, body, merges=positive, negated=negated)
+        elif positive and body["subLinkType"] == "ANY_SUBLINK" and names(body.get("operName")) in ([], ["="]):
+            _in(place, body, facts)
+        else:
+            visit(place.analysis, node, place.level)
     else:
         if tag == "NullTest" and "ColumnRef" in body["arg"]:
             _note(place, body["arg"], "IS NULL names no tenant")
@@ -87,13 +132,15 @@ def _either(place: Place, arms: list[Node], facts: Facts, negated: bool) -> None
         one = Facts()
         collect(place, arm, one, positive=False, negated=negated)
         found.append(one)
-    for column in found[0].binds:
-        if all(column in one.binds for one in found):
-            facts.bind(column, frozenset().union(*(one.binds[column] for one in found)))
-    facts.equals |= set.intersection(*(one.equals for one in found))
+    for column in (*found[0].binds, *found[0].pins):
+        keys = [one.known(column) for one in found]
+        if all(keys):
+            same = len(set(keys)) == 1 and all(column in one.binds for one in found)
+            (facts.bind if same else facts.pin)(column, frozenset().union(*(k for k in keys if k)))
+    facts.shared |= set.intersection(*(one.equals | one.shared for one in found))
     for one in found:
-        for column in one.binds:
-            if column not in facts.binds:
+        for column in (*one.binds, *one.pins):
+            if facts.known(column) is None:
                 place.analysis.graph.notes.setdefault(
                     column[0], "the key stands inside an OR whose other side does not bind it"
                 )
@@ -112,7 +159,7 @@ def _comparison(place: Place, body: Body, facts: Facts, negated: bool) -> None:
         return
     if kind in ("AEXPR_IN", "AEXPR_OP_ANY") and left is not None and right is not None:
         if (name == "=") is not negated and not (negated and kind == "AEXPR_OP_ANY"):
-            _membership(place, left, right, facts)
+            _membership(place, left, right, facts, listed=kind == "AEXPR_OP_ANY")
             return
         _note(place, left, "a negated list binds no key")
     elif kind == "AEXPR_DISTINCT" or kind == "AEXPR_NOT_DISTINCT":
@@ -165,7 +212,8 @@ def _unknown_value(node: Node) -> str:
     return "the other side of the equality is neither a constant nor a parameter"
 
 
-def _membership(place: Place, left: Node, right: Node, facts: Facts) -> None:
+def _membership(place: Place, left: Node, right: Node, facts: Facts, *, listed: bool) -> None:
+    """*listed*: an array, which PostgreSQL takes for no equality even if it has one element; a list of one is one."""
     analysis, level = place.analysis, place.level
     items = _items(right)
     if items is None:
@@ -183,13 +231,13 @@ def _membership(place: Place, left: Node, right: Node, facts: Facts) -> None:
             found = operand(analysis, value, level)
             if isinstance(found, frozenset):
                 keys |= found
-            elif len(items) == 1 and isinstance(found, tuple) and isinstance(column, tuple):
+            elif len(items) == 1 and not listed and isinstance(found, tuple) and isinstance(column, tuple):
                 _equal(place, (side, column), (value, found), facts)
                 known = False
             else:
                 known = False
         if isinstance(column, tuple) and known and keys:
-            facts.bind(column, frozenset(keys))
+            (facts.pin if listed or len(items) > 1 else facts.bind)(column, frozenset(keys))
         elif not isinstance(column, tuple):
             _note(place, side, "the key stands inside an expression")
 
@@ -211,30 +259,82 @@ def _items(node: Node) -> list[Node] | None:
     return None
 
 
-def _subquery(place: Place, body: Body, facts: Facts, semi: bool) -> None:
-    analysis, level = place.analysis, place.level
-    kind = body["subLinkType"]
-    select = body["subselect"].get("SelectStmt", {})
-    bare = "groupClause" not in select and is_aggregate(analysis.context.catalog, select.get("targetList"))
-    joined = kind in ("EXISTS_SUBLINK", "ANY_SUBLINK")
-    outer = frozenset(place.allowed) if semi and joined and not bare else frozenset()
-    outputs = subquery(analysis, body["subselect"], level, outer, merges=joined)
-    if "testexpr" not in body:
-        return
-    test = body["testexpr"]
-    if kind == "ANY_SUBLINK" and semi and names(body.get("operName")) in ([], ["="]):
-        sides = test["RowExpr"].get("args", []) if "RowExpr" in test else [test]
-        for side, (_, node) in zip(sides, outputs, strict=False):
-            column = operand(analysis, side, level)
-            if node is None:
-                if isinstance(column, tuple):
-                    analysis.graph.notes.setdefault(column[0], "the keys come from a subquery, known at run time only")
-            elif isinstance(column, tuple):
-                facts.equals.add((column, (node, ALWAYS)))
-            elif isinstance(column, frozenset):
-                facts.bind((node, ALWAYS), column)
-        return
-    visit(analysis, test, level)
+def _exists(place: Place, body: Body, *, merges: bool, negated: bool) -> None:
+    """EXISTS becomes a semi-join, NOT EXISTS an anti-join, which restricts nothing outside."""
+    [(tag, select)] = body["subselect"].items()
+    merges = merges and becomes_join(place.analysis.context, select)
+    inner = Level(place.level, place.allowed if merges and not negated else frozenset())
+    inner.merges, inner.exists = merges, True
+    place.analysis.descend(place.analysis, tag, select, inner)
+
+
+def _in(place: Place, body: Body, facts: Facts) -> None:
+    """IN (SELECT …) becomes a semi-join with what is a subquery in FROM, if that names nothing from outside."""
+    analysis, level, test = place.analysis, place.level, body["testexpr"]
+    [(tag, select)] = body["subselect"].items()
+    inner, outputs = derived(analysis, tag, select, Level(level), inner=True, alone=True)
+    sides = test["RowExpr"].get("args", []) if "RowExpr" in test else [test]
+    for side, (_, node) in zip(sides, outputs, strict=False):
+        column = operand(analysis, side, level)
+        if not isinstance(column, tuple):
+            continue
+        if node is None or inner.crossed:
+            analysis.graph.notes.setdefault(column[0], "the keys come from a subquery, known at run time only")
+        else:
+            facts.equals.add((column, (node, ALWAYS)))
+
+
+def derived(
+    analysis: Analysis,
+    tag: str,
+    body: Body,
+    inside: Level,
+    *,
+    inner: bool,
+    joined: bool = False,
+    lateral: bool = False,
+    alone: bool = False,
+    sealed: bool = False,
+) -> tuple[Level, Outputs]:
+    """Read a subquery in FROM in the level *inside*; return that and the output columns as they are seen outside.
+
+    Args:
+        inner: no outer join above pads it with NULL.
+        joined: it stands below an outer join, on whichever side.
+        alone: what it names from outside is not known before it runs (IN, which is no join then).
+        sealed: nothing is looked through, and no filter reaches in.
+    """
+    if tag != "SelectStmt":
+        pulled = False
+    elif "valuesLists" in body:
+        pulled = len(body["valuesLists"]) == 1 and not joined
+    else:
+        pulled = pulled_up(analysis.context, body, lateral=lateral)
+    inside.merges = pulled and not alone
+    if not inside.merges:
+        inside.allowed.clear()
+    outputs = analysis.descend(analysis, tag, body, inside)
+    return inside, seen_through(analysis, inside, outputs, pulled=pulled, inner=inner, sealed=sealed)
+
+
+def seen_through(
+    analysis: Analysis, inside: Level, outputs: Outputs, *, pulled: bool, inner: bool, sealed: bool = False
+) -> Outputs:
+    """Return the columns of a subquery as the query around it sees them: a barrier stands between, unless *pulled*."""
+    pulled = pulled and not sealed
+    found: Outputs = []
+    for position, (name, node) in enumerate(outputs):
+        outside = node
+        if node is not None and not (pulled and (inner or node not in analysis.constants)):
+            outside = analysis.graph.node()
+            analysis.graph.weak_edge(node, outside)
+            if node in analysis.constants:
+                analysis.constants.add(outside)
+                analysis.wrapped.add(outside)
+            if position in inside.passes and not pulled and not sealed:
+                analysis.graph.push(outside, node)
+        found.append((name, outside))
+    return found
 
 
 def _note(place: Place, node: Node | None, text: str) -> None:
@@ -249,7 +349,7 @@ def _note(place: Place, node: Node | None, text: str) -> None:
 
 
 def strict_names(where: Node | None) -> frozenset[str]:
-    """Return what WHERE rejects NULL for: "alias." for a qualified column, "column" for a bare one."""
+    """Return the columns that WHERE rejects NULL for, as they are written: "alias.column" or "column"."""
     found: set[str] = set()
     stack = [where] if where else []
     while stack:
@@ -269,8 +369,8 @@ def strict_names(where: Node | None) -> frozenset[str]:
                     side = side["TypeCast"]["arg"]
                 if side and "ColumnRef" in side:
                     fields = names(side["ColumnRef"].get("fields"))
-                    found.add(f"{fields[-2]}." if len(fields) > 1 else fields[-1])
+                    found.add(".".join(fields[-2:]))
         elif tag == "NullTest" and body.get("nulltesttype") == "IS_NOT_NULL" and "ColumnRef" in body["arg"]:
             fields = names(body["arg"]["ColumnRef"].get("fields"))
-            found.add(f"{fields[-2]}." if len(fields) > 1 else fields[-1])
+            found.add(".".join(fields[-2:]))
     return frozenset(found)

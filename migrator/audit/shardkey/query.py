@@ -69,7 +69,7 @@ def insert(analysis: Analysis, body: Body, level: Level) -> Outputs:
     query = body.get("selectStmt", {}).get("SelectStmt")
     outputs: Outputs = []
     if query is not None and "valuesLists" in query and not query.get("withClause"):
-        outputs = select.values(analysis, query["valuesLists"], Level(level), inserted=True)
+        outputs = select.values(analysis, query["valuesLists"], Level(level))
     elif query is not None:
         outputs = select.select(analysis, query, Level(level))
     if instance is not None and instance.node is not None:
@@ -101,8 +101,8 @@ def change(analysis: Analysis, tag: str, body: Body, level: Level) -> Outputs:
     for item in body.get("fromClause" if tag == "UpdateStmt" else "usingClause", ()):
         from_clause.from_item(analysis, item, target, pending, strict, inner=True)
     target.allowed.update(e.number for e in target.entries)
-    for condition, allowed in pending:
-        predicate.conjunct(analysis, condition, target, allowed)
+    for condition, allowed, joins in pending:
+        predicate.conjunct(analysis, condition, target, allowed, joins=joins)
     if "whereClause" in body:
         predicate.conjunct(analysis, body["whereClause"], target, target.allowed)
     if tag == "UpdateStmt":

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from migrator.audit.catalog import Relation
 from migrator.audit.shardkey.shape import Shape
-from migrator.grammar.parse import Node
 
 
 class Entry:
@@ -28,19 +27,6 @@ class Entry:
         self.shape: Shape | None = None
 
 
-@dataclass(slots=True)
-class Cte:
-    """A common table expression: its outputs and how often it is referenced."""
-
-    name: str
-    query: Node
-    references: int
-    materialized: bool
-    outputs: list[tuple[str, int | None]] | None = None
-    recursive_base: list[tuple[str, int | None]] | None = None
-    referenced: list[dict[str, int | None]] = field(default_factory=list)
-
-
 class Level:
     """One query level.
 
@@ -48,9 +34,14 @@ class Level:
         allowed: numbers of the entries whose rows a predicate of this level's WHERE may restrict; entries of
             outer levels are among them only where this level is a semi-join or an inner lateral join.
         merged: columns that USING or NATURAL merged, with node and entry; None when it is neither side's.
+        merges: the planner merges this level with the one outside, as far as it has one; it begins so.
+        exists: it is what EXISTS asks for, which merges only if its FROM names nothing from outside.
+        sets: it has grouping sets; PostgreSQL 18 then looks through no column of a subquery in its FROM.
+        crossed: a name in it, or in a level inside of it, belongs to a level outside.
+        passes: positions of the output columns through which a filter from outside reaches in.
     """
 
-    __slots__ = ("allowed", "ctes", "entries", "merged", "merges", "parent")
+    __slots__ = ("allowed", "crossed", "ctes", "entries", "exists", "merged", "merges", "parent", "passes", "sets")
 
     def __init__(self, parent: Level | None, outer: frozenset[int] | set[int] = frozenset()) -> None:
         self.parent = parent
@@ -58,7 +49,11 @@ class Level:
         self.allowed: set[int] = set(outer)
         self.merged: dict[str, tuple[int, int] | None] = {}
         self.ctes: dict[str, Cte] = {}
-        self.merges = True  # the planner merges this level with the one outside, as far as it has one
+        self.merges = True
+        self.exists = False
+        self.crossed = False
+        self.sets = False
+        self.passes: frozenset[int] = frozenset()
 
     def cte(self, name: str) -> Cte | None:
         level: Level | None = self
@@ -67,6 +62,18 @@ class Level:
                 return level.ctes[name]
             level = level.parent
         return None
+
+
+@dataclass(slots=True)
+class Cte:
+    """A common table expression: its level and outputs, and whether it becomes a subquery where it is named."""
+
+    name: str
+    level: Level
+    inlined: bool = False
+    outputs: list[tuple[str, int | None]] | None = None
+    recursive_base: list[tuple[str, int | None]] | None = None
+    referenced: list[dict[str, int | None]] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrator.audit.shardkey import aggregate, from_clause, operand, predicate
+from migrator.audit.shardkey import aggregate, from_clause, operand, predicate, pull_up
 from migrator.audit.shardkey.scope import Cte, Level, Outputs, relabel
 from migrator.audit.shardkey.walk import Analysis
 from migrator.grammar.parse import Body, Node, function_name, names, walk
@@ -19,26 +19,35 @@ def select(analysis: Analysis, body: Body, level: Level) -> Outputs:
         return values(analysis, body["valuesLists"], level)
     where = body.get("whereClause")
     strict = predicate.strict_names(where)
+    merges = level.merges
+    level.merges = merges and not level.exists
     pending: from_clause.Pending = []
+    sets = any(t == "GroupingSet" for t, _ in walk(body.get("groupClause")))  # they pad with NULL, as outer joins do
+    level.sets = sets
     for item in body.get("fromClause", ()):
-        from_clause.from_item(analysis, item, level, pending, strict, inner=True)
-    level.allowed.update(e.number for e in level.entries)
-    for condition, allowed in pending:
-        predicate.conjunct(analysis, condition, level, allowed)
+        from_clause.from_item(analysis, item, level, pending, strict, inner=not sets)
+    own = {e.number for e in level.entries}
+    level.allowed.update(own)
+    for condition, allowed, joins in pending:
+        predicate.conjunct(analysis, condition, level, allowed, joins=joins)
+    level.merges = merges and not (level.exists and level.crossed)
+    if not level.merges:
+        level.allowed.intersection_update(own)
     if where:
         predicate.conjunct(analysis, where, level, level.allowed)
     having = body.get("havingClause")
     if having:
-        plain = "groupClause" in body and not any(t == "GroupingSet" for t, _ in walk(body["groupClause"]))
-        if plain:
-            predicate.conjunct(analysis, having, level, level.allowed)
+        if "groupClause" in body and not sets:
+            predicate.conjunct(analysis, having, level, level.allowed, joins=False)
         else:
             operand.visit(analysis, having, level)
     outputs = targets(analysis, body.get("targetList", ()), level)
     for field_name in ("groupClause", "sortClause", "limitCount", "limitOffset", "distinctClause", "windowClause"):
         if field_name in body:
             operand.visit(analysis, body[field_name], level)
-    return shielded(analysis, body, outputs, level)
+    if level.parent is not None:
+        level.passes = passable(analysis, body, outputs, level)
+    return outputs
 
 
 def with_clause(analysis: Analysis, body: Body, level: Level) -> None:
@@ -54,29 +63,39 @@ def with_clause(analysis: Analysis, body: Body, level: Level) -> None:
         cte = item["CommonTableExpr"]
         [(tag, query)] = cte["ctequery"].items()
         name = cte["ctename"]
-        known = Cte(
-            name,
-            cte["ctequery"],
-            counted.get(name, 0),
-            cte.get("ctematerialized") == "CTEMaterializeAlways" or tag != "SelectStmt",
-        )
+        known = Cte(name, Level(level))
         renamed = names(cte.get("aliascolnames"))
-        if recursive and tag == "SelectStmt" and query.get("op", "SETOP_NONE") != "SETOP_NONE":
+        if (
+            recursive
+            and tag == "SelectStmt"
+            and query.get("op", "SETOP_NONE") != "SETOP_NONE"
+            and names_itself(query, name)
+        ):
             outputs = recursive_cte(analysis, query, known, level, renamed)
         else:
-            outputs = analysis.descend(analysis, tag, query, Level(level))
+            known.inlined = tag == "SelectStmt" and pull_up.inlined(
+                analysis.context, query, references=counted.get(name, 0), materialize=cte.get("ctematerialized", "")
+            )
+            known.level.merges = known.inlined and pull_up.pulled_up(analysis.context, query)
+            outputs = analysis.descend(analysis, tag, query, known.level)
         known.outputs = relabel(outputs, renamed)
         level.ctes[name] = known
 
 
+def names_itself(query: Body, name: str) -> bool:
+    return any(tag == "RangeVar" and body["relname"] == name for tag, body in walk(query))
+
+
 def recursive_cte(analysis: Analysis, query: Body, cte: Cte, level: Level, renamed: list[str]) -> Outputs:
-    """A recursive CTE: what the first arm binds holds for all rows if the recursive arm passes it on."""
+    """A recursive CTE: what the first arm binds holds for all rows if the recursive arm passes it on, at run time."""
     inner = Level(level)
+    inner.merges = False
     with_clause(analysis, query, inner)
-    base = select(analysis, query["larg"], Level(inner))
+    _, base = arm(analysis, query["larg"], inner)
     cte.recursive_base = relabel(base, renamed)
     inner.ctes[cte.name] = cte
-    result = select(analysis, query["rarg"], Level(inner))
+    _, result = arm(analysis, query["rarg"], inner)
+    level.crossed = level.crossed or inner.crossed
     outputs: Outputs = []
     for position, (name, node) in enumerate(base):
         again = result[position][1] if position < len(result) else None
@@ -93,18 +112,25 @@ def recursive_cte(analysis: Analysis, query: Body, cte: Cte, level: Level, renam
     return outputs
 
 
-def shielded(analysis: Analysis, body: Body, outputs: Outputs, level: Level) -> Outputs:
-    """Cut the way inwards for outputs that a filter from outside cannot pass (LIMIT, aggregates, windows)."""
-    if level.parent is None:
-        return outputs
-    closed = "limitCount" in body or "limitOffset" in body
+def arm(analysis: Analysis, body: Body, level: Level) -> tuple[Level, Outputs]:
+    """Read an arm of a set operation, which is planned by itself."""
+    inside = Level(level)
+    inside.merges = False
+    outputs = select(analysis, body, inside)
+    return inside, predicate.seen_through(analysis, inside, outputs, pulled=False, inner=True)
+
+
+def passable(analysis: Analysis, body: Body, outputs: Outputs, level: Level) -> frozenset[int]:
+    """Return the positions of the output columns through which a filter from outside reaches in."""
+    if "limitCount" in body or "limitOffset" in body:
+        return frozenset()
     grouped: set[int] | None = None
     if "groupClause" in body:
         grouped = {n for n in (grouping(analysis, g, outputs, level) for g in body["groupClause"]) if n is not None}
         if any("GroupingSet" in g for g in body["groupClause"]):
-            grouped = set()
-    elif aggregate.is_aggregate(analysis.context.catalog, body.get("targetList")):
-        closed = True
+            return frozenset()
+    elif "havingClause" in body or aggregate.is_aggregate(analysis.context.catalog, body.get("targetList")):
+        return frozenset()
     distinct = body.get("distinctClause")
     if distinct and distinct != [{}]:
         on = {n for n in (grouping(analysis, d, outputs, level) for d in distinct) if n is not None}
@@ -112,16 +138,9 @@ def shielded(analysis: Analysis, body: Body, outputs: Outputs, level: Level) -> 
     for window in aggregate.window_partitions(body):
         parts = {n for n in (operand.column_node(analysis, p, level) for p in window) if n is not None}
         grouped = parts if grouped is None else grouped & parts
-    if not closed and grouped is None:
-        return outputs
-    found: Outputs = []
-    for name, node in outputs:
-        if node is not None and (closed or (grouped is not None and node not in grouped)):
-            outside = analysis.graph.node()
-            analysis.graph.weak_edge(node, outside)
-            node = outside
-        found.append((name, node))
-    return found
+    return frozenset(
+        p for p, (_, node) in enumerate(outputs) if node is not None and (grouped is None or node in grouped)
+    )
 
 
 def grouping(analysis: Analysis, item: Node, outputs: Outputs, level: Level) -> int | None:
@@ -137,36 +156,34 @@ def grouping(analysis: Analysis, item: Node, outputs: Outputs, level: Level) -> 
 
 
 def set_operation(analysis: Analysis, body: Body, level: Level) -> Outputs:
-    # No outer rows may be restricted by one arm: the other arm may still let them through.
-    left = select(analysis, body["larg"], Level(level))
-    right = select(analysis, body["rarg"], Level(level))
+    """Nothing that one arm knows is known outside or in the other arm; a filter from outside reaches into both."""
+    left_level, left = arm(analysis, body["larg"], level)
+    right_level, right = arm(analysis, body["rarg"], level)
     for field_name in ("sortClause", "limitCount", "limitOffset"):
         if field_name in body:
             operand.visit(analysis, body[field_name], level)
-    closed = "limitCount" in body or "limitOffset" in body
+    closed = "limitCount" in body or "limitOffset" in body or body["op"] == "SETOP_EXCEPT"
+    level.passes = frozenset() if closed else left_level.passes & right_level.passes
     outputs: Outputs = []
     for position, (name, node) in enumerate(left):
         other = right[position][1] if position < len(right) else None
         out = analysis.graph.node()
-        if body["op"] == "SETOP_EXCEPT":
-            if node is not None:
-                analysis.graph.edge(node, out)
-        elif body["op"] == "SETOP_INTERSECT":
-            for arm in (node, other):
-                if arm is not None:
-                    analysis.graph.edge(arm, out)
+        if body["op"] in ("SETOP_EXCEPT", "SETOP_INTERSECT"):
+            for known in (node, other if body["op"] == "SETOP_INTERSECT" else None):
+                if known is not None:
+                    analysis.graph.weak_edge(known, out)
         elif node is not None and other is not None:
             analysis.graph.join(out, (node, other))
-        if not closed:
-            for arm in (node, other):
-                if arm is not None:
-                    analysis.graph.edge(out, arm)
+        if position in level.passes:
+            for inside in (node, other):
+                if inside is not None:
+                    analysis.graph.push(out, inside)
         outputs.append((name, out))
     return outputs
 
 
-def values(analysis: Analysis, rows: list[Node], level: Level, *, inserted: bool = False) -> Outputs:
-    """Return the columns of a VALUES list; *inserted*: its rows go into a table as they stand."""
+def values(analysis: Analysis, rows: list[Node], level: Level) -> Outputs:
+    """Return the columns of a VALUES list."""
     columns: list[list[frozenset[str] | None]] = []
     for row in rows:
         for position, item in enumerate(row["List"].get("items", ())):
@@ -178,11 +195,9 @@ def values(analysis: Analysis, rows: list[Node], level: Level, *, inserted: bool
     for position, keys in enumerate(columns):
         node = None
         if keys and all(k is not None for k in keys):
-            node = inside = analysis.graph.node()
-            analysis.graph.bind(inside, frozenset().union(*(k for k in keys if k is not None)))
-            if len(rows) > 1 and not inserted:  # a planner sees through one row, not through several
-                node = analysis.graph.node()
-                analysis.graph.weak_edge(inside, node)
+            node = analysis.graph.node()
+            analysis.constants.add(node)
+            analysis.graph.bind(node, frozenset().union(*(k for k in keys if k is not None)))
         outputs.append((f"column{position + 1}", node))
     return outputs
 
@@ -207,6 +222,7 @@ def targets(analysis: Analysis, items: Any, level: Level) -> Outputs:
         node = None
         if isinstance(found, frozenset):
             node = analysis.graph.node()
+            analysis.constants.add(node)
             analysis.graph.bind(node, found)
         elif isinstance(found, int):
             node = found

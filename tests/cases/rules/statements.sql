@@ -2,6 +2,9 @@
 -- name: key_04
 -- rules: LIM-KEY-04
 UPDATE tenants SET tenant_id = $1 WHERE tenant_id = $2;
+-- name: key_04_inside
+-- rules: LIM-KEY-04
+WITH moved AS (UPDATE tenants SET tenant_id = $1 WHERE tenant_id = $2 RETURNING 1) SELECT count(*) FROM moved;
 -- name: key_05
 -- rules: LIM-KEY-05
 ALTER TABLE events DROP COLUMN tenant_id;
