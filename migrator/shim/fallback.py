@@ -1,4 +1,4 @@
-"""How is a shared fallback raised? The one route change that application processes make themselves."""
+"""Raises a shared fallback: the one route change that application processes make themselves."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def raise_fallback(
     """Make reads of what *scope* and *key* cover come from classic; return the epoch to confirm. Owns its transaction.
 
     Raising what is raised already changes nothing and returns the epoch of the first time, so many processes may
-    find the same trouble at once. One that was on its way out (joining) goes back to *level*.
+    raise it for the same reason at once. One that was eased (joining) goes back to *level*.
 
     Args:
-        held: the monitor leaves it alone; a human takes it away.
+        held: a manual fallback: only a person clears it.
         incident: whether it counts against the stabilization window.
     """
     arguments: dict[str, Any] = {

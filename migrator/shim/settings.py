@@ -1,7 +1,7 @@
-"""What does a process need to know, besides two connection strings?
+"""A process' settings, besides two connection strings.
 
 The values come from classic (migrator.plan.shim), so that a change of plan reaches processes without a deployment.
-Unknown keys are ignored: an older shim must live with a newer plan.
+Unknown keys are ignored: an older shim must work with a newer plan.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Settings:
 
     @property
     def registered_s(self) -> float:
-        """After how many silent seconds others may count on this process reading classic.
+        """After how many silent seconds others may assume that this process reads classic.
 
         A little more than staleness_s: clocks of two machines do not run at exactly the same speed.
         """

@@ -189,7 +189,7 @@ OF_ROUTES = (
     Mutation(
         "breaker-held",
         "migrator/traffic/breaker/decide.py",
-        '    if found.held:\n        return Step.HOLD, "raised by a human"\n',
+        '    if found.held:\n        return Step.HOLD, "raised by a person"\n',
         "",
         (f"{ROUTES}/test_monitor.py::test_one_held_by_a_human_stays",),
         "what a person raised only a person takes away",

@@ -118,18 +118,18 @@ class CutoverActivities:
             )
             now = loop.time()
             guard, rolled_back = found.watch, rolled_back + found.rolled_back
-            if found.stands_still is None:
+            if found.stalled is None:
                 progress["soaked_s"] += now - last
             else:
                 # What was measured during an outage is not the tenants' fault, so the watch begins anew.
                 progress["since_s"] = await self.context.on_classic(facts.now_s)
             last = now
-            if ((found.stands_still or "") != still or found.rolled_back) and not step.late:
+            if ((found.stalled or "") != still or found.rolled_back) and not step.late:
                 await self.context.on_classic(
-                    wave.note_soak, step.number, step.pct, step.soak_s, progress["soaked_s"], found.stands_still or ""
+                    wave.note_soak, step.number, step.pct, step.soak_s, progress["soaked_s"], found.stalled or ""
                 )
-            still = found.stands_still or ""
-            done = progress["soaked_s"] >= step.soak_s and found.stands_still is None
+            still = found.stalled or ""
+            done = progress["soaked_s"] >= step.soak_s and found.stalled is None
             if found.held or not found.left or done or now >= until:
                 return Soaked(
                     done=done,

@@ -1,4 +1,4 @@
-"""Is Limitless ill for everybody, and is it well again? One pass over what processes report.
+"""Runs one pass of the monitor: compares what processes report with a probe, then raises, eases or clears fallbacks.
 
 `pass_once` keeps no state between passes: what it needs is in classic's tables, so any worker may run the next one.
 Reads of migrated tenants come back in two steps (migrator.traffic.route.promote), never by deleting a row.
@@ -27,8 +27,8 @@ from migrator.traffic.route.fallback import covered_parts, ease_fallback, raise_
 from migrator.traffic.route.promote import Outcome, promote_reads
 
 WHO = "breaker monitor"
-LATELY_S = 600.0
-GONE_S = 3600.0
+RECENT_S = 600.0
+FORGET_AFTER_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class MonitorSettings:
 
 @dataclass(frozen=True, slots=True)
 class FallbackOutcome:
-    """What became of one open fallback in this pass."""
+    """The result of this pass for one open fallback."""
 
     scope: FallbackScope
     key: str
@@ -61,12 +61,12 @@ class FallbackOutcome:
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """What one pass found and did.
+    """The result of one pass.
 
     Attributes:
         probe_problem: what is wrong with Limitless, None when it answered.
-        open: fallbacks that stand after this pass.
-        cleared: fallbacks that are gone.
+        open: fallbacks that are open after this pass.
+        cleared: fallbacks that this pass cleared.
         to_validate: whose validation the caller should run, so that a later pass may clear their fallback; None stands
             for the reference tables.
     """
@@ -98,11 +98,11 @@ def pass_once(
     """Do one pass. *classic* must be in autocommit mode."""
     problem = probe(limitless_dsn, settings.probe_s)
     with reachable():
-        forget_silent(classic, GONE_S)
-        forget_trips(classic, GONE_S)
+        forget_silent(classic, FORGET_AFTER_S)
+        forget_trips(classic, FORGET_AFTER_S)
         live = sum(process.live for process in processes(classic))
         trips = open_breakers(classic)
-        open_now = [_open(classic, found) for found in fallbacks(classic, LATELY_S)]
+        open_now = [_open(classic, found) for found in fallbacks(classic, RECENT_S)]
         raised = to_raise(trips, live, settings.quorum, [(f.scope, f.key) for f in open_now], problem)
         for wanted in raised:
             raise_fallback(classic, wanted.scope, wanted.key, by=WHO, reason=wanted.reason)
@@ -117,7 +117,7 @@ def pass_once(
 def reset(
     classic: psycopg.Connection[Any], scope: FallbackScope, key: str, *, who: str, reason: str, timeout_s: float = 30.0
 ) -> Outcome:
-    """Take a fallback away because a human says so, held or not; through the same two steps."""
+    """Clear a fallback at a person's request, manual or not, through the same two steps."""
     found = promote_reads(classic, fallback=(scope, key), who=who, reason=reason, timeout_s=timeout_s)
     return found.outcome
 
@@ -152,7 +152,9 @@ def _advance(
     done = promote_reads(conn, fallback=(found.scope, found.key), who=WHO, reason=why, timeout_s=settings.catch_up_s)
     if done.done:
         return FallbackOutcome(found.scope, found.key, Step.CLEAR, why)
-    return FallbackOutcome(found.scope, found.key, Step.UNWELL, f"not caught up: {done.outcome} {done.detail}".rstrip())
+    return FallbackOutcome(
+        found.scope, found.key, Step.UNHEALTHY, f"not caught up: {done.outcome} {done.detail}".rstrip()
+    )
 
 
 def settings_of(plan: Plan) -> MonitorSettings:

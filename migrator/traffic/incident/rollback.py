@@ -1,12 +1,12 @@
-"""How does everybody get back to classic, with nothing but a connection to classic?
+"""Rolls reads back to classic, with nothing but a connection to classic.
 
 Classic is authoritative for writes, so nothing can be lost: reads move back at once. The change is written first, then
 the processes confirm it; a process that does not answer stops reading Limitless by itself after its staleness limit.
-Asking again is fine and says so.
+A second run changes nothing and says so.
 
 Rolling back everybody checks nothing and uses only what version 1 of the tool's tables has, so it works on those of any
 version, and half-way through an upgrade. A wave or a tenant by name must exist; where that cannot be found out in time
-the rollback happens all the same, because a hold on a name that nobody has harms nobody. Tenants that were rolled back
+the rollback happens all the same, because a hold on a tenant that does not exist has no effect. Tenants rolled back
 by name or with their wave are held on classic until a person releases them.
 """
 
@@ -44,7 +44,7 @@ def roll_back(
     reason: str,
     timeout_s: float = 30.0,
 ) -> RollbackResult:
-    """Put reads back on classic: everybody's, a wave's, or some tenants'; then wait for the processes to confirm.
+    """Bring reads back to classic: all tenants', a wave's, or some tenants'; then wait for the processes to confirm.
 
     Raises:
         PreconditionFailed: past the point of no return classic no longer has the latest rows.
@@ -58,7 +58,7 @@ def roll_back(
         epoch, changed, already = _everybody(conn, who, reason)
         return _confirmed(conn, started, timeout_s, RollbackResult(epoch, changed, already=already))
     if _nothing_begun(conn):
-        # what was asked for holds; nobody's name can be checked yet, and nobody needs to be held
+        # nothing reads Limitless yet; no name can be checked, and no tenant needs a hold
         return RollbackResult(already=True, seconds=time.monotonic() - started)
     unchecked = check_names(conn, wave, tenants)
     done = _some(conn, wave, tenants, who, reason)
@@ -89,7 +89,7 @@ def _begin(conn: psycopg.Connection[Any], reason: str, *, everybody: bool = Fals
 
 
 def require_tables(conn: psycopg.Connection[Any], *, everybody: bool) -> None:
-    """Return when the tool's tables have what a rollback needs: of everybody nothing that came after version 1.
+    """Check that the tool's tables have what a rollback needs: for all tenants, nothing later than version 1.
 
     Raises:
         WrongVersion: a wave or tenants are meant, and no version before this one can hold them.
@@ -117,10 +117,10 @@ def _nothing_begun(conn: psycopg.Connection[Any]) -> bool:
 
 
 def check_names(conn: psycopg.Connection[Any], wave: int | None, tenants: Sequence[TenantId]) -> tuple[str, ...]:
-    """Refuse a wave or tenants that do not exist; return tenants of which that could not be found out in time.
+    """Refuse a wave or tenants that do not exist; return tenants that could not be looked up in time.
 
     Raises:
-        UsageError: naming what is near.
+        UsageError: with the most similar names.
     """
     with reachable():
         if wave is not None:

@@ -1,4 +1,4 @@
-"""Who raises a fallback, and who takes it away again?"""
+"""Raises, eases and clears fallbacks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from migrator.traffic.route.change import change, reachable
 from migrator.traffic.route.confirm import wait_confirmed
 
 raise_fallback = reachable()(fallback.raise_fallback)
-"""As a process raises it, with our words for a classic that is lost or missing."""
+"""As a process raises it, with the tool's own errors for an unreachable classic."""
 
 
 def fall_back(
@@ -29,7 +29,7 @@ def fall_back(
 
 
 def ease_fallback(conn: psycopg.Connection[Any], scope: FallbackScope, key: str, *, by: str, reason: str) -> int:
-    """First step of taking a fallback away: writes wait for the mirror again, reads still come from classic.
+    """Ease a fallback, the first step of clearing it: writes wait for the mirror again, reads still come from classic.
 
     Returns the epoch to confirm; easing what is eased changes nothing.
     """
@@ -55,7 +55,7 @@ def clear_fallback(
     expected: int | None = None,
     caught_up: Snapshot | None = None,
 ) -> int:
-    """Second step: reads go where the route says again. Needs the same proof as `move` to LIMITLESS.
+    """Clear a fallback: reads go where the route says again. Needs the same proof as `move` to LIMITLESS.
 
     Args:
         expected: epoch of the fallback as eased; raised again since means PreconditionFailed.
@@ -88,10 +88,10 @@ def _subject(scope: FallbackScope, key: str) -> str:
 
 
 def covered_parts(conn: psycopg.Connection[Any], scope: FallbackScope, key: str) -> set[int]:
-    """Return the mirror partitions whose readers a fallback holds back."""
+    """Return the mirror partitions whose readers a fallback keeps on classic."""
     if scope is FallbackScope.TENANT:
         part = part_of(conn, key)
         return set() if part is None else {part}
     if scope is FallbackScope.PART and key != str(REFERENCE_PART):
-        return {int(key)} & parts_in_use(conn)  # a partition that nobody reads has nothing to catch up with
+        return {int(key)} & parts_in_use(conn)  # a partition without tenants has nothing to catch up with
     return parts_in_use(conn)

@@ -1,4 +1,4 @@
-"""Who moves a tenant's reads?"""
+"""Moves the reads of single tenants."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def move(
     """Move tenants to *level*, all or none.
 
     Args:
-        expected: epoch of each route as the caller read it (0: no route yet); moved by somebody else since means
+        expected: epoch of each route as the caller read it (0: no route yet); another change since means
             RouteChanged. Our own change, found again after a lost answer, is no change.
         caught_up: a snapshot of classic taken after every process had confirmed JOINING; required to go from
-            JOINING to LIMITLESS, and the published positions must include it. `advance.promote_reads` does all that.
+            JOINING to LIMITLESS, and the published positions must include it. `promote.promote_reads` does all that.
 
     Raises:
         RouteChanged: another epoch was found.
@@ -104,7 +104,7 @@ def _check_epoch(
 def _parts(
     conn: psycopg.Connection[Any], tenants: Sequence[TenantId], known: Mapping[TenantId, Standing], level: Level
 ) -> dict[TenantId, int]:
-    """Return each tenant's mirror partition; refuse to move up what the mirror does not follow."""
+    """Return each tenant's mirror partition; refuse to promote a tenant that is not mirrored."""
     found = stored_tenant.places(conn, tenants)
     unknown = [t for t in tenants if t not in found and t not in known]
     if unknown:
@@ -146,14 +146,14 @@ def _check_caught_up(
     parts: set[int],
     caught_up: Snapshot | None,
 ) -> None:
-    """Refuse to let reads go to Limitless on hope."""
+    """Refuse to let reads go to Limitless without proof."""
     if level is not Level.LIMITLESS or all(route and route.level is Level.LIMITLESS for route in before):
         return
     check_included(conn, parts, caught_up)
 
 
 def watch(conn: psycopg.Connection[Any], tenants: Sequence[TenantId], on: bool, *, who: str = "cutover") -> int:
-    """Let processes report the latencies of these tenants one by one, or stop it. Gives them a route if needed."""
+    """Sample these tenants (processes report their reads one by one), or stop it. Gives them a route if needed."""
     with change(conn, who, "watch" if on else "stop watching") as found:
         parts = stored_tenant.not_watched_so(conn, tenants, on)
         if parts:

@@ -1,4 +1,4 @@
-"""Who moves the global switch, the upper bound of everybody's reads?"""
+"""Moves the switch, the upper bound of every tenant's level."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def switch(
                 hint="Going up passes through joining; migrator.traffic.route.promote does it.",
             )
         if expected is not None and switch_version(conn) != expected:
-            raise PreconditionFailed("the switch was moved by somebody else", hint="Look again and decide again.")
+            raise PreconditionFailed("the switch was changed meanwhile", hint="See migrator status, then decide again.")
         if level is Level.LIMITLESS:
             check_included(conn, parts_in_use(conn), caught_up)
             check_mirrored(conn)

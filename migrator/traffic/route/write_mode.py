@@ -1,4 +1,4 @@
-"""Who sets where writes go?"""
+"""Sets the write mode."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MODES: frozenset[tuple[WriteMode, WriteMode]] = frozenset(
         (WriteMode.CLASSIC_ONLY, WriteMode.DUAL),
         (WriteMode.DUAL, WriteMode.CLASSIC_ONLY),
         (WriteMode.DUAL, WriteMode.CLOSED),
-        (WriteMode.CLOSED, WriteMode.DUAL),  # the pause took too long, or something was not right
+        (WriteMode.CLOSED, WriteMode.DUAL),  # the pause took too long, or a check failed
         (WriteMode.CLOSED, WriteMode.LIMITLESS_ONLY),  # the point of no return
     }
 )
@@ -35,7 +35,8 @@ def write_mode(
             return found.epoch
         if expected is not None and found.write_mode is not expected:
             raise PreconditionFailed(
-                f"the write mode is {found.write_mode}, not {expected}", hint="Somebody else changed it; look again."
+                f"the write mode is {found.write_mode}, not {expected}",
+                hint="Changed meanwhile: see migrator status.",
             )
         if (found.write_mode, mode) not in _MODES:
             raise PreconditionFailed(f"illegal change of the write mode: {found.write_mode} to {mode}")
