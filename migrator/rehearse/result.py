@@ -1,4 +1,4 @@
-"""What did the rehearsal show? Puts ledger, samples and proof together; pure."""
+"""Puts ledger, samples and proof together into the result of a rehearsal. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from migrator.report import words
 
 @dataclass(slots=True)
 class Event:
-    """Something that was done to the migration, or that it did; times on the monotonic clock."""
+    """An event of the rehearsal, from outside or of the migration; times on the monotonic clock."""
 
     name: str
     title: str
@@ -29,13 +29,13 @@ class Event:
 
 @dataclass(slots=True)
 class Record:
-    """Everything the rehearsal collected.
+    """The facts that the rehearsal collected.
 
     Attributes:
         problems: what did not hold; empty means that the rehearsal passed.
         released: acknowledged writes and reads of each thing that the deployment brought; None: not counted.
         quiet_since: when classic was stopped; from then on nothing may fail.
-        left_out: accidents that could not be had where this ran.
+        left_out: accidents that were not possible where this ran.
     """
 
     plan: str
@@ -70,7 +70,7 @@ class RehearsalResult:
 
 
 def judge(record: Record) -> list[str]:
-    """Return everything that did not hold."""
+    """Return every promise that was broken."""
     found = list(record.problems)
     if record.comparison is None:
         found.append("both sides were not compared before the hand-over")
@@ -103,7 +103,7 @@ def judge(record: Record) -> list[str]:
         if late:
             found.append(f"{len(late)} operations failed after classic was stopped ({late[0].error} was the first)")
     if not record.released:
-        found.append("nobody looked whether what the deployment in the middle had brought was used")
+        found.append("it was not checked that what the deployment in the middle brought was used")
     for name, used in (record.released or {}).items():
         if not all(used):
             found.append(f"the deployment in the middle had brought {name}: {used[0]} writes and {used[1]} reads of it")
@@ -117,7 +117,7 @@ def judge(record: Record) -> list[str]:
 
 
 def _errors(record: Record) -> list[failures.Kind]:
-    """Return what the application saw of errors, by kind."""
+    """Return the errors that the application saw, by kind."""
     windows = [failures.Window(e.name, e.at, record.ended if e.ended is None else e.ended) for e in record.events]
     return failures.kinds(record.ledger.failures, windows)
 
@@ -229,7 +229,7 @@ def _proof(record: Record) -> list[dict[str, Any]]:
     if writes is not None:
         seen = f"{words.count(writes.acknowledged)} transactions, {words.count(writes.rows)} rows"
         line("Every acknowledged write is on Limitless or was replaced by a later one", seen, not writes.lost)
-        line("No change is there that was not committed", f"{writes.unknown} answers were lost", not writes.phantom)
+        line("No change exists that was not committed", f"{writes.unknown} answers were lost", not writes.phantom)
     if reads is not None:
         seen = f"{words.count(reads.reads)} reads of {words.count(reads.rows)} rows"
         line("No read missed an earlier acknowledged write of its own process", seen, not reads.missed)
@@ -340,7 +340,7 @@ def _read_sides(record: Record) -> dict[str, list[float]]:
 
 
 def _latency_series(record: Record) -> dict[str, list[Any]]:
-    """Return the p99 of every second, in milliseconds; None where nothing was measured."""
+    """Return the p99 of every second, in milliseconds; None without samples."""
     bins: dict[tuple[int, str], list[float]] = defaultdict(list)
     for read in record.ledger.reads:
         bins[int(read.ended - record.began), read.side].append(read.ms)

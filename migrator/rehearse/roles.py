@@ -1,7 +1,7 @@
-"""Who is the application to its database? As in production: a role that owns and deploys, a role that owns nothing.
+"""The application's roles, as in production: one that owns and deploys, one that owns nothing.
 
 The tool's own role, which loads the demo, owns nothing in schema app either. On Limitless roles come with the schema
-and may not log in: letting them in is a person's decision, and an act of the rehearsal.
+and may not log in: their login is a person's decision, and an act of the rehearsal.
 """
 
 from __future__ import annotations
