@@ -1,4 +1,4 @@
-"""Where do connection strings, addresses and the operator's defaults come from?
+"""Reads connection strings, addresses and the operator's defaults from the environment.
 
 The only module that reads the environment. Values are read when asked for, so that `migrator rollback` works
 with nothing but MIGRATOR_CLASSIC_DSN set. Errors name what is missing and never a value.
@@ -36,7 +36,7 @@ class _HasTemporal(Protocol):
 
 
 class _HasPlanTemporal(Protocol):
-    """A plan, as far as this module looks at it; naming the class here would load pydantic for a rollback."""
+    """The part of a plan that this module uses; naming the class would load pydantic for a rollback."""
 
     @property
     def temporal(self) -> _HasTemporal: ...
@@ -54,7 +54,7 @@ def plan_path() -> Path | None:
 
 
 def classic_dsn() -> str | None:
-    """Return classic as the environment or the local servers' file names it; None when neither does."""
+    """Return classic's connection string from the environment or the local servers' file; None when neither has it."""
     found = classic_dsn_from_environment()
     if found:
         return found
@@ -63,7 +63,7 @@ def classic_dsn() -> str | None:
 
 
 def classic_dsn_from_environment() -> str | None:
-    """Return classic as MIGRATOR_CLASSIC_DSN names it."""
+    """Return classic's connection string from MIGRATOR_CLASSIC_DSN."""
     return os.environ.get(CLASSIC_DSN) or None
 
 
@@ -154,7 +154,7 @@ def temporal_ui(plan: _HasPlanTemporal) -> str | None:
 
 
 def local_file() -> dict[str, str]:
-    """Return what the local servers wrote about themselves: classic, limitless, temporal, ui.
+    """Return the contents of the local servers' file: classic, limitless, temporal, ui.
 
     Raises:
         UsageError: if there is no such file, or it cannot be read.
@@ -163,11 +163,11 @@ def local_file() -> dict[str, str]:
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"no local servers here ({path} does not exist)", hint=LOCAL_HINT) from None
+        raise UsageError(f"no local servers ({path} does not exist)", hint=LOCAL_HINT) from None
     except (OSError, ValueError) as exc:
         raise UsageError(f"{path} cannot be read ({type(exc).__name__})", hint=LOCAL_HINT) from None
     if not isinstance(body, dict):
-        raise UsageError(f"{path} is not what migrator local up writes", hint=LOCAL_HINT)
+        raise UsageError(f"{path} was not written by migrator local up", hint=LOCAL_HINT)
     return {key: value for key, value in body.items() if isinstance(value, str)}
 
 
@@ -228,7 +228,7 @@ def dsn_from_secret(secret_id: str, text: str, key: str | None) -> str:
         UsageError: naming what the secret lacks, never what it holds.
     """
     try:
-        body: Any = json.loads(text)  # whatever somebody stored
+        body: Any = json.loads(text)  # any text may be stored
     except ValueError:
         body = None
     if not isinstance(body, dict):

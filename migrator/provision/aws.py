@@ -1,4 +1,4 @@
-"""How is a Limitless cluster made on AWS, and taken away?
+"""Creates and deletes a Limitless cluster on AWS.
 
 Sources: Aurora User Guide, "Aurora PostgreSQL Limitless Database", and the RDS API reference (both read 2026-11).
 RDS Proxy, read replicas and a managed master password do not exist for it; the cluster has no instances.
@@ -102,7 +102,7 @@ class AwsProvisioner:
         """Return what `ensure` would do now.
 
         Raises:
-            NoGo: what exists cannot become what is wanted.
+            NoGo: what exists cannot be changed into what is wanted.
         """
         return tuple(step.action for step in self._steps())
 
@@ -198,7 +198,7 @@ class AwsProvisioner:
             blockers.append(f"shard group {w.shard_group_id} belongs to another cluster")
         for what, status in (("cluster", found.cluster), ("shard group", found.shard_group)):
             if status in _BAD:
-                blockers.append(f"the {what} is {status}; look at its events in the RDS console")
+                blockers.append(f"the {what} is {status}; see its events in the RDS console")
         if blockers:
             raise NoGo("cluster", blockers)
 
@@ -278,7 +278,7 @@ class AwsProvisioner:
             state = self.state()
             found: str = getattr(state, part)
             if found in _BAD and found != wanted:
-                raise PreconditionFailed(f"the {name} is {found}", hint="Look at its events in the RDS console.")
+                raise PreconditionFailed(f"the {name} is {found}", hint="See its events in the RDS console.")
             sized = part != "shard_group" or wanted != "available" or self._has_capacity(state)
             return found == wanted and sized, found
 
@@ -297,12 +297,12 @@ class AwsProvisioner:
         )
 
     def _has_capacity(self, found: ClusterState) -> bool:
-        """Whether a change of capacity is in force: a shard group is still "available" right after it was asked for."""
+        """Whether a change of capacity has taken effect: a shard group is still "available" right after the request."""
         w = self.wanted
         return (found.min_acu, found.max_acu, found.compute_redundancy) == (w.min_acu, w.max_acu, w.compute_redundancy)
 
     def _wait_for_snapshot(self, name: str, deleted: bool) -> None:
-        """Return when the last snapshot is finished: a cluster may be gone before its snapshot is there.
+        """Return when the last snapshot is finished: a cluster may be deleted before its snapshot is finished.
 
         Args:
             deleted: by this call, so that there must be one.
@@ -325,7 +325,7 @@ class AwsProvisioner:
 
     @contextmanager
     def _aws(self, what: str, *, gone_is_fine: bool = False) -> Iterator[None]:
-        """Turn AWS' errors into ours; creating what exists and deleting what is gone are done already."""
+        """Translate AWS' errors; creating what exists and deleting what is missing count as done."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:

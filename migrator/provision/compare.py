@@ -1,6 +1,6 @@
-"""In what does Limitless differ from what it should hold? Pure; every difference, in the operator's words.
+"""Compares Limitless with the design and returns every difference. Pure.
 
-Objects that exist only on Limitless are of no interest, except columns and unique keys of migrated tables: those
+Objects that exist only on Limitless are ignored, except columns and unique keys of migrated tables: those
 can refuse rows that classic accepted.
 """
 
@@ -15,7 +15,7 @@ from migrator.provision.ddl_sql import same_foreign_key
 from migrator.provision.expression import canonical, same_expression
 
 MISSING = "object.missing"
-"""Code of what is not there at all; the subject is what a plan names to accept that."""
+"""Code of a missing object; the subject is what a plan names to acknowledge that."""
 
 
 def differences(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> list[Blocker]:
@@ -56,12 +56,12 @@ def differences(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> lis
             result.append(_differs(label, f"{label}: {list(b)} on Limitless, {list(a)} on classic"))
     sequences = {s.qualified: s for s in found.sequences}
     for sequence in wanted.sequences:
-        name, there = ".".join(sequence.qualified), sequences.get(sequence.qualified)
-        if there is None:
+        name, current = ".".join(sequence.qualified), sequences.get(sequence.qualified)
+        if current is None:
             result.append(_missing(f"sequence {name}"))
-        elif (there.increment, there.type) != (sequence.increment, sequence.type):
+        elif (current.increment, current.type) != (sequence.increment, sequence.type):
             text = (
-                f"sequence {name}: {there.type} by {there.increment} on Limitless, "
+                f"sequence {name}: {current.type} by {current.increment} on Limitless, "
                 f"{sequence.type} by {sequence.increment} on classic"
             )
             result.append(_differs(f"sequence {name}", text))
@@ -87,19 +87,19 @@ def foreign_key_differences(
     wanted: Sequence[ForeignKey], found: Sequence[ForeignKey], tables: Sequence[str]
 ) -> list[Blocker]:
     """Return what differs in the foreign keys of the migrated *tables* (qualified names)."""
-    there = {(k.table, k.name): k for k in found if qualify(*k.table) in tables}
+    existing = {(k.table, k.name): k for k in found if qualify(*k.table) in tables}
     result = []
     for key in wanted:
-        current = there.pop((key.table, key.name), None)
+        current = existing.pop((key.table, key.name), None)
         where = f"foreign key {key.name} of {'.'.join(key.table)}"
         if current is None:
             result.append(_missing(where))
         elif not same_foreign_key(current, key):
             text = f"{where} is {_behaviour(current)} on Limitless, should be {_behaviour(key)}"
             result.append(_differs(where, text))
-    for table, name in there:
+    for table, name in existing:
         where = f"foreign key {name} of {'.'.join(table)}"
-        result.append(_differs(where, f"{where} should not be there yet"))
+        result.append(_differs(where, f"{where} should not exist yet"))
     return result
 
 
@@ -128,14 +128,14 @@ def _table(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[str
             f"table {name}: primary key ({', '.join(found.primary_key)}) on Limitless, "
             f"should be ({', '.join(wanted.primary_key)})"
         )
-    there = {c.name: c for c in found.columns}
+    existing = {c.name: c for c in found.columns}
     for column in wanted.columns:
-        other = there.pop(column.name, None)
+        other = existing.pop(column.name, None)
         if other is None:
             yield _missing(f"column {name}.{column.name}")
         else:
             yield from _column(f"{name}.{column.name}", column, other)
-    for extra in there.values():
+    for extra in existing.values():
         if extra.not_null and extra.default is None:
             yield f"column {name}.{extra.name} is NOT NULL on Limitless and unknown to classic"
     yield from _indexes(wanted, found, indexes)
@@ -147,7 +147,7 @@ def _table(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[str
         elif not same_expression(current.condition, check.condition):
             yield f"table {name}: CHECK {check.name} is {current.condition} on Limitless, should be {check.condition}"
         elif not current.validated:
-            yield f"table {name}: CHECK {check.name} is NOT VALID on Limitless, so rows there may break it"
+            yield f"table {name}: CHECK {check.name} is NOT VALID on Limitless, so rows there may violate it"
     for left in checks.values():
         yield f"table {name}: CHECK {left.name} exists on Limitless only"
 
@@ -168,9 +168,9 @@ def _column(where: str, wanted: Column, found: Column) -> Iterator[str]:
 
 def _indexes(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[str]:
     name = wanted.qualified
-    there = {i.name: i for i in found.indexes}
+    existing = {i.name: i for i in found.indexes}
     for index in wanted.indexes:
-        current = there.pop(index.name, None)
+        current = existing.pop(index.name, None)
         what = "unique key" if index.unique else "index"
         if current is None:
             if indexes or index.unique or index.for_mirror:
@@ -178,14 +178,14 @@ def _indexes(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[s
         elif not current.valid:
             yield (
                 f"table {name}: {what} {index.name} is not valid on Limitless, so nothing uses it and it enforces"
-                " nothing: drop it there, then make it again with: migrator provision --plan PLAN"
+                " nothing: drop it there, then rebuild it with: migrator provision --plan PLAN"
             )
         elif _index(current) != _index(index):
             yield (f"table {name}: {what} {index.name} is {_words(current)} on Limitless, should be {_words(index)}")
         elif index.constraint and not current.constraint:
             yield f"table {name}: unique key {index.name} is an index on Limitless, should be a UNIQUE constraint"
-    for left in there.values():
-        # One that holds the whole primary key refuses nothing that the primary key lets in.
+    for left in existing.values():
+        # One that contains the whole primary key refuses nothing that the primary key accepts.
         if left.unique and not set(left.columns) >= set(wanted.primary_key):
             yield f"table {name}: unique key {left.name} exists on Limitless only and may refuse classic's rows"
 

@@ -1,7 +1,7 @@
-"""Which statements make what is missing on Limitless? Pure builders.
+"""Builds the statements that make what is missing on Limitless. Pure.
 
 A step makes one object in one transaction and names the record that undo reads. Only what is missing is made: an
-object that is there already, and differs, is reported by `compare` and never altered.
+object that exists already, and differs, is reported by `compare` and never altered.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Step:
     """One object to make.
 
     Attributes:
-        label: what `compare` calls the object when it is missing.
+        label: the name that `compare` gives the object when it is missing.
         statements: run in one transaction, after *settings* (SET LOCAL).
         best_effort: a refusal is reported and the rest goes on; verification still finds it missing.
-        apart: its statement cannot stand in a transaction: CREATE INDEX CONCURRENTLY.
+        apart: its statement cannot run in a transaction: CREATE INDEX CONCURRENTLY.
     """
 
     action: Action
@@ -101,7 +101,7 @@ def same_foreign_key(one: ForeignKey, other: ForeignKey) -> bool:
 
 
 def drop(record: Record) -> sql.Composed:
-    """Return the statement that undoes a step. Nothing here cascades: what somebody else built on it stays."""
+    """Return the statement that undoes a step. Nothing cascades: objects of others that depend on it stay."""
     name = sql.Identifier(record.schema, record.name) if record.schema else sql.Identifier(record.name)
     match record.kind:
         case "constraint":
@@ -115,7 +115,7 @@ def drop(record: Record) -> sql.Composed:
             return sql.SQL("{}").format(sql.SQL(record.detail))  # the statement itself, composed when it was granted
         case "role" | "schema" | "extension" | "collation" | "type" | "sequence" | "table" | "index" | "view":
             return sql.SQL("DROP {} IF EXISTS {}").format(sql.SQL(record.kind.upper()), name)
-    raise ValueError(f"nobody knows how to drop a {record.kind}")
+    raise ValueError(f"no statement drops a {record.kind}")
 
 
 # -- one object each ---------------------------------------------------------------------------------

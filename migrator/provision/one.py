@@ -1,6 +1,6 @@
-"""What does Limitless need for something new on classic, and how is it made? For changes while rows flow.
+"""Provisions one new object on Limitless during dual write, for schema changes.
 
-By the rules of provisioning, and recorded as it records: undoing the provisioning drops it again.
+By the rules and with the records of provisioning: undoing the provisioning drops it again.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Conn = psycopg.Connection[Any]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What Limitless lacks for what classic holds, by the label of each step; what is in the way; what differs."""
+    """Steps that Limitless lacks, by label; blockers; differences."""
 
     steps: Mapping[str, Step]
     blockers: frozenset[Blocker]
     differences: frozenset[Blocker]
 
     def since(self, before: Look) -> Look:
-        """Return what came since *before*."""
+        """Return what was added since *before*."""
         return Look(
             {label: step for label, step in self.steps.items() if label not in before.steps},
             self.blockers - before.blockers,
@@ -98,7 +98,7 @@ def right_steps(
 
 
 def rights_differ(classic: Conn, limitless: Conn, plan: Plan) -> tuple[Blocker, ...]:
-    """Compare who may do what, and keep the answer for status."""
+    """Compare the rights of both sides, and keep the result for status."""
     return rights_check.check(classic, limitless, list(plan.tables.schemas), plan.gates.acknowledged)
 
 
@@ -111,7 +111,7 @@ def make(
         conn.execute(sql.SQL("SET LOCAL {} = {}").format(_setting(name), sql.Literal(value)))
     for statement in statements:
         conn.execute(statement)
-    for name in settings or {}:  # inside a caller's transaction they would count for the next step too
+    for name in settings or {}:  # inside a caller's transaction they would apply to the next step too
         conn.execute(sql.SQL("SET LOCAL {} TO DEFAULT").format(_setting(name)))
     record_made(conn, record)
 

@@ -1,4 +1,4 @@
-"""Which steps give Limitless the rights of classic? Pure."""
+"""Builds the steps that give Limitless the rights of classic. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def notes(classic: Rights, limitless: Rights) -> list[str]:
 
 
 def _things(wanted: Catalog, classic: Rights) -> frozenset[Thing]:
-    """Return what Limitless is about to have, of what classic can grant rights on."""
+    """Return the objects that Limitless will have, of those that classic can grant rights on."""
     tables = {(t.schema, t.name) for t in wanted.tables.values()}
     kept = {r.identity for r in wanted.routines if r.kind != "VIEW"}
     views = {r.identity.replace('"', "") for r in wanted.routines if r.kind == "VIEW"}  # quoted where it must be

@@ -379,7 +379,7 @@ def test_undo_takes_back_what_it_gave_and_keeps_who_can_log_in(land: Land) -> No
 
     kept = undo(land.limitless)
 
-    assert [k.replace(f"_{land.roles.mark}", "") for k in kept] == ["role web can log in by now"]
+    assert [k.replace(f"_{land.roles.mark}", "") for k in kept] == ["role web can log in now"]
     left = land.limitless.execute(
         "SELECT rolname FROM pg_roles WHERE rolname LIKE %s", (f"%{land.roles.mark}",)
     ).fetchall()
