@@ -1,6 +1,6 @@
 """Copies all tenants in a sliding window, then waits for sign-ups and copies those.
 
-Which units exist and which come first is known on classic. Here is only a window of activities. The long poll
+Which units exist and which come first is stored on classic; the workflow is only a window of activities. The long poll
 sits inside an activity, so an idle backfill of months adds a handful of events per hour.
 """
 
@@ -112,7 +112,7 @@ class BackfillWorkflow:
             self.turn += 1
 
     async def _drain(self) -> None:
-        """Let running copies end; cancel them when the migration is over."""
+        """Wait for running copies; cancel them when the migration is over."""
         tasks = list(self.running.values())
         if self.finished:
             for task in tasks:

@@ -1,4 +1,4 @@
-"""How do commands see and steer the schedule of continuous validation?
+"""Shows, pauses and resumes the schedule of continuous validation, for commands.
 
 Synchronous and bounded, like workflows.client. A pause lives in the schedule itself: it survives restarts, and the
 migration leaves it as an operator set it.
@@ -80,7 +80,7 @@ def _with(plan: Plan, act: Callable[[ScheduleHandle], Awaitable[T]]) -> T:
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise PreconditionFailed(
-                    "validation has no schedule: it is made when dual write begins, and removed when it ends"
+                    "validation has no schedule: it is created when dual write begins, and removed when it ends"
                 ) from None
             raise ClusterUnavailable("temporal", f"it answered {error.status.name}") from None
         except TimeoutError:

@@ -1,6 +1,6 @@
 """The process that runs workflows and activities.
 
-One Temporal worker per queue it serves. Workers hold no state: kill one at any moment and another goes on from what
+One Temporal worker per queue it serves. Workers hold no state: one may be killed at any time, another goes on from what
 is in the databases. On SIGTERM the activities hand over at once.
 """
 
@@ -66,7 +66,7 @@ GRACE = timedelta(seconds=20)
 """After SIGTERM activities have this long to end; they notice within a second."""
 
 END = GRACE + timedelta(seconds=10)
-"""After that a worker that was told to stop is left behind; see `served`."""
+"""After that the process ends without waiting for such a worker; see `served`."""
 
 CANCEL_NOTICED = timedelta(seconds=1)
 """How often heartbeats go out, and so how soon a cancellation is noticed (the default is most of a timeout)."""
@@ -157,7 +157,7 @@ async def served(started: Sequence[Worker]) -> AsyncIterator[None]:
     """Run the workers *started*; at the end stop all of them at once and wait for `END`, no longer.
 
     The SDK's core may lose an activity's result when its last heartbeat is still on the way as the worker stops, and
-    then waits for that result for ever (https://github.com/temporalio/sdk-rust/pull/1538). A process told to stop must
+    then waits for it without end (https://github.com/temporalio/sdk-rust/pull/1538). A process told to stop must
     end all the same: what it had not reported is tried again elsewhere, as after a kill.
     """
     entered: list[Worker] = []
