@@ -1,7 +1,7 @@
-"""The whole migration: phases, gates, approvals.
+"""The workflow of the whole migration: phases, gates, approvals.
 
-Sequence and waiting only. What a gate thinks of the world, and what `status` shows of it, happens in activities;
-this definition acts on their verdicts. It continues as new after every phase, so months fit in small histories.
+Sequence and waiting only. Gates are asked, and `status` is written, in activities; this definition acts on their
+verdicts. It continues as new after every phase, so months fit in small histories.
 Dual write, breaker monitor and validation schedule outlive those runs: they are children of their own, started
 again by every run and found to be running already, and watched: one that ends is a blocker until `resume` starts it.
 
@@ -112,7 +112,7 @@ class MigrationWorkflow:
 
     @workflow.update
     async def resume(self, order: Order) -> Answer:
-        """Go on after a pause, and look again at whatever blocks."""
+        """Go on after a pause, and recheck what blocked."""
         return await self._go_on(order)
 
     async def _go_on(self, order: Order) -> Answer:
@@ -126,7 +126,7 @@ class MigrationWorkflow:
         await self.m.tell(names.stabilize_id(self.m.plan), "continue_window")
         if changed and self.m.phase is not None:
             await self.m.note("running", f"resumed by {order.who}")
-        return Answer(text="resumed" if changed else "looking again", changed=changed)
+        return Answer(text="resumed" if changed else "rechecking", changed=changed)
 
     @workflow.update
     async def retry(self, order: Order) -> Answer:
