@@ -49,15 +49,15 @@ def home() -> Path:
 
 def plan_path() -> Path | None:
     """Return the plan file named by MIGRATOR_PLAN."""
-    found = os.environ.get("MIGRATOR_PLAN")
-    return Path(found) if found else None
+    path = os.environ.get("MIGRATOR_PLAN")
+    return Path(path) if path else None
 
 
 def classic_dsn() -> str | None:
     """Return classic's connection string from the environment or the local servers' file; None when neither has it."""
-    found = classic_dsn_from_environment()
-    if found:
-        return found
+    dsn = classic_dsn_from_environment()
+    if dsn:
+        return dsn
     local = _local_or_none()
     return local.get("classic") if local else None
 
@@ -74,9 +74,9 @@ def incident_token() -> str | None:
 
 def operator() -> str:
     """Return the name decisions are recorded under."""
-    found = os.environ.get("MIGRATOR_OPERATOR")
-    if found:
-        return found
+    name = os.environ.get("MIGRATOR_OPERATOR")
+    if name:
+        return name
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user id without an account
@@ -112,14 +112,14 @@ def resolve(reference: str) -> str:
     kind, _, name = reference.partition(":")
     match kind:
         case "env":
-            found = os.environ.get(name)
-            if not found:
+            dsn = os.environ.get(name)
+            if not dsn:
                 near = nearest(name, (other for other, value in os.environ.items() if value))
                 meant = f"; did you mean {near}, which is?" if near else ""
                 raise UsageError(
                     f"the environment variable {name} is not set{meant}", hint=f"export {name}=postgresql://…"
                 )
-            return found
+            return dsn
         case "file":
             return _from_file(name)
         case "aws-secret":
@@ -179,10 +179,10 @@ def _local_or_none() -> dict[str, str] | None:
 
 
 def _from_local(side: str) -> str:
-    found = local_file().get(side)
-    if not found:
+    dsn = local_file().get(side)
+    if not dsn:
         raise UsageError(f"the local servers' file names no {side} server", hint=LOCAL_HINT)
-    return found
+    return dsn
 
 
 def _from_file(name: str) -> str:
@@ -236,10 +236,10 @@ def dsn_from_secret(secret_id: str, text: str, key: str | None) -> str:
             raise UsageError(f"the secret {secret_id} is not JSON, so it has no key {key}")
         return text.strip()
     if key:
-        found = body.get(key)
-        if not isinstance(found, str) or not found:
+        value = body.get(key)
+        if not isinstance(value, str) or not value:
             raise UsageError(f"the secret {secret_id} has no key {key}")
-        return found
+        return value
     absent = [name for name in ("host", "username", "password") if not body.get(name)]
     if absent:
         raise UsageError(

@@ -107,11 +107,11 @@ def start(plan: Plan, digest: str, earlier: Collection[str] = ()) -> Answer:
 
 
 async def _found(client: Client, plan: Plan, digests: Collection[str]) -> Answer:
-    found = await client.get_workflow_handle(names.migration_id(plan.name)).describe(
+    described = await client.get_workflow_handle(names.migration_id(plan.name)).describe(
         rpc_timeout=timedelta(seconds=RPC_S)
     )
-    known = await found.memo_value("digest", default="")
-    if found.status is WorkflowExecutionStatus.COMPLETED:
+    known = await described.memo_value("digest", default="")
+    if described.status is WorkflowExecutionStatus.COMPLETED:
         return Answer(text=f"migration {plan.name} has been completed", changed=False)
     if known and known not in digests:
         raise PlanMismatch(
@@ -150,10 +150,10 @@ def report_incident(plan: Plan, reason: str, reported_by: str) -> Answer:
 
 async def _status(handle: WorkflowHandle[Any, Any]) -> MigrationStatus | None:
     try:
-        found: MigrationStatus = await handle.query(
+        status: MigrationStatus = await handle.query(
             "status", result_type=MigrationStatus, rpc_timeout=timedelta(seconds=3)
         )
-        return found
+        return status
     except (RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
         return None  # no worker runs; the caller reads classic's tables
 
@@ -173,16 +173,16 @@ def wait(
     async def act(client: Client) -> Described:
         handle = client.get_workflow_handle(names.migration_id(plan.name))
         while True:
-            found = await handle.describe(rpc_timeout=timedelta(seconds=RPC_S))
-            running = found.status is WorkflowExecutionStatus.RUNNING
-            state = found.status.name.lower().replace("_", " ") if found.status else "unknown"
+            described = await handle.describe(rpc_timeout=timedelta(seconds=RPC_S))
+            running = described.status is WorkflowExecutionStatus.RUNNING
+            state = described.status.name.lower().replace("_", " ") if described.status else "unknown"
             seen = Described(plan.name, running, state, await _status(handle))
             if on_progress is not None:
                 on_progress(seen)
             if running and not (until is not None and until(seen)):
                 await asyncio.sleep(every_s)
                 continue
-            if not running and found.status is not WorkflowExecutionStatus.COMPLETED:
+            if not running and described.status is not WorkflowExecutionStatus.COMPLETED:
                 raise PreconditionFailed(await _why(handle, state))
             return seen
 
@@ -229,10 +229,10 @@ def _update(plan: Plan, name: str, argument: Approve | Order | Report, timeout_s
     async def act(client: Client) -> Answer:
         handle = client.get_workflow_handle(names.migration_id(plan.name))
         try:
-            found: Answer = await handle.execute_update(
+            answer: Answer = await handle.execute_update(
                 name, argument, id=update_id, result_type=Answer, rpc_timeout=timedelta(seconds=timeout_s)
             )
-            return found
+            return answer
         except WorkflowUpdateFailedError as error:
             raise PreconditionFailed(reason_of(error.cause)[1]) from None
         except WorkflowUpdateRPCTimeoutOrCancelledError:

@@ -95,16 +95,16 @@ class DecommissionWorkflow:
         )
         for looks_left in reversed(range(SIGN_UP_LOOKS)):
             # What is clean before the pause need not be compared inside it, unless it changes again.
-            found = await workflow.execute_activity_method(
+            outcome = await workflow.execute_activity_method(
                 ValidationActivities.validate,
                 ValidateInput(plan=closing.plan, kind="decommission"),
                 **policies.WORK.on(control, summary="validation before the pause"),
             )
             # A tenant that signed up just now is mirrored within seconds; that needs no person.
-            if not looks_left or len(troubles(found)) > 1 or not found.unmirrored:
+            if not looks_left or len(troubles(outcome)) > 1 or not outcome.unmirrored:
                 break
             await workflow.sleep(SIGN_UP_S)
-        return troubles(found)
+        return troubles(outcome)
 
     async def _close(self, closing: Closing, control: str) -> tuple[Closing, tuple[str, ...]]:
         """Close writes; return the attempt, and why it has to be undone: the worker may have ended half-way.
@@ -219,13 +219,13 @@ class DecommissionWorkflow:
         return self.step
 
 
-def troubles(found: ValidationOutcome) -> tuple[str, ...]:
+def troubles(outcome: ValidationOutcome) -> tuple[str, ...]:
     """Return the blockers that a validation of everything raises against closing writes."""
     blockers = (
-        (found.divergent_rows, "rows differ: migrator validate --full, then --repair"),
-        (found.unmirrored, "tenants are not mirrored"),
-        (found.tenantless_rows, "orphan rows of sharded tables: give them a tenant, or delete them"),
-        (found.unknown, "groups of tenants could not be compared: see migrator validate"),
-        (found.left, "tenants were not reached"),
+        (outcome.divergent_rows, "rows differ: migrator validate --full, then --repair"),
+        (outcome.unmirrored, "tenants are not mirrored"),
+        (outcome.tenantless_rows, "orphan rows of sharded tables: give them a tenant, or delete them"),
+        (outcome.unknown, "groups of tenants could not be compared: see migrator validate"),
+        (outcome.left, "tenants were not reached"),
     )
     return tuple(f"{count} {words}" for count, words in blockers if count)

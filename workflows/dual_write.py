@@ -118,7 +118,7 @@ class DualWriteWorkflow:
             await self._go_ahead(seen, timedelta(seconds=policies.TROUBLE_RETRY_S))
 
     async def _go_ahead(self, seen: int, timeout: timedelta | None = None) -> None:
-        """Wait until an operator says so, who had said so *seen* times before, or the end; no longer than *timeout*."""
+        """Wait until an operator has resumed more than *seen* times, or for the end; no longer than *timeout*."""
         with contextlib.suppress(TimeoutError):
             await workflow.wait_condition(lambda: self.retries > seen or self.finished, timeout=timeout)
 

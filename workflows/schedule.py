@@ -59,15 +59,15 @@ def resume(plan: Plan, who: str, reason: str) -> ScheduleView:
 
 
 async def _view(handle: ScheduleHandle) -> ScheduleView:
-    found = await handle.describe(rpc_timeout=timedelta(seconds=RPC_S))
-    intervals = found.schedule.spec.intervals
+    described = await handle.describe(rpc_timeout=timedelta(seconds=RPC_S))
+    intervals = described.schedule.spec.intervals
     return ScheduleView(
-        paused=found.schedule.state.paused,
-        note=found.schedule.state.note or "",
+        paused=described.schedule.state.paused,
+        note=described.schedule.state.note or "",
         every_s=intervals[0].every.total_seconds() if intervals else 0.0,
-        running=len(found.info.running_actions),
-        last_at=found.info.recent_actions[-1].started_at if found.info.recent_actions else None,
-        next_at=found.info.next_action_times[0] if found.info.next_action_times else None,
+        running=len(described.info.running_actions),
+        last_at=described.info.recent_actions[-1].started_at if described.info.recent_actions else None,
+        next_at=described.info.next_action_times[0] if described.info.next_action_times else None,
     )
 
 

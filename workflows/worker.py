@@ -100,12 +100,12 @@ def workers(
         names.Queue.MIRROR: max(slots.mirror, plan.dual_write.parts + 1),
         names.Queue.BULK: slots.bulk,
     }
-    found, fit = activities(context), Fit(context)
+    by_queue, fit = activities(context), Fit(context)
     return [
         Worker(
             client,
             task_queue=names.queue(plan.name, queue),
-            activities=found[queue],
+            activities=by_queue[queue],
             workflows=workflows.get(queue, ()),
             interceptors=[Failures(), fit],
             workflow_runner=runner(),
@@ -191,22 +191,22 @@ async def run_worker(
         ClusterUnavailable: Temporal cannot be reached.
         PlanInvalid, UsageError: the plan cannot be used.
     """
-    found = plan if isinstance(plan, Plan) else load(plan)
+    loaded = plan if isinstance(plan, Plan) else load(plan)
     wanted = [names.Queue(q) for q in queues]
     stopping = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    client = await connect(found)
+    client = await connect(loaded)
     try:
-        async with served(workers(client, found, wanted, slots)):
-            known = asyncio.create_task(keep_known(Context(found), [q.value for q in wanted]))
-            log.info("worker.started", plan=found.name, queues=[q.value for q in wanted])
+        async with served(workers(client, loaded, wanted, slots)):
+            known = asyncio.create_task(keep_known(Context(loaded), [q.value for q in wanted]))
+            log.info("worker.started", plan=loaded.name, queues=[q.value for q in wanted])
             await stopping.wait()
-            log.info("worker.stopping", plan=found.name)
+            log.info("worker.stopping", plan=loaded.name)
             known.cancel()
             await asyncio.wait({known})
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-    log.info("worker.stopped", plan=found.name)
+    log.info("worker.stopped", plan=loaded.name)

@@ -34,8 +34,8 @@ _HIDDEN = {
 
 def given(options: bytes) -> frozenset[str]:
     """Return what the *options* of a startup packet say that the stand-in lacks; unknown names are ignored."""
-    found = _GIVEN.search(options)
-    return frozenset(found[1].decode().split(",")) & LACKS if found else frozenset()
+    match = _GIVEN.search(options)
+    return frozenset(match[1].decode().split(",")) & LACKS if match else frozenset()
 
 
 def refusal(tree: Any, lacks: frozenset[str]) -> str | None:

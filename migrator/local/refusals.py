@@ -86,11 +86,11 @@ def _body(node: Node, text: str) -> str | None:
 
 def _plpgsql(text: str) -> list[str]:
     """The statements of a PL/pgSQL body, those among them that EXECUTE is given as a constant."""
-    found = []
+    texts = []
     with contextlib.suppress(pgparse.PGQueryError):
         for kind, node in nodes(pgparse.parse_pgsql(text)):
             if kind == "PLpgSQL_expr" and node.get("parseMode", 0) == 0:
-                found.append(node["query"])
+                texts.append(node["query"])
             elif kind == "PLpgSQL_stmt_dynexecute":
-                found += strings(pgparse.parse(f"SELECT {node['query']['PLpgSQL_expr']['query']}"))
-    return found
+                texts += strings(pgparse.parse(f"SELECT {node['query']['PLpgSQL_expr']['query']}"))
+    return texts

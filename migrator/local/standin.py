@@ -129,6 +129,6 @@ def set_defaults(conn: psycopg.Connection, database: str) -> None:
 
 def _create_monitoring(conn: psycopg.Connection) -> None:
     """pg_stat_statements needs a superuser on plain PostgreSQL and none on Aurora, so it is there from the start."""
-    found = conn.execute("SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = 'pg_stat_statements'")
-    if found.fetchone() is not None:
+    available = conn.execute("SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = 'pg_stat_statements'")
+    if available.fetchone() is not None:
         conn.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA public")

@@ -68,11 +68,11 @@ def read(text: bytes, lacks: frozenset[str] = frozenset()) -> Reading:
 
 def _read(text: bytes, lacks: frozenset[str]) -> Reading:
     try:
-        found = pgparse.parse(text.decode())
+        parsed = pgparse.parse(text.decode())
     except (pgparse.PGQueryError, UnicodeDecodeError, RecursionError):
         return Reading(text)
     explains, edits = False, []
-    for statement in found:
+    for statement in parsed:
         begin = statement.get("stmt_location", 0)
         end = begin + statement["stmt_len"] if "stmt_len" in statement else len(text)
         tree = statement["stmt"]

@@ -43,5 +43,5 @@ def entry_said(values: Mapping[str, Any]) -> TablePlan:
 
 def with_captured(tables: Tables, captured: Iterable[Table]) -> Tables:
     """Return *tables* with an entry for every captured table that it does not name."""
-    found = {t.qualified: entry_of(t, tables.tenant_key) for t in captured if t.qualified not in tables.table}
-    return tables.model_copy(update={"table": {**found, **tables.table}})
+    entries = {t.qualified: entry_of(t, tables.tenant_key) for t in captured if t.qualified not in tables.table}
+    return tables.model_copy(update={"table": {**entries, **tables.table}})

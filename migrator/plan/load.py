@@ -212,9 +212,9 @@ def _model_at(loc: Sequence[str | int]) -> type[BaseModel] | None:
     return model
 
 
-def _section_of(found: FieldInfo) -> type[BaseModel] | None:
+def _section_of(field: FieldInfo) -> type[BaseModel] | None:
     """Return the section class in a field's annotation: itself, optional, or as a dictionary's values."""
-    annotation = found.annotation
+    annotation = field.annotation
     for candidate in (annotation, *getattr(annotation, "__args__", ())):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate

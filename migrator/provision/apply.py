@@ -185,14 +185,14 @@ def _verify_catalogs(
     classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, *, indexes: Indexes, stage: Stage
 ) -> Verdict:
     wanted = _design(classic, limitless, tables, plan)
-    found = believed(limitless, read(limitless, _schemas(plan)), wanted.catalog)
+    existing = believed(limitless, read(limitless, _schemas(plan)), wanted.catalog)
     result = [
         *wanted.blockers,
         *learn(limitless).blockers(),
-        *differences(wanted.catalog, found, indexes=indexes == "before"),
+        *differences(wanted.catalog, existing, indexes=indexes == "before"),
     ]
-    keys = _keys(wanted, found, stage)
-    result += foreign_key_differences(keys, found.foreign_keys, [t.qualified for t in tables])
+    keys = _keys(wanted, existing, stage)
+    result += foreign_key_differences(keys, existing.foreign_keys, [t.qualified for t in tables])
     return Verdict(tuple(b for b in result if _label(b) not in plan.gates.acknowledged))
 
 
@@ -201,7 +201,7 @@ def _label(blocker: Blocker) -> str:
     return blocker.subject if blocker.code == MISSING else blocker.text
 
 
-def _keys(wanted: Design, found: Catalog, stage: Stage) -> tuple[ForeignKey, ...]:
+def _keys(wanted: Design, existing: Catalog, stage: Stage) -> tuple[ForeignKey, ...]:
     """Return the foreign keys of *stage*. One that has its final form early keeps it: changing it back would read its
     whole table under a lock, for nothing."""
     if stage == "empty":
@@ -209,7 +209,7 @@ def _keys(wanted: Design, found: Catalog, stage: Stage) -> tuple[ForeignKey, ...
     if stage == "final":
         return wanted.final_foreign_keys
     final = {(k.table, k.name): k for k in wanted.final_foreign_keys}
-    early = {n for k in found.foreign_keys if (n := (k.table, k.name)) in final and same_foreign_key(k, final[n])}
+    early = {n for k in existing.foreign_keys if (n := (k.table, k.name)) in final and same_foreign_key(k, final[n])}
     return tuple(final[n] if (n := (k.table, k.name)) in early else k for k in wanted.catalog.foreign_keys)
 
 
@@ -252,8 +252,8 @@ def undo_actions(limitless: Conn) -> tuple[Action, ...]:
     """Return what `undo` would do now."""
     if installed_version(limitless) is None:
         return ()
-    found = [_dropped(record) for record in made_here(limitless)]
-    return (*found, Action("undo/control", "Drop the tool's own tables (schema migrator)", "provision again"))
+    dropped = [_dropped(record) for record in made_here(limitless)]
+    return (*dropped, Action("undo/control", "Drop the tool's own tables (schema migrator)", "provision again"))
 
 
 def undo(limitless: Conn, *, with_rows: bool = False, on_step: Progress | None = None) -> tuple[str, ...]:
@@ -353,21 +353,21 @@ def _steps(
     classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, wanted: Design, indexes: Indexes
 ) -> tuple[list[Step], list[str]]:
     """Return what Limitless lacks, and which rights are left out on purpose. Roles come first, grants last."""
-    found = believed(limitless, read(limitless, _schemas(plan)), wanted.catalog)
+    existing = believed(limitless, read(limitless, _schemas(plan)), wanted.catalog)
     here = rights.read(classic, _schemas(plan), effective=False)
     there = rights.read(limitless, _schemas(plan), roles=here.roles, effective=False)
     todo = role_steps(here, there)
-    todo += steps(wanted.catalog, found, indexes=indexes == "before")
+    todo += steps(wanted.catalog, existing, indexes=indexes == "before")
     todo += grant_steps(here, there, wanted.catalog, tables)
     return todo, notes(here, there)
 
 
 def _finalize_steps(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, stage: Stage) -> list[Step]:
     wanted = _design(classic, limitless, tables, plan)
-    found = believed(limitless, read(limitless, _schemas(plan)), wanted.catalog)
-    keys = _keys(wanted, found, stage)
-    todo = steps(wanted.catalog, found, concurrently=concurrent_kinds(limitless))
-    return todo + foreign_key_steps(keys, found.foreign_keys)
+    existing = believed(limitless, read(limitless, _schemas(plan)), wanted.catalog)
+    keys = _keys(wanted, existing, stage)
+    todo = steps(wanted.catalog, existing, concurrently=concurrent_kinds(limitless))
+    return todo + foreign_key_steps(keys, existing.foreign_keys)
 
 
 def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Progress | None) -> dict[str, str]:
@@ -408,19 +408,19 @@ def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Pro
 
 def _explained(verdict: Verdict, refused: dict[str, str]) -> Verdict:
     """Return *verdict* with the server's reason for what is missing."""
-    found = []
+    blockers = []
     for blocker in verdict.blockers:
         why = refused.get(_label(blocker))
         text = f"{blocker}, Limitless refuses it: {why}"
-        found.append(blocker if why is None else Blocker(blocker.code, blocker.subject, text))
+        blockers.append(blocker if why is None else Blocker(blocker.code, blocker.subject, text))
     missing = {_label(blocker) for blocker in verdict.blockers}
     if not verdict.go:  # a refused grant is among the blockers already, in other words
-        found += [
+        blockers += [
             Blocker("object.refused", label, f"Limitless refuses: {label}: {why}")
             for label, why in refused.items()
             if label not in missing
         ]
-    return Verdict(tuple(found))
+    return Verdict(tuple(blockers))
 
 
 def _make(limitless: Conn, step: Step) -> None:

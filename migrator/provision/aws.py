@@ -107,11 +107,11 @@ class AwsProvisioner:
         return tuple(step.action for step in self._steps())
 
     def _steps(self) -> tuple[Step[None], ...]:
-        w, found = self.wanted, self.state()
-        self._check(found)
+        w, state = self.wanted, self.state()
+        self._check(state)
         nodes = nodes_of(w.max_acu)
         todo = []
-        if found.cluster == ABSENT:
+        if state.cluster == ABSENT:
             todo.append(
                 Step[None](
                     Action(
@@ -122,7 +122,7 @@ class AwsProvisioner:
                     lambda _: self._create_cluster(),
                 )
             )
-        if found.shard_group == ABSENT:
+        if state.shard_group == ABSENT:
             todo.append(
                 Step[None](
                     Action(
@@ -134,7 +134,7 @@ class AwsProvisioner:
                     lambda _: self._add_group(),
                 )
             )
-        elif (found.min_acu, found.max_acu, found.compute_redundancy) != (w.min_acu, w.max_acu, w.compute_redundancy):
+        elif (state.min_acu, state.max_acu, state.compute_redundancy) != (w.min_acu, w.max_acu, w.compute_redundancy):
             todo.append(
                 Step[None](
                     Action(
@@ -188,15 +188,15 @@ class AwsProvisioner:
 
     # -- details -----------------------------------------------------------------------------------------
 
-    def _check(self, found: ClusterState) -> None:
+    def _check(self, state: ClusterState) -> None:
         w, blockers = self.wanted, []
         if w.min_acu > w.max_acu:
             blockers.append(f"min_acu {w.min_acu:g} is above max_acu {w.max_acu:g}")
-        if found.engine_version and found.engine_version != w.engine_version:
-            blockers.append(f"cluster {w.cluster_id} runs {found.engine_version}, the plan says {w.engine_version}")
-        if found.cluster == ABSENT and found.shard_group != ABSENT:
+        if state.engine_version and state.engine_version != w.engine_version:
+            blockers.append(f"cluster {w.cluster_id} runs {state.engine_version}, the plan says {w.engine_version}")
+        if state.cluster == ABSENT and state.shard_group != ABSENT:
             blockers.append(f"shard group {w.shard_group_id} belongs to another cluster")
-        for what, status in (("cluster", found.cluster), ("shard group", found.shard_group)):
+        for what, status in (("cluster", state.cluster), ("shard group", state.shard_group)):
             if status in _BAD:
                 blockers.append(f"the {what} is {status}; see its events in the RDS console")
         if blockers:
@@ -296,10 +296,10 @@ class AwsProvisioner:
             look, self.timeout_s, self.poll_s, done=lambda answer: answer[0], clock=self.clock, sleep=self.sleep
         )
 
-    def _has_capacity(self, found: ClusterState) -> bool:
+    def _has_capacity(self, state: ClusterState) -> bool:
         """Whether a change of capacity has taken effect: a shard group is still "available" right after the request."""
         w = self.wanted
-        return (found.min_acu, found.max_acu, found.compute_redundancy) == (w.min_acu, w.max_acu, w.compute_redundancy)
+        return (state.min_acu, state.max_acu, state.compute_redundancy) == (w.min_acu, w.max_acu, w.compute_redundancy)
 
     def _wait_for_snapshot(self, name: str, deleted: bool) -> None:
         """Return when the last snapshot is finished: a cluster may be deleted before its snapshot is finished.

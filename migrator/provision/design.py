@@ -282,18 +282,18 @@ def _sequences(classic: Catalog, shapes: dict[str, TableShape], routers: int, no
 
 
 def _extensions(classic: Catalog, available: Collection[str], notes: _Notes) -> dict[str, str]:
-    found = {}
+    usable = {}
     for name, schema in sorted(classic.extensions.items()):
         if name in _PREINSTALLED:
             continue
         if name in available:
-            found[name] = schema
+            usable[name] = schema
         elif name in classic.needed_extensions:
             text = f"extension {name} is used by migrated tables and not available on Limitless"
             notes.block("extension.not_available", f"extension {name}", text)
         else:
             notes.warnings.append(f"extension {name} is not available on Limitless; no migrated table uses it")
-    return found
+    return usable
 
 
 def _foreign_keys(

@@ -48,11 +48,11 @@ class Look:
 def look(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan) -> Look:
     """Compare what Limitless should hold for *tables* with what it holds."""
     wanted = _wanted(classic, limitless, tables, plan)
-    found = read(limitless, list(plan.tables.schemas))
+    existing = read(limitless, list(plan.tables.schemas))
     return Look(
-        {step.label: step for step in steps(wanted.catalog, found)},
+        {step.label: step for step in steps(wanted.catalog, existing)},
         frozenset(wanted.blockers),
-        frozenset(differences(wanted.catalog, found)),
+        frozenset(differences(wanted.catalog, existing)),
     )
 
 

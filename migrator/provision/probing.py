@@ -70,11 +70,11 @@ def version(limitless: Conn) -> str:
 
 def ensure(classic: Conn, limitless: Conn, on_step: Callable[[Action], None] | None = None) -> Answers:
     """Return the answers of this cluster; it is probed if it was not yet, or in another version. Raises as `probe`."""
-    found = kept.learn(limitless)
-    if not found.covers(version(limitless)):
+    known = kept.learn(limitless)
+    if not known.covers(version(limitless)):
         return probe(classic, limitless, on_step)
-    kept.report(classic, found)
-    return found
+    kept.report(classic, known)
+    return known
 
 
 def probe(classic: Conn, limitless: Conn, on_step: Callable[[Action], None] | None = None) -> Answers:
@@ -89,8 +89,8 @@ def probe(classic: Conn, limitless: Conn, on_step: Callable[[Action], None] | No
         raise UsageError("the server named by limitless.dsn is not Aurora Limitless, so nothing can be learned from it")
     if installed_version(limitless) is None:
         install_limitless(limitless)
-    found = ask(limitless, PROBES, on_step)
-    stored = kept.store(limitless, found, version(limitless))
+    judged = ask(limitless, PROBES, on_step)
+    stored = kept.store(limitless, judged, version(limitless))
     kept.report(classic, stored)
     return stored
 
@@ -102,13 +102,13 @@ def ask(
     if limitless.info.transaction_status is not pq.TransactionStatus.IDLE or not limitless.autocommit:
         raise PreconditionFailed("a probe needs a connection of its own, outside of any transaction")
     schema = f"{_PREFIX}{secrets.token_hex(4)}"
-    found = []
+    judged = []
     with _session(limitless, schema):
         try:
             _sweep(limitless)
             _set_up(limitless, schema)
             for question in probes:
-                found.append(question.judge(question, _outcomes(limitless, schema, question)))
+                judged.append(question.judge(question, _outcomes(limitless, schema, question)))
                 if on_step:
                     on_step(Action(f"probe/{question.capability}", question.question))
             _require(limitless, schema)
@@ -120,7 +120,7 @@ def ask(
         finally:
             if not limitless.broken:
                 _drop(limitless, schema)
-    return found
+    return judged
 
 
 @contextmanager
@@ -160,11 +160,11 @@ _HERE = sql.Identifier("pg_catalog", "pg_stat_activity")
 def _sweep(limitless: Conn) -> None:
     """Drop what killed probes left."""
     try:
-        found = limitless.execute(_LEFT.format(activity=_EVERYWHERE)).fetchall()
+        left = limitless.execute(_LEFT.format(activity=_EVERYWHERE)).fetchall()
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InsufficientPrivilege):
         # Sessions of this router only: a probe on another router notices, and keeps no answers (_require).
-        found = limitless.execute(_LEFT.format(activity=_HERE)).fetchall()
-    for (schema,) in found:
+        left = limitless.execute(_LEFT.format(activity=_HERE)).fetchall()
+    for (schema,) in left:
         _drop(limitless, schema)
 
 

@@ -25,14 +25,14 @@ def grant_steps(classic: Rights, limitless: Rights, wanted: Catalog, tables: Seq
 
 def notes(classic: Rights, limitless: Rights) -> list[str]:
     """Return what is left out or changed on purpose."""
-    found = list(classic.notes)
+    notes = list(classic.notes)
     for owner in sorted({o for t, o in classic.owners.items() if t.kind == "table" and o != limitless.tool}):
         count = sum(o == owner and t.kind == "table" for t, o in classic.owners.items())
-        found.append(
+        notes.append(
             f"role {owner} owns {count} tables and views on classic; on Limitless they belong to {limitless.tool},"
             f" which has to change them until the end, and {owner} gets every right on them with grant option"
         )
-    return found
+    return notes
 
 
 def _things(wanted: Catalog, classic: Rights) -> frozenset[Thing]:

@@ -41,15 +41,15 @@ def _made(record: Record) -> provisioned.Made:
     return provisioned.Made(record.kind, record.schema, record.name, record.detail)
 
 
-def believed(limitless: Conn, found: Catalog, wanted: Catalog) -> Catalog:
-    """Return *found*, with what a router's pg_index does not show taken from the tool's records."""
+def believed(limitless: Conn, read: Catalog, wanted: Catalog) -> Catalog:
+    """Return *read*, with what a router's pg_index does not show taken from the tool's records."""
     visible = answers(limitless).kinds(Capability.INDEX_CATALOG, unasked=_KINDS)
     if visible >= _KINDS or installed_version(limitless) is None:
-        return found
-    return with_records(found, wanted, made_here(limitless), visible)
+        return read
+    return with_records(read, wanted, made_here(limitless), visible)
 
 
-def with_records(found: Catalog, wanted: Catalog, made: Collection[Record], visible: Collection[str]) -> Catalog:
+def with_records(read: Catalog, wanted: Catalog, made: Collection[Record], visible: Collection[str]) -> Catalog:
     """Give tables whose kind is not *visible* in pg_index the keys and indexes that were *made* as *wanted*. Pure.
 
     A primary key and UNIQUE constraints come with their table. What was dropped without the tool is not noticed.
@@ -70,7 +70,7 @@ def with_records(found: Catalog, wanted: Catalog, made: Collection[Record], visi
             indexes=(*table.indexes, *(i for i in indexes if i.name not in {t.name for t in table.indexes})),
         )
 
-    return replace(found, tables={name: seen(name, table) for name, table in found.tables.items()})
+    return replace(read, tables={name: seen(name, table) for name, table in read.tables.items()})
 
 
 def concurrent_kinds(limitless: Conn) -> frozenset[str]:

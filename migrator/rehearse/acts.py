@@ -313,8 +313,8 @@ def report_an_incident(stage: Stage) -> None:
 
 def restarts(facts: Facts) -> int:
     """Return how often the stabilization window has begun again, as its phase says."""
-    found = re.search(r"restarted (\d+) time", facts.phase("stabilize").detail)
-    return int(found.group(1)) if found else 0
+    match = re.search(r"restarted (\d+) time", facts.phase("stabilize").detail)
+    return int(match.group(1)) if match else 0
 
 
 def _waits_for_decommission(sample: Sample) -> bool:
@@ -328,9 +328,9 @@ def compare_both_sides(stage: Stage) -> None:
         with stage.traffic_paused():
             answers = proof.covered_by_mirror(stage.machines.classic)
             poll("the mirror covers every write", lambda: next(answers), 30)
-            found = proof.compare(stage.machines.classic, stage.machines.limitless, released=True)
-        stage.record.comparison = found
-        event.detail = f"{words.count(sum(found.rows.values()))} rows, {found.divergent_rows} divergent"
+            comparison = proof.compare(stage.machines.classic, stage.machines.limitless, released=True)
+        stage.record.comparison = comparison
+        event.detail = f"{words.count(sum(comparison.rows.values()))} rows, {comparison.divergent_rows} divergent"
 
 
 def approve_and_hand_over(stage: Stage) -> None:

@@ -147,8 +147,8 @@ class Operator:
     def json(self, *words: str, timeout_s: float = 60.0) -> dict[str, object]:
         """Run a command with --json and return the object it printed."""
         printed = self.run(*words, "--json", timeout_s=timeout_s)
-        found = json.loads(printed)
-        return found if isinstance(found, dict) else {"value": found}
+        answer = json.loads(printed)
+        return answer if isinstance(answer, dict) else {"value": answer}
 
 
 def _die_with_us() -> list[str]:

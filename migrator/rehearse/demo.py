@@ -76,12 +76,12 @@ def _mark(settings: Rehearsal) -> str:
 
 
 def _is_absent(conn: psycopg.Connection, mark: str) -> bool:
-    found = conn.execute(
+    comment = conn.execute(
         "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = 'app'"
     ).fetchone()
-    if found is None:
+    if comment is None:
         return True
-    if found[0] == mark:
+    if comment[0] == mark:
         return False
     raise UsageError(
         "schema app on classic already holds other data; the demo is not loaded over it",

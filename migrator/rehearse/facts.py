@@ -79,8 +79,8 @@ class Facts:
     def current(self) -> tuple[str, PhaseFact] | None:
         """Return the latest phase that has begun and is not done."""
         begun = [(p.value, self.phases[p.value]) for p in ORDER if p.value in self.phases]
-        found = [(name, fact) for name, fact in begun if fact.state not in ("done", "undone")]
-        return found[-1] if found else None
+        active = [(name, fact) for name, fact in begun if fact.state not in ("done", "undone")]
+        return active[-1] if active else None
 
     @property
     def all_units(self) -> int:

@@ -110,19 +110,19 @@ class Kind:
 
 def kinds(failures: Iterable[Failure], windows: Sequence[Window]) -> list[Kind]:
     """Return *failures* by kind, unexplained ones first, then the most frequent."""
-    found: dict[tuple[str, str], Kind] = {}
+    kinds: dict[tuple[str, str], Kind] = {}
     for failure in failures:
         why = _explained(failure, windows)
         how = why or _unexplained(failure)
-        kind = found.setdefault((failure.operation, how), Kind(failure.operation, how, bool(why), failure.at))
+        kind = kinds.setdefault((failure.operation, how), Kind(failure.operation, how, bool(why), failure.at))
         kind.first_at = min(kind.first_at, failure.at)
         kind.errors[" ".join(filter(None, (failure.error, failure.sqlstate)))] += 1
-    return sorted(found.values(), key=lambda k: (k.expected, -k.count, k.what))
+    return sorted(kinds.values(), key=lambda k: (k.expected, -k.count, k.what))
 
 
-def said(found: Sequence[Kind]) -> str:
-    """Return *found* in one line: '176 writes refused while classic was down, …'."""
-    return ", ".join(f"{words.count(kind.count)} {kind.what}" for kind in found)
+def said(kinds: Sequence[Kind]) -> str:
+    """Return *kinds* in one line: '176 writes refused while classic was down, …'."""
+    return ", ".join(f"{words.count(kind.count)} {kind.what}" for kind in kinds)
 
 
 def _explained(failure: Failure, windows: Sequence[Window]) -> str:

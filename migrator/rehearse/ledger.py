@@ -177,12 +177,12 @@ class LedgerWriter:
 
 def _sqlstate(error: BaseException) -> str:
     """Return the SQLSTATE of *error*, or of the server's error that it was raised for."""
-    found: BaseException | None = error
-    while found is not None:
-        state = getattr(found, "sqlstate", None)
+    cause: BaseException | None = error
+    while cause is not None:
+        state = getattr(cause, "sqlstate", None)
         if state:
             return str(state)
-        found = found.__cause__ or found.__context__
+        cause = cause.__cause__ or cause.__context__
     return ""
 
 

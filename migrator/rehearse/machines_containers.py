@@ -85,19 +85,19 @@ class Container:
         project = os.environ.get("COMPOSE_PROJECT_NAME")
         if project:
             filters += ["--filter", f"label=com.docker.compose.project={project}"]
-        found = docker("ps", "--all", "--quiet", "--no-trunc", *filters).split()
-        if not found:
+        ids = docker("ps", "--all", "--quiet", "--no-trunc", *filters).split()
+        if not ids:
             raise UsageError(f"there is no {role} container", hint=BRING_UP)
-        if len(found) > 1:
+        if len(ids) > 1:
             raise UsageError(
-                f"there are {len(found)} {role} containers",
+                f"there are {len(ids)} {role} containers",
                 hint=f"Choose a stack: export COMPOSE_PROJECT_NAME=… {WITHOUT_DOCKER}",
             )
-        return cls(found[0], role)
+        return cls(ids[0], role)
 
     def facts(self) -> dict[str, Any]:
-        found: list[dict[str, Any]] = json.loads(docker("inspect", self.id))
-        return found[0]
+        ids: list[dict[str, Any]] = json.loads(docker("inspect", self.id))
+        return ids[0]
 
     def variable(self, name: str) -> str:
         """Return an environment variable of the container: that is where the rehearsal's password is."""

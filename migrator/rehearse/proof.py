@@ -181,13 +181,13 @@ def compare(classic_dsn: str, limitless_dsn: str, *, released: bool = False) -> 
 
 def limitless_versions(limitless_dsn: str, *, released: bool = False) -> dict[RowKey, int]:
     """Return the version of every row on Limitless; *released*: also of what a deployment brought."""
-    found: dict[RowKey, int] = {}
+    versions: dict[RowKey, int] = {}
     statements = VERSIONS | RELEASED_VERSIONS if released else VERSIONS
     with _open(limitless_dsn) as limitless:
         for table, statement in statements.items():
             for tenant, key, version in limitless.execute(statement):
-                found[RowKey(table, tenant, key)] = version
-    return found
+                versions[RowKey(table, tenant, key)] = version
+    return versions
 
 
 def uses_release(ledger: Ledger) -> dict[str, tuple[int, int]]:
@@ -224,17 +224,17 @@ def check_writes(ledger: Ledger, versions: dict[RowKey, int]) -> WritesChecked:
                 allowed, last = {after}, write
             elif write.outcome is not Outcome.ABORTED:
                 allowed.add(after)
-        found = versions.get(row)
-        if found in allowed:
+        version = versions.get(row)
+        if version in allowed:
             continue
-        if any(after == found and w.outcome is Outcome.ABORTED for w, _, after in steps):
+        if any(after == version and w.outcome is Outcome.ABORTED for w, _, after in steps):
             result.phantom += 1
         elif last is not None:
             lost.add((last.process, last.number))
         else:
             result.phantom += 1  # this change was never acknowledged, and yet the row has it
         wanted = " or ".join(sorted(map(str, allowed)))
-        _note(result.sample, f"{row.table} {row.key} of {row.tenant or '-'}: version {found}, should be {wanted}")
+        _note(result.sample, f"{row.table} {row.key} of {row.tenant or '-'}: version {version}, should be {wanted}")
     result.lost = len(lost)
     return result
 
@@ -285,17 +285,17 @@ class _Row:
 
 
 def _steps(writes: Iterable[Write]) -> dict[RowKey, _Row]:
-    found: dict[RowKey, _Row] = {}
+    rows: dict[RowKey, _Row] = {}
     for write in writes:
         if write.outcome is Outcome.ABORTED:
             continue
         for change in write.changes:
-            row = found.setdefault(change.row, _Row(write.process, change.before))
+            row = rows.setdefault(change.row, _Row(write.process, change.before))
             row.intended.append(write.at)
             row.after.append(change.after)
             if write.outcome is Outcome.ACKNOWLEDGED and write.ended_at is not None:
                 row.acknowledged.append((write.ended_at, len(row.after) - 1))
-    return found
+    return rows
 
 
 def _open(dsn: str) -> psycopg.Connection[Any]:

@@ -71,49 +71,53 @@ class RehearsalResult:
 
 def judge(record: Record) -> list[str]:
     """Return every promise that was broken."""
-    found = list(record.problems)
+    problems = list(record.problems)
     if record.comparison is None:
-        found.append("both sides were not compared before the hand-over")
+        problems.append("both sides were not compared before the hand-over")
     elif record.comparison.divergent_rows:
-        found.append(f"{record.comparison.divergent_rows} rows differed before the hand-over")
-        found += record.comparison.sample
+        problems.append(f"{record.comparison.divergent_rows} rows differed before the hand-over")
+        problems += record.comparison.sample
     if record.writes is None:
-        found.append("the ledger was not checked against Limitless")
+        problems.append("the ledger was not checked against Limitless")
     else:
         if record.writes.lost:
-            found.append(f"{record.writes.lost} acknowledged writes are lost")
+            problems.append(f"{record.writes.lost} acknowledged writes are lost")
         if record.writes.phantom:
-            found.append(f"{record.writes.phantom} rows show changes that were never committed")
-        found += record.writes.sample
+            problems.append(f"{record.writes.phantom} rows show changes that were never committed")
+        problems += record.writes.sample
         if record.writes.acknowledged < 1000:
-            found.append(f"only {record.writes.acknowledged} writes were acknowledged; a rehearsal needs 1000")
+            problems.append(f"only {record.writes.acknowledged} writes were acknowledged; a rehearsal needs 1000")
     if record.reads is None:
-        found.append("the reads of the ledger were not checked")
+        problems.append("the reads of the ledger were not checked")
     else:
         if record.reads.missed or record.reads.counted_at_once:
-            found.append(
+            problems.append(
                 f"{record.reads.missed} rows were read older than acknowledged "
                 f"(the processes counted {record.reads.counted_at_once} at once)"
             )
         if record.reads.missed_of_others:
-            found.append(f"{record.reads.missed_of_others} rows were read older than acknowledged to another process")
-        found += record.reads.sample
+            problems.append(
+                f"{record.reads.missed_of_others} rows were read older than acknowledged to another process"
+            )
+        problems += record.reads.sample
     if record.quiet_since is not None:
         late = [f for f in record.ledger.failures if f.at >= record.quiet_since]
         if late:
-            found.append(f"{len(late)} operations failed after classic was stopped ({late[0].error} was the first)")
+            problems.append(f"{len(late)} operations failed after classic was stopped ({late[0].error} was the first)")
     if not record.released:
-        found.append("it was not checked that what the deployment in the middle brought was used")
+        problems.append("it was not checked that what the deployment in the middle brought was used")
     for name, used in (record.released or {}).items():
         if not all(used):
-            found.append(f"the deployment in the middle had brought {name}: {used[0]} writes and {used[1]} reads of it")
-    found += [
+            problems.append(
+                f"the deployment in the middle had brought {name}: {used[0]} writes and {used[1]} reads of it"
+            )
+    problems += [
         f"{words.count(kind.count)} {kind.what}; the first at {words.clock(kind.first_at - record.began)}: "
         "no fault of this rehearsal explains that"
         for kind in _errors(record)
         if not kind.expected
     ]
-    return found
+    return problems
 
 
 def _errors(record: Record) -> list[failures.Kind]:
@@ -190,11 +194,11 @@ def _demo(record: Record) -> dict[str, Any]:
 
 def _phases(record: Record) -> list[dict[str, Any]]:
     order = sorted(record.spans, key=lambda s: s.began)
-    found = []
+    spans = []
     for i, span in enumerate(order):
         following = order[i + 1].began if i + 1 < len(order) else record.quiet_since or record.ended
         ended = span.ended if span.ended is not None else following
-        found.append(
+        spans.append(
             {
                 "phase": span.phase,
                 "began_s": round(span.began - record.began, 2),
@@ -204,7 +208,7 @@ def _phases(record: Record) -> list[dict[str, Any]]:
             }
         )
     if record.quiet_since is not None:
-        found.append(
+        spans.append(
             {
                 "phase": "limitless_only",
                 "began_s": round(record.quiet_since - record.began, 2),
@@ -213,7 +217,7 @@ def _phases(record: Record) -> list[dict[str, Any]]:
                 "detail": "classic is stopped; traffic goes on against Limitless",
             }
         )
-    return found
+    return spans
 
 
 def _proof(record: Record) -> list[dict[str, Any]]:
@@ -269,13 +273,13 @@ def _latencies(ledger: Ledger) -> dict[str, float]:
         "read_limitless": [r.ms for r in ledger.reads if r.side == "limitless"],
         "write": [w.ms for w in ledger.writes if w.outcome is Outcome.ACKNOWLEDGED],
     }
-    found = {}
+    timings = {}
     for name, values in groups.items():
         for label, share in (("p50", 0.5), ("p99", 0.99)):
             value = percentile(values, share)
             if value is not None:
-                found[f"{name}_{label}_ms"] = value
-    return found
+                timings[f"{name}_{label}_ms"] = value
+    return timings
 
 
 def _lag(record: Record) -> dict[str, float]:
@@ -352,7 +356,7 @@ def _latency_series(record: Record) -> dict[str, list[Any]]:
     def p99(second: int, name: str) -> float | None:
         return percentile(bins.get((second, name), []), 0.99)
 
-    found: dict[str, list[Any]] = {"t": list(seconds)}
+    columns: dict[str, list[Any]] = {"t": list(seconds)}
     for name in ("classic", "limitless", "write"):
-        found[name] = [None if (v := p99(s, name)) is None else round(v, 2) for s in seconds]
-    return found
+        columns[name] = [None if (v := p99(s, name)) is None else round(v, 2) for s in seconds]
+    return columns

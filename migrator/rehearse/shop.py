@@ -117,8 +117,8 @@ def read_rows(connection: Connection, side: Side, table: str, tenant: int, keys:
     """Return the version of each row among *keys* that exists."""
     statement = READ.get((table, side)) or READ[table, Side.CLASSIC]
     typed: list[Any] = list(keys) if table == "currencies" else [int(k) for k in keys]
-    found = connection.execute(statement, {"tenant": tenant, "keys": typed}).fetchall()
-    return {str(key): int(version) for key, version in found}
+    rows = connection.execute(statement, {"tenant": tenant, "keys": typed}).fetchall()
+    return {str(key): int(version) for key, version in rows}
 
 
 def own_rows(connection: Connection, table: str, tenant: int, writers: int, writer: int, limit: int) -> list[int]:
@@ -243,8 +243,8 @@ def delete_order(
     for table, children in (("order_items", ITEMS_OF), (SHIPMENTS, SHIPMENTS_OF)):
         if table == SHIPMENTS and not released:
             continue  # the table does not exist yet
-        found = connection.execute(children[side], names).fetchall()
-        changes += [Change(_row(table, tenant, key), int(version), None) for key, version in found]
+        rows = connection.execute(children[side], names).fetchall()
+        changes += [Change(_row(table, tenant, key), int(version), None) for key, version in rows]
         if side is Side.LIMITLESS:
             where = sql.SQL("tenant_id = %(tenant)s AND order_id = %(order)s")
             connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(sql.Identifier("app", table), where), names)

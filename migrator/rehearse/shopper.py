@@ -184,11 +184,11 @@ class Shopper:
             orders = shop.own_rows(r.connection, "orders", tenant.tenant_id, *share)
             return orders, shop.own_rows(r.connection, "users", tenant.tenant_id, *share)
 
-        found = self._read(tenant.tenant_id, fn)
-        if found is None:
+        keys = self._read(tenant.tenant_id, fn)
+        if keys is None:
             return False
-        tenant.orders |= dict.fromkeys(found[0], 0)
-        tenant.users |= dict.fromkeys(found[1], 0)
+        tenant.orders |= dict.fromkeys(keys[0], 0)
+        tenant.users |= dict.fromkeys(keys[1], 0)
         if tenant.tenant_id % self._writers == self._writer and tenant.account is None:
             tenant.account = 0
         tenant.known = True

@@ -39,14 +39,14 @@ def raise_fallback(
     with conn.transaction():
         conn.execute(f"{PINNED} SET LOCAL lock_timeout = '3s'".encode())
         conn.execute(st.LOCK_SWITCH)
-        found = conn.execute(st.FALLBACK, arguments).fetchone()
-        if found is not None and Level(found[0]).rank <= level.rank:
-            if held and not found[2]:
+        current = conn.execute(st.FALLBACK, arguments).fetchone()
+        if current is not None and Level(current[0]).rank <= level.rank:
+            if held and not current[2]:
                 conn.execute(st.HOLD_FALLBACK, arguments)
-            return int(found[1])
+            return int(current[1])
         row = conn.execute(st.NEXT_EPOCH).fetchone()
         assert row is not None  # the switch row is part of the schema
-        before = None if found is None else json.dumps({"level": found[0], "epoch": found[1]})
+        before = None if current is None else json.dumps({"level": current[0], "epoch": current[1]})
         conn.execute(st.PUT_FALLBACK, {**arguments, "epoch": row[0], "before": before})
         conn.execute(st.ANNOUNCE)
         return int(row[0])

@@ -39,16 +39,16 @@ def parameters(dsn: str, app: str, connect_timeout_s: float, silent_s: float) ->
         UsageError: *dsn* is not a connection string; the text does not show it.
     """
     try:
-        found: dict[str, Any] = conninfo.conninfo_to_dict(dsn)
+        values: dict[str, Any] = conninfo.conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
         raise UsageError("the connection string cannot be read (not shown)") from None
-    found["application_name"] = app
-    found["connect_timeout"] = max(2, round(connect_timeout_s))  # libpq: below 2 means 2
-    found.setdefault("keepalives_idle", 5)
-    found.setdefault("keepalives_interval", 2)
-    found.setdefault("keepalives_count", 3)
-    found.setdefault("tcp_user_timeout", round(silent_s * 1000))
-    return found
+    values["application_name"] = app
+    values["connect_timeout"] = max(2, round(connect_timeout_s))  # libpq: below 2 means 2
+    values.setdefault("keepalives_idle", 5)
+    values.setdefault("keepalives_interval", 2)
+    values.setdefault("keepalives_count", 3)
+    values.setdefault("tcp_user_timeout", round(silent_s * 1000))
+    return values
 
 
 PING = "SELECT"

@@ -48,8 +48,8 @@ class Settings:
         """Return the settings stored on classic; what is missing keeps its default."""
         whole = {f.name for f in fields(cls) if isinstance(f.default, int)}
         known = {f.name for f in fields(cls)}
-        found: dict[str, Any] = {k: int(v) if k in whole else float(v) for k, v in stored.items() if k in known}
-        return cls(**found)
+        values: dict[str, Any] = {k: int(v) if k in whole else float(v) for k, v in stored.items() if k in known}
+        return cls(**values)
 
     @property
     def registered_s(self) -> float:

@@ -225,9 +225,9 @@ class Watcher:
         if row is None or (int(row[0]), row[1]) != (view.epoch, view.mark):
             self._refresh()  # routes changed, or this is another history: positions count only with their epoch
             return
-        found = {part: Snapshot.parse(text) for part, text in row[2]}
-        if found != view.positions:
-            self._current.install(replace(view, positions=found))
+        published = {part: Snapshot.parse(text) for part, text in row[2]}
+        if published != view.positions:
+            self._current.install(replace(view, positions=published))
 
     def _settle(self) -> None:
         link = self._link

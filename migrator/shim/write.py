@@ -240,11 +240,11 @@ class Write:
     def _token(self, link: Link) -> Token | None:
         """Return what names this write; None when it wrote nothing. Rolls back what must not be committed."""
         try:
-            found = Marks.of(link.ask(st.BEFORE_COMMIT))
-            known = identity(found, self._mark)
-            parts = touched(found, known)
+            marks = Marks.of(link.ask(st.BEFORE_COMMIT))
+            known = identity(marks, self._mark)
+            parts = touched(marks, known)
             # A transaction before this one may have written: a wait for this number covers that one as well.
-            xid = int(link.ask(st.TAKE_XID)[0] or 0) if known is Identity.UNKNOWN else found.xid
+            xid = int(link.ask(st.TAKE_XID)[0] or 0) if known is Identity.UNKNOWN else marks.xid
         except psycopg.Error as error:
             self._roll_back(link)
             if error.sqlstate == WRITES_ARE_CLOSED:
@@ -253,14 +253,14 @@ class Write:
         if known is Identity.OTHER:
             self._roll_back(link)
             raise _ended()
-        if found.mode in (WriteMode.CLOSED, WriteMode.LIMITLESS_ONLY):
+        if marks.mode in (WriteMode.CLOSED, WriteMode.LIMITLESS_ONLY):
             # This process had not read it yet. Triggers on classic refuse such writes as well.
             self._roll_back(link)
             self._current.refresh()
             raise WritesClosed(0.0)
         if xid is None:
             return None
-        return Token(xid, ALL_PARTS if parts is None else parts, found.epoch, found.history)
+        return Token(xid, ALL_PARTS if parts is None else parts, marks.epoch, marks.history)
 
 
 def _ended() -> UsageError:

@@ -261,10 +261,7 @@ OF_DATA = (
         "migrator/dataplane/mirror/membership.py",
         "tuple((t, earliest(snapshots[t])) for t in chosen)",
         "tuple((t, snapshots[t][-1]) for t in chosen)",
-        (
-            f"{DATA.replace('dataplane', 'backfill')}/test_snapshots.py"
-            "::test_ranges_that_overlap_share_a_snapshot_and_the_earliest_counts",
-        ),
+        (f"{DATA}/backfill/test_snapshots.py::test_ranges_that_overlap_share_a_snapshot_and_the_earliest_counts",),
         "a tenant of several ranges is as old as the oldest of them",
     ),
     # -- backfill

@@ -128,14 +128,14 @@ async def how_it_ended(client: Client, workflow_id: str) -> tuple[str, str] | No
     """Return Temporal's word for how a workflow ended, and the reason; None while it runs."""
     handle = client.get_workflow_handle(workflow_id)
     try:
-        found = await handle.describe(rpc_timeout=timedelta(seconds=policies.RPC_S))
+        described = await handle.describe(rpc_timeout=timedelta(seconds=policies.RPC_S))
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return "not found", ""
         raise ClusterUnavailable("temporal", f"it answered {error.status.name}") from None
-    if found.status is WorkflowExecutionStatus.RUNNING or found.status is None:
+    if described.status is WorkflowExecutionStatus.RUNNING or described.status is None:
         return None
-    return found.status.name.lower().replace("_", " "), await _why(handle)
+    return described.status.name.lower().replace("_", " "), await _why(handle)
 
 
 async def _why(handle: WorkflowHandle[Any, Any]) -> str:

@@ -113,31 +113,31 @@ class CutoverActivities:
         last = loop.time()
         while True:
             answers = await asyncio.to_thread(wave.limitless_answers, self.context.limitless_dsn())
-            found = await self.context.on_classic(
+            look = await self.context.on_classic(
                 soak.watch_wave, step.number, guard, on_classic, progress["since_s"], answers, limits(self.context.plan)
             )
             now = loop.time()
-            guard, rolled_back = found.watch, rolled_back + found.rolled_back
-            if found.stalled is None:
+            guard, rolled_back = look.watch, rolled_back + look.rolled_back
+            if look.stalled is None:
                 progress["soaked_s"] += now - last
             else:
                 # Samples from an outage say nothing about the tenants, so the observation begins anew.
                 progress["since_s"] = await self.context.on_classic(facts.now_s)
             last = now
-            if ((found.stalled or "") != still or found.rolled_back) and not step.late:
+            if ((look.stalled or "") != still or look.rolled_back) and not step.late:
                 await self.context.on_classic(
-                    wave.note_soak, step.number, step.pct, step.soak_s, progress["soaked_s"], found.stalled or ""
+                    wave.note_soak, step.number, step.pct, step.soak_s, progress["soaked_s"], look.stalled or ""
                 )
-            still = found.stalled or ""
-            done = progress["soaked_s"] >= step.soak_s and found.stalled is None
-            if found.held or not found.left or done or now >= until:
+            still = look.stalled or ""
+            done = progress["soaked_s"] >= step.soak_s and look.stalled is None
+            if look.held or not look.left or done or now >= until:
                 return Soaked(
                     done=done,
                     soaked_s=progress["soaked_s"],
                     since_s=progress["since_s"],
                     rolled_back=rolled_back,
-                    left=found.left,
-                    held=found.held,
+                    left=look.left,
+                    held=look.held,
                 )
             await asyncio.sleep(min(LOOK_S, max(0.05, step.soak_s - progress["soaked_s"])))
 

@@ -50,11 +50,11 @@ class DecommissionActivities:
     async def stand(self, inp: Closing) -> Standing:
         """Return where a run of the decommission enters."""
         self.context.serves(inp.plan)
-        found = await asyncio.to_thread(progress.find, self.context.open_classic, self.context.open_limitless)
+        entry = await asyncio.to_thread(progress.find, self.context.open_classic, self.context.open_limitless)
         return Standing(
-            entry=progress.enter_at(found).value,
-            number=found.number or 0,
-            approver=found.approver,
+            entry=progress.enter_at(entry).value,
+            number=entry.number or 0,
+            approver=entry.approver,
             max_pause_s=self.context.plan.decommission.max_pause_s,
         )
 

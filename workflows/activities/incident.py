@@ -87,10 +87,10 @@ class IncidentActivities:
         loop = asyncio.get_running_loop()
         again_at = loop.time()
         while True:
-            found = await self.context.on_classic(pass_once, self.context.limitless_dsn(), settings, datetime.now(UTC))
-            if found.to_validate and loop.time() >= again_at:
-                tenants = [t for t in found.to_validate if t is not None]
-                shared = len(tenants) < len(found.to_validate)
+            result = await self.context.on_classic(pass_once, self.context.limitless_dsn(), settings, datetime.now(UTC))
+            if result.to_validate and loop.time() >= again_at:
+                tenants = [t for t in result.to_validate if t is not None]
+                shared = len(tenants) < len(result.to_validate)
                 try:
                     report = await ValidationActivities(self.context).compare(tenants, "breaker", reference=shared)
                     again_at = loop.time() + (DIVERGENT_S if report.divergent_rows else 0)

@@ -37,20 +37,22 @@ def to_raise(
     by_scope: dict[Scope, dict[str, str]] = {}
     for trip in trips:
         by_scope.setdefault((trip.scope, trip.key), {})[trip.process_id] = trip.reason
-    found: list[Raise] = []
+    candidates: list[Raise] = []
     if probe_problem is not None and trips:
         count = len({trip.process_id for trip in trips})
-        found.append(Raise(FallbackScope.ALL, "", f"{count} of {live} processes tripped and limitless {probe_problem}"))
+        candidates.append(
+            Raise(FallbackScope.ALL, "", f"{count} of {live} processes tripped and limitless {probe_problem}")
+        )
     needed = max(1, math.ceil(live * quorum))
     for (scope, key), reasons in by_scope.items():
         if len(reasons) >= needed:
             why = next(iter(reasons.values()))
-            found.append(Raise(scope, key, f"{len(reasons)} of {live} processes tripped: {why}"))
+            candidates.append(Raise(scope, key, f"{len(reasons)} of {live} processes tripped: {why}"))
     order = list(FallbackScope)
-    found.sort(key=lambda r: (order.index(r.scope), r.key))
+    candidates.sort(key=lambda r: (order.index(r.scope), r.key))
     kept: list[Raise] = []
     done = set(open_now)
-    for wanted in found:
+    for wanted in candidates:
         if (FallbackScope.ALL, "") not in done and (wanted.scope, wanted.key) not in done:
             done.add((wanted.scope, wanted.key))
             kept.append(wanted)
@@ -98,7 +100,7 @@ def rest_s(open_s: float, recent: int) -> float:
 
 
 def next_step(
-    found: Open,
+    fallback: Open,
     probe_problem: str | None,
     lag_s: Mapping[int, float],
     *,
@@ -114,16 +116,16 @@ def next_step(
         fresh_s: the largest lag allowed; writes wait that long once the fallback is eased.
         problems: why mirror partitions are stalled, where known.
     """
-    if found.held:
+    if fallback.held:
         return Step.HOLD, "raised by a person"
-    if found.quarantined:
+    if fallback.quarantined:
         return Step.UNHEALTHY, "a row of this tenant is quarantined"
-    rest = rest_s(open_s, found.recent)
-    if found.age_s < rest:
-        return Step.REST, f"raised {found.age_s:.1f} s ago, rests {rest:.0f} s"
+    rest = rest_s(open_s, fallback.recent)
+    if fallback.age_s < rest:
+        return Step.REST, f"raised {fallback.age_s:.1f} s ago, rests {rest:.0f} s"
     if probe_problem is not None:
         return Step.UNHEALTHY, f"limitless {probe_problem}"
-    for part in sorted(found.parts):
+    for part in sorted(fallback.parts):
         lag = lag_s.get(part)
         if lag is None:
             return Step.UNHEALTHY, f"mirror partition {part} has no position"
@@ -132,7 +134,7 @@ def next_step(
             return Step.UNHEALTHY, f"mirror partition {part} is {lag:.1f} s behind (limit {fresh_s:g} s)" + (
                 f": {reason}" if reason else ""
             )
-    if found.level is Level.CLASSIC:
+    if fallback.level is Level.CLASSIC:
         return Step.EASE, "limitless and the mirror are healthy"
     if validate and found.unvalidated:
         tenants = sum(1 for t in found.unvalidated if t is not None)

@@ -83,10 +83,10 @@ def pass_once(conn: Connection, limits: GuardLimits, timeout_s: float) -> dict[S
         lock_breaches(conn)
         now_s = facts.now_s(conn)
         known = breaches(conn)
-        found = _found(conn, now_s, limits)
-        if not found and not known:
+        exceeded = _found(conn, now_s, limits)
+        if not exceeded and not known:
             return {}
-        standing, incidents = judge(known, found, now_s, timeout_s, CALM_WINDOWS * limits.window_s)
+        standing, incidents = judge(known, exceeded, now_s, timeout_s, CALM_WINDOWS * limits.window_s)
         keep_breaches(conn, standing)
         if incidents:
             add_incident(conn, IncidentKind.SLO_BREACH, describe(incidents), WHO)

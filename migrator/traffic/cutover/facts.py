@@ -91,8 +91,8 @@ def samples(
     conn: Connection, tenants: Sequence[TenantId], side: str, since_s: float, until_s: float | None = None
 ) -> dict[TenantId, Sample]:
     """Return the samples of each tenant on *side* since a time by classic's clock."""
-    found = sums(conn, tenants, side, since_s, until_s)
-    return {tenant: _sample(found.get(tenant, Sum())) for tenant in tenants}
+    totals = sums(conn, tenants, side, since_s, until_s)
+    return {tenant: _sample(totals.get(tenant, Sum())) for tenant in tenants}
 
 
 def everybody(conn: Connection, side: str, since_s: float) -> Sample:
@@ -100,8 +100,8 @@ def everybody(conn: Connection, side: str, since_s: float) -> Sample:
     return _sample(sums(conn, None, side, since_s).get(None, Sum()))
 
 
-def _sample(found: Sum) -> Sample:
-    return Sample(found.reads, found.errors, found.p99_ms)
+def _sample(totals: Sum) -> Sample:
+    return Sample(totals.reads, totals.errors, totals.p99_ms)
 
 
 def keep_baseline(conn: Connection, number: int, since_s: float) -> None:

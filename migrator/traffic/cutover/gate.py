@@ -58,37 +58,37 @@ def reference_unclean(facts: ReferenceFacts | None, limits: GateLimits) -> tuple
 
 def reference_verdict(facts: ReferenceFacts | None, limits: GateLimits) -> Verdict:
     """Return go, or why no tenant's reads may move: the mirror of the reference tables, and their validation."""
-    found = reference_unclean(facts, limits)
+    blockers = reference_unclean(facts, limits)
     if facts is not None and facts.lag_s > limits.max_lag_s:
         text = f"mirror partition {REFERENCE_PART} {_late(facts.lag_s, limits, facts.problem)}"
-        found = (Blocker("mirror.lags", str(REFERENCE_PART), text, True), *found)
-    return Verdict(found)
+        blockers = (Blocker("mirror.lags", str(REFERENCE_PART), text, True), *blockers)
+    return Verdict(blockers)
 
 
 def tenant_verdict(facts: TenantFacts, limits: GateLimits) -> Verdict:
     """Return go, or every reason why this tenant must stay on classic for now."""
     tenant, who = facts.tenant_id, f"tenant {facts.tenant_id}"
-    found: list[Blocker] = []
+    blockers: list[Blocker] = []
     if facts.held is not None:
         text = f"{who} is held on classic by {facts.held}; migrator tenant release {tenant}"
-        found.append(Blocker("tenant.held", tenant, text))
+        blockers.append(Blocker("tenant.held", tenant, text))
     if facts.state is TenantState.QUARANTINED:
         text = f"{who} is quarantined: {facts.quarantine or 'Limitless refused one of its rows'}"
-        found.append(Blocker("tenant.quarantined", tenant, text))
+        blockers.append(Blocker("tenant.quarantined", tenant, text))
     elif facts.state is not TenantState.MIRRORED:
-        found.append(Blocker("tenant.not_mirrored", tenant, f"{who} is {facts.state.value}, not mirrored", True))
+        blockers.append(Blocker("tenant.not_mirrored", tenant, f"{who} is {facts.state.value}, not mirrored", True))
     if facts.lag_s is None:
         text = f"{who}: its mirror partition has published no position"
-        found.append(Blocker("mirror.no_position", tenant, text, True))
+        blockers.append(Blocker("mirror.no_position", tenant, text, True))
     elif facts.lag_s > limits.max_lag_s:
         text = f"{who}: its mirror partition {_late(facts.lag_s, limits, facts.problem)}"
-        found.append(Blocker("mirror.lags", tenant, text, True))
-    found += _unclean(facts, limits, tenant, f"{who} has", f"{who} was")
-    found += [
+        blockers.append(Blocker("mirror.lags", tenant, text, True))
+    blockers += _unclean(facts, limits, tenant, f"{who} has", f"{who} was")
+    blockers += [
         Blocker("reads.fallen_back", tenant, f"{who} has fallen back to classic: {reason}", True)
         for reason in facts.fallbacks
     ]
-    return Verdict(tuple(found))
+    return Verdict(tuple(blockers))
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,9 +115,9 @@ def _longer(
         length_s: facts.samples(conn, list(seen), "limitless", now_s - length_s)
         for length_s in longer_windows(now_s - since_s, limits)
     }
-    found = {}
+    complaints = {}
     for tenant, (before, window) in seen.items():
         reason = longer_complaint(before, window, {length_s: of[tenant] for length_s, of in longer.items()}, limits)
         if reason is not None:
-            found[tenant] = reason
-    return found
+            complaints[tenant] = reason
+    return complaints

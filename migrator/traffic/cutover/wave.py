@@ -135,11 +135,11 @@ class Asked:
 def ask(conn: Connection, plan: Plan, number: int) -> Asked:
     """Ask the gate of every tenant of wave *number*."""
     allowed = gate_limits(plan)
-    found = facts.tenant_facts(conn, facts.wave_tenants(conn, number))
+    tenants = facts.tenant_facts(conn, facts.wave_tenants(conn, number))
     reference = facts.reference_facts(conn)
     return Asked(
-        wave_verdict(found, allowed, reference, everywhere(conn)),
-        tuple(f.tenant_id for f in found if needs_validation(f, allowed)),
+        wave_verdict(tenants, allowed, reference, everywhere(conn)),
+        tuple(f.tenant_id for f in tenants if needs_validation(f, allowed)),
         reference is not None and needs_validation(reference, allowed),
     )
 
@@ -214,7 +214,7 @@ def advance(conn: Connection, plan: Plan, number: int, pct: int, late: bool = Fa
     if not todo:
         return Advanced(done=True, text="already done")
     try:
-        found = promote_reads(
+        promotion = promote_reads(
             conn,
             tenants=todo,
             pct=pct,
@@ -228,11 +228,11 @@ def advance(conn: Connection, plan: Plan, number: int, pct: int, late: bool = Fa
         if error.retryable:
             raise
         return Advanced(text=str(error))
-    if not found.done:
+    if not promotion.done:
         why = {
-            Step.UNCONFIRMED: f"waiting for processes: {', '.join(found.confirmation.pending[:5])}",
-            Step.BEHIND: f"waiting for mirror partitions {', '.join(map(str, found.behind))}",
-        }.get(found.outcome, found.detail or "these tenants were moved by another command meanwhile")
+            Step.UNCONFIRMED: f"waiting for processes: {', '.join(promotion.confirmation.pending[:5])}",
+            Step.BEHIND: f"waiting for mirror partitions {', '.join(map(str, promotion.behind))}",
+        }.get(promotion.outcome, promotion.detail or "these tenants were moved by another command meanwhile")
         return Advanced(text=why)
     if not late:
         set_phase(conn, Phase.CUTOVER.value, "running", f"wave {number}: {len(todo)} tenants at {pct} %")
@@ -272,9 +272,9 @@ def forward(conn: Connection, who: str, reason: str) -> Outcome:
     done = []
     reason = reason or "go forward again"
     if facts.switch(conn).level is not Level.LIMITLESS:
-        found = promote_reads(conn, switch=True, who=who, reason=reason, timeout_s=ADVANCE_S)
-        if not found.done:
-            why = found.detail or f"{found.outcome}: {', '.join(found.confirmation.pending[:5])}"
+        promotion = promote_reads(conn, switch=True, who=who, reason=reason, timeout_s=ADVANCE_S)
+        if not promotion.done:
+            why = promotion.detail or f"{promotion.outcome}: {', '.join(promotion.confirmation.pending[:5])}"
             return Outcome("reads stay on classic", (Blocker("switch.not_moved", "switch", why, True),))
         done.append("reads go where their routes say again")
     back = facts.rolled_back(conn)

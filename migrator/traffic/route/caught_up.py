@@ -56,5 +56,5 @@ def check_mirrored(conn: psycopg.Connection[Any], lifted: tuple[FallbackScope, s
 
 def behind_of(conn: psycopg.Connection[Any], parts: set[int], wanted: Snapshot) -> list[int]:
     """Return which of *parts*, the reference partition added, do not include *wanted* yet."""
-    found = positions(conn)
-    return [p for p in sorted(parts | {REFERENCE_PART}) if p not in found or not found[p].includes(wanted)]
+    published = positions(conn)
+    return [p for p in sorted(parts | {REFERENCE_PART}) if p not in published or not published[p].includes(wanted)]

@@ -92,14 +92,14 @@ def change(
         row = conn.execute(st.LOCK_SWITCH).fetchone()
         if row is None:
             raise NotInstalled("the control schema on classic is not complete")
-        found = Change(conn, who, reason, int(row[0]), Level(row[1]), WriteMode(row[2]))
-        if found.write_mode is WriteMode.LIMITLESS_ONLY and not after_the_end:
+        route_change = Change(conn, who, reason, int(row[0]), Level(row[1]), WriteMode(row[2]))
+        if route_change.write_mode is WriteMode.LIMITLESS_ONLY and not after_the_end:
             raise PreconditionFailed(
                 "writes go to limitless only: classic no longer has the latest rows, so no route can change",
                 hint="The point of no return has passed; see migrator status.",
             )
-        yield found
-        if found.made:
+        yield route_change
+        if route_change.made:
             conn.execute(st.ANNOUNCE)
 
 

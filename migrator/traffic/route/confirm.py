@@ -42,10 +42,10 @@ class Confirmation:
 def confirmed(conn: psycopg.Connection[Any], epoch: int) -> Confirmation:
     """Return how many processes have applied *epoch*."""
     with reachable():
-        found = processes(conn)
-    done = sum(p.applied_epoch >= epoch for p in found)
-    pending = [p.label for p in found if p.live and p.applied_epoch < epoch]
-    return Confirmation(done + len(pending), done, len(found) - done - len(pending), pending)
+        registered = processes(conn)
+    done = sum(p.applied_epoch >= epoch for p in registered)
+    pending = [p.label for p in registered if p.live and p.applied_epoch < epoch]
+    return Confirmation(done + len(pending), done, len(registered) - done - len(pending), pending)
 
 
 def wait_confirmed(conn: psycopg.Connection[Any], epoch: int, timeout_s: float) -> Confirmation:

@@ -33,15 +33,15 @@ def ease_fallback(conn: psycopg.Connection[Any], scope: FallbackScope, key: str,
 
     Returns the epoch to confirm; easing what is eased changes nothing.
     """
-    with change(conn, by, reason) as found:
+    with change(conn, by, reason) as route_change:
         known = stored.fallback(conn, scope, key)
         if known is None:
-            return found.epoch
+            return route_change.epoch
         if known.level is not Level.CLASSIC:
             return known.epoch
-        epoch = found.next_epoch()
+        epoch = route_change.next_epoch()
         stored.ease_fallback(conn, scope, key, epoch)
-        found.decide("fallback.eased", _subject(scope, key), known._asdict(), {"epoch": epoch})
+        route_change.decide("fallback.eased", _subject(scope, key), known._asdict(), {"epoch": epoch})
         return epoch
 
 
@@ -60,10 +60,10 @@ def clear_fallback(
     Args:
         expected: epoch of the fallback as eased; raised again since means PreconditionFailed.
     """
-    with change(conn, by, reason) as found:
+    with change(conn, by, reason) as route_change:
         known = stored.fallback(conn, scope, key)
         if known is None:
-            return found.epoch
+            return route_change.epoch
         if known.level is not Level.JOINING or (expected is not None and known.epoch != expected):
             raise PreconditionFailed(
                 f"the fallback {_subject(scope, key)} was raised again, or never eased",
@@ -71,9 +71,9 @@ def clear_fallback(
             )
         check_included(conn, covered_parts(conn, scope, key), caught_up)
         check_mirrored(conn, (scope, key))
-        epoch = found.next_epoch()
+        epoch = route_change.next_epoch()
         stored.clear_fallback(conn, scope, key)
-        found.decide("fallback.cleared", _subject(scope, key), known._asdict(), {"epoch": epoch})
+        route_change.decide("fallback.cleared", _subject(scope, key), known._asdict(), {"epoch": epoch})
         return epoch
 
 

@@ -123,14 +123,19 @@ def promote_reads(
     if bool(tenants) + switch + (fallback is not None) != 1:
         raise ValueError("give tenants, switch or fallback, and only one of them")
     if tenants:
-        found = _tenants(conn, list(dict.fromkeys(tenants)), pct, who, reason, wave, timeout_s, expected)
+        promotion = _tenants(conn, list(dict.fromkeys(tenants)), pct, who, reason, wave, timeout_s, expected)
     elif switch:
-        found = _switch(conn, who, reason, timeout_s)
+        promotion = _switch(conn, who, reason, timeout_s)
     else:
         assert fallback is not None
-        found = _fallback(conn, fallback, who, reason, timeout_s)
+        promotion = _fallback(conn, fallback, who, reason, timeout_s)
     return Promoted(
-        found.outcome, found.epoch, found.confirmation, found.behind, time.monotonic() - started, found.detail
+        promotion.outcome,
+        promotion.epoch,
+        promotion.confirmation,
+        promotion.behind,
+        time.monotonic() - started,
+        promotion.detail,
     )
 
 

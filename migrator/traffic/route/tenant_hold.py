@@ -37,21 +37,21 @@ def describe(holds: Sequence[Held]) -> str:
     return f"{count} held on classic ({names}); release with: migrator tenant release TENANT"
 
 
-def hold_within(found: Change, tenants: Sequence[TenantId], wave: int | None = None) -> list[TenantId]:
+def hold_within(route_change: Change, tenants: Sequence[TenantId], wave: int | None = None) -> list[TenantId]:
     """Hold *tenants* in the transaction of a change that leaves none of them off classic; returns those newly held."""
-    anew = stored.hold(found.conn, tenants, wave, found.who, found.reason)
+    anew = stored.hold(route_change.conn, tenants, wave, route_change.who, route_change.reason)
     for tenant in anew:
-        found.decide("tenant.held", f"tenant/{tenant}", None, {"wave": wave})
+        route_change.decide("tenant.held", f"tenant/{tenant}", None, {"wave": wave})
     return anew
 
 
 def release(conn: psycopg.Connection[Any], tenants: Sequence[TenantId], *, who: str, reason: str) -> list[TenantId]:
     """Let *tenants* wait for a wave again; returns those that were held. Their reads stay on classic until then."""
-    with change(conn, who, reason) as found:
+    with change(conn, who, reason) as route_change:
         free = stored.release_hold(conn, tenants)
         for one in free:
             before = {"reason": one.reason, "held_by": one.held_by, "wave": one.wave}
-            found.decide("tenant.released", f"tenant/{one.tenant_id}", before, None)
+            route_change.decide("tenant.released", f"tenant/{one.tenant_id}", before, None)
     return [one.tenant_id for one in free]
 
 
