@@ -55,7 +55,7 @@ async def abort(m: Migration, work: asyncio.Task[bool], order: Order) -> None:
         await work  # as requested
     left = ""
     if mirrored:
-        await m.tell_background("finish")
+        await m.signal_background("finish")
         try:
             await workflow.execute_activity_method(
                 ValidationActivities.remove_schedule, PlanInput(plan=m.plan), **policies.QUICK.on(m.control)

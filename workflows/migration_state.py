@@ -85,18 +85,18 @@ class Migration:
                 **(policies.LAST_NOTE if last else policies.QUICK).on(self.control),
             )
 
-    async def tell(self, workflow_id: str, signal: str, arg: object | None = None) -> None:
+    async def send(self, workflow_id: str, signal: str, arg: object | None = None) -> None:
         handle = workflow.get_external_workflow_handle(workflow_id)
         with contextlib.suppress(FailureError):  # not running
             await (handle.signal(signal) if arg is None else handle.signal(signal, arg))
 
-    async def tell_background(self, signal: str) -> None:
+    async def signal_background(self, signal: str) -> None:
         for workflow_id in (names.dual_write_id(self.plan), names.breaker_id(self.plan)):
-            await self.tell(workflow_id, signal)
+            await self.send(workflow_id, signal)
 
-    async def tell_pause(self, order: Pause) -> None:
+    async def send_pause(self, order: Pause) -> None:
         for workflow_id in (names.dual_write_id(self.plan), names.backfill_id(self.plan), names.cutover_id(self.plan)):
-            await self.tell(workflow_id, "set_paused", order)
+            await self.send(workflow_id, "set_paused", order)
 
     def status(self) -> MigrationStatus:
         return MigrationStatus(

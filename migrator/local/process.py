@@ -137,7 +137,7 @@ def send(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def wait_gone(pid: int, marker: str | Path, timeout_s: float) -> bool:
+def wait_ended(pid: int, marker: str | Path, timeout_s: float) -> bool:
     """Wait until the process and all its threads have ended; False when the timeout passed first."""
     return until(lambda: not (running(pid, marker) or _leaving(pid)), timeout_s, 0.01)
 
@@ -161,9 +161,9 @@ def end(pid: int, marker: str | Path, number: signal.Signals, timeout_s: float =
     if not running(pid, marker):
         return
     send(pid, number)
-    if not wait_gone(pid, marker, timeout_s):
+    if not wait_ended(pid, marker, timeout_s):
         send(pid, signal.SIGKILL)
-        wait_gone(pid, marker, timeout_s)
+        wait_ended(pid, marker, timeout_s)
 
 
 def free_port() -> int:

@@ -167,7 +167,7 @@ class Proxy:
         self.refuse()
         self.reset_all()
 
-    def heal(self) -> None:
+    def clear_faults(self) -> None:
         """Remove all faults."""
         self.faults.delay_s, self.faults.lose_reply_to, self.faults.cut_after = 0.0, None, None
         self.lost.clear()

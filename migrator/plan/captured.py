@@ -28,7 +28,7 @@ def entry_of(table: Table, tenant_key: str) -> TablePlan:
     return TablePlan(kind=table.kind.value, via=via, tenant_column=tenant_column, key=list(table.key))
 
 
-def entry_said(values: Mapping[str, Any]) -> TablePlan:
+def parse_entry(values: Mapping[str, Any]) -> TablePlan:
     """Return the entry that *values* describe.
 
     Raises:

@@ -37,7 +37,6 @@ from migrator.provision.design import Design, design
 from migrator.provision.one import make
 from migrator.provision.read import available_extensions, read, routers
 from migrator.provision.rights import grant_steps, notes, role_steps
-from migrator.provision.there import believed, concurrent_kinds, forget_made, made_here, make_apart
 from migrator.rights import check as rights_check
 from migrator.rights import read as rights
 
@@ -185,7 +184,7 @@ def _verify_catalogs(
     classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, *, indexes: Indexes, stage: Stage
 ) -> Verdict:
     wanted = _design(classic, limitless, tables, plan)
-    existing = believed(limitless, read(limitless, _schemas(plan)), wanted.catalog)
+    existing = completed_from_records(limitless, read(limitless, _schemas(plan)), wanted.catalog)
     result = [
         *wanted.blockers,
         *learn(limitless).blockers(),
@@ -353,7 +352,7 @@ def _steps(
     classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, wanted: Design, indexes: Indexes
 ) -> tuple[list[Step], list[str]]:
     """Return what Limitless lacks, and which rights are left out on purpose. Roles come first, grants last."""
-    existing = believed(limitless, read(limitless, _schemas(plan)), wanted.catalog)
+    existing = completed_from_records(limitless, read(limitless, _schemas(plan)), wanted.catalog)
     here = rights.read(classic, _schemas(plan), effective=False)
     there = rights.read(limitless, _schemas(plan), roles=here.roles, effective=False)
     todo = role_steps(here, there)
@@ -364,7 +363,7 @@ def _steps(
 
 def _finalize_steps(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, stage: Stage) -> list[Step]:
     wanted = _design(classic, limitless, tables, plan)
-    existing = believed(limitless, read(limitless, _schemas(plan)), wanted.catalog)
+    existing = completed_from_records(limitless, read(limitless, _schemas(plan)), wanted.catalog)
     keys = _keys(wanted, existing, stage)
     todo = steps(wanted.catalog, existing, concurrently=concurrent_kinds(limitless))
     return todo + foreign_key_steps(keys, existing.foreign_keys)

@@ -20,8 +20,8 @@ from migrator.provision.compare import MISSING, differences
 from migrator.provision.ddl_sql import Record, Step, foreign_key_steps, steps
 from migrator.provision.design import Design, design
 from migrator.provision.read import available_extensions, read, routers
+from migrator.provision.records import record_made
 from migrator.provision.rights import grant_steps, role_steps
-from migrator.provision.there import record_made
 from migrator.rights import check as rights_check
 from migrator.rights import read as rights
 

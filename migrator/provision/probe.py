@@ -78,7 +78,7 @@ def is_answer(outcome: Outcome, given: Try, *, apart: bool = False) -> bool:
     return fault not in (Fault.UNREACHABLE, Fault.OVERLOADED) and outcome.sqlstate not in ("55P03", "40001", "40P01")
 
 
-def why_not(given: Try, outcome: Outcome) -> str:
+def reason_of_failure(given: Try, outcome: Outcome) -> str:
     """Return why *given* failed; '' when it worked."""
     about = f"{given.kind} tables: " if given.kind else ""
     if outcome.sqlstate:
@@ -92,8 +92,8 @@ def why_not(given: Try, outcome: Outcome) -> str:
 def judge_all(probe: Probe, outcomes: Sequence[Outcome]) -> Answer:
     """It works when every statement does; returns the kinds of tables for which they do."""
     pairs = list(zip(probe.tries, outcomes, strict=True))
-    wrong = [why for given, outcome in pairs if (why := why_not(given, outcome))]
-    bad = {given.kind for given, outcome in pairs if why_not(given, outcome)}
+    wrong = [why for given, outcome in pairs if (why := reason_of_failure(given, outcome))]
+    bad = {given.kind for given, outcome in pairs if reason_of_failure(given, outcome)}
     kinds = frozenset({given.kind for given, _ in pairs} - bad - {""})
     return _answer(probe, not wrong, wrong[0] if wrong else "", kinds)
 

@@ -29,7 +29,7 @@ OUTAGE_S = 4.0
 """How long Limitless stays down, in seconds of the traffic's write rate: longer than any wait of the shim."""
 
 
-def spoil_the_settings(stage: Stage) -> None:
+def set_hostile_settings(stage: Stage) -> None:
     """Databases and the tool's roles get settings that the tool must not depend on."""
     with stage.event("hostile_settings", "Databases and the tool's roles get hostile settings") as event:
         there = hostile.set_on_classic(stage.machines.classic)
@@ -61,7 +61,7 @@ def _let_roles_in(stage: Stage) -> None:
         asked = stage.wait("provisioning asks for nothing but logins", asked_for, TIMEOUT_S)
         with psycopg.connect(stage.machines.limitless, autocommit=True) as conn:
             for role in roles.ALL:
-                roles.let_in(conn, role)
+                roles.allow_login(conn, role)
         stage.operator.run("resume", "--reason", "rehearsal: the roles may log in")
         held = len(asked.facts.phase("provision").blockers)
         event.detail = f"{held} roles blocked the gate of provisioning until then"

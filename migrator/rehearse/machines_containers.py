@@ -133,7 +133,7 @@ class Container:
     def stop(self) -> None:
         docker("stop", "--time", "10", self.id)
 
-    def why_not(self) -> str:
+    def last_log_line(self) -> str:
         """Return the last line of its log."""
         with contextlib.suppress(UsageError, subprocess.SubprocessError, OSError):
             done = subprocess.run(

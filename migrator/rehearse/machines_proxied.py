@@ -101,19 +101,19 @@ class ProxiedMachines(Machines):
         self._proxies["limitless"].cut_off()
 
     def start_limitless(self) -> None:
-        self._proxies["limitless"].heal()
+        self._proxies["limitless"].clear_faults()
 
     def kill_classic(self) -> None:
         self._proxies["classic"].cut_off()
 
     def start_classic(self) -> None:
-        self._proxies["classic"].heal()
+        self._proxies["classic"].clear_faults()
 
     def stop_temporal(self) -> None:
         self._proxies["temporal"].cut_off()
 
     def start_temporal(self) -> None:
-        self._proxies["temporal"].heal()
+        self._proxies["temporal"].clear_faults()
 
     def stop_classic(self) -> None:
         self._proxies["classic"].cut_off()

@@ -30,10 +30,10 @@ def make(conn: psycopg.Connection[Any]) -> None:
         with contextlib.suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
             conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
         conn.execute(sql.SQL("ALTER ROLE {} RESET ALL").format(sql.Identifier(role)))
-        let_in(conn, role)
+        allow_login(conn, role)
 
 
-def let_in(conn: psycopg.Connection[Any], role: str) -> None:
+def allow_login(conn: psycopg.Connection[Any], role: str) -> None:
     """Let *role* log in with the password of *conn*, hashed here: a statement can end up in a server's log."""
     hashed = conn.pgconn.encrypt_password(conn.info.password.encode(), role.encode(), b"scram-sha-256").decode()
     conn.execute(

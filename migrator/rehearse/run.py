@@ -172,7 +172,7 @@ def _play(stage: Stage) -> None:
         stage.record.demo = loaded
         stage.record.timings["load_rows_per_s"] = loaded.total_rows / loaded.seconds
         detail.append(f"{len(loaded.tenants)} tenants, {words.count(loaded.total_rows)} rows")
-    acts.spoil_the_settings(stage)
+    acts.set_hostile_settings(stage)
     stage.operator.run("plan", "check", str(stage.plan_path))
     stage.observer.start()
     with stage.step("Workers, and the migration starts") as detail:

@@ -369,6 +369,6 @@ _HANDLERS = {
 }
 
 
-def is_ours(relation: str) -> bool:
+def belongs_to_tool(relation: str) -> bool:
     """Return whether *relation* belongs to this tool."""
     return relation.startswith(f"{TOOL_SCHEMA}.")

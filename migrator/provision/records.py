@@ -41,7 +41,7 @@ def _made(record: Record) -> provisioned.Made:
     return provisioned.Made(record.kind, record.schema, record.name, record.detail)
 
 
-def believed(limitless: Conn, read: Catalog, wanted: Catalog) -> Catalog:
+def completed_from_records(limitless: Conn, read: Catalog, wanted: Catalog) -> Catalog:
     """Return *read*, with what a router's pg_index does not show taken from the tool's records."""
     visible = answers(limitless).kinds(Capability.INDEX_CATALOG, unasked=_KINDS)
     if visible >= _KINDS or installed_version(limitless) is None:
