@@ -36,6 +36,7 @@ from migrator.provision.ddl_sql import Record, Step, drop, foreign_key_steps, sa
 from migrator.provision.design import Design, design
 from migrator.provision.one import make
 from migrator.provision.read import available_extensions, read, routers
+from migrator.provision.records import completed_from_records, concurrent_kinds, forget_made, made_here, make_apart
 from migrator.provision.rights import grant_steps, notes, role_steps
 from migrator.rights import check as rights_check
 from migrator.rights import read as rights
@@ -384,7 +385,7 @@ def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Pro
         again, progress = [], False
         for step in waiting:
             try:
-                if not (tried := until_free(partial(_make, limitless, step), PATIENCE_S)):
+                if not (tried := until_free(partial(_make, limitless, step), LOCKED_TIMEOUT_S)):
                     raise ClusterUnavailable(
                         "Limitless",
                         f"the tables that {step.label} needs stayed busy {tried}",

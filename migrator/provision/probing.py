@@ -188,7 +188,7 @@ def _drop(limitless: Conn, schema: str) -> None:
 
 def _set_up(limitless: Conn, schema: str) -> None:
     for step in SETUP:
-        if not (tried := until_free(partial(_make, limitless, schema, step), PATIENCE_S)):
+        if not (tried := until_free(partial(_make, limitless, schema, step), LOCKED_TIMEOUT_S)):
             raise ClusterUnavailable("Limitless", f"the scratch schema of a probe waited for locks of others {tried}")
 
 

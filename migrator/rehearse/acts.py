@@ -249,7 +249,7 @@ def _cut_over_again(stage: Stage) -> None:
 
     tried = retry(
         partial(stage.operator.run, "cutover", "--reason", "rehearsal: corrected, forward again", "--yes"),
-        (CommandFailed,), PATIENCE_S, pause_s=0.1, longest_s=2.0, tell=traffic_goes_on,
+        (CommandFailed,), TIMEOUT_S, pause_s=0.1, longest_s=2.0, tell=traffic_goes_on,
     )  # fmt: skip
     if tried.error is not None:
         raise tried.error

@@ -268,6 +268,6 @@ class ContainerMachines(Machines):
         if not until(answers, timeout_s, 0.1, done=lambda seen: seen is not False):
             raise UsageError(
                 f"the {role} container is {container.state} and does not answer; its log ends with: "
-                f"{container.why_not() or '(nothing)'}",
+                f"{container.last_log_line() or '(nothing)'}",
                 hint=f"See docker compose logs {role}. {WITHOUT_DOCKER}",
             )

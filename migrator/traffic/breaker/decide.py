@@ -136,10 +136,10 @@ def next_step(
             )
     if fallback.level is Level.CLASSIC:
         return Step.EASE, "limitless and the mirror are healthy"
-    if validate and found.unvalidated:
-        tenants = sum(1 for t in found.unvalidated if t is not None)
+    if validate and fallback.unvalidated:
+        tenants = sum(1 for t in fallback.unvalidated if t is not None)
         who = [f"{tenants} tenants"] if tenants else []
-        if None in found.unvalidated:
+        if None in fallback.unvalidated:
             who.append("the reference tables")
         return Step.VALIDATE, f"{' and '.join(who)} need a clean validation"
     return Step.CLEAR, "limitless and the mirror are healthy"
