@@ -314,7 +314,7 @@ class AwsProvisioner:
                 answer = self.rds.describe_db_cluster_snapshots(DBClusterSnapshotIdentifier=name)
             status = next((str(s["Status"]) for s in answer.get("DBClusterSnapshots", ())), ABSENT)
             if status == "failed":
-                raise PreconditionFailed(f"the last snapshot {name} failed", hint="Look at its events in RDS.")
+                raise PreconditionFailed(f"the last snapshot {name} failed", hint="See its events in the RDS console.")
             return status == "available" or (status == ABSENT and not deleted), status
 
         reached, status = self._until(look)
