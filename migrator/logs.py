@@ -1,4 +1,4 @@
-"""How do long-running entry points log? Configured once, by the worker and the servers; one event per line, on stderr.
+"""Configures the logs of long-running entry points, once per process: one event per line, on stderr.
 
 Events are `noun.past_participle` with the glossary's words as keys. Nothing that looks like a connection string
 passes, wherever it came from.
@@ -21,7 +21,7 @@ _CREDENTIALS = re.compile(
 
 
 def configure(level: str = "info", form: str | None = None, processors: Sequence[Processor] = ()) -> None:
-    """Configure logging of this process; standard library records take the same way out.
+    """Configure logging of this process; standard library records go to the same output.
 
     Args:
         form: "json" or "console"; None chooses by whether stderr is a terminal.
@@ -66,7 +66,7 @@ def level_number(level: str) -> int:
 
 
 def mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Take credentials out of every text of an event."""
+    """Remove credentials from every text of an event."""
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = masked_text(value)

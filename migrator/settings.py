@@ -1,4 +1,4 @@
-"""Where do connection strings, addresses and the operator's defaults come from?
+"""Reads connection strings, addresses and the operator's defaults from the environment.
 
 The only module that reads the environment. Values are read when asked for, so that `migrator rollback` works
 with nothing but MIGRATOR_CLASSIC_DSN set. Errors name what is missing and never a value.
@@ -36,7 +36,7 @@ class _HasTemporal(Protocol):
 
 
 class _HasPlanTemporal(Protocol):
-    """A plan, as far as this module looks at it; naming the class here would load pydantic for a rollback."""
+    """The part of a plan that this module uses; naming the class would load pydantic for a rollback."""
 
     @property
     def temporal(self) -> _HasTemporal: ...
@@ -49,21 +49,21 @@ def home() -> Path:
 
 def plan_path() -> Path | None:
     """Return the plan file named by MIGRATOR_PLAN."""
-    found = os.environ.get("MIGRATOR_PLAN")
-    return Path(found) if found else None
+    path = os.environ.get("MIGRATOR_PLAN")
+    return Path(path) if path else None
 
 
 def classic_dsn() -> str | None:
-    """Return classic as the environment or the local servers' file names it; None when neither does."""
-    found = classic_dsn_from_environment()
-    if found:
-        return found
+    """Return classic's connection string from the environment or the local servers' file; None when neither has it."""
+    dsn = classic_dsn_from_environment()
+    if dsn:
+        return dsn
     local = _local_or_none()
     return local.get("classic") if local else None
 
 
 def classic_dsn_from_environment() -> str | None:
-    """Return classic as MIGRATOR_CLASSIC_DSN names it."""
+    """Return classic's connection string from MIGRATOR_CLASSIC_DSN."""
     return os.environ.get(CLASSIC_DSN) or None
 
 
@@ -74,9 +74,9 @@ def incident_token() -> str | None:
 
 def operator() -> str:
     """Return the name decisions are recorded under."""
-    found = os.environ.get("MIGRATOR_OPERATOR")
-    if found:
-        return found
+    name = os.environ.get("MIGRATOR_OPERATOR")
+    if name:
+        return name
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user id without an account
@@ -112,14 +112,14 @@ def resolve(reference: str) -> str:
     kind, _, name = reference.partition(":")
     match kind:
         case "env":
-            found = os.environ.get(name)
-            if not found:
+            dsn = os.environ.get(name)
+            if not dsn:
                 near = nearest(name, (other for other, value in os.environ.items() if value))
                 meant = f"; did you mean {near}, which is?" if near else ""
                 raise UsageError(
                     f"the environment variable {name} is not set{meant}", hint=f"export {name}=postgresql://…"
                 )
-            return found
+            return dsn
         case "file":
             return _from_file(name)
         case "aws-secret":
@@ -154,7 +154,7 @@ def temporal_ui(plan: _HasPlanTemporal) -> str | None:
 
 
 def local_file() -> dict[str, str]:
-    """Return what the local servers wrote about themselves: classic, limitless, temporal, ui.
+    """Return the contents of the local servers' file: classic, limitless, temporal, ui.
 
     Raises:
         UsageError: if there is no such file, or it cannot be read.
@@ -163,11 +163,11 @@ def local_file() -> dict[str, str]:
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"no local servers here ({path} does not exist)", hint=LOCAL_HINT) from None
+        raise UsageError(f"no local servers ({path} does not exist)", hint=LOCAL_HINT) from None
     except (OSError, ValueError) as exc:
         raise UsageError(f"{path} cannot be read ({type(exc).__name__})", hint=LOCAL_HINT) from None
     if not isinstance(body, dict):
-        raise UsageError(f"{path} is not what migrator local up writes", hint=LOCAL_HINT)
+        raise UsageError(f"{path} was not written by migrator local up", hint=LOCAL_HINT)
     return {key: value for key, value in body.items() if isinstance(value, str)}
 
 
@@ -179,10 +179,10 @@ def _local_or_none() -> dict[str, str] | None:
 
 
 def _from_local(side: str) -> str:
-    found = local_file().get(side)
-    if not found:
+    dsn = local_file().get(side)
+    if not dsn:
         raise UsageError(f"the local servers' file names no {side} server", hint=LOCAL_HINT)
-    return found
+    return dsn
 
 
 def _from_file(name: str) -> str:
@@ -228,7 +228,7 @@ def dsn_from_secret(secret_id: str, text: str, key: str | None) -> str:
         UsageError: naming what the secret lacks, never what it holds.
     """
     try:
-        body: Any = json.loads(text)  # whatever somebody stored
+        body: Any = json.loads(text)  # any text may be stored
     except ValueError:
         body = None
     if not isinstance(body, dict):
@@ -236,10 +236,10 @@ def dsn_from_secret(secret_id: str, text: str, key: str | None) -> str:
             raise UsageError(f"the secret {secret_id} is not JSON, so it has no key {key}")
         return text.strip()
     if key:
-        found = body.get(key)
-        if not isinstance(found, str) or not found:
+        value = body.get(key)
+        if not isinstance(value, str) or not value:
             raise UsageError(f"the secret {secret_id} has no key {key}")
-        return found
+        return value
     absent = [name for name in ("host", "username", "password") if not body.get(name)]
     if absent:
         raise UsageError(

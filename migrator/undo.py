@@ -1,6 +1,6 @@
 """Undoes the dual write: classic is as it was before capture, Limitless is empty.
 
-What a dry run prints is what a run does: the steps are values. Classic is freed first; Limitless may not answer.
+What a dry run prints is what a run does: the steps are values. Classic comes first; Limitless may not answer.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What Temporal runs: sequence, waiting, messages. Judgements are made in migrator, inside activities."""
+"""Temporal workflows and activities: sequence, waiting, messages. Judgements are made in migrator, in activities."""

@@ -1,4 +1,4 @@
-"""Phases 1 and 2: look at classic, then build the schema on Limitless."""
+"""Phases 1 and 2: audit classic, then build the schema on Limitless."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Copies all tenants in a sliding window, then waits for sign-ups and copies those.
 
-Which units exist and which come first is known on classic. Here is only a window of activities. The long poll
+Which units exist and which come first is stored on classic; the workflow is only a window of activities. The long poll
 sits inside an activity, so an idle backfill of months adds a handful of events per hour.
 """
 
@@ -59,7 +59,7 @@ class BackfillWorkflow:
     async def _fill(self, concurrency: int, control: str) -> None:
         """Start copies for the free places of the window, then wait until something ends."""
         free = concurrency - len(self.running)
-        found = Units()
+        polled = Units()
         if free > 0:
             poll = asyncio.create_task(self._next_units(free, control))
             await workflow.wait_condition(lambda: poll.done() or self.finished or self.paused or self.retried)
@@ -67,11 +67,11 @@ class BackfillWorkflow:
                 poll.cancel()
                 await workflow.wait([poll])
                 return
-            found = poll.result()
-        for unit in found.units:
+            polled = poll.result()
+        for unit in polled.units:
             self.running[unit] = asyncio.create_task(self._copy(unit))
         turn = self.turn
-        if self.running and (not found.units or len(self.running) >= concurrency):
+        if self.running and (not polled.units or len(self.running) >= concurrency):
             with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(
                     lambda: self.turn > turn or self.finished or self.paused, timeout=timedelta(seconds=30)
@@ -112,7 +112,7 @@ class BackfillWorkflow:
             self.turn += 1
 
     async def _drain(self) -> None:
-        """Let running copies end; cancel them when the migration is over."""
+        """Wait for running copies; cancel them when the migration is over."""
         tasks = list(self.running.values())
         if self.finished:
             for task in tasks:

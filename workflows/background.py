@@ -1,6 +1,6 @@
-"""What runs beside the phases, from dual write until the hand-over: mirrors with their backfill, the breaker monitor.
+"""Starts what runs beside the phases, from dual write to the hand-over: mirrors, backfill and breaker monitor.
 
-They outlive the run that starts them, so whoever needs them starts them again and finds them running already.
+They outlive the run that starts them; later runs start them again and find them running already.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ with workflow.unsafe.imports_passed_through():
     from workflows.messages import DualWriteInput, PlanInput
 
 WATCHED = ("dual-write", "breaker")
-"""Whom a migration watches; the backfill is watched by dual write."""
+"""The workflows that a migration watches; the backfill is watched by dual write."""
 
 
 async def start(plan: str, *, paused: bool = False) -> None:
-    """Start what does not run."""
+    """Start those that do not run."""
     with contextlib.suppress(WorkflowAlreadyStartedError):  # an earlier run of this migration started it
         await workflow.start_child_workflow(
             DualWriteWorkflow.run,

@@ -1,6 +1,6 @@
-"""Watches whether Limitless is ill, for all processes together, and rolls back when told to.
+"""Runs the breaker monitor for all processes together, and rolls back on request.
 
-Both live on the incident queue, so that nothing else can delay them. Neither is needed for reads to fall back:
+Both run on the incident queue, so that nothing else can delay them. Neither is needed for reads to fall back:
 processes do that by themselves, and `migrator rollback` needs classic alone.
 """
 

@@ -1,7 +1,7 @@
-"""How do commands talk to Temporal?
+"""Sends the commands' requests to Temporal.
 
-Synchronous, each bounded by a time limit, each failing with one of our errors and one line. Nothing here is needed
-to roll back: `migrator rollback` writes classic first and tells Temporal afterwards, if it can.
+Synchronous, each bounded by a time limit, each failing with one of the tool's errors in one line. A rollback needs none
+of this: `migrator rollback` writes classic first and informs Temporal afterwards, if it can.
 
 Workflows, updates, queries and signals are named by text: their definitions import every activity, and with those all
 that a worker needs, which a command would wait for. A test holds the texts to the definitions.
@@ -68,7 +68,7 @@ class OutcomeUnknown(MigratorError):
 
 @dataclass(frozen=True)
 class Described:
-    """A migration as Temporal sees it. status: what a running worker answered, None when none did."""
+    """A migration as Temporal knows it. status: the answer of a running worker, None without one."""
 
     plan: str
     running: bool
@@ -80,7 +80,7 @@ def start(plan: Plan, digest: str, earlier: Collection[str] = ()) -> Answer:
     """Start the migration, or find it running.
 
     Args:
-        earlier: what else is the digest of these values, see `control.install.earlier_digests`.
+        earlier: other digests of the same values, see `control.install.earlier_digests`.
 
     Raises:
         PlanMismatch: it was started from other values of the plan.
@@ -107,11 +107,11 @@ def start(plan: Plan, digest: str, earlier: Collection[str] = ()) -> Answer:
 
 
 async def _found(client: Client, plan: Plan, digests: Collection[str]) -> Answer:
-    found = await client.get_workflow_handle(names.migration_id(plan.name)).describe(
+    described = await client.get_workflow_handle(names.migration_id(plan.name)).describe(
         rpc_timeout=timedelta(seconds=RPC_S)
     )
-    known = await found.memo_value("digest", default="")
-    if found.status is WorkflowExecutionStatus.COMPLETED:
+    known = await described.memo_value("digest", default="")
+    if described.status is WorkflowExecutionStatus.COMPLETED:
         return Answer(text=f"migration {plan.name} has been completed", changed=False)
     if known and known not in digests:
         raise PlanMismatch(
@@ -122,7 +122,7 @@ async def _found(client: Client, plan: Plan, digests: Collection[str]) -> Answer
 
 
 def approve(plan: Plan, gate: str, approver: str) -> Answer:
-    """Approve a gate. The same person approving again is told so and changes nothing."""
+    """Approve a gate. A second approval by the same person changes nothing and says so."""
     return _update(plan, "approve", Approve(gate=gate, approver=approver))
 
 
@@ -131,7 +131,7 @@ def pause(plan: Plan, who: str, reason: str) -> Answer:
 
 
 def resume(plan: Plan, who: str, reason: str = "") -> Answer:
-    """Go on after a pause, and look again at what blocks."""
+    """Go on after a pause, and recheck what blocked."""
     return _update(plan, "resume", Order(who=who, reason=reason))
 
 
@@ -140,7 +140,7 @@ def abort(plan: Plan, who: str, reason: str) -> Answer:
 
 
 def cut_over(plan: Plan, who: str, reason: str, timeout_s: float = 60.0) -> Answer:
-    """Go forward again after a rollback; waits until reads have moved, or says why not."""
+    """Go forward again after a rollback; waits until reads have moved, or returns why not."""
     return _update(plan, "cut_over", Order(who=who, reason=reason), timeout_s)
 
 
@@ -150,12 +150,12 @@ def report_incident(plan: Plan, reason: str, reported_by: str) -> Answer:
 
 async def _status(handle: WorkflowHandle[Any, Any]) -> MigrationStatus | None:
     try:
-        found: MigrationStatus = await handle.query(
+        status: MigrationStatus = await handle.query(
             "status", result_type=MigrationStatus, rpc_timeout=timedelta(seconds=3)
         )
-        return found
+        return status
     except (RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
-        return None  # no worker runs; the caller has classic's tables
+        return None  # no worker runs; the caller reads classic's tables
 
 
 def wait(
@@ -173,16 +173,16 @@ def wait(
     async def act(client: Client) -> Described:
         handle = client.get_workflow_handle(names.migration_id(plan.name))
         while True:
-            found = await handle.describe(rpc_timeout=timedelta(seconds=RPC_S))
-            running = found.status is WorkflowExecutionStatus.RUNNING
-            state = found.status.name.lower().replace("_", " ") if found.status else "unknown"
+            described = await handle.describe(rpc_timeout=timedelta(seconds=RPC_S))
+            running = described.status is WorkflowExecutionStatus.RUNNING
+            state = described.status.name.lower().replace("_", " ") if described.status else "unknown"
             seen = Described(plan.name, running, state, await _status(handle))
             if on_progress is not None:
                 on_progress(seen)
             if running and not (until is not None and until(seen)):
                 await asyncio.sleep(every_s)
                 continue
-            if not running and found.status is not WorkflowExecutionStatus.COMPLETED:
+            if not running and described.status is not WorkflowExecutionStatus.COMPLETED:
                 raise PreconditionFailed(await _why(handle, state))
             return seen
 
@@ -198,7 +198,7 @@ async def _why(handle: WorkflowHandle[Any, Any], state: str) -> str:
 
 
 def signal_rollback(plan: Plan) -> bool:
-    """Tell running workflows to look at classic now, after a rollback; returns whether anybody was told.
+    """Have running workflows read classic now, after a rollback; returns whether any was reached.
 
     Best effort, and only a hint: the next step of a cutover finds the rollback on classic anyway. It must not carry
     the rollback itself, which would happen again whenever a worker comes back.
@@ -229,16 +229,16 @@ def _update(plan: Plan, name: str, argument: Approve | Order | Report, timeout_s
     async def act(client: Client) -> Answer:
         handle = client.get_workflow_handle(names.migration_id(plan.name))
         try:
-            found: Answer = await handle.execute_update(
+            answer: Answer = await handle.execute_update(
                 name, argument, id=update_id, result_type=Answer, rpc_timeout=timedelta(seconds=timeout_s)
             )
-            return found
+            return answer
         except WorkflowUpdateFailedError as error:
             raise PreconditionFailed(reason_of(error.cause)[1]) from None
         except WorkflowUpdateRPCTimeoutOrCancelledError:
             raise OutcomeUnknown(
                 f"Temporal did not answer within {timeout_s:g} s; {name} may still take effect",
-                hint=f"Is a worker running (migrator worker)? Look at migrator status; the update's id is {update_id}.",
+                hint=f"Is a worker running (migrator worker)? See migrator status; the update's id is {update_id}.",
             ) from None
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:

@@ -1,4 +1,4 @@
-"""How do commands and workers reach Temporal, and what is wrong when they cannot? One message for each case."""
+"""Connects commands and workers to Temporal, with one message for each way that can fail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def connect(plan: Plan) -> Client:
     """Return a client of the plan's Temporal server, in a namespace that exists there.
 
     Raises:
-        ClusterUnavailable: it cannot be reached, does not know the namespace, or does not let us in.
+        ClusterUnavailable: it is unreachable, has no such namespace, or refuses access.
     """
     address, namespace = settings.temporal_address(plan), plan.temporal.namespace
     try:
@@ -36,7 +36,7 @@ async def connect(plan: Plan) -> Client:
     except RPCError as error:
         why, hint = _refused(error.status, address, namespace)
     except ValueError:
-        raise UsageError(f"{address} is no address of a Temporal server", hint="Write host:port.") from None
+        raise UsageError(f"{address} is not the address of a Temporal server", hint="Write host:port.") from None
     except (RuntimeError, TimeoutError, OSError):
         why, hint = await _no_answer(address)
     raise ClusterUnavailable("temporal", why, hint)
@@ -48,21 +48,21 @@ def _refused(status: RPCStatusCode, address: str, namespace: str) -> tuple[str, 
         case RPCStatusCode.NOT_FOUND | RPCStatusCode.INVALID_ARGUMENT:
             return (
                 f"the server at {address} has no namespace {namespace}",
-                "Correct temporal.namespace in the plan, or make it: temporal operator namespace create "
+                "Correct temporal.namespace in the plan, or create it: temporal operator namespace create "
                 f"--namespace {namespace}",
             )
         case RPCStatusCode.PERMISSION_DENIED | RPCStatusCode.UNAUTHENTICATED:
             return (
                 f"the server at {address} refuses access to namespace {namespace}",
-                "Let this account use the namespace, or correct temporal.address and temporal.namespace in the plan.",
+                "Grant this account the namespace, or correct temporal.address and temporal.namespace in the plan.",
             )
         case RPCStatusCode.UNIMPLEMENTED:
-            return f"what answers at {address} is no Temporal server", "Correct temporal.address in the plan."
+            return f"the server at {address} is not a Temporal server", "Correct temporal.address in the plan."
     return f"{address} answered {status.name.lower()}", WITHOUT_IT
 
 
 async def _no_answer(address: str) -> tuple[str, str]:
-    """Return why a connection did not come about: nobody listens, or somebody who speaks something else."""
+    """Return why no connection was made: no server listens, or it speaks another protocol."""
     host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(1.0):

@@ -1,7 +1,7 @@
-"""Phase 4: waves of tenants, one after the other, until everybody reads from Limitless.
+"""Phase 4: waves of tenants, one after the other, until all tenants read from Limitless.
 
 Which tenants form a wave is decided and kept on classic. An operator's rollback is seen there too, with or without
-a message: the next step finds it, and the cutover stops until somebody says "migrator cutover".
+a message: the next step finds it, and the cutover stops until a person runs `migrator cutover`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.wave import WaveWorkflow
 
 HELD_RECHECK_S = 30.0
-"""A held cutover looks this often by itself whether an operator went forward again without Temporal."""
+"""A stopped cutover rechecks this often whether an operator went forward again without Temporal."""
 
 BLOCKED_RECHECK_S = 5.0
-"""A wave in which nobody is ready is looked at again this often: usually a mirror is catching up."""
+"""A wave in which no tenant is ready is rechecked this often: usually a mirror is catching up."""
 
 
 @workflow.defn(name="Cutover")
@@ -67,8 +67,8 @@ class CutoverWorkflow:
                 result = await self._wave(todo.wave)
                 self.waves += 1
                 if self.late:
-                    return CutoverResult(waves=self.waves)  # one wave; the next check looks for more
-                # A wave in which nobody moved is never followed at once by the next one: that would be the same again.
+                    return CutoverResult(waves=self.waves)  # one wave; the next check takes the next
+                # A wave in which no tenant moved is not followed at once by the next: that would be the same again.
                 if result.held or (not result.moved and (result.blockers or workflow.patched("empty-wave-2026-11"))):
                     await self._held_wave(result, seen)
             if workflow.info().is_continue_as_new_suggested():
@@ -107,8 +107,8 @@ class CutoverWorkflow:
             await self._note("blocked", result.held, result.blockers, "migrator cutover")
             await self._wait(seen, HELD_RECHECK_S)
         else:
-            detail = f"nobody in wave {result.number} may move yet"
-            await self._note("blocked", detail, result.blockers, "see the blockers; looked at again by itself")
+            detail = f"no tenant of wave {result.number} may move yet"
+            await self._note("blocked", detail, result.blockers, "see the blockers; rechecked automatically")
             await self._wait(seen, BLOCKED_RECHECK_S)
 
     async def _wait(self, seen: int, recheck_s: float) -> None:

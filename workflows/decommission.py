@@ -1,9 +1,9 @@
 """The end: close, drain, hand over, retire classic.
 
-Three stretches. Before the pause: everything slow. The pause: writes are closed, steps follow each other at once,
-and when the plan's limit is over or a step says no, writes open again. Behind the point of no return: only
-forward. Which side of that point we are on is decided by one row on classic, never here: each run asks first, so one
-that broke off anywhere is followed by one that enters where it stood.
+Three stretches. Before the write pause: everything slow. The pause: writes are closed, steps follow each other at once,
+and when the plan's limit is over or a step refuses, writes open again. Past the point of no return: only forward. One
+row on classic says which side of that point it is, never this workflow: each run asks first, so a run that ended
+anywhere is followed by one that enters at the same place.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 SIGN_UP_LOOKS, SIGN_UP_S = 20, 3.0
-"""So often, and so many seconds apart, a validation waits for new tenants to be mirrored: a minute in all."""
+"""How often, and how many seconds apart, a validation waits for new tenants to be mirrored: a minute in all."""
 
 
 @workflow.defn(name="Decommission")
@@ -43,11 +43,11 @@ class DecommissionWorkflow:
     @workflow.run
     async def run(self, inp: DecommissionInput) -> DecommissionResult:
         control = names.queue(inp.plan, names.Queue.CONTROL)
-        if not workflow.patched("enter-2026-11"):  # runs begun before always began at the front
+        if not workflow.patched("enter-2026-11"):  # runs begun before always entered at the start
             return await self._before_entries(inp, control)
         closing = Closing(plan=inp.plan, approver=inp.approver)
         stand = await workflow.execute_activity_method(
-            DecommissionActivities.stand, closing, **policies.AFTER.on(control, summary="where does it stand?")
+            DecommissionActivities.stand, closing, **policies.AFTER.on(control, summary="where to enter")
         )
         closing = closing.model_copy(
             update={"id": stand.number, "approver": stand.approver, "max_pause_s": stand.max_pause_s}
@@ -55,11 +55,11 @@ class DecommissionWorkflow:
         entry = Entry(stand.entry)
         if entry is Entry.REOPEN:
             reopened = await self._reopen(closing, "the run that closed writes has ended", control)
-            # It may have handed over in its last moment: then there is only forward.
+            # It may have handed over just before it ended: then there is only forward.
             entry = Entry.SETTLE if reopened.done else Entry.PREPARE
         if entry is not Entry.PREPARE:
             return await self._behind(closing, control, entry)
-        await background.start(inp.plan)  # somebody has to follow classic to its last write
+        await background.start(inp.plan)  # mirrors have to follow classic to its last write
         return await self._from_the_front(closing.model_copy(update={"approver": inp.approver}), control)
 
     async def _from_the_front(self, closing: Closing, control: str) -> DecommissionResult:
@@ -89,27 +89,27 @@ class DecommissionWorkflow:
         )
 
     async def _ready(self, closing: Closing, control: str) -> tuple[str, ...]:
-        """Do everything that can be done, or can fail, before the pause; return what stands in its way."""
+        """Do everything that can be done, or can fail, before the pause; return the blockers."""
         await workflow.execute_activity_method(
             DecommissionActivities.prepare, closing, **policies.WORK.on(control, summary="everything before the pause")
         )
         for looks_left in reversed(range(SIGN_UP_LOOKS)):
             # What is clean before the pause need not be compared inside it, unless it changes again.
-            found = await workflow.execute_activity_method(
+            outcome = await workflow.execute_activity_method(
                 ValidationActivities.validate,
                 ValidateInput(plan=closing.plan, kind="decommission"),
                 **policies.WORK.on(control, summary="validation before the pause"),
             )
-            # Somebody who signed up a moment ago is mirrored in the next one; that is no reason to ask a person.
-            if not looks_left or len(troubles(found)) > 1 or not found.unmirrored:
+            # A tenant that signed up just now is mirrored within seconds; that needs no person.
+            if not looks_left or len(troubles(outcome)) > 1 or not outcome.unmirrored:
                 break
             await workflow.sleep(SIGN_UP_S)
-        return troubles(found)
+        return troubles(outcome)
 
     async def _close(self, closing: Closing, control: str) -> tuple[Closing, tuple[str, ...]]:
-        """Close writes; return the try, and why it has to be undone: whoever closed may be gone half-way.
+        """Close writes; return the attempt, and why it has to be undone: the worker may have ended half-way.
 
-        Then the try's number is not known here; 0 stands for the newest.
+        Then the attempt's number is not known here; 0 stands for the newest.
         """
         self.step, newest = "closing writes", closing.model_copy(update={"id": 0})
         try:
@@ -129,7 +129,7 @@ class DecommissionWorkflow:
             return newest, blockers_of(error)
 
     async def _before_entries(self, inp: DecommissionInput, control: str) -> DecommissionResult:
-        """As runs did that were begun before they asked where it stands."""
+        """As runs did that were begun before they asked where to enter."""
         try:
             closing = await self._prepare(inp, control)
         except ActivityError as error:
@@ -146,7 +146,7 @@ class DecommissionWorkflow:
         return await self._behind(closing, control, Entry.SETTLE)
 
     async def _behind(self, closing: Closing, control: str, entry: Entry) -> DecommissionResult:
-        """Go forward from *entry*, behind the point of no return."""
+        """Go forward from *entry*, past the point of no return."""
         plan = PlanInput(plan=closing.plan)
         settled = DecommissionResult(done=True, text="settled by an earlier run")
         if entry is Entry.SETTLE:
@@ -163,7 +163,7 @@ class DecommissionWorkflow:
             await workflow.execute_activity_method(
                 DecommissionActivities.export, closing, **policies.AFTER.on(control, summary="export the decision log")
             )
-        # The last one: on this machine and on AWS alike, classic does not answer any more afterwards.
+        # The last step: on this machine and on AWS, classic does not answer any more afterwards.
         await workflow.execute_activity_method(
             DecommissionActivities.release, closing, **policies.AFTER.on(control, summary="release classic")
         )
@@ -187,7 +187,7 @@ class DecommissionWorkflow:
         )
 
     async def _pause(self, closing: Closing, control: str) -> tuple[str, ...]:
-        """Run the steps of the pause; return what went wrong, nothing when the hand-over is done."""
+        """Run the steps of the pause; return what failed, nothing when the hand-over is done."""
         deadline = workflow.time() + closing.max_pause_s
         try:
             async with asyncio.timeout(closing.max_pause_s):
@@ -205,12 +205,12 @@ class DecommissionWorkflow:
                         step, closing, **policies.PAUSED_STEP.on(control, summary=name)
                     )
         except TimeoutError:
-            return (f"the pause would have been longer than {closing.max_pause_s:g} s (while {self.step})",)
+            return (f"the write pause would have been longer than {closing.max_pause_s:g} s (while {self.step})",)
         except asyncio.CancelledError:
             return (f"it was cancelled while {self.step}",)  # writes must not stay closed
         except ActivityError as error:
             if is_cancelled_exception(error):
-                return (f"the pause ended after {closing.max_pause_s:g} s (while {self.step})",)
+                return (f"the write pause ended after {closing.max_pause_s:g} s (while {self.step})",)
             return blockers_of(error)
         return ()
 
@@ -219,13 +219,13 @@ class DecommissionWorkflow:
         return self.step
 
 
-def troubles(found: ValidationOutcome) -> tuple[str, ...]:
-    """Return what a validation of everything has to say against closing writes."""
-    said = (
-        (found.divergent_rows, "rows differ: migrator validate --full, then --repair"),
-        (found.unmirrored, "tenants are not mirrored"),
-        (found.tenantless_rows, "rows of sharded tables belong to no tenant: give them one, or delete them"),
-        (found.unknown, "groups of tenants could not be compared: see migrator validate"),
-        (found.left, "tenants were not reached"),
+def troubles(outcome: ValidationOutcome) -> tuple[str, ...]:
+    """Return the blockers that a validation of everything raises against closing writes."""
+    blockers = (
+        (outcome.divergent_rows, "rows differ: migrator validate --full, then --repair"),
+        (outcome.unmirrored, "tenants are not mirrored"),
+        (outcome.tenantless_rows, "orphan rows of sharded tables: give them a tenant, or delete them"),
+        (outcome.unknown, "groups of tenants could not be compared: see migrator validate"),
+        (outcome.left, "tenants were not reached"),
     )
-    return tuple(f"{count} {words}" for count, words in said if count)
+    return tuple(f"{count} {words}" for count, words in blockers if count)

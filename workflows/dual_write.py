@@ -1,4 +1,4 @@
-"""Phase 3 and all the time until decommission: capture on, mirrors running, old rows copied.
+"""Dual write, from phase 3 to the decommission: installs capture, keeps mirrors running, copies older rows.
 
 The mirrors are one endless activity each, so this history does not grow. Copying has a history of its own, the
 backfill, which continues as new; it is watched, and started again at `resume` when it has ended.
@@ -50,7 +50,7 @@ class DualWriteWorkflow:
         mirrors = [asyncio.create_task(self._mirror(part)) for part in range(shape.parts + 1)]
         await self._start_backfill()
         if workflow.cancellation_reason() is not None:
-            # One that comes while a child starts is handed to the child alone.
+            # A cancellation that comes while a child starts reaches only the child.
             raise asyncio.CancelledError
         if workflow.patched("watch-backfill-2026-11"):
             mirrors.append(asyncio.create_task(self._watch_backfill()))
@@ -78,7 +78,7 @@ class DualWriteWorkflow:
         """Notice when the backfill ends; status says so, and `resume` starts it again."""
         while not self.finished:
             seen = self.retries
-            # Nobody waits for the old attempt to let go: it only looks.
+            # The old attempt only reads, so there is no need to wait for its end.
             config = policies.ENDLESS.on(names.queue(self.plan, names.Queue.CONTROL), summary="does the backfill run?")
             config["cancellation_type"] = ActivityCancellationType.TRY_CANCEL
             try:
@@ -94,10 +94,10 @@ class DualWriteWorkflow:
                 await self._start_backfill()
 
     async def _mirror(self, part: int) -> None:
-        """Keep one partition mirrored for ever. Temporal owns who runs it: there is one activity per partition."""
+        """Keep one partition mirrored until the end. Temporal chooses the worker; one activity per partition."""
         mirror = names.queue(self.plan, names.Queue.MIRROR)
         control = names.queue(self.plan, names.Queue.CONTROL)
-        while not self.finished:  # asked each time: a cancellation is lost when the activity ends well at that moment
+        while not self.finished:  # asked each time: a cancellation is lost when the activity succeeds at that moment
             seen = self.retries
             try:
                 await workflow.execute_activity_method(
@@ -109,7 +109,7 @@ class DualWriteWorkflow:
                 if is_cancelled_exception(error):
                     raise asyncio.CancelledError from error
                 kind, text = reason(error)
-                with contextlib.suppress(ActivityError):  # whether status can be told or not, it is started again
+                with contextlib.suppress(ActivityError):  # it is started again even if status cannot be written
                     await workflow.execute_activity_method(
                         DualWriteActivities.mirror_failed,
                         MirrorTrouble(plan=self.plan, part=part, error=kind, message=text),
@@ -118,7 +118,7 @@ class DualWriteWorkflow:
             await self._go_ahead(seen, timedelta(seconds=policies.TROUBLE_RETRY_S))
 
     async def _go_ahead(self, seen: int, timeout: timedelta | None = None) -> None:
-        """Wait until an operator says so, who had said so *seen* times before, or the end; no longer than *timeout*."""
+        """Wait until an operator has resumed more than *seen* times, or for the end; no longer than *timeout*."""
         with contextlib.suppress(TimeoutError):
             await workflow.wait_condition(lambda: self.retries > seen or self.finished, timeout=timeout)
 
@@ -133,4 +133,4 @@ class DualWriteWorkflow:
 
     @workflow.signal
     def set_paused(self, order: Pause) -> None:
-        self.paused = order.paused  # mirrors go on; only the backfill listens to it
+        self.paused = order.paused  # mirrors go on; only the backfill obeys it

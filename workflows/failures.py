@@ -1,4 +1,4 @@
-"""How do our errors cross into Temporal?
+"""Translates the tool's errors into Temporal's.
 
 Once, here: every activity's exception becomes an ApplicationError that says whether a retry makes sense and that
 holds no row data. PostgreSQL quotes values in its messages ("Key (email)=(…) already exists"), and a workflow's
@@ -32,12 +32,12 @@ def _where(error: BaseException) -> str:
 
 
 def failure(error: Exception) -> ApplicationError:
-    """Return *error* as Temporal should see it: a type, one line, and whether the same call may succeed later."""
+    """Return *error* for Temporal: a type, one line, and whether the same call may succeed later."""
     if isinstance(error, MigratorError):
         details: dict[str, Any] = {"hint": error.hint}
         if isinstance(error, NoGo):
             details["blockers"] = list(error.blockers)
-        # Losing a lease to an equal is over in a moment: the next try takes the lease again, or finds it closed.
+        # A lease lost to another worker soon clears: the next try takes the lease again, or finds it closed.
         # On tables of another version a worker of that one can do it, or this one after the upgrade.
         retry = error.retryable or isinstance(error, LeaseLost | WrongVersion)
         return ApplicationError(str(error), details, type=type(error).__name__, non_retryable=not retry)
@@ -61,7 +61,7 @@ def failure(error: Exception) -> ApplicationError:
 
 
 class Failures(Interceptor):
-    """Translates what activities raise."""
+    """Translates the errors that activities raise."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _ActivityFailures(super().intercept_activity(next))
@@ -78,7 +78,7 @@ class _ActivityFailures(ActivityInboundInterceptor):
 
 
 def reason(error: BaseException) -> tuple[str, str]:
-    """Return type and one line of what went wrong below an activity or child workflow error."""
+    """Return type and one line of the cause below an activity or child workflow error."""
     cause: BaseException = error
     while isinstance(cause, ActivityError | ChildWorkflowError) and cause.cause is not None:
         cause = cause.cause

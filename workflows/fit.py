@@ -1,7 +1,7 @@
-"""Does this worker still run what was started?
+"""Refuses activities when this worker's plan or version is not the one on classic.
 
 It loaded its plan when it began. An activity of a worker whose plan is not the one on classic would act on tables,
-waves or limits that nobody agreed to, so it is refused and tried again elsewhere: by a worker that was restarted. The
+waves or limits that are not in force, so it is refused and tried again elsewhere: by a worker that was restarted. The
 same goes for the tool's own tables: on those of another version it does nothing until they are upgraded, or it is.
 """
 
@@ -32,10 +32,10 @@ from migrator.plan.schema import Plan
 from workflows.activities.base import Connection, Context
 
 ALWAYS = frozenset({"roll_back", "decommission_reopen", "note", "record_incident", "mirror_failed"})
-"""What rests on no value of the plan, and must never wait for a worker to be restarted."""
+"""Activities that use no value of the plan, and must never wait for a worker to be restarted."""
 
 ASKED_AGAIN_S = 1.0
-"""What classic says is believed for so long: activities may follow each other closely."""
+"""Classic's answer is kept for so many seconds: activities may follow each other closely."""
 
 ELSEWHERE = timedelta(seconds=3)
 
@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 
 def loaded(plan: Plan) -> Loaded:
-    """Return what a worker with *plan* knows."""
+    """Return a worker's knowledge of *plan*."""
     return Loaded(plan.name, digest(plan), __version__, shim_settings(plan))
 
 
@@ -68,7 +68,7 @@ class Fit(Interceptor):
     async def check(self) -> None:
         """Raise when classic holds another plan or version.
 
-        A classic that does not answer is the activity's own business.
+        An unreachable classic is left to the activity.
         """
         if time.monotonic() - self.asked_at >= ASKED_AGAIN_S:
             with suppress(MigratorError, psycopg.Error):
@@ -103,13 +103,13 @@ def worker_name() -> str:
 
 
 async def keep_known(context: Context, queues: list[str]) -> None:
-    """Tell classic every few seconds what this worker runs, until cancelled; then take it off the list."""
+    """Record on classic every few seconds what this worker runs, until cancelled; then remove the row."""
     name, knows = worker_name(), loaded(context.plan)
     try:
         while True:
             try:
                 await context.on_classic(workers.beat, name, knows, queues)
-            except (MigratorError, psycopg.Error) as error:  # the next heartbeat may find it
+            except (MigratorError, psycopg.Error) as error:  # the next heartbeat may reach it
                 log.debug("worker.not_noted", error=type(error).__name__)
             await asyncio.sleep(workers.HEARTBEAT_S)
     finally:

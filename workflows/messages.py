@@ -1,6 +1,6 @@
-"""What goes into workflows and activities, and what comes back?
+"""Inputs and outputs of workflows and activities, their signals, updates and queries.
 
-Every payload is one frozen value: a model of this module, or a dataclass of the domain where that says it all. Readers
+Every payload is one frozen value: a model of this module, or a dataclass of the domain where that suffices. Readers
 are tolerant (unknown fields are ignored, new fields have defaults), so that a history written by an older version can
 still be read. Nothing here holds a secret, a connection string or a row: activities resolve connection strings
 themselves, and tenants are kept on classic, known by their wave.
@@ -75,7 +75,7 @@ class Report(Message):
 
 
 class Answer(Message):
-    """What a command did, in the operator's words."""
+    """The result of a command, as the operator sees it."""
 
     text: str
     changed: bool = True
@@ -85,13 +85,13 @@ class Answer(Message):
 
 
 class PlanInput(Message):
-    """Workflows and activities that need to know no more than which plan they serve."""
+    """Input of workflows and activities that need only the plan's name."""
 
     plan: str
 
 
 class MigrationInput(Message):
-    """Everything a migration carries from one run to the next."""
+    """The state that a migration carries from one run to the next."""
 
     plan: str
     digest: str
@@ -140,7 +140,7 @@ class ValidateInput(Message):
 
 
 class CutoverInput(Message):
-    """late: only sign-ups after the last wave; return as soon as nobody waits."""
+    """late: only late sign-ups; return as soon as none waits."""
 
     plan: str
     paused: bool = False
@@ -195,7 +195,7 @@ class DecommissionInput(Message):
 class Entered(Message):
     """Where a new run of the migration begins: phases that need not be done again, and who approved the end.
 
-    approver: set behind the point of no return, where that approval was used.
+    approver: set past the point of no return, where that approval was used.
     """
 
     done: tuple[str, ...] = ()
@@ -203,7 +203,7 @@ class Entered(Message):
 
 
 class Standing(Message):
-    """Where a run of the decommission enters: migrator.decommission.progress. number: of the newest try, 0 if none."""
+    """Where a run of the decommission enters: migrator.decommission.progress. number: newest attempt, 0 if none."""
 
     entry: str = "prepare"
     number: int = 0
@@ -316,7 +316,7 @@ class WaveStep(Message):
 
 
 class Soaked(Message):
-    """soaked_s: so far, without the time it stood still. held: stop the cutover, with the reason."""
+    """soaked_s: so far, without the time it was stalled. held: stop the cutover, with the reason."""
 
     done: bool = False
     soaked_s: float = 0
@@ -347,7 +347,7 @@ class ContinueWindow(Message):
 
 
 class Closing(Message):
-    """One try to retire classic. id: of its row in migrator.report; only this try may pass the point of no return."""
+    """One attempt to retire classic. id: its row in migrator.report; only it may pass the point of no return."""
 
     plan: str
     id: int = 0

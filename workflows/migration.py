@@ -1,7 +1,7 @@
-"""The whole migration: phases, gates, approvals.
+"""The workflow of the whole migration: phases, gates, approvals.
 
-Sequence and waiting only. What a gate thinks of the world, and what `status` shows of it, happens in activities;
-this definition acts on their verdicts. It continues as new after every phase, so months fit in small histories.
+Sequence and waiting only. Gates are asked, and `status` is written, in activities; this definition acts on their
+verdicts. It continues as new after every phase, so months fit in small histories.
 Dual write, breaker monitor and validation schedule outlive those runs: they are children of their own, started
 again by every run and found to be running already, and watched: one that ends is a blocker until `resume` starts it.
 
@@ -94,7 +94,7 @@ class MigrationWorkflow:
             )
             self.m.approvals[request.gate] = approval
         if request.gate.startswith("wave-"):
-            await self.m.tell(names.cutover_id(self.m.plan), "look")
+            await self.m.send(names.cutover_id(self.m.plan), "look")
         return Answer(text=f"{request.gate} approved by {request.approver}")
 
     @approve.validator
@@ -105,28 +105,28 @@ class MigrationWorkflow:
     async def pause(self, order: Order) -> Answer:
         changed = self.m.pause_order is None
         self.m.pause_order = Pause(paused=True, who=order.who, reason=order.reason)
-        await self.m.tell_pause(self.m.pause_order)
+        await self.m.send_pause(self.m.pause_order)
         if changed and self.m.phase is not None:
             await self.m.note("waiting", f"paused by {order.who}: {order.reason}", next_step="migrator resume")
         return Answer(text=f"paused by {order.who}" if changed else "it was paused already", changed=changed)
 
     @workflow.update
     async def resume(self, order: Order) -> Answer:
-        """Go on after a pause, and look again at whatever blocks."""
+        """Go on after a pause, and recheck what blocked."""
         return await self._go_on(order)
 
     async def _go_on(self, order: Order) -> Answer:
         changed = self.m.pause_order is not None
         self.m.pause_order = None
         self.m.retries += 1
-        await self.m.tell_pause(Pause(paused=False, who=order.who, reason=order.reason))
+        await self.m.send_pause(Pause(paused=False, who=order.who, reason=order.reason))
         for workflow_id in (names.backfill_id(self.m.plan), names.dual_write_id(self.m.plan)):
-            await self.m.tell(workflow_id, "retry")
-        await self.m.tell(names.cutover_id(self.m.plan), "look")
-        await self.m.tell(names.stabilize_id(self.m.plan), "continue_window")
+            await self.m.send(workflow_id, "retry")
+        await self.m.send(names.cutover_id(self.m.plan), "look")
+        await self.m.send(names.stabilize_id(self.m.plan), "continue_window")
         if changed and self.m.phase is not None:
             await self.m.note("running", f"resumed by {order.who}")
-        return Answer(text="resumed" if changed else "looking again", changed=changed)
+        return Answer(text="resumed" if changed else "rechecking", changed=changed)
 
     @workflow.update
     async def retry(self, order: Order) -> Answer:
@@ -150,8 +150,8 @@ class MigrationWorkflow:
             **policies.WATCH.on(self.m.control),
         )
         if not outcome.blockers:
-            await self.m.tell(names.cutover_id(self.m.plan), "look")
-            await self.m.tell(names.stabilize_id(self.m.plan), "look")
+            await self.m.send(names.cutover_id(self.m.plan), "look")
+            await self.m.send(names.stabilize_id(self.m.plan), "look")
         return Answer(text="; ".join((outcome.text, *outcome.blockers)), changed=not outcome.blockers)
 
     @cut_over.validator
@@ -164,7 +164,7 @@ class MigrationWorkflow:
             ControlActivities.record_incident, report, **policies.QUICK.on(self.m.control)
         )
         self.m.looks += 1
-        await self.m.tell(names.stabilize_id(self.m.plan), "look")
+        await self.m.send(names.stabilize_id(self.m.plan), "look")
         return Answer(text="incident recorded")
 
     @report_incident.validator

@@ -39,23 +39,23 @@ async def abort(m: Migration, work: asyncio.Task[bool], order: Order) -> None:
             m.show(before[0], waiting_for=before[1], blockers=before[2])
             await m.note(
                 "blocked",
-                "the abort did not happen: reads could not be put back on classic",
+                "the abort did not happen: reads could not be brought back to classic",
                 blockers=blockers_of(error),
                 next_step="migrator rollback --all, then abort again",
             )
             return
     if m.watching is not None:
-        m.watching.cancel()  # what ends now ends because it is told to
+        m.watching.cancel()  # what ends now was told to
     while not work.done():
-        # Again and again: a cancellation is lost when what was awaited ends well at that moment.
+        # Repeated: a cancellation is lost when the awaited work succeeds at that moment.
         work.cancel()
         with contextlib.suppress(TimeoutError):
             await workflow.wait_condition(work.done, timeout=timedelta(seconds=1))
     with contextlib.suppress(asyncio.CancelledError, ActivityError, ChildWorkflowError):
-        await work  # that is what was asked for
+        await work  # as requested
     left = ""
     if mirrored:
-        await m.tell_background("finish")
+        await m.signal_background("finish")
         try:
             await workflow.execute_activity_method(
                 ValidationActivities.remove_schedule, PlanInput(plan=m.plan), **policies.QUICK.on(m.control)

@@ -1,4 +1,4 @@
-"""Refuses orders to a migration that make no sense now. Raises ApplicationError, whose type the client knows."""
+"""Refuses orders that a migration cannot carry out now. Raises ApplicationError, whose type the client knows."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Does one phase of a migration until its gate lets it go.
+"""Runs one phase of a migration until its gate passes.
 
-Whatever cannot be done, and whatever the gate objects to, becomes blockers; `resume` does it again.
+Failed steps and the gate's objections become blockers; `resume` tries again.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ GATE_OF: dict[Phase, str] = {
 """The gate that has to be passed to leave a phase."""
 
 APPROVAL_RECHECK_S = 120.0
-"""While an approval is awaited the gate is asked again this often, so that status shows what became of its evidence."""
+"""While an approval is awaited the gate is asked again this often, so that status shows the present evidence."""
 
 
 async def enter(m: Migration) -> None:
@@ -63,7 +63,7 @@ async def enter(m: Migration) -> None:
             entered = await workflow.execute_activity_method(
                 DecommissionActivities.enter,
                 PlanInput(plan=m.plan),
-                **policies.WATCH.on(m.control, summary="where does it stand?"),
+                **policies.WATCH.on(m.control, summary="where to enter"),
             )
         except ActivityError as error:
             if m.abort_order is not None or is_cancelled_exception(error):
@@ -77,7 +77,7 @@ async def enter(m: Migration) -> None:
 
 
 async def pass_phase(m: Migration, phase: Phase) -> bool:
-    """Do *phase* until its gate lets it go; False when the history is long enough for another run."""
+    """Do *phase* until its gate passes; False when the history is long enough for another run."""
     work, begun = True, False
     while True:
         if begun:
@@ -107,7 +107,7 @@ async def pass_phase(m: Migration, phase: Phase) -> bool:
         if answer.go:
             await await_approval(m, gate, seen, looks)
         elif answer.again:
-            # What was approved is not what is true any more: days without incident that have to begin again.
+            # The approved evidence is no longer true: days without incident have to begin again.
             await void_approval(m, gate)
             work = True
         elif answer.validate_now:
@@ -116,7 +116,7 @@ async def pass_phase(m: Migration, phase: Phase) -> bool:
             await cut_over_late_tenants(m)
         else:
             await blocked(m, phase, answer.blockers, seen, answer.recheck_s, noted=True)
-            # Audit and provision look again at the cluster when a person says that something was mended.
+            # Audit and provision read the cluster again when a person resumes after a correction.
             work = m.retries > seen and phase in (Phase.AUDIT, Phase.PROVISION)
         if workflow.info().is_continue_as_new_suggested():
             return False
@@ -138,7 +138,7 @@ async def begin(m: Migration, phase: Phase) -> None:
 
 
 def is_mirrored(phase: Phase | None) -> bool:
-    """Whether what runs beside the phases is this workflow's to start: the end starts and stops it itself."""
+    """Whether this workflow starts what runs beside the phases: the decommission starts and stops it itself."""
     return phase in (Phase.DUAL_WRITE, Phase.CUTOVER, Phase.STABILIZE)
 
 
@@ -146,7 +146,7 @@ async def watch(m: Migration) -> None:
     """Notice when something beside the phases ends; have status say so, and start it again at `resume`."""
     while True:
         seen = m.retries
-        # Nobody waits for the old attempt to let go: it only looks.
+        # The old attempt only reads, so there is no need to wait for its end.
         config = policies.ENDLESS.on(m.control, summary="do the mirrors and the breaker monitor run?")
         config["cancellation_type"] = ActivityCancellationType.TRY_CANCEL
         try:
@@ -165,7 +165,7 @@ async def watch(m: Migration) -> None:
 
 
 async def tried(m: Migration, step: Coroutine[Any, Any, None]) -> tuple[str, ...]:
-    """Run *step*; return why it could not be done, nothing when it was."""
+    """Run *step*; return the blockers, none when it was done."""
     try:
         await step
     except ActivityError as error:
@@ -185,11 +185,11 @@ async def ask_gate(m: Migration, phase: Phase, approval: Approval | None) -> Gat
     except ActivityError as error:
         if m.abort_order is not None or is_cancelled_exception(error):
             raise
-        return GateAnswer(blockers=blockers_of(error))  # a gate that cannot be asked is shut
+        return GateAnswer(blockers=blockers_of(error))  # a gate that cannot be asked blocks
 
 
 async def carry_out(m: Migration, phase: Phase) -> tuple[str, ...]:
-    """Do what *phase* is about; return what stands in its way, nothing when it is done."""
+    """Do the work of *phase*; return the blockers, none when it is done."""
     plan, paused = m.plan, m.pause_order is not None
     try:
         match phase:
@@ -255,16 +255,16 @@ async def validate_now(m: Migration, phase: Phase) -> None:
     except (ChildWorkflowError, WorkflowAlreadyStartedError):
         if m.abort_order is not None:
             raise
-        # It could not run; the gate goes on saying that nothing is validated. Do not hammer a sick cluster.
+        # It could not run, and the gate still blocks. Wait, so as not to load an unhealthy cluster.
         await workflow.sleep(timedelta(seconds=5))
 
 
 async def cut_over_late_tenants(m: Migration) -> None:
-    """Cut over who signed up after the last wave; come back after a while when that could not be done."""
+    """Cut over late sign-ups; return after a while when that could not be done."""
     moved = True
     try:
         result = await child(m, CutoverWorkflow.run, CutoverInput(plan=m.plan, late=True), names.cutover_id(m.plan))
-        if workflow.patched("late-2026-11"):  # runs begun before asked again at once, for as long as waves are held
+        if workflow.patched("late-2026-11"):  # runs begun before asked again at once while the cutover was stopped
             moved = result.waves > 0
     except (ChildWorkflowError, WorkflowAlreadyStartedError):  # the window's own late wave may still soak
         if m.abort_order is not None:
@@ -277,7 +277,7 @@ async def cut_over_late_tenants(m: Migration) -> None:
 async def await_approval(m: Migration, gate: str, seen: int, looks: int) -> None:
     """Wait until the gate is to be asked again; *seen* and *looks* are from before it was asked.
 
-    What came in between would be missed: an incident reported while the answer travels and is noted.
+    What came in between would be missed otherwise: an incident reported while the answer travels and is noted.
     """
     m.show("waiting", waiting_for=gate)
     await m.note("waiting", f"waiting for an approval of {gate}", next_step=f"migrator approve {gate} --as NAME")
@@ -308,7 +308,7 @@ async def blocked(
             "blocked",
             f"{phase.value} cannot go on",
             blockers=blockers,
-            next_step="mend it, then: migrator resume",
+            next_step="correct it, then: migrator resume",
         )
     timeout = timedelta(seconds=recheck_s) if recheck_s is not None else None
     await m.go_ahead(seen, timeout)

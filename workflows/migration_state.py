@@ -1,4 +1,4 @@
-"""What a migration knows of itself while it runs, and shows: phase, state, blockers, approvals, orders."""
+"""The state of a running migration, and how it is shown: phase, blockers, approvals, orders."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Migration:
     Attributes:
         done: phases that were left, in order.
         approvals: by gate.
-        retries: how often an operator said that it shall go on; whoever is blocked tries again.
-        looks: how often something was reported that a gate has to see before it is approved.
+        retries: how often an operator resumed it; what is blocked tries again.
+        looks: how often something was reported that a gate has to take into account before it is approved.
         ended: blockers of what runs beside the phases and has ended.
         abort_order: set once an abort was ordered; from then on failures of steps are expected.
     """
@@ -47,7 +47,7 @@ class Migration:
         self.abort_order: Order | None = None
 
     async def go_ahead(self, seen: int, timeout: timedelta | None = None) -> None:
-        """Wait until an operator says so, who had said so *seen* times before; no longer than *timeout*."""
+        """Wait until an operator has resumed it more than *seen* times; no longer than *timeout*."""
         with contextlib.suppress(TimeoutError):
             await workflow.wait_condition(lambda: self.retries > seen, timeout=timeout)
 
@@ -67,10 +67,10 @@ class Migration:
         workflow.set_current_details("\n".join([f"**{phase}**: {state} {waiting_for}", *(f"- {b}" for b in blockers)]))
 
     async def note(self, state: str, detail: str, blockers: tuple[str, ...] = (), next_step: str = "") -> None:
-        """Have status say so. One that cannot be written stops nothing: the status query knows it too."""
+        """Write it for status. A failed write stops nothing: the status query has it too."""
         if self.phase is None:
             return
-        last = self.phase is Phase.DECOMMISSION  # classic may be gone for good
+        last = self.phase is Phase.DECOMMISSION  # classic may be deleted
         with contextlib.suppress(ActivityError):
             await workflow.execute_activity_method(
                 ControlActivities.note,
@@ -85,18 +85,18 @@ class Migration:
                 **(policies.LAST_NOTE if last else policies.QUICK).on(self.control),
             )
 
-    async def tell(self, workflow_id: str, signal: str, arg: object | None = None) -> None:
+    async def send(self, workflow_id: str, signal: str, arg: object | None = None) -> None:
         handle = workflow.get_external_workflow_handle(workflow_id)
-        with contextlib.suppress(FailureError):  # not running: nobody to tell
+        with contextlib.suppress(FailureError):  # not running
             await (handle.signal(signal) if arg is None else handle.signal(signal, arg))
 
-    async def tell_background(self, signal: str) -> None:
+    async def signal_background(self, signal: str) -> None:
         for workflow_id in (names.dual_write_id(self.plan), names.breaker_id(self.plan)):
-            await self.tell(workflow_id, signal)
+            await self.send(workflow_id, signal)
 
-    async def tell_pause(self, order: Pause) -> None:
+    async def send_pause(self, order: Pause) -> None:
         for workflow_id in (names.dual_write_id(self.plan), names.backfill_id(self.plan), names.cutover_id(self.plan)):
-            await self.tell(workflow_id, "set_paused", order)
+            await self.send(workflow_id, "set_paused", order)
 
     def status(self) -> MigrationStatus:
         return MigrationStatus(

@@ -1,4 +1,4 @@
-"""What are workflows and task queues called?
+"""Names of workflows and task queues.
 
 A workflow id is the business key: starting the same work twice meets the same id, and Temporal refuses the second.
 """

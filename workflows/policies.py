@@ -15,7 +15,7 @@ class Policy:
 
     Attributes:
         start_to_close: the longest one attempt may take.
-        heartbeat: silence after which the worker counts as dead; None for what ends in seconds.
+        heartbeat: silence in seconds after which the worker counts as lost; None for activities that end in seconds.
         retry: what happens after a retryable failure; the others are never retried (see failures).
     """
 
@@ -33,7 +33,7 @@ class Policy:
             retry_policy=self.retry,
         )
         if self.heartbeat is not None:
-            # Whoever cancels wants to know that the old attempt has let go of its connections.
+            # A cancellation waits until the old attempt has closed its connections.
             config["cancellation_type"] = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
         if summary:
             config["summary"] = summary
@@ -50,8 +50,8 @@ def _forever(first_s: float, longest_s: float) -> RetryPolicy:
 
 
 QUICK = Policy(
-    "A few statements on classic. Retried for ever: while classic is away nothing can be decided, and as soon as it "
-    "answers the migration goes on without a human.",
+    "A few statements on classic. Retried without limit: while classic is unreachable nothing can be decided, and as "
+    "soon as it answers the migration goes on without a person.",
     timedelta(seconds=60),
     _forever(0.5, 15),
 )
@@ -69,15 +69,15 @@ WORK = Policy(
 )
 ENDLESS = Policy(
     "Mirrors and the breaker monitor run until they are cancelled. Eight seconds of silence mean that their worker is "
-    "dead: short, because reads fall back while a mirror is away, and long enough for a busy machine. Two years is "
-    "longer than any migration; an attempt that ends is simply started again.",
+    "lost: short, because reads fall back while a mirror is down, and long enough for a busy machine. Two years is "
+    "longer than any migration; an attempt that ends is started again.",
     timedelta(days=730),
     _forever(0.2, 5),
     heartbeat=timedelta(seconds=8),
 )
 COPY = Policy(
-    "A copy unit is small by plan, but a throttled one may wait for hours. It is retried for ever, slowly: an outage "
-    "of Limitless must not fail a backfill, and what is wrong with the data is not retryable.",
+    "A copy unit is small by plan, but a throttled one may wait for hours. It is retried without limit, slowly: an "
+    "outage of Limitless must not fail a backfill, and what is wrong with the data is not retryable.",
     timedelta(hours=24),
     _forever(1, 60),
     heartbeat=timedelta(seconds=10),
@@ -90,7 +90,7 @@ WATCH = Policy(
     heartbeat=timedelta(seconds=15),
 )
 INCIDENT = Policy(
-    "A rollback must happen: for ever and without long pauses.",
+    "A rollback must happen: retried without limit and without long pauses.",
     timedelta(seconds=60),
     _forever(0.2, 2),
 )
@@ -101,13 +101,13 @@ PAUSED_STEP = Policy(
     heartbeat=timedelta(seconds=8),
 )
 AFTER = Policy(
-    "Steps behind the point of no return: only forward, for ever.",
+    "Steps past the point of no return: only forward, retried without limit.",
     timedelta(hours=2),
     _forever(0.5, 30),
     heartbeat=timedelta(seconds=30),
 )
 LAST_NOTE = Policy(
-    "A line for status near the end, when classic may be gone for good: some seconds, then the work goes on without.",
+    "A line for status near the end, when classic may be deleted: some seconds, then the work goes on without.",
     timedelta(seconds=10),
     RetryPolicy(
         initial_interval=timedelta(seconds=1),
@@ -125,7 +125,7 @@ LONG_POLL_S = 120.0
 """How long a watching activity runs before it returns, so that a workflow notices messages and replaced code."""
 
 WATCH_EVERY_S = 5.0
-"""How often it is looked whether the workflows beside the phases still run."""
+"""How often the workflows beside the phases are checked."""
 
 TROUBLE_RETRY_S = 30.0
-"""A mirror that failed in a way no retry heals is started again this often: a human may have mended it."""
+"""A mirror that failed for good is started again this often: a person may have corrected the cause."""

@@ -1,4 +1,4 @@
-"""How do commands see and steer the schedule of continuous validation?
+"""Shows, pauses and resumes the schedule of continuous validation, for commands.
 
 Synchronous and bounded, like workflows.client. A pause lives in the schedule itself: it survives restarts, and the
 migration leaves it as an operator set it.
@@ -59,15 +59,15 @@ def resume(plan: Plan, who: str, reason: str) -> ScheduleView:
 
 
 async def _view(handle: ScheduleHandle) -> ScheduleView:
-    found = await handle.describe(rpc_timeout=timedelta(seconds=RPC_S))
-    intervals = found.schedule.spec.intervals
+    described = await handle.describe(rpc_timeout=timedelta(seconds=RPC_S))
+    intervals = described.schedule.spec.intervals
     return ScheduleView(
-        paused=found.schedule.state.paused,
-        note=found.schedule.state.note or "",
+        paused=described.schedule.state.paused,
+        note=described.schedule.state.note or "",
         every_s=intervals[0].every.total_seconds() if intervals else 0.0,
-        running=len(found.info.running_actions),
-        last_at=found.info.recent_actions[-1].started_at if found.info.recent_actions else None,
-        next_at=found.info.next_action_times[0] if found.info.next_action_times else None,
+        running=len(described.info.running_actions),
+        last_at=described.info.recent_actions[-1].started_at if described.info.recent_actions else None,
+        next_at=described.info.next_action_times[0] if described.info.next_action_times else None,
     )
 
 
@@ -80,7 +80,7 @@ def _with(plan: Plan, act: Callable[[ScheduleHandle], Awaitable[T]]) -> T:
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise PreconditionFailed(
-                    "validation has no schedule: it is made when dual write begins, and removed when it ends"
+                    "validation has no schedule: it is created when dual write begins, and removed when it ends"
                 ) from None
             raise ClusterUnavailable("temporal", f"it answered {error.status.name}") from None
         except TimeoutError:

@@ -1,7 +1,7 @@
-"""Phase 5: the days in which classic stays usable.
+"""Phase 5: the stabilization window, with classic as a fallback.
 
-The window's deadline is state, waited for in ticks, so that an incident, a pause or a changed plan only moves the
-deadline. Every tick validates everything, prices the day, looks for incidents and cuts over late sign-ups.
+The window's deadline is state, waited for in checks, so that an incident, a pause or a changed plan only moves the
+deadline. Every check validates everything, prices the day, looks for incidents and cuts over late sign-ups.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class StabilizeWorkflow:
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 return StabilizeResult(text=check.text, restarts=check.window.restarts, checks=check.window.checks)
             if check.late_tenants and (self.late is None or self.late.done()):
-                # Beside the days and not instead of them: a wave may soak as long as a day.
+                # Beside the daily checks: a wave may soak as long as a day.
                 self.late = asyncio.create_task(self._late_tenants(control))
             due = await self._tick(check.next_s, looks)
             if workflow.info().is_continue_as_new_suggested():
@@ -85,7 +85,7 @@ class StabilizeWorkflow:
                 workflow.continue_as_new(inp.model_copy(update={"window": self.window}))
 
     async def _tick(self, seconds: float, looks: int) -> bool:
-        """Wait for the next check; return whether a day's work is due, False when somebody asked for a look."""
+        """Wait for the next check; return whether a day's work is due, False when a check was requested."""
         continues = self.continues
         if seconds <= 0:
             return True
@@ -100,14 +100,14 @@ class StabilizeWorkflow:
         return False
 
     async def _late_tenants(self, control: str) -> None:
-        """Cut over who signed up after the last wave; what fails is tried again at the next check."""
+        """Cut over late sign-ups; what fails is tried again at the next check."""
         with contextlib.suppress(ChildWorkflowError, WorkflowAlreadyStartedError):
             await workflow.execute_child_workflow(
                 CutoverWorkflow.run,
                 CutoverInput(plan=self.plan, late=True),
                 id=names.cutover_id(self.plan),
                 task_queue=control,
-                parent_close_policy=ParentClosePolicy.ABANDON,  # a wave under way comes to its end by itself
+                parent_close_policy=ParentClosePolicy.ABANDON,  # a wave under way ends by itself
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             )
 
@@ -118,7 +118,7 @@ class StabilizeWorkflow:
 
     @workflow.signal
     def continue_window(self) -> None:
-        """Let a window go on that an incident paused."""
+        """Resume a window that an incident paused."""
         self.continues += 1
 
     @workflow.query

@@ -1,7 +1,7 @@
-"""One wave: baseline, gate, then for every percentage of the ramp advance and soak.
+"""One wave: baseline, gate, then for every percentage of the ramp promote and soak.
 
 Its tenants are kept on classic under the wave's number. Every step is an activity that can be run again: it finds
-what an earlier try did and goes on from there.
+what an earlier run did and goes on from there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.messages import Advanced, WaveInput, WaveResult, WaveStep
 
 ADVANCE_RETRY_S = 2.0
-"""Between two tries to advance: a fallback is in force, or the mirror has to catch up."""
+"""Pause between two attempts to promote: a fallback is in force, or the mirror has to catch up."""
 
 
 @workflow.defn(name="Wave")

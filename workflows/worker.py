@@ -1,6 +1,6 @@
 """The process that runs workflows and activities.
 
-One Temporal worker per queue it serves. Workers hold no state: kill one at any moment and another goes on from what
+One Temporal worker per queue it serves. Workers hold no state: one may be killed at any time, another goes on from what
 is in the databases. On SIGTERM the activities hand over at once.
 """
 
@@ -66,7 +66,7 @@ GRACE = timedelta(seconds=20)
 """After SIGTERM activities have this long to end; they notice within a second."""
 
 END = GRACE + timedelta(seconds=10)
-"""After that a worker that was told to stop is left behind; see `served`."""
+"""After that the process ends without waiting for such a worker; see `served`."""
 
 CANCEL_NOTICED = timedelta(seconds=1)
 """How often heartbeats go out, and so how soon a cancellation is noticed (the default is most of a timeout)."""
@@ -100,12 +100,12 @@ def workers(
         names.Queue.MIRROR: max(slots.mirror, plan.dual_write.parts + 1),
         names.Queue.BULK: slots.bulk,
     }
-    found, fit = activities(context), Fit(context)
+    by_queue, fit = activities(context), Fit(context)
     return [
         Worker(
             client,
             task_queue=names.queue(plan.name, queue),
-            activities=found[queue],
+            activities=by_queue[queue],
             workflows=workflows.get(queue, ()),
             interceptors=[Failures(), fit],
             workflow_runner=runner(),
@@ -157,7 +157,7 @@ async def served(started: Sequence[Worker]) -> AsyncIterator[None]:
     """Run the workers *started*; at the end stop all of them at once and wait for `END`, no longer.
 
     The SDK's core may lose an activity's result when its last heartbeat is still on the way as the worker stops, and
-    then waits for that result for ever (https://github.com/temporalio/sdk-rust/pull/1538). A process told to stop must
+    then waits for it without end (https://github.com/temporalio/sdk-rust/pull/1538). A process told to stop must
     end all the same: what it had not reported is tried again elsewhere, as after a kill.
     """
     entered: list[Worker] = []
@@ -191,22 +191,22 @@ async def run_worker(
         ClusterUnavailable: Temporal cannot be reached.
         PlanInvalid, UsageError: the plan cannot be used.
     """
-    found = plan if isinstance(plan, Plan) else load(plan)
+    loaded = plan if isinstance(plan, Plan) else load(plan)
     wanted = [names.Queue(q) for q in queues]
     stopping = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    client = await connect(found)
+    client = await connect(loaded)
     try:
-        async with served(workers(client, found, wanted, slots)):
-            known = asyncio.create_task(keep_known(Context(found), [q.value for q in wanted]))
-            log.info("worker.started", plan=found.name, queues=[q.value for q in wanted])
+        async with served(workers(client, loaded, wanted, slots)):
+            known = asyncio.create_task(keep_known(Context(loaded), [q.value for q in wanted]))
+            log.info("worker.started", plan=loaded.name, queues=[q.value for q in wanted])
             await stopping.wait()
-            log.info("worker.stopping", plan=found.name)
+            log.info("worker.stopping", plan=loaded.name)
             known.cancel()
             await asyncio.wait({known})
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-    log.info("worker.stopped", plan=found.name)
+    log.info("worker.stopped", plan=loaded.name)

@@ -1,4 +1,4 @@
-"""Phase 1: what would break on Limitless, and which statements would ask every shard?
+"""Phase 1: finds what would fail on Limitless, and which statements would go to every shard.
 
 Question → where the answer lives
 

@@ -1,4 +1,4 @@
-"""What does the database look like, as far as the audit needs to know?
+"""The database as the audit knows it: schema, objects and figures.
 
 Plain values, filled by `dump.py` from a schema file or by `rows.py` from the catalog of a live server (directly,
 or through the output of the gather script). Names are qualified: "app.orders".
@@ -137,7 +137,7 @@ class Policy:
 
 @dataclass(slots=True)
 class Relation:
-    """A table, view, materialized view or foreign table, with what hangs on it."""
+    """A table, view, materialized view or foreign table, with what belongs to it."""
 
     schema: str
     name: str
@@ -277,7 +277,7 @@ class Catalog:
         return found[0] if len(found) == 1 else None
 
     def move(self, target: Callable[[Relation], tuple[str, str] | None]) -> None:
-        """Give relations the (schema, name) that *target* returns for them; what leads to them follows."""
+        """Give relations the (schema, name) that *target* returns for them; references to them follow."""
         names = {}
         for relation in list(self.relations.values()):
             wanted = target(relation)

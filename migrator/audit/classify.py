@@ -1,4 +1,4 @@
-"""What should each table become, and why? Pure."""
+"""Classifies tables as sharded, reference, standard or undecided, with reasons. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Joins:
 
 
 def classify(catalog: Catalog, shapes: Shapes, joins: Joins) -> list[TableReport]:
-    """Return every table with its kind, who decided it, and the reasons."""
+    """Return every table with its kind, the decider (plan or audit), and the reasons."""
     root = root_table(catalog, shapes)
     found = []
     for relation in sorted(catalog.tables(), key=lambda r: r.qualified):

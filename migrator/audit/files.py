@@ -1,4 +1,4 @@
-"""What does an audit of files say? Reads schema dumps, statement files, logs and gathered evidence; needs no server."""
+"""Audits files: schema dumps, statement files, logs and gathered evidence. Needs no server."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def audit_files(
     if plan is not None:
         shapes = shapes_of_plan(evidence.catalog, plan.tables)
     elif key is None:
-        raise UsageError("the tenant key is not known", hint="Say --tenant-key NAME, or --plan PLAN.toml.")
+        raise UsageError("the tenant key is not known", hint="Give --tenant-key NAME, or --plan PLAN.toml.")
     else:
         shapes = shapes_of_key(evidence.catalog, key, aliases or {})
     report = conclude(
@@ -85,7 +85,7 @@ def audit_files(
 
 
 def read_schema(path: Path, evidence: Evidence) -> None:
-    """Add a schema file, or a folder of migrations in their order, to *evidence*; ways back are left out, and said."""
+    """Add a schema file, or a folder of migrations in their order, to *evidence*; ways back are left out."""
     reading = expand(path)
     found = evidence.inputs[str(path)] = Input("statements")
     back, lines = list(reading.back), 0
@@ -190,7 +190,7 @@ def read_gathered(path: Path, evidence: Evidence) -> str | None:
                 yield row
             else:
                 evidence.rejected += 1
-                evidence.problems.append(f"{path}: row {number} cannot be read: it is no object")
+                evidence.problems.append(f"{path}: row {number} cannot be read: it is not a JSON object")
 
     rejected = evidence.rejected
     absorb(rows(), evidence, str(path))

@@ -1,4 +1,4 @@
-"""What do the bodies of SQL and PL/pgSQL functions do?"""
+"""Analyses the bodies of SQL and PL/pgSQL functions."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _plpgsql(tree: Any, body: Body) -> None:
                 stack.append((value, here))
             elif isinstance(value, list):
                 stack.append((value, here))
-    for name in changed:  # a parameter that the body assigns is no longer what the caller gave
+    for name in changed:  # a parameter that the body assigns no longer has the caller's value
         if body.variables.get(name, "").startswith("$"):
             body.variables[name] = f"variable {name}"
 

@@ -1,4 +1,4 @@
-"""What does the audit of one database say? The order of work: evidence, shapes, rules, statements, tenants, report."""
+"""Audits one database. The order of work: evidence, shapes, rules, statements, tenants, report."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def _seen(tally: Tally, evidence: Evidence, tables: Sequence[TableReport], shape
 
 
 def _evidence_findings(evidence: Evidence, shapes: Shapes, missing: Sequence[tuple[str, str]], out: Collector) -> None:
-    """Report what the evidence lacks. *missing*: (object, what keeps it from carrying a verdict)."""
+    """Report what the evidence lacks. *missing*: (object, why it is not enough for a verdict)."""
     for obj, why in missing:
         out.add("AUD-EVD-05", obj, why)
     said = {why for _, why in missing}
@@ -232,9 +232,9 @@ def _tenant_findings(tenants: dict[str, Any], counted: Sequence[TableCounts], ro
             sampled = f" (in a sample of {table.sample_pct:g} %)" if table.sample_pct else ""
             out.add("AUD-TEN-01", table.table, f"{without:,} rows have no tenant{sampled}")
     if root:
-        for name, strangers in unknown_to_root(counted, root).items():
+        for name, unknown in unknown_to_root(counted, root).items():
             out.add(
                 "AUD-TEN-02",
                 name,
-                f"{len(strangers):,} tenants that {root} does not have, for example {', '.join(strangers[:5])}",
+                f"{len(unknown):,} tenants that {root} does not have, for example {', '.join(unknown[:5])}",
             )

@@ -1,4 +1,4 @@
-"""What is the verdict on each statement of the evidence? Counts in = counts out.
+"""Judges each statement of the evidence. Counts in = counts out.
 
 One statement at a time: parse, analyse, apply the rules, forget the tree.
 """
@@ -39,7 +39,7 @@ ON_ROWS = frozenset(
 
 SHARD_CALL_MS = 0.2
 """CPU that one more shard spends on receiving, planning and answering a statement, however little it finds. An
-assumption of ours, of the order of planning a simple statement on PostgreSQL; a load test replaces it."""
+assumption, of the order of planning a simple statement on PostgreSQL; a load test replaces it."""
 
 UTILITY = frozenset(
     [
@@ -63,7 +63,7 @@ UTILITY = frozenset(
 
 @dataclass(slots=True)
 class Tally:
-    """What was read and what became of it; `read` equals the sum of the rest."""
+    """Counts of what was read, by outcome; `read` equals the sum of the rest."""
 
     read: int = 0
     judged: int = 0
@@ -80,7 +80,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What statements are judged with, and where goes what is found.
+    """What statements are judged with, and where findings go.
 
     Attributes:
         shards: of the target; a cross-shard statement costs something on each.
@@ -255,7 +255,7 @@ def report_statement(found: Occurrence, judged: Judged, audit: Audit) -> Stateme
 
 
 def _add_findings(found: Occurrence, judged: Judged, hits: list[Hit], rewrite: str | None, out: Collector) -> list[str]:
-    """Add what was found out about a statement to *out*; return the rules that it meets."""
+    """Add the findings on a statement to *out*; return the rules that it meets."""
     rules: list[str] = list(judged.rules)
     obj, source = f"statement {found.label}", found.item.source
     key = next((i.key for i in judged.unbound), None)
@@ -277,7 +277,7 @@ def _add_findings(found: Occurrence, judged: Judged, hits: list[Hit], rewrite: s
 
 def _is_whole(tag: str, judged: Judged) -> bool:
     """Return whether a refusal concerns the statement as a whole. A statement on sharded tables that only contains
-    something refused keeps its verdict: that part is replaced, and the rest goes where it goes."""
+    something refused keeps its verdict: that part is replaced, and the verdict is that of the rest."""
     return tag not in ON_ROWS or judged.verdict in (StatementVerdict.NO_TABLE, StatementVerdict.REFERENCE_ONLY)
 
 

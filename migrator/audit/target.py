@@ -1,4 +1,4 @@
-"""Which Limitless is the audit for, and what does the team say that no evidence shows?"""
+"""The Limitless that is audited for, and what the team says that no evidence shows."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What the team says of its database and its intentions.
+    """The team's statements about its database and its intentions.
 
     Attributes:
         uses: services to be put around Limitless, for example "rds-proxy".

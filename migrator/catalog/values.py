@@ -23,7 +23,7 @@ class Column:
         not_null: NULL is refused, by the column or by its domain; not so by a NOT NULL that is NOT VALID.
         default: expression text; of a generated column, what generates it.
         generated: 's' stored, 'v' virtual, '' not generated.
-        identity: the column draws from its own sequence without a visible default.
+        identity: the column takes values from its own sequence without a visible default.
         collation: set only when it is not the type's own.
         checks: conditions its domain brought along, over the column.
         domain: the type as it was declared, where that is a domain; '' otherwise.

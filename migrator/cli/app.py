@@ -39,7 +39,7 @@ from migrator.cli.options import JsonOption
 
 HELP = """Move a live multi-tenant database from classic Aurora PostgreSQL to Aurora Limitless, phase by phase.
 
-At 3 a.m.: migrator rollback --all --reason "..." puts every tenant's reads back on classic, in seconds.
+In an incident: migrator rollback --all --reason "..." brings every tenant's reads back to classic, in seconds.
 """
 
 app = typer.Typer(
@@ -107,10 +107,10 @@ def run_command(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _end(ending_of(KeyboardInterrupt()), as_json=False)
     except BrokenPipeError:
-        # the reader of a pipe (head, less) has seen enough
+        # the reader of a pipe (head, less) has closed it
         sys.stderr.close()
         return ExitCode.OK
-    except Exception as error:  # the border: everything else becomes one line and a code
+    except Exception as error:  # every other error becomes one line and a code
         if settings.debug():
             import traceback
 

@@ -1,4 +1,4 @@
-"""What would break on Limitless? Phase 1, from a live cluster or from files alone."""
+"""Commands of phase 1: audits a live cluster or files, and writes plans from an audit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TENANT_KEY = typer.Option("--tenant-key", help="Name of the tenant column.")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What is to be audited, against what, as the command line says it."""
+    """The audit's inputs and target, as given on the command line."""
 
     plan: Path | None
     schema: Sequence[Path]
@@ -52,7 +52,7 @@ class Given:
     outlook: Outlook
 
     def beside(self, plan: Plan) -> list[str]:
-        """Return the options that make a live audit one of something else than *plan* and the cluster alone."""
+        """Return the options by which a live audit covers more than *plan* and the cluster alone."""
         from migrator.audit.sizing.count import SAMPLE_ABOVE_ROWS
 
         options = {
@@ -103,7 +103,8 @@ def audit(
         typer.Option("--fail-on", help="Exit 3 when an unacknowledged finding is this bad or worse."),
     ] = None,
     baseline: Annotated[
-        Path | None, typer.Option("--baseline", help="Acknowledged findings, by id, with who and why (TOML or JSON).")
+        Path | None,
+        typer.Option("--baseline", help="Acknowledged findings, by id, with name and reason (TOML or JSON)."),
     ] = None,
     previous: Annotated[
         Path | None,
@@ -150,7 +151,7 @@ def audit(
 
     if target is not None and not as_json:
         raise UsageError(
-            f"{target}: what is this file for?", hint="Say --json OUT.JSON, --schema FILE or --statements FILE."
+            f"{target}: this file's use is not given", hint="Give --json OUT.JSON, --schema FILE or --statements FILE."
         )
     given = Given(
         plan=plan,
@@ -197,7 +198,7 @@ def _offline(given: Given) -> AuditReport:
 
         plan = load(given.plan)
     elif given.tenant_key is None and given.gathered is None:
-        raise UsageError("the tenant key is not known", hint="Say --tenant-key NAME, or --plan PLAN.toml.")
+        raise UsageError("the tenant key is not known", hint="Give --tenant-key NAME, or --plan PLAN.toml.")
     return audit_files(
         schema=given.schema,
         statements=given.statements,
@@ -258,7 +259,7 @@ def _live(given: Given) -> tuple[AuditReport, dict[str, object] | None]:
         )
         kept = keep_audit(conn, report.to_json(), partial(verdict_of, report), digest=plan_digest, inputs=others)
     if kept is not None and kept.blockers is None:
-        note(f"This is no verdict of the running migration: {kept.why}. Its gate stays as it was.")
+        note(f"This audit does not count for the running migration: {kept.why}. Its gate is unchanged.")
     return report, before
 
 
@@ -320,7 +321,7 @@ def init(
             progress=note,
         )
     elif classic is None:
-        raise UsageError("nothing to audit", hint="Say --classic env:NAME, --schema FILE or --gathered FILE.")
+        raise UsageError("nothing to audit", hint="Give --classic env:NAME, --schema FILE or --gathered FILE.")
     else:
         from migrator import settings
         from migrator.cli.context import APP

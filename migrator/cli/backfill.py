@@ -1,4 +1,4 @@
-"""The copy of old rows: how far it is, and how fast it may go."""
+"""Commands that show and throttle the backfill."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def throttle(
 ) -> None:
     """Change the backfill's pace while it runs."""
     if not (mb_per_s or unlimited or pause or resume):
-        raise UsageError("say what to change", hint="--mb-per-s N, --unlimited, --pause or --resume.")
+        raise UsageError("nothing to change was given", hint="Give --mb-per-s N, --unlimited, --pause or --resume.")
     if (mb_per_s and unlimited) or (pause and resume):
         raise UsageError("these options contradict each other")
     from migrator.cli.context import classic, require_installed

@@ -1,4 +1,4 @@
-"""The circuit breaker by hand: look at it, trip it for everybody, let go of it."""
+"""Commands that show, trip and reset the circuit breaker for all processes."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def reset(
     scope, key = _scope(everybody, part, tenant)
     with classic(plan) as conn:
         require_installed(conn)
-        if not is_raised(conn, scope, key):  # one that is there can always be taken away, whatever its name
+        if not is_raised(conn, scope, key):  # one that exists can always be cleared, with any name
             _check(conn, scope, key)
         if dry_run:
             out(f"Reads of {_words(scope, key)} would go where their routes say, once the mirror has caught up.")
@@ -142,7 +142,7 @@ def _scope(everybody: bool, part: int | None, tenant: str | None) -> tuple[Fallb
     from migrator.model.route import FallbackScope
 
     if everybody + (part is not None) + (tenant is not None) != 1:
-        raise UsageError("say what it covers", hint="Exactly one of --all, --part N and --tenant ID.")
+        raise UsageError("what it covers was not given", hint="Give exactly one of --all, --part N and --tenant ID.")
     if everybody:
         return FallbackScope.ALL, ""
     if part is not None:
@@ -162,4 +162,4 @@ def _check(conn: psycopg.Connection[Any], scope: FallbackScope, key: str) -> Non
 
 
 def _words(scope: FallbackScope, key: str) -> str:
-    return "everybody" if not key else f"{scope.value} {key}"
+    return "all tenants" if not key else f"{scope.value} {key}"

@@ -1,4 +1,4 @@
-"""The Limitless cluster itself, on AWS or on this machine."""
+"""Commands that make, show and delete the Limitless cluster, on AWS or on this machine."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def delete(
     from migrator.model.action import Action
 
     if bool(snapshot) == no_snapshot:
-        raise UsageError("say what is kept", hint="Exactly one of --snapshot NAME and --no-snapshot.")
+        raise UsageError("what is kept was not given", hint="Give exactly one of --snapshot NAME and --no-snapshot.")
     found = find_plan(plan)
     provisioner = _provisioner(found)
     state = provisioner.state()
@@ -117,7 +117,7 @@ def delete(
 
 
 def _refuse_while_needed(plan: Plan) -> None:
-    """Raise NoGo while reads or writes go to Limitless; a classic that does not answer proves nothing either."""
+    """Raise NoGo while reads or writes go to Limitless; an unreachable classic proves nothing either."""
     from migrator import settings
     from migrator.cli.context import APP
     from migrator.control.status import collect

@@ -1,4 +1,4 @@
-"""Which plan does a command mean, and which connections does it need?"""
+"""Finds the plan and opens the connections of a command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 APP = "migrator-cli"
 NO_PLAN_HINT = (
-    "Say --plan PLAN.toml, set MIGRATOR_PLAN, or set MIGRATOR_CLASSIC_DSN to use the plan that runs on that cluster."
+    "Give --plan PLAN.toml, set MIGRATOR_PLAN, or set MIGRATOR_CLASSIC_DSN to use the plan that runs on that cluster."
 )
 
 
@@ -64,7 +64,7 @@ def find_classic(option: Path | None) -> str:
     dsn = settings.classic_dsn()
     if dsn is None:
         raise UsageError(
-            "classic is not known", hint="Set MIGRATOR_CLASSIC_DSN, say --plan PLAN.toml, or set MIGRATOR_PLAN."
+            "classic is not known", hint="Set MIGRATOR_CLASSIC_DSN, give --plan PLAN.toml, or set MIGRATOR_PLAN."
         )
     return dsn
 
@@ -80,7 +80,7 @@ def classic(
     """Open a connection to classic for one command.
 
     Raises:
-        WrongVersion: the tool's own tables there are of another version, unless *any_version* will do.
+        WrongVersion: the tool's own tables there are of another version, unless *any_version*.
     """
     from migrator.control.install import require_version
     from migrator.db.connect import connect

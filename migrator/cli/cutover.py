@@ -1,4 +1,4 @@
-"""Phase 4 by hand: see what would move, and go forward again after a rollback."""
+"""The command of phase 4: shows what would move, and promotes reads again after a rollback."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def cutover(
     """Move reads forward again after a rollback; waves go on by themselves then.
 
     With --wave or --tenant only those move, if their gate lets them. Tenants that are held on classic stay there,
-    unless they are named with --tenant, which releases them. --dry-run shows every wave, every blocker and who is held.
+    unless they are named with --tenant, which releases them. --dry-run shows waves, blockers and held tenants.
     """
     from migrator.cli.context import classic, find_plan, require_installed
 
@@ -59,7 +59,7 @@ def cutover(
             if picture["blockers"]:
                 raise typer.Exit(ExitCode.NO_GO)
             return
-        what = f"wave {wave}" if wave is not None else f"tenant {', '.join(tenant)}" if tenant else "everybody"
+        what = f"wave {wave}" if wave is not None else f"tenant {', '.join(tenant)}" if tenant else "all tenants"
         confirm(f"Move reads of {what} forward again?", yes=yes)
         if wave is not None or tenant:
             _some(conn, picture, who(name), reason, wave, as_json)
@@ -98,7 +98,7 @@ def _picture(conn: psycopg.Connection[Any], plan: Plan, wave: int | None, tenant
             held = [h for h in held if h.wave == wave]
     known.check_tenants(conn, tenants)
     looked_at = wanted or ([] if wave is not None else [t for w in coming for t in w.tenants])
-    # naming a tenant releases it, so that a hold of its own does not stand in its way
+    # naming a tenant releases it, so that a hold of its own does not block it
     seen = [replace(f, held=None) if f.tenant_id in tenants else f for f in facts.tenant_facts(conn, looked_at)]
     answer = wave_verdict(seen, gate_limits(plan), facts.reference_facts(conn), everywhere(conn))
     blockers = list(answer.verdict.blockers)
@@ -147,7 +147,7 @@ def _show(picture: dict[str, Any], as_json: bool) -> None:
 def _some(
     conn: psycopg.Connection[Any], picture: dict[str, Any], operator: str, reason: str, wave: int | None, as_json: bool
 ) -> None:
-    """Move the tenants asked for, two steps up, without the waves."""
+    """Promote the tenants asked for, without the waves."""
     from migrator.errors import NoGo
     from migrator.traffic.route import tenant_hold as holds
     from migrator.traffic.route.promote import promote_reads

@@ -1,4 +1,4 @@
-"""The end of phase 5: may classic be retired, and if so, with whose name on it?"""
+"""Commands of the decommission: check its gate, approve it, reopen writes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 @group.command(epilog="Example: migrator decommission check")
 def check(plan: PlanOption = None, as_json: JsonOption = False) -> None:
-    """Say whether classic may be retired now, with every blocker. Changes nothing."""
+    """Show whether classic may be retired now, with every blocker. Changes nothing."""
     from migrator import gates
     from migrator.cli.context import classic, find_plan, limitless, require_installed
     from migrator.decommission.record import stored_window
@@ -71,7 +71,7 @@ def run(
         announce(actions(found.decommission.release_classic), as_json=as_json)
         return
     if not name:
-        raise UsageError("nothing irreversible happens without a name", hint='Say --as "YOUR NAME".')
+        raise UsageError("nothing irreversible happens without a name", hint='Give --as "YOUR NAME".')
     confirm(
         f"Close writes for at most {found.decommission.max_pause_s:g} s, make Limitless authoritative, retire classic?",
         yes=yes,
@@ -87,7 +87,7 @@ def run(
         out(answer.text)
 
 
-@group.command(epilog='Example: migrator decommission reopen --reason "the workers are gone" --yes')
+@group.command(epilog='Example: migrator decommission reopen --reason "the workers were lost" --yes')
 def reopen(
     reason: ReasonOption,
     plan: PlanOption = None,
@@ -95,7 +95,7 @@ def reopen(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Open writes on classic again when they were closed and nothing goes on; needs neither workers nor Temporal.
+    """Open writes on classic again after they were closed and no attempt goes on; needs neither workers nor Temporal.
 
     Refuses past the point of no return. The running migration does the same by itself when its limit is over.
     """
@@ -120,7 +120,7 @@ def reopen(
         confirm("Open writes on classic again?", yes=yes)
         opened = open_writes(conn, number, reason, settings.operator())
     if not opened:
-        raise NoGo("decommission reopen", ["Limitless is authoritative already: the point of no return is behind us"])
+        raise NoGo("decommission reopen", ["Limitless is authoritative already: the point of no return has passed"])
     mirrors = "the mirrors have their partitions again"
     try:
         with limitless(find_plan(plan)) as other:

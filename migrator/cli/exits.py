@@ -1,6 +1,6 @@
-"""With which exit code and which message does a command end? The codes are part of the interface: docs/cli.md.
+"""Turns errors into exit codes and messages. The codes are part of the interface: docs/cli.md.
 
-The only place where errors become codes.
+No other module does.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from migrator.errors import (
 
 
 class ExitCode(IntEnum):
-    """What a script may rely on."""
+    """The exit codes, which scripts may rely on."""
 
     OK = 0  # done, go, or already so
-    UNEXPECTED = 1  # a bug, or data nobody predicted
+    UNEXPECTED = 1  # a bug, or unforeseen data
     USAGE = 2  # the command or the plan cannot work as given; nothing was touched
-    NO_GO = 3  # a gate or a precondition says no
+    NO_GO = 3  # a gate or a precondition refuses
     DIVERGENCE = 4  # both sides differ
     TRY_AGAIN = 5  # a server is unreachable or busy
     INTERRUPTED = 130  # Ctrl-C
@@ -37,18 +37,18 @@ class ExitCode(IntEnum):
 
 MEANING: dict[ExitCode, str] = {
     ExitCode.OK: "done, go, or already so",
-    ExitCode.UNEXPECTED: "unexpected: a bug, or data nobody predicted; MIGRATOR_DEBUG=1 shows the trace",
+    ExitCode.UNEXPECTED: "unexpected: a bug, or unforeseen data; MIGRATOR_DEBUG=1 shows the trace",
     ExitCode.USAGE: "usage: the command or the plan cannot work as given; nothing was touched",
-    ExitCode.NO_GO: "no-go: a gate or a precondition says no; every blocker is listed",
+    ExitCode.NO_GO: "no-go: a gate or a precondition refuses; every blocker is listed",
     ExitCode.DIVERGENCE: "divergence: both sides differ",
-    ExitCode.TRY_AGAIN: "try again later: a server is unreachable, refuses us or is busy",
+    ExitCode.TRY_AGAIN: "try again later: a server is unreachable, refuses the connection or is busy",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C; what was begun can be run again",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a command ends that failed. *details* are for --json: problems of a plan, blockers of a gate."""
+    """How a failed command ends. *details* are for --json: problems of a plan, blockers of a gate."""
 
     code: ExitCode
     message: str
@@ -73,7 +73,7 @@ _OURS = ("migrator", "workflows")
 
 
 def ending_of(error: BaseException) -> Ending:
-    """Return how a command ends that raised *error*."""
+    """Return how a command that raised *error* ends."""
     if isinstance(error, MigratorError):
         code = next((code for kind, code in _CODES if isinstance(error, kind)), None)
         if code is None:

@@ -1,4 +1,4 @@
-"""Let an application's role use the shim."""
+"""The command that grants an application's role what its shim needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For the alarm system: a webhook that rolls back, and a way to report an incident."""
+"""Commands for the alarm system: a webhook that rolls back, and one that reports an incident."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers on this machine: two PostgreSQL servers and Temporal, no Docker."""
+"""Commands for servers on this machine: two PostgreSQL servers and Temporal, without Docker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mirror: how far each partition is behind, and what holds it back."""
+"""Commands that show the mirror, and copy quarantined tenants or everything again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from migrator.cli.render import announce, confirm, duration, emit_json, out, pri
 from migrator.errors import UsageError
 from migrator.model.action import Action
 
-group = typer.Typer(no_args_is_help=True, help="Watch the mirror, and bring back what it put aside.")
+group = typer.Typer(no_args_is_help=True, help="Watch the mirror, and copy quarantined tenants again.")
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 @group.command(epilog="Example: migrator mirror status")
 def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
-    """Show lag, rate and problems of each partition, quarantined tenants, and what waits in the journal."""
+    """Show lag, rate and problems of each partition, quarantined tenants, and the backlog."""
     from migrator.cli.context import classic, require_installed
     from migrator.control.status import collect
     from migrator.dataplane.capture.backlog import holds, waiting
@@ -75,10 +75,10 @@ def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
     about = "about " if journal.estimated else ""
     out(
         f"\nJournal: {journal.bytes / 1e6:,.1f} MB of {journal.limit_bytes / 1e6:,.0f} MB, {about}{journal.entries:,}"
-        " entries, applied ones included" + (f", held by {len(held)} copies" if held else "")
+        " entries, applied ones included" + (f", kept for {len(held)} copy units" if held else "")
     )
     if journal.bytes > journal.limit_bytes:
-        out("Over its limit: the backfill stands still until the journal is emptied. Nothing is lost.")
+        out("Over its limit: the backfill is paused until the journal is emptied. Nothing is lost.")
     for tenant, reason in found.quarantined:
         out(f"quarantined: tenant {tenant}: {reason}")
 
@@ -98,7 +98,7 @@ def quarantine(plan: PlanOption = None, as_json: JsonOption = False) -> None:
         out("No tenant is quarantined.")
     else:
         print_table(["tenant", "reason"], found)
-        out("\nMend the cause, then: migrator mirror retry TENANT")
+        out("\nCorrect the cause, then: migrator mirror retry TENANT")
 
 
 @group.command(epilog="Example: migrator mirror retry 42")
@@ -110,20 +110,20 @@ def retry(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy quarantined tenants again; their reads stay on classic until they have joined."""
+    """Copy quarantined tenants again; their reads stay on classic until they are mirrored."""
     from migrator.cli.context import classic, require_installed
     from migrator.control import known
     from migrator.dataplane import recovery
 
     if bool(tenants) == everyone:
-        raise UsageError("name tenants, or say --all")
+        raise UsageError("name tenants, or give --all")
     with classic(plan) as conn:
         require_installed(conn)
         known.check_tenants(conn, tenants or [])
         if dry_run:
             aside = [t for t, _ in recovery.quarantined(conn) if everyone or t in (tenants or ())]
             announce(
-                [Action(f"retry/{t}", f"Copy tenant {t} again", "the mirror puts it aside again") for t in aside],
+                [Action(f"retry/{t}", f"Copy tenant {t} again", "the mirror quarantines it again") for t in aside],
                 as_json=as_json,
             )
             return
@@ -134,7 +134,9 @@ def retry(
         out(f"{len(found)} tenants will be copied again." if found else "Nothing to do.")
 
 
-READS = Action("recopy/reads", "Put all reads on classic and wait for every process", "migrator rollback and cutover")
+READS = Action(
+    "recopy/reads", "Bring all reads back to classic and wait for every process", "migrator rollback and cutover"
+)
 
 
 @group.command(epilog='Example: migrator mirror recopy --reason "classic was restored"')
@@ -157,12 +159,12 @@ def recopy(
     found = find_plan(plan)
     with classic(plan, statement_timeout_s=None) as conn:
         require_installed(conn)
-        confirm("Put all reads on classic and copy everything again?", yes=yes)
+        confirm("Bring all reads back to classic and copy everything again?", yes=yes)
         with limitless(found) as other:
             roll_back(conn, all=True, who=who(name), reason=reason, timeout_s=found.shim.staleness_s * 2 + 1)
             count = recovery.recopy(conn, other, who(name), reason)
     if as_json:
         emit_json({"tenants": count})
     else:
-        out(f"{count} tenants will be copied again. Mirrors go on by themselves; if they stopped: migrator resume")
+        out(f"{count} tenants will be copied again. Mirrors go on automatically; if they ended: migrator resume")
         out("Reads stay on classic. When all are copied (migrator backfill status): migrator cutover")

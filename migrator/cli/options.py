@@ -1,4 +1,4 @@
-"""Options that many commands share, so that they read the same everywhere."""
+"""Options that many commands share."""
 
 from __future__ import annotations
 

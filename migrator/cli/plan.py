@@ -1,4 +1,4 @@
-"""Commands about plan files."""
+"""Commands that check, show and write plan files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check(
         bool,
         typer.Option(
             "--connect",
-            help="Also with both clusters: classic's catalog, and whether Limitless takes it; changes nothing.",
+            help="Also with both clusters: classic's catalog, and whether Limitless accepts it; changes nothing.",
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -64,7 +64,9 @@ def check(
         with both(plan) as (classic, limitless):
             rehearsal.check(classic, plan)
             captured = captured_tables(classic).values() if installed_version(classic) is not None else ()
-            resolve_tables(classic, with_captured(plan.tables, captured))  # every name that leads nowhere, also now
+            resolve_tables(
+                classic, with_captured(plan.tables, captured)
+            )  # names that lead nowhere are reported now too
             meant = tables_in_force(classic, plan.tables)
             verdict = would_provision(classic, limitless, meant, plan)
             for side, conn in (("classic", classic), ("Limitless", limitless)):
@@ -109,7 +111,7 @@ def template(
     path: NewFileArgument,
     name: PlanNameOption = "my-migration",
 ) -> None:
-    """Write a plan file to fill in, without looking at any database."""
+    """Write a plan file to fill in, without reading any database."""
     import tomllib
 
     from migrator.plan.load import from_body

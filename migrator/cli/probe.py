@@ -1,4 +1,4 @@
-"""What can this Limitless do? `migrator provision --probe` asks it, and shows the answers."""
+"""`migrator provision --probe`: asks the cluster for its capabilities, and shows the answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def ask(plan: Plan, *, show_sql: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Ask the cluster everything anew, whatever it has answered before."""
+    """Ask the cluster every question, also those it has answered before."""
     from migrator.cli.context import both
     from migrator.control.answers import summary
     from migrator.control.install import installed_version
@@ -30,7 +30,7 @@ def ask(plan: Plan, *, show_sql: bool, dry_run: bool, yes: bool, as_json: bool) 
             else:
                 announce(todo, as_json=as_json)
             return
-        confirm("Ask Limitless what it can do, in a scratch schema that is dropped afterwards?", yes=yes)
+        confirm("Probe Limitless' capabilities, in a scratch schema that is dropped afterwards?", yes=yes)
 
         def progress(action: Action) -> None:
             note(f"  {action.summary}")

@@ -1,4 +1,4 @@
-"""Phase 2 by hand: make on Limitless what is missing there."""
+"""The command of phase 2: makes what is missing on Limitless, and compares both catalogs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def provision(
     plan: PlanOption = None,
     verify_only: Annotated[bool, typer.Option("--verify", help="Compare both catalogs, change nothing.")] = False,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Ask Limitless what it can do, in a scratch schema, and nothing else.")
+        bool, typer.Option("--probe", help="Only probe Limitless' capabilities, in a scratch schema.")
     ] = False,
     late_indexes: Annotated[
         bool, typer.Option("--indexes-after-copy", help="Leave secondary indexes for after the copy.")
@@ -37,8 +37,8 @@ def provision(
 ) -> None:
     """Make the Limitless schema: sharded, reference and standard tables, keys, indexes, sequences, functions.
 
-    Makes what is missing, changes nothing that is there, then compares both catalogs and lists every difference. First
-    the cluster is asked what it can do, unless it has answered in this version.
+    Makes what is missing, changes nothing that exists, then compares both catalogs and lists every difference. First
+    the cluster's capabilities are probed, unless this version was probed before.
     """
     from migrator import provision as phase
     from migrator.cli.context import both, find_plan

@@ -1,4 +1,4 @@
-"""The whole migration on this machine, with accidents, and proof that nothing was lost."""
+"""The command that rehearses a whole migration, with accidents, and proves that nothing was lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def rehearse(
     plan: Annotated[Path, typer.Argument(help="Plan file with a [rehearsal] section, on local: servers.")],
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the servers up to look around.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the servers up for inspection.")] = False,
     workdir: Annotated[
         Path | None,
         typer.Option(

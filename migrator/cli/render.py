@@ -1,4 +1,4 @@
-"""How does data look on a terminal, and as JSON? Data goes to stdout, progress and questions to stderr."""
+"""Prints data on a terminal, in a pipe and as JSON. Data goes to stdout, progress and questions to stderr."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PIPE_WIDTH = 100_000
-"""Columns of what is no terminal: more than any line needs, so that a program that reads it gets every line whole."""
+"""Columns without a terminal: more than any line needs, so that a program that reads it gets whole lines."""
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 """Control characters as they are written down: a name must not clear a screen or break a line."""
@@ -121,7 +121,7 @@ def _cell(value: object) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a length of time in words short enough for a table."""
+    """Return a duration, short enough for a table."""
     if seconds is None:
         return "-"
     if seconds < 1:
@@ -149,13 +149,13 @@ def confirm(question: str, *, yes: bool, stream: TextIO | None = None) -> None:
     """Return when the operator agrees; *yes* answers for them.
 
     Raises:
-        UsageError: they do not, or nobody is there to be asked.
+        UsageError: they do not, or there is no terminal to ask on.
     """
     if yes:
         return
     source = stream or sys.stdin
     if not source.isatty():
-        raise UsageError("this needs a confirmation and nobody can be asked", hint="Say --yes.")
+        raise UsageError("this needs a confirmation and there is no terminal to ask on", hint="Add --yes.")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if source.readline().strip().lower() not in ("y", "yes"):
         raise UsageError("not confirmed; nothing was changed")

@@ -1,4 +1,4 @@
-"""What was found and decided: the reports kept with the migration, and its decision log."""
+"""The command that shows stored reports, the decision log and the incidents."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def report(
                         unknown("report of kind", [kind], [*known, "decisions", "incidents"]),
                         hint=f"Stored: {', '.join(known) or 'none yet'}.",
                     )
-                emit_json(body)  # a report's body is JSON; there is no other form of it here
+                emit_json(body)  # a report's body is JSON; it has no other form
                 return
     if as_json:
         emit_json(listed)

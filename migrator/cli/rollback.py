@@ -1,4 +1,4 @@
-"""3 a.m.: reads back to classic. Needs nothing but a connection to classic, and asks nothing."""
+"""The command that rolls reads back to classic. Needs nothing but a connection to classic, and asks nothing."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def rollback(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put reads back on classic, now, and say how many processes have confirmed it. Asks nothing, loses nothing.
+    """Bring reads back to classic, now, and show how many processes have confirmed it. Asks nothing, loses nothing.
 
     Works when Temporal and Limitless are down. Safe to run again; exits 0 when it was done already. Tenants named, or
     of the wave named, stay on classic until: migrator tenant release.
     """
     if everybody + (wave is not None) + bool(tenant) != 1:
-        raise UsageError("say what to roll back", hint="Exactly one of --all, --wave N and --tenant ID.")
+        raise UsageError("what to roll back was not given", hint="Give exactly one of --all, --wave N and --tenant ID.")
     from migrator.cli.context import classic
     from migrator.traffic.incident.rollback import check_names, moved_tenants, require_tables, roll_back
 
@@ -73,7 +73,7 @@ def rollback(
                 timeout_s=timeout_s,
             )
         except NotInstalled:
-            # what was asked for holds: nobody was ever cut over
+            # nothing to do: no tenant was ever cut over
             if as_json:
                 emit_json({"already": True, "installed": False})
             else:
@@ -82,17 +82,15 @@ def rollback(
     if as_json:
         emit_json(result)
     else:
-        what = "everybody" if everybody else f"wave {wave}" if wave else f"{len(tenant or ())} tenant(s)"
+        what = "all tenants" if everybody else f"wave {wave}" if wave else f"{len(tenant or ())} tenant(s)"
         out(_sentence(result, what))
         if result.unchecked:
-            note(
-                f"not found out in time whether they exist: {', '.join(result.unchecked)}; held on classic all the same"
-            )
+            note(f"could not be looked up in time: {', '.join(result.unchecked)}; held on classic all the same")
         if result.pending:
             note(f"not confirmed yet: {', '.join(result.pending)}; they read classic by themselves when they go stale")
-    sys.stdout.flush()  # reads are on classic: say so before anything that may take time
+    sys.stdout.flush()  # reads are on classic: print it before anything that may take time
     if not _tell_temporal(plan) and not as_json:
-        note("No running workflow was told; the rollback holds without it.")
+        note("No running workflow was reached; the rollback is in force without it.")
     if not result.complete:
         raise typer.Exit(ExitCode.TRY_AGAIN)
 
@@ -117,7 +115,7 @@ def _sentence(result: RollbackResult, what: str) -> str:
 
 
 def _tell_temporal(option: Path | None) -> bool:
-    """Have running workflows look at classic now. Best effort: a Temporal that is down, or not installed here,
+    """Have running workflows read classic now. Best effort: a Temporal that is unreachable, or not installed here,
     changes nothing about the rollback, and the next step of a cutover finds it on classic anyway."""
     try:
         from migrator.cli.context import find_plan

@@ -1,4 +1,4 @@
-"""Start the migration, follow it, steer it; and the worker that does the work."""
+"""Commands that start, approve, pause, resume and abort the migration, and run workers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def run(
     from migrator.provision.tables import tables_in_force
 
     found = find_plan(plan)
-    # everything that can be known to be wrong is said now, before anything is touched
+    # every problem that can be known now is reported before anything is touched
     with both(found, statement_timeout_s=60) as (classic, _):
         tables = tables_in_force(classic, found.tables)
         rehearsal.check(classic, found)
@@ -93,7 +93,7 @@ def _actions(plan: Plan, tables: int) -> list[Action]:
 
 
 def follow(plan: Plan, *, as_json: bool) -> None:
-    """Follow a running migration until it ends; exits with what it ended with."""
+    """Follow a running migration until it ends; the exit code says how it ended."""
     from workflows import client
 
     said = ""
@@ -152,7 +152,7 @@ def pause(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Start nothing new: no copy, no wave. The mirror goes on, so nothing falls behind."""
+    """Start no new copy and no new wave. The mirror goes on, so nothing falls behind."""
     from migrator.cli.context import find_plan
     from workflows import client
 
@@ -170,12 +170,12 @@ def resume(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on after a pause, and look again at whatever blocks."""
+    """Go on after a pause, and recheck what blocked."""
     from migrator.cli.context import find_plan
     from workflows import client
 
     if dry_run:
-        announce([Action("resume", "Go on, and ask every gate that said no again", "migrator pause")], as_json=as_json)
+        announce([Action("resume", "Go on, and recheck every gate that blocked", "migrator pause")], as_json=as_json)
         return
 
     _print(client.resume(find_plan(plan), who(name), reason), as_json)
@@ -189,7 +189,7 @@ def abort(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put reads back on classic, then stop everything. Capture and copies stay until: migrator undo dual-write."""
+    """Bring reads back to classic, then stop everything. Capture and copies stay until: migrator undo dual-write."""
     from migrator.cli.context import find_plan
     from workflows import client
 
@@ -197,7 +197,7 @@ def abort(
     if dry_run:
         announce(
             [
-                Action("abort/rollback", "Put every tenant's reads back on classic", "migrator run"),
+                Action("abort/rollback", "Bring every tenant's reads back to classic", "migrator run"),
                 Action("abort/stop", "Stop phases, copies, mirror, schedule", "migrator run"),
             ],
             as_json=as_json,
@@ -213,7 +213,7 @@ def worker(
         str, typer.Option("--queues", help="Task queues, with commas: incident, control, mirror, bulk.")
     ] = "incident,control,mirror,bulk",
 ) -> None:
-    """Run a worker until SIGTERM or Ctrl-C. Start as many as you like, on as many machines."""
+    """Run a worker until SIGTERM or Ctrl-C. Start any number of them, on any number of machines."""
     import asyncio
 
     from migrator import logs, settings

@@ -1,4 +1,4 @@
-"""Changes of the schema while tables are being migrated: to both sides, in the right order."""
+"""Commands that change the schema of migrated tables on both sides, and show such changes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def apply_command(
     elif done.finished:
         out("\n".join(f"done: {words}" for words in done.finished))
     else:
-        out("Nothing to do: both sides are as the file wants them.")
+        out("Nothing to do: both sides are as the file says.")
 
 
 @group.command(epilog="Example: migrator schema status")

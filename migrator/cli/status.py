@@ -1,4 +1,4 @@
-"""The command on call: where does it stand, what is blocked, what to do next?"""
+"""The command that shows the migration's state, what is blocked and what to do next."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def register(app: typer.Typer) -> None:
 def status(
     plan: PlanOption = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep it on the screen; Ctrl-C ends.")] = False,
-    every_s: Annotated[float, typer.Option("--every", min=0.2, help="Seconds between looks with --watch.")] = 1.0,
+    every_s: Annotated[float, typer.Option("--every", min=0.2, help="Seconds between two reads with --watch.")] = 1.0,
     as_json: JsonOption = False,
 ) -> None:
     """Show phase, wave, tenants, lag, validation, breaker, what is blocked and what to do next.
 
-    Reads classic alone: the answer is there when Temporal or Limitless is not.
+    Reads classic alone: it works when Temporal or Limitless is unreachable.
     """
     from migrator.cli.context import classic
     from migrator.cli.status_view import print_once
@@ -42,7 +42,7 @@ def status(
 
 
 def _watch(plan: Path | None, every_s: float) -> None:
-    """Redraw until Ctrl-C; a classic that goes away is shown as such and asked again."""
+    """Redraw until Ctrl-C; an unreachable classic is shown as such and asked again."""
     import psycopg
     from rich.console import Console
     from rich.live import Live

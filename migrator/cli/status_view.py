@@ -1,4 +1,4 @@
-"""How does the status look on a terminal? One screen, most urgent first; colour only supports the words."""
+"""Draws the status on a terminal: one screen, most urgent first; colour only supports the text."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _panel(title: str, lines: Text, colour: str, framed: bool) -> RenderableType
 
 
 def unreachable(last: Status | None, error: Exception) -> RenderableType:
-    """Return what the watch shows while classic does not answer."""
+    """Return what --watch shows while classic does not answer."""
     first = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
     line = Text(f"classic does not answer: {first}", style="bold red")
     if last is None:
@@ -91,7 +91,7 @@ def _headline(status: Status) -> RenderableType:
 
 
 def _attention(status: Status, framed: bool) -> RenderableType:
-    """What is blocked and what to do: the two answers nobody may have to look for."""
+    """What is blocked and what to do: shown first, in full."""
     lines = Text()
     for blocker in status.blockers:
         lines.append("✗ ", "bold red").append(f"{blocker}\n", "red")
@@ -178,16 +178,16 @@ def _health(status: Status) -> RenderableType:
 
 def _limitless(line: LimitlessLine | None) -> Text:
     if line is None:
-        return Text("was not asked what it can do (migrator provision --probe)", "dim")
-    text = Text(f"{line.version}, asked {line.at:%Y-%m-%d %H:%M}; ")
+        return Text("capabilities not probed yet (migrator provision --probe)", "dim")
+    text = Text(f"{line.version}, probed {line.at:%Y-%m-%d %H:%M}; ")
     if line.blockers:
         return text.append("; ".join(line.blockers), "bold red")
-    return text.append(f"without {', '.join(line.lacking)}" if line.lacking else "can do everything that was asked")
+    return text.append(f"without {', '.join(line.lacking)}" if line.lacking else "has every capability that was probed")
 
 
 def _workers(status: Status) -> Text:
     if not status.workers:
-        return Text("none was heard of", "dim")
+        return Text("none known", "dim")
     text = Text(f"{status.workers} live")
     if status.outdated_workers:
         text.append("; not all run this plan and version", "yellow")

@@ -1,4 +1,4 @@
-"""One tenant by name: where it stands, keep it on classic, let it go again."""
+"""Commands that show tenants, hold them on classic and release them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from migrator.model.tenant import TenantId
 if TYPE_CHECKING:
     import psycopg
 
-group = typer.Typer(no_args_is_help=True, help="Look at tenants, hold them on classic, release them.")
+group = typer.Typer(no_args_is_help=True, help="Show tenants, hold them on classic, release them.")
 Tenants = Annotated[list[str], typer.Argument(metavar="TENANT...", help="Tenants, as their column prints them.")]
 
 
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 @group.command(epilog="Example: migrator tenant show 42 --json")
 def show(tenants: Tenants, plan: PlanOption = None, as_json: JsonOption = False) -> None:
-    """Show where tenants stand: state, wave, route, the level in force, validation, and who holds them."""
+    """Show tenants: state, wave, route, effective level, validation, and by whom they are held."""
     from migrator.cli.context import classic, require_installed
     from migrator.control import known
     from migrator.control.history import tenant_lines
@@ -45,7 +45,7 @@ def show(tenants: Tenants, plan: PlanOption = None, as_json: JsonOption = False)
 
 
 def _text(line: dict[str, Any]) -> str:
-    found = [f"tenant {line['tenant']}: {line['state'] or 'not met by the tool yet'}"]
+    found = [f"tenant {line['tenant']}: {line['state'] or 'not copied by the tool yet'}"]
     if line["problem"]:
         found.append(f"  quarantined: {line['problem']}")
     share = f" ({line['reads_pct']} % of reads)" if line["level"] == "limitless" else ""
@@ -53,7 +53,7 @@ def _text(line: dict[str, Any]) -> str:
         f"  reads from {'limitless' if line['level'] == 'limitless' else 'classic'}{share}, wave {line['wave'] or '-'}"
     )
     if line["route"] != line["level"]:
-        found.append(f"  its route says {line['route']}: the switch or a fallback holds it at {line['level']}")
+        found.append(f"  its route says {line['route']}: the switch or a fallback limits it to {line['level']}")
     clean = "never" if line["clean_age_s"] is None else f"{duration(line['clean_age_s'])} ago"
     found.append(f"  {line['rows']:,} rows, last clean validation {clean}, {line['divergent'] or 0} divergent rows")
     if line["held_by"]:
@@ -72,7 +72,7 @@ def hold(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep tenants on classic until they are released: reads come back now, and no wave takes them.
+    """Keep tenants on classic until they are released: reads come back now, and no wave moves them.
 
     The cutover goes on with the others; the decommission waits for them.
     """
@@ -95,7 +95,7 @@ def hold(
         emit_json(result)
     else:
         out(
-            f"{result.held} of {len(set(tenants))} tenants are held from now on, reads of {result.changed} came back "
+            f"{result.held} of {len(set(tenants))} tenants are held now, reads of {result.changed} came back "
             f"to classic; {result.confirmed} of {result.processes} processes confirmed."
         )
         _warn(result.unchecked)
@@ -119,7 +119,7 @@ def release(
     from migrator.traffic.route import tenant_hold as holds
 
     if everyone + (wave is not None) + bool(tenants) != 1:
-        raise UsageError("say whom to release", hint="Exactly one of TENANT..., --wave N and --all.")
+        raise UsageError("no tenants to release were given", hint="Give exactly one of TENANT..., --wave N and --all.")
     with classic(plan, statement_timeout_s=10, lock_timeout_s=5) as conn:
         require_installed(conn)
         chosen = _held(conn, tenants or [], wave)
@@ -133,11 +133,11 @@ def release(
     if as_json:
         emit_json({"released": done})
     else:
-        out(f"{len(done)} tenants are released; they wait for a wave." if done else "Nobody is held.")
+        out(f"{len(done)} tenants are released; they wait for a wave." if done else "No tenant is held.")
 
 
 def _held(conn: psycopg.Connection[Any], tenants: list[str], wave: int | None) -> list[TenantId]:
-    """Return whom to release; one that is named must exist, and releasing who is not held is done already."""
+    """Return the tenants to release; a named one must exist, and releasing one that is not held changes nothing."""
     from migrator.control import known
     from migrator.traffic.route import tenant_hold as holds
 
@@ -151,4 +151,4 @@ def _held(conn: psycopg.Connection[Any], tenants: list[str], wave: int | None) -
 
 def _warn(unsure: tuple[str, ...]) -> None:
     if unsure:
-        note(f"Not found out in time whether they exist: {', '.join(unsure)}. The tables could not be asked quickly.")
+        note(f"Could not be looked up in time: {', '.join(unsure)}. A table was locked, or has no index on the tenant.")

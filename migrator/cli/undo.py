@@ -1,4 +1,4 @@
-"""Back out of a phase's own changes, before the point of no return."""
+"""Commands that undo a phase's own changes, before the point of no return."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def dual_write(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take capture off, forget the copy, empty Limitless. Refuses while reads are there or the mirror runs."""
+    """Remove capture, forget the copy, empty Limitless. Refuses while reads go there or the mirror runs."""
     from migrator import undo
     from migrator.cli.context import classic, find_plan, limitless, require_installed
     from migrator.control.reset import undo_verdict
@@ -47,7 +47,7 @@ def dual_write(
         with limitless(found) as other:
             carry_out(undo.ON_LIMITLESS, other, lambda action: done.append(action.id))
     except ClusterUnavailable as error:
-        # classic is free, which is what matters; the next provision or undo empties what is left there
+        # classic is done; the next provision or undo empties what remains on Limitless
         note(f"Limitless was not emptied ({error.why}); run this again when it answers.")
     if as_json:
         emit_json({"done": done})

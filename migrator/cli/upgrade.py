@@ -1,4 +1,4 @@
-"""Bring the tool's own tables, installed by an earlier version, to this version."""
+"""The command that upgrades the tool's own tables, installed by an earlier version."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def upgrade(
             if count := sum(len(part) for *_, part in parts):
                 control.require_ready(classic)
                 confirm(f"Upgrade the tool's own tables ({count} steps)?", yes=yes)
-                control.require_ready(classic)  # the question may have stood for hours
+                control.require_ready(classic)  # the question may have been open for hours
             for conn, side, part in parts:
                 control.run(conn, side, part, tell)
     if as_json:

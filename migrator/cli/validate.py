@@ -1,4 +1,4 @@
-"""Are both sides equal? On demand, exact, under live traffic."""
+"""The command that compares both sides on demand: exact, under live traffic."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Compare(Protocol):
-    """Compares *of* (None: everybody), the reference tables too if *shared*, and records what differs under *kind*."""
+    """Compares *of* (None: all tenants), the reference tables too if *shared*, and records divergences under *kind*."""
 
     def __call__(self, kind: str, of: list[TenantId] | None, shared: bool | None = None) -> ValidationReport: ...
 
@@ -40,7 +40,7 @@ def validate(
         bool, typer.Option("--repair", help="Let the mirror write divergent rows again, classic → limitless.")
     ] = False,
     recopy: Annotated[
-        bool, typer.Option("--recopy", help="Bring tenants and reference tables that differ over again as a whole.")
+        bool, typer.Option("--recopy", help="Copy tenants and reference tables that differ again as a whole.")
     ] = False,
     show_values: Annotated[
         bool, typer.Option("--show-values", help="Show values in clear; otherwise they are hashed.")
@@ -73,7 +73,7 @@ def validate(
         known.check_tables(conn, tables or [])
         unsure = known.check_tenants(conn, tenant or [])
     if unsure:
-        note(f"Not found out in time whether they exist: {', '.join(unsure)}.")
+        note(f"Could not be looked up in time: {', '.join(unsure)}.")
     sides = settings.resolve(found.classic.writer), settings.resolve(found.limitless.dsn)
     wanted = [TenantId(t) for t in tenant] if tenant else None
     shown_rows = 1_000_000 if full or repair or recopy else sample
@@ -121,11 +121,11 @@ def validate(
     if last.divergent_rows or last.tenantless_rows:
         raise typer.Exit(ExitCode.DIVERGENCE)
     if not last.clean:
-        raise typer.Exit(ExitCode.NO_GO)  # nothing differs, but something is not known
+        raise typer.Exit(ExitCode.NO_GO)  # nothing differs, but not everything could be compared
 
 
 def _agreed(what: str, dry_run: bool, yes: bool) -> bool:
-    """Ask whether *what* shall be done; a dry run says it instead."""
+    """Ask whether *what* shall be done; a dry run prints it instead."""
     from migrator.mend import DIRECTION
 
     if dry_run:
@@ -136,7 +136,7 @@ def _agreed(what: str, dry_run: bool, yes: bool) -> bool:
 
 
 def _repair(report: ValidationReport, compare: Compare, mark: Callable[[], int]) -> ValidationReport:
-    """Mark what differs, and return what the comparison after it says."""
+    """Mark what differs, and return the comparison after it."""
     from migrator.mend import DIRECTION, touched
 
     note(f"{DIRECTION}: {mark():,} rows are marked; comparing again at a new fence.")
@@ -148,7 +148,7 @@ def _repair(report: ValidationReport, compare: Compare, mark: Callable[[], int])
 def _recopy(
     todo: ToRecopy, compare: Compare, act: Callable[[], tuple[int, int]]
 ) -> tuple[int, ValidationReport | None]:
-    """Have *todo* copied again; return how many tenants are, and what the comparison after it says."""
+    """Have *todo* copied again; return how many tenants are, and the comparison after it."""
     from migrator.mend import DIRECTION
 
     again, keys = act()
@@ -171,7 +171,7 @@ def _what(todo: ToRecopy) -> str:
     if todo.reference:
         parts.append("the reference tables")
     if todo.strays:
-        parts.append(f"{len(todo.strays):,} tenants that classic does not have, which leaves nothing")
+        parts.append(f"{len(todo.strays):,} tenants that classic does not have, which deletes their rows")
     return " and ".join(parts)
 
 
@@ -195,11 +195,11 @@ def _print(report: ValidationReport, repaired: ValidationReport | None, shown: l
             out(f"             {column}: classic {classic!s}, limitless {limitless!s}")
     if last.unmirrored:
         names = ", ".join(last.unmirrored[:5]) + (", …" if len(last.unmirrored) > 5 else "")
-        out(f"Not mirrored, so nothing is known: {len(last.unmirrored):,} tenants ({names})")
+        out(f"Not mirrored, so not compared: {len(last.unmirrored):,} tenants ({names})")
     for reason in last.unknown[:5]:
-        out(f"Nothing is known: {reason}")
+        out(f"Not compared: {reason}")
     if len(last.unknown) > 5:
         out(f"… {len(last.unknown):,} in all")
     if last.tenantless_rows:
-        out(f"{last.tenantless_rows:,} rows of sharded tables belong to no tenant.")
+        out(f"{last.tenantless_rows:,} orphan rows: rows of sharded tables without a tenant.")
     out("Clean: no divergence." if last.clean else f"{last.divergent_rows:,} divergent rows.")

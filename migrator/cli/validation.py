@@ -1,4 +1,4 @@
-"""Continuous validation: what it found so far, and whether it goes on."""
+"""Commands that show the history of validations, and steer their schedule."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from migrator.cli.render import duration, emit_json, out, print_table
 if TYPE_CHECKING:
     from workflows.schedule import ScheduleView
 
-group = typer.Typer(no_args_is_help=True, help="What validation found so far, and its schedule.")
+group = typer.Typer(no_args_is_help=True, help="The history of validations, and their schedule.")
 schedule = typer.Typer(no_args_is_help=True, help="See, pause and resume the schedule of continuous validation.")
 group.add_typer(schedule, name="schedule")
 
@@ -28,9 +28,9 @@ def history(
     plan: PlanOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show who was clean when, at which schemas, and the latest runs.
+    """Show which tenants were clean when, at which schemas, and the latest runs.
 
-    Equal verdicts in a row are one line. One at other schemas than today's counts for no gate.
+    Equal verdicts in a row are one line. An outdated one, at other schemas than today's, counts for no gate.
     """
     from migrator.cli.context import classic, require_installed
     from migrator.control import known, verdicts

@@ -1,9 +1,9 @@
-"""How does an answer read that comes from one router of several?
+"""Rewrites the server's answers as one router of several would give them.
 
-Object identifiers of user objects are the router's own: each router shows them moved by a constant of its own, in
+Object identifiers of user objects are the router's own: each router shows them shifted by its own constant, in
 columns of the types for identifiers and in descriptions of columns. A client that compares them across connections, or
-hands one to another connection, goes wrong here as it does on a cluster. EXPLAIN says when all data is on one shard.
-Errors of rows come from a shard, whose words the router wraps.
+hands one to another connection, fails here as it does on a cluster. EXPLAIN says when all data is on one shard.
+Errors of rows come from a shard, whose text the router wraps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ IDENTIFIERS = frozenset((26, 24, 2202, 2203, 2204, 2205, 2206, 4096, 4089, 3734,
 # Transaction numbers, snapshots, row addresses, arrays of identifiers: as local, and shown as they are.
 LOCAL = frozenset((27, 28, 29, 5069, 5038, 2970, 30, 1028, 2210)) | IDENTIFIERS
 
-# Errors of rows: integrity constraints, and transactions in each other's way.
+# Errors of rows: integrity constraints, and conflicts between transactions.
 _OF_SHARDS = (b"23", b"40")
 WRAPPED = b"failed to execute remote query"
 OTHER_WORDS = b"remote statement failed"
@@ -44,12 +44,12 @@ class Answers:
         self._found: list[tuple[bytes, list[str]]] = []
 
     def asked(self, text: bytes, explains: bool) -> None:
-        """The client asked this; what comes next is taken for the answer to it."""
+        """The client sent this; what comes next counts as its answer."""
         self._text, self._explains, self._slices = text, explains, set()
         self._want()
 
     def local_answers(self) -> list[tuple[bytes, list[str]]]:
-        """Texts whose answers held what is true for one router only, with the columns; each is told once."""
+        """Texts whose answers held what is true for one router only, with the columns; each is returned once."""
         found, self._found = self._found, []
         return found
 
@@ -71,7 +71,7 @@ class Answers:
         return b"".join(out)
 
     def _want(self) -> None:
-        """Rows are looked at only where something in them can change."""
+        """Rows are read only where something in them can change."""
         self._frames.wanted = b"TtEDC" if self._moved or self._explains else b"TtE"
 
     def back(self, oid: int) -> int:
@@ -128,7 +128,7 @@ class Answers:
         return _data_row(values)
 
     def _failed(self, message: bytes) -> bytes:
-        """An error of rows as a router passes it on: the shard's words are details, names of constraints are lost."""
+        """An error of rows as a router passes it on: the shard's text is the detail, names of constraints are lost."""
         fields = {field[:1]: field[1:] for field in message[5:].split(b"\0") if field}
         if fields.get(b"C", b"")[:2] not in _OF_SHARDS:
             return message

@@ -1,4 +1,4 @@
-"""What does docker-compose.yml need to know that only we know? How a plain server becomes a stand-in for Limitless.
+"""Makes the second server of docker-compose.yml a stand-in for Limitless.
 
 `python -m migrator.local.compose` does it once and ends; a second run finds nothing to do. Connection strings come
 from the environment, so that no password is in any argument list:
@@ -37,7 +37,7 @@ def prepare(admin_dsn: str, tool_dsn: str, shards: int = 4) -> None:
 def fresh(classic_admin: str, limitless_admin: str, tool_dsn: str, database: str, shards: int = 4) -> tuple[str, str]:
     """Make an empty *database* on both servers, in the place of one of that name; returns the tool's two DSNs.
 
-    The other databases there, with whatever somebody keeps in them, stay as they are.
+    Other databases of the servers stay as they are.
     """
     for admin in (classic_admin, limitless_admin):
         with psycopg.connect(admin, autocommit=True) as conn:
@@ -51,7 +51,7 @@ def fresh(classic_admin: str, limitless_admin: str, tool_dsn: str, database: str
 
 
 def main() -> None:
-    """Prepare what the environment names; one line about what is wrong, never a value."""
+    """Prepare what the environment names; an error is one line and holds no value."""
     absent = [name for name in (ADMIN, TOOL) if not os.environ.get(name)]
     if absent:
         sys.exit(f"not set: {', '.join(absent)}")

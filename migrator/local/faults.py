@@ -1,11 +1,11 @@
-"""What can go wrong with servers on this machine, in the operator's words.
+"""The errors of servers on this machine.
 
 * MigratorError
   - LocalError                a server on this machine could not be prepared or started
       ProgramsMissing         a package that brings the server programs is not installed
       DiskFull                no room for a data directory
-      PortInUse               somebody else listens on the remembered port
-      ServerFailed            initdb or a server gave up; carries the end of its log
+      PortInUse               another process listens on the remembered port
+      ServerFailed            initdb or a server failed; carries the end of its log
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ProgramsMissing(LocalError):
 
     def __init__(self, package: str, program: str) -> None:
         super().__init__(
-            f"the program {program} is not here; it comes with the Python package {package}",
+            f"the program {program} is missing; it comes with the Python package {package}",
             hint='Install it: pip install "migrator[local]"',
         )
         self.package = package
@@ -40,7 +40,7 @@ class DiskFull(LocalError):
 
 
 class PortInUse(LocalError):
-    """Somebody else listens on the port this server had."""
+    """Another process listens on the port this server had."""
 
     def __init__(self, name: str, port: int) -> None:
         super().__init__(
@@ -52,7 +52,7 @@ class PortInUse(LocalError):
 
 
 class ServerFailed(LocalError):
-    """initdb or a server gave up."""
+    """initdb or a server failed."""
 
     def __init__(self, name: str, log: Path, tail: str) -> None:
         super().__init__(f"{name} did not start; {log} ends with:\n{tail.rstrip()}")
@@ -62,7 +62,7 @@ class ServerFailed(LocalError):
 
 
 def server_failed(name: str, port: int, data: Path, log: Path, since: int = 0) -> LocalError:
-    """Say what the end of *log* (from byte *since*) means."""
+    """Return the error that the end of *log* (from byte *since*) shows."""
     text = ""
     if log.exists():
         with log.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""How is a stream of PostgreSQL's protocol cut into messages, when few of them matter?"""
+"""Cuts a stream of PostgreSQL's protocol into messages, of which only some kinds are read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 class Frames:
-    """Cuts a stream of messages: whole messages of the kinds in `wanted` are looked at, others pass as they come."""
+    """Cuts a stream of messages: whole messages of the kinds in `wanted` are read, others pass unchanged."""
 
     def __init__(self, wanted: bytes) -> None:
         self.wanted = wanted

@@ -1,6 +1,6 @@
-"""What may a stand-in be told to lack, so that the tool is tried on a Limitless that can do less?
+"""Makes a stand-in lack capabilities on request, so that the tool is tested on a Limitless that can do less.
 
-What Limitless really takes of these, no document says (`migrator provision --probe` asks the cluster at hand). A
+No document says which of these Limitless supports (`migrator provision --probe` asks a cluster). A
 session whose connection string says `options=-c rds_aurora.standin_lacks=binary_copy,returning` meets a router that
 refuses them, or hides them. By default nothing is lacking.
 """
@@ -17,7 +17,7 @@ from migrator.model.refusing import strings
 SETTING = "rds_aurora.standin_lacks"
 _GIVEN = re.compile(SETTING.encode() + rb"=([\w,]+)")
 
-# Refused in a statement. What is not here hides a catalog (below) or changes answers (answers.py).
+# Refused in a statement. Other names hide a catalog (below) or change answers (answers.py).
 LACKS = frozenset(
     [
         *("binary_copy", "text_copy", "upsert", "conflict_without_target", "returning", "row_locks", "advisory_locks"),
@@ -33,9 +33,9 @@ _HIDDEN = {
 
 
 def given(options: bytes) -> frozenset[str]:
-    """Return what the *options* of a startup packet say that the stand-in lacks; names that mean nothing are left."""
-    found = _GIVEN.search(options)
-    return frozenset(found[1].decode().split(",")) & LACKS if found else frozenset()
+    """Return what the *options* of a startup packet say that the stand-in lacks; unknown names are ignored."""
+    match = _GIVEN.search(options)
+    return frozenset(match[1].decode().split(",")) & LACKS if match else frozenset()
 
 
 def refusal(tree: Any, lacks: frozenset[str]) -> str | None:
@@ -48,7 +48,7 @@ def refusal(tree: Any, lacks: frozenset[str]) -> str | None:
 
 
 def _needs(kind: str, node: dict[str, Any]) -> frozenset[str]:
-    """Return what one node of a statement asks of the server."""
+    """Return the capability that one node of a statement needs."""
     return frozenset(_each(kind, node))
 
 
@@ -75,7 +75,7 @@ def _each(kind: str, node: dict[str, Any]) -> Iterator[str]:
 
 
 def hidden(relation: str, lacks: frozenset[str]) -> bytes | None:
-    """Return what stands for a catalog relation that is not what it is on one server; None when it is."""
+    """Return what replaces a catalog relation that differs on a cluster; None when it does not differ."""
     if _HIDDEN.get(relation) in lacks:
         return b"rds_aurora.not_there"
     if relation == "pg_index" and "index_catalog" in lacks:

@@ -1,4 +1,4 @@
-"""How do we start, recognise and end server processes, also those that an earlier command left running?
+"""Starts, recognises and ends server processes, also those that an earlier command left running.
 
 A process is known by its id *and* a marker, a path that only our command line contains: ids are used again, and
 a file with an id in it survives a reboot.
@@ -23,14 +23,14 @@ import psutil
 
 from migrator.poll import until
 
-# Handles of what this process started: poll() reaps the dead, and a handle that is kept never warns that its
-# process is still running, which is the point of a detached server.
+# Handles of what this process started: poll() reaps ended ones, and a handle that is kept never warns that its
+# process is still running, as a detached server is meant to.
 _started: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The account servers run under; nobody's when we are root, because PostgreSQL refuses to run as root."""
+    """The account that servers run under; `nobody` for root, as which PostgreSQL refuses to run."""
 
     uid: int
     gid: int
@@ -58,7 +58,7 @@ class Account:
 
 
 def server_account() -> Account:
-    """Return whom servers run as."""
+    """Return the account that servers run under."""
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
     nobody = pwd.getpwnam("nobody")
@@ -75,7 +75,7 @@ def spawn(
 ) -> int:
     """Start a process in its own session, output appended to *log*; return its id.
 
-    With *die_with_us* the kernel interrupts it when we die, even by SIGKILL (Linux). The signal fires when the
+    With *die_with_us* the kernel interrupts it when this process ends, also by SIGKILL (Linux). It fires when the
     thread that started it ends, so only the main thread asks for it.
     """
     guard = which("setpriv") if sys.platform == "linux" else None
@@ -91,7 +91,7 @@ def spawn(
             stderr=output,
             cwd="/",
             env=env,
-            start_new_session=True,  # Ctrl-C at the terminal is for us, not for the servers
+            start_new_session=True,  # Ctrl-C at the terminal must not reach the servers
             user=account.uid if account and other else None,
             group=account.gid if account and other else None,
             extra_groups=[] if other else None,
@@ -101,7 +101,7 @@ def spawn(
 
 
 def exit_code(pid: int) -> int | None:
-    """Return how a process *we* started ended, or None while it runs or when it is not ours."""
+    """Return how a process started by this one ended; None while it runs or when another started it."""
     process = _started.get(pid)
     return process.poll() if process else None
 
@@ -110,7 +110,7 @@ def running(pid: int | None, marker: str | Path) -> bool:
     """Whether *pid* is alive and its command line contains *marker*."""
     if pid is None or pid <= 0:
         return False
-    if pid in _started:  # ours for certain: its number is not used again before poll() has reaped it
+    if pid in _started:  # started here: its number is not used again before poll() has reaped it
         return exit_code(pid) is None
     return str(marker) in _command(pid)
 
@@ -132,18 +132,18 @@ def children(pid: int) -> list[int]:
 
 
 def send(pid: int, number: signal.Signals) -> None:
-    """Send a signal; a process that is gone already is fine."""
+    """Send a signal; a process that has ended already is fine."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
-def wait_gone(pid: int, marker: str | Path, timeout_s: float) -> bool:
-    """Wait until the process and all its threads have left; False when patience ran out first."""
+def wait_ended(pid: int, marker: str | Path, timeout_s: float) -> bool:
+    """Wait until the process and all its threads have ended; False when the timeout passed first."""
     return until(lambda: not (running(pid, marker) or _leaving(pid)), timeout_s, 0.01)
 
 
 def _leaving(pid: int) -> bool:
-    """Whether a process whose command line is gone still holds its sockets: memory goes first, files later."""
+    """Whether a process without a command line still holds its sockets: memory is freed first, files later."""
     if pid in _started:
         return exit_code(pid) is None
     if sys.platform != "linux":
@@ -157,24 +157,24 @@ def _leaving(pid: int) -> bool:
 
 
 def end(pid: int, marker: str | Path, number: signal.Signals, timeout_s: float = 20.0) -> None:
-    """Send *number*, wait, and kill what does not leave in time."""
+    """Send *number*, wait, and kill what does not end in time."""
     if not running(pid, marker):
         return
     send(pid, number)
-    if not wait_gone(pid, marker, timeout_s):
+    if not wait_ended(pid, marker, timeout_s):
         send(pid, signal.SIGKILL)
-        wait_gone(pid, marker, timeout_s)
+        wait_ended(pid, marker, timeout_s)
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on right now."""
+    """Return a loopback port that no process listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a server could listen on *port* now; connections of a dead server do not count."""
+    """Whether a server could listen on *port* now; connections of an ended server do not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -185,7 +185,7 @@ def port_is_free(port: int) -> bool:
 
 
 def port_becomes_free(port: int, timeout_s: float = 1.5) -> bool:
-    """Whether *port* is free, now or soon: a process killed a moment ago gives its sockets back late."""
+    """Whether *port* is free, now or soon: a process killed just now frees its sockets late."""
     return until(lambda: port_is_free(port), timeout_s, 0.02)
 
 

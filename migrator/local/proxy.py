@@ -1,4 +1,4 @@
-"""How do we break a network on purpose, without root and without another package?
+"""A TCP proxy that breaks a network on purpose, without root and without another package.
 
 A TCP proxy on a free loopback port, an asyncio server in its own thread, in front of anything that listens:
 PostgreSQL as well as Temporal's gRPC port. It costs 0.3 to 0.9 ms per round trip. Bytes are read as they pass, so
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass
 class Faults:
-    """What is wrong with a connection. One object is shared by all connections unless a hook gives one its own."""
+    """The faults of a connection. One object is shared by all connections unless a hook gives one its own."""
 
     delay_s: float = 0.0  # before every chunk, in both directions
     lose_reply_to: bytes | None = None  # once: the request that contains this is passed on, its reply is lost
@@ -146,7 +146,7 @@ class Proxy:
         self._run(self._listen())
 
     def stall(self) -> None:
-        """Bytes stop in both directions, sockets stay open: what a silent network loss looks like."""
+        """Bytes stop in both directions, sockets stay open: a silent network loss."""
         self._call(self._flow.clear)
 
     def resume(self) -> None:
@@ -163,12 +163,12 @@ class Proxy:
         self._call(reset)
 
     def cut_off(self) -> None:
-        """A loud network loss: reset what is open and refuse what comes."""
+        """A loud network loss: reset open connections and refuse new ones."""
         self.refuse()
         self.reset_all()
 
-    def heal(self) -> None:
-        """No faults any more."""
+    def clear_faults(self) -> None:
+        """Remove all faults."""
         self.faults.delay_s, self.faults.lose_reply_to, self.faults.cut_after = 0.0, None, None
         self.lost.clear()
         self.resume()

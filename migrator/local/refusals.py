@@ -1,8 +1,8 @@
-"""Which statements does the router of a stand-in refuse?
+"""Decides which statements a stand-in's router refuses.
 
-What the table of refusals says (migrator.model.refused), wherever in a statement it stands: in a CTE, behind EXPLAIN or
+Those of the table of refusals (migrator.model.refused), wherever in a statement they occur: in a CTE, behind EXPLAIN or
 PREPARE, in the body of a function or of DO. What a body makes up at run time reaches no router; of that, the server
-refuses what event triggers see and what the catalog shows (standin_refusals.sql), in the same words.
+refuses what event triggers see and what the catalog shows (standin_refusals.sql), with the same texts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Node = dict[str, Any]
 
 
 def refusal(tree: Any, text: str) -> str | None:
-    """What Limitless answers to the statement *text*, or None when it takes it (or the server itself refuses it)."""
+    """Limitless' answer to the statement *text*; None when it accepts it (or the server itself refuses it)."""
     for kind, node in nodes(tree):
         for entry in met(kind, node):
             if entry.until is None:
@@ -65,7 +65,7 @@ def _quoted(name: str) -> str:
 
 
 def _body(node: Node, text: str) -> str | None:
-    """A function or DO block whose body holds what is refused; bodies in other languages are not looked into."""
+    """A function or DO block whose body holds what is refused; bodies in other languages are not read."""
     options = {
         option["defname"]: strings([option.get("arg")])
         for kind, option in nodes([node.get("options"), node.get("args")])
@@ -86,11 +86,11 @@ def _body(node: Node, text: str) -> str | None:
 
 def _plpgsql(text: str) -> list[str]:
     """The statements of a PL/pgSQL body, those among them that EXECUTE is given as a constant."""
-    found = []
+    texts = []
     with contextlib.suppress(pgparse.PGQueryError):
         for kind, node in nodes(pgparse.parse_pgsql(text)):
             if kind == "PLpgSQL_expr" and node.get("parseMode", 0) == 0:
-                found.append(node["query"])
+                texts.append(node["query"])
             elif kind == "PLpgSQL_stmt_dynexecute":
-                found += strings(pgparse.parse(f"SELECT {node['query']['PLpgSQL_expr']['query']}"))
-    return found
+                texts += strings(pgparse.parse(f"SELECT {node['query']['PLpgSQL_expr']['query']}"))
+    return texts

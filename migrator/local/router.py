@@ -1,10 +1,10 @@
-"""What stands between clients and the stand-in, so that it answers as a cluster of routers and not as one server?
+"""The process between clients and the stand-in that makes it answer as a cluster of routers.
 
     python -m migrator.local.router --listen PORT --server HOST:PORT [--routers N] [--mark FILE] [--journal FILE]
 
 One process with one port; each connection belongs to one of N routers in turn, as if it had been sent there by DNS.
 Statements are changed on their way in (statement.py), answers on their way out (answers.py); everything else passes by
-its length, unread. There is no TLS. When the server cannot be reached, or goes, the client's connection is reset.
+its length, unread. There is no TLS. When the server is unreachable, or ends, the client's connection is reset.
 
 *mark* is a path that tells this process from others; the process does not touch it. The *journal* is for tests: one
 JSON object per line for each text that a client sent, and for each answer that was true for one router only.
@@ -29,8 +29,8 @@ CANCEL, TLS, GSS = 80877102, 80877103, 80877104
 HIGH_WATER = 1 << 20
 
 ROUTERS = 200
-"""So many connections in turn have a router of their own: on a cluster, two of them meet at one now and then, and what
-is wrong to compare happens to be right."""
+"""So many consecutive connections each have a router of their own: on a cluster two of them share one now and then, and
+a wrong comparison then succeeds."""
 
 
 class Journal:
@@ -84,7 +84,7 @@ class Half(asyncio.Protocol):
 
 
 class ToServer(Half):
-    """Our connection to the server."""
+    """The router's connection to the server."""
 
     def __init__(self, client: ToClient) -> None:
         self.peer = self.client = client
@@ -189,12 +189,12 @@ class ToClient(Half):
         return kind + struct.pack("!i", len(body) + 4) + body
 
     def answered(self, data: bytes) -> None:
-        """Pass on what the server said."""
+        """Pass on the server's answer."""
         if self._answers is None:
             self.transport.write(data)
             return
         passed_on = self._answers.feed(data)
-        for text, columns in self._answers.local_answers():  # before whoever has the answer looks for it
+        for text, columns in self._answers.local_answers():  # before the client can act on the answer
             self.house.journal.note("local answer", self.application, text, columns=columns)
         self.transport.write(passed_on)
 

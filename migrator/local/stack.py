@@ -1,9 +1,9 @@
-"""How do two PostgreSQL servers and Temporal run on this machine, and stay up between commands?
+"""Runs two PostgreSQL servers and Temporal on this machine; they stay up between commands.
 
 The second server stands in for Limitless and is reached through routers.
 
-`up` brings everything to life and is safe to call at any time: it keeps what runs, restarts what was killed, and
-creates what was never there. Everything is under one directory; its `local.json` says where the servers are and is
+`up` starts everything and is safe to call at any time: it keeps what runs, restarts what was killed, and
+creates what is missing. Everything is under one directory; its `local.json` says where the servers are and is
 readable by its owner only.
 """
 
@@ -65,7 +65,7 @@ class Stack:
 def up(home: Path, shards: int = 4, temporal: bool = True, pg_bin: Path | None = None) -> Stack:
     """Bring everything up, detached from this process; idempotent, also after kill -9 of anything.
 
-    A remembered port that somebody else has taken is replaced by a free one. The number of shards counts when the
+    A remembered port that another process has taken is replaced by a free one. The number of shards counts when the
     stand-in is created. Raises LocalError.
     """
     home = home.resolve()
@@ -126,7 +126,7 @@ def destroy(home: Path) -> None:
 
 
 def status(home: Path) -> dict[str, Any]:
-    """Say what runs, where, and for each part whether it answers. Holds no password."""
+    """Return what runs, where, and for each part whether it answers. Holds no password."""
     home = home.resolve()
     if not _read(home):
         return {"home": str(home), "state": "absent", "parts": {}}
@@ -178,14 +178,14 @@ def _make_clusters(data: Path, binaries: Path, password: str) -> None:
 
 
 def _start(server: Server | Routers) -> None:
-    """Start on the remembered port, or on a new one when somebody else has it by now."""
+    """Start on the remembered port, or on a new one when another process has taken it."""
     if server.pid is None and not process.port_becomes_free(server.port):
         server.port = process.free_port()
     for _ in range(3):
         try:
             server.start()
             return
-        except PortInUse:  # taken between our look and the server's
+        except PortInUse:  # taken between the check and the start
             server.port = process.free_port()
     server.start()
 
@@ -237,7 +237,7 @@ def _read(home: Path) -> dict[str, Any]:
 
 
 def _write(stack: Stack, pg_bin: Path | None) -> None:
-    """Record where everything is, for commands to come; all of it or nothing, and for our eyes only."""
+    """Record where everything is, for commands to come; all of it or nothing, readable by this account only."""
     dev = stack.temporal
     facts: dict[str, Any] = {
         "classic": stack.classic_dsn,

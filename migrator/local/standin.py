@@ -1,4 +1,4 @@
-"""What makes a plain PostgreSQL database stand in for Limitless?
+"""Makes a plain PostgreSQL database a stand-in for Limitless.
 
 A schema `rds_aurora` with the catalog views and conversion procedures of Limitless, tables that are
 hash-partitioned when created as sharded, and event triggers that refuse what Limitless refuses (standin.sql,
@@ -7,26 +7,26 @@ standin_refusals.sql, standin_cluster.sql). Installed by a superuser; the tool i
 
 Clients reach it through routers (router.py, routers.py), a process that reads the statements on their way:
 
-* It refuses what the table of refusals says (migrator.model.refused), by the parse tree, in Limitless' words where they
-  are known and with SQLSTATE 0A000 (refusals.py), in bodies of functions and DO blocks too; and functions that are not
-  immutable in ON CONFLICT DO UPDATE.
+* It refuses what the table of refusals says (migrator.model.refused), by the parse tree, with Limitless' texts where
+  they are known and with SQLSTATE 0A000 (refusals.py), in bodies of functions and DO blocks too; and functions that are
+  not immutable in ON CONFLICT DO UPDATE.
 * It answers as one router of many (statement.py, answers.py): object identifiers of users' objects differ from
   connection to connection, sizes are those of a router's own disk, tables are foreign tables in pg_class.
 * EXPLAIN ends with `Single Shard Optimized` when one slice is left after pruning.
-* Errors that rows give rise to come from a shard: `failed to execute remote query`, with the cause in DETAIL. The
+* Errors of rows come from a shard: `failed to execute remote query`, with the cause in DETAIL. The
   SQLSTATE is the cause's; what it is on Limitless is not documented.
 
 * Told to in the connection string, it lacks what no document says that Limitless has (lacks.py).
 
 Sequences hand out chunks: here every connection takes its own, which is harder than one per router.
 
-What Limitless refuses and nothing here does, so that only the audit and the plan's checks hold it off: text that a
+What Limitless refuses and the stand-in accepts, so that only the audit and the plan's checks find it: text that a
 function puts together and gives to EXECUTE; settings given at the start of a connection or as parameters of set_config;
 stable operators and casts in DO UPDATE; statements sent straight to a slice. A connection past the routers, as a
 superuser's to prepare the database, meets the event triggers alone.
 
-What works on Limitless and not here: CREATE INDEX CONCURRENTLY on a sharded table, which is partitioned here; giving an
-object identifier back as a parameter on the connection it was read on.
+What works on Limitless and not on the stand-in: CREATE INDEX CONCURRENTLY on a sharded table, which is partitioned
+there; giving an object identifier back as a parameter on the connection it was read on.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ DBA = "dba"
 """The role the tool and the tests use on a stand-in: it may create, but it is no superuser."""
 
 ROUTERS = 2
-"""So many the catalog names; see router.py for how many answer."""
+"""Number of routers in the catalog; see router.py for how many answer."""
 
 SETTINGS = {
     "limitless_create_table_mode": "standard",
@@ -63,7 +63,7 @@ LIMITS = {
     "@refused_functions@": ",".join(sorted(FUNCTIONS)),
     "@pushdown@": PUSHDOWN.replace("'", "''"),
 }
-"""What stands for them in the stand-in's scripts."""
+"""Their placeholder in the stand-in's scripts."""
 
 
 def is_limitless(conn: psycopg.Connection) -> bool:
@@ -129,6 +129,6 @@ def set_defaults(conn: psycopg.Connection, database: str) -> None:
 
 def _create_monitoring(conn: psycopg.Connection) -> None:
     """pg_stat_statements needs a superuser on plain PostgreSQL and none on Aurora, so it is there from the start."""
-    found = conn.execute("SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = 'pg_stat_statements'")
-    if found.fetchone() is not None:
+    available = conn.execute("SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = 'pg_stat_statements'")
+    if available.fetchone() is not None:
         conn.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA public")

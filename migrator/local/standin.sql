@@ -75,7 +75,7 @@ FROM pg_sequences s
 LEFT JOIN rds_aurora.standin_sequence q ON q.local_oid = to_regclass(format('%I.%I', s.schemaname, s.sequencename))
 WHERE s.schemaname <> 'rds_aurora';
 
--- Which shard holds which slice; ours, for tests and for showing the skew.
+-- Which shard holds which slice; only here, for tests and for showing the skew.
 CREATE VIEW rds_aurora.standin_slices AS
 SELECT l.schema_name, l.table_name, c.relname::text AS slice, c.oid AS slice_oid,
        s.subcluster_id
@@ -207,7 +207,7 @@ END
 $$;
 
 -- Replace an ordinary table by a hash-partitioned one with the same name, rows, keys, indexes, owner and rights.
--- The layer's own event triggers look away while this runs.
+-- The layer's own event triggers do nothing while this runs.
 CREATE FUNCTION rds_aurora.standin_shard(relation regclass, keys text[], collocate_with text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET rds_aurora.standin_inside = 'on' AS $$
 DECLARE
@@ -305,7 +305,7 @@ BEGIN
 END
 $$;
 
--- What a conversion asks of the table and of whoever converts it.
+-- What a conversion requires of the table and of the role that converts it.
 CREATE FUNCTION rds_aurora.standin_check_convertible(relation regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE

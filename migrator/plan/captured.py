@@ -1,7 +1,7 @@
-"""What would a plan say about tables that were captured without it naming them?
+"""Adds captured tables that the plan does not name to it, described as capture knows them.
 
-A table that came while dual write ran (`migrator schema apply`) is described by what capture knows of it, so that no
-worker has to learn another plan.
+A table that was created during dual write (`migrator schema apply`) is described by capture's records, so that no
+worker needs another plan.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def entry_of(table: Table, tenant_key: str) -> TablePlan:
     return TablePlan(kind=table.kind.value, via=via, tenant_column=tenant_column, key=list(table.key))
 
 
-def entry_said(values: Mapping[str, Any]) -> TablePlan:
-    """Return the entry that *values* spell out.
+def parse_entry(values: Mapping[str, Any]) -> TablePlan:
+    """Return the entry that *values* describe.
 
     Raises:
         PlanInvalid: they do not describe a table.
@@ -38,10 +38,10 @@ def entry_said(values: Mapping[str, Any]) -> TablePlan:
         return TablePlan(**values)
     except ValidationError as error:
         problems = [": ".join([*map(str, e["loc"]), e["msg"].removeprefix("Value error, ")]) for e in error.errors()]
-        raise PlanInvalid("that is no entry of a plan", problems) from None
+        raise PlanInvalid("this is not a table entry of a plan", problems) from None
 
 
 def with_captured(tables: Tables, captured: Iterable[Table]) -> Tables:
     """Return *tables* with an entry for every captured table that it does not name."""
-    found = {t.qualified: entry_of(t, tables.tenant_key) for t in captured if t.qualified not in tables.table}
-    return tables.model_copy(update={"table": {**found, **tables.table}})
+    entries = {t.qualified: entry_of(t, tables.tenant_key) for t in captured if t.qualified not in tables.table}
+    return tables.model_copy(update={"table": {**entries, **tables.table}})

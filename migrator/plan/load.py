@@ -1,4 +1,4 @@
-"""What does this plan file say, and if it cannot be used, what are all the reasons?
+"""Loads and checks a plan file, and reports every problem at once.
 
 Every problem is one line: the key path, the value, what is allowed. Values of keys that do not exist and
 anything that looks like a connection string are never shown: people paste passwords into plan files.
@@ -68,7 +68,7 @@ def _checked(body: Mapping[str, Any], source: str, beyond: Sequence[str]) -> Pla
     problems: list[str] = []
     plan: Plan | None = None
     try:
-        # strict: "5" for a number is a mistake to point at, not to guess around
+        # strict: "5" for a number is reported as a mistake, not converted
         plan = Plan.model_validate(dict(body), strict=True)
     except ValidationError as exc:
         problems += [_problem(e["loc"], e["type"], e["msg"], e["input"]) for e in exc.errors()]
@@ -82,7 +82,7 @@ def _checked(body: Mapping[str, Any], source: str, beyond: Sequence[str]) -> Pla
 def from_earlier(body: Mapping[str, Any]) -> Plan:
     """Return the plan that an earlier version of the tool stored as *body*, under rules of its own.
 
-    Rules beyond the schema that came since do not hold it up: it may have run for weeks. `[rehearsal]` goes where this
+    Rules beyond the schema that were added since do not apply: it may have run for weeks. `[rehearsal]` goes where this
     version allows none, so that the plan file without that section is the same plan.
 
     Raises:
@@ -106,9 +106,8 @@ def dump(plan: Plan) -> dict[str, Any]:
 def digest(plan: Plan) -> str:
     """Return the fingerprint of the plan's values, without what may change while it runs.
 
-    That is what shims take over (`shim_settings`), and how the team answers what the inventory finds: tables that stay
-    behind and findings that are accepted. Comments, the order of keys and a default written out or left out do not
-    change it.
+    That is what shims take over (`shim_settings`), and the team's answers to the inventory: excluded tables and
+    acknowledged findings. Comments, the order of keys and a default written out or left out do not change it.
     """
     body = {section: values for section, values in dump(plan).items() if section not in ("shim", "breaker")}
     del body["gates"]["acknowledged"]
@@ -197,7 +196,7 @@ def _pattern_in_words(loc: Loc, message: str) -> str:
     return message
 
 
-# -- the model, walked along a key path ------------------------------------------------------------
+# -- the model along a key path --------------------------------------------------------------------
 
 
 def _model_at(loc: Sequence[str | int]) -> type[BaseModel] | None:
@@ -213,9 +212,9 @@ def _model_at(loc: Sequence[str | int]) -> type[BaseModel] | None:
     return model
 
 
-def _section_of(found: FieldInfo) -> type[BaseModel] | None:
+def _section_of(field: FieldInfo) -> type[BaseModel] | None:
     """Return the section class in a field's annotation: itself, optional, or as a dictionary's values."""
-    annotation = found.annotation
+    annotation = field.annotation
     for candidate in (annotation, *getattr(annotation, "__args__", ())):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate

@@ -1,4 +1,4 @@
-"""What may a plan file say?
+"""The schema of a plan file.
 
 Every field has its unit in its name and its meaning in its description; `migrator plan schema` prints this as
 JSON Schema, and plans/README.md is checked against it. Defaults that come from the architecture decision (ADR)
@@ -230,11 +230,11 @@ REHEARSED = (
     ("local:classic", "local:limitless", "local"),
     ("env:MIGRATOR_CLASSIC_DSN", "env:MIGRATOR_LIMITLESS_DSN", "127.0.0.1:7233"),
 )
-"""What a plan that may be rehearsed names: servers of this machine, or the containers of docker-compose.yml."""
+"""Targets of a plan that may be rehearsed: servers of this machine, or the containers of docker-compose.yml."""
 
 
 class Rehearsal(_Section):
-    """Only for `migrator rehearse`: what the demo loads, how the traffic looks, how fast its days pass."""
+    """Only for `migrator rehearse`: the demo's data, its traffic, and how fast its days pass."""
 
     clock_scale: float = Field(1.0, ge=1, description="Days of the stabilization pass this many times faster.")
     tenants: int = Field(200, ge=2)
@@ -269,7 +269,7 @@ class Plan(_Section):
 
     @property
     def clock_scale(self) -> float:
-        """How many planned seconds the plan lets pass in one real second; see migrator.control.rehearsal for where."""
+        """Planned seconds per real second; migrator.control.rehearsal says where it applies."""
         return self.rehearsal.clock_scale if self.rehearsal else 1.0
 
     @property

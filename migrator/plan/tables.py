@@ -1,4 +1,4 @@
-"""Which tables does a plan mean on this cluster?
+"""Resolves a plan's tables against a cluster's catalog.
 
 The plan names exceptions; the catalog knows the rest. Every problem is reported at once.
 """
@@ -107,9 +107,7 @@ class _Reader:
             if hop is None:
                 return None
             if hop.parent in {h.parent for h in hops} or hop.parent == qualified:
-                self.problem(
-                    qualified, f"via leads back to {hop.parent}: a path to the tenant may not turn in a circle"
-                )
+                self.problem(qualified, f"via leads back to {hop.parent}: a path to the tenant may not contain a cycle")
                 return None
             hops.append(hop)
             at = hop.parent
@@ -183,7 +181,7 @@ class _Reader:
             tenant_source=source,
             tenant_type=tenant_type,
             path=hops,
-            # Rows that differ in the key differ in every key that contains it: such a one can never be in the way.
+            # Rows that differ in the key differ in every key that contains it: such a key never conflicts.
             unique_keys=tuple(_names(i) for i in unique if not (set(i.columns) >= set(key) and i.is_key)),
             partitioned=there.kind == "p",
         )
@@ -237,7 +235,7 @@ def resolve_tables(classic: psycopg.Connection[Any], tables: Tables) -> tuple[Ta
         if named not in reader.found:
             close = [q for q in reader.found if split_qualified(q)[1] == named.rsplit(".", 1)[-1]]
             close = close or list(filter(None, [nearest(named, reader.found)]))
-            advice = f"did you mean {close[0]}?" if close else f"tables there: {', '.join(reader.found) or 'none'}"
+            advice = f"did you mean {close[0]}?" if close else f"existing tables: {', '.join(reader.found) or 'none'}"
             reader.problem(named, f"no such table in {reader.schemas()} → {advice}")
     there = sorted(set(catalog.schemas_there(classic)) - {"migrator"})
     for schema in tables.schemas:
@@ -264,7 +262,7 @@ def describe_table(classic: psycopg.Connection[Any], tables: Tables, qualified: 
     """Return one table of the plan as the catalog describes it now, also inside a transaction that changes it.
 
     Raises:
-        PlanInvalid: it is not there, or cannot be migrated.
+        PlanInvalid: it does not exist, or cannot be migrated.
     """
     reader = _Reader(classic, tables)
     found = reader.table(qualified) if qualified in reader.found else None

@@ -1,12 +1,12 @@
-"""Does a step to a parent lead to one row, always, and can it be followed?
+"""Checks that a step to a parent always leads to one row, and that it can be followed.
 
 A row has one tenant, so what it refers to must be unique in the parent at every commit. Columns are unique when a
 unique index covers them or some of them. Decided one by one:
 
 * partial and expression indexes: no, rows outside the predicate, or other columns than those, may be equal;
-* invalid indexes: no, nobody has checked;
+* invalid indexes: no, their rows were not checked;
 * keys WITHOUT OVERLAPS: yes, equal values overlap;
-* columns that may be NULL: yes, NULL refers to nobody;
+* columns that may be NULL: yes, NULL refers to no row;
 * a deferrable constraint: yes, what is committed is unique;
 * another collation or operator class than the comparison's: only where both call the same values equal.
 """

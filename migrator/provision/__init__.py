@@ -1,4 +1,4 @@
-"""Phase 2: what must exist on Limitless?"""
+"""Phase 2: the Limitless cluster, its schema and its rights."""
 
 from migrator.provision.apply import (
     ProvisionResult,

@@ -1,4 +1,4 @@
-"""How does Limitless come to hold what it should, and how does it lose exactly that again?
+"""Builds the schema on Limitless, verifies it, and drops exactly that again.
 
 Each object is made in its own transaction together with its record in migrator.provisioned, so that a run killed
 anywhere is continued by the next one, and undo drops what this tool made and nothing else.
@@ -36,8 +36,8 @@ from migrator.provision.ddl_sql import Record, Step, drop, foreign_key_steps, sa
 from migrator.provision.design import Design, design
 from migrator.provision.one import make
 from migrator.provision.read import available_extensions, read, routers
+from migrator.provision.records import completed_from_records, concurrent_kinds, forget_made, made_here, make_apart
 from migrator.provision.rights import grant_steps, notes, role_steps
-from migrator.provision.there import believed, concurrent_kinds, forget_made, made_here, make_apart
 from migrator.rights import check as rights_check
 from migrator.rights import read as rights
 
@@ -50,15 +50,15 @@ Stage = Literal["empty", "mirrored", "final"]
 Progress = Callable[[Action], None]
 Conn = psycopg.Connection[Any]
 
-PATIENCE_S = 120.0
-"""How long a step is tried again while the mirror or an application is in its way."""
+LOCKED_TIMEOUT_S = 120.0
+"""How long a step is retried while the mirror or an application holds its locks."""
 
 INSTALL = Action("provision/control", "Install the tool's own tables (schema migrator)", "DROP SCHEMA migrator")
 
 
 @dataclass(frozen=True, slots=True)
 class ProvisionResult:
-    """What provisioning made, and whether Limitless now holds what it should.
+    """The result of provisioning: what it made, and whether Limitless now is as designed.
 
     Attributes:
         made: what this run made; empty when there was nothing to do.
@@ -78,7 +78,7 @@ def actions(
     """Return what `provision` would do now.
 
     Raises:
-        NoGo: with what `provision` would say, when it would not succeed.
+        NoGo: with the blockers of `provision`, when it would not succeed.
     """
     verdict = check(classic, limitless, tables, plan, indexes=indexes)
     if not verdict.go:
@@ -91,11 +91,11 @@ def actions(
 def check(
     classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, *, indexes: Indexes = "before"
 ) -> Verdict:
-    """Return what `provision` would say now: the blockers of the design, and what Limitless itself refuses.
+    """Return the blockers of `provision` now: those of the design, and what Limitless itself refuses.
 
-    Only the server knows everything that it refuses, so all that is missing is made in one transaction that is rolled
-    back. Not when every table is there already: then rows may be written, and building an index would hold them up.
-    Rights are not compared: people let roles in once those are there.
+    Only the server knows everything that it refuses, so all missing objects are made in one transaction that is rolled
+    back. Not when every table exists already: then rows may be written, and building an index would block them.
+    Rights are not compared: roles get their logins once they exist.
     """
     wanted = _design(classic, limitless, tables, plan)
     if blockers := (*wanted.blockers, *learn(limitless).blockers()):
@@ -122,11 +122,11 @@ def provision(
     refuses is a blocker, and the rest is made.
 
     Args:
-        ask: first ask the cluster what it can do, unless it has answered in this version.
+        ask: first probe the cluster's capabilities, unless this version was probed before.
 
     Raises:
-        NoGo, ClusterUnavailable: it could not be asked; see `probing.probe`.
-        UsageError: if *limitless* is no Limitless server, where all this would make ordinary tables.
+        NoGo, ClusterUnavailable: it could not be probed; see `probing.probe`.
+        UsageError: if *limitless* is not a Limitless server, where sharded tables would become ordinary ones.
     """
     wanted = _design(classic, limitless, tables, plan)
     if wanted.blockers:
@@ -158,7 +158,7 @@ def _provision(
         install_limitless(limitless)
         made.append(INSTALL)
     todo, left_out = _steps(classic, limitless, tables, plan, wanted, indexes)
-    # What others build on may be refused too; verification names what is missing in the end, with the server's reason.
+    # What others depend on may be refused too; verification names what is missing, with the server's reason.
     refused = _run(limitless, [replace(s, best_effort=True) for s in todo], made, on_step)
     stage = _stage(limitless, wanted)
     compare = _verify_catalogs if dry else verify
@@ -176,7 +176,7 @@ def verify(
     indexes: Indexes = "before",
     stage: Stage = "empty",
 ) -> Verdict:
-    """Compare the catalogs of both sides, and who may do what there; return every difference as a blocker."""
+    """Compare the catalogs and the rights of both sides; return every difference as a blocker."""
     catalogs = _verify_catalogs(classic, limitless, tables, plan, indexes=indexes, stage=stage)
     return catalogs + Verdict(rights_check.check(classic, limitless, _schemas(plan), plan.gates.acknowledged))
 
@@ -185,23 +185,23 @@ def _verify_catalogs(
     classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, *, indexes: Indexes, stage: Stage
 ) -> Verdict:
     wanted = _design(classic, limitless, tables, plan)
-    found = believed(limitless, read(limitless, _schemas(plan)), wanted.catalog)
+    existing = completed_from_records(limitless, read(limitless, _schemas(plan)), wanted.catalog)
     result = [
         *wanted.blockers,
         *learn(limitless).blockers(),
-        *differences(wanted.catalog, found, indexes=indexes == "before"),
+        *differences(wanted.catalog, existing, indexes=indexes == "before"),
     ]
-    keys = _keys(wanted, found, stage)
-    result += foreign_key_differences(keys, found.foreign_keys, [t.qualified for t in tables])
+    keys = _keys(wanted, existing, stage)
+    result += foreign_key_differences(keys, existing.foreign_keys, [t.qualified for t in tables])
     return Verdict(tuple(b for b in result if _label(b) not in plan.gates.acknowledged))
 
 
 def _label(blocker: Blocker) -> str:
-    """Return what a plan names to accept *blocker*: the object that is missing, else what is said of it."""
+    """Return what a plan names to acknowledge *blocker*: the missing object, else the blocker's text."""
     return blocker.subject if blocker.code == MISSING else blocker.text
 
 
-def _keys(wanted: Design, found: Catalog, stage: Stage) -> tuple[ForeignKey, ...]:
+def _keys(wanted: Design, existing: Catalog, stage: Stage) -> tuple[ForeignKey, ...]:
     """Return the foreign keys of *stage*. One that has its final form early keeps it: changing it back would read its
     whole table under a lock, for nothing."""
     if stage == "empty":
@@ -209,7 +209,7 @@ def _keys(wanted: Design, found: Catalog, stage: Stage) -> tuple[ForeignKey, ...
     if stage == "final":
         return wanted.final_foreign_keys
     final = {(k.table, k.name): k for k in wanted.final_foreign_keys}
-    early = {n for k in found.foreign_keys if (n := (k.table, k.name)) in final and same_foreign_key(k, final[n])}
+    early = {n for k in existing.foreign_keys if (n := (k.table, k.name)) in final and same_foreign_key(k, final[n])}
     return tuple(final[n] if (n := (k.table, k.name)) in early else k for k in wanted.catalog.foreign_keys)
 
 
@@ -231,7 +231,7 @@ def finalize(
 ) -> ProvisionResult:
     """Make deferred indexes and the foreign keys of *stage*; run it when everything is copied. Safe to run twice.
 
-    A key that the rows break is a blocker and the others are made.
+    A key that rows violate is a blocker and the others are made.
     """
     began = time.monotonic()
     made: list[Action] = []
@@ -243,7 +243,7 @@ def finalize(
 
 
 def analyze(limitless: Conn, tables: Sequence[Table]) -> None:
-    """Gather statistics of everything copied: a planner without them reads whole tables for a few rows."""
+    """Gather statistics of everything copied: without them the planner reads whole tables for a few rows."""
     for table in tables:
         limitless.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table.schema, table.name)))
 
@@ -252,15 +252,15 @@ def undo_actions(limitless: Conn) -> tuple[Action, ...]:
     """Return what `undo` would do now."""
     if installed_version(limitless) is None:
         return ()
-    found = [_dropped(record) for record in made_here(limitless)]
-    return (*found, Action("undo/control", "Drop the tool's own tables (schema migrator)", "provision again"))
+    dropped = [_dropped(record) for record in made_here(limitless)]
+    return (*dropped, Action("undo/control", "Drop the tool's own tables (schema migrator)", "provision again"))
 
 
 def undo(limitless: Conn, *, with_rows: bool = False, on_step: Progress | None = None) -> tuple[str, ...]:
-    """Drop what provisioning made, newest first; return what had to stay because something else uses it.
+    """Drop what provisioning made, newest first; return what was kept because something else uses it.
 
     Raises:
-        NoGo: if tables hold rows, unless *with_rows* says that they may go.
+        NoGo: if tables hold rows, unless *with_rows*.
     """
     if installed_version(limitless) is None:
         return ()
@@ -268,24 +268,24 @@ def undo(limitless: Conn, *, with_rows: bool = False, on_step: Progress | None =
     if not with_rows:
         filled = [f"{_words(r)} holds rows" for r in made if r.kind == "table" and _has_rows(limitless, r)]
         if filled:
-            raise NoGo("undo provision", filled, hint="Say --with-rows if these copies may go; classic is not touched.")
+            raise NoGo("undo provision", filled, hint="Add --with-rows to delete these copies; classic is not touched.")
     kept = []
     for record in made:
         if record.kind == "role" and _can_log_in(limitless, record.name):
-            kept.append(f"role {record.name} can log in by now")
+            kept.append(f"role {record.name} can log in now")
             continue
         try:
             with limitless.transaction():
                 limitless.execute(drop(record))
                 forget_made(limitless, record)
         except psycopg.errors.DependentObjectsStillExist:
-            # somebody built on it: theirs stays, and so does this
+            # something else depends on it: both stay
             kept.append(f"{_words(record)} is used by something this tool did not make")
             continue
         except _GONE:
             if record.kind != "grant":
                 raise
-            # what it was granted on, or to, is gone, and so are the rights
+            # the object or role was dropped, and the rights with it
         if on_step:
             on_step(_dropped(record))
     uninstall(limitless)
@@ -314,7 +314,7 @@ _GONE = (
 
 
 def _stage(limitless: Conn, wanted: Design) -> Stage:
-    """Return which foreign keys earlier runs made: run again after the copy, provisioning finds those."""
+    """Return the stage of the foreign keys that earlier runs made: a run after the copy keeps them."""
     keys = {(k.table[0], k.table[1], k.name) for k in wanted.catalog.foreign_keys}
     made = {(r.schema, r.detail, r.name) for r in made_here(limitless) if r.kind == "constraint"} & keys
     if not made:
@@ -352,32 +352,32 @@ def _design(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan)
 def _steps(
     classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, wanted: Design, indexes: Indexes
 ) -> tuple[list[Step], list[str]]:
-    """Return what Limitless lacks, and what of the rights stays behind on purpose. Roles come first, grants last."""
-    found = believed(limitless, read(limitless, _schemas(plan)), wanted.catalog)
+    """Return what Limitless lacks, and which rights are left out on purpose. Roles come first, grants last."""
+    existing = completed_from_records(limitless, read(limitless, _schemas(plan)), wanted.catalog)
     here = rights.read(classic, _schemas(plan), effective=False)
     there = rights.read(limitless, _schemas(plan), roles=here.roles, effective=False)
     todo = role_steps(here, there)
-    todo += steps(wanted.catalog, found, indexes=indexes == "before")
+    todo += steps(wanted.catalog, existing, indexes=indexes == "before")
     todo += grant_steps(here, there, wanted.catalog, tables)
     return todo, notes(here, there)
 
 
 def _finalize_steps(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan, stage: Stage) -> list[Step]:
     wanted = _design(classic, limitless, tables, plan)
-    found = believed(limitless, read(limitless, _schemas(plan)), wanted.catalog)
-    keys = _keys(wanted, found, stage)
-    todo = steps(wanted.catalog, found, concurrently=concurrent_kinds(limitless))
-    return todo + foreign_key_steps(keys, found.foreign_keys)
+    existing = completed_from_records(limitless, read(limitless, _schemas(plan)), wanted.catalog)
+    keys = _keys(wanted, existing, stage)
+    todo = steps(wanted.catalog, existing, concurrently=concurrent_kinds(limitless))
+    return todo + foreign_key_steps(keys, existing.foreign_keys)
 
 
 def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Progress | None) -> dict[str, str]:
     """Run *todo*; return what was refused: the object's label to the server's reason.
 
-    Functions and views may need each other in any order, so refused best-effort steps are tried again while
-    others still succeed. A deadlock with the mirror or the application is no refusal.
+    Functions and views may depend on each other in any order, so refused best-effort steps are retried while
+    others still succeed. A deadlock with the mirror or the application is not a refusal.
 
     Raises:
-        ClusterUnavailable: a step's tables stayed busy.
+        ClusterUnavailable: a step's tables stayed locked.
     """
     refused: dict[str, str] = {}
     waiting = list(todo)
@@ -385,11 +385,11 @@ def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Pro
         again, progress = [], False
         for step in waiting:
             try:
-                if not (tried := until_free(partial(_make, limitless, step), PATIENCE_S)):
+                if not (tried := until_free(partial(_make, limitless, step), LOCKED_TIMEOUT_S)):
                     raise ClusterUnavailable(
                         "Limitless",
                         f"the tables that {step.label} needs stayed busy {tried}",
-                        "Find the long transaction in pg_stat_activity; running this again goes on from here.",
+                        "End the long transaction (see pg_stat_activity), then run this again: it goes on from here.",
                     )
             except psycopg.Error as error:
                 if not step.best_effort or limitless.broken or fault(error) in (Fault.UNREACHABLE, Fault.OVERLOADED):
@@ -407,20 +407,20 @@ def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Pro
 
 
 def _explained(verdict: Verdict, refused: dict[str, str]) -> Verdict:
-    """Return *verdict* with the server's reason behind what is missing."""
-    found = []
+    """Return *verdict* with the server's reason for what is missing."""
+    blockers = []
     for blocker in verdict.blockers:
         why = refused.get(_label(blocker))
         text = f"{blocker}, Limitless refuses it: {why}"
-        found.append(blocker if why is None else Blocker(blocker.code, blocker.subject, text))
+        blockers.append(blocker if why is None else Blocker(blocker.code, blocker.subject, text))
     missing = {_label(blocker) for blocker in verdict.blockers}
-    if not verdict.go:  # what a refused grant left undone is among the blockers, in other words
-        found += [
+    if not verdict.go:  # a refused grant is among the blockers already, in other words
+        blockers += [
             Blocker("object.refused", label, f"Limitless refuses: {label}: {why}")
             for label, why in refused.items()
             if label not in missing
         ]
-    return Verdict(tuple(found))
+    return Verdict(tuple(blockers))
 
 
 def _make(limitless: Conn, step: Step) -> None:

@@ -1,4 +1,4 @@
-"""How is a Limitless cluster made on AWS, and taken away?
+"""Creates and deletes a Limitless cluster on AWS.
 
 Sources: Aurora User Guide, "Aurora PostgreSQL Limitless Database", and the RDS API reference (both read 2026-11).
 RDS Proxy, read replicas and a managed master password do not exist for it; the cluster has no instances.
@@ -102,16 +102,16 @@ class AwsProvisioner:
         """Return what `ensure` would do now.
 
         Raises:
-            NoGo: what exists cannot become what is wanted.
+            NoGo: what exists cannot be changed into what is wanted.
         """
         return tuple(step.action for step in self._steps())
 
     def _steps(self) -> tuple[Step[None], ...]:
-        w, found = self.wanted, self.state()
-        self._check(found)
+        w, state = self.wanted, self.state()
+        self._check(state)
         nodes = nodes_of(w.max_acu)
         todo = []
-        if found.cluster == ABSENT:
+        if state.cluster == ABSENT:
             todo.append(
                 Step[None](
                     Action(
@@ -122,7 +122,7 @@ class AwsProvisioner:
                     lambda _: self._create_cluster(),
                 )
             )
-        if found.shard_group == ABSENT:
+        if state.shard_group == ABSENT:
             todo.append(
                 Step[None](
                     Action(
@@ -134,7 +134,7 @@ class AwsProvisioner:
                     lambda _: self._add_group(),
                 )
             )
-        elif (found.min_acu, found.max_acu, found.compute_redundancy) != (w.min_acu, w.max_acu, w.compute_redundancy):
+        elif (state.min_acu, state.max_acu, state.compute_redundancy) != (w.min_acu, w.max_acu, w.compute_redundancy):
             todo.append(
                 Step[None](
                     Action(
@@ -188,17 +188,17 @@ class AwsProvisioner:
 
     # -- details -----------------------------------------------------------------------------------------
 
-    def _check(self, found: ClusterState) -> None:
+    def _check(self, state: ClusterState) -> None:
         w, blockers = self.wanted, []
         if w.min_acu > w.max_acu:
             blockers.append(f"min_acu {w.min_acu:g} is above max_acu {w.max_acu:g}")
-        if found.engine_version and found.engine_version != w.engine_version:
-            blockers.append(f"cluster {w.cluster_id} runs {found.engine_version}, the plan says {w.engine_version}")
-        if found.cluster == ABSENT and found.shard_group != ABSENT:
+        if state.engine_version and state.engine_version != w.engine_version:
+            blockers.append(f"cluster {w.cluster_id} runs {state.engine_version}, the plan says {w.engine_version}")
+        if state.cluster == ABSENT and state.shard_group != ABSENT:
             blockers.append(f"shard group {w.shard_group_id} belongs to another cluster")
-        for what, status in (("cluster", found.cluster), ("shard group", found.shard_group)):
+        for what, status in (("cluster", state.cluster), ("shard group", state.shard_group)):
             if status in _BAD:
-                blockers.append(f"the {what} is {status}; look at its events in the RDS console")
+                blockers.append(f"the {what} is {status}; see its events in the RDS console")
         if blockers:
             raise NoGo("cluster", blockers)
 
@@ -278,7 +278,7 @@ class AwsProvisioner:
             state = self.state()
             found: str = getattr(state, part)
             if found in _BAD and found != wanted:
-                raise PreconditionFailed(f"the {name} is {found}", hint="Look at its events in the RDS console.")
+                raise PreconditionFailed(f"the {name} is {found}", hint="See its events in the RDS console.")
             sized = part != "shard_group" or wanted != "available" or self._has_capacity(state)
             return found == wanted and sized, found
 
@@ -296,13 +296,13 @@ class AwsProvisioner:
             look, self.timeout_s, self.poll_s, done=lambda answer: answer[0], clock=self.clock, sleep=self.sleep
         )
 
-    def _has_capacity(self, found: ClusterState) -> bool:
-        """Whether a change of capacity is in force: a shard group is still "available" right after it was asked for."""
+    def _has_capacity(self, state: ClusterState) -> bool:
+        """Whether a change of capacity has taken effect: a shard group is still "available" right after the request."""
         w = self.wanted
-        return (found.min_acu, found.max_acu, found.compute_redundancy) == (w.min_acu, w.max_acu, w.compute_redundancy)
+        return (state.min_acu, state.max_acu, state.compute_redundancy) == (w.min_acu, w.max_acu, w.compute_redundancy)
 
     def _wait_for_snapshot(self, name: str, deleted: bool) -> None:
-        """Return when the last snapshot is finished: a cluster may be gone before its snapshot is there.
+        """Return when the last snapshot is finished: a cluster may be deleted before its snapshot is finished.
 
         Args:
             deleted: by this call, so that there must be one.
@@ -314,7 +314,7 @@ class AwsProvisioner:
                 answer = self.rds.describe_db_cluster_snapshots(DBClusterSnapshotIdentifier=name)
             status = next((str(s["Status"]) for s in answer.get("DBClusterSnapshots", ())), ABSENT)
             if status == "failed":
-                raise PreconditionFailed(f"the last snapshot {name} failed", hint="Look at its events in RDS.")
+                raise PreconditionFailed(f"the last snapshot {name} failed", hint="See its events in the RDS console.")
             return status == "available" or (status == ABSENT and not deleted), status
 
         reached, status = self._until(look)
@@ -325,7 +325,7 @@ class AwsProvisioner:
 
     @contextmanager
     def _aws(self, what: str, *, gone_is_fine: bool = False) -> Iterator[None]:
-        """Turn AWS' errors into ours; creating what exists and deleting what is gone are done already."""
+        """Translate AWS' errors; creating what exists and deleting what is missing count as done."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:

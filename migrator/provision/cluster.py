@@ -1,4 +1,4 @@
-"""Where does the Limitless cluster itself come from? One protocol; servers on this machine, or AWS."""
+"""The protocol that makes and deletes a Limitless cluster, and its implementation for servers of this machine."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class ClusterState:
 
 
 class ClusterProvisioner(Protocol):
-    """Makes the Limitless cluster, and takes it away. Every call is safe to run twice, also after an interruption."""
+    """Makes and deletes the Limitless cluster. Every call is safe to run twice, also after an interruption."""
 
     def state(self) -> ClusterState:
         """Return what exists now."""
         ...
 
     def actions(self) -> tuple[Action, ...]:
-        """Return what `ensure` would do now. Raises NoGo when what exists is not what was asked for."""
+        """Return what `ensure` would do now. Raises NoGo when what exists differs from what is wanted."""
         ...
 
     def ensure(self, on_step: Progress | None = None) -> ClusterState:
@@ -54,7 +54,7 @@ class ClusterProvisioner(Protocol):
         ...
 
     def remove(self, *, final_snapshot: str | None, on_step: Progress | None = None) -> ClusterState:
-        """Take it away, with a last snapshot unless None; wait until it is gone."""
+        """Delete it, with a last snapshot unless None; wait until it is deleted."""
         ...
 
 

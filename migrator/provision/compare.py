@@ -1,6 +1,6 @@
-"""In what does Limitless differ from what it should hold? Pure; every difference, in the operator's words.
+"""Compares Limitless with the design and returns every difference. Pure.
 
-Objects that exist only on Limitless are of no interest, except columns and unique keys of migrated tables: those
+Objects that exist only on Limitless are ignored, except columns and unique keys of migrated tables: those
 can refuse rows that classic accepted.
 """
 
@@ -15,27 +15,27 @@ from migrator.provision.ddl_sql import same_foreign_key
 from migrator.provision.expression import canonical, same_expression
 
 MISSING = "object.missing"
-"""Code of what is not there at all; the subject is what a plan names to accept that."""
+"""Code of a missing object; the subject is what a plan names to acknowledge that."""
 
 
-def differences(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> list[Blocker]:
+def differences(wanted: Catalog, existing: Catalog, *, indexes: bool = True) -> list[Blocker]:
     """Return every difference; an empty list means that Limitless is as designed.
 
     Args:
         indexes: with False, secondary indexes that enforce nothing may still be missing.
     """
-    result = [_missing(f"schema {name}") for name in sorted(wanted.schemas - found.schemas)]
-    result += [_missing(f"extension {name}") for name in sorted(wanted.extensions.keys() - found.extensions.keys())]
+    result = [_missing(f"schema {name}") for name in sorted(wanted.schemas - existing.schemas)]
+    result += [_missing(f"extension {name}") for name in sorted(wanted.extensions.keys() - existing.extensions.keys())]
     result += [
         _differs(
             f"extension {name}",
-            f"extension {name} is in schema {found.extensions[name]} on Limitless, should be in"
+            f"extension {name} is in schema {existing.extensions[name]} on Limitless, should be in"
             f" {wanted.extensions[name]}",
         )
-        for name in sorted(wanted.needed_extensions & found.extensions.keys())
-        if found.extensions[name] != wanted.extensions[name]
+        for name in sorted(wanted.needed_extensions & existing.extensions.keys())
+        if existing.extensions[name] != wanted.extensions[name]
     ]
-    collations = {c.qualified: c for c in found.collations}
+    collations = {c.qualified: c for c in existing.collations}
     for collation in wanted.collations:
         same = collations.get(collation.qualified)
         if same is None:
@@ -44,7 +44,7 @@ def differences(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> lis
         elif (same.provider, same.deterministic) != (collation.provider, collation.deterministic):
             name = ".".join(collation.qualified)
             result.append(_differs(f"collation {name}", f"collation {name} compares differently on Limitless"))
-    types = {(t.schema, t.name): t for t in found.types}
+    types = {(t.schema, t.name): t for t in existing.types}
     for kind in wanted.types:
         other = types.get((kind.schema, kind.name))
         if other is None:
@@ -54,24 +54,24 @@ def differences(wanted: Catalog, found: Catalog, *, indexes: bool = True) -> lis
             a, b = getattr(kind, field), getattr(other, field)
             label = f"type {kind.schema}.{kind.name}"
             result.append(_differs(label, f"{label}: {list(b)} on Limitless, {list(a)} on classic"))
-    sequences = {s.qualified: s for s in found.sequences}
+    sequences = {s.qualified: s for s in existing.sequences}
     for sequence in wanted.sequences:
-        name, there = ".".join(sequence.qualified), sequences.get(sequence.qualified)
-        if there is None:
+        name, current = ".".join(sequence.qualified), sequences.get(sequence.qualified)
+        if current is None:
             result.append(_missing(f"sequence {name}"))
-        elif (there.increment, there.type) != (sequence.increment, sequence.type):
+        elif (current.increment, current.type) != (sequence.increment, sequence.type):
             text = (
-                f"sequence {name}: {there.type} by {there.increment} on Limitless, "
+                f"sequence {name}: {current.type} by {current.increment} on Limitless, "
                 f"{sequence.type} by {sequence.increment} on classic"
             )
             result.append(_differs(f"sequence {name}", text))
-    routines = {(r.kind, r.identity) for r in found.routines}
+    routines = {(r.kind, r.identity) for r in existing.routines}
     result += [
         _missing(f"{r.kind.lower()} {r.identity}") for r in wanted.routines if (r.kind, r.identity) not in routines
     ]
     groups: dict[str, str] = {}
     for name, table in wanted.tables.items():
-        there_table = found.tables.get(name)
+        there_table = existing.tables.get(name)
         if there_table is None:
             result.append(_missing(f"table {name}"))
             continue
@@ -87,19 +87,19 @@ def foreign_key_differences(
     wanted: Sequence[ForeignKey], found: Sequence[ForeignKey], tables: Sequence[str]
 ) -> list[Blocker]:
     """Return what differs in the foreign keys of the migrated *tables* (qualified names)."""
-    there = {(k.table, k.name): k for k in found if qualify(*k.table) in tables}
+    existing = {(k.table, k.name): k for k in found if qualify(*k.table) in tables}
     result = []
     for key in wanted:
-        current = there.pop((key.table, key.name), None)
+        current = existing.pop((key.table, key.name), None)
         where = f"foreign key {key.name} of {'.'.join(key.table)}"
         if current is None:
             result.append(_missing(where))
         elif not same_foreign_key(current, key):
             text = f"{where} is {_behaviour(current)} on Limitless, should be {_behaviour(key)}"
             result.append(_differs(where, text))
-    for table, name in there:
+    for table, name in existing:
         where = f"foreign key {name} of {'.'.join(table)}"
-        result.append(_differs(where, f"{where} should not be there yet"))
+        result.append(_differs(where, f"{where} should not exist yet"))
     return result
 
 
@@ -117,29 +117,29 @@ def _behaviour(key: ForeignKey) -> str:
     return text if key.validated else f"{text}, NOT VALID"
 
 
-def _table(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[str]:
+def _table(wanted: TableShape, actual: TableShape, indexes: bool) -> Iterator[str]:
     name = wanted.qualified
-    if found.kind != wanted.kind:
-        yield f"table {name} is a {found.kind} table, should be {wanted.kind}"
-    elif found.shard_key != wanted.shard_key:
-        yield f"table {name} is sharded by {found.shard_key}, should be {wanted.shard_key}"
-    if found.primary_key != wanted.primary_key:
+    if actual.kind != wanted.kind:
+        yield f"table {name} is a {actual.kind} table, should be {wanted.kind}"
+    elif actual.shard_key != wanted.shard_key:
+        yield f"table {name} is sharded by {actual.shard_key}, should be {wanted.shard_key}"
+    if actual.primary_key != wanted.primary_key:
         yield (
-            f"table {name}: primary key ({', '.join(found.primary_key)}) on Limitless, "
+            f"table {name}: primary key ({', '.join(actual.primary_key)}) on Limitless, "
             f"should be ({', '.join(wanted.primary_key)})"
         )
-    there = {c.name: c for c in found.columns}
+    existing = {c.name: c for c in actual.columns}
     for column in wanted.columns:
-        other = there.pop(column.name, None)
+        other = existing.pop(column.name, None)
         if other is None:
             yield _missing(f"column {name}.{column.name}")
         else:
             yield from _column(f"{name}.{column.name}", column, other)
-    for extra in there.values():
+    for extra in existing.values():
         if extra.not_null and extra.default is None:
             yield f"column {name}.{extra.name} is NOT NULL on Limitless and unknown to classic"
-    yield from _indexes(wanted, found, indexes)
-    checks = {c.name: c for c in found.checks}
+    yield from _indexes(wanted, actual, indexes)
+    checks = {c.name: c for c in actual.checks}
     for check in wanted.checks:
         current = checks.pop(check.name, None)
         if current is None:
@@ -147,30 +147,30 @@ def _table(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[str
         elif not same_expression(current.condition, check.condition):
             yield f"table {name}: CHECK {check.name} is {current.condition} on Limitless, should be {check.condition}"
         elif not current.validated:
-            yield f"table {name}: CHECK {check.name} is NOT VALID on Limitless, so rows there may break it"
+            yield f"table {name}: CHECK {check.name} is NOT VALID on Limitless, so rows there may violate it"
     for left in checks.values():
         yield f"table {name}: CHECK {left.name} exists on Limitless only"
 
 
-def _column(where: str, wanted: Column, found: Column) -> Iterator[str]:
-    if found.type != wanted.type:
-        yield f"column {where} is {found.type} on Limitless, should be {wanted.type}"
-    if found.not_null != wanted.not_null:
-        yield f"column {where} is {'NOT NULL' if found.not_null else 'nullable'} on Limitless, should be the opposite"
-    if bool(found.generated) != bool(wanted.generated):
-        yield f"column {where} is {'' if found.generated else 'not '}generated on Limitless, should be the opposite"
-    if not same_expression(found.default, wanted.default):
+def _column(where: str, wanted: Column, current: Column) -> Iterator[str]:
+    if current.type != wanted.type:
+        yield f"column {where} is {current.type} on Limitless, should be {wanted.type}"
+    if current.not_null != wanted.not_null:
+        yield f"column {where} is {'NOT NULL' if current.not_null else 'nullable'} on Limitless, should be the opposite"
+    if bool(current.generated) != bool(wanted.generated):
+        yield f"column {where} is {'' if current.generated else 'not '}generated on Limitless, should be the opposite"
+    if not same_expression(current.default, wanted.default):
         what = "generation" if wanted.generated else "default"
-        yield f"column {where}: {what} {found.default or 'none'} on Limitless, should be {wanted.default or 'none'}"
-    if found.collation != wanted.collation:
-        yield f"column {where} has the collation {found.collation} on Limitless, should have {wanted.collation}"
+        yield f"column {where}: {what} {current.default or 'none'} on Limitless, should be {wanted.default or 'none'}"
+    if current.collation != wanted.collation:
+        yield f"column {where} has the collation {current.collation} on Limitless, should have {wanted.collation}"
 
 
-def _indexes(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[str]:
+def _indexes(wanted: TableShape, actual: TableShape, indexes: bool) -> Iterator[str]:
     name = wanted.qualified
-    there = {i.name: i for i in found.indexes}
+    existing = {i.name: i for i in actual.indexes}
     for index in wanted.indexes:
-        current = there.pop(index.name, None)
+        current = existing.pop(index.name, None)
         what = "unique key" if index.unique else "index"
         if current is None:
             if indexes or index.unique or index.for_mirror:
@@ -178,14 +178,14 @@ def _indexes(wanted: TableShape, found: TableShape, indexes: bool) -> Iterator[s
         elif not current.valid:
             yield (
                 f"table {name}: {what} {index.name} is not valid on Limitless, so nothing uses it and it enforces"
-                " nothing: drop it there, then make it again with: migrator provision --plan PLAN"
+                " nothing: drop it there, then rebuild it with: migrator provision --plan PLAN"
             )
         elif _index(current) != _index(index):
             yield (f"table {name}: {what} {index.name} is {_words(current)} on Limitless, should be {_words(index)}")
         elif index.constraint and not current.constraint:
             yield f"table {name}: unique key {index.name} is an index on Limitless, should be a UNIQUE constraint"
-    for left in there.values():
-        # One that holds the whole primary key refuses nothing that the primary key lets in.
+    for left in existing.values():
+        # One that contains the whole primary key refuses nothing that the primary key accepts.
         if left.unique and not set(left.columns) >= set(wanted.primary_key):
             yield f"table {name}: unique key {left.name} exists on Limitless only and may refuse classic's rows"
 

@@ -1,7 +1,7 @@
-"""Which statements make what is missing on Limitless? Pure builders.
+"""Builds the statements that make what is missing on Limitless. Pure.
 
 A step makes one object in one transaction and names the record that undo reads. Only what is missing is made: an
-object that is there already, and differs, is reported by `compare` and never altered.
+object that exists already, and differs, is reported by `compare` and never altered.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Step:
     """One object to make.
 
     Attributes:
-        label: what `compare` calls the object when it is missing.
+        label: the name that `compare` gives the object when it is missing.
         statements: run in one transaction, after *settings* (SET LOCAL).
         best_effort: a refusal is reported and the rest goes on; verification still finds it missing.
-        apart: its statement cannot stand in a transaction: CREATE INDEX CONCURRENTLY.
+        apart: its statement cannot run in a transaction: CREATE INDEX CONCURRENTLY.
     """
 
     action: Action
@@ -46,42 +46,44 @@ class Step:
     apart: bool = False
 
 
-def steps(wanted: Catalog, found: Catalog, *, indexes: bool = True, concurrently: Collection[str] = ()) -> list[Step]:
-    """Return the steps that make what *wanted* has and *found* lacks, in an order that works.
+def steps(
+    wanted: Catalog, existing: Catalog, *, indexes: bool = True, concurrently: Collection[str] = ()
+) -> list[Step]:
+    """Return the steps that make what *wanted* has and *existing* lacks, in an order that works.
 
     Args:
         indexes: with False, secondary indexes that enforce nothing are left for later.
         concurrently: kinds of tables whose indexes are built without locking writers out, unique ones excepted; one
             that an earlier build left invalid is built again.
     """
-    made = [_schema(name) for name in sorted(wanted.schemas - found.schemas)]
-    made += [_extension(n, s) for n, s in sorted(wanted.extensions.items()) if n not in found.extensions]
-    collations = {c.qualified for c in found.collations}
+    made = [_schema(name) for name in sorted(wanted.schemas - existing.schemas)]
+    made += [_extension(n, s) for n, s in sorted(wanted.extensions.items()) if n not in existing.extensions]
+    collations = {c.qualified for c in existing.collations}
     made += [_collation(c) for c in wanted.collations if c.qualified not in collations]
-    types = {(t.schema, t.name) for t in found.types}
+    types = {(t.schema, t.name) for t in existing.types}
     made += [_type(t) for t in _parts_first(wanted.types) if (t.schema, t.name) not in types]
-    sequences = {s.qualified for s in found.sequences}
+    sequences = {s.qualified for s in existing.sequences}
     made += [_sequence(s) for s in wanted.sequences if s.qualified not in sequences]
-    routines = {(r.kind, r.identity) for r in found.routines}
+    routines = {(r.kind, r.identity) for r in existing.routines}
     missing = [r for r in wanted.routines if (r.kind, r.identity) not in routines]
     made += [_routine(r) for r in missing if r.kind != "VIEW"]
-    made += _tables(wanted, found)
+    made += _tables(wanted, existing)
     for name, table in wanted.tables.items():
         apart = table.kind in concurrently
-        indexes_there = found.tables[name].indexes if name in found.tables else ()
+        indexes_there = existing.tables[name].indexes if name in existing.tables else ()
         there = {i.name for i in indexes_there if i.valid or i.unique or not apart}
         for index in table.indexes:
-            with_table = index.constraint and name not in found.tables
+            with_table = index.constraint and name not in existing.tables
             if index.name not in there and not with_table and (indexes or index.unique or index.for_mirror):
                 made.append(_index(index, concurrently=apart and not index.unique))
     made += [_routine(r) for r in missing if r.kind == "VIEW"]
     return made
 
 
-def foreign_key_steps(wanted: Sequence[ForeignKey], found: Sequence[ForeignKey]) -> list[Step]:
+def foreign_key_steps(wanted: Sequence[ForeignKey], existing: Sequence[ForeignKey]) -> list[Step]:
     """Return the steps that make the foreign keys of *wanted*; one with other actions is replaced in one
     transaction."""
-    there = {(k.table, k.name): k for k in found}
+    there = {(k.table, k.name): k for k in existing}
     result = []
     for key in wanted:
         current = there.get((key.table, key.name))
@@ -101,7 +103,7 @@ def same_foreign_key(one: ForeignKey, other: ForeignKey) -> bool:
 
 
 def drop(record: Record) -> sql.Composed:
-    """Return the statement that undoes a step. Nothing here cascades: what somebody else built on it stays."""
+    """Return the statement that undoes a step. Nothing cascades: objects of others that depend on it stay."""
     name = sql.Identifier(record.schema, record.name) if record.schema else sql.Identifier(record.name)
     match record.kind:
         case "constraint":
@@ -115,7 +117,7 @@ def drop(record: Record) -> sql.Composed:
             return sql.SQL("{}").format(sql.SQL(record.detail))  # the statement itself, composed when it was granted
         case "role" | "schema" | "extension" | "collation" | "type" | "sequence" | "table" | "index" | "view":
             return sql.SQL("DROP {} IF EXISTS {}").format(sql.SQL(record.kind.upper()), name)
-    raise ValueError(f"nobody knows how to drop a {record.kind}")
+    raise ValueError(f"no statement drops a {record.kind}")
 
 
 # -- one object each ---------------------------------------------------------------------------------
@@ -195,61 +197,61 @@ def _parts_first(types: Sequence[Type]) -> list[Type]:
     return result
 
 
-def _type(found: Type) -> Step:
-    name = sql.Identifier(found.schema, found.name)
-    if found.attributes:
-        body = sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(a), sql.SQL(t)) for a, t in found.attributes)
+def _type(kind: Type) -> Step:
+    name = sql.Identifier(kind.schema, kind.name)
+    if kind.attributes:
+        body = sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(a), sql.SQL(t)) for a, t in kind.attributes)
         statement = sql.SQL("CREATE TYPE {} AS ({})").format(name, body)
-    elif found.options:
-        body = sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.SQL(o), sql.SQL(v)) for o, v in found.options)
+    elif kind.options:
+        body = sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.SQL(o), sql.SQL(v)) for o, v in kind.options)
         statement = sql.SQL("CREATE TYPE {} AS RANGE ({})").format(name, body)
     else:
         statement = sql.SQL("CREATE TYPE {} AS ENUM ({})").format(
-            name, sql.SQL(", ").join(map(sql.Literal, found.labels))
+            name, sql.SQL(", ").join(map(sql.Literal, kind.labels))
         )
-    label = f"type {found.schema}.{found.name}"
-    return _step(Record("type", found.schema, found.name), label, f"Create {label}", [statement])
+    label = f"type {kind.schema}.{kind.name}"
+    return _step(Record("type", kind.schema, kind.name), label, f"Create {label}", [statement])
 
 
-def _sequence(found: SequenceShape) -> Step:
+def _sequence(sequence: SequenceShape) -> Step:
     statement = sql.SQL(
         "CREATE SEQUENCE {} AS {} INCREMENT BY {} MINVALUE {} MAXVALUE {} START WITH {} CACHE {}"
     ).format(
-        _name(found.qualified),
-        sql.SQL(found.type),
-        *map(sql.Literal, (found.increment, found.minimum, found.maximum, found.start, found.cache)),
+        _name(sequence.qualified),
+        sql.SQL(sequence.type),
+        *map(sql.Literal, (sequence.increment, sequence.minimum, sequence.maximum, sequence.start, sequence.cache)),
     )
-    label = f"sequence {found.schema}.{found.name}"
-    return _step(Record("sequence", found.schema, found.name), label, f"Create {label}", [statement])
+    label = f"sequence {sequence.schema}.{sequence.name}"
+    return _step(Record("sequence", sequence.schema, sequence.name), label, f"Create {label}", [statement])
 
 
-def _routine(found: Routine) -> Step:
-    schema, _, rest = found.identity.partition(".")
-    kind = found.kind.lower()
-    label = f"{kind} {found.identity}"
-    if found.kind == "VIEW":
-        head = sql.SQL("CREATE VIEW {} AS ").format(sql.SQL(found.identity))
+def _routine(routine: Routine) -> Step:
+    schema, _, rest = routine.identity.partition(".")
+    kind = routine.kind.lower()
+    label = f"{kind} {routine.identity}"
+    if routine.kind == "VIEW":
+        head = sql.SQL("CREATE VIEW {} AS ").format(sql.SQL(routine.identity))
         record = Record(kind, schema.strip('"'), rest.strip('"'))
-        return _step(record, label, f"Create {label}", [head + sql.SQL(found.definition)], best_effort=True)
-    record = Record(kind, schema.strip('"'), rest.partition("(")[0].strip('"'), found.identity)
+        return _step(record, label, f"Create {label}", [head + sql.SQL(routine.definition)], best_effort=True)
+    record = Record(kind, schema.strip('"'), rest.partition("(")[0].strip('"'), routine.identity)
     return _step(
         record,
         label,
         f"Create {label}",
-        [sql.Composed([sql.SQL(found.definition)])],
+        [sql.Composed([sql.SQL(routine.definition)])],
         settings=(("check_function_bodies", "off"),),  # its tables come later
         best_effort=True,
     )
 
 
-def _tables(wanted: Catalog, found: Catalog) -> Iterator[Step]:
+def _tables(wanted: Catalog, existing: Catalog) -> Iterator[Step]:
     """Yield the steps of missing tables; each sharded table joins the first one of its group."""
     anchors: dict[str, str] = {}
     for name, table in wanted.tables.items():
-        if table.group and name in found.tables and found.tables[name].kind == "sharded":
+        if table.group and name in existing.tables and existing.tables[name].kind == "sharded":
             anchors.setdefault(table.group, _quoted((table.schema, table.name)))
     for name, table in wanted.tables.items():
-        if name not in found.tables:
+        if name not in existing.tables:
             yield _table(table, anchors.get(table.group) if table.group else None)
             if table.group:
                 anchors.setdefault(table.group, _quoted((table.schema, table.name)))

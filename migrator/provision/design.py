@@ -1,6 +1,6 @@
-"""What should Limitless hold, given what classic holds and what the plan makes of each table? Pure.
+"""Designs the schema on Limitless from classic's and the plan. Pure.
 
-Rules and their sources are in the audit; here each becomes a shape. What cannot be taken over is a blocker (an
+Rules and their sources are in the audit; this module applies them. What cannot be taken over is a blocker (an
 operator must decide) or a warning (it is left out, or changed without loss).
 """
 
@@ -35,8 +35,8 @@ UNIQUE_ACROSS = "unique.across_tenants"
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What Limitless should hold. `catalog.foreign_keys` is what holds while Limitless follows classic;
-    `final_foreign_keys` is what an application on Limitless alone expects."""
+    """The schema for Limitless. `catalog.foreign_keys` are those while Limitless follows classic;
+    `final_foreign_keys` are those that an application on Limitless alone expects."""
 
     catalog: Catalog
     final_foreign_keys: tuple[ForeignKey, ...] = ()
@@ -156,7 +156,7 @@ def _checks(table: Table, shape: TableShape, notes: _Notes) -> Iterator[Check]:
             yield check
         else:
             notes.warnings.append(
-                f"{table.qualified}: CHECK {check.name} is NOT VALID on classic, so old rows may break it; left out"
+                f"{table.qualified}: CHECK {check.name} is NOT VALID on classic, so old rows may violate it; left out"
             )
 
 
@@ -179,7 +179,7 @@ def _indexes(table: Table, shape: TableShape, notes: _Notes) -> Iterator[Index]:
             yield index
             continue
         accept = f"unique/{table.qualified}.{index.name}"
-        audited = {"LIM-KEY-02", f"LIM-KEY-02:{table.qualified}.{index.name}"}  # what the audit calls it
+        audited = {"LIM-KEY-02", f"LIM-KEY-02:{table.qualified}.{index.name}"}  # ids of the audit's finding
         if not _decides_the_tenant(table, index) and not {accept, *audited} & set(notes.acknowledged):
             notes.block(
                 UNIQUE_ACROSS,
@@ -231,7 +231,7 @@ def with_tenant(index: Index, tenant_column: str) -> Index:
 
 
 def _lookups(table: Table) -> Iterator[Index]:
-    """Indexes a derived table needs for the mirror: classic's key alone finds a row whose tenant is gone,
+    """Indexes a derived table needs for the mirror: classic's key alone finds a row whose tenant is missing,
     tenant and parent find the descendants of a parent that moved."""
     if not table.derived or table.tenant_column is None:
         return
@@ -278,22 +278,22 @@ def _sequences(classic: Catalog, shapes: dict[str, TableShape], routers: int, no
             )
 
 
-# -- what stands beside tables -----------------------------------------------------------------------
+# -- sequences, extensions, keys ---------------------------------------------------------------------
 
 
 def _extensions(classic: Catalog, available: Collection[str], notes: _Notes) -> dict[str, str]:
-    found = {}
+    usable = {}
     for name, schema in sorted(classic.extensions.items()):
         if name in _PREINSTALLED:
             continue
         if name in available:
-            found[name] = schema
+            usable[name] = schema
         elif name in classic.needed_extensions:
             text = f"extension {name} is used by migrated tables and not available on Limitless"
             notes.block("extension.not_available", f"extension {name}", text)
         else:
             notes.warnings.append(f"extension {name} is not available on Limitless; no migrated table uses it")
-    return found
+    return usable
 
 
 def _foreign_keys(
@@ -326,7 +326,7 @@ def _why_not(key: ForeignKey, child: Table, parent: Table | None, shapes: dict[s
     if parent is None:
         return "its parent is not migrated"
     if not key.validated:
-        return "it is NOT VALID on classic, so old rows may break it"
+        return "it is NOT VALID on classic, so old rows may violate it"
     if key.temporal:
         return "it compares periods (PERIOD), which Limitless is not documented to have"
     if (child.kind, parent.kind) not in FOREIGN_KEYS:

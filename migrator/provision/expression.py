@@ -1,7 +1,7 @@
-"""Do two texts of an expression mean the same? Pure.
+"""Compares two texts of an expression by meaning. Pure.
 
 Servers print what they parsed: every operation in parentheses of its own, every literal as it is. Versions differ in
-blanks, in which names they quote, and in parentheses around a whole or a single thing. Nothing else is let be.
+blanks, in which names they quote, and in parentheses around the whole or a single term. Nothing else is ignored.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Phase 2 as the migration does it: make what is missing, and keep on classic what became of it."""
+"""Phase 2 as the migration runs it: makes what is missing, and keeps the result on classic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Connection = psycopg.Connection[Any]
 def provision_and_keep(classic: Connection, limitless: Connection, plan: Plan) -> ProvisionResult:
     """Build the schema on Limitless but for indexes that wait for the copy; store a report, and a verdict for the gate.
 
-    Running it again finds what is there.
+    Running it again finds what exists.
     """
     result = provision(classic, limitless, tables_in_force(classic, plan.tables), plan, indexes="after", ask=True)
     blockers = list(result.verdict.blockers)

@@ -1,6 +1,6 @@
-"""What does Limitless need for something new on classic, and how is it made? For changes while rows flow.
+"""Provisions one new object on Limitless during dual write, for schema changes.
 
-By the rules of provisioning, and recorded as it records: undoing the provisioning drops it again.
+By the rules and with the records of provisioning: undoing the provisioning drops it again.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from migrator.provision.compare import MISSING, differences
 from migrator.provision.ddl_sql import Record, Step, foreign_key_steps, steps
 from migrator.provision.design import Design, design
 from migrator.provision.read import available_extensions, read, routers
+from migrator.provision.records import record_made
 from migrator.provision.rights import grant_steps, role_steps
-from migrator.provision.there import record_made
 from migrator.rights import check as rights_check
 from migrator.rights import read as rights
 
@@ -30,14 +30,14 @@ Conn = psycopg.Connection[Any]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What Limitless lacks for what classic holds, by the label of each step; what is in the way; what differs."""
+    """Steps that Limitless lacks, by label; blockers; differences."""
 
     steps: Mapping[str, Step]
     blockers: frozenset[Blocker]
     differences: frozenset[Blocker]
 
     def since(self, before: Look) -> Look:
-        """Return what came since *before*."""
+        """Return what was added since *before*."""
         return Look(
             {label: step for label, step in self.steps.items() if label not in before.steps},
             self.blockers - before.blockers,
@@ -48,11 +48,11 @@ class Look:
 def look(classic: Conn, limitless: Conn, tables: Sequence[Table], plan: Plan) -> Look:
     """Compare what Limitless should hold for *tables* with what it holds."""
     wanted = _wanted(classic, limitless, tables, plan)
-    found = read(limitless, list(plan.tables.schemas))
+    existing = read(limitless, list(plan.tables.schemas))
     return Look(
-        {step.label: step for step in steps(wanted.catalog, found)},
+        {step.label: step for step in steps(wanted.catalog, existing)},
         frozenset(wanted.blockers),
-        frozenset(differences(wanted.catalog, found)),
+        frozenset(differences(wanted.catalog, existing)),
     )
 
 
@@ -98,7 +98,7 @@ def right_steps(
 
 
 def rights_differ(classic: Conn, limitless: Conn, plan: Plan) -> tuple[Blocker, ...]:
-    """Compare who may do what, and keep the answer for status."""
+    """Compare the rights of both sides, and keep the result for status."""
     return rights_check.check(classic, limitless, list(plan.tables.schemas), plan.gates.acknowledged)
 
 
@@ -111,7 +111,7 @@ def make(
         conn.execute(sql.SQL("SET LOCAL {} = {}").format(_setting(name), sql.Literal(value)))
     for statement in statements:
         conn.execute(statement)
-    for name in settings or {}:  # inside a caller's transaction they would count for the next step too
+    for name in settings or {}:  # inside a caller's transaction they would apply to the next step too
         conn.execute(sql.SQL("SET LOCAL {} TO DEFAULT").format(_setting(name)))
     record_made(conn, record)
 

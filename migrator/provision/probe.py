@@ -1,7 +1,7 @@
-"""What is asked of a Limitless cluster, of what no document settles, and what do its answers mean? Pure.
+"""The questions that a probe asks a Limitless cluster where no document answers, and how answers are judged. Pure.
 
 Each question is a few statements in a scratch schema, of the forms that the tool itself uses. A new one needs a name in
-`model.capability`, an entry here, and somebody who acts on the answer.
+`model.capability`, an entry here, and code that acts on the answer.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the cluster did with a try: rows, or an error as it came over the wire."""
+    """The cluster's answer to a try: rows, or an error as it came over the wire."""
 
     rows: tuple[tuple[Value, ...], ...] = ()
     sqlstate: str = ""
@@ -53,10 +53,10 @@ class Probe:
     """A question to the cluster.
 
     Attributes:
-        needed: nothing stands in for it.
-        instead: what the tool does without it; of what is needed, why it is.
+        needed: the tool cannot do without it.
+        instead: what the tool does without it; where it is needed, why.
         apart: its statements stand outside a transaction and are not rolled back; one that times out counts as
-            refused, since it waits for everybody else.
+            refused, since it waits for all other transactions.
     """
 
     capability: Capability
@@ -69,7 +69,7 @@ class Probe:
 
 
 def is_answer(outcome: Outcome, given: Try, *, apart: bool = False) -> bool:
-    """Return whether *outcome* says something about the cluster's abilities, and not about its health or its locks."""
+    """Return whether *outcome* is about the cluster's capabilities, and not about its health or its locks."""
     if not outcome.sqlstate or outcome.sqlstate == given.cause:
         return True
     if outcome.sqlstate.startswith("XX") or (apart and outcome.sqlstate in ("57014", "55P03")):
@@ -78,8 +78,8 @@ def is_answer(outcome: Outcome, given: Try, *, apart: bool = False) -> bool:
     return fault not in (Fault.UNREACHABLE, Fault.OVERLOADED) and outcome.sqlstate not in ("55P03", "40001", "40P01")
 
 
-def why_not(given: Try, outcome: Outcome) -> str:
-    """Return what speaks against *given*; '' when it worked."""
+def reason_of_failure(given: Try, outcome: Outcome) -> str:
+    """Return why *given* failed; '' when it worked."""
     about = f"{given.kind} tables: " if given.kind else ""
     if outcome.sqlstate:
         said = outcome.message + (f": {outcome.detail.splitlines()[0]}" if outcome.detail else "")
@@ -90,26 +90,26 @@ def why_not(given: Try, outcome: Outcome) -> str:
 
 
 def judge_all(probe: Probe, outcomes: Sequence[Outcome]) -> Answer:
-    """It works when every statement does; the kinds of tables of which that is true are told."""
+    """It works when every statement does; returns the kinds of tables for which they do."""
     pairs = list(zip(probe.tries, outcomes, strict=True))
-    wrong = [why for given, outcome in pairs if (why := why_not(given, outcome))]
-    bad = {given.kind for given, outcome in pairs if why_not(given, outcome)}
+    wrong = [why for given, outcome in pairs if (why := reason_of_failure(given, outcome))]
+    bad = {given.kind for given, outcome in pairs if reason_of_failure(given, outcome)}
     kinds = frozenset({given.kind for given, _ in pairs} - bad - {""})
     return _answer(probe, not wrong, wrong[0] if wrong else "", kinds)
 
 
 def judge_sqlstates(probe: Probe, outcomes: Sequence[Outcome]) -> Answer:
-    """It works when every error has the SQLSTATE of its cause; otherwise rules are learned, if the words allow it."""
+    """It works when every error has the SQLSTATE of its cause; otherwise rules are learned, if the texts allow it."""
     pairs = [(given, outcome) for given, outcome in zip(probe.tries, outcomes, strict=True) if given.cause]
     provoked = [(g.cause, o.sqlstate, o.message, o.detail) for g, o in pairs if o.sqlstate]
     silent = [g.cause for g, o in pairs if not o.sqlstate]
-    strange = sorted({f"{g.cause} arrives as {o.sqlstate}" for g, o in pairs if o.sqlstate and o.sqlstate != g.cause})
+    other = sorted({f"{g.cause} arrives as {o.sqlstate}" for g, o in pairs if o.sqlstate and o.sqlstate != g.cause})
     rules = learn(provoked)
     known = {(r.seen, r.true) for r in rules}
     lost = sorted({true for true, seen, _, _ in provoked if seen != true and (seen, true) not in known} | set(silent))
-    said = "; ".join([*strange, *(f"nothing was said about {cause}" for cause in silent)])
+    said = "; ".join([*other, *(f"{cause} was not reported" for cause in silent)])
     if lost:
-        said += f"; nothing tells {', '.join(lost)} apart"
+        said += f"; {', '.join(lost)} cannot be told apart"
     return Answer(probe.capability, not said, said, rules=rules, needed=bool(lost), instead=probe.instead)
 
 
@@ -191,7 +191,7 @@ _SHARDED_ROWS = (
     "INSERT INTO {s}.parent (tenant, id, amount) SELECT u.a, u.b, u.c FROM @"
     " ON CONFLICT (tenant, id) DO UPDATE SET amount = EXCLUDED.amount"
 )
-_GONE = "DELETE FROM {s}.parent AS t USING @ WHERE t.tenant = u.a AND t.id = u.b AND u.a = 1"
+_DELETE = "DELETE FROM {s}.parent AS t USING @ WHERE t.tenant = u.a AND t.id = u.b AND u.a = 1"
 _OTHER_ROWS = (
     "INSERT INTO {s}.@ (id, label) SELECT u.a, u.b FROM unnest(ARRAY[1, 2]::bigint[], ARRAY['a', 'b']::text[])"
     " AS u (a, b) ON CONFLICT (id) DO UPDATE SET label = EXCLUDED.label"
@@ -203,7 +203,7 @@ def _upsert() -> tuple[Try, ...]:
     tries = [
         *(rows, rows),
         Try("SELECT count(*), sum(amount)::int FROM {s}.parent", expect=((3, 6),), kind="sharded"),
-        Try(_with(_GONE, _THREE), kind="sharded"),
+        Try(_with(_DELETE, _THREE), kind="sharded"),
         Try("SELECT tenant, id FROM {s}.parent", expect=((2, 1),), kind="sharded"),
     ]
     for kind, table in _KINDS[1:]:
@@ -233,7 +233,7 @@ PROBES: tuple[Probe, ...] = (
         Capability.TEXT_COPY,
         "Does COPY … FROM STDIN write sharded, reference and standard tables?",
         _copy("text"),
-        "without which no row can be copied",
+        "without it no row can be copied",
         needed=True,
     ),
     Probe(
@@ -246,7 +246,7 @@ PROBES: tuple[Probe, ...] = (
         Capability.UPSERT,
         "Do INSERT … SELECT FROM unnest(…) ON CONFLICT (key) DO UPDATE and DELETE … USING unnest(…) work?",
         _upsert(),
-        "without which no mirror can follow classic",
+        "without it no mirror can follow classic",
         needed=True,
     ),
     Probe(
@@ -278,7 +278,7 @@ PROBES: tuple[Probe, ...] = (
     ),
     Probe(
         Capability.SQLSTATE,
-        "Do errors of rows come with the SQLSTATE of their cause, or can their words tell it?",
+        "Do errors of rows come with the SQLSTATE of their cause, or can their text tell it?",
         (
             Try(_ROW),
             Try(_CHILD_KEY),
@@ -293,7 +293,7 @@ PROBES: tuple[Probe, ...] = (
             Try("UPDATE {s}.parent SET amount = amount + 99999 WHERE tenant = 1", cause="22003"),
             Try("UPDATE {s}.parent SET amount = 1 / (tenant - 1) WHERE tenant = 1", cause="22012"),
         ),
-        "the mirror must know a row that is refused from a cluster that is ill",
+        "the mirror must tell a refused row from an unhealthy cluster",
         judge=judge_sqlstates,
     ),
     Probe(
@@ -331,7 +331,7 @@ PROBES: tuple[Probe, ...] = (
             Try("ALTER SEQUENCE {s}.numbers RESTART WITH 5000000"),
             Try("SELECT nextval(format('%I.numbers', {n}::text)::regclass) >= 5000000", expect=((True,),)),
         ),
-        "without which keys handed out after the hand-over would collide with classic's",
+        "without it keys handed out after the hand-over would collide with classic's",
         needed=True,
         apart=True,
     ),
@@ -357,7 +357,7 @@ PROBES: tuple[Probe, ...] = (
             Try("INSERT INTO {s}.child (tenant, id, parent) VALUES (1, 1, 1)"),
             Try(_ROW),
         ),
-        "without which foreign keys would refuse rows that the mirror writes in another order",
+        "without it foreign keys would refuse rows that the mirror writes in another order",
         needed=True,
     ),
     Probe(

@@ -1,9 +1,8 @@
-"""How is a cluster asked what it can do, safely beside live traffic?
+"""Probes a cluster's capabilities, safely beside live traffic.
 
-In a scratch schema that goes when the questions are over; that of a run that was killed goes with the next one, which
-knows it by its name and by no session having that name. Every statement has a time limit, and waits for a lock only
-briefly: DDL on Limitless locks on all routers. What says more about the cluster's health than about its abilities is no
-answer.
+It works in a scratch schema that is dropped at the end; that of a run that was killed is dropped by the next one, which
+recognises it by its name and by no session having that name. Every statement has a time limit, and waits for a lock
+only briefly: DDL on Limitless locks on all routers. An error about the cluster's health or its locks is not an answer.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from migrator.provision.probe import PROBES, SETUP, SHARD_KEY, Outcome, Probe, S
 
 Conn = psycopg.Connection[Any]
 
-STATEMENT_S, LOCK_S, PATIENCE_S = 15.0, 2.0, 30.0
+STATEMENT_S, LOCK_S, LOCKED_TIMEOUT_S = 15.0, 2.0, 30.0
 _PREFIX = "migrator_probe_"
 
 
@@ -58,7 +57,7 @@ def actions(*, installed: bool = True) -> tuple[Action, ...]:
 
 
 def version(limitless: Conn) -> str:
-    """Return the engine's version, as far as the server tells."""
+    """Return the engine's version, as the server reports it."""
     row = limitless.execute(
         "SELECT current_setting('server_version'), to_regprocedure('pg_catalog.aurora_version()') IS NOT NULL"
     ).fetchone()
@@ -70,28 +69,28 @@ def version(limitless: Conn) -> str:
 
 
 def ensure(classic: Conn, limitless: Conn, on_step: Callable[[Action], None] | None = None) -> Answers:
-    """Return the answers of this cluster; it is asked if it never was, or in another version. Raises as `probe`."""
-    found = kept.learn(limitless)
-    if not found.covers(version(limitless)):
+    """Return the answers of this cluster; it is probed if it was not yet, or in another version. Raises as `probe`."""
+    known = kept.learn(limitless)
+    if not known.covers(version(limitless)):
         return probe(classic, limitless, on_step)
-    kept.report(classic, found)
-    return found
+    kept.report(classic, known)
+    return known
 
 
 def probe(classic: Conn, limitless: Conn, on_step: Callable[[Action], None] | None = None) -> Answers:
-    """Ask the cluster everything and keep its answers, there and as a report on classic.
+    """Ask the cluster every question and keep its answers, there and as a report on classic.
 
     Raises:
-        UsageError: *limitless* is no Limitless server, whose answers would be worthless.
-        NoGo: the role may not make the scratch schema, or its tables are refused.
-        ClusterUnavailable: the cluster is too busy or too ill to answer; the answers of before are kept.
+        UsageError: *limitless* is not a Limitless server, so its answers would not count.
+        NoGo: the role may not create the scratch schema, or its tables are refused.
+        ClusterUnavailable: the cluster is too busy or too unhealthy to answer; earlier answers are kept.
     """
     if not is_limitless(limitless):
         raise UsageError("the server named by limitless.dsn is not Aurora Limitless, so nothing can be learned from it")
     if installed_version(limitless) is None:
         install_limitless(limitless)
-    found = ask(limitless, PROBES, on_step)
-    stored = kept.store(limitless, found, version(limitless))
+    judged = ask(limitless, PROBES, on_step)
+    stored = kept.store(limitless, judged, version(limitless))
     kept.report(classic, stored)
     return stored
 
@@ -99,34 +98,34 @@ def probe(classic: Conn, limitless: Conn, on_step: Callable[[Action], None] | No
 def ask(
     limitless: Conn, probes: Sequence[Probe] = PROBES, on_step: Callable[[Action], None] | None = None
 ) -> list[Answer]:
-    """Return the answers to *probes*; nothing of them is left behind. Raises as `probe`."""
+    """Return the answers to *probes*; no object of them remains. Raises as `probe`."""
     if limitless.info.transaction_status is not pq.TransactionStatus.IDLE or not limitless.autocommit:
         raise PreconditionFailed("a probe needs a connection of its own, outside of any transaction")
     schema = f"{_PREFIX}{secrets.token_hex(4)}"
-    found = []
+    judged = []
     with _session(limitless, schema):
         try:
             _sweep(limitless)
             _set_up(limitless, schema)
             for question in probes:
-                found.append(question.judge(question, _outcomes(limitless, schema, question)))
+                judged.append(question.judge(question, _outcomes(limitless, schema, question)))
                 if on_step:
                     on_step(Action(f"probe/{question.capability}", question.question))
             _require(limitless, schema)
         except psycopg.Error as error:
             if not limitless.broken and not _no_answer(error):
                 raise NoGo("probe", [f"the scratch schema cannot be made: {said(error)}"]) from None
-            why = f"it could not be asked what it can do: {said(error)}"
+            why = f"its capabilities could not be probed: {said(error)}"
             raise ClusterUnavailable("Limitless", why, "Run it again when it is less busy.") from None
         finally:
             if not limitless.broken:
                 _drop(limitless, schema)
-    return found
+    return judged
 
 
 @contextmanager
 def _session(limitless: Conn, name: str) -> Iterator[None]:
-    """Give the session time limits, and a name by which others see that the schema is in use."""
+    """Set the session's time limits, and a name that shows others that the schema is in use."""
     wanted = {
         "application_name": name,
         "statement_timeout": f"{STATEMENT_S:.0f}s",
@@ -159,18 +158,18 @@ _HERE = sql.Identifier("pg_catalog", "pg_stat_activity")
 
 
 def _sweep(limitless: Conn) -> None:
-    """Drop what probes left that were killed."""
+    """Drop what killed probes left."""
     try:
-        found = limitless.execute(_LEFT.format(activity=_EVERYWHERE)).fetchall()
+        left = limitless.execute(_LEFT.format(activity=_EVERYWHERE)).fetchall()
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InsufficientPrivilege):
-        # Sessions of this router only: a probe that runs on another one notices, and answers nothing (_require).
-        found = limitless.execute(_LEFT.format(activity=_HERE)).fetchall()
-    for (schema,) in found:
+        # Sessions of this router only: a probe on another router notices, and keeps no answers (_require).
+        left = limitless.execute(_LEFT.format(activity=_HERE)).fetchall()
+    for (schema,) in left:
         _drop(limitless, schema)
 
 
 def _require(limitless: Conn, schema: str) -> None:
-    """Raise ClusterUnavailable when somebody dropped the schema: what was refused then is no answer."""
+    """Raise ClusterUnavailable when the schema was dropped meanwhile: a refusal then is not an answer."""
     row = limitless.execute("SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s", (schema,)).fetchone()
     if row is None:
         raise ClusterUnavailable(
@@ -184,12 +183,12 @@ def _drop(limitless: Conn, schema: str) -> None:
     def drop() -> None:
         limitless.execute(statement)
 
-    until_free(drop, PATIENCE_S)  # what stays is dropped by the next probe
+    until_free(drop, LOCKED_TIMEOUT_S)  # what remains is dropped by the next probe
 
 
 def _set_up(limitless: Conn, schema: str) -> None:
     for step in SETUP:
-        if not (tried := until_free(partial(_make, limitless, schema, step), PATIENCE_S)):
+        if not (tried := until_free(partial(_make, limitless, schema, step), LOCKED_TIMEOUT_S)):
             raise ClusterUnavailable("Limitless", f"the scratch schema of a probe waited for locks of others {tried}")
 
 
@@ -212,7 +211,7 @@ def _composed(statement: str, schema: str) -> sql.Composed:
 
 
 def _outcomes(limitless: Conn, schema: str, question: Probe) -> list[Outcome]:
-    """Run the statements of *question*; errors are outcomes, except those that are no answer."""
+    """Run the statements of *question*; errors are outcomes, except those that are not answers."""
     with nullcontext() if question.apart else limitless.transaction(force_rollback=True):
         return [_outcome(limitless, schema, given, question.apart) for given in question.tries]
 
@@ -230,7 +229,7 @@ def _outcome(limitless: Conn, schema: str, given: Try, apart: bool) -> Outcome:
     except psycopg.Error as error:
         if limitless.broken:
             raise
-        d = error.diag  # as it came: what a rule makes of it is another matter
+        d = error.diag  # as received; rules interpret it later
         outcome = Outcome((), d.sqlstate or "08000", d.message_primary or "", d.message_detail or "")
         if not is_answer(outcome, given, apart=apart):
             raise

@@ -1,4 +1,4 @@
-"""Which steps give Limitless the rights of classic? Pure."""
+"""Builds the steps that give Limitless the rights of classic. Pure."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def grant_steps(classic: Rights, limitless: Rights, wanted: Catalog, tables: Seq
 
 def notes(classic: Rights, limitless: Rights) -> list[str]:
     """Return what is left out or changed on purpose."""
-    found = list(classic.notes)
+    notes = list(classic.notes)
     for owner in sorted({o for t, o in classic.owners.items() if t.kind == "table" and o != limitless.tool}):
         count = sum(o == owner and t.kind == "table" for t, o in classic.owners.items())
-        found.append(
+        notes.append(
             f"role {owner} owns {count} tables and views on classic; on Limitless they belong to {limitless.tool},"
             f" which has to change them until the end, and {owner} gets every right on them with grant option"
         )
-    return found
+    return notes
 
 
 def _things(wanted: Catalog, classic: Rights) -> frozenset[Thing]:
-    """Return what Limitless is about to have, of what classic can grant rights on."""
+    """Return the objects that Limitless will have, of those that classic can grant rights on."""
     tables = {(t.schema, t.name) for t in wanted.tables.values()}
     kept = {r.identity for r in wanted.routines if r.kind != "VIEW"}
     views = {r.identity.replace('"', "") for r in wanted.routines if r.kind == "VIEW"}  # quoted where it must be

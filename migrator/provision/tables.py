@@ -1,4 +1,4 @@
-"""Which tables migrate, now that capture is on, or before?"""
+"""Returns the tables that migrate: the captured ones, or before capture those of the plan."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from migrator.plan.tables import resolve_tables
 def tables_in_force(classic: psycopg.Connection[Any], tables: Tables) -> tuple[Table, ...]:
     """Return the captured tables; before capture, those that the plan means.
 
-    Once capture is on, the catalog is not asked again which tables migrate: one that came later would be taken for
-    one whose rows are on their way.
+    Once capture is on, the catalog is not read again for them: a table created later would be taken for
+    one whose rows are mirrored.
 
     Raises:
         PlanInvalid: nothing is captured, and the plan does not fit the catalog.

@@ -1,6 +1,6 @@
-"""What happens to the migration while it runs, and how do we know that it coped? One function per act.
+"""The acts of a rehearsal: what happens to the migration while it runs. One function per act.
 
-Every act does what a person or an accident would do, from outside: commands, signals, servers that die. Then it
+Every act does what a person or an accident would do, from outside: commands, signals, killed servers. Then it
 waits for facts in the control schema and for the traffic's own ledger, never for time to pass.
 """
 
@@ -18,7 +18,7 @@ from migrator.rehearse.children import CommandFailed
 from migrator.rehearse.facts import Facts
 from migrator.rehearse.ledger_tail import Traffic
 from migrator.rehearse.observer import NeverHappened, Sample
-from migrator.rehearse.stage import APPROVER, PATIENCE_S, Stage, poll
+from migrator.rehearse.stage import APPROVER, TIMEOUT_S, Stage, poll
 from migrator.report import words
 from migrator.retry import retry
 
@@ -26,11 +26,11 @@ BACKFILL_SHARE = 0.2
 """The worker is killed when at least this share of the copy units is done."""
 
 OUTAGE_S = 4.0
-"""So long, in writes of the traffic, Limitless stays down: longer than any wait of the shim."""
+"""How long Limitless stays down, in seconds of the traffic's write rate: longer than any wait of the shim."""
 
 
-def spoil_the_settings(stage: Stage) -> None:
-    """Databases and the tool's roles have settings that nobody in their right mind depends on."""
+def set_hostile_settings(stage: Stage) -> None:
+    """Databases and the tool's roles get settings that the tool must not depend on."""
     with stage.event("hostile_settings", "Databases and the tool's roles get hostile settings") as event:
         there = hostile.set_on_classic(stage.machines.classic)
         here = hostile.set_on_limitless(stage.machines.limitless)
@@ -41,30 +41,30 @@ def spoil_the_settings(stage: Stage) -> None:
 
 
 def through_audit_and_provision(stage: Stage) -> None:
-    """Phases 1 and 2. The gate waits for people to let the roles, which came without LOGIN, log in on Limitless."""
+    """Phases 1 and 2. The gate waits until a person gives the roles, made without LOGIN, their login on Limitless."""
     with stage.step("Phase 1: audit"):
-        reach(stage, "provision", PATIENCE_S)
+        reach(stage, "provision", TIMEOUT_S)
     with stage.step("Phase 2: provision Limitless"):
         _let_roles_in(stage)
-        reach(stage, "dual_write", PATIENCE_S)
+        reach(stage, "dual_write", TIMEOUT_S)
 
 
 def _let_roles_in(stage: Stage) -> None:
-    """Wait until nothing but logins is missing, then do what only people may."""
+    """Wait until only logins are missing, then grant them, as only people may."""
 
     def asked_for(sample: Sample) -> bool:
-        """Or it is over: on servers that stay they were let in by the last rehearsal."""
+        """Or it has passed: on servers that stay, the last rehearsal granted the logins."""
         blockers = sample.facts.phase("provision").blockers
         return (bool(blockers) and all("LOGIN" in b for b in blockers)) or "dual_write" in sample.facts.phases
 
-    with stage.event("roles_let_in", "Somebody lets the application's roles log in on Limitless") as event:
-        asked = stage.wait("provisioning asks for nothing but logins", asked_for, PATIENCE_S)
+    with stage.event("roles_let_in", "The application's roles get their logins on Limitless") as event:
+        asked = stage.wait("provisioning asks for nothing but logins", asked_for, TIMEOUT_S)
         with psycopg.connect(stage.machines.limitless, autocommit=True) as conn:
             for role in roles.ALL:
-                roles.let_in(conn, role)
+                roles.allow_login(conn, role)
         stage.operator.run("resume", "--reason", "rehearsal: the roles may log in")
         held = len(asked.facts.phase("provision").blockers)
-        event.detail = f"{held} roles held the gate of provisioning up until then"
+        event.detail = f"{held} roles blocked the gate of provisioning until then"
 
 
 def reach(stage: Stage, phase: str, timeout_s: float) -> Sample:
@@ -88,12 +88,12 @@ def approve_waiting(stage: Stage, sample: Sample) -> None:
 
 
 def kill_a_worker_in_the_backfill(stage: Stage) -> None:
-    """Phase 3: a worker dies with a copy unit in its hands, and classic crashes when everything is mirrored."""
+    """Phase 3: a worker is killed while it copies a unit, and classic crashes when everything is mirrored."""
     with stage.step("Phase 3: dual write, backfill of all tenants") as detail:
         sample = stage.wait(
             "the backfill is under way",
             lambda s: bool(s.facts.units.get("copying")) and _copied(s) >= s.facts.all_units * BACKFILL_SHARE,
-            PATIENCE_S,
+            TIMEOUT_S,
         )
         pids = {f":{pid}/": name for name, pid in stage.children.pids().items() if "bulk" in name}
         owners = [name for pid, name in pids.items() if any(pid in worker for worker in sample.facts.copying)]
@@ -105,14 +105,14 @@ def kill_a_worker_in_the_backfill(stage: Stage) -> None:
             after = stage.wait(
                 "the killed worker's copy unit is taken over",
                 lambda s: s.facts.attempts >= 2 or _copied(s) == s.facts.all_units,
-                PATIENCE_S,
+                TIMEOUT_S,
             )
-            taken = "the unit in its hands was" if after.facts.attempts >= 2 else "between two units; the rest was"
+            taken = "its unit was" if after.facts.attempts >= 2 else "between two units; the rest was"
             event.detail = (
                 f"{victim} got SIGKILL with {_copied(sample)} of {sample.facts.all_units} copy units done; "
                 f"{taken} copied by another worker"
             )
-        done = stage.wait("every tenant is mirrored", _all_mirrored, PATIENCE_S)
+        done = stage.wait("every tenant is mirrored", _all_mirrored, TIMEOUT_S)
         facts = done.facts
         if facts.copied_s > 0:
             stage.record.timings["backfill_s"] = facts.copied_s
@@ -135,30 +135,30 @@ def _all_mirrored(sample: Sample) -> bool:
 def cut_over_through_accidents(stage: Stage) -> None:
     """Phase 4, with an outage of Limitless and a rollback in the middle."""
     with stage.step("Phase 4: cutover, wave by wave, small tenants first") as detail:
-        reach(stage, "cutover", PATIENCE_S)
+        reach(stage, "cutover", TIMEOUT_S)
         release.deploy_in_the_middle(stage)
         crash_limitless(stage)
         roll_back_while_temporal_is_down(stage)
-        reach(stage, "stabilize", 3 * PATIENCE_S)  # wave after wave
+        reach(stage, "stabilize", 3 * TIMEOUT_S)  # wave after wave
         detail.append(f"{stage.observer.latest.facts.reading} tenants read from Limitless")
 
 
 def crash_classic(stage: Stage) -> None:
-    """Classic dies in the middle of everything, although its database says that commits need not wait for the disk."""
+    """Classic crashes under load, with commits that do not wait for the disk by the database's settings."""
     rate = stage.settings.writes_per_s
     with stage.event("classic_killed", f"Classic {stage.machines.crashes}, with synchronous_commit = off") as event:
         stage.machines.kill_classic()
         stage.machines.start_classic()
         down_s = time.monotonic() - event.at
-        stage.wait("the control schema answers", lambda s: s.facts.installed, PATIENCE_S)
-        went_on = stage.wait_traffic("writes and reads go on", round(rate * 2), round(rate * 2), PATIENCE_S)
+        stage.wait("the control schema answers", lambda s: s.facts.installed, TIMEOUT_S)
+        went_on = stage.wait_traffic("writes and reads go on", round(rate * 2), round(rate * 2), TIMEOUT_S)
         stage.wait(
             "every mirror follows again",
             lambda s: not s.facts.fallbacks and s.facts.lag_s is not None and s.facts.lag_s < 1,
-            PATIENCE_S,
+            TIMEOUT_S,
         )
         processes = stage.settings.processes
-        stage.wait("every process reads its routes again", lambda s: s.facts.processes >= processes, PATIENCE_S)
+        stage.wait("every process reads its routes again", lambda s: s.facts.processes >= processes, TIMEOUT_S)
         stage.record.timings["classic_back_s"] = down_s
         event.detail = (
             f"it was back after {words.seconds(down_s)}; {went_on.acknowledged} writes and {went_on.reads} reads "
@@ -167,11 +167,9 @@ def crash_classic(stage: Stage) -> None:
 
 
 def crash_limitless(stage: Stage) -> None:
-    """Limitless dies while tenants read from it, stays away for some seconds, and comes back."""
+    """Limitless crashes while tenants read from it, is down for some seconds, and returns."""
     tenants = stage.settings.tenants
-    before = stage.wait(
-        "a good third of the tenants reads Limitless", lambda s: s.facts.reading >= tenants * 0.35, PATIENCE_S
-    )
+    before = stage.wait("35 % of the tenants read Limitless", lambda s: s.facts.reading >= tenants * 0.35, TIMEOUT_S)
     with stage.event("limitless_killed", f"Limitless {stage.machines.crashes} while tenants read from it") as event:
         stage.machines.kill_limitless()
         fell = stage.wait("reads fall back to classic", lambda s: bool(s.facts.fallbacks) and s.facts.reading == 0, 30)
@@ -179,7 +177,7 @@ def crash_limitless(stage: Stage) -> None:
         fallback_s = max(raised - time.time() + time.monotonic() - event.at, 0.0)
         rate = stage.settings.writes_per_s
         went_on = stage.wait_traffic(
-            "writes and reads go on without Limitless", round(rate * OUTAGE_S), round(rate * OUTAGE_S), PATIENCE_S
+            "writes and reads go on without Limitless", round(rate * OUTAGE_S), round(rate * OUTAGE_S), TIMEOUT_S
         )
         down_s = time.monotonic() - event.at
         stage.machines.start_limitless()
@@ -187,9 +185,9 @@ def crash_limitless(stage: Stage) -> None:
         stage.wait(
             "the mirror has caught up and the breaker is closed",
             lambda s: not s.facts.fallbacks and s.facts.reading >= before.facts.reading and (s.facts.lag_s or 0) < 1,
-            PATIENCE_S,
+            TIMEOUT_S,
         )
-        stage.wait("breakers close", lambda s: s.traffic.since(before.traffic).breakers_closed > 0, PATIENCE_S)
+        stage.wait("breakers close", lambda s: s.traffic.since(before.traffic).breakers_closed > 0, TIMEOUT_S)
         stage.record.timings |= {
             "outage_s": down_s,
             "fallback_s": fallback_s,
@@ -203,9 +201,9 @@ def crash_limitless(stage: Stage) -> None:
 
 
 def roll_back_while_temporal_is_down(stage: Stage) -> None:
-    """3 a.m.: one command puts everybody back on classic, with nothing but classic to help it."""
+    """One command brings all tenants back to classic, with nothing but classic."""
     tenants = stage.settings.tenants
-    sample = stage.wait("most tenants read Limitless", lambda s: s.facts.reading >= tenants * 0.7, PATIENCE_S)
+    sample = stage.wait("most tenants read Limitless", lambda s: s.facts.reading >= tenants * 0.7, TIMEOUT_S)
     before = sample.facts.reading
     away = stage.machines.stopped
     with stage.event("rollback", f"Rollback of all tenants while the Temporal server is {away}") as event:
@@ -213,7 +211,7 @@ def roll_back_while_temporal_is_down(stage: Stage) -> None:
         typed = time.monotonic()
         answer = stage.operator.json("rollback", "--all", "--reason", "rehearsal: errors at 3 a.m.")
         stage.record.timings["rollback_command_s"] = time.monotonic() - typed
-        stage.wait("nobody reads from Limitless", lambda s: s.facts.level == "classic" and s.facts.reading == 0, 10)
+        stage.wait("no tenant reads from Limitless", lambda s: s.facts.level == "classic" and s.facts.reading == 0, 10)
         seconds, processes, confirmed = (float(str(answer[k])) for k in ("seconds", "processes", "confirmed"))
         stage.record.timings |= {
             "rollback_s": seconds,
@@ -227,10 +225,10 @@ def roll_back_while_temporal_is_down(stage: Stage) -> None:
             f"{confirmed:.0f} of {processes:.0f} processes confirmed"
         )
         _only_classic_answers(stage)
-    with stage.event("forward", "Temporal comes back, and the operator goes forward again") as event:
+    with stage.event("forward", "Temporal returns, and the operator goes forward again") as event:
         stage.machines.start_temporal()
         _cut_over_again(stage)
-        stage.wait("tenants read from Limitless again", lambda s: s.facts.reading >= before, PATIENCE_S)
+        stage.wait("tenants read from Limitless again", lambda s: s.facts.reading >= before, TIMEOUT_S)
         stage.record.timings["forward_s"] = time.monotonic() - event.at
         event.detail = f"{before} tenants or more on Limitless again"
 
@@ -244,14 +242,14 @@ def _only_classic_answers(stage: Stage) -> None:
 
 
 def _cut_over_again(stage: Stage) -> None:
-    """`migrator cutover`, again while the workers have not found Temporal yet."""
+    """`migrator cutover`, repeated until the workers have reconnected to Temporal."""
 
     def traffic_goes_on(_: int, __: float) -> None:
         stage.wait_traffic("traffic goes on", 10, 10, 30)
 
     tried = retry(
-        partial(stage.operator.run, "cutover", "--reason", "rehearsal: mended, forward again", "--yes"),
-        (CommandFailed,), PATIENCE_S, pause_s=0.1, longest_s=2.0, tell=traffic_goes_on,
+        partial(stage.operator.run, "cutover", "--reason", "rehearsal: corrected, forward again", "--yes"),
+        (CommandFailed,), TIMEOUT_S, pause_s=0.1, longest_s=2.0, tell=traffic_goes_on,
     )  # fmt: skip
     if tried.error is not None:
         raise tried.error
@@ -260,17 +258,17 @@ def _cut_over_again(stage: Stage) -> None:
 def lose_a_right_on_limitless(stage: Stage) -> None:
     """A mistake on Limitless alone: the application's role loses a right, and every read there fails for it.
 
-    To sort errors by class, this one is the caller's own; classic, asked, says that it is not.
+    By its class this error is the caller's own; classic's answer shows that it is not.
     """
     change = "{} USAGE ON SCHEMA app {} " + roles.APPLICATION
-    before = stage.wait("tenants read from Limitless", lambda s: s.facts.reading > 0, PATIENCE_S)
+    before = stage.wait("tenants read from Limitless", lambda s: s.facts.reading > 0, TIMEOUT_S)
     with (
         stage.event("right_lost", f"{roles.APPLICATION} loses a right on Limitless, and gets it back") as event,
         psycopg.connect(stage.machines.limitless, autocommit=True) as dba,
     ):
         dba.execute(change.format("REVOKE", "FROM").encode())
         fell = stage.wait(
-            "reads fall back to classic", lambda s: bool(s.facts.fallbacks) and s.facts.reading == 0, PATIENCE_S
+            "reads fall back to classic", lambda s: bool(s.facts.fallbacks) and s.facts.reading == 0, TIMEOUT_S
         )
         # Both sides are compared now; status, which needs classic alone, knows the last comparison of a gate.
         if roles.APPLICATION not in stage.operator.run("provision", "--verify", "--finalize", "--json", codes=(0, 3)):
@@ -279,7 +277,7 @@ def lose_a_right_on_limitless(stage: Stage) -> None:
         stage.wait(
             "tenants read from Limitless again",
             lambda s: not s.facts.fallbacks and s.facts.reading >= before.facts.reading,
-            PATIENCE_S,
+            TIMEOUT_S,
         )
         stage.record.timings["right_lost_s"] = time.monotonic() - event.at
         failures = stage.observer.latest.traffic.since(before.traffic).failures
@@ -292,10 +290,10 @@ def lose_a_right_on_limitless(stage: Stage) -> None:
 
 
 def report_an_incident(stage: Stage) -> None:
-    """Phase 5: somebody reports an incident, then a right is lost on Limitless; each time the 90 days start again."""
+    """Phase 5: an incident is reported, then a right is lost on Limitless; each time the 90 days start again."""
     began = time.monotonic()
     before = stage.wait(
-        "the 90 days have begun", lambda s: s.facts.phase("stabilize").detail.startswith("day "), PATIENCE_S
+        "the 90 days have begun", lambda s: s.facts.phase("stabilize").detail.startswith("day "), TIMEOUT_S
     ).facts
     with stage.event("incident", "An incident within the 90 days restarts them") as event:
         stage.operator.run("incident", "report", "--reason", "rehearsal: p99 over the objective for ten minutes")
@@ -304,19 +302,19 @@ def report_an_incident(stage: Stage) -> None:
         stage.wait(
             "the 90 days start again",
             lambda s: restarts(s.facts) > restarts(before) or _waits_for_decommission(s),
-            PATIENCE_S,
+            TIMEOUT_S,
         )
         event.detail = stage.observer.latest.facts.phase("stabilize").detail
     lose_a_right_on_limitless(stage)
     with stage.step("Phase 5: 90 days on a fast clock, started again") as detail:
-        stage.wait("decommission waits for an approval", _waits_for_decommission, PATIENCE_S)
+        stage.wait("decommission waits for an approval", _waits_for_decommission, TIMEOUT_S)
         detail.append(f"{words.seconds(time.monotonic() - began)}")
 
 
 def restarts(facts: Facts) -> int:
     """Return how often the stabilization window has begun again, as its phase says."""
-    found = re.search(r"restarted (\d+) time", facts.phase("stabilize").detail)
-    return int(found.group(1)) if found else 0
+    match = re.search(r"restarted (\d+) time", facts.phase("stabilize").detail)
+    return int(match.group(1)) if match else 0
 
 
 def _waits_for_decommission(sample: Sample) -> bool:
@@ -325,22 +323,22 @@ def _waits_for_decommission(sample: Sample) -> bool:
 
 
 def compare_both_sides(stage: Stage) -> None:
-    """The independent comparison, while the traffic stands still for a moment."""
+    """The independent comparison, while the traffic is paused."""
     with stage.event("compared", "Both sides compared row by row, traffic paused") as event:
         with stage.traffic_paused():
             answers = proof.covered_by_mirror(stage.machines.classic)
             poll("the mirror covers every write", lambda: next(answers), 30)
-            found = proof.compare(stage.machines.classic, stage.machines.limitless, released=True)
-        stage.record.comparison = found
-        event.detail = f"{words.count(sum(found.rows.values()))} rows, {found.divergent_rows} divergent"
+            comparison = proof.compare(stage.machines.classic, stage.machines.limitless, released=True)
+        stage.record.comparison = comparison
+        event.detail = f"{words.count(sum(comparison.rows.values()))} rows, {comparison.divergent_rows} divergent"
 
 
 def approve_and_hand_over(stage: Stage) -> None:
-    """The point of no return, with a name on it; then classic is stopped."""
+    """The point of no return, approved by name; then classic is stopped."""
     with stage.event("handed_over", f"Decommission, approved by {APPROVER}") as event:
         stage.operator.run("approve", "decommission", "--as", APPROVER)
-        stage.wait("the application writes to Limitless", _approved_and_handed_over(stage), PATIENCE_S)
-        stage.wait_traffic("writes go on after the hand-over", 5, 5, PATIENCE_S)
+        stage.wait("the application writes to Limitless", _approved_and_handed_over(stage), TIMEOUT_S)
+        stage.wait_traffic("writes go on after the hand-over", 5, 5, TIMEOUT_S)
         event.detail = "writes closed, mirrors drained, validated, sequences moved, writes open on Limitless"
     with stage.event("classic_stopped", f"Classic is {stage.machines.stopped}; traffic goes on") as event:
         _wait_until_released(stage)
@@ -348,7 +346,7 @@ def approve_and_hand_over(stage: Stage) -> None:
         stage.record.quiet_since = time.monotonic()
         rate = stage.settings.writes_per_s
         went_on = stage.wait_traffic(
-            "traffic goes on with classic stopped", round(rate * 4), round(rate * 4), PATIENCE_S
+            "traffic goes on with classic stopped", round(rate * 4), round(rate * 4), TIMEOUT_S
         )
         event.detail = f"{went_on.acknowledged} writes, {went_on.reads} reads and {went_on.failures} errors since then"
 
@@ -367,17 +365,17 @@ def _approved_and_handed_over(stage: Stage) -> Callable[[Sample], bool]:
 
 
 def _handed_over(sample: Sample) -> bool:
-    """Also when classic is gone already: only a finished hand-over takes it away."""
+    """Also when classic does not answer: only a finished hand-over stops it."""
     return sample.facts.write_mode == "limitless_only" or not sample.facts.reachable
 
 
 def _wait_until_released(stage: Stage) -> None:
-    """The migration ends with classic released: it no longer answers, or its last phase says that it is done."""
+    """The migration ends with classic retired: it no longer answers, or its last phase says that it is done."""
 
     def over(sample: Sample) -> bool:
         return not sample.facts.reachable or sample.facts.phase("decommission").state == "done"
 
     try:
-        stage.wait("the migration ends", over, PATIENCE_S)
+        stage.wait("the migration ends", over, TIMEOUT_S)
     except NeverHappened as late:
         stage.record.problems.append(str(late))

@@ -1,4 +1,4 @@
-"""Which processes does a rehearsal start, and how do they end? Workers, traffic, and the operator's commands."""
+"""Starts and ends the processes of a rehearsal: workers, traffic, and the operator's commands."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Children:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, name: str, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Child:
-        """Start a process of this Python, its output appended to a log of its name; *environment* goes before ours."""
+        """Start a process of this Python, its output appended to a log of its name; *environment* comes first."""
         log = self.logs / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -59,7 +59,7 @@ class Children:
                 stdout=output,
                 stderr=output,
                 env={**self.environment, **(environment or {})},
-                start_new_session=True,  # Ctrl-C is for us; we end them in order
+                start_new_session=True,  # Ctrl-C ends this process, which ends them in order
             )
         child = Child(name, process, log)
         with self._lock:
@@ -115,7 +115,7 @@ class Children:
 
 @dataclass
 class Operator:
-    """Types commands, as a person would, and reads their JSON."""
+    """Runs commands as a person would, and reads their JSON."""
 
     children: Children
     log: Path
@@ -147,12 +147,12 @@ class Operator:
     def json(self, *words: str, timeout_s: float = 60.0) -> dict[str, object]:
         """Run a command with --json and return the object it printed."""
         printed = self.run(*words, "--json", timeout_s=timeout_s)
-        found = json.loads(printed)
-        return found if isinstance(found, dict) else {"value": found}
+        answer = json.loads(printed)
+        return answer if isinstance(answer, dict) else {"value": answer}
 
 
 def _die_with_us() -> list[str]:
-    """Return what makes the kernel end a process when we die, even by SIGKILL; only Linux has it."""
+    """Return what makes the kernel end a process when this one ends, even by SIGKILL; only Linux has it."""
     guard = shutil.which("setpriv") if sys.platform == "linux" else None
     # The signal fires when the thread that started the process ends, so only the main thread may ask for it.
     if guard and threading.current_thread() is threading.main_thread():
@@ -168,6 +168,6 @@ def tail_of(log: Path, lines: int = 15) -> str:
 
 
 def environment(state: Path, plan: Path, **more: str) -> dict[str, str]:
-    """Return the environment of every process of a rehearsal: ours, pointing at its own state and plan."""
+    """Return the environment of every process of a rehearsal: this one's, pointing at its own state and plan."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("MIGRATOR_")}
     return {**kept, "MIGRATOR_HOME": str(state), "MIGRATOR_PLAN": str(plan), "PYTHONUNBUFFERED": "1", **more}

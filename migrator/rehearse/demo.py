@@ -1,4 +1,4 @@
-"""How does the demo get onto an empty classic cluster?
+"""Loads the demo on an empty classic cluster.
 
 One transaction: after an interruption there is nothing, and a second load with the same settings finds the first
 one's mark (the comment of schema app) and agrees with it. Other data is never touched.
@@ -31,7 +31,7 @@ class DemoLoad:
     Attributes:
         tenants: largest first.
         rows: by table, counted.
-        loaded: False when the same demo was there already.
+        loaded: False when the same demo existed already.
     """
 
     tenants: tuple[DemoTenant, ...]
@@ -45,7 +45,7 @@ class DemoLoad:
 
 
 def load(classic_dsn: str, settings: Rehearsal) -> DemoLoad:
-    """Create and fill schema app on classic, or find that this very demo is there.
+    """Create and fill schema app on classic, or find that the same demo exists.
 
     Raises:
         UsageError: schema app exists and is not this demo.
@@ -57,7 +57,7 @@ def load(classic_dsn: str, settings: Rehearsal) -> DemoLoad:
     with connect(classic_dsn, "migrator-demo", autocommit=True) as conn:
         rehearsal.mark(conn)
         roles.make(conn)
-        # Statistics have no transaction of their own to spoil; collect them after the commit.
+        # Statistics are collected after the commit.
         with conn.transaction():
             # Two loads at once: the second waits here and then finds the first one's mark.
             conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('migrator demo', 0))")
@@ -76,12 +76,12 @@ def _mark(settings: Rehearsal) -> str:
 
 
 def _is_absent(conn: psycopg.Connection, mark: str) -> bool:
-    found = conn.execute(
+    comment = conn.execute(
         "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = 'app'"
     ).fetchone()
-    if found is None:
+    if comment is None:
         return True
-    if found[0] == mark:
+    if comment[0] == mark:
         return False
     raise UsageError(
         "schema app on classic already holds other data; the demo is not loaded over it",
@@ -96,7 +96,7 @@ def _create(conn: psycopg.Connection, tenants: list[DemoTenant], seed: int, mark
     with conn.cursor() as cursor, cursor.copy("COPY demo_size FROM STDIN") as copy:
         for tenant in tenants:
             copy.write_row((tenant.tenant_id, tenant.users, tenant.orders))
-    # A client-side cursor binds on our side, so that the file may hold several statements.
+    # A client-side cursor binds in the client, so that the file may hold several statements.
     psycopg.ClientCursor(conn).execute(files.joinpath("demo_rows.sql").read_bytes(), {"seed": seed})
     conn.execute(sql.SQL("COMMENT ON SCHEMA app IS {}").format(sql.Literal(mark)))
 

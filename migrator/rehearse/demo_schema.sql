@@ -64,7 +64,7 @@ CREATE TABLE app.order_items (
 );
 CREATE INDEX order_items_by_order ON app.order_items (order_id);
 
--- Changes the same row twice in one call: whoever copied row images per statement would be caught out here.
+-- Changes the same row twice in one call: a copy of row images per statement would be wrong.
 CREATE PROCEDURE app.close_order(for_tenant bigint, for_order bigint, new_version bigint)
 LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,6 +1,6 @@
-"""What may a read of our own rows return right now? The traffic's own memory, checked at once.
+"""Checks reads of a process' own rows at once, from the process' memory.
 
-The proof asks the same question again at the end, from the ledger files alone and with its own code.
+The proof checks the same again at the end, from the ledger files alone and with its own code.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from migrator.rehearse.ledger import Change, RowKey
 
 @dataclass(slots=True)
 class _Row:
-    """One row we write: acknowledged versions in order, and those that may become visible any moment."""
+    """One row of this writer: acknowledged versions in order, and those that may become visible any time."""
 
     acknowledged: list[int | None]
     under_way: list[int | None] = field(default_factory=list)
@@ -50,12 +50,12 @@ class Memory:
                 self._recent.append(change.row)
 
     def recent(self) -> list[RowKey]:
-        """Return rows that were acknowledged lately, the newest last."""
+        """Return the rows acknowledged last, the newest last."""
         with self._lock:
             return list(self._recent)
 
     def floor(self, rows: list[RowKey]) -> dict[RowKey, int]:
-        """Return, before a read, how much of each row's history is over by now."""
+        """Return, before a read, how much of each row's history is past."""
         with self._lock:
             return {r: len(self._rows[r].acknowledged) - 1 for r in rows if r in self._rows}
 
@@ -63,7 +63,7 @@ class Memory:
         """Return the rows of which a read that began at *floor* returned something too old.
 
         Right are what was acknowledged when the read began, and whatever came after it. A write whose answer was
-        lost stays under way for ever: both are right.
+        lost stays under way: both are right.
         """
         with self._lock:
             wrong = []

@@ -1,4 +1,4 @@
-"""What does the control schema on classic say right now?"""
+"""Reads the facts of a rehearsal from the control schema on classic."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class FallbackFact:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One look at the control schema.
+    """The control schema at one moment.
 
     Attributes:
         reachable: classic answered.
         installed: it holds the control schema.
         moved: tenants whose route says Limitless.
-        reading: those of them that do read it: no fallback, no global switch in the way.
-        trips: breakers that processes have opened for themselves.
+        reading: those of them that do read it: no fallback and no switch keeps them on classic.
+        trips: breakers that processes have opened.
         lag_s: of the partition that is furthest behind; None before the first position.
     """
 
@@ -79,8 +79,8 @@ class Facts:
     def current(self) -> tuple[str, PhaseFact] | None:
         """Return the latest phase that has begun and is not done."""
         begun = [(p.value, self.phases[p.value]) for p in ORDER if p.value in self.phases]
-        found = [(name, fact) for name, fact in begun if fact.state not in ("done", "undone")]
-        return found[-1] if found else None
+        active = [(name, fact) for name, fact in begun if fact.state not in ("done", "undone")]
+        return active[-1] if active else None
 
     @property
     def all_units(self) -> int:
@@ -122,14 +122,14 @@ def facts_of(body: dict[str, Any]) -> Facts:
 
 
 class Looker:
-    """Asks classic, over one connection that is opened again whenever it is lost."""
+    """Asks classic, over one connection that is opened again when it is lost."""
 
     def __init__(self, classic_dsn: str) -> None:
         self._dsn = classic_dsn
         self._conn: psycopg.Connection[Any] | None = None
 
     def look(self) -> Facts:
-        """Return what classic says; Facts() when it does not answer."""
+        """Return classic's facts; Facts() when it does not answer."""
         try:
             if self._conn is None or self._conn.closed:
                 self._conn = connect(self._dsn, "migrator-rehearsal", statement_timeout_s=3, connect_timeout_s=2)

@@ -1,4 +1,4 @@
-"""What were the errors that the application saw, and does a fault of the rehearsal explain each? Pure.
+"""Sorts the errors that the application saw by whether a fault of the rehearsal explains them. Pure.
 
 An error is expected when the table below says so for its cause, and when the operation was under way while that fault
 lasted. Every other error fails the rehearsal, also one of the right class at another time.
@@ -18,15 +18,15 @@ from migrator.report import words
 
 
 class Cause(StrEnum):
-    """What an error of the shim, or of a server through it, says."""
+    """The cause of an error of the shim, or of a server through it."""
 
-    CLASSIC_AWAY = "classic could not be reached"
-    LIMITLESS_AWAY = "Limitless could not be reached"
+    CLASSIC_UNREACHABLE = "classic could not be reached"
+    LIMITLESS_UNREACHABLE = "Limitless could not be reached"
     CONNECTION_LOST = "the connection was lost"
     ANSWER_LOST = "the answer to COMMIT was lost"
     UNCONFIRMED = "committed, not confirmed"
     WRITES_CLOSED = "writes were closed"
-    ROW_GONE = "an acknowledged row was not there"
+    ROW_MISSING = "an acknowledged row was missing"
     OTHER = "another error"
 
 
@@ -34,15 +34,15 @@ _BY_TYPE = {
     "CommitUnknown": Cause.ANSWER_LOST,
     "CommittedUnconfirmed": Cause.UNCONFIRMED,
     "WritesClosed": Cause.WRITES_CLOSED,
-    "RowVanished": Cause.ROW_GONE,
+    "RowVanished": Cause.ROW_MISSING,
 }
-_BY_SIDE = {"classic": Cause.CLASSIC_AWAY, "limitless": Cause.LIMITLESS_AWAY}
+_BY_SIDE = {"classic": Cause.CLASSIC_UNREACHABLE, "limitless": Cause.LIMITLESS_UNREACHABLE}
 _OF_A_LOST_CONNECTION = "OperationalError"
 """psycopg's type where no server answered; with an answer the SQLSTATE decides."""
 
 
 def cause_of(failure: Failure) -> Cause:
-    """Return what *failure* says."""
+    """Return the cause of *failure*."""
     if failure.error in _BY_TYPE:
         return _BY_TYPE[failure.error]
     if failure.error == "ClusterUnavailable":
@@ -63,7 +63,7 @@ class Expected(NamedTuple):
 
 
 EXPECTED = (
-    Expected("classic_killed", Cause.CLASSIC_AWAY, "refused while classic was down"),
+    Expected("classic_killed", Cause.CLASSIC_UNREACHABLE, "refused while classic was down"),
     Expected("classic_killed", Cause.CONNECTION_LOST, "cut off when classic went down"),
     Expected("classic_killed", Cause.ANSWER_LOST, "whose COMMIT got no answer when classic went down"),
     Expected("classic_killed", Cause.UNCONFIRMED, "committed but not confirmed when classic went down"),
@@ -109,24 +109,24 @@ class Kind:
 
 
 def kinds(failures: Iterable[Failure], windows: Sequence[Window]) -> list[Kind]:
-    """Return *failures* by kind, those that nothing explains first, then the most frequent."""
-    found: dict[tuple[str, str], Kind] = {}
+    """Return *failures* by kind, unexplained ones first, then the most frequent."""
+    kinds: dict[tuple[str, str], Kind] = {}
     for failure in failures:
         why = _explained(failure, windows)
         how = why or _unexplained(failure)
-        kind = found.setdefault((failure.operation, how), Kind(failure.operation, how, bool(why), failure.at))
+        kind = kinds.setdefault((failure.operation, how), Kind(failure.operation, how, bool(why), failure.at))
         kind.first_at = min(kind.first_at, failure.at)
         kind.errors[" ".join(filter(None, (failure.error, failure.sqlstate)))] += 1
-    return sorted(found.values(), key=lambda k: (k.expected, -k.count, k.what))
+    return sorted(kinds.values(), key=lambda k: (k.expected, -k.count, k.what))
 
 
-def said(found: Sequence[Kind]) -> str:
-    """Return *found* in one sentence's worth of words: '176 writes refused while classic was down, …'."""
-    return ", ".join(f"{words.count(kind.count)} {kind.what}" for kind in found)
+def said(kinds: Sequence[Kind]) -> str:
+    """Return *kinds* in one line: '176 writes refused while classic was down, …'."""
+    return ", ".join(f"{words.count(kind.count)} {kind.what}" for kind in kinds)
 
 
 def _explained(failure: Failure, windows: Sequence[Window]) -> str:
-    """Return the words for what explains *failure*, empty where nothing does."""
+    """Return the text of what explains *failure*, empty where nothing does."""
     cause, began = cause_of(failure), failure.began or failure.at
     for rule in EXPECTED:
         if rule.cause is cause and any(

@@ -1,4 +1,4 @@
-"""How much memory do all processes of the rehearsal hold together?
+"""Measures the memory that all processes of the rehearsal hold together.
 
 Proportional shares (PSS) where the kernel tells them, else what a process has to itself (USS): PostgreSQL's processes
 share their buffers, and adding up resident sizes would count those once per process.
@@ -21,7 +21,7 @@ def descendants(roots: list[int]) -> set[int]:
 
 
 def memory_mb(roots: list[int]) -> float | None:
-    """Return the megabytes of *roots* and their descendants; None where it cannot be told."""
+    """Return the megabytes of *roots* and their descendants; None where it cannot be measured."""
     total = 0
     for pid in descendants(roots):
         with contextlib.suppress(psutil.Error):

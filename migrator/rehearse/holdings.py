@@ -1,4 +1,4 @@
-"""Which rows may one thread of the traffic write, and at which version are they?"""
+"""The rows that one thread of the traffic may write, with their versions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Tenant:
     shipments: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def forget(self, row: RowKey) -> None:
-        """Stop writing a row whose content nobody knows any more, and whatever has its key."""
+        """Stop writing a row whose content is unknown, and rows with its key."""
         key = int(row.key)
         for rows in (self.users, self.orders, self.items, self.revisions, self.shipments):
             rows.pop(key, None)
@@ -35,12 +35,12 @@ class Tenant:
             self.account = None
 
     def close(self, order: int) -> None:
-        """Stop writing an order that nobody changes any more, with its shipments."""
+        """Stop writing an order that is not to change any more, with its shipments."""
         self.orders.pop(order, None)
         self.shipments = {k: v for k, v in self.shipments.items() if v[0] != order}
 
     def drop(self, order: int) -> None:
-        """Forget a deleted order and what went with it."""
+        """Remove a deleted order and its children."""
         self.close(order)
         self.revisions.pop(order, None)
         self.items = {k: v for k, v in self.items.items() if v[0] != order}

@@ -1,6 +1,6 @@
-"""Which settings may a database have that the tool must not depend on? Set from the start, on both sides.
+"""Gives databases and roles settings that the tool must not depend on, from the start and on both sides.
 
-Everything here may be set by a role's or a database's owner. The tool pins what its proof needs in each of its
+All of them may be set by a role's or a database's owner. The tool pins what its proof needs in each of its
 sessions, and so does the shim in those of the application.
 """
 
@@ -17,7 +17,7 @@ DATABASE = {
     "extra_float_digits": "-3",
     "bytea_output": "escape",
 }
-"""For everybody: what is acknowledged may be forgotten in a crash, and values are written in other ways."""
+"""For all roles: a crash may lose acknowledged commits, and values are written in other forms."""
 
 TOOL = {
     "statement_timeout": "200ms",
@@ -26,7 +26,7 @@ TOOL = {
     "search_path": "app, public",
     "row_security": "on",
 }
-"""For the tool's role besides: copies would be cut off, names would mean something else."""
+"""Also for the tool's role: copies would be cut off, names would mean other objects."""
 
 
 def set_on_classic(dsn: str) -> int:
@@ -41,7 +41,7 @@ def set_on_classic(dsn: str) -> int:
 
 
 def set_on_limitless(dsn: str) -> int:
-    """Give the tool's role on Limitless these settings; returns how many. A database's are not ours to set there."""
+    """Give the tool's role on Limitless these settings; returns how many. A database's settings cannot be set there."""
     settings = DATABASE | TOOL
     with psycopg.connect(dsn, autocommit=True) as conn:
         role, database = sql.Identifier(conn.info.user), sql.Identifier(conn.info.dbname)

@@ -1,7 +1,7 @@
-"""What does a traffic process write down, so that anybody can check it later?
+"""The ledger of a traffic process: what it wrote and read, for later checks.
 
-One JSON object per line, appended and flushed before the process goes on: the intent before COMMIT is sent, what
-became of it afterwards, and what every read returned. Times are seconds on the machine's monotonic clock, so that
+One JSON object per line, appended and flushed before the process goes on: the intent before COMMIT is sent, its
+outcome afterwards, and what every read returned. Times are seconds on the machine's monotonic clock, so that
 the order of records of several processes is the order of events; the first line says which wall clock time that is.
 
 A row is named by table, tenant and key. Its content is its version: null stands for "no such row".
@@ -43,7 +43,7 @@ class Seen(NamedTuple):
 
 
 class Outcome(StrEnum):
-    """What became of a transaction."""
+    """The outcome of a transaction."""
 
     PENDING = "pending"  # COMMIT may have been sent; no answer is in the ledger
     ACKNOWLEDGED = "acknowledged"
@@ -82,7 +82,7 @@ class Read:
     ended: float
     side: str
     rows: tuple[Seen, ...]
-    missed: int  # what the process itself counted at once
+    missed: int  # as the process itself counted
     ms: float
 
 
@@ -110,7 +110,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something the shim told its process: a breaker opened, a read fell back, the migration is over."""
+    """An event of the shim: a breaker opened, a read fell back, the migration is over."""
 
     process: str
     at: float
@@ -120,7 +120,7 @@ class Note:
 
 @dataclass(slots=True)
 class Ledger:
-    """Everything one or several processes wrote down, in order of time."""
+    """The records of one or several processes, in order of time."""
 
     writes: list[Write] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
@@ -177,12 +177,12 @@ class LedgerWriter:
 
 def _sqlstate(error: BaseException) -> str:
     """Return the SQLSTATE of *error*, or of the server's error that it was raised for."""
-    found: BaseException | None = error
-    while found is not None:
-        state = getattr(found, "sqlstate", None)
+    cause: BaseException | None = error
+    while cause is not None:
+        state = getattr(cause, "sqlstate", None)
         if state:
             return str(state)
-        found = found.__cause__ or found.__context__
+        cause = cause.__cause__ or cause.__context__
     return ""
 
 
@@ -196,7 +196,7 @@ def _records(path: Path, ledger: Ledger) -> Iterator[dict[str, Any]]:
 
 
 def read_ledgers(paths: list[Path]) -> Ledger:
-    """Return what the files in *paths* say, merged in order of time."""
+    """Return the records of the files in *paths*, merged in order of time."""
     ledger = Ledger()
     for path in paths:
         process = path.stem

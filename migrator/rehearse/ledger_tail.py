@@ -1,4 +1,4 @@
-"""What is the traffic doing right now? Counts from the ledger files while they grow."""
+"""Counts the traffic's operations from the ledger files while they grow."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How does a rehearsal run on the containers of docker-compose.yml, and how does it break them? From the host.
+"""Runs a rehearsal on the containers of docker-compose.yml, and breaks them, from the host.
 
 Only containers that carry the compose file's labels are ever touched, at the addresses their engine publishes, and
-in them only a database of our own: a plan cannot lead a rehearsal to anybody's real cluster.
+in them only a database of our own: a plan cannot lead a rehearsal to a real cluster.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def docker(*words: str, timeout_s: float = 60) -> str:
     """Run the docker program and return what it printed.
 
     Raises:
-        UsageError: there is none, no engine answers it, or it refuses; with the engine's own words.
+        UsageError: there is none, no engine answers it, or it refuses; with the engine's own text.
     """
     try:
         done = subprocess.run(
@@ -41,7 +41,7 @@ def docker(*words: str, timeout_s: float = 60) -> str:
         )
     except FileNotFoundError:
         raise UsageError(
-            "this plan runs on containers, and there is no docker program here", hint=WITHOUT_DOCKER
+            "this plan runs on containers, and no docker program is installed", hint=WITHOUT_DOCKER
         ) from None
     except subprocess.TimeoutExpired:
         raise UsageError(f"docker {words[0]} did not end within {timeout_s:.0f} s", hint=WITHOUT_DOCKER) from None
@@ -53,7 +53,7 @@ def docker(*words: str, timeout_s: float = 60) -> str:
 
 
 def next_step(said: str) -> str:
-    """Return what helps against a refusal of the engine that is known, followed by a space; else ''."""
+    """Return the remedy for a known refusal of the engine, followed by a space; else ''."""
     said = said.lower()
     if "permission denied" in said and "socket" in said:
         return "This account may not use the engine: add it to the group docker, or use root. "
@@ -85,19 +85,19 @@ class Container:
         project = os.environ.get("COMPOSE_PROJECT_NAME")
         if project:
             filters += ["--filter", f"label=com.docker.compose.project={project}"]
-        found = docker("ps", "--all", "--quiet", "--no-trunc", *filters).split()
-        if not found:
+        ids = docker("ps", "--all", "--quiet", "--no-trunc", *filters).split()
+        if not ids:
             raise UsageError(f"there is no {role} container", hint=BRING_UP)
-        if len(found) > 1:
+        if len(ids) > 1:
             raise UsageError(
-                f"there are {len(found)} {role} containers",
+                f"there are {len(ids)} {role} containers",
                 hint=f"Choose a stack: export COMPOSE_PROJECT_NAME=… {WITHOUT_DOCKER}",
             )
-        return cls(found[0], role)
+        return cls(ids[0], role)
 
     def facts(self) -> dict[str, Any]:
-        found: list[dict[str, Any]] = json.loads(docker("inspect", self.id))
-        return found[0]
+        ids: list[dict[str, Any]] = json.loads(docker("inspect", self.id))
+        return ids[0]
 
     def variable(self, name: str) -> str:
         """Return an environment variable of the container: that is where the rehearsal's password is."""
@@ -117,7 +117,7 @@ class Container:
         return str(self.facts()["State"]["Status"])
 
     def make_run(self) -> None:
-        """Let it run, whatever was done to it before."""
+        """Let it run, paused, stopped or killed before."""
         match self.state:
             case "running":
                 return
@@ -133,7 +133,7 @@ class Container:
     def stop(self) -> None:
         docker("stop", "--time", "10", self.id)
 
-    def why_not(self) -> str:
+    def last_log_line(self) -> str:
         """Return the last line of its log."""
         with contextlib.suppress(UsageError, subprocess.SubprocessError, OSError):
             done = subprocess.run(
@@ -144,7 +144,7 @@ class Container:
 
 
 class ContainerMachines(Machines):
-    """Classic, Limitless behind routers and Temporal in containers that were there before and stay there after."""
+    """Classic, Limitless behind routers and Temporal in containers that exist before and after the rehearsal."""
 
     start = "in their containers, with empty databases"
     crashes = "crashes (SIGKILL)"
@@ -238,7 +238,7 @@ class ContainerMachines(Machines):
         psycopg.connect(self._admin(role), connect_timeout=2).close()
 
     def _admin(self, role: str) -> str:
-        """Return the superuser's DSN, at the address that holds now."""
+        """Return the superuser's DSN, at the present address."""
         container = self._containers[role]
         host, port = container.address(5432)
         return conninfo.make_conninfo(
@@ -268,6 +268,6 @@ class ContainerMachines(Machines):
         if not until(answers, timeout_s, 0.1, done=lambda seen: seen is not False):
             raise UsageError(
                 f"the {role} container is {container.state} and does not answer; its log ends with: "
-                f"{container.why_not() or '(nothing)'}",
+                f"{container.last_log_line() or '(nothing)'}",
                 hint=f"See docker compose logs {role}. {WITHOUT_DOCKER}",
             )

@@ -1,4 +1,4 @@
-"""Which servers does a rehearsal run on, and how does it break them? The local stack, in a home of its own."""
+"""Runs a rehearsal on the local stack, in a home of its own, and breaks it."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class LocalMachines(Machines):
         return self._running.limitless_dsn
 
     def kill_limitless(self) -> None:
-        """Crash it: SIGKILL, no goodbye to any session."""
+        """Crash it: SIGKILL, without ending sessions in order."""
         self._running.limitless.kill()
 
     def start_limitless(self) -> None:
         self._running.limitless.start()
 
     def kill_classic(self) -> None:
-        """Crash it: what was not flushed is gone."""
+        """Crash it: what was not flushed is lost."""
         self._running.classic.kill()
 
     def start_classic(self) -> None:
@@ -78,7 +78,7 @@ class LocalMachines(Machines):
         temporal.start()
 
     def stop_classic(self) -> None:
-        """Stop it for good; nothing to do when its release has stopped it already."""
+        """Stop it for good; nothing to do when the decommission has stopped it already."""
         self._running.classic.stop()
 
     @property

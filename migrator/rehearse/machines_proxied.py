@@ -1,8 +1,7 @@
-"""How does a rehearsal run inside the tools container, next to servers it cannot kill?
+"""Runs a rehearsal inside the tools container, next to servers it cannot kill.
 
-Between us and each server stands a proxy of our own: a crash is a network that is cut off. What that leaves out is
-said in the report. Only the compose file's tools service sets MIGRATOR_LIMITLESS_ADMIN_DSN, and the second server
-must be a stand-in.
+A proxy is put in front of each server: a crash is a network that is cut off. The report says what that leaves out.
+Only the compose file's tools service sets MIGRATOR_LIMITLESS_ADMIN_DSN, and the second server must be a stand-in.
 """
 
 from __future__ import annotations
@@ -45,13 +44,13 @@ class ProxiedMachines(Machines):
         """Make an empty database on both servers and put the proxies in front.
 
         Raises:
-            UsageError: a server does not answer, or the second one is no stand-in.
+            UsageError: a server does not answer, or the second one is not a stand-in.
         """
         classic = conninfo.make_conninfo(self._classic_admin, dbname="postgres")
         try:
             with psycopg.connect(self._tool, connect_timeout=10) as conn:
                 if not standin.is_standin(conn):
-                    raise UsageError("a rehearsal runs on a stand-in for Limitless only, and this server is none")
+                    raise UsageError("a rehearsal runs on a stand-in for Limitless only, and this server is not one")
             direct = compose.fresh(classic, self._limitless_admin, self._tool, DATABASE, self._shards)
         except psycopg.OperationalError as error:
             why = str(error).strip().splitlines()
@@ -102,19 +101,19 @@ class ProxiedMachines(Machines):
         self._proxies["limitless"].cut_off()
 
     def start_limitless(self) -> None:
-        self._proxies["limitless"].heal()
+        self._proxies["limitless"].clear_faults()
 
     def kill_classic(self) -> None:
         self._proxies["classic"].cut_off()
 
     def start_classic(self) -> None:
-        self._proxies["classic"].heal()
+        self._proxies["classic"].clear_faults()
 
     def stop_temporal(self) -> None:
         self._proxies["temporal"].cut_off()
 
     def start_temporal(self) -> None:
-        self._proxies["temporal"].heal()
+        self._proxies["temporal"].clear_faults()
 
     def stop_classic(self) -> None:
         self._proxies["classic"].cut_off()

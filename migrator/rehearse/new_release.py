@@ -1,4 +1,4 @@
-"""What does the application's new release do that the old one could not? Its columns, its enum value, its table."""
+"""What the application's new release does: writes its columns, its enum value and its table."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from migrator.rehearse.holdings import Tenant
 from migrator.rehearse.ledger import Change
 
 RELEASED_ACTIONS = {"revise order": 20, "ship order": 15, "track shipment": 10, "return order": 12}
-"""How often a thread does what besides, once the deployment in the middle has brought what it needs."""
+"""How often a thread does each, in percent, once the deployment in the middle has brought what it needs."""
 
 CARRIERS = ("Courier", "Post", "Pigeon's \\wing")
 
 
 class Session(Protocol):
-    """What the shim hands to a transaction."""
+    """The shim's interface to a transaction."""
 
     @property
     def connection(self) -> psycopg.Connection[Any]: ...

@@ -1,7 +1,7 @@
-"""What is going on, several times a second? Feeds the waits, the screen and the charts.
+"""Observes the rehearsal several times a second, for the waits, the screen and the charts.
 
-One thread looks at classic's control schema and at the ledgers, keeps a sample, and wakes whoever waits. Waits ask
-for facts, are bounded, and say what did not happen.
+One thread reads classic's control schema and the ledgers, keeps a sample, and wakes the threads that wait. Waits are
+for facts, have a timeout, and say what did not happen.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class NeverHappened(MigratorError):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look, at seconds on the monotonic clock."""
+    """One sample, at seconds on the monotonic clock."""
 
     at: float
     facts: Facts
@@ -50,7 +50,7 @@ class PhaseSpan:
 
 @dataclass
 class Observer:
-    """Looks until `close`. *alive* raises when a process that must run has ended."""
+    """Takes samples until `close`. *alive* raises when a process that must run has ended."""
 
     looker: Looker
     tail: LedgerTail
@@ -120,7 +120,7 @@ class Observer:
                     self._news.notify_all()
                 self.show(sample)
                 self._stop.wait(max(0.02, EVERY_S - (time.monotonic() - at)))
-        except BaseException as error:  # a bug here must reach the thread that waits, not die unseen
+        except BaseException as error:  # a bug here must reach the thread that waits
             self._trouble = error
             with self._news:
                 self._news.notify_all()
@@ -134,7 +134,7 @@ class Observer:
 
 
 def describe(facts: Facts) -> str:
-    """Return where the migration stands, for the message of a wait that gave up."""
+    """Return the migration's state, for the message of a wait that timed out."""
     if not facts.reachable:
         return "Classic does not answer."
     if not facts.installed:

@@ -1,4 +1,4 @@
-"""Where does the result go? report.json for programs, report.html for people, a summary for the terminal."""
+"""Writes the result: report.json for programs, report.html for people, a summary for the terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_report(report: dict[str, Any], place: Workdir) -> None:
 
 
 def print_summary(report: dict[str, Any], place_of: dict[str, str], console: Console) -> None:
-    """Print what held, what it cost in time, and where the rest is."""
+    """Print the verdicts, the times, and where the rest is."""
     proof = Table(title="Proof", title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
     for line in report["proof"]:
         mark = Text("holds", "green") if line["ok"] else Text("BROKEN", "red")

@@ -1,8 +1,8 @@
-"""Was anything lost? The independent check: its own SQL, nothing imported from what moved the data.
+"""The independent proof that nothing was lost: its own SQL, nothing imported from what moved the data.
 
 Three questions, each answered with counts and a sample of what is wrong:
 
-* `compare`: do both sides hold the same rows, text by text, while nobody writes?
+* `compare`: do both sides hold the same rows, text by text, while nothing writes?
 * `check_writes`: is every acknowledged write of the ledgers on Limitless, or replaced by a later one?
 * `check_reads`: did every read see what had been acknowledged when it began, to its own process and to others?
 
@@ -92,7 +92,7 @@ SAMPLE = 10
 
 @dataclass(slots=True)
 class Comparison:
-    """What `compare` found.
+    """The result of `compare`.
 
     Attributes:
         rows: rows of classic, by table.
@@ -111,12 +111,12 @@ class Comparison:
 
 @dataclass(slots=True)
 class WritesChecked:
-    """What `check_writes` found.
+    """The result of `check_writes`.
 
     Attributes:
         acknowledged: transactions that were acknowledged.
         changes: rows they changed.
-        lost: acknowledged transactions of which a row is neither there nor replaced by a later write.
+        lost: acknowledged transactions of which a row is neither present nor replaced by a later write.
         phantom: rows that show a change which was certainly not committed.
         unknown: transactions whose answer was lost, or that were cut off by the end of their process.
     """
@@ -132,12 +132,12 @@ class WritesChecked:
 
 @dataclass(slots=True)
 class ReadsChecked:
-    """What `check_reads` found, counted row by row.
+    """The result of `check_reads`, counted row by row.
 
     Attributes:
         missed: writes of the reading process itself.
-        missed_of_others: writes that another process had been told were done.
-        counted_at_once: what the processes noticed themselves.
+        missed_of_others: writes acknowledged to another process.
+        counted_at_once: as the processes counted themselves.
     """
 
     reads: int = 0
@@ -149,7 +149,7 @@ class ReadsChecked:
 
 
 def compare(classic_dsn: str, limitless_dsn: str, *, released: bool = False) -> Comparison:
-    """Compare every row of the demo on both sides as text; nobody may write meanwhile.
+    """Compare every row of the demo on both sides as text; nothing may write meanwhile.
 
     *released*: also the table that a deployment has brought.
     """
@@ -181,13 +181,13 @@ def compare(classic_dsn: str, limitless_dsn: str, *, released: bool = False) -> 
 
 def limitless_versions(limitless_dsn: str, *, released: bool = False) -> dict[RowKey, int]:
     """Return the version of every row on Limitless; *released*: also of what a deployment brought."""
-    found: dict[RowKey, int] = {}
+    versions: dict[RowKey, int] = {}
     statements = VERSIONS | RELEASED_VERSIONS if released else VERSIONS
     with _open(limitless_dsn) as limitless:
         for table, statement in statements.items():
             for tenant, key, version in limitless.execute(statement):
-                found[RowKey(table, tenant, key)] = version
-    return found
+                versions[RowKey(table, tenant, key)] = version
+    return versions
 
 
 def uses_release(ledger: Ledger) -> dict[str, tuple[int, int]]:
@@ -224,17 +224,17 @@ def check_writes(ledger: Ledger, versions: dict[RowKey, int]) -> WritesChecked:
                 allowed, last = {after}, write
             elif write.outcome is not Outcome.ABORTED:
                 allowed.add(after)
-        found = versions.get(row)
-        if found in allowed:
+        version = versions.get(row)
+        if version in allowed:
             continue
-        if any(after == found and w.outcome is Outcome.ABORTED for w, _, after in steps):
+        if any(after == version and w.outcome is Outcome.ABORTED for w, _, after in steps):
             result.phantom += 1
         elif last is not None:
             lost.add((last.process, last.number))
         else:
-            result.phantom += 1  # nobody was told that this row changed, and yet it did
+            result.phantom += 1  # this change was never acknowledged, and yet the row has it
         wanted = " or ".join(sorted(map(str, allowed)))
-        _note(result.sample, f"{row.table} {row.key} of {row.tenant or '-'}: version {found}, should be {wanted}")
+        _note(result.sample, f"{row.table} {row.key} of {row.tenant or '-'}: version {version}, should be {wanted}")
     result.lost = len(lost)
     return result
 
@@ -285,17 +285,17 @@ class _Row:
 
 
 def _steps(writes: Iterable[Write]) -> dict[RowKey, _Row]:
-    found: dict[RowKey, _Row] = {}
+    rows: dict[RowKey, _Row] = {}
     for write in writes:
         if write.outcome is Outcome.ABORTED:
             continue
         for change in write.changes:
-            row = found.setdefault(change.row, _Row(write.process, change.before))
+            row = rows.setdefault(change.row, _Row(write.process, change.before))
             row.intended.append(write.at)
             row.after.append(change.after)
             if write.outcome is Outcome.ACKNOWLEDGED and write.ended_at is not None:
                 row.acknowledged.append((write.ended_at, len(row.after) - 1))
-    return found
+    return rows
 
 
 def _open(dsn: str) -> psycopg.Connection[Any]:
@@ -315,9 +315,9 @@ def _note(sample: list[str], text: str) -> None:
 
 
 def covered_by_mirror(classic_dsn: str) -> Iterator[bool]:
-    """Yield whether every mirror position covers what had committed when this was first asked, once per request.
+    """Yield, once per request, whether every mirror position covers what had committed at the first request.
 
-    One transaction is begun and committed after everybody has stopped writing; a position that sees it sees all.
+    One transaction is begun and committed after all writers have stopped; a position that sees it sees all.
     """
     with _open(classic_dsn) as classic:
         xid = classic.execute("SELECT pg_current_xact_id()::text").fetchone()

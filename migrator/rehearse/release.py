@@ -1,4 +1,4 @@
-"""What happens when the application is deployed in the middle? Through the tool, and past it.
+"""The act of a deployment in the middle: through the tool, and past it.
 
 The new release writes and reads what the deployment brought, and the ledger follows it there. What is done past the
 tool is done by the schema's owner, as a deployment would.
@@ -13,10 +13,10 @@ import psycopg
 
 from migrator.rehearse import roles
 from migrator.rehearse.observer import Sample
-from migrator.rehearse.stage import PATIENCE_S, Stage
+from migrator.rehearse.stage import TIMEOUT_S, Stage
 
 GUARD = "MG003"
-"""SQLSTATE of what the guard of captured tables refuses."""
+"""SQLSTATE of the DDL guard's refusals."""
 
 REFUSED = (
     "ALTER TABLE app.orders RENAME TO orders_old",
@@ -34,21 +34,21 @@ REFUSED_THEN = (
     "ALTER TABLE app.shipments ALTER COLUMN carrier DROP NOT NULL",
     "ALTER TYPE app.order_state RENAME VALUE 'returned' TO 'sent back'",
 )
-"""The same of what the deployment has brought: it is captured from birth.
+"""The same of what the deployment has brought: it is captured from its creation.
 
 One lock each: DROP TABLE would need the parent's too, and could end in a deadlock with the traffic, not a refusal.
 """
 
 PAST = "app.coupons"
-"""A table nobody told the tool about: no command is refused for it, every gate is."""
+"""A table unknown to the tool: no command on it is refused, but every gate blocks."""
 
 USED = 5
-"""So many writes of each thing that is new, and reads of what they wrote, show that it is in use."""
+"""How many writes of each new thing, and reads of what they wrote, show that it is in use."""
 
 
 def deploy_in_the_middle(stage: Stage) -> None:
-    """A deployment past the tool, and while its table holds the waves up, one through it."""
-    stage.wait("tenants read from both sides", lambda s: s.facts.reading >= 5, PATIENCE_S)
+    """A deployment past the tool, and while its table blocks the waves, one through it."""
+    stage.wait("tenants read from both sides", lambda s: s.facts.reading >= 5, TIMEOUT_S)
     with (
         stage.event("past_the_tool", "A deployment goes past the tool") as event,
         psycopg.connect(roles.as_role(stage.machines.classic, roles.OWNER), autocommit=True) as owner,
@@ -59,12 +59,12 @@ def deploy_in_the_middle(stage: Stage) -> None:
             stage.record.problems.append(f"status does not name {PAST}, which was made past the tool")
         _deploy(stage)
         _try(stage, owner, REFUSED_THEN)
-        stage.wait("the table holds the migration up", _held_up, PATIENCE_S)
+        stage.wait("the table blocks the migration", _held_up, TIMEOUT_S)
         owner.execute(f"DROP TABLE {PAST}".encode())
         stage.operator.run("resume", "--reason", "rehearsal: the table is dropped")
         event.detail = (
             f"{len(REFUSED + REFUSED_THEN)} commands on captured tables and types refused with {GUARD}; "
-            f"a new table, {PAST}, was named by status and held the next wave up until it was dropped"
+            f"a new table, {PAST}, was named by status and blocked the next wave until it was dropped"
         )
 
 
@@ -74,14 +74,14 @@ def _deploy(stage: Stage) -> None:
     file.write_text(resources.files("migrator.rehearse").joinpath("deployment.sql").read_text(encoding="utf-8"))
     before = stage.observer.latest
     with stage.event("deployed", "A deployment through `migrator schema apply`, then the new release") as event:
-        stage.operator.run("schema", "apply", str(file), timeout_s=PATIENCE_S)
+        stage.operator.run("schema", "apply", str(file), timeout_s=TIMEOUT_S)
         stage.release_traffic()
 
         def in_use(sample: Sample) -> bool:
             t = sample.traffic.since(before.traffic)
             return min(t.revised, t.revised_reads, t.shipped, t.shipped_reads, t.returned, t.returned_reads) >= USED
 
-        used = stage.wait("the new release writes and reads all that is new", in_use, PATIENCE_S)
+        used = stage.wait("the new release writes and reads all that is new", in_use, TIMEOUT_S)
         now = used.traffic
         event.detail = (
             f"two columns, an enum's value, a table and indexes on both sides while {used.facts.reading} tenants read "

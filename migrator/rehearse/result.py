@@ -1,4 +1,4 @@
-"""What did the rehearsal show? Puts ledger, samples and proof together; pure."""
+"""Puts ledger, samples and proof together into the result of a rehearsal. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from migrator.report import words
 
 @dataclass(slots=True)
 class Event:
-    """Something that was done to the migration, or that it did; times on the monotonic clock."""
+    """An event of the rehearsal, from outside or of the migration; times on the monotonic clock."""
 
     name: str
     title: str
@@ -29,13 +29,13 @@ class Event:
 
 @dataclass(slots=True)
 class Record:
-    """Everything the rehearsal collected.
+    """The facts that the rehearsal collected.
 
     Attributes:
         problems: what did not hold; empty means that the rehearsal passed.
         released: acknowledged writes and reads of each thing that the deployment brought; None: not counted.
         quiet_since: when classic was stopped; from then on nothing may fail.
-        left_out: accidents that could not be had where this ran.
+        left_out: accidents that were not possible where this ran.
     """
 
     plan: str
@@ -70,54 +70,58 @@ class RehearsalResult:
 
 
 def judge(record: Record) -> list[str]:
-    """Return everything that did not hold."""
-    found = list(record.problems)
+    """Return every promise that was broken."""
+    problems = list(record.problems)
     if record.comparison is None:
-        found.append("both sides were not compared before the hand-over")
+        problems.append("both sides were not compared before the hand-over")
     elif record.comparison.divergent_rows:
-        found.append(f"{record.comparison.divergent_rows} rows differed before the hand-over")
-        found += record.comparison.sample
+        problems.append(f"{record.comparison.divergent_rows} rows differed before the hand-over")
+        problems += record.comparison.sample
     if record.writes is None:
-        found.append("the ledger was not checked against Limitless")
+        problems.append("the ledger was not checked against Limitless")
     else:
         if record.writes.lost:
-            found.append(f"{record.writes.lost} acknowledged writes are lost")
+            problems.append(f"{record.writes.lost} acknowledged writes are lost")
         if record.writes.phantom:
-            found.append(f"{record.writes.phantom} rows show changes that were never committed")
-        found += record.writes.sample
+            problems.append(f"{record.writes.phantom} rows show changes that were never committed")
+        problems += record.writes.sample
         if record.writes.acknowledged < 1000:
-            found.append(f"only {record.writes.acknowledged} writes were acknowledged; a rehearsal needs 1000")
+            problems.append(f"only {record.writes.acknowledged} writes were acknowledged; a rehearsal needs 1000")
     if record.reads is None:
-        found.append("the reads of the ledger were not checked")
+        problems.append("the reads of the ledger were not checked")
     else:
         if record.reads.missed or record.reads.counted_at_once:
-            found.append(
+            problems.append(
                 f"{record.reads.missed} rows were read older than acknowledged "
                 f"(the processes counted {record.reads.counted_at_once} at once)"
             )
         if record.reads.missed_of_others:
-            found.append(f"{record.reads.missed_of_others} rows were read older than acknowledged to another process")
-        found += record.reads.sample
+            problems.append(
+                f"{record.reads.missed_of_others} rows were read older than acknowledged to another process"
+            )
+        problems += record.reads.sample
     if record.quiet_since is not None:
         late = [f for f in record.ledger.failures if f.at >= record.quiet_since]
         if late:
-            found.append(f"{len(late)} operations failed after classic was stopped ({late[0].error} was the first)")
+            problems.append(f"{len(late)} operations failed after classic was stopped ({late[0].error} was the first)")
     if not record.released:
-        found.append("nobody looked whether what the deployment in the middle had brought was used")
+        problems.append("it was not checked that what the deployment in the middle brought was used")
     for name, used in (record.released or {}).items():
         if not all(used):
-            found.append(f"the deployment in the middle had brought {name}: {used[0]} writes and {used[1]} reads of it")
-    found += [
+            problems.append(
+                f"the deployment in the middle had brought {name}: {used[0]} writes and {used[1]} reads of it"
+            )
+    problems += [
         f"{words.count(kind.count)} {kind.what}; the first at {words.clock(kind.first_at - record.began)}: "
         "no fault of this rehearsal explains that"
         for kind in _errors(record)
         if not kind.expected
     ]
-    return found
+    return problems
 
 
 def _errors(record: Record) -> list[failures.Kind]:
-    """Return what the application saw of errors, by kind."""
+    """Return the errors that the application saw, by kind."""
     windows = [failures.Window(e.name, e.at, record.ended if e.ended is None else e.ended) for e in record.events]
     return failures.kinds(record.ledger.failures, windows)
 
@@ -190,11 +194,11 @@ def _demo(record: Record) -> dict[str, Any]:
 
 def _phases(record: Record) -> list[dict[str, Any]]:
     order = sorted(record.spans, key=lambda s: s.began)
-    found = []
+    spans = []
     for i, span in enumerate(order):
         following = order[i + 1].began if i + 1 < len(order) else record.quiet_since or record.ended
         ended = span.ended if span.ended is not None else following
-        found.append(
+        spans.append(
             {
                 "phase": span.phase,
                 "began_s": round(span.began - record.began, 2),
@@ -204,7 +208,7 @@ def _phases(record: Record) -> list[dict[str, Any]]:
             }
         )
     if record.quiet_since is not None:
-        found.append(
+        spans.append(
             {
                 "phase": "limitless_only",
                 "began_s": round(record.quiet_since - record.began, 2),
@@ -213,7 +217,7 @@ def _phases(record: Record) -> list[dict[str, Any]]:
                 "detail": "classic is stopped; traffic goes on against Limitless",
             }
         )
-    return found
+    return spans
 
 
 def _proof(record: Record) -> list[dict[str, Any]]:
@@ -229,7 +233,7 @@ def _proof(record: Record) -> list[dict[str, Any]]:
     if writes is not None:
         seen = f"{words.count(writes.acknowledged)} transactions, {words.count(writes.rows)} rows"
         line("Every acknowledged write is on Limitless or was replaced by a later one", seen, not writes.lost)
-        line("No change is there that was not committed", f"{writes.unknown} answers were lost", not writes.phantom)
+        line("No change exists that was not committed", f"{writes.unknown} answers were lost", not writes.phantom)
     if reads is not None:
         seen = f"{words.count(reads.reads)} reads of {words.count(reads.rows)} rows"
         line("No read missed an earlier acknowledged write of its own process", seen, not reads.missed)
@@ -269,13 +273,13 @@ def _latencies(ledger: Ledger) -> dict[str, float]:
         "read_limitless": [r.ms for r in ledger.reads if r.side == "limitless"],
         "write": [w.ms for w in ledger.writes if w.outcome is Outcome.ACKNOWLEDGED],
     }
-    found = {}
+    timings = {}
     for name, values in groups.items():
         for label, share in (("p50", 0.5), ("p99", 0.99)):
             value = percentile(values, share)
             if value is not None:
-                found[f"{name}_{label}_ms"] = value
-    return found
+                timings[f"{name}_{label}_ms"] = value
+    return timings
 
 
 def _lag(record: Record) -> dict[str, float]:
@@ -340,7 +344,7 @@ def _read_sides(record: Record) -> dict[str, list[float]]:
 
 
 def _latency_series(record: Record) -> dict[str, list[Any]]:
-    """Return the p99 of every second, in milliseconds; None where nothing was measured."""
+    """Return the p99 of every second, in milliseconds; None without samples."""
     bins: dict[tuple[int, str], list[float]] = defaultdict(list)
     for read in record.ledger.reads:
         bins[int(read.ended - record.began), read.side].append(read.ms)
@@ -352,7 +356,7 @@ def _latency_series(record: Record) -> dict[str, list[Any]]:
     def p99(second: int, name: str) -> float | None:
         return percentile(bins.get((second, name), []), 0.99)
 
-    found: dict[str, list[Any]] = {"t": list(seconds)}
+    columns: dict[str, list[Any]] = {"t": list(seconds)}
     for name in ("classic", "limitless", "write"):
-        found[name] = [None if (v := p99(s, name)) is None else round(v, 2) for s in seconds]
-    return found
+        columns[name] = [None if (v := p99(s, name)) is None else round(v, 2) for s in seconds]
+    return columns

@@ -1,7 +1,7 @@
-"""Who is the application to its database? As in production: a role that owns and deploys, a role that owns nothing.
+"""The application's roles, as in production: one that owns and deploys, one that owns nothing.
 
 The tool's own role, which loads the demo, owns nothing in schema app either. On Limitless roles come with the schema
-and may not log in: letting them in is a person's decision, and an act of the rehearsal.
+and may not log in: their login is a person's decision, and an act of the rehearsal.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def make(conn: psycopg.Connection[Any]) -> None:
         with contextlib.suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
             conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
         conn.execute(sql.SQL("ALTER ROLE {} RESET ALL").format(sql.Identifier(role)))
-        let_in(conn, role)
+        allow_login(conn, role)
 
 
-def let_in(conn: psycopg.Connection[Any], role: str) -> None:
+def allow_login(conn: psycopg.Connection[Any], role: str) -> None:
     """Let *role* log in with the password of *conn*, hashed here: a statement can end up in a server's log."""
     hashed = conn.pgconn.encrypt_password(conn.info.password.encode(), role.encode(), b"scram-sha-256").decode()
     conn.execute(

@@ -1,6 +1,6 @@
-"""How does a whole rehearsal run? Servers up, demo in, workers and traffic on, the acts in order, the proof, the end.
+"""Runs a whole rehearsal: servers up, demo in, workers and traffic on, the acts in order, the proof, the end.
 
-Whatever happens, every process that was started is stopped (unless the servers are kept on purpose), and the logs
+In every case the processes that were started are stopped (unless the servers are kept on purpose), and the logs
 stay where the report says.
 """
 
@@ -40,9 +40,9 @@ from migrator.report import words
 
 
 def rehearse(plan_path: Path, keep: bool, workdir: Path, console: Console) -> RehearsalResult:
-    """Rehearse the plan from end to end on this machine; returns what it showed.
+    """Rehearse the plan from end to end on this machine; returns its result.
 
-    With *keep* the servers stay up to look around; progress goes to *console*.
+    With *keep* the servers stay up for inspection; progress goes to *console*.
 
     Raises:
         PlanInvalid, UsageError: before anything was started.
@@ -150,7 +150,7 @@ def _up(machines: Machines, screen: Screen) -> None:
     """Bring the servers up.
 
     Raises:
-        MigratorError: they do not come up, so there is nothing to report on; what had started is down again.
+        MigratorError: they do not start, so there is nothing to report; what had started is stopped again.
     """
     line = screen.step(f"Classic, Limitless and Temporal {machines.start}")
     try:
@@ -159,20 +159,20 @@ def _up(machines: Machines, screen: Screen) -> None:
         with suppress(MigratorError):
             machines.down()
         if isinstance(error, MigratorError):
-            screen.fail("they did not come up")
+            screen.fail("they did not start")
         screen.close()
         raise
     screen.done(line)
 
 
 def _play(stage: Stage) -> None:
-    """The story, from an empty cluster to a life without classic."""
+    """The acts in order, from an empty cluster to the migration's end."""
     with stage.step("Demo data on classic") as detail:
         loaded = demo.load(stage.machines.classic, stage.settings)
         stage.record.demo = loaded
         stage.record.timings["load_rows_per_s"] = loaded.total_rows / loaded.seconds
         detail.append(f"{len(loaded.tenants)} tenants, {words.count(loaded.total_rows)} rows")
-    acts.spoil_the_settings(stage)
+    acts.set_hostile_settings(stage)
     stage.operator.run("plan", "check", str(stage.plan_path))
     stage.observer.start()
     with stage.step("Workers, and the migration starts") as detail:
@@ -196,7 +196,7 @@ def _play(stage: Stage) -> None:
 
 
 def _prove(stage: Stage) -> None:
-    """Stop the traffic, then hold its ledger against Limitless."""
+    """Stop the traffic, then check its ledger against Limitless."""
     record = stage.record
     with stage.step("Proof: the ledger against Limitless") as detail:
         record.ended = time.monotonic()

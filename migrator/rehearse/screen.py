@@ -1,4 +1,4 @@
-"""What does somebody see who watches a rehearsal? A checklist that fills, and one line of numbers.
+"""Shows a rehearsal on the terminal: a checklist that fills, and one line of numbers.
 
 On a terminal it is redrawn in place; elsewhere every step is a line of its own, and every few seconds the numbers.
 """
@@ -78,7 +78,7 @@ class Screen:
         self._say(f"✗ {why}")
 
     def show(self, sample: Sample) -> None:
-        """Take in what the observer saw."""
+        """Show the observer's sample."""
         facts, traffic = sample.facts, sample.traffic
         at, applied, acknowledged = self._rate
         parts = []

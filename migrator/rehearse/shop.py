@@ -1,4 +1,4 @@
-"""What does the demo's application say to its database, on either side?
+"""The statements of the demo's application, on either side.
 
 Every row carries a version that its only writer counts up, so that a ledger can name its content. On Limitless
 every statement binds the tenant; on classic order items do not know theirs, as in the application's old code.
@@ -110,15 +110,15 @@ LATEST = (
     " JOIN app.currencies c ON c.code = o.currency_code"
     " WHERE o.tenant_id = %(tenant)s ORDER BY o.placed_at DESC LIMIT 10"
 )
-"""A tenant's newest orders, whoever wrote them, with their versions."""
+"""A tenant's newest orders, of all writers, with their versions."""
 
 
 def read_rows(connection: Connection, side: Side, table: str, tenant: int, keys: Sequence[str]) -> dict[str, int]:
     """Return the version of each row among *keys* that exists."""
     statement = READ.get((table, side)) or READ[table, Side.CLASSIC]
     typed: list[Any] = list(keys) if table == "currencies" else [int(k) for k in keys]
-    found = connection.execute(statement, {"tenant": tenant, "keys": typed}).fetchall()
-    return {str(key): int(version) for key, version in found}
+    rows = connection.execute(statement, {"tenant": tenant, "keys": typed}).fetchall()
+    return {str(key): int(version) for key, version in rows}
 
 
 def own_rows(connection: Connection, table: str, tenant: int, writers: int, writer: int, limit: int) -> list[int]:
@@ -189,7 +189,7 @@ def update_order(connection: Connection, tenant: int, order: int, before: int) -
 
 
 def revise_order(connection: Connection, tenant: int, order: int, before: int, revision: int) -> list[Change]:
-    """Use the columns of the new release; a float whose every digit counts goes with the version."""
+    """Use the columns of the new release; a float with all its digits goes with the version."""
     done = connection.execute(
         "UPDATE app.orders SET revision = %(next)s, weight = sqrt(%(next)s::double precision),"
         " details = details || jsonb_build_object('v', %(after)s::bigint)"
@@ -201,7 +201,7 @@ def revise_order(connection: Connection, tenant: int, order: int, before: int, r
 
 
 def close_order(connection: Connection, side: Side, tenant: int, order: int, before: int) -> list[Change]:
-    """Close an order: by the procedure on classic, by its two statements on Limitless (procedures stay behind)."""
+    """Close an order: by the procedure on classic, by its two statements on Limitless (procedures are not copied)."""
     if side is Side.CLASSIC:
         connection.execute("CALL app.close_order(%s, %s, %s)", (tenant, order, before + 1))
     else:
@@ -242,9 +242,9 @@ def delete_order(
     changes = []
     for table, children in (("order_items", ITEMS_OF), (SHIPMENTS, SHIPMENTS_OF)):
         if table == SHIPMENTS and not released:
-            continue  # there is no such table yet
-        found = connection.execute(children[side], names).fetchall()
-        changes += [Change(_row(table, tenant, key), int(version), None) for key, version in found]
+            continue  # the table does not exist yet
+        rows = connection.execute(children[side], names).fetchall()
+        changes += [Change(_row(table, tenant, key), int(version), None) for key, version in rows]
         if side is Side.LIMITLESS:
             where = sql.SQL("tenant_id = %(tenant)s AND order_id = %(order)s")
             connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(sql.Identifier("app", table), where), names)
@@ -271,7 +271,7 @@ def update_shipment(
 def return_order(
     connection: Connection, side: Side, tenant: int, order: int, before: int, shipments: Mapping[int, int]
 ) -> list[Change]:
-    """Give an order and its *shipments* (with their versions) the new state; nobody changes them after that."""
+    """Give an order and its *shipments* (with their versions) the new state; they do not change after that."""
     done = connection.execute(
         "UPDATE app.orders SET state = 'returned', details = details || jsonb_build_object('v', %s::bigint)"
         " WHERE tenant_id = %s AND id = %s",
@@ -309,9 +309,9 @@ def _key(row: Any) -> int:
 def _one(done: psycopg.Cursor[Any], change: Change) -> Change:
     """Return *change* if exactly one row was touched: its writer is the only one, so it knows that it exists."""
     if done.rowcount != 1:
-        raise RowVanished(f"{change.row.table} {change.row.key} of tenant {change.row.tenant or '-'} is not there")
+        raise RowVanished(f"{change.row.table} {change.row.key} of tenant {change.row.tenant or '-'} is missing")
     return change
 
 
 class RowVanished(InvariantBroken):
-    """A row that was acknowledged is not there when its only writer wants to change it."""
+    """An acknowledged row is missing when its only writer changes it."""

@@ -1,8 +1,8 @@
-"""How does an application run beside the compose file's clusters? The traffic profile: demo data, then shoppers.
+"""The compose file's `traffic` profile: loads the demo, then runs the application's traffic.
 
 `python -m migrator.rehearse.shopfront` loads the demo of MIGRATOR_PLAN on classic (once), waits until the migration
 has been started, and then is a traffic process like those of a rehearsal, until SIGTERM. It also does what people do
-about the application's role: lets it log in on Limitless and grants it what the shim needs.
+for the application's role: gives it its login on Limitless and grants it what the shim needs.
 
 * MIGRATOR_DEMO_DSN, MIGRATOR_DEMO_LIMITLESS_DSN   the tool's, directly: the demo is loaded, roles are made
 * MIGRATOR_CLASSIC_DSN, MIGRATOR_LIMITLESS_DSN     what the application knows; through a pooler, say
@@ -46,7 +46,7 @@ def config(loaded: demo.DemoLoad, rehearsal: Rehearsal, ledger: Path) -> Traffic
 
 
 def started(dsn: str) -> bool:
-    """Whether the control schema is there, so that routes can be read."""
+    """Whether the control schema exists, so that routes can be read."""
     try:
         with connect(dsn, "migrator-shopfront") as conn:
             return installed_version(conn) is not None
@@ -66,7 +66,7 @@ def main() -> None:
         if plan.rehearsal is None:
             raise UsageError(f"{path} has no [rehearsal] section")
         with connect(os.environ["MIGRATOR_DEMO_LIMITLESS_DSN"], "migrator-shopfront") as conn:
-            roles.make(conn)  # before there is anything to provision
+            roles.make(conn)  # before anything is provisioned
         loaded = demo.load(os.environ["MIGRATOR_DEMO_DSN"], plan.rehearsal)
     except MigratorError as error:
         sys.exit(str(error))

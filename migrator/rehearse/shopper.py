@@ -1,4 +1,4 @@
-"""What does one thread of the traffic do next, and what does it write down about it?"""
+"""One thread of the traffic: chooses its next operation, runs it and records it in the ledger."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Shopper:
         self._new_release = NewRelease(self._write, self._dice)
 
     def release(self) -> None:
-        """Be the new release of the application from now on."""
+        """Run the application's new release from now on."""
         self._released = True
         self._actions |= self._new_release.actions
         self._shares = ACTIONS | RELEASED_ACTIONS
@@ -121,7 +121,7 @@ class Shopper:
             self._read_back(self._last)
 
     def read_once(self) -> None:
-        """Read back rows that any thread of this process wrote lately; or just browse. Has a thread of its own."""
+        """Read back rows that a thread of this process wrote last, or browse. Has a thread of its own."""
         recent = self._memory.recent()
         if not recent or self._dice.random() < 0.15:
             self._browse()
@@ -177,18 +177,18 @@ class Shopper:
             return None
 
     def _look_around(self, tenant: Tenant) -> bool:
-        """Learn which loaded rows of *tenant* are this thread's to write."""
+        """Find which loaded rows of *tenant* this thread writes."""
 
         def fn(r: Session) -> tuple[list[int], list[int]]:
             share = (self._writers, self._writer, 40)
             orders = shop.own_rows(r.connection, "orders", tenant.tenant_id, *share)
             return orders, shop.own_rows(r.connection, "users", tenant.tenant_id, *share)
 
-        found = self._read(tenant.tenant_id, fn)
-        if found is None:
+        keys = self._read(tenant.tenant_id, fn)
+        if keys is None:
             return False
-        tenant.orders |= dict.fromkeys(found[0], 0)
-        tenant.users |= dict.fromkeys(found[1], 0)
+        tenant.orders |= dict.fromkeys(keys[0], 0)
+        tenant.users |= dict.fromkeys(keys[1], 0)
         if tenant.tenant_id % self._writers == self._writer and tenant.account is None:
             tenant.account = 0
         tenant.known = True
@@ -202,7 +202,7 @@ class Shopper:
         began = time.monotonic()
 
         def fn(w: Session) -> None:
-            self._give_up(now)  # called again: the try before was certainly not committed
+            self._give_up(now)  # called again: the attempt before was certainly not committed
             changes = body(w)
             now.number, now.changes = self._ledger.intent(kind, w.side, changes), changes
             self._memory.intend(changes)
@@ -210,7 +210,7 @@ class Shopper:
         try:
             self._shim.run_write(TenantId(str(tenant)), fn)
         except (CommitUnknown, CommittedUnconfirmed) as error:
-            # Committed or not, or committed and not yet seen by everybody: either way nothing is promised.
+            # Committed or not, or committed and not yet seen by all: either way nothing is promised.
             self._ledger.outcome(now.number, Outcome.UNKNOWN)
             self._ledger.failure("write", began, error)
             self._forget(now.changes)
@@ -231,7 +231,7 @@ class Shopper:
         now.number, now.changes = 0, []
 
     def _forget(self, changes: Sequence[Change]) -> None:
-        """Stop writing rows whose content nobody knows any more."""
+        """Stop writing rows whose content is unknown."""
         for change in changes:
             for tenant in self._tenants:
                 if str(tenant.tenant_id) == change.row.tenant:

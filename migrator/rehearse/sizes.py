@@ -1,4 +1,4 @@
-"""How large is each tenant of the demo? Pure: the loader, the traffic and the report ask the same function."""
+"""The sizes of the demo's tenants. Pure: loader, traffic and report call the same function."""
 
 from __future__ import annotations
 

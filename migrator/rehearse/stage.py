@@ -1,4 +1,4 @@
-"""What do the acts of a rehearsal have in common? The servers, the processes, the observer, the record."""
+"""What the acts of a rehearsal share: the servers, the processes, the observer, the record."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from migrator.rehearse.workdir import Workdir
 APPROVER = "Dana Dba"
 """The person of the rehearsal: approvals need a name."""
 
-PATIENCE_S = 180.0
-"""Nothing takes that long by itself. On a machine with other work gates refuse a lagging mirror and writes that wait
-for it raise fallbacks, rightly, until it is better; what gives up earlier calls an honest wait a failure."""
+TIMEOUT_S = 180.0
+"""Timeout in seconds of a wait. Nothing takes that long by itself; on a busy machine gates rightly block while a mirror
+lags, and a shorter timeout would call that a failure."""
 
 WORKERS: dict[str, str] = {
     "worker-control": "control,incident",
@@ -43,11 +43,11 @@ class Machines(Protocol):
     """The servers of a rehearsal, and how to break them."""
 
     start: str
-    """What happens to them at the beginning, as the end of a sentence."""
+    """How they start, as the end of a sentence."""
     crashes: str
-    """What a server suffers in an accident, as the middle of a sentence."""
+    """How a server fails in an accident, as the middle of a sentence."""
     stopped: str
-    """What Temporal and classic are while they are away, as a participle."""
+    """The state of Temporal and classic while they are unreachable, as a participle."""
 
     def up(self) -> None: ...
     def down(self) -> None: ...
@@ -58,7 +58,7 @@ class Machines(Protocol):
         ...
 
     def left_out(self) -> list[str]:
-        """What cannot be done to them here."""
+        """Accidents that are not possible here."""
         ...
 
     @property
@@ -88,7 +88,7 @@ class Stage:
     record: Record
     traffic_names: list[str] = field(default_factory=list)
 
-    # -- showing and recording ----------------------------------------------------------------------------------
+    # -- display and record -------------------------------------------------------------------------------------
 
     @contextmanager
     def step(self, title: str) -> Iterator[list[str]]:
@@ -114,7 +114,7 @@ class Stage:
         return self.observer.wait(what, happened, timeout_s)
 
     def wait_traffic(self, what: str, writes: int, reads: int, timeout_s: float) -> Traffic:
-        """Wait until so many more writes and reads went well; returns what happened meanwhile."""
+        """Wait until so many more writes and reads succeeded; returns what happened meanwhile."""
         before = self.observer.latest.traffic
 
         def enough(sample: Sample) -> bool:
@@ -136,7 +136,7 @@ class Stage:
             "MIGRATOR_CLASSIC_DSN": roles.as_role(self.machines.classic, roles.APPLICATION),
             "MIGRATOR_LIMITLESS_DSN": roles.as_role(self.machines.limitless, roles.APPLICATION),
         }
-        # The root of the size: large tenants are busier, and small ones are not forgotten.
+        # The root of the size: large tenants are busier, and small ones have traffic too.
         tenants = [(t.tenant_id, round(t.rows**0.5, 2)) for t in demo.tenants]
         for index in range(settings.processes):
             name = f"web-{index + 1}"
@@ -163,11 +163,11 @@ class Stage:
 
     @contextmanager
     def traffic_paused(self) -> Iterator[None]:
-        """Let every traffic process stand still between two operations, as long as the body runs."""
+        """Pause every traffic process between two operations, as long as the body runs."""
         self.children.signal(self.traffic_names, signal.SIGUSR1)
         try:
             self.wait(
-                "traffic processes stand still",
+                "traffic processes are paused",
                 lambda _: all(self._paused(name).exists() for name in self.traffic_names),
                 60,
             )
@@ -180,7 +180,7 @@ class Stage:
 
 
 def poll(what: str, probe: Callable[[], bool], timeout_s: float, every_s: float = 0.05) -> None:
-    """Ask *probe* until it says yes, for facts that the observer does not look at.
+    """Ask *probe* until it returns true, for facts that the observer does not read.
 
     Raises:
         NeverHappened: not within *timeout_s*.

@@ -1,8 +1,8 @@
-"""What does an application do while its database moves?
+"""One process of the application's traffic.
 
-One traffic process: `python -m migrator.rehearse.traffic FILE`. It knows nothing of the migration: every statement
+Run as `python -m migrator.rehearse.traffic FILE`. It knows nothing of the migration: every statement
 goes through the public shim. Its threads write disjoint rows, keep a ledger of what was acknowledged, and read their
-process's rows back. It runs until SIGTERM; SIGUSR1 makes it stand still between two operations (and say so in a
+process's rows back. It runs until SIGTERM; SIGUSR1 pauses it between two operations (noted in a
 file), SIGUSR2 lets it go on; SIGHUP makes it the application's new release, which uses what a deployment brought.
 
 FILE is JSON without secrets; the connection strings come from MIGRATOR_CLASSIC_DSN and MIGRATOR_LIMITLESS_DSN.
@@ -38,7 +38,7 @@ class TrafficConfig:
         threads: that write; as many others read.
         tenants: tenant id and how often it is chosen.
         ledger: file to append to.
-        paused: file that exists while the process stands still.
+        paused: file that exists while the process is paused.
     """
 
     name: str
@@ -54,7 +54,7 @@ class TrafficConfig:
 
 
 class Reporter:
-    """Writes what the shim tells its host into the ledger."""
+    """Writes the shim's events into the ledger."""
 
     def __init__(self, ledger: LedgerWriter) -> None:
         self._ledger = ledger
@@ -65,7 +65,7 @@ class Reporter:
 
 
 class Gate:
-    """Lets all threads stand still between two operations."""
+    """Pauses all threads between two operations."""
 
     def __init__(self, threads: int) -> None:
         self._open = threading.Event()
@@ -96,7 +96,7 @@ class Gate:
 
 
 def pace(action: Callable[[], None], gate: Gate, stop: threading.Event, every_s: float) -> None:
-    """Act at a steady rate until *stop*; what was missed during a wait is not made up for."""
+    """Act at a steady rate until *stop*; turns missed during a wait are skipped."""
     due = time.monotonic() + random.random() * every_s
     while not stop.wait(max(0.0, due - time.monotonic())):
         gate.pass_through()
@@ -150,7 +150,7 @@ def _obey(
     threads: list[threading.Thread],
     shoppers: list[Shopper],
 ) -> None:
-    """Carry out signals until one says to stop, or until a thread has died of a bug."""
+    """Carry out signals until one says to stop, or until a thread has ended by a bug."""
     while True:
         wake.wait(0.5)
         wake.clear()

@@ -1,4 +1,4 @@
-"""Where does a rehearsal keep its servers, logs, ledgers and reports?
+"""The directories of a rehearsal: servers, logs, ledgers and reports.
 
 Servers and ledgers are made afresh every time; the reports of the last rehearsal stay until the next one has begun.
 """
@@ -23,7 +23,7 @@ class Workdir:
 
     @property
     def state(self) -> Path:
-        """Home of the servers, what MIGRATOR_HOME says to every process."""
+        """Home of the servers: MIGRATOR_HOME of every process."""
         return self.root / "state"
 
     @property

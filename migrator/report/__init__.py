@@ -1,1 +1,1 @@
-"""Facts to HTML and JSON."""
+"""Renders facts as HTML pages and drawings."""

@@ -1,4 +1,4 @@
-"""The page of an audit: what its report looks like in a browser. Self-contained; works from a mail attachment."""
+"""Renders the report of an audit as a page. Self-contained; works from a mail attachment."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _changes(changes: Mapping[str, Any] | None) -> list[str]:
         return []
     lines = [
         f"{words.count(len(changes[key]))} {label}: {_some(changes[key], 8)}"
-        for key, label in (("new_findings", "new findings"), ("gone_findings", "findings gone"))
+        for key, label in (("new_findings", "new findings"), ("gone_findings", "findings resolved"))
         if changes[key]
     ]
     verdicts = changes["changed_verdicts"]
@@ -132,7 +132,7 @@ def _changes(changes: Mapping[str, Any] | None) -> list[str]:
     if len(verdicts) > 20:
         lines.append(f"{words.count(len(verdicts) - 20)} more verdicts changed")
     new, gone = len(changes["new_statements"]), len(changes["gone_statements"])
-    return [*lines, f"{words.count(new)} statements new, {words.count(gone)} gone"]
+    return [*lines, f"{words.count(new)} statements new, {words.count(gone)} removed"]
 
 
 def _some(names: Sequence[str], most: int) -> str:
@@ -155,7 +155,7 @@ def _cost(statement: Mapping[str, Any]) -> tuple[float, float, float]:
 
 
 def _statements(statements: Sequence[Mapping[str, Any]]) -> list[Statement]:
-    """Return the dearest statements first."""
+    """Return the statements, the most expensive first."""
     return [_statement(s) for s in sorted(statements, key=_cost, reverse=True)[:MOST_STATEMENTS]]
 
 

@@ -1,4 +1,4 @@
-"""How are tenants distributed by size, and which are the largest? The drawings on the page of an audit."""
+"""The drawings on the page of an audit: the distribution of tenants, and the largest ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How unequal are the tenants? Rows per tenant, largest first, coloured by the wave they moved in."""
+"""Draws rows per tenant, largest first, coloured by the wave in which they moved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does a rehearsal look like afterwards? One HTML file from the values of report.json.
+"""Renders a rehearsal as one HTML file, from the values of report.json.
 
 Self-contained: no script, no font, no request. It can be mailed, archived, and printed.
 """
@@ -93,7 +93,7 @@ def _confirmed(timings: dict[str, Any]) -> str:
 
 
 def _zero(label: str, number: int | None, note: str) -> Tile:
-    """Return the tile of a number that must be 0; one that nobody looked at is not 0."""
+    """Return the tile of a number that must be 0; one that was not checked is not 0."""
     if number is None:
         return Tile("–", label, "was not checked", "bad")
     return Tile(words.count(number), label, note, "bad" if number else "good")

@@ -1,4 +1,4 @@
-"""How do numbers become a drawing? A handful of SVG primitives; colours are CSS classes, so that themes work.
+"""SVG primitives for the drawings; colours are CSS classes, so that themes work.
 
 Whatever is no Markup of this module is text, and is escaped: names of tenants and errors come from elsewhere.
 """

@@ -1,4 +1,4 @@
-"""Fills the HTML templates: every value is escaped, whatever it holds, and one that is missing is an error."""
+"""Fills the HTML templates: every value is escaped, and a missing one is an error."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _environment() -> Environment:
 
 
 def _or_dash(say: Callable[..., str]) -> Callable[..., str]:
-    """Return *say* for templates, where a number that nobody knows is a dash."""
+    """Return *say* for templates, where an unknown number is a dash."""
     return lambda value, *how: "–" if value is None else say(value, *how)
 
 

@@ -1,4 +1,4 @@
-"""What happened when? Panels above one common time axis: phases, reads by side, tenants, lag, latency.
+"""Draws the timeline: panels above one time axis, with phases, reads by side, tenants, lag, latency.
 
 Every event is a numbered line through all panels, so that cause and effect are read off vertically.
 """

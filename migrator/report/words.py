@@ -1,4 +1,4 @@
-"""How is a number said? One place, so that the terminal, the page and the tables agree."""
+"""Formats numbers and durations, so that terminal, page and tables agree."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def clock(value: float) -> str:
 
 
 def tick(value: float) -> str:
-    """Return a power of ten of seconds, as an axis says it."""
+    """Return a power of ten of seconds, for an axis."""
     if value < 0.1:
         return f"{value * 1000:g} ms"
     return f"{value:g} s" if value < 120 else f"{value / 60:.0f} min"

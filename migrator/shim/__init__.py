@@ -1,4 +1,4 @@
-"""What runs inside application processes: routed reads, acknowledged writes. psycopg and our words, nothing else.
+"""The library inside application processes: routed reads, acknowledged writes. Needs psycopg, nothing else.
 
     with Shim(classic=..., limitless=..., name="web-1") as shim:
         shim.run_write(tenant, lambda w: w.connection.execute("INSERT ..."))

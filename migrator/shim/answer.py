@@ -1,7 +1,7 @@
-"""Which answer does a repeatable read give, and whose error was in it?
+"""Answers a repeatable read, and decides whether an error in it counts against Limitless.
 
-Limitless first, where the route says so. What it could not answer, classic answers; what it refused, classic is asked
-about once, and the error counts against Limitless unless classic gives it too.
+Limitless first, where the route says so. When it cannot answer, classic answers; when it refuses the read, the read is
+tried once on classic, and the error counts against Limitless unless classic gives it too.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def answer(new_read: NewRead, fn: Callable[[Read], T], doubts: Doubts, listener:
         return _by_classic(first, new_read, fn, doubts, listener, error)
     if not first.in_doubt or not _asked(first, fn, doubts):
         return result, True
-    # The caller lives with an error; it must live with the same ones on both sides.
+    # The caller sees an error; it must see the same errors on both sides.
     return _by_classic(first, new_read, fn, doubts, listener, None, result)
 
 
@@ -81,12 +81,12 @@ def _by_classic(
         with again:
             answered = fn(again)
     except Exception as other:
-        if again.lost:  # it could not be asked
+        if again.lost:  # classic could not be asked
             first.judge(doubts.suspects(first.tenant_id, first.doubt))
             return _as_it_was(error, *result)
         if _judged(first, again, fn, doubts) and first.doubt.states <= again.states:
             return _as_it_was(error, *result)
-        raise other from error  # of the two it says more, or it is what the caller would have got before the migration
+        raise other from error  # what the caller would have got before the migration
     if _judged(first, again, fn, doubts):
         return _as_it_was(error, *result)
     listener.on_event(ReadFellBack(str(first.tenant_id), first.doubt.text or ", ".join(sorted(first.doubt.states))))
@@ -94,7 +94,7 @@ def _by_classic(
 
 
 def _judged(first: Read, again: Read, fn: Callable[[Read], object], doubts: Doubts) -> bool:
-    """Tell everybody whose error it was; return whether it was the caller's own."""
+    """Report whose error it was to breakers and samples; return whether it was the caller's own."""
     assert first.doubt is not None
     own = explained(first.doubt.states, again.states)
     doubts.answered(_key(first, fn), own)

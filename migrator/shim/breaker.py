@@ -1,9 +1,9 @@
-"""Should this process go on reading from Limitless? A value and three functions; no clock, no lock.
+"""The circuit breaker of one process, as a value and three functions; no clock, no lock.
 
 Closed: reads go where the route says. It opens when, within the window,
   * the share of failed reads reaches the limit, with enough reads to judge by, or
   * more than 1 % of them (and at least 3) were slower than p99_ms, with enough reads to judge by, or
-  * so many reads in a row failed, however few there are: a quiet process must notice a dead cluster too.
+  * so many reads in a row failed, however few there are: a quiet process must notice an unreachable cluster too.
 Open: reads come from classic. Half-open, after a rest: a few reads go through; all must be good to close it.
 An error counts as a failure unless classic gives it too (migrator.shim.doubt).
 """
@@ -65,7 +65,7 @@ class Breaker:
         term: grows with every change of state. A read carries the term it was admitted in, so that a late answer
             from before a trip changes nothing.
         since_s: when the state began, or when the last probe was let through.
-        out, good: probes under way, probes that came back well.
+        out, good: probes under way, probes that succeeded.
     """
 
     state: State = State.CLOSED
@@ -87,7 +87,7 @@ def admit(breaker: Breaker, now_s: float, limits: Limits) -> tuple[Breaker, bool
             return breaker, False
         breaker = half_opened(breaker, now_s)
     elif breaker.out and now_s - breaker.since_s >= limits.open_s:
-        breaker = replace(breaker, out=0)  # a probe whose thread died must not keep it half-open for ever
+        breaker = replace(breaker, out=0)  # a probe whose thread ended must not keep it half-open
     if breaker.out + breaker.good >= limits.probes:
         return breaker, False
     return replace(breaker, out=breaker.out + 1, since_s=now_s), True

@@ -1,4 +1,4 @@
-"""Which of this process' breakers apply to a read? One per tenant, per mirror partition, and one for everything."""
+"""Holds a process' breakers, one per tenant, one per mirror partition and one for everything, and applies them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from migrator.shim.listener import BreakerClosed, BreakerOpened, Listener
 
 Key = tuple[FallbackScope, str]
 FORGET_AFTER = 10_000
-"""Breakers kept at most; beyond it the quiet ones are forgotten."""
+"""Breakers kept at most; beyond it closed ones are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A read that was let through: which breakers hear of its end, and the terms they were in."""
+    """A read that was let through: the breakers that count its end, and their terms."""
 
     terms: tuple[tuple[Key, int], ...]
 
 
 class Breakers:
-    """All breakers of a process. Nothing slow ever happens under its lock."""
+    """All breakers of a process. Nothing slow happens under its lock."""
 
     def __init__(self, limits: Limits, listener: Listener, clock: Callable[[], float]) -> None:
         self._limits = limits
@@ -59,7 +59,7 @@ class Breakers:
             return Ticket(tuple((key, after.term) for key, after in admitted.items()))
 
     def record(self, ticket: Ticket, ok: bool, ms: float) -> None:
-        """Tell the breakers how a read ended."""
+        """Count the end of a read in its breakers."""
         now = self._clock()
         events: list[BreakerOpened | BreakerClosed] = []
         with self._lock:

@@ -1,6 +1,6 @@
-"""What time is it for a promise that must not outlive a sleep?
+"""A monotonic clock that goes on while the machine sleeps.
 
-CLOCK_MONOTONIC stands still while a machine is suspended; CLOCK_BOOTTIME does not. A process that slept for a minute
+CLOCK_MONOTONIC stops while a machine is suspended; CLOCK_BOOTTIME does not. A process that slept for a minute
 must find its routes a minute old.
 """
 

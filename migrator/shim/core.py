@@ -1,4 +1,4 @@
-"""How does an application read and write while its tenants move?"""
+"""The Shim: reads and writes of an application by tenant, while its tenants move."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from migrator.shim.write import Acknowledgement, Write
 T = TypeVar("T")
 
 WRITE_TRIES = 4
-"""A write that certainly did not commit is run again at most this often in all."""
+"""A write that certainly did not commit is run at most so many times in all."""
 
 MISSING = ("42P01", "3F000")  # undefined_table, invalid_schema_name
 
@@ -53,7 +53,7 @@ class Shim:
     Args:
         classic, limitless: connection strings. Through a pooler in transaction mode is fine.
         name: what operators see, for example "web-1".
-        listener: told what happens; by default the standard library's logging, as `migrator.shim`.
+        listener: receives events; by default the standard library's logging, as `migrator.shim`.
         pool_size: connections per side at most. Another one to classic watches the routes.
         settings: override what the plan says; for tests.
     """
@@ -89,7 +89,7 @@ class Shim:
         self._trips: list[tuple[str, str, str]] = []
         self._pid = 0
 
-    # -- life ---------------------------------------------------------------------------------------------
+    # -- lifetime -----------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Register this process and read the routes.
@@ -265,7 +265,7 @@ class Shim:
         raise AssertionError("unreachable")
 
     def outcome(self, xid: int) -> str | None:
-        """Return what became of transaction *xid* on classic: committed, aborted, in progress; None when too old."""
+        """Return the outcome of transaction *xid* on classic: committed, aborted, in progress; None when too old."""
         if self._current.settled:
             raise UsageError("classic is retired; look at the row itself")
         link = self._classic.take(PING)
@@ -303,12 +303,12 @@ class Shim:
             row = link.conn.execute(st.SETTLED).fetchone()
             return row is not None and row[0] == WriteMode.LIMITLESS_ONLY
         except psycopg.Error:
-            return False  # the table appears only at the very end
+            return False  # the table exists only after the hand-over
         finally:
             link.close()
 
     def _watch_the_silent(self) -> None:
-        """Give up on servers that neither answer nor close: server-side timeouts do not help against those."""
+        """Shut down connections to servers that neither answer nor close: server-side timeouts do not cover those."""
         while not self._guard_stop.wait(0.25):
             now = now_s()
             self._limitless.kill_overdue(now)
@@ -316,7 +316,7 @@ class Shim:
                 self._watcher.kill_if_silent(now)
 
     def _flush(self, link: Link) -> None:
-        """Write what was measured, and which breakers are open, to classic."""
+        """Write samples and the open breakers to classic."""
         mine = {"process_id": self.process_id}
         try:
             reads = self._metrics.take_reads()
@@ -342,11 +342,11 @@ class Shim:
         except psycopg.Error:
             if link.conn.closed:
                 raise
-            # Measurements are for comfort, routes are not: a refused sample must not stop the routes.
+            # A refused sample must not stop the reading of routes.
 
 
 class _Shadowed:
-    """What a shadow read gets in place of a Read."""
+    """Given to a shadow read in place of a Read."""
 
     def __init__(self, connection: psycopg.Connection[Any], side: Side) -> None:
         self.connection = connection
@@ -355,7 +355,7 @@ class _Shadowed:
 
 def _worth_another_try(write: Write, error: Exception) -> bool:
     if isinstance(error, WritesClosed):
-        return error.waited_s == 0  # it slipped through; one that has waited out its bound is told so
+        return error.waited_s == 0  # closed after it began; a write that waited its limit raises
     if isinstance(error, ClusterUnavailable):
         return True
     return write.lost or (fault(error) is Fault.CONFLICT and error.__class__ is not psycopg.errors.LockNotAvailable)

@@ -1,4 +1,4 @@
-"""Where do threads of this process meet? One view, replaced by the watcher, read by everybody without a lock."""
+"""Shares one view among the threads of a process: replaced by the watcher, read by all without a lock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CurrentView:
         return self.view.write_mode is WriteMode.LIMITLESS_ONLY
 
     def install(self, view: View) -> None:
-        """Put *view* in force. Nothing brings a process back from Limitless only, whatever classic says later."""
+        """Replace the view. A process that knows the migration is over never returns to classic."""
         with self.changed:
             if self.settled:
                 view = replace(view, write_mode=WriteMode.LIMITLESS_ONLY)
@@ -38,7 +38,7 @@ class CurrentView:
 
     @contextmanager
     def attention(self) -> Iterator[None]:
-        """Within it the watcher looks for news every few milliseconds."""
+        """Within it the watcher polls every few milliseconds."""
         with self.changed:
             self.waiting += 1
         self.wake()

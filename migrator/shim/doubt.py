@@ -1,7 +1,7 @@
-"""Whose error is it: the caller's own, or Limitless'? Counters and a memory; no connection, no clock of its own.
+"""Decides whether an error is the caller's own or counts against Limitless. No connection, no clock of its own.
 
-A SQLSTATE alone does not say. "permission denied" is a wrong statement of the application, or a GRANT that was
-forgotten on Limitless. So classic is asked: an error counts against Limitless unless classic gives it too. What cannot
+A SQLSTATE alone does not say. "permission denied" is a wrong statement of the application, or a GRANT
+missing on Limitless. So classic is asked: an error counts against Limitless unless classic gives it too. What cannot
 be asked about (a block that must not run twice, or more errors than may be asked about) is judged by what is known of
 this tenant: classic's earlier answers, then how often classic gives it this error, then the class of the error.
 """
@@ -20,7 +20,7 @@ from migrator.model.tenant import TenantId
 
 ASK_SHARE = 0.05
 BURST = 20.0
-"""Answers "yes, I give that error too" cost classic a read for nothing: at most this share of the reads on Limitless,
+"""Answers "yes, I give that error too" cost classic an extra read: at most this share of the reads on Limitless,
 after a first burst. Answers that help the caller cost what any fallback costs, and the breaker bounds those."""
 
 OWN_S = 30.0
@@ -41,7 +41,7 @@ REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """What the server refused inside one read.
+    """The errors that the server raised inside one read.
 
     Attributes:
         states: SQLSTATEs, without what merely follows from an earlier error.
@@ -54,7 +54,7 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One error as it is remembered: whose, which, and from which place of the program (any hashable)."""
+    """One error: its tenant, its SQLSTATEs and text, and the place of the program (any hashable)."""
 
     tenant_id: TenantId
     doubt: Doubt
@@ -96,7 +96,7 @@ class _Seen:
 
 
 class Doubts:
-    """What this process knows of errors. Nothing slow ever happens under its lock."""
+    """Errors that this process has seen. Nothing slow happens under its lock."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -126,7 +126,7 @@ class Doubts:
             return self._budget >= 1
 
     def answered(self, key: Key, own: bool) -> None:
-        """Remember what classic said."""
+        """Remember classic's answer."""
         with self._lock:
             seen = self._of(key.tenant_id)
             (seen.own if own else seen.not_own).update(key.doubt.states)
@@ -140,7 +140,7 @@ class Doubts:
                 self._own.popitem(last=False)
 
     def suspects(self, tenant_id: TenantId, doubt: Doubt) -> bool:
-        """Return whether an error that nobody asked classic about counts against Limitless."""
+        """Return whether an error that classic was not asked about counts against Limitless."""
         with self._lock:
             seen = self._of(tenant_id)
             return any(_suspect(seen, state) for state in doubt.states)

@@ -1,4 +1,4 @@
-"""How is a shared fallback raised? The one route change that application processes make themselves."""
+"""Raises a shared fallback: the one route change that application processes make themselves."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def raise_fallback(
     """Make reads of what *scope* and *key* cover come from classic; return the epoch to confirm. Owns its transaction.
 
     Raising what is raised already changes nothing and returns the epoch of the first time, so many processes may
-    find the same trouble at once. One that was on its way out (joining) goes back to *level*.
+    raise it for the same reason at once. One that was eased (joining) goes back to *level*.
 
     Args:
-        held: the monitor leaves it alone; a human takes it away.
+        held: a manual fallback: only a person clears it.
         incident: whether it counts against the stabilization window.
     """
     arguments: dict[str, Any] = {
@@ -39,14 +39,14 @@ def raise_fallback(
     with conn.transaction():
         conn.execute(f"{PINNED} SET LOCAL lock_timeout = '3s'".encode())
         conn.execute(st.LOCK_SWITCH)
-        found = conn.execute(st.FALLBACK, arguments).fetchone()
-        if found is not None and Level(found[0]).rank <= level.rank:
-            if held and not found[2]:
+        current = conn.execute(st.FALLBACK, arguments).fetchone()
+        if current is not None and Level(current[0]).rank <= level.rank:
+            if held and not current[2]:
                 conn.execute(st.HOLD_FALLBACK, arguments)
-            return int(found[1])
+            return int(current[1])
         row = conn.execute(st.NEXT_EPOCH).fetchone()
         assert row is not None  # the switch row is part of the schema
-        before = None if found is None else json.dumps({"level": found[0], "epoch": found[1]})
+        before = None if current is None else json.dumps({"level": current[0], "epoch": current[1]})
         conn.execute(st.PUT_FALLBACK, {**arguments, "epoch": row[0], "before": before})
         conn.execute(st.ANNOUNCE)
         return int(row[0])

@@ -1,4 +1,4 @@
-"""Which reads are on Limitless right now, and which of them must not be believed any more?"""
+"""Tracks the reads that are on Limitless, and marks those whose answers must be discarded."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Inflight:
     def lower(self, view: View) -> None:
         """Mark the reads whose tenant may no longer be read from Limitless under *view*.
 
-        Called after the view is in force and before classic hears that this process has applied it: a write that
+        Called after the view is replaced and before this process confirms it on classic: a write that
         relies on that confirmation is then never missed by an answer that this process still hands out.
         """
         with self._lock:

@@ -1,9 +1,9 @@
-"""What is lent to an application, and how does it come back as it was?
+"""Lends connections to an application, and resets their sessions when they come back.
 
 The shim keeps nothing of its own in what it lends. Its statements go over the wire without a cursor, so no row factory,
 loader or prepared statement of the application is in their way. Whatever the application did to the session is undone
-in the message that ends its transaction; what it did to the Python object is left behind with that object: the next
-borrower gets a new one, and the old one is closed to whoever kept it.
+in the message that ends its transaction; what it did to the Python object stays with that object: the next
+borrower gets a new one, and the old one refuses further use.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ RESETS: dict[Side, tuple[str, ...]] = {
         "SELECT pg_catalog.pg_advisory_unlock_all()",
     ),
 }
-"""What leaves nothing of a session behind. With the statement that ends a transaction, in one message."""
+"""Statements that reset a session. Sent with the statement that ends a transaction, in one message."""
 
 PINNED = f"{session.OWN_STATEMENTS}SELECT {session.durable()};"
-"""Goes before each statement of the shim's own, and into its transactions."""
+"""Precedes each statement of the shim's own, also in its transactions."""
 
 
 NOTED = 8
@@ -60,20 +60,20 @@ NOTED = 8
 
 
 class Conn(psycopg.Connection[Any]):
-    """A connection that knows since when a statement runs, so that a silent server can be given up on.
+    """A connection that knows since when a statement runs, so that a silent server can be disconnected.
 
     Attributes:
         refused: SQLSTATE and message of what the server refused since the connection was taken, also what the
-            caller swallowed, and whichever cursor heard it, at execute or at fetch.
+            caller swallowed, and on whichever cursor, at execute or at fetch.
     """
 
     busy_since_s: float | None = None
     refused: tuple[tuple[str, str], ...] = ()
-    returned: bool = False  # to the pool; whoever still holds it has no business there
+    returned: bool = False  # to the pool; the borrower may not use it any more
 
     @property
     def closed(self) -> bool:
-        """Whether it is closed, for whoever holds this object."""
+        """Whether it is closed for the holder of this object."""
         return self.returned or super().closed
 
     def wait(self, gen: PQGen[Any], *args: Any, **options: Any) -> Any:  # everything that waits comes through here
@@ -95,7 +95,7 @@ class OwnCursor(psycopg.ClientCursor[Any]):
     """Runs statements of the shim in transactions of their own, whatever the session's defaults are."""
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> OwnCursor:  # Any: as psycopg has it
-        """Run *query* and stand at its result."""
+        """Run *query* and move to its result."""
         super().execute(PINNED + query, params, **options)
         while self.nextset():
             pass
@@ -111,7 +111,7 @@ class Link:
     resets: list[str] = field(default_factory=list)  # shared by the links of a pool; see `finish`
     fresh: bool = True  # not used before
     clean: bool = True  # nothing of the last borrower is left
-    silent_s: float | None = None  # how long one statement may take before the connection is given up
+    silent_s: float | None = None  # how long one statement may take before the connection is shut down
 
     def overdue(self, at_s: float) -> bool:
         """Return whether the statement that runs now should have been answered long ago."""
@@ -119,7 +119,7 @@ class Link:
         return self.silent_s is not None and since is not None and at_s - since > self.silent_s
 
     def kill(self) -> None:
-        """Shut the socket down: whoever waits on it gets a lost connection. Safe from any thread, at any time."""
+        """Shut the socket down: a thread that waits on it gets a lost connection. Safe from any thread, at any time."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -149,7 +149,7 @@ class Link:
         """Run *statement*, which may be several; return the first row of the last, as the server's texts.
 
         Raises:
-            psycopg.Error: what the server said, or the connection was lost.
+            psycopg.Error: the server's error, or the connection was lost.
         """
         results = self._send(statement)
         for result in results:
@@ -160,7 +160,7 @@ class Link:
         """End the transaction by COMMIT or ROLLBACK and undo what was done to the session; return the command's tag.
 
         Raises:
-            psycopg.Error: the end was refused, or the connection was lost. Trouble with the session raises nothing: it
+            psycopg.Error: the end was refused, or the connection was lost. A failed reset raises nothing: it
                 is not `clean` then.
         """
         resets = tuple(self.resets)
@@ -170,13 +170,13 @@ class Link:
         self.clean = not errors
         for number, result in errors:  # at most one: what follows it is not run
             if isinstance(psycopg.errors.error_from_result(result), psycopg.errors.FeatureNotSupported):
-                # An older build of Limitless: what it cannot undo, it cannot do either. Learnt once per pool.
+                # An older build of Limitless: what it cannot reset, it cannot set either. Learnt once per pool.
                 with contextlib.suppress(ValueError):
                     self.resets.remove(resets[number - 1])
         return (results[0].command_status or b"").decode()
 
     def renew(self) -> None:
-        """Put a new Python object on the connection and close the old one to whoever kept it."""
+        """Put a new Python object on the connection; the old one refuses further use."""
         pgconn, old = self.conn.pgconn, self.conn
         while pgconn.notifies() is not None:
             pass  # of the last borrower

@@ -1,4 +1,4 @@
-"""What does the shim tell its host application?"""
+"""Events that the shim reports to its host application."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which transaction ends here, and which partitions did it touch? Pure.
+"""Reads from a transaction's marks whether it is the one that began, and which partitions it touched. Pure.
 
-Both are noted in settings of the transaction, which an application can reset and set. What it cannot have is an
-acknowledgement that they do not support: a transaction that is surely another one is refused, and where the marks are
-gone the write waits for every partition.
+Both are settings of the transaction, which an application can reset and set. A write is never acknowledged without
+them: a transaction that is certainly another one is refused, and where the marks are missing the write waits for every
+partition.
 """
 
 from __future__ import annotations
@@ -54,19 +54,19 @@ class Identity(Enum):
     OTHER = "other"
 
 
-def identity(found: Marks, mark: str) -> Identity:
+def identity(marks: Marks, mark: str) -> Identity:
     """Return whether this is the transaction that was begun with *mark*."""
-    if found.begun == mark:
+    if marks.begun == mark:
         return Identity.SAME
-    return Identity.UNKNOWN if found.deferrable else Identity.OTHER
+    return Identity.UNKNOWN if marks.deferrable else Identity.OTHER
 
 
-def touched(found: Marks, known: Identity) -> int | None:
-    """Return the bit mask of the partitions it touched; None when that cannot be said, so that it may be any."""
-    if known is not Identity.SAME or not found.parts:
+def touched(marks: Marks, known: Identity) -> int | None:
+    """Return the bit mask of the partitions it touched; None when that is unknown, so that it may be any."""
+    if known is not Identity.SAME or not marks.parts:
         return None
-    if found.parts == UNTOUCHED:
+    if marks.parts == UNTOUCHED:
         return 0
-    number = int(found.parts) if found.parts.isascii() and found.parts.isdigit() else 0
-    # Capture writes plain numbers above zero: anything else was put there by somebody else.
-    return number if str(number) == found.parts and 0 < number < 1 << 63 else None
+    number = int(marks.parts) if marks.parts.isascii() and marks.parts.isdigit() else 0
+    # Capture writes plain numbers above zero: anything else was set by the application.
+    return number if str(number) == marks.parts and 0 < number < 1 << 63 else None

@@ -1,4 +1,4 @@
-"""What did reads and shadow reads look like since the last flush? Counters, emptied about once a second."""
+"""Counts reads and shadow reads between two flushes, about a second apart."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Shadows:
 
 
 class Metrics:
-    """Counts of this process, by side, and by tenant for the watched ones."""
+    """Counts of this process, by side, and by tenant for the sampled ones."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

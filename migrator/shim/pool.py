@@ -1,4 +1,4 @@
-"""Where does a connection to a side come from?
+"""The connection pool of one side.
 
 A small last-in-first-out pool per side. It leaves no session state behind, so connections may go through a pooler in
 transaction mode: no prepared statements, no SET outside a transaction, transactions begun and ended by name.
@@ -22,7 +22,7 @@ from migrator.shim.link import RESETS, Conn, Link, OwnCursor
 
 
 def fault(error: BaseException) -> Fault | None:
-    """Return what *error* says about its cluster, None when it is not a database error."""
+    """Return the kind of fault *error* is, None when it is not a database error."""
     if isinstance(error, ClusterUnavailable):
         return Fault.UNREACHABLE
     if not isinstance(error, psycopg.Error):
@@ -33,26 +33,26 @@ def fault(error: BaseException) -> Fault | None:
 
 
 def parameters(dsn: str, app: str, connect_timeout_s: float, silent_s: float) -> dict[str, Any]:
-    """Return connection parameters that notice a peer which went away.
+    """Return connection parameters that detect a peer that is unreachable.
 
     Raises:
         UsageError: *dsn* is not a connection string; the text does not show it.
     """
     try:
-        found: dict[str, Any] = conninfo.conninfo_to_dict(dsn)
+        values: dict[str, Any] = conninfo.conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
         raise UsageError("the connection string cannot be read (not shown)") from None
-    found["application_name"] = app
-    found["connect_timeout"] = max(2, round(connect_timeout_s))  # libpq: below 2 means 2
-    found.setdefault("keepalives_idle", 5)
-    found.setdefault("keepalives_interval", 2)
-    found.setdefault("keepalives_count", 3)
-    found.setdefault("tcp_user_timeout", round(silent_s * 1000))
-    return found
+    values["application_name"] = app
+    values["connect_timeout"] = max(2, round(connect_timeout_s))  # libpq: below 2 means 2
+    values.setdefault("keepalives_idle", 5)
+    values.setdefault("keepalives_interval", 2)
+    values.setdefault("keepalives_count", 3)
+    values.setdefault("tcp_user_timeout", round(silent_s * 1000))
+    return values
 
 
 PING = "SELECT"
-"""Begins nothing, and finds out whether the connection still lives."""
+"""Begins nothing, and finds out whether the connection still works."""
 
 
 class Lender(Protocol):
@@ -117,9 +117,9 @@ class Pool:
     def take(self, begin: str, *, silent_s: float | None = None) -> Link:
         """Return a connection inside a transaction that *begin* started; with PING, outside any.
 
-        A server that neither answers nor closes for *silent_s* is given up by `kill_overdue`.
+        A server that neither answers nor closes for *silent_s* is disconnected by `kill_overdue`.
 
-        An idle connection that turns out to be dead is replaced without anybody noticing: nothing ran on it.
+        An idle connection that turns out to be lost is replaced without an error: nothing ran on it.
 
         Raises:
             ClusterUnavailable: no connection can be had.
@@ -146,7 +146,7 @@ class Pool:
                     reused, lost = not link.fresh, fault(error) in (Fault.UNREACHABLE, Fault.OVERLOADED)
                     link.close()
                     if reused and lost:
-                        self.drop_idle()  # what killed this one very likely killed the others
+                        self.drop_idle()  # what broke this one very likely broke the others
                         continue
                     if lost:
                         raise ClusterUnavailable(self.side.value, "the connection was lost at once") from None

@@ -1,4 +1,4 @@
-"""From where is this read answered, may its answer be believed, and whose errors were in it?"""
+"""A read of one tenant: chooses its side, and checks on leaving that its answer may be used and whose errors it had."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def begin_on_limitless(read_timeout_s: float) -> str:
 BEGIN_ON_CLASSIC = "BEGIN READ ONLY"
 
 GRACE_S = 1.0
-"""A server that runs into its own statement timeout needs a moment to say so."""
+"""A server that runs into its own statement timeout needs a moment to report it."""
 
 
 class Read:
@@ -47,8 +47,8 @@ class Read:
         connection: a psycopg connection inside a read-only transaction.
         side: where it reads.
         failed: after leaving, whether the cluster (not the caller) was at fault.
-        doubt: after leaving, errors of the server that do not say themselves whose they are.
-        lost: after leaving, whether the side could not be had, or was lost.
+        doubt: after leaving, errors of the server that may be the caller's or the cluster's.
+        lost: after leaving, whether the side was unreachable, or the connection was lost.
     """
 
     connection: psycopg.Connection[Any]
@@ -100,7 +100,7 @@ class Read:
         return self
 
     def _try_limitless(self) -> bool:
-        """Go to Limitless when route and breakers say so and it lets us in; return whether it did."""
+        """Go to Limitless when route and breakers allow it and it accepts the connection; return whether it did."""
         flight = Flight(self.tenant_id)
         self._inflight.begin(flight)  # before looking at the routes; see Inflight
         try:
@@ -115,7 +115,7 @@ class Read:
             try:
                 self._take()
             except (ClusterUnavailable, psycopg.Error):
-                # Nothing ran yet, so classic can answer; the breaker hears of it.
+                # Nothing ran yet, so classic can answer; the breaker counts it.
                 self._ended_s = self._current.now_s()
                 self._tell(ticket, failed=True)
                 self.failed = self.lost = False
@@ -163,7 +163,7 @@ class Read:
         self._note(link, lost)
         stale = flight is not None and self._stale(flight) and (error is None or isinstance(error, Exception))
         if stale:
-            self.doubt = None  # the answer counts for nothing, and so do its errors
+            self.doubt = None  # the answer is discarded, and so are its errors
         if not self.in_doubt or self.doubt is None:
             self._tell(self._ticket, failed=self.failed or lost)
         elif not self._judged_later or not (error is None or isinstance(error, Exception)):
@@ -176,7 +176,7 @@ class Read:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether somebody has to `judge` this read: it went to Limitless by its route, and errors were in it."""
+        """Whether `judge` has to be called: the read went to Limitless by its route, and errors were in it."""
         return self.doubt is not None and self._ticket is not None
 
     @property
@@ -185,12 +185,12 @@ class Read:
         return self.doubt.states if self.doubt else frozenset()
 
     def judge(self, against_limitless: bool) -> None:
-        """Tell breakers and samples of a read whose errors were in doubt. *doubt* stays, as what it was about."""
+        """Count a read whose errors were in doubt in breakers and samples. *doubt* stays set."""
         self.failed = against_limitless
         self._tell(self._ticket, failed=against_limitless)
 
     def _doubt_of(self, link: Link) -> Doubt | None:
-        """Note whether the connection was lost; return the errors that somebody else must be asked about."""
+        """Note whether the connection was lost; return the errors that classic must be asked about."""
         refused = link.conn.refused
         states = frozenset(state for state, _ in refused if state != FOLLOWS)
         self.failed = self.lost = link.conn.closed or any(map(is_lost, states))
@@ -202,7 +202,7 @@ class Read:
         return Doubt(states, refused[0][1])
 
     def _note(self, link: Link, lost: bool) -> None:
-        """Count the read for what is usual; on classic some errors speak for themselves, nobody else is asked."""
+        """Count the read in the error rates; on classic some errors are clear without asking."""
         if not (lost or self._only_classic or self._current.settled):
             self._doubts.ended(self.tenant_id, self.side, self.states)
         if self.side is Side.CLASSIC and not self.failed:

@@ -1,4 +1,4 @@
-"""Which side answers this read, and why? Pure."""
+"""Chooses the side that answers a read. Pure."""
 
 from __future__ import annotations
 

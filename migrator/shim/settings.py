@@ -1,7 +1,7 @@
-"""What does a process need to know, besides two connection strings?
+"""A process' settings, besides two connection strings.
 
 The values come from classic (migrator.plan.shim), so that a change of plan reaches processes without a deployment.
-Unknown keys are ignored: an older shim must live with a newer plan.
+Unknown keys are ignored: an older shim must work with a newer plan.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Settings:
         """Return the settings stored on classic; what is missing keeps its default."""
         whole = {f.name for f in fields(cls) if isinstance(f.default, int)}
         known = {f.name for f in fields(cls)}
-        found: dict[str, Any] = {k: int(v) if k in whole else float(v) for k, v in stored.items() if k in known}
-        return cls(**found)
+        values: dict[str, Any] = {k: int(v) if k in whole else float(v) for k, v in stored.items() if k in known}
+        return cls(**values)
 
     @property
     def registered_s(self) -> float:
-        """After how many silent seconds others may count on this process reading classic.
+        """After how many silent seconds others may assume that this process reads classic.
 
         A little more than staleness_s: clocks of two machines do not run at exactly the same speed.
         """

@@ -1,4 +1,4 @@
-"""Would the other side have answered the same, and as fast? Off the caller's path; never returned."""
+"""Shadow reads: repeats a share of reads on the other side and compares them, off the caller's path."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from migrator.shim.listener import Listener, ShadowDiffered
 from migrator.shim.metrics import Metrics
 
 TRIES = 3
-"""Both sides are asked again before a difference counts: the mirror may not have had the caller's last write."""
+"""Both sides are read again before a difference counts: the mirror may not have had the caller's last write."""
 
 
 def digest(value: object) -> bytes:
@@ -47,7 +47,7 @@ class Shadow:
         self._lock = threading.Lock()
 
     def offer(self, tenant_id: TenantId, fn: Callable[[Any], object]) -> None:
-        """Compare *fn* on both sides some time soon, unless too many wait already."""
+        """Queue a comparison of *fn* on both sides, unless the queue is full."""
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="migrator-shim-shadow", daemon=True)
@@ -55,7 +55,7 @@ class Shadow:
         try:
             self._queue.put_nowait(_Sample(tenant_id, fn))
         except queue.Full:
-            return  # a sample is a sample
+            return  # not every read need be compared
 
     def close(self) -> None:
         """Finish what is queued and stop."""
@@ -74,9 +74,9 @@ class Shadow:
                 classic, classic_ms = self._ask(Side.CLASSIC, sample.fn)
                 limitless, limitless_ms = self._ask(Side.LIMITLESS, sample.fn)
             except (psycopg.OperationalError, MigratorError):
-                return  # a side is away: nothing was compared, and the breaker hears of it from real reads
+                return  # a side is unreachable: nothing was compared; breakers count real reads
             except Exception:
-                # The caller's function did not like the answer of one side, for example a row that is not there.
+                # The caller's function failed on the answer of one side, for example on a missing row.
                 continue
             same = classic == limitless
             if same:

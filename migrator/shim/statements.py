@@ -1,7 +1,7 @@
-"""Which statements does a process run on the tool's own tables?
+"""The statements that a process runs on the tool's own tables.
 
 Constants, so that importing the shim reads no files. All work through a pooler in transaction mode, except LISTEN,
-which then simply never fires and the poll does its work. What goes over an application's session qualifies every name.
+which then never fires, so that the poll finds the change. Statements on an application's session qualify every name.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DELETE FROM migrator.process WHERE process_id = %(process_id)s
 """
 
 # One statement, so one moment. Epochs are handed out under the switch row's lock and commit in order, so
-# "changed after the epoch I know" misses nothing, in the history I know it from: in another one everything is news.
+# "changed after the epoch I know" misses nothing, in the history of that epoch: in another one all routes are read.
 POLL = """
 WITH known AS (
     SELECT coalesce((SELECT m.epoch FROM migrator.epoch_mark m
@@ -53,7 +53,7 @@ SELECT s.epoch, s.level, s.write_mode,
   FROM migrator.switch s, known
 """
 
-# With the mark of the moment they are from: positions of another history cover nothing of this one.
+# With the mark of their epoch: positions of another history cover nothing of this one.
 POSITIONS = """
 SELECT m.epoch, m.mark::text,
        (SELECT coalesce(json_agg(json_build_array(p.part, p.snapshot)), '[]') FROM migrator.position p)
@@ -61,7 +61,7 @@ SELECT m.epoch, m.mark::text,
 """
 
 # The epoch that every live process has applied; nothing in another history than the caller's. Silent processes read
-# classic by themselves and hold nobody up.
+# classic by themselves, so no change waits for them.
 APPLIED_BY_ALL = """
 SELECT min(applied_epoch) FROM migrator.process
  WHERE clock_timestamp() <= seen_at + make_interval(secs => staleness_s)

@@ -1,10 +1,10 @@
-"""What does this process know about routes, and until when may it act on it? Pure values.
+"""What a process knows about routes, and until when it may act on it. Pure values.
 
-A view is replaced as a whole, so a reader that holds one sees one moment of classic.
+A view is replaced as a whole, so a reader that holds one sees classic at one snapshot.
 
 Going down takes the same care as going up. After a tenant fell back, another process may still read Limitless under
 the routes it had before; until every process has applied the change, a write here must go on waiting for the mirror.
-So a view remembers the partitions that some older view, not yet known to be gone everywhere, could read (`owed`).
+So a view remembers the partitions that an older view, which some process may still use, could read (`owed`).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """One reading of classic's control tables, all at one moment. Routes: only those changed since the last."""
+    """One reading of classic's control tables in one snapshot. Routes: only those changed since the last."""
 
     epoch: int
     switch: Level
@@ -83,8 +83,8 @@ class Poll:
     routes: tuple[tuple[Route, bool], ...]  # with `watched`
     fallbacks: tuple[Fallback, ...]
     positions: Mapping[int, tuple[Snapshot, float]]  # with the age of the position in s, by classic's clock
-    marks: Mapping[int, str]  # of epochs, the newest included; all that is kept when nothing was known before
-    known: int  # the epoch this reading goes on from; -1: from none, so that routes and marks are all there are
+    marks: Mapping[int, str]  # of epochs, the newest included; all that are kept when nothing was known before
+    known: int  # the epoch this reading starts from; -1: from none, so that it has all routes and marks
 
     @classmethod
     def of(cls, row: tuple[Any, ...]) -> Poll:
@@ -104,7 +104,7 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything a read or a write decides by.
+    """The facts that a read or a write decides by.
 
     Attributes:
         routes: of tenants that were ever moved.
@@ -137,7 +137,7 @@ class View:
         return self.marks.get(self.epoch)
 
     def knows(self, epoch: int, mark: str) -> bool:
-        """Return whether *epoch* with *mark* is a moment of the history this view belongs to."""
+        """Return whether *epoch* with *mark* belongs to this view's history."""
         return bool(mark) and self.marks.get(epoch) == mark
 
     def valid(self, now_s: float) -> bool:
@@ -152,7 +152,7 @@ class View:
     def must_cover(self, touched: int) -> int:
         """Return which of the *touched* partitions a write must wait for.
 
-        Reference rows are read by every tenant, so they count as soon as anybody waits.
+        Reference rows are read by every tenant, so they count as soon as any tenant's writes wait.
         """
         return touched & (self.owed | (REFERENCE_BIT if self.owed else 0))
 
@@ -173,7 +173,7 @@ def _owed(waits: int, history: Iterable[tuple[int, int]]) -> int:
 
 def applied(view: View, poll: Poll, max_lag_s: float) -> View:
     """Return *view* after *poll*; how long it is valid does not change."""
-    if poll.known != view.epoch:  # classic lost its tail or was restored: what is known is worth nothing
+    if poll.known != view.epoch:  # classic lost its tail or was restored: nothing known before counts
         view = replace(View(), lease=view.lease + 1)
     changed = poll.epoch != view.epoch
     routes, watched = view.routes, view.watched
@@ -189,7 +189,7 @@ def applied(view: View, poll: Poll, max_lag_s: float) -> View:
         for route in routes.values():
             if caps.apply(route).waits:
                 waits |= 1 << route.part
-        # The first view of a process knows nothing of what others read before it: everything is owed.
+        # The first view of a process does not know what others read before it: all partitions are owed.
         before = ALL_PARTS if view.epoch < 0 else view.waits
         if before & ~waits:
             history = (*history, (poll.epoch, before))
@@ -221,7 +221,7 @@ def _newest(marks: Mapping[int, str]) -> Mapping[int, str]:
 
 
 def lapsed(view: View) -> View:
-    """Return *view* as it counts after its validity ran out: others may have moved on without this process."""
+    """Return *view* after its validity ran out: routes may have changed without this process' confirmation."""
     return replace(view, lease=view.lease + 1, history=((view.epoch, ALL_PARTS),), owed=ALL_PARTS)
 
 

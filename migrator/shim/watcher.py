@@ -1,17 +1,17 @@
-"""How does a process learn of route changes, and how do others learn that it did?
+"""Reads route changes for a process, and confirms them to others.
 
 One thread with one connection to classic. It listens for notifications, polls as a fallback, and publishes a
 heartbeat with the epoch it has applied. The order of the three steps of a refresh carries the promise that a route
-change confirmed by all is in force everywhere:
+change confirmed by all has been applied by every process:
 
-1. The heartbeat commits. From now on an operator who looks finds this process alive until seen_at + staleness.
-2. Only then the poll is sent. If it misses a change, that change committed after the heartbeat, so its operator sees
-   this process alive and waits for it.
+1. The heartbeat commits. From now on others count this process as alive until seen_at + staleness.
+2. Only then the poll is sent. If it misses a change, that change committed after the heartbeat, so the one that
+   waits for confirmations counts this process as alive.
 3. What was polled is valid for staleness_s counted from before the heartbeat was *sent*: it runs out here before
    the operator may count this process as silent, however late any answer came.
 
 (Poll first and heartbeat second would be wrong: a heartbeat delayed in its commit could make an old poll valid
-after an operator had already given this process up.)
+after an operator had already counted this process as silent.)
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from migrator.shim.settings import Settings
 from migrator.shim.view import MARKS, Poll, View, applied, confirmed_by_all, lapsed
 
 FAST_S = 0.01
-"""How often positions are read while somebody waits for them."""
+"""How often positions are read while a thread waits for them."""
 
 CALM_S = 0.05
 """The same when notifications are known to arrive, so that reading is only a safety net."""
@@ -56,7 +56,7 @@ class Identity:
 
 
 class Watcher:
-    """Keeps the board up to date."""
+    """Keeps the current view up to date."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Watcher:
         board.wake = self.wake
         board.refresh = self.refresh
 
-    # -- life ---------------------------------------------------------------------------------------------
+    # -- lifetime -----------------------------------------------------------------------------------------
 
     def open(self, link: Link) -> None:
         """Read the routes for the first time on *link*, which becomes the watcher's, and start its thread.
@@ -126,8 +126,8 @@ class Watcher:
         self._wake_write = -1
 
     def wake(self) -> None:
-        """Make the thread look around now."""
-        with contextlib.suppress(OSError):  # a full pipe wakes it as well; after close there is nobody to wake
+        """Make the thread poll now."""
+        with contextlib.suppress(OSError):  # a full pipe wakes it as well; after close there is no thread
             os.write(self._wake_write, b"!")
 
     def refresh(self) -> None:
@@ -136,7 +136,7 @@ class Watcher:
         self.wake()
 
     def kill_if_silent(self, at_s: float) -> None:
-        """Give up on a connection whose answer is overdue; the thread then connects again."""
+        """Shut down a connection whose answer is overdue; the thread then connects again."""
         link = self._link
         if link is not None:
             since = link.conn.busy_since_s
@@ -223,11 +223,11 @@ class Watcher:
         row = link.conn.execute(st.POSITIONS).fetchone()
         view = self._current.view
         if row is None or (int(row[0]), row[1]) != (view.epoch, view.mark):
-            self._refresh()  # routes changed, or this is another history: positions count together with their moment
+            self._refresh()  # routes changed, or this is another history: positions count only with their epoch
             return
-        found = {part: Snapshot.parse(text) for part, text in row[2]}
-        if found != view.positions:
-            self._current.install(replace(view, positions=found))
+        published = {part: Snapshot.parse(text) for part, text in row[2]}
+        if published != view.positions:
+            self._current.install(replace(view, positions=published))
 
     def _settle(self) -> None:
         link = self._link
@@ -240,7 +240,7 @@ class Watcher:
                 self._current.install(view)
 
     def _wait(self) -> None:
-        """Return when something may have happened: a notification, a waiting writer, or the next poll's time."""
+        """Return at a notification, when a writer begins to wait, or at the next poll's time."""
         link = self._link
         assert link is not None
         deadline = min(self._routes_due_s, self._flush_due_s)
@@ -270,13 +270,13 @@ class Watcher:
         while (notification := pgconn.notifies()) is not None:
             self._heard_at_s = self._current.now_s()
             if notification.extra.startswith(b"position"):
-                # Every cycle of every mirror announces itself; that is news only to somebody who waits.
+                # Every mirror cycle notifies; only a thread that waits for a position needs it.
                 self._news = self._news or self._current.waiting > 0
             else:
                 self._routes_due_s = 0.0
 
     def _give_up(self, error: Exception) -> bool:
-        """Close what is broken and rest a little; return whether the thread has nothing left to do."""
+        """Close a failed connection and pause; return whether the thread has nothing left to do."""
         link, self._link = self._link, None
         if link is not None:
             link.close()

@@ -1,6 +1,6 @@
-"""When may a write be acknowledged?
+"""A write of one tenant: commits on classic, and acknowledges it once every later read sees it.
 
-It commits on classic. Whoever may read the rows it touched from Limitless must see it afterwards, so the write then
+Every later read of the touched rows from Limitless must see the write, so after its commit on classic it
 waits until the published positions of those partitions cover its transaction. Whether it must wait is decided *after*
 the COMMIT, under routes that are valid at that moment: deciding before would miss a tenant that began to move in
 between.
@@ -36,7 +36,7 @@ from migrator.shim.settings import Settings
 from migrator.shim.view import ALL_PARTS, View
 
 DOUBT_S = 2.0
-"""How much longer a write waits when it cannot say what it touched: partitions without work publish once a second."""
+"""How much longer a write waits when its partitions are unknown: partitions without work publish once a second."""
 
 _marks = itertools.count(1)
 
@@ -45,7 +45,7 @@ WRITES_ARE_CLOSED = "MG001"
 
 
 class CommittedUnconfirmed(MigratorError):
-    """A write is committed on classic, but not every reader is known to see it yet."""
+    """A write is committed on classic, but a reader may not see it yet."""
 
     def __init__(self, tenant_id: str, xid: int, waited_s: float) -> None:
         super().__init__(
@@ -58,7 +58,7 @@ class CommittedUnconfirmed(MigratorError):
 
 
 class Acknowledgement:
-    """Waits for the mirror, and brings partitions back to classic when it does not come."""
+    """Waits for the mirror, and raises a fallback for partitions that do not follow in time."""
 
     def __init__(self, board: CurrentView, classic: Pool, listener: Listener, settings: Settings, who: str) -> None:
         self._current = board
@@ -72,7 +72,7 @@ class Acknowledgement:
         """Return when every read that starts now sees the write.
 
         Raises:
-            CommittedUnconfirmed: nothing can be said in time; the write is committed nevertheless.
+            CommittedUnconfirmed: neither was confirmed in time; the write is committed nevertheless.
         """
         if seen_by_all(self._current.view, token, self._current.now_s()):
             return
@@ -90,16 +90,16 @@ class Acknowledgement:
                 if now >= final_s:
                     raise CommittedUnconfirmed(tenant_id, token.xid, now - started_s)
                 if now >= bound_s:
-                    bound_s = now + 0.25  # look again: another partition may need it, or the first try failed
+                    bound_s = now + 0.25  # try again: another partition may need it, or the first try failed
                     if view.valid(now):
                         self._fall_back(token, now - started_s)
 
     def _fall_back(self, token: Token, waited_s: float) -> None:
-        """Raise a fallback for the partitions that are behind and that somebody may read under today's routes."""
+        """Raise a fallback for the partitions that are behind and that some process may read under today's routes."""
         with self._raising:  # one thread of this process at a time; the next one finds the work done
             behind = self._current.view.behind_now(token.xid, token.parts)
             if not behind:
-                return  # only older views of other processes are in the way; their staleness limit ends them
+                return  # only older views of other processes are waited for; they end by their staleness limit
             reason = f"the mirror did not follow a write within {self._settings.ack_wait_s:g} s"
             try:
                 for part, epoch in self._raised(behind, reason):
@@ -122,7 +122,7 @@ class Acknowledgement:
 def seen_by_all(view: View, token: Token, at_s: float) -> bool:
     """Return whether every read that starts from now on, in any process, sees the write."""
     if not view.knows(token.epoch, token.mark):
-        return False  # its transaction belongs to a moment of classic that this process has not read yet, or to none
+        return False  # its transaction's epoch is one that this process has not read yet, or none
     if not view.behind(token.xid, token.parts):
         return True  # a fact about Limitless, true whatever the routes are
     if not view.valid(at_s):
@@ -240,11 +240,11 @@ class Write:
     def _token(self, link: Link) -> Token | None:
         """Return what names this write; None when it wrote nothing. Rolls back what must not be committed."""
         try:
-            found = Marks.of(link.ask(st.BEFORE_COMMIT))
-            known = identity(found, self._mark)
-            parts = touched(found, known)
-            # A transaction before this one may have written: whoever waits for this number waits for that one as well.
-            xid = int(link.ask(st.TAKE_XID)[0] or 0) if known is Identity.UNKNOWN else found.xid
+            marks = Marks.of(link.ask(st.BEFORE_COMMIT))
+            known = identity(marks, self._mark)
+            parts = touched(marks, known)
+            # A transaction before this one may have written: a wait for this number covers that one as well.
+            xid = int(link.ask(st.TAKE_XID)[0] or 0) if known is Identity.UNKNOWN else marks.xid
         except psycopg.Error as error:
             self._roll_back(link)
             if error.sqlstate == WRITES_ARE_CLOSED:
@@ -253,14 +253,14 @@ class Write:
         if known is Identity.OTHER:
             self._roll_back(link)
             raise _ended()
-        if found.mode in (WriteMode.CLOSED, WriteMode.LIMITLESS_ONLY):
-            # This process had not heard of it. Triggers on classic refuse such writes as well.
+        if marks.mode in (WriteMode.CLOSED, WriteMode.LIMITLESS_ONLY):
+            # This process had not read it yet. Triggers on classic refuse such writes as well.
             self._roll_back(link)
             self._current.refresh()
             raise WritesClosed(0.0)
         if xid is None:
             return None
-        return Token(xid, ALL_PARTS if parts is None else parts, found.epoch, found.history)
+        return Token(xid, ALL_PARTS if parts is None else parts, marks.epoch, marks.history)
 
 
 def _ended() -> UsageError:

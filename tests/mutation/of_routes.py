@@ -71,8 +71,8 @@ OF_ROUTES = (
     Mutation(
         "route-mirrored",
         "migrator/traffic/route/move.py",
-        "            if t not in found or found[t].state is not TenantState.MIRRORED\n",
-        "            if t not in found\n",
+        "            if t not in places or places[t].state is not TenantState.MIRRORED\n",
+        "            if t not in places\n",
         (f"{ROUTES}/test_operators.py::test_nobody_reaches_limitless_without_proof",),
         "nothing is known of the rows of a tenant that does not follow classic",
     ),
@@ -189,7 +189,7 @@ OF_ROUTES = (
     Mutation(
         "breaker-held",
         "migrator/traffic/breaker/decide.py",
-        '    if found.held:\n        return Step.HOLD, "raised by a human"\n',
+        '    if fallback.held:\n        return Step.HOLD, "raised by a person"\n',
         "",
         (f"{ROUTES}/test_monitor.py::test_one_held_by_a_human_stays",),
         "what a person raised only a person takes away",

@@ -57,7 +57,8 @@ async def test_an_advance_waits_and_a_soak_carries_on_where_it_was(
 
 async def test_a_wave_that_was_rolled_back_holds_the_cutover(temporal_env: WorkflowEnvironment, plan: str) -> None:
     """Held, shown as blocked with the command that goes on; a look goes on."""
-    held = NextWave(held="wave 1 was rolled back: 3 tenants suffered on Limitless", blockers=blocked("tenant a: slow"))
+    why = "wave 1 was rolled back: 3 tenants exceeded limits on Limitless"
+    held = NextWave(held=why, blockers=blocked("tenant a: slow"))
     world = World(next_wave=[wave(1, plan), held, None], soak=[Soaked(held="wave 1: too many", left=0)])
     async with serving(temporal_env.client, plan, fakes(world)):
         handle = await begun(temporal_env, plan, CutoverWorkflow.run, CutoverInput(plan=plan), "cutover")

@@ -59,13 +59,13 @@ def run(tmp_path: Path, address: str, words: tuple[str, ...], namespace: str = "
 
 
 def test_a_namespace_that_does_not_exist_is_named(tmp_path: Path, temporal_address: str) -> None:
-    """Whichever command asks, the worker included, which would otherwise poll for ever."""
+    """Whichever command asks, the worker included, which would otherwise poll without end."""
     for words in COMMANDS:
         done = run(tmp_path, temporal_address, words, "nope")
 
         assert done.code == 5, words
         assert f"{temporal_address} has no namespace nope" in done.err
-        assert "hint: Correct temporal.namespace in the plan, or make it" in done.err
+        assert "hint: Correct temporal.namespace in the plan, or create it" in done.err
         assert len(done.err.strip().splitlines()) == 2 and "bug" not in done.err
 
 
@@ -85,7 +85,7 @@ def test_nobody_at_an_address_and_somebody_else_are_told_apart(tmp_path: Path, m
     [
         (RPCStatusCode.PERMISSION_DENIED, "refuses access to namespace shop"),
         (RPCStatusCode.UNAUTHENTICATED, "refuses access to namespace shop"),
-        (RPCStatusCode.UNIMPLEMENTED, "is no Temporal server"),
+        (RPCStatusCode.UNIMPLEMENTED, "is not a Temporal server"),
         (RPCStatusCode.RESOURCE_EXHAUSTED, "answered resource_exhausted"),
     ],
 )

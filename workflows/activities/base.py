@@ -1,4 +1,4 @@
-"""What does every activity need: the plan, connections, a heartbeat, and a way to stop in time?"""
+"""The base of all activities: the plan, connections, a heartbeat, and a way to stop in time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Context:
         return settings.resolve(self.plan.limitless.dsn)
 
     def open_classic(self, lock_timeout_s: float | None = 10) -> Connection:
-        """Return a new connection to classic; waiting for a lock is bounded, so that no queue forms behind us."""
+        """Return a new connection to classic; waiting for a lock is bounded, so that no queue forms behind it."""
         return _named("classic", self.classic_dsn(), lock_timeout_s)
 
     def open_limitless(self, lock_timeout_s: float | None = 10) -> Connection:

@@ -42,12 +42,12 @@ class ControlActivities:
 
     @activity.defn(name="begin")
     async def begin(self, inp: PhaseInput) -> None:
-        """Open a phase; refuse when classic belongs to another plan by now."""
+        """Open a phase; refuse when classic belongs to another plan."""
         self.context.serves(inp.plan)
         try:
             await self.context.on_classic(gates.begin, inp.plan, inp.phase, inp.digest)
         except (ClusterUnavailable, psycopg.OperationalError):
-            # Near the end classic may be gone for good, and then it belongs to nobody.
+            # After the hand-over classic may be deleted; there is no plan to compare with then.
             if inp.phase != Phase.DECOMMISSION or await self.context.on_limitless(retiring) is None:
                 raise
 
@@ -87,14 +87,14 @@ class ControlActivities:
 
     @activity.defn(name="void_approval")
     async def void_approval(self, approval: Approval) -> None:
-        """Take back an approval whose evidence is no longer true; the gate has to be approved again."""
+        """Void an approval whose evidence is no longer true; the gate has to be approved again."""
         await self.context.on_classic(gates.void, approval.gate, approval.approver)
 
     @activity.defn(name="watch")
     async def watch(self, inp: WatchInput) -> Ended:
         """Return when one of the workflows beside the phases has ended, and have status say so until it runs again.
 
-        A workflow that was terminated, or that timed out, tells nobody; so they are looked at.
+        A workflow that was terminated, or that timed out, sends no message; so they are polled.
         """
         self.context.serves(inp.plan)
         return await beating(self._watch(inp))
@@ -128,14 +128,14 @@ async def how_it_ended(client: Client, workflow_id: str) -> tuple[str, str] | No
     """Return Temporal's word for how a workflow ended, and the reason; None while it runs."""
     handle = client.get_workflow_handle(workflow_id)
     try:
-        found = await handle.describe(rpc_timeout=timedelta(seconds=policies.RPC_S))
+        described = await handle.describe(rpc_timeout=timedelta(seconds=policies.RPC_S))
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return "not found", ""
         raise ClusterUnavailable("temporal", f"it answered {error.status.name}") from None
-    if found.status is WorkflowExecutionStatus.RUNNING or found.status is None:
+    if described.status is WorkflowExecutionStatus.RUNNING or described.status is None:
         return None
-    return found.status.name.lower().replace("_", " "), await _why(handle)
+    return described.status.name.lower().replace("_", " "), await _why(handle)
 
 
 async def _why(handle: WorkflowHandle[Any, Any]) -> str:
@@ -144,7 +144,7 @@ async def _why(handle: WorkflowHandle[Any, Any]) -> str:
     except WorkflowFailureError as error:
         return reason(error.cause)[1]
     except (WorkflowContinuedAsNewError, RPCError):
-        return ""  # running again, or Temporal has forgotten why
+        return ""  # running again, or past Temporal's retention
     return ""
 
 

@@ -31,7 +31,7 @@ from workflows.messages import (
 __all__ = ["CutoverActivities", "_advance", "_defer", "_finish", "_forward", "_next_wave"]
 
 GATE_PATIENCE_S = 30.0
-"""A gate waits this long for lags and fallbacks to pass before it leaves tenants to a later wave."""
+"""A gate waits this long for lags and fallbacks to clear before it leaves tenants to a later wave."""
 ADVANCE_AGAIN_S = 2.0
 
 
@@ -49,7 +49,7 @@ class CutoverActivities:
 
     @activity.defn(name="baseline")
     async def baseline(self, step: WaveStep) -> None:
-        """Have shims report the wave's tenants one by one, and watch them on classic for a while."""
+        """Sample the wave's tenants, and take their baseline on classic."""
         self.context.serves(step.plan)
         await beating(self._baseline(step))
 
@@ -62,7 +62,7 @@ class CutoverActivities:
 
     @activity.defn(name="wave_gate")
     async def gate(self, step: WaveStep) -> WaveGate:
-        """Ask every tenant's gate; validate who was not lately; leave the blocked ones to a later wave."""
+        """Ask every tenant's gate; validate tenants whose verdict is stale; leave the blocked ones to a later wave."""
         self.context.serves(step.plan)
         return await beating(self._gate(step))
 
@@ -87,7 +87,7 @@ class CutoverActivities:
         return await beating(self._advance(step))
 
     async def _advance(self, step: WaveStep) -> Advanced:
-        """Try until it succeeds, for a while: a fallback may stand for days, and each activity stays in the history."""
+        """Try until it succeeds, for a while: a fallback may last for days, and each activity stays in the history."""
 
         async def once() -> Advanced:
             return await self.context.on_classic(_advance, self.context.plan, step)
@@ -98,7 +98,7 @@ class CutoverActivities:
 
     @activity.defn(name="soak")
     async def soak(self, step: WaveStep) -> Soaked:
-        """Watch the wave until its soak is over, or for a while; time in which nothing can be judged does not count."""
+        """Observe the wave until its soak is over, or for a while; time that cannot be judged does not count."""
         self.context.serves(step.plan)
         progress = dict(first_detail({"soaked_s": step.soaked_s, "since_s": step.since_s}))
         return await beating(self._soak(step, progress), lambda: dict(progress))
@@ -113,31 +113,31 @@ class CutoverActivities:
         last = loop.time()
         while True:
             answers = await asyncio.to_thread(wave.limitless_answers, self.context.limitless_dsn())
-            found = await self.context.on_classic(
+            look = await self.context.on_classic(
                 soak.watch_wave, step.number, guard, on_classic, progress["since_s"], answers, limits(self.context.plan)
             )
             now = loop.time()
-            guard, rolled_back = found.watch, rolled_back + found.rolled_back
-            if found.stands_still is None:
+            guard, rolled_back = look.watch, rolled_back + look.rolled_back
+            if look.stalled is None:
                 progress["soaked_s"] += now - last
             else:
-                # What was measured during an outage is not the tenants' fault, so the watch begins anew.
+                # Samples from an outage say nothing about the tenants, so the observation begins anew.
                 progress["since_s"] = await self.context.on_classic(facts.now_s)
             last = now
-            if ((found.stands_still or "") != still or found.rolled_back) and not step.late:
+            if ((look.stalled or "") != still or look.rolled_back) and not step.late:
                 await self.context.on_classic(
-                    wave.note_soak, step.number, step.pct, step.soak_s, progress["soaked_s"], found.stands_still or ""
+                    wave.note_soak, step.number, step.pct, step.soak_s, progress["soaked_s"], look.stalled or ""
                 )
-            still = found.stands_still or ""
-            done = progress["soaked_s"] >= step.soak_s and found.stands_still is None
-            if found.held or not found.left or done or now >= until:
+            still = look.stalled or ""
+            done = progress["soaked_s"] >= step.soak_s and look.stalled is None
+            if look.held or not look.left or done or now >= until:
                 return Soaked(
                     done=done,
                     soaked_s=progress["soaked_s"],
                     since_s=progress["since_s"],
                     rolled_back=rolled_back,
-                    left=found.left,
-                    held=found.held,
+                    left=look.left,
+                    held=look.held,
                 )
             await asyncio.sleep(min(LOOK_S, max(0.05, step.soak_s - progress["soaked_s"])))
 

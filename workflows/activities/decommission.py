@@ -1,4 +1,4 @@
-"""The end of phase 5: each step can be run again, and finds what an earlier try did."""
+"""The end of phase 5: each step can be run again, and finds what an earlier run did."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class DecommissionActivities:
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    # -- where does it stand ----------------------------------------------------------------------------------
+    # -- where a run enters ------------------------------------------------------------------------------------
 
     @activity.defn(name="enter")
     async def enter(self, inp: PlanInput) -> Entered:
-        """Say where a new migration begins; writes that an ended one left closed are opened first."""
+        """Return where a new run of the migration begins; writes that an ended run left closed are reopened first."""
         self.context.serves(inp.plan)
         sides = self.context.open_classic, self.context.open_limitless
         done, approver = await beating(asyncio.to_thread(run.enter, *sides))
@@ -48,13 +48,13 @@ class DecommissionActivities:
 
     @activity.defn(name="decommission_stand")
     async def stand(self, inp: Closing) -> Standing:
-        """Say where a run of the decommission enters."""
+        """Return where a run of the decommission enters."""
         self.context.serves(inp.plan)
-        found = await asyncio.to_thread(progress.find, self.context.open_classic, self.context.open_limitless)
+        entry = await asyncio.to_thread(progress.find, self.context.open_classic, self.context.open_limitless)
         return Standing(
-            entry=progress.enter_at(found).value,
-            number=found.number or 0,
-            approver=found.approver,
+            entry=progress.enter_at(entry).value,
+            number=entry.number or 0,
+            approver=entry.approver,
             max_pause_s=self.context.plan.decommission.max_pause_s,
         )
 
@@ -62,13 +62,13 @@ class DecommissionActivities:
 
     @activity.defn(name="decommission_prepare")
     async def prepare(self, inp: Closing) -> None:
-        """Do, while traffic goes on, whatever the pause would wait for; try what could fail in it. All blockers."""
+        """Do beforehand what the write pause would wait for, and try what could fail in it. Returns all blockers."""
         self.context.serves(inp.plan)
         await beating(self.context.on_both(_prepare, self.context.plan))
 
     @activity.defn(name="decommission_close")
     async def close(self, inp: Closing) -> Closing:
-        """Close writes on classic. A no is answered with a reason, and writes are open again."""
+        """Close writes on classic. When that is refused it says why, and writes are open again."""
         self.context.serves(inp.plan)
         number = await self.context.on_classic(tries.begin, inp.approver)
         closing_now = inp.model_copy(update={"id": number, "max_pause_s": self.context.plan.decommission.max_pause_s})
@@ -95,7 +95,7 @@ class DecommissionActivities:
 
     @activity.defn(name="decommission_validate")
     async def validate(self, inp: Closing) -> None:
-        """Validate what changed since its last clean validation; nothing can change it any more."""
+        """Validate what changed since its last clean validation; writes are closed."""
         await beating(self._validate(inp))
 
     async def _validate(self, inp: Closing) -> None:
@@ -108,12 +108,12 @@ class DecommissionActivities:
 
     @activity.defn(name="decommission_sequences")
     async def sequences(self, inp: Closing) -> None:
-        """Restart every sequence on Limitless above everything classic used."""
+        """Restart every sequence on Limitless above every value that classic used."""
         await beating(self.context.on_both(run.move_sequences, self.context.plan, inp.id))
 
     @activity.defn(name="decommission_positions")
     async def close_positions(self, inp: Closing) -> None:
-        """Take the partitions away from all mirrors, so that none can write late."""
+        """Take the leases of all mirror partitions, so that no mirror can write late."""
         await self.context.on_both(run.close_positions, inp.id)
 
     @activity.defn(name="decommission_hand_over")
@@ -129,7 +129,7 @@ class DecommissionActivities:
     async def _reopen(self, number: int, reason: str) -> DecommissionResult:
         return await self.context.on_classic(run.roll_back, self.context.open_limitless, number, reason)
 
-    # -- behind the point of no return ------------------------------------------------------------------------
+    # -- past the point of no return --------------------------------------------------------------------------
 
     @activity.defn(name="decommission_settle")
     async def settle(self, inp: Closing) -> DecommissionResult:
@@ -137,7 +137,7 @@ class DecommissionActivities:
         try:
             return await beating(self.context.on_both(run.settle, self.context.plan, inp.id))
         except NoGo as no:
-            # Only forward: tried again until somebody has answered what status names.
+            # Only forward: tried again until a person has cleared what status names.
             raise ApplicationError(
                 str(no), {"blockers": list(no.blockers)}, type="NoGo", next_retry_delay=timedelta(seconds=10)
             ) from None
@@ -149,6 +149,6 @@ class DecommissionActivities:
 
     @activity.defn(name="decommission_release")
     async def release(self, inp: Closing) -> str:
-        """Take a last snapshot of classic and release it. Afterwards it may not answer any more."""
+        """Take the last snapshot of classic and delete the cluster. Afterwards it may not answer any more."""
         sides = self.context.open_classic, self.context.open_limitless
         return await beating(asyncio.to_thread(run.release, *sides, self.context.plan, inp.id, settings.home()))

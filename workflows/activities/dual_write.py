@@ -51,7 +51,7 @@ class DualWriteActivities:
 
     @activity.defn(name="capture_on")
     async def capture_on(self, inp: PlanInput) -> DualWriteShape:
-        """Capture on, first positions, inventory of tenants, copy units. Every step finds what is there already."""
+        """Install capture, first positions, the list of tenants and copy units. Each step finds what exists."""
         self.context.serves(inp.plan)
         await beating(self._capture_on())
         return await self.shape(inp)
@@ -76,7 +76,7 @@ class DualWriteActivities:
 
     @activity.defn(name="mirror")
     async def mirror(self, inp: MirrorInput) -> None:
-        """Mirror one partition until cancelled. The heartbeat carries the position, for whoever looks at it."""
+        """Mirror one partition until cancelled. The heartbeat carries the position, visible in Temporal."""
         self.context.serves(inp.plan)
         last: dict[str, str | float] = {}
 
@@ -100,7 +100,7 @@ class DualWriteActivities:
 
     @activity.defn(name="mirror_failed")
     async def mirror_failed(self, trouble: MirrorTrouble) -> None:
-        """Show a mirror that no retry heals; it is started again anyway, and when somebody says resume."""
+        """Show a mirror that failed for good; it is started again periodically, and at `resume`."""
         await self.context.on_classic(note_failure, trouble.part, trouble.error, trouble.message)
 
     @activity.defn(name="next_units")

@@ -1,4 +1,4 @@
-"""The gates, as an activity asks them."""
+"""Asks a phase's gate, for activities."""
 
 from __future__ import annotations
 

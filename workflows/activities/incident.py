@@ -27,7 +27,7 @@ ADD_UP_S = 10.0
 PRUNE_S = 600.0
 MORE_S = 0.1
 DIVERGENT_S = 60.0
-"""Rows that differ wait for a person: comparing them every second would say the same, an incident each time."""
+"""Divergent rows need a person: comparing them every second would find the same rows, an incident each time."""
 CONFIRM_S = 10.0
 """A rollback waits this long for processes; those that did not answer read classic by themselves soon after."""
 
@@ -51,12 +51,12 @@ class IncidentActivities:
 
     @activity.defn(name="watch_breakers")
     async def watch_breakers(self, inp: PlanInput) -> None:
-        """Look once a second at what processes report, for ever; beside it add up what they measured."""
+        """Run the monitor once a second until cancelled; beside it add up the processes' samples."""
         self.context.serves(inp.plan)
         await beating(self._watch_and_keep())
 
     async def _watch_and_keep(self) -> None:
-        """A breaker must not wait for a sum, so the upkeep runs beside the watch and ends with it."""
+        """The monitor must not wait for sums, so the upkeep runs beside it and ends with it."""
         keeping = asyncio.create_task(self._keep())
         try:
             await self._watch()
@@ -65,7 +65,7 @@ class IncidentActivities:
             await asyncio.wait({keeping})
 
     async def _keep(self) -> None:
-        """Add samples up, judge what they say, throw away what is too old."""
+        """Add samples up, judge them, delete old ones."""
         await asyncio.gather(
             self._again("slo", SLO_S, lambda conn: _judge_slo(conn, self.context.plan)),
             self._again("add_up", ADD_UP_S, upkeep.add_up),
@@ -73,7 +73,7 @@ class IncidentActivities:
         )
 
     async def _again(self, name: str, pause_s: float, job: Callable[[Connection], bool]) -> None:
-        """Run *job* for ever, with a pause unless it says that there is more. What fails is tried again later."""
+        """Run *job* until cancelled, with a pause unless it says that there is more. Failures are retried later."""
         while True:
             more = False
             try:
@@ -87,15 +87,15 @@ class IncidentActivities:
         loop = asyncio.get_running_loop()
         again_at = loop.time()
         while True:
-            found = await self.context.on_classic(pass_once, self.context.limitless_dsn(), settings, datetime.now(UTC))
-            if found.to_validate and loop.time() >= again_at:
-                tenants = [t for t in found.to_validate if t is not None]
-                shared = len(tenants) < len(found.to_validate)
+            result = await self.context.on_classic(pass_once, self.context.limitless_dsn(), settings, datetime.now(UTC))
+            if result.to_validate and loop.time() >= again_at:
+                tenants = [t for t in result.to_validate if t is not None]
+                shared = len(tenants) < len(result.to_validate)
                 try:
                     report = await ValidationActivities(self.context).compare(tenants, "breaker", reference=shared)
                     again_at = loop.time() + (DIVERGENT_S if report.divergent_rows else 0)
                 except (ClusterUnavailable, psycopg.Error) as error:
-                    # Limitless fell ill again; the next look finds that out and says so.
+                    # Limitless is unhealthy again; the next pass finds and reports that.
                     activity.logger.info("breaker.validation_failed: %s", type(error).__name__)
             await asyncio.sleep(TICK_S)
 

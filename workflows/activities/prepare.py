@@ -30,7 +30,7 @@ class PrepareActivities:
 
     @activity.defn(name="audit")
     async def audit(self, inp: PlanInput) -> Outcome:
-        """Audit classic and keep the report; blockers are the gate's business."""
+        """Audit classic and keep the report; blockers are judged by the gate."""
         self.context.serves(inp.plan)
         return await beating(asyncio.to_thread(self._audit))
 
@@ -48,16 +48,16 @@ class PrepareActivities:
             kept = keep_audit(classic, report.to_json(), partial(verdict_of, report), digest=digest(plan))
             if kept is None or kept.blockers is None:
                 raise PlanMismatch(
-                    f"the audit is no verdict of this migration: {kept.why if kept else 'not installed'}"
+                    f"the audit does not count for this migration: {kept.why if kept else 'not installed'}"
                 )
             shown = blockers("audit.reported", "", kept.blockers[:SHOWN])
             return Outcome(text=f"{len(report.findings)} findings", blockers=shown)
 
     @activity.defn(name="provision")
     async def provision(self, inp: PlanInput) -> Outcome:
-        """Build the schema on Limitless; running it again finds what is there.
+        """Build the schema on Limitless; running it again finds what exists.
 
-        Secondary indexes that enforce nothing wait for `finish_limitless`: kept up during the copy they would double
+        Secondary indexes that enforce nothing wait for `finish_limitless`: maintained during the copy they would double
         its cost.
         """
         self.context.serves(inp.plan)
@@ -71,9 +71,9 @@ class PrepareActivities:
 
     @activity.defn(name="finish_limitless")
     async def finish_limitless(self, inp: PlanInput) -> Outcome:
-        """Build indexes and foreign keys that waited for the copy, while nobody reads from Limitless yet.
+        """Build indexes and foreign keys that waited for the copy, while no reads go to Limitless yet.
 
-        Both lock the mirror out for as long as a table takes; once reads are there, that would send them back.
+        Both lock the mirror out for as long as a table takes; with reads on Limitless that would raise a fallback.
         """
         self.context.serves(inp.plan)
         return await beating(asyncio.to_thread(self._finish_limitless))

@@ -1,4 +1,4 @@
-"""Phase 5: the window, its price and its incidents."""
+"""Phase 5: the stabilization window, its cost and its incidents."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class StabilizeActivities:
 
     @activity.defn(name="check")
     async def check(self, inp: CheckInput) -> CheckResult:
-        """Take newer incidents into account and say how far the window is."""
+        """Take newer incidents into account and return how far the window is."""
         self.context.serves(inp.plan)
         return await self.context.on_classic(_check, inp, self.context.plan)
 
     @activity.defn(name="go_on")
     async def go_on(self, inp: ContinueWindow) -> Window:
-        """Let a window go on that an incident paused."""
+        """Resume a window that an incident paused."""
         self.context.serves(inp.plan)
         return continued(inp.window, inp.now_s)
 

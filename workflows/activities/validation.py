@@ -37,7 +37,7 @@ class ValidationActivities:
     async def validate(self, inp: ValidateInput) -> ValidationOutcome:
         """Validate tenants, stalest first, and do what the plan says when rows differ.
 
-        Verdicts are stored fence by fence, so a try that was interrupted left its work behind and the next one
+        Verdicts are stored fence by fence, so an interrupted attempt keeps its verdicts and the next one
         begins with what is stalest by then.
         """
         self.context.serves(inp.plan)
@@ -62,7 +62,7 @@ class ValidationActivities:
         who: str | None = None,
         reference: bool | None = None,
     ) -> ValidationReport:
-        """Compare *tenants* (None: all); *rest*: reference tables and rows of nobody too; *reference*: those tables."""
+        """Compare *tenants* (None: all); *rest*: reference tables, rows without a tenant; *reference*: those tables."""
         context = self.context
         return await mend.compare(
             context.classic_dsn(), context.limitless_dsn(), context.plan, kind,
@@ -83,7 +83,7 @@ class ValidationActivities:
                 task_queue=names.queue(inp.plan, names.Queue.CONTROL),
             ),
             spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)], jitter=every / 20),
-            # A run that is still going when the next is due is enough; nobody needs to catch up after an outage.
+            # A run still under way when the next is due is enough; missed runs need no catching up after an outage.
             policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
         )
         schedule_id = names.validate_id(inp.plan)

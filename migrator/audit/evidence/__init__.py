@@ -1,1 +1,1 @@
-"""What is known about the database under audit: from a live cluster, from files, from the gather script."""
+"""Reads the evidence of an audit: from a live cluster, from files, from the gather script."""

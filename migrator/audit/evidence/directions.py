@@ -1,9 +1,9 @@
-"""Which part of a migration file leads forward? Files with both directions hold the way back after a marker.
+"""Finds the part of a migration file that leads forward. Files with both directions have the way back after a marker.
 
 A marker is a comment line of its own that says a direction and, beside it, only what tools write with one: their
 name, "migration", options. Known are goose, sql-migrate, dbmate, node-pg-migrate, micrate, rambler, shmig, MyBatis
 (@UNDO), tern, Play evolutions, and every tool that writes like them. Comments of a database that merely mention a
-rollback hold other words, and are none.
+rollback hold other words, and are not markers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _EVOLUTIONS = re.compile(r"^#(?=[ \t]*-*[ \t]*!(?:Ups|Downs)\b)", re.MULTILINE |
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A line that says which way the statements after it lead; `tool` says that a tool is known to write it so."""
+    """A line that says which way the statements after it lead; `tool`: a known tool writes it so."""
 
     start: int
     line: int
@@ -50,7 +50,7 @@ class Forward:
 
     Attributes:
         text: the file with its way back blanked out, so that lines keep their numbers.
-        markers: what it was told by; empty when the file has one direction.
+        markers: the markers it was found by; empty when the file has one direction.
         lines: lines that were left out, of those that are not blank.
         guessed: the marker of the way back stands alone and belongs to no known tool.
     """
@@ -86,7 +86,7 @@ def _markers(text: str) -> Iterator[Marker]:
     line, counted = 1, 0
     for start, comment in comments(text):
         if text[text.rfind("\n", 0, start) + 1 : start].strip():
-            continue  # behind a statement: it speaks of that
+            continue  # after a statement: it is about that
         found = _direction(comment)
         if found is not None:
             line, counted = line + text.count("\n", counted, start), start

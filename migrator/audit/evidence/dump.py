@@ -1,6 +1,6 @@
-"""What does a schema dump say? DDL text (pg_dump --schema-only, or migrations in order) becomes a catalog.
+"""Turns DDL text (pg_dump --schema-only, or migrations in order) into a catalog.
 
-Every statement is either understood, known to be of no interest, or reported; a broken one does not stop the rest.
+Every statement is understood, known to be of no interest, or reported; an invalid one does not stop the rest.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _nodes(reader: Reader, text: str) -> list[Tree]:
 
 
 def _undone(reader: Reader, name: str) -> None:
-    """A file that drops the tables it made may hold its own way back, told by no marker."""
+    """A file that drops the tables it made may hold its own way back without a marker."""
     undone = [n for n in reader.made if n in reader.dropped and n not in reader.catalog.relations]
     if undone:
         shown = ", ".join(undone[:3]) + (" and more" if len(undone) > 3 else "")
@@ -75,7 +75,7 @@ def _undone(reader: Reader, name: str) -> None:
 
 
 def _apply(reader: Reader, node: Any, text: str) -> bool:
-    """Apply one statement; return whether it says anything that the audit keeps."""
+    """Apply one statement; return whether it holds anything that the audit keeps."""
     if node.tag == "CreateSchemaStmt" and node.schemaElts:
         default, reader.default = reader.default, node.schemaname or reader.default
         for element in node.schemaElts:

@@ -1,4 +1,4 @@
-"""Which statements does a DO block hold as they stand? Migrations guard theirs with one."""
+"""Finds the statements of a DO block that are not built at run time. Migrations guard theirs with one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which objects beside tables does a schema dump create? Views, functions, triggers, types, extensions and the rest."""
+"""Reads the objects of a schema dump beside tables: views, functions, triggers, types, extensions and others."""
 
 from __future__ import annotations
 

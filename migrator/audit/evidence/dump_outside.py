@@ -1,4 +1,4 @@
-"""What do tables lead to that no file given holds? Asked once, when every file has been read."""
+"""Finds references of tables to objects that no given file holds, when every file has been read."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ EXTENSIONS = frozenset(
 
 
 def settle(catalog: Catalog) -> list[Note]:
-    """Complete what files said before its parent was there, and return what leads outside.
+    """Complete what was read before its parent, and return the references that lead outside.
 
-    A key that names no columns means its parent's primary key. A partition whose parent is not there counts as a table
+    A key that names no columns means its parent's primary key. A partition whose parent is missing counts as a table
     of its own, so that it is not lost.
     """
     notes: list[Note] = []

@@ -1,4 +1,4 @@
-"""What has a schema dump created so far, and which object does a name in its next statement mean?
+"""Keeps what a schema dump has created so far, and resolves the names of its next statement.
 
 A file may name what it does not create: tables of another tool, types of an extension, the parent of a partition. Each
 such name is noted with what hangs on it, and the rest is read.

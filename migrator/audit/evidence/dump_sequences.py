@@ -1,4 +1,4 @@
-"""Which numbers does a sequence of a schema dump hand out?"""
+"""Reads the sequences of a schema dump and the numbers they hand out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do CREATE TABLE, ALTER TABLE and CREATE INDEX of a schema dump say about a table?"""
+"""Reads CREATE TABLE, ALTER TABLE and CREATE INDEX of a schema dump."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def alter_table(reader: Reader, node: Any) -> None:
 
 
 def _alter_unknown(reader: Reader, node: Any) -> None:
-    """ALTER TABLE also alters sequences and indexes; an unknown table is worth a word."""
+    """ALTER TABLE also alters sequences and indexes; an unknown table is reported."""
     schema, name = reader.name_of(node.relation)
     if node.objtype == "OBJECT_TABLE" and f"{schema}.{name}" not in reader.catalog.sequences:
         forms = sorted({c.subtype.removeprefix("AT_") for c in node.cmds})

@@ -1,4 +1,4 @@
-"""Is there enough evidence for a verdict? Nothing seen is not nothing wrong. Pure."""
+"""Decides whether the evidence is enough for a verdict: nothing seen is not nothing wrong. Pure."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What an audit saw in the end.
+    """What an audit saw in all.
 
     Attributes:
         statements: of the application, told apart by their text, by where they were found.
@@ -74,7 +74,7 @@ class Seen:
 
 
 def shortfalls(inputs: Mapping[str, Input], seen: Seen) -> Iterator[tuple[str, str]]:
-    """Yield what keeps the evidence from carrying a verdict: (object, what is missing and what to do)."""
+    """Yield why the evidence is not enough for a verdict: (object, what is missing and what to do)."""
     for name, found in inputs.items():
         unread = _unread(name, found)
         if unread:

@@ -1,4 +1,4 @@
-"""Which files of a folder of migrations are read, in which order, and which ones lead back?"""
+"""Chooses and orders the files of a folder of migrations, and leaves out those that lead back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a file text, in which encoding, and compressed or not? Judged by its first bytes, never by its name."""
+"""Opens input files as text: finds encoding and compression by the first bytes, never by the name."""
 
 from __future__ import annotations
 

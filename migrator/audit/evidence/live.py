@@ -1,4 +1,4 @@
-"""Which evidence does a live classic cluster give? The only module of the audit that asks a catalog.
+"""Reads the evidence from a live classic cluster. The only module of the audit that reads a catalog.
 
 Everything runs in one read-only transaction; a statement that is refused becomes a problem in the evidence and
 the rest goes on.
@@ -15,7 +15,7 @@ from migrator.audit.evidence.rows import Evidence, absorb
 from migrator.db.named import load
 
 Progress = Callable[[str], None]
-"""Is told what is being done."""
+"""Receives what is being done."""
 
 STATISTICS_HINT = (
     "CREATE EXTENSION pg_stat_statements (with it in shared_preload_libraries) and GRANT pg_read_all_stats to the "
@@ -24,7 +24,7 @@ STATISTICS_HINT = (
 
 
 STATEMENTS = load("migrator.audit.evidence", "collect.sql")
-"""What is asked, in this order; those called "statements…" need pg_stat_statements."""
+"""The queries, in order; those called "statements…" need pg_stat_statements."""
 
 
 def _rows(conn: psycopg.Connection[Any], statement: LiteralString) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def collect(conn: psycopg.Connection[Any], progress: Progress | None = None) -> 
 
 
 def _default_path(conn: psycopg.Connection[Any], evidence: Evidence) -> None:
-    """Names in statements mean what the application's search path says; ours is fixed, so ask for the default."""
+    """Names in statements follow the application's search path; the audit's is fixed, so read the default."""
     row = conn.execute("SELECT reset_val FROM pg_settings WHERE name = 'search_path' /* migrator:audit */").fetchone()
     path = [p.strip().strip('"') for p in str(row[0] if row else "").split(",")]
     for thing in evidence.catalog.things:
@@ -96,6 +96,6 @@ def read_statistics(conn: psycopg.Connection[Any], evidence: Evidence, progress:
         evidence.problems.append(f"pg_stat_statements cannot be read: {error.diag.message_primary}. " + STATISTICS_HINT)
     if evidence.hidden_statements:
         evidence.problems.append(
-            f"the texts of {evidence.hidden_statements} statements are hidden from this user: "
+            f"the texts of {evidence.hidden_statements} statements are hidden from this role: "
             "GRANT pg_read_all_stats to it"
         )

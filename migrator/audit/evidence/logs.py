@@ -1,4 +1,4 @@
-"""Which statements does a PostgreSQL log hold, how often, and how long did they take? (csvlog, jsonlog, stderr)
+"""Reads the statements of a PostgreSQL log, with their number and duration. (csvlog, jsonlog, stderr)
 
 Statements that differ in their constants only are one, with the first text as its example. Every record is
 counted: as a statement, as something else, or as one that cannot be read.
@@ -45,7 +45,7 @@ csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 @dataclass(slots=True)
 class Counted:
-    """What a log gave. `records` equals `statements` + `others` + `rejected`; `left_out` says which the others are."""
+    """One log's result. `records` equals `statements` + `others` + `rejected`; `left_out` says which the others are."""
 
     records: int = 0
     statements: int = 0

@@ -1,4 +1,4 @@
-"""How do rows of evidence (see collect.sql) become a catalog, statements and figures?
+"""Turns rows of evidence (see collect.sql) into a catalog, statements and figures.
 
 Pure. A row of an unknown kind, or one that lacks a field, is reported and never dropped in silence.
 """
@@ -28,7 +28,7 @@ from migrator.audit.catalog import (
 )
 from migrator.audit.evidence.enough import Input
 
-Row = dict[str, Any]  # what the server said, as JSON
+Row = dict[str, Any]  # the server's row, as JSON
 
 KINDS = {
     "r": RelationKind.TABLE,
@@ -54,7 +54,7 @@ class RawStatement:
 
 @dataclass(slots=True)
 class Load:
-    """What the writer does, from its statistics."""
+    """The writer's activity, from its statistics."""
 
     commits: int = 0
     seconds: float = 0.0
@@ -74,7 +74,7 @@ class Load:
 
 @dataclass(slots=True)
 class Evidence:
-    """Everything an audit looks at, whatever way it came in."""
+    """Everything that an audit judges, from every kind of input."""
 
     catalog: Catalog = field(default_factory=Catalog)
     statements: list[RawStatement] = field(default_factory=list)
@@ -369,6 +369,6 @@ _HANDLERS = {
 }
 
 
-def is_ours(relation: str) -> bool:
+def belongs_to_tool(relation: str) -> bool:
     """Return whether *relation* belongs to this tool."""
     return relation.startswith(f"{TOOL_SCHEMA}.")

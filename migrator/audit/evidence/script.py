@@ -1,4 +1,4 @@
-"""Which script gathers the evidence where the audit itself may not connect? Plain psql, read-only.
+"""Writes the psql script that gathers the evidence where the audit itself may not connect. Read-only.
 
 The same statements as a live audit (collect.sql), one JSON object per line.
 """

@@ -1,4 +1,4 @@
-"""Which statements does a file hold? Splits text; names come from `-- name: X` comments.
+"""Splits a file into statements; names come from `-- name: X` comments.
 
 Tolerates what files really contain: psql commands, COPY data, comments, a quote that never ends.
 """
@@ -42,7 +42,7 @@ class Piece:
 
 
 def split(text: str) -> Iterator[Piece]:
-    """Yield the statements of *text*. A `-- name:` comment always begins a new one, even after a broken one."""
+    """Yield the statements of *text*. A `-- name:` comment always begins a new one, even after an invalid one."""
     marks = [(m.start(), m[1].rstrip("^!$#<*:")) for m in _NAME.finditer(text)]
     begins = [0, *(at for at, _ in marks)]
     names: list[str | None] = [None, *(name for _, name in marks)]

@@ -1,4 +1,4 @@
-"""Which blockers are left once the team has accepted some? Pure; the one place where an audit's verdict is made."""
+"""Makes an audit's verdict: the blockers that the team has not acknowledged. Pure; no other module does."""
 
 from __future__ import annotations
 

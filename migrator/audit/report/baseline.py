@@ -1,4 +1,4 @@
-"""Which findings has the team accepted, and what changed since the last run?"""
+"""Applies acknowledged findings, and compares a report with the previous run."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def load_report(path: Path) -> dict[str, Any]:
 
 
 def compare(report: AuditReport, before: Mapping[str, Any] | None) -> AuditReport:
-    """Return *report* with what is new, gone or different since *before*."""
+    """Return *report* with what is new, resolved or different since *before*."""
     if before is None:
         return report
     old = {f["id"]: f for f in before["findings"]}

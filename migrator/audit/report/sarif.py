@@ -1,4 +1,4 @@
-"""How do findings look to a code host? SARIF 2.1.0; severities become levels, acknowledged ones suppressions."""
+"""Writes findings as SARIF 2.1.0 for code hosts; severities become levels, acknowledged ones suppressions."""
 
 from __future__ import annotations
 

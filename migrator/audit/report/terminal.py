@@ -1,4 +1,4 @@
-"""How does the report look on a terminal? The worst first, and what to do next."""
+"""Prints the report on a terminal: the worst first, and what to do next."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def _changes(report: AuditReport) -> Iterator[str]:
     for item in changes["changed_verdicts"][:LISTED]:
         yield f"  {item['name']}: {item['before']} → {item['now']}"
     if changes["new_statements"] or changes["gone_statements"]:
-        yield f"  statements: {len(changes['new_statements'])} new, {len(changes['gone_statements'])} gone"
+        yield f"  statements: {len(changes['new_statements'])} new, {len(changes['gone_statements'])} removed"
     yield ""
 
 

@@ -1,4 +1,4 @@
-"""What does an audit say? Values that turn into the JSON of docs/audit.md.
+"""The values of an audit's report, which turn into the JSON of docs/audit.md.
 
 Frozen; `to_json` gives plain data, `blockers` what keeps the gate closed.
 """
@@ -121,7 +121,7 @@ class AuditReport:
     changes: dict[str, Any] | None = None
 
     def blockers(self, acknowledged: Collection[str] = ()) -> list[str]:
-        """Return every blocker nobody acknowledged, one line each. *acknowledged*: finding ids, or whole rules."""
+        """Return every unacknowledged blocker, one line each. *acknowledged*: finding ids, or whole rules."""
         return [
             f"{f.object}: {f.title}. {f.evidence} Fix: {f.fix} [{f.id}]"
             for f in self.findings
@@ -140,7 +140,7 @@ class AuditReport:
         )
 
     def at_least(self, severity: Severity) -> list[Finding]:
-        """Return findings of *severity* or worse that nobody acknowledged."""
+        """Return findings of *severity* or worse that are not acknowledged."""
         return [f for f in self.findings if f.severity.rank <= severity.rank and not f.acknowledged]
 
     def summary(self) -> dict[str, Any]:

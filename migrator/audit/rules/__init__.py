@@ -1,1 +1,1 @@
-"""What Limitless refuses, makes dear or loses, and where the evidence shows it."""
+"""The audit's rules: what Limitless refuses, makes costly or loses, and where the evidence shows it."""

@@ -1,4 +1,4 @@
-"""Which rules are about what a schema holds? Keys, tables, columns, sequences, indexes, other objects, extensions."""
+"""The rules about a schema: keys, tables, columns, sequences, indexes, other objects, extensions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rules are about how a database is used, and about the audit's own evidence? Functions, statements, sessions."""
+"""The rules about a database's use and about the audit's own evidence: functions, statements, sessions."""
 
 from __future__ import annotations
 
@@ -180,13 +180,13 @@ USE: tuple[Rule, ...] = (
     Rule("LIM-VER-01", W, "target engine below the recommended floor", "16.11.102 or 16.13.102", RN),
     Rule("LIM-VER-02", I, "the target speaks PostgreSQL 16", "read the item", "PostgreSQL 16 release notes"),
     Rule("AUD-EVD-01", W, "evidence is missing", "give the audit what it lacks and run it again", "audit"),
-    Rule("AUD-EVD-02", W, "a statement cannot be parsed", "look at the text at the position named", "audit"),
+    Rule("AUD-EVD-02", W, "a statement cannot be parsed", "see the text at the position named", "audit"),
     Rule("AUD-EVD-03", W, "a statement names a relation that the schema does not have", "give its schema too", "audit"),
-    Rule("AUD-EVD-04", W, "a piece of input cannot be read", "look at the line named", "audit"),
+    Rule("AUD-EVD-04", W, "a piece of input cannot be read", "see the line named", "audit"),
     Rule(
         "AUD-EVD-05",
         B,
-        "the evidence does not carry a verdict",
+        "the evidence is not enough for a verdict",
         "give the input that is missing and run it again, or acknowledge this finding by its id",
         "audit",
     ),
@@ -194,7 +194,7 @@ USE: tuple[Rule, ...] = (
         "AUD-EVD-06",
         W,
         "the schema names an object that it does not hold",
-        "give its schema too; what hangs on it cannot be judged",
+        "give its schema too; what depends on it cannot be judged",
         "audit",
     ),
     Rule(
@@ -204,7 +204,7 @@ USE: tuple[Rule, ...] = (
         "give every row its tenant, or move the rows to a table without one",
         "audit",
     ),
-    Rule("AUD-TEN-02", W, "tenant that the root table does not know", "add the tenant, or remove the rows", "audit"),
+    Rule("AUD-TEN-02", W, "tenant that the root table does not have", "add the tenant, or remove the rows", "audit"),
     Rule(
         "AUD-TEN-03",
         W,

@@ -1,4 +1,4 @@
-"""Which commands need the schema to be judged, or make Limitless dear? (KEY, TBL, IDX, FK, FN, QRY and SES rules)
+"""Rules on commands that need the schema to be judged, or are costly. (KEY, TBL, IDX, FK, FN, QRY, SES rules)
 
 Looks at the statement as a whole; what may stand anywhere inside one is statement.py's, and what Limitless refuses
 whatever the schema holds is refused.py's.

@@ -1,4 +1,4 @@
-"""What is a finding, and how does an observation become one? With the severity for the engine, a stable id, a fix."""
+"""Turns observations into findings, with the severity for the engine, a stable id and a fix."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Finding:
     source: str
     reference: str
     sql: str | None = None
-    acknowledged: str | None = None  # who and why
+    acknowledged: str | None = None  # by whom, and why
 
     def accepted_by(self, acknowledged: Collection[str]) -> bool:
         """Return whether *acknowledged* names this finding: its id, its rule, or what provisioning calls it."""
@@ -79,7 +79,7 @@ class Collector:
         severity: Severity | None = None,
         key: str | None = None,
     ) -> None:
-        """Add a finding unless the engine has outgrown the rule. *key* is the shard key the fix should name."""
+        """Add a finding unless the rule no longer applies to the engine. *key* is the shard key the fix should name."""
         rule = RULES[rule_id]
         level = severity or rule.at(self.engine)
         if level is None:

@@ -1,4 +1,4 @@
-"""Which keys and foreign keys does Limitless refuse? (KEY and FK rules)"""
+"""Rules on keys and foreign keys. (KEY and FK rules)"""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ UNHASHED = {"ltree", "hstore"}
 """Extension types that Limitless accepts in tables but not as a shard key (release notes 16.8, 16.9)."""
 
 _MANY_ROWS = 1_000_000
-"""Reading fewer for every unit of the copy is no matter."""
+"""Fewer rows than this are read for every copy unit without harm."""
 
 
 def check_keys(catalog: Catalog, shapes: Shapes, out: Collector) -> None:
-    """Report keys of every table, and the agreement of the shard keys among the sharded ones."""
+    """Report keys of every table, and whether the shard keys agree among the sharded ones."""
     types: dict[str, list[str]] = {}
     for relation in catalog.tables():
         if shapes.schemas and relation.schema not in shapes.schemas:

@@ -1,4 +1,4 @@
-"""Which objects, extensions, settings and versions does Limitless refuse? (OBJ, SEC, EXT, VER rules)"""
+"""Rules on objects, extensions, settings and versions. (OBJ, SEC, EXT, VER rules)"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REPLACEMENTS = {
     "pg_partman": "partitioning does not exist there: a job that deletes in batches",
     "postgres_fdw": "join in the application",
     "dblink": "a connection of the application",
-    "pglogical": "classic feeds consumers; Limitless is no replication source",
+    "pglogical": "classic feeds consumers; Limitless is not a replication source",
     "pgaudit": "log_statement and CloudWatch",
     "pg_hint_plan": "check the plan and drop the hints",
     "uuid-ossp": "gen_random_uuid()",
@@ -45,7 +45,7 @@ OBJECT_RULES = {
 
 
 def check_objects(catalog: Catalog, shapes: Shapes, out: Collector) -> None:
-    """Report triggers, rules, policies and every object that hangs on no table."""
+    """Report triggers, rules, policies and every object that belongs to no table."""
     for relation in catalog.relations.values():
         if relation.partition_of is not None:
             continue
@@ -156,10 +156,10 @@ def check_settings(catalog: Catalog, out: Collector) -> None:
             )
 
 
-# Differences that a database notices when it crosses from an older major version to 16 (release notes of each).
+# Differences for a database that moves from an older major version to 16 (release notes of each).
 VERSION_CHANGES: tuple[tuple[int, str, str, str], ...] = (
-    (140000, "operators", r"\bfactorial\b|!!", "the factorial operators are gone (14)"),
-    (140000, "containment", r"(?<![<>=@~-])[@~]\s", "the old geometric and array operators @ and ~ are gone (14)"),
+    (140000, "operators", r"\bfactorial\b|!!", "the factorial operators were removed (14)"),
+    (140000, "containment", r"(?<![<>=@~-])[@~]\s", "the old geometric and array operators @ and ~ were removed (14)"),
     (
         150000,
         "public schema",
@@ -177,7 +177,7 @@ VERSION_CHANGES: tuple[tuple[int, str, str, str], ...] = (
         160000,
         "settings",
         r"vacuum_defer_cleanup_age|force_parallel_mode|promote_trigger_file|lc_collate|lc_ctype",
-        "vacuum_defer_cleanup_age, promote_trigger_file, lc_collate and lc_ctype are gone as settings, "
+        "vacuum_defer_cleanup_age, promote_trigger_file, lc_collate and lc_ctype were removed as settings, "
         "force_parallel_mode became debug_parallel_query (16)",
     ),
     (160000, "createrole", "", "CREATEROLE no longer manages every role: grant ADMIN OPTION (16)"),
@@ -235,8 +235,8 @@ SERVICES: dict[str, str] = {
 
 
 def check_application(out: Collector) -> None:
-    """Name what no catalog and no statement shows, so that somebody looks at the application's code."""
-    unseen = "no evidence can show it: look at the application"
+    """Name what no catalog and no statement shows, so that the application's code is checked."""
+    unseen = "no evidence can show it: check the application"
     out.add("LIM-TXN-04", "application", unseen)
     out.add("LIM-SES-02", "application", unseen, severity=Severity.INFO)
 
@@ -250,6 +250,4 @@ def check_services(uses: Sequence[str], out: Collector) -> None:
         elif name in SERVICES:
             out.add("LIM-SES-03", f"service {name}", f"{name} is planned with Limitless", fix=SERVICES[name])
         else:
-            out.add(
-                "AUD-EVD-01", f"service {name}", f"the audit knows nothing about {name}; it knows {', '.join(SERVICES)}"
-            )
+            out.add("AUD-EVD-01", f"service {name}", f"the audit does not know {name}; it knows {', '.join(SERVICES)}")

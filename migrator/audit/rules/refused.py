@@ -1,4 +1,4 @@
-"""Which rules does a statement meet because Limitless refuses a form or a function in it, whatever the schema holds?
+"""Rules on statements that Limitless refuses for a form or a function in them, with any schema.
 
 Judged by the table that the stand-in answers from too (migrator.model.refused); here is only what is told of it.
 """

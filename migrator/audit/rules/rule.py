@@ -1,4 +1,4 @@
-"""What is a rule, and how bad is breaking it on a given engine version of Limitless? (the rules: rulebook.py)"""
+"""A rule and its severity on an engine version of Limitless. (The rules: rulebook.py.)"""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One rule that a statement meets, and what of it was seen."""
+    """One rule that a statement meets, and what was seen of it."""
 
     rule: str
     evidence: str

@@ -1,6 +1,6 @@
-"""Which parts of one statement does Limitless refuse or make dear? (DML, QRY, SEQ and FN rules, and command.py's)
+"""Rules on the parts of one statement that Limitless refuses or makes costly. (DML, QRY, SEQ, FN rules; command.py)
 
-Looks at the parse tree only; where a key or a kind of table matters it gets the analysis of the statement.
+Reads the parse tree only; where a key or a kind of table matters it gets the analysis of the statement.
 """
 
 from __future__ import annotations

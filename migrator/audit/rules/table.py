@@ -1,4 +1,4 @@
-"""Which tables, columns, checks, sequences and indexes does Limitless refuse? (TBL, COL, CHK, SEQ, IDX rules)"""
+"""Rules on tables, columns, checks, sequences and indexes. (TBL, COL, CHK, SEQ, IDX rules)"""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _table(relation: Relation, catalog: Catalog, shapes: Shapes, out: Collector)
 
 
 def _unmade(attribute: Attribute, context: Context) -> str:
-    """Return why nobody makes the type of a column on Limitless, "" when it is there or provisioned."""
+    """Return why the type of a column is not made on Limitless, "" when it exists or is provisioned."""
     name = plain_type(attribute.type).removesuffix("[]")
     known = context.catalog.types
     name = name if name in known else next((n for n in known if n.rpartition(".")[2] == name), name)  # in a dump

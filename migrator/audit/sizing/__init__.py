@@ -1,1 +1,1 @@
-"""How large are the tenants, how large must the target be, how long does classic last?"""
+"""Sizes: the tenants, the target, and the time that classic's capacity lasts."""

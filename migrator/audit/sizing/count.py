@@ -1,4 +1,4 @@
-"""How many rows does each tenant have in each table? The shell: one pass over every sharded table."""
+"""Counts the rows of each tenant in each table: one pass over every sharded table."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def full_path(catalog: Catalog, shapes: Shapes, shape: Shape) -> tuple[tuple[tup
 def count_tenants(
     conn: psycopg.Connection[Any], counts: list[Count], catalog: Catalog, progress: Progress | None, problems: list[str]
 ) -> list[TableCounts]:
-    """Count rows per tenant, table by table, in one read-only transaction each. A refusal becomes a problem."""
+    """Count rows per tenant, table by table, in one read-only transaction each. A refusal is a problem."""
     found = []
     for number, count in enumerate(counts, 1):
         relation = catalog.relations[count.table]

@@ -1,4 +1,4 @@
-"""How many weeks of headroom does the classic writer have, against the calendar of the plan?
+"""Estimates the weeks of headroom of the classic writer, against the calendar of the plan.
 
 All writes stay on classic until the end, so the writer must carry the growth of the whole calendar and the cost of
 capture on top. Load is taken to grow like the data.
@@ -15,7 +15,7 @@ from migrator.audit.sizing.tenants import MONTH_DAYS, Growth
 
 CAPTURE_COST = {"triggers": (0.05, 0.15), "wal": (0.01, 0.04)}
 """Extra load on the writer, as shares of its present load: statement triggers write one key per changed row; the WAL
-source decodes what is written anyway. Ranges of ours, to be replaced by a measurement on the writer."""
+source decodes what is written anyway. The tool's own ranges, to be replaced by a measurement on the writer."""
 
 CEILING = 1.0
 """Load at which the writer is full. Above about 0.85 its latency already grows."""
@@ -23,7 +23,7 @@ CEILING = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """The classic writer. `cpu` is its use at the peak (0 to 1); `vcpus` its size. None: not told."""
+    """The classic writer. `cpu` is its use at the peak (0 to 1); `vcpus` its size. None: unknown."""
 
     cpu: float | None = None
     vcpus: int | None = None

@@ -1,6 +1,6 @@
-"""How large must the target be, and how sure can one be of it?
+"""Estimates the capacity of the target, and how certain the estimate is.
 
-Figures without a source are ranges of our own and say so.
+Figures without a source are the tool's own ranges and say so.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Demand:
 
 ACU_PER_CORE = (2.0, 4.0)
 """ACU per core of the classic writer: an ACU is about 2 GiB with its CPU; memory-optimised classes have 8 GiB per
-core, so 4 ACU match memory and 2 match a CPU-bound load. A range of ours: measure with a load test."""
+core, so 4 ACU match memory and 2 match a CPU-bound load. The tool's own range: measure with a load test."""
 
 DISTRIBUTION_COST = (1.1, 1.4)
-"""Routers and two-phase commits on top of the statements themselves. A range of ours."""
+"""Routers and two-phase commits on top of the statements themselves. The tool's own range."""
 
 
 def size(demand: Demand, shards: int) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def size(demand: Demand, shards: int) -> dict[str, Any]:
     high = demand.cores * ACU_PER_CORE[1] * DISTRIBUTION_COST[1] * demand.growth * fan_out
     likely = (low + high) / 2
     nodes = nodes_of(min(6144.0, max(16.0, likely)))
-    # A tenant lives on one shard: that shard needs room for it, whatever the others do.
+    # A tenant is on one shard, which needs room for it independent of the others.
     hottest_shard = likely * max(demand.largest_tenant_share, 1 / nodes.shards)
     return {
         "max_acu": {"low": round(max(16.0, low)), "likely": round(max(16.0, likely)), "high": round(max(16.0, high))},
@@ -52,7 +52,7 @@ def size(demand: Demand, shards: int) -> dict[str, Any]:
         "assumptions": [
             f"{demand.cores:g} cores of the classic writer in use at the peak",
             f"{ACU_PER_CORE[0]:g} to {ACU_PER_CORE[1]:g} ACU per core, {DISTRIBUTION_COST[0]:g} to "
-            f"{DISTRIBUTION_COST[1]:g} times for distribution (our range, to be measured by a load test)",
+            f"{DISTRIBUTION_COST[1]:g} times for distribution (the tool's own range, to be measured by a load test)",
             f"growth by a factor of {demand.growth:.2f} over the plan's calendar",
             f"{demand.cross_shard_share:.0%} of calls go to all shards",
             "nodes are fixed at creation: routers and shards can be added, never removed",

@@ -1,4 +1,4 @@
-"""How are the tenants distributed? Pure: counts per tenant and table in, figures and hot tenants out."""
+"""Computes the distribution of the tenants: counts per tenant and table in, figures and hot tenants out. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MONTH_DAYS = 30.4
 
 @dataclass(slots=True)
 class TableCounts:
-    """What one table gave: rows per tenant (None: no tenant), recent writes, and how it was counted."""
+    """The counts of one table: rows per tenant (None: no tenant), recent writes, and how it was counted."""
 
     table: str
     rows: dict[str | None, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Which statements count rows per tenant? Pure builders over user tables."""
+"""Builds the statements that count rows per tenant. Pure."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from migrator.provision.ddl_sql import Step, steps
 from migrator.provision.design import design
 from migrator.provision.one import make
 from migrator.provision.read import available_extensions, read
-from migrator.provision.there import believed
+from migrator.provision.records import completed_from_records
 
 _LOOK_S = 0.2
 
@@ -121,7 +121,7 @@ def _limitless_step(work: Work, name: str) -> Step | None:
         available_extensions=available_extensions(work.limitless),
         acknowledged=work.plan.gates.acknowledged,
     )
-    todo = steps(wanted.catalog, believed(work.limitless, read(work.limitless, schemas), wanted.catalog))
+    todo = steps(wanted.catalog, completed_from_records(work.limitless, read(work.limitless, schemas), wanted.catalog))
     return next((s for s in todo if s.record.kind == "index" and s.record.name == name), None)
 
 

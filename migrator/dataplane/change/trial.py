@@ -20,7 +20,7 @@ from migrator.db.error_text import said
 from migrator.db.lock_retry import until_free
 from migrator.errors import ClusterUnavailable, PlanInvalid
 from migrator.model.table import Table
-from migrator.plan.captured import entry_said, with_captured
+from migrator.plan.captured import parse_entry, with_captured
 from migrator.plan.schema import Plan
 from migrator.plan.tables import describe_table
 from migrator.provision.one import Look, look
@@ -101,7 +101,7 @@ class Creations:
         given = {n: [c.strip() for c in v.split(",")] if n == "key" else v for n, v in request.options}
         named = self.plan.tables.table.get(request.table)
         try:
-            entry = entry_said({"kind": "sharded", **given}) if given else named
+            entry = parse_entry({"kind": "sharded", **given}) if given else named
         except PlanInvalid as error:
             return change, [f"its comments: {problem}" for problem in error.problems]
         if entry is None:

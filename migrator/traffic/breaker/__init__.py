@@ -1,1 +1,1 @@
-"""Is Limitless ill, and is it well again? The shared half; the per-process half is in shim."""
+"""Decides and carries out shared fallbacks of reads to classic. The circuit breaker of one process is in shim."""

@@ -1,4 +1,4 @@
-"""Which shared fallbacks should be raised, and which may go? Pure.
+"""Decides which shared fallbacks to raise, ease and clear. Pure.
 
 One process that trips may have a bad network of its own; a share of all live processes has not. The monitor's own
 probe counts as one more witness: with it failing, one process is enough.
@@ -18,7 +18,7 @@ __all__ = ["LONGEST_REST_S", "Open", "Raise", "Scope", "Step", "Trip", "next_ste
 Scope = tuple[FallbackScope, str]
 
 LONGEST_REST_S = 60.0
-"""A fallback that comes back again and again is left alone for at most this long between tries."""
+"""A fallback that is raised repeatedly waits at most so many seconds before the next try to clear it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +37,22 @@ def to_raise(
     by_scope: dict[Scope, dict[str, str]] = {}
     for trip in trips:
         by_scope.setdefault((trip.scope, trip.key), {})[trip.process_id] = trip.reason
-    found: list[Raise] = []
+    candidates: list[Raise] = []
     if probe_problem is not None and trips:
         count = len({trip.process_id for trip in trips})
-        found.append(Raise(FallbackScope.ALL, "", f"{count} of {live} processes tripped and limitless {probe_problem}"))
+        candidates.append(
+            Raise(FallbackScope.ALL, "", f"{count} of {live} processes tripped and limitless {probe_problem}")
+        )
     needed = max(1, math.ceil(live * quorum))
     for (scope, key), reasons in by_scope.items():
         if len(reasons) >= needed:
             why = next(iter(reasons.values()))
-            found.append(Raise(scope, key, f"{len(reasons)} of {live} processes tripped: {why}"))
+            candidates.append(Raise(scope, key, f"{len(reasons)} of {live} processes tripped: {why}"))
     order = list(FallbackScope)
-    found.sort(key=lambda r: (order.index(r.scope), r.key))
+    candidates.sort(key=lambda r: (order.index(r.scope), r.key))
     kept: list[Raise] = []
     done = set(open_now)
-    for wanted in found:
+    for wanted in candidates:
         if (FallbackScope.ALL, "") not in done and (wanted.scope, wanted.key) not in done:
             done.add((wanted.scope, wanted.key))
             kept.append(wanted)
@@ -59,12 +61,12 @@ def to_raise(
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A fallback as it stands.
+    """An open fallback.
 
     Attributes:
         age_s: since it was raised.
-        recent: how often the same one was raised lately, this time included.
-        parts: mirror partitions whose readers it holds back.
+        recent: how often the same one was raised in the last ten minutes, this time included.
+        parts: mirror partitions whose readers it keeps on classic.
         quarantined: whether it is a tenant whose rows Limitless refused.
         unvalidated: tenants under it without a clean validation since it was raised; None for the reference tables.
     """
@@ -83,22 +85,22 @@ class Open:
 class Step(StrEnum):
     """What to do about a fallback now."""
 
-    HOLD = "hold"  # a human raised it
+    HOLD = "hold"  # a person raised it
     REST = "rest"  # not long enough ago
-    UNWELL = "unwell"  # limitless or the mirror is not well
+    UNHEALTHY = "unwell"  # limitless or the mirror does not meet its limits
     EASE = "ease"  # let writes wait for the mirror again, and catch up
     VALIDATE = "validate"  # caught up; a clean validation is wanted first
     CLEAR = "clear"
 
 
 def rest_s(open_s: float, recent: int) -> float:
-    """Return how long a fallback stays at least: doubled for every time it came back lately."""
+    """Return how long a fallback stays at least: doubled each time it was raised again."""
     doublings = min(max(0, recent - 1), 16)
     return float(min(LONGEST_REST_S, open_s * 2**doublings))
 
 
 def next_step(
-    found: Open,
+    fallback: Open,
     probe_problem: str | None,
     lag_s: Mapping[int, float],
     *,
@@ -111,33 +113,33 @@ def next_step(
 
     Args:
         lag_s: how far each mirror partition is behind; a missing one has no mirror.
-        fresh_s: how far it may be; writes will wait that long once the fallback is eased.
-        problems: why mirror partitions stand still, as far as they say.
+        fresh_s: the largest lag allowed; writes wait that long once the fallback is eased.
+        problems: why mirror partitions are stalled, where known.
     """
-    if found.held:
-        return Step.HOLD, "raised by a human"
-    if found.quarantined:
-        return Step.UNWELL, "a row of this tenant is quarantined"
-    rest = rest_s(open_s, found.recent)
-    if found.age_s < rest:
-        return Step.REST, f"raised {found.age_s:.1f} s ago, rests {rest:.0f} s"
+    if fallback.held:
+        return Step.HOLD, "raised by a person"
+    if fallback.quarantined:
+        return Step.UNHEALTHY, "a row of this tenant is quarantined"
+    rest = rest_s(open_s, fallback.recent)
+    if fallback.age_s < rest:
+        return Step.REST, f"raised {fallback.age_s:.1f} s ago, rests {rest:.0f} s"
     if probe_problem is not None:
-        return Step.UNWELL, f"limitless {probe_problem}"
-    for part in sorted(found.parts):
+        return Step.UNHEALTHY, f"limitless {probe_problem}"
+    for part in sorted(fallback.parts):
         lag = lag_s.get(part)
         if lag is None:
-            return Step.UNWELL, f"mirror partition {part} has no position"
+            return Step.UNHEALTHY, f"mirror partition {part} has no position"
         if lag > fresh_s:
-            said = (problems or {}).get(part)
-            return Step.UNWELL, f"mirror partition {part} is {lag:.1f} s behind (limit {fresh_s:g} s)" + (
-                f": {said}" if said else ""
+            reason = (problems or {}).get(part)
+            return Step.UNHEALTHY, f"mirror partition {part} is {lag:.1f} s behind (limit {fresh_s:g} s)" + (
+                f": {reason}" if reason else ""
             )
-    if found.level is Level.CLASSIC:
-        return Step.EASE, "limitless and the mirror are well"
-    if validate and found.unvalidated:
-        tenants = sum(1 for t in found.unvalidated if t is not None)
+    if fallback.level is Level.CLASSIC:
+        return Step.EASE, "limitless and the mirror are healthy"
+    if validate and fallback.unvalidated:
+        tenants = sum(1 for t in fallback.unvalidated if t is not None)
         who = [f"{tenants} tenants"] if tenants else []
-        if None in found.unvalidated:
+        if None in fallback.unvalidated:
             who.append("the reference tables")
         return Step.VALIDATE, f"{' and '.join(who)} need a clean validation"
-    return Step.CLEAR, "limitless and the mirror are well"
+    return Step.CLEAR, "limitless and the mirror are healthy"

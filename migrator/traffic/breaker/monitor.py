@@ -1,4 +1,4 @@
-"""Is Limitless ill for everybody, and is it well again? One pass over what processes report.
+"""Runs one pass of the monitor: compares what processes report with a probe, then raises, eases or clears fallbacks.
 
 `pass_once` keeps no state between passes: what it needs is in classic's tables, so any worker may run the next one.
 Reads of migrated tenants come back in two steps (migrator.traffic.route.promote), never by deleting a row.
@@ -27,8 +27,8 @@ from migrator.traffic.route.fallback import covered_parts, ease_fallback, raise_
 from migrator.traffic.route.promote import Outcome, promote_reads
 
 WHO = "breaker monitor"
-LATELY_S = 600.0
-GONE_S = 3600.0
+RECENT_S = 600.0
+FORGET_AFTER_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class MonitorSettings:
 
 @dataclass(frozen=True, slots=True)
 class FallbackOutcome:
-    """What became of one open fallback in this pass."""
+    """The result of this pass for one open fallback."""
 
     scope: FallbackScope
     key: str
@@ -61,12 +61,12 @@ class FallbackOutcome:
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """What one pass found and did.
+    """The result of one pass.
 
     Attributes:
         probe_problem: what is wrong with Limitless, None when it answered.
-        open: fallbacks that stand after this pass.
-        cleared: fallbacks that are gone.
+        open: fallbacks that are open after this pass.
+        cleared: fallbacks that this pass cleared.
         to_validate: whose validation the caller should run, so that a later pass may clear their fallback; None stands
             for the reference tables.
     """
@@ -98,15 +98,15 @@ def pass_once(
     """Do one pass. *classic* must be in autocommit mode."""
     problem = probe(limitless_dsn, settings.probe_s)
     with reachable():
-        forget_silent(classic, GONE_S)
-        forget_trips(classic, GONE_S)
+        forget_silent(classic, FORGET_AFTER_S)
+        forget_trips(classic, FORGET_AFTER_S)
         live = sum(process.live for process in processes(classic))
         trips = open_breakers(classic)
-        open_now = [_open(classic, found) for found in fallbacks(classic, LATELY_S)]
+        open_now = [_open(classic, fallback) for fallback in fallbacks(classic, RECENT_S)]
         raised = to_raise(trips, live, settings.quorum, [(f.scope, f.key) for f in open_now], problem)
         for wanted in raised:
             raise_fallback(classic, wanted.scope, wanted.key, by=WHO, reason=wanted.reason)
-        results = [_advance(classic, found, problem, settings) for found in open_now]
+        results = [_advance(classic, fallback, problem, settings) for fallback in open_now]
     cleared = tuple(r for r in results if r.step is Step.CLEAR)
     standing = tuple(r for r in results if r.step is not Step.CLEAR)
     wanted_by = {t for r in standing if r.step is Step.VALIDATE for t in r.to_validate}
@@ -117,23 +117,23 @@ def pass_once(
 def reset(
     classic: psycopg.Connection[Any], scope: FallbackScope, key: str, *, who: str, reason: str, timeout_s: float = 30.0
 ) -> Outcome:
-    """Take a fallback away because a human says so, held or not; through the same two steps."""
-    found = promote_reads(classic, fallback=(scope, key), who=who, reason=reason, timeout_s=timeout_s)
-    return found.outcome
+    """Clear a fallback at a person's request, manual or not, through the same two steps."""
+    promotion = promote_reads(classic, fallback=(scope, key), who=who, reason=reason, timeout_s=timeout_s)
+    return promotion.outcome
 
 
-def _open(conn: psycopg.Connection[Any], found: StandingFallback) -> Open:
-    parts = covered_parts(conn, found.scope, found.key)
-    tenant = found.key if found.scope is FallbackScope.TENANT else None
+def _open(conn: psycopg.Connection[Any], fallback: StandingFallback) -> Open:
+    parts = covered_parts(conn, fallback.scope, fallback.key)
+    tenant = fallback.key if fallback.scope is FallbackScope.TENANT else None
     return Open(
-        found.scope, found.key, found.level, found.held, found.age_s, found.recent,
-        frozenset(parts | {REFERENCE_PART}), found.quarantined,
-        unvalidated_since(conn, found.raised_at, parts, tenant),
+        fallback.scope, fallback.key, fallback.level, fallback.held, fallback.age_s, fallback.recent,
+        frozenset(parts | {REFERENCE_PART}), fallback.quarantined,
+        unvalidated_since(conn, fallback.raised_at, parts, tenant),
     )  # fmt: skip
 
 
 def _advance(
-    conn: psycopg.Connection[Any], found: Open, problem: str | None, settings: MonitorSettings
+    conn: psycopg.Connection[Any], fallback: Open, problem: str | None, settings: MonitorSettings
 ) -> FallbackOutcome:
     def decide(state: Open) -> tuple[Step, str]:
         parts = partition_lags(conn)
@@ -142,17 +142,21 @@ def _advance(
             validate=settings.validate_before_close, problems={p.part: p.problem for p in parts if p.problem},
         )  # fmt: skip
 
-    step, why = decide(found)
-    tenants = tuple(None if t is None else TenantId(t) for t in found.unvalidated)
+    step, why = decide(fallback)
+    tenants = tuple(None if t is None else TenantId(t) for t in fallback.unvalidated)
     if step is Step.EASE:
-        ease_fallback(conn, found.scope, found.key, by=WHO, reason=why)
-        step, why = decide(replace(found, level=Level.JOINING))
+        ease_fallback(conn, fallback.scope, fallback.key, by=WHO, reason=why)
+        step, why = decide(replace(fallback, level=Level.JOINING))
     if step is not Step.CLEAR:
-        return FallbackOutcome(found.scope, found.key, step, why, tenants if step is Step.VALIDATE else ())
-    done = promote_reads(conn, fallback=(found.scope, found.key), who=WHO, reason=why, timeout_s=settings.catch_up_s)
+        return FallbackOutcome(fallback.scope, fallback.key, step, why, tenants if step is Step.VALIDATE else ())
+    done = promote_reads(
+        conn, fallback=(fallback.scope, fallback.key), who=WHO, reason=why, timeout_s=settings.catch_up_s
+    )
     if done.done:
-        return FallbackOutcome(found.scope, found.key, Step.CLEAR, why)
-    return FallbackOutcome(found.scope, found.key, Step.UNWELL, f"not caught up: {done.outcome} {done.detail}".rstrip())
+        return FallbackOutcome(fallback.scope, fallback.key, Step.CLEAR, why)
+    return FallbackOutcome(
+        fallback.scope, fallback.key, Step.UNHEALTHY, f"not caught up: {done.outcome} {done.detail}".rstrip()
+    )
 
 
 def settings_of(plan: Plan) -> MonitorSettings:

@@ -1,1 +1,1 @@
-"""Phase 4: may this tenant move, and does it suffer after it has?"""
+"""Phase 4: the gate of a wave, its ramp and soak, and the watch over reads on Limitless afterwards."""

@@ -1,7 +1,7 @@
-"""What follows when a validation finds rows that differ?
+"""Acts on a validation that found divergent rows: an incident, and by the plan a fallback.
 
-Always an incident, and the tenant's gate stays shut until a later validation is clean. With "hold_and_fall_back"
-its reads return to classic too, held by hand's authority: the breaker's monitor does not lift it by itself.
+The gate of a divergent tenant blocks until a later validation is clean. With "hold_and_fall_back"
+its reads return to classic too, under a manual fallback: the monitor does not clear it by itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from migrator.traffic.route.fallback import raise_fallback
 
 
 def divergent_tenants(report: ValidationReport) -> tuple[TenantId | None, ...]:
-    """Return whose rows differ; None stands for the reference tables."""
+    """Return the divergent tenants; None stands for the reference tables."""
     return tuple(v.tenant_id for v in report.tenants if v.divergent_rows)
 
 
@@ -54,7 +54,7 @@ def record(
 
 
 def fall_back(conn: psycopg.Connection[Any], tenants: Sequence[TenantId | None], reason: str, who: str) -> None:
-    """Bring the reads of *tenants* back to classic; divergent reference tables concern everybody."""
+    """Bring the reads of *tenants* back to classic; divergent reference tables concern all tenants."""
     if None in tenants:
         raise_fallback(conn, FallbackScope.ALL, "", by=who, reason=reason, held=True, incident=False)
         return

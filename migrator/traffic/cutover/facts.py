@@ -1,6 +1,6 @@
-"""What does the cutover see on classic?
+"""Reads from classic what the cutover decides by.
 
-What is stored comes from `migrator.control`; here is what the cutover makes of it.
+Rows come from `migrator.control`; this module turns them into the facts of gate, guard and waves.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ __all__ = [
 Connection = psycopg.Connection[Any]
 
 GUARD = "guard"
-"""Who decisions of the guard are recorded under."""
+"""The actor of the guard's decisions in the decision log."""
 
 
 def trips(conn: Connection) -> list[str]:
@@ -90,25 +90,25 @@ def now_s(conn: Connection) -> float:
 def samples(
     conn: Connection, tenants: Sequence[TenantId], side: str, since_s: float, until_s: float | None = None
 ) -> dict[TenantId, Sample]:
-    """Return what shims measured about each tenant on *side* since a moment of classic's clock."""
-    found = sums(conn, tenants, side, since_s, until_s)
-    return {tenant: _sample(found.get(tenant, Sum())) for tenant in tenants}
+    """Return the samples of each tenant on *side* since a time by classic's clock."""
+    totals = sums(conn, tenants, side, since_s, until_s)
+    return {tenant: _sample(totals.get(tenant, Sum())) for tenant in tenants}
 
 
 def everybody(conn: Connection, side: str, since_s: float) -> Sample:
-    """Return what shims measured about all tenants together."""
+    """Return the samples of all tenants together."""
     return _sample(sums(conn, None, side, since_s).get(None, Sum()))
 
 
-def _sample(found: Sum) -> Sample:
-    return Sample(found.reads, found.errors, found.p99_ms)
+def _sample(totals: Sum) -> Sample:
+    return Sample(totals.reads, totals.errors, totals.p99_ms)
 
 
 def keep_baseline(conn: Connection, number: int, since_s: float) -> None:
-    """Keep what the tenants of wave *number* were like on classic since a moment of its clock; the first call counts
-    after the wave was chosen.
+    """Keep the baseline of the tenants of wave *number*: their samples on classic since a time by its clock. Only the
+    first call after the wave was chosen counts.
 
-    With the first of all waves also what everybody was like, while all read from classic.
+    The first of all waves also keeps the baseline of all tenants together, while all read from classic.
     """
     if not stored.has_baseline(conn, number):
         measured: dict[TenantId | None, Sample] = {None: everybody(conn, "classic", since_s)}
@@ -117,10 +117,10 @@ def keep_baseline(conn: Connection, number: int, since_s: float) -> None:
 
 
 def watched_since_s(conn: Connection, number: int) -> float | None:
-    """Return when the watch of wave *number* began on classic's clock, None when it has not since it was chosen."""
+    """Return when sampling of wave *number* began by classic's clock; None: not since the wave was chosen."""
     chosen_s = decided_at_s(conn, "wave.chosen", f"wave-{number}")
     since_s = decided_at_s(conn, "wave.watched", f"wave-{number}")
-    # A wave that was deferred whole leaves its number, and its decisions, to the next one.
+    # A wave whose tenants were all deferred leaves its number, and its decisions, to the next one.
     return None if since_s is None or since_s < (chosen_s or 0.0) else since_s
 
 

@@ -1,4 +1,4 @@
-"""May this tenant's reads move to Limitless now, and if not, for which reasons?
+"""The gate of a wave: decides which tenants' reads may move to Limitless, and returns every blocker of the others.
 
 Pure: facts in, verdicts out. Unknown is never clean: a tenant without a validation is a blocker.
 """
@@ -28,7 +28,7 @@ def _late(lag_s: float, limits: GateLimits, problem: str) -> str:
 
 
 def needs_validation(facts: TenantFacts | ReferenceFacts, limits: GateLimits) -> bool:
-    """Return whether a validation right now could remove a blocker."""
+    """Return whether a validation now could remove a blocker."""
     if isinstance(facts, TenantFacts) and facts.state is not TenantState.MIRRORED:
         return False
     return bool(facts.divergent) or facts.clean_age_s is None or facts.clean_age_s > limits.max_age_s
@@ -37,7 +37,7 @@ def needs_validation(facts: TenantFacts | ReferenceFacts, limits: GateLimits) ->
 def _unclean(
     facts: TenantFacts | ReferenceFacts, limits: GateLimits, subject: str, has: str, was: str
 ) -> list[Blocker]:
-    """Return what validation has against *subject*: at most one reason, which begins with *has* or *was*."""
+    """Return the blocker that validation raises for *subject*, if any; its text begins with *has* or *was*."""
     if facts.divergent:
         return [Blocker("rows.divergent", subject, f"{has} {facts.divergent} divergent rows")]
     if facts.outdated:
@@ -51,49 +51,49 @@ def _unclean(
 
 
 def reference_unclean(facts: ReferenceFacts | None, limits: GateLimits) -> tuple[Blocker, ...]:
-    """Return what validation has against the reference tables; None stands for no reference tables."""
+    """Return the blocker that validation raises for the reference tables; None stands for no reference tables."""
     who = "the reference tables"
     return () if facts is None else tuple(_unclean(facts, limits, "", f"{who} have", f"{who} were"))
 
 
 def reference_verdict(facts: ReferenceFacts | None, limits: GateLimits) -> Verdict:
-    """Return go, or why nobody's reads may move: the mirror of the reference tables, and what validation says."""
-    found = reference_unclean(facts, limits)
+    """Return go, or why no tenant's reads may move: the mirror of the reference tables, and their validation."""
+    blockers = reference_unclean(facts, limits)
     if facts is not None and facts.lag_s > limits.max_lag_s:
         text = f"mirror partition {REFERENCE_PART} {_late(facts.lag_s, limits, facts.problem)}"
-        found = (Blocker("mirror.lags", str(REFERENCE_PART), text, True), *found)
-    return Verdict(found)
+        blockers = (Blocker("mirror.lags", str(REFERENCE_PART), text, True), *blockers)
+    return Verdict(blockers)
 
 
 def tenant_verdict(facts: TenantFacts, limits: GateLimits) -> Verdict:
     """Return go, or every reason why this tenant must stay on classic for now."""
     tenant, who = facts.tenant_id, f"tenant {facts.tenant_id}"
-    found: list[Blocker] = []
+    blockers: list[Blocker] = []
     if facts.held is not None:
         text = f"{who} is held on classic by {facts.held}; migrator tenant release {tenant}"
-        found.append(Blocker("tenant.held", tenant, text))
+        blockers.append(Blocker("tenant.held", tenant, text))
     if facts.state is TenantState.QUARANTINED:
         text = f"{who} is quarantined: {facts.quarantine or 'Limitless refused one of its rows'}"
-        found.append(Blocker("tenant.quarantined", tenant, text))
+        blockers.append(Blocker("tenant.quarantined", tenant, text))
     elif facts.state is not TenantState.MIRRORED:
-        found.append(Blocker("tenant.not_mirrored", tenant, f"{who} is {facts.state.value}, not mirrored", True))
+        blockers.append(Blocker("tenant.not_mirrored", tenant, f"{who} is {facts.state.value}, not mirrored", True))
     if facts.lag_s is None:
         text = f"{who}: its mirror partition has published no position"
-        found.append(Blocker("mirror.no_position", tenant, text, True))
+        blockers.append(Blocker("mirror.no_position", tenant, text, True))
     elif facts.lag_s > limits.max_lag_s:
         text = f"{who}: its mirror partition {_late(facts.lag_s, limits, facts.problem)}"
-        found.append(Blocker("mirror.lags", tenant, text, True))
-    found += _unclean(facts, limits, tenant, f"{who} has", f"{who} was")
-    found += [
+        blockers.append(Blocker("mirror.lags", tenant, text, True))
+    blockers += _unclean(facts, limits, tenant, f"{who} has", f"{who} was")
+    blockers += [
         Blocker("reads.fallen_back", tenant, f"{who} has fallen back to classic: {reason}", True)
         for reason in facts.fallbacks
     ]
-    return Verdict(tuple(found))
+    return Verdict(tuple(blockers))
 
 
 @dataclass(frozen=True, slots=True)
 class WaveVerdict:
-    """Who of a wave may go, and every reason why the others may not."""
+    """The tenants of a wave that may move, and every blocker of the others."""
 
     ready: tuple[TenantId, ...]
     blocked: tuple[TenantId, ...]
@@ -107,7 +107,7 @@ def wave_verdict(
     everywhere: Sequence[Blocker] = (),
 ) -> WaveVerdict:
     """Return the verdicts of a whole wave, every blocker at once; one of the *reference* tables blocks everybody, and
-    so does one that holds *everywhere*, whoever the tenant is."""
+    so does one of *everywhere*, for any tenant."""
     ready: list[TenantId] = []
     blocked: list[TenantId] = []
     all_of_them = everybody = reference_verdict(reference, limits) + Verdict(tuple(everywhere))

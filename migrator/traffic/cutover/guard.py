@@ -1,13 +1,11 @@
-"""Does a tenant suffer on Limitless, and what follows?
+"""Judges reads on Limitless during a soak: which tenants are rolled back, and whether the whole wave is.
 
-Pure. A tenant is compared with its own past on classic: a p99 that is many times worse *and* above a floor below
-which nobody notices, or too many errors that classic does not give too. One bad second proves nothing, so a complaint
-has to last; and what everybody suffers from at once is an outage, which is the breaker's business and not the tenant's
-fault.
+Pure. A tenant is compared with its own baseline on classic: a p99 that is several times worse *and* above a floor that
+matters, or an error ratio over the limit that classic does not have too. One bad second proves nothing, so a breach has
+to last; and what affects all tenants at once is an outage, which the breaker handles and no tenant is blamed for.
 
-What counts is the last minute (the plan's window), so that twenty good hours do not hide ten bad minutes. Longer
-windows and the whole watch count too: they see the tenant that reads too seldom, and the one that is bad again and
-again for a few seconds.
+The last minute (the plan's window) counts, so that twenty good hours do not hide ten bad minutes. Longer windows and
+the whole soak count too: they catch a tenant with few reads, and one that is slow for a few seconds repeatedly.
 """
 
 from __future__ import annotations
@@ -25,12 +23,12 @@ class GuardLimits:
     """The plan's [waves] limits.
 
     Attributes:
-        min_reads: fewer reads than this say nothing.
-        patience: consecutive looks that must find the same tenant bad.
+        min_reads: with fewer reads than this a window is not judged.
+        patience: consecutive passes in which the same tenant must be over a limit.
         max_failed: more rolled back tenants than this roll the whole wave back.
         window_s: how long the sliding window is.
-        tail_s: its last seconds: when they are good, what was bad in the window is over.
-        p99_limit_ms: what is allowed where there is no past to compare with; None: anything.
+        tail_s: its last seconds: when they are within limits, a breach earlier in the window is over.
+        p99_limit_ms: the limit where there is no baseline; None: no limit.
     """
 
     p99_factor: float
@@ -45,7 +43,7 @@ class GuardLimits:
 
 
 def complaint(baseline: Sample, now: Sample, limits: GuardLimits) -> str | None:
-    """Return why a tenant suffers on Limitless, None when it does not or too little was measured."""
+    """Return which limit a tenant exceeds on Limitless; None when none, or when too little was measured."""
     if now.reads < limits.min_reads:
         return None
     if now.error_ratio > limits.error_ratio and now.errors >= FEWEST:
@@ -56,7 +54,7 @@ def complaint(baseline: Sample, now: Sample, limits: GuardLimits) -> str | None:
     if now.p99_ms is None or now.p99_ms <= limits.p99_floor_ms:
         return None
     if baseline.p99_ms is None or baseline.reads < limits.min_reads:
-        # Without its own past there is nothing to compare with; errors are still judged.
+        # Without a baseline there is nothing to compare with; errors are still judged.
         if limits.p99_limit_ms is None or now.p99_ms <= limits.p99_limit_ms:
             return None
         return f"p99 {now.p99_ms:.0f} ms on Limitless (limit {limits.p99_limit_ms:.0f} ms)"
@@ -69,7 +67,7 @@ def complaint(baseline: Sample, now: Sample, limits: GuardLimits) -> str | None:
 
 
 def lasting(baseline: Sample, window: Sample, tail: Sample, limits: GuardLimits) -> str | None:
-    """Return the complaint about a window that its last seconds do not contradict."""
+    """Return the breach of a window, unless its last seconds are within limits."""
     reason = complaint(baseline, window, limits)
     if reason is not None and tail.reads >= limits.min_reads and complaint(baseline, tail, limits) is None:
         return None
@@ -77,10 +75,10 @@ def lasting(baseline: Sample, window: Sample, tail: Sample, limits: GuardLimits)
 
 
 def longer_windows(watched_s: float, limits: GuardLimits) -> tuple[float, ...]:
-    """Return the lengths in seconds of the windows besides the sliding one, after *watched_s* seconds of watch.
+    """Return the lengths in seconds of the windows besides the sliding one, after *watched_s* seconds of soak.
 
-    Ten and sixty windows once so much time has passed, and the whole watch. The whole of a short watch holds little
-    more than the window: it is asked only about who read too little in the window (`longer_complaint`).
+    Ten and sixty windows once so much time has passed, and the whole soak. The whole of a short soak holds little
+        more than the window: it is used only for tenants with too few reads in the window (`longer_complaint`).
     """
     if watched_s <= limits.window_s:
         return ()
@@ -91,7 +89,7 @@ def longer_windows(watched_s: float, limits: GuardLimits) -> tuple[float, ...]:
 def longer_complaint(
     baseline: Sample, window: Sample, longer: Mapping[float, Sample], limits: GuardLimits
 ) -> str | None:
-    """Return the complaint about the shortest bad window of *longer*, by length in seconds."""
+    """Return the breach of the shortest window of *longer* (by length in seconds) that is over a limit."""
     for length_s in sorted(longer):
         if length_s < 10 * limits.window_s and window.reads >= limits.min_reads:
             continue
@@ -103,12 +101,12 @@ def longer_complaint(
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What the guard remembers between two looks.
+    """The guard's state between two passes.
 
     Attributes:
-        bad: how often in a row each tenant was found bad.
-        longer: complaints about longer windows, which are looked at less often.
-        longer_at_s: when they were looked at, by classic's clock; None: not yet.
+        bad: in how many consecutive passes each tenant was over a limit.
+        longer: breaches of longer windows, which are judged less often.
+        longer_at_s: when they were judged, by classic's clock; None: not yet.
     """
 
     bad: Mapping[TenantId, int] = field(default_factory=dict)
@@ -118,11 +116,11 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What one look decides.
+    """The decision of one pass.
 
     Attributes:
         roll_back: tenants to roll back now, each with its reason.
-        whole_wave: why the whole wave goes back and the cutover holds; None: it goes on.
+        whole_wave: why the whole wave is rolled back and the cutover stops; None: it goes on.
     """
 
     watch: Watch
@@ -140,9 +138,9 @@ def look(
     """Judge every tenant of the wave once.
 
     Args:
-        samples: per tenant its baseline on classic and what was seen on Limitless in the sliding window.
+        samples: per tenant its baseline on classic and its samples on Limitless in the sliding window.
         failed_before: tenants of this wave that were rolled back earlier.
-        tails: what was seen in the last seconds of the window.
+        tails: samples of the last seconds of the window.
     """
     bad: dict[TenantId, int] = {}
     guilty: list[tuple[TenantId, str]] = []
@@ -162,7 +160,7 @@ def look(
 
 
 def outage(trips: Sequence[str], fallbacks: Sequence[str], limitless_answers: bool) -> str | None:
-    """Return why what is seen now says nothing about a tenant; None when the watch may go on.
+    """Return why the present samples say nothing about a tenant; None when they may be judged.
 
     Args:
         trips: reasons of breakers that processes have open.

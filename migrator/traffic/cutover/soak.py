@@ -1,8 +1,7 @@
-"""How does a wave fare at this moment, and what is done about it?
+"""Observes a wave once: reads the samples, asks the guard, and rolls back the tenants it names.
 
-Shell around the guard: one call is one look. It reads what shims measured lately, asks the guard, and rolls back whom
-the guard found guilty. What an operator did meanwhile always wins. A look costs the reads of the last minute; windows
-that reach further back are looked at once a minute, in sums by the minute and the hour.
+Shell around the guard: one call is one pass. What an operator did meanwhile always wins. A pass reads the samples of
+the last minute; windows that reach further back are read once a minute, in sums by the minute and the hour.
 """
 
 from __future__ import annotations
@@ -30,24 +29,24 @@ LONGER_EVERY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look found.
+    """The result of one pass.
 
     Attributes:
-        stands_still: why this moment does not count; None when it does.
+        stalled: why this time does not count towards the soak; None when it does.
         held: why the cutover must stop; empty when it goes on.
         left: tenants of the wave that read from Limitless.
         rolled_back: tenants rolled back by this look.
     """
 
     watch: Watch
-    stands_still: str | None
+    stalled: str | None
     held: str
     left: int
     rolled_back: int = 0
 
 
 def baseline(conn: Connection, tenants: Sequence[TenantId], since_s: float) -> dict[TenantId, Sample]:
-    """Return what the tenants were like on classic, up to now."""
+    """Return the baseline of the tenants: their samples on classic up to now."""
     return facts.samples(conn, tenants, "classic", since_s)
 
 
@@ -60,11 +59,11 @@ def watch_wave(
     limitless_answers: bool,
     limits: GuardLimits,
 ) -> Look:
-    """Look at wave *number* once and act on what is found.
+    """Observe wave *number* once and act on the result.
 
     Args:
         on_classic: the baseline of every tenant.
-        since_s: samples from this moment of classic's clock on count.
+        since_s: samples from this time of classic's clock on count.
     """
     tenants = facts.wave_tenants(conn, number)
     where = facts.standings(conn, tenants)
@@ -77,7 +76,7 @@ def watch_wave(
     known = facts.tenant_facts(conn, there)
     aside = [t for t in known if t.state is TenantState.QUARANTINED]
     if aside:
-        # Its fallback stays until a person has mended the row; the others of the wave need not wait for that.
+        # Its fallback stays until a person has corrected the row; the others of the wave need not wait for that.
         for one in aside:
             move(conn, [one.tenant_id], Level.CLASSIC, who=facts.GUARD, reason=f"quarantined: {one.quarantine}")
         return Look(watch, None, "", len(there) - len(aside), len(aside))
@@ -111,14 +110,14 @@ def _longer(
     since_s: float,
     limits: GuardLimits,
 ) -> dict[TenantId, str]:
-    """Return the complaints about windows longer than the sliding one."""
+    """Return the breaches of windows longer than the sliding one."""
     longer = {
         length_s: facts.samples(conn, list(seen), "limitless", now_s - length_s)
         for length_s in longer_windows(now_s - since_s, limits)
     }
-    found = {}
+    complaints = {}
     for tenant, (before, window) in seen.items():
         reason = longer_complaint(before, window, {length_s: of[tenant] for length_s, of in longer.items()}, limits)
         if reason is not None:
-            found[tenant] = reason
-    return found
+            complaints[tenant] = reason
+    return complaints

@@ -1,4 +1,4 @@
-"""Must the cutover stop until a person says "go forward"?
+"""Decides whether rollbacks stop the cutover until a person says go forward.
 
 Pure. An operator's rollback always stops it. The guard's rollbacks of single tenants do not, up to the plan's
 limit per wave: those tenants stay on classic and the others go on.
@@ -28,7 +28,7 @@ def hold(
     for wave, failed in sorted(Counter(b.wave for b in back).items()):
         if failed > max_failed:
             mine = [b for b in back if b.wave == wave]
-            return f"wave {wave} was rolled back: {failed} tenants suffered on Limitless", details(mine)
+            return f"wave {wave} was rolled back: {failed} tenants exceeded limits on Limitless", details(mine)
     return "", ()
 
 

@@ -1,6 +1,6 @@
-"""One wave: which tenants, may they go, and every step that moves their reads. Used by the workflow and by commands.
+"""Carries out one wave: chooses its tenants, asks their gate, and moves their reads. Used by workflow and commands.
 
-Shell: each step can be run again and finds what an earlier try did.
+Shell: each step can be run again and finds what an earlier run did.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from migrator.traffic.route.promote import promote_reads
 Connection = psycopg.Connection[Any]
 
 LOOK_S = 1.0
-"""A soak is looked at this often; the guard's patience is counted in these looks."""
+"""A soak is observed this often; the guard's patience counts these passes."""
 ADVANCE_S = 30.0
 SHOWN = 20
 
@@ -62,11 +62,11 @@ def limits(plan: Plan) -> GuardLimits:
         p99_floor_ms=section.p99_floor_ms,
         error_ratio=section.error_ratio,
         min_reads=plan.breaker.min_reads,
-        # An outage is the breaker's business: give processes the time to open theirs before a tenant is blamed.
+        # The breaker handles an outage: give processes the time to open theirs before a tenant is blamed.
         patience=(patience := max(2, round(plan.breaker.window_s / LOOK_S) + 1)),
         max_failed=section.max_failed,
         window_s=section.window_s,
-        # Half as long as the guard is patient: a bad second is out of it before anybody is blamed.
+        # Half as long as the guard's patience: a bad second is out of it before a tenant is blamed.
         tail_s=min(section.window_s, patience * LOOK_S / 2),
     )
 
@@ -76,15 +76,15 @@ def slo_limits(plan: Plan) -> GuardLimits:
     return replace(limits(plan), p99_limit_ms=plan.breaker.p99_ms)
 
 
-# -- which tenants, and may they go ----------------------------------------------------------------------------------
+# -- choice and gate -------------------------------------------------------------------------------------------------
 
 
 def next_wave(conn: Connection, plan: Plan, late: bool, rights: Sequence[Blocker] = ()) -> NextWave:
     """Choose the next wave and keep it on classic, or say why nothing may move.
 
     Args:
-        late: sign-ups after the last wave may move too.
-        rights: in what Limitless does not let every role do what classic lets it.
+        late: late sign-ups may move too.
+        rights: rights that a role has on classic and lacks on Limitless.
     """
     facts.remember_tenants(conn)
     switch = facts.switch(conn)
@@ -100,9 +100,7 @@ def next_wave(conn: Connection, plan: Plan, late: bool, rights: Sequence[Blocker
     if wave is None:
         return NextWave(done=True)
     if rights:
-        return NextWave(
-            held="Limitless does not let every role do what classic lets it", blockers=tuple(rights[:SHOWN])
-        )
+        return NextWave(held="roles lack rights on Limitless that they have on classic", blockers=tuple(rights[:SHOWN]))
     gate = f"wave-{wave.number}"
     if plan.waves.approve_each and not late and not is_approved(conn, gate):
         return NextWave(approval=gate, waiting=len(waiting))
@@ -117,13 +115,13 @@ def next_wave(conn: Connection, plan: Plan, late: bool, rights: Sequence[Blocker
 
 
 def everywhere(conn: Connection) -> tuple[Blocker, ...]:
-    """Return what holds every tenant back, whoever it is: writes that may be lost, rows that nobody mirrors."""
+    """Return what blocks every tenant: writes that capture may have missed, rows that no mirror follows."""
     return (*capture.problems(conn), *losses(conn))
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the gate of a wave said. stale, shared: whom a validation could help, and whether the reference tables."""
+    """The gate's answer for a wave. stale, shared: what a validation could clear."""
 
     answer: WaveVerdict
     stale: tuple[TenantId, ...]
@@ -137,17 +135,17 @@ class Asked:
 def ask(conn: Connection, plan: Plan, number: int) -> Asked:
     """Ask the gate of every tenant of wave *number*."""
     allowed = gate_limits(plan)
-    found = facts.tenant_facts(conn, facts.wave_tenants(conn, number))
+    tenants = facts.tenant_facts(conn, facts.wave_tenants(conn, number))
     reference = facts.reference_facts(conn)
     return Asked(
-        wave_verdict(found, allowed, reference, everywhere(conn)),
-        tuple(f.tenant_id for f in found if needs_validation(f, allowed)),
+        wave_verdict(tenants, allowed, reference, everywhere(conn)),
+        tuple(f.tenant_id for f in tenants if needs_validation(f, allowed)),
         reference is not None and needs_validation(reference, allowed),
     )
 
 
 def settle_gate(conn: Connection, number: int, answer: WaveVerdict) -> WaveGate:
-    """Leave the tenants that are blocked to a later wave; return who goes."""
+    """Leave the blocked tenants to a later wave; return those that move now."""
     if answer.blocked:
         defer(conn, number, answer.blocked, answer.verdict.blockers)
     return WaveGate(len(answer.ready), len(answer.blocked), answer.verdict.blockers[:SHOWN])
@@ -177,7 +175,7 @@ def late_tenants(conn: Connection) -> int:
 
 
 def watch_from(conn: Connection, number: int, baseline_s: float) -> float:
-    """Switch the watch on if it is off; return how many seconds of baseline are missing, and keep one that is whole."""
+    """Sample the tenants if needed; return how many seconds of baseline are missing, and keep a complete one."""
     tenants = facts.wave_tenants(conn, number)
     since = facts.watched_since_s(conn, number)
     if tenants and (since is None or facts.unwatched(conn, tenants)):
@@ -193,7 +191,7 @@ def watch_from(conn: Connection, number: int, baseline_s: float) -> float:
 
 
 def baseline_samples(conn: Connection, number: int) -> dict[TenantId, Sample]:
-    """Return what each tenant of wave *number* was like on classic."""
+    """Return the baseline on classic of each tenant of wave *number*."""
     kept = facts.baselines(conn, facts.wave_tenants(conn, number))
     return {tenant: sample for tenant, sample in kept.items() if tenant is not None}
 
@@ -209,14 +207,14 @@ def advance(conn: Connection, plan: Plan, number: int, pct: int, late: bool = Fa
     gone = {b.tenant_id for b in back}
     going = [t for t in tenants if t not in gone]
     if not going:
-        return Advanced(done=True, text="nobody is left in this wave")
+        return Advanced(done=True, text="no tenant is left in this wave")
     where = facts.standings(conn, going)
     already = [t for t in going if t in where and where[t].level is Level.LIMITLESS and where[t].reads_pct >= pct]
     todo = [t for t in going if t not in already]
     if not todo:
-        return Advanced(done=True, text="already there")
+        return Advanced(done=True, text="already done")
     try:
-        found = promote_reads(
+        promotion = promote_reads(
             conn,
             tenants=todo,
             pct=pct,
@@ -230,11 +228,11 @@ def advance(conn: Connection, plan: Plan, number: int, pct: int, late: bool = Fa
         if error.retryable:
             raise
         return Advanced(text=str(error))
-    if not found.done:
+    if not promotion.done:
         why = {
-            Step.UNCONFIRMED: f"waiting for processes: {', '.join(found.confirmation.pending[:5])}",
-            Step.BEHIND: f"waiting for mirror partitions {', '.join(map(str, found.behind))}",
-        }.get(found.outcome, found.detail or "somebody moved these tenants meanwhile")
+            Step.UNCONFIRMED: f"waiting for processes: {', '.join(promotion.confirmation.pending[:5])}",
+            Step.BEHIND: f"waiting for mirror partitions {', '.join(map(str, promotion.behind))}",
+        }.get(promotion.outcome, promotion.detail or "these tenants were moved by another command meanwhile")
         return Advanced(text=why)
     if not late:
         set_phase(conn, Phase.CUTOVER.value, "running", f"wave {number}: {len(todo)} tenants at {pct} %")
@@ -252,9 +250,9 @@ def limitless_answers(dsn: str) -> bool:
 
 
 def note_soak(conn: Connection, number: int, pct: int, soak_s: float, soaked_s: float, still: str) -> None:
-    """Have status show how far a soak is, and why it stands still ('' when it does not)."""
+    """Have status show how far a soak is, and why it is stalled ('' when it is not)."""
     text = f"wave {number} at {pct} %: soaked {soaked_s:.0f} of {soak_s:g} s"
-    set_phase(conn, Phase.CUTOVER.value, "running", f"{text}; stands still: {still}" if still else text)
+    set_phase(conn, Phase.CUTOVER.value, "running", f"{text}; stalled: {still}" if still else text)
 
 
 def finish(conn: Connection, number: int) -> None:
@@ -262,7 +260,7 @@ def finish(conn: Connection, number: int) -> None:
     tenants = facts.wave_tenants(conn, number, with_held=True)
     where = facts.standings(conn, tenants)
     there = [t for t in tenants if t in where and where[t].level is Level.LIMITLESS and where[t].reads_pct == 100]
-    # Hot ones are few: shims go on reporting them always. The others take turns, by the SLO monitor's word.
+    # Hot ones are few: shims go on reporting them always. The SLO monitor samples the others in turns.
     stay = facts.hot(conn, there)
     watch(conn, [t for t in tenants if t not in stay], False)
     what = f"{len(there)} of {len(tenants)} tenants read from Limitless"
@@ -274,9 +272,9 @@ def forward(conn: Connection, who: str, reason: str) -> Outcome:
     done = []
     reason = reason or "go forward again"
     if facts.switch(conn).level is not Level.LIMITLESS:
-        found = promote_reads(conn, switch=True, who=who, reason=reason, timeout_s=ADVANCE_S)
-        if not found.done:
-            why = found.detail or f"{found.outcome}: {', '.join(found.confirmation.pending[:5])}"
+        promotion = promote_reads(conn, switch=True, who=who, reason=reason, timeout_s=ADVANCE_S)
+        if not promotion.done:
+            why = promotion.detail or f"{promotion.outcome}: {', '.join(promotion.confirmation.pending[:5])}"
             return Outcome("reads stay on classic", (Blocker("switch.not_moved", "switch", why, True),))
         done.append("reads go where their routes say again")
     back = facts.rolled_back(conn)

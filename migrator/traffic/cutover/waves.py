@@ -1,4 +1,4 @@
-"""Which tenants move together, and in which order?
+"""Orders tenants into waves.
 
 Pure. Small tenants first, because a mistake there costs least; hot ones alone and last, because only they can
 saturate a shard by themselves.
@@ -40,9 +40,9 @@ class Wave:
 def next_wave(
     number: int, everybody: Sequence[TenantSize], waiting: frozenset[TenantId], rules: WaveRules
 ) -> Wave | None:
-    """Return wave *number* out of the *waiting* tenants, None when nobody waits.
+    """Return wave *number* out of the *waiting* tenants, None when none waits.
 
-    What is hot is judged against *everybody*, so that the last tenants waiting do not look small to each other.
+    Which are hot is judged among *everybody*, so that the last tenants waiting do not look small to each other.
     """
     order = sorted((s for s in everybody if s.tenant_id in waiting), key=lambda s: (s.rows, s.tenant_id))
     hot = hot_tenants(everybody, rules.hot_ratio)

@@ -1,1 +1,1 @@
-"""3 a.m.: everybody back to classic, without Temporal and without Limitless."""
+"""Rolls reads back to classic in an incident, without Temporal and without Limitless."""

@@ -1,12 +1,12 @@
-"""How does everybody get back to classic, with nothing but a connection to classic?
+"""Rolls reads back to classic, with nothing but a connection to classic.
 
 Classic is authoritative for writes, so nothing can be lost: reads move back at once. The change is written first, then
 the processes confirm it; a process that does not answer stops reading Limitless by itself after its staleness limit.
-Asking again is fine and says so.
+A second run changes nothing and says so.
 
 Rolling back everybody checks nothing and uses only what version 1 of the tool's tables has, so it works on those of any
 version, and half-way through an upgrade. A wave or a tenant by name must exist; where that cannot be found out in time
-the rollback happens all the same, because a hold on a name that nobody has harms nobody. Tenants that were rolled back
+the rollback happens all the same, because a hold on a tenant that does not exist has no effect. Tenants rolled back
 by name or with their wave are held on classic until a person releases them.
 """
 
@@ -44,7 +44,7 @@ def roll_back(
     reason: str,
     timeout_s: float = 30.0,
 ) -> RollbackResult:
-    """Put reads back on classic: everybody's, a wave's, or some tenants'; then wait for the processes to confirm.
+    """Bring reads back to classic: all tenants', a wave's, or some tenants'; then wait for the processes to confirm.
 
     Raises:
         PreconditionFailed: past the point of no return classic no longer has the latest rows.
@@ -58,7 +58,7 @@ def roll_back(
         epoch, changed, already = _everybody(conn, who, reason)
         return _confirmed(conn, started, timeout_s, RollbackResult(epoch, changed, already=already))
     if _nothing_begun(conn):
-        # what was asked for holds; nobody's name can be checked yet, and nobody needs to be held
+        # nothing reads Limitless yet; no name can be checked, and no tenant needs a hold
         return RollbackResult(already=True, seconds=time.monotonic() - started)
     unchecked = check_names(conn, wave, tenants)
     done = _some(conn, wave, tenants, who, reason)
@@ -89,7 +89,7 @@ def _begin(conn: psycopg.Connection[Any], reason: str, *, everybody: bool = Fals
 
 
 def require_tables(conn: psycopg.Connection[Any], *, everybody: bool) -> None:
-    """Return when the tool's tables have what a rollback needs: of everybody nothing that came after version 1.
+    """Check that the tool's tables have what a rollback needs: for all tenants, nothing later than version 1.
 
     Raises:
         WrongVersion: a wave or tenants are meant, and no version before this one can hold them.
@@ -100,13 +100,13 @@ def require_tables(conn: psycopg.Connection[Any], *, everybody: bool) -> None:
 
 
 def _confirmed(conn: psycopg.Connection[Any], started: float, timeout_s: float, done: RollbackResult) -> RollbackResult:
-    found = wait_confirmed(conn, done.epoch, timeout_s)
+    confirmation = wait_confirmed(conn, done.epoch, timeout_s)
     return replace(
         done,
-        processes=found.processes,
-        confirmed=found.confirmed,
-        expired=found.expired,
-        pending=tuple(found.pending),
+        processes=confirmation.processes,
+        confirmed=confirmation.confirmed,
+        expired=confirmation.expired,
+        pending=tuple(confirmation.pending),
         seconds=time.monotonic() - started,
     )
 
@@ -117,10 +117,10 @@ def _nothing_begun(conn: psycopg.Connection[Any]) -> bool:
 
 
 def check_names(conn: psycopg.Connection[Any], wave: int | None, tenants: Sequence[TenantId]) -> tuple[str, ...]:
-    """Refuse a wave or tenants that do not exist; return tenants of which that could not be found out in time.
+    """Refuse a wave or tenants that do not exist; return tenants that could not be looked up in time.
 
     Raises:
-        UsageError: naming what is near.
+        UsageError: with the most similar names.
     """
     with reachable():
         if wave is not None:
@@ -138,16 +138,18 @@ def moved_tenants(conn: psycopg.Connection[Any], wave: int | None, tenants: Sequ
 
 
 def _everybody(conn: psycopg.Connection[Any], who: str, reason: str) -> tuple[int, int, bool]:
-    with change(conn, who, reason) as found:
+    with change(conn, who, reason) as route_change:
         reading = stored.count_at(conn, Level.LIMITLESS)
-        if found.level is Level.CLASSIC:
-            return found.epoch, 0, True
-        epoch = found.next_epoch()
+        if route_change.level is Level.CLASSIC:
+            return route_change.epoch, 0, True
+        epoch = route_change.next_epoch()
         stored.set_level(conn, Level.CLASSIC, who, reason)
-        found.decide("rollback.decided", "switch", {"level": found.level.value}, {"level": "classic", "epoch": epoch})
-        moved = reading if found.level is Level.LIMITLESS else 0
+        route_change.decide(
+            "rollback.decided", "switch", {"level": route_change.level.value}, {"level": "classic", "epoch": epoch}
+        )
+        moved = reading if route_change.level is Level.LIMITLESS else 0
         if moved:
-            _remember(found, f"rollback of all ({moved} tenants): {reason}")
+            _remember(route_change, f"rollback of all ({moved} tenants): {reason}")
         return epoch, moved, not moved
 
 
@@ -164,29 +166,31 @@ def _some(
 
     *aside* also takes them out of their wave, so that it goes on; those that were rolled back before stop it as before.
     """
-    with change(conn, who, reason) as found:
+    with change(conn, who, reason) as route_change:
         meant = wave_members(conn, wave) if wave is not None else list(tenants)
         if aside:
             release_but_rolled_back(conn, meant)
         away = stored.lock_off_classic(conn, meant)
         if away:
-            _move_back(found, away)
+            _move_back(route_change, away)
             what = f"wave {wave}" if wave is not None else ", ".join(route.tenant_id for route in away[:5])
-            _remember(found, f"rollback of {what} ({len(away)} tenants): {reason}")
-        held = hold_within(found, meant, wave)
-        return RollbackResult(found.epoch, len(away), already=not away, held=len(held))
+            _remember(route_change, f"rollback of {what} ({len(away)} tenants): {reason}")
+        held = hold_within(route_change, meant, wave)
+        return RollbackResult(route_change.epoch, len(away), already=not away, held=len(held))
 
 
-def _move_back(found: Change, away: Sequence[stored.Standing]) -> None:
-    epoch = found.next_epoch()
-    stored.move_back(found.conn, [route.tenant_id for route in away], epoch, found.who, found.reason)
+def _move_back(route_change: Change, away: Sequence[stored.Standing]) -> None:
+    epoch = route_change.next_epoch()
+    stored.move_back(
+        route_change.conn, [route.tenant_id for route in away], epoch, route_change.who, route_change.reason
+    )
     for route in away:
-        found.decide(
+        route_change.decide(
             "rollback.decided", f"tenant/{route.tenant_id}",
             {"level": route.level, "reads_pct": route.reads_pct, "epoch": route.epoch},
             {"level": "classic", "epoch": epoch},
         )  # fmt: skip
 
 
-def _remember(found: Change, what: str) -> None:
-    found.incident(IncidentKind.ROLLBACK.value, what)
+def _remember(route_change: Change, what: str) -> None:
+    route_change.incident(IncidentKind.ROLLBACK.value, what)

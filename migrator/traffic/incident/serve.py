@@ -1,4 +1,4 @@
-"""How does an alarm system roll back at 3 a.m.? A small HTTP server that does two things: rollback and health.
+"""Serves rollbacks to an alarm system: a small HTTP server with two endpoints, rollback and health.
 
 It needs classic and a secret from the environment, nothing else: no Temporal, no Limitless, no plan file.
 
@@ -36,7 +36,7 @@ _SIGNATURE = re.compile(r"^t=(\d{1,12}),v1=([0-9a-f]{64})$")
 
 
 def authorized(secret: str, headers: Mapping[str, str], body: bytes, now_s: float) -> bool:
-    """Return whether a request carries the token, or a fresh signature of its body; as slow for any guess."""
+    """Return whether a request carries the token, or a fresh signature of its body; in constant time."""
     given = headers.get("authorization", "")
     if given:
         return hmac.compare_digest(given.encode(), f"Bearer {secret}".encode())
@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: IncidentServer
     server_version = "migrator"
     sys_version = ""
-    timeout = 10  # a caller that sends nothing must not hold a thread for ever
+    timeout = 10  # seconds: a caller that sends nothing must not keep a thread
 
     def do_GET(self) -> None:
         if self.path != "/health":

@@ -1,1 +1,1 @@
-"""Who moves a route, who has applied it, and when may reads move up?"""
+"""Changes routes, the switch, fallbacks and the write mode; waits for confirmations; promotes reads."""

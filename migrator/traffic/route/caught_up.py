@@ -1,4 +1,4 @@
-"""Is there proof that Limitless holds what reads would find, so that they may go there?
+"""Requires proof that Limitless holds every acknowledged write before reads may go there.
 
 Positions say how far the mirror is with tenants that are mirrored. About a tenant that is being copied again they say
 nothing, however far they are.
@@ -20,29 +20,29 @@ from migrator.model.tenant import REFERENCE_PART
 __all__ = ["behind_of", "check_included", "check_mirrored", "parts_in_use"]
 
 SHOWN = 5
-"""So many tenants an error names."""
+"""An error names at most so many tenants."""
 
 
 def check_included(conn: psycopg.Connection[Any], parts: set[int], caught_up: Snapshot | None) -> None:
     """Refuse unless the published positions of *parts* and of the reference tables include *caught_up*."""
     if caught_up is None:
         raise UsageError(
-            "reads may go to limitless only with proof that the mirror caught up after every process waits for it",
+            "reads may go to limitless only with proof that the mirror caught up after all confirmed joining",
             hint="Use migrator.traffic.route.promote.promote_reads.",
         )
     behind = behind_of(conn, parts, caught_up)
     if behind:
         raise PreconditionFailed(
             f"the mirror has not caught up in partition{'s' if len(behind) > 1 else ''} {', '.join(map(str, behind))}",
-            hint="Try again when the mirror runs; see migrator status.",
+            hint="Run it again when the mirror has caught up: migrator mirror status.",
         )
 
 
 def check_mirrored(conn: psycopg.Connection[Any], lifted: tuple[FallbackScope, str] | None = None) -> None:
-    """Refuse while somebody whose reads would go to Limitless is not mirrored: copied again, or put aside.
+    """Refuse while a tenant whose reads would go to Limitless is not mirrored: being copied again, or quarantined.
 
     Args:
-        lifted: the fallback that goes; every other one keeps the reads it covers on classic.
+        lifted: the fallback that is cleared; every other one keeps the reads it covers on classic.
     """
     away = not_mirrored(conn, lifted)
     if away:
@@ -56,5 +56,5 @@ def check_mirrored(conn: psycopg.Connection[Any], lifted: tuple[FallbackScope, s
 
 def behind_of(conn: psycopg.Connection[Any], parts: set[int], wanted: Snapshot) -> list[int]:
     """Return which of *parts*, the reference partition added, do not include *wanted* yet."""
-    found = positions(conn)
-    return [p for p in sorted(parts | {REFERENCE_PART}) if p not in found or not found[p].includes(wanted)]
+    published = positions(conn)
+    return [p for p in sorted(parts | {REFERENCE_PART}) if p not in published or not published[p].includes(wanted)]

@@ -1,4 +1,4 @@
-"""What does every route change have in common?
+"""The transaction that every route change shares.
 
 One transaction on classic that locks the switch row first: changes happen one after the other, epochs are handed out
 in commit order, and a process that reads "what changed after epoch e" misses nothing. The decision is logged in the
@@ -7,8 +7,8 @@ same transaction and all processes are notified with it.
 Every function that makes one owns its transaction, is a compare-and-set, and may be run again: a second run finds the
 first one's work and changes nothing. Each returns the epoch to confirm (confirm.py).
 
-Going up to LIMITLESS (and taking a fallback away) needs proof that the mirror has caught up since every process
-waits for it (proof.py); advance.py obtains it. Going down needs nothing but classic.
+Going up to LIMITLESS (and clearing a fallback) needs proof that the mirror has caught up since every process
+confirmed joining (caught_up.py); promote.py obtains it. Going down needs nothing but classic.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ class Change:
         decide(self.conn, self.who, kind, subject, self.reason, before, after)
 
     def incident(self, kind: str, what: str) -> None:
-        """Remember that something happened that counts against the stabilization window."""
+        """Record an incident, which counts against the stabilization window."""
         add_incident(self.conn, kind, what, self.who)
 
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Turn a lost or missing classic into our words. What a lost COMMIT did is found by running the change again."""
+    """Raise the tool's own errors for an unreachable classic. A second run finds out what a lost COMMIT did."""
     try:
         yield
     except psycopg.Error as error:
@@ -74,7 +74,7 @@ def reachable() -> Iterator[None]:
                 "classic", "the connection was lost during the change", "Run the same command again: it is idempotent."
             ) from error
         if error.sqlstate == "55P03":
-            raise ClusterUnavailable("classic", "another route change is under way", "Try again.") from error
+            raise ClusterUnavailable("classic", "another route change is under way", "Run it again.") from error
         raise
 
 
@@ -92,14 +92,14 @@ def change(
         row = conn.execute(st.LOCK_SWITCH).fetchone()
         if row is None:
             raise NotInstalled("the control schema on classic is not complete")
-        found = Change(conn, who, reason, int(row[0]), Level(row[1]), WriteMode(row[2]))
-        if found.write_mode is WriteMode.LIMITLESS_ONLY and not after_the_end:
+        route_change = Change(conn, who, reason, int(row[0]), Level(row[1]), WriteMode(row[2]))
+        if route_change.write_mode is WriteMode.LIMITLESS_ONLY and not after_the_end:
             raise PreconditionFailed(
                 "writes go to limitless only: classic no longer has the latest rows, so no route can change",
                 hint="The point of no return has passed; see migrator status.",
             )
-        yield found
-        if found.made:
+        yield route_change
+        if route_change.made:
             conn.execute(st.ANNOUNCE)
 
 

@@ -1,4 +1,4 @@
-"""Who raises a fallback, and who takes it away again?"""
+"""Raises, eases and clears fallbacks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from migrator.traffic.route.change import change, reachable
 from migrator.traffic.route.confirm import wait_confirmed
 
 raise_fallback = reachable()(fallback.raise_fallback)
-"""As a process raises it, with our words for a classic that is lost or missing."""
+"""As a process raises it, with the tool's own errors for an unreachable classic."""
 
 
 def fall_back(
@@ -29,19 +29,19 @@ def fall_back(
 
 
 def ease_fallback(conn: psycopg.Connection[Any], scope: FallbackScope, key: str, *, by: str, reason: str) -> int:
-    """First step of taking a fallback away: writes wait for the mirror again, reads still come from classic.
+    """Ease a fallback, the first step of clearing it: writes wait for the mirror again, reads still come from classic.
 
     Returns the epoch to confirm; easing what is eased changes nothing.
     """
-    with change(conn, by, reason) as found:
+    with change(conn, by, reason) as route_change:
         known = stored.fallback(conn, scope, key)
         if known is None:
-            return found.epoch
+            return route_change.epoch
         if known.level is not Level.CLASSIC:
             return known.epoch
-        epoch = found.next_epoch()
+        epoch = route_change.next_epoch()
         stored.ease_fallback(conn, scope, key, epoch)
-        found.decide("fallback.eased", _subject(scope, key), known._asdict(), {"epoch": epoch})
+        route_change.decide("fallback.eased", _subject(scope, key), known._asdict(), {"epoch": epoch})
         return epoch
 
 
@@ -55,15 +55,15 @@ def clear_fallback(
     expected: int | None = None,
     caught_up: Snapshot | None = None,
 ) -> int:
-    """Second step: reads go where the route says again. Needs the same proof as `move` to LIMITLESS.
+    """Clear a fallback: reads go where the route says again. Needs the same proof as `move` to LIMITLESS.
 
     Args:
         expected: epoch of the fallback as eased; raised again since means PreconditionFailed.
     """
-    with change(conn, by, reason) as found:
+    with change(conn, by, reason) as route_change:
         known = stored.fallback(conn, scope, key)
         if known is None:
-            return found.epoch
+            return route_change.epoch
         if known.level is not Level.JOINING or (expected is not None and known.epoch != expected):
             raise PreconditionFailed(
                 f"the fallback {_subject(scope, key)} was raised again, or never eased",
@@ -71,9 +71,9 @@ def clear_fallback(
             )
         check_included(conn, covered_parts(conn, scope, key), caught_up)
         check_mirrored(conn, (scope, key))
-        epoch = found.next_epoch()
+        epoch = route_change.next_epoch()
         stored.clear_fallback(conn, scope, key)
-        found.decide("fallback.cleared", _subject(scope, key), known._asdict(), {"epoch": epoch})
+        route_change.decide("fallback.cleared", _subject(scope, key), known._asdict(), {"epoch": epoch})
         return epoch
 
 
@@ -88,10 +88,10 @@ def _subject(scope: FallbackScope, key: str) -> str:
 
 
 def covered_parts(conn: psycopg.Connection[Any], scope: FallbackScope, key: str) -> set[int]:
-    """Return the mirror partitions whose readers a fallback holds back."""
+    """Return the mirror partitions whose readers a fallback keeps on classic."""
     if scope is FallbackScope.TENANT:
         part = part_of(conn, key)
         return set() if part is None else {part}
     if scope is FallbackScope.PART and key != str(REFERENCE_PART):
-        return {int(key)} & parts_in_use(conn)  # a partition that nobody reads has nothing to catch up with
+        return {int(key)} & parts_in_use(conn)  # a partition without tenants has nothing to catch up with
     return parts_in_use(conn)

@@ -1,4 +1,4 @@
-"""Who moves a tenant's reads?"""
+"""Moves the reads of single tenants."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def move(
     """Move tenants to *level*, all or none.
 
     Args:
-        expected: epoch of each route as the caller read it (0: no route yet); moved by somebody else since means
+        expected: epoch of each route as the caller read it (0: no route yet); another change since means
             RouteChanged. Our own change, found again after a lost answer, is no change.
         caught_up: a snapshot of classic taken after every process had confirmed JOINING; required to go from
-            JOINING to LIMITLESS, and the published positions must include it. `advance.promote_reads` does all that.
+            JOINING to LIMITLESS, and the published positions must include it. `promote.promote_reads` does all that.
 
     Raises:
         RouteChanged: another epoch was found.
@@ -52,23 +52,23 @@ def move(
     """
     if not 0 <= pct <= 100:
         raise UsageError(f"reads_pct must be 0 to 100, not {pct}")
-    with change(conn, who, reason) as found:
+    with change(conn, who, reason) as route_change:
         known = stored.standings(conn, tenants)
         wanted = [t for t in dict.fromkeys(tenants) if not _is_there(known.get(t), level, pct, wave)]
         for tenant_id in tenants:
-            _check_epoch(tenant_id, known.get(tenant_id), expected, found, wanted)
+            _check_epoch(tenant_id, known.get(tenant_id), expected, route_change, wanted)
         if not wanted:
-            return max((route.epoch for route in known.values()), default=found.epoch)
+            return max((route.epoch for route in known.values()), default=route_change.epoch)
         if level is not Level.CLASSIC:
             check_free(conn, wanted)
         parts = _parts(conn, wanted, known, level)
         _check_moves(wanted, known, level)
         _check_caught_up(conn, [known.get(t) for t in wanted], level, {parts[t] for t in wanted}, caught_up)
-        epoch = found.next_epoch()
+        epoch = route_change.next_epoch()
         stored.put_routes(conn, parts, level, pct, wave=wave, epoch=epoch, who=who, reason=reason)
         for tenant_id in wanted:
             before = known.get(tenant_id)
-            found.decide(
+            route_change.decide(
                 "route.moved",
                 f"tenant/{tenant_id}",
                 before and {"level": before.level, "reads_pct": before.reads_pct, "epoch": before.epoch},
@@ -88,7 +88,7 @@ def _check_epoch(
     tenant_id: TenantId,
     route: Standing | None,
     expected: Mapping[TenantId, int] | None,
-    found: Change,
+    route_change: Change,
     wanted: Sequence[TenantId],
 ) -> None:
     if expected is None or tenant_id not in expected:
@@ -96,33 +96,33 @@ def _check_epoch(
     epoch = 0 if route is None else route.epoch
     if epoch == expected[tenant_id]:
         return
-    ours = route is not None and (route.changed_by, route.reason) == (found.who, found.reason)
-    if not (ours and tenant_id not in wanted):
+    own = route is not None and (route.changed_by, route.reason) == (route_change.who, route_change.reason)
+    if not (own and tenant_id not in wanted):
         raise RouteChanged(tenant_id, expected[tenant_id], epoch)
 
 
 def _parts(
     conn: psycopg.Connection[Any], tenants: Sequence[TenantId], known: Mapping[TenantId, Standing], level: Level
 ) -> dict[TenantId, int]:
-    """Return each tenant's mirror partition; refuse to move up what the mirror does not follow."""
-    found = stored_tenant.places(conn, tenants)
-    unknown = [t for t in tenants if t not in found and t not in known]
+    """Return each tenant's mirror partition; refuse to promote a tenant that is not mirrored."""
+    places = stored_tenant.places(conn, tenants)
+    unknown = [t for t in tenants if t not in places and t not in known]
     if unknown:
         raise PreconditionFailed(
             f"no such tenant: {', '.join(unknown)}", hint="Tenants become known when the backfill is planned."
         )
     if level is not Level.CLASSIC:
         away = [
-            f"{t} ({found[t].state if t in found else 'unknown'})"
+            f"{t} ({places[t].state if t in places else 'unknown'})"
             for t in tenants
-            if t not in found or found[t].state is not TenantState.MIRRORED
+            if t not in places or places[t].state is not TenantState.MIRRORED
         ]
         if away:
             raise PreconditionFailed(
                 f"not mirrored, so not readable on limitless: {', '.join(away)}",
                 hint="Wait for the backfill, or repair the quarantined tenant first.",
             )
-    return {t: found[t].part if t in found else known[t].part for t in tenants}
+    return {t: places[t].part if t in places else known[t].part for t in tenants}
 
 
 def _check_moves(tenants: Sequence[TenantId], known: Mapping[TenantId, Standing], level: Level) -> None:
@@ -146,16 +146,16 @@ def _check_caught_up(
     parts: set[int],
     caught_up: Snapshot | None,
 ) -> None:
-    """Refuse to let reads go to Limitless on hope."""
+    """Refuse to let reads go to Limitless without proof."""
     if level is not Level.LIMITLESS or all(route and route.level is Level.LIMITLESS for route in before):
         return
     check_included(conn, parts, caught_up)
 
 
 def watch(conn: psycopg.Connection[Any], tenants: Sequence[TenantId], on: bool, *, who: str = "cutover") -> int:
-    """Let processes report the latencies of these tenants one by one, or stop it. Gives them a route if needed."""
-    with change(conn, who, "watch" if on else "stop watching") as found:
+    """Sample these tenants (processes report their reads one by one), or stop it. Gives them a route if needed."""
+    with change(conn, who, "watch" if on else "stop watching") as route_change:
         parts = stored_tenant.not_watched_so(conn, tenants, on)
         if parts:
-            stored.watch_routes(conn, parts, on, found.next_epoch(), who, found.reason)
-        return found.epoch
+            stored.watch_routes(conn, parts, on, route_change.next_epoch(), who, route_change.reason)
+        return route_change.epoch

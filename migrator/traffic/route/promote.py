@@ -1,4 +1,4 @@
-"""How do reads go (back) to Limitless without anybody missing an acknowledged write?
+"""Promotes reads to Limitless, so that no read misses an acknowledged write.
 
 1. JOINING: every process makes its writes wait for the mirror; reads stay on classic.
 2. All processes confirm. From now on every write that is acknowledged is on Limitless already.
@@ -6,8 +6,8 @@
 4. The published positions of the partitions involved include it: those writes are on Limitless too.
 5. LIMITLESS.
 
-The same for a tenant's route, for the global switch after a rollback, and for a fallback that is taken away.
-Interrupted anywhere, it is simply run again.
+The same for a tenant's route, for the switch after a rollback, and for a fallback that is cleared.
+It may be interrupted anywhere and run again.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ from migrator.traffic.route.switch import switch_version
 
 
 class Outcome(StrEnum):
-    """How far a promote_reads got. Anything but DONE left reads on classic."""
+    """How `promote_reads` ended. Anything but DONE left reads on classic."""
 
     DONE = "done"
     ALREADY = "already"  # there was nothing to do
     UNCONFIRMED = "unconfirmed"  # a process did not apply JOINING in time
     BEHIND = "behind"  # the mirror did not catch up in time
-    CHANGED = "changed"  # somebody (or a fallback) lowered it meanwhile
+    CHANGED = "changed"  # a person or a fallback lowered it meanwhile
 
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """What a promote_reads did.
+    """The result of `promote_reads`.
 
     Attributes:
         epoch: of the last change it made; confirm it to know that reads have moved everywhere.
@@ -71,7 +71,7 @@ class Promoted:
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """The middle of the way up: what `catch_up` found."""
+    """The result of `catch_up`: positions include the snapshot, or what is missing."""
 
     outcome: Outcome
     confirmation: Confirmation
@@ -93,7 +93,7 @@ def catch_up(conn: psycopg.Connection[Any], epoch: int, parts: set[int], timeout
 
 
 def current_snapshot(conn: psycopg.Connection[Any]) -> Snapshot:
-    """Return what classic sees now."""
+    """Return classic's current snapshot."""
     row = conn.execute("SELECT pg_current_snapshot()::text").fetchone()
     assert row is not None
     return Snapshot.parse(row[0])
@@ -117,20 +117,25 @@ def promote_reads(
     *expected* holds the tenants' epochs as the caller read them: what an operator rolled back meanwhile is
     RouteChanged, and not moved up again.
 
-    Safe to run again after any interruption. Refusals that waiting does not cure are errors (move, switch, fallback).
+    Safe to run again after any interruption. Refusals that waiting does not clear are errors (move, switch, fallback).
     """
     started = time.monotonic()
     if bool(tenants) + switch + (fallback is not None) != 1:
         raise ValueError("give tenants, switch or fallback, and only one of them")
     if tenants:
-        found = _tenants(conn, list(dict.fromkeys(tenants)), pct, who, reason, wave, timeout_s, expected)
+        promotion = _tenants(conn, list(dict.fromkeys(tenants)), pct, who, reason, wave, timeout_s, expected)
     elif switch:
-        found = _switch(conn, who, reason, timeout_s)
+        promotion = _switch(conn, who, reason, timeout_s)
     else:
         assert fallback is not None
-        found = _fallback(conn, fallback, who, reason, timeout_s)
+        promotion = _fallback(conn, fallback, who, reason, timeout_s)
     return Promoted(
-        found.outcome, found.epoch, found.confirmation, found.behind, time.monotonic() - started, found.detail
+        promotion.outcome,
+        promotion.epoch,
+        promotion.confirmation,
+        promotion.behind,
+        time.monotonic() - started,
+        promotion.detail,
     )
 
 

@@ -1,4 +1,4 @@
-"""Who moves the global switch, the upper bound of everybody's reads?"""
+"""Moves the switch, the upper bound of every tenant's level."""
 
 from __future__ import annotations
 
@@ -34,20 +34,22 @@ def switch(
     Args:
         expected: from `switch_version`; PreconditionFailed when the row changed since.
     """
-    with change(conn, who, reason) as found:
-        if found.level is level:
-            return found.epoch
-        if (found.level, level) not in LEGAL_MOVES:
+    with change(conn, who, reason) as route_change:
+        if route_change.level is level:
+            return route_change.epoch
+        if (route_change.level, level) not in LEGAL_MOVES:
             raise PreconditionFailed(
-                f"illegal move: switch from {found.level} to {level}",
+                f"illegal move: switch from {route_change.level} to {level}",
                 hint="Going up passes through joining; migrator.traffic.route.promote does it.",
             )
         if expected is not None and switch_version(conn) != expected:
-            raise PreconditionFailed("the switch was moved by somebody else", hint="Look again and decide again.")
+            raise PreconditionFailed("the switch was changed meanwhile", hint="See migrator status, then decide again.")
         if level is Level.LIMITLESS:
             check_included(conn, parts_in_use(conn), caught_up)
             check_mirrored(conn)
-        epoch = found.next_epoch()
+        epoch = route_change.next_epoch()
         stored.set_level(conn, level, who, reason)
-        found.decide("switch.moved", "switch", {"level": found.level.value}, {"level": level.value, "epoch": epoch})
+        route_change.decide(
+            "switch.moved", "switch", {"level": route_change.level.value}, {"level": level.value, "epoch": epoch}
+        )
         return epoch

@@ -1,4 +1,4 @@
-"""Who sets where writes go?"""
+"""Sets the write mode."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MODES: frozenset[tuple[WriteMode, WriteMode]] = frozenset(
         (WriteMode.CLASSIC_ONLY, WriteMode.DUAL),
         (WriteMode.DUAL, WriteMode.CLASSIC_ONLY),
         (WriteMode.DUAL, WriteMode.CLOSED),
-        (WriteMode.CLOSED, WriteMode.DUAL),  # the pause took too long, or something was not right
+        (WriteMode.CLOSED, WriteMode.DUAL),  # the pause took too long, or a check failed
         (WriteMode.CLOSED, WriteMode.LIMITLESS_ONLY),  # the point of no return
     }
 )
@@ -30,21 +30,22 @@ def write_mode(
     Raises:
         PreconditionFailed: an illegal change, another mode than *expected*, or tenants that still read Limitless.
     """
-    with change(conn, who, reason, after_the_end=True) as found:
-        if found.write_mode is mode:
-            return found.epoch
-        if expected is not None and found.write_mode is not expected:
+    with change(conn, who, reason, after_the_end=True) as route_change:
+        if route_change.write_mode is mode:
+            return route_change.epoch
+        if expected is not None and route_change.write_mode is not expected:
             raise PreconditionFailed(
-                f"the write mode is {found.write_mode}, not {expected}", hint="Somebody else changed it; look again."
+                f"the write mode is {route_change.write_mode}, not {expected}",
+                hint="Changed meanwhile: see migrator status.",
             )
-        if (found.write_mode, mode) not in _MODES:
-            raise PreconditionFailed(f"illegal change of the write mode: {found.write_mode} to {mode}")
+        if (route_change.write_mode, mode) not in _MODES:
+            raise PreconditionFailed(f"illegal change of the write mode: {route_change.write_mode} to {mode}")
         if mode is WriteMode.CLASSIC_ONLY:
             _check_nobody_left_classic(conn)
-        epoch = found.next_epoch()
+        epoch = route_change.next_epoch()
         stored.set_write_mode(conn, mode, who, reason)
-        found.decide(
-            "write_mode.changed", "switch", {"write_mode": found.write_mode.value},
+        route_change.decide(
+            "write_mode.changed", "switch", {"write_mode": route_change.write_mode.value},
             {"write_mode": mode.value, "epoch": epoch},
         )  # fmt: skip
         return epoch

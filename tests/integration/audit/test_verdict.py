@@ -83,7 +83,7 @@ def test_another_plan_or_other_inputs_are_no_verdict_of_the_migration(
         operator("audit", "--uses", "rds-proxy"),
     ]
 
-    assert all("no verdict of the running migration" in run.err for run in runs)
+    assert all("does not count for the running migration" in run.err for run in runs)
     assert _audit(conn, plan).go
     kinds = dict(conn.execute("SELECT kind, count(*) FROM migrator.report GROUP BY kind").fetchall())
     assert kinds == {"audit": 1, "audit.verdict": 1, "audit.by_hand": 4}

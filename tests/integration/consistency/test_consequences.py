@@ -105,7 +105,7 @@ async def test_a_divergence_holds_the_wave_until_it_is_mended(shop: Shop, corrup
     def look() -> str | None:
         found = soak.watch_wave(shop.classic, 1, Watch(), dict.fromkeys(wave, Sample()), 0.0, True, guards)
         assert (found.left, found.rolled_back, found.held) == (3, 0, "")
-        return found.stands_still
+        return found.stalled
 
     await shop.start()
     async with shop.mirrors():

@@ -149,7 +149,7 @@ def _orphans(shop: Shop) -> int:
 
 
 async def test_a_table_that_was_never_captured_is_not_clean(shop: Shop) -> None:
-    """Nothing is known about its rows; a validation of chosen tenants says nothing about it."""
+    """Its rows are unknown; a validation of chosen tenants says nothing about it."""
     await shop.start()
     async with shop.mirrors():
         await shop.copy_all()

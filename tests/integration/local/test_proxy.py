@@ -47,7 +47,7 @@ def test_refuse_and_accept(proxy: Make, classic_dsn: str) -> None:
     with pytest.raises(psycopg.OperationalError, match="refused"):
         psycopg.connect(way.dsn(classic_dsn))
 
-    way.heal()
+    way.clear_faults()
 
     psycopg.connect(way.dsn(classic_dsn)).close()
 

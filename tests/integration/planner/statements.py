@@ -75,7 +75,8 @@ class Writer:
 
     def pick(self, *weighted: tuple[int, T]) -> T:
         weights, things = zip(*weighted, strict=True)
-        return self.random.choices(things, weights)[0]
+        [chosen] = self.random.choices(things, weights)
+        return chosen
 
     def chance(self, share: float) -> bool:
         return self.random.random() < share

@@ -166,9 +166,7 @@ def test_what_the_tool_cannot_work_without_is_a_blocker(shop: Shop) -> None:
         result = provision(shop.classic, limitless, shop.tables, shop.plan, ask=True)
 
         (blocker,) = result.verdict.blockers
-        assert (
-            "lacks text_copy, without which no row can be copied: sharded tables: TEXT COPY is not supported" in blocker
-        )
+        assert "lacks text_copy, without it no row can be copied: sharded tables: TEXT COPY is not supported" in blocker
         assert verify(shop.classic, limitless, shop.tables, shop.plan).blockers == (blocker,)
         assert check(shop.classic, limitless, shop.tables, shop.plan).blockers == (blocker,)
     line = collect(shop.classic).limitless

@@ -46,7 +46,7 @@ def one_message(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_no_docker_program(tmp_path: Path) -> None:
-    assert "there is no docker program here" in one_message(rehearse(tmp_path))
+    assert "no docker program is installed" in one_message(rehearse(tmp_path))
 
 
 @pytest.mark.parametrize("why", WORDS)

@@ -73,7 +73,7 @@ def test_everything_that_can_be_granted_arrives(land: Land) -> None:
         for name in ("report", "web")
     ]
     for name in ("web", "report"):
-        land.roles.let_in(name)
+        land.roles.allow_login(name)
     assert land.check() == []
     assert land.planned() == [], "a second run finds nothing to do"
     with psycopg.connect(land.roles.dsn(land.limitless_dsn, "web"), autocommit=True) as web:
@@ -124,7 +124,7 @@ def test_whoever_writes_rows_may_draw_their_identity(land: Land, way: str) -> No
 
     land.provision()
     for role in ("web", "report"):
-        land.roles.let_in(role)
+        land.roles.allow_login(role)
 
     assert land.check() == []
     assert land.planned() == []
@@ -375,11 +375,11 @@ def test_undo_takes_back_what_it_gave_and_keeps_who_can_log_in(land: Land) -> No
     land.sql("GRANT USAGE ON SCHEMA app TO {web}, {readers}", "GRANT {readers} TO {web}",
              "ALTER ROLE {web} SET search_path = app")  # fmt: skip
     land.provision()
-    land.roles.let_in("web")
+    land.roles.allow_login("web")
 
     kept = undo(land.limitless)
 
-    assert [k.replace(f"_{land.roles.mark}", "") for k in kept] == ["role web can log in by now"]
+    assert [k.replace(f"_{land.roles.mark}", "") for k in kept] == ["role web can log in now"]
     left = land.limitless.execute(
         "SELECT rolname FROM pg_roles WHERE rolname LIKE %s", (f"%{land.roles.mark}",)
     ).fetchall()

@@ -58,7 +58,7 @@ async def test_an_application_that_owns_nothing(shop: Shop, roles: Roles) -> Non
     (missing,) = check(shop.classic, shop.limitless, ["shop"])
     assert missing.startswith(f"role {web} exists on classic and not on Limitless")
     provision(shop.classic, shop.limitless, shop.tables, shop.plan)
-    roles.let_in("web")
+    roles.allow_login("web")
     assert check(shop.classic, shop.limitless, ["shop"]) == ()
 
     await shop.start()

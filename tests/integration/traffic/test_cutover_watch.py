@@ -128,8 +128,8 @@ def test_an_outage_is_not_counted_against_anybody(classic: psycopg.Connection[An
     )
     fallen = look(classic)
 
-    assert (away.stands_still, away.rolled_back) == ("Limitless does not answer", 0)
-    assert (fallen.stands_still, fallen.rolled_back) == ("reads have fallen back to classic: the mirror lags", 0)
+    assert (away.stalled, away.rolled_back) == ("Limitless does not answer", 0)
+    assert (fallen.stalled, fallen.rolled_back) == ("reads have fallen back to classic: the mirror lags", 0)
     assert set(levels(classic).values()) == {"limitless"}
 
 
@@ -149,7 +149,7 @@ def test_a_quarantined_tenant_does_not_stop_the_others(classic: psycopg.Connecti
 
     found = look(classic)
 
-    assert (found.left, found.rolled_back, found.stands_still) == (2, 1, None)
+    assert (found.left, found.rolled_back, found.stalled) == (2, 1, None)
     assert levels(classic)[C] == "classic"
 
 

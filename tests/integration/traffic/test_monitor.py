@@ -71,7 +71,7 @@ def test_no_fallback_goes_while_the_mirror_stands_still(world: World) -> None:
         settings = replace(SETTINGS, catch_up_s=0.2, fresh_s=60)
         world.classic.execute("INSERT INTO app.note VALUES ('t1', 9, 'not mirrored')")  # the position misses it
 
-        found = eventually(lambda: (seen := look(world, settings)).open[0].step is Step.UNWELL and seen, "it rested")
+        found = eventually(lambda: (seen := look(world, settings)).open[0].step is Step.UNHEALTHY and seen, "it rested")
 
         assert "behind" in found.open[0].why
         assert fallbacks(world) == [("part", "1", "joining")], "writes wait for the mirror, reads stay on classic"

@@ -58,7 +58,7 @@ def test_a_zombie_has_left(family: tuple[subprocess.Popen[str], int]) -> None:
     parent, child = family
     os.kill(child, signal.SIGKILL)  # its parent does not wait for it before its own input ends
 
-    assert process.wait_gone(child, "a marker (of ours)", 10)
+    assert process.wait_ended(child, "a marker (of ours)", 10)
     assert child in {*process.children(parent.pid), *descendants([parent.pid])}, "a zombie, not a process that is gone"
     assert memory_mb([child]) is None
 
@@ -69,7 +69,7 @@ def test_who_was_reaped_is_nobody(family: tuple[subprocess.Popen[str], int]) -> 
 
     assert not process.running(child, "marker") and process.children(child) == []
     assert descendants([child]) == set() and memory_mb([parent.pid, child]) is None
-    assert process.wait_gone(child, "a marker (of ours)", 0)
+    assert process.wait_ended(child, "a marker (of ours)", 0)
 
 
 def test_memory_is_shared_out(family: tuple[subprocess.Popen[str], int]) -> None:

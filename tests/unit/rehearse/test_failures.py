@@ -21,9 +21,9 @@ def failure(
 @pytest.mark.parametrize(
     ("seen", "cause"),
     [
-        (failure("read", "ClusterUnavailable", side="classic"), Cause.CLASSIC_AWAY),
-        (failure("read", "ClusterUnavailable", side="classic", state="57P03"), Cause.CLASSIC_AWAY),
-        (failure("read", "ClusterUnavailable", side="limitless"), Cause.LIMITLESS_AWAY),
+        (failure("read", "ClusterUnavailable", side="classic"), Cause.CLASSIC_UNREACHABLE),
+        (failure("read", "ClusterUnavailable", side="classic", state="57P03"), Cause.CLASSIC_UNREACHABLE),
+        (failure("read", "ClusterUnavailable", side="limitless"), Cause.LIMITLESS_UNREACHABLE),
         (failure("read", "ClusterUnavailable"), Cause.OTHER),
         (failure("write", "AdminShutdown", state="57P01"), Cause.CONNECTION_LOST),
         (failure("write", "OperationalError"), Cause.CONNECTION_LOST),
@@ -32,7 +32,7 @@ def failure(
         (failure("write", "CommitUnknown"), Cause.ANSWER_LOST),
         (failure("write", "CommittedUnconfirmed"), Cause.UNCONFIRMED),
         (failure("write", "WritesClosed", side="classic", state="MG001"), Cause.WRITES_CLOSED),
-        (failure("write", "RowVanished"), Cause.ROW_GONE),
+        (failure("write", "RowVanished"), Cause.ROW_MISSING),
         (failure("read", "InsufficientPrivilege", state="42501"), Cause.OTHER),
         (failure("write", "ReadStale"), Cause.OTHER),
     ],
@@ -70,7 +70,7 @@ def test_a_fault_explains_what_was_under_way_while_it_lasted(seen: Failure, what
         (failure("write", "CommittedUnconfirmed", 305.0, 300.0), "committed, not confirmed"),
         (failure("read", "InsufficientPrivilege", 102.0, 101.0, state="42501"), "InsufficientPrivilege (42501)"),
         (failure("write", "WritesClosed", 102.0, 101.0), "writes were closed"),
-        (failure("write", "RowVanished", 102.0, 101.0), "an acknowledged row was not there"),
+        (failure("write", "RowVanished", 102.0, 101.0), "an acknowledged row was missing"),
         (failure("read", "ReadStale", 405.0, 404.0), "read ended in ReadStale"),
     ],
     ids=[

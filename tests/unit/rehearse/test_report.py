@@ -96,7 +96,7 @@ def test_an_accident_that_was_only_played_is_named_on_the_page() -> None:
         ({"released": {"orders.revision": (30, 4), "shipments": (30, 0)}}, "brought shipments: 30 writes and 0 reads"),
         ({"released": {}}, "deployment"),
         ({"ledger": Ledger(failures=[Failure("web-1", 1055.0, "write", "OSError")])}, "after classic was stopped"),
-        ({"ledger": Ledger(failures=[Failure("web-1", 1005.0, "write", "RowVanished")])}, "was not there"),
+        ({"ledger": Ledger(failures=[Failure("web-1", 1005.0, "write", "RowVanished")])}, "was missing"),
         (
             {"ledger": Ledger(failures=[Failure("web-1", 1005.0, "read", "ReadStale")])},
             "1 read ended in ReadStale",

@@ -143,7 +143,7 @@ def test_what_a_page_leaves_out_it_counts(monkeypatch: pytest.MonkeyPatch) -> No
     html = audit.page(AUDIT)
 
     assert "The worst 1 of 2; the JSON report has all." in html
-    assert "The dearest 1 of 2; the JSON report has all." in html
+    assert "The most expensive 1 of 2; the JSON report has all." in html
     assert html.count("<tr data-severity=") == html.count("<tr data-verdict=") == 1
     assert '<tr data-severity="blocker"' in html
 

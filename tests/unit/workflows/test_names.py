@@ -58,12 +58,12 @@ def targets(node: ast.AST) -> list[str]:
 def signals() -> Iterator[tuple[str, str, str]]:
     """Every signal by text: file, workflow, signal."""
     for file, tree in trees():
-        for call in calls(tree, "tell", "signal"):
+        for call in calls(tree, "send", "signal"):
             aimed_at = [*targets(call.func), *(t for argument in call.args for t in targets(argument))]
             for text in texts(call):
                 yield from ((file, of, text) for of in aimed_at)
         for loop in (node for node in ast.walk(tree) if isinstance(node, ast.For | ast.AsyncFor)):
-            for call in calls(loop, "tell", "signal"):
+            for call in calls(loop, "send", "signal"):
                 for text in texts(call):
                     yield from ((file, of, text) for of in targets(loop.iter))
 

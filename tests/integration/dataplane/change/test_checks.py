@@ -143,7 +143,7 @@ async def test_the_command(shop: Shop, tmp_path: Path) -> None:
         refused = await asyncio.to_thread(operator, "schema", "apply", str(path), "--json")
 
     assert (first.code, first.json["finished"]) == (0, ["add column shop.purchase.a (integer)"])
-    assert (second.code, second.out) == (0, "Nothing to do: both sides are as the file wants them.\n")
+    assert (second.code, second.out) == (0, "Nothing to do: both sides are as the file says.\n")
     assert [c["last step"] for c in listed.json["changes"]] == ["set_default_on_limitless"]
     assert refused.code == 3
     assert "DROP TABLE shop.purchase is not possible" in refused.out + refused.err

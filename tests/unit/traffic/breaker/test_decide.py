@@ -58,10 +58,10 @@ def test_a_fallback_goes_in_two_steps_once_everything_is_well() -> None:
 
 def test_nothing_goes_while_anything_is_wrong() -> None:
     assert step(replace(OPEN, held=True)) is Step.HOLD
-    assert step(replace(OPEN, quarantined=True)) is Step.UNWELL
-    assert step(OPEN, problem="cannot be reached") is Step.UNWELL
-    assert step(OPEN, ages={0: 0.1}) is Step.UNWELL
-    assert step(OPEN, ages={0: 3.0, 1: 0.1}) is Step.UNWELL, "reference tables are read by every tenant"
+    assert step(replace(OPEN, quarantined=True)) is Step.UNHEALTHY
+    assert step(OPEN, problem="cannot be reached") is Step.UNHEALTHY
+    assert step(OPEN, ages={0: 0.1}) is Step.UNHEALTHY
+    assert step(OPEN, ages={0: 3.0, 1: 0.1}) is Step.UNHEALTHY, "reference tables are read by every tenant"
     assert step(replace(OPEN, age_s=1.9)) is Step.REST
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from migrator.control.breaker import Breach
 from migrator.model.tenant import TenantId
-from migrator.traffic.cutover.breach import Whose, describe, judge
+from migrator.traffic.cutover.breach import Subject, describe, judge
 
 A = TenantId("a")
 PATIENCE_S, CALM_S = 120.0, 600.0
@@ -12,7 +12,7 @@ PATIENCE_S, CALM_S = 120.0, 600.0
 
 def looks(when: dict[int, bool], until_s: int = 7200, every_s: int = 5) -> list[int]:
     """Return when incidents began, if everybody's reads are bad or good from the given seconds on."""
-    known: dict[Whose, Breach] = {}
+    known: dict[Subject, Breach] = {}
     bad, recorded = False, []
     for now_s in range(0, until_s, every_s):
         bad = when.get(now_s, bad)
@@ -46,7 +46,7 @@ def test_a_flap_cannot_be_an_incident_a_minute() -> None:
 
 
 def test_all_that_begin_together_are_one_line() -> None:
-    many: dict[Whose, str] = {TenantId(str(n)): "slow" for n in range(10)}
+    many: dict[Subject, str] = {TenantId(str(n)): "slow" for n in range(10)}
 
     assert describe({None: "slow", A: "fails"}) == "all tenants: slow; tenant a: fails"
     assert describe(many).endswith("; … (10 in all)")

@@ -28,7 +28,7 @@ def test_any_rollback_by_hand_stops_it() -> None:
 
 def test_the_guard_may_roll_back_a_few_per_wave() -> None:
     assert held(back("a"), back("b"), back("c", 2), back("d", 2)) == ""
-    assert held(back("a"), back("b"), back("c")) == "wave 1 was rolled back: 3 tenants suffered on Limitless"
+    assert held(back("a"), back("b"), back("c")) == "wave 1 was rolled back: 3 tenants exceeded limits on Limitless"
 
 
 def test_details_are_bounded() -> None:

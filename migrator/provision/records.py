@@ -1,4 +1,4 @@
-"""What is on Limitless, as far as its catalog and the tool's own records can tell, and how is it recorded?"""
+"""What exists on Limitless by its catalog and the tool's own records; keeps those records."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def record_made(limitless: Conn, record: Record) -> None:
 
 
 def forget_made(limitless: Conn, record: Record) -> None:
-    """Forget what was dropped, in the transaction that dropped it."""
+    """Delete the record of a dropped object, in the transaction that dropped it."""
     provisioned.forget(limitless, _made(record))
 
 
@@ -41,18 +41,18 @@ def _made(record: Record) -> provisioned.Made:
     return provisioned.Made(record.kind, record.schema, record.name, record.detail)
 
 
-def believed(limitless: Conn, found: Catalog, wanted: Catalog) -> Catalog:
-    """Return *found*, with what a router's pg_index does not show taken from the tool's records."""
+def completed_from_records(limitless: Conn, read: Catalog, wanted: Catalog) -> Catalog:
+    """Return *read*, with what a router's pg_index does not show taken from the tool's records."""
     visible = answers(limitless).kinds(Capability.INDEX_CATALOG, unasked=_KINDS)
     if visible >= _KINDS or installed_version(limitless) is None:
-        return found
-    return with_records(found, wanted, made_here(limitless), visible)
+        return read
+    return with_records(read, wanted, made_here(limitless), visible)
 
 
-def with_records(found: Catalog, wanted: Catalog, made: Collection[Record], visible: Collection[str]) -> Catalog:
+def with_records(read: Catalog, wanted: Catalog, made: Collection[Record], visible: Collection[str]) -> Catalog:
     """Give tables whose kind is not *visible* in pg_index the keys and indexes that were *made* as *wanted*. Pure.
 
-    A primary key and UNIQUE constraints come with their table. What somebody dropped past the tool is not noticed.
+    A primary key and UNIQUE constraints come with their table. What was dropped without the tool is not noticed.
     """
     names = {(r.kind, r.schema, r.name) for r in made}
 
@@ -70,17 +70,17 @@ def with_records(found: Catalog, wanted: Catalog, made: Collection[Record], visi
             indexes=(*table.indexes, *(i for i in indexes if i.name not in {t.name for t in table.indexes})),
         )
 
-    return replace(found, tables={name: seen(name, table) for name, table in found.tables.items()})
+    return replace(read, tables={name: seen(name, table) for name, table in read.tables.items()})
 
 
 def concurrent_kinds(limitless: Conn) -> frozenset[str]:
-    """Return the kinds of tables whose indexes can be built concurrently, and be looked at when a build was cut off."""
+    """Return the kinds of tables whose indexes can be built concurrently, and inspected after an interrupted build."""
     found = answers(limitless)
     return found.kinds(Capability.INDEX_CONCURRENTLY) & found.kinds(Capability.INDEX_CATALOG)
 
 
 def make_apart(limitless: Conn, step: Step) -> None:
-    """Build an index concurrently: writers never wait. One that an earlier build left invalid goes first."""
+    """Build an index concurrently: writers never wait. One that an earlier build left invalid is dropped first."""
     record = step.record
     name = sql.Identifier(record.schema, record.name)
     there = index_of(limitless, name)
