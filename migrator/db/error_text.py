@@ -1,4 +1,4 @@
-"""What did a server say?
+"""Reads the message and the names out of a server's error.
 
 A router of Limitless wraps what a shard said: the primary message is its own, the shard's words are details, and fields
 that name a constraint may be gone (AWS: Aurora Limitless, query tracing).

@@ -1,4 +1,4 @@
-"""What did somebody mean who typed a name that does not exist? Pure; every unknown name is answered in these words."""
+"""Suggests known names for one that does not exist. Pure; the one message for every unknown name."""
 
 from __future__ import annotations
 

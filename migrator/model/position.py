@@ -1,4 +1,4 @@
-"""What does a snapshot cover?"""
+"""A pg_snapshot as a value: which transactions it covers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which entries of the table of refusals (refused.py) does one node of a parse tree meet? Pure.
+"""Finds the entries of the table of refusals (refused.py) that one node of a parse tree meets. Pure.
 
 Trees are libpg_query's, as JSON: {"ColumnRef": {…}}. The caller walks the tree; one node is judged by itself.
 """

@@ -1,4 +1,4 @@
-"""What can a cluster hold about rights? Frozen values, the same for both sides; names, never oids."""
+"""What a cluster holds about rights: frozen values, the same for both sides; names, never oids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which settings of a session change what an application gets, and where do the two sides differ in them? Pure.
+"""Compares settings of sessions that change what an application gets. Pure.
 
 A session gets a setting from its role, its database, or the configuration of the server: of Aurora the parameter group.
 Limitless has no ALTER DATABASE, and a cluster's parameter group is not the other cluster's. So what a session of
