@@ -1,6 +1,6 @@
-"""What did the cluster answer, and where is it kept?
+"""Stores what Limitless answered when it was asked what it can do.
 
-On Limitless itself (`migrator.probe`): the answers are that cluster's, and whoever works there reads them there.
+On Limitless itself (`migrator.probe`): the answers are that cluster's, and every session there reads them there.
 Classic has a copy as a report, for status.
 """
 

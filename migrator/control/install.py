@@ -1,8 +1,8 @@
-"""How do the tool's own tables get onto both clusters, and off again?
+"""Installs the tool's own tables on both clusters, and removes them.
 
 Each side is installed in one transaction under a lock, so two operators who start at once find one schema. Running it
 again finds nothing to do. A schema that an earlier version of the tool installed is upgraded by `migrator upgrade`
-(upgrade.py), never on the way.
+(upgrade.py) only.
 """
 
 from __future__ import annotations

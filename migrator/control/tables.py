@@ -1,4 +1,4 @@
-"""Which tables are captured? Descriptors as stored on classic, so that every part reads the same ones."""
+"""Stores captured tables: their descriptors on classic, so that every part reads the same ones."""
 
 from __future__ import annotations
 
@@ -117,5 +117,6 @@ def owner(conn: psycopg.Connection[Any], schema: str) -> tuple[str, bool, bool] 
 
 
 def find_relations(conn: psycopg.Connection[Any]) -> None:
-    """Note which relation each captured table is, where an earlier version knew its name alone; none if it is gone."""
+    """Note which relation each captured table is, where an earlier version stored its name alone; none if it no longer
+    exists."""
     conn.execute(_SQL["find_relations"])
