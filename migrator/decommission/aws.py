@@ -1,4 +1,4 @@
-"""How is an Aurora cluster retired without losing its last copy?
+"""Retires an Aurora cluster without losing its last copy.
 
 Nothing is deleted before the last snapshot was read back: finished, of this cluster, newer than the hand-over,
 encrypted as the cluster is. Its name being taken says nothing: an earlier decommission may have made it, and one
@@ -31,7 +31,7 @@ def why_not(snapshot: Described, cluster: Described | None, cluster_id: str, not
     """Return why *snapshot* is no last copy of the cluster; empty when it is one. Pure.
 
     Args:
-        cluster: None when it is gone already; then what only it could tell is not compared.
+        cluster: None when it does not exist any more; then only the snapshot is checked.
     """
     found = []
     if snapshot.get("DBClusterIdentifier") != cluster_id:
@@ -66,7 +66,7 @@ def _rds() -> Any:
 class AwsReleaser:
     """An Aurora cluster: a manual snapshot first, then instances and cluster are deleted.
 
-    Deletion protection is respected: who switched it on has to switch it off.
+    Deletion protection is respected: a person has to switch it off.
 
     Attributes:
         not_before: the hand-over; a snapshot from before lacks classic's last writes.
@@ -89,10 +89,11 @@ class AwsReleaser:
         return self.rds if self.rds is not None else _rds()
 
     def snapshot(self) -> str:
-        """Take the last snapshot, or find the one of an earlier try; return its name when it is finished.
+        """Take the last snapshot, or find the one of an earlier attempt; return its name when it is finished.
 
         Raises:
-            PreconditionFailed: the cluster is gone and there is no good snapshot, or the snapshot failed.
+            PreconditionFailed: the cluster does not exist any more and there is no good snapshot, or the snapshot
+                failed.
             ClusterUnavailable: it is not finished yet; the next call goes on waiting.
         """
         rds = self._client()
@@ -107,7 +108,7 @@ class AwsReleaser:
             cluster = self._cluster(rds)
             kept = self._kept(rds, cluster)
             if cluster is None:
-                return f"cluster {self.cluster_id} is gone; snapshot {kept} is kept"
+                return f"cluster {self.cluster_id} is deleted; snapshot {kept} is kept"
             if cluster.get("DeletionProtection"):
                 raise PreconditionFailed(
                     f"cluster {self.cluster_id} is protected from deletion",
@@ -143,7 +144,7 @@ class AwsReleaser:
             if found is None:
                 if cluster is None:
                     raise PreconditionFailed(
-                        f"cluster {self.cluster_id} is gone and no snapshot of after the hand-over is there",
+                        f"cluster {self.cluster_id} is deleted and has no snapshot from after the hand-over",
                         hint="Look at the cluster's events and snapshots in the RDS console before anything else.",
                     )
                 # Should another worker be faster, what it made is read back like any other.
@@ -206,7 +207,7 @@ def _quietly(fine: tuple[str, ...], act: Callable[..., Any], **values: object) -
 
 
 class _aws:
-    """Turns what the AWS client raises about network and credentials into our words."""
+    """Turns what the AWS client raises about network and credentials into this tool's errors."""
 
     def __enter__(self) -> None:
         return None
@@ -219,7 +220,7 @@ class _aws:
         if isinstance(error, ClientError):
             code = error.response.get("Error", {}).get("Code", "unknown")
             if code in _LATER:
-                raise ClusterUnavailable("AWS RDS", f"it answers {code}", "Tried again by itself.") from None
+                raise ClusterUnavailable("AWS RDS", f"it answers {code}", "It is tried again by itself.") from None
             raise PreconditionFailed(f"AWS refuses to retire classic ({code})") from None
         if isinstance(error, BotoCoreError):
             raise ClusterUnavailable("AWS RDS", type(error).__name__, "Check region and credentials.") from None

@@ -1,6 +1,6 @@
-"""Have the mirrors everything, and can none of them write any more?
+"""Drains the mirrors to a snapshot from after the closing, then keeps them from writing any more.
 
-Positions are read where they are true, on Limitless.
+Checkpoints are read on Limitless.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def changed_since(classic: Connection, at: datetime, margin_s: float) -> tuple[l
 
 
 def close_positions(limitless: Connection, snapshot: Snapshot) -> None:
-    """Take every partition and every copy lease away from whoever holds it, for good.
+    """Close every checkpoint and every copy lease, so that no mirror or copy can commit.
 
-    One compare-and-swap per row: a mirror that wakes up late finds another epoch and the state closed, and stops
+    One compare-and-swap per row: a mirror that goes on late finds another lease term and the state closed, and stops
     before it writes. Safe to run twice.
 
     Raises:
@@ -69,13 +69,13 @@ def close_positions(limitless: Connection, snapshot: Snapshot) -> None:
 
 
 def close_all(limitless: Connection) -> None:
-    """Take every partition and copy lease away, wherever they are, in the caller's transaction."""
+    """Close every checkpoint and copy lease, wherever they are, in the caller's transaction."""
     take_positions(limitless)
     close_leases(limitless)
 
 
 def closed(limitless: Connection, snapshot: Snapshot) -> bool:
-    """Return whether all positions are closed and hold everything up to *snapshot*."""
+    """Return whether all checkpoints are closed and hold everything up to *snapshot*."""
     found = mirror_positions(limitless)
     return bool(found) and all(position.closed and position.snapshot.includes(snapshot) for position in found)
 

@@ -1,7 +1,7 @@
-"""May classic be retired?
+"""The gate of the decommission: whether classic may be retired.
 
 Pure. Everything that is known before the pause is asked here, all blockers at once; what can only be known while
-writes are closed is asked again then.
+writes are closed is checked again then.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class DecommissionFacts:
         divergent: tenants with divergent rows, and the reference tables.
         fallbacks: reasons of fallbacks in force.
         worst_lag_s: of all mirror partitions; None when one published nothing.
-        problem: what the mirror partition that lags most says about itself.
+        problem: why the mirror partition that lags most is waiting or stalled.
         unconfirmed: processes that live and have not applied the present epoch.
         prepared: prepared transactions in classic's database.
         inventory: what the migrated schemas hold beside what is captured and on Limitless.
@@ -75,7 +75,7 @@ def decommission_verdict(facts: DecommissionFacts) -> Verdict:
     if not facts.window_over:
         say("window.not_over", f"the stabilization window is not over: {facts.window}", True)
     if facts.switch is not Level.LIMITLESS:
-        say("reads.rolled_back", "all reads were rolled back to classic; go forward first: migrator cutover")
+        say("reads.rolled_back", "all reads were rolled back to classic; promote them first: migrator cutover")
     if facts.not_limitless:
         say("tenants.not_on_limitless", f"tenants that do not read from Limitless: {_some(facts.not_limitless)}", True)
     if facts.held:

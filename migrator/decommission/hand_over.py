@@ -1,7 +1,7 @@
-"""Who is authoritative from now on, and what is the way back until then?
+"""Hands over to Limitless, or reopens writes on classic.
 
 `hand_over` is the point of no return: before it everything is undone by `reopen`, after it Limitless takes writes
-that classic will never see. Both lock the same row, so exactly one of them happens.
+that classic does not get. Both lock the same row, so exactly one of them happens.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def hand_over(
 
     Raises:
         NoGo: something is not as it must be; nothing has changed, and the caller reopens.
-        PreconditionFailed: this try was reopened.
+        PreconditionFailed: this attempt was reopened.
     """
     found = attempt.require(classic, number, "closed", "handed_over")
     if found.state == "handed_over":
@@ -72,7 +72,7 @@ def reopen(
 ) -> bool:
     """Let classic take writes again; False when Limitless is authoritative already. Safe to run twice.
 
-    Classic first and alone: whatever is wrong with Limitless must not keep writes closed. The caller then lets the
+    Classic first and alone: an unhealthy Limitless must not keep writes closed. The caller then lets the
     mirrors take their partitions again (`drain.reopen_positions`); until they do, reads fall back to classic.
     """
     with classic.transaction():
@@ -105,7 +105,7 @@ def settle(classic: Connection, limitless: Connection, number: int) -> str:
 
 
 def rehearse(limitless: Connection) -> list[str]:
-    """Try what the pause and what follows it writes on Limitless, and take it back; return what would fail."""
+    """Try what the pause and what follows it writes on Limitless, and roll it back; return what would fail."""
     found = []
     for what, act in (("closing mirror positions", drain.close_all), ("storing the terminal route", _store_route)):
         try:
@@ -124,9 +124,9 @@ def _store_route(limitless: Connection) -> None:
 
 
 def mark_retiring(limitless: Connection, number: int) -> datetime:
-    """Say on Limitless, before the first thing is done to it, that classic is being retired; return the hand-over.
+    """Store on Limitless that classic is being retired, before anything is done to it; return the hand-over.
 
-    Afterwards a classic that does not answer is no outage. Safe to run twice.
+    Afterwards an unreachable classic is no outage. Safe to run twice.
 
     Raises:
         NoGo: Limitless holds no terminal route, so nothing may happen to classic.

@@ -1,4 +1,4 @@
-"""What a decommission does while traffic goes on, so that the pause has little to wait for; it can be run again."""
+"""Prepares the write pause while traffic goes on, so that it has little to wait for; it can be run again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from migrator.provision.apply import Stage, finalize, finalize_actions
 Connection = psycopg.Connection[Any]
 
 FINALIZE_TRIES = 5
-"""So often the foreign keys are made while mirrors let them go again; then status says which are missing."""
+"""So often the foreign keys are made while mirrors drop them again; then status says which are missing."""
 
 
 def tables(classic: Connection) -> list[Table]:
@@ -31,7 +31,7 @@ def prepare(classic: Connection, limitless: Connection, plan: Plan) -> None:
     Raises:
         NoGo: with every blocker of every part.
     """
-    refresh(classic, limitless)  # the pause asks classic alone what is there
+    refresh(classic, limitless)  # the pause reads the inventory on classic alone
     found: list[str] = []
     try:
         make_keys(classic, limitless, plan, "final")
@@ -59,14 +59,14 @@ def make_keys(classic: Connection, limitless: Connection, plan: Plan, stage: str
         result = finalize(classic, limitless, tables(classic), plan, stage=stage_now)
         if result.verdict.go:
             return
-        # What was made and is to be made again, a mirror or a copy had to let go of meanwhile: that is nobody's fault.
+        # What was made and is to be made again, a mirror or a copy had to drop meanwhile: that is no error.
         todo = finalize_actions(classic, limitless, tables(classic), plan, stage=stage_now)
         if not left or not {a.id for a in result.made} & {a.id for a in todo}:
             raise NoGo("decommission", result.verdict.blockers)
 
 
 def _sequences_ahead(classic: Connection, limitless: Connection, plan: Plan) -> list[str]:
-    """Restart every sequence on Limitless while nobody uses it there, and remember what was read; return blockers."""
+    """Restart every sequence on Limitless while it is not used there, and store what was read; return blockers."""
     found: list[str] = []
     prepared = attempt.Prepared(attempt.now(classic), {}, {})
     for facts in sequences.read(classic, limitless, list(plan.tables.schemas)):

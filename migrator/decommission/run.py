@@ -1,4 +1,4 @@
-"""The steps of a decommission from the pause on, in order. Each can be run again and finds what an earlier try did.
+"""The steps of a decommission from the pause on, in order. Each can be run again and detects what is done.
 
 Used by the workflow, which brings sequence and time limits, and by `migrator decommission reopen`.
 """
@@ -71,7 +71,7 @@ def enter(open_classic: Callable[[], Connection], open_limitless: Callable[[], C
 
 
 def close_writes(conn: Connection, plan: Plan, number: int) -> None:
-    """Close writes on classic for try *number*, and have every process confirm it.
+    """Close writes on classic for attempt *number*, and have every process confirm it.
 
     Raises:
         NoGo: rows would be lost, a process did not confirm, or a writer did not end; the caller reopens.
@@ -99,7 +99,7 @@ def _unconfirmed(process: str) -> Blocker:
 
 
 def left_to_drain(classic: Connection, limitless: Connection, number: int) -> tuple[list[int], list[str]]:
-    """Return the partitions that have not reached the last write, and the tenants that do not follow classic."""
+    """Return the partitions that have not reached the last write, and the tenants that are not mirrored."""
     found = attempt.require(classic, number, "closed", "handed_over")
     assert found.snapshot is not None  # closed means that it was taken
     return drain.behind(limitless, found.snapshot), [str(t) for t in drain.unknown_tenants(classic)]
@@ -119,7 +119,7 @@ def _unmirrored(tenant: str) -> Blocker:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What changed since its last clean validation. nobodys: rows of no tenant."""
+    """What changed since its last clean validation. nobodys: orphan rows."""
 
     tenants: list[TenantId]
     reference: bool
@@ -147,7 +147,7 @@ def validation_blockers(report: ValidationReport) -> tuple[Blocker, ...]:
         Blocker("tenants.not_compared", reason, f"nothing is known of {reason}") for reason in report.unknown[:SHOWN]
     ]
     if report.tenantless_rows:
-        text = f"{report.tenantless_rows} rows of sharded tables belong to no tenant"
+        text = f"{report.tenantless_rows} orphan rows: rows of sharded tables whose tenant cannot be found"
         found.append(Blocker("rows.tenantless", "", text))
     return tuple(found)
 
@@ -174,7 +174,7 @@ def move_sequences(classic: Connection, limitless: Connection, plan: Plan, numbe
 
 
 def close_positions(classic: Connection, limitless: Connection, number: int) -> None:
-    """Take the partitions away from all mirrors, so that none can write late."""
+    """Close the checkpoints of all mirrors, so that none can write late."""
     found = attempt.require(classic, number, "closed", "handed_over")
     assert found.snapshot is not None
     drain.close_positions(limitless, found.snapshot)
@@ -188,7 +188,7 @@ def make_authoritative(
     Raises:
         NoGo: something is not as it must be; nothing has changed, and the caller reopens.
     """
-    # Positions are closed, so no mirror takes a key away any more.
+    # Checkpoints are closed, so no mirror drops a key any more.
     if attempt.read(classic, number).state != "handed_over":
         left = finalize_actions(classic, limitless, tables(classic), plan, stage="final")
         if left:
@@ -202,14 +202,15 @@ def make_authoritative(
 
 
 def _gone(summary: str) -> Blocker:
-    return Blocker("key.missing", summary, f"not there any more, a mirror had to let it go: {summary}")
+    return Blocker("key.missing", summary, f"missing on Limitless, because a mirror had to drop it: {summary}")
 
 
 # -- the way back ----------------------------------------------------------------------------------------------------
 
 
 def reopen(classic: Connection, number: int, reason: str, who: str = WHO) -> bool:
-    """Open writes on classic that try *number* closed, and say so; False when Limitless is authoritative already.
+    """Open writes on classic that attempt *number* closed, and record it; False when Limitless is authoritative
+    already.
 
     The mirrors then need their partitions again: `drain.reopen_positions` on Limitless, which may not answer now.
     """
@@ -225,7 +226,7 @@ def reopen(classic: Connection, number: int, reason: str, who: str = WHO) -> boo
         "blocked",
         "writes are open on classic again",
         [Blocker("writes.reopened", "", reason)],
-        "mend it, then: migrator resume",
+        "correct the cause, then: migrator resume",
     )
     return True
 
@@ -240,7 +241,7 @@ REOPEN = (
 def roll_back(
     classic: Connection, open_limitless: Callable[[], Connection], number: int, reason: str
 ) -> DecommissionResult:
-    """Open writes that try *number* (0: the newest one) closed, and let the mirrors have their partitions again."""
+    """Open writes that attempt *number* (0: the newest one) closed, and reopen the checkpoints for the mirrors."""
     number = number or attempt.latest(classic) or 0
     if not number:
         return DecommissionResult(blockers=(reason,), text="writes were never closed")
@@ -259,7 +260,7 @@ def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) 
     """Store the terminal route on Limitless, have it confirmed, take capture off classic.
 
     Raises:
-        NoGo: somebody has to answer for what came to classic since; there is only forward.
+        NoGo: a person has to decide about what was created on classic since; there is no way back.
     """
     digest = hand_over.settle(classic, limitless, number)
     confirmation = wait_confirmed(classic, switch(classic).epoch, timeout_s=plan.shim.staleness_s * 2 + 1)
@@ -285,7 +286,7 @@ def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) 
 def export(conn: Connection, number: int, path: Path, plan: Plan) -> str:
     """Write the decision log to *path*; returns the path."""
     found = attempt.read(conn, number)
-    release = "classic is being released" if plan.decommission.release_classic else "classic is kept, closed for writes"
+    release = "classic is being retired" if plan.decommission.release_classic else "classic is kept, closed for writes"
     detail = f"handed over in {found.pause_s or 0:.2f} s; {release}; decisions in {path.name}"
     set_phase(conn, Phase.DECOMMISSION.value, "done", detail)
     written = hand_over.export(conn, number, path)
@@ -300,16 +301,16 @@ def release(
     number: int,
     home: Path,
 ) -> str:
-    """Take a last snapshot of classic and release it; returns what was done. Afterwards it may not answer any more.
+    """Take a last snapshot of classic and retire it; returns what was done. Afterwards it may be unreachable.
 
     Args:
         home: where servers of this machine live.
 
-    Nothing happens to classic before Limitless says that it is retired, and the last copy was read back.
+    Nothing happens to classic before Limitless holds that it is being retired, and the last copy was read back.
     """
     found = progress.find(open_classic, open_limitless)
     if progress.enter_at(found) is not Entry.RELEASE:
-        raise PreconditionFailed(f"classic must not be released: the decommission is at {progress.enter_at(found)}")
+        raise PreconditionFailed(f"classic must not be retired: the decommission is at {progress.enter_at(found)}")
     number = found.number or number
     with closing_(open_limitless()) as limitless:
         handed_over_at = hand_over.mark_retiring(limitless, number)
@@ -319,12 +320,12 @@ def release(
         with closing_(open_classic()) as conn:
             attempt.note(conn, number, snapshot_kept=kept)
     except ClusterUnavailable:
-        pass  # it does not answer any more: an earlier try released it
+        pass  # unreachable: an earlier run retired it
     return releaser.release()
 
 
 def releaser_for(plan: Plan, home: Path, not_before: datetime | None = None) -> Releaser:
-    """Return who retires classic where this plan runs: a server of this machine lives under *home*.
+    """Return what retires classic where this plan runs: a server of this machine lives under *home*.
 
     A last copy from before *not_before* is none.
     """

@@ -1,6 +1,6 @@
-"""From which number on may Limitless hand out keys?
+"""Restarts sequences on Limitless above every number that classic has used.
 
-Beyond everything classic ever handed out (`last_value`) and beyond everything anybody wrote by hand (the most extreme
+That is beyond every number classic handed out (`last_value`) and beyond every one written explicitly (the most extreme
 value of the columns a sequence feeds), plus the plan's headroom. Limitless has no setval: ALTER SEQUENCE …
 RESTART (AWS: Aurora Limitless, CREATE SEQUENCE and ALTER SEQUENCE). Its routers take numbers in chunks, so what each
 router hands out next is checked and not assumed.
@@ -32,7 +32,7 @@ class SequenceFacts:
     """A sequence as classic has it.
 
     Attributes:
-        used: last number handed out; None when it never was called.
+        used: last number handed out; None when it was never called.
         column_max: the farthest value, in the direction it counts, in the integer columns whose default is this
             sequence alone or that own it; None when they are empty or there are none. What a sequence goes into
             otherwise (text, an expression, a function, two tables) says nothing about its numbers: `used` decides.

@@ -166,7 +166,7 @@ def test_a_cluster_that_is_gone_without_a_copy_stops_everything(aws: Aws) -> Non
     aws.cluster(None)
     aws.snapshot(None)
 
-    with pytest.raises(PreconditionFailed, match="is gone and no snapshot"):
+    with pytest.raises(PreconditionFailed, match="is deleted and has no snapshot"):
         aws.releaser.snapshot()
 
 
