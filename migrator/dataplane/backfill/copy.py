@@ -1,8 +1,8 @@
-"""How is one unit copied and handed over exactly?
+"""Copies one unit and hands it over to the mirror exactly.
 
-Lease, hold, snapshot, remove leftovers, COPY, and as the last statement of the same Limitless transaction the
+Lease, retention pin, snapshot, remove leftovers, COPY, and as the last statement of the same Limitless transaction the
 compare-and-swap of the lease that records the snapshot. A copy that was superseded cannot commit, and a copy
-that did commit is found by whoever tries again. The mirror takes the unit's tenants over from that snapshot.
+that did commit is found by the next try. The mirror takes the unit's tenants over from that snapshot.
 """
 
 from __future__ import annotations
@@ -113,13 +113,13 @@ async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Calla
     await units.begin(control, unit_id, worker)
     await set_copying(control, unit.tenants)
     if await _is_left(control, limitless, unit):
-        await drop_final_keys(limitless)  # what an earlier life left is deleted, and inserted again
-    # Committed before the snapshot is taken: what the snapshot does not see stays in the journal until joined.
+        await drop_final_keys(limitless)  # rows of an earlier copy are deleted, and inserted again
+    # Committed before the snapshot is taken: what the snapshot does not see stays in the journal until enrolled.
     borrowed = await snapshots.hold(control, unit_id, unit.shared)
     try:
         await _copy(links, unit, epoch, borrowed, on_progress)
     except psycopg.errors.ForeignKeyViolation:
-        await drop_final_keys(limitless)  # perhaps one that checks at once; the next try finds them gone
+        await drop_final_keys(limitless)  # perhaps one that checks at once; before the next try they are dropped
         raise
     await units.set_copied(control, unit_id)
 

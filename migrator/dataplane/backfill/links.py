@@ -1,7 +1,6 @@
-"""Which connections does a copy use, and may the next one have them?
+"""Lends connections to copies, and keeps those of units that ended well for the next one.
 
-Opening three costs as much as copying some thousand rows, so a worker keeps them from unit to unit. Only those of a
-unit that ended well are kept, and not for long.
+Opening three costs as much as copying some thousand rows. They are kept for a short time only.
 """
 
 from __future__ import annotations
@@ -132,6 +131,6 @@ class LinkPool:
 
 
 async def _close(links: Links) -> None:
-    """Close without a word: whatever is open on the server is rolled back there."""
+    """Close without a message to the server, which rolls back what is open."""
     for conn in links.all():
         await conn.close()

@@ -1,6 +1,6 @@
-"""Which tenants are there, and which copy units are still to be made for them?
+"""Counts tenants and their rows, and makes the copy units that are still missing.
 
-The inventory comes from the data, not from the plan: a tenant nobody listed must be copied too.
+Tenants come from the data, not from the plan: a tenant that no list names must be copied too.
 """
 
 from __future__ import annotations

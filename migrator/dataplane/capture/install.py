@@ -1,6 +1,6 @@
-"""How does capture get onto the tables, and off again without a trace?
+"""Installs capture on the tables, and removes it completely.
 
-CREATE TRIGGER waits for the writers of a table and makes new ones wait, so every table is taken in its own
+CREATE TRIGGER waits for the writers of a table and makes new ones wait, so every table is changed in its own
 short transaction under a lock timeout and tried again: a long transaction delays the installation, never the
 application for longer than that.
 """
@@ -140,9 +140,9 @@ def install(conn: psycopg.Connection[Any], tables: Sequence[Table], parts: int, 
 
 
 def _note(conn: psycopg.Connection[Any], relations: Set[int]) -> None:
-    """Remember what is captured now and was not yet: from here on it is to stay as it is.
+    """Note what is newly captured: from here on it is to stay as it is.
 
-    No position exists before all of it is remembered, so what happened to a table until now is copied.
+    No position exists before all of it is noted, so what happened to a table until now is copied.
     """
     unknown = relations - noted_tables(conn)
     if unknown:
@@ -177,11 +177,11 @@ def capture_member(
 
 
 def _refuse_broken(conn: psycopg.Connection[Any]) -> None:
-    """Raise PreconditionFailed when capture was on and is not what it was: making it whole would hide lost writes."""
+    """Raise PreconditionFailed when capture was on and is not what it was: reinstalling it would hide lost writes."""
     broken = [d.text for d in watch.differences(conn) if not d.unfinished]
     if broken or watch.loss(conn):
         raise PreconditionFailed(
-            f"capture is not as it was made: {'; '.join(broken) or watch.loss(conn)}", hint=watch.ADVICE
+            f"capture is not as it was installed: {'; '.join(broken) or watch.loss(conn)}", hint=watch.ADVICE
         )
 
 

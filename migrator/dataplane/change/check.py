@@ -1,4 +1,4 @@
-"""Can what a file asks for be done here, and what exactly? Nothing is changed; every problem at once.
+"""Checks the changes that a file requests against both sides: every problem at once, nothing is changed.
 
 Types, defaults and indexes are tried on empty temporary tables in a transaction that is rolled back, so the server
 itself says what it refuses, what a default is worth now, and whether it would rewrite the table.
@@ -227,7 +227,7 @@ class _Checker:
             return None
         needed = self._needed_by_mirror(request)
         if needed:
-            self._problem(request, f"it is {needed}: it cannot go while the table is being migrated")
+            self._problem(request, f"it is {needed}: it cannot be dropped while the table is being migrated")
             return None
         needing = self._dependents(request)
         for text in needing:
@@ -263,7 +263,8 @@ class _Checker:
         return ""
 
     def _dependents(self, request: RequestedChange) -> list[str]:
-        """Return what depends on a column and would vanish or break with it; its default and NOT NULL may go."""
+        """Return what depends on a column and would be dropped or fail with it; its default and NOT NULL may be
+        dropped."""
         rows = self.classic.execute(
             change_sql.DEPENDENTS, {"table": quoted(self.classic, request.table), "column": request.name}
         )

@@ -1,8 +1,8 @@
-"""How does a new table, type or sequence come to both sides, a table captured from birth?
+"""Creates a new table, type or sequence on both sides, and captures a table from its creation.
 
 Limitless first, so that it can take every row. Then classic, where the transaction that makes the table also captures
-it: no write can slip past, nothing has to be copied, and no tenant leaves the mirrored set. Mirrors take the table up
-in the snapshot in which they first see it.
+it: no write can pass unjournalled, nothing has to be copied, and no tenant leaves the mirrored set. Mirrors take the
+table up in the snapshot in which they first see it.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def make_on_limitless(work: Work, recorded: Recorded) -> None:
     """Make what classic is about to have; it is there already when an earlier run came so far.
 
     Raises:
-        NoGo: somebody put rows into a table of this name.
+        NoGo: a table of this name holds rows there.
     """
     change = recorded.change
 
@@ -136,7 +136,7 @@ def make_on_classic(work: Work, recorded: Recorded) -> None:
         work.tables[table.qualified] = table
         if change.entry and change.table not in work.plan.tables.table:
             work.tell(
-                f"the plan's file does not name {change.table}: before dual write is begun anew, add"
+                f"the plan's file does not name {change.table}: before starting dual write again, add"
                 f' [tables.table."{change.table}"] with '
                 + ", ".join(f'{name} = "{value}"' for name, value in change.entry.items() if name != "key")
             )
@@ -154,7 +154,7 @@ def require_dual(conn: Connection, change: Change) -> None:
 
 
 def _take_back(work: Work, recorded: Recorded) -> None:
-    """Drop on Limitless what was made for something that classic does not get: nothing can have come into it."""
+    """Drop on Limitless what was made for something that classic does not get: it cannot hold rows."""
     with work.limitless.transaction():
         for one in reversed(recorded.change.there):
             work.limitless.execute(drop(Record(*one.record)))
@@ -176,7 +176,7 @@ def link_on_limitless(work: Work, recorded: Recorded) -> None:
 def grant_on_limitless(work: Work, recorded: Recorded) -> None:
     """Give Limitless the rights that classic has on it: by default privileges, and as its owner.
 
-    What Limitless refuses is told, and holds nothing up here: the gates compare rights by themselves.
+    What Limitless refuses is reported, and stops nothing here: the gates compare rights by themselves.
     """
     change = recorded.change
     words = {Kind.CREATE_TABLE: "table", Kind.CREATE_TYPE: "type", Kind.CREATE_SEQUENCE: "sequence"}

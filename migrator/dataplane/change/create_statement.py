@@ -1,4 +1,4 @@
-"""What does a statement that makes something new say, and what may it not say? Pure.
+"""Reads a CREATE statement, and says what it may not contain. Pure.
 
 A new table's foreign keys are taken out of it: making them locks the tables they lead to, so they come last, in a
 moment of their own.

@@ -1,4 +1,4 @@
-"""What would become of something new? It is made on classic in the check's transaction, which is rolled back.
+"""Tries a CREATE on classic, in the check's transaction, which is rolled back.
 
 So the server itself says what it refuses, and the design of provisioning sees it in the catalog. Foreign keys lock the
 tables they lead to: they are tried alone, for a moment.

@@ -108,7 +108,7 @@ async def test_whatever_a_tenant_is_called(n: Shop) -> None:
             row = n.classic.execute("SELECT count(*) FROM migrator.tenant WHERE recopy IS NOT NULL").fetchone()
             return row == (0,)
 
-        await until(left, "the mirror lets go of them")
+        await until(left, "they leave the mirrored set")
         assert n.classic.execute("SELECT count(*) FROM migrator.tenant WHERE state = 'pending'").fetchone() == (2,)
         await n.copy_all()
         await n.caught_up()

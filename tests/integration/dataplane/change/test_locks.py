@@ -140,7 +140,7 @@ async def test_one_change_at_a_time(shop: Shop) -> None:
     await shop.start()
 
     def watch(step: str, moment: Moment) -> None:
-        with pytest.raises(PreconditionFailed, match="another schema change runs now"):
+        with pytest.raises(PreconditionFailed, match="another schema change is running"):
             run(shop, "ALTER TABLE shop.purchase ADD COLUMN b int")
 
     async with shop.mirrors():
