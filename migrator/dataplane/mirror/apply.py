@@ -1,6 +1,6 @@
-"""How does one batch get onto Limitless?
+"""Applies one batch to Limitless.
 
-The caller owns the transaction and holds the partition's position in it.
+The caller owns the transaction and has locked the partition's checkpoint in it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ async def apply(limitless: Limitless, batches: Sequence[TableBatch], *, delete_f
     Raises:
         psycopg.errors.UniqueViolation: try again with *delete_first*.
     """
-    for batch in reversed(batches):  # a key that checks at once would keep a parent whose children go with it
+    for batch in reversed(batches):  # a key that checks at once would refuse a parent before its children
         gone = [*batch.deletes, *(batch.upserts if delete_first else ())]
         await delete(limitless, batch.table, gone)
     for batch in batches:
@@ -46,7 +46,7 @@ async def delete(limitless: Limitless, table: Table, places: Iterable[Place]) ->
 async def apply_by_tenant(limitless: Limitless, batches: Sequence[TableBatch]) -> dict[str, str]:
     """Apply *batches* tenant by tenant; returns tenants whose data Limitless refuses, each with the reason.
 
-    Slow, and only used after `apply` failed on somebody's data. The reason names table, constraint and
+    Slow, and only used after `apply` failed on the data of a tenant. The reason names table, constraint and
     SQLSTATE, never values.
     """
     refused: dict[str, str] = {}
