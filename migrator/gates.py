@@ -1,7 +1,7 @@
-"""Gates: may a phase be left, who approved it, and what was known then.
+"""Evaluates gates: whether a phase may be left, who approved it, and what was known then.
 
 Facts come from both sides, verdicts from the phase's own package. The workflow asks here, and so do commands that say
-what the gate would say; whoever only looks leaves nothing behind (`keep`).
+what the gate would say, which store nothing (`keep`).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def ask(
     """Return what the gate of *phase* says now.
 
     Args:
-        keep: what is seen of Limitless is remembered on classic, and a window that an incident interrupts goes on;
+        keep: what Limitless holds is stored on classic, and a window that an incident interrupts goes on;
             otherwise nothing changes.
     """
     found: tuple[Blocker, ...] = ()
@@ -75,11 +75,11 @@ def ask(
             except ClusterUnavailable as error:
                 limitless = None
                 found = (Blocker("limitless.unknown", "", f"what Limitless holds is not known: {error}", True),)
-        # What was remembered just now is as good as another look, unless nothing was to be remembered.
+        # What was stored just now is current; only where nothing is stored has Limitless to be read again.
         answer = _everywhere(classic, phase, plan, keep, None if keep else limitless)
     if not found:
         return answer
-    # What was found holds late sign-ups up as well, so a wave of theirs mends nothing.
+    # What was found holds late sign-ups up as well, so a wave of theirs would clear nothing.
     more = tuple(blocker for blocker in found if blocker not in answer.blockers)
     return replace(answer, go=False, blockers=answer.blockers + more, late_tenants=0)
 
@@ -129,7 +129,7 @@ def _provision(conn: Connection, plan: Plan) -> GateAnswer:
 
 
 def _from_report(conn: Connection, kind: str, needs_approval: bool) -> GateAnswer:
-    """The phase's work has written its verdict; a person who mends something has it done again (resume)."""
+    """The phase's work has written its verdict; a person who corrects the cause has it done again (resume)."""
     report = history.newest_report(conn, f"{kind}.verdict")
     if report is None:
         return GateAnswer(
@@ -163,7 +163,7 @@ def _then_validated(conn: Connection, plan: Plan, found: list[Blocker], needs_ap
     divergent, stale = unvalidated_tenants(conn, plan.validation.max_age_s)
     reference = cutover_facts.reference_facts(conn)
     ready = not found
-    # Not the lag of their partition: it is among all partitions' in *found*, and no validation mends it.
+    # Not the lag of their partition: it is among all partitions' in *found*, and no validation clears it.
     found = [*found, *reference_unclean(reference, gate_limits(plan))]
     if divergent:
         text = f"{divergent} tenants have divergent rows: migrator validate --repair"
@@ -193,8 +193,9 @@ def _positions(conn: Connection, max_lag_s: float) -> list[Blocker]:
     found = []
     for part, lag_s, problem, failed in lags:
         if failed:
-            # However late it is by now: nothing but a person lessens it.
-            text = f"mirror partition {part} stopped: {problem}; once mended, start it at once with: migrator resume"
+            # However large the lag is by now: only a person can clear this.
+            after = "correct the cause, then: migrator resume"
+            text = f"mirror partition {part} failed: {problem}; {after}"
             found.append(Blocker(MIRROR_FAILED, str(part), text))
         elif lag_s > max_lag_s:
             text = f"mirror partition {part} lags {lag_s:.1f} s (limit {max_lag_s:g} s)"
@@ -203,7 +204,7 @@ def _positions(conn: Connection, max_lag_s: float) -> list[Blocker]:
 
 
 def _cutover(conn: Connection, plan: Plan) -> GateAnswer:
-    """Everybody who was there when the cutover began reads from Limitless, fully. Later sign-ups follow in waves of
+    """All tenants that existed when the cutover began read from Limitless, fully. Later sign-ups follow in waves of
     their own, also while the window runs: waiting for the last of them would never end."""
     needs_approval = plan.gates.cutover == "approval"
     found: list[Blocker] = [*watch.problems(conn), *losses(conn), *_quarantined(conn)]
@@ -227,7 +228,7 @@ def _cutover(conn: Connection, plan: Plan) -> GateAnswer:
         go=not found,
         blockers=tuple(found),
         needs_approval=needs_approval,
-        # Another round of waves helps only where somebody waits for one.
+        # Another round of waves helps only where a tenant waits for one.
         again=bool(left) and not back and bool(cutover_facts.waiting(conn) & cutover_facts.first_tenants(conn)),
         recheck_s=30,
     )
@@ -270,7 +271,7 @@ def begin(conn: Connection, plan: str, phase: str, digest: str) -> None:
     """
     owner = stored(conn)
     if owner is None or owner.plan_id != plan:
-        raise PlanMismatch(f"classic belongs to plan {owner.plan_id if owner else 'nobody'}, not {plan}")
+        raise PlanMismatch(f"classic belongs to plan {owner.plan_id if owner else '(none)'}, not {plan}")
     if digest and digest not in (owner.digest, *earlier_digests(conn)):
         raise PlanMismatch(
             f"the plan {plan} changed since this migration started",
@@ -285,14 +286,14 @@ def note_blockers(conn: Connection, phase: Phase, answer: GateAnswer) -> None:
     """Show what stands in the way; a phase whose work goes on by itself is running, not blocked."""
     stands = any(blocker.code in (COPY_FAILED, MIRROR_FAILED, ENDED) for blocker in answer.blockers)
     state = "running" if phase is Phase.DUAL_WRITE and not stands else "blocked"
-    step = "wait, or see the blockers" if state == "running" else "mend it; it is looked at again by itself"
+    step = "wait, or see the blockers" if state == "running" else "correct the cause; it is rechecked by itself"
     if phase in (Phase.AUDIT, Phase.PROVISION):
-        step = "mend it, then: migrator resume"
+        step = "correct the cause, then: migrator resume"
     set_phase(conn, phase.value, state, f"the gate of {phase.value} says no", answer.blockers, step)
 
 
 def note_passed(conn: Connection, phase: Phase, approver: str) -> None:
-    """Say that *phase* is done, and who approved it ('' where nobody had to)."""
+    """Say that *phase* is done, and who approved it ('' where no approval is needed)."""
     with conn.transaction():
         set_phase(conn, phase.value, "done", f"approved by {approver}" if approver else "")
         decide(conn, approver or "migration", "gate.passed", phase.value, "no blockers")

@@ -1,4 +1,4 @@
-"""Where exactly do two frozen sides differ? Digests, then buckets of keys, then rows, then columns.
+"""Finds where two frozen sides differ: digests, then buckets of keys, then rows, then columns.
 
 Counts are exact whatever the size; memory is bounded: rows of differing buckets are streamed from both sides in key
 order, and only a sample is kept.
@@ -43,7 +43,7 @@ async def table_digests(
     fence: Fence, table: Table, tenants: Sequence[str], known: int
 ) -> tuple[dict[str | None, Digest], dict[str | None, Digest]]:
     """Return (classic, limitless) digests of *tenants*, of *known* in all; both sides work at the same time."""
-    # Where nearly everybody is asked for, hashing a few rows too many is cheaper than asking of each row whose it is.
+    # Where nearly all tenants are asked for, hashing a few rows too many is cheaper than testing each row's tenant.
     wanted = tenants if table.sharded and len(tenants) < _NEARLY_ALL * known else None
     sides = await asyncio.gather(
         _digests(fence.classic, digest_sql.digests(table, Side.CLASSIC, wanted)),

@@ -1,4 +1,4 @@
-"""Which tenants, buckets and rows differ? Pure: digests and rows of both sides in, differences out."""
+"""Compares digests and rows of both sides: which tenants, buckets and rows differ. Pure."""
 
 from __future__ import annotations
 

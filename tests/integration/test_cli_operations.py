@@ -212,7 +212,7 @@ def test_dual_write_stays_blocked_while_a_mirror_stands_that_no_retry_heals(dual
 
     stands, catches_up = ("blocked", [("mirror.failed", False)]), ("running", [("mirror.lags", True)])
     assert seen == [stands, stands, catches_up]
-    assert stopped_text.startswith("mirror partition 1 stopped: app.users is gone; ")
+    assert stopped_text.startswith("mirror partition 1 failed: app.users is gone; ")
 
 
 LATE = Blocker("mirror.lags", "0", "mirror partition 0 lags 5.1 s (limit 5 s)", True)

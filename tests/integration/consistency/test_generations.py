@@ -63,7 +63,7 @@ async def copied_again(shop: Shop) -> None:
     async def left() -> bool:
         return shop.classic.execute("SELECT count(*) FROM migrator.tenant WHERE recopy IS NOT NULL").fetchone() == (0,)
 
-    await until(left, "the mirror lets go")
+    await until(left, "the tenant leaves the mirrored set")
     await shop.copy_all()
     await shop.caught_up()
 
