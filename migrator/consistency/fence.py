@@ -102,7 +102,7 @@ async def _pause_ms(control: Connection, fence_id: uuid.UUID) -> float:
 async def _try(
     control: Connection, classic: Connection, limitless: Connection, part: int, fence_id: uuid.UUID, deadline: float
 ) -> Fence | None:
-    """Ask once; None when the fence was gone before both snapshots were taken."""
+    """Ask once; None when the fence was closed before both snapshots were taken."""
     if time.monotonic() > deadline:
         raise _none_given(part)
     # Before the mirror pauses: a transaction has no snapshot until its first statement.

@@ -1,7 +1,7 @@
 """Reads the message and the names out of a server's error.
 
 A router of Limitless wraps what a shard said: the primary message is its own, the shard's words are details, and fields
-that name a constraint may be gone (AWS: Aurora Limitless, query tracing).
+that name a constraint may be missing (AWS: Aurora Limitless, query tracing).
 """
 
 from __future__ import annotations

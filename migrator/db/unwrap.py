@@ -1,6 +1,6 @@
 """Connections on which an error has the SQLSTATE of what happened, also where a router of Limitless wrapped it.
 
-In the one place that every statement's result passes, so that whoever catches an error by its class is right on both
+In the one place that every statement's result passes, so that code that catches an error by its class is right on both
 sides.
 """
 

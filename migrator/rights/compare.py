@@ -59,7 +59,7 @@ def differences(classic: Rights, limitless: Rights) -> list[Difference]:
             Difference(
                 "rights/public/migrator.settled",
                 "everybody (PUBLIC) may not SELECT migrator.settled on Limitless, so no shim could start once classic"
-                " is gone: GRANT USAGE ON SCHEMA migrator, SELECT ON migrator.settled TO PUBLIC",
+                " is retired: GRANT USAGE ON SCHEMA migrator, SELECT ON migrator.settled TO PUBLIC",
             )
         )
     result += [
@@ -133,7 +133,7 @@ def _superuser(side: Rights, name: str) -> bool:
 
 
 def _told_once(missing: set[Right], classic: Rights) -> set[Right]:
-    """Leave out what a role lacks only because everybody, or a group it is in, lacks it."""
+    """Leave out what a role lacks only because PUBLIC, or a group it is in, lacks it."""
     groups: dict[str, list[str]] = defaultdict(lambda: [PUBLIC])
     for found in classic.members:
         groups[found.member].append(found.role)

@@ -66,7 +66,7 @@ async def open_links(classic_dsn: str, limitless_dsn: str, unit_id: str) -> Link
 
 
 async def _renamed(links: Links, unit_id: str) -> bool:
-    """Give the sessions the unit's name; False when one of them has died meanwhile."""
+    """Give the sessions the unit's name; False when one of them was lost meanwhile."""
     try:
         for conn, suffix in zip(links.all(), (" control", "", ""), strict=True):
             await conn.execute(

@@ -14,7 +14,7 @@ BEGIN
               HINT = 'Use DELETE (it is journalled), or undo the dual write first: migrator undo dual-write.';
 END $$;
 
--- Who runs this command: 'capture' itself, the tool ('allowed'), or anybody else (''). A setting alone is no proof:
+-- Who runs this command: 'capture' itself, the tool ('allowed'), or any other session (''). A setting alone is no proof:
 -- every session can set it.
 CREATE OR REPLACE FUNCTION migrator.guard_mode() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -161,7 +161,7 @@ DECLARE
     subject oid;
 BEGIN
     IF mode = 'capture' OR EXISTS (SELECT FROM migrator.capture_loss) THEN
-        RETURN;  -- once capture is lost everything is copied again, and mending it takes commands
+        RETURN;  -- once capture is lost everything is copied again, and reinstalling it takes commands
     END IF;
     FOR command IN SELECT * FROM pg_event_trigger_ddl_commands() LOOP
         CONTINUE WHEN command.schema_name = 'pg_temp';  -- made by applications all day long

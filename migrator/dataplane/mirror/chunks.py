@@ -64,7 +64,7 @@ async def _chunks(
 
 
 async def _early(chunks: AsyncGenerator[list[Raw]]) -> AsyncGenerator[list[Raw]]:
-    """Yield what *chunks* yields, reading one while the caller writes the one before: two servers at work."""
+    """Yield what *chunks* yields, reading one while the caller writes the one before: two servers run at once."""
 
     async def following() -> list[Raw] | None:
         return await anext(chunks, None)
