@@ -65,7 +65,7 @@ async def close(classic: AsyncConnection, fences: Sequence[uuid.UUID], pause_ms:
     await classic.execute(_SQL["close"], {"fences": list(fences), "pause_ms": pause_ms})
 
 
-async def bury(classic: AsyncConnection, part: int) -> None:
+async def remove_ended(classic: AsyncConnection, part: int) -> None:
     """Remove the partition's fences whose validator's session has ended."""
     await classic.execute(_BURY, {"part": part})
 

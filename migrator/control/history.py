@@ -166,8 +166,7 @@ class Report(NamedTuple):
 
 
 def report(conn: Connection, kind: str, number: int, lock: bool = False) -> Report | None:
-    """Return report *number* if it is of *kind*; with *lock* no other session changes it before the caller's transaction
-    ends."""
+    """Return report *number* if it is of *kind*; with *lock* it stays as it is until the caller's transaction ends."""
     if lock:
         conn.execute(_SQL["lock_report"], {"number": number})
     row = conn.execute(_SQL["report"], {"kind": kind, "number": number}).fetchone()

@@ -17,7 +17,7 @@ _LOOK_S = 0.2
 _DYING_S = 2.0
 
 
-async def share_turn(conn: psycopg.AsyncConnection[Any]) -> None:
+async def share_copy_lock(conn: psycopg.AsyncConnection[Any]) -> None:
     """Return when copying may begin; *conn*'s session then shares the lock until it ends.
 
     By trying, not by waiting inside a statement, whose snapshot would hold up CREATE INDEX CONCURRENTLY.
@@ -29,12 +29,12 @@ async def share_turn(conn: psycopg.AsyncConnection[Any]) -> None:
         await asyncio.sleep(_LOOK_S)
 
 
-def take_turn(conn: psycopg.Connection[Any], timeout_s: float) -> bool:
+def take_copy_lock(conn: psycopg.Connection[Any], timeout_s: float) -> bool:
     """Wait until no copy runs and let none begin; False when one still runs after *timeout_s* seconds."""
     return _take(conn, _COPY_TURN, timeout_s)
 
 
-def give_turn(conn: psycopg.Connection[Any]) -> None:
+def release_copy_lock(conn: psycopg.Connection[Any]) -> None:
     conn.execute("SELECT pg_advisory_unlock(%s)", (_COPY_TURN,))
 
 

@@ -25,9 +25,9 @@ def write_mode(conn: Connection) -> WriteMode:
     return WriteMode(row[0])
 
 
-def keep_write_mode(conn: Connection) -> WriteMode:
+def locked_write_mode(conn: Connection) -> WriteMode:
     """Return where writes go, locked until the caller's transaction ends."""
-    row = conn.execute(_SQL["keep_write_mode"]).fetchone()
+    row = conn.execute(_SQL["locked_write_mode"]).fetchone()
     assert row is not None
     return WriteMode(row[0])
 

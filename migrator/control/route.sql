@@ -3,7 +3,7 @@
 -- name: write_mode
 SELECT write_mode FROM migrator.switch;
 
--- name: keep_write_mode
+-- name: locked_write_mode
 SELECT write_mode FROM migrator.switch FOR SHARE;
 
 -- name: begin_dual

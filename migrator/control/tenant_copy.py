@@ -22,14 +22,14 @@ AsyncConnection = psycopg.AsyncConnection[Any]
 _SQL = load("migrator.control", "tenant_copy.sql")
 
 
-def meet(classic: Connection, part: int, tenants: Sequence[str]) -> None:
+def add_tenants(classic: Connection, part: int, tenants: Sequence[str]) -> None:
     """Let *tenants* of the partition that are not known be copied."""
-    classic.execute(_SQL["meet"], {"part": part, "tenants": list(tenants)})
+    classic.execute(_SQL["add_tenants"], {"part": part, "tenants": list(tenants)})
 
 
-async def meet_async(classic: AsyncConnection, part: int, tenants: Sequence[str]) -> None:
+async def add_tenants_async(classic: AsyncConnection, part: int, tenants: Sequence[str]) -> None:
     """As `meet`."""
-    await classic.execute(_SQL["meet"], {"part": part, "tenants": list(tenants)})
+    await classic.execute(_SQL["add_tenants"], {"part": part, "tenants": list(tenants)})
 
 
 async def known(classic: AsyncConnection) -> set[str]:

@@ -53,7 +53,7 @@ _WATCHED = sql.SQL("{after} SELECT tenant_id FROM after WHERE watched AND there 
 )
 
 
-def alone(conn: psycopg.Connection[Any]) -> bool:
+def lock_sampling(conn: psycopg.Connection[Any]) -> bool:
     """Lock the choice of sampled tenants until the caller's transaction ends; False when another monitor has the
     lock."""
     row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (_MONITOR,)).fetchone()

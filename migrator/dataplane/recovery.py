@@ -70,7 +70,7 @@ def _copy_all(on: _Recopy) -> None:
         begin_history(on.classic)
         # Tenants that only Limitless knows (classic lost them) are copied too: that removes their rows there.
         for part, tenant in on.known:
-            tenant_copy.meet(on.classic, part, [tenant])
+            tenant_copy.add_tenants(on.classic, part, [tenant])
         on.count = tenant_copy.copy_all_again(on.classic)
         copy_unit.supersede_all(on.classic)
         journal.release_all(on.classic)

@@ -98,7 +98,7 @@ def recopy_reference(conn: psycopg.Connection[Any], limitless: psycopg.Connectio
     return marked
 
 
-def clear_strays(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str], reason: str) -> int:
+def clear_unknown_tenants(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str], reason: str) -> int:
     """Have the rows on Limitless of *tenants* that classic does not have deleted there.
 
     They become tenants that are yet to be copied, so that no row of one that signs up at this moment is lost; the

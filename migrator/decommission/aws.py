@@ -27,7 +27,9 @@ _LATER = ("Throttling", "ThrottlingException", "RequestLimitExceeded", "ServiceU
 _MAX_NAMES = 100
 
 
-def why_not(snapshot: Described, cluster: Described | None, cluster_id: str, not_before: datetime | None) -> list[str]:
+def problems_of(
+    snapshot: Described, cluster: Described | None, cluster_id: str, not_before: datetime | None
+) -> list[str]:
     """Return why *snapshot* is no last copy of the cluster; empty when it is one. Pure.
 
     Args:
@@ -156,7 +158,7 @@ class AwsReleaser:
                 )
                 return name
             usable = found["Status"] == "available" or is_being_made(found)
-            if usable and not why_not(found, cluster, self.cluster_id, self.not_before):
+            if usable and not problems_of(found, cluster, self.cluster_id, self.not_before):
                 return name
         raise PreconditionFailed(f"{_MAX_NAMES} snapshots are named {self.snapshot_id} and none is a last copy")
 
@@ -165,7 +167,7 @@ class AwsReleaser:
             found = self._snapshot(rds, name)
             status = str(found["Status"]) if found else "absent"
             if found is not None and status == "available":
-                problems = why_not(found, cluster, self.cluster_id, self.not_before)
+                problems = problems_of(found, cluster, self.cluster_id, self.not_before)
                 if problems:
                     raise PreconditionFailed(f"snapshot {name} is no last copy: {'; '.join(problems)}")
             elif found is not None and not is_being_made(found):
@@ -186,7 +188,7 @@ class AwsReleaser:
             found = self._snapshot(rds, name)
             if found is None:
                 break
-            if found["Status"] == "available" and not why_not(found, cluster, self.cluster_id, self.not_before):
+            if found["Status"] == "available" and not problems_of(found, cluster, self.cluster_id, self.not_before):
                 return name
         raise PreconditionFailed(
             f"no finished snapshot of cluster {self.cluster_id} from after the hand-over: it is not deleted",

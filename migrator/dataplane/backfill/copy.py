@@ -18,7 +18,7 @@ from psycopg import sql
 from migrator.control import copy_unit as units
 from migrator.control.copy_unit import StoredUnit
 from migrator.control.final_keys import drop_final_keys
-from migrator.control.locks import share_turn
+from migrator.control.locks import share_copy_lock
 from migrator.control.tables import captured_in_order
 from migrator.control.tenant_copy import set_copying
 from migrator.dataplane.backfill import copy_sql
@@ -105,7 +105,7 @@ async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Calla
     unit = await _unit(control, unit_id)
     if unit.state in ("copied", "joined"):
         return
-    await share_turn(control)  # a change of the schema that waits for the tables goes first
+    await share_copy_lock(control)  # a change of the schema that waits for the tables goes first
     epoch = await _lease(limitless, unit)
     if epoch is None:
         await units.set_copied(control, unit_id)
@@ -115,7 +115,7 @@ async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Calla
     if await _is_left(control, limitless, unit):
         await drop_final_keys(limitless)  # rows of an earlier copy are deleted, and inserted again
     # Committed before the snapshot is taken: what the snapshot does not see stays in the journal until enrolled.
-    borrowed = await snapshots.hold(control, unit_id, unit.shared)
+    borrowed = await snapshots.pin(control, unit_id, unit.shared)
     try:
         await _copy(links, unit, epoch, borrowed, on_progress)
     except psycopg.errors.ForeignKeyViolation:

@@ -23,7 +23,7 @@ _BEGIN = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _GONE = (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject, psycopg.errors.UndefinedFile)
 
 
-async def hold(control: Connection, unit_id: str, tenant: str | None) -> str | None:
+async def pin(control: Connection, unit_id: str, tenant: str | None) -> str | None:
     """Keep the journal from here on, before any snapshot is taken; return the snapshot to borrow, if there is one.
 
     A retention pin never moves forward: others may have borrowed the snapshot it was made for.

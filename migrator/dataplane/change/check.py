@@ -21,7 +21,7 @@ from migrator.dataplane.change.enum_values import labels_of, place, with_label
 from migrator.dataplane.change.inspect import columns_of, index_of, quoted, read_index, try_column
 from migrator.dataplane.change.request import CREATIONS, Kind, RequestedChange
 from migrator.dataplane.change.trial import Creations, try_limitless, try_links
-from migrator.db.error_text import said
+from migrator.db.error_text import server_message
 from migrator.model.blocker import Blocker
 from migrator.model.table import Table, qualify
 from migrator.plan.schema import Plan
@@ -97,7 +97,7 @@ class _Checker:
                 for query in queries:
                     self.classic.execute(query)
         except psycopg.Error as error:
-            self._problem(request, f"classic refuses it: {said(error)}")
+            self._problem(request, f"classic refuses it: {server_message(error)}")
             return False
         return True
 
@@ -183,7 +183,7 @@ class _Checker:
             try:
                 self.limitless.execute(change_sql.plan_default(change))
             except psycopg.Error as error:
-                self._problem(request, f"Limitless refuses its default: {said(error)}")
+                self._problem(request, f"Limitless refuses its default: {server_message(error)}")
         return change
 
     def _new_column(self, request: RequestedChange) -> Change | None:
@@ -192,7 +192,9 @@ class _Checker:
             with self.classic.transaction(force_rollback=True):
                 seen = try_column(self.classic, request)
         except psycopg.Error as error:
-            self._problem(request, f"classic refuses it: {said(error)}. Types and functions need their schema's name")
+            self._problem(
+                request, f"classic refuses it: {server_message(error)}. Types and functions need their schema's name"
+            )
             return None
         if seen.is_domain:
             self._problem(request, "a domain rewrites the table while writers wait: use its base type")

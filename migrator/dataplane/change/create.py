@@ -15,13 +15,13 @@ import psycopg
 from psycopg import sql
 
 from migrator.control import provisioned
-from migrator.control.route import keep_write_mode
+from migrator.control.route import locked_write_mode
 from migrator.dataplane.capture.new_table import capture_new, lock_above
 from migrator.dataplane.change import change_sql
 from migrator.dataplane.change.change import Change, Made
 from migrator.dataplane.change.progress import Connection, Recorded, Work
 from migrator.dataplane.change.request import Kind
-from migrator.db.error_text import said
+from migrator.db.error_text import server_message
 from migrator.db.lock_retry import BUSY
 from migrator.errors import NoGo
 from migrator.inventory.look import refresh
@@ -131,7 +131,9 @@ def make_on_classic(work: Work, recorded: Recorded) -> None:
         raise
     except psycopg.Error as error:
         _take_back(work, recorded)
-        raise NoGo(change.words, [f"classic refuses it: {said(error)}"], "Limitless is as it was before.") from None
+        raise NoGo(
+            change.words, [f"classic refuses it: {server_message(error)}"], "Limitless is as it was before."
+        ) from None
     for table in made:
         work.tables[table.qualified] = table
         if change.entry and change.table not in work.plan.tables.table:
@@ -148,7 +150,7 @@ def require_dual(conn: Connection, change: Change) -> None:
     Raises:
         NoGo: they are.
     """
-    mode = keep_write_mode(conn)
+    mode = locked_write_mode(conn)
     if mode is not WriteMode.DUAL:
         raise NoGo(change.words, [f"the write mode is {mode}, not dual"])
 
@@ -188,7 +190,7 @@ def grant_on_limitless(work: Work, recorded: Recorded) -> None:
         except (*BUSY, psycopg.OperationalError):
             raise
         except psycopg.Error as error:  # the gates name what is missing for it
-            work.tell(f"{change.words}: Limitless refuses: {step.label}: {said(error)}")
+            work.tell(f"{change.words}: Limitless refuses: {step.label}: {server_message(error)}")
     for difference in rights_differ(work.classic, work.limitless, work.plan):
         work.tell(f"rights: {difference}")
 

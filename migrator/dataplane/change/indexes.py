@@ -13,7 +13,7 @@ from migrator.control.provisioned import Made, forget
 from migrator.dataplane.change import change_sql
 from migrator.dataplane.change.inspect import index_of
 from migrator.dataplane.change.progress import Connection, Recorded, Work
-from migrator.db.error_text import said
+from migrator.db.error_text import server_message
 from migrator.errors import ClusterUnavailable, NoGo
 from migrator.plan.tables import describe_table
 from migrator.poll import until
@@ -46,7 +46,7 @@ def build_on_classic(work: Work, recorded: Recorded) -> None:
         if not work.classic.broken:
             _without_timeout(work, change_sql.drop_index(change, concurrently=True))
         if isinstance(error, psycopg.IntegrityError | psycopg.DataError):
-            why = said(error)
+            why = server_message(error)
             raise NoGo(
                 change.words, [f"classic's rows do not allow it: {why}"], "Correct the rows and apply it again."
             ) from None
@@ -108,7 +108,7 @@ def build_on_limitless(work: Work, recorded: Recorded) -> None:
     except psycopg.errors.UniqueViolation as error:
         raise NoGo(
             change.words,
-            [f"rows on Limitless break it: {said(error)}"],
+            [f"rows on Limitless break it: {server_message(error)}"],
             "Rows of quarantined tenants are not up to date: migrator mirror retry --all, then apply it again.",
         ) from None
 

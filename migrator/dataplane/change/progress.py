@@ -14,7 +14,7 @@ from typing import Any, Literal
 import psycopg
 
 from migrator.control import change as changes_of
-from migrator.control.locks import give_turn, take_turn
+from migrator.control.locks import release_copy_lock, take_copy_lock
 from migrator.control.tables import store_tables
 from migrator.dataplane.change.change import Change
 from migrator.dataplane.change.request import Kind
@@ -94,9 +94,9 @@ class Work:
         Raises:
             ClusterUnavailable: one ran longer than `timeout_s`.
         """
-        if not take_turn(self.turns, 0.05):
+        if not take_copy_lock(self.turns, 0.05):
             self.tell(f"{what}: waiting for copies that run now; new ones wait for this change")
-            if not take_turn(self.turns, self.timeout_s):
+            if not take_copy_lock(self.turns, self.timeout_s):
                 raise ClusterUnavailable(
                     "classic",
                     f"a copy still runs after {self.timeout_s:.0f} s",
@@ -106,7 +106,7 @@ class Work:
             yield
         finally:
             if not self.turns.closed:
-                give_turn(self.turns)
+                release_copy_lock(self.turns)
 
     @property
     def planned(self) -> Tables:

@@ -13,7 +13,7 @@ import psycopg
 from migrator.dataplane.mirror import rows_sql
 from migrator.dataplane.mirror.batch import Place, TableBatch, by_tenant, target_keys
 from migrator.dataplane.mirror.text_values import run
-from migrator.db.error_text import broken
+from migrator.db.error_text import violated_name
 from migrator.model.sqlstate import Fault, fault_of
 from migrator.model.table import Table
 
@@ -57,7 +57,7 @@ async def apply_by_tenant(limitless: Limitless, batches: Sequence[TableBatch]) -
         except psycopg.Error as error:
             if fault_of(error.sqlstate) is not Fault.DATA:
                 raise
-            where = broken(error)
+            where = violated_name(error)
             table = error.diag.table_name or ""
             refused[tenant] = f"{type(error).__name__} ({error.sqlstate}) {table} {where}".strip()
     return refused

@@ -81,7 +81,7 @@ async def _early(chunks: AsyncGenerator[list[Raw]]) -> AsyncGenerator[list[Raw]]
 
 
 async def _under_epoch(p: Partition) -> None:
-    if not await position.hold(p.limitless, p.stand):
+    if not await position.lock_checkpoint(p.limitless, p.stand):
         raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
 
 
@@ -110,7 +110,7 @@ async def _in_chunks(
         async with aclosing(_early(_chunks(p, beside, number, table, enrolling, places=by_place(table)))) as chunks:
             async for rows in chunks:
                 batch = TableBatch(table)
-                await membership.meet(p, add(batch, rows, scope))
+                await membership.report_unmirrored(p, add(batch, rows, scope))
                 async with p.limitless.transaction():
                     await _under_epoch(p)
                     found = await complete(p, batch, scope, places=True)

@@ -188,7 +188,7 @@ async def _read(
         size -= found.size
         if room < 0:
             break
-    await membership.meet(p, unmirrored)
+    await membership.report_unmirrored(p, unmirrored)
     return room < 0
 
 
@@ -281,7 +281,7 @@ async def _write(
 async def _ahead(p: Partition, batches: list[TableBatch]) -> None:
     """Commit upserts alone, under the lease term, without moving the checkpoint: the cycle is repeated anyway."""
     async with p.limitless.transaction():
-        if await position.hold(p.limitless, p.stand):
+        if await position.lock_checkpoint(p.limitless, p.stand):
             await apply(p.limitless, [TableBatch(b.table, b.upserts) for b in batches])
 
 

@@ -53,5 +53,5 @@ async def serve(control: Connection, exported: str, stand: PartitionCheckpoint, 
         waiting = await fences.is_waited_for(control, ids)
     paused = time.monotonic() - began
     await fences.close(control, ids, paused * 1000)
-    await fences.bury(control, stand.part)
+    await fences.remove_ended(control, stand.part)
     return paused

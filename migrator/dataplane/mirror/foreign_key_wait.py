@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import sql
 
-from migrator.control import standstill
+from migrator.control import stall
 from migrator.dataplane.mirror import rows_sql
 from migrator.dataplane.mirror.apply import apply
 from migrator.dataplane.mirror.batch import target_keys
 from migrator.dataplane.mirror.partition import Partition
 from migrator.dataplane.mirror.text_values import fetch
-from migrator.db.error_text import broken
+from migrator.db.error_text import violated_name
 from migrator.model.table import qualify
 
 SHOWN = 5
@@ -63,8 +63,8 @@ class Wait:
         self.told = now
         key = await _key(p, error)
         rows = await _misfits(p, key) if key is not None else Misfits()
-        said = describe(key, rows, now - self.since, broken(error))
-        await standstill.tell(p.control, p.part, p.stand.epoch, said)
+        said = describe(key, rows, now - self.since, violated_name(error))
+        await stall.store(p.control, p.part, p.stand.epoch, said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ SELECT k.conname::text, n.nspname::text, c.relname::text,
 async def _key(p: Partition, error: psycopg.Error) -> ForeignKey | None:
     """Return the foreign key that *error* names; None when it names none. Of a table, a shard knows parts only."""
     schemas = sorted({t.schema for t in p.tables.values()})
-    cursor = await p.limitless.execute(_KEY, (broken(error), schemas, error.diag.table_name or ""))
+    cursor = await p.limitless.execute(_KEY, (violated_name(error), schemas, error.diag.table_name or ""))
     row = await cursor.fetchone()
     if row is None:
         return None

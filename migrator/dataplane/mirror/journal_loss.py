@@ -56,7 +56,7 @@ async def require_capture(p: Partition, lost: list[str] | None, mark: str) -> No
     p.mark, p.watched = mark, now
 
 
-async def stand_still(classic_dsn: str, part: int, error: CaptureLost, options: MirrorOptions) -> None:
+async def wait_for_recopy(classic_dsn: str, part: int, error: CaptureLost, options: MirrorOptions) -> None:
     """Record the loss, bring the partition's reads back to classic, and return once everything is to be copied again.
 
     Safe to repeat; a classic that does not answer is asked again.

@@ -26,7 +26,7 @@ async def remove_leaving(p: Partition) -> None:
     for tenant, reason in leaving.items():
         await p.options.fall_back_tenant(tenant, f"it is copied again: {reason}")
     async with p.limitless.transaction():
-        if not await position.hold(p.limitless, p.stand):
+        if not await position.lock_checkpoint(p.limitless, p.stand):
             raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
         await release_members(p, set(leaving))
     p.members -= set(leaving)

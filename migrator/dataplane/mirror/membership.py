@@ -85,9 +85,9 @@ async def publish(classic: Connection, limitless: Connection, part: int, epoch: 
         await tenant_copy.set_mirrored(classic, part, epoch, current)
 
 
-async def meet(p: Partition, unmirrored: set[str]) -> None:
+async def report_unmirrored(p: Partition, unmirrored: set[str]) -> None:
     """Tell classic, once, of unmirrored tenants, so that the backfill copies them."""
     new = unmirrored - p.unmirrored
     if new:
-        await tenant_copy.meet_async(p.control, p.part, sorted(new))
+        await tenant_copy.add_tenants_async(p.control, p.part, sorted(new))
         p.unmirrored |= new

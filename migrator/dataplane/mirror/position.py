@@ -86,6 +86,6 @@ async def move(limitless: Connection, stand: PartitionCheckpoint, to: Snapshot, 
     return await partitions.move(limitless, stand.part, stand.epoch, at=at, to=(str(to), token))
 
 
-async def hold(limitless: Connection, stand: PartitionCheckpoint) -> bool:
+async def lock_checkpoint(limitless: Connection, stand: PartitionCheckpoint) -> bool:
     """Lock the checkpoint without moving it, in the caller's transaction; False when another mirror has it."""
     return await move(limitless, stand, stand.snapshot, stand.token)

@@ -19,7 +19,7 @@ from migrator.dataplane.capture.names import journal
 from migrator.dataplane.mirror import fence, membership, position
 from migrator.dataplane.mirror.cycle import run_cycle
 from migrator.dataplane.mirror.foreign_key_wait import Wait
-from migrator.dataplane.mirror.journal_loss import stand_still
+from migrator.dataplane.mirror.journal_loss import wait_for_recopy
 from migrator.dataplane.mirror.options import CycleStats, MirrorOptions
 from migrator.dataplane.mirror.partition import Partition
 from migrator.dataplane.mirror.position import PartitionCheckpoint
@@ -109,7 +109,7 @@ async def run_partition(classic_dsn: str, limitless_dsn: str, part: int, options
             await options.fall_back("", str(error))
             raise
         except CaptureLost as error:
-            await stand_still(classic_dsn, part, error, options)
+            await wait_for_recopy(classic_dsn, part, error, options)
             stand = None  # copying everything again replaced every checkpoint
         except (psycopg.Error, ClusterUnavailable, OSError) as error:
             # Data that Limitless refuses was dealt with inside; what arrives here passes, or needs a person who

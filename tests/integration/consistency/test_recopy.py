@@ -9,7 +9,7 @@ import pytest
 
 from migrator.cli.exits import ExitCode
 from migrator.consistency.run import validate
-from migrator.dataplane.repair import clear_strays
+from migrator.dataplane.repair import clear_unknown_tenants
 from tests.fixtures.shop import Shop, until
 from tests.integration.cli import Done
 from tests.integration.consistency.test_commands import operator
@@ -58,7 +58,7 @@ async def test_reference_tables_and_strays_are_brought_over_again(shop: Shop, tm
         await shop.copy_all()
         await shop.caught_up()
         after = await validate(shop.classic_dsn, shop.limitless_dsn)
-        again = clear_strays(shop.classic, "ana", ["777"], "asked twice")
+        again = clear_unknown_tenants(shop.classic, "ana", ["777"], "asked twice")
 
     assert dry.code == ExitCode.DIVERGENCE and "classic → limitless: would copy again the reference tables" in dry.err
     assert "1 tenants that classic does not have" in dry.err
@@ -94,7 +94,7 @@ async def test_a_stray_that_signs_up_meanwhile_keeps_its_rows(shop: Shop) -> Non
         shop.limitless.execute("INSERT INTO shop.tenant VALUES (777, 'nobody')")
         found = await validate(shop.classic_dsn, shop.limitless_dsn)
         shop.classic.execute("INSERT INTO shop.tenant VALUES (777, 'somebody by now')")
-        clear_strays(shop.classic, "ana", found.strays, "1 divergent row")
+        clear_unknown_tenants(shop.classic, "ana", found.strays, "1 divergent row")
 
         async def equal() -> bool:
             await shop.copy_all()

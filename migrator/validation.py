@@ -106,10 +106,10 @@ class ToRecopy:
 
     tenants: tuple[TenantId, ...] = ()
     reference: bool = False
-    strays: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.tenants or self.reference or self.strays)
+        return bool(self.tenants or self.reference or self.unknown)
 
 
 def to_recopy(report: ValidationReport) -> ToRecopy:
@@ -127,8 +127,8 @@ def recopy(classic_dsn: str, limitless_dsn: str, who: str, what: ToRecopy, why: 
     with closing(_open(classic_dsn)) as conn:
         if what.tenants:
             copied += marks.recopy(conn, who, what.tenants, why)
-        if what.strays:
-            copied += marks.clear_strays(conn, who, what.strays, why)
+        if what.unknown:
+            copied += marks.clear_unknown_tenants(conn, who, what.unknown, why)
         if what.reference:
             with closing(_open(limitless_dsn)) as limitless:
                 marked = marks.recopy_reference(conn, limitless, who, why)

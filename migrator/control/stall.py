@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 
-async def tell(conn: psycopg.AsyncConnection[Any], part: int, epoch: int, problem: str) -> None:
+async def store(conn: psycopg.AsyncConnection[Any], part: int, epoch: int, problem: str) -> None:
     """Store what *part* waits for; its next position clears it. A superseded mirror stores nothing."""
     await conn.execute(
         "UPDATE migrator.position SET state = 'waiting', problem = %s WHERE part = %s AND epoch <= %s",
