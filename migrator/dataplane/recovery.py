@@ -100,8 +100,12 @@ RECOPY = (
         lambda on: reinstall(on.classic),
     ),
     Step[_Recopy](
-        Action("recopy/positions", "Take every checkpoint and copy lease away from the mirrors and copies that have it",
-        None), _revoke
+        Action(
+            "recopy/positions",
+            "Take every checkpoint and copy lease away from the mirrors and copies that have it",
+            None,
+        ),
+        _revoke,
     ),
     Step[_Recopy](
         Action("recopy/tenants", "Copy every tenant and the reference tables again", "the copy itself"), _copy_all
