@@ -180,7 +180,7 @@ async def test_a_mirror_of_a_dual_write_that_was_undone_adopts_nothing(shop: Sho
 
 
 async def test_a_superseded_mirror_changes_no_tenants_state(shop: Shop) -> None:
-    """What it read on Limitless, or is about to let go of, may have left and come back since."""
+    """What it read on Limitless, or is about to take out of the mirrored set, may have left and come back since."""
     await shop.start()
     async with shop.mirrors():
         await shop.copy_all()

@@ -1,4 +1,4 @@
-"""Where naming rows is no use: reference tables as a whole, and rows on Limitless of tenants that nobody knows."""
+"""Where naming rows is no use: reference tables as a whole, and rows on Limitless of unknown tenants."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def decisions(shop: Shop) -> list[tuple[str, str]]:
 
 
 async def test_reference_tables_and_strays_are_brought_over_again(shop: Shop, tmp_path: Path) -> None:
-    """The dry run changes nothing; then rows of nobody go, and reference tables are as classic has them."""
+    """The dry run changes nothing; then rows of unknown tenants go, and reference tables are as classic has them."""
     run = operator(shop, tmp_path)
 
     async def migrator(*words: str) -> Done:
@@ -87,7 +87,7 @@ async def test_reference_tables_alone_are_compared_again_at_once(shop: Shop, tmp
 
 
 async def test_a_stray_that_signs_up_meanwhile_keeps_its_rows(shop: Shop) -> None:
-    """Its rows on classic appear after the strays were found: what is copied is what classic has then."""
+    """Its rows on classic appear after they were found: what is copied is what classic has then."""
     await shop.start()
     async with shop.mirrors():
         await shop.copy_all()

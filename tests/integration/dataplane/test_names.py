@@ -123,7 +123,7 @@ async def test_whatever_a_tenant_is_called(n: Shop) -> None:
 
 
 async def test_the_fallback_of_a_tenant_without_a_name(n: Shop) -> None:
-    """It is put aside alone: its partition's readers stay where they are."""
+    """It is quarantined alone: its partition's readers stay where they are."""
     told: list[tuple[str, str]] = []
 
     async def for_tenant(tenant: str, reason: str) -> None:

@@ -70,7 +70,7 @@ def dba(shop: Shop) -> Iterator[psycopg.Connection]:
 
 @pytest.mark.parametrize("what", BREAKS)
 async def test_what_passes_the_guard_is_noticed_by_every_mirror(shop: Shop, dba: psycopg.Connection, what: str) -> None:
-    """Confirmed fallbacks, one incident; mirrors stand still until everything is copied again, and then go on."""
+    """Confirmed fallbacks, one incident; mirrors are stalled until everything is copied again, and then go on."""
     broken, mended = BREAKS[what]
     await shop.start()
     async with shop.mirrors():
@@ -133,7 +133,7 @@ def feed(relation: str) -> list[str]:
     ]
 
 
-# Each is done with the guard asleep and undone by nobody; the words name what a person has to look for.
+# Each is done with the guard disabled and not undone; the words name what a person has to look for.
 NOTICED = {
     "dropped trigger": (["DROP TRIGGER migrator_capture_delete ON w.item"], "table w.item: capture's triggers"),
     "not always": (["ALTER TABLE w.event_24 ENABLE TRIGGER migrator_capture_insert"], "w.event_24: trigger migrator_capture_insert not enabled ALWAYS"),

@@ -1,4 +1,4 @@
-"""What is wrong with capture is said so that a person finds it, and the tool mends its own only."""
+"""What is wrong with capture is said so that a person finds it, and the tool reinstalls its own only."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ async def test_waiting_for_a_lock_keeps_nobody_waiting(shop: Shop) -> None:
 
 
 async def test_rows_that_break_a_unique_index_leave_nothing_behind(shop: Shop) -> None:
-    """The invalid index of the failed build is dropped; mended rows let the same file through."""
+    """The invalid index of the failed build is dropped; corrected rows let the same file through."""
     await shop.start()
     text = "CREATE UNIQUE INDEX once ON shop.purchase (tenant_id, total); ALTER TABLE shop.line ADD COLUMN a int"
     shop.classic.execute("UPDATE shop.purchase SET total = 1 WHERE id IN (3, 6)")
