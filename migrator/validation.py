@@ -96,8 +96,8 @@ def repair(classic_dsn: str, who: str, tenants: Sequence[TenantId] | None) -> in
 
 def touched(report: ValidationReport) -> list[TenantId] | None:
     """Return the tenants to compare again after the rows of *report* were repaired; None: all."""
-    found = {d.tenant_id for d in report.sample}
-    return None if None in found else sorted(t for t in found if t)
+    tenants = {d.tenant_id for d in report.sample}
+    return None if None in tenants else sorted(t for t in tenants if t)
 
 
 @dataclass(frozen=True, slots=True)

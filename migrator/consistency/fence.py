@@ -155,11 +155,11 @@ async def _opened(control: Connection, part: int, fence_id: uuid.UUID, deadline:
             ours += [exported] if whose == str(fence_id) else []
         if ours:
             return ours[-1]
-        found = await fences.state(control, fence_id)
-        if found is None or found[0] == "expired":
+        state = await fences.state(control, fence_id)
+        if state is None or state[0] == "expired":
             return None
-        if found[0] == "open":
-            return found[1]
+        if state[0] == "open":
+            return state[1]
         if time.monotonic() > deadline:
             raise _none_given(part)
 

@@ -152,11 +152,11 @@ async def _behind_a_fence(
     """Compare *group* (empty: the reference tables) at one fence, and store the verdicts while it holds."""
     for _ in range(_TRIES):
         async with fenced() as fence:
-            found = await _compare(run, control, there, fence, group)
-            if found is not None:
-                await _keep(run, control, fence, found, verdicts=run.only is None)
+            outcome = await _compare(run, control, there, fence, group)
+            if outcome is not None:
+                await _keep(run, control, fence, outcome, verdicts=run.only is None)
         run.pauses_ms.append(fence.pause_ms)
-        if found is not None:
+        if outcome is not None:
             return
     why = "the tables changed their shape while they were compared"
     run.unknown += [f"tenant {t}: {why}" for t in group] or [f"reference tables: {why}"]
@@ -245,9 +245,9 @@ async def _compare(
     await _take_shape(run, fence)
     before = await check.shapes(fence.classic, fence.limitless, run.tables)
     failure: psycopg.Error | None = None
-    found: _Found | None = None
+    outcome: _Found | None = None
     try:
-        found = await _differences(run, there, fence, group)
+        outcome = await _differences(run, there, fence, group)
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:  # for example a column that was dropped
@@ -256,7 +256,7 @@ async def _compare(
         return None
     if failure is not None:
         raise failure
-    return found
+    return outcome
 
 
 async def _differences(run: _Run, there: Connection, fence: Fence, group: Sequence[TenantId]) -> _Found | None:
@@ -269,15 +269,15 @@ async def _differences(run: _Run, there: Connection, fence: Fence, group: Sequen
         present = [None] if fence.members else []
     run.fingerprint = await check.fingerprint(fence, run.tables)
     mine = [t for t in run.compared if t.sharded == (fence.part != 0)]
-    found = _Found(dict.fromkeys(present, 0), dict.fromkeys(present, 0), len(mine))
-    found.away = [t for t in group if t not in fence.members]
-    found.generations = await store.generations(fence.classic, group if fence.part else None)
+    outcome = _Found(dict.fromkeys(present, 0), dict.fromkeys(present, 0), len(mine))
+    outcome.away = [t for t in group if t not in fence.members]
+    outcome.generations = await store.generations(fence.classic, group if fence.part else None)
     for table in mine if present else ():
         names = [t for t in present if t is not None]
         classic, limitless = await check.table_digests(fence, table, names, run.known)
         for tenant in present:
-            found.rows[tenant] += classic.get(tenant, EMPTY).rows
-            found.limitless_rows += limitless.get(tenant, EMPTY).rows
+            outcome.rows[tenant] += classic.get(tenant, EMPTY).rows
+            outcome.limitless_rows += limitless.get(tenant, EMPTY).rows
         sizes = {
             name: max(classic.get(name, EMPTY).rows, limitless.get(name, EMPTY).rows)
             for name in differing(classic, limitless)
@@ -285,12 +285,12 @@ async def _differences(run: _Run, there: Connection, fence: Fence, group: Sequen
         if sizes and not any(d.rows for d in limitless.values()) and await check.refilled(there, table, names):
             return None
         if sizes:
-            room = run.room() - len(found.named)
+            room = run.room() - len(outcome.named)
             totals, named = await check.drill_down(fence, table, sizes, room, run.showing)
             for name, count in totals.items():
-                found.bad[None if name is None else TenantId(name)] += count
-            found.named += named
-    return found
+                outcome.bad[None if name is None else TenantId(name)] += count
+            outcome.named += named
+    return outcome
 
 
 async def _keep(run: _Run, control: Connection, fence: Fence, found: _Found, *, verdicts: bool) -> None:

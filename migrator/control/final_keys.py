@@ -27,11 +27,11 @@ async def drop_final_keys(limitless: Connection) -> list[str]:
     Raises:
         psycopg.errors.LockNotAvailable: a long transaction reads a table; try again.
     """
-    found = await (await limitless.execute(_SQL["in_final_form"])).fetchall()
-    for schema, table, name in found:
+    keys = await (await limitless.execute(_SQL["in_final_form"])).fetchall()
+    for schema, table, name in keys:
         async with limitless.transaction():
             await limitless.execute("SET LOCAL lock_timeout = '2s'")
             await limitless.execute(
                 sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.Identifier(schema, table), sql.Identifier(name))
             )
-    return [f"{schema}.{table}.{name}" for schema, table, name in found]
+    return [f"{schema}.{table}.{name}" for schema, table, name in keys]

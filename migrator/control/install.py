@@ -43,11 +43,11 @@ def version_problem(version: int | None, side: str) -> WrongVersion | None:
     """Return what is wrong with a control schema of *version* on *side*; nothing where none is installed. Pure."""
     if version is None or version == VERSION:
         return None
-    found = f"the control schema on {side} is version {version}, this migrator works with version {VERSION}"
+    problem = f"the control schema on {side} is version {version}, this migrator works with version {VERSION}"
     if version > VERSION:
-        return WrongVersion(found, hint="Use the migrator that installed it, or a newer one.")
+        return WrongVersion(problem, hint="Use the migrator that installed it, or a newer one.")
     return WrongVersion(
-        found,
+        problem,
         hint="Upgrade it: migrator upgrade --dry-run, then migrator upgrade (docs/upgrades.md). Until then the migrator"
         " that installed it goes on working. Reads go back to classic now: migrator rollback --all",
     )

@@ -74,13 +74,13 @@ def check_tenants(conn: Connection, tenants: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UsageError: naming every unknown tenant, with what is near.
     """
-    found = look_up(conn, tenants)
-    if found.absent:
+    looked_up = look_up(conn, tenants)
+    if looked_up.absent:
         raise UsageError(
-            unknown("tenant", found.absent, _similar(conn, found.absent)),
+            unknown("tenant", looked_up.absent, _similar(conn, looked_up.absent)),
             hint="A tenant is named as its column prints it; nothing was changed.",
         )
-    return found.unsure
+    return looked_up.unsure
 
 
 def nothing_begun(conn: Connection) -> bool:
@@ -148,15 +148,15 @@ class _Source:
 
 def _sources(conn: Connection) -> Iterator[_Source]:
     """Yield the tables to ask: captured ones, before capture those that the stored plan would shard; indexed first."""
-    found = [
+    sources = [
         _Source(t.schema, t.name, t.tenant_source or "", t.tenant_type)
         for t in captured_tables(conn).values()
         if t.sharded and not t.derived
     ]
-    if not found:
-        found = [_Source(*row) for row in conn.execute(_SQL["tables_of_plan"])]
-    indexed = {tuple(row) for row in conn.execute(_SQL["indexed"], {"schemas": list({s.schema for s in found})})}
-    yield from sorted(found, key=lambda s: ((s.schema, s.name, s.column) not in indexed, s.schema, s.name))
+    if not sources:
+        sources = [_Source(*row) for row in conn.execute(_SQL["tables_of_plan"])]
+    indexed = {tuple(row) for row in conn.execute(_SQL["indexed"], {"schemas": list({s.schema for s in sources})})}
+    yield from sorted(sources, key=lambda s: ((s.schema, s.name, s.column) not in indexed, s.schema, s.name))
 
 
 def _in_tables(conn: Connection, tenant: str, sources: Sequence[_Source], deadline: float) -> bool | None:

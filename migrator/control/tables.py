@@ -43,9 +43,9 @@ def load_table(body: dict[str, Any]) -> Table:
 
 def store_tables(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> dict[str, int]:
     """Store descriptors in the caller's transaction; returns each table's id, stable across calls."""
-    found: dict[str, int] = {str(name): int(number) for number, name in conn.execute(_SQL["numbers"])}
+    numbers: dict[str, int] = {str(name): int(number) for number, name in conn.execute(_SQL["numbers"])}
     for table in tables:
-        number = found.setdefault(table.qualified, max(found.values(), default=0) + 1)
+        number = numbers.setdefault(table.qualified, max(numbers.values(), default=0) + 1)
         conn.execute(
             _SQL["store"],
             {
@@ -55,7 +55,7 @@ def store_tables(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> dict
                 "descriptor": json.dumps(dump_table(table)),
             },
         )
-    return found
+    return numbers
 
 
 def captured_tables(conn: psycopg.Connection[Any]) -> dict[int, Table]:

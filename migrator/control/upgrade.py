@@ -162,15 +162,15 @@ SELECT worker_id, version FROM migrator.worker
 
 def working(classic: Connection) -> tuple[str, ...]:
     """Return every sign of a worker that is still running, one line each: sessions, positions, heartbeats."""
-    found = [f"{app} is connected (pid {pid} from {host})" for app, pid, host in classic.execute(_SESSIONS)]
-    found += [
+    signs = [f"{app} is connected (pid {pid} from {host})" for app, pid, host in classic.execute(_SESSIONS)]
+    signs += [
         f"mirror partition {part} published its position {age:.1f} s ago"
         for part, age in classic.execute(_PUBLISHED, (_FRESH_S,))
     ]
     row = classic.execute("SELECT to_regclass('migrator.worker') IS NOT NULL").fetchone()
     if row and row[0]:
-        found += [f"worker {name} (version {version}) is alive" for name, version in classic.execute(_LIVING)]
-    return tuple(found)
+        signs += [f"worker {name} (version {version}) is alive" for name, version in classic.execute(_LIVING)]
+    return tuple(signs)
 
 
 def blockers(classic: Connection) -> tuple[str, ...]:
@@ -198,13 +198,13 @@ def require_ready(classic: Connection) -> None:
 
 def _script(side: str, version: int) -> list[Step]:
     """Return the steps of one script; a step's first comment line says what it does."""
-    found = []
+    steps = []
     for name, text in named.load("migrator.control", f"upgrades/{version:04}_{side}.sql").items():
         summary = text.partition("\n")[0].removeprefix("--").strip()
         apart = "CONCURRENTLY" in text
         act = partial(_each, text) if apart else partial(_execute, text)
-        found.append(Step(Action(f"upgrade/{side}/{version}/{name}", summary, _LEFT, text), act, apart))
-    return found
+        steps.append(Step(Action(f"upgrade/{side}/{version}/{name}", summary, _LEFT, text), act, apart))
+    return steps
 
 
 def _views() -> Step:

@@ -56,8 +56,8 @@ def loss(conn: psycopg.Connection[Any]) -> str:
 def problems(conn: psycopg.Connection[Any]) -> list[Blocker]:
     """Return every reason why the journal cannot be trusted, in the operator's words."""
     changed = "capture is not as it was installed"
-    found = [Blocker("capture.changed", d.name, f"{changed}: {d.text}") for d in differences(conn)]
+    blocking = [Blocker("capture.changed", d.name, f"{changed}: {d.text}") for d in differences(conn)]
     lost = loss(conn)
     if lost:
-        found.append(Blocker("capture.lost", "", f"writes may have passed the journal: {lost}"))
-    return found
+        blocking.append(Blocker("capture.lost", "", f"writes may have passed the journal: {lost}"))
+    return blocking

@@ -92,26 +92,26 @@ def differences(wanted: Loaded, workers: Sequence[Worker]) -> tuple[Blocker, ...
 
     Versions are compared with each other: there must not be two at once.
     """
-    found = []
+    lines = []
     newest = max((w.loaded.version for w in workers), key=_version_key, default="")
     for worker in workers:
         name, knows = worker.worker_id, worker.loaded
         if knows.plan_id != wanted.plan_id:
             why = f"serves plan {knows.plan_id}, not {wanted.plan_id}: stop it"
-            found.append(Blocker("worker.of_another_plan", name, f"worker {name} {why}"))
+            lines.append(Blocker("worker.of_another_plan", name, f"worker {name} {why}"))
         elif knows.digest != wanted.digest:
             why = (
                 f"runs plan digest {knows.digest[:12]}, classic has {wanted.digest[:12]}: "
                 "restart it with the plan that was started"
             )
-            found.append(Blocker("worker.outdated", name, f"worker {name} {why}"))
+            lines.append(Blocker("worker.outdated", name, f"worker {name} {why}"))
         elif knows.shim != wanted.shim:
             why = "runs other values of the plan's sections shim and breaker than applications do: restart it"
-            found.append(Blocker("worker.outdated", name, f"worker {name} {why}"))
+            lines.append(Blocker("worker.outdated", name, f"worker {name} {why}"))
         if knows.version != newest:
             why = f"is version {knows.version}, others are {newest}: upgrade it"
-            found.append(Blocker("worker.of_another_version", name, f"worker {name} {why}"))
-    return tuple(found)
+            lines.append(Blocker("worker.of_another_version", name, f"worker {name} {why}"))
+    return tuple(lines)
 
 
 def _version_key(version: str) -> tuple[tuple[int, str], ...]:

@@ -34,15 +34,15 @@ def retry(classic: Connection, tenants: Sequence[str] | None, who: str) -> list[
         PreconditionFailed: one of *tenants* is not quarantined.
     """
     with classic.transaction():
-        found = tenant_copy.retry(classic, tenants)
-        missing = sorted(set(tenants or ()) - set(found))
+        retried = tenant_copy.retry(classic, tenants)
+        missing = sorted(set(tenants or ()) - set(retried))
         if missing:
             raise PreconditionFailed(
                 f"not quarantined: tenant {', '.join(missing)}", hint="See them with: migrator mirror quarantine"
             )
-        if found:
-            decide(classic, who, "tenant.retried", ", ".join(found[:20]), "copied again after a quarantine")
-    return found
+        if retried:
+            decide(classic, who, "tenant.retried", ", ".join(retried[:20]), "copied again after a quarantine")
+    return retried
 
 
 @dataclass(slots=True)

@@ -37,19 +37,25 @@ def repair(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str] | Non
     Safe to run twice. Whether the rows are equal afterwards is for the next validation to say.
     """
     with conn.transaction():
-        found = pending(conn, tenants)
+        divergences = pending(conn, tenants)
         parts = partitions(conn)
         by_name = {t.qualified: t for t in captured_tables(conn).values()}
         for name, table in by_name.items():
             keys: list[list[str | None]] = []
-            for _, of, tenant, key in found:
+            for _, of, tenant, key in divergences:
                 if of == name:
                     keys.append([*([tenant] if table.sharded else []), *(key[c] for c in table.key)])
             mark_dirty(conn, table, keys, parts)
         set_rows_repaired(conn, who, tenants)
-        if found:
-            decide(conn, who, "divergence.repaired", f"{len(found)} rows", f"{DIRECTION}, marked dirty for the mirror")
-    return len(found)
+        if divergences:
+            decide(
+                conn,
+                who,
+                "divergence.repaired",
+                f"{len(divergences)} rows",
+                f"{DIRECTION}, marked dirty for the mirror",
+            )
+    return len(divergences)
 
 
 def recopy(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str], reason: str) -> int:

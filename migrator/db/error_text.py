@@ -26,5 +26,5 @@ def server_message(error: psycopg.Error) -> str:
 
 def violated_name(error: psycopg.Error) -> str:
     """Return the name of what the refused row violated, a constraint or a column; '' when the error names none."""
-    found = _CONSTRAINT.search(server_message(error))
-    return error.diag.constraint_name or error.diag.column_name or (found[1] if found else "")
+    named = _CONSTRAINT.search(server_message(error))
+    return error.diag.constraint_name or error.diag.column_name or (named[1] if named else "")

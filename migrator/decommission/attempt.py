@@ -69,15 +69,15 @@ def latest(conn: Connection) -> int | None:
 
 def read(conn: Connection, number: int, lock: bool = False) -> Attempt:
     """Return an attempt; with *lock*, in the caller's transaction, no other session can move it before that ends."""
-    found = history.report(conn, KIND, number, lock)
-    if found is None:
+    stored = history.report(conn, KIND, number, lock)
+    if stored is None:
         raise PreconditionFailed(f"there is no attempt {number} to retire classic")
-    body, closed_at = found.body, _moment(found.body, "closed_at")
+    body, closed_at = stored.body, _moment(stored.body, "closed_at")
     return Attempt(
-        found.number,
+        stored.number,
         body["state"],
         body["approver"],
-        age_s=(found.now - closed_at).total_seconds() if closed_at else 0.0,
+        age_s=(stored.now - closed_at).total_seconds() if closed_at else 0.0,
         snapshot=Snapshot.parse(body["snapshot"]) if body.get("snapshot") else None,
         pause_s=body.get("pause_s"),
         handed_over_at=_moment(body, "handed_over_at"),
@@ -96,10 +96,10 @@ def require(conn: Connection, number: int, *states: str, lock: bool = False) -> 
     Raises:
         PreconditionFailed: it is not; writes were reopened, or handed over.
     """
-    found = read(conn, number, lock)
-    if found.state not in states:
-        raise PreconditionFailed(f"attempt {number} to retire classic is {found.state}, not {' or '.join(states)}")
-    return found
+    current = read(conn, number, lock)
+    if current.state not in states:
+        raise PreconditionFailed(f"attempt {number} to retire classic is {current.state}, not {' or '.join(states)}")
+    return current
 
 
 def mark_closed(conn: Connection, number: int) -> None:
@@ -153,8 +153,8 @@ def keep_sequences(conn: Connection, prepared: Prepared) -> None:
 
 def kept_sequences(conn: Connection) -> Prepared | None:
     """Return what `keep_sequences` stored last; None when it never did."""
-    found = history.newest_report(conn, SEQUENCES)
-    if found is None:
+    stored = history.newest_report(conn, SEQUENCES)
+    if stored is None:
         return None
-    body = found["body"]
+    body = stored["body"]
     return Prepared(datetime.fromisoformat(body["at"]), body["first"], body["column_max"])

@@ -35,19 +35,19 @@ def problems_of(
     Args:
         cluster: None when it does not exist any more; then only the snapshot is checked.
     """
-    found = []
+    problems = []
     if snapshot.get("DBClusterIdentifier") != cluster_id:
-        found.append(f"it is of cluster {snapshot.get('DBClusterIdentifier')}")
+        problems.append(f"it is of cluster {snapshot.get('DBClusterIdentifier')}")
     taken = snapshot.get("SnapshotCreateTime")
     if snapshot.get("Status") == "available" and not_before is not None and (taken is None or taken < not_before):
-        found.append(f"it was taken at {taken}, before the hand-over at {not_before}")
+        problems.append(f"it was taken at {taken}, before the hand-over at {not_before}")
     if cluster is not None:
         if snapshot.get("DbClusterResourceId") not in (None, cluster.get("DbClusterResourceId")):
-            found.append("it is of an earlier cluster of that name")
+            problems.append("it is of an earlier cluster of that name")
         for key, words in (("StorageEncrypted", "encryption"), ("KmsKeyId", "encryption key")):
             if key in cluster and snapshot.get(key) != cluster[key]:
-                found.append(f"its {words} is not the cluster's")
-    return found
+                problems.append(f"its {words} is not the cluster's")
+    return problems
 
 
 def is_being_made(snapshot: Described) -> bool:
@@ -142,8 +142,8 @@ class AwsReleaser:
     def _name(self, rds: Any, cluster: Described | None) -> str:
         """Return the name of a snapshot that is, or becomes, the last copy; take one when there is none."""
         for name in self._names():
-            found = self._snapshot(rds, name)
-            if found is None:
+            described = self._snapshot(rds, name)
+            if described is None:
                 if cluster is None:
                     raise PreconditionFailed(
                         f"cluster {self.cluster_id} is deleted and has no snapshot from after the hand-over",
@@ -157,20 +157,20 @@ class AwsReleaser:
                     DBClusterSnapshotIdentifier=name,
                 )
                 return name
-            usable = found["Status"] == "available" or is_being_made(found)
-            if usable and not problems_of(found, cluster, self.cluster_id, self.not_before):
+            usable = described["Status"] == "available" or is_being_made(described)
+            if usable and not problems_of(described, cluster, self.cluster_id, self.not_before):
                 return name
         raise PreconditionFailed(f"{_MAX_NAMES} snapshots are named {self.snapshot_id} and none is a last copy")
 
     def _finished(self, rds: Any, name: str, cluster: Described | None) -> str:
         def look() -> str:
-            found = self._snapshot(rds, name)
-            status = str(found["Status"]) if found else "absent"
-            if found is not None and status == "available":
-                problems = problems_of(found, cluster, self.cluster_id, self.not_before)
+            described = self._snapshot(rds, name)
+            status = str(described["Status"]) if described else "absent"
+            if described is not None and status == "available":
+                problems = problems_of(described, cluster, self.cluster_id, self.not_before)
                 if problems:
                     raise PreconditionFailed(f"snapshot {name} is no last copy: {'; '.join(problems)}")
-            elif found is not None and not is_being_made(found):
+            elif described is not None and not is_being_made(described):
                 raise PreconditionFailed(
                     f"snapshot {name} is {status}",
                     hint="Look at the cluster's events in the RDS console, then: migrator resume takes another one.",
@@ -185,10 +185,12 @@ class AwsReleaser:
     def _kept(self, rds: Any, cluster: Described | None) -> str:
         """Return the snapshot that is read back as the last copy at this moment, before anything is deleted."""
         for name in self._names():
-            found = self._snapshot(rds, name)
-            if found is None:
+            described = self._snapshot(rds, name)
+            if described is None:
                 break
-            if found["Status"] == "available" and not problems_of(found, cluster, self.cluster_id, self.not_before):
+            if described["Status"] == "available" and not problems_of(
+                described, cluster, self.cluster_id, self.not_before
+            ):
                 return name
         raise PreconditionFailed(
             f"no finished snapshot of cluster {self.cluster_id} from after the hand-over: it is not deleted",

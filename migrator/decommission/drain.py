@@ -41,10 +41,10 @@ Connection = psycopg.Connection[Any]
 
 def behind(limitless: Connection, snapshot: Snapshot) -> list[int]:
     """Return partitions that have not reached *snapshot*."""
-    found = mirror_positions(limitless)
-    if not found:
+    checkpoints = mirror_positions(limitless)
+    if not checkpoints:
         raise PreconditionFailed("Limitless knows no mirror partition")
-    return [position.part for position in found if not position.snapshot.includes(snapshot)]
+    return [position.part for position in checkpoints if not position.snapshot.includes(snapshot)]
 
 
 def changed_since(classic: Connection, at: datetime, margin_s: float) -> tuple[list[TenantId], bool]:
@@ -76,8 +76,8 @@ def close_all(limitless: Connection) -> None:
 
 def closed(limitless: Connection, snapshot: Snapshot) -> bool:
     """Return whether all checkpoints are closed and hold everything up to *snapshot*."""
-    found = mirror_positions(limitless)
-    return bool(found) and all(position.closed and position.snapshot.includes(snapshot) for position in found)
+    checkpoints = mirror_positions(limitless)
+    return bool(checkpoints) and all(one.closed and one.snapshot.includes(snapshot) for one in checkpoints)
 
 
 def reopen_positions(limitless: Connection) -> None:

@@ -64,14 +64,14 @@ def _some(names: tuple[str, ...]) -> str:
 
 def decommission_verdict(facts: DecommissionFacts) -> Verdict:
     """Return go, or every reason why classic must stay."""
-    found: list[Blocker] = []
+    blocking: list[Blocker] = []
 
     def say(code: str, text: str, heals_by_itself: bool = False) -> None:
-        found.append(Blocker(code, "", text, heals_by_itself))
+        blocking.append(Blocker(code, "", text, heals_by_itself))
 
     if facts.write_mode is WriteMode.CLASSIC_ONLY:
         say("capture.off", "capture is not on: nothing was migrated")
-    found += facts.capture
+    blocking += facts.capture
     if not facts.window_over:
         say("window.not_over", f"the stabilization window is not over: {facts.window}", True)
     if facts.switch is not Level.LIMITLESS:
@@ -101,4 +101,4 @@ def decommission_verdict(facts: DecommissionFacts) -> Verdict:
     if facts.prepared:
         which = f"prepared transactions on classic: {_some(facts.prepared)}"
         say("transactions.prepared", f"{which}; commit or roll them back")
-    return Verdict((*found, *facts.inventory))
+    return Verdict((*blocking, *facts.inventory))

@@ -32,16 +32,16 @@ def prepare(classic: Connection, limitless: Connection, plan: Plan) -> None:
         NoGo: with every blocker of every part.
     """
     refresh(classic, limitless)  # the pause reads the inventory on classic alone
-    found: list[str] = []
+    problems: list[str] = []
     try:
         make_keys(classic, limitless, plan, "final")
     except NoGo as no:
-        found += no.blockers
-    found += _sequences_ahead(classic, limitless, plan)
-    found += write_stop.rehearse(classic, tables(classic), plan.decommission.max_pause_s / 2)
-    found += hand_over.rehearse(limitless)
-    if found:
-        raise NoGo("decommission", found)
+        problems += no.blockers
+    problems += _sequences_ahead(classic, limitless, plan)
+    problems += write_stop.rehearse(classic, tables(classic), plan.decommission.max_pause_s / 2)
+    problems += hand_over.rehearse(limitless)
+    if problems:
+        raise NoGo("decommission", problems)
 
 
 def make_keys(classic: Connection, limitless: Connection, plan: Plan, stage: str) -> None:
@@ -67,14 +67,14 @@ def make_keys(classic: Connection, limitless: Connection, plan: Plan, stage: str
 
 def _sequences_ahead(classic: Connection, limitless: Connection, plan: Plan) -> list[str]:
     """Restart every sequence on Limitless while it is not used there, and store what was read; return blockers."""
-    found: list[str] = []
+    problems: list[str] = []
     prepared = attempt.Prepared(attempt.now(classic), {}, {})
     for facts in sequences.read(classic, limitless, list(plan.tables.schemas)):
         try:
             prepared.first[facts.qualified] = sequences.restart(limitless, facts, plan.decommission.sequence_headroom)
             prepared.column_max[facts.qualified] = facts.column_max
         except NoGo as no:
-            found += no.blockers
-    if not found:
+            problems += no.blockers
+    if not problems:
         attempt.keep_sequences(classic, prepared)
-    return found
+    return problems

@@ -101,9 +101,9 @@ def read(classic: Connection) -> DecommissionProgress:
     number = attempt.latest(classic)
     if number is None:
         return DecommissionProgress(write_mode)
-    found = attempt.read(classic, number)
+    current = attempt.read(classic, number)
     return DecommissionProgress(
-        write_mode, number, found.state, found.approver, bool(found.settled_at), bool(found.exported_at)
+        write_mode, number, current.state, current.approver, bool(current.settled_at), bool(current.exported_at)
     )
 
 
@@ -114,10 +114,12 @@ def done_phases(classic: Connection) -> frozenset[Phase]:
 
 def retiring(limitless: Connection) -> DecommissionProgress | None:
     """Return how far it is when classic was being retired, as Limitless knows it; else None."""
-    found = route.retiring(limitless)
-    if found is None:
+    retirement = route.retiring(limitless)
+    if retirement is None:
         return None
-    return DecommissionProgress(WriteMode.LIMITLESS_ONLY, found.number, "handed_over", found.approver, True, True, True)
+    return DecommissionProgress(
+        WriteMode.LIMITLESS_ONLY, retirement.number, "handed_over", retirement.approver, True, True, True
+    )
 
 
 def find(open_classic: Callable[[], Connection], open_limitless: Callable[[], Connection]) -> DecommissionProgress:

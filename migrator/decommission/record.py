@@ -49,10 +49,10 @@ def store_window(conn: Connection, window: Window, over: bool, text: str) -> Non
 
 def stored_window(conn: Connection) -> tuple[Window, bool, str] | None:
     """Return the window, whether it is over, and its text; None before the first check."""
-    found = history.newest_report(conn, WINDOW)
-    if found is None:
+    stored = history.newest_report(conn, WINDOW)
+    if stored is None:
         return None
-    body = dict(found["body"])
+    body = dict(stored["body"])
     over, text = bool(body.pop("over")), str(body.pop("text"))
     return Window(**body), over, text
 

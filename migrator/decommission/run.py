@@ -54,15 +54,15 @@ def enter(open_classic: Callable[[], Connection], open_limitless: Callable[[], C
     Writes that an ended migration left closed are opened first. The approver is given behind the point of no return,
     where the approval was used; else ''.
     """
-    found = progress.find(open_classic, open_limitless)
-    mode = found.write_mode or WriteMode.CLASSIC_ONLY
-    if progress.enter_at(found) is Entry.REOPEN:
+    reached = progress.find(open_classic, open_limitless)
+    mode = reached.write_mode or WriteMode.CLASSIC_ONLY
+    if progress.enter_at(reached) is Entry.REOPEN:
         with closing_(open_classic()) as classic:
             why = "the migration that closed writes has ended"
-            reopened = roll_back(classic, open_limitless, found.number or 0, why)
+            reopened = roll_back(classic, open_limitless, reached.number or 0, why)
         mode = WriteMode.LIMITLESS_ONLY if reopened.done else WriteMode.DUAL
     if mode is WriteMode.LIMITLESS_ONLY:
-        return list(progress.phases_done(mode, frozenset())), found.approver
+        return list(progress.phases_done(mode, frozenset())), reached.approver
     with closing_(open_classic()) as classic:
         return list(progress.phases_done(mode, progress.done_phases(classic))), ""
 
@@ -81,9 +81,9 @@ def close_writes(conn: Connection, plan: Plan, number: int) -> None:
         return write_mode(conn, WriteMode.CLOSED, who=WHO, reason="hand-over to Limitless", expected=WriteMode.DUAL)
 
     def confirm(epoch: int) -> None:
-        found = wait_confirmed(conn, epoch, timeout_s=plan.shim.staleness_s * 2 + 1)
-        if not found.complete:
-            raise NoGo("decommission", [_unconfirmed(name) for name in found.pending])
+        confirmation = wait_confirmed(conn, epoch, timeout_s=plan.shim.staleness_s * 2 + 1)
+        if not confirmation.complete:
+            raise NoGo("decommission", [_unconfirmed(name) for name in confirmation.pending])
 
     differences = losses(conn)
     if differences:
@@ -100,9 +100,9 @@ def _unconfirmed(process: str) -> Blocker:
 
 def left_to_drain(classic: Connection, limitless: Connection, number: int) -> tuple[list[int], list[str]]:
     """Return the partitions that have not reached the last write, and the tenants that are not mirrored."""
-    found = attempt.require(classic, number, "closed", "handed_over")
-    assert found.snapshot is not None  # closed means that it was taken
-    return drain.behind(limitless, found.snapshot), [str(t) for t in drain.unknown_tenants(classic)]
+    current = attempt.require(classic, number, "closed", "handed_over")
+    assert current.snapshot is not None  # closed means that it was taken
+    return drain.behind(limitless, current.snapshot), [str(t) for t in drain.unknown_tenants(classic)]
 
 
 def undrained(behind: list[int], unmirrored: list[str]) -> tuple[Blocker, ...]:
@@ -138,18 +138,18 @@ def changed(conn: Connection, number: int) -> Changed:
 
 def validation_blockers(report: ValidationReport) -> tuple[Blocker, ...]:
     """Return what a validation inside the pause has against the hand-over. Pure."""
-    found: list[Blocker] = []
+    problems: list[Blocker] = []
     if report.divergent_rows:
         names = ", ".join(sorted({d.table for d in report.sample}))
-        found.append(Blocker("rows.divergent", names, f"{report.divergent_rows} divergent rows in {names}"))
-    found += [_unmirrored(tenant) for tenant in report.unmirrored[:SHOWN]]
-    found += [
+        problems.append(Blocker("rows.divergent", names, f"{report.divergent_rows} divergent rows in {names}"))
+    problems += [_unmirrored(tenant) for tenant in report.unmirrored[:SHOWN]]
+    problems += [
         Blocker("tenants.not_compared", reason, f"nothing is known of {reason}") for reason in report.unknown[:SHOWN]
     ]
     if report.tenantless_rows:
         text = f"{report.tenantless_rows} orphan rows: rows of sharded tables whose tenant cannot be found"
-        found.append(Blocker("rows.tenantless", "", text))
-    return tuple(found)
+        problems.append(Blocker("rows.tenantless", "", text))
+    return tuple(problems)
 
 
 def move_sequences(classic: Connection, limitless: Connection, plan: Plan, number: int) -> None:
@@ -175,9 +175,9 @@ def move_sequences(classic: Connection, limitless: Connection, plan: Plan, numbe
 
 def close_positions(classic: Connection, limitless: Connection, number: int) -> None:
     """Close the checkpoints of all mirrors, so that none can write late."""
-    found = attempt.require(classic, number, "closed", "handed_over")
-    assert found.snapshot is not None
-    drain.close_positions(limitless, found.snapshot)
+    current = attempt.require(classic, number, "closed", "handed_over")
+    assert current.snapshot is not None
+    drain.close_positions(limitless, current.snapshot)
 
 
 def make_authoritative(
@@ -249,8 +249,8 @@ def roll_back(
         return DecommissionResult(done=True, text="Limitless is authoritative already")
     with closing_(open_limitless()) as limitless:
         drain.reopen_positions(limitless)
-    found = attempt.read(classic, number)
-    return DecommissionResult(pause_s=found.pause_s or 0.0, blockers=(reason,), text="writes are open again")
+    current = attempt.read(classic, number)
+    return DecommissionResult(pause_s=current.pause_s or 0.0, blockers=(reason,), text="writes are open again")
 
 
 # -- behind the point of no return -----------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) 
     if differences:
         raise NoGo("decommission", differences)
     remove(classic)
-    found = attempt.read(classic, number)
+    current = attempt.read(classic, number)
     decide(
         classic,
         WHO,
@@ -280,14 +280,14 @@ def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) 
     )
     attempt.mark_time(classic, number, "settled_at")
     text = f"{confirmation.confirmed} of {confirmation.processes} processes confirmed"
-    return DecommissionResult(done=True, pause_s=found.pause_s or 0.0, text=text)
+    return DecommissionResult(done=True, pause_s=current.pause_s or 0.0, text=text)
 
 
 def export(conn: Connection, number: int, path: Path, plan: Plan) -> str:
     """Write the decision log to *path*; returns the path."""
-    found = attempt.read(conn, number)
+    current = attempt.read(conn, number)
     release = "classic is being retired" if plan.decommission.release_classic else "classic is kept, closed for writes"
-    detail = f"handed over in {found.pause_s or 0:.2f} s; {release}; decisions in {path.name}"
+    detail = f"handed over in {current.pause_s or 0:.2f} s; {release}; decisions in {path.name}"
     set_phase(conn, Phase.DECOMMISSION.value, "done", detail)
     written = hand_over.export(conn, number, path)
     attempt.mark_time(conn, number, "exported_at")
@@ -308,10 +308,10 @@ def release(
 
     Nothing happens to classic before Limitless holds that it is being retired, and the last copy was read back.
     """
-    found = progress.find(open_classic, open_limitless)
-    if progress.enter_at(found) is not Entry.RELEASE:
-        raise PreconditionFailed(f"classic must not be retired: the decommission is at {progress.enter_at(found)}")
-    number = found.number or number
+    reached = progress.find(open_classic, open_limitless)
+    if progress.enter_at(reached) is not Entry.RELEASE:
+        raise PreconditionFailed(f"classic must not be retired: the decommission is at {progress.enter_at(reached)}")
+    number = reached.number or number
     with closing_(open_limitless()) as limitless:
         handed_over_at = hand_over.mark_retiring(limitless, number)
     releaser = releaser_for(plan, home, handed_over_at)

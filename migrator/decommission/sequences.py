@@ -199,7 +199,7 @@ def _both(classic: Connection, limitless: Connection, schemas: list[str]) -> lis
     """Return every sequence of both sides with the columns it feeds, its `column_max` yet to be read."""
     limits = _LIMITS if answers(limitless).works(Capability.SEQUENCE_LIMITS) else _LOCAL_LIMITS
     there = {(s, n): int(limit) for s, n, limit in limitless.execute(limits, (schemas,))}
-    found = []
+    facts = []
     for schema, name, _, increment in classic.execute(_SEQUENCES, (schemas,)).fetchall():
         if (schema, name) not in there:
             continue
@@ -208,8 +208,8 @@ def _both(classic: Connection, limitless: Connection, schemas: list[str]) -> lis
         used = int(row[0]) if row and row[1] else None
         columns = classic.execute(_COLUMNS, {"sequence": identifier.as_string(classic)}).fetchall()
         limit = there[(schema, name)]
-        found.append((SequenceFacts(schema, name, used, None, limit, int(increment)), list(columns)))
-    return found
+        facts.append((SequenceFacts(schema, name, used, None, limit, int(increment)), list(columns)))
+    return facts
 
 
 def _extreme(

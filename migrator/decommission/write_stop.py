@@ -143,7 +143,7 @@ def rehearse(conn: Connection, tables: Sequence[Table], timeout_s: float) -> lis
     Whether the tool may do it, and whether a transaction locks a table for long, is better known before writes stop. A
     writer waits for at most one try's lock, as it does when writes are closed.
     """
-    found = []
+    problems = []
     for schema, name in members(conn, tables):
 
         def act(schema: str = schema, name: str = name) -> None:
@@ -154,12 +154,12 @@ def rehearse(conn: Connection, tables: Sequence[Table], timeout_s: float) -> lis
 
         try:
             if not (tried := until_free(act, timeout_s)):
-                found.append(f"{schema}.{name} could not be locked {tried}: a transaction holds it")
+                problems.append(f"{schema}.{name} could not be locked {tried}: a transaction holds it")
         except psycopg.Error as error:
             if conn.broken:
                 raise
-            found.append(f"writes to {schema}.{name} could not be closed: {error.diag.message_primary}")
-    return found
+            problems.append(f"writes to {schema}.{name} could not be closed: {error.diag.message_primary}")
+    return problems
 
 
 def _own_ddl(conn: Connection) -> None:
@@ -238,7 +238,7 @@ def close_writes(
     Raises:
         NoGo: a writer did not end in time; the caller reopens.
     """
-    found = attempt.require(conn, number, "closing", "closed")
+    current = attempt.require(conn, number, "closing", "closed")
     attempt.mark_closed(conn, number)
     confirm(set_closed())
     install_triggers(conn, tables, timeout_s)
@@ -246,12 +246,14 @@ def close_writes(
     if left:
         raise NoGo("decommission", [f"prepared transaction {gid}: commit it or roll it back" for gid in left])
     with conn.transaction():
-        found = attempt.require(conn, number, "closing", "closed", lock=True)
-        if found.snapshot is not None:
-            return found.snapshot
+        current = attempt.require(conn, number, "closing", "closed", lock=True)
+        if current.snapshot is not None:
+            return current.snapshot
         # Taken after the triggers have been committed: every write is in it, until writes are reopened.
         row = conn.execute("SELECT pg_current_snapshot()::text").fetchone()
         assert row is not None
         attempt.mark(conn, number, "closed", snapshot=row[0])
-        decide(conn, found.approver, "writes.closed", f"decommission/{number}", "hand-over", after={"snapshot": row[0]})
+        decide(
+            conn, current.approver, "writes.closed", f"decommission/{number}", "hand-over", after={"snapshot": row[0]}
+        )
         return Snapshot.parse(row[0])

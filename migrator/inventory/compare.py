@@ -18,11 +18,13 @@ def compare(classic: ClassicFacts, limitless: LimitlessFacts | None) -> tuple[Di
     Args:
         limitless: None when it is not known what Limitless holds; then only classic's own side is judged.
     """
-    found = [*_tables(classic), *_schemas(classic)]
+    differences = [*_tables(classic), *_schemas(classic)]
     if limitless is not None:
-        found += [*_tables_there(classic, limitless), *_things(classic, limitless)]
+        differences += [*_tables_there(classic, limitless), *_things(classic, limitless)]
     accepted = classic.scope.acknowledged
-    return tuple(sorted((d for d in found if d.subject not in accepted), key=lambda d: (not d.loses_rows, d.subject)))
+    return tuple(
+        sorted((d for d in differences if d.subject not in accepted), key=lambda d: (not d.loses_rows, d.subject))
+    )
 
 
 def _tables(classic: ClassicFacts) -> Iterator[Difference]:

@@ -75,9 +75,9 @@ _MISSING = {
 
 
 def _by_name(*refused: Refused) -> Mapping[str, Refused]:
-    found = {r.name: r for r in refused}
-    assert len(found) == len(refused), "a name stands twice in the table"
-    return found
+    by_name = {r.name: r for r in refused}
+    assert len(by_name) == len(refused), "a name stands twice in the table"
+    return by_name
 
 
 COMMANDS = _by_name(

@@ -139,8 +139,8 @@ def strings(tree: Any) -> list[str]:
         return [text for item in tree for text in strings(item)]
     if not isinstance(tree, Mapping):
         return []
-    found = [tree["sval"]] if isinstance(tree.get("sval"), str) else []
-    return found + [text for value in tree.values() for text in strings(value)]
+    texts = [tree["sval"]] if isinstance(tree.get("sval"), str) else []
+    return texts + [text for value in tree.values() for text in strings(value)]
 
 
 def _function(node: Node) -> Iterator[Refused]:

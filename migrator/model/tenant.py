@@ -56,7 +56,7 @@ def hot_tenants(sizes: Sequence[TenantSize], hot_ratio: float) -> dict[TenantId,
     Hot is a tenant that has at least `HOT_FLOOR` of all rows, or of all recent writes, and of the same either more than
     *hot_ratio* times the median, or more than `HOT_SHARE` of everything.
     """
-    found: dict[TenantId, tuple[str, ...]] = {}
+    hot: dict[TenantId, tuple[str, ...]] = {}
     measures = (
         ("rows", "all rows", [s.rows for s in sizes]),
         ("recent writes", "recent writes", [s.writes for s in sizes]),
@@ -73,5 +73,5 @@ def hot_tenants(sizes: Sequence[TenantSize], hot_ratio: float) -> dict[TenantId,
             if share > max(HOT_SHARE, min(HOT_FAIR / len(sizes), 0.5)):
                 reasons.append(f"{share:.0%} of {everything}")
             if reasons:
-                found[size.tenant_id] = (*found.get(size.tenant_id, ()), *reasons)
-    return found
+                hot[size.tenant_id] = (*hot.get(size.tenant_id, ()), *reasons)
+    return hot

@@ -30,10 +30,10 @@ def check(
     """Return every difference that is not acknowledged, in the operator's words; keep the answer on classic."""
     here = read(classic, schemas)
     there = read(limitless, schemas, roles=here.roles)
-    found = unacknowledged(differences(here, there), acknowledged)
+    remaining = unacknowledged(differences(here, there), acknowledged)
     if keep:
-        keep_rights(classic, found, sorted(lines(here)))
-    return found
+        keep_rights(classic, remaining, sorted(lines(here)))
+    return remaining
 
 
 def known(cursor: psycopg.Cursor[dict[str, Any]], schemas: Sequence[str]) -> tuple[str, ...]:

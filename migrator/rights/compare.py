@@ -208,12 +208,12 @@ def _defaults(classic: Rights, limitless: Rights, gone: Collection[str]) -> Iter
     """Yield in what sessions differ where neither role nor database sets it: one difference a setting, with all roles
     it concerns."""
     logins = sorted(name for name in classic.roles.keys() - gone if classic.roles[name].can_login)
-    found: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    by_setting: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for role in logins:  # where only superusers log in there is no role to ALTER
         for name, here, there in by_default(classic, limitless, role):
             if name not in limitless.of_role.get(role, frozenset()):
-                found[name, here, there].append(role)
-    for (name, here, there), roles in sorted(found.items()):
+                by_setting[name, here, there].append(role)
+    for (name, here, there), roles in sorted(by_setting.items()):
         who = f"role{'s' if len(roles) > 1 else ''} {', '.join(roles)}"
         yield Difference(
             f"rights/settings/{name}",

@@ -41,11 +41,11 @@ _SWITCHES = frozenset(
 
 def plain(name: str, value: str) -> str:
     """Return *value* so that equal ones look alike: "30s" is 30000, "true" is on."""
-    found = value.strip().lower()
-    timed = _TIMED.fullmatch(found)
+    text = value.strip().lower()
+    timed = _TIMED.fullmatch(text)
     if name.endswith("_timeout") and timed:
         return str(int(timed[1]) * _UNITS_MS[timed[2]])
-    return _WORDS.get(found, found) if name in _SWITCHES else found
+    return _WORDS.get(text, text) if name in _SWITCHES else text
 
 
 def same(name: str, here: str | None, there: str | None) -> bool:

@@ -198,16 +198,16 @@ OF_ROUTES = (
     Mutation(
         "end-closed-positions",
         "migrator/decommission/hand_over.py",
-        "if found.snapshot is None or not drain.closed(limitless, found.snapshot):",
-        "if found.snapshot is None:",
+        "if current.snapshot is None or not drain.closed(limitless, current.snapshot):",
+        "if current.snapshot is None:",
         (f"{END}::test_a_mirror_that_could_still_write_is_not_handed_over",),
         "a mirror that could still write would undo what the application writes on Limitless",
     ),
     Mutation(
         "end-closed-all",
         "migrator/decommission/drain.py",
-        "all(position.closed and",
-        "any(position.closed and",
+        "all(one.closed and",
+        "any(one.closed and",
         (f"{END}::test_a_mirror_that_could_still_write_is_not_handed_over",),
         "one open position is one too many",
     ),
@@ -263,7 +263,7 @@ OF_ROUTES = (
     Mutation(
         "end-pause",
         "migrator/decommission/hand_over.py",
-        "        if found.age_s > max_pause_s:\n",
+        "        if current.age_s > max_pause_s:\n",
         "        if False:\n",
         (f"{END}::test_a_pause_that_took_too_long_is_not_handed_over",),
         "a write pause is bounded",
@@ -326,7 +326,7 @@ OF_ROUTES = (
     Mutation(
         "gate-capture",
         "migrator/decommission/gate.py",
-        "    found += facts.capture\n",
+        "    blocking += facts.capture\n",
         "",
         ("tests/unit/decommission/test_gate.py::test_each_fault_alone_keeps_classic",),
         "a journal that cannot be trusted keeps classic",

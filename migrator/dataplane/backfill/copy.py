@@ -127,8 +127,8 @@ async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Calla
 async def _is_left(control: Connection, limitless: Connection, unit: StoredUnit) -> bool:
     """Whether the copy will delete anything. Nothing of a sign-up is there, and it leaves the foreign keys alone."""
     for table in await _tables(control, unit):
-        found = sql.SQL("SELECT {}").format(copy_sql.is_left(table, unit.tenants, unit.lower, unit.upper))
-        row = await (await limitless.execute(found)).fetchone()
+        query = sql.SQL("SELECT {}").format(copy_sql.is_left(table, unit.tenants, unit.lower, unit.upper))
+        row = await (await limitless.execute(query)).fetchone()
         if row is not None and row[0]:
             return True
     return False

@@ -56,13 +56,13 @@ async def open_links(classic_dsn: str, limitless_dsn: str, unit_id: str) -> Link
     try:
         for dsn, name in ((classic_dsn, f"{app} control"), (classic_dsn, app), (limitless_dsn, app)):
             opened.append(await connect_async(dsn, name))
-        found = await learn_async(opened[-1])
+        learned = await learn_async(opened[-1])
     except BaseException:
         for conn in opened:
             await conn.close()
         raise
     control, classic, limitless = opened
-    return Links(control, classic, limitless, answers=found)
+    return Links(control, classic, limitless, answers=learned)
 
 
 async def _renamed(links: Links, unit_id: str) -> bool:

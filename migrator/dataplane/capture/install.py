@@ -39,7 +39,7 @@ SELECT n.nspname, c.relname, c.oid::int8
 
 def actions(tables: Sequence[Table]) -> list[Action]:
     """Return what `install` would do, for a dry run."""
-    found = [
+    steps = [
         Action(
             f"capture/{t.qualified}",
             f"journal the keys of every write to {t.qualified} (statement triggers, enabled always)",
@@ -47,7 +47,7 @@ def actions(tables: Sequence[Table]) -> list[Action]:
         )
         for t in tables
     ]
-    return [*found, Action("capture/guard", "refuse TRUNCATE and DDL on these tables", "drop the guard")]
+    return [*steps, Action("capture/guard", "refuse TRUNCATE and DDL on these tables", "drop the guard")]
 
 
 @contextmanager
@@ -194,10 +194,10 @@ def _refuse_subscribed(conn: psycopg.Connection[Any], tables: Sequence[Table]) -
             " JOIN pg_namespace n ON n.oid = c.relnamespace"
         )
     }
-    found = sorted(fed & {member for table in tables for member in members(conn, _named(table))})
-    if found:
+    subscribed = sorted(fed & {member for table in tables for member in members(conn, _named(table))})
+    if subscribed:
         raise PreconditionFailed(
-            f"a subscription feeds {', '.join(found)}: what it writes fires no statement trigger and would be lost",
+            f"a subscription feeds {', '.join(subscribed)}: its writes fire no statement trigger and would be lost",
             hint="Drop the subscription and let the application write here, or exclude the table in the plan.",
         )
 
@@ -212,10 +212,10 @@ def _refuse_half_detached(conn: psycopg.Connection[Any], tables: Sequence[Table]
         " WHERE i.inhdetachpending ORDER BY 1, 2, 3, 4"
     )
     halves = [(qualify(*row[:2]), qualify(*row[2:])) for row in pending]
-    found = [f"{parent}: {leaf}" for parent, leaf in halves if parent in parents]
-    if found:
+    half_detached = [f"{parent}: {leaf}" for parent, leaf in halves if parent in parents]
+    if half_detached:
         raise PreconditionFailed(
-            f"a partition is half detached ({', '.join(found)}): readers disagree whether its rows are there",
+            f"a partition is half detached ({', '.join(half_detached)}): readers disagree whether its rows are there",
             hint="Finish it first: ALTER TABLE … DETACH PARTITION … FINALIZE",
         )
 
@@ -325,8 +325,8 @@ def mark_dirty(conn: psycopg.Connection[Any], table: Table, keys: Sequence[Seque
     """
     if not keys:
         return
-    found = id_and_slot(conn, table.qualified)
-    if found is None:
+    slot = id_and_slot(conn, table.qualified)
+    if slot is None:
         raise LookupError(f"{table.qualified} is not captured")
     columns = [list(values) for values in zip(*keys, strict=True)]
-    psycopg.RawCursor(conn).execute(journal_sql.mark_dirty(table, *found, parts), columns)
+    psycopg.RawCursor(conn).execute(journal_sql.mark_dirty(table, *slot, parts), columns)

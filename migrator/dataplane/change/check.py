@@ -321,17 +321,17 @@ class _Checker:
 
     def _drop_index(self, request: RequestedChange) -> Change | None:
         schemas = [request.schema] if request.schema else sorted({t.schema for t in self.tables.values()})
-        found = [(s, i) for s in schemas if (i := index_of(self.classic, s, request.name)) is not None]
+        indexes = [(s, i) for s in schemas if (i := index_of(self.classic, s, request.name)) is not None]
         there = [(s, i) for s in schemas if (i := index_of(self.limitless, s, request.name)) is not None]
-        if len(found) > 1:
-            self._problem(request, "it may be any of " + ", ".join(qualify(s, request.name) for s, _ in found))
+        if len(indexes) > 1:
+            self._problem(request, "it may be any of " + ", ".join(qualify(s, request.name) for s, _ in indexes))
             return None
         there += [(s, (t, True)) for (s, name), t in self.made.items() if name == request.name and s in schemas]
-        if not found and not there:
+        if not indexes and not there:
             if not request.lenient and not self._done_before(request):
                 self._problem(request, "there is no such index")
             return None
-        schema, (table, _) = (found or there)[0]
+        schema, (table, _) = (indexes or there)[0]
         if table not in self.tables:
             self._problem(request, f"{table} is not captured: drop it directly")
             return None
@@ -342,7 +342,7 @@ class _Checker:
         ).fetchall()
         for definition, name, on in backed:
             self._problem(request, f"constraint {name} of {on} ({definition}) needs it")
-        if found and self._is_the_key(self.tables[table], schema, request.name):
+        if indexes and self._is_the_key(self.tables[table], schema, request.name):
             self._problem(request, f"it is the key that {table} is migrated by")
         if not backed:
             self.dropped.append((schema, request.name))

@@ -111,8 +111,8 @@ def set_default_on_limitless(work: Work, recorded: Recorded) -> None:
 def loosen_on_limitless(work: Work, recorded: Recorded) -> None:
     """Let rows be written without the column."""
     change = recorded.change
-    found = columns_of(work.limitless, change.table).get(change.name)
-    if found is not None and found[1]:
+    column = columns_of(work.limitless, change.table).get(change.name)
+    if column is not None and column[1]:
         with work.alone(change.words):
             work.patiently("limitless", change.words, lambda conn: _run(conn, change_sql.drop_not_null(change)))
 
@@ -149,8 +149,8 @@ def drop_on_limitless(work: Work, recorded: Recorded) -> None:
 
 
 def _without(work: Work, conn: Connection, table: str, column: str) -> None:
-    found = describe_table(conn, work.planned, table)
-    work.describe(conn, replace(found, columns=tuple(c for c in found.columns if c.name != column)))
+    described = describe_table(conn, work.planned, table)
+    work.describe(conn, replace(described, columns=tuple(c for c in described.columns if c.name != column)))
 
 
 def _run(conn: Connection, statement: psycopg.sql.Composed) -> None:

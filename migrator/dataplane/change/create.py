@@ -169,10 +169,10 @@ def link_on_limitless(work: Work, recorded: Recorded) -> None:
     """Make the foreign keys that the other tables have there by now, checked at commit."""
     change = recorded.change
     tables = list(work.tables.values())
-    found = link_steps(work.classic, work.limitless, tables, work.plan, change.table)
-    if found:
+    steps = link_steps(work.classic, work.limitless, tables, work.plan, change.table)
+    if steps:
         with work.alone(change.words):
-            work.patiently("limitless", change.words, lambda conn: _run(conn, found))
+            work.patiently("limitless", change.words, lambda conn: _run(conn, steps))
 
 
 def grant_on_limitless(work: Work, recorded: Recorded) -> None:

@@ -34,10 +34,10 @@ def build_on_classic(work: Work, recorded: Recorded) -> None:
     """
     change = recorded.change
     _wait_for_builder(work, recorded)
-    found = index_of(work.classic, change.schema, change.name)
-    if found is not None and found[1]:
+    index = index_of(work.classic, change.schema, change.name)
+    if index is not None and index[1]:
         return
-    if found is not None:  # left by a build that failed or was killed
+    if index is not None:  # left by a build that failed or was killed
         work.tell(f"{change.words}: dropping the invalid index of an earlier build")
         _without_timeout(work, change_sql.drop_index(change, concurrently=True))
     try:

@@ -113,10 +113,10 @@ async def _in_chunks(
                 await membership.report_unmirrored(p, add(batch, rows, scope))
                 async with p.limitless.transaction():
                     await _under_epoch(p)
-                    found = await complete(p, batch, scope, places=True)
+                    related = await complete(p, batch, scope, places=True)
                     # With the parent's: once that is deleted, nothing names these rows any more.
-                    await apply(p.limitless, [TableBatch(e.table, deletes=e.deletes) for e in found])
-                    later.add(found)
+                    await apply(p.limitless, [TableBatch(e.table, deletes=e.deletes) for e in related])
+                    later.add(related)
                     gone = [*batch.deletes, *(batch.upserts if table.unique_keys else ())]
                     await delete(p.limitless, table, gone)
                 written += len(batch.deletes)

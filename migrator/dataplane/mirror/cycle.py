@@ -178,14 +178,14 @@ async def _read(
         if number not in look.dirty and not enrolling.tenants:
             continue
         query = rows_sql.read_dirty(table, number, p.part, p.stand.snapshot, enrolling.tenants)
-        found = await row_stream.first(
+        block = await row_stream.first(
             p.reader, sql.SQL("{} LIMIT {}").format(query, sql.Literal(room + 1)), room + 1, max(size, 1)
         )
-        if found.more:
+        if block.more:
             raise _TooWide
-        unmirrored |= add(batches[number], found.rows, scope)
-        room -= len(found.rows)
-        size -= found.size
+        unmirrored |= add(batches[number], block.rows, scope)
+        room -= len(block.rows)
+        size -= block.size
         if room < 0:
             break
     await membership.report_unmirrored(p, unmirrored)
@@ -251,10 +251,10 @@ async def _write(
             # Rows that swapped a unique value collide one by one, although the whole is consistent.
             await drop_final_keys(p.limitless)
             if delete_first:
-                found = await find_refused(p, list(batches.values())) - refused
-                if p.part == 0 or not found:
+                newly_refused = await find_refused(p, list(batches.values())) - refused
+                if p.part == 0 or not newly_refused:
                     raise
-                refused |= found
+                refused |= newly_refused
             delete_first = True
         except psycopg.errors.ForeignKeyViolation:
             # Limitless has foreign keys, and another partition has not reached that state yet: wait for it. New
@@ -269,10 +269,10 @@ async def _write(
         except psycopg.Error as error:
             if not is_refusal(error) or p.part == 0:
                 raise
-            found = await find_refused(p, list(batches.values())) - refused
-            if not found:
+            newly_refused = await find_refused(p, list(batches.values())) - refused
+            if not newly_refused:
                 raise
-            refused |= found
+            refused |= newly_refused
         else:
             scope -= refused
             return sum(map(len, todo))
