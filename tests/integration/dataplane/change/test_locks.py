@@ -27,7 +27,7 @@ async def test_waiting_for_a_lock_keeps_nobody_waiting(shop: Shop) -> None:
 
     def tell(text: str) -> None:
         told.append(text)
-        if "classic" in text and "busy" in text:
+        if "classic" in text and "locked" in text:
             loop.call_soon_threadsafe(busy.set)
 
     async with shop.mirrors():
