@@ -214,8 +214,8 @@ OF_ROUTES = (
     Mutation(
         "end-closed-behind",
         "migrator/decommission/drain.py",
-        "position.closed and position.snapshot.includes(snapshot) for",
-        "position.closed for",
+        "one.closed and one.snapshot.includes(snapshot) for",
+        "one.closed for",
         (f"{END}::test_a_mirror_that_could_still_write_is_not_handed_over",),
         "closed before the last write is closed too early",
     ),
