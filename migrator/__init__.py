@@ -16,7 +16,7 @@ Question → where the answer lives
 * A divergent row, a quarantined tenant, everything: copied again             dataplane/repair.py, dataplane/recovery.py
 * Is anything in the migrated schemas not captured, mirrored, provisioned?     inventory/
 * Are both sides equal?                         consistency/ (shares no code with mirror and backfill)
-* What differs: who records it, who mends it?   mend.py
+* What differs: who records it, who repairs it? validation.py
 * May a phase be left, and who approved it?     gates.py
 * How is the dual write undone?                 undo.py
 * Phase 4, who moves a route, and who has applied it?             traffic/route/

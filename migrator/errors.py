@@ -4,8 +4,8 @@ The errors this project raises on purpose. Standard library only.
 * MigratorError
   - PlanInvalid              the plan file cannot be used (lists every problem)
   - UsageError               the command was called with something that cannot work
-  - PreconditionFailed       the world is not as the caller promised
-      RouteChanged           somebody else moved the route first
+  - PreconditionFailed       a side is not in the state that the call requires
+      RouteChanged           another change moved the route first
       PlanMismatch           the running migration was started from another plan
       NotInstalled           the control schema is missing on classic
       WrongVersion           the control schema is of another version of the tool
@@ -14,8 +14,8 @@ The errors this project raises on purpose. Standard library only.
       WritesClosed           classic refuses writes: the short pause before decommission; retryable
   - ReadStale                a read came back after its route's freshness limit; retryable
   - CommitUnknown            the answer to COMMIT was lost; the write may or may not have happened
-  - LeaseLost                another worker took this mirror partition or copy unit over
-  - InvariantBroken          a bug, or data nobody predicted; stop and call a human
+  - LeaseLost                another worker has taken over this mirror partition or copy unit
+  - InvariantBroken          a bug, or data that no rule covers; stop and call a person
       HistoryForked          classic no longer holds what the mirror already applied
       CaptureLost            writes may have passed the journal
 
@@ -31,7 +31,7 @@ from typing import ClassVar
 class MigratorError(Exception):
     """Base of every error raised on purpose.
 
-    `retryable` says whether the same call may succeed later without a human.
+    `retryable` says whether the same call may succeed later without a person's help.
     `hint` is one sentence for the operator: what to do next.
     """
 
@@ -60,11 +60,11 @@ class UsageError(MigratorError):
 
 
 class PreconditionFailed(MigratorError):
-    """The world is not as the caller promised."""
+    """A side is not in the state that the call requires."""
 
 
 class RouteChanged(PreconditionFailed):
-    """A route was moved by somebody else between reading and writing it."""
+    """Another change moved the route between reading and writing it."""
 
     def __init__(self, tenant_id: str, expected: int, found: int) -> None:
         super().__init__(
@@ -129,18 +129,18 @@ class CommitUnknown(MigratorError):
     def __init__(self, tenant_id: str, xid: int | None) -> None:
         super().__init__(
             f"commit of tenant {tenant_id} (transaction {xid}) was sent and its answer was lost",
-            hint="Look at the row before writing again.",
+            hint="Read the row before writing it again.",
         )
         self.tenant_id = tenant_id
         self.xid = xid
 
 
 class LeaseLost(MigratorError):
-    """Another worker took this mirror partition or copy unit over; this one must stop."""
+    """Another worker has taken over this mirror partition or copy unit; this one must stop."""
 
 
 class InvariantBroken(MigratorError):
-    """A bug, or data nobody predicted; stop and call a human."""
+    """A bug, or data that no rule covers; stop and call a person."""
 
 
 class HistoryForked(InvariantBroken):
@@ -150,7 +150,7 @@ class HistoryForked(InvariantBroken):
 class CaptureLost(InvariantBroken):
     """Writes may have passed the journal: capture is not, or was not, what it was built to be.
 
-    `recorded`: somebody noticed before.
+    `recorded`: the loss was recorded before.
     """
 
     def __init__(self, problems: Sequence[str], hint: str = "", *, recorded: bool = False) -> None:

@@ -1,7 +1,7 @@
-"""Gates: may a phase be left, who approved it, and what was known then.
+"""Evaluates gates: whether a phase may be left, who approved it, and what was known then.
 
 Facts come from both sides, verdicts from the phase's own package. The workflow asks here, and so do commands that say
-what the gate would say; whoever only looks leaves nothing behind (`keep`).
+what the gate would say, which store nothing (`keep`).
 """
 
 from __future__ import annotations
@@ -62,25 +62,25 @@ def ask(
     """Return what the gate of *phase* says now.
 
     Args:
-        keep: what is seen of Limitless is remembered on classic, and a window that an incident interrupts goes on;
+        keep: what Limitless holds is stored on classic, and a window that an incident interrupts goes on;
             otherwise nothing changes.
     """
-    found: tuple[Blocker, ...] = ()
+    blocking: tuple[Blocker, ...] = ()
     with ExitStack() as stack:
         limitless: Connection | None = None
         if phase not in (Phase.AUDIT, Phase.PROVISION):
             try:
                 limitless = stack.enter_context(open_limitless())
-                found = _differences(classic, limitless, phase, plan, keep)
+                blocking = _differences(classic, limitless, phase, plan, keep)
             except ClusterUnavailable as error:
                 limitless = None
-                found = (Blocker("limitless.unknown", "", f"what Limitless holds is not known: {error}", True),)
-        # What was remembered just now is as good as another look, unless nothing was to be remembered.
+                blocking = (Blocker("limitless.unknown", "", f"what Limitless holds is not known: {error}", True),)
+        # What was stored just now is current; only where nothing is stored has Limitless to be read again.
         answer = _everywhere(classic, phase, plan, keep, None if keep else limitless)
-    if not found:
+    if not blocking:
         return answer
-    # What was found holds late sign-ups up as well, so a wave of theirs mends nothing.
-    more = tuple(blocker for blocker in found if blocker not in answer.blockers)
+    # What was found holds late sign-ups up as well, so a wave of theirs would clear nothing.
+    more = tuple(blocker for blocker in blocking if blocker not in answer.blockers)
     return replace(answer, go=False, blockers=answer.blockers + more, late_tenants=0)
 
 
@@ -90,11 +90,11 @@ def _differences(
     """Compare both sides as they are now."""
     if keep:
         refresh(classic, limitless)
-    found = (*unpinned(classic, "classic"), *unpinned(limitless, "Limitless"))
-    found += tuple(d.blocker for d in look(classic, limitless) if d.loses_rows or phase is Phase.STABILIZE)
+    blocking = (*unpinned(classic, "classic"), *unpinned(limitless, "Limitless"))
+    blocking += tuple(d.blocker for d in look(classic, limitless) if d.loses_rows or phase is Phase.STABILIZE)
     if phase in (Phase.DUAL_WRITE, Phase.STABILIZE):
-        found += check(classic, limitless, plan.tables.schemas, plan.gates.acknowledged, keep=keep)
-    return found
+        blocking += check(classic, limitless, plan.tables.schemas, plan.gates.acknowledged, keep=keep)
+    return blocking
 
 
 def _everywhere(conn: Connection, phase: Phase, plan: Plan, keep: bool, limitless: Connection | None) -> GateAnswer:
@@ -129,53 +129,53 @@ def _provision(conn: Connection, plan: Plan) -> GateAnswer:
 
 
 def _from_report(conn: Connection, kind: str, needs_approval: bool) -> GateAnswer:
-    """The phase's work has written its verdict; a person who mends something has it done again (resume)."""
+    """The phase's work has written its verdict; a person who corrects the cause has it done again (resume)."""
     report = history.newest_report(conn, f"{kind}.verdict")
     if report is None:
         return GateAnswer(
             blockers=(Blocker("report.missing", kind, f"there is no {kind} report yet", True),), again=True
         )
-    found = blockers(f"{kind}.reported", "", map(str, report["body"].get("blockers") or ()))
-    return GateAnswer(go=not found, blockers=found, needs_approval=needs_approval, recheck_s=3600)
+    blocking = blockers(f"{kind}.reported", "", map(str, report["body"].get("blockers") or ()))
+    return GateAnswer(go=not blocking, blockers=blocking, needs_approval=needs_approval, recheck_s=3600)
 
 
 def _dual_write(conn: Connection, plan: Plan) -> GateAnswer:
     """All tenants mirrored, all of them validated clean, the mirror not behind."""
     states = tenants_by_state(conn)
-    found: list[Blocker] = []
+    blocking: list[Blocker] = []
     if not history.has_report(conn, "inventory"):
-        found.append(Blocker("tenants.not_counted", "", "the tenants have not been counted yet", True))
+        blocking.append(Blocker("tenants.not_counted", "", "the tenants have not been counted yet", True))
     for state in (TenantState.PENDING, TenantState.COPYING):
         if states.get(state):
             text = f"{states[state]} tenants are {state} (of {sum(states.values())})"
-            found.append(Blocker("tenants.not_mirrored", state, text, True))
-    found += [
+            blocking.append(Blocker("tenants.not_mirrored", state, text, True))
+    blocking += [
         Blocker(COPY_FAILED, unit, f"copy {unit} failed: {problem}") for unit, problem in failed_units(conn)[:SHOWN]
     ]
     if reference_units_left(conn):
-        found.append(Blocker("reference.not_copied", "", "the reference tables are not copied yet", True))
-    found += [*watch.problems(conn), *losses(conn), *_quarantined(conn), *_positions(conn, plan.shim.max_lag_s)]
-    return _then_validated(conn, plan, found, plan.gates.dual_write == "approval")
+        blocking.append(Blocker("reference.not_copied", "", "the reference tables are not copied yet", True))
+    blocking += [*watch.problems(conn), *losses(conn), *_quarantined(conn), *_positions(conn, plan.shim.max_lag_s)]
+    return _then_validated(conn, plan, blocking, plan.gates.dual_write == "approval")
 
 
-def _then_validated(conn: Connection, plan: Plan, found: list[Blocker], needs_approval: bool) -> GateAnswer:
+def _then_validated(conn: Connection, plan: Plan, blocking: list[Blocker], needs_approval: bool) -> GateAnswer:
     """Add what validation says; a validation now helps when nothing else stands in the way."""
     divergent, stale = unvalidated_tenants(conn, plan.validation.max_age_s)
     reference = cutover_facts.reference_facts(conn)
-    ready = not found
-    # Not the lag of their partition: it is among all partitions' in *found*, and no validation mends it.
-    found = [*found, *reference_unclean(reference, gate_limits(plan))]
+    ready = not blocking
+    # Not the lag of their partition: it is among all partitions' in *found*, and no validation clears it.
+    blocking = [*blocking, *reference_unclean(reference, gate_limits(plan))]
     if divergent:
         text = f"{divergent} tenants have divergent rows: migrator validate --repair"
-        found.append(Blocker("rows.divergent", "", text))
+        blocking.append(Blocker("rows.divergent", "", text))
     if stale:
         text = f"{stale} tenants have no clean validation in the last {plan.validation.max_age_s:g} s"
-        found.append(Blocker("validation.stale", "", text, True))
+        blocking.append(Blocker("validation.stale", "", text, True))
     return GateAnswer(
-        go=not found,
-        blockers=tuple(found),
+        go=not blocking,
+        blockers=tuple(blocking),
         needs_approval=needs_approval,
-        validate_now=ready and bool(found) and not divergent and not (reference and reference.divergent),
+        validate_now=ready and bool(blocking) and not divergent and not (reference and reference.divergent),
     )
 
 
@@ -190,44 +190,45 @@ def _positions(conn: Connection, max_lag_s: float) -> list[Blocker]:
     lags = partition_lags(conn)
     if not lags:
         return [Blocker("mirror.no_position", "", "no mirror partition has published a position yet", True)]
-    found = []
+    blocking = []
     for part, lag_s, problem, failed in lags:
         if failed:
-            # However late it is by now: nothing but a person lessens it.
-            text = f"mirror partition {part} stopped: {problem}; once mended, start it at once with: migrator resume"
-            found.append(Blocker(MIRROR_FAILED, str(part), text))
+            # However large the lag is by now: only a person can clear this.
+            after = "correct the cause, then: migrator resume"
+            text = f"mirror partition {part} failed: {problem}; {after}"
+            blocking.append(Blocker(MIRROR_FAILED, str(part), text))
         elif lag_s > max_lag_s:
             text = f"mirror partition {part} lags {lag_s:.1f} s (limit {max_lag_s:g} s)"
-            found.append(Blocker("mirror.lags", str(part), f"{text}: {problem}" if problem else text, True))
-    return found
+            blocking.append(Blocker("mirror.lags", str(part), f"{text}: {problem}" if problem else text, True))
+    return blocking
 
 
 def _cutover(conn: Connection, plan: Plan) -> GateAnswer:
-    """Everybody who was there when the cutover began reads from Limitless, fully. Later sign-ups follow in waves of
+    """All tenants that existed when the cutover began read from Limitless, fully. Later sign-ups follow in waves of
     their own, also while the window runs: waiting for the last of them would never end."""
     needs_approval = plan.gates.cutover == "approval"
-    found: list[Blocker] = [*watch.problems(conn), *losses(conn), *_quarantined(conn)]
+    blocking: list[Blocker] = [*watch.problems(conn), *losses(conn), *_quarantined(conn)]
     switch = cutover_facts.switch(conn)
     if switch.level is not Level.LIMITLESS:
         text = f"all reads were rolled back by {switch.changed_by}: {switch.reason}; migrator cutover"
-        found.append(Blocker("reads.rolled_back", "", text))
-        return GateAnswer(blockers=tuple(found), needs_approval=needs_approval, again=True)
+        blocking.append(Blocker("reads.rolled_back", "", text))
+        return GateAnswer(blockers=tuple(blocking), needs_approval=needs_approval, again=True)
     back = cutover_facts.rolled_back(conn)
     for one in back[:SHOWN]:
         text = f"tenant {one.tenant_id} was rolled back by {one.who}: {one.reason}; migrator cutover"
-        found.append(Blocker("tenant.rolled_back", one.tenant_id, text))
+        blocking.append(Blocker("tenant.rolled_back", one.tenant_id, text))
     left = cutover_facts.left_behind(conn)
     if left:
         text = f"{left} tenants of the waves do not read everything from Limitless yet"
-        found.append(Blocker("tenants.left_behind", "", text, True))
-    found += blockers("tenants.held", "", filter(None, [holds.describe(holds.held(conn))]))
+        blocking.append(Blocker("tenants.left_behind", "", text, True))
+    blocking += blockers("tenants.held", "", filter(None, [holds.describe(holds.held(conn))]))
     for reason in cutover_facts.fallbacks(conn)[:SHOWN]:
-        found.append(Blocker("reads.fallen_back", "", f"reads have fallen back to classic: {reason}", True))
+        blocking.append(Blocker("reads.fallen_back", "", f"reads have fallen back to classic: {reason}", True))
     return GateAnswer(
-        go=not found,
-        blockers=tuple(found),
+        go=not blocking,
+        blockers=tuple(blocking),
         needs_approval=needs_approval,
-        # Another round of waves helps only where somebody waits for one.
+        # Another round of waves helps only where a tenant waits for one.
         again=bool(left) and not back and bool(cutover_facts.waiting(conn) & cutover_facts.first_tenants(conn)),
         recheck_s=30,
     )
@@ -245,12 +246,12 @@ def _stabilize(conn: Connection, plan: Plan, keep: bool = True, limitless: Conne
         record.resume_window(conn)
     facts = gather(conn, over, text, plan.shim.max_lag_s, plan.validation.max_age_s, limitless)
     verdict = decommission_verdict(facts)
-    found = tuple(Blocker("incident.since", str(number), f"since then: {what}") for number, what in fresh[-1:])
+    since = tuple(Blocker("incident.since", str(number), f"since then: {what}") for number, what in fresh[-1:])
     others = facts.fallbacks or facts.divergent or facts.worst_lag_s is None or facts.switch is not Level.LIMITLESS
     again = not over or bool(fresh)
     return GateAnswer(
-        go=verdict.go and not found,
-        blockers=(*found, *verdict.blockers),
+        go=verdict.go and not since,
+        blockers=(*since, *verdict.blockers),
         needs_approval=True,
         validate_now=bool(facts.stale) and not others,
         late_tenants=len(cutover_facts.waiting(conn)),
@@ -270,7 +271,7 @@ def begin(conn: Connection, plan: str, phase: str, digest: str) -> None:
     """
     owner = stored(conn)
     if owner is None or owner.plan_id != plan:
-        raise PlanMismatch(f"classic belongs to plan {owner.plan_id if owner else 'nobody'}, not {plan}")
+        raise PlanMismatch(f"classic belongs to plan {owner.plan_id if owner else '(none)'}, not {plan}")
     if digest and digest not in (owner.digest, *earlier_digests(conn)):
         raise PlanMismatch(
             f"the plan {plan} changed since this migration started",
@@ -285,14 +286,14 @@ def note_blockers(conn: Connection, phase: Phase, answer: GateAnswer) -> None:
     """Show what stands in the way; a phase whose work goes on by itself is running, not blocked."""
     stands = any(blocker.code in (COPY_FAILED, MIRROR_FAILED, ENDED) for blocker in answer.blockers)
     state = "running" if phase is Phase.DUAL_WRITE and not stands else "blocked"
-    step = "wait, or see the blockers" if state == "running" else "mend it; it is looked at again by itself"
+    step = "wait, or see the blockers" if state == "running" else "correct the cause; it is rechecked by itself"
     if phase in (Phase.AUDIT, Phase.PROVISION):
-        step = "mend it, then: migrator resume"
+        step = "correct the cause, then: migrator resume"
     set_phase(conn, phase.value, state, f"the gate of {phase.value} says no", answer.blockers, step)
 
 
 def note_passed(conn: Connection, phase: Phase, approver: str) -> None:
-    """Say that *phase* is done, and who approved it ('' where nobody had to)."""
+    """Say that *phase* is done, and who approved it ('' where no approval is needed)."""
     with conn.transaction():
         set_phase(conn, phase.value, "done", f"approved by {approver}" if approver else "")
         decide(conn, approver or "migration", "gate.passed", phase.value, "no blockers")

@@ -308,7 +308,7 @@ async def blocked(
             "blocked",
             f"{phase.value} cannot go on",
             blockers=blockers,
-            next_step="correct it, then: migrator resume",
+            next_step="correct the cause, then: migrator resume",
         )
     timeout = timedelta(seconds=recheck_s) if recheck_s is not None else None
     await m.go_ahead(seen, timeout)

@@ -110,13 +110,13 @@ def _from_postgres(error: BaseException) -> Ending | None:
     import psycopg
 
     from migrator.db.connect import fault
-    from migrator.db.error_text import said
+    from migrator.db.error_text import server_message
     from migrator.model.sqlstate import Fault
 
     if not isinstance(error, psycopg.Error):
         return None
     told = error.diag.message_primary is not None
-    message = said(error) if told else (str(error).strip().splitlines() or [type(error).__name__])[0]
+    message = server_message(error) if told else (str(error).strip().splitlines() or [type(error).__name__])[0]
     state = f" ({error.sqlstate})" if error.sqlstate else ""
     if error.sqlstate == "42501":
         hint = "The tool's role lacks a right: docs/cli.md lists what it needs on each side."

@@ -14,9 +14,9 @@ from migrator.cli.render import confirm, duration, emit_json, note, out
 from migrator.errors import UsageError
 
 if TYPE_CHECKING:
-    from migrator.mend import ToRecopy
     from migrator.model.divergence import Divergence, ValidationReport
     from migrator.model.tenant import TenantId
+    from migrator.validation import ToRecopy
 
 
 class Compare(Protocol):
@@ -57,12 +57,12 @@ def validate(
     """
     import asyncio
 
-    from migrator import mend, settings
+    from migrator import settings, validation
     from migrator.cli import context as connections
     from migrator.cli.context import find_plan
     from migrator.control import known
-    from migrator.mend import DIRECTION
     from migrator.model.tenant import TenantId
+    from migrator.validation import DIRECTION
 
     if repair and recopy:
         raise UsageError("--repair and --recopy exclude each other")
@@ -80,7 +80,7 @@ def validate(
 
     def once(kind: str, of: list[TenantId] | None, shared: bool | None = None) -> ValidationReport:
         return asyncio.run(
-            mend.compare(
+            validation.compare(
                 *sides,
                 found,
                 kind,
@@ -99,10 +99,10 @@ def validate(
     again = 0
     if repair and report.sample:
         if _agreed(f"let the mirror write {report.divergent_rows:,} rows on Limitless again", dry_run, yes):
-            repaired = _repair(report, once, partial(mend.repair, sides[0], who(name), wanted))
-    elif recopy and (todo := mend.to_recopy(report)) and _agreed(f"copy again {_what(todo)}", dry_run, yes):
+            repaired = _repair(report, once, partial(validation.repair, sides[0], who(name), wanted))
+    elif recopy and (todo := validation.to_recopy(report)) and _agreed(f"copy again {_what(todo)}", dry_run, yes):
         why = f"{report.divergent_rows} divergent rows"
-        again, repaired = _recopy(todo, once, partial(mend.recopy, *sides, who(name), todo, why))
+        again, repaired = _recopy(todo, once, partial(validation.recopy, *sides, who(name), todo, why))
     last = report if again or repaired is None else repaired  # tenants that are being copied still differ
     shown = list(last.sample) if full else list(last.sample[:sample])
     if as_json:
@@ -126,7 +126,7 @@ def validate(
 
 def _agreed(what: str, dry_run: bool, yes: bool) -> bool:
     """Ask whether *what* shall be done; a dry run prints it instead."""
-    from migrator.mend import DIRECTION
+    from migrator.validation import DIRECTION
 
     if dry_run:
         note(f"{DIRECTION}: would {what}. Nothing was changed.")
@@ -137,7 +137,7 @@ def _agreed(what: str, dry_run: bool, yes: bool) -> bool:
 
 def _repair(report: ValidationReport, compare: Compare, mark: Callable[[], int]) -> ValidationReport:
     """Mark what differs, and return the comparison after it."""
-    from migrator.mend import DIRECTION, touched
+    from migrator.validation import DIRECTION, touched
 
     note(f"{DIRECTION}: {mark():,} rows are marked; comparing again at a new fence.")
     if report.strays:
@@ -149,7 +149,7 @@ def _recopy(
     todo: ToRecopy, compare: Compare, act: Callable[[], tuple[int, int]]
 ) -> tuple[int, ValidationReport | None]:
     """Have *todo* copied again; return how many tenants are, and the comparison after it."""
-    from migrator.mend import DIRECTION
+    from migrator.validation import DIRECTION
 
     again, keys = act()
     if todo.reference:
@@ -170,8 +170,8 @@ def _what(todo: ToRecopy) -> str:
         parts.append(f"{count:,} tenants ({names}), whose reads return to classic meanwhile")
     if todo.reference:
         parts.append("the reference tables")
-    if todo.strays:
-        parts.append(f"{len(todo.strays):,} tenants that classic does not have, which deletes their rows")
+    if todo.unknown:
+        parts.append(f"{len(todo.unknown):,} tenants that classic does not have, which deletes their rows")
     return " and ".join(parts)
 
 

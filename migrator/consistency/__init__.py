@@ -1,1 +1,1 @@
-"""Are both sides equal? Shares no code with mirror and backfill, only connections and names."""
+"""Compares both sides exactly. Shares no code with mirror and backfill, only connections and names."""

@@ -1,4 +1,4 @@
-"""Where exactly do two frozen sides differ? Digests, then buckets of keys, then rows, then columns.
+"""Finds where two frozen sides differ: digests, then buckets of keys, then rows, then columns.
 
 Counts are exact whatever the size; memory is bounded: rows of differing buckets are streamed from both sides in key
 order, and only a sample is kept.
@@ -43,7 +43,7 @@ async def table_digests(
     fence: Fence, table: Table, tenants: Sequence[str], known: int
 ) -> tuple[dict[str | None, Digest], dict[str | None, Digest]]:
     """Return (classic, limitless) digests of *tenants*, of *known* in all; both sides work at the same time."""
-    # Where nearly everybody is asked for, hashing a few rows too many is cheaper than asking of each row whose it is.
+    # Where nearly all tenants are asked for, hashing a few rows too many is cheaper than testing each row's tenant.
     wanted = tenants if table.sharded and len(tenants) < _NEARLY_ALL * known else None
     sides = await asyncio.gather(
         _digests(fence.classic, digest_sql.digests(table, Side.CLASSIC, wanted)),
@@ -83,7 +83,7 @@ async def _drill(
     )
     differ = split(classic, limitless)
     totals = dict.fromkeys(tenants, 0)
-    found: list[tuple[Place, DivergenceKind]] = []
+    differences: list[tuple[Place, DivergenceKind]] = []
     if differ.both:
         pairs = merge(
             _rows(fence.classic, digest_sql.bucket_rows(table, Side.CLASSIC, buckets, differ.both)),
@@ -91,19 +91,19 @@ async def _drill(
         )
         async for place, kind in pairs:
             totals[place[0]] += 1
-            if len(found) < limit:
-                found.append((place, kind))
+            if len(differences) < limit:
+                differences.append((place, kind))
     for side, conn, chosen, digests, kind in (
         (Side.CLASSIC, fence.classic, differ.classic_only, classic, DivergenceKind.MISSING),
         (Side.LIMITLESS, fence.limitless, differ.limitless_only, limitless, DivergenceKind.EXTRA),
     ):
         for bucket in chosen:
             totals[bucket[0]] += digests[bucket].rows
-        room = limit - len(found)
+        room = limit - len(differences)
         if chosen and room > 0:
             query = digest_sql.some_places(table, side, buckets, chosen, room)
-            found += [(tuple(place), kind) for (place,) in await (await conn.execute(query)).fetchall()]
-    return totals, sorted(found)
+            differences += [(tuple(place), kind) for (place,) in await (await conn.execute(query)).fetchall()]
+    return totals, sorted(differences)
 
 
 async def _buckets(conn: Connection, query: sql.Composed, tenants: Sequence[str]) -> dict[Bucket, Digest]:

@@ -1,4 +1,4 @@
-"""Which tenants, buckets and rows differ? Pure: digests and rows of both sides in, differences out."""
+"""Compares digests and rows of both sides: which tenants, buckets and rows differ. Pure."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class Split:
 
 def split(classic: Mapping[Bucket, Digest], limitless: Mapping[Bucket, Digest]) -> Split:
     """Sort the buckets that differ. Rows of a bucket that one side does not have need no comparison."""
-    found = sorted(differing(classic, limitless))
+    buckets = sorted(differing(classic, limitless))
     return Split(
-        tuple(b for b in found if b in classic and b in limitless),
-        tuple(b for b in found if b not in limitless),
-        tuple(b for b in found if b not in classic),
+        tuple(b for b in buckets if b in classic and b in limitless),
+        tuple(b for b in buckets if b not in limitless),
+        tuple(b for b in buckets if b not in classic),
     )
 
 

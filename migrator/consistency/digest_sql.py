@@ -1,4 +1,4 @@
-"""What is a tenant's digest, and how is it computed? Pure builders of the validator's own SQL.
+"""Builds the validator's SQL: digests of tenants and buckets, and the rows of buckets that differ. Pure.
 
 Per tenant and table: the number of rows and the sum of a 64-bit hash of each row. Both are exact and independent of
 order. Every value is hashed by itself, so that no separator can be mistaken for data, and values are put together by
@@ -153,7 +153,7 @@ def any_row(table: Table, side: Side, tenants: Sequence[str] | None) -> sql.Comp
 
 
 def tenant_rows(table: Table, side: Side) -> sql.Composed:
-    """Return the query for (tenant text or NULL, rows) of a sharded table, whoever they belong to."""
+    """Return the query for (tenant text or NULL, rows) of a sharded table, whichever tenant they belong to."""
     tenant = _tenant_group(table, side)
     return sql.SQL("SELECT ({})::text, count(*) FROM {} GROUP BY {}").format(tenant, rows_from(table, side), tenant)
 
@@ -214,8 +214,8 @@ def row_columns(table: Table, side: Side, tenants: Sequence[str] | None, show_va
 
     For a raw cursor ($1, $2...), as names and tenants may hold a percent sign: arrays of texts, the tenants' and one
     per key column, and the salt unless *show_values*. They are cast to the columns' own types, so that an index finds
-    the rows. Unless values are asked for they leave the server as hashes, salted so that nobody can look up the hash of
-    a guess.
+    the rows. Unless values are asked for they leave the server as hashes, salted so that the hash of a
+    guessed value cannot be compared with them.
     """
     aliases = [f"k{i}" for i in range(len(table.key))]
     shown = (
@@ -277,8 +277,8 @@ SELECT encode(sha256(convert_to(string_agg(line, E'\\n' ORDER BY line COLLATE "C
                          a.attisdropped)
           FROM part p JOIN pg_class c USING (oid) JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0) s (line)
 """
-"""Changes whenever tables or their partitions are altered, rewritten, emptied, attached or detached. Snapshots do not
-keep that away from who took them before: what they read afterwards is not what the table was. Classic's alone: the
+"""Changes whenever tables or their partitions are altered, rewritten, emptied, attached or detached. An earlier
+snapshot does not protect from that: what it reads afterwards is not what the table was. Classic's alone: the
 numbers are those of one server."""
 
 SHAPE_BY_NAME = """

@@ -1,9 +1,9 @@
-"""How are both sides held at one moment?
+"""Opens a fence for a validator: one snapshot of each side at which both are equal.
 
-The mirror stands still at the end of a cycle, when Limitless equals classic at its snapshot, and lends us that
-snapshot. We take it over on classic, take a snapshot on Limitless, and say so while the fence is still open: from
-then on both are ours, however long we look at them. A late validator finds out (the fence is closed to it, or the
-position or the mirror's epoch on Limitless is another) and asks again, instead of comparing two different moments.
+The mirror pauses at the end of a cycle, when Limitless equals classic at its snapshot, and exports that snapshot. The
+validator imports it on classic, takes a snapshot on Limitless, and acknowledges while the fence is still open: from
+then on it may read both for as long as it needs. A late validator finds the fence closed, or another position or
+lease term on Limitless, and asks again, instead of comparing two different moments.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from migrator.errors import ClusterUnavailable
 Connection = psycopg.AsyncConnection[Any]
 
 _LOOK_S = 0.02
-"""Whoever opens a fence tells us; this often we look by ourselves, in case a pooler swallowed it."""
+"""The mirror notifies us when it opens a fence; this often we poll as well, in case a pooler dropped the
+notification."""
 _POLL_S = 0.002
 _OPENED, _DONE = "migrator_fence_{}", "migrator_fence_{}_done"
 """Channels of a partition: the mirror says that a fence is open, and we that both snapshots are taken."""
 _REPORT_S = 0.5
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
-# The mirror went on, or its session died: the snapshot it lent is gone.
+# The mirror went on, or its session ended, and with it the exported snapshot.
 _GONE = (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject, psycopg.errors.UndefinedFile)
 
 
@@ -47,7 +48,7 @@ class Fence:
         snapshot: the pg_snapshot on classic.
         at: a moment of classic's clock before the snapshot was taken: what was committed by then is in it.
         members: tenants that followed classic at that moment; in partition 0 one name, if the reference tables did.
-        pause_ms: how long the mirror stood still; known when the fence is left, 0 when the mirror never said.
+        pause_ms: how long the mirror paused; known when the fence is left, 0 when the mirror did not report it.
     """
 
     part: int
@@ -81,7 +82,7 @@ async def hold(classic_dsn: str, limitless_dsn: str, part: int, timeout_s: float
                 fence = await _try(control, classic, limitless, part, fence_id, deadline)
             yield fence
         finally:
-            # A session that is gone needs no cleaning: the mirror removes fences of the dead.
+            # After a lost session there is nothing to clean up: the mirror removes fences of sessions that ended.
             with contextlib.suppress(psycopg.OperationalError):
                 if fence is not None:
                     fence.pause_ms = await _pause_ms(control, fence_id)
@@ -89,7 +90,7 @@ async def hold(classic_dsn: str, limitless_dsn: str, part: int, timeout_s: float
 
 
 async def _pause_ms(control: Connection, fence_id: uuid.UUID) -> float:
-    """Return how long the mirror stood still. It says so when it goes on; whoever is done before that waits a bit."""
+    """Return how long the mirror paused. It reports that when it goes on, so this may have to wait a moment."""
     deadline = time.monotonic() + _REPORT_S
     while True:
         paused = await fences.pause_ms(control, fence_id)
@@ -101,10 +102,10 @@ async def _pause_ms(control: Connection, fence_id: uuid.UUID) -> float:
 async def _try(
     control: Connection, classic: Connection, limitless: Connection, part: int, fence_id: uuid.UUID, deadline: float
 ) -> Fence | None:
-    """Ask once; None when the fence was gone before both snapshots were taken."""
+    """Ask once; None when the fence was closed before both snapshots were taken."""
     if time.monotonic() > deadline:
         raise _none_given(part)
-    # Before the mirror stands still: a transaction has no snapshot until its first statement.
+    # Before the mirror pauses: a transaction has no snapshot until its first statement.
     await asyncio.gather(classic.execute(_BEGIN), limitless.execute(_BEGIN))
     async for _ in control.notifies(timeout=0):
         pass  # told of an earlier try, which is over
@@ -145,7 +146,7 @@ async def take_limitless(limitless: Connection, part: int) -> tuple[str, int] | 
 async def _opened(control: Connection, part: int, fence_id: uuid.UUID, deadline: float) -> str | None:
     """Wait until the mirror opens the fence; returns the name of its snapshot on classic.
 
-    None when the fence was lost: its mirror died, or a restart emptied the table.
+    None when the fence was lost: its mirror's session ended, or a restart emptied the table.
     """
     ours: list[str] = []
     while True:
@@ -154,16 +155,16 @@ async def _opened(control: Connection, part: int, fence_id: uuid.UUID, deadline:
             ours += [exported] if whose == str(fence_id) else []
         if ours:
             return ours[-1]
-        found = await fences.state(control, fence_id)
-        if found is None or found[0] == "expired":
+        state = await fences.state(control, fence_id)
+        if state is None or state[0] == "expired":
             return None
-        if found[0] == "open":
-            return found[1]
+        if state[0] == "open":
+            return state[1]
         if time.monotonic() > deadline:
             raise _none_given(part)
 
 
 def _none_given(part: int) -> ClusterUnavailable:
     return ClusterUnavailable(
-        f"mirror partition {part}", "it gave no fence in time", "See why it stands still: migrator mirror status."
+        f"mirror partition {part}", "it gave no fence in time", "See what stalls it: migrator mirror status."
     )

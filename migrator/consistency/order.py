@@ -1,7 +1,7 @@
-"""Who is validated next, and with whom at one fence? Pure.
+"""Orders tenants for validation, and groups them by fence. Pure.
 
 The stalest and the riskiest first: the age of the last verdict counts, many times over for tenants where something
-happened or where it matters more. Nobody starves, because everybody's age grows.
+happened or where it matters more. No tenant starves, because every tenant's age grows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What does a validation do, from the first fence to the report?
+"""Runs a validation, from the first fence to the report.
 
 Tenants are taken in groups, one fence per group and mirror partition, so that no snapshot lives long. What was
 asked for and not compared is reported: unknown is never clean.
@@ -34,7 +34,7 @@ STORED_PER_RUN = 10_000
 
 NOT_COMPARED = ("table-not-captured", "captured-table-gone")
 WHOLE_EVERY_S = 86_400.0
-"""Rows of nobody are looked for at least this often, although that reads every table whole."""
+"""Orphan rows are looked for at least this often, although that reads every table whole."""
 
 _LOOK_S = 1.0
 """How often a run that rests looks whether classic has calmed down."""
@@ -89,15 +89,15 @@ async def validate(
     reference: bool | None = None,
     budget: Budget | None = None,
 ) -> ValidationReport:
-    """Compare *tenants* (None: all, the reference tables, and rows of nobody) and store the verdicts.
+    """Compare *tenants* (None: all, the reference tables, and orphan rows) and store the verdicts.
 
     Verdicts are stored fence by fence, the most urgent tenants first: a run that was interrupted, or whose budget
     was used up, is carried on by the next one.
 
     Args:
         tables: only these; then no verdict about a tenant is stored.
-        rest: compare the reference tables and rows of nobody too; by default when all tenants are compared.
-        reference: compare the reference tables, which is cheap beside looking for rows of nobody; by default as *rest*.
+        rest: compare the reference tables and orphan rows too; by default when all tenants are compared.
+        reference: compare the reference tables, which is cheap beside looking for orphan rows; by default as *rest*.
         on_progress: called with (tenants done, tenants in all) after each fence.
 
     Raises:
@@ -119,7 +119,7 @@ async def validate(
         groups += order.fences(wanted, tenants_per_fence, rows_per_fence)
         done = 0
         for part, group in groups:
-            # However small the budget, every run gets somewhere.
+            # However small the budget, every run compares at least one group.
             if budget is not None and done and time.monotonic() - began > budget.seconds:
                 run.left = len(wanted) - done
                 break
@@ -152,11 +152,11 @@ async def _behind_a_fence(
     """Compare *group* (empty: the reference tables) at one fence, and store the verdicts while it holds."""
     for _ in range(_TRIES):
         async with fenced() as fence:
-            found = await _compare(run, control, there, fence, group)
-            if found is not None:
-                await _keep(run, control, fence, found, verdicts=run.only is None)
+            outcome = await _compare(run, control, there, fence, group)
+            if outcome is not None:
+                await _keep(run, control, fence, outcome, verdicts=run.only is None)
         run.pauses_ms.append(fence.pause_ms)
-        if found is not None:
+        if outcome is not None:
             return
     why = "the tables changed their shape while they were compared"
     run.unknown += [f"tenant {t}: {why}" for t in group] or [f"reference tables: {why}"]
@@ -245,18 +245,18 @@ async def _compare(
     await _take_shape(run, fence)
     before = await check.shapes(fence.classic, fence.limitless, run.tables)
     failure: psycopg.Error | None = None
-    found: _Found | None = None
+    outcome: _Found | None = None
     try:
-        found = await _differences(run, there, fence, group)
+        outcome = await _differences(run, there, fence, group)
     except psycopg.OperationalError:
         raise
-    except psycopg.Error as error:  # a column that is gone, for example
+    except psycopg.Error as error:  # for example a column that was dropped
         failure = error
     if before != await check.shapes(control, there, run.tables):
         return None
     if failure is not None:
         raise failure
-    return found
+    return outcome
 
 
 async def _differences(run: _Run, there: Connection, fence: Fence, group: Sequence[TenantId]) -> _Found | None:
@@ -269,15 +269,15 @@ async def _differences(run: _Run, there: Connection, fence: Fence, group: Sequen
         present = [None] if fence.members else []
     run.fingerprint = await check.fingerprint(fence, run.tables)
     mine = [t for t in run.compared if t.sharded == (fence.part != 0)]
-    found = _Found(dict.fromkeys(present, 0), dict.fromkeys(present, 0), len(mine))
-    found.away = [t for t in group if t not in fence.members]
-    found.generations = await store.generations(fence.classic, group if fence.part else None)
+    outcome = _Found(dict.fromkeys(present, 0), dict.fromkeys(present, 0), len(mine))
+    outcome.away = [t for t in group if t not in fence.members]
+    outcome.generations = await store.generations(fence.classic, group if fence.part else None)
     for table in mine if present else ():
         names = [t for t in present if t is not None]
         classic, limitless = await check.table_digests(fence, table, names, run.known)
         for tenant in present:
-            found.rows[tenant] += classic.get(tenant, EMPTY).rows
-            found.limitless_rows += limitless.get(tenant, EMPTY).rows
+            outcome.rows[tenant] += classic.get(tenant, EMPTY).rows
+            outcome.limitless_rows += limitless.get(tenant, EMPTY).rows
         sizes = {
             name: max(classic.get(name, EMPTY).rows, limitless.get(name, EMPTY).rows)
             for name in differing(classic, limitless)
@@ -285,16 +285,16 @@ async def _differences(run: _Run, there: Connection, fence: Fence, group: Sequen
         if sizes and not any(d.rows for d in limitless.values()) and await check.refilled(there, table, names):
             return None
         if sizes:
-            room = run.room() - len(found.named)
+            room = run.room() - len(outcome.named)
             totals, named = await check.drill_down(fence, table, sizes, room, run.showing)
             for name, count in totals.items():
-                found.bad[None if name is None else TenantId(name)] += count
-            found.named += named
-    return found
+                outcome.bad[None if name is None else TenantId(name)] += count
+            outcome.named += named
+    return outcome
 
 
 async def _keep(run: _Run, control: Connection, fence: Fence, found: _Found, *, verdicts: bool) -> None:
-    """Take over what one fence said, and store it: whoever goes on after an interruption finds it."""
+    """Take over what one fence said, and store it, so that a run after an interruption goes on from it."""
     kept = [
         TenantVerdict(
             t, rows, found.tables, found.bad[t], fence.snapshot, fence.at.timestamp(), found.generations.get(t)
@@ -322,7 +322,7 @@ async def _take_shape(run: _Run, fence: Fence) -> None:
 
 
 async def _nobody(run: _Run, control: Connection, there: Connection) -> None:
-    """Count classic's rows of no tenant and of unknown ones, and rows on Limitless of tenants nobody knows."""
+    """Count classic's orphan rows and rows of unknown tenants, and rows on Limitless of unknown tenants."""
     here: dict[str | None, int] = {}
     strays: dict[str, dict[str, int]] = {}
     for table in (t for t in run.compared if t.sharded):

@@ -1,4 +1,4 @@
-"""What does a validation read before it begins, and leave behind?"""
+"""Reads what a validation needs before it begins: captured tables, and the load of classic."""
 
 from __future__ import annotations
 

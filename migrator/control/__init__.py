@@ -1,1 +1,1 @@
-"""The tool's own tables: their definition, installation and the few statements everybody needs."""
+"""The tool's own tables: their definition, installation and the statements that several packages need."""

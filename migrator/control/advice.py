@@ -1,6 +1,6 @@
-"""What is blocked, and what should the operator do next? Pure; `status` shows the answer.
+"""Turns facts into the blockers and next steps that `status` shows. Pure.
 
-Every line is a fact in the operator's words, with the command that answers it. The most urgent one comes first.
+Every line is a fact in the operator's words, with the command that clears it. The most urgent one comes first.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ class Facts:
         capture: reasons why the journal cannot be trusted.
         quarantined: tenant and reason.
         parts: mirror partition, lag in seconds, problem ('' when none).
-        fallbacks: scope, key, reason, and whether a person holds it.
+        fallbacks: scope, key, reason, and whether it is a manual one.
         inventory: what the migrated schemas hold beside what is captured and on Limitless, and what to do about it.
         rights: in what Limitless does not let roles do what classic lets them.
         stopped: workflows beside the phases that have ended, one line each.
         workers: living workers that run something else than classic holds, one line each.
-        silent_processes: processes not heard of within their staleness limit; they read classic by themselves.
+        silent_processes: processes without a heartbeat within their staleness limit; they read classic by themselves.
     """
 
     phase: str
@@ -62,21 +62,21 @@ def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[
 
     if facts.write_mode == "closed":
         say(
-            Blocker("writes.closed", "", "writes are closed for everybody", True),
+            Blocker("writes.closed", "", "writes are closed", True),
             "Wait: they open again by themselves within the plan's max_pause_s.",
         )
     for line in facts.capture:
         say(line, ADVICE)
     if facts.switch != "limitless" and facts.write_mode != "limitless_only":
-        text = f"everybody reads classic: rolled back by {facts.switch_by} ({facts.switch_reason})"
-        say(Blocker("reads.rolled_back", "", text), "When the cause is gone, go forward again: migrator cutover")
+        text = f"all reads come from classic: rolled back by {facts.switch_by} ({facts.switch_reason})"
+        say(Blocker("reads.rolled_back", "", text), "Correct the cause, then promote again: migrator cutover")
     for scope, key, reason, held in facts.fallbacks:
         covered = {"all": "every tenant", "part": f"partition {key}"}.get(scope, f"tenant {key}")
         say(
             Blocker("reads.fallen_back", key, f"{covered} reads classic for now: {reason}", not held),
-            f"A person holds it; release it with: migrator breaker reset --{scope} {key}".rstrip()
+            f"It is manual; clear it with: migrator breaker reset --{scope} {key}".rstrip()
             if held
-            else "It heals by itself; if it stays: migrator breaker show",
+            else "It clears by itself; if it stays: migrator breaker show",
         )
     for found, advice in facts.inventory:
         say(found, advice)
@@ -84,12 +84,12 @@ def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[
         text = f"rows of {_tenants(facts.divergent_tenants)} differ between the two sides"
         say(
             Blocker("rows.divergent", "", text),
-            "Look, then repair: migrator validate --full, migrator validate --repair",
+            "See them, then repair them: migrator validate --full, migrator validate --repair",
         )
     for tenant, reason in facts.quarantined[:5]:
         say(
             Blocker("tenant.quarantined", tenant, f"tenant {tenant} is quarantined: {reason}"),
-            "Correct the row on classic; the mirror then takes the tenant back: migrator mirror status",
+            "Correct the row on classic, then copy the tenant again: migrator mirror retry TENANT",
         )
     for right in facts.rights[:5]:
         say(
@@ -103,7 +103,7 @@ def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[
         say(Blocker("tenant.quarantined", "", text))
     for worker in facts.workers:
         say(worker, "Stop the workers named above, and start them again: migrator worker --plan PLAN.toml")
-    # after an abort what runs beside the phases, the mirror too, stands still on purpose, and behind the hand-over it
+    # after an abort what runs beside the phases, the mirror too, is stopped on purpose, and behind the hand-over it
     # has ended
     if facts.write_mode in ("dual", "closed") and facts.phase_state != "failed":
         for ended in facts.stopped:
@@ -120,13 +120,13 @@ def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[
                 )
     if facts.journal_mb > journal_limit_mb:
         text = f"the journal has {facts.journal_mb:.0f} MB (limit {journal_limit_mb:.0f} MB)"
-        say(Blocker("journal.too_large", "", text, True), "Find what holds it back: migrator mirror status")
+        say(Blocker("journal.too_large", "", text, True), "See why: migrator mirror status")
     if facts.failed_units:
         text = f"{facts.failed_units} copy units failed"
         say(Blocker("copy.failed", "", text), "See why: migrator backfill status")
     if facts.backfill_paused and facts.phase == "dual_write":
         text = f"the backfill is paused: {facts.backfill_paused}"
-        say(Blocker("copy.paused", "", text), "Let it go on with: migrator backfill throttle --resume")
+        say(Blocker("copy.paused", "", text), "Resume it with: migrator backfill throttle --resume")
     blockers += [Blocker("phase.blocked", facts.phase, b) for b in facts.phase_blockers if b not in blockers]
     if facts.phase_next and facts.phase_next not in steps:
         steps.append(facts.phase_next)

@@ -1,6 +1,6 @@
-"""What did the cluster answer, and where is it kept?
+"""Stores what Limitless answered when it was asked what it can do.
 
-On Limitless itself (`migrator.probe`): the answers are that cluster's, and whoever works there reads them there.
+On Limitless itself (`migrator.probe`): the answers are that cluster's, and every session there reads them there.
 Classic has a copy as a report, for status.
 """
 
@@ -34,19 +34,19 @@ def answers(limitless: psycopg.Connection[Any]) -> Answers:
 
 def learn(limitless: psycopg.Connection[Any]) -> Answers:
     """Return the answers; from now on errors on this connection are unwrapped by what they teach."""
-    found = answers(limitless)
+    learned = answers(limitless)
     if isinstance(limitless, Unwraps):
-        limitless.rules = found.rules
-    return found
+        limitless.rules = learned.rules
+    return learned
 
 
 async def learn_async(limitless: psycopg.AsyncConnection[Any]) -> Answers:
     """As `learn`."""
     there = await (await limitless.execute(_SQL["are_kept"])).fetchone()
-    found = _parsed(await (await limitless.execute(_SQL["answers"])).fetchall()) if there and there[0] else Answers()
+    learned = _parsed(await (await limitless.execute(_SQL["answers"])).fetchall()) if there and there[0] else Answers()
     if isinstance(limitless, Unwraps):
-        limitless.rules = found.rules
-    return found
+        limitless.rules = learned.rules
+    return learned
 
 
 def store(limitless: psycopg.Connection[Any], found: Iterable[Answer], version: str) -> Answers:

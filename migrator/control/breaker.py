@@ -1,4 +1,4 @@
-"""Which breakers are open, which fallbacks stand, and which limits do reads not keep?"""
+"""Reads and writes breakers, fallbacks and SLO breaches on classic."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def open_breakers(conn: Connection) -> list[Trip]:
 
 
 def forget_trips(conn: Connection, gone_s: float) -> None:
-    """Remove breakers opened more than *gone_s* ago by processes that are forgotten."""
+    """Remove breakers opened more than *gone_s* ago by processes that are no longer listed."""
     conn.execute(_SQL["forget_trips"], {"gone_s": gone_s})
 
 
@@ -50,9 +50,9 @@ class StandingFallback(NamedTuple):
     """A fallback in force.
 
     Attributes:
-        held: a person raised it.
+        held: a person raised it (a manual fallback).
         age_s: since it was raised.
-        recent: how often the same one was raised lately, this time included.
+        recent: how often the same one was raised within the time asked about, this time included.
         quarantined: it covers a tenant whose rows Limitless refused.
     """
 
@@ -67,7 +67,7 @@ class StandingFallback(NamedTuple):
 
 
 def fallbacks(conn: Connection, lately_s: float) -> list[StandingFallback]:
-    """Return every fallback in force, the oldest first; *lately_s* is what `recent` counts."""
+    """Return every fallback in force, the oldest first; `recent` counts the last *lately_s* seconds."""
     rows = conn.execute(_SQL["fallbacks"], {"lately_s": lately_s})
     return [StandingFallback(FallbackScope(scope), key, Level(level), *rest) for scope, key, level, *rest in rows]
 
@@ -78,13 +78,14 @@ def ease_fallback(conn: Connection, scope: FallbackScope, key: str, epoch: int) 
 
 
 def clear_fallback(conn: Connection, scope: FallbackScope, key: str) -> None:
-    """Take a fallback away."""
+    """Clear a fallback."""
     conn.execute(_SQL["clear_fallback"], {"scope": scope.value, "key": key})
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """Limits that do not hold now, or did not until lately. Times in seconds of classic's clock."""
+    """Limits that are exceeded now, or were until shortly before the last check. Times in seconds of classic's
+    clock."""
 
     first_s: float
     last_s: float
@@ -93,18 +94,18 @@ class Breach:
 
 
 def lock_breaches(conn: Connection) -> None:
-    """Let nobody else look at breaches before the caller's transaction ends."""
+    """Keep other sessions from checking breaches before the caller's transaction ends."""
     conn.execute(_SQL["lock_breaches"])
 
 
 def breaches(conn: Connection) -> dict[TenantId | None, Breach]:
-    """Return the breaches as the last look left them, by tenant; None: everybody's reads together."""
+    """Return the breaches that the last check stored, by tenant; None: the reads of all tenants together."""
     rows = conn.execute(_SQL["breaches"])
     return {None if tenant is None else TenantId(tenant): Breach(*row) for tenant, *row in rows}
 
 
 def keep_breaches(conn: Connection, standing: Mapping[TenantId | None, Breach]) -> None:
-    """Make *standing* the breaches there are; when one was recorded stays as it was."""
+    """Store *standing* as the present breaches; when one was recorded stays as it was."""
     known = [tenant for tenant in standing if tenant is not None]
     conn.execute(_SQL["forget_breaches"], {"everybody": None in standing, "tenants": known})
     conn.cursor().executemany(

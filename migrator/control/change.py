@@ -1,4 +1,4 @@
-"""Changes of the schema that go to both sides: how far is each one?"""
+"""Stores schema changes, and how far each one is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Unfinished(NamedTuple):
     Attributes:
         body: the change as JSON values.
         step: the last one done; '' before the first.
-        seen_from: pg_snapshot from which on the new shape is known, as text; None while that is to be found out.
+        seen_from: pg_snapshot from which on the new shape is known, as text; None before that is determined.
         at: the moment of it, in seconds of classic's clock since 1970.
         filled_to: texts of the key up to which existing rows were filled.
     """
@@ -54,17 +54,17 @@ def is_done(classic: Connection, kind: str, table: str, name: str, statement: st
 
 
 def set_step(classic: Connection, change_id: int, step: str) -> None:
-    """Record that *step* is done, and that nothing stands in the way."""
+    """Record that *step* is done, and that nothing blocks the change."""
     classic.execute(_SQL["set_step"], {"change": change_id, "step": step})
 
 
 def set_unseen(classic: Connection, change_id: int) -> None:
-    """Record that nobody is known to know the new shape."""
+    """Record that it is not determined from when on the new shape is known."""
     classic.execute(_SQL["set_unseen"], {"change": change_id})
 
 
 def set_seen(classic: Connection, change_id: int) -> tuple[str, float] | None:
-    """Record that everybody who begins now knows the new shape; return the pg_snapshot, as text, and the moment.
+    """Record that everything that begins now uses the new shape; return the pg_snapshot, as text, and the moment.
 
     The moment is in seconds of classic's clock since 1970. None when there is no such change.
     """
@@ -88,7 +88,7 @@ def set_problem(classic: Connection, change_id: int, problem: str) -> None:
 
 
 def end_unbegun(classic: Connection) -> None:
-    """End every change that has changed nothing yet, so that it holds up no other file."""
+    """End every change that has changed nothing yet, so that it blocks no other file."""
     classic.execute(_SQL["end_unbegun"])
 
 

@@ -36,8 +36,8 @@ CREATE TABLE migrator.switch (
 INSERT INTO migrator.switch DEFAULT VALUES;
 
 -- Which history an epoch belongs to. A classic that was restored hands out the same numbers again, with other marks:
--- a process, a token or a confirmation that names an epoch and another mark belongs to a history that is gone.
--- Only the newest are kept; whoever comes with an older one starts over, as with an unknown one.
+-- a process, a token or a confirmation that names an epoch and another mark belongs to an earlier history.
+-- Only the newest are kept; a process with an older one starts over, as with an unknown one.
 CREATE TABLE migrator.epoch_mark (
     epoch      bigint PRIMARY KEY,
     mark       uuid NOT NULL
@@ -91,7 +91,7 @@ CREATE TABLE migrator.fallback (
     raised_by  text NOT NULL,
     raised_at  timestamptz NOT NULL DEFAULT now(),
     epoch      bigint NOT NULL,
-    held       boolean NOT NULL DEFAULT false,   -- raised by a human: the monitor leaves it alone
+    held       boolean NOT NULL DEFAULT false,   -- manual: raised by a person, cleared only by a person
     PRIMARY KEY (scope, scope_key)
 );
 
@@ -199,7 +199,7 @@ CREATE TABLE migrator.read_baseline (
 );
 
 -- Reads on Limitless that are slower, or fail more often, than the plan allows after the waves. One row per breach,
--- from the first look that finds it until it has been away for long enough.
+-- from the first check that finds it until the limit has been kept for long enough.
 CREATE TABLE migrator.slo_breach (
     tenant_id   text UNIQUE NULLS NOT DISTINCT,  -- NULL: all tenants together
     first_at    timestamptz NOT NULL,
@@ -208,7 +208,7 @@ CREATE TABLE migrator.slo_breach (
     recorded_at timestamptz                      -- when it became an incident; NULL while it has not lasted
 );
 
--- Append-only: who decided or did what, when and why.
+-- The decision log, append-only: actor, kind, subject, reason and time.
 CREATE TABLE migrator.decision (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at      timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -240,7 +240,7 @@ CREATE TABLE migrator.captured_shape (
     PRIMARY KEY (kind, object)
 );
 
--- One row while writes may have passed the journal: no mirror moves on until all is copied again.
+-- Capture loss: one row while writes may have passed the journal; no mirror goes on until all is copied again.
 CREATE TABLE migrator.capture_loss (
     only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
     problems   text[] NOT NULL,
@@ -263,7 +263,7 @@ CREATE TABLE migrator.schema_change (
     words       text NOT NULL,
     body        jsonb NOT NULL,          -- migrator.dataplane.change.change.Change
     step        text NOT NULL DEFAULT '',
-    seen_from   text,                    -- pg_snapshot: whoever holds it, or a later one, knows the new shape
+    seen_from   text,                    -- pg_snapshot: what reads in it, or a later one, uses the new shape
     at          timestamptz,             -- classic's clock at that moment
     filled_to   text[],                  -- key up to which existing rows were filled
     problem     text,
@@ -274,18 +274,18 @@ CREATE TABLE migrator.schema_change (
 CREATE INDEX ON migrator.schema_change (change_id) WHERE finished_at IS NULL;
 
 -- The slot of the journal ring that writers use now. A sequence, because every capture trigger reads it: that takes no
--- query, and all see a turn at once.
+-- query, and all see a change at once.
 CREATE SEQUENCE migrator.ring MINVALUE 0 START 0 NO CYCLE;
 SELECT setval('migrator.ring', 0);
 
--- May there be rows whose parent is missing, although a foreign key says no? Unless both are 1. See
+-- There may be orphan rows in spite of foreign keys, unless both are 1. See
 -- migrator.dataplane.capture.orphans.
 CREATE SEQUENCE migrator.orphans;
 SELECT setval('migrator.orphans', 1);
 CREATE SEQUENCE migrator.orphans_checked MINVALUE 0 START 0;
 SELECT setval('migrator.orphans_checked', 0);
 
--- Mirror positions as published for shims and status. The truth is migrator.mirror_position on Limitless.
+-- Mirror positions as published for shims and status. The checkpoint is migrator.mirror_position on Limitless.
 CREATE TABLE migrator.position (
     part       smallint PRIMARY KEY,
     epoch      bigint NOT NULL,
@@ -299,25 +299,25 @@ CREATE TABLE migrator.position (
     problem    text
 ) WITH (fillfactor = 20);
 
--- One token per try of a cycle, committed before Limitless moves: its flush makes durable what the cycle
+-- One mirror token per try of a cycle, committed before Limitless moves: its flush makes durable what the cycle
 -- saw, and a classic that was restored or lost its tail no longer holds it.
 CREATE TABLE migrator.heartbeat (
     part       smallint PRIMARY KEY,
     token      uuid NOT NULL,
     base_token uuid,                 -- what Limitless held when this try began
-    epoch      bigint NOT NULL DEFAULT 0,  -- of the mirror that wrote it: a superseded one must not overwrite it
+    epoch      bigint NOT NULL DEFAULT 0,  -- lease term of the mirror that wrote it: a superseded one must not overwrite it
     reference_at timestamptz,        -- last change of a reference table
-    nobody_at    timestamptz         -- last time a changed row of a sharded table belonged to no tenant
+    nobody_at    timestamptz         -- when an orphan row last changed
 ) WITH (fillfactor = 20);
 
--- Journal rows at or above the lowest xmin of all positions and all holds are kept.
+-- Retention pins: journal rows at or above the lowest xmin of all positions and all pins are kept.
 CREATE TABLE migrator.hold (
     holder   text PRIMARY KEY,       -- a copy unit
     keep_xid bigint NOT NULL,       -- journal rows of this transaction and later ones are kept
     at     timestamptz NOT NULL DEFAULT now()
 );
 
--- Numbers copies, so that a verdict can name the one it saw; none comes twice, whatever is undone.
+-- Numbers copies, so that a verdict can name the one it saw; no number comes twice, whatever is undone.
 CREATE SEQUENCE migrator.generation;
 
 CREATE TABLE migrator.tenant (
@@ -326,7 +326,7 @@ CREATE TABLE migrator.tenant (
     state         text NOT NULL DEFAULT 'pending'
                   CHECK (state IN ('pending', 'copying', 'mirrored', 'quarantined')),
     rows          bigint NOT NULL DEFAULT 0,   -- estimate when planned, exact once copied or validated
-    writes        bigint NOT NULL DEFAULT 0,   -- of the rows, those written lately; see migrator.model.tenant.hot_tenants
+    writes        bigint NOT NULL DEFAULT 0,   -- of the rows, those written by recent transactions; see migrator.model.tenant.hot_tenants
     hot           boolean NOT NULL DEFAULT false,
     wave          int,
     reason        text,              -- why it is quarantined
@@ -336,7 +336,7 @@ CREATE TABLE migrator.tenant (
     clean_fingerprint text,          -- of both schemas at that validation
     divergent     bigint,            -- rows found by the last validation; NULL: never validated
     validated_at  timestamptz,
-    recopy        text,              -- why it is to be copied again; the mirror lets it go first
+    recopy        text,              -- why it is to be copied again; it leaves the mirrored set first
     generation    bigint NOT NULL DEFAULT nextval('migrator.generation')  -- its copy; see migrator.control.generation
 );
 CREATE INDEX ON migrator.tenant (state);
@@ -375,7 +375,7 @@ CREATE UNLOGGED TABLE migrator.copy_snapshot (
 );
 CREATE INDEX ON migrator.copy_snapshot (tenant_id);
 
--- Operators steer the backfill while it runs.
+-- Limits of the backfill, which operators may change while it runs.
 CREATE TABLE migrator.throttle (
     only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
     paused     boolean NOT NULL DEFAULT false,
@@ -385,17 +385,17 @@ CREATE TABLE migrator.throttle (
 );
 INSERT INTO migrator.throttle DEFAULT VALUES;
 
--- A validation asks a mirror partition to stand still for a moment.
--- Unlogged: a fence means nothing after a crash, and nobody waits for a flush while the mirror stands still.
+-- Fences: a validation asks a mirror partition to pause for a moment.
+-- Unlogged: a fence means nothing after a crash, and the mirror does not wait for a flush while it pauses.
 CREATE UNLOGGED TABLE migrator.fence (
     fence_id     uuid PRIMARY KEY,
     part         smallint NOT NULL,
-    pid          int NOT NULL DEFAULT pg_backend_pid(),  -- the validator's session: the mirror waits for the living only
+    pid          int NOT NULL DEFAULT pg_backend_pid(),  -- the validator's session: the mirror waits only while it lives
     state        text NOT NULL DEFAULT 'requested' CHECK (state IN ('requested', 'open', 'acked', 'closed', 'expired')),
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     exported     text,               -- name for SET TRANSACTION SNAPSHOT
     snapshot     text,               -- pg_snapshot both sides are equal at
-    epoch        bigint,             -- of the mirror that opened it
+    epoch        bigint,             -- lease term of the mirror that opened it
     pause_ms     double precision
 );
 CREATE INDEX ON migrator.fence (part) WHERE state = 'requested';
@@ -410,12 +410,12 @@ CREATE TABLE migrator.validation (
     divergent     bigint NOT NULL DEFAULT 0,
     fence_pause_ms double precision NOT NULL DEFAULT 0,  -- the longest
     schema_fingerprint text,         -- classic:limitless, see migrator.schema_fingerprint()
-    whole         boolean NOT NULL DEFAULT false  -- reference tables and rows of nobody were looked at too
+    whole         boolean NOT NULL DEFAULT false  -- reference tables and orphan rows were compared too
 );
 CREATE INDEX ON migrator.validation (started_at);
 CREATE INDEX ON migrator.validation (finished_at);
 
--- Who was clean when: one row per stretch of equal verdicts, so that it grows with what happened, not with time.
+-- Verdicts: one row per stretch of equal ones, so that it grows with what happened, not with time.
 CREATE TABLE migrator.tenant_verdict (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant_id   text,                -- NULL stands for the reference tables
@@ -438,7 +438,7 @@ CREATE TABLE migrator.divergence (
     table_name  text NOT NULL,
     tenant_id   text,                -- NULL: in a reference table
     generation  bigint,              -- the copy it was found in
-    key         jsonb,               -- hashes of values unless asked for; NULL: all rows of a tenant nobody knows
+    key         jsonb,               -- hashes of values unless asked for; NULL: all rows of an unknown tenant
     rows        bigint NOT NULL DEFAULT 1,
     kind        text NOT NULL,
     columns     text[] NOT NULL,
@@ -490,7 +490,7 @@ CREATE TRIGGER join_incidents BEFORE INSERT ON migrator.incident
     FOR EACH ROW EXECUTE FUNCTION migrator.join_incidents();
 ALTER TABLE migrator.incident ENABLE ALWAYS TRIGGER join_incidents;
 
--- What status shows when Temporal is away: one row per phase.
+-- What status shows without Temporal: one row per phase.
 CREATE TABLE migrator.phase (
     phase      text PRIMARY KEY,
     state      text NOT NULL CHECK (state IN ('running', 'waiting', 'blocked', 'done', 'undone', 'failed')),
@@ -546,6 +546,6 @@ CREATE TRIGGER refuse_earlier BEFORE INSERT OR UPDATE ON migrator.copy_unit
     FOR EACH STATEMENT WHEN (migrator.is_earlier()) EXECUTE FUNCTION migrator.refuse_earlier();
 CREATE TRIGGER refuse_earlier BEFORE INSERT ON migrator.validation
     FOR EACH STATEMENT WHEN (migrator.is_earlier()) EXECUTE FUNCTION migrator.refuse_earlier();
--- Never a rollback, whoever asks for it.
+-- Never a rollback.
 CREATE TRIGGER refuse_earlier BEFORE INSERT OR UPDATE ON migrator.route
     FOR EACH ROW WHEN (NEW.level <> 'classic' AND migrator.is_earlier()) EXECUTE FUNCTION migrator.refuse_earlier();

@@ -1,4 +1,4 @@
-"""Copy units: what the backfill copies, who may commit it, and which snapshots are lent meanwhile.
+"""Stores copy units: what the backfill copies, their leases, and the snapshots that are lent meanwhile.
 
 A unit's lease on Limitless (`migrator.copy_lease`) commits together with its rows, so it is the truth; classic's
 `migrator.copy_unit` follows.
@@ -57,12 +57,12 @@ async def find(classic: AsyncConnection, unit: str) -> StoredUnit | None:
 
 
 async def begin(classic: AsyncConnection, unit: str, worker: str) -> None:
-    """Say that *worker* copies the unit, from nothing."""
+    """Record that *worker* copies the unit from the beginning."""
     await classic.execute(_SQL["begin"], {"unit": unit, "worker": worker})
 
 
 async def report_progress(classic: AsyncConnection, unit: str, rows: int, size: int) -> tuple[float | None, int] | None:
-    """Say how many rows and bytes of the unit are copied; return the MB/s for all copies (None: no limit), and how
+    """Record how many rows and bytes of the unit are copied; return the MB/s for all copies (None: no limit), and how
     many run."""
     values = {"unit": unit, "rows": rows, "bytes": size}
     row = await (await classic.execute(_SQL["report_progress"], values)).fetchone()
@@ -70,22 +70,22 @@ async def report_progress(classic: AsyncConnection, unit: str, rows: int, size: 
 
 
 async def set_copied(classic: AsyncConnection, unit: str) -> None:
-    """Say that the unit is copied, unless it has joined by now."""
+    """Record that the unit is copied, unless it is enrolled by now."""
     await classic.execute(_SQL["set_copied"], {"unit": unit})
 
 
 async def set_joined(classic: AsyncConnection, units: Sequence[str]) -> None:
-    """Say that the tenants of *units* follow classic."""
+    """Record that the tenants of *units* are enrolled."""
     await classic.execute(_SQL["set_joined"], {"units": list(units)})
 
 
 def supersede_all(classic: Connection) -> None:
-    """Let no unit count any more: everything is to be copied again."""
+    """Supersede every unit: everything is to be copied again."""
     classic.execute(_SQL["supersede_all"])
 
 
 async def not_joined(classic: AsyncConnection, part: int) -> list[tuple[str, tuple[str, ...]]]:
-    """Return (unit, tenants) of every unit of the partition that has not joined; no tenants: reference tables."""
+    """Return (unit, tenants) of every unit of the partition that is not enrolled; no tenants: reference tables."""
     rows = await (await classic.execute(_SQL["not_joined"], {"part": part})).fetchall()
     return [(str(unit), tuple(tenants)) for unit, tenants in rows]
 
@@ -96,12 +96,12 @@ def copying_since_before(classic: Connection, at: float) -> list[str]:
 
 
 def lock_plan(classic: Connection) -> None:
-    """Let nobody else plan units until the caller's transaction ends."""
+    """Keep other sessions from planning units until the caller's transaction ends."""
     classic.execute(_SQL["lock_plan"])
 
 
 def covered(classic: Connection) -> set[str]:
-    """Return the tenants that have a unit which has not joined."""
+    """Return the tenants that have a unit which is not enrolled."""
     return {str(tenant) for (tenant,) in classic.execute(_SQL["covered"])}
 
 
@@ -130,9 +130,10 @@ def to_copy(classic: Connection) -> list[str]:
 
 
 async def lent(classic: AsyncConnection, tenant: str, unit: str) -> tuple[str, int] | None:
-    """Return a snapshot of *tenant* that another unit lends: its name, and the transaction its hold keeps; or None.
+    """Return a snapshot of *tenant* that another unit lends: its name, and the transaction its retention pin keeps;
+    or None.
 
-    A lender whose hold is gone was superseded: what its snapshot does not see may be gone from the journal.
+    A lender without a retention pin was superseded: what its snapshot does not see may have left the journal.
     """
     row = await (await classic.execute(_SQL["lent"], {"tenant": tenant, "unit": unit})).fetchone()
     return (str(row[0]), int(row[1])) if row is not None else None
@@ -158,46 +159,46 @@ async def take_lease(limitless: AsyncConnection, unit: str, part: int, tenants: 
 
 
 async def lease(limitless: AsyncConnection, unit: str) -> tuple[int, str] | None:
-    """Return the lease's (epoch, state: copying, copied, joined or closed); None before anybody took it."""
+    """Return the lease's (term, state: copying, copied, joined or closed); None before it was first taken."""
     row = await (await limitless.execute(_SQL["lease"], {"unit": unit})).fetchone()
     return (int(row[0]), str(row[1])) if row is not None else None
 
 
 async def finish_lease(limitless: AsyncConnection, unit: str, epoch: int, snapshot: str, rows: int) -> bool:
-    """Say that the unit was copied at *snapshot*, in the transaction of its rows; False when another has the lease."""
+    """Record that the unit was copied at *snapshot*, in the transaction of its rows; False without the lease."""
     values = {"unit": unit, "epoch": epoch, "snapshot": snapshot, "rows": rows}
     return (await limitless.execute(_SQL["finish_lease"], values)).rowcount == 1
 
 
 async def copied_leases(limitless: AsyncConnection, part: int) -> list[tuple[str, str]]:
-    """Return (unit, pg_snapshot it was copied at, as text) of the partition's units that wait to join."""
+    """Return (unit, pg_snapshot it was copied at, as text) of the partition's units that wait to be enrolled."""
     rows = await (await limitless.execute(_SQL["copied_leases"], {"part": part})).fetchall()
     return [(str(unit), str(snapshot)) for unit, snapshot in rows]
 
 
 async def joined_leases(limitless: AsyncConnection, part: int) -> list[str]:
-    """Return the partition's units that have joined."""
+    """Return the partition's units that are enrolled."""
     rows = await (await limitless.execute(_SQL["joined_leases"], {"part": part})).fetchall()
     return [str(unit) for (unit,) in rows]
 
 
 async def join_leases(limitless: AsyncConnection, units: Sequence[str]) -> None:
-    """Let copied *units* join, in the transaction that makes their tenants members."""
+    """Enroll copied *units*, in the transaction that makes their tenants members."""
     await limitless.execute(_SQL["join_leases"], {"units": list(units)})
 
 
 def revoke_leases(limitless: Connection, units: Sequence[str]) -> None:
-    """Take *units* from the copies that have them."""
+    """Take the leases of *units* away from their copies."""
     limitless.execute(_SQL["revoke_leases"], {"units": list(units)})
 
 
 def close_leases(limitless: Connection) -> None:
-    """Take every lease away from whoever holds it, for good; safe to run twice."""
+    """Close every lease, so that no copy can commit; safe to run twice."""
     limitless.execute(_SQL["close_leases"])
 
 
 def reopen_leases(limitless: Connection) -> None:
-    """Make closed leases joined ones again; safe to run twice."""
+    """Reopen closed leases, as enrolled ones; safe to run twice."""
     limitless.execute(_SQL["reopen_leases"])
 
 
@@ -207,13 +208,13 @@ def failed_units(conn: Connection) -> list[tuple[str, str]]:
 
 
 def reference_units_left(conn: Connection) -> int:
-    """Return how many units of reference tables have not joined yet."""
+    """Return how many units of reference tables are not enrolled yet."""
     row = conn.execute(_SQL["reference_units_left"]).fetchone()
     return int(row[0]) if row else 0
 
 
 def mark_unit_failed(conn: Connection, unit: str, problem: str) -> None:
-    """Say that no retry will copy *unit*, and why; one that has joined stays."""
+    """Record that *unit* failed, and why; one that is enrolled stays."""
     conn.execute(_SQL["mark_unit_failed"], {"unit": unit, "problem": problem})
 
 

@@ -1,4 +1,4 @@
-"""When does another history of classic begin?
+"""Begins another history of classic.
 
 Epochs order the changes of routes within one history. After classic was restored or lost its tail it hands out the same
 numbers again, so each carries a mark (migrator.epoch_mark) that never comes again.
@@ -16,7 +16,7 @@ _SQL = load("migrator.control", "epoch.sql")
 
 
 def begin_history(classic: psycopg.Connection[Any]) -> None:
-    """Let every process and every token of before count as of another history, in the caller's transaction.
+    """Make every process and write token of before count as of another history, in the caller's transaction.
 
     Processes read all routes again before they answer anything; a read that is given an older token goes to classic.
     """

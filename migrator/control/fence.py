@@ -1,7 +1,7 @@
-"""Fences: a validator asks a mirror partition to stand still for a moment.
+"""Stores fences: a validator asks a mirror partition to pause for a moment.
 
 The mirror opens a fence at the end of a cycle and names its snapshot; the validator acknowledges when it holds both
-sides; the mirror closes it. Each side has its part here; what either concludes from it is its own.
+sides; the mirror closes it. The statements of both are here; what each concludes from them is its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SQL = load("migrator.control", "fence.sql")
 _ALIVE = sql.SQL(
     "EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = f.pid AND coalesce(a.backend_start <= f.requested_at, true))"
 )
-# Everything a validator must hurry for is in the notification; it reads the rest when it reports.
+# What a validator needs at once is in the notification; it reads the rest when it reports.
 _OPEN = sql.SQL(
     "WITH opened AS (UPDATE migrator.fence f SET state = 'open', exported = %(exported)s, snapshot = %(snapshot)s,"
     " epoch = %(epoch)s WHERE part = %(part)s AND state = 'requested' AND {} RETURNING fence_id)"
@@ -61,12 +61,12 @@ async def is_waited_for(classic: AsyncConnection, fences: Sequence[uuid.UUID]) -
 
 
 async def close(classic: AsyncConnection, fences: Sequence[uuid.UUID], pause_ms: float) -> None:
-    """Close *fences*, those that nobody acknowledged as expired, and say how long the mirror stood still."""
+    """Close *fences*, those without an acknowledgement as expired, and store how long the mirror paused."""
     await classic.execute(_SQL["close"], {"fences": list(fences), "pause_ms": pause_ms})
 
 
-async def bury(classic: AsyncConnection, part: int) -> None:
-    """Remove the partition's fences whose validator's session is gone."""
+async def remove_ended(classic: AsyncConnection, part: int) -> None:
+    """Remove the partition's fences whose validator's session has ended."""
     await classic.execute(_BURY, {"part": part})
 
 
@@ -91,13 +91,13 @@ async def acknowledge(
 
 
 async def state(classic: AsyncConnection, fence: uuid.UUID) -> tuple[str, str] | None:
-    """Return the fence's state and the name of its snapshot ('' before it was opened); None when it is gone."""
+    """Return the fence's state and the name of its snapshot ('' before it was opened); None when it was removed."""
     row = await (await classic.execute(_SQL["state"], {"fence": fence})).fetchone()
     return (str(row[0]), str(row[1] or "")) if row else None
 
 
 async def pause_ms(classic: AsyncConnection, fence: uuid.UUID) -> float | None:
-    """Return how long the mirror stood still; None while it has not said, 0 when the fence is gone."""
+    """Return how long the mirror paused; None before it has reported it, 0 when the fence was removed."""
     row = await (await classic.execute(_SQL["pause"], {"fence": fence})).fetchone()
     if row is None:
         return 0.0
@@ -105,5 +105,5 @@ async def pause_ms(classic: AsyncConnection, fence: uuid.UUID) -> float | None:
 
 
 async def remove(classic: AsyncConnection, fence: uuid.UUID) -> None:
-    """Remove a fence that nobody needs any more."""
+    """Remove a fence that is not needed any more."""
     await classic.execute(_SQL["remove"], {"fence": fence})

@@ -1,8 +1,8 @@
-"""Which copy of a tenant does somebody speak of?
+"""Generations: the number of each copy of a tenant.
 
-Every copy has a number, in the order of `migrator.generation`, which never goes back. Whoever looks at a copy remembers
-its number from the snapshot he looks in, and says so with what he found; when the tenant was let go of meanwhile, to be
-copied again, that counts no more.
+Every copy has a number, in the order of `migrator.generation`, which never goes back. A validation reads the
+number in the snapshot in which it compares, and stores it with its verdict; if the tenant was taken out of the mirrored
+set meanwhile, to be copied again, that verdict counts no more.
 """
 
 from __future__ import annotations

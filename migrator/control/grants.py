@@ -1,6 +1,6 @@
-"""What may an application's role do in the tool's schema on classic?
+"""Grants an application's role what the shim needs in the tool's schema on classic.
 
-Just what `migrator.shim` does: read routes and positions, keep its own heartbeat and measurements, raise a fallback.
+That is what `migrator.shim` does: read routes and positions, keep its own heartbeat and measurements, raise a fallback.
 Nothing on the journal: capture writes it with its own rights. An application that is not a superuser needs these
 before its processes open a shim.
 """
@@ -69,7 +69,7 @@ def grant(conn: psycopg.Connection[Any], role: str) -> None:
 
 
 def serves_shims(conn: psycopg.Connection[Any]) -> bool:
-    """Return whether everybody may ask for the terminal route, where it is: a shim that starts without classic does."""
+    """Return whether PUBLIC may read the terminal route, where it exists: a shim that starts without classic does."""
     row = conn.execute(_SQL["serves_shims"]).fetchone()
     return bool(row and row[0])
 

@@ -1,4 +1,4 @@
-"""What was found, decided and reported so far? The tool's own logs on classic."""
+"""Reads and writes the tool's logs on classic: reports, decisions, incidents."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def incidents(conn: psycopg.Connection[Any], limit: int) -> list[dict[str, Any]]
 
 
 def tenant_lines(conn: psycopg.Connection[Any], tenants: Sequence[str]) -> list[dict[str, Any]]:
-    """Return where each of *tenants* stands, in the order given; one the tool has not met yet reads classic."""
+    """Return the state of each of *tenants*, in the order given; one that is not listed yet reads classic."""
     return _rows(conn, "tenant_lines", tenants=list(tenants))
 
 
@@ -166,8 +166,7 @@ class Report(NamedTuple):
 
 
 def report(conn: Connection, kind: str, number: int, lock: bool = False) -> Report | None:
-    """Return report *number* if it is of *kind*; with *lock* nobody else changes it before the caller's transaction
-    ends."""
+    """Return report *number* if it is of *kind*; with *lock* it stays as it is until the caller's transaction ends."""
     if lock:
         conn.execute(_SQL["lock_report"], {"number": number})
     row = conn.execute(_SQL["report"], {"kind": kind, "number": number}).fetchone()
@@ -210,6 +209,6 @@ def has_report(conn: psycopg.Connection[Any], kind: str) -> bool:
 
 
 def evidence(conn: psycopg.Connection[Any]) -> str:
-    """Return a digest of what is known at this moment: reports, validation and tenants' states."""
+    """Return a digest of what is known now: reports, validation and tenants' states."""
     rows = conn.execute(_SQL["evidence"]).fetchall()
     return hashlib.sha256(json.dumps([list(row) for row in rows]).encode()).hexdigest()

@@ -28,7 +28,7 @@ SELECT at, who, kind, subject, reason, before, after FROM migrator.decision ORDE
 SELECT id, at, kind, reason, reported_by, times, first_at FROM migrator.incident ORDER BY id DESC LIMIT %(limit)s;
 
 -- name: tenant_lines
--- One row for each of these tenants, in their order; one the tool has not met yet reads classic.
+-- One row for each of these tenants, in their order; one that is not listed yet reads classic.
 SELECT u.id AS tenant, t.state, t.reason AS problem, coalesce(t.wave, r.wave) AS wave, t.hot,
        coalesce(t.rows, 0) AS rows, coalesce(t.part, r.part) AS part,
        coalesce(r.route, 'classic') AS route, coalesce(r.level, 'classic') AS level, r.reads_pct,

@@ -1,4 +1,4 @@
-"""What happened that counts against the stabilization window? See migrator.join_incidents() for what is joined."""
+"""Stores incidents, which count against the stabilization window. migrator.join_incidents() says which are joined."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SQL = load("migrator.control", "incident.sql")
 
 
 async def add_incident_async(conn: AsyncConnection, kind: str, reason: str, who: str) -> None:
-    """Remember that something happened; *kind* is a value of `model.incident.IncidentKind`."""
+    """Record an incident; *kind* is a value of `model.incident.IncidentKind`."""
     await conn.execute(_SQL["add_incident"], {"kind": str(kind), "reason": reason, "who": who})
 
 
 def add_incident(conn: Connection, kind: str, reason: str, who: str) -> None:
-    """Remember that something happened; *kind* is a value of `model.incident.IncidentKind`."""
+    """Record an incident; *kind* is a value of `model.incident.IncidentKind`."""
     conn.execute(_SQL["add_incident"], {"kind": str(kind), "reason": reason, "who": who})
 
 

@@ -1,8 +1,8 @@
-"""How do the tool's own tables get onto both clusters, and off again?
+"""Installs the tool's own tables on both clusters, and removes them.
 
 Each side is installed in one transaction under a lock, so two operators who start at once find one schema. Running it
 again finds nothing to do. A schema that an earlier version of the tool installed is upgraded by `migrator upgrade`
-(upgrade.py), never on the way.
+(upgrade.py) only.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def version_problem(version: int | None, side: str) -> WrongVersion | None:
     """Return what is wrong with a control schema of *version* on *side*; nothing where none is installed. Pure."""
     if version is None or version == VERSION:
         return None
-    found = f"the control schema on {side} is version {version}, this migrator works with version {VERSION}"
+    problem = f"the control schema on {side} is version {version}, this migrator works with version {VERSION}"
     if version > VERSION:
-        return WrongVersion(found, hint="Use the migrator that installed it, or a newer one.")
+        return WrongVersion(problem, hint="Use the migrator that installed it, or a newer one.")
     return WrongVersion(
-        found,
+        problem,
         hint="Upgrade it: migrator upgrade --dry-run, then migrator upgrade (docs/upgrades.md). Until then the migrator"
         " that installed it goes on working. Reads go back to classic now: migrator rollback --all",
     )

@@ -1,4 +1,4 @@
-"""The journal: its size, who keeps it, what is noted of what it captures, and whether writes may have passed it."""
+"""The journal: its size, its retention pins, what is noted of captured tables, and capture loss."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ SELECT least((SELECT min(pg_snapshot_xmin(snapshot::pg_snapshot)::text::bigint) 
 async def keep(classic: AsyncConnection, unit: str, lent_xid: int | None, *, shared: bool) -> None:
     """Keep the journal for a copy unit, from this statement's snapshot on, or from *lent_xid* if that is earlier.
 
-    *shared*: a hold that is there never moves forward, as others may have borrowed the snapshot it was made for.
+    *shared*: an existing retention pin never moves forward, as others may have borrowed the snapshot it was made for.
     """
     await classic.execute(_SQL["keep"], {"holder": unit, "kept": lent_xid, "shared": shared})
 
 
 async def release(classic: AsyncConnection, units: Sequence[str]) -> None:
-    """Remove the holds of copy *units*."""
+    """Remove the retention pins of copy *units*."""
     await classic.execute(_SQL["release"], {"holders": list(units)})
 
 
@@ -43,7 +43,7 @@ def release_all(classic: Connection) -> None:
 
 
 def holds(classic: Connection) -> list[dict[str, Any]]:
-    """Return who keeps the journal from being emptied, and since when: holder, keep_xid, at."""
+    """Return the retention pins: holder, keep_xid, at."""
     with classic.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_SQL["holds"]).fetchall()
 
@@ -128,7 +128,7 @@ def note_table(oid: int) -> sql.Composed:
 def note_labels(classic: Connection, enum: str) -> None:
     """Take the values of *enum* (as SQL names it) over into what is noted of it.
 
-    Nothing else of the type is taken over: whatever changed behind our back stays a difference.
+    Nothing else of the type is taken over: what changed otherwise stays a difference.
     """
     classic.execute(_SQL["note_labels"], {"type": enum})
 

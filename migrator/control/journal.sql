@@ -1,4 +1,4 @@
--- Statements of journal.py: migrator.hold (who keeps it), migrator.captured_shape (what was captured) and
+-- Statements of journal.py: migrator.hold (its retention pins), migrator.captured_shape (what was captured) and
 -- migrator.capture_loss (whether writes passed it).
 
 -- name: keep

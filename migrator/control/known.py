@@ -1,8 +1,8 @@
-"""Is there such a tenant, wave, partition or table? Every command, webhook and activity that takes a name asks here.
+"""Checks that a tenant, wave, partition or table exists, for every command, webhook and activity that takes a name.
 
-A tenant is known when the tool has met it (migrator.tenant), has routed it (migrator.route) or holds it, and also when
-one of the application's tables has a row of it: somebody who signed up a minute ago. Tables are asked by the tenant
-column, those with an index on it first, for `PATIENCE_S` in all; what is not found out by then is unsure, not unknown.
+A tenant is known when it has a row in migrator.tenant or migrator.route, or is held, and also when one of the
+application's tables has a row of it: one that signed up a minute ago. Tables are asked by the tenant
+column, those with an index on it first, for `PATIENCE_S` in all; what is not determined by then is unsure, not unknown.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ Connection = psycopg.Connection[Any]
 _SQL = load("migrator.control", "known.sql")
 
 PATIENCE_S = 1.0
-"""How long the application's tables are asked in all; an operator at 3 a.m. waits for nothing longer than that."""
+"""How long the application's tables are asked in all; an operator in an incident cannot wait longer."""
 
 _NEAR_AT_MOST = 2_000
 
 _UNSURE = (
     psycopg.errors.QueryCanceled,  # the time is up
-    psycopg.errors.LockNotAvailable,  # somebody changes the table now
+    psycopg.errors.LockNotAvailable,  # a session changes the table now
     psycopg.errors.InsufficientPrivilege,  # a table the tool may not read, or not all rows of
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedColumn,
@@ -69,22 +69,22 @@ def look_up(conn: Connection, tenants: Sequence[str]) -> Found:
 
 
 def check_tenants(conn: Connection, tenants: Sequence[str]) -> tuple[str, ...]:
-    """Refuse tenants that do not exist; return those of which that could not be found out in time.
+    """Refuse tenants that do not exist; return those of which that could not be determined in time.
 
     Raises:
         UsageError: naming every unknown tenant, with what is near.
     """
-    found = look_up(conn, tenants)
-    if found.absent:
+    looked_up = look_up(conn, tenants)
+    if looked_up.absent:
         raise UsageError(
-            unknown("tenant", found.absent, _similar(conn, found.absent)),
+            unknown("tenant", looked_up.absent, _similar(conn, looked_up.absent)),
             hint="A tenant is named as its column prints it; nothing was changed.",
         )
-    return found.unsure
+    return looked_up.unsure
 
 
 def nothing_begun(conn: Connection) -> bool:
-    """Return whether nobody can have been moved yet: nothing is captured, no tenant was met, no route was made."""
+    """Return whether no tenant can have been moved yet: nothing is captured, there is no tenant and no route."""
     with conn.transaction():
         row = conn.execute(_SQL["nothing_begun"]).fetchone()
     return bool(row and row[0])
@@ -100,7 +100,7 @@ def check_wave(conn: Connection, wave: int) -> None:
         known = waves(conn)
     if wave not in known:
         there = f"waves so far: {', '.join(map(str, known))}" if known else "no wave has begun yet"
-        raise UsageError(f"there is no wave {wave}; {there}", hint="Everybody at once: migrator rollback --all.")
+        raise UsageError(f"there is no wave {wave}; {there}", hint="All tenants at once: migrator rollback --all.")
 
 
 def check_part(conn: Connection, part: int) -> None:
@@ -148,19 +148,19 @@ class _Source:
 
 def _sources(conn: Connection) -> Iterator[_Source]:
     """Yield the tables to ask: captured ones, before capture those that the stored plan would shard; indexed first."""
-    found = [
+    sources = [
         _Source(t.schema, t.name, t.tenant_source or "", t.tenant_type)
         for t in captured_tables(conn).values()
         if t.sharded and not t.derived
     ]
-    if not found:
-        found = [_Source(*row) for row in conn.execute(_SQL["tables_of_plan"])]
-    indexed = {tuple(row) for row in conn.execute(_SQL["indexed"], {"schemas": list({s.schema for s in found})})}
-    yield from sorted(found, key=lambda s: ((s.schema, s.name, s.column) not in indexed, s.schema, s.name))
+    if not sources:
+        sources = [_Source(*row) for row in conn.execute(_SQL["tables_of_plan"])]
+    indexed = {tuple(row) for row in conn.execute(_SQL["indexed"], {"schemas": list({s.schema for s in sources})})}
+    yield from sorted(sources, key=lambda s: ((s.schema, s.name, s.column) not in indexed, s.schema, s.name))
 
 
 def _in_tables(conn: Connection, tenant: str, sources: Sequence[_Source], deadline: float) -> bool | None:
-    """Return whether a table has a row of *tenant*; None when that was not found out in time."""
+    """Return whether a table has a row of *tenant*; None when that could not be determined in time."""
     sure = True
     for source in sources:
         if time.monotonic() >= deadline:
@@ -178,7 +178,7 @@ def _in_tables(conn: Connection, tenant: str, sources: Sequence[_Source], deadli
                 if conn.execute(query, {"tenant": tenant}).fetchone() is not None:
                     return True
         except psycopg.errors.DataError:
-            continue  # not a value of the column's type, so nobody's name
+            continue  # not a value of the column's type, so no tenant's name
         except _UNSURE:
             sure = False
     return False if sure else None

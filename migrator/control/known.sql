@@ -1,7 +1,7 @@
 -- Statements of known.py: names that people give.
 
 -- name: met
--- Those that the tool has met, has routed or holds.
+-- Those with a row in migrator.tenant or migrator.route, or that are held.
 SELECT u.id
   FROM unnest(%(wanted)s::text[]) AS u (id)
  WHERE EXISTS (SELECT FROM migrator.tenant t WHERE t.tenant_id = u.id)

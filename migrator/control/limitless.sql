@@ -8,13 +8,13 @@ CREATE TABLE migrator.installed (
     at      timestamptz NOT NULL DEFAULT now()
 );
 
--- The truth about each mirror partition. epoch: which mirror may move it; taken over by adding one.
+-- The checkpoint of each mirror partition. epoch: the lease term; a mirror takes the partition over by adding one.
 CREATE TABLE migrator.mirror_position (
     part     smallint PRIMARY KEY,
     epoch    bigint NOT NULL,
     snapshot text NOT NULL,
     token    text NOT NULL,          -- of the cycle that wrote it; classic holds the same in migrator.heartbeat
-    life     text NOT NULL,          -- of this dual write: epochs begin again after it is undone
+    life     text NOT NULL,          -- of this dual write: lease terms begin again after it is undone
     state    text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'closed'))
 );
 
@@ -56,7 +56,7 @@ CREATE TABLE migrator.probe (
 );
 
 -- The terminal route, written behind the point of no return: a shim that starts without classic asks it, under
--- whatever role its application has, also one made later. It tells nobody more than that the migration is over.
+-- whatever role its application has, also one made later. It shows no more than that the migration is over.
 -- A reference table: every shard answers without asking another.
 SET LOCAL rds_aurora.limitless_create_table_mode = 'reference';
 CREATE TABLE migrator.settled (

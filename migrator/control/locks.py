@@ -1,7 +1,7 @@
-"""Who works on tables for long, and who needs one to himself for a moment?
+"""Advisory locks on classic that keep copies and schema changes apart.
 
-Advisory locks on classic, held by sessions, so that a process that dies holds nothing. Copies share a turn, each for
-its unit; a change of the schema takes it alone, and PostgreSQL's queue lets no new copy in before it.
+Held by sessions, so that a process that dies holds nothing. Copies share the lock, each for its unit; a schema change
+takes it alone, and PostgreSQL's queue lets no new copy in before it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _LOOK_S = 0.2
 _DYING_S = 2.0
 
 
-async def share_turn(conn: psycopg.AsyncConnection[Any]) -> None:
-    """Return when copying may begin; *conn*'s session then shares the turn until it ends.
+async def share_copy_lock(conn: psycopg.AsyncConnection[Any]) -> None:
+    """Return when copying may begin; *conn*'s session then shares the lock until it ends.
 
     By trying, not by waiting inside a statement, whose snapshot would hold up CREATE INDEX CONCURRENTLY.
     """
@@ -29,12 +29,12 @@ async def share_turn(conn: psycopg.AsyncConnection[Any]) -> None:
         await asyncio.sleep(_LOOK_S)
 
 
-def take_turn(conn: psycopg.Connection[Any], timeout_s: float) -> bool:
+def take_copy_lock(conn: psycopg.Connection[Any], timeout_s: float) -> bool:
     """Wait until no copy runs and let none begin; False when one still runs after *timeout_s* seconds."""
     return _take(conn, _COPY_TURN, timeout_s)
 
 
-def give_turn(conn: psycopg.Connection[Any]) -> None:
+def release_copy_lock(conn: psycopg.Connection[Any]) -> None:
     conn.execute("SELECT pg_advisory_unlock(%s)", (_COPY_TURN,))
 
 

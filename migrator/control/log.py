@@ -1,4 +1,4 @@
-"""Who decided what, when and why? An append-only log on classic."""
+"""The decision log: actor, kind, subject and reason, append-only on classic."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Mirror partitions: positions, tokens and members.
+"""Stores mirror partitions: checkpoints, positions, mirror tokens and members.
 
-The truth is on Limitless (`migrator.mirror_position`, `migrator.mirrored`); classic has the token that proves its own
-history (`migrator.heartbeat`) and the position as shims and status read it (`migrator.position`).
+Checkpoints and members are on Limitless (`migrator.mirror_position`, `migrator.mirrored`); classic has the mirror token
+that proves its history (`migrator.heartbeat`) and the position as shims and status read it (`migrator.position`).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ AsyncConnection = psycopg.AsyncConnection[Any]
 _SQL = load("migrator.control", "partition.sql")
 
 NEWEST = sql.SQL("NOT EXISTS (SELECT FROM migrator.heartbeat WHERE part = %(part)s AND epoch > %(epoch)s)")
-"""Condition on classic: no later mirror of the partition has left its token, so far."""
+"""Condition on classic: no later mirror of the partition has committed its token so far."""
 
 
 class Checkpoint(NamedTuple):
-    """Where a partition stands on Limitless.
+    """A partition's checkpoint on Limitless.
 
     `snapshot` is a pg_snapshot's text; `life` is of the dual write it belongs to; `state` is open or closed.
     """
@@ -42,15 +42,15 @@ class Checkpoint(NamedTuple):
 
 
 class FirstLook(NamedTuple):
-    """What a mirror's first look at a new snapshot of classic finds.
+    """What a mirror's first query in a new snapshot of classic returns.
 
     Attributes:
         snapshot: the pg_snapshot it was taken in, as text.
         dirty: ids of the tables with entries to read.
-        copied: copy units wait to join.
-        exported: the snapshot's name, when somebody asked for a fence.
-        tokens: that classic holds: of the last try and of what it began from; None without a heartbeat.
-        epoch: of the mirror that left them.
+        copied: copy units wait to be enrolled.
+        exported: the snapshot's name, when a validator asked for a fence.
+        tokens: that classic holds: of the last try and of what it began from; None without any.
+        epoch: lease term of the mirror that committed them.
         leaving: tenants wait to leave.
         versions: see `tables.VERSIONS`.
         lost, mark: see `watch.LOST` and `watch.MARK`.
@@ -102,12 +102,12 @@ async def first_position(classic: AsyncConnection, part: int, snapshot: str) -> 
 
 
 async def claim(limitless: AsyncConnection, part: int) -> bool:
-    """Count the partition's epoch up; False when it is closed or not there."""
+    """Count the partition's lease term up; False when it is closed or missing."""
     return (await limitless.execute(_SQL["claim"], {"part": part})).rowcount == 1
 
 
 async def await_commit(limitless: AsyncConnection, part: int) -> None:
-    """Wait until no other transaction holds the position, and keep others from it until the caller's ends."""
+    """Wait until no other transaction has locked the checkpoint, and lock it until the caller's ends."""
     await limitless.execute(_SQL["await_commit"], {"part": part})
 
 
@@ -118,13 +118,13 @@ async def checkpoint_async(limitless: AsyncConnection, part: int) -> Checkpoint 
 
 
 def checkpoint(limitless: Connection, part: int) -> Checkpoint | None:
-    """Return where the partition stands on Limitless; None before it has a position."""
+    """Return the partition's checkpoint; None before it has one."""
     row = limitless.execute(_SQL["checkpoint"], {"part": part}).fetchone()
     return Checkpoint(*row) if row is not None else None
 
 
 async def move(limitless: AsyncConnection, part: int, epoch: int, *, at: tuple[str, str], to: tuple[str, str]) -> bool:
-    """Compare-and-swap the open position from *at* to *to*, each (pg_snapshot, token); False when it is not there."""
+    """Compare-and-swap the open checkpoint from *at* to *to*, each (pg_snapshot, token); False when it is elsewhere."""
     (snapshot, token), (next_snapshot, next_token) = at, to
     values = {"part": part, "epoch": epoch, "snapshot": snapshot, "token": token}
     cursor = await limitless.execute(_SQL["move"], {**values, "to": next_snapshot, "next": next_token})
@@ -132,7 +132,7 @@ async def move(limitless: AsyncConnection, part: int, epoch: int, *, at: tuple[s
 
 
 def open_positions(limitless: Connection) -> list[tuple[int, str]]:
-    """Return (partition, pg_snapshot as text) of every open position on Limitless."""
+    """Return (partition, pg_snapshot as text) of every open checkpoint."""
     return [(int(part), str(snapshot)) for part, snapshot in limitless.execute(_SQL["open_positions"])]
 
 
@@ -147,15 +147,15 @@ async def commit_token(
     reference: bool,
     nobodys: bool,
 ) -> bool:
-    """Leave *token* on classic and mark *tenants* as changed; False when another mirror has left its own.
+    """Store *token* on classic and mark *tenants* as changed; False when another mirror has stored its own.
 
     Only by the newest mirror: a superseded one that has not noticed yet would overwrite the token of what its
-    successor applied, and that looks like a classic that lost its tail. Epochs begin again when dual write is undone,
-    so the token *base*, of what this mirror applied, must still be there as well.
+    successor applied, and that looks like a classic that lost its tail. Lease terms begin again when dual write is
+    undone, so the token *base*, of what this mirror applied, must still be there as well.
 
     Args:
         reference: rows of reference tables change.
-        nobodys: rows of no tenant may change.
+        nobodys: orphan rows may change.
     """
     values = {"token": token, "base": base, "epoch": epoch, "part": part, "tenants": list(tenants)}
     row = await (
@@ -176,44 +176,44 @@ async def publish(
     applied: int,
     rows_per_s: float,
 ) -> None:
-    """Tell shims and status where the partition stands, unless a later mirror has. Classic's clock stamps it."""
+    """Publish the partition's position for shims and status, unless a later mirror has. Classic's clock stamps it."""
     values = {"part": part, "epoch": epoch, "snapshot": snapshot, "age_s": age_s, "lag_s": lag_s}
     await classic.execute(_SQL["publish"], {**values, "rows": rows, "applied": applied, "rows_per_s": rows_per_s})
 
 
 async def set_waiting(classic: AsyncConnection, part: int, problem: str) -> None:
-    """Show in status why the partition's mirror stands still."""
+    """Show in status why the partition's mirror is waiting or stalled."""
     await classic.execute(_SQL["set_waiting"], {"part": part, "problem": problem})
 
 
 async def members(limitless: AsyncConnection, part: int) -> set[str]:
-    """Return the tenants whose rows follow classic in the partition; in partition 0 one name, of reference tables."""
+    """Return the mirrored tenants of the partition; in partition 0 one name, of reference tables."""
     rows = await (await limitless.execute(_SQL["members"], {"part": part})).fetchall()
     return {str(tenant) for (tenant,) in rows}
 
 
 def all_members(limitless: Connection) -> list[tuple[int, str]]:
-    """Return (partition, tenant) of everybody whose rows follow classic."""
+    """Return (partition, tenant) of every mirrored tenant."""
     return [(int(part), str(tenant)) for part, tenant in limitless.execute(_SQL["all_members"]).fetchall()]
 
 
 async def add_members(limitless: AsyncConnection, part: int, tenants: Sequence[str]) -> None:
-    """Make *tenants* members, in the transaction that moves the position."""
+    """Make *tenants* members, in the transaction that moves the checkpoint."""
     await limitless.execute(_SQL["add_members"], {"part": part, "tenants": list(tenants)})
 
 
 async def remove_members(limitless: AsyncConnection, part: int, tenants: Sequence[str]) -> None:
-    """Take *tenants* out of the mirrored set, in the transaction that holds or moves the position."""
+    """Take *tenants* out of the mirrored set, in the transaction that locks or moves the checkpoint."""
     await limitless.execute(_SQL["remove_members"], {"part": part, "tenants": list(tenants)})
 
 
 def clear_members(limitless: Connection, part: int) -> None:
-    """Take everybody out of the partition's mirrored set."""
+    """Take all tenants out of the partition's mirrored set."""
     limitless.execute(_SQL["clear_members"], {"part": part})
 
 
 def revoke_all(limitless: Connection, token: str) -> None:
-    """Take every partition from its mirror; *token* is in no heartbeat, so that none goes on before it is restarted."""
+    """Take every partition from its mirror; *token* is not on classic, so that none goes on before it is restarted."""
     limitless.execute(_SQL["revoke_all"], {"token": token})
 
 
@@ -223,7 +223,7 @@ def mirror_partitions(limitless: Connection) -> list[int]:
 
 
 def restart_heartbeat(classic: Connection, part: int, epoch: int, token: uuid.UUID) -> None:
-    """Put *token* in place of every one of before."""
+    """Replace every mirror token by *token*."""
     classic.execute(_SQL["restart_heartbeat"], {"part": part, "epoch": epoch, "token": token})
 
 
@@ -233,7 +233,7 @@ def restart_position(classic: Connection, part: int, epoch: int, snapshot: str) 
 
 
 def restart_mirror_position(limitless: Connection, part: int, epoch: int, snapshot: str, token: str) -> None:
-    """Move the position on Limitless to where the partition begins again, if *epoch* is still its own."""
+    """Move the checkpoint to where the partition begins again, if *epoch* is still its lease term."""
     values = {"part": part, "epoch": epoch, "snapshot": snapshot, "token": token}
     limitless.execute(_SQL["restart_mirror_position"], values)
 
@@ -275,7 +275,7 @@ def positions(conn: Connection) -> dict[int, Snapshot]:
 class PartitionLag(NamedTuple):
     """How far a mirror partition is behind, in seconds, and its problem ('' when none).
 
-    `failed`: its mirror stopped, and no retry of its activity heals it.
+    `failed`: its mirror failed, with an error that no retry of its activity removes.
     """
 
     part: int
@@ -304,26 +304,26 @@ class MirrorPosition(NamedTuple):
 
 
 def mirror_positions(limitless: Connection) -> list[MirrorPosition]:
-    """Return every mirror partition as it is true, in order."""
+    """Return every checkpoint, in order of partitions."""
     rows = limitless.execute(_SQL["mirror_positions"])
     return [MirrorPosition(int(part), Snapshot.parse(snapshot), closed) for part, snapshot, closed in rows]
 
 
 def ask_limitless(limitless: Connection) -> None:
-    """Ask Limitless for something it stores; returns when it has answered, whatever it was."""
+    """Read one stored row of Limitless; returns when it has answered, whatever the row was."""
     limitless.execute(_SQL["any_mirror_position"])
 
 
 def close_positions(limitless: Connection) -> None:
-    """Take every partition away from whoever holds it, for good; safe to run twice."""
+    """Close every checkpoint, so that no mirror can move it; safe to run twice."""
     limitless.execute(_SQL["close_positions"])
 
 
 def reopen_positions(limitless: Connection) -> None:
-    """Let mirrors take closed partitions again; safe to run twice."""
+    """Reopen closed checkpoints for mirrors; safe to run twice."""
     limitless.execute(_SQL["reopen_positions"])
 
 
 def mark_mirror_failed(conn: Connection, part: int, problem: str) -> None:
-    """Say that no retry of its activity heals the mirror of *part*, and why."""
+    """Record that the mirror of *part* failed, and why."""
     conn.execute(_SQL["mark_mirror_failed"], {"part": part, "problem": problem})

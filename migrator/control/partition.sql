@@ -1,5 +1,5 @@
 -- Statements of partition.py: migrator.position (as published for shims and status) and migrator.heartbeat (tokens) on
--- classic, migrator.mirror_position (the truth) and migrator.mirrored (whose rows follow classic) on Limitless.
+-- classic, migrator.mirror_position (checkpoints) and migrator.mirrored (mirrored tenants) on Limitless.
 
 -- name: first_heartbeat
 INSERT INTO migrator.heartbeat (part, token) VALUES (%(part)s, %(token)s) ON CONFLICT (part) DO NOTHING;
@@ -128,7 +128,7 @@ SELECT part, snapshot, state = 'closed' FROM migrator.mirror_position ORDER BY p
 SELECT snapshot FROM migrator.mirror_position LIMIT 1;
 
 -- name: close_positions
--- One compare-and-swap per row: a mirror that wakes up late finds another epoch and the state closed.
+-- One compare-and-swap per row: a mirror that goes on late finds another lease term and the state closed.
 UPDATE migrator.mirror_position SET state = 'closed', epoch = epoch + 1 WHERE state = 'open';
 
 -- name: reopen_positions

@@ -1,4 +1,4 @@
-"""What does status show about a phase when Temporal is away?"""
+"""Stores the state of every phase, which status shows without Temporal, and approvals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def set_phase(
     blockers: Sequence[str] = (),
     next_step: str = "",
 ) -> None:
-    """Write where *phase* stands. `since` moves only when the state does. Safe to run twice."""
+    """Store the state of *phase*. `since` moves only when the state does. Safe to run twice."""
     conn.execute(
         _SQL["set_phase"],
         {"phase": phase, "state": state, "detail": detail, "blockers": list(blockers), "next": next_step},
@@ -33,13 +33,13 @@ def phases_done(conn: psycopg.Connection[Any]) -> list[str]:
 
 
 def phase_state(conn: psycopg.Connection[Any], phase: str) -> str | None:
-    """Return where *phase* stands; None when it has not begun."""
+    """Return the state of *phase*; None when it has not begun."""
     row = conn.execute(_SQL["phase_state"], {"phase": phase}).fetchone()
     return str(row[0]) if row else None
 
 
 def is_approved(conn: psycopg.Connection[Any], gate: str) -> bool:
-    """Return whether somebody approved *gate*."""
+    """Return whether *gate* is approved."""
     row = conn.execute(_SQL["is_approved"], {"gate": gate}).fetchone()
     return bool(row and row[0])
 

@@ -1,4 +1,4 @@
--- Statements of phase.py: where each phase stands, and approvals.
+-- Statements of phase.py: the state of each phase, and approvals.
 
 -- name: set_phase
 INSERT INTO migrator.phase AS p (phase, state, detail, blockers, next_step, finished_at)

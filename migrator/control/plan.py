@@ -1,4 +1,4 @@
-"""Which plan runs here? Stored on classic, one per cluster."""
+"""Stores the plan that runs here: on classic, one per cluster."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def stored(conn: Connection) -> Stored | None:
 
 
 def store(conn: Connection, plan_id: str, digest: str, body: dict[str, Any], shim: dict[str, Any]) -> None:
-    """Store the plan in place of what was known of it, in the caller's transaction."""
+    """Store the plan in place of the one before, in the caller's transaction."""
     values = {"plan_id": plan_id, "digest": digest, "body": json.dumps(body), "shim": json.dumps(shim)}
     conn.execute(_SQL["store"], values)
 

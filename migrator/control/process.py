@@ -1,4 +1,4 @@
-"""Which processes run the shim, and what have they applied?"""
+"""Reads the processes that run the shim, and which route changes they have confirmed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _SQL = load("migrator.control", "process.sql")
 
 
 class Process(NamedTuple):
-    """One process. `live`: heard of within its own staleness limit. `behind`: changes of routes not yet applied."""
+    """One process. `live`: its heartbeat is within its own staleness limit. `behind`: route changes not yet
+    confirmed."""
 
     label: str
     applied_epoch: int
@@ -28,5 +29,5 @@ def processes(conn: Connection) -> list[Process]:
 
 
 def forget_silent(conn: Connection, gone_s: float) -> None:
-    """Remove processes silent for *gone_s* beyond their own limit: they hold nobody up, but clutter every count."""
+    """Remove processes silent for *gone_s* beyond their own limit: nothing waits for them, but every count has them."""
     conn.execute(_SQL["forget_silent"], {"gone_s": gone_s})

@@ -1,4 +1,4 @@
-"""What did provisioning make on Limitless, and what did the last comparison of rights find?"""
+"""Stores what provisioning made on Limitless, and the result of the last comparison of rights."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def forget(limitless: Connection, what: Made) -> None:
 
 
 def only_maker(limitless: Connection) -> None:
-    """Wait until nobody else makes anything on Limitless, and let nobody begin before the caller's transaction ends."""
+    """Lock provisioning on Limitless against other sessions until the caller's transaction ends."""
     limitless.execute(_SQL["only_maker"])
 
 

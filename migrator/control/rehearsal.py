@@ -1,6 +1,6 @@
-"""Is this cluster a rehearsal's? What a plan says for rehearsals, such as a fast clock, has no effect anywhere else.
+"""Tells a rehearsal's cluster from any other: the plan's [rehearsal] section has no effect anywhere else.
 
-A rehearsal marks the database it makes for itself. The servers of this machine (local:) are never anybody's production.
+A rehearsal marks the database it makes for itself. The servers of this machine (local:) are never production.
 """
 
 from __future__ import annotations

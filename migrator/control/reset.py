@@ -1,6 +1,6 @@
-"""How is dual write forgotten, so that it can begin again from nothing?
+"""Resets dual write, so that it can begin again from the start.
 
-Only what describes the copy goes. Decisions, incidents, reports and validations are history and stay.
+Only what describes the copy is deleted. Decisions, incidents, reports and validations are history and stay.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def undo_verdict(conn: psycopg.Connection[Any], *, fresh_s: float = 5.0) -> Verd
         text = "the point of no return has passed: writes go to Limitless only"
         blockers.append(Blocker("decommission.passed", "", text))
     if moved and level != "classic":
-        text = f"{moved} tenants are on their way or read from Limitless: migrator rollback --all --reason …"
+        text = f"{moved} tenants are joining or read from Limitless: migrator rollback --all --reason …"
         blockers.append(Blocker("tenants.on_limitless", "", text))
     elif moved and pending:
         text = f"{pending} processes have not confirmed the rollback yet"
@@ -78,7 +78,8 @@ def reset_classic(conn: psycopg.Connection[Any], who: str) -> None:
 
 
 def reset_limitless(conn: psycopg.Connection[Any]) -> None:
-    """Forget positions and leases on Limitless, so that no late mirror or copy can commit; owns its transaction."""
+    """Forget positions and leases on Limitless, so that no superseded mirror or copy can commit; owns its
+    transaction."""
     if installed_version(conn) is None:
         return
     with conn.transaction():

@@ -1,7 +1,7 @@
 -- Statements of reset.py: dual write is forgotten.
 
 -- name: standing
--- Level and write mode; tenants not on classic, mirrors heard of lately, processes that lag behind the routes.
+-- Level and write mode; tenants not on classic, mirrors with a recent position, processes that have not confirmed the routes.
 SELECT s.level, s.write_mode,
        (SELECT count(*) FROM migrator.route r WHERE r.level <> 'classic'),
        (SELECT count(*) FROM migrator.partition_status p WHERE p.age_s < %(fresh_s)s),

@@ -1,4 +1,4 @@
-"""Where do reads and writes go? The switch and the routes on classic, the terminal route on Limitless."""
+"""Stores where reads and writes go: switch and routes on classic, the terminal route on Limitless."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ def write_mode(conn: Connection) -> WriteMode:
     return WriteMode(row[0])
 
 
-def keep_write_mode(conn: Connection) -> WriteMode:
-    """Return where writes go, and let nobody change it before the caller's transaction ends."""
-    row = conn.execute(_SQL["keep_write_mode"]).fetchone()
+def locked_write_mode(conn: Connection) -> WriteMode:
+    """Return where writes go, locked until the caller's transaction ends."""
+    row = conn.execute(_SQL["locked_write_mode"]).fetchone()
     assert row is not None
     return WriteMode(row[0])
 
 
 def begin_dual(conn: Connection) -> None:
-    """Say that capture is on; nothing changes when it was."""
+    """Set the write mode to dual: capture is on; nothing changes when it was."""
     conn.execute(_SQL["begin_dual"])
 
 
 def end_dual(conn: Connection) -> None:
-    """Say that capture is off, so that writes go to classic only; not after the hand-over."""
+    """Set the write mode to classic_only: capture is off; not after the hand-over."""
     conn.execute(_SQL["end_dual"])
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """The global switch: the upper bound of everybody's reads, and where writes go."""
+    """The global switch: the upper bound of every tenant's level, and where writes go."""
 
     level: Level
     write_mode: WriteMode
@@ -62,12 +62,12 @@ def switch(conn: Connection) -> Switch:
 
 
 def lock_switch(conn: Connection) -> None:
-    """Let nobody else change a route before the caller's transaction ends."""
+    """Lock all routes against other sessions until the caller's transaction ends."""
     conn.execute(_SQL["lock_switch"])
 
 
 def set_level(conn: Connection, level: Level, who: str, reason: str) -> None:
-    """Set the upper bound of everybody's reads."""
+    """Set the upper bound of every tenant's level."""
     conn.execute(_SQL["set_level"], {"level": level.value, "who": who, "reason": reason})
 
 
@@ -117,7 +117,7 @@ def lock_off_classic(conn: Connection, tenants: Sequence[TenantId]) -> list[Stan
 
 
 def off_classic(conn: Connection, tenants: Sequence[str] | None = None) -> list[str]:
-    """Return who of *tenants* (None: of all) has a route that is not classic, ordered by tenant."""
+    """Return those of *tenants* (None: of all) that have a route that is not classic, ordered by tenant."""
     rows = conn.execute(_SQL["off_classic"], {"all": tenants is None, "tenants": list(tenants or ())})
     return [str(tenant) for (tenant,) in rows]
 
@@ -195,19 +195,19 @@ def settled(limitless: Connection) -> Settled | None:
 
 
 def mark_retiring(limitless: Connection, number: int) -> None:
-    """Say beside the terminal route that try *number* is about to retire classic."""
+    """Note beside the terminal route that attempt *number* is about to retire classic."""
     limitless.execute(_SQL["mark_retiring"], {"number": number})
 
 
 class Retiring(NamedTuple):
-    """The try that retires classic, as Limitless knows it."""
+    """The attempt that retires classic, as Limitless knows it."""
 
     number: int
     approver: str
 
 
 def retiring(limitless: Connection) -> Retiring | None:
-    """Return the try that retires classic; None when none does, or the control schema is missing there."""
+    """Return the attempt that retires classic; None when none does, or the control schema is missing there."""
     row = limitless.execute(_SQL["has_settled"]).fetchone()
     if not row or not row[0]:
         return None
@@ -216,10 +216,11 @@ def retiring(limitless: Connection) -> Retiring | None:
 
 
 def not_mirrored(conn: Connection, lifted: tuple[FallbackScope, str] | None = None) -> list[TenantId | None]:
-    """Return whose reads would go to Limitless without being mirrored there; None stands for the reference tables.
+    """Return the tenants whose reads would go to Limitless without being mirrored there; None stands for the reference
+    tables.
 
     Args:
-        lifted: the fallback that goes; every other one keeps the reads it covers on classic.
+        lifted: the fallback that is cleared; every other one keeps the reads it covers on classic.
     """
     scope, key = (lifted[0].value, lifted[1]) if lifted else (None, None)
     rows = conn.execute(_SQL["not_mirrored"], {"scope": scope, "key": key, "reference": REFERENCE_PART})

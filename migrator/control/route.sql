@@ -3,7 +3,7 @@
 -- name: write_mode
 SELECT write_mode FROM migrator.switch;
 
--- name: keep_write_mode
+-- name: locked_write_mode
 SELECT write_mode FROM migrator.switch FOR SHARE;
 
 -- name: begin_dual
@@ -21,7 +21,7 @@ UPDATE migrator.switch
 SELECT level, write_mode, epoch, changed_at, changed_by, reason FROM migrator.switch;
 
 -- name: lock_switch
--- Orders whoever changes routes, or begins a hand-over, one behind the other.
+-- Orders changes of routes, and hand-overs, one after the other.
 SELECT FROM migrator.switch FOR UPDATE;
 
 -- name: set_level
@@ -40,7 +40,7 @@ SELECT tenant_id, part, level, reads_pct, epoch, changed_by, reason, wave
  WHERE tenant_id = ANY (%(tenants)s);
 
 -- name: lock_off_classic
--- Of these tenants, those whose route is not classic; nobody else moves them before the transaction ends.
+-- Of these tenants, those whose route is not classic; no other session moves them before the transaction ends.
 SELECT tenant_id, part, level, reads_pct, epoch, changed_by, reason, wave
   FROM migrator.route
  WHERE level <> 'classic' AND tenant_id = ANY (%(tenants)s)
@@ -101,7 +101,7 @@ SELECT to_regclass('migrator.settled') IS NOT NULL;
 SELECT retiring_try, approver FROM migrator.settled WHERE retiring_try IS NOT NULL ORDER BY epoch DESC LIMIT 1;
 
 -- name: not_mirrored
--- NULL stands for the reference tables. Whoever another fallback covers reads classic anyway.
+-- NULL stands for the reference tables. Tenants that another fallback covers read classic anyway.
 SELECT r.tenant_id
   FROM migrator.route r
   LEFT JOIN migrator.tenant t USING (tenant_id)

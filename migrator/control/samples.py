@@ -1,8 +1,8 @@
-"""What were reads like lately? Adds up what shims measured, and throws the measurements away.
+"""Adds up what shims measured of reads, and deletes the measurements.
 
 Processes write a row per second. Rows of whole minutes are added up to `read_minute`, minutes to `read_hour`, each in
-one statement that deletes what it adds, so that every read is counted exactly once at every instant. Whoever wants
-sums asks `sums`, which knows all three tables.
+one statement that deletes what it adds, so that every read is counted exactly once at every instant. Callers
+that want sums use `sums`, which reads all three tables.
 
 A moment up to two minutes ago is taken exactly. An earlier one counts from the next full minute, and one before the
 minutes are added up from the next full hour (UTC), so that the answer does not depend on what was added up already.
@@ -31,7 +31,7 @@ EXACT_S = 120.0
 RAW_S = 180.0
 """Samples are added up when they are older: later than `EXACT_S`, because a minute is added up as a whole."""
 MINUTES_S = 2 * 86_400.0
-"""How long minutes of everybody's reads are kept."""
+"""How long minutes of the reads of all tenants together are kept."""
 TENANT_MINUTES_S = 7_200.0
 """How long minutes of single tenants are kept: there may be 10,000 of them."""
 HOURS_S = 100 * 86_400.0
@@ -144,7 +144,7 @@ def sums(
     """Return what was measured on *side* from one moment of classic's clock to another (none: now).
 
     Args:
-        tenants: whose reads; None: everybody's together, under the key None. Who read nothing is left out.
+        tenants: whose reads; None: all together, under the key None. Tenants without reads are left out.
     """
     kept_s = MINUTES_S if tenants is None else TENANT_MINUTES_S
     # Half as long as they are kept: what is asked for must not be added up between this statement and the next.
@@ -165,13 +165,13 @@ def sums(
 
 
 def has_baseline(conn: Connection, wave: int) -> bool:
-    """Return whether it is kept what reads were like on classic before *wave*, as it was last chosen."""
+    """Return whether the baseline of *wave* is stored, as it was last chosen."""
     row = conn.execute(_SQL["has_baseline"], {"wave": wave}).fetchone()
     return bool(row and row[0])
 
 
 def keep_baseline(conn: Connection, wave: int, measured: Mapping[TenantId | None, Sample]) -> None:
-    """Keep what reads were like on classic before *wave*; under None everybody's, of which the first stay."""
+    """Store the baseline of *wave*; under None the one of all tenants, of which the first stays."""
     with conn.transaction(), conn.cursor() as cursor:
         cursor.executemany(
             _SQL["put_baseline"],
@@ -183,6 +183,6 @@ def keep_baseline(conn: Connection, wave: int, measured: Mapping[TenantId | None
 
 
 def baselines(conn: Connection, tenants: Sequence[TenantId]) -> dict[TenantId | None, Sample]:
-    """Return what was kept about *tenants*, and under None about everybody."""
+    """Return the baselines of *tenants*, and under None the one of all tenants together."""
     rows = conn.execute(_SQL["baselines"], {"tenants": list(tenants)})
     return {None if t is None else TenantId(t): Sample(int(reads), int(errors), p99) for t, reads, errors, p99 in rows}

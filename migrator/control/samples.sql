@@ -37,7 +37,7 @@ SELECT EXISTS (SELECT FROM migrator.read_baseline
                                        WHERE kind = 'wave.chosen' AND subject = 'wave-' || %(wave)s), '-infinity'));
 
 -- name: put_baseline
--- What everybody was like is kept once: later they read from both sides.
+-- The baseline of all tenants is stored once: later they read from both sides.
 INSERT INTO migrator.read_baseline AS b (tenant_id, wave, reads, errors, p99_ms)
 VALUES (%(tenant)s, %(wave)s, %(reads)s, %(errors)s, %(p99_ms)s)
 ON CONFLICT (tenant_id) DO UPDATE

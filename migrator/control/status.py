@@ -1,6 +1,6 @@
-"""Where does the migration stand, what is blocked, and what should the operator do next?
+"""Reads the status of the migration: its state, what is blocked, and what the operator should do next.
 
-Read from classic alone, so that the answer is there when Temporal or Limitless is not. One snapshot, a dozen small
+From classic alone, so that it works while Temporal or Limitless is unreachable. One snapshot, a dozen small
 statements, cheap enough to ask every second.
 """
 

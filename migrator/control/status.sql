@@ -1,4 +1,4 @@
--- Statements of status.py: what the status shows and nobody else asks in this form.
+-- Statements of status.py: what only the status needs in this form.
 
 -- name: now
 SELECT clock_timestamp() AS at;

@@ -1,7 +1,7 @@
-"""Which workflows beside the phases have ended although the migration goes on?
+"""Stores which workflows beside the phases have ended although the migration goes on.
 
-Kept on classic, because `status` must say so without Temporal. Whoever watches them writes it here, and takes it
-back when they run again.
+On classic, because `status` must say so without Temporal. The migration's workflow watches them, stores it here, and
+clears it when they run again.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Connection = psycopg.Connection[Any]
 _SQL = load("migrator.control", "stopped.sql")
 
 WORDS = {"dual-write": "dual write (the mirrors)", "backfill": "the backfill", "breaker": "the breaker monitor"}
-"""How status calls them."""
+"""Their names in status."""
 ENDED = "workflow.ended"
 """Code of the blockers: nothing of what that workflow did goes on."""
 
 
 def set_stopped(conn: Connection, watched: Sequence[str], ended: Mapping[str, tuple[str, str]]) -> None:
-    """Say which of *watched* have *ended*, each with Temporal's word and the reason; the others run. Idempotent."""
+    """Store which of *watched* have *ended*, each with Temporal's word and the reason; the others run. Idempotent."""
     with conn.transaction():
         conn.execute(_SQL["running_again"], {"watched": list(watched), "ended": list(ended)})
         for name, (state, reason) in ended.items():
@@ -36,7 +36,7 @@ def set_stopped(conn: Connection, watched: Sequence[str], ended: Mapping[str, tu
 
 
 def forget(conn: Connection) -> None:
-    """Nothing is watched any more: the migration was aborted, or is over."""
+    """Forget all of them: the migration was aborted, or is over."""
     conn.execute(_SQL["forget"])
 
 

@@ -1,4 +1,4 @@
-"""Which tables are captured? Descriptors as stored on classic, so that every part reads the same ones."""
+"""Stores captured tables: their descriptors on classic, so that every part reads the same ones."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def load_table(body: dict[str, Any]) -> Table:
 
 def store_tables(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> dict[str, int]:
     """Store descriptors in the caller's transaction; returns each table's id, stable across calls."""
-    found: dict[str, int] = {str(name): int(number) for number, name in conn.execute(_SQL["numbers"])}
+    numbers: dict[str, int] = {str(name): int(number) for number, name in conn.execute(_SQL["numbers"])}
     for table in tables:
-        number = found.setdefault(table.qualified, max(found.values(), default=0) + 1)
+        number = numbers.setdefault(table.qualified, max(numbers.values(), default=0) + 1)
         conn.execute(
             _SQL["store"],
             {
@@ -55,7 +55,7 @@ def store_tables(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> dict
                 "descriptor": json.dumps(dump_table(table)),
             },
         )
-    return found
+    return numbers
 
 
 def captured_tables(conn: psycopg.Connection[Any]) -> dict[int, Table]:
@@ -117,5 +117,6 @@ def owner(conn: psycopg.Connection[Any], schema: str) -> tuple[str, bool, bool] 
 
 
 def find_relations(conn: psycopg.Connection[Any]) -> None:
-    """Note which relation each captured table is, where an earlier version knew its name alone; none if it is gone."""
+    """Note which relation each captured table is, where an earlier version stored its name alone; none if it no longer
+    exists."""
     conn.execute(_SQL["find_relations"])

@@ -1,7 +1,8 @@
-"""Which tenants are there, what may gates believe about them, in which wave are they, and who holds them on classic?
+"""Reads tenants for gates and waves: facts about them, their waves, and the holds that keep them on classic.
 
 Tenants belong to a wave by `migrator.tenant.wave`; one whose route was moved by that wave and is back on classic was
-rolled back, by the guard or by an operator. Tenants that are held on classic wait for no wave and are moved by none.
+rolled back, by the guard or by an operator. Tenants that are held on classic are in no wave's queue and are moved by
+none.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def _tenants(conn: Connection, statement: str, **values: Any) -> list[TenantId]:
 
 
 def sizes(conn: Connection) -> list[TenantSize]:
-    """Return every known tenant with its rows, and those of them that were written lately."""
+    """Return every known tenant with its rows, and those of them that recent transactions wrote."""
     rows = conn.execute(_SQL["sizes"])
     return [TenantSize(TenantId(tenant), int(count), writes=int(writes)) for tenant, count, writes in rows]
 
@@ -42,7 +43,7 @@ class Place(NamedTuple):
 
 
 def places(conn: Connection, tenants: Sequence[TenantId]) -> dict[TenantId, Place]:
-    """Return where the rows of *tenants* stand; one the tool has not met is left out."""
+    """Return partition and state of *tenants*; one that is not listed is left out."""
     rows = conn.execute(_SQL["places"], {"tenants": list(tenants)})
     return {TenantId(tenant): Place(int(part), TenantState(state)) for tenant, part, state in rows}
 
@@ -53,7 +54,7 @@ def hot(conn: Connection, tenants: Sequence[TenantId]) -> frozenset[TenantId]:
 
 
 def unmirrored(conn: Connection) -> list[TenantId]:
-    """Return tenants that do not follow classic: nothing is known about their rows on Limitless."""
+    """Return tenants that are not mirrored: nothing is known about their rows on Limitless."""
     return _tenants(conn, "unmirrored")
 
 
@@ -93,20 +94,20 @@ def assign(conn: Connection, number: int, tenants: Sequence[TenantId], hot: bool
 
 
 def release(conn: Connection, tenants: Sequence[TenantId]) -> None:
-    """Put *tenants* back among those who wait for a wave."""
+    """Put *tenants* back among those that wait for a wave."""
     conn.execute(_SQL["release"], {"tenants": list(tenants)})
 
 
 def release_but_rolled_back(conn: Connection, tenants: Sequence[TenantId]) -> None:
-    """Put *tenants* back among those who wait for a wave, but for those that were rolled back in theirs."""
+    """Put *tenants* back among those that wait for a wave, but for those that were rolled back in theirs."""
     conn.execute(_SQL["release_but_rolled_back"], {"tenants": list(tenants)})
 
 
 def release_interrupted(conn: Connection) -> None:
-    """Put those back who were given a wave that ended before their reads moved.
+    """Put those back that were given a wave that ended before their reads moved.
 
-    Whom a person moved by hand is there, whichever wave that was; whom this very wave moved and somebody rolled back
-    waits for a person.
+    A tenant that a person moved by hand has moved, whichever wave that was; one that this very wave moved and that was
+    rolled back waits for a person.
     """
     conn.execute(_SQL["release_interrupted"])
 
@@ -125,17 +126,17 @@ def not_watched_so(conn: Connection, tenants: Sequence[TenantId], on: bool) -> d
 
 
 def remember_tenants(conn: Connection) -> None:
-    """Keep who is there when the cutover begins; whoever signs up later is late. The first call counts."""
+    """Store the tenants that exist when the cutover begins; later ones are late sign-ups. The first call counts."""
     conn.execute(_SQL["remember_tenants"])
 
 
 def first_tenants(conn: Connection) -> frozenset[TenantId]:
-    """Return who was there when the cutover began."""
+    """Return the tenants that existed when the cutover began."""
     return frozenset(_tenants(conn, "first_tenants"))
 
 
 def left_behind(conn: Connection) -> int:
-    """Return how many tenants that were there when the cutover began do not read everything from Limitless, those
+    """Return how many tenants that existed when the cutover began do not read everything from Limitless, those
     that are held aside."""
     row = conn.execute(_SQL["left_behind"]).fetchone()
     return int(row[0]) if row else 0
@@ -185,9 +186,10 @@ def reference_changed_since_clean(conn: Connection, margin_s: float) -> bool:
 def unvalidated_since(
     conn: Connection, since: datetime, parts: set[int], tenant: str | None
 ) -> tuple[TenantId | None, ...]:
-    """Return whose route leads to Limitless in *parts* (with *tenant* only that one) without a clean validation since.
+    """Return tenants whose route leads to Limitless in *parts* (with *tenant* only that one) without a clean validation
+    since.
 
-    None stands for the reference tables, which anybody who reads Limitless reads.
+    None stands for the reference tables, which every tenant on Limitless reads.
     """
     rows = conn.execute(
         _SQL["unvalidated_since"], {"since": since, "parts": list(parts), "all": tenant is None, "tenant": tenant}
@@ -207,19 +209,19 @@ class Held:
 
 
 def holds(conn: Connection, tenants: Sequence[TenantId] | None = None) -> list[Held]:
-    """Return who of *tenants* (None: of all) is held, ordered by tenant."""
+    """Return those of *tenants* (None: of all) that are held, ordered by tenant."""
     rows = conn.execute(_SQL["holds"], {"all": tenants is None, "tenants": list(tenants or ())})
     return [Held(TenantId(tenant), *rest) for tenant, *rest in rows]
 
 
 def hold(conn: Connection, tenants: Sequence[TenantId], wave: int | None, who: str, reason: str) -> list[TenantId]:
-    """Hold *tenants* on classic, known to the tool or not; return who is held anew, in order."""
+    """Hold *tenants* on classic, known to the tool or not; return those newly held, in order."""
     values = {"tenants": list(dict.fromkeys(tenants)), "wave": wave, "who": who, "reason": reason}
     return sorted(_tenants(conn, "hold", **values))
 
 
 def release_hold(conn: Connection, tenants: Sequence[TenantId]) -> list[Held]:
-    """Hold *tenants* no longer; return who was held, in order."""
+    """Release *tenants*; return those that were held, in order."""
     rows = conn.execute(_SQL["release_hold"], {"tenants": list(tenants)})
     return sorted((Held(TenantId(tenant), *rest) for tenant, *rest in rows), key=lambda held: held.tenant_id)
 

@@ -85,7 +85,7 @@ SELECT count(*) FROM migrator.tenant t
                     WHERE r.tenant_id = t.tenant_id AND r.level = 'limitless' AND r.reads_pct = 100);
 
 -- name: not_on_limitless
--- A sign-up that waits for its wave is no reason to wait: it is mirrored and validated like the others.
+-- A late sign-up does not block: it is mirrored and validated like the others.
 SELECT tenant_id FROM migrator.tenant t
  WHERE state = 'mirrored' AND wave IS NOT NULL
    AND NOT EXISTS (SELECT FROM migrator.tenant_hold h WHERE h.tenant_id = t.tenant_id)
@@ -138,7 +138,7 @@ SELECT f.clean_at IS NULL OR coalesce(f.divergent, 1) > 0
   LEFT JOIN migrator.heartbeat h ON h.part = 0;
 
 -- name: unvalidated_since
--- Of those who read Limitless: who has no clean validation since then; NULL stands for the reference tables.
+-- Of those that read Limitless: tenants without a clean validation since then; NULL stands for the reference tables.
 WITH back AS (
     SELECT tenant_id FROM migrator.route
      WHERE level = 'limitless' AND part = ANY (%(parts)s) AND (%(all)s OR tenant_id = %(tenant)s)

@@ -1,4 +1,4 @@
-"""Tenants' copies: in which state each one is.
+"""Stores the state of every tenant's copy.
 
 pending → copying → mirrored; a mirrored one may be quarantined, and every one may be copied again.
 """
@@ -22,28 +22,28 @@ AsyncConnection = psycopg.AsyncConnection[Any]
 _SQL = load("migrator.control", "tenant_copy.sql")
 
 
-def meet(classic: Connection, part: int, tenants: Sequence[str]) -> None:
+def add_tenants(classic: Connection, part: int, tenants: Sequence[str]) -> None:
     """Let *tenants* of the partition that are not known be copied."""
-    classic.execute(_SQL["meet"], {"part": part, "tenants": list(tenants)})
+    classic.execute(_SQL["add_tenants"], {"part": part, "tenants": list(tenants)})
 
 
-async def meet_async(classic: AsyncConnection, part: int, tenants: Sequence[str]) -> None:
+async def add_tenants_async(classic: AsyncConnection, part: int, tenants: Sequence[str]) -> None:
     """As `meet`."""
-    await classic.execute(_SQL["meet"], {"part": part, "tenants": list(tenants)})
+    await classic.execute(_SQL["add_tenants"], {"part": part, "tenants": list(tenants)})
 
 
 async def known(classic: AsyncConnection) -> set[str]:
-    """Return every tenant that the tool has met."""
+    """Return every tenant."""
     return {str(tenant) for (tenant,) in await (await classic.execute(_SQL["known"])).fetchall()}
 
 
 def pending(classic: Connection) -> list[tuple[str, int]]:
-    """Return (tenant, partition) of everybody who is to be copied and has not begun."""
+    """Return (tenant, partition) of every tenant whose copy has not begun."""
     return [(str(tenant), int(part)) for tenant, part in classic.execute(_SQL["pending"])]
 
 
 async def set_copying(classic: AsyncConnection, tenants: Sequence[str]) -> None:
-    """Say that pending *tenants* are being copied."""
+    """Record that pending *tenants* are being copied."""
     await classic.execute(_SQL["set_copying"], {"tenants": list(tenants)})
 
 
@@ -54,12 +54,12 @@ _SET_MIRRORED = sql.SQL(
 
 
 async def set_mirrored(classic: AsyncConnection, part: int, epoch: int, tenants: Sequence[str]) -> None:
-    """Say that *tenants* follow classic, unless a later mirror than that of *epoch* has the partition."""
+    """Record that *tenants* are mirrored, unless a mirror with a later lease term than *epoch* has the partition."""
     await classic.execute(_SET_MIRRORED, {"part": part, "epoch": epoch, "tenants": list(tenants)})
 
 
 async def leaving(classic: AsyncConnection, part: int) -> dict[str, str]:
-    """Return the partition's tenants that the mirror is to let go of, each with the reason."""
+    """Return the partition's tenants that are to leave the mirrored set, each with the reason."""
     rows = await (await classic.execute(_SQL["leaving"], {"part": part})).fetchall()
     return {str(tenant): str(reason) for tenant, reason in rows}
 
@@ -85,7 +85,7 @@ _QUARANTINE = sql.SQL(
 
 
 async def quarantine(classic: AsyncConnection, part: int, epoch: int, tenant: str, reason: str) -> None:
-    """Put *tenant* aside, unless a later mirror than that of *epoch* has the partition.
+    """Quarantine *tenant*, unless a mirror with a later lease term than *epoch* has the partition.
 
     What was validated before says nothing about the copy that will replace these rows.
     """
@@ -93,7 +93,7 @@ async def quarantine(classic: AsyncConnection, part: int, epoch: int, tenant: st
 
 
 def quarantined(classic: Connection) -> list[tuple[str, str]]:
-    """Return the tenants put aside, each with the reason."""
+    """Return the quarantined tenants, each with the reason."""
     return [(str(tenant), str(reason)) for tenant, reason in classic.execute(_SQL["quarantined"])]
 
 
@@ -126,7 +126,8 @@ _ASK_RECOPY = sql.SQL(
 
 
 def ask_recopy(classic: Connection, tenants: Sequence[str], reason: str) -> set[str]:
-    """Ask the mirror to let go of *tenants*, so that they are copied again; return those that have a copy."""
+    """Ask the mirror to take *tenants* out of the mirrored set, so that they are copied again; return those with a
+    copy."""
     rows = classic.execute(_ASK_RECOPY, {"reason": reason, "tenants": list(tenants)})
     return {str(tenant) for (tenant,) in rows}
 

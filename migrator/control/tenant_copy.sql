@@ -1,7 +1,7 @@
 -- Statements of tenant_copy.py: migrator.tenant. Those that make a copy cease to count, or that only the newest mirror may
 -- execute, are composed there.
 
--- name: meet
+-- name: add_tenants
 INSERT INTO migrator.tenant (tenant_id, part) SELECT unnest(%(tenants)s::text[]), %(part)s ON CONFLICT DO NOTHING;
 
 -- name: known

@@ -1,4 +1,4 @@
-"""How fast may the backfill copy? Set by operators while it runs."""
+"""Stores how fast the backfill may copy, which operators set while it runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_throttle(conn: psycopg.Connection[Any]) -> Throttle:
 
 
 def start_rate(conn: psycopg.Connection[Any], mb_per_s: float | None) -> None:
-    """Give the copy the plan's rate, unless an operator has spoken already."""
+    """Give the copy the plan's rate, unless an operator has set one."""
     conn.execute(_SQL["start_rate"], {"mb_per_s": mb_per_s})
 
 
@@ -74,5 +74,5 @@ def copy_load(conn: psycopg.Connection[Any]) -> CopyLoad | None:
 
 
 def show_hold(conn: psycopg.Connection[Any], reason: str) -> None:
-    """Have status show why no copy begins ('' when one may); what an operator said stays."""
+    """Have status show why no copy begins ('' when one may); an operator's pause stays."""
     conn.execute(_SQL["show_hold"], {"reason": reason})

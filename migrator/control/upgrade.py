@@ -1,4 +1,4 @@
-"""How does a control schema that an earlier version installed become this version's, while applications go on?
+"""Upgrades a control schema that an earlier version installed, while applications go on.
 
 A chain of numbered scripts for each side (upgrades/NNNN_SIDE.sql), from the version found to `install.VERSION`. A
 script is a list of named steps; each is one transaction under a short lock timeout, tried again while a lock is busy,
@@ -39,7 +39,7 @@ from migrator.retry import Tried
 Connection = psycopg.Connection[Any]
 
 LOCK_TIMEOUT_MS = 300
-"""Nobody queues behind a step for longer than that."""
+"""No session queues behind a step for longer than that."""
 
 PATIENCE_S = 120.0
 """A step is tried again for so long while a lock is busy; a concurrent index waits so long for open transactions."""
@@ -123,7 +123,8 @@ def only_one(classic: Connection) -> Iterator[None]:
     Raises:
         ClusterUnavailable: another one still runs after `TURN_S`.
     """
-    # By trying: who waits inside a statement holds a snapshot, and the other's CREATE INDEX CONCURRENTLY waits for it.
+    # By trying: a session that waits inside a statement holds a snapshot, and the other's CREATE INDEX CONCURRENTLY
+    # waits for it.
     if not until(partial(_try_lock, classic), TURN_S, _LOOK_S):
         raise ClusterUnavailable(
             "classic", f"another upgrade has been running for {TURN_S:.0f} s", "Wait for it to end, then try again."
@@ -160,16 +161,16 @@ SELECT worker_id, version FROM migrator.worker
 
 
 def working(classic: Connection) -> tuple[str, ...]:
-    """Return every sign of a worker that is still at work, one line each: sessions, positions, heartbeats."""
-    found = [f"{app} is connected (pid {pid} from {host})" for app, pid, host in classic.execute(_SESSIONS)]
-    found += [
+    """Return every sign of a worker that is still running, one line each: sessions, positions, heartbeats."""
+    signs = [f"{app} is connected (pid {pid} from {host})" for app, pid, host in classic.execute(_SESSIONS)]
+    signs += [
         f"mirror partition {part} published its position {age:.1f} s ago"
         for part, age in classic.execute(_PUBLISHED, (_FRESH_S,))
     ]
     row = classic.execute("SELECT to_regclass('migrator.worker') IS NOT NULL").fetchone()
     if row and row[0]:
-        found += [f"worker {name} (version {version}) is alive" for name, version in classic.execute(_LIVING)]
-    return tuple(found)
+        signs += [f"worker {name} (version {version}) is alive" for name, version in classic.execute(_LIVING)]
+    return tuple(signs)
 
 
 def blockers(classic: Connection) -> tuple[str, ...]:
@@ -179,7 +180,7 @@ def blockers(classic: Connection) -> tuple[str, ...]:
 
 
 def require_ready(classic: Connection) -> None:
-    """Return when no worker is at work and no hand-over is under way.
+    """Return when no worker is running and no hand-over is under way.
 
     Raises:
         NoGo: naming everything that is.
@@ -197,13 +198,13 @@ def require_ready(classic: Connection) -> None:
 
 def _script(side: str, version: int) -> list[Step]:
     """Return the steps of one script; a step's first comment line says what it does."""
-    found = []
+    steps = []
     for name, text in named.load("migrator.control", f"upgrades/{version:04}_{side}.sql").items():
         summary = text.partition("\n")[0].removeprefix("--").strip()
         apart = "CONCURRENTLY" in text
         act = partial(_each, text) if apart else partial(_execute, text)
-        found.append(Step(Action(f"upgrade/{side}/{version}/{name}", summary, _LEFT, text), act, apart))
-    return found
+        steps.append(Step(Action(f"upgrade/{side}/{version}/{name}", summary, _LEFT, text), act, apart))
+    return steps
 
 
 def _views() -> Step:
@@ -250,7 +251,7 @@ def _together(conn: Connection, step: Step) -> None:
 
 
 def _apart(conn: Connection, step: Step) -> Tried:
-    """It waits for others without making anybody wait, so it is bounded, not tried again."""
+    """It waits for other sessions and blocks none, so it is bounded, not tried again."""
     conn.execute("SELECT set_config('lock_timeout', %s, false)", (str(round(PATIENCE_S * 1000)),))
     return until_free(partial(step.act, conn), 0)
 

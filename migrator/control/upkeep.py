@@ -1,9 +1,10 @@
-"""What of the tool's own tables may go?
+"""Deletes old rows of the tool's own tables.
 
 Everything that grows with time has its bound here, in the samples (samples.py) or where it is written: incidents are
-joined by a trigger, processes and workers are forgotten by those who count them, route epochs keep 10,000 marks.
-Decisions of people, steps of the migration and incidents are evidence and stay; of what the tool decides at every look,
-one a day is evidence enough. What describes tenants, copies or changes of the schema grows with them, not with time.
+joined by a trigger, processes and workers are deleted where they are counted, route epochs keep 10,000 marks.
+Decisions of people, steps of the migration and incidents are evidence and stay; of what the tool decides at every
+check, one a day is evidence enough. What describes tenants, copies or changes of the schema grows with them, not with
+time.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ KEPT_DAYS = 100
 """What is kept by its age: the 90 days of the stabilization and some more."""
 
 _RULES = load("migrator.control", "upkeep.sql")
-"""Each deletes what may go of one table."""
+"""Each deletes what is too old of one table."""
 
 
 def add_up(conn: Connection) -> bool:

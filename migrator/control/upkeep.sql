@@ -1,4 +1,4 @@
--- What may go of the tool's own tables: every statement of this file is a rule. Each deletes at most %(limit)s rows;
+-- Retention of the tool's own tables: every statement of this file is a rule. Each deletes at most %(limit)s rows;
 -- %(days)s: what is kept by its age; %(reports)s: how many reports of a kind are kept.
 
 -- name: hours_of_reads
@@ -49,7 +49,7 @@ DELETE FROM migrator.divergence
      LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
 
 -- name: decisions_of_a_day
--- Decisions that come again at every look as long as their cause stays, never a person's: one a day. Behind the
+-- Decisions that are repeated at every check as long as their cause stays, never a person's: one a day. Behind the
 -- hand-over all stay, as their digest is on Limitless.
 DELETE FROM migrator.decision
  WHERE ctid = ANY (ARRAY(
@@ -97,7 +97,7 @@ DELETE FROM migrator.report
      LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
 
 -- name: fences
--- Whoever asked for a fence is gone; mirrors remove fences of the dead only while they serve one.
+-- The validator's session has ended; mirrors remove such fences only while they serve one.
 DELETE FROM migrator.fence
  WHERE ctid = ANY (ARRAY(
     SELECT x.ctid FROM migrator.fence x
@@ -107,7 +107,7 @@ DELETE FROM migrator.fence
      LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
 
 -- name: copy_snapshots
--- Whoever lent a snapshot is gone.
+-- The session that lent the snapshot has ended.
 DELETE FROM migrator.copy_snapshot
  WHERE ctid = ANY (ARRAY(
     SELECT x.ctid FROM migrator.copy_snapshot x

@@ -1,4 +1,4 @@
-"""Validations: who is to be looked at, what was found, and what of it was repaired."""
+"""Stores validations: candidates, verdicts, divergent rows, and which of them were repaired."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Candidate:
 
 
 async def candidates(classic: AsyncConnection, tenants: Sequence[TenantId] | None) -> list[Candidate]:
-    """Return *tenants* (None: all known ones) with what decides who comes first."""
+    """Return *tenants* (None: all known ones) with what decides their order."""
     values = {"all": tenants is None, "tenants": list(tenants or ())}
     return [
         Candidate(TenantId(tenant), int(part), int(rows), age, bool(troubled), bool(changed), bool(on_limitless))
@@ -52,13 +52,13 @@ async def candidates(classic: AsyncConnection, tenants: Sequence[TenantId] | Non
 
 
 async def whole_age_s(classic: AsyncConnection) -> float:
-    """Return how long ago rows of nobody were last looked for; infinite when never."""
+    """Return how long ago orphan rows were last looked for; infinite when never."""
     row = await (await classic.execute(_SQL["whole_age"])).fetchone()
     return float("inf") if row is None or row[0] is None else float(row[0])
 
 
 async def begin(classic: AsyncConnection, run_id: uuid.UUID, kind: str) -> None:
-    """Say that a validation runs."""
+    """Record that a validation runs."""
     await classic.execute(_SQL["begin"], {"run": run_id, "kind": kind})
 
 
@@ -94,7 +94,7 @@ ON CONFLICT DO NOTHING
 _SAME = {True: "v.tenant_id = u.tenant_id", False: "v.tenant_id IS NULL"}
 _KNOWN = {True: "v.tenant_id = f.tenant_id", False: "v.tenant_id IS NULL"}
 
-# Of the copy there is now: a verdict about one that was let go of meanwhile is history.
+# Of the present copy: a verdict about one that was replaced meanwhile is history.
 _VERDICTS = """
 UPDATE migrator.tenant t
    SET rows = u.rows, divergent = u.bad, validated_at = %(at)s,
@@ -116,7 +116,7 @@ async def verdicts(
     fence: str,
     fingerprint: str,
 ) -> None:
-    """Keep what one fence said, at once: whoever goes on after an interruption finds it. Owns its transaction.
+    """Store the verdicts of one fence at once, so that the run after an interruption has them. Owns its transaction.
 
     A tenant that left the mirrored set meanwhile keeps no verdict, not even when it is back by now; and an older fence
     overwrites no newer one.
@@ -176,9 +176,9 @@ async def divergences(
 async def end(
     classic: AsyncConnection, run_id: uuid.UUID, tenants: int, rows: int, divergent: int, pause_ms: float, whole: bool
 ) -> None:
-    """Say that a validation is done: what it looked at, and how long a mirror stood still at most.
+    """Record that a validation is done: what it compared, and how long a mirror paused at most.
 
-    *whole*: reference tables and rows of nobody were looked at too.
+    *whole*: reference tables and orphan rows were compared too.
     """
     values = {"run": run_id, "tenants": tenants, "rows": rows, "divergent": divergent}
     await classic.execute(_SQL["end"], {**values, "pause_ms": pause_ms, "whole": whole})
@@ -193,22 +193,22 @@ def to_repair(
 
 
 def set_rows_repaired(classic: Connection, who: str, tenants: Sequence[str] | None) -> None:
-    """Say that *who* had every row that was found and named of *tenants* (None: of all) written again."""
+    """Record that *who* had every row that was found and named of *tenants* (None: of all) written again."""
     values = {"who": who, "all": tenants is None, "tenants": list(tenants or ())}
     classic.execute(_SQL["set_rows_repaired"], values)
 
 
 def set_tenants_repaired(classic: Connection, who: str, tenants: Sequence[str]) -> None:
-    """Say that *who* had all rows of *tenants* replaced."""
+    """Record that *who* had all rows of *tenants* replaced."""
     classic.execute(_SQL["set_tenants_repaired"], {"who": who, "tenants": list(tenants)})
 
 
 def set_reference_repaired(classic: Connection, who: str, tables: Sequence[str]) -> None:
-    """Say that *who* had all rows of reference *tables* (qualified names) written again."""
+    """Record that *who* had all rows of reference *tables* (qualified names) written again."""
     classic.execute(_SQL["set_reference_repaired"], {"who": who, "tables": list(tables)})
 
 
 def nobodys_changed(conn: Connection, margin_s: float) -> bool:
-    """Return whether a row of no tenant was written after *margin_s* before a decommission last looked for them."""
+    """Return whether an orphan row was written after *margin_s* before a decommission last looked for them."""
     row = conn.execute(_SQL["nobodys_changed"], {"margin_s": margin_s}).fetchone()
     return bool(row and row[0])

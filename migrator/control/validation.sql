@@ -53,7 +53,7 @@ UPDATE migrator.divergence SET repaired_at = clock_timestamp(), repaired_by = %(
  WHERE repaired_at IS NULL AND tenant_id IS NULL AND table_name = ANY (%(tables)s);
 
 -- name: nobodys_changed
--- Also when a decommission has never looked for them.
+-- True also when a decommission has never looked for them.
 SELECT coalesce(bool_or(h.nobody_at > v.at - make_interval(secs => %(margin_s)s)), false) OR v.at IS NULL
   FROM (SELECT max(started_at) AS at FROM migrator.validation
          WHERE whole AND finished_at IS NOT NULL AND kind = 'decommission') v

@@ -1,4 +1,4 @@
-"""Who was clean when, and at which schemas? Reads what validations left on classic."""
+"""Reads the history of verdicts and validations from classic."""
 
 from __future__ import annotations
 

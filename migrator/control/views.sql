@@ -2,8 +2,8 @@
 -- their own. Installed on classic after classic.sql, in the same transaction, and put in place again by every upgrade. Status,
 -- gates, throttle, monitor, mirror and metrics read these views, so that one state has one answer.
 
--- How far each mirror partition is behind, in seconds. A mirror that stands still measures nothing, so the age of its
--- position counts too; after the hand-over nobody mirrors any more and the last measurement stays.
+-- How far each mirror partition is behind, in seconds. A stalled mirror measures nothing, so the age of its
+-- position counts too; after the hand-over no mirror runs and the last measurement stays.
 CREATE VIEW migrator.partition_status AS
 SELECT p.part, p.epoch, p.snapshot, p.fresh_at, a.age_s,
        CASE WHEN s.write_mode = 'limitless_only' THEN p.lag_s ELSE greatest(p.lag_s, a.age_s) END AS lag_s,
@@ -20,7 +20,7 @@ SELECT j.bytes, j.bytes / 1e6::float8 AS mb
          WHERE c.relnamespace = 'migrator'::regnamespace AND c.relkind = 'r'
            AND c.relname ~ '^journal_[0-9]+_[0-9]+$') j;
 
--- Processes that run the shim. `live`: heard of within the process's own staleness limit; a silent one reads classic by
+-- Processes that run the shim. `live`: its heartbeat is within the process's own staleness limit; a silent one reads classic by
 -- itself. `behind`: route changes it has not applied yet.
 CREATE VIEW migrator.process_status AS
 SELECT p.process_id, p.name, p.name || ' (' || p.process_id || ')' AS label, p.seen_at, p.staleness_s, p.applied_epoch,
@@ -37,13 +37,13 @@ SELECT t.process_id, t.scope, t.scope_key, t.reason, t.at
   JOIN migrator.process_status p USING (process_id)
  WHERE p.live;
 
--- Whether a fallback covers a tenant of a partition; reference tables are read by everybody.
+-- Whether a fallback covers a tenant of a partition; reference tables are read for every tenant.
 CREATE FUNCTION migrator.covers(scope text, scope_key text, tenant text, part int) RETURNS boolean
 LANGUAGE sql IMMUTABLE
 RETURN scope = 'all' OR (scope = 'part' AND scope_key IN (part::text, '0'))
        OR (scope = 'tenant' AND scope_key = tenant);
 
--- Each route with the level in force: the lowest of the route, the switch and every fallback that covers the tenant.
+-- Each route with the effective level: the lowest of the route, the switch and every fallback that covers the tenant.
 CREATE VIEW migrator.route_status AS
 SELECT r.tenant_id, r.part, r.wave, r.level AS route, r.reads_pct, r.epoch, r.changed_by, r.reason,
        (ARRAY['classic', 'joining', 'limitless'])[least(

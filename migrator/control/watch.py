@@ -1,4 +1,4 @@
-"""Is capture what it was built to be? Read from classic alone."""
+"""Compares capture with what it was built to be, from classic alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SQL = load("migrator.control", "watch.sql")
 DIFFERENCES = _SQL["differences"]
 
 LOST = sql.SQL("(SELECT problems FROM migrator.capture_loss)")
-"""Why the journal cannot be trusted, as somebody noticed before; NULL: nobody did."""
+"""Why the journal cannot be trusted, as it was recorded; NULL: nothing was."""
 
 # Row versions, so that what was disabled and enabled again shows. Reads a few hundred rows; the whole comparison reads
 # every column, which is too much for each cycle.
@@ -30,7 +30,7 @@ MARK = sql.SQL(
     "   WHERE c.oid = ANY (ARRAY(SELECT relid FROM migrator.captured_table))),"
     " (SELECT sum(hashtextextended(concat(e.oid, ' ', e.xmin), 0)) FROM pg_enum e)))"
 )
-"""Another value than before, in a snapshot: `DIFFERENCES` is worth a look."""
+"""Another value than before, in a snapshot: `DIFFERENCES` has to be read."""
 
 
 def differences(conn: psycopg.Connection[Any]) -> list[Difference]:
@@ -55,8 +55,9 @@ def loss(conn: psycopg.Connection[Any]) -> str:
 
 def problems(conn: psycopg.Connection[Any]) -> list[Blocker]:
     """Return every reason why the journal cannot be trusted, in the operator's words."""
-    found = [Blocker("capture.changed", d.name, f"capture is not as it was made: {d.text}") for d in differences(conn)]
+    changed = "capture is not as it was installed"
+    blocking = [Blocker("capture.changed", d.name, f"{changed}: {d.text}") for d in differences(conn)]
     lost = loss(conn)
     if lost:
-        found.append(Blocker("capture.lost", "", f"writes may have passed the journal: {lost}"))
-    return found
+        blocking.append(Blocker("capture.lost", "", f"writes may have passed the journal: {lost}"))
+    return blocking

@@ -1,4 +1,4 @@
--- Statements of watch.py: is capture what it was built to be?
+-- Statements of watch.py: the capture watch.
 
 -- name: what_is_there
 -- Can capture compare itself, and is anything captured?

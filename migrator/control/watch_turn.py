@@ -1,4 +1,4 @@
-"""Which tenants do processes report one by one after the waves, besides the hot ones?
+"""Chooses the sampled tenants after the waves: those that processes report one by one, besides the hot ones.
 
 All of them while they are few; of many, `AT_ONCE` after the other: each reported tenant is a row of every process that
 reads it, each second.
@@ -53,8 +53,9 @@ _WATCHED = sql.SQL("{after} SELECT tenant_id FROM after WHERE watched AND there 
 )
 
 
-def alone(conn: psycopg.Connection[Any]) -> bool:
-    """Return whether no other monitor changes who is watched; none begins to before the caller's transaction ends."""
+def lock_sampling(conn: psycopg.Connection[Any]) -> bool:
+    """Lock the choice of sampled tenants until the caller's transaction ends; False when another monitor has the
+    lock."""
     row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (_MONITOR,)).fetchone()
     return bool(row and row[0])
 
@@ -62,11 +63,11 @@ def alone(conn: psycopg.Connection[Any]) -> bool:
 def changes(
     conn: psycopg.Connection[Any], turn: int, keep: Collection[TenantId], room: int = AT_ONCE
 ) -> tuple[list[TenantId], list[TenantId]]:
-    """Return the tenants to watch from now on, and those to watch no more.
+    """Return the tenants to sample from now on, and those to sample no more.
 
     Args:
-        turn: counts up; everybody's comes as soon as all before have had theirs.
-        keep: tenants that stay watched, whose turn it may be or not.
+        turn: counts up; every tenant's comes as soon as all before have had theirs.
+        keep: tenants that stay sampled, whose turn it may be or not.
     """
     rows = conn.execute(_DIFFERENT, {"turn": turn, "keep": list(keep), "room": room}).fetchall()
     return [TenantId(t) for t, due in rows if due], [TenantId(t) for t, due in rows if not due]

@@ -1,7 +1,7 @@
-"""Which plan and which version do the workers run?
+"""Stores which plan and version each worker runs.
 
-A worker loads the plan when it starts and keeps it. Each one says so here, so that one that was started before a
-change is seen, and refuses to act on what it knows.
+A worker loads the plan when it starts and keeps it. Each one stores that here, so that one that was started
+before a change is shown, and refuses to act on an outdated plan.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SQL = load("migrator.control", "workers.sql")
 
 HEARTBEAT_S = 10.0
 SILENT_S = 45.0
-"""A worker that was not heard of for so long is gone: several heartbeats, and less than anybody waits for a gate."""
+"""A worker without a heartbeat for so long has ended: several heartbeats."""
 _FORGOTTEN_S = 86_400.0
 
 
@@ -46,7 +46,7 @@ class Worker:
 
 
 def beat(conn: Connection, worker_id: str, loaded: Loaded, queues: Sequence[str]) -> None:
-    """Say that *worker_id* lives and what it runs; forget workers that ended long ago. Safe to repeat.
+    """Store that *worker_id* lives and what it runs; forget workers that ended long ago. Safe to repeat.
 
     Nothing is written before the control schema is installed: a worker may be started before the migration.
     """
@@ -82,7 +82,7 @@ def stored(conn: Connection) -> Loaded | None:
 
 
 def living(conn: Connection) -> list[Worker]:
-    """Return the workers heard of lately, by name."""
+    """Return the workers with a recent heartbeat, by name."""
     rows = conn.execute(_SQL["living"], {"silent_s": SILENT_S})
     return [Worker(name, Loaded(plan_id, digest, ver, shim), seen) for name, plan_id, digest, ver, shim, seen in rows]
 
@@ -90,28 +90,28 @@ def living(conn: Connection) -> list[Worker]:
 def differences(wanted: Loaded, workers: Sequence[Worker]) -> tuple[Blocker, ...]:
     """Return every worker that runs something else than *wanted*, in the operator's words. Pure.
 
-    Versions are compared with each other: whichever is right, two at once are not.
+    Versions are compared with each other: there must not be two at once.
     """
-    found = []
+    lines = []
     newest = max((w.loaded.version for w in workers), key=_version_key, default="")
     for worker in workers:
         name, knows = worker.worker_id, worker.loaded
         if knows.plan_id != wanted.plan_id:
             why = f"serves plan {knows.plan_id}, not {wanted.plan_id}: stop it"
-            found.append(Blocker("worker.of_another_plan", name, f"worker {name} {why}"))
+            lines.append(Blocker("worker.of_another_plan", name, f"worker {name} {why}"))
         elif knows.digest != wanted.digest:
             why = (
                 f"runs plan digest {knows.digest[:12]}, classic has {wanted.digest[:12]}: "
                 "restart it with the plan that was started"
             )
-            found.append(Blocker("worker.outdated", name, f"worker {name} {why}"))
+            lines.append(Blocker("worker.outdated", name, f"worker {name} {why}"))
         elif knows.shim != wanted.shim:
             why = "runs other values of the plan's sections shim and breaker than applications do: restart it"
-            found.append(Blocker("worker.outdated", name, f"worker {name} {why}"))
+            lines.append(Blocker("worker.outdated", name, f"worker {name} {why}"))
         if knows.version != newest:
             why = f"is version {knows.version}, others are {newest}: upgrade it"
-            found.append(Blocker("worker.of_another_version", name, f"worker {name} {why}"))
-    return tuple(found)
+            lines.append(Blocker("worker.of_another_version", name, f"worker {name} {why}"))
+    return tuple(lines)
 
 
 def _version_key(version: str) -> tuple[tuple[int, str], ...]:

@@ -1,1 +1,1 @@
-"""Phase 3: every row of classic on Limitless too, and kept there: capture, mirror, backfill, schema changes, repair."""
+"""Brings every row of classic to Limitless and keeps it equal: capture, mirror, backfill, schema changes, repair."""

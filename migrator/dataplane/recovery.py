@@ -1,6 +1,6 @@
-"""How does a tenant, or everything, get back into the mirrored set after it was put aside?
+"""Brings a quarantined tenant, or everything, back into the mirrored set by copying it again.
 
-A quarantined tenant is copied again once its cause is gone. After classic's history forked (a restored backup, a
+A quarantined tenant is copied again once the cause is corrected. After classic's history forked (a restored backup, a
 lost tail) nothing on Limitless can be trusted: all of it is copied again, and no mirror or copy of before may commit.
 """
 
@@ -18,7 +18,7 @@ from migrator.control import partition as partitions
 from migrator.control.epoch import begin_history
 from migrator.control.log import decide
 from migrator.control.tenant_copy import quarantined as quarantined
-from migrator.dataplane.capture.reinstall import mend
+from migrator.dataplane.capture.reinstall import reinstall
 from migrator.errors import PreconditionFailed
 from migrator.model.action import Action, Step, carry_out
 
@@ -28,21 +28,21 @@ Connection = psycopg.Connection[Any]
 def retry(classic: Connection, tenants: Sequence[str] | None, who: str) -> list[str]:
     """Let quarantined *tenants* (None: all) be copied again; returns them. Safe to run twice.
 
-    Their reads stay on classic until they have joined again: the fallback is not touched here.
+    Their reads stay on classic until they are enrolled again: the fallback is not touched here.
 
     Raises:
         PreconditionFailed: one of *tenants* is not quarantined.
     """
     with classic.transaction():
-        found = tenant_copy.retry(classic, tenants)
-        missing = sorted(set(tenants or ()) - set(found))
+        retried = tenant_copy.retry(classic, tenants)
+        missing = sorted(set(tenants or ()) - set(retried))
         if missing:
             raise PreconditionFailed(
                 f"not quarantined: tenant {', '.join(missing)}", hint="See them with: migrator mirror quarantine"
             )
-        if found:
-            decide(classic, who, "tenant.retried", ", ".join(found[:20]), "copied again after a quarantine")
-    return found
+        if retried:
+            decide(classic, who, "tenant.retried", ", ".join(retried[:20]), "copied again after a quarantine")
+    return retried
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class _Recopy:
 
 
 def _revoke(on: _Recopy) -> None:
-    """Let nothing of before commit on Limitless any more."""
+    """Keep earlier mirrors and copies from committing on Limitless."""
     with on.limitless.transaction():
         partitions.revoke_all(on.limitless, str(uuid.uuid4()))
         copy_unit.close_leases(on.limitless)
@@ -70,7 +70,7 @@ def _copy_all(on: _Recopy) -> None:
         begin_history(on.classic)
         # Tenants that only Limitless knows (classic lost them) are copied too: that removes their rows there.
         for part, tenant in on.known:
-            tenant_copy.meet(on.classic, part, [tenant])
+            tenant_copy.add_tenants(on.classic, part, [tenant])
         on.count = tenant_copy.copy_all_again(on.classic)
         copy_unit.supersede_all(on.classic)
         journal.release_all(on.classic)
@@ -96,24 +96,29 @@ def _restart(classic: Connection, limitless: Connection, part: int) -> None:
 
 RECOPY = (
     Step[_Recopy](
-        Action("recopy/capture", "Make capture's own triggers and guards anew where they differ", None),
-        lambda on: mend(on.classic),
+        Action("recopy/capture", "Reinstall capture's own triggers and guards where they differ", None),
+        lambda on: reinstall(on.classic),
     ),
     Step[_Recopy](
-        Action("recopy/positions", "Take every mirror position and copy lease away from who holds it", None), _revoke
+        Action(
+            "recopy/positions",
+            "Take every checkpoint and copy lease away from the mirrors and copies that have it",
+            None,
+        ),
+        _revoke,
     ),
     Step[_Recopy](
         Action("recopy/tenants", "Copy every tenant and the reference tables again", "the copy itself"), _copy_all
     ),
 )
-"""Limitless goes first: from then on nothing of before can commit there, and running this again finishes it."""
+"""Limitless goes first: from then on no earlier mirror or copy can commit there, and running this again finishes it."""
 
 
 def recopy(classic: Connection, limitless: Connection, who: str, reason: str) -> int:
     """Begin again from classic as it is now: every tenant is copied again; returns how many. Safe to run twice.
 
     The caller has put all reads on classic, confirmed, and no mirror needs to be stopped: those that run lose their
-    lease. Capture is made whole before, and mirrors that stand still because it was not go on afterwards.
+    lease. Capture is reinstalled before, and mirrors that it had stalled go on afterwards.
 
     Raises:
         PreconditionFailed: captured tables are not what they were; nothing was changed.

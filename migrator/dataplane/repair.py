@@ -1,10 +1,10 @@
-"""How is a divergent row brought back? By marking its key dirty, so that the mirror writes classic's state again.
+"""Repairs divergent rows: marks their keys dirty, so that the mirror writes classic's state again.
 
 The direction is always classic to Limitless: classic is authoritative until decommission. Going through the
 journal keeps the repair in order with live writes; nothing is written to Limitless from here. Where more differs
-than is worth naming, everything is brought over again. A tenant is copied again: the mirror lets go of it, and the
-backfill copies it anew. Reference tables concern everybody and are small: every key of either side is marked.
-Rows of tenants nobody knows go the way of a tenant that signs up with no rows: its copy clears what it finds.
+than is worth naming, all of it is copied again. A tenant leaves the mirrored set, and the backfill copies it.
+Reference tables concern every tenant and are small: every key of either side is marked. A tenant that only Limitless
+has is treated like one that signs up without rows: its copy deletes its rows there.
 """
 
 from __future__ import annotations
@@ -37,26 +37,32 @@ def repair(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str] | Non
     Safe to run twice. Whether the rows are equal afterwards is for the next validation to say.
     """
     with conn.transaction():
-        found = pending(conn, tenants)
+        divergences = pending(conn, tenants)
         parts = partitions(conn)
         by_name = {t.qualified: t for t in captured_tables(conn).values()}
         for name, table in by_name.items():
             keys: list[list[str | None]] = []
-            for _, of, tenant, key in found:
+            for _, of, tenant, key in divergences:
                 if of == name:
                     keys.append([*([tenant] if table.sharded else []), *(key[c] for c in table.key)])
             mark_dirty(conn, table, keys, parts)
         set_rows_repaired(conn, who, tenants)
-        if found:
-            decide(conn, who, "divergence.repaired", f"{len(found)} rows", f"{DIRECTION}, marked dirty for the mirror")
-    return len(found)
+        if divergences:
+            decide(
+                conn,
+                who,
+                "divergence.repaired",
+                f"{len(divergences)} rows",
+                f"{DIRECTION}, marked dirty for the mirror",
+            )
+    return len(divergences)
 
 
 def recopy(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str], reason: str) -> int:
     """Ask that *tenants* be copied again; returns how many were asked for. Safe to run twice.
 
-    The mirror brings their reads back to classic, confirmed, lets go of them, and they are pending; the backfill
-    copies them like anybody who signed up. Their verdicts are void until they are validated again.
+    The mirror brings their reads back to classic, confirmed, and takes them out of the mirrored set, which makes them
+    pending; the backfill copies them like new tenants. Their verdicts are void until they are validated again.
 
     Raises:
         PreconditionFailed: a tenant is unknown, or is being copied already.
@@ -98,11 +104,11 @@ def recopy_reference(conn: psycopg.Connection[Any], limitless: psycopg.Connectio
     return marked
 
 
-def clear_strays(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str], reason: str) -> int:
-    """Have the rows on Limitless of *tenants* that nobody knows replaced by what classic has of them: nothing.
+def clear_unknown_tenants(conn: psycopg.Connection[Any], who: str, tenants: Sequence[str], reason: str) -> int:
+    """Have the rows on Limitless of *tenants* that classic does not have deleted there.
 
     They become tenants that are yet to be copied, so that no row of one that signs up at this moment is lost; the
-    copy clears their rows on Limitless, and they are validated like everybody. Safe to run twice; returns how many
+    copy deletes their rows on Limitless, and they are validated like all others. Safe to run twice; returns how many
     were unknown.
     """
     with conn.transaction():

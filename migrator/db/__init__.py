@@ -1,1 +1,1 @@
-"""How do we talk to PostgreSQL?"""
+"""Connections to PostgreSQL, fixed SQL, and the errors of servers."""

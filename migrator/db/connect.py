@@ -1,6 +1,6 @@
-"""How is a connection opened?
+"""Opens every connection of the tool.
 
-One place, so that every connection of the tool has a name in pg_stat_activity, notices a dead peer, and has the
+One place, so that every connection of the tool has a name in pg_stat_activity, detects an unreachable peer, and has the
 settings of `migrator.model.session`, whatever the database, the role or the client's defaults say, and errors that a
 router wrapped are those of the shard.
 
@@ -57,7 +57,7 @@ def _unavailable(dsn: str, error: psycopg.Error) -> ClusterUnavailable:
     if state in ("28P01", "28000") or "authentication failed" in why:
         why, hint = "it refused the user or password", "Check the secret that the plan refers to."
     elif "no password supplied" in why:
-        why, hint = "it wants a password and none was given", "Check the secret that the plan refers to."
+        why, hint = "it requires a password and none was given", "Check the secret that the plan refers to."
     elif state == "3D000" or re.search(r'database "[^"]*" does not exist', why):
         why, hint = "the database does not exist", "Check the database name in the connection string."
     return ClusterUnavailable(masked(dsn), why, hint)

@@ -1,7 +1,7 @@
-"""What did a server say?
+"""Reads the message and the names out of a server's error.
 
 A router of Limitless wraps what a shard said: the primary message is its own, the shard's words are details, and fields
-that name a constraint may be gone (AWS: Aurora Limitless, query tracing).
+that name a constraint may be missing (AWS: Aurora Limitless, query tracing).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from migrator.model.wrapped import WRAPPER
 _CONSTRAINT = re.compile(r'\b(?:constraint|index|column) "([^"]+)"')
 
 
-def said(error: psycopg.Error) -> str:
+def server_message(error: psycopg.Error) -> str:
     """Return the message without details, which may hold values; for a wrapped error, the shard's."""
     message = error.diag.message_primary or ""
     wrapped = message == WRAPPER or error.sqlstate != error.diag.sqlstate  # see migrator.db.unwrap
@@ -24,7 +24,7 @@ def said(error: psycopg.Error) -> str:
     return (message or type(error).__name__).strip()
 
 
-def broken(error: psycopg.Error) -> str:
-    """Return the name of what the row at fault broke, a constraint or a column; '' when nothing says so."""
-    found = _CONSTRAINT.search(said(error))
-    return error.diag.constraint_name or error.diag.column_name or (found[1] if found else "")
+def violated_name(error: psycopg.Error) -> str:
+    """Return the name of what the refused row violated, a constraint or a column; '' when the error names none."""
+    named = _CONSTRAINT.search(server_message(error))
+    return error.diag.constraint_name or error.diag.column_name or (named[1] if named else "")

@@ -1,4 +1,4 @@
-"""Tries work again while others hold the locks it needs.
+"""Tries a transaction again while other sessions hold the locks it needs.
 
 A lock that is busy and a deadlock say nothing about the work itself: they pass when the others are done.
 """

@@ -53,18 +53,18 @@ def parse(text: str, file: str) -> Statements:
     begins = list(_NAME.finditer(text))
     if _code(text[: begins[0].start()] if begins else text):
         raise ValueError(f"{file} has SQL before its first '-- name:'")
-    found: dict[str, LiteralString] = {}
+    statements: dict[str, LiteralString] = {}
     for begin, end in pairwise([*(one.start() for one in begins), len(text)]):
         line, _, body = text[begin:end].partition("\n")
         name, body = line.removeprefix("-- name:").strip(), body.strip().removesuffix(";")
         if not name.isidentifier():
             raise ValueError(f"{file}: {name!r} is no name for a statement")
-        if name in found:
+        if name in statements:
             raise ValueError(f"{file} defines {name} twice")
         if not _code(body):
             raise ValueError(f"{file}: {name} has no statement")
-        found[name] = body  # the file is part of its package: as literal as a string in the source
-    return Statements(file, found)
+        statements[name] = body  # the file is part of its package: as literal as a string in the source
+    return Statements(file, statements)
 
 
 def _code(text: str) -> str:

@@ -1,6 +1,6 @@
 """Connections on which an error has the SQLSTATE of what happened, also where a router of Limitless wrapped it.
 
-In the one place that every statement's result passes, so that whoever catches an error by its class is right on both
+In the one place that every statement's result passes, so that code that catches an error by its class is right on both
 sides.
 """
 
@@ -44,10 +44,10 @@ class Connection(psycopg.Connection[TupleRow], Unwraps):
         try:
             return super().wait(*args, **kwargs)
         except psycopg.Error as error:
-            found = unwrapped(error, self.rules)
-            if found is error:
+            true_error = unwrapped(error, self.rules)
+            if true_error is error:
                 raise
-            raise found from None
+            raise true_error from None
 
 
 class AsyncConnection(psycopg.AsyncConnection[TupleRow], Unwraps):
@@ -55,7 +55,7 @@ class AsyncConnection(psycopg.AsyncConnection[TupleRow], Unwraps):
         try:
             return await super().wait(*args, **kwargs)
         except psycopg.Error as error:
-            found = unwrapped(error, self.rules)
-            if found is error:
+            true_error = unwrapped(error, self.rules)
+            if true_error is error:
                 raise
-            raise found from None
+            raise true_error from None

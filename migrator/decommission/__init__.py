@@ -1,1 +1,1 @@
-"""The end of phase 5: close, drain, hand over, retire classic."""
+"""The stabilization window and the decommission: close, drain, hand over, retire classic."""

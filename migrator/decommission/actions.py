@@ -1,4 +1,4 @@
-"""What would a decommission do, step by step, and where is the point of no return?"""
+"""Lists the steps of a decommission for a dry run, with the point of no return."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def actions(release_classic: bool) -> list[Action]:
     steps = [
         Action("prepare", "add the remaining indexes and foreign keys on Limitless", "drop them"),
         Action("validate", "validate everything that changed since its last clean validation", "nothing to undo"),
-        Action("close", "close writes: shims wait, triggers refuse everybody else, running writers end", REOPEN),
+        Action("close", "close writes: shims wait, triggers refuse all other writes, running writers end", REOPEN),
         Action("drain", "wait until every mirror has the last write", REOPEN),
         Action("validate-changed", "validate what changed since then", REOPEN),
         Action("sequences", "restart sequences on Limitless above everything classic used", REOPEN),

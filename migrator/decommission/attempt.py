@@ -1,8 +1,8 @@
-"""Which try to retire classic is this, and may it still pass the point of no return?
+"""Stores attempts to retire classic, and whether one may still pass the point of no return.
 
-Every try is a report on classic. Its state moves closing → closed → handed_over, or → reopened. The row is locked
+Every attempt is a report on classic. Its state moves closing → closed → handed_over, or → reopened. The row is locked
 whenever it moves, and the hand-over moves it in the same transaction as the write mode. So a late worker of an earlier
-try, which believes that writes are still closed *for it*, finds its own row reopened and stops.
+attempt, for which writes were closed once, finds its own row reopened and stops.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ SEQUENCES = "decommission.sequences"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A try to retire classic.
+    """An attempt to retire classic.
 
     Attributes:
         state: closing, closed, handed_over or reopened.
         age_s: since writes were closed, on classic's clock; 0 before.
-        snapshot: what every mirror has to reach, taken after the last writer was gone.
-        pause_s: how long nobody could write, once it is over.
+        snapshot: what every mirror has to reach, taken after the last writer had ended.
+        pause_s: the write pause, once it is over.
         handed_over_at: the point of no return, on classic's clock.
         settled_at: the terminal route is on Limitless and capture is off classic.
         exported_at: the decision log was written.
@@ -51,9 +51,9 @@ class Attempt:
 
 
 def begin(conn: Connection, approver: str) -> int:
-    """Return the number of the try under way, or of a new one."""
+    """Return the number of the attempt under way, or of a new one."""
     with conn.transaction():
-        lock_switch(conn)  # two workers at once find one try
+        lock_switch(conn)  # two workers at once find one attempt
         number = history.newest_number(conn, KIND, ("closing", "closed", "handed_over"))
         if number is not None:
             return number
@@ -63,21 +63,21 @@ def begin(conn: Connection, approver: str) -> int:
 
 
 def latest(conn: Connection) -> int | None:
-    """Return the number of the newest try; None when there was none."""
+    """Return the number of the newest attempt; None when there was none."""
     return history.newest_number(conn, KIND)
 
 
 def read(conn: Connection, number: int, lock: bool = False) -> Attempt:
-    """Return a try; with *lock*, in the caller's transaction, nobody else can move it before that ends."""
-    found = history.report(conn, KIND, number, lock)
-    if found is None:
-        raise PreconditionFailed(f"there is no try {number} to retire classic")
-    body, closed_at = found.body, _moment(found.body, "closed_at")
+    """Return an attempt; with *lock*, in the caller's transaction, no other session can move it before that ends."""
+    stored = history.report(conn, KIND, number, lock)
+    if stored is None:
+        raise PreconditionFailed(f"there is no attempt {number} to retire classic")
+    body, closed_at = stored.body, _moment(stored.body, "closed_at")
     return Attempt(
-        found.number,
+        stored.number,
         body["state"],
         body["approver"],
-        age_s=(found.now - closed_at).total_seconds() if closed_at else 0.0,
+        age_s=(stored.now - closed_at).total_seconds() if closed_at else 0.0,
         snapshot=Snapshot.parse(body["snapshot"]) if body.get("snapshot") else None,
         pause_s=body.get("pause_s"),
         handed_over_at=_moment(body, "handed_over_at"),
@@ -91,34 +91,34 @@ def _moment(body: Mapping[str, Any], name: str) -> datetime | None:
 
 
 def require(conn: Connection, number: int, *states: str, lock: bool = False) -> Attempt:
-    """Return the try if it is in one of *states*.
+    """Return the attempt if it is in one of *states*.
 
     Raises:
-        PreconditionFailed: it is not; somebody reopened writes, or handed over.
+        PreconditionFailed: it is not; writes were reopened, or handed over.
     """
-    found = read(conn, number, lock)
-    if found.state not in states:
-        raise PreconditionFailed(f"try {number} to retire classic is {found.state}, not {' or '.join(states)}")
-    return found
+    current = read(conn, number, lock)
+    if current.state not in states:
+        raise PreconditionFailed(f"attempt {number} to retire classic is {current.state}, not {' or '.join(states)}")
+    return current
 
 
 def mark_closed(conn: Connection, number: int) -> None:
-    """Remember when writes were closed; the first time counts."""
+    """Store when writes were closed; the first time counts."""
     mark_time(conn, number, "closed_at")
 
 
 def mark_time(conn: Connection, number: int, moment: str) -> None:
-    """Remember when a *moment* of a try was, on classic's clock; the first time counts."""
+    """Store when a *moment* of an attempt was, on classic's clock; the first time counts."""
     history.stamp_report(conn, number, moment)
 
 
 def mark(conn: Connection, number: int, state: str, **values: str | float | int) -> None:
-    """Move a try in the caller's transaction."""
+    """Move an attempt in the caller's transaction."""
     history.extend_report(conn, number, {"state": state, **values})
 
 
 def note(conn: Connection, number: int, **values: str | float | int) -> None:
-    """Add facts to a try without moving it."""
+    """Add facts to an attempt without moving it."""
     history.extend_report(conn, number, values)
 
 
@@ -146,15 +146,15 @@ def now(conn: Connection) -> datetime:
 
 
 def keep_sequences(conn: Connection, prepared: Prepared) -> None:
-    """Remember how sequences were prepared; the last time counts."""
+    """Store how sequences were prepared; the last time counts."""
     body = {"at": prepared.at.isoformat(), "first": prepared.first, "column_max": prepared.column_max}
     history.add_report(conn, SEQUENCES, body)
 
 
 def kept_sequences(conn: Connection) -> Prepared | None:
-    """Return what `keep_sequences` remembered last; None when it never did."""
-    found = history.newest_report(conn, SEQUENCES)
-    if found is None:
+    """Return what `keep_sequences` stored last; None when it never did."""
+    stored = history.newest_report(conn, SEQUENCES)
+    if stored is None:
         return None
-    body = found["body"]
+    body = stored["body"]
     return Prepared(datetime.fromisoformat(body["at"]), body["first"], body["column_max"])

@@ -1,4 +1,4 @@
-"""How is an Aurora cluster retired without losing its last copy?
+"""Retires an Aurora cluster without losing its last copy.
 
 Nothing is deleted before the last snapshot was read back: finished, of this cluster, newer than the hand-over,
 encrypted as the cluster is. Its name being taken says nothing: an earlier decommission may have made it, and one
@@ -27,25 +27,27 @@ _LATER = ("Throttling", "ThrottlingException", "RequestLimitExceeded", "ServiceU
 _MAX_NAMES = 100
 
 
-def why_not(snapshot: Described, cluster: Described | None, cluster_id: str, not_before: datetime | None) -> list[str]:
+def problems_of(
+    snapshot: Described, cluster: Described | None, cluster_id: str, not_before: datetime | None
+) -> list[str]:
     """Return why *snapshot* is no last copy of the cluster; empty when it is one. Pure.
 
     Args:
-        cluster: None when it is gone already; then what only it could tell is not compared.
+        cluster: None when it does not exist any more; then only the snapshot is checked.
     """
-    found = []
+    problems = []
     if snapshot.get("DBClusterIdentifier") != cluster_id:
-        found.append(f"it is of cluster {snapshot.get('DBClusterIdentifier')}")
+        problems.append(f"it is of cluster {snapshot.get('DBClusterIdentifier')}")
     taken = snapshot.get("SnapshotCreateTime")
     if snapshot.get("Status") == "available" and not_before is not None and (taken is None or taken < not_before):
-        found.append(f"it was taken at {taken}, before the hand-over at {not_before}")
+        problems.append(f"it was taken at {taken}, before the hand-over at {not_before}")
     if cluster is not None:
         if snapshot.get("DbClusterResourceId") not in (None, cluster.get("DbClusterResourceId")):
-            found.append("it is of an earlier cluster of that name")
+            problems.append("it is of an earlier cluster of that name")
         for key, words in (("StorageEncrypted", "encryption"), ("KmsKeyId", "encryption key")):
             if key in cluster and snapshot.get(key) != cluster[key]:
-                found.append(f"its {words} is not the cluster's")
-    return found
+                problems.append(f"its {words} is not the cluster's")
+    return problems
 
 
 def is_being_made(snapshot: Described) -> bool:
@@ -66,7 +68,7 @@ def _rds() -> Any:
 class AwsReleaser:
     """An Aurora cluster: a manual snapshot first, then instances and cluster are deleted.
 
-    Deletion protection is respected: who switched it on has to switch it off.
+    Deletion protection is respected: a person has to switch it off.
 
     Attributes:
         not_before: the hand-over; a snapshot from before lacks classic's last writes.
@@ -89,10 +91,11 @@ class AwsReleaser:
         return self.rds if self.rds is not None else _rds()
 
     def snapshot(self) -> str:
-        """Take the last snapshot, or find the one of an earlier try; return its name when it is finished.
+        """Take the last snapshot, or find the one of an earlier attempt; return its name when it is finished.
 
         Raises:
-            PreconditionFailed: the cluster is gone and there is no good snapshot, or the snapshot failed.
+            PreconditionFailed: the cluster does not exist any more and there is no good snapshot, or the snapshot
+                failed.
             ClusterUnavailable: it is not finished yet; the next call goes on waiting.
         """
         rds = self._client()
@@ -107,7 +110,7 @@ class AwsReleaser:
             cluster = self._cluster(rds)
             kept = self._kept(rds, cluster)
             if cluster is None:
-                return f"cluster {self.cluster_id} is gone; snapshot {kept} is kept"
+                return f"cluster {self.cluster_id} is deleted; snapshot {kept} is kept"
             if cluster.get("DeletionProtection"):
                 raise PreconditionFailed(
                     f"cluster {self.cluster_id} is protected from deletion",
@@ -139,11 +142,11 @@ class AwsReleaser:
     def _name(self, rds: Any, cluster: Described | None) -> str:
         """Return the name of a snapshot that is, or becomes, the last copy; take one when there is none."""
         for name in self._names():
-            found = self._snapshot(rds, name)
-            if found is None:
+            described = self._snapshot(rds, name)
+            if described is None:
                 if cluster is None:
                     raise PreconditionFailed(
-                        f"cluster {self.cluster_id} is gone and no snapshot of after the hand-over is there",
+                        f"cluster {self.cluster_id} is deleted and has no snapshot from after the hand-over",
                         hint="Look at the cluster's events and snapshots in the RDS console before anything else.",
                     )
                 # Should another worker be faster, what it made is read back like any other.
@@ -154,20 +157,20 @@ class AwsReleaser:
                     DBClusterSnapshotIdentifier=name,
                 )
                 return name
-            usable = found["Status"] == "available" or is_being_made(found)
-            if usable and not why_not(found, cluster, self.cluster_id, self.not_before):
+            usable = described["Status"] == "available" or is_being_made(described)
+            if usable and not problems_of(described, cluster, self.cluster_id, self.not_before):
                 return name
         raise PreconditionFailed(f"{_MAX_NAMES} snapshots are named {self.snapshot_id} and none is a last copy")
 
     def _finished(self, rds: Any, name: str, cluster: Described | None) -> str:
         def look() -> str:
-            found = self._snapshot(rds, name)
-            status = str(found["Status"]) if found else "absent"
-            if found is not None and status == "available":
-                problems = why_not(found, cluster, self.cluster_id, self.not_before)
+            described = self._snapshot(rds, name)
+            status = str(described["Status"]) if described else "absent"
+            if described is not None and status == "available":
+                problems = problems_of(described, cluster, self.cluster_id, self.not_before)
                 if problems:
                     raise PreconditionFailed(f"snapshot {name} is no last copy: {'; '.join(problems)}")
-            elif found is not None and not is_being_made(found):
+            elif described is not None and not is_being_made(described):
                 raise PreconditionFailed(
                     f"snapshot {name} is {status}",
                     hint="Look at the cluster's events in the RDS console, then: migrator resume takes another one.",
@@ -182,10 +185,12 @@ class AwsReleaser:
     def _kept(self, rds: Any, cluster: Described | None) -> str:
         """Return the snapshot that is read back as the last copy at this moment, before anything is deleted."""
         for name in self._names():
-            found = self._snapshot(rds, name)
-            if found is None:
+            described = self._snapshot(rds, name)
+            if described is None:
                 break
-            if found["Status"] == "available" and not why_not(found, cluster, self.cluster_id, self.not_before):
+            if described["Status"] == "available" and not problems_of(
+                described, cluster, self.cluster_id, self.not_before
+            ):
                 return name
         raise PreconditionFailed(
             f"no finished snapshot of cluster {self.cluster_id} from after the hand-over: it is not deleted",
@@ -206,7 +211,7 @@ def _quietly(fine: tuple[str, ...], act: Callable[..., Any], **values: object) -
 
 
 class _aws:
-    """Turns what the AWS client raises about network and credentials into our words."""
+    """Turns what the AWS client raises about network and credentials into this tool's errors."""
 
     def __enter__(self) -> None:
         return None
@@ -219,7 +224,7 @@ class _aws:
         if isinstance(error, ClientError):
             code = error.response.get("Error", {}).get("Code", "unknown")
             if code in _LATER:
-                raise ClusterUnavailable("AWS RDS", f"it answers {code}", "Tried again by itself.") from None
+                raise ClusterUnavailable("AWS RDS", f"it answers {code}", "It is tried again by itself.") from None
             raise PreconditionFailed(f"AWS refuses to retire classic ({code})") from None
         if isinstance(error, BotoCoreError):
             raise ClusterUnavailable("AWS RDS", type(error).__name__, "Check region and credentials.") from None

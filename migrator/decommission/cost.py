@@ -1,4 +1,4 @@
-"""What does Limitless cost, against what was projected?
+"""Compares the cost of Limitless with the projection.
 
 Pure. Aurora Limitless bills ACU-hours and storage. Outside AWS there is no bill: the capacity of the plan is
 priced instead, and the answer says so.

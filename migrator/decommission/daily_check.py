@@ -1,4 +1,4 @@
-"""One check of the stabilization window, and what a day costs; both are kept on classic, for `status` and the gate."""
+"""Checks the stabilization window, and prices a day; both are stored on classic, for `status` and the gate."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rules(plan: Plan, scale: float) -> WindowRules:
 
 
 def check(conn: Connection, plan: Plan, now_s: float, window: Window | None) -> CheckResult:
-    """Take newer incidents into account and say how far the window is; late sign-ups are the caller's to count.
+    """Take newer incidents into account and say how far the window is; the caller counts late sign-ups.
 
     Args:
         now_s: the workflow's clock.
@@ -51,7 +51,7 @@ def check(conn: Connection, plan: Plan, now_s: float, window: Window | None) -> 
     record.store_window(conn, window, done, text)
     if window.paused_s is not None:
         blocker = Blocker("window.paused", str(window.last_incident), window.reason)
-        set_phase(conn, Phase.STABILIZE.value, "blocked", text, [blocker], "mend it, then: migrator resume")
+        set_phase(conn, Phase.STABILIZE.value, "blocked", text, [blocker], "correct the cause, then: migrator resume")
     else:
         set_phase(conn, Phase.STABILIZE.value, "running", text)
     return CheckResult(window, done, text, next_check_in_s(window, now_s, the_rules))

@@ -1,6 +1,6 @@
-"""Have the mirrors everything, and can none of them write any more?
+"""Drains the mirrors to a snapshot from after the closing, then keeps them from writing any more.
 
-Positions are read where they are true, on Limitless.
+Checkpoints are read on Limitless.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ Connection = psycopg.Connection[Any]
 
 def behind(limitless: Connection, snapshot: Snapshot) -> list[int]:
     """Return partitions that have not reached *snapshot*."""
-    found = mirror_positions(limitless)
-    if not found:
+    checkpoints = mirror_positions(limitless)
+    if not checkpoints:
         raise PreconditionFailed("Limitless knows no mirror partition")
-    return [position.part for position in found if not position.snapshot.includes(snapshot)]
+    return [position.part for position in checkpoints if not position.snapshot.includes(snapshot)]
 
 
 def changed_since(classic: Connection, at: datetime, margin_s: float) -> tuple[list[TenantId], bool]:
@@ -53,9 +53,9 @@ def changed_since(classic: Connection, at: datetime, margin_s: float) -> tuple[l
 
 
 def close_positions(limitless: Connection, snapshot: Snapshot) -> None:
-    """Take every partition and every copy lease away from whoever holds it, for good.
+    """Close every checkpoint and every copy lease, so that no mirror or copy can commit.
 
-    One compare-and-swap per row: a mirror that wakes up late finds another epoch and the state closed, and stops
+    One compare-and-swap per row: a mirror that goes on late finds another lease term and the state closed, and stops
     before it writes. Safe to run twice.
 
     Raises:
@@ -69,15 +69,15 @@ def close_positions(limitless: Connection, snapshot: Snapshot) -> None:
 
 
 def close_all(limitless: Connection) -> None:
-    """Take every partition and copy lease away, wherever they are, in the caller's transaction."""
+    """Close every checkpoint and copy lease, wherever they are, in the caller's transaction."""
     take_positions(limitless)
     close_leases(limitless)
 
 
 def closed(limitless: Connection, snapshot: Snapshot) -> bool:
-    """Return whether all positions are closed and hold everything up to *snapshot*."""
-    found = mirror_positions(limitless)
-    return bool(found) and all(position.closed and position.snapshot.includes(snapshot) for position in found)
+    """Return whether all checkpoints are closed and hold everything up to *snapshot*."""
+    checkpoints = mirror_positions(limitless)
+    return bool(checkpoints) and all(one.closed and one.snapshot.includes(snapshot) for one in checkpoints)
 
 
 def reopen_positions(limitless: Connection) -> None:

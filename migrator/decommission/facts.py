@@ -1,4 +1,4 @@
-"""What does the decommission gate see on classic?"""
+"""Reads the facts of the decommission gate."""
 
 from __future__ import annotations
 

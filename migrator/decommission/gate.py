@@ -1,7 +1,7 @@
-"""May classic be retired?
+"""The gate of the decommission: whether classic may be retired.
 
 Pure. Everything that is known before the pause is asked here, all blockers at once; what can only be known while
-writes are closed is asked again then.
+writes are closed is checked again then.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class DecommissionFacts:
         divergent: tenants with divergent rows, and the reference tables.
         fallbacks: reasons of fallbacks in force.
         worst_lag_s: of all mirror partitions; None when one published nothing.
-        problem: what the mirror partition that lags most says about itself.
+        problem: why the mirror partition that lags most is waiting or stalled.
         unconfirmed: processes that live and have not applied the present epoch.
         prepared: prepared transactions in classic's database.
         inventory: what the migrated schemas hold beside what is captured and on Limitless.
@@ -64,18 +64,18 @@ def _some(names: tuple[str, ...]) -> str:
 
 def decommission_verdict(facts: DecommissionFacts) -> Verdict:
     """Return go, or every reason why classic must stay."""
-    found: list[Blocker] = []
+    blocking: list[Blocker] = []
 
     def say(code: str, text: str, heals_by_itself: bool = False) -> None:
-        found.append(Blocker(code, "", text, heals_by_itself))
+        blocking.append(Blocker(code, "", text, heals_by_itself))
 
     if facts.write_mode is WriteMode.CLASSIC_ONLY:
         say("capture.off", "capture is not on: nothing was migrated")
-    found += facts.capture
+    blocking += facts.capture
     if not facts.window_over:
         say("window.not_over", f"the stabilization window is not over: {facts.window}", True)
     if facts.switch is not Level.LIMITLESS:
-        say("reads.rolled_back", "all reads were rolled back to classic; go forward first: migrator cutover")
+        say("reads.rolled_back", "all reads were rolled back to classic; promote them first: migrator cutover")
     if facts.not_limitless:
         say("tenants.not_on_limitless", f"tenants that do not read from Limitless: {_some(facts.not_limitless)}", True)
     if facts.held:
@@ -101,4 +101,4 @@ def decommission_verdict(facts: DecommissionFacts) -> Verdict:
     if facts.prepared:
         which = f"prepared transactions on classic: {_some(facts.prepared)}"
         say("transactions.prepared", f"{which}; commit or roll them back")
-    return Verdict((*found, *facts.inventory))
+    return Verdict((*blocking, *facts.inventory))

@@ -1,7 +1,7 @@
-"""Who is authoritative from now on, and what is the way back until then?
+"""Hands over to Limitless, or reopens writes on classic.
 
 `hand_over` is the point of no return: before it everything is undone by `reopen`, after it Limitless takes writes
-that classic will never see. Both lock the same row, so exactly one of them happens.
+that classic does not get. Both lock the same row, so exactly one of them happens.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ def hand_over(
 
     Raises:
         NoGo: something is not as it must be; nothing has changed, and the caller reopens.
-        PreconditionFailed: this try was reopened.
+        PreconditionFailed: this attempt was reopened.
     """
-    found = attempt.require(classic, number, "closed", "handed_over")
-    if found.state == "handed_over":
+    current = attempt.require(classic, number, "closed", "handed_over")
+    if current.state == "handed_over":
         return route.switch(classic).epoch
-    if found.snapshot is None or not drain.closed(limitless, found.snapshot):
+    if current.snapshot is None or not drain.closed(limitless, current.snapshot):
         raise NoGo("decommission", ["a mirror partition is not closed at the last write"])
     with classic.transaction():
-        found = attempt.require(classic, number, "closed", lock=True)
+        current = attempt.require(classic, number, "closed", lock=True)
         blockers = [f"{name} would take a write" for name in write_stop.unguarded(classic, tables)]
         blockers += [f"tenant {t} is not mirrored" for t in drain.unknown_tenants(classic)[:5]]
         blockers += losses(classic, limitless)
         blockers += watch.problems(classic)
-        if found.age_s > max_pause_s:
-            blockers.append(f"writes have been closed for {found.age_s:.1f} s (limit {max_pause_s:g} s)")
+        if current.age_s > max_pause_s:
+            blockers.append(f"writes have been closed for {current.age_s:.1f} s (limit {max_pause_s:g} s)")
         if blockers:
             raise NoGo("decommission", blockers)
         # POINT OF NO RETURN: when this transaction commits, shims write to Limitless and nothing flows back.
         epoch = set_limitless_only()
-        attempt.mark(classic, number, "handed_over", pause_s=round(found.age_s, 3), epoch=epoch)
+        attempt.mark(classic, number, "handed_over", pause_s=round(current.age_s, 3), epoch=epoch)
         attempt.mark_time(classic, number, "handed_over_at")
         return epoch
 
@@ -72,15 +72,15 @@ def reopen(
 ) -> bool:
     """Let classic take writes again; False when Limitless is authoritative already. Safe to run twice.
 
-    Classic first and alone: whatever is wrong with Limitless must not keep writes closed. The caller then lets the
+    Classic first and alone: an unhealthy Limitless must not keep writes closed. The caller then lets the
     mirrors take their partitions again (`drain.reopen_positions`); until they do, reads fall back to classic.
     """
     with classic.transaction():
-        found = attempt.read(classic, number, lock=True)
-        if found.state == "handed_over":
+        current = attempt.read(classic, number, lock=True)
+        if current.state == "handed_over":
             return False
-        if found.state != "reopened":
-            attempt.mark(classic, number, "reopened", reason=reason, pause_s=round(found.age_s, 3))
+        if current.state != "reopened":
+            attempt.mark(classic, number, "reopened", reason=reason, pause_s=round(current.age_s, 3))
             decide(classic, "decommission", "writes.reopened", f"decommission/{number}", reason)
     write_stop.remove_triggers(classic, tables, timeout_s=30)
     set_dual()
@@ -92,10 +92,10 @@ def settle(classic: Connection, limitless: Connection, number: int) -> str:
     now = route.switch(classic)
     if now.write_mode is not WriteMode.LIMITLESS_ONLY:
         raise NoGo("decommission", [f"write mode is {now.write_mode}, not limitless_only"])
-    found = attempt.read(classic, number)
+    current = attempt.read(classic, number)
     digest = decisions_digest(classic)
     # `at` is the hand-over, not this moment: the last snapshot of classic has to be newer than that.
-    route.store_settled(limitless, now.epoch, found.handed_over_at, digest, found.approver)
+    route.store_settled(limitless, now.epoch, current.handed_over_at, digest, current.approver)
     there = route.settled(limitless)
     if there is None or there.write_mode != WriteMode.LIMITLESS_ONLY:
         what = there.write_mode if there else "nothing"
@@ -105,8 +105,8 @@ def settle(classic: Connection, limitless: Connection, number: int) -> str:
 
 
 def rehearse(limitless: Connection) -> list[str]:
-    """Try what the pause and what follows it writes on Limitless, and take it back; return what would fail."""
-    found = []
+    """Try what the pause and what follows it writes on Limitless, and roll it back; return what would fail."""
+    problems = []
     for what, act in (("closing mirror positions", drain.close_all), ("storing the terminal route", _store_route)):
         try:
             with limitless.transaction(force_rollback=True):
@@ -115,8 +115,8 @@ def rehearse(limitless: Connection) -> list[str]:
         except psycopg.Error as error:
             if limitless.broken:
                 raise
-            found.append(f"{what} would fail on Limitless: {error.diag.message_primary}")
-    return found
+            problems.append(f"{what} would fail on Limitless: {error.diag.message_primary}")
+    return problems
 
 
 def _store_route(limitless: Connection) -> None:
@@ -124,9 +124,9 @@ def _store_route(limitless: Connection) -> None:
 
 
 def mark_retiring(limitless: Connection, number: int) -> datetime:
-    """Say on Limitless, before the first thing is done to it, that classic is being retired; return the hand-over.
+    """Store on Limitless that classic is being retired, before anything is done to it; return the hand-over.
 
-    Afterwards a classic that does not answer is no outage. Safe to run twice.
+    Afterwards an unreachable classic is no outage. Safe to run twice.
 
     Raises:
         NoGo: Limitless holds no terminal route, so nothing may happen to classic.
@@ -151,9 +151,14 @@ def decisions_digest(classic: Connection) -> str:
 
 def export(classic: Connection, number: int, path: Path) -> Path:
     """Write decisions, approvals, incidents and reports to a JSON file; whole or not at all."""
-    found = attempt.read(classic, number)
+    current = attempt.read(classic, number)
     body = {
-        "decommission": {"try": number, "state": found.state, "approver": found.approver, "pause_s": found.pause_s},
+        "decommission": {
+            "try": number,
+            "state": current.state,
+            "approver": current.approver,
+            "pause_s": current.pause_s,
+        },
         "decisions": decisions(classic),
         **history.all_records(classic),
     }

@@ -1,4 +1,4 @@
-"""What a decommission does while traffic goes on, so that the pause has little to wait for; it can be run again."""
+"""Prepares the write pause while traffic goes on, so that it has little to wait for; it can be run again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from migrator.provision.apply import Stage, finalize, finalize_actions
 Connection = psycopg.Connection[Any]
 
 FINALIZE_TRIES = 5
-"""So often the foreign keys are made while mirrors let them go again; then status says which are missing."""
+"""So often the foreign keys are made while mirrors drop them again; then status says which are missing."""
 
 
 def tables(classic: Connection) -> list[Table]:
@@ -31,17 +31,17 @@ def prepare(classic: Connection, limitless: Connection, plan: Plan) -> None:
     Raises:
         NoGo: with every blocker of every part.
     """
-    refresh(classic, limitless)  # the pause asks classic alone what is there
-    found: list[str] = []
+    refresh(classic, limitless)  # the pause reads the inventory on classic alone
+    problems: list[str] = []
     try:
         make_keys(classic, limitless, plan, "final")
     except NoGo as no:
-        found += no.blockers
-    found += _sequences_ahead(classic, limitless, plan)
-    found += write_stop.rehearse(classic, tables(classic), plan.decommission.max_pause_s / 2)
-    found += hand_over.rehearse(limitless)
-    if found:
-        raise NoGo("decommission", found)
+        problems += no.blockers
+    problems += _sequences_ahead(classic, limitless, plan)
+    problems += write_stop.rehearse(classic, tables(classic), plan.decommission.max_pause_s / 2)
+    problems += hand_over.rehearse(limitless)
+    if problems:
+        raise NoGo("decommission", problems)
 
 
 def make_keys(classic: Connection, limitless: Connection, plan: Plan, stage: str) -> None:
@@ -59,22 +59,22 @@ def make_keys(classic: Connection, limitless: Connection, plan: Plan, stage: str
         result = finalize(classic, limitless, tables(classic), plan, stage=stage_now)
         if result.verdict.go:
             return
-        # What was made and is to be made again, a mirror or a copy had to let go of meanwhile: that is nobody's fault.
+        # What was made and is to be made again, a mirror or a copy had to drop meanwhile: that is no error.
         todo = finalize_actions(classic, limitless, tables(classic), plan, stage=stage_now)
         if not left or not {a.id for a in result.made} & {a.id for a in todo}:
             raise NoGo("decommission", result.verdict.blockers)
 
 
 def _sequences_ahead(classic: Connection, limitless: Connection, plan: Plan) -> list[str]:
-    """Restart every sequence on Limitless while nobody uses it there, and remember what was read; return blockers."""
-    found: list[str] = []
+    """Restart every sequence on Limitless while it is not used there, and store what was read; return blockers."""
+    problems: list[str] = []
     prepared = attempt.Prepared(attempt.now(classic), {}, {})
     for facts in sequences.read(classic, limitless, list(plan.tables.schemas)):
         try:
             prepared.first[facts.qualified] = sequences.restart(limitless, facts, plan.decommission.sequence_headroom)
             prepared.column_max[facts.qualified] = facts.column_max
         except NoGo as no:
-            found += no.blockers
-    if not found:
+            problems += no.blockers
+    if not problems:
         attempt.keep_sequences(classic, prepared)
-    return found
+    return problems

@@ -1,8 +1,8 @@
-"""How far is the end, and where does a new run of it enter?
+"""Tells how far the decommission is, and where a new run of it begins.
 
-Whatever broke off, the next run asks what is true on both sides and goes on from there. Before the point of no
-return it begins again from the front, after opening writes that a dead run left closed; behind it there is only
-forward, each step once. Classic may be gone by then: Limitless knows whether it was being retired.
+After an interruption the next run reads the state of both sides and goes on from there. Before the point of no
+return it begins again from the start, after reopening writes that an ended run left closed; behind it it only goes on,
+each step once. Classic may not exist any more by then: Limitless knows whether it was being retired.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Connection = psycopg.Connection[Any]
 class Entry(StrEnum):
     """What a run of the decommission does first."""
 
-    REOPEN = "reopen"  # writes are closed by a run that is gone
+    REOPEN = "reopen"  # writes were closed by a run that has ended
     PREPARE = "prepare"
     SETTLE = "settle"
     EXPORT = "export"
@@ -41,11 +41,11 @@ BEHIND = frozenset({Entry.SETTLE, Entry.EXPORT, Entry.RELEASE})
 
 @dataclass(frozen=True, slots=True)
 class DecommissionProgress:
-    """How far the newest try to retire classic is.
+    """How far the newest attempt to retire classic is.
 
     Attributes:
-        number: of the newest try; None when there was none.
-        state: of that try; see `closing.Attempt`.
+        number: of the newest attempt; None when there was none.
+        state: of that attempt; see `attempt.Attempt`.
         settled: the terminal route is on Limitless and capture is off.
         exported: the decision log was written.
         retiring: Limitless holds that classic is being retired; classic may not answer any more.
@@ -64,20 +64,20 @@ def enter_at(stand: DecommissionProgress) -> Entry:
     """Return where a run begins. Pure.
 
     Raises:
-        InvariantBroken: what classic says of the write mode and of the try exclude each other.
+        InvariantBroken: what classic says of the write mode and of the attempt exclude each other.
     """
     if stand.retiring:
         return Entry.RELEASE
     handed_over = stand.state == "handed_over"
     if handed_over is not (stand.write_mode is WriteMode.LIMITLESS_ONLY):
         raise InvariantBroken(
-            f"the write mode is {stand.write_mode}, but try {stand.number} to retire classic is {stand.state}"
+            f"the write mode is {stand.write_mode}, but attempt {stand.number} to retire classic is {stand.state}"
         )
     if handed_over:
         if not stand.settled:
             return Entry.SETTLE
         return Entry.RELEASE if stand.exported else Entry.EXPORT
-    # Closed by a run that is gone: nobody knows for how long, so writes open before anything else happens.
+    # Closed by a run that has ended, for an unknown time: so writes open before anything else happens.
     if stand.state in ("closing", "closed") or stand.write_mode is WriteMode.CLOSED:
         return Entry.REOPEN
     return Entry.PREPARE
@@ -86,7 +86,7 @@ def enter_at(stand: DecommissionProgress) -> Entry:
 def phases_done(write_mode: WriteMode, done: frozenset[Phase]) -> tuple[Phase, ...]:
     """Return the phases that a new migration need not begin with, given those that classic calls *done*. Pure.
 
-    Their gates are asked again, except where nothing could come of it: behind the point of no return, and for the
+    Their gates are asked again, except where that could change nothing: behind the point of no return, and for the
     schema that rows are already captured into.
     """
     if write_mode is WriteMode.LIMITLESS_ONLY:
@@ -101,9 +101,9 @@ def read(classic: Connection) -> DecommissionProgress:
     number = attempt.latest(classic)
     if number is None:
         return DecommissionProgress(write_mode)
-    found = attempt.read(classic, number)
+    current = attempt.read(classic, number)
     return DecommissionProgress(
-        write_mode, number, found.state, found.approver, bool(found.settled_at), bool(found.exported_at)
+        write_mode, number, current.state, current.approver, bool(current.settled_at), bool(current.exported_at)
     )
 
 
@@ -114,17 +114,19 @@ def done_phases(classic: Connection) -> frozenset[Phase]:
 
 def retiring(limitless: Connection) -> DecommissionProgress | None:
     """Return how far it is when classic was being retired, as Limitless knows it; else None."""
-    found = route.retiring(limitless)
-    if found is None:
+    retirement = route.retiring(limitless)
+    if retirement is None:
         return None
-    return DecommissionProgress(WriteMode.LIMITLESS_ONLY, found.number, "handed_over", found.approver, True, True, True)
+    return DecommissionProgress(
+        WriteMode.LIMITLESS_ONLY, retirement.number, "handed_over", retirement.approver, True, True, True
+    )
 
 
 def find(open_classic: Callable[[], Connection], open_limitless: Callable[[], Connection]) -> DecommissionProgress:
-    """Return how far it is, from classic, or from Limitless when classic was being retired and is gone.
+    """Return how far it is, from classic, or from Limitless when classic was being retired and is unreachable.
 
     Raises:
-        ClusterUnavailable: classic does not answer, and nobody has begun to retire it.
+        ClusterUnavailable: classic is unreachable, and its retirement has not begun.
     """
     try:
         with closing_(open_classic()) as classic:

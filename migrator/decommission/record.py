@@ -1,6 +1,6 @@
-"""What happened in the window, as classic remembers it?
+"""Stores the stabilization window on classic, and reads the incidents in it.
 
-Shell: whoever wrote an incident (a rollback, the breaker's monitor, a validation, a person), it counts. The window
+Shell: an incident counts, whatever recorded it (a rollback, the breaker's monitor, a validation, a person). The window
 itself is stored after every check, for `status` and for the gate.
 """
 
@@ -49,16 +49,16 @@ def store_window(conn: Connection, window: Window, over: bool, text: str) -> Non
 
 def stored_window(conn: Connection) -> tuple[Window, bool, str] | None:
     """Return the window, whether it is over, and its text; None before the first check."""
-    found = history.newest_report(conn, WINDOW)
-    if found is None:
+    stored = history.newest_report(conn, WINDOW)
+    if stored is None:
         return None
-    body = dict(found["body"])
+    body = dict(stored["body"])
     over, text = bool(body.pop("over")), str(body.pop("text"))
     return Window(**body), over, text
 
 
 def resume_window(conn: Connection) -> None:
-    """Say that the window is not over after all; the next check then deals with the newer incidents."""
+    """Mark the window as not over; the next check then deals with the newer incidents."""
     number = history.newest_number(conn, WINDOW)
     if number is not None:
         history.extend_report(conn, number, {"over": False})

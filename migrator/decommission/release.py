@@ -1,6 +1,6 @@
-"""What becomes of classic when nobody needs it any more?
+"""Retires classic after the hand-over.
 
-One door, so that the workflow does not know where it runs: on this machine a server is stopped, on AWS
+One interface, so that the workflow does not depend on where it runs: on this machine a server is stopped, on AWS
 (decommission/aws.py) a final snapshot is taken, read back, and the cluster deleted.
 """
 
@@ -17,11 +17,11 @@ class Releaser(Protocol):
     """Retires the classic cluster. Both calls are safe to run twice."""
 
     def snapshot(self) -> str:
-        """Keep a last copy; returns how it is called, empty when nothing is kept."""
+        """Keep a last copy; returns its name, empty when nothing is kept."""
         ...
 
     def release(self) -> str:
-        """Give classic back; returns what was done, in one line."""
+        """Delete or stop classic; returns what was done, in one line."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The steps of a decommission from the pause on, in order. Each can be run again and finds what an earlier try did.
+"""The steps of a decommission from the pause on, in order. Each can be run again and detects what is done.
 
 Used by the workflow, which brings sequence and time limits, and by `migrator decommission reopen`.
 """
@@ -54,15 +54,15 @@ def enter(open_classic: Callable[[], Connection], open_limitless: Callable[[], C
     Writes that an ended migration left closed are opened first. The approver is given behind the point of no return,
     where the approval was used; else ''.
     """
-    found = progress.find(open_classic, open_limitless)
-    mode = found.write_mode or WriteMode.CLASSIC_ONLY
-    if progress.enter_at(found) is Entry.REOPEN:
+    reached = progress.find(open_classic, open_limitless)
+    mode = reached.write_mode or WriteMode.CLASSIC_ONLY
+    if progress.enter_at(reached) is Entry.REOPEN:
         with closing_(open_classic()) as classic:
             why = "the migration that closed writes has ended"
-            reopened = roll_back(classic, open_limitless, found.number or 0, why)
+            reopened = roll_back(classic, open_limitless, reached.number or 0, why)
         mode = WriteMode.LIMITLESS_ONLY if reopened.done else WriteMode.DUAL
     if mode is WriteMode.LIMITLESS_ONLY:
-        return list(progress.phases_done(mode, frozenset())), found.approver
+        return list(progress.phases_done(mode, frozenset())), reached.approver
     with closing_(open_classic()) as classic:
         return list(progress.phases_done(mode, progress.done_phases(classic))), ""
 
@@ -71,7 +71,7 @@ def enter(open_classic: Callable[[], Connection], open_limitless: Callable[[], C
 
 
 def close_writes(conn: Connection, plan: Plan, number: int) -> None:
-    """Close writes on classic for try *number*, and have every process confirm it.
+    """Close writes on classic for attempt *number*, and have every process confirm it.
 
     Raises:
         NoGo: rows would be lost, a process did not confirm, or a writer did not end; the caller reopens.
@@ -81,9 +81,9 @@ def close_writes(conn: Connection, plan: Plan, number: int) -> None:
         return write_mode(conn, WriteMode.CLOSED, who=WHO, reason="hand-over to Limitless", expected=WriteMode.DUAL)
 
     def confirm(epoch: int) -> None:
-        found = wait_confirmed(conn, epoch, timeout_s=plan.shim.staleness_s * 2 + 1)
-        if not found.complete:
-            raise NoGo("decommission", [_unconfirmed(name) for name in found.pending])
+        confirmation = wait_confirmed(conn, epoch, timeout_s=plan.shim.staleness_s * 2 + 1)
+        if not confirmation.complete:
+            raise NoGo("decommission", [_unconfirmed(name) for name in confirmation.pending])
 
     differences = losses(conn)
     if differences:
@@ -99,10 +99,10 @@ def _unconfirmed(process: str) -> Blocker:
 
 
 def left_to_drain(classic: Connection, limitless: Connection, number: int) -> tuple[list[int], list[str]]:
-    """Return the partitions that have not reached the last write, and the tenants that do not follow classic."""
-    found = attempt.require(classic, number, "closed", "handed_over")
-    assert found.snapshot is not None  # closed means that it was taken
-    return drain.behind(limitless, found.snapshot), [str(t) for t in drain.unknown_tenants(classic)]
+    """Return the partitions that have not reached the last write, and the tenants that are not mirrored."""
+    current = attempt.require(classic, number, "closed", "handed_over")
+    assert current.snapshot is not None  # closed means that it was taken
+    return drain.behind(limitless, current.snapshot), [str(t) for t in drain.unknown_tenants(classic)]
 
 
 def undrained(behind: list[int], unmirrored: list[str]) -> tuple[Blocker, ...]:
@@ -119,7 +119,7 @@ def _unmirrored(tenant: str) -> Blocker:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What changed since its last clean validation. nobodys: rows of no tenant."""
+    """What changed since its last clean validation. nobodys: orphan rows."""
 
     tenants: list[TenantId]
     reference: bool
@@ -138,18 +138,18 @@ def changed(conn: Connection, number: int) -> Changed:
 
 def validation_blockers(report: ValidationReport) -> tuple[Blocker, ...]:
     """Return what a validation inside the pause has against the hand-over. Pure."""
-    found: list[Blocker] = []
+    problems: list[Blocker] = []
     if report.divergent_rows:
         names = ", ".join(sorted({d.table for d in report.sample}))
-        found.append(Blocker("rows.divergent", names, f"{report.divergent_rows} divergent rows in {names}"))
-    found += [_unmirrored(tenant) for tenant in report.unmirrored[:SHOWN]]
-    found += [
+        problems.append(Blocker("rows.divergent", names, f"{report.divergent_rows} divergent rows in {names}"))
+    problems += [_unmirrored(tenant) for tenant in report.unmirrored[:SHOWN]]
+    problems += [
         Blocker("tenants.not_compared", reason, f"nothing is known of {reason}") for reason in report.unknown[:SHOWN]
     ]
     if report.tenantless_rows:
-        text = f"{report.tenantless_rows} rows of sharded tables belong to no tenant"
-        found.append(Blocker("rows.tenantless", "", text))
-    return tuple(found)
+        text = f"{report.tenantless_rows} orphan rows: rows of sharded tables whose tenant cannot be found"
+        problems.append(Blocker("rows.tenantless", "", text))
+    return tuple(problems)
 
 
 def move_sequences(classic: Connection, limitless: Connection, plan: Plan, number: int) -> None:
@@ -174,10 +174,10 @@ def move_sequences(classic: Connection, limitless: Connection, plan: Plan, numbe
 
 
 def close_positions(classic: Connection, limitless: Connection, number: int) -> None:
-    """Take the partitions away from all mirrors, so that none can write late."""
-    found = attempt.require(classic, number, "closed", "handed_over")
-    assert found.snapshot is not None
-    drain.close_positions(limitless, found.snapshot)
+    """Close the checkpoints of all mirrors, so that none can write late."""
+    current = attempt.require(classic, number, "closed", "handed_over")
+    assert current.snapshot is not None
+    drain.close_positions(limitless, current.snapshot)
 
 
 def make_authoritative(
@@ -188,7 +188,7 @@ def make_authoritative(
     Raises:
         NoGo: something is not as it must be; nothing has changed, and the caller reopens.
     """
-    # Positions are closed, so no mirror takes a key away any more.
+    # Checkpoints are closed, so no mirror drops a key any more.
     if attempt.read(classic, number).state != "handed_over":
         left = finalize_actions(classic, limitless, tables(classic), plan, stage="final")
         if left:
@@ -202,14 +202,15 @@ def make_authoritative(
 
 
 def _gone(summary: str) -> Blocker:
-    return Blocker("key.missing", summary, f"not there any more, a mirror had to let it go: {summary}")
+    return Blocker("key.missing", summary, f"missing on Limitless, because a mirror had to drop it: {summary}")
 
 
 # -- the way back ----------------------------------------------------------------------------------------------------
 
 
 def reopen(classic: Connection, number: int, reason: str, who: str = WHO) -> bool:
-    """Open writes on classic that try *number* closed, and say so; False when Limitless is authoritative already.
+    """Open writes on classic that attempt *number* closed, and record it; False when Limitless is authoritative
+    already.
 
     The mirrors then need their partitions again: `drain.reopen_positions` on Limitless, which may not answer now.
     """
@@ -225,7 +226,7 @@ def reopen(classic: Connection, number: int, reason: str, who: str = WHO) -> boo
         "blocked",
         "writes are open on classic again",
         [Blocker("writes.reopened", "", reason)],
-        "mend it, then: migrator resume",
+        "correct the cause, then: migrator resume",
     )
     return True
 
@@ -240,7 +241,7 @@ REOPEN = (
 def roll_back(
     classic: Connection, open_limitless: Callable[[], Connection], number: int, reason: str
 ) -> DecommissionResult:
-    """Open writes that try *number* (0: the newest one) closed, and let the mirrors have their partitions again."""
+    """Open writes that attempt *number* (0: the newest one) closed, and reopen the checkpoints for the mirrors."""
     number = number or attempt.latest(classic) or 0
     if not number:
         return DecommissionResult(blockers=(reason,), text="writes were never closed")
@@ -248,8 +249,8 @@ def roll_back(
         return DecommissionResult(done=True, text="Limitless is authoritative already")
     with closing_(open_limitless()) as limitless:
         drain.reopen_positions(limitless)
-    found = attempt.read(classic, number)
-    return DecommissionResult(pause_s=found.pause_s or 0.0, blockers=(reason,), text="writes are open again")
+    current = attempt.read(classic, number)
+    return DecommissionResult(pause_s=current.pause_s or 0.0, blockers=(reason,), text="writes are open again")
 
 
 # -- behind the point of no return -----------------------------------------------------------------------------------
@@ -259,7 +260,7 @@ def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) 
     """Store the terminal route on Limitless, have it confirmed, take capture off classic.
 
     Raises:
-        NoGo: somebody has to answer for what came to classic since; there is only forward.
+        NoGo: a person has to decide about what was created on classic since; there is no way back.
     """
     digest = hand_over.settle(classic, limitless, number)
     confirmation = wait_confirmed(classic, switch(classic).epoch, timeout_s=plan.shim.staleness_s * 2 + 1)
@@ -268,7 +269,7 @@ def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) 
     if differences:
         raise NoGo("decommission", differences)
     remove(classic)
-    found = attempt.read(classic, number)
+    current = attempt.read(classic, number)
     decide(
         classic,
         WHO,
@@ -279,14 +280,14 @@ def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) 
     )
     attempt.mark_time(classic, number, "settled_at")
     text = f"{confirmation.confirmed} of {confirmation.processes} processes confirmed"
-    return DecommissionResult(done=True, pause_s=found.pause_s or 0.0, text=text)
+    return DecommissionResult(done=True, pause_s=current.pause_s or 0.0, text=text)
 
 
 def export(conn: Connection, number: int, path: Path, plan: Plan) -> str:
     """Write the decision log to *path*; returns the path."""
-    found = attempt.read(conn, number)
-    release = "classic is being released" if plan.decommission.release_classic else "classic is kept, closed for writes"
-    detail = f"handed over in {found.pause_s or 0:.2f} s; {release}; decisions in {path.name}"
+    current = attempt.read(conn, number)
+    release = "classic is being retired" if plan.decommission.release_classic else "classic is kept, closed for writes"
+    detail = f"handed over in {current.pause_s or 0:.2f} s; {release}; decisions in {path.name}"
     set_phase(conn, Phase.DECOMMISSION.value, "done", detail)
     written = hand_over.export(conn, number, path)
     attempt.mark_time(conn, number, "exported_at")
@@ -300,17 +301,17 @@ def release(
     number: int,
     home: Path,
 ) -> str:
-    """Take a last snapshot of classic and release it; returns what was done. Afterwards it may not answer any more.
+    """Take a last snapshot of classic and retire it; returns what was done. Afterwards it may be unreachable.
 
     Args:
         home: where servers of this machine live.
 
-    Nothing happens to classic before Limitless says that it is retired, and the last copy was read back.
+    Nothing happens to classic before Limitless holds that it is being retired, and the last copy was read back.
     """
-    found = progress.find(open_classic, open_limitless)
-    if progress.enter_at(found) is not Entry.RELEASE:
-        raise PreconditionFailed(f"classic must not be released: the decommission is at {progress.enter_at(found)}")
-    number = found.number or number
+    reached = progress.find(open_classic, open_limitless)
+    if progress.enter_at(reached) is not Entry.RELEASE:
+        raise PreconditionFailed(f"classic must not be retired: the decommission is at {progress.enter_at(reached)}")
+    number = reached.number or number
     with closing_(open_limitless()) as limitless:
         handed_over_at = hand_over.mark_retiring(limitless, number)
     releaser = releaser_for(plan, home, handed_over_at)
@@ -319,12 +320,12 @@ def release(
         with closing_(open_classic()) as conn:
             attempt.note(conn, number, snapshot_kept=kept)
     except ClusterUnavailable:
-        pass  # it does not answer any more: an earlier try released it
+        pass  # unreachable: an earlier run retired it
     return releaser.release()
 
 
 def releaser_for(plan: Plan, home: Path, not_before: datetime | None = None) -> Releaser:
-    """Return who retires classic where this plan runs: a server of this machine lives under *home*.
+    """Return what retires classic where this plan runs: a server of this machine lives under *home*.
 
     A last copy from before *not_before* is none.
     """

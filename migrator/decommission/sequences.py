@@ -1,6 +1,6 @@
-"""From which number on may Limitless hand out keys?
+"""Restarts sequences on Limitless above every number that classic has used.
 
-Beyond everything classic ever handed out (`last_value`) and beyond everything anybody wrote by hand (the most extreme
+That is beyond every number classic handed out (`last_value`) and beyond every one written explicitly (the most extreme
 value of the columns a sequence feeds), plus the plan's headroom. Limitless has no setval: ALTER SEQUENCE …
 RESTART (AWS: Aurora Limitless, CREATE SEQUENCE and ALTER SEQUENCE). Its routers take numbers in chunks, so what each
 router hands out next is checked and not assumed.
@@ -34,7 +34,7 @@ class SequenceFacts:
     """A sequence as classic has it.
 
     Attributes:
-        used: last number handed out; None when it never was called.
+        used: last number handed out; None when it was never called.
         column_max: the farthest value, in the direction it counts, in the integer columns whose default is this
             sequence alone or that own it; None when they are empty or there are none. What a sequence goes into
             otherwise (text, an expression, a function, two tables) says nothing about its numbers: `used` decides.
@@ -145,7 +145,7 @@ def _both(classic: Connection, limitless: Connection, schemas: list[str]) -> lis
     """Return every sequence of both sides with the columns it feeds, its `column_max` yet to be read."""
     declared = answers(limitless).works(Capability.SEQUENCE_LIMITS)
     there = {s.qualified: s.limit for s in catalog.sequences(limitless, schemas, declared=declared)}
-    found = []
+    facts = []
     for sequence in catalog.sequences(classic, schemas):
         if sequence.qualified not in there:
             continue
@@ -154,8 +154,8 @@ def _both(classic: Connection, limitless: Connection, schemas: list[str]) -> lis
         used = int(row[0]) if row and row[1] else None
         columns = details.fed_columns(classic, identifier)
         limit = there[sequence.qualified]
-        found.append((SequenceFacts(*sequence.qualified, used, None, limit, sequence.increment), columns))
-    return found
+        facts.append((SequenceFacts(*sequence.qualified, used, None, limit, sequence.increment), columns))
+    return facts
 
 
 def _extreme(

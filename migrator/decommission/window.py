@@ -1,4 +1,4 @@
-"""How much of the 90 days has passed, and what does an incident do to it?
+"""Counts the days of the stabilization window, and what an incident does to them.
 
 Pure. Time is counted in seconds of the caller's clock; `scale` says how many planned seconds pass in one of them
 (1 outside a rehearsal). Incidents are known by their number on classic, never by comparing two clocks.
@@ -30,7 +30,7 @@ class Window:
     Attributes:
         started_s: when the days began to count.
         deadline_s: when they are over; moves when an incident restarts or a pause ends.
-        paused_s: since when it stands still, None while it runs.
+        paused_s: since when it is paused, None while it runs.
         last_incident: number of the newest incident that was taken into account.
 
     Fields have defaults, because workflow histories hold it.
@@ -82,7 +82,7 @@ def checked(window: Window, now_s: float, incidents: Sequence[tuple[int, str]], 
 
 
 def continued(window: Window, now_s: float) -> Window:
-    """Return the window after a human let it go on: the days it stood still are added at the end."""
+    """Return the window after a person resumed it: the days it was paused are added at the end."""
     if window.paused_s is None:
         return window
     return replace(window, deadline_s=window.deadline_s + (now_s - window.paused_s), paused_s=None)

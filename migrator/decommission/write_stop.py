@@ -1,7 +1,7 @@
-"""How does classic stop taking writes, from everybody, and start again?
+"""Closes classic for all writes, and reopens it.
 
-Three nets, one behind the other. The write mode "closed" makes shims wait. Then statement triggers refuse every
-write, those of jobs that know no shim too. And creating the triggers drains whoever writes at that moment.
+Three measures, one behind the other. The write mode "closed" makes shims wait. Then statement triggers refuse every
+write, those of jobs without a shim too. And creating the triggers waits for the transactions that write at that moment.
 
 Why triggers and not only a lock: CREATE TRIGGER takes SHARE ROW EXCLUSIVE, which conflicts with the ROW EXCLUSIVE
 lock of every writer, so it waits until all transactions that wrote to the table have ended, and it is granted only
@@ -31,7 +31,7 @@ Connection = psycopg.Connection[Any]
 TRIGGER = "migrator_closed"
 SQLSTATE = "MG001"
 LOCK_TIMEOUT_MS = 500
-"""Writers queue behind our waiting lock for at most this long per try; short, since they could still be let go on."""
+"""Writers queue behind our waiting lock for at most this long per try; short, since writes may still be reopened."""
 
 _FUNCTION = """
 CREATE OR REPLACE FUNCTION migrator.refuse_write() RETURNS trigger
@@ -125,12 +125,12 @@ def _create(conn: Connection, schema: str, name: str) -> None:
 
 
 def rehearse(conn: Connection, tables: Sequence[Table], timeout_s: float) -> list[str]:
-    """Try what closing does, table by table, and take it back; return what would stand in its way.
+    """Try what closing does, table by table, and roll it back; return what would prevent it.
 
-    Whether the tool may do it, and whether somebody holds a table for long, is better known before writes stop. A
+    Whether the tool may do it, and whether a transaction locks a table for long, is better known before writes stop. A
     writer waits for at most one try's lock, as it does when writes are closed.
     """
-    found = []
+    problems = []
     for schema, name in members(conn, tables):
 
         def act(schema: str = schema, name: str = name) -> None:
@@ -141,16 +141,16 @@ def rehearse(conn: Connection, tables: Sequence[Table], timeout_s: float) -> lis
 
         try:
             if not (tried := until_free(act, timeout_s)):
-                found.append(f"{schema}.{name} could not be locked {tried}: a transaction holds it")
+                problems.append(f"{schema}.{name} could not be locked {tried}: a transaction holds it")
         except psycopg.Error as error:
             if conn.broken:
                 raise
-            found.append(f"writes to {schema}.{name} could not be closed: {error.diag.message_primary}")
-    return found
+            problems.append(f"writes to {schema}.{name} could not be closed: {error.diag.message_primary}")
+    return problems
 
 
 def _own_ddl(conn: Connection) -> None:
-    conn.execute("SELECT set_config('migrator.ddl', 'allowed', true)")  # capture's guard refuses other people's DDL
+    conn.execute("SELECT set_config('migrator.ddl', 'allowed', true)")  # capture's guard refuses DDL of other sessions
     conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(LOCK_TIMEOUT_MS),))
 
 
@@ -158,7 +158,7 @@ def remove_triggers(conn: Connection, tables: Sequence[Table], timeout_s: float)
     """Let writes through again; safe to run twice.
 
     Raises:
-        ClusterUnavailable: a reader held a table for *timeout_s*; DROP TRIGGER wants it alone.
+        ClusterUnavailable: a reader held a table for *timeout_s*; DROP TRIGGER needs an exclusive lock.
     """
 
     def act() -> None:
@@ -180,7 +180,7 @@ def remove_triggers(conn: Connection, tables: Sequence[Table], timeout_s: float)
 
 
 def writers(conn: Connection, tables: Sequence[Table]) -> list[str]:
-    """Return who holds a write lock on *tables*: pid, application and age; never what they run."""
+    """Return the sessions with a write lock on *tables*: pid, application and age; never what they run."""
     names = [f"{schema}.{name}" for schema, name in members(conn, tables)]
     rows = conn.execute(
         """
@@ -223,9 +223,9 @@ def close_writes(
         confirm: returns when every live process has applied that epoch.
 
     Raises:
-        NoGo: somebody would not stop writing; the caller reopens.
+        NoGo: a writer did not end in time; the caller reopens.
     """
-    found = attempt.require(conn, number, "closing", "closed")
+    current = attempt.require(conn, number, "closing", "closed")
     attempt.mark_closed(conn, number)
     confirm(set_closed())
     install_triggers(conn, tables, timeout_s)
@@ -233,12 +233,14 @@ def close_writes(
     if left:
         raise NoGo("decommission", [f"prepared transaction {gid}: commit it or roll it back" for gid in left])
     with conn.transaction():
-        found = attempt.require(conn, number, "closing", "closed", lock=True)
-        if found.snapshot is not None:
-            return found.snapshot
-        # Taken after the triggers have been committed: every write there will ever be is in it, until we reopen.
+        current = attempt.require(conn, number, "closing", "closed", lock=True)
+        if current.snapshot is not None:
+            return current.snapshot
+        # Taken after the triggers have been committed: every write is in it, until writes are reopened.
         row = conn.execute("SELECT pg_current_snapshot()::text").fetchone()
         assert row is not None
         attempt.mark(conn, number, "closed", snapshot=row[0])
-        decide(conn, found.approver, "writes.closed", f"decommission/{number}", "hand-over", after={"snapshot": row[0]})
+        decide(
+            conn, current.approver, "writes.closed", f"decommission/{number}", "hand-over", after={"snapshot": row[0]}
+        )
         return Snapshot.parse(row[0])

@@ -1,1 +1,1 @@
-"""Is everything in the migrated schemas captured, mirrored and provisioned, and if not, what is it?"""
+"""Compares what the migrated schemas hold with what is captured, planned and on Limitless."""

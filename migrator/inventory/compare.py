@@ -1,4 +1,4 @@
-"""In what do the migrated schemas differ from what is captured, planned and on Limitless? Pure."""
+"""Finds everything in the migrated schemas that is not captured, not planned, or not on Limitless. Pure."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ _MAKE = "Create it on Limitless: migrator provision --plan PLAN; or "
 
 
 def compare(classic: ClassicFacts, limitless: LimitlessFacts | None) -> tuple[Difference, ...]:
-    """Return every difference that nobody excluded or acknowledged, those that lose rows first.
+    """Return every difference that is not excluded or acknowledged in the plan, those that lose rows first.
 
     Args:
         limitless: None when it is not known what Limitless holds; then only classic's own side is judged.
     """
-    found = [*_tables(classic), *_schemas(classic)]
+    differences = [*_tables(classic), *_schemas(classic)]
     if limitless is not None:
-        found += [*_tables_there(classic, limitless), *_things(classic, limitless)]
+        differences += [*_tables_there(classic, limitless), *_things(classic, limitless)]
     accepted = classic.scope.acknowledged
-    return tuple(sorted((d for d in found if d.subject not in accepted), key=lambda d: (not d.loses_rows, d.subject)))
+    return tuple(
+        sorted((d for d in differences if d.subject not in accepted), key=lambda d: (not d.loses_rows, d.subject))
+    )
 
 
 def _tables(classic: ClassicFacts) -> Iterator[Difference]:
@@ -35,7 +37,7 @@ def _tables(classic: ClassicFacts) -> Iterator[Difference]:
                 yield Difference(
                     "left-behind",
                     relation.subject,
-                    f"{relation.subject} was made after dual write began, and Limitless has no {relation.sort}s",
+                    f"{relation.subject} was created after dual write began, and Limitless has no {relation.sort}s",
                     "Drop it, or " + _ACCEPT.format(subject=relation.subject),
                 )
         elif not _excluded(classic, relation):
@@ -53,8 +55,8 @@ def _tables(classic: ClassicFacts) -> Iterator[Difference]:
             yield Difference(
                 "captured-table-gone",
                 f"table {name}",
-                f"table {name} is captured and is not on classic under this name any more",
-                "Give it its name and schema back, or start dual write again: migrator undo dual-write",
+                f"table {name} is captured, and classic has no table of this name any more",
+                "Restore its name and schema, or start dual write again: migrator undo dual-write",
                 loses_rows=True,
             )
         elif classic.scope.planned and (
@@ -83,7 +85,7 @@ def _schemas(classic: ClassicFacts) -> Iterator[Difference]:
             yield Difference(
                 "schema-not-planned",
                 subject,
-                f"{subject} was made after dual write began and holds tables, and the plan does not list it:"
+                f"{subject} was created after dual write began and holds tables, and the plan does not list it:"
                 " they stay behind on classic",
                 "Drop it, or " + _ACCEPT.format(subject=subject),
             )
@@ -135,7 +137,7 @@ def _missing(thing: Thing) -> Difference:
         "missing",
         thing.subject,
         f"{thing.subject} does not exist on Limitless"
-        + (": its numbers would begin anew there" if is_sequence else ""),
+        + (": its numbers would start again there" if is_sequence else ""),
         _MAKE + _ACCEPT.format(subject=thing.subject),
         loses_rows=is_sequence,
     )

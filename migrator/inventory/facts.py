@@ -1,4 +1,4 @@
-"""What do the two sides hold in the migrated schemas? Values; all of them by name, never by a server's own numbers."""
+"""What the two sides hold in the migrated schemas, as values: by name, never by oid."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One look at the inventory: what gates, status and the hand-over ask.
+"""Compares the inventory of both sides for gates, status and the hand-over.
 
-Classic alone suffices to know that a table is not captured. What Limitless holds is remembered on classic whenever
-both sides were looked at, so that status can tell when Limitless does not answer.
+Classic alone suffices to know that a table is not captured. What Limitless holds is stored on classic whenever both
+sides were read, so that status can tell when Limitless is unreachable.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from migrator.model.blocker import Blocker
 Connection = psycopg.Connection[Any]
 
 REMEMBERED = "inventory.limitless"
-"""Kind of the report that keeps what Limitless held at the last look; there is one at most."""
+"""Kind of the report that keeps what Limitless held when it was last read; there is one at most."""
 
 
 def look(classic: Connection, limitless: Connection | None = None) -> tuple[Difference, ...]:
     """Return every difference in the migrated schemas; nothing while no table is captured.
 
     Args:
-        limitless: without it, what is remembered of Limitless counts.
+        limitless: without it, what is stored about Limitless counts.
     """
     here = read_classic(classic)
     if here is None:
@@ -49,7 +49,7 @@ def remember(classic: Connection, limitless: Connection, schemas: list[str]) -> 
 
 
 def refresh(classic: Connection, limitless: Connection) -> None:
-    """Look at Limitless again, if anything is captured."""
+    """Read Limitless again, if anything is captured."""
     here = read_classic(classic)
     if here is not None:
         remember(classic, limitless, sorted(here.scope.schemas))

@@ -1,4 +1,4 @@
-"""Reads either side's catalog into `migrator.inventory.facts`. Cheap: a few looks at the catalog, no table is opened.
+"""Reads either side's catalog into `migrator.inventory.facts`. Cheap: a few queries of the catalog, no table is read.
 
 Connections are the tool's own: names in the texts below are qualified because their search_path is pg_catalog.
 """

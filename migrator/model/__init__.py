@@ -1,1 +1,1 @@
-"""Words shared by every package: frozen values, standard library only."""
+"""Values shared by every package: frozen, standard library only."""

@@ -1,4 +1,4 @@
-"""What would a command do, and can it be undone?"""
+"""One change that a command would make, and what undoes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why something may not go on, as a value."""
+"""A blocker: one reason for a no, as a value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Blocker(str):
     Attributes:
         code: the kind, `noun.participle`, for example "copy.failed". Empty where only a text was read back.
         subject: what it is about: a tenant, a partition, an object's name; empty when it is about everything.
-        heals_by_itself: the tool removes it when one waits; nobody has to do anything.
+        heals_by_itself: it clears by itself; no person has to do anything.
     """
 
     __slots__ = ("code", "heals_by_itself", "subject")
@@ -43,7 +43,7 @@ class Blocker(str):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> dict[str, Any]:
-        """Messages carry the text. The schema is spelled out, because words need nothing but the standard library."""
+        """Messages carry the text. The schema is spelled out, because this package uses the standard library only."""
         return {
             "type": "function-after",
             "function": {"type": "no-info", "function": cls.read},

@@ -1,4 +1,4 @@
-"""What can this Limitless do, of what no document settles? The answers of the cluster itself, and what they mean."""
+"""Capabilities of Limitless that no document settles: the cluster's own answers, and what they mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which nodes does a capacity mean?
+"""The nodes that a capacity means.
 
 Quoted from the Aurora User Guide, "Creating a DB cluster that uses Aurora PostgreSQL Limitless Database" (read
 2026-11): nodes are fixed when a shard group is created, and never change afterwards.

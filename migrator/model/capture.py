@@ -1,11 +1,11 @@
-"""What can be wrong with capture, in the operator's words? Pure."""
+"""Differences between capture and what it was built to be, in the operator's words. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 ADVICE = (
-    "Writes may have passed the journal: put back what was changed, then copy everything again:"
+    "Writes may have passed the journal: restore what was changed, then copy everything again:"
     " migrator mirror recopy --reason …"
 )
 
@@ -15,9 +15,9 @@ class Difference:
     """One object that is not as capture was built for it.
 
     Attributes:
-        code: changed, gone or new against what was noted; asleep: triggers that do not always fire; subscribed: fed
+        code: changed, gone or new against what was noted; asleep: triggers that are not enabled ALWAYS; subscribed: fed
             by a subscription; narrow: a trigger before updates may change keys unseen; key: no unique index any more;
-            uncaptured, unguarded: capture never got there; setting: event triggers are switched off.
+            uncaptured, unguarded: capture was never installed there; setting: event triggers are switched off.
         kind: table, type, schema, function, collation, extension, capture function or event trigger.
         name: what it was called when it was noted, and now.
         facets: which sides of it differ; of `asleep`, the triggers.
@@ -51,19 +51,19 @@ class Difference:
             case "subscribed":
                 return f"{what}: a subscription feeds it, and what it writes is not journalled"
             case "narrow":
-                return f"{what}: a trigger before UPDATE was made unseen by the guard and may change keys"
+                return f"{what}: a BEFORE UPDATE trigger that the DDL guard did not see may change keys"
             case "key":
                 return f"{what}: no unique index on its key is left"
             case "uncaptured":
                 return f"{what} is not captured"
             case "unguarded":
-                return f"{what} is not there: commands that change captured tables are not refused"
+                return f"{what} is missing: commands that change captured tables are not refused"
             case "setting":
                 return f"event triggers are switched off by {self.name}: commands are not refused"
             case "gone":
-                return f"{what} is not there any more (another one may have its name)"
+                return f"{what} is missing (another one may have its name)"
             case "new":
-                return f"{what} came past capture's guard"
+                return f"{what} was added past the DDL guard"
         if self.facets == ("capture",):
             return f"{what}: capture's triggers were changed, dropped, or disabled for a while"
         return f"{what} was changed: {', '.join(self.facets)}"

@@ -1,4 +1,4 @@
-"""How can a row differ, and what does a validation report?"""
+"""Divergences and verdicts: how a row can differ, and what a validation reports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Divergence:
         key: key column to its text form, on classic's key; where *rows* is set, words.
         columns: names of the columns that differ (mismatched only).
         values: column to (classic, limitless) texts; hashes unless values were asked for.
-        rows: set where it is about all rows that Limitless has of a tenant nobody knows: how many.
+        rows: set where it is about all rows that Limitless has of an unknown tenant: how many.
     """
 
     table: str
@@ -56,15 +56,15 @@ class ValidationReport:
 
     Attributes:
         rows: rows of classic that were compared; limitless_rows: of Limitless.
-        fence_pause_ms: how long each mirror partition stood still, one number per fence.
+        fence_pause_ms: how long each mirror partition paused, one number per fence.
         unmirrored: tenants that exist on classic and are not mirrored, so nothing is known about them.
         unmirrored_rows: their rows on classic, where all rows were counted.
-        tenantless_rows: rows of sharded tables on classic that belong to no tenant.
-        stray_rows: rows on Limitless of tenants that nobody knows; divergent, too.
+        tenantless_rows: orphan rows on classic.
+        stray_rows: rows on Limitless of unknown tenants; divergent, too.
         strays: those tenants, or some of them if there are more than ten thousand.
-        unknown: whom else nothing is known about, each with the reason, in words.
+        unknown: what else nothing is known about, each with the reason, in words.
         left: tenants that were to be compared when the budget was used up.
-        whole: the reference tables and the rows of nobody were looked at.
+        whole: the reference tables and orphan rows were compared.
     """
 
     tenants: tuple[TenantVerdict, ...]

@@ -1,4 +1,4 @@
-"""Which level applies to a tenant, all things considered?
+"""The effective level of a tenant.
 
 The lowest of its route, the global switch and every fallback that covers it.
 """
@@ -36,7 +36,7 @@ class Fallback:
 def part_keys(part: int) -> tuple[str, str]:
     """Return the keys of partition fallbacks that cover *part*.
 
-    Reference tables are read by every tenant, so a fallback of their partition covers everybody.
+    Reference tables are read by every tenant, so a fallback of their partition covers all.
     """
     return (str(part), str(REFERENCE_PART))
 

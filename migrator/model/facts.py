@@ -1,4 +1,4 @@
-"""What is known about a tenant when it is decided whether its reads may move, or must stay?"""
+"""Facts about a tenant that decide whether its reads may move, or must stay."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class TenantFacts:
         divergent: rows the last validation found; None: never validated.
         fallbacks: reasons of the fallbacks that cover it now.
         outdated: it was validated clean, but at other schemas than today's.
-        held: who keeps it on classic by name, and why; None when nobody does.
-        problem: why its mirror partition stands still, with the partition's number; '' when that says nothing.
+        held: who holds it on classic by name, and why; None when it is not held.
+        problem: why its mirror partition is waiting or stalled, with the partition's number; '' when it is not.
     """
 
     tenant_id: TenantId

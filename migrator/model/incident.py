@@ -1,4 +1,4 @@
-"""What restarts the stabilization window, and what did a rollback do?"""
+"""Incidents, which restart or pause the stabilization window, and what a rollback did."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class IncidentKind(StrEnum):
     DIVERGENCE = "divergence"
     SLO_BREACH = "slo_breach"
     CAPTURE = "capture"  # writes may have passed the journal
-    REPORTED = "reported"  # a human said so
+    REPORTED = "reported"  # reported by a person
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class RollbackResult:
         expired: silent processes, which read classic by themselves.
         pending: names of processes that did not confirm in time.
         held: tenants that are held on classic from now on.
-        unchecked: tenants of which nobody could say in time whether they exist; they are held all the same.
+        unchecked: tenants whose existence could not be determined in time; they are held all the same.
     """
 
     epoch: int = 0

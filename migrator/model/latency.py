@@ -1,4 +1,4 @@
-"""How is a latency counted so that counts of many processes can be added up?
+"""Counts latencies in buckets, so that counts of many processes can be added up.
 
 Buckets grow by a factor of 2 to the power 1/4 (19 %), from 1/16 ms to about 2 minutes, so a percentile read from them
 is at most 19 % too high and never too low. Arrays are stored without their trailing zeros.

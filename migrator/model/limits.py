@@ -1,4 +1,4 @@
-"""What does Limitless take? One statement of its limits, for the audit, provisioning and the stand-in alike.
+"""The limits of Limitless, stated once, for the audit, provisioning and the stand-in alike.
 
 Source: Aurora User Guide, limitless requirements and DDL limitations, and the release notes to September 2026.
 """

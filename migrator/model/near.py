@@ -1,4 +1,4 @@
-"""What did somebody mean who typed a name that does not exist? Pure; every unknown name is answered in these words."""
+"""Suggests known names for one that does not exist. Pure; the one message for every unknown name."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ SHOWN = 5
 def nearest(given: str, known: Iterable[str]) -> str | None:
     """Return the known name that *given* looks like, letter case aside; None when none does."""
     by_lower = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
+    matches = difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[matches[0]] if matches else None
 
 
 def unknown(what: str, given: Sequence[str], known: Sequence[str]) -> str:

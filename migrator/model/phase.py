@@ -1,4 +1,4 @@
-"""Which phases are there, and in which order?"""
+"""The phases and their order, and the states of a tenant's rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ORDER: tuple[Phase, ...] = tuple(Phase)
 
 
 class TenantState(StrEnum):
-    """Where a tenant's rows stand. Only the mirror moves a tenant into or out of MIRRORED."""
+    """State of a tenant's rows. Only the mirror moves a tenant into or out of MIRRORED."""
 
     PENDING = "pending"  # known, not copied
     COPYING = "copying"  # at least one of its copy units is leased or copied, not all

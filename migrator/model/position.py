@@ -1,4 +1,4 @@
-"""What does a snapshot cover?"""
+"""A pg_snapshot as a value: which transactions it covers."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Snapshot:
         try:
             xmin, xmax, xip = text.split(":")
             running = frozenset(int(x) for x in xip.split(",") if x)
-            found = cls(int(xmin), int(xmax), running)
+            snapshot = cls(int(xmin), int(xmax), running)
         except ValueError:
             raise ValueError(f"not a pg_snapshot: {text!r}") from None
-        if not 0 < found.xmin <= found.xmax or any(not found.xmin <= x < found.xmax for x in running):
+        if not 0 < snapshot.xmin <= snapshot.xmax or any(not snapshot.xmin <= x < snapshot.xmax for x in running):
             raise ValueError(f"not a pg_snapshot: {text!r}")
-        return found
+        return snapshot
 
     def __str__(self) -> str:
         return f"{self.xmin}:{self.xmax}:{','.join(map(str, sorted(self.xip)))}"
@@ -58,10 +58,10 @@ def earliest(snapshots: list[Snapshot]) -> Snapshot:
     Raises:
         ValueError: if *snapshots* is empty.
     """
-    found = snapshots[0] if snapshots else None
-    if found is None:
+    lowest_so_far = snapshots[0] if snapshots else None
+    if lowest_so_far is None:
         raise ValueError("no snapshots")
     for snapshot in snapshots[1:]:
-        if found.includes(snapshot):
-            found = snapshot
-    return found
+        if lowest_so_far.includes(snapshot):
+            lowest_so_far = snapshot
+    return lowest_so_far

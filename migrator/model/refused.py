@@ -1,4 +1,4 @@
-"""What does Limitless refuse to do? One table of it, for the audit's findings and the stand-in's answers alike.
+"""What Limitless refuses: one table of it, for the audit's findings and the stand-in's answers alike.
 
 Two parts are judged on a parse tree (refusing.py): whole commands, and forms inside commands it has. The third is what
 only a catalog shows, and the stand-in's scripts judge there. What no document says is in none of them: that is asked of
@@ -75,9 +75,9 @@ _MISSING = {
 
 
 def _by_name(*refused: Refused) -> Mapping[str, Refused]:
-    found = {r.name: r for r in refused}
-    assert len(found) == len(refused), "a name stands twice in the table"
-    return found
+    by_name = {r.name: r for r in refused}
+    assert len(by_name) == len(refused), "a name stands twice in the table"
+    return by_name
 
 
 COMMANDS = _by_name(
@@ -161,7 +161,7 @@ COMMANDS = _by_name(
     Refused("ALTER POLICY", "LIM-SEC-01", "ALTER POLICY p ON t RENAME TO q"),
     Refused(
         "DROP POLICY", "LIM-SEC-01", "DROP POLICY p ON t"
-    ),  # release notes mend DROP POLICY IF EXISTS: try it there
+    ),  # the release notes list a fix of DROP POLICY IF EXISTS: try it there
     Refused("ALTER EXTENSION ADD or DROP", "LIM-EXT-02", "ALTER EXTENSION x ADD TABLE t"),
     # the whole database or server
     Refused("CREATE TABLESPACE", "LIM-TBL-06", "CREATE TABLESPACE x LOCATION '/x'"),

@@ -1,4 +1,4 @@
-"""Which entries of the table of refusals (refused.py) does one node of a parse tree meet? Pure.
+"""Finds the entries of the table of refusals (refused.py) that one node of a parse tree meets. Pure.
 
 Trees are libpg_query's, as JSON: {"ColumnRef": {…}}. The caller walks the tree; one node is judged by itself.
 """
@@ -139,8 +139,8 @@ def strings(tree: Any) -> list[str]:
         return [text for item in tree for text in strings(item)]
     if not isinstance(tree, Mapping):
         return []
-    found = [tree["sval"]] if isinstance(tree.get("sval"), str) else []
-    return found + [text for value in tree.values() for text in strings(value)]
+    texts = [tree["sval"]] if isinstance(tree.get("sval"), str) else []
+    return texts + [text for value in tree.values() for text in strings(value)]
 
 
 def _function(node: Node) -> Iterator[Refused]:

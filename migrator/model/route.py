@@ -1,4 +1,4 @@
-"""Where do a tenant's reads go, and when is its write acknowledged?
+"""Routes, levels and the write mode: where reads go, and when a write is acknowledged.
 
 A tenant's effective level is the lowest of three: its route, the global switch, and every fallback that
 covers it (all, its mirror partition, itself). Moving up always passes through JOINING, because a writer
@@ -38,11 +38,11 @@ def lowest(levels: Iterable[Level]) -> Level:
 
 
 class WriteMode(StrEnum):
-    """Where writes go, for everybody."""
+    """Where writes go, for all tenants."""
 
     CLASSIC_ONLY = "classic_only"  # before capture is on
     DUAL = "dual"  # classic commits, the mirror follows
-    CLOSED = "closed"  # the pause before the point of no return: nobody writes
+    CLOSED = "closed"  # the pause before the point of no return: no writes
     LIMITLESS_ONLY = "limitless_only"  # after the point of no return
 
 

@@ -1,4 +1,4 @@
-"""Which settings does a session have in which the tool or the shim relies on something?
+"""The settings of every session of the tool, and of the shim's transactions.
 
 A role, a database and a configuration file may set anything; nothing here rests on what they say. The list is one for
 all: `everything` for sessions of the tool; `OWN_STATEMENTS` and `durable` for what the shim does inside sessions that
@@ -16,7 +16,7 @@ from enum import Enum
 
 
 class Right(Enum):
-    """Who may set something in his own session."""
+    """Which roles may set something in their own session."""
 
     EVERYBODY = "everybody"
     GRANTED = "granted"  # superusers, and roles with GRANT SET ON PARAMETER
@@ -44,7 +44,7 @@ IDENTITY = (Pin("role", "none"),)  # the connection string says who we are; ALTE
 
 DURABILITY = (
     # What was committed is relied on elsewhere: positions, leases, holds, routes, confirmations. Weaker values forget
-    # it in a crash (off) or a failover (local, remote_write), after somebody has acted on it.
+    # it in a crash (off) or a failover (local, remote_write), after it was acted on.
     Pin("synchronous_commit", "on", keep="remote_apply"),
 )
 
@@ -61,7 +61,7 @@ TIMEOUTS = _all(
     "tcp_keepalives_interval",
     "tcp_keepalives_count",
 )
-"""None by default. Who needs a bound sets it for the work at hand, and says why there."""
+"""None by default. Code that needs a bound sets it, and says why there."""
 
 TRANSACTIONS = (
     Pin("default_transaction_isolation", "read committed"),
@@ -107,7 +107,7 @@ VALUES = (
 )
 
 CONDUCT = (
-    # What an error does, and what a look at the server's activity shows.
+    # What an error does, and what pg_stat_activity shows.
     Pin("exit_on_error", "off"),
     Pin("client_min_messages", "notice"),
     Pin("stats_fetch_consistency", "cache"),
@@ -118,7 +118,7 @@ CONDUCT = (
 )
 
 PLANNER = (
-    # A plan is never wrong, but without indexes a look at the journal takes as long as the journal is.
+    # A plan is never wrong, but without indexes a query of the journal takes as long as the journal is.
     *_all(
         "on",
         *(
@@ -133,10 +133,10 @@ PLANNER = (
     ),
     *_all("off", "enable_partitionwise_aggregate", "enable_partitionwise_join", "force_parallel_mode"),
     Pin("debug_parallel_query", "off"),
-    # Up to PostgreSQL 17 a plan that is told to avoid something costs 10^10 on paper, so that every look of a mirror
-    # would be compiled: seconds for a few dozen tables, and nobody could cancel it.
+    # Up to PostgreSQL 17 a plan that is told to avoid something costs 10^10 on paper, so that every query of a mirror
+    # would be compiled: seconds for a few dozen tables, which cannot be cancelled.
     Pin("jit", "off"),
-    # Where all plans cost the same, or nothing, the tables of one look are joined row by row, whole.
+    # Where all plans cost the same, or nothing, the tables of one query are joined row by row, whole.
     Pin("seq_page_cost", "1"),
     Pin("random_page_cost", "4"),
     Pin("cpu_tuple_cost", "0.01"),

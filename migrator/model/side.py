@@ -1,4 +1,4 @@
-"""Which of the two clusters?"""
+"""The two sides."""
 
 from __future__ import annotations
 

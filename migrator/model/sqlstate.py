@@ -1,4 +1,4 @@
-"""What does a PostgreSQL error mean to us?
+"""Sorts PostgreSQL errors by what they mean to the tool.
 
 Sorted by SQLSTATE, never by message text (messages are translated, and they quote values).
 """
@@ -13,7 +13,7 @@ class Fault(StrEnum):
 
     UNREACHABLE = "unreachable"  # no connection, or it was lost: counts for the breaker
     OVERLOADED = "overloaded"  # out of some resource, or too slow: counts for the breaker
-    CONFLICT = "conflict"  # deadlock, serialization, lock not available: try again, counts for nobody
+    CONFLICT = "conflict"  # deadlock, serialization, lock not available: try again, counts against neither side
     DATA = "data"  # the row is refused: constraint, type, size
     CALLER = "caller"  # wrong SQL, missing rights, wrong password: the caller's own
 
@@ -54,7 +54,7 @@ def fault_of(sqlstate: str | None) -> Fault:
 
 
 def counts_for_breaker(fault: Fault) -> bool:
-    """Return whether *fault* speaks about the cluster's health, whoever gives it."""
+    """Return whether *fault* says something about the cluster's health, whichever server reports it."""
     return fault in (Fault.UNREACHABLE, Fault.OVERLOADED)
 
 
@@ -65,7 +65,7 @@ _LOST = ("57P01", "57P02", "57P03", "57P05", "25P03")
 
 
 def is_lost(sqlstate: str | None) -> bool:
-    """Return whether the connection is gone or was refused: nobody else needs to be asked whose fault that is."""
+    """Return whether the connection was lost or refused: then no other server has to be asked whose fault that is."""
     return not sqlstate or sqlstate.startswith("08") or sqlstate in _LOST
 
 

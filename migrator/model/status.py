@@ -1,4 +1,4 @@
-"""What does an operator see of a migration? The lines of `migrator status`."""
+"""What `migrator status` shows, as values."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class WaveLine:
 
 @dataclass(frozen=True, slots=True)
 class PartLine:
-    """A mirror partition. `lag_s` is what the mirror measured, or the age of its position when that is more: a mirror
-    that stands still measures nothing."""
+    """A mirror partition. `lag_s` is what the mirror measured, or the age of its position when that is more: a stalled
+    mirror measures nothing."""
 
     part: int
     lag_s: float
@@ -71,7 +71,7 @@ class HeldLine:
 
 @dataclass(frozen=True, slots=True)
 class ProcessLine:
-    """A process that runs the shim. `live`: it was heard of within its staleness limit."""
+    """A process that runs the shim. `live`: its heartbeat is within its staleness limit."""
 
     process_id: str
     name: str
@@ -156,7 +156,7 @@ class Status:
         stopped: workflows beside the phases that have ended.
         by_level: tenants by effective level: route, switch and fallbacks taken together.
         capture: reasons why the journal cannot be trusted.
-        blockers: what stands in the way now, in the operator's words.
+        blockers: what blocks it now, in the operator's words.
     """
 
     installed: bool

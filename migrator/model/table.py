@@ -1,4 +1,4 @@
-"""What is a migrated table, and how is its tenant found?"""
+"""Descriptors of migrated tables, and how a row's tenant is found."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def parents_first(
         ready = [t for t in waiting if not t.path or t.path[0].parent not in left]
         free = (t for t in ready if not left & set(referenced.get(t.qualified, ())) - {t.qualified})
         sources = {t.path[0].parent for t in waiting if t.path}
-        # In a circle of keys somebody has to be first: one whose own rows others are derived from.
+        # In a circle of keys one table has to be first: one whose own rows others are derived from.
         circle = sorted(ready, key=lambda t: t.qualified not in sources)
         result.append(next(free, circle[0]))
         waiting.remove(result[-1])

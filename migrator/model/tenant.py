@@ -1,4 +1,4 @@
-"""What is a tenant, and what makes one hot?"""
+"""Tenants, mirror partitions, and what makes a tenant hot."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ MAX_PARTS = 62
 
 @dataclass(frozen=True, slots=True)
 class TenantSize:
-    """How much a tenant holds. `rows` counts all migrated tables; `writes` are those of them written lately."""
+    """How much a tenant holds. `rows` counts all migrated tables; `writes` are those of them that recent transactions
+    wrote."""
 
     tenant_id: TenantId
     rows: int
@@ -39,7 +40,7 @@ HOT_FAIR = 5
 """Among few tenants, it takes this many equal shares, or more than half of everything."""
 
 HOT_FLOOR = 0.01
-"""Below this share nobody is hot, however small the median is: such a tenant cannot saturate a shard by itself."""
+"""Below this share no tenant is hot, however small the median is: such a tenant cannot saturate a shard by itself."""
 
 
 def median(values: Sequence[int]) -> float:
@@ -50,12 +51,12 @@ def median(values: Sequence[int]) -> float:
 
 
 def hot_tenants(sizes: Sequence[TenantSize], hot_ratio: float) -> dict[TenantId, tuple[str, ...]]:
-    """Return who can saturate a shard alone, with the reasons. The audit, the inventory and the waves ask here.
+    """Return the tenants that can saturate a shard alone, with the reasons, for audit, inventory and waves.
 
-    Hot is who has at least `HOT_FLOOR` of all rows, or of all recent writes, and of the same either more than
+    Hot is a tenant that has at least `HOT_FLOOR` of all rows, or of all recent writes, and of the same either more than
     *hot_ratio* times the median, or more than `HOT_SHARE` of everything.
     """
-    found: dict[TenantId, tuple[str, ...]] = {}
+    hot: dict[TenantId, tuple[str, ...]] = {}
     measures = (
         ("rows", "all rows", [s.rows for s in sizes]),
         ("recent writes", "recent writes", [s.writes for s in sizes]),
@@ -72,5 +73,5 @@ def hot_tenants(sizes: Sequence[TenantSize], hot_ratio: float) -> dict[TenantId,
             if share > max(HOT_SHARE, min(HOT_FAIR / len(sizes), 0.5)):
                 reasons.append(f"{share:.0%} of {everything}")
             if reasons:
-                found[size.tenant_id] = (*found.get(size.tenant_id, ()), *reasons)
-    return found
+                hot[size.tenant_id] = (*hot.get(size.tenant_id, ()), *reasons)
+    return hot

@@ -1,4 +1,4 @@
-"""May it go on, and if not, for which reasons?"""
+"""A gate's verdict: go, or no-go with every reason."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class WaveGate:
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """done: the step is in force for every process. held: an operator went the other way."""
+    """done: the step is in force for every process. held: an operator moved reads the other way."""
 
     done: bool = False
     text: str = ""

@@ -1,4 +1,4 @@
-"""Which error did a shard give, when a router passes it on as one of its own?
+"""Recovers the error of a shard that a router passes on as one of its own.
 
 A router may answer with a SQLSTATE and words of its own and put the shard's words into the details (AWS: Aurora
 Limitless, query tracing); which SQLSTATE it then has is not documented. So the cluster is asked once: errors whose
@@ -38,7 +38,7 @@ def shape(text: str | None) -> str:
 def learn(provoked: Iterable[tuple[str, str, str | None, str | None]]) -> tuple[Rule, ...]:
     """Return the rules that (true SQLSTATE, seen SQLSTATE, message, detail) of provoked errors teach.
 
-    An answer that two causes share teaches nothing: nobody could tell them apart.
+    An answer that two causes share teaches nothing: they cannot be told apart.
     """
     rules: dict[tuple[str, str, str], set[str]] = {}
     for true, seen, message, detail in provoked:

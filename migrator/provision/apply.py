@@ -20,7 +20,7 @@ from migrator.catalog.values import Catalog, ForeignKey
 from migrator.control.answers import learn
 from migrator.control.install import install_limitless, installed_version, uninstall
 from migrator.db.connect import fault
-from migrator.db.error_text import said
+from migrator.db.error_text import server_message
 from migrator.db.lock_retry import until_free
 from migrator.errors import ClusterUnavailable, NoGo, UsageError
 from migrator.inventory.look import remember
@@ -395,7 +395,7 @@ def _run(limitless: Conn, todo: Sequence[Step], made: list[Action], on_step: Pro
                 if not step.best_effort or limitless.broken or fault(error) in (Fault.UNREACHABLE, Fault.OVERLOADED):
                     raise
                 again.append(step)
-                refused[step.label] = said(error)
+                refused[step.label] = server_message(error)
             else:
                 progress = True
                 refused.pop(step.label, None)

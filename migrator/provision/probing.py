@@ -19,7 +19,7 @@ from psycopg import pq, sql
 from migrator.catalog.read import is_limitless
 from migrator.control import answers as kept
 from migrator.control.install import install_limitless, installed_version
-from migrator.db.error_text import said
+from migrator.db.error_text import server_message
 from migrator.db.lock_retry import until_free
 from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed, UsageError
 from migrator.model.action import Action
@@ -114,8 +114,8 @@ def ask(
             _require(limitless, schema)
         except psycopg.Error as error:
             if not limitless.broken and not _no_answer(error):
-                raise NoGo("probe", [f"the scratch schema cannot be made: {said(error)}"]) from None
-            why = f"its capabilities could not be probed: {said(error)}"
+                raise NoGo("probe", [f"the scratch schema cannot be made: {server_message(error)}"]) from None
+            why = f"its capabilities could not be probed: {server_message(error)}"
             raise ClusterUnavailable("Limitless", why, "Run it again when it is less busy.") from None
         finally:
             if not limitless.broken:

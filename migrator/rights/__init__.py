@@ -1,1 +1,1 @@
-"""Who may do what on either side, and does Limitless let everybody do what classic lets them?"""
+"""Compares the rights of both sides, and gives Limitless those of classic."""

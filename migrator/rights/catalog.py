@@ -1,4 +1,4 @@
-"""What can a cluster hold about rights? Frozen values, the same for both sides; names, never oids."""
+"""What a cluster holds about rights: frozen values, the same for both sides; names, never oids."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 PUBLIC = "public"
-"""PostgreSQL's own word for everybody; no role can have this name."""
+"""PostgreSQL's own word for PUBLIC; no role can have this name."""
 
 Name = tuple[str, str]
 """Schema and name."""
@@ -43,7 +43,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Right:
-    """One privilege of one role, or of everybody. grantable: it may hand it on."""
+    """One privilege of one role, or of PUBLIC. grantable: it may grant it to others."""
 
     grantee: str
     thing: Thing
@@ -103,7 +103,7 @@ class Rights:
         owners: of things, by name of a relevant role; others are left out.
         definers: routines that run with the rights of their owner, and that owner's name.
         guarded: tables with row security switched on; unforced: those among them whose owner passes.
-        serves_shims: everybody may read migrator.settled, where it is: a shim that starts without classic asks it.
+        serves_shims: PUBLIC may read migrator.settled, where it is: a shim that starts without classic asks it.
         notes: what Limitless has no counterpart for.
     """
 

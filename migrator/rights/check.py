@@ -1,4 +1,4 @@
-"""Does Limitless let everybody do what classic lets them, now? Asked by provisioning and by the gates.
+"""Compares the rights of both sides as they are now, for provisioning and the gates.
 
 The answer is kept on classic, with the rights as they were: `status`, which needs classic alone, says what the last
 comparison found and what has changed on classic since.
@@ -27,13 +27,13 @@ def check(
     *,
     keep: bool = True,
 ) -> tuple[Blocker, ...]:
-    """Return every difference that nobody has acknowledged, in the operator's words; keep the answer on classic."""
+    """Return every difference that is not acknowledged, in the operator's words; keep the answer on classic."""
     here = read(classic, schemas)
     there = read(limitless, schemas, roles=here.roles)
-    found = unacknowledged(differences(here, there), acknowledged)
+    remaining = unacknowledged(differences(here, there), acknowledged)
     if keep:
-        keep_rights(classic, found, sorted(lines(here)))
-    return found
+        keep_rights(classic, remaining, sorted(lines(here)))
+    return remaining
 
 
 def known(cursor: psycopg.Cursor[dict[str, Any]], schemas: Sequence[str]) -> tuple[str, ...]:

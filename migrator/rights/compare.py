@@ -1,4 +1,4 @@
-"""What may a role on classic that it may not on Limitless, and the other way round? Pure.
+"""Finds what a role may do on classic and not on Limitless, and the other way round. Pure.
 
 Compared is what a role may in the end, as each server answers it: a grant that arrives by another way is no difference.
 What exists on one side only is of no interest here; that it is missing is said by the comparison of the catalogs.
@@ -32,7 +32,7 @@ class Difference:
 
 
 def unacknowledged(found: Iterable[Difference], acknowledged: Collection[str]) -> tuple[Blocker, ...]:
-    """Return those that nobody has acknowledged; "rights/shop_app" covers "rights/shop_app/app.orders"."""
+    """Return those that are not acknowledged; "rights/shop_app" covers "rights/shop_app/app.orders"."""
     return tuple(
         Blocker("rights.differ", d.id, d.line)
         for d in found
@@ -59,7 +59,7 @@ def differences(classic: Rights, limitless: Rights) -> list[Difference]:
             Difference(
                 "rights/public/migrator.settled",
                 "everybody (PUBLIC) may not SELECT migrator.settled on Limitless, so no shim could start once classic"
-                " is gone: GRANT USAGE ON SCHEMA migrator, SELECT ON migrator.settled TO PUBLIC",
+                " is retired: GRANT USAGE ON SCHEMA migrator, SELECT ON migrator.settled TO PUBLIC",
             )
         )
     result += [
@@ -133,7 +133,7 @@ def _superuser(side: Rights, name: str) -> bool:
 
 
 def _told_once(missing: set[Right], classic: Rights) -> set[Right]:
-    """Leave out what a role lacks only because everybody, or a group it is in, lacks it."""
+    """Leave out what a role lacks only because PUBLIC, or a group it is in, lacks it."""
     groups: dict[str, list[str]] = defaultdict(lambda: [PUBLIC])
     for found in classic.members:
         groups[found.member].append(found.role)
@@ -168,8 +168,8 @@ def _extra(classic: Rights, limitless: Rights, gone: Collection[str]) -> set[Rig
 
 
 def _added_columns(classic: Rights, limitless: Rights) -> set[tuple[str, Thing, str]]:
-    """Return who has, on classic, rights on single columns of what: a tenant column that only Limitless has goes with
-    them."""
+    """Return which roles have, on classic, rights on single columns of which table: a tenant column that only Limitless
+    has goes with them."""
     return {(r.grantee, _on(r.thing), r.privilege) for r in classic.effective if r.thing.kind == "column"}
 
 
@@ -205,14 +205,15 @@ def _settings(classic: Rights, limitless: Rights, gone: Collection[str]) -> Iter
 
 
 def _defaults(classic: Rights, limitless: Rights, gone: Collection[str]) -> Iterator[Difference]:
-    """Yield in what sessions differ by nobody's setting: one difference a setting, with all roles it concerns."""
+    """Yield in what sessions differ where neither role nor database sets it: one difference a setting, with all roles
+    it concerns."""
     logins = sorted(name for name in classic.roles.keys() - gone if classic.roles[name].can_login)
-    found: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for role in logins:  # where only superusers log in there is nobody whom ALTER ROLE could serve
+    by_setting: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for role in logins:  # where only superusers log in there is no role to ALTER
         for name, here, there in by_default(classic, limitless, role):
             if name not in limitless.of_role.get(role, frozenset()):
-                found[name, here, there].append(role)
-    for (name, here, there), roles in sorted(found.items()):
+                by_setting[name, here, there].append(role)
+    for (name, here, there), roles in sorted(by_setting.items()):
         who = f"role{'s' if len(roles) > 1 else ''} {', '.join(roles)}"
         yield Difference(
             f"rights/settings/{name}",
@@ -245,7 +246,7 @@ def _policies(classic: Rights, limitless: Rights) -> Iterator[Difference]:
 
 
 def _passes(classic: Rights, limitless: Rights, table: tuple[str, str]) -> Iterator[Difference]:
-    """Yield who sees all rows of a guarded table on classic and not on Limitless, or the other way round."""
+    """Yield roles that see all rows of a guarded table on classic and not on Limitless, or the other way round."""
     if table not in classic.guarded:
         return
     owner = classic.owners.get(Thing("table", *table)) if table in classic.unforced else None

@@ -1,7 +1,7 @@
-"""Which statements give Limitless the rights of classic? Pure builders.
+"""Builds the statements that give Limitless the rights of classic. Pure.
 
-Roles come without a password and without LOGIN: who logs in, and how, is decided by people. Nothing is taken away from
-anybody, except what the engine gives to PUBLIC by itself and classic has revoked.
+Roles are created without a password and without LOGIN: who logs in, and how, is decided by people. Nothing is revoked,
+except what the engine gives to PUBLIC by itself and classic has revoked.
 """
 
 from __future__ import annotations

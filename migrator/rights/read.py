@@ -1,4 +1,4 @@
-"""What rights does a side give? One reader for both; oids never leave the connection they were read on."""
+"""Reads the rights of a side, either one; oids never leave the connection they were read on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read(
     """Return what *conn*'s side gives in *schemas*, in one snapshot; owns its transaction.
 
     Args:
-        roles: ask about these names (classic's, when Limitless is read) instead of finding out who matters.
+        roles: ask about these names (classic's, when Limitless is read) instead of the roles that matter here.
         effective: also ask the server what every role may in the end.
     """
     inside = conn.info.transaction_status is not pq.TransactionStatus.IDLE
@@ -116,8 +116,8 @@ class _Reader:
         )
 
     def _roles(self, entries: list[dict[str, Any]], tool: str) -> dict[str, Role]:
-        """Return who matters: superusers need no right, and the engine's own roles are no application's. The tool's
-        role counts when it owns tables, since then an application may well log in with it."""
+        """Return the roles that matter: superusers need no right, and the engine's own roles are no application's. The
+        tool's role counts when it owns tables, since then an application may well log in with it."""
         owners = {row["owner"] for row in entries if row["kind"] == "table"}
         named = {name for row in entries for name in (row["owner"], row["grantee"]) if name}
         named |= {row["name"] for row in self._rows("seeds")}

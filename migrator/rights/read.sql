@@ -6,7 +6,7 @@ SELECT current_user::text AS tool, current_database()::text AS database;
 -- name: things
 -- Everything that rights can be granted on, with owner and ACL; an ACL that was never changed is the engine's default.
 -- Members of extensions come with the extension, leaves of a partitioned table have no counterpart. What belongs to
--- pg_database_owner (schema public, since PostgreSQL 15) belongs to whoever owns the database.
+-- pg_database_owner (schema public, since PostgreSQL 15) belongs to the owner of the database.
 -- drawn: the sequences of identity columns, and through which tables and views rows draw from them. That needs no right
 -- there; Limitless has no identity, its default is nextval, so USAGE goes with the right to write such rows.
 WITH RECURSIVE deputy AS (

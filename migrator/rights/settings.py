@@ -1,4 +1,4 @@
-"""Which settings of a session change what an application gets, and where do the two sides differ in them? Pure.
+"""Compares settings of sessions that change what an application gets. Pure.
 
 A session gets a setting from its role, its database, or the configuration of the server: of Aurora the parameter group.
 Limitless has no ALTER DATABASE, and a cluster's parameter group is not the other cluster's. So what a session of
@@ -41,11 +41,11 @@ _SWITCHES = frozenset(
 
 def plain(name: str, value: str) -> str:
     """Return *value* so that equal ones look alike: "30s" is 30000, "true" is on."""
-    found = value.strip().lower()
-    timed = _TIMED.fullmatch(found)
+    text = value.strip().lower()
+    timed = _TIMED.fullmatch(text)
     if name.endswith("_timeout") and timed:
         return str(int(timed[1]) * _UNITS_MS[timed[2]])
-    return _WORDS.get(found, found) if name in _SWITCHES else found
+    return _WORDS.get(text, text) if name in _SWITCHES else text
 
 
 def same(name: str, here: str | None, there: str | None) -> bool:

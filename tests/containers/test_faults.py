@@ -39,7 +39,7 @@ def _disconnected(server: Any, stack: ExitStack) -> None:
     stack.callback(server.reconnect)
 
 
-def _unheard(server: Any, stack: ExitStack) -> None:
+def _packets_dropped(server: Any, stack: ExitStack) -> None:
     server.silence()
     stack.callback(server.speak)
 
@@ -57,7 +57,7 @@ def _restarted(server: Any, stack: ExitStack) -> None:
 FAULTS: dict[str, Callable[[Any, ExitStack], None]] = {
     "paused": _paused,
     "off the network": _disconnected,
-    "unheard (packets dropped)": _unheard,
+    "with packets dropped": _packets_dropped,
     "killed": _killed,
     "stopped and started": _restarted,
 }

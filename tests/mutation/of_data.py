@@ -227,7 +227,7 @@ OF_DATA = (
     Mutation(
         "mirror-chunks-epoch",
         "migrator/dataplane/mirror/chunks.py",
-        "    if not await position.hold(p.limitless, p.stand):\n        raise LeaseLost",
+        "    if not await position.lock_checkpoint(p.limitless, p.stand):\n        raise LeaseLost",
         "    if p.part < 0:\n        raise LeaseLost",
         ("tests/integration/protocol/test_positions.py::test_a_superseded_mirror_writes_no_chunk",),
         "every chunk commits under the epoch",
@@ -243,7 +243,7 @@ OF_DATA = (
     Mutation(
         "mirror-leaving",
         "migrator/dataplane/mirror/leaving.py",
-        "        if not await position.hold(p.limitless, p.stand):\n",
+        "        if not await position.lock_checkpoint(p.limitless, p.stand):\n",
         "        if False:\n",
         (f"{VALIDATION}/test_generations.py::test_a_superseded_mirror_changes_no_tenants_state",),
         "a superseded mirror takes nobody out of the mirrored set",
@@ -292,7 +292,7 @@ OF_DATA = (
     Mutation(
         "copy-hold-before-snapshot",
         "migrator/dataplane/backfill/copy.py",
-        "    borrowed = await snapshots.hold(control, unit_id, unit.shared)\n",
+        "    borrowed = await snapshots.pin(control, unit_id, unit.shared)\n",
         "    borrowed = None\n",
         ("tests/integration/protocol/test_copies.py::test_what_is_written_during_a_copy_is_kept",),
         "what the copy's snapshot does not see is in the journal when its tenants join",

@@ -66,10 +66,10 @@ ARROWS: dict[str, set[str]] = {
     "recovery": SHELL | {"capture"},
     # It makes the last keys on Limitless and ends capture; locally, classic is a server to stop.
     "decommission": SHELL | {"route", "capture", "local", "provision"},
-    # Where phases meet: what one says to the next, and what compares with what mends.
+    # Where phases meet: what one says to the next, and what compares with what repairs.
     "gates": SHELL | {"rights", "route", "cutover", "decommission"},
     "undo": SHELL | {"capture", "provision"},
-    "mend": SHELL | {"capture", "consistency", "cutover", "repair"},
+    "validation": SHELL | {"capture", "consistency", "cutover", "repair"},
     # The rehearsal plays operator, application and adversary at once.
     "rehearse": {"*"},
     "cli": {"*", "workflows"},

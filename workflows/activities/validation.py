@@ -20,7 +20,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from migrator import mend
+from migrator import validation
 from migrator.control import known
 from migrator.model.divergence import ValidationReport
 from migrator.model.tenant import TenantId
@@ -50,7 +50,7 @@ class ValidationActivities:
         report = await self.compare(tenants, inp.kind, who=inp.who if inp.repair else None)
         if not (inp.repair and report.divergent_rows):
             return outcome(report)
-        repaired = await asyncio.to_thread(mend.repair, self.context.classic_dsn(), inp.who, tenants)
+        repaired = await asyncio.to_thread(validation.repair, self.context.classic_dsn(), inp.who, tenants)
         again = await self.compare(tenants, "repair", who=inp.who)
         return outcome(again, repaired)
 
@@ -64,7 +64,7 @@ class ValidationActivities:
     ) -> ValidationReport:
         """Compare *tenants* (None: all); *rest*: reference tables, rows without a tenant; *reference*: those tables."""
         context = self.context
-        return await mend.compare(
+        return await validation.compare(
             context.classic_dsn(), context.limitless_dsn(), context.plan, kind,
             who=who, tenants=tenants, rest=rest, reference=reference,
         )  # fmt: skip

@@ -20,11 +20,11 @@ class Shape:
     """One table's future.
 
     Attributes:
-        kind: None while nobody decided.
+        kind: None before it is decided.
         key: the shard key column on Limitless; None when not sharded.
         derived: the column does not exist on classic; it is filled through `via`.
         via: steps (column, parent, parent column) to the ancestor that has the tenant.
-        proposed: `via` is the audit's proposal, nobody decided it.
+        proposed: `via` is the audit's proposal, not decided yet.
     """
 
     kind: TableKind | None
@@ -117,7 +117,7 @@ def shapes_of_key(catalog: Catalog, tenant_key: str, aliases: Mapping[str, str])
 
 
 def _propose(catalog: Catalog, shapes: Shapes, tenant_key: str, schemas: set[str] | None) -> None:
-    """Propose a path to the tenant for every table nobody decided."""
+    """Propose a path to the tenant for every undecided table."""
     for relation in catalog.tables():
         if relation.qualified in shapes.by_table or (schemas is not None and relation.schema not in schemas):
             continue

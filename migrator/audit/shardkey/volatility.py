@@ -1,7 +1,7 @@
 """May a function's value change from row to row, or from statement to statement?
 
-What the catalogs of PostgreSQL 15 to 18 say is in builtin_functions.tsv; here is only what they cannot say. A function
-nobody knows counts as volatile.
+What the catalogs of PostgreSQL 15 to 18 say is in builtin_functions.tsv; here is only what they cannot say. An unknown
+function counts as volatile.
 """
 
 from __future__ import annotations

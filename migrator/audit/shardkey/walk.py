@@ -1,6 +1,6 @@
 """What does a walk over one statement remember? The state that all who read parts of the statement share.
 
-The grammar is recursive: a statement holds queries, whose conditions hold queries again. Whoever reads a part meets a
+The grammar is recursive: a statement holds queries, whose conditions hold queries again. Code that reads a part meets a
 whole statement in it and hands it to `descend`; so the imports lead one way (query, select, from_clause, predicate,
 operand, this), and only the calls go round.
 """

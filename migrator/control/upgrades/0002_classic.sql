@@ -22,7 +22,7 @@ CREATE OR REPLACE TRIGGER refuse_earlier BEFORE INSERT OR UPDATE ON migrator.cop
     FOR EACH STATEMENT WHEN (migrator.is_earlier()) EXECUTE FUNCTION migrator.refuse_earlier();
 CREATE OR REPLACE TRIGGER refuse_earlier BEFORE INSERT ON migrator.validation
     FOR EACH STATEMENT WHEN (migrator.is_earlier()) EXECUTE FUNCTION migrator.refuse_earlier();
--- Never a rollback, whoever asks for it.
+-- Never a rollback.
 CREATE OR REPLACE TRIGGER refuse_earlier BEFORE INSERT OR UPDATE ON migrator.route
     FOR EACH ROW WHEN (NEW.level <> 'classic' AND migrator.is_earlier()) EXECUTE FUNCTION migrator.refuse_earlier();
 
@@ -51,7 +51,7 @@ ALTER TABLE migrator.switch ENABLE ALWAYS TRIGGER mark_epoch;
 INSERT INTO migrator.epoch_mark SELECT epoch, gen_random_uuid() FROM migrator.switch ON CONFLICT DO NOTHING;
 
 -- name: holds
--- Let people hold tenants on classic by name (tenant_hold)
+-- Allow holding tenants on classic by name (tenant_hold)
 CREATE TABLE IF NOT EXISTS migrator.tenant_hold (
     tenant_id  text PRIMARY KEY,
     reason     text NOT NULL,
@@ -61,7 +61,7 @@ CREATE TABLE IF NOT EXISTS migrator.tenant_hold (
 );
 
 -- name: workers
--- Let workers, and workflows that ended, be known (worker, stopped)
+-- List workers, and workflows that ended (worker, stopped)
 CREATE TABLE IF NOT EXISTS migrator.worker (
     worker_id  text PRIMARY KEY,
     plan_id    text NOT NULL,
@@ -135,7 +135,7 @@ DROP INDEX IF EXISTS migrator.read_sample_at_idx;
 ALTER INDEX migrator.read_sample_at_new RENAME TO read_sample_at_idx;
 
 -- name: capture_is_watched
--- Remember what capture was built for, and what may have passed it (captured_shape, capture_loss, dropped_leaf, orphans)
+-- Store what capture was built for, and capture loss (captured_shape, capture_loss, dropped_leaf, orphans)
 ALTER TABLE migrator.captured_table ADD COLUMN IF NOT EXISTS relid oid;
 CREATE TABLE IF NOT EXISTS migrator.captured_shape (
     kind   text NOT NULL,
@@ -160,11 +160,11 @@ CREATE SEQUENCE IF NOT EXISTS migrator.orphans_checked MINVALUE 0 START 0;
 SELECT setval('migrator.orphans_checked', 0) FROM migrator.orphans_checked WHERE NOT is_called;
 
 -- name: changes_are_dated
--- Remember when reference tables, and rows of nobody, changed last (heartbeat)
+-- Store when reference tables, and orphan rows, last changed (heartbeat)
 ALTER TABLE migrator.heartbeat
     ADD COLUMN IF NOT EXISTS reference_at timestamptz,
     ADD COLUMN IF NOT EXISTS nobody_at timestamptz;
--- Version 1 did not look: as if it were now, so that the decommission asks for a validation from after the upgrade.
+-- Version 1 did not store it: as if it were now, so that the decommission asks for a validation from after the upgrade.
 UPDATE migrator.heartbeat SET reference_at = coalesce(reference_at, clock_timestamp()),
                               nobody_at = coalesce(nobody_at, clock_timestamp());
 

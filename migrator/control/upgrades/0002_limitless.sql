@@ -2,15 +2,15 @@
 -- transaction, and may have been done before. No step both changes a table and writes rows of it.
 
 -- name: lives
--- Tell dual writes apart: epochs begin again after one is undone (mirror_position)
+-- Tell dual writes apart: lease terms begin again after one is undone (mirror_position)
 ALTER TABLE migrator.mirror_position ADD COLUMN IF NOT EXISTS life text;
 
 -- name: life_of_this_one
--- Name the life that positions of before belong to (mirror_position)
+-- Name the dual write that existing checkpoints belong to (mirror_position)
 UPDATE migrator.mirror_position SET life = gen_random_uuid()::text WHERE life IS NULL;
 
 -- name: no_position_without_life
--- Refuse positions without one, which mirrors of version 1 would write (mirror_position)
+-- Refuse checkpoints without one, which mirrors of version 1 would write (mirror_position)
 ALTER TABLE migrator.mirror_position ALTER COLUMN life SET NOT NULL;
 
 -- name: answers
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS migrator.probe (
 );
 
 -- name: terminal_route
--- Make room for the terminal route, readable for every role that a shim may start under (settled)
+-- Create the table of the terminal route, readable for every role that a shim may start under (settled)
 SET LOCAL rds_aurora.limitless_create_table_mode = 'reference';
 CREATE TABLE IF NOT EXISTS migrator.settled (
     epoch        bigint PRIMARY KEY,

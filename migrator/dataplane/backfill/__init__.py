@@ -1,1 +1,1 @@
-"""Phase 3: how do the rows from before capture get to Limitless?"""
+"""The backfill: copies the rows that are older than capture to Limitless."""

@@ -1,8 +1,8 @@
-"""How is one unit copied and handed over exactly?
+"""Copies one unit and hands it over to the mirror exactly.
 
-Lease, hold, snapshot, remove leftovers, COPY, and as the last statement of the same Limitless transaction the
+Lease, retention pin, snapshot, remove leftovers, COPY, and as the last statement of the same Limitless transaction the
 compare-and-swap of the lease that records the snapshot. A copy that was superseded cannot commit, and a copy
-that did commit is found by whoever tries again. The mirror takes the unit's tenants over from that snapshot.
+that did commit is found by the next try. The mirror takes the unit's tenants over from that snapshot.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from psycopg import sql
 from migrator.control import copy_unit as units
 from migrator.control.copy_unit import StoredUnit
 from migrator.control.final_keys import drop_final_keys
-from migrator.control.locks import share_turn
+from migrator.control.locks import share_copy_lock
 from migrator.control.tables import captured_in_order
 from migrator.control.tenant_copy import set_copying
 from migrator.dataplane.backfill import copy_sql
@@ -105,7 +105,7 @@ async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Calla
     unit = await _unit(control, unit_id)
     if unit.state in ("copied", "joined"):
         return
-    await share_turn(control)  # a change of the schema that waits for the tables goes first
+    await share_copy_lock(control)  # a change of the schema that waits for the tables goes first
     epoch = await _lease(limitless, unit)
     if epoch is None:
         await units.set_copied(control, unit_id)
@@ -113,13 +113,13 @@ async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Calla
     await units.begin(control, unit_id, worker)
     await set_copying(control, unit.tenants)
     if await _is_left(control, limitless, unit):
-        await drop_final_keys(limitless)  # what an earlier life left is deleted, and inserted again
-    # Committed before the snapshot is taken: what the snapshot does not see stays in the journal until joined.
-    borrowed = await snapshots.hold(control, unit_id, unit.shared)
+        await drop_final_keys(limitless)  # rows of an earlier copy are deleted, and inserted again
+    # Committed before the snapshot is taken: what the snapshot does not see stays in the journal until enrolled.
+    borrowed = await snapshots.pin(control, unit_id, unit.shared)
     try:
         await _copy(links, unit, epoch, borrowed, on_progress)
     except psycopg.errors.ForeignKeyViolation:
-        await drop_final_keys(limitless)  # perhaps one that checks at once; the next try finds them gone
+        await drop_final_keys(limitless)  # perhaps one that checks at once; before the next try they are dropped
         raise
     await units.set_copied(control, unit_id)
 
@@ -127,8 +127,8 @@ async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Calla
 async def _is_left(control: Connection, limitless: Connection, unit: StoredUnit) -> bool:
     """Whether the copy will delete anything. Nothing of a sign-up is there, and it leaves the foreign keys alone."""
     for table in await _tables(control, unit):
-        found = sql.SQL("SELECT {}").format(copy_sql.is_left(table, unit.tenants, unit.lower, unit.upper))
-        row = await (await limitless.execute(found)).fetchone()
+        query = sql.SQL("SELECT {}").format(copy_sql.is_left(table, unit.tenants, unit.lower, unit.upper))
+        row = await (await limitless.execute(query)).fetchone()
         if row is not None and row[0]:
             return True
     return False

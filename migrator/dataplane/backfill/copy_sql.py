@@ -1,4 +1,4 @@
-"""How are a unit's rows read, and its leftovers removed? Pure builders."""
+"""Builds the SQL that reads a unit's rows, writes them, and removes leftovers. Pure."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def copy_in(table: Table, *, binary: bool = True) -> sql.Composed:
 
 
 def remove(table: Table, tenants: Sequence[str], lower: str | None = None, upper: str | None = None) -> sql.Composed:
-    """Return the DELETE of what an interrupted try, or an earlier life of the tenant, left on Limitless."""
+    """Return the DELETE of what an interrupted try, or an earlier copy of the tenant, left on Limitless."""
     return sql.SQL("DELETE {}").format(_left(table, tenants, lower, upper))
 
 
@@ -120,7 +120,8 @@ def _left(table: Table, tenants: Sequence[str], lower: str | None, upper: str | 
 
 
 def count_tenants(table: Table) -> sql.Composed:
-    """Return the query for (tenant text, rows, rows written lately) of a table that has its own tenant column."""
+    """Return the query for (tenant text, rows, rows written by recent transactions) of a table that has its own tenant
+    column."""
     return sql.SQL(
         "SELECT t.{c}::text, count(*), count(*) FILTER (WHERE age(t.xmin) BETWEEN 0 AND {recent}) FROM {t} AS t"
         " WHERE t.{c} IS NOT NULL GROUP BY t.{c}"

@@ -1,7 +1,6 @@
-"""Which connections does a copy use, and may the next one have them?
+"""Lends connections to copies, and keeps those of units that ended well for the next one.
 
-Opening three costs as much as copying some thousand rows, so a worker keeps them from unit to unit. Only those of a
-unit that ended well are kept, and not for long.
+Opening three costs as much as copying some thousand rows. They are kept for a short time only.
 """
 
 from __future__ import annotations
@@ -57,17 +56,17 @@ async def open_links(classic_dsn: str, limitless_dsn: str, unit_id: str) -> Link
     try:
         for dsn, name in ((classic_dsn, f"{app} control"), (classic_dsn, app), (limitless_dsn, app)):
             opened.append(await connect_async(dsn, name))
-        found = await learn_async(opened[-1])
+        learned = await learn_async(opened[-1])
     except BaseException:
         for conn in opened:
             await conn.close()
         raise
     control, classic, limitless = opened
-    return Links(control, classic, limitless, answers=found)
+    return Links(control, classic, limitless, answers=learned)
 
 
 async def _renamed(links: Links, unit_id: str) -> bool:
-    """Give the sessions the unit's name; False when one of them has died meanwhile."""
+    """Give the sessions the unit's name; False when one of them was lost meanwhile."""
     try:
         for conn, suffix in zip(links.all(), (" control", "", ""), strict=True):
             await conn.execute(
@@ -132,6 +131,6 @@ class LinkPool:
 
 
 async def _close(links: Links) -> None:
-    """Close without a word: whatever is open on the server is rolled back there."""
+    """Close without a message to the server, which rolls back what is open."""
     for conn in links.all():
         await conn.close()

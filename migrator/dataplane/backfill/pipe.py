@@ -1,4 +1,4 @@
-"""How do bytes get from one COPY into the other, as fast as the servers allow?
+"""Moves bytes from one COPY into the other, as fast as the servers allow.
 
 The server sends one message per row. psycopg's public iterator hands each of them through the event loop; here
 all messages that have arrived are taken at once, on the libpq level, and written in large blocks. No row is

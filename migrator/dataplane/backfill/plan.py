@@ -1,6 +1,6 @@
-"""Which tenants are there, and which copy units are still to be made for them?
+"""Counts tenants and their rows, and makes the copy units that are still missing.
 
-The inventory comes from the data, not from the plan: a tenant nobody listed must be copied too.
+Tenants come from the data, not from the plan: a tenant that no list names must be copied too.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def read_whole(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> dict[s
     A unit's rows are found by its tenants, in a derived table by the key of the parent's rows: if an index starts
     with that column, and if the rows of a tenant are together.
     """
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for table in parents_first(tuple(t for t in tables if t.sharded)):
         columns = list(table.path[0].columns if table.path else (table.tenant_source or "",))
         there = indexes(conn, relation=oid_of(conn, table.qualified))
@@ -93,12 +93,12 @@ def read_whole(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> dict[s
         row = conn.execute(_CORRELATION, (table.schema, table.name, columns)).fetchone()
         correlation = row[0] if row is not None else None
         if not starts & set(columns):
-            found[table.qualified] = f"no index starts with {', '.join(columns)}"
-        elif table.path and table.path[0].parent in found:
-            found[table.qualified] = f"so is {table.path[0].parent}"
+            reasons[table.qualified] = f"no index starts with {', '.join(columns)}"
+        elif table.path and table.path[0].parent in reasons:
+            reasons[table.qualified] = f"so is {table.path[0].parent}"
         elif not table.path and correlation is not None and correlation < _SCATTERED:
-            found[table.qualified] = "rows of all tenants are on the same pages"
-    return found
+            reasons[table.qualified] = "rows of all tenants are on the same pages"
+    return reasons
 
 
 def plan_units(

@@ -1,9 +1,9 @@
-"""At which snapshot is a unit copied?
+"""Gives each copy unit the snapshot it is copied at.
 
 Its own, or, for a range of a huge tenant, that of another range that is being copied now: so all ranges show the
-tenant at one moment, and the mirror takes over from there. Whoever borrows a snapshot lends it on, so it lives as long
-as the ranges overlap, whatever becomes of the first; when all lenders are gone, the next range takes its own, and the
-tenant counts as copied at the earliest.
+tenant at one moment, and the mirror takes over from there. A range that borrows a snapshot lends it on, so it lives as
+long as the ranges overlap, whatever becomes of the first; after the last lender has ended, the next range takes its
+own, and the tenant counts as copied at the earliest.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Connection = psycopg.AsyncConnection[Any]
 
 _BEGIN = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
-# The lender's session ended its transaction, or is gone.
+# The lender's transaction, or its session, has ended.
 _GONE = (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject, psycopg.errors.UndefinedFile)
 
 
-async def hold(control: Connection, unit_id: str, tenant: str | None) -> str | None:
+async def pin(control: Connection, unit_id: str, tenant: str | None) -> str | None:
     """Keep the journal from here on, before any snapshot is taken; return the snapshot to borrow, if there is one.
 
-    A hold never moves forward: others may have borrowed the snapshot it was made for.
+    A retention pin never moves forward: others may have borrowed the snapshot it was made for.
 
     Args:
         tenant: of which the unit is a range; None when it has its tenants to itself.

@@ -1,4 +1,4 @@
-"""May the copy go on, and how fast? The answer always has a reason that status shows."""
+"""Decides whether the copy may go on, and how fast, always with a reason that status shows."""
 
 from __future__ import annotations
 

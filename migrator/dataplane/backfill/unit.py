@@ -1,4 +1,4 @@
-"""Which copy units does a migration consist of? Pure.
+"""Divides tenants into copy units. Pure.
 
 Small tenants are grouped, a huge tenant is split table by table and by key range: units should be alike in size,
 so that no snapshot lives long and a lost unit costs little.
@@ -94,7 +94,7 @@ def split(tenant: TenantLoad, cuts: Mapping[str, Sequence[str]]) -> list[CopyUni
     """Return the units of a huge tenant: one per table, or per range between *cuts* where a table has some.
 
     Statistics only say what is worth a unit of its own: the last unit is every other table, those included in which
-    nobody has seen a row. It may have some by now, and Limitless some of an earlier copy.
+    statistics show no row. It may have some by now, and Limitless some of an earlier copy.
 
     Args:
         cuts: per table, rising key texts that separate ranges; none: the table is one unit.

@@ -1,1 +1,1 @@
-"""Phase 3: which rows changed? Dirty-key journals and the triggers that fill them."""
+"""Capture: journals of dirty keys on classic, and the triggers that fill them."""

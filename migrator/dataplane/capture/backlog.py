@@ -1,4 +1,4 @@
-"""What waits in the journal, for whom, and since when; and who keeps it from being emptied?
+"""Measures the backlog of every mirror partition, and lists the retention pins on the journal.
 
 Entries are counted in the journal itself, against the positions as published. A journal larger than `SAMPLED_BYTES` is
 sampled: an operator who looks because it grows must not wait for all of it to be read.
@@ -39,7 +39,7 @@ class PartWaiting:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The journal: `bytes` on disk with its indexes, `entries` applied or not, the plan's limit, and who waits.
+    """The journal: `bytes` on disk with its indexes, `entries` applied or not, the plan's limit, and its partitions.
 
     `estimated`: entries are estimates from a sample.
     """
@@ -52,7 +52,7 @@ class Waiting:
 
 
 def waiting(conn: psycopg.Connection[Any]) -> Waiting:
-    """Return what waits, now; every table is read in its own short statement.
+    """Return the backlog, as it is now; every table is read in its own short statement.
 
     Raises:
         NotInstalled: no plan was ever started on this cluster.

@@ -1,4 +1,4 @@
--- Refuses what would slip past the journal, or change what a journalled row means, while capture is on. Needs shape.sql.
+-- The DDL guard. Refuses what would pass the journal, or change what a journalled row means, while capture is on. Needs shape.sql.
 --
 -- One rule instead of a list of commands: whatever leaves the captured shape (shape.sql) as it was may pass, everything
 -- else is refused. So these pass, as they change neither rows nor what they mean: OWNER TO, GRANT, COMMENT, SECURITY LABEL,
@@ -14,7 +14,7 @@ BEGIN
               HINT = 'Use DELETE (it is journalled), or undo the dual write first: migrator undo dual-write.';
 END $$;
 
--- Who runs this command: 'capture' itself, the tool ('allowed'), or anybody else (''). A setting alone is no proof:
+-- Who runs this command: 'capture' itself, the tool ('allowed'), or any other session (''). A setting alone is no proof:
 -- every session can set it.
 CREATE OR REPLACE FUNCTION migrator.guard_mode() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -116,8 +116,8 @@ BEGIN
     PERFORM migrator.note_facets(relation, '{capture}');
 END $$;
 
--- Refuse *tag* if something is not as capture was built for it. What is gone altogether is the business of guard_drop and
--- of the watchdog: a database made from a dump has none of the oids that capture knows, and is nobody's to guard.
+-- Refuse *tag* if something is not as capture was built for it. What no longer exists is for guard_drop and the capture
+-- watch: a database made from a dump has none of the oids that capture knows, and is not guarded.
 CREATE OR REPLACE FUNCTION migrator.guard_shape(tag text, subject oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -138,7 +138,7 @@ BEGIN
     ELSIF change.kind = 'table' THEN
         RAISE EXCEPTION '% on % is refused while it is being migrated', tag, change.name
             USING ERRCODE = 'MG003', DETAIL = 'It changes: ' || coalesce(nullif(change.facets, ''), change.code) || '.',
-                  HINT = 'A column or an index may come or go on both sides: migrator schema apply FILE. Everything'
+                  HINT = 'To add or drop a column or an index on both sides: migrator schema apply FILE. Everything'
                          ' else before dual write begins or after it ends, or undo it first: migrator undo dual-write.';
     ELSIF change.kind = 'capture function' THEN
         RAISE EXCEPTION '% of capture''s own function % is refused', tag, change.name
@@ -161,7 +161,7 @@ DECLARE
     subject oid;
 BEGIN
     IF mode = 'capture' OR EXISTS (SELECT FROM migrator.capture_loss) THEN
-        RETURN;  -- once capture is lost everything is copied again, and mending it takes commands
+        RETURN;  -- once capture is lost everything is copied again, and reinstalling it takes commands
     END IF;
     FOR command IN SELECT * FROM pg_event_trigger_ddl_commands() LOOP
         CONTINUE WHEN command.schema_name = 'pg_temp';  -- made by applications all day long
@@ -204,7 +204,7 @@ DECLARE
     root text := migrator.captured_root(pg_event_trigger_table_rewrite_oid());
 BEGIN
     IF root IS NOT NULL AND migrator.guard_mode() = '' AND NOT EXISTS (SELECT FROM migrator.capture_loss) THEN
-        RAISE EXCEPTION '% on % is refused while it is being migrated: it writes the whole table anew', TG_TAG, root
+        RAISE EXCEPTION '% on % is refused while it is being migrated: it rewrites the whole table', TG_TAG, root
             USING ERRCODE = 'MG003',
                   HINT = 'Before dual write begins or after it ends, or undo it first: migrator undo dual-write.';
     END IF;
@@ -356,7 +356,7 @@ BEGIN
             RAISE EXCEPTION 'dropping % is refused while % is being migrated', dropped.object_identity,
                             CASE WHEN dropped.kind = 'table' THEN dropped.name ELSE 'a table that needs it' END
                 USING ERRCODE = 'MG003',
-                      HINT = 'A column may go on both sides: migrator schema apply FILE. Everything else before dual write'
+                      HINT = 'To drop a column on both sides: migrator schema apply FILE. Everything else before dual write'
                              ' begins or after it ends, or undo it first: migrator undo dual-write.';
         ELSIF dropped.object_type = 'trigger' AND dropped.address_names[3] LIKE 'migrator\_%' AND named <> ALL (gone) THEN
             RAISE EXCEPTION 'dropping % is refused while it is being migrated', dropped.object_identity
@@ -394,7 +394,7 @@ BEGIN
     IF missing IS NOT NULL THEN
         RAISE EXCEPTION 'dropping the unique index % is refused while % is being migrated', dropped, missing
             USING ERRCODE = 'MG003', DETAIL = 'Limitless keeps its own, and would refuse rows that classic accepts.',
-                  HINT = 'It may go on both sides: migrator schema apply FILE.';
+                  HINT = 'To drop it on both sides: migrator schema apply FILE.';
     END IF;
 END $$;
 

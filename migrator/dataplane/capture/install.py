@@ -1,6 +1,6 @@
-"""How does capture get onto the tables, and off again without a trace?
+"""Installs capture on the tables, and removes it completely.
 
-CREATE TRIGGER waits for the writers of a table and makes new ones wait, so every table is taken in its own
+CREATE TRIGGER waits for the writers of a table and makes new ones wait, so every table is changed in its own
 short transaction under a lock timeout and tried again: a long transaction delays the installation, never the
 application for longer than that.
 """
@@ -32,7 +32,7 @@ PATIENCE_S = 120.0
 
 def actions(tables: Sequence[Table]) -> list[Action]:
     """Return what `install` would do, for a dry run."""
-    found = [
+    steps = [
         Action(
             f"capture/{t.qualified}",
             f"journal the keys of every write to {t.qualified} (statement triggers, enabled always)",
@@ -40,7 +40,7 @@ def actions(tables: Sequence[Table]) -> list[Action]:
         )
         for t in tables
     ]
-    return [*found, Action("capture/guard", "refuse TRUNCATE and DDL on these tables", "drop the guard")]
+    return [*steps, Action("capture/guard", "refuse TRUNCATE and DDL on these tables", "drop the guard")]
 
 
 @contextmanager
@@ -132,9 +132,9 @@ def install(conn: psycopg.Connection[Any], tables: Sequence[Table], parts: int, 
 
 
 def _note(conn: psycopg.Connection[Any], relations: Set[int]) -> None:
-    """Remember what is captured now and was not yet: from here on it is to stay as it is.
+    """Note what is newly captured: from here on it is to stay as it is.
 
-    No position exists before all of it is remembered, so what happened to a table until now is copied.
+    No position exists before all of it is noted, so what happened to a table until now is copied.
     """
     unknown = relations - noted_tables(conn)
     if unknown:
@@ -169,11 +169,11 @@ def capture_member(
 
 
 def _refuse_broken(conn: psycopg.Connection[Any]) -> None:
-    """Raise PreconditionFailed when capture was on and is not what it was: making it whole would hide lost writes."""
+    """Raise PreconditionFailed when capture was on and is not what it was: reinstalling it would hide lost writes."""
     broken = [d.text for d in watch.differences(conn) if not d.unfinished]
     if broken or watch.loss(conn):
         raise PreconditionFailed(
-            f"capture is not as it was made: {'; '.join(broken) or watch.loss(conn)}", hint=watch.ADVICE
+            f"capture is not as it was installed: {'; '.join(broken) or watch.loss(conn)}", hint=watch.ADVICE
         )
 
 
@@ -186,10 +186,10 @@ def _refuse_subscribed(conn: psycopg.Connection[Any], tables: Sequence[Table]) -
             " JOIN pg_namespace n ON n.oid = c.relnamespace"
         )
     }
-    found = sorted(fed & {member for table in tables for member in members(conn, _named(table))})
-    if found:
+    subscribed = sorted(fed & {member for table in tables for member in members(conn, _named(table))})
+    if subscribed:
         raise PreconditionFailed(
-            f"a subscription feeds {', '.join(found)}: what it writes fires no statement trigger and would be lost",
+            f"a subscription feeds {', '.join(subscribed)}: its writes fire no statement trigger and would be lost",
             hint="Drop the subscription and let the application write here, or exclude the table in the plan.",
         )
 
@@ -204,10 +204,10 @@ def _refuse_half_detached(conn: psycopg.Connection[Any], tables: Sequence[Table]
         " WHERE i.inhdetachpending ORDER BY 1, 2, 3, 4"
     )
     halves = [(qualify(*row[:2]), qualify(*row[2:])) for row in pending]
-    found = [f"{parent}: {leaf}" for parent, leaf in halves if parent in parents]
-    if found:
+    half_detached = [f"{parent}: {leaf}" for parent, leaf in halves if parent in parents]
+    if half_detached:
         raise PreconditionFailed(
-            f"a partition is half detached ({', '.join(found)}): readers disagree whether its rows are there",
+            f"a partition is half detached ({', '.join(half_detached)}): readers disagree whether its rows are there",
             hint="Finish it first: ALTER TABLE … DETACH PARTITION … FINALIZE",
         )
 
@@ -317,8 +317,8 @@ def mark_dirty(conn: psycopg.Connection[Any], table: Table, keys: Sequence[Seque
     """
     if not keys:
         return
-    found = id_and_slot(conn, table.qualified)
-    if found is None:
+    slot = id_and_slot(conn, table.qualified)
+    if slot is None:
         raise LookupError(f"{table.qualified} is not captured")
     columns = [list(values) for values in zip(*keys, strict=True)]
-    psycopg.RawCursor(conn).execute(journal_sql.mark_dirty(table, *found, parts), columns)
+    psycopg.RawCursor(conn).execute(journal_sql.mark_dirty(table, *slot, parts), columns)

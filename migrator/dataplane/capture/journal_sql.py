@@ -1,4 +1,4 @@
-"""What does a journal look like, and how is it written? Pure builders.
+"""Builds journals, and the statements that write into them. Pure.
 
 A journal row is (part, xid, tenant_id, key columns): which row changed, never what it contains. `part` says which
 mirror reads it, and whether the row moved (see `MOVED`). The slots of the ring inherit from the journal: readers read
@@ -19,7 +19,7 @@ from migrator.model.table import Table
 MIGRATOR = "migrator"
 
 MOVED = 64
-"""Added to `part` of a parent's entry when the row changed its tenant, or may have children that nothing names.
+"""Added to `part` of a parent's entry when the row changed its tenant, or may have children that no entry names.
 
 Children written by a transaction that ran beside the move were journalled under the tenant the parent had for that
 transaction. So the mirror looks for the children of such a parent itself, on both sides.
@@ -90,14 +90,14 @@ _NOTE = f"""CASE WHEN pg_catalog.int8ne(pg_catalog.int8and({_KNOWN}, {{bit}}), 0
 
 _ALL_PARTS = 2**63 - 2
 """Every partition of tenants. Not the one of reference tables: it has nothing to apply then, publishes rarely, and a
-writer would wait for it in vain."""
+writer would wait for it without need."""
 
 
 def _noted(parts: int, *, sharded: bool) -> sql.Composed:
     """Return a condition on x.part that always holds and notes the partition in the setting migrator.parts.
 
     That is a bit mask of what the transaction touched, never negative; a writer through the shim waits for those.
-    Within the INSERT, because that is cheapest: a RETURNING that somebody collects costs more than the whole trigger.
+    Within the INSERT, because that is cheapest: a RETURNING whose rows are read costs more than the whole trigger.
     """
     if not sharded or parts == 1:
         only = sql.Literal(2 if sharded else 1)

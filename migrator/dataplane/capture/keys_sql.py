@@ -1,4 +1,4 @@
-"""Which keys does a statement dirty? Pure builders of SELECTs over its transition tables.
+"""Builds SELECTs of the keys that a statement dirties, over its transition tables. Pure.
 
 Those of the rows it wrote, and those of rows that change their tenant because a parent did.
 """
@@ -27,7 +27,7 @@ def linked(parent: str, hop: Hop, child: str) -> sql.Composed:
 def upward(alias: str, hops: Sequence[Hop], source: str) -> tuple[sql.Composed, sql.Identifier]:
     """Return the joins from *alias* up to the tenant's owner, and the tenant expression.
 
-    LEFT JOINs: a row whose parent is gone has no tenant, and must still be named.
+    LEFT JOINs: a row whose parent is missing has no tenant, and must still be named.
     """
     joins: list[sql.Composable] = []
     at = alias

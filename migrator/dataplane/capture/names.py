@@ -1,4 +1,4 @@
-"""What are capture's objects called?"""
+"""Names of capture's objects."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How is a table captured from birth, while others are captured already?
+"""Captures a new table from its creation, while others are captured already.
 
-In the transaction that makes it, so that nobody can write a row that is not journalled. Where its tenant comes from a
+In the transaction that makes it, so that no row can be written without being journalled. Where its tenant comes from a
 parent, writes to that parent (and to those above it) journal the new table's rows too: their functions are made anew,
 and their triggers where they did not look at the old rows before. The parents are locked against writers until the
 transaction ends, so that no write falls between two ways to journal it.
@@ -64,7 +64,7 @@ def capture_new(conn: psycopg.Connection[Any], table: Table, parts: int) -> int:
 
 
 def lock_above(conn: psycopg.Connection[Any], table: Table) -> None:
-    """Let nobody write to the tables above *table* until the caller's transaction ends."""
+    """Keep other sessions from writing to the tables above *table* until the caller's transaction ends."""
     for name in above(table):
         conn.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names.table_identifier(name)))
 

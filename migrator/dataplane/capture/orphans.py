@@ -1,13 +1,13 @@
-"""May there be rows whose parent is missing? Then a parent that comes may find children that nothing else names.
+"""Tracks whether there may be orphan rows: a new parent may then have children that no entry names.
 
-An enforced foreign key says no, as long as nobody goes round it: rows loaded with session_replication_role = replica,
-or written so while capture is on; a trigger of the application that keeps a cascade from doing its work. Until somebody
-has looked, and for good after somebody went round a key while capture is on, every new parent counts as moved: the
+An enforced foreign key rules them out, unless it was bypassed: rows loaded with session_replication_role = replica,
+or written so while capture is on; a trigger of the application that keeps a cascade from doing its work. Until all rows
+have been checked, and always after a key was bypassed while capture is on, every new parent counts as moved: the
 mirror looks for its children.
 
 Two sequences say so, because every capture trigger reads them: that takes no query, and what was noted is not taken
-back when its transaction fails. `migrator.orphans` is 1 until somebody goes round a key, and then grows;
-`migrator.orphans_checked` is 0 until a look at all rows found none, and then 1.
+back when its transaction fails. `migrator.orphans` is 1 until a key is bypassed, and then grows;
+`migrator.orphans_checked` is 0 until a check of all rows found none, and then 1.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAY_EXIST = sql.SQL(
 """Condition for the capture triggers."""
 
 NOTE = sql.SQL("PERFORM pg_catalog.nextval('migrator.orphans')")
-"""Statement for the capture triggers: somebody went round a key."""
+"""Statement for the capture triggers: a key was bypassed."""
 
 IN_REPLICA = sql.SQL("pg_catalog.current_setting('session_replication_role') = 'replica'")
 """Condition for the capture triggers: this session checks no foreign key."""
@@ -47,7 +47,7 @@ def look(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> bool:
     """Return whether there are rows whose parent is missing, as far as foreign keys should prevent it.
 
     Reads every derived table once, by its link, until none was found; afterwards the triggers watch. Only while all
-    *tables* are captured: what is written past the triggers would be seen by nobody.
+    *tables* are captured: what is written past the triggers would not be noticed.
     """
     row = conn.execute(_CHECKED).fetchone()
     if row and row[0]:
@@ -76,5 +76,5 @@ def _orphans(table: Table) -> sql.Composed:
 
 
 def forget(conn: psycopg.Connection[Any]) -> None:
-    """Nobody has looked: capture is off, and nobody watches."""
+    """Not checked: capture is off, and no trigger watches."""
     conn.execute("SELECT setval('migrator.orphans', 1), setval('migrator.orphans_checked', 0)")

@@ -1,10 +1,11 @@
-"""Who stands where a parent stood? Pure builders.
+"""Finds the new parent of rows whose parent was deleted or got another key. Pure builders.
 
 NO ACTION is checked at the end of the statement: a parent may be deleted, or get another key, and another row may take
 its place in the same statement, by itself or by a trigger. Its children then belong to that row, and to its tenant,
-although none of them was written. So whoever gives up what children refer to, says who has it now. That is asked after
-the foreign key's own check, which comes before any trigger of a statement: where it let children stay, the new parent
-is there. (A deferrable key is checked later. There every parent that comes counts as one that has children.)
+although none of them was written. So the statement that frees a key that children refer to is asked which row has it
+now. That is asked after the foreign key's own check, which comes before any trigger of a statement: where it let
+children stay, the new parent exists. (A deferrable key is checked later. There every parent that comes counts as one
+that has children.)
 
 A cascade that a trigger of the application prevented leaves children without a parent: see
 `migrator.dataplane.capture.orphans`.
@@ -66,7 +67,7 @@ def successors(table: Table, others: Others, columns: Sequence[str], event: str)
 
 
 def left_behind(table: Table, others: Others, event: str) -> sql.Composed | None:
-    """Return the SELECT of children under an enforced key whose parent gave up its place to nobody."""
+    """Return the SELECT of children under an enforced key whose parent's place no other row took."""
     found = []
     for child, hop in hops_to(table, others):
         if hop.enforced:

@@ -1,4 +1,4 @@
-"""How is capture made whole again, before everything is copied anew?
+"""Reinstalls capture, before everything is copied again.
 
 Its own parts are made anew: functions, triggers, event triggers. What was changed in the application's tables and types
 is not for the tool to undo: a person does that, or undoes the dual write.
@@ -26,7 +26,7 @@ def built(conn: psycopg.Connection[Any], tables: Mapping[int, Table]) -> tuple[i
     return ring_shape(conn, f"migrator.{names.journal(min(tables))}")
 
 
-def mend(conn: psycopg.Connection[Any]) -> list[Difference]:
+def reinstall(conn: psycopg.Connection[Any]) -> list[Difference]:
     """Make anew what differs of capture itself; returns that. Where nothing is captured nothing is done.
 
     Raises:
@@ -67,6 +67,6 @@ def _noted(member: str, oid: int) -> list[sql.Composed]:
 def _require_nothing(found: Sequence[Difference]) -> None:
     if found:
         raise PreconditionFailed(
-            f"capture cannot be made whole: {'; '.join(d.text for d in found)}",
+            f"capture cannot be reinstalled: {'; '.join(d.text for d in found)}",
             hint="Put that back as it was and try again, or undo the dual write: migrator undo dual-write.",
         )

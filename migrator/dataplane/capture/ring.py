@@ -1,8 +1,8 @@
-"""When is a slot of the journal ring emptied?
+"""Empties slots of the journal ring.
 
 By TRUNCATE, so the journal never bloats. A slot is judged by its contents, never by its age: an old writer may
 still commit into an old slot, and TRUNCATE is not MVCC-safe, so readers lock the slots before they take a
-snapshot, and the cleaner takes its lock without waiting and then looks with a newer snapshot.
+snapshot, and the cleaner takes its lock without waiting and then reads with a newer snapshot.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def lock_for_reading(table_ids: Sequence[int]) -> sql.Composed:
 
 
 async def clean(conn: Connection, table_ids: Sequence[int], slots: int, parts: int) -> list[int]:
-    """Empty every slot whose entries all positions and holds have passed; returns the slots emptied.
+    """Empty every slot whose entries all positions and retention pins have passed; returns the slots emptied.
 
-    Writers use the current slot, so its lock is only taken when it is free at once. The others are met by the
+    Writers use the current slot, so its lock is only taken when it is free at once. The others are locked by the
     mirrors' short reads alone: there the cleaner waits a little, or it would never find all of them idle.
     """
     emptied: list[int] = []
@@ -53,7 +53,7 @@ async def clean(conn: Connection, table_ids: Sequence[int], slots: int, parts: i
 
 
 def _empty(names: Sequence[sql.Identifier], parts: int, wait_ms: int) -> sql.Composed:
-    """Return one statement that locks a slot, looks, and empties it.
+    """Return one statement that locks a slot, checks it, and empties it.
 
     One statement, so that a cleaner that freezes or loses its network between two of them never leaves writers
     waiting for its lock. Inside, every query takes its own snapshot: those after LOCK see all that was committed.

@@ -1,6 +1,6 @@
 -- What decides which rows captured tables hold and what their values mean, object by object, as capture was built for it.
--- The guard compares with it after every command, the watchdog in the mirrors' cycles and in every gate. Objects are
--- known by oid. Only catalogs are read, no function that looks past the snapshot: a mirror compares inside its own.
+-- The guard compares with it after every command, the capture watch in the mirrors' cycles and in every gate. Objects are
+-- known by oid. Only catalogs are read, no function that ignores the snapshot: a mirror compares inside its own.
 
 -- Of all captured tables and of capture itself; or of the tables *wanted* (roots or partitions) alone, of none: of itself.
 CREATE OR REPLACE FUNCTION migrator.shape_now(wanted oid[] DEFAULT NULL)

@@ -1,4 +1,4 @@
-"""How does a trigger fill the journal? Pure builders.
+"""Builds capture's triggers and their functions. Pure.
 
 The triggers are AFTER STATEMENT with transition tables, so whatever a statement touched is named once, in the writer's
 own transaction. An UPDATE names the new rows alone; a row trigger names the old row where key or tenant change. It has
@@ -106,7 +106,7 @@ class _Parent:
         return sql.Composed(found)
 
     def _insert(self) -> list[sql.Composed]:
-        """A foreign key that is checked at once lets nobody wait for a parent, unless somebody went round it."""
+        """A foreign key that is checked at once lets no row wait for a parent, unless it was bypassed."""
         moved: sql.Composable = sql.SQL("true")
         if all_enforced(self.table, self.others):
             moved = sql.SQL("({} OR {})").format(orphans.IN_REPLICA, orphans.MAY_EXIST)
@@ -145,7 +145,8 @@ class _Parent:
         ]
 
     def _gave_up(self, event: str) -> list[sql.Composed]:
-        """Journal who stands now where a row stood, with everything below; note children whom nobody took over."""
+        """Journal the row that now has a key that others refer to, with all rows below; note children left without a
+        parent."""
         needed = tuple(dict.fromkeys([*self.table.key, *self.moving]))
         taken_over = successors(self.table, self.others, needed, event)
         blocks = [
@@ -162,7 +163,7 @@ class _Parent:
         ]
         lost = left_behind(self.table, self.others, event)
         if lost is not None:
-            # In a session that checks no key, a snapshot of before may even hide them.
+            # In a session that checks no key, an earlier snapshot may even hide them.
             gone_round = sql.SQL("{} OR EXISTS ({})").format(orphans.IN_REPLICA, lost)
             blocks.append(_if(gone_round, _statement(orphans.NOTE)))
         return blocks

@@ -1,4 +1,4 @@
-"""How does capture that an earlier version made become this version's, without a write that is not journalled?
+"""Upgrades capture that an earlier version installed, without a write that is not journalled.
 
 Its functions are replaced in one transaction: a statement that runs meanwhile calls the one or the other, and both
 journal. Triggers stay as they are, so that no table of the application is locked. Guards are made anew in the same
@@ -36,7 +36,7 @@ SELECT t.tgname, p.proname, t.tgoldtable IS NOT NULL
 def renew(conn: psycopg.Connection[Any], by: str = "migrator upgrade") -> None:
     """Make capture what this version would have made it, in the caller's transaction. Safe to run twice.
 
-    Where capture was not whole before, that is recorded as a loss: mirrors stand still until everything is copied
+    Where capture was not intact before, that is recorded as a loss: mirrors stay stalled until everything is copied
     again. Nothing is done where nothing is captured.
     """
     tables = captured_tables(conn)
@@ -44,7 +44,7 @@ def renew(conn: psycopg.Connection[Any], by: str = "migrator upgrade") -> None:
         return
     conn.execute("SELECT set_config('migrator.ddl', 'capture', true)")
     for (name,) in conn.execute(_GUARDS).fetchall():
-        # Of the earlier version: it would refuse what follows. Others meet them until all of this is committed.
+        # Of the earlier version: it would refuse what follows. Other sessions run them until all of this is committed.
         conn.execute(sql.SQL("DROP EVENT TRIGGER {}").format(sql.Identifier(str(name))))
     find_relations(conn)
     whole, broken = _members(conn, tables)
@@ -66,7 +66,7 @@ def _members(conn: psycopg.Connection[Any], tables: Mapping[int, Table]) -> tupl
     broken: list[str] = []
     for number, table in tables.items():
         if number not in relations:
-            broken.append(f"table {table.qualified} is not there any more")
+            broken.append(f"table {table.qualified} does not exist any more")
             continue
         wanted = {names.trigger(event): names.function(number, event) for event in trigger_sql.events(table, others)}
         wanted[names.GUARD] = "refuse_truncate"

@@ -1,9 +1,9 @@
-"""Can writes pass the journal unseen, and what if they could?
+"""The capture watch: detects when writes may have passed the journal.
 
 The guard refuses what it sees. It does not see a superuser's `SET event_triggers = off`, an event trigger that is
-disabled, or commands on objects that all databases share. So every mirror looks by itself, in the snapshots of its
-cycles, and every gate asks. A loss once noticed stays: what was written meanwhile is in no journal, and putting the
-trigger back does not bring it. Only copying everything again does (`migrator mirror recopy`).
+disabled, or commands on objects that all databases share. So every mirror checks by itself, in the snapshots of
+its cycles, and so does every gate. A loss once detected stays: what was written meanwhile is in no journal, and
+restoring the trigger does not add it. Only copying everything again does (`migrator mirror recopy`).
 """
 
 from __future__ import annotations

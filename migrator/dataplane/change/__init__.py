@@ -1,1 +1,1 @@
-"""Phase 3: how does a change of the schema reach both sides while rows flow?"""
+"""Schema changes: bring a column, index, table, type, value or sequence to both sides while rows flow."""

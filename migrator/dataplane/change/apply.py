@@ -1,7 +1,7 @@
-"""How does a file of changes reach both sides, also when this process is killed between any two steps?
+"""Applies a file of schema changes to both sides, resumable after a kill between any two steps.
 
 Checked as a whole first; then recorded; then each change goes through its steps, in an order in which Limitless
-always accepts what classic holds. Every step finds what is done already, so running the file again goes on.
+always accepts what classic holds. Every step detects what is done already, so running the file again goes on.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ WORDS = {
     "fill": "give existing rows its default in batches on classic; the journal carries them over",
     "set_default_on_limitless": "on Limitless, the default as it is written",
     "loosen_on_limitless": "on Limitless, let rows be written without it",
-    "forget": "nobody who begins reads or writes it",
+    "forget": "no mirror, copy or validation that begins now reads or writes it",
     "drop_on_classic": "drop it on classic",
     "drop_on_limitless": "drop it on Limitless",
     "build_on_classic": "build it concurrently on classic",
@@ -107,7 +107,7 @@ class Applied:
 
 
 def plan_changes(work: Work, text: str, source: str) -> tuple[list[Recorded], list[Change], int]:
-    """Return what to do: unfinished changes of before that the file names too, new ones, and how many hold already.
+    """Return what to do: earlier unfinished changes that the file names too, new ones, and how many hold already.
 
     Raises:
         NoGo: with every problem; nothing was changed.
@@ -164,10 +164,10 @@ def apply(work: Work, text: str, source: str) -> Applied:
     Raises:
         NoGo: with every problem, before anything was changed; or rows do not allow a change.
         PreconditionFailed: nothing is captured, or another schema change runs.
-        ClusterUnavailable: a lock, a mirror or a copy was waited for in vain; the next run goes on.
+        ClusterUnavailable: a lock, a mirror or a copy did not end in time; the next run goes on.
     """
     if not only_change(work.turns):
-        raise PreconditionFailed("another schema change runs now", hint="See it with: migrator schema status")
+        raise PreconditionFailed("another schema change is running", hint="See it with: migrator schema status")
     _, changes, held = plan_changes(work, text, source)
     record(work.classic, changes, work.who)
     finished = []
@@ -201,7 +201,7 @@ def _carry_out(work: Work, recorded: Recorded) -> None:
 
 
 def _note_problem(conn: Connection, recorded: Recorded, error: NoGo) -> None:
-    """Keep the reason; changes that have changed nothing yet are over, so that they hold up no other file."""
+    """Keep the reason; changes that have changed nothing yet are ended, so that they block no other file."""
     with conn.transaction():
         changes_of.set_problem(conn, recorded.change_id, "; ".join(error.blockers))
         changes_of.end_unbegun(conn)

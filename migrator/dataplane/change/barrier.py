@@ -1,9 +1,9 @@
-"""Who may still work with the old shape of a table?
+"""Waits until no mirror, copy or validation works with the old shape of a table.
 
 A mirror reads its tables in the snapshot of a cycle, a validator in the one a mirror lends it, a copy after its
-transaction on classic began. So the old shape is gone when every position includes a snapshot taken after the change,
-and then every transaction of a copy or a validator that was open at that moment has ended. A copy that died meanwhile
-is locked out by its lease.
+transaction on classic began. So the old shape is out of use when every position includes a snapshot taken after the
+change, and then every transaction of a copy or a validator that was open at that moment has ended. A copy without a
+session meanwhile loses its lease.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ SELECT application_name FROM pg_stat_activity
 
 
 def wait_seen(work: Work, recorded: Recorded) -> None:
-    """Return when nobody works with the shape of before `recorded.at` any more.
+    """Return when nothing works with the shape from before `recorded.at` any more.
 
     Raises:
-        ClusterUnavailable: somebody still does after `work.timeout_s`.
+        ClusterUnavailable: a mirror, copy or validation still does after `work.timeout_s`.
     """
     deadline = time.monotonic() + work.timeout_s
     _until_nobody(work, recorded, deadline, lambda: _behind(work, recorded))
@@ -61,7 +61,7 @@ def _until_nobody(work: Work, recorded: Recorded, deadline: float, look: Callabl
         raise ClusterUnavailable(
             "the mirror" if "mirror" in waiting[0] else "classic",
             f"{', '.join(waiting)} still works with the old shape after {work.timeout_s:.0f} s",
-            "See why it stands still: migrator mirror status; running this again goes on from here.",
+            "See what stalls it: migrator mirror status; running this again goes on from here.",
         )
 
 

@@ -1,4 +1,4 @@
-"""What is a change, once it is checked?"""
+"""One schema change, once it is checked: all that carrying it out needs."""
 
 from __future__ import annotations
 

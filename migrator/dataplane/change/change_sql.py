@@ -1,4 +1,4 @@
-"""Which statements carry a change out? Pure builders.
+"""Builds the statements that carry a change out. Pure.
 
 Type, collation, default and what follows an index's table are the operator's own SQL, read by PostgreSQL's parser and
 tried on temporary tables before; every name is quoted here.

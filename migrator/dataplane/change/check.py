@@ -1,4 +1,4 @@
-"""Can what a file asks for be done here, and what exactly? Nothing is changed; every problem at once.
+"""Checks the changes that a file requests against both sides: every problem at once, nothing is changed.
 
 Types, defaults and indexes are tried on empty temporary tables in a transaction that is rolled back, so the server
 itself says what it refuses, what a default is worth now, and whether it would rewrite the table.
@@ -24,7 +24,7 @@ from migrator.dataplane.change.enum_values import labels_of, place, with_label
 from migrator.dataplane.change.inspect import columns_of, has_column, index_of, read_index, try_column
 from migrator.dataplane.change.request import CREATIONS, Kind, RequestedChange
 from migrator.dataplane.change.trial import Creations, try_limitless, try_links
-from migrator.db.error_text import said
+from migrator.db.error_text import server_message
 from migrator.model.blocker import Blocker
 from migrator.model.table import Table, qualify
 from migrator.plan.schema import Plan
@@ -99,7 +99,7 @@ class _Checker:
                 for query in queries:
                     self.classic.execute(query)
         except psycopg.Error as error:
-            self._problem(request, f"classic refuses it: {said(error)}")
+            self._problem(request, f"classic refuses it: {server_message(error)}")
             return False
         return True
 
@@ -185,7 +185,7 @@ class _Checker:
             try:
                 self.limitless.execute(change_sql.plan_default(change))
             except psycopg.Error as error:
-                self._problem(request, f"Limitless refuses its default: {said(error)}")
+                self._problem(request, f"Limitless refuses its default: {server_message(error)}")
         return change
 
     def _new_column(self, request: RequestedChange) -> Change | None:
@@ -194,7 +194,9 @@ class _Checker:
             with self.classic.transaction(force_rollback=True):
                 seen = try_column(self.classic, request)
         except psycopg.Error as error:
-            self._problem(request, f"classic refuses it: {said(error)}. Types and functions need their schema's name")
+            self._problem(
+                request, f"classic refuses it: {server_message(error)}. Types and functions need their schema's name"
+            )
             return None
         if seen.is_domain:
             self._problem(request, "a domain rewrites the table while writers wait: use its base type")
@@ -229,7 +231,7 @@ class _Checker:
             return None
         needed = self._needed_by_mirror(request)
         if needed:
-            self._problem(request, f"it is {needed}: it cannot go while the table is being migrated")
+            self._problem(request, f"it is {needed}: it cannot be dropped while the table is being migrated")
             return None
         needing = self._dependents(request)
         for text in needing:
@@ -257,7 +259,7 @@ class _Checker:
         return ""
 
     def _dependents(self, request: RequestedChange) -> list[str]:
-        """Return what depends on a column and would vanish or break with it; its default and NOT NULL may go."""
+        """Return what would be dropped or fail with a column; its default and NOT NULL may be dropped."""
         table = details.oid_of(self.classic, request.table)
         found = [] if table is None else details.dependents(self.classic, table, request.name)
         return [text for text, name in found if name not in self.dropped]
@@ -311,17 +313,17 @@ class _Checker:
 
     def _drop_index(self, request: RequestedChange) -> Change | None:
         schemas = [request.schema] if request.schema else sorted({t.schema for t in self.tables.values()})
-        found = [(s, i) for s in schemas if (i := index_of(self.classic, s, request.name)) is not None]
+        indexes = [(s, i) for s in schemas if (i := index_of(self.classic, s, request.name)) is not None]
         there = [(s, i) for s in schemas if (i := index_of(self.limitless, s, request.name)) is not None]
-        if len(found) > 1:
-            self._problem(request, "it may be any of " + ", ".join(qualify(s, request.name) for s, _ in found))
+        if len(indexes) > 1:
+            self._problem(request, "it may be any of " + ", ".join(qualify(s, request.name) for s, _ in indexes))
             return None
         there += [(s, (t, True)) for (s, name), t in self.made.items() if name == request.name and s in schemas]
-        if not found and not there:
+        if not indexes and not there:
             if not request.lenient and not self._done_before(request):
                 self._problem(request, "there is no such index")
             return None
-        schema, (table, _) = (found or there)[0]
+        schema, (table, _) = (indexes or there)[0]
         if table not in self.tables:
             self._problem(request, f"{table} is not captured: drop it directly")
             return None

@@ -1,12 +1,12 @@
-"""How does a column come, and go, on both sides?
+"""Adds and drops a column on both sides.
 
-Coming: Limitless first, with what classic will give to rows that exist (a literal both sides take alike, never an
-expression that each would compute for itself); then classic, together with the descriptor; and when nobody writes
+To add: Limitless first, with what classic will give to rows that exist (a literal both sides take alike, never an
+expression that each would compute for itself); then classic, together with the descriptor; and when nothing writes
 without the column any more, Limitless gets the default as it was written. A default that differs from row to row
 would rewrite classic's table, which hides its rows from older snapshots; such a column is added empty and filled in
 batches on classic, through the journal.
 
-Going: first nobody reads and writes it any more, then classic drops it, then Limitless.
+To drop: first mirrors, copies and validations stop using it, then classic drops it, then Limitless.
 """
 
 from __future__ import annotations
@@ -111,14 +111,14 @@ def set_default_on_limitless(work: Work, recorded: Recorded) -> None:
 def loosen_on_limitless(work: Work, recorded: Recorded) -> None:
     """Let rows be written without the column."""
     change = recorded.change
-    found = columns_of(work.limitless, change.table).get(change.name)
-    if found is not None and found[1]:
+    column = columns_of(work.limitless, change.table).get(change.name)
+    if column is not None and column[1]:
         with work.alone(change.words):
             work.patiently("limitless", change.words, lambda conn: _run(conn, change_sql.drop_not_null(change)))
 
 
 def forget(work: Work, recorded: Recorded) -> None:
-    """From here on nobody who begins reads or writes the column."""
+    """From here on no mirror, copy or validation that begins reads or writes the column."""
     change = recorded.change
 
     def act(conn: Connection) -> None:
@@ -149,8 +149,8 @@ def drop_on_limitless(work: Work, recorded: Recorded) -> None:
 
 
 def _without(work: Work, conn: Connection, table: str, column: str) -> None:
-    found = describe_table(conn, work.planned, table)
-    work.describe(conn, replace(found, columns=tuple(c for c in found.columns if c.name != column)))
+    described = describe_table(conn, work.planned, table)
+    work.describe(conn, replace(described, columns=tuple(c for c in described.columns if c.name != column)))
 
 
 def _run(conn: Connection, statement: psycopg.sql.Composed) -> None:
@@ -158,7 +158,7 @@ def _run(conn: Connection, statement: psycopg.sql.Composed) -> None:
 
 
 def know(work: Work, recorded: Recorded) -> None:
-    """Wait until nobody works with the shape of before."""
-    if recorded.seen_from is None:  # the descriptor is committed, so what begins from here on knows it
+    """Wait until nothing works with the earlier shape."""
+    if recorded.seen_from is None:  # the descriptor is committed, so what begins from here on reads it
         recorded.mark_seen(work.classic)
     wait_seen(work, recorded)

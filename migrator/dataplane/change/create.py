@@ -1,8 +1,8 @@
-"""How does a new table, type or sequence come to both sides, a table captured from birth?
+"""Creates a new table, type or sequence on both sides, and captures a table from its creation.
 
 Limitless first, so that it can take every row. Then classic, where the transaction that makes the table also captures
-it: no write can slip past, nothing has to be copied, and no tenant leaves the mirrored set. Mirrors take the table up
-in the snapshot in which they first see it.
+it: no write can pass unjournalled, nothing has to be copied, and no tenant leaves the mirrored set. Mirrors take the
+table up in the snapshot in which they first see it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import psycopg
 from psycopg import sql
 
 from migrator.control import provisioned
-from migrator.control.route import keep_write_mode
+from migrator.control.route import locked_write_mode
 from migrator.dataplane.capture.new_table import capture_new, lock_above
 from migrator.dataplane.change import change_sql
 from migrator.dataplane.change.change import Change, Made
 from migrator.dataplane.change.progress import Connection, Recorded, Work
 from migrator.dataplane.change.request import Kind
-from migrator.db.error_text import said
+from migrator.db.error_text import server_message
 from migrator.db.lock_retry import BUSY
 from migrator.errors import NoGo
 from migrator.inventory.look import refresh
@@ -81,7 +81,7 @@ def make_on_limitless(work: Work, recorded: Recorded) -> None:
     """Make what classic is about to have; it is there already when an earlier run came so far.
 
     Raises:
-        NoGo: somebody put rows into a table of this name.
+        NoGo: a table of this name holds rows there.
     """
     change = recorded.change
 
@@ -131,12 +131,14 @@ def make_on_classic(work: Work, recorded: Recorded) -> None:
         raise
     except psycopg.Error as error:
         _take_back(work, recorded)
-        raise NoGo(change.words, [f"classic refuses it: {said(error)}"], "Limitless is as it was before.") from None
+        raise NoGo(
+            change.words, [f"classic refuses it: {server_message(error)}"], "Limitless is as it was before."
+        ) from None
     for table in made:
         work.tables[table.qualified] = table
         if change.entry and change.table not in work.plan.tables.table:
             work.tell(
-                f"the plan's file does not name {change.table}: before dual write is begun anew, add"
+                f"the plan's file does not name {change.table}: before starting dual write again, add"
                 f' [tables.table."{change.table}"] with '
                 + ", ".join(f'{name} = "{value}"' for name, value in change.entry.items() if name != "key")
             )
@@ -148,13 +150,13 @@ def require_dual(conn: Connection, change: Change) -> None:
     Raises:
         NoGo: they are.
     """
-    mode = keep_write_mode(conn)
+    mode = locked_write_mode(conn)
     if mode is not WriteMode.DUAL:
         raise NoGo(change.words, [f"the write mode is {mode}, not dual"])
 
 
 def _take_back(work: Work, recorded: Recorded) -> None:
-    """Drop on Limitless what was made for something that classic does not get: nothing can have come into it."""
+    """Drop on Limitless what was made for something that classic does not get: it cannot hold rows."""
     with work.limitless.transaction():
         for one in reversed(recorded.change.there):
             work.limitless.execute(drop(Record(*one.record)))
@@ -167,16 +169,16 @@ def link_on_limitless(work: Work, recorded: Recorded) -> None:
     """Make the foreign keys that the other tables have there by now, checked at commit."""
     change = recorded.change
     tables = list(work.tables.values())
-    found = link_steps(work.classic, work.limitless, tables, work.plan, change.table)
-    if found:
+    steps = link_steps(work.classic, work.limitless, tables, work.plan, change.table)
+    if steps:
         with work.alone(change.words):
-            work.patiently("limitless", change.words, lambda conn: _run(conn, found))
+            work.patiently("limitless", change.words, lambda conn: _run(conn, steps))
 
 
 def grant_on_limitless(work: Work, recorded: Recorded) -> None:
     """Give Limitless the rights that classic has on it: by default privileges, and as its owner.
 
-    What Limitless refuses is told, and holds nothing up here: the gates compare rights by themselves.
+    What Limitless refuses is reported, and stops nothing here: the gates compare rights by themselves.
     """
     change = recorded.change
     words = {Kind.CREATE_TABLE: "table", Kind.CREATE_TYPE: "type", Kind.CREATE_SEQUENCE: "sequence"}
@@ -188,7 +190,7 @@ def grant_on_limitless(work: Work, recorded: Recorded) -> None:
         except (*BUSY, psycopg.OperationalError):
             raise
         except psycopg.Error as error:  # the gates name what is missing for it
-            work.tell(f"{change.words}: Limitless refuses: {step.label}: {said(error)}")
+            work.tell(f"{change.words}: Limitless refuses: {step.label}: {server_message(error)}")
     for difference in rights_differ(work.classic, work.limitless, work.plan):
         work.tell(f"rights: {difference}")
 

@@ -1,4 +1,4 @@
-"""What does a statement that makes something new say, and what may it not say? Pure.
+"""Reads a CREATE statement, and says what it may not contain. Pure.
 
 A new table's foreign keys are taken out of it: making them locks the tables they lead to, so they come last, in a
 moment of their own.
@@ -24,7 +24,7 @@ _PERSISTENT = "p"
 
 def options(before: str) -> tuple[dict[str, str], list[str]]:
     """Return what comments of the form `-- migrator: name = value` in *before* say, and what is wrong with them."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     problems = []
     for text in _OPTION.findall(before):
         name, equals, value = (part.strip() for part in text.partition("="))
@@ -32,11 +32,11 @@ def options(before: str) -> tuple[dict[str, str], list[str]]:
             problems.append(
                 f"'-- migrator: {text}' → write '-- migrator: NAME = VALUE', NAME one of {', '.join(OPTIONS)}"
             )
-        elif name in found:
+        elif name in values:
             problems.append(f"'-- migrator: {text}' → {name} is said twice")
         else:
-            found[name] = value
-    return found, problems
+            values[name] = value
+    return values, problems
 
 
 def refused_table(node: Tree) -> Iterator[str]:

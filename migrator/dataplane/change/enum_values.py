@@ -1,4 +1,4 @@
-"""How does a value come to an enum on both sides? Limitless first, so that it can take every row that has it.
+"""Adds a value to an enum on both sides: on Limitless first, so that it can take every row that has it.
 
 Both sides sort rows by the order of an enum's values, so the value gets the same place there.
 """
@@ -54,7 +54,7 @@ def label_on_limitless(work: Work, recorded: Recorded) -> None:
 
 
 def label_on_classic(work: Work, recorded: Recorded) -> None:
-    """Add the value, and let the watch of capture know in the same transaction that this was us."""
+    """Add the value, and note it for the capture watch in the same transaction."""
     change = recorded.change
 
     def act(conn: Connection) -> None:

@@ -1,7 +1,7 @@
-"""How does an index come, and go, on both sides?
+"""Creates and drops an index on both sides.
 
-Classic decides what is unique: its index comes first, concurrently, and Limitless gets its own when it shows a state
-that classic's index has seen; on the way out Limitless's goes first. In between Limitless never refuses a row that
+Classic decides what is unique: its index comes first, concurrently, and Limitless gets its own when it holds a state
+that classic's index has covered; to drop, Limitless's is dropped first. In between Limitless never refuses a row that
 classic accepted.
 """
 
@@ -13,7 +13,7 @@ from migrator.control.provisioned import Made, forget
 from migrator.dataplane.change import change_sql
 from migrator.dataplane.change.inspect import index_of
 from migrator.dataplane.change.progress import Connection, Recorded, Work
-from migrator.db.error_text import said
+from migrator.db.error_text import server_message
 from migrator.errors import ClusterUnavailable, NoGo
 from migrator.plan.tables import describe_table
 from migrator.poll import until
@@ -34,11 +34,11 @@ def build_on_classic(work: Work, recorded: Recorded) -> None:
     """
     change = recorded.change
     _wait_for_builder(work, recorded)
-    found = index_of(work.classic, change.schema, change.name)
-    if found is not None and found[1]:
+    index = index_of(work.classic, change.schema, change.name)
+    if index is not None and index[1]:
         return
-    if found is not None:  # left by a build that failed or was killed
-        work.tell(f"{change.words}: dropping an invalid index of before")
+    if index is not None:  # left by a build that failed or was killed
+        work.tell(f"{change.words}: dropping the invalid index of an earlier build")
         _without_timeout(work, change_sql.drop_index(change, concurrently=True))
     try:
         _without_timeout(work, change_sql.create_index(change, change_sql.table_name(change.table), concurrently=True))
@@ -46,15 +46,15 @@ def build_on_classic(work: Work, recorded: Recorded) -> None:
         if not work.classic.broken:
             _without_timeout(work, change_sql.drop_index(change, concurrently=True))
         if isinstance(error, psycopg.IntegrityError | psycopg.DataError):
-            why = said(error)
+            why = server_message(error)
             raise NoGo(
-                change.words, [f"classic's rows do not allow it: {why}"], "Mend them and apply it again."
+                change.words, [f"classic's rows do not allow it: {why}"], "Correct the rows and apply it again."
             ) from None
         raise
 
 
 def _without_timeout(work: Work, statement: psycopg.sql.Composed) -> None:
-    """Run a concurrent statement: it waits for transactions that run, and nobody waits for it."""
+    """Run a concurrent statement: it waits for running transactions, and no session waits for it."""
     work.classic.execute("SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false)")
     work.classic.execute(statement)
 
@@ -108,7 +108,7 @@ def build_on_limitless(work: Work, recorded: Recorded) -> None:
     except psycopg.errors.UniqueViolation as error:
         raise NoGo(
             change.words,
-            [f"rows on Limitless break it: {said(error)}"],
+            [f"rows on Limitless break it: {server_message(error)}"],
             "Rows of quarantined tenants are not up to date: migrator mirror retry --all, then apply it again.",
         ) from None
 

@@ -1,4 +1,4 @@
-"""What is there, and what would the server make of it? Reads catalogs, and tries on temporary tables."""
+"""Reads columns and indexes from the catalog, and tries new ones on temporary tables."""
 
 from __future__ import annotations
 

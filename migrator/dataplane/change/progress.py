@@ -1,4 +1,4 @@
-"""What does carrying changes out need: both sides, patience, and a record of every step?
+"""One run of schema changes: its connections, its lock waits, and a record of every step.
 
 DDL waits for a lock only briefly and is tried again: while it waits, the application's statements would queue up
 behind it.
@@ -14,7 +14,7 @@ from typing import Any, Literal
 import psycopg
 
 from migrator.control import change as changes_of
-from migrator.control.locks import give_turn, take_turn
+from migrator.control.locks import release_copy_lock, take_copy_lock
 from migrator.control.tables import store_tables
 from migrator.dataplane.change.change import Change
 from migrator.dataplane.change.request import Kind
@@ -42,7 +42,7 @@ def _unwatched(_: str, __: Moment) -> None:
 
 @dataclass
 class Work:
-    """Connections and manners of one run of schema changes.
+    """Connections and limits of one run of schema changes.
 
     Attributes:
         classic, limitless: autocommit, without a statement timeout.
@@ -78,12 +78,12 @@ class Work:
                 act(conn)
 
         def tell(number: int, pause_s: float) -> None:
-            self.tell(f"{side}: {what}: the table is busy, so nobody is kept waiting; try {number} in {pause_s:.1f} s")
+            self.tell(f"{side}: {what}: the table is locked by another session; try {number} in {pause_s:.1f} s")
 
         if not (tried := until_free(once, self.timeout_s, pause_s=0.1, tell=tell)):
             raise ClusterUnavailable(
                 side,
-                f"{what}: the table stayed busy {tried}",
+                f"{what}: the table stayed locked {tried}",
                 "Find the long transaction in pg_stat_activity; running this again goes on from here.",
             )
 
@@ -94,9 +94,9 @@ class Work:
         Raises:
             ClusterUnavailable: one ran longer than `timeout_s`.
         """
-        if not take_turn(self.turns, 0.05):
+        if not take_copy_lock(self.turns, 0.05):
             self.tell(f"{what}: waiting for copies that run now; new ones wait for this change")
-            if not take_turn(self.turns, self.timeout_s):
+            if not take_copy_lock(self.turns, self.timeout_s):
                 raise ClusterUnavailable(
                     "classic",
                     f"a copy still runs after {self.timeout_s:.0f} s",
@@ -106,7 +106,7 @@ class Work:
             yield
         finally:
             if not self.turns.closed:
-                give_turn(self.turns)
+                release_copy_lock(self.turns)
 
     @property
     def planned(self) -> Tables:
@@ -142,13 +142,13 @@ class Recorded:
         self.step = step
 
     def shape_changed(self, conn: Connection, step: str) -> None:
-        """Record *step* in the transaction that changes the descriptor: who knows that is yet to be found out."""
+        """Record *step* in the transaction that changes the descriptor; from when on it is known is recorded later."""
         changes_of.set_unseen(conn, self.change_id)
         self.done(conn, step)
         self.seen_from = None
 
     def mark_seen(self, conn: Connection) -> None:
-        """Record from when on everybody who begins knows the new shape; after it was committed."""
+        """Record from when on everything that begins uses the new shape; after it was committed."""
         seen = changes_of.set_seen(conn, self.change_id)
         if seen is not None:
             self.seen_from, self.at = Snapshot.parse(seen[0]), seen[1]

@@ -1,4 +1,4 @@
-"""What does a file of SQL ask for? Pure; every problem at once, in the operator's words.
+"""Parses a file of SQL into requested changes. Pure; every problem at once, in the operator's words.
 
 PostgreSQL's own parser reads it. One statement may become several changes, and each change is carried out, recorded
 and resumed by itself.
@@ -265,7 +265,7 @@ class _Reader:
                     self._add_column(where, table, command, written)
                 case "AT_DropColumn":
                     if command.behavior == "DROP_CASCADE":
-                        self.problem(where, f"leave CASCADE out: what hangs on {command.name} is dropped by name")
+                        self.problem(where, f"leave CASCADE out: drop what depends on {command.name} by name")
                     elif table:
                         self.requests.append(
                             RequestedChange(where, Kind.DROP_COLUMN, table, "", command.name, bool(command.missing_ok))
@@ -336,7 +336,7 @@ class _Reader:
 
     def _drop_index(self, where: str, node: Tree) -> None:
         if node.behavior == "DROP_CASCADE":
-            self.problem(where, "leave CASCADE out: what hangs on the index is dropped by name")
+            self.problem(where, "leave CASCADE out: drop what depends on the index by name")
             return
         for parts in node.objects:
             *schema, name = (part.sval for part in parts)

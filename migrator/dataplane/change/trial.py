@@ -1,4 +1,4 @@
-"""What would become of something new? It is made on classic in the check's transaction, which is rolled back.
+"""Tries a CREATE on classic, in the check's transaction, which is rolled back.
 
 So the server itself says what it refuses, and the design of provisioning sees it in the catalog. Foreign keys lock the
 tables they lead to: they are tried alone, for a moment.
@@ -16,7 +16,7 @@ from migrator.dataplane.change.change import Change, Made
 from migrator.dataplane.change.create import create, exists, filled, link, make_there, planned
 from migrator.dataplane.change.progress import LOCK_TIMEOUT_MS, Connection
 from migrator.dataplane.change.request import CREATIONS, Kind, RequestedChange
-from migrator.db.error_text import said
+from migrator.db.error_text import server_message
 from migrator.db.lock_retry import until_free
 from migrator.errors import ClusterUnavailable, PlanInvalid
 from migrator.model.table import Table
@@ -60,7 +60,7 @@ class Creations:
             with self.classic.transaction():
                 create(self.classic, change)
         except psycopg.Error as error:
-            return None, [f"classic refuses it: {said(error)}. Types and functions need their schema's name"]
+            return None, [f"classic refuses it: {server_message(error)}. Types and functions need their schema's name"]
         if request.kind is Kind.CREATE_TABLE:
             problems = self._table(change)
         if problems:
@@ -138,7 +138,7 @@ def try_limitless(limitless: Connection, changes: Sequence[Change]) -> list[str]
                     if not exists(limitless, change.kind, change.schema, change.name):
                         make_there(limitless, change.there)
             except psycopg.Error as error:
-                return [f"{change.words}: Limitless refuses it: {said(error)}"]
+                return [f"{change.words}: Limitless refuses it: {server_message(error)}"]
     return []
 
 
@@ -164,7 +164,7 @@ def try_links(classic: Connection, changes: Sequence[Change]) -> list[str]:
                 except psycopg.errors.LockNotAvailable:
                     raise
                 except psycopg.Error as error:
-                    problems.append(f"{change.words}: classic refuses a foreign key: {said(error)}")
+                    problems.append(f"{change.words}: classic refuses a foreign key: {server_message(error)}")
 
     if any(c.links for c in new) and not (tried := until_free(act, _PATIENCE_S)):
         raise ClusterUnavailable(

@@ -1,1 +1,1 @@
-"""Phase 3: how does Limitless follow classic?"""
+"""The mirror: brings Limitless to classic's state, cycle by cycle."""

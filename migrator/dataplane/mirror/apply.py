@@ -1,6 +1,6 @@
-"""How does one batch get onto Limitless?
+"""Applies one batch to Limitless.
 
-The caller owns the transaction and holds the partition's position in it.
+The caller owns the transaction and has locked the partition's checkpoint in it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import psycopg
 from migrator.dataplane.mirror import rows_sql
 from migrator.dataplane.mirror.batch import Place, TableBatch, by_tenant, target_keys
 from migrator.dataplane.mirror.text_values import run
-from migrator.db.error_text import broken
+from migrator.db.error_text import violated_name
 from migrator.model.sqlstate import Fault, fault_of
 from migrator.model.table import Table
 
@@ -29,7 +29,7 @@ async def apply(limitless: Limitless, batches: Sequence[TableBatch], *, delete_f
     Raises:
         psycopg.errors.UniqueViolation: try again with *delete_first*.
     """
-    for batch in reversed(batches):  # a key that checks at once would keep a parent whose children go with it
+    for batch in reversed(batches):  # a key that checks at once would refuse a parent before its children
         gone = [*batch.deletes, *(batch.upserts if delete_first else ())]
         await delete(limitless, batch.table, gone)
     for batch in batches:
@@ -46,7 +46,7 @@ async def delete(limitless: Limitless, table: Table, places: Iterable[Place]) ->
 async def apply_by_tenant(limitless: Limitless, batches: Sequence[TableBatch]) -> dict[str, str]:
     """Apply *batches* tenant by tenant; returns tenants whose data Limitless refuses, each with the reason.
 
-    Slow, and only used after `apply` failed on somebody's data. The reason names table, constraint and
+    Slow, and only used after `apply` failed on the data of a tenant. The reason names table, constraint and
     SQLSTATE, never values.
     """
     refused: dict[str, str] = {}
@@ -57,7 +57,7 @@ async def apply_by_tenant(limitless: Limitless, batches: Sequence[TableBatch]) -
         except psycopg.Error as error:
             if fault_of(error.sqlstate) is not Fault.DATA:
                 raise
-            where = broken(error)
+            where = violated_name(error)
             table = error.diag.table_name or ""
             refused[tenant] = f"{type(error).__name__} ({error.sqlstate}) {table} {where}".strip()
     return refused

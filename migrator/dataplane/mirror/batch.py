@@ -1,4 +1,4 @@
-"""What must be written and deleted on Limitless, given dirty keys and their present state? Pure.
+"""Sorts dirty keys and their present state into what to write and delete on Limitless. Pure.
 
 A raw row is what `rows_sql.read_dirty` returns: dirty tenant, present tenant, found, moved, key columns, columns.
 """
@@ -95,7 +95,7 @@ def add(batch: TableBatch, rows: Iterable[Raw], scope: Set[str]) -> set[str]:
 
     *scope* are the tenants this partition mirrors (with `REFERENCE` for tables without tenants). A row is set to
     its present state for its present tenant and removed from the tenant it was dirtied under when that is
-    another one: both are states at the reading snapshot, so doing it twice, or for a key that nobody changed,
+    another one: both are states at the reading snapshot, so doing it twice, or for a key that did not change,
     does no harm.
     """
     table, width = batch.table, len(batch.table.key)
@@ -110,7 +110,7 @@ def add(batch: TableBatch, rows: Iterable[Raw], scope: Set[str]) -> set[str]:
         dirty, present, found = raw[0], raw[1], raw[2] == "t"
         key: Key = tuple(v or "" for v in raw[4 : 4 + width])
         values = raw[4 + width :]
-        if own is not None and found:  # 1.0 was journalled, 1.00 is there: one row, so one place
+        if own is not None and found:  # 1.0 was journalled, classic has 1.00: one row, so one place
             key = tuple(k if i is None else values[i] or "" for k, i in zip(key, own, strict=True))
         if not table.sharded:
             if REFERENCE in scope:

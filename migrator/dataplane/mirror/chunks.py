@@ -1,8 +1,8 @@
-"""How is a batch too large for one transaction applied?
+"""Applies a batch that is too large for one transaction.
 
-Streamed in chunks from the same snapshot while the position stays where it is; every chunk commits under the
-epoch, and only the last transaction moves the position. In between Limitless is neither at S1 nor at S2, so
-readers of the partition are back on classic first. A crash anywhere leaves the old position: the next cycle does
+Streamed in chunks from the same snapshot while the checkpoint stays where it is; every chunk commits under the
+lease term, and only the last transaction moves the checkpoint. In between Limitless is neither at S1 nor at S2, so
+readers of the partition are back on classic first. A crash anywhere leaves the old checkpoint: the next cycle does
 all of it again, at its own snapshot.
 """
 
@@ -30,7 +30,7 @@ from migrator.model.position import Snapshot
 from migrator.model.table import Table, children_of
 
 _PARENTS = 2_000
-"""Rows with children that are looked at together: each of them may bring many."""
+"""Rows with children that are looked up together: each of them may bring many."""
 
 _STUCK_MS = 300_000
 
@@ -39,7 +39,7 @@ _STUCK_MS = 300_000
 async def _beside(p: Partition) -> AsyncIterator[Connection]:
     """A second connection at the reader's snapshot: rows wait there while the reader looks others up.
 
-    Its server gives up on a mirror that takes nothing for so long, and lets the snapshot go.
+    Its server ends the session, and with it the snapshot, of a mirror that reads nothing for so long.
     """
     row = await (await p.reader.execute("SELECT pg_export_snapshot()")).fetchone()
     async with await connect_async(p.classic_dsn, f"migrator mirror {p.part} rows") as conn:
@@ -64,7 +64,7 @@ async def _chunks(
 
 
 async def _early(chunks: AsyncGenerator[list[Raw]]) -> AsyncGenerator[list[Raw]]:
-    """Yield what *chunks* yields, reading one while the caller writes the one before: two servers at work."""
+    """Yield what *chunks* yields, reading one while the caller writes the one before: two servers run at once."""
 
     async def following() -> list[Raw] | None:
         return await anext(chunks, None)
@@ -81,15 +81,15 @@ async def _early(chunks: AsyncGenerator[list[Raw]]) -> AsyncGenerator[list[Raw]]
 
 
 async def _under_epoch(p: Partition) -> None:
-    if not await position.hold(p.limitless, p.stand):
+    if not await position.lock_checkpoint(p.limitless, p.stand):
         raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
 
 
 async def apply_in_chunks(p: Partition, snapshot: Snapshot, enrolling: Enrolling, scope: set[str], token: str) -> int:
     """Apply (S1, snapshot] in two passes; returns the rows written. Tenants refused leave *scope*.
 
-    Pass 1 removes what is gone, and in tables with other unique keys every key of the batch, so that pass 2
-    can insert in any order without a collision across chunks.
+    Pass 1 deletes rows that classic no longer has, and in tables with other unique keys every key of the batch, so that
+    pass 2 can insert in any order without a collision across chunks.
     """
     limits = f"{p.options.batch_rows} rows or {p.options.batch_mb:.0f} MB"
     await p.options.fall_back("", f"a batch of more than {limits} is being applied")
@@ -110,13 +110,13 @@ async def _in_chunks(
         async with aclosing(_early(_chunks(p, beside, number, table, enrolling, places=by_place(table)))) as chunks:
             async for rows in chunks:
                 batch = TableBatch(table)
-                await membership.meet(p, add(batch, rows, scope))
+                await membership.report_unmirrored(p, add(batch, rows, scope))
                 async with p.limitless.transaction():
                     await _under_epoch(p)
-                    found = await complete(p, batch, scope, places=True)
-                    # With the parent's: once that is gone, nothing says any more that these were there.
-                    await apply(p.limitless, [TableBatch(e.table, deletes=e.deletes) for e in found])
-                    later.add(found)
+                    related = await complete(p, batch, scope, places=True)
+                    # With the parent's: once that is deleted, nothing names these rows any more.
+                    await apply(p.limitless, [TableBatch(e.table, deletes=e.deletes) for e in related])
+                    later.add(related)
                     gone = [*batch.deletes, *(batch.upserts if table.unique_keys else ())]
                     await delete(p.limitless, table, gone)
                 written += len(batch.deletes)

@@ -1,7 +1,7 @@
-"""How does one cycle bring Limitless to classic's state at one snapshot?
+"""Runs one cycle: brings Limitless to classic's state at one snapshot.
 
-Read keys and rows of (S1, S2] in one classic snapshot S2; commit a token on classic; write the rows and move the
-position S1 → S2 in one Limitless transaction; publish. Afterwards Limitless equals classic at S2 for every
+Read keys and rows of (S1, S2] in one classic snapshot S2; commit a mirror token on classic; write the rows and move the
+checkpoint S1 → S2 in one Limitless transaction; publish. Afterwards Limitless equals classic at S2 for every
 mirrored tenant: a row changed in (S1, S2] is in the batch with its state at S2, any other row is the same at both.
 """
 
@@ -41,7 +41,7 @@ _MARK_AGAIN_S = 5.0
 
 @dataclass(slots=True)
 class _Look:
-    """What the first look at a new snapshot found."""
+    """What the first query in a new snapshot found."""
 
     snapshot: Snapshot
     taken: float
@@ -75,7 +75,7 @@ async def _look(p: Partition) -> _Look:
     """Begin, lock the ring, take the snapshot and see whether there is anything to do.
 
     Raises:
-        LeaseLost: another mirror has already left its token on classic.
+        LeaseLost: another mirror has already committed its token on classic.
         HistoryForked: classic no longer holds the token of what Limitless already applied.
         CaptureLost: the journal may not name every row that changed.
     """
@@ -90,7 +90,7 @@ async def _look(p: Partition) -> _Look:
     row = await cursor.fetchone()
     look = partitions.FirstLook(*row) if row is not None else None
     if look is not None and look.versions != p.shape:
-        # Read in this snapshot; the look is then repeated, so that a cycle reads and writes with one shape.
+        # Read in this snapshot; the query is then repeated, so that a cycle reads and writes with one shape.
         shape, tables = int(look.versions), await captured_in_order(p.reader)
         await p.reader.execute("ROLLBACK")
         p.shape, p.tables = shape, tables
@@ -99,7 +99,7 @@ async def _look(p: Partition) -> _Look:
         raise LeaseLost(f"another mirror took partition {p.part} over")
     if look is None or p.stand.token not in (look.tokens or ()):
         raise HistoryForked(
-            f"classic does not know what mirror partition {p.part} applied last",
+            f"classic does not have the token of what mirror partition {p.part} applied last",
             hint="Classic was restored or lost its tail. Copy everything again: migrator mirror recopy --reason …",
         )
     await require_capture(p, look.lost, look.mark)
@@ -112,12 +112,12 @@ class _TooWide(Exception):
 
 
 async def run_cycle(p: Partition) -> CycleStats | None:
-    """Run one cycle; None when there was nothing to do and nothing to tell.
+    """Run one cycle; None when there was nothing to do and nothing to publish.
 
     Raises:
-        LeaseLost: the position is not where this mirror left it.
+        LeaseLost: the checkpoint is not where this mirror left it.
         HistoryForked, CaptureLost: see `_look`.
-        psycopg.Error: a side failed; the position on Limitless says what was done.
+        psycopg.Error: a side failed; the checkpoint on Limitless says what was done.
     """
     try:
         return await _cycle(p, wide=False)
@@ -178,22 +178,22 @@ async def _read(
         if number not in look.dirty and not enrolling.tenants:
             continue
         query = rows_sql.read_dirty(table, number, p.part, p.stand.snapshot, enrolling.tenants)
-        found = await row_stream.first(
+        block = await row_stream.first(
             p.reader, sql.SQL("{} LIMIT {}").format(query, sql.Literal(room + 1)), room + 1, max(size, 1)
         )
-        if found.more:
+        if block.more:
             raise _TooWide
-        unmirrored |= add(batches[number], found.rows, scope)
-        room -= len(found.rows)
-        size -= found.size
+        unmirrored |= add(batches[number], block.rows, scope)
+        room -= len(block.rows)
+        size -= block.size
         if room < 0:
             break
-    await membership.meet(p, unmirrored)
+    await membership.report_unmirrored(p, unmirrored)
     return room < 0
 
 
 def _perhaps_nobodys(p: Partition, batches: Mapping[int, TableBatch]) -> bool:
-    """Whether rows of this batch belong to no tenant, or may by now: a parent went that nothing keeps in place."""
+    """Whether this batch has orphan rows, or may have by now: a parent was deleted that no foreign key protects."""
     tables = tuple(p.tables.values())
     return any(
         b.nobodys or (bool(b.deletes or b.moved) and any(not c.path[0].enforced for c in children_of(b.table, tables)))
@@ -202,7 +202,7 @@ def _perhaps_nobodys(p: Partition, batches: Mapping[int, TableBatch]) -> bool:
 
 
 async def _commit_token(p: Partition, changed: set[str], *, reference: bool = False, nobodys: bool = False) -> str:
-    """Commit this try's token on classic, and mark what changes: tenants, reference tables, rows of no tenant.
+    """Commit this try's token on classic, and mark what changes: tenants, reference tables, orphan rows.
 
     With synchronous_commit on (the session's setting), its flush makes durable all that the snapshot saw; and as
     its xid is at or above the snapshot's xmax, no xid below can be handed out again after a crash. Marking before
@@ -229,7 +229,7 @@ async def _write(
     batches: Mapping[int, TableBatch],
     token: str,
 ) -> int:
-    """Write everything and move the position, in one Limitless transaction; returns the rows written.
+    """Write everything and move the checkpoint, in one Limitless transaction; returns the rows written.
 
     Tenants that Limitless refuses are left out, and leave *scope*.
     """
@@ -251,14 +251,15 @@ async def _write(
             # Rows that swapped a unique value collide one by one, although the whole is consistent.
             await drop_final_keys(p.limitless)
             if delete_first:
-                found = await find_refused(p, list(batches.values())) - refused
-                if p.part == 0 or not found:
+                newly_refused = await find_refused(p, list(batches.values())) - refused
+                if p.part == 0 or not newly_refused:
                     raise
-                refused |= found
+                refused |= newly_refused
             delete_first = True
         except psycopg.errors.ForeignKeyViolation:
-            # Limitless has foreign keys, and another partition is not there yet: wait for it. New reference rows go
-            # ahead (whoever needs them can move on), rows still referred to go when nobody refers to them.
+            # Limitless has foreign keys, and another partition has not reached that state yet: wait for it. New
+            # reference rows go ahead (partitions that need them can go on), rows still referred to are deleted when no
+            # row refers to them.
             if await drop_final_keys(p.limitless):
                 continue  # it was one that checks at once
             p.held_back = todo
@@ -268,19 +269,19 @@ async def _write(
         except psycopg.Error as error:
             if not is_refusal(error) or p.part == 0:
                 raise
-            found = await find_refused(p, list(batches.values())) - refused
-            if not found:
+            newly_refused = await find_refused(p, list(batches.values())) - refused
+            if not newly_refused:
                 raise
-            refused |= found
+            refused |= newly_refused
         else:
             scope -= refused
             return sum(map(len, todo))
 
 
 async def _ahead(p: Partition, batches: list[TableBatch]) -> None:
-    """Commit upserts alone, under the epoch, without moving the position: the cycle is repeated anyway."""
+    """Commit upserts alone, under the lease term, without moving the checkpoint: the cycle is repeated anyway."""
     async with p.limitless.transaction():
-        if await position.hold(p.limitless, p.stand):
+        if await position.lock_checkpoint(p.limitless, p.stand):
             await apply(p.limitless, [TableBatch(b.table, b.upserts) for b in batches])
 
 

@@ -1,6 +1,6 @@
-"""Which rows of a big batch are written last? Those that no entry names and only Limitless or a parent knew.
+"""Keeps the rows of a large batch that are written last: those that no entry names and only related rows lead to.
 
-They are found while the batch's own rows are removed, and belong into the transaction that moves the position. Until
+They are found while the batch's own rows are removed, and belong into the transaction that moves the checkpoint. Until
 then their places are kept, packed: there may be a million children of what moved. Their columns are read again, at the
 same snapshot.
 """
@@ -55,7 +55,7 @@ class DeferredRows:
                     yield batch
 
     async def apply(self, refused: set[str]) -> None:
-        """Write all of them, in the caller's transaction: first they are gone, so that none collides with another."""
+        """Write all of them, in the caller's transaction: all are deleted first, so that none collides with another."""
         for table, places in self._blocks(refused):
             await delete(self.p.limitless, table, places)
         async for batch in self._batches(refused):

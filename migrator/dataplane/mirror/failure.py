@@ -1,4 +1,4 @@
-"""What is said of a mirror that no retry heals; it is started again all the same."""
+"""Records a mirror that failed with an error that no retry removes; it is started again all the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from migrator.model.phase import Phase
 
 
 def note_failure(conn: psycopg.Connection[Any], part: int, error: str, message: str) -> None:
-    """Show that the mirror of *part* stopped, with the type of *error* and its text; owns its transaction."""
+    """Show that the mirror of *part* failed, with the type of *error* and its text; owns its transaction."""
     with conn.transaction():
         decide(conn, "mirror", "mirror.failed", f"partition {part}", f"{error}: {message}")
         mark_mirror_failed(conn, part, message)
@@ -25,5 +25,5 @@ def note_failure(conn: psycopg.Connection[Any], part: int, error: str, message: 
                 "blocked",
                 f"mirror partition {part} stopped",
                 [Blocker("mirror.failed", str(part), message)],
-                "mend it; it is started again by itself, or at once with: migrator resume",
+                "correct the cause; it is started again by itself, or at once with: migrator resume",
             )

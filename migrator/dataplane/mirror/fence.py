@@ -1,11 +1,11 @@
-"""How does a validator get two snapshots that are equal by construction?
+"""Serves fences: gives validators two snapshots that are equal by construction.
 
-At the end of a cycle Limitless equals classic at the cycle's snapshot. The mirror exports that snapshot, tells
-everybody who asked, and stands still until they hold both sides: for a bounded time, and only for validators whose
-session lives. One that dies or dawdles loses its fence, and the mirror goes on.
+At the end of a cycle Limitless equals classic at the cycle's snapshot. The mirror exports that snapshot, notifies the
+validators that asked, and pauses until they have both snapshots: for a bounded time, and only for validators whose
+session lives. One whose session ends, or that is too slow, loses its fence, and the mirror goes on.
 
-A fence is worth something only while it is open: whoever reports both snapshots after that is told to ask again,
-because a batch too large for one transaction changes Limitless before the position moves.
+A fence counts only while it is open: a validator that reports both snapshots later has to ask again, because a batch
+too large for one transaction changes Limitless before the checkpoint moves.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from migrator.dataplane.mirror.position import PartitionCheckpoint
 
 Connection = psycopg.AsyncConnection[Any]
 _LOOK_S = 0.02
-"""Whoever is done wakes the mirror; this often it looks by itself, for those who died and for poolers that swallow
-notifications."""
+"""Validators notify the mirror when they have both snapshots; this often it polls as well, in case a session ended
+or a pooler dropped the notification."""
 _OPENED, _DONE = "migrator_fence_{}", "migrator_fence_{}_done"
-"""Channels of a partition: we tell who waits for a fence, and are told who has both snapshots."""
+"""Channels of a partition: the mirror notifies validators that wait for a fence, and they notify it in turn."""
 
 
 async def expire(control: Connection, part: int) -> None:
-    """Take back fences that an earlier mirror, or an earlier connection of this one, left open, and listen to ours.
+    """Take back fences that an earlier mirror, or an earlier connection of this one, left open, and listen for
+    acknowledgements.
 
-    To be called before anything is written to Limitless: whoever has not taken both snapshots by now must not.
+    To be called before anything is written to Limitless: a validator without both snapshots by then must ask again.
     """
     await fences.expire(control, part)
     await control.execute(sql.SQL("LISTEN {}").format(sql.Identifier(_DONE.format(part))))
 
 
 async def serve(control: Connection, exported: str, stand: PartitionCheckpoint, wait_s: float) -> float:
-    """Serve every fence requested for the partition; returns how long the mirror stood still, in seconds.
+    """Serve every fence requested for the partition; returns how long the mirror paused, in seconds.
 
     *exported* names *stand*'s snapshot, held by a transaction that is still open; *control* commits on its own.
     """
@@ -52,5 +53,5 @@ async def serve(control: Connection, exported: str, stand: PartitionCheckpoint, 
         waiting = await fences.is_waited_for(control, ids)
     paused = time.monotonic() - began
     await fences.close(control, ids, paused * 1000)
-    await fences.bury(control, stand.part)
+    await fences.remove_ended(control, stand.part)
     return paused

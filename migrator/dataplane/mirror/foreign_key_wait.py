@@ -1,9 +1,9 @@
-"""What does a partition wait for when a foreign key on Limitless holds its batch back, and for how long already?
+"""Reports a mirror partition that has long been waiting because a foreign key on Limitless refuses its batch.
 
-Most such waits are over in milliseconds: another partition brings the row, or takes it away. One that refers to another
+Most such waits are over in milliseconds: another partition writes the row, or deletes it. One that refers to another
 tenant's row, or to the row of a tenant that does not follow classic, never ends by itself: classic's key may allow it,
-the key on Limitless holds the shard key too. Nothing is put aside then, since any part of the batch may be needed by
-the rest; but after the option `wait_told_s` status, gates and the breaker's monitor say what is waited for.
+the key on Limitless holds the shard key too. No tenant is quarantined then, since any part of the batch may be needed
+by the rest; but after the option `wait_told_s` status, gates and the breaker's monitor say what is waited for.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import sql
 
-from migrator.control import standstill
+from migrator.control import stall
 from migrator.dataplane.mirror import rows_sql
 from migrator.dataplane.mirror.apply import apply
 from migrator.dataplane.mirror.batch import target_keys
 from migrator.dataplane.mirror.partition import Partition
 from migrator.dataplane.mirror.text_values import fetch
-from migrator.db.error_text import broken
+from migrator.db.error_text import violated_name
 from migrator.model.table import qualify
 
 SHOWN = 5
@@ -50,7 +50,7 @@ class Wait:
         self.since = None
 
     async def report(self, p: Partition, error: psycopg.errors.ForeignKeyViolation) -> None:
-        """Note that *p* waits; tell classic what for, when that has lasted for long. Its next position takes it back.
+        """Note that *p* waits; tell classic what for, when that has lasted for long. Its next position clears it.
 
         Raises:
             psycopg.Error: a side failed.
@@ -63,15 +63,16 @@ class Wait:
         self.told = now
         key = await _key(p, error)
         rows = await _misfits(p, key) if key is not None else Misfits()
-        said = describe(key, rows, now - self.since, broken(error))
-        await standstill.tell(p.control, p.part, p.stand.epoch, said)
+        said = describe(key, rows, now - self.since, violated_name(error))
+        await stall.store(p.control, p.part, p.stand.epoch, said)
 
 
 @dataclass(frozen=True, slots=True)
 class Misfits:
-    """Rows that keep a batch from fitting, as far as it could be found out: how many, by tenant (None: of a reference
+    """Rows because of which a batch is refused, as far as they are known: how many, by tenant (None: of a reference
     table). *missing*: rows of the batch whose parent is not on Limitless. *kept*: rows on Limitless whose parent is to
-    go."""
+    be
+    deleted."""
 
     missing: Mapping[str | None, int] = field(default_factory=dict)
     kept: Mapping[str | None, int] = field(default_factory=dict)
@@ -89,17 +90,17 @@ def describe(key: ForeignKey | None, rows: Misfits, seconds: float, name: str = 
     table, parent = qualify(*key.table), qualify(*key.parent)
     refers = f"{table} ({', '.join(key.columns)}) refers by {key.name} to {parent} ({', '.join(key.parent_columns)})"
     drop = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.Identifier(*key.table), sql.Identifier(key.name))
-    until = f"until the decommission makes it again, take the key away on Limitless: {drop.as_string(None)}"
+    until = f"until the decommission makes it again, drop the key on Limitless: {drop.as_string(None)}"
     if rows.missing:
         return (
-            f"{waited}: {refers}, and {_whose(rows.missing)} to what is not there. It never comes when it is"
-            " another tenant's row, or one of a tenant that does not follow classic: correct the referring row on"
+            f"{waited}: {refers}, and {_whose(rows.missing)} to a row that is missing there. It stays missing"
+            " if it is another tenant's row, or of a tenant that is not mirrored: correct the referring row on"
             f" classic, or, {until}"
         )
     if rows.kept:
         return (
-            f"{waited}: {refers}, and {_whose(rows.kept)} to what is gone on classic. Rows of a tenant"
-            " that is quarantined stay until it is copied again: migrator mirror retry TENANT, once its cause is gone;"
+            f"{waited}: {refers}, and {_whose(rows.kept)} to a row that classic has deleted. Rows of a"
+            " quarantined tenant stay until it is copied again: correct the cause, then: migrator mirror retry TENANT;"
             f" or, {until}"
         )
     return f"{waited}: {refers}. Look on classic for the row that it misses, or, {until}"
@@ -135,7 +136,7 @@ SELECT k.conname::text, n.nspname::text, c.relname::text,
 async def _key(p: Partition, error: psycopg.Error) -> ForeignKey | None:
     """Return the foreign key that *error* names; None when it names none. Of a table, a shard knows parts only."""
     schemas = sorted({t.schema for t in p.tables.values()})
-    cursor = await p.limitless.execute(_KEY, (broken(error), schemas, error.diag.table_name or ""))
+    cursor = await p.limitless.execute(_KEY, (violated_name(error), schemas, error.diag.table_name or ""))
     row = await cursor.fetchone()
     if row is None:
         return None
@@ -144,9 +145,9 @@ async def _key(p: Partition, error: psycopg.Error) -> ForeignKey | None:
 
 
 async def _misfits(p: Partition, key: ForeignKey) -> Misfits:
-    """Return which rows keep the batch that was held back from fitting.
+    """Return the rows because of which the batch was refused.
 
-    Asked in a transaction that writes the batch once more and takes it back: keys of this tool's check at its end.
+    Asked in a transaction that writes the batch once more and is rolled back: keys of this tool's check at its end.
     """
     tables = {(t.schema, t.name): t for t in p.tables.values()}
     child, parent = tables.get(key.table), tables.get(key.parent)

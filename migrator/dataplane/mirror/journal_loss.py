@@ -1,8 +1,8 @@
-"""What does a mirror do when writes may have passed the journal?
+"""Stops a mirror when writes may have passed the journal.
 
-It applies nothing more: its reads go back to classic, confirmed, the loss is an incident, and it stands still until
-everything is copied again (`migrator mirror recopy`). Whoever notices, notices for all: the loss is a row that every
-partition looks for.
+It applies nothing more: its reads go back to classic, confirmed, the loss is an incident, and it stays stalled until
+everything is copied again (`migrator mirror recopy`). The partition that detects the loss records it in a row that
+every partition reads.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from migrator.model.incident import IncidentKind
 from migrator.model.tenant import REFERENCE_PART
 
 WHOLE_EVERY_S = 5.0
-"""Capture is compared as a whole this often, by the mirror of partition 0; what every look sees makes it sooner."""
+"""Capture is compared as a whole this often, by the mirror of partition 0; a change that every cycle sees makes it
+sooner."""
 
 WHOLE_EVERY_ELSE_S = 60.0
 """The same by the other mirrors, should that one not run: each time costs classic up to a tenth of a second."""
@@ -55,7 +56,7 @@ async def require_capture(p: Partition, lost: list[str] | None, mark: str) -> No
     p.mark, p.watched = mark, now
 
 
-async def stand_still(classic_dsn: str, part: int, error: CaptureLost, options: MirrorOptions) -> None:
+async def wait_for_recopy(classic_dsn: str, part: int, error: CaptureLost, options: MirrorOptions) -> None:
     """Record the loss, bring the partition's reads back to classic, and return once everything is to be copied again.
 
     Safe to repeat; a classic that does not answer is asked again.

@@ -1,8 +1,8 @@
-"""How does a tenant leave the mirrored set to be copied again?
+"""Takes a tenant out of the mirrored set, to be copied again.
 
 Through the mirror only, between two cycles: its reads go back to classic, confirmed; then it leaves in a
-transaction that holds the position, so that no other mirror and no fence sees it half gone. Each step may be
-repeated: a tenant whose state was not brought up to date is let go of once more, which changes nothing.
+transaction that locks the checkpoint, so that no other mirror and no fence sees half of it. Each step may be
+repeated: a tenant whose state was not brought up to date leaves once more, which changes nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from migrator.errors import LeaseLost
 
 
 async def remove_leaving(p: Partition) -> None:
-    """Let go of every tenant of the partition that is to be copied again.
+    """Take every tenant of the partition that is to be copied again out of the mirrored set.
 
     Raises:
         LeaseLost: another mirror has the partition.
@@ -26,7 +26,7 @@ async def remove_leaving(p: Partition) -> None:
     for tenant, reason in leaving.items():
         await p.options.fall_back_tenant(tenant, f"it is copied again: {reason}")
     async with p.limitless.transaction():
-        if not await position.hold(p.limitless, p.stand):
+        if not await position.lock_checkpoint(p.limitless, p.stand):
             raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
         await release_members(p, set(leaving))
     p.members -= set(leaving)

@@ -1,6 +1,6 @@
-"""Which tenants were copied and may follow classic from now on?
+"""Enrolls copied tenants in the mirrored set.
 
-A tenant joins when all its copy units are copied. The lease rows on Limitless are the truth, because they
+A tenant is enrolled when all its copy units are copied. The lease rows on Limitless are the truth, because they
 committed together with the copied rows.
 """
 
@@ -22,17 +22,17 @@ Connection = psycopg.AsyncConnection[Any]
 
 @dataclass(frozen=True, slots=True)
 class Enrolling:
-    """Tenants that join in this cycle, each with the earliest snapshot one of its units was copied at."""
+    """Tenants that are enrolled in this cycle, each with the earliest snapshot one of its units was copied at."""
 
     tenants: tuple[tuple[str, Snapshot], ...] = ()
     units: tuple[str, ...] = ()
 
 
 def decide(units: list[tuple[str, tuple[str, ...]]], copied: dict[str, Snapshot]) -> Enrolling:
-    """Return who may join.
+    """Return the tenants that may be enrolled.
 
     Args:
-        units: every unit of the partition that has not joined: id and tenants (none: reference tables).
+        units: every unit of the partition that is not enrolled: id and tenants (none: reference tables).
         copied: units that are copied, with their snapshot.
     """
     snapshots: dict[str, list[Snapshot]] = {}
@@ -47,7 +47,7 @@ def decide(units: list[tuple[str, tuple[str, ...]]], copied: dict[str, Snapshot]
     joined = tuple(
         unit for unit, tenants in units if unit in copied and all(t in ready for t in tenants or (REFERENCE,))
     )
-    # A unit joins as a whole, so a tenant joins only when every unit it is in does.
+    # A unit is enrolled as a whole, so a tenant is enrolled only when every unit it is in is.
     held_back = {t for unit, tenants in units if unit not in joined for t in tenants or (REFERENCE,)}
     chosen = sorted(ready - held_back)
     return Enrolling(
@@ -67,15 +67,15 @@ async def find(classic: Connection, limitless: Connection, part: int) -> Enrolli
 
 
 async def record(limitless: Connection, part: int, enrolling: Enrolling) -> None:
-    """Make the enrolling members, in the transaction that moves the position."""
+    """Make the enrolling tenants members, in the transaction that moves the checkpoint."""
     await partitions.add_members(limitless, part, [t for t, _ in enrolling.tenants])
     await copy_unit.join_leases(limitless, enrolling.units)
 
 
 async def publish(classic: Connection, limitless: Connection, part: int, epoch: int) -> None:
-    """Bring classic's copy of tenant and unit states up to Limitless's truth, after a join or a restart.
+    """Bring classic's copy of tenant and unit states up to Limitless's truth, after enrolling or a restart.
 
-    Not by a mirror that was superseded meanwhile: what it read there may be long gone.
+    Not by a mirror that was superseded meanwhile: what it read there may be outdated.
     """
     units = await copy_unit.joined_leases(limitless, part)
     current = sorted(await partitions.members(limitless, part)) if part else []
@@ -85,9 +85,9 @@ async def publish(classic: Connection, limitless: Connection, part: int, epoch: 
         await tenant_copy.set_mirrored(classic, part, epoch, current)
 
 
-async def meet(p: Partition, unmirrored: set[str]) -> None:
-    """Tell classic, once, of tenants that write and are not copied: somebody has to copy them."""
+async def report_unmirrored(p: Partition, unmirrored: set[str]) -> None:
+    """Tell classic, once, of unmirrored tenants, so that the backfill copies them."""
     new = unmirrored - p.unmirrored
     if new:
-        await tenant_copy.meet_async(p.control, p.part, sorted(new))
+        await tenant_copy.add_tenants_async(p.control, p.part, sorted(new))
         p.unmirrored |= new

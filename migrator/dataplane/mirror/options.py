@@ -1,4 +1,4 @@
-"""How is one mirror partition tuned, and what does it tell its caller?"""
+"""Limits of one mirror partition, and what it reports to its caller."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class MirrorOptions:
         batch_rows: rows one Limitless transaction applies at most.
         batch_mb: megabytes of their text it applies at most, and one row: what bounds a mirror's memory.
         idle_commit_s: an idle partition publishes a fresh position this often.
-        fence_wait_s: how long it stands still for a validator at most.
-        wait_told_s: a wait because of a foreign key is told when it has lasted so long, and as often.
-        journal_limit_mb: a journal larger than this is an incident (partition 0 looks); nothing is ever dropped.
+        fence_wait_s: how long it pauses for a validator at most.
+        wait_told_s: a wait because of a foreign key is reported when it has lasted so long, and as often.
+        journal_limit_mb: a journal larger than this is an incident (partition 0 checks it); entries are never dropped.
         fall_back: called with (scope key, reason) before rows of a tenant ('' means the whole partition) become
             unreadable on Limitless; must return only when the fallback is confirmed.
         for_tenant: the same for a tenant, whatever it is called: its name may be ''. None: by *fall_back*.

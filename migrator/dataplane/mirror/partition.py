@@ -1,4 +1,4 @@
-"""What does one mirror partition work with?"""
+"""What one mirror partition works with: connections, members, checkpoint."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Connection = psycopg.AsyncConnection[Any]
 
 @dataclass(slots=True)
 class Partition:
-    """One partition: its connections, its members, and where it stands.
+    """One partition: its connections, its members, and its checkpoint.
 
     Attributes:
         reader: classic, for the snapshot; hash and merge joins are off, so that a few dirty keys never read a
             whole table because their number was guessed wrong.
         control: classic, commits on its own (tokens, fences, publishing).
         members: tenants that follow classic (`batch.REFERENCE` in partition 0).
-        unmirrored: tenants seen in the journal that are not members; told to classic once.
+        unmirrored: tenants seen in the journal that are not members; reported to classic once.
         fresh_at: monotonic time at which the position's snapshot was taken.
         applied: rows written since this mirror started.
-        shape: what `control.tables.VERSIONS` was in the snapshot that *tables* were read in; -1: they are read again by
-            the next look.
-        mark: what `control.watch.MARK` was when capture was found whole, which was at `watched` (monotonic).
+        shape: what `control.tables.VERSIONS` was in the snapshot that *tables* were read in; -1: the next cycle reads
+            them again.
+        mark: what `control.watch.MARK` was when capture was last found intact, at `watched` (monotonic).
         classic_dsn: for one more connection at the reader's snapshot, when a batch is large.
         held_back: the batch that a foreign key on Limitless refused last; see `mirror.foreign_key_wait`.
         marked: tenants whose changed_at on classic is recent enough, since `marked_since` (monotonic).

@@ -1,7 +1,7 @@
-"""Who may move a mirror partition, and where does it stand?
+"""Claims, reads and moves the checkpoint of a mirror partition.
 
-The truth is one row per partition on Limitless, moved by compare-and-swap in the transaction that writes the
-rows. Classic holds a copy for shims and status, and the token that proves its own history is the same.
+The checkpoint is one row per partition on Limitless, moved by compare-and-swap in the transaction that writes the
+rows. Classic holds a copy for shims and status, and the mirror token that proves that classic has the same history.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ Connection = psycopg.AsyncConnection[Any]
 
 @dataclass(frozen=True, slots=True)
 class PartitionCheckpoint:
-    """Where a partition stands on Limitless, and the epoch under which this mirror may move it.
+    """A partition's checkpoint, and the lease term under which this mirror may move it.
 
     Attributes:
-        life: of the dual write the position belongs to: one that was undone and begun again counts epochs anew.
+        life: of the dual write the position belongs to: one that was undone and begun again counts lease terms from the
+            start.
     """
 
     part: int
@@ -43,14 +44,14 @@ async def initialise(classic: Connection, limitless: Connection, parts: int) -> 
     for part in range(parts + 1):
         started = await partitions.start(classic, part, uuid.uuid4())
         if started is None:
-            raise InvariantBroken(f"partition {part} has no heartbeat right after it was written")
+            raise InvariantBroken(f"mirror partition {part} has no mirror token right after one was written")
         token, snapshot = started
         await partitions.first_mirror_position(limitless, part, snapshot, token, str(uuid.uuid4()))
         await partitions.first_position(classic, part, snapshot)
 
 
 async def claim(limitless: Connection, part: int) -> PartitionCheckpoint:
-    """Take the partition over: whoever held it before fails at its next compare-and-swap.
+    """Take the partition over: the mirror that held it before fails at its next compare-and-swap.
 
     Raises:
         LeaseLost: the partition was closed for good (decommission).
@@ -64,14 +65,14 @@ async def claim(limitless: Connection, part: int) -> PartitionCheckpoint:
 
 
 async def reread(limitless: Connection, stand: PartitionCheckpoint) -> PartitionCheckpoint:
-    """Return where the partition stands now, after a connection was lost: the last commit may have happened.
+    """Return the partition's checkpoint, after a connection was lost: the last commit may have happened.
 
     Raises:
         LeaseLost: another mirror took it over.
     """
     async with limitless.transaction():
-        # An UPDATE waits for our own commit, should it still be under way on the server: read without waiting, it would
-        # happen behind our back and the next token would overwrite the one it needs. FOR UPDATE may not be there.
+        # An UPDATE waits for our own commit, if the server is still processing it: read without waiting, it would
+        # happen unseen, and the next token would overwrite the one it needs. FOR UPDATE may not be there.
         await partitions.await_commit(limitless, stand.part)
         now = await partitions.checkpoint_async(limitless, stand.part)
     if now is None or (now.epoch, now.state, now.life) != (stand.epoch, "open", stand.life):
@@ -80,11 +81,11 @@ async def reread(limitless: Connection, stand: PartitionCheckpoint) -> Partition
 
 
 async def move(limitless: Connection, stand: PartitionCheckpoint, to: Snapshot, token: str) -> bool:
-    """Compare-and-swap the position in the caller's transaction; False when it is not where *stand* says."""
+    """Compare-and-swap the checkpoint in the caller's transaction; False when it is not at *stand*."""
     at = str(stand.snapshot), stand.token
     return await partitions.move(limitless, stand.part, stand.epoch, at=at, to=(str(to), token))
 
 
-async def hold(limitless: Connection, stand: PartitionCheckpoint) -> bool:
-    """Lock the position without moving it, in the caller's transaction; False when another mirror has it."""
+async def lock_checkpoint(limitless: Connection, stand: PartitionCheckpoint) -> bool:
+    """Lock the checkpoint without moving it, in the caller's transaction; False when another mirror has it."""
     return await move(limitless, stand, stand.snapshot, stand.token)

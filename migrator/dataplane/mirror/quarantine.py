@@ -1,8 +1,8 @@
-"""What happens to a tenant whose row Limitless refuses?
+"""Quarantines a tenant whose row Limitless refuses.
 
-That tenant alone is put aside: its reads are on classic, confirmed, before the position moves past its
-unapplied rows, and it leaves the mirrored set in the same transaction as the position moves. Copying it again,
-once the cause is gone, brings it back.
+That tenant alone is quarantined: its reads are on classic, confirmed, before the checkpoint moves past its
+unapplied rows, and it leaves the mirrored set in the transaction that moves the checkpoint. Copying it again, once
+the cause is corrected, brings it back.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from migrator.model.sqlstate import Fault, fault_of
 
 
 def is_refusal(error: psycopg.Error) -> bool:
-    """Return whether Limitless refused somebody's data (and is not merely ill or busy)."""
+    """Return whether Limitless refused a tenant's data (and is not merely unhealthy or busy)."""
     return fault_of(error.sqlstate) is Fault.DATA
 
 
@@ -35,6 +35,6 @@ async def find_refused(p: Partition, batches: Sequence[TableBatch]) -> set[str]:
 
 
 async def release_members(p: Partition, refused: set[str]) -> None:
-    """Take *refused* out of the mirrored set, in the transaction that moves the position."""
+    """Take *refused* out of the mirrored set, in the transaction that moves the checkpoint."""
     if refused:
         await remove_members(p.limitless, p.part, sorted(refused))

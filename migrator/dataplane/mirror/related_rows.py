@@ -1,7 +1,8 @@
-"""Which rows must join a batch that no journal entry names? Only Limitless can say.
+"""Adds related rows to a batch: rows that it needs and no journal entry names. Only Limitless knows them.
 
 * Keys journalled without a tenant: Limitless knows under which of our tenants it still has them.
-* Children of a parent that is gone for a tenant, or moved: a child that moved or vanished in the same statement as
+* Children of a parent that a tenant no longer has, or that moved: a child that moved or was deleted in the same
+statement as
   its parent, or beside it, was journalled under another tenant than the one it has here. They are looked for on both
   sides: those that Limitless has, and those that classic has.
 

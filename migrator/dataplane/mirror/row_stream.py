@@ -1,4 +1,4 @@
-"""How is a result read whose rows may be of any width, in bounded memory?
+"""Reads a result whose rows may be of any width, in bounded memory.
 
 Row by row as the server sends them, on the libpq level: what has not been taken waits in the server. A block ends
 with the row that fills it, so a block holds at most its limit and one row.
@@ -82,7 +82,7 @@ async def blocks(
                     block.more = True
                     full, block = block, Block()
                     yield full
-                    del full  # it is the caller's now, to be forgotten when he forgets it
+                    del full  # the caller has it now, and frees it
                 # One value after the other: of a wide one there are no more copies than must be.
                 get = result.get_value
                 row = tuple([None if (v := get(0, n)) is None else v.decode() for n in range(result.nfields)])
@@ -104,7 +104,8 @@ async def first(conn: Connection, query: sql.Composable, rows: int, size: int) -
 
 
 async def _leave(conn: Connection, running: bool) -> None:
-    """Take what is still on its way, after stopping a statement that runs; who does not obey is closed."""
+    """Take what is still on its way, after cancelling a statement that runs; a connection that does not answer is
+    closed."""
     if conn.closed:
         return
     try:

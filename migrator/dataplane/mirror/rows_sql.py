@@ -1,4 +1,4 @@
-"""How are dirty rows read on classic and written on Limitless? Pure builders.
+"""Builds the SQL that reads dirty rows on classic and writes them on Limitless. Pure.
 
 Values travel as text, in the one text form that both connections are set to, and are read by their column's
 input function: no row is interpreted on the way.
@@ -115,7 +115,7 @@ def read_dirty(
     """Return the query for the present state of every key dirtied since *snapshot* in *part*.
 
     *enrolling* are tenants copied at their own snapshot: for them, and for keys without a tenant, entries count
-    from there. With *places* it says of each row only where it is, if it is.
+    from there. With *places* it says of each row only its place, if it exists.
     """
     conditions: list[sql.Composable] = [
         sql.SQL("{} AND {}").format(_theirs(table, part, snapshot), new_entries(snapshot))
@@ -294,7 +294,7 @@ def delete(table: Table, *, one_tenant: bool = False) -> sql.Composed:
 
 
 def find_on_target(table: Table) -> sql.Composed:
-    """Return the query for (tenant, key...) of target rows with given classic keys, whoever's they are.
+    """Return the query for (tenant, key...) of target rows with given classic keys, whichever tenant they belong to.
 
     It asks every shard. Only keys that were journalled without a tenant need it: nothing else tells whose row on
     Limitless such a key was.
@@ -357,7 +357,7 @@ def _with_equality(table: Table, columns: Sequence[str]) -> list[tuple[str, str]
 def find_children(parent: Table, child: Table, *, one_tenant: bool = False) -> sql.Composed:
     """Return the query for (tenant, key...) of *child*'s target rows under given target keys of *parent*.
 
-    By the keys alone where they are what the child refers to: the parent's own row may be gone already, deleted by a
+    By the keys alone where they are what the child refers to: the parent's own row may already have been deleted by a
     chunk of a batch that a crash interrupted.
     """
     columns = _target_key_columns(parent)

@@ -1,4 +1,4 @@
-"""How does a mirror partition live? Claim, cycle, wait, reconnect, until it is cancelled or superseded."""
+"""Runs a mirror partition: claim, cycle, wait, reconnect, until it is cancelled or superseded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from migrator.dataplane.capture.names import journal
 from migrator.dataplane.mirror import fence, membership, position
 from migrator.dataplane.mirror.cycle import run_cycle
 from migrator.dataplane.mirror.foreign_key_wait import Wait
-from migrator.dataplane.mirror.journal_loss import stand_still
+from migrator.dataplane.mirror.journal_loss import wait_for_recopy
 from migrator.dataplane.mirror.options import CycleStats, MirrorOptions
 from migrator.dataplane.mirror.partition import Partition
 from migrator.dataplane.mirror.position import PartitionCheckpoint
@@ -28,14 +28,14 @@ from migrator.errors import CaptureLost, ClusterUnavailable, HistoryForked, Leas
 
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _WRITER_IDLE = "10s"
-_READER_IDLE = "300s"  # it only reads, and stands still while a chunk is written
+_READER_IDLE = "300s"  # it only reads, and is idle while a chunk is written
 _PARENT_WAIT_S = 0.05
 _SUMMARISE_EVERY_S = 0.5
 _CLEAN_EVERY_S = 2.0
 
 
 class _Pace:
-    """How long to wait before the next look: at once while there is work, ever longer while there is none."""
+    """How long to wait before the next cycle: not at all while there is work, longer each time while there is none."""
 
     def __init__(self, low_s: float, high_s: float) -> None:
         self.low_s, self.high_s, self.wait_s = low_s, high_s, low_s
@@ -57,7 +57,7 @@ async def _open(
         )
         limitless = await stack.enter_async_context(await connect_async(limitless_dsn, app, statement_timeout_s=120))
         # A few dirty keys must be looked up by index, however wrong the estimate of their number is.
-        # A mirror that is frozen in the middle of a transaction must not hold its successor up for ever.
+        # A mirror that is frozen in the middle of a transaction must not block its successor without limit.
         for conn, limit in ((reader, _READER_IDLE), (control, _WRITER_IDLE), (limitless, _WRITER_IDLE)):
             await conn.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, false)", (limit,))
         await reader.execute("SET enable_hashjoin = off")
@@ -77,9 +77,9 @@ async def _open(
 async def run_partition(classic_dsn: str, limitless_dsn: str, part: int, options: MirrorOptions) -> None:
     """Mirror *part* until cancelled.
 
-    A lost connection or an ill side is waited out; the position on Limitless says where to go on, and the epoch
-    claimed at the start says whether this mirror still may. Once writes may have passed the journal it stands still
-    until everything is copied again.
+    A lost connection or an unhealthy side is waited out; the checkpoint on Limitless says where to go on, and the
+    lease term claimed at the start says whether this mirror still may. Once writes may have passed the journal it is
+    stalled until everything is copied again.
 
     Raises:
         LeaseLost: another mirror took the partition over, or it was closed.
@@ -109,10 +109,10 @@ async def run_partition(classic_dsn: str, limitless_dsn: str, part: int, options
             await options.fall_back("", str(error))
             raise
         except CaptureLost as error:
-            await stand_still(classic_dsn, part, error, options)
-            stand = None  # copying again took every position away
+            await wait_for_recopy(classic_dsn, part, error, options)
+            stand = None  # copying everything again replaced every checkpoint
         except (psycopg.Error, ClusterUnavailable, OSError) as error:
-            # Data that Limitless refuses was dealt with inside; what arrives here passes, or needs a human who
+            # Data that Limitless refuses was dealt with inside; what arrives here passes, or needs a person who
             # sees it in status. Giving up would only make the lag worse.
             await _tell(classic_dsn, part, error)
             await asyncio.sleep(_BACKOFF_S[min(tries, len(_BACKOFF_S) - 1)])
@@ -123,7 +123,7 @@ async def _cycle(partition: Partition, wait: Wait) -> CycleStats | None:
     try:
         stats = await run_cycle(partition)
     except LeaseLost:
-        # Either somebody else has it, or our own last commit went through although its answer was lost.
+        # Either another mirror has it, or our own last commit went through although its answer was lost.
         partition.stand = await position.reread(partition.limitless, partition.stand)
         return None
     except psycopg.errors.ForeignKeyViolation as error:
@@ -136,7 +136,7 @@ async def _cycle(partition: Partition, wait: Wait) -> CycleStats | None:
 
 
 async def _tell(classic_dsn: str, part: int, error: Exception) -> None:
-    """Show in status why the partition stands still; a classic that is down itself needs no telling."""
+    """Show in status why the partition is stalled; an unreachable classic cannot store it, and shows by itself."""
     why = f"{type(error).__name__} {error.sqlstate or ''}".strip() if isinstance(error, psycopg.Error) else str(error)
     with contextlib.suppress(psycopg.Error, ClusterUnavailable, OSError):
         async with await connect_async(classic_dsn, f"migrator mirror {part}", connect_timeout_s=2) as conn:
@@ -153,12 +153,12 @@ class _Housekeeping:
         self.alarmed = False
 
     async def _watch_size(self, megabytes: float) -> None:
-        """Raise one incident each time the journal outgrows its limit; the backfill stands still by then."""
+        """Raise one incident each time the journal outgrows its limit; the backfill is throttled by then."""
         over = megabytes > self.p.options.journal_limit_mb
         if over and not self.alarmed:
             why = (
                 f"the journal holds {megabytes:.0f} MB (limit {self.p.options.journal_limit_mb:.0f});"
-                " a position or a copy that stands still keeps it: migrator mirror status"
+                " a stalled position or copy retains its entries: migrator mirror status"
             )
             await add_incident_async(self.p.control, "journal", why, "mirror")
         self.alarmed = over

@@ -1,4 +1,4 @@
-"""How are values moved without being interpreted? Results as the server's text, untouched.
+"""Moves values without interpreting them: results as the server's text, unchanged.
 
 Statements with parameters run on raw cursors ($1, $2...): an identifier may hold a percent sign.
 """

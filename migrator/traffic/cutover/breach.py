@@ -16,7 +16,7 @@ import psycopg
 
 from migrator.control.breaker import Breach, breaches, keep_breaches, lock_breaches
 from migrator.control.incident import add_incident
-from migrator.control.watch_turn import alone, changes
+from migrator.control.watch_turn import changes, lock_sampling
 from migrator.model.incident import IncidentKind
 from migrator.model.latency import Sample
 from migrator.model.tenant import TenantId
@@ -75,7 +75,7 @@ def pass_once(conn: Connection, limits: GuardLimits, timeout_s: float) -> dict[S
     # A change of the sampled tenants locks the switch row until its commit, and a fallback waits for that lock 3 s
     # at most: summing samples up may take longer.
     with conn.transaction():
-        if alone(conn):
+        if lock_sampling(conn):
             keep = [t for t in breaches(conn) if t is not None]
             _take_turns(conn, int(facts.now_s(conn) // (TURN_WINDOWS * limits.window_s)), keep)
     with conn.transaction():

@@ -189,7 +189,7 @@ def test_dual_write_is_blocked_when_its_work_has_ended_and_runs_while_it_goes_on
     assert seen == ["blocked", "blocked", "blocked", "running", "blocked"]
 
 
-def test_dual_write_stays_blocked_while_a_mirror_stands_that_no_retry_heals(dual: Operator) -> None:
+def test_dual_write_stays_blocked_while_a_mirror_has_failed_for_good(dual: Operator) -> None:
     """Late or not; once it is started again and publishes, it catches up by itself."""
     seen = []
     with connect(dual.environment["A"], "test") as classic:
@@ -212,14 +212,14 @@ def test_dual_write_stays_blocked_while_a_mirror_stands_that_no_retry_heals(dual
 
     stands, catches_up = ("blocked", [("mirror.failed", False)]), ("running", [("mirror.lags", True)])
     assert seen == [stands, stands, catches_up]
-    assert stopped_text.startswith("mirror partition 1 stopped: app.users is gone; ")
+    assert stopped_text.startswith("mirror partition 1 failed: app.users is gone; ")
 
 
 LATE = Blocker("mirror.lags", "0", "mirror partition 0 lags 5.1 s (limit 5 s)", True)
 
 
 @pytest.mark.parametrize("before", [[], [LATE]], ids=["within the limit", "over it"])
-def test_the_lag_of_the_reference_tables_is_said_once_and_no_validation_mends_it(
+def test_the_lag_of_the_reference_tables_is_said_once_and_no_validation_clears_it(
     dual: Operator, before: list[Blocker]
 ) -> None:
     """However much it grew since the lags of all partitions were read, or if it crossed the limit only then."""

@@ -82,7 +82,7 @@ async def test_an_operator_finds_repairs_and_looks_back(shop: Shop, tmp_path: Pa
             row = shop.classic.execute("SELECT state FROM migrator.tenant WHERE tenant_id = '3'").fetchone()
             return row == ("pending",)
 
-        await until(pending, "the mirror let go of it")
+        await until(pending, "it left the mirrored set")
         unknown = await migrator("validate", "--tenant", "3")
         await shop.copy_all()
         last = await migrator("validate", "--full")

@@ -60,7 +60,7 @@ async def run(shop: Shop, **values: object) -> ValidationOutcome:
     return found
 
 
-async def test_a_divergence_is_an_incident_and_holds_until_it_is_mended(shop: Shop) -> None:
+async def test_a_divergence_is_an_incident_and_holds_until_it_is_repaired(shop: Shop) -> None:
     """Scheduled validation finds it; reads fall back, the gate is shut, repair and a clean verdict open it."""
     await shop.start()
     async with shop.mirrors():
@@ -74,7 +74,7 @@ async def test_a_divergence_is_an_incident_and_holds_until_it_is_mended(shop: Sh
         others = blockers(shop, "3")
         incidents = shop.classic.execute("SELECT kind, reason, reported_by FROM migrator.incident").fetchall()
         fallbacks = shop.classic.execute("SELECT scope, scope_key, held FROM migrator.fallback").fetchall()
-        mended = await run(shop, kind="manual", tenants=("2",), repair=True, who="ana")
+        repaired = await run(shop, kind="manual", tenants=("2",), repair=True, who="ana")
         shop.classic.execute("DELETE FROM migrator.fallback")
         after = blockers(shop, "2")
 
@@ -87,7 +87,7 @@ async def test_a_divergence_is_an_incident_and_holds_until_it_is_mended(shop: Sh
     assert fallbacks == [("tenant", "2", True)], "the plan says hold_and_fall_back"
     assert any("1 divergent rows" in b for b in shut) and any("fallen back" in b for b in shut)
     assert others == ()
-    assert (mended.repaired, mended.divergent_rows, mended.clean) == (1, 0, True)
+    assert (repaired.repaired, repaired.divergent_rows, repaired.clean) == (1, 0, True)
     assert after == ()
 
 
@@ -95,7 +95,7 @@ async def test_a_divergence_is_an_incident_and_holds_until_it_is_mended(shop: Sh
     "UPDATE shop.purchase SET total = total + 1 WHERE tenant_id = 2 AND id = 13",
     "UPDATE shop.currency SET rate = rate + 1 WHERE code = 'EUR'",
 ])  # fmt: skip
-async def test_a_divergence_holds_the_wave_until_it_is_mended(shop: Shop, corrupt: str) -> None:
+async def test_a_divergence_stops_the_wave_until_it_is_repaired(shop: Shop, corrupt: str) -> None:
     """Asked only to hold, nobody's reads move: not forward, not back; after a repair the wave goes on."""
     section = shop.plan.validation.model_copy(update={"on_divergence": "hold"})
     shop.plan = shop.plan.model_copy(update={"validation": section})
@@ -185,10 +185,10 @@ async def test_history_schemas_and_new_copies(shop: Shop) -> None:
             rows = shop.classic.execute("SELECT count(*) FROM migrator.tenant WHERE recopy IS NOT NULL").fetchone()
             return rows == (0,)
 
-        await until(gone, "the mirror let go of them")
+        await until(gone, "they left the mirrored set")
         void = blockers(shop, "3")
         await shop.copy_all()
-        mended = await validate(shop.classic_dsn, shop.limitless_dsn)
+        repaired = await validate(shop.classic_dsn, shop.limitless_dsn)
 
         changed = drain.changed_tenants(shop.classic, 0)
         shop.limitless.execute("ALTER TABLE shop.line ALTER COLUMN sku TYPE varchar(400)")
@@ -203,10 +203,13 @@ async def test_history_schemas_and_new_copies(shop: Shop) -> None:
     ]  # fmt: skip
     assert ready == () and any("pending" in b or "copying" in b for b in void)
     assert sorted(t for t, _ in shop.fallbacks) == ["2", "3"], "reads were brought back before their rows went"
-    assert mended.clean and shop.differences() == {}
+    assert repaired.clean and shop.differences() == {}
     assert elsewhere == ("tenant 5 was last validated at other schemas than today's",)
-    assert outdated.clean and outdated.fingerprint != mended.fingerprint
-    assert "4" not in everybody and set(everybody) - set(changed) == {t.tenant_id for t in mended.tenants} - {None, "4"}
+    assert outdated.clean and outdated.fingerprint != repaired.fingerprint
+    assert "4" not in everybody and set(everybody) - set(changed) == {t.tenant_id for t in repaired.tenants} - {
+        None,
+        "4",
+    }
 
 
 async def test_a_budget_is_kept_and_the_next_run_goes_on(shop: Shop) -> None:

@@ -115,7 +115,7 @@ async def test_every_corruption_is_named_and_nothing_else(shop: Shop) -> None:
     assert len(found.sample) == len({finding(d) for d in found.sample}) == found.divergent_rows == len(expected)
     assert {v.tenant_id for v in found.tenants if v.divergent_rows} == {None, "2", "4", "5", "7"}
     assert {finding(d) for d in only.sample} == {f for f in expected if f[0] == "shop.currency"}
-    assert (repaired, twice) == (len(expected) - 1, 0), "nobody knows whose the stray is, so no mirror mends it"
+    assert (repaired, twice) == (len(expected) - 1, 0), "the orphan row's tenant is unknown, so no mirror repairs it"
     assert after.clean, after
     assert shop.differences() == {}
     recorded = shop.classic.execute("SELECT who, kind, reason FROM migrator.decision WHERE who = 'ana'").fetchall()
@@ -123,7 +123,7 @@ async def test_every_corruption_is_named_and_nothing_else(shop: Shop) -> None:
 
 
 async def test_every_row_is_counted_somewhere(shop: Shop) -> None:
-    """Tenants, rows of no tenant, tenants not mirrored, strays: together they are all rows of both sides."""
+    """Tenants, orphan rows, tenants not mirrored, rows of unknown tenants: together they are all rows of both sides."""
     await shop.start()
     async with shop.mirrors():
         await shop.copy_all()

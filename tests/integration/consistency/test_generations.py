@@ -64,7 +64,7 @@ async def copied_again(shop: Shop) -> None:
     async def left() -> bool:
         return shop.classic.execute("SELECT count(*) FROM migrator.tenant WHERE recopy IS NOT NULL").fetchone() == (0,)
 
-    await until(left, "the mirror lets go")
+    await until(left, "the tenant leaves the mirrored set")
     await shop.copy_all()
     await shop.caught_up()
 
@@ -181,7 +181,7 @@ async def test_a_mirror_of_a_dual_write_that_was_undone_adopts_nothing(shop: Sho
 
 
 async def test_a_superseded_mirror_changes_no_tenants_state(shop: Shop) -> None:
-    """What it read on Limitless, or is about to let go of, may have left and come back since."""
+    """What it read on Limitless, or is about to take out of the mirrored set, may have left and come back since."""
     await shop.start()
     async with shop.mirrors():
         await shop.copy_all()

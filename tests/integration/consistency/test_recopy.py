@@ -1,4 +1,4 @@
-"""Where naming rows is no use: reference tables as a whole, and rows on Limitless of tenants that nobody knows."""
+"""Where naming rows is no use: reference tables as a whole, and rows on Limitless of unknown tenants."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from migrator.cli.exits import ExitCode
 from migrator.consistency.run import validate
-from migrator.dataplane.repair import clear_strays
+from migrator.dataplane.repair import clear_unknown_tenants
 from tests.fixtures.operator import Done
 from tests.fixtures.shop import Shop
 from tests.fixtures.waiting import until
@@ -36,7 +36,7 @@ def decisions(shop: Shop) -> list[tuple[str, str]]:
 
 
 async def test_reference_tables_and_strays_are_brought_over_again(shop: Shop, tmp_path: Path) -> None:
-    """The dry run changes nothing; then rows of nobody go, and reference tables are as classic has them."""
+    """The dry run changes nothing; then rows of unknown tenants go, and reference tables are as classic has them."""
     run = operator(shop, tmp_path)
 
     async def migrator(*words: str) -> Done:
@@ -59,7 +59,7 @@ async def test_reference_tables_and_strays_are_brought_over_again(shop: Shop, tm
         await shop.copy_all()
         await shop.caught_up()
         after = await validate(shop.classic_dsn, shop.limitless_dsn)
-        again = clear_strays(shop.classic, "ana", ["777"], "asked twice")
+        again = clear_unknown_tenants(shop.classic, "ana", ["777"], "asked twice")
 
     assert dry.code == ExitCode.DIVERGENCE and "classic → limitless: would copy again the reference tables" in dry.err
     assert "1 tenants that classic does not have" in dry.err
@@ -88,14 +88,14 @@ async def test_reference_tables_alone_are_compared_again_at_once(shop: Shop, tmp
 
 
 async def test_a_stray_that_signs_up_meanwhile_keeps_its_rows(shop: Shop) -> None:
-    """Its rows on classic appear after the strays were found: what is copied is what classic has then."""
+    """Its rows on classic appear after they were found: what is copied is what classic has then."""
     await shop.start()
     async with shop.mirrors():
         await shop.copy_all()
         shop.limitless.execute("INSERT INTO shop.tenant VALUES (777, 'nobody')")
         found = await validate(shop.classic_dsn, shop.limitless_dsn)
         shop.classic.execute("INSERT INTO shop.tenant VALUES (777, 'somebody by now')")
-        clear_strays(shop.classic, "ana", found.strays, "1 divergent row")
+        clear_unknown_tenants(shop.classic, "ana", found.strays, "1 divergent row")
 
         async def equal() -> bool:
             await shop.copy_all()

@@ -60,13 +60,13 @@ def test_a_fresh_migration_waits_for_its_first_phase(classic: Connection) -> Non
 
 def test_the_current_phase_is_the_first_that_is_not_done(classic: Connection) -> None:
     set_phase(classic, "audit", "done")
-    set_phase(classic, "provision", "blocked", "no", ["users: no key"], "correct it, then: migrator resume")
+    set_phase(classic, "provision", "blocked", "no", ["users: no key"], "correct the cause, then: migrator resume")
 
     status = collect(classic)
 
     assert (status.phase, status.phase_state) == ("provision", "blocked")
     assert status.blockers == ("users: no key",)
-    assert status.next_steps == ("correct it, then: migrator resume",)
+    assert status.next_steps == ("correct the cause, then: migrator resume",)
 
 
 def test_a_phase_that_begins_again_is_timed_again(classic: Connection) -> None:

@@ -121,7 +121,7 @@ def test_a_trigger_that_came_past_the_guard_is_noticed(classic: psycopg.Connecti
     classic.execute("ALTER EVENT TRIGGER migrator_guard_ddl DISABLE")
     classic.execute(BEFORE)
 
-    assert any("k.item: a trigger before UPDATE was made unseen" in p for p in watch.problems(classic))
+    assert any("k.item: a BEFORE UPDATE trigger that the DDL guard did not see" in p for p in watch.problems(classic))
 
 
 TRAPS = """

@@ -90,7 +90,7 @@ async def test_whatever_a_tenant_is_called(n: World) -> None:
             row = n.classic.execute("SELECT count(*) FROM migrator.tenant WHERE recopy IS NOT NULL").fetchone()
             return row == (0,)
 
-        await until(left, "the mirror lets go of them")
+        await until(left, "they leave the mirrored set")
         assert n.classic.execute("SELECT count(*) FROM migrator.tenant WHERE state = 'pending'").fetchone() == (2,)
         await n.copy_all()
         await n.caught_up()
@@ -105,7 +105,7 @@ async def test_whatever_a_tenant_is_called(n: World) -> None:
 
 
 async def test_the_fallback_of_a_tenant_without_a_name(n: World) -> None:
-    """It is put aside alone: its partition's readers stay where they are."""
+    """It is quarantined alone: its partition's readers stay where they are."""
     told: list[tuple[str, str]] = []
 
     async def for_tenant(tenant: str, reason: str) -> None:

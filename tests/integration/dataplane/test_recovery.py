@@ -1,4 +1,4 @@
-"""What was put aside comes back; what cannot be trusted is copied again; what is old costs nothing."""
+"""What was quarantined comes back; what cannot be trusted is copied again; what is old costs nothing."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ async def a_ring(shop: Shop) -> AsyncIterator[Ring]:
 async def test_what_a_copy_has_not_seen_is_kept_until_it_lets_go(shop: Shop) -> None:
     """Every position has passed the entry; the copy's snapshot has not: the mirror asks for it when it joins."""
     async with a_ring(shop) as found:
-        await snapshots.hold(found.conn, "unit", None)
+        await snapshots.pin(found.conn, "unit", None)
         found.write()
         found.pass_all()
 
@@ -82,9 +82,9 @@ async def test_what_a_copy_has_not_seen_is_kept_until_it_lets_go(shop: Shop) -> 
 async def test_the_oldest_hold_counts(shop: Shop) -> None:
     """A hold taken later, or a range that borrows an old snapshot, does not shorten what another one keeps."""
     async with a_ring(shop) as found:
-        await snapshots.hold(found.conn, "early", None)
+        await snapshots.pin(found.conn, "early", None)
         found.write()
-        await snapshots.hold(found.conn, "late", None)
+        await snapshots.pin(found.conn, "late", None)
         found.pass_all()
         assert await found.clean() == 1
         shop.classic.execute("DELETE FROM migrator.hold WHERE holder = 'early'")
@@ -92,10 +92,10 @@ async def test_the_oldest_hold_counts(shop: Shop) -> None:
 
         shop.classic.execute("DELETE FROM migrator.hold")
         # A range of a huge tenant began before the entry; its second try keeps what the first one kept.
-        await snapshots.hold(found.conn, "range", "1")
+        await snapshots.pin(found.conn, "range", "1")
         found.write()
         found.pass_all()
-        await snapshots.hold(found.conn, "range", "1")
+        await snapshots.pin(found.conn, "range", "1")
         assert await found.clean() == 1
 
 

@@ -77,7 +77,7 @@ async def test_values_that_change_hands_stop_nobody(shop: Shop, batch_rows: int)
                 cycle.cancel()
                 assert done, f"{what}: the mirror does not get over it"
                 cycle.result()
-            assert p.members == before, "nobody was put aside"
+            assert p.members == before, "no tenant was quarantined"
     async with shop.mirrors():
         await shop.caught_up()
 

@@ -60,7 +60,7 @@ CASES = {
         "INSERT INTO shop.tenant VALUES (500, 'new'); INSERT INTO shop.purchase (id, tenant_id) VALUES (9004, 500);"
         " UPDATE shop.purchase SET gift_of = 9004 WHERE id = 3",
         "UPDATE shop.purchase SET gift_of = NULL WHERE id = 3",
-        ("1 row (tenant 1)", "does not follow classic"),
+        ("1 row (tenant 1)", "not mirrored"),
     ),
     "many": Case(
         "UPDATE shop.purchase SET gift_of = 4 WHERE id % 3 = 0 AND id <= 30",  # of tenant 1; the other is tenant 5's

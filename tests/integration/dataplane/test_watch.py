@@ -72,7 +72,7 @@ def dba(shop: Shop) -> Iterator[psycopg.Connection]:
 
 @pytest.mark.parametrize("what", BREAKS)
 async def test_what_passes_the_guard_is_noticed_by_every_mirror(shop: Shop, dba: psycopg.Connection, what: str) -> None:
-    """Confirmed fallbacks, one incident; mirrors stand still until everything is copied again, and then go on."""
+    """Confirmed fallbacks, one incident; mirrors are stalled until everything is copied again, and then go on."""
     broken, mended = BREAKS[what]
     await shop.start()
     async with shop.mirrors():
@@ -102,10 +102,10 @@ async def test_what_passes_the_guard_is_noticed_by_every_mirror(shop: Shop, dba:
         assert dba.execute("SELECT count(*) FROM migrator.decision WHERE kind = 'capture.lost'").fetchone() == (1,)
         with pytest.raises(NoGo, match="passed the journal"):
             await applied(shop, "CREATE INDEX later ON shop.purchase (total)")
-        with pytest.raises(PreconditionFailed, match="capture is not as it was made"):
+        with pytest.raises(PreconditionFailed, match="capture is not as it was installed"):
             await asyncio.to_thread(capture.install, shop.classic, shop.tables, PARTS, 3)
         if mended:
-            with pytest.raises(PreconditionFailed, match="cannot be made whole"):
+            with pytest.raises(PreconditionFailed, match="cannot be reinstalled"):
                 await asyncio.to_thread(recovery.recopy, shop.classic, shop.limitless, "ana", "broken")
         for statement in mended:
             await asyncio.to_thread(dba.execute, statement.encode())
@@ -135,22 +135,22 @@ def feed(relation: str) -> list[str]:
     ]
 
 
-# Each is done with the guard asleep and undone by nobody; the words name what a person has to look for.
+# Each is done with the guard disabled and not undone; the words name what a person has to look for.
 NOTICED = {
     "dropped trigger": (["DROP TRIGGER migrator_capture_delete ON w.item"], "table w.item: capture's triggers"),
     "not always": (["ALTER TABLE w.event_24 ENABLE TRIGGER migrator_capture_insert"], "w.event_24: trigger migrator_capture_insert not enabled ALWAYS"),
     "TRUNCATE let through": (["ALTER TABLE w.item DISABLE TRIGGER migrator_guard"], "migrator_guard not enabled ALWAYS"),
-    "unseen leaf": (["CREATE TABLE w.event_30 PARTITION OF w.event FOR VALUES FROM ('2030-01-01') TO ('2031-01-01')"], "table w.event_30 came past"),
-    "leaf of a leaf": (["CREATE TABLE w.event_25_2 PARTITION OF w.event_25 FOR VALUES FROM (900) TO (990)"], "table w.event_25_2 came past"),
-    "leaf gone": (["ALTER TABLE w.event DETACH PARTITION w.event_24"], "w.event_24 is not there"),
-    "dropped and made again": (["CREATE TABLE w.copy (LIKE w.item INCLUDING ALL)", "DROP TABLE w.item CASCADE", "ALTER TABLE w.copy RENAME TO item"], "table w.item is not there any more"),
+    "unseen leaf": (["CREATE TABLE w.event_30 PARTITION OF w.event FOR VALUES FROM ('2030-01-01') TO ('2031-01-01')"], "table w.event_30 was added past the DDL guard"),
+    "leaf of a leaf": (["CREATE TABLE w.event_25_2 PARTITION OF w.event_25 FOR VALUES FROM (900) TO (990)"], "table w.event_25_2 was added past the DDL guard"),
+    "leaf gone": (["ALTER TABLE w.event DETACH PARTITION w.event_24"], "w.event_24 is missing"),
+    "dropped and made again": (["CREATE TABLE w.copy (LIKE w.item INCLUDING ALL)", "DROP TABLE w.item CASCADE", "ALTER TABLE w.copy RENAME TO item"], "table w.item is missing"),
     "other function": (["CREATE OR REPLACE FUNCTION migrator.capture_1_insert() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"], "capture function migrator.capture_1_insert was changed"),
     "schema renamed": (["ALTER SCHEMA w RENAME TO v"], "schema w (now v) was changed: name"),
     "heir": (["CREATE TABLE w.heir () INHERITS (w.item)"], "w.item was changed: inheritance"),
     "key": (["ALTER TABLE w.item DROP CONSTRAINT item_pkey CASCADE"], "no unique index on its key"),
     "foreign keys asleep": (["ALTER TABLE w.item DISABLE TRIGGER ALL", *(f"ALTER TABLE w.item ENABLE ALWAYS TRIGGER {t}" for t in ("migrator_capture_insert", "migrator_capture_update", "migrator_capture_delete", "migrator_guard"))], "triggers"),
     "subscription": (feed("w.event_24"), "w.event_24: a subscription feeds it"),
-    "event trigger gone": (["DROP EVENT TRIGGER migrator_guard_rewrite"], "migrator_guard_rewrite is not there"),
+    "event trigger gone": (["DROP EVENT TRIGGER migrator_guard_rewrite"], "migrator_guard_rewrite is missing"),
     "database setting": (["DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET event_triggers = off', current_database()); END $$"], "switched off by ALTER DATABASE SET"),
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import errors, pq
 
-from migrator.db.error_text import broken, said
+from migrator.db.error_text import server_message, violated_name
 from migrator.local.process import free_port
 from migrator.local.routers import Routers
 from tests.fixtures.postgres import Machines, Servers
@@ -301,8 +301,8 @@ def test_errors_of_rows_come_from_a_shard(pair: Pair) -> None:
         diag = refused.value.diag
         assert (diag.message_primary, diag.constraint_name, diag.table_name) == (WRAPPED, None, None)
         assert diag.context == f"remote SQL command: {statement}"
-        assert said(refused.value) == (diag.message_detail or "").splitlines()[0] != WRAPPED
-        assert broken(refused.value).startswith(name)
+        assert server_message(refused.value) == (diag.message_detail or "").splitlines()[0] != WRAPPED
+        assert violated_name(refused.value).startswith(name)
     with pytest.raises(errors.UndefinedTable, match=r"^relation"):
         conn.execute("SELECT 1 FROM public.nowhere")
-    assert said(errors.UndefinedTable("x")) == "UndefinedTable"
+    assert server_message(errors.UndefinedTable("x")) == "UndefinedTable"

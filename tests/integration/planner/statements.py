@@ -74,8 +74,7 @@ class Writer:
     # -- chance ----------------------------------------------------------------------------------
 
     def pick(self, *weighted: tuple[int, T]) -> T:
-        weights, things = zip(*weighted, strict=True)
-        [chosen] = self.random.choices(things, weights)
+        [(_, chosen)] = self.random.choices(weighted, [weight for weight, _ in weighted])
         return chosen
 
     def chance(self, share: float) -> bool:
@@ -196,7 +195,7 @@ class Writer:
     def _target(self, depth: int, scope: Scope, column: str) -> str:
         if column == KEY and self.chance(0.85):
             return self._column(scope, KEY)
-        return self.pick(
+        make: Callable[[], str] = self.pick(
             (12, lambda: self._column(scope, column)),
             (2, self._parameter),
             (1, lambda: f"{self._column(scope, column)} + 1"),
@@ -208,7 +207,8 @@ class Writer:
             (1, lambda: f"lag({self._column(scope, column)}) OVER (ORDER BY {self._column(scope, 'id')})"),
             (1, lambda: f"coalesce({self._column(scope, column)}, 0)"),
             (1, lambda: self._scalar(depth - 1, scope)),
-        )()
+        )
+        return make()
 
     # -- FROM ----------------------------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ async def test_only_who_holds_the_partition_moves_it(shop: Shop) -> None:
                 may = truth.is_at(stand)
                 to, token = Snapshot(number + 10, number + 10), str(uuid.UUID(int=number))
                 if step == "hold":
-                    done = await position.hold(limitless, stand)
+                    done = await position.lock_checkpoint(limitless, stand)
                 else:
                     done = await position.move(limitless, stand, to, token)
                 assert done == may, f"step {number}: {step} from {stand} where the row is {truth}"
@@ -114,8 +114,8 @@ async def test_only_who_holds_the_partition_moves_it(shop: Shop) -> None:
             replace(mine, snapshot=Snapshot(1, 1)),
             replace(mine, token=str(uuid.uuid4())),
         ):
-            assert not await position.hold(limitless, other), other
-        assert await position.hold(limitless, mine)
+            assert not await position.lock_checkpoint(limitless, other), other
+        assert await position.lock_checkpoint(limitless, mine)
     assert moved > 5 and refused > 5, "the walk came to both"
 
 
@@ -126,8 +126,10 @@ async def test_a_closed_partition_is_nobodys(shop: Shop) -> None:
         drain.close_positions(shop.limitless, Snapshot(1, 1))
         closed = await _truth(limitless)
 
-        assert not await position.hold(limitless, stand)
-        assert not await position.hold(limitless, replace(stand, epoch=closed.epoch)), "however it learned the epoch"
+        assert not await position.lock_checkpoint(limitless, stand)
+        assert not await position.lock_checkpoint(limitless, replace(stand, epoch=closed.epoch)), (
+            "however it learned the epoch"
+        )
         with pytest.raises(LeaseLost):
             await position.claim(limitless, PART)
         with pytest.raises(LeaseLost):

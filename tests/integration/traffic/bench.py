@@ -103,7 +103,7 @@ class Real:
         self._proxies[side].cut_off()
 
     def restore(self, side: Side) -> None:
-        self._proxies[side].heal()
+        self._proxies[side].clear_faults()
 
     def lose_commit(self) -> None:
         self._proxies[Side.CLASSIC].lose_reply_to(b"COMMIT;")  # not READ COMMITTED, which the watcher says

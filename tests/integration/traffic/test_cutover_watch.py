@@ -443,7 +443,7 @@ def test_a_monitor_leaves_the_turns_to_another_one_and_looks_all_the_same(
     history(classic, None, 3000.0, 60, 0)
     limits = replace(LIMITS, p99_limit_ms=1000.0)
     with connect(classic_dsn, "another") as another, another.transaction():
-        assert watch_turn.alone(another)
+        assert watch_turn.lock_sampling(another)
         breach.pass_once(classic, limits, 0.0)
         beside = watched(classic), len(incidents(classic))
     breach.pass_once(classic, limits, 0.0)

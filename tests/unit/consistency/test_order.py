@@ -1,4 +1,4 @@
-"""Who is validated next: the stalest and the riskiest, and nobody starves."""
+"""Who is validated next: the stalest and the riskiest, and no tenant starves."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_risk_comes_before_age_and_age_decides_among_equals() -> None:
 
 
 def test_nobody_starves() -> None:
-    """Whoever is quiet for long enough comes before whoever is risky and was looked at lately."""
+    """Whoever is quiet for long enough comes before whoever is risky and was validated recently."""
     risky = candidate("risky", troubled=True, changed=True, on_limitless=True, age_s=60.0)
 
     assert urgency(candidate("quiet", age_s=60.0 * 129)) > urgency(risky)

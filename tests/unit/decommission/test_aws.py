@@ -159,14 +159,14 @@ def test_a_cluster_is_deleted_once_and_found_being_deleted(aws: Aws) -> None:
 
     aws.cluster(None)
     aws.snapshot()
-    assert "is gone" in aws.releaser.release()
+    assert "is deleted" in aws.releaser.release()
 
 
 def test_a_cluster_that_is_gone_without_a_copy_stops_everything(aws: Aws) -> None:
     aws.cluster(None)
     aws.snapshot(None)
 
-    with pytest.raises(PreconditionFailed, match="is gone and no snapshot"):
+    with pytest.raises(PreconditionFailed, match="is deleted and has no snapshot"):
         aws.releaser.snapshot()
 
 

@@ -24,7 +24,7 @@ def test_each_fault_alone_keeps_classic() -> None:
         {"unmirrored": ("a",)},
         {"divergent": ("a",)},
         {"stale": ("a",)},
-        {"fallbacks": ("Limitless is ill",)},
+        {"fallbacks": ("Limitless is unhealthy",)},
         {"worst_lag_s": None},
         {"worst_lag_s": 6.0},
         {"unconfirmed": ("web-1",)},

@@ -1,4 +1,4 @@
-"""What is wrong with capture is said so that a person finds it, and the tool mends its own only."""
+"""What is wrong with capture is said so that a person finds it, and the tool reinstalls its own only."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from migrator.model.capture import Difference
         (Difference("changed", "type", "s.mood", ("labels",)), "type s.mood was changed: labels", False),
         (Difference("changed", "event trigger", "g", ("definition",)), "event trigger g was changed", True),
         (Difference("changed", "capture function", "f", ("definition",)), "capture function f was changed", True),
-        (Difference("gone", "table", "s.t"), "table s.t is not there any more", False),
-        (Difference("gone", "event trigger", "g"), "event trigger g is not there any more", True),
-        (Difference("new", "table", "s.leaf"), "table s.leaf came past", True),
+        (Difference("gone", "table", "s.t"), "table s.t is missing", False),
+        (Difference("gone", "event trigger", "g"), "event trigger g is missing", True),
+        (Difference("new", "table", "s.leaf"), "table s.leaf was added past the DDL guard", True),
         (Difference("asleep", "table", "s.t", ("a", "b")), "triggers a, b not enabled ALWAYS", True),
         (Difference("subscribed", "table", "s.t"), "a subscription feeds it", False),
         (Difference("narrow", "table", "s.t"), "may change keys", True),

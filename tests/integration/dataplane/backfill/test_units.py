@@ -233,7 +233,7 @@ async def test_a_split_tenant_is_copied_whole_whatever_the_statistics_saw(classi
             await shop.caught_up()
             shop.limitless.execute("INSERT INTO shop.receipt VALUES (2, 1, 'left over')")
             recopy(shop.classic, "ana", ["1"], "as told")
-            await until(left, "the mirror lets go")
+            await until(left, "the tenant leaves the mirrored set")
             for unit in shop.units(split_rows=100):
                 await shop.copy(unit)
             await shop.copy_all()

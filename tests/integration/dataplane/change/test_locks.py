@@ -28,7 +28,7 @@ async def test_waiting_for_a_lock_keeps_nobody_waiting(shop: Shop) -> None:
 
     def tell(text: str) -> None:
         told.append(text)
-        if "classic" in text and "busy" in text:
+        if "classic" in text and "locked" in text:
             loop.call_soon_threadsafe(busy.set)
 
     async with shop.mirrors():
@@ -52,7 +52,7 @@ async def test_waiting_for_a_lock_keeps_nobody_waiting(shop: Shop) -> None:
 
 
 async def test_rows_that_break_a_unique_index_leave_nothing_behind(shop: Shop) -> None:
-    """The invalid index of the failed build is dropped; mended rows let the same file through."""
+    """The invalid index of the failed build is dropped; corrected rows let the same file through."""
     await shop.start()
     text = "CREATE UNIQUE INDEX once ON shop.purchase (tenant_id, total); ALTER TABLE shop.line ADD COLUMN a int"
     shop.classic.execute("UPDATE shop.purchase SET total = 1 WHERE id IN (3, 6)")
@@ -141,7 +141,7 @@ async def test_one_change_at_a_time(shop: Shop) -> None:
     await shop.start()
 
     def watch(step: str, moment: Moment) -> None:
-        with pytest.raises(PreconditionFailed, match="another schema change runs now"):
+        with pytest.raises(PreconditionFailed, match="another schema change is running"):
             run(shop, "ALTER TABLE shop.purchase ADD COLUMN b int")
 
     async with shop.mirrors():

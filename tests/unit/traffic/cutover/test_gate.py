@@ -26,7 +26,12 @@ def test_a_clean_mirrored_tenant_may_go() -> None:
 
 def test_every_reason_is_told_at_once() -> None:
     bad = TenantFacts(
-        TenantId("a"), TenantState.COPYING, lag_s=9.0, clean_age_s=None, divergent=None, fallbacks=("Limitless is ill",)
+        TenantId("a"),
+        TenantState.COPYING,
+        lag_s=9.0,
+        clean_age_s=None,
+        divergent=None,
+        fallbacks=("Limitless is unhealthy",),
     )
 
     blockers = tenant_verdict(bad, LIMITS).blockers
@@ -35,7 +40,7 @@ def test_every_reason_is_told_at_once() -> None:
         "tenant a is copying, not mirrored",
         "tenant a: its mirror partition lags 9.0 s (limit 5 s)",
         "tenant a was never validated",
-        "tenant a has fallen back to classic: Limitless is ill",
+        "tenant a has fallen back to classic: Limitless is unhealthy",
     )
 
 

@@ -1,6 +1,7 @@
-"""Compare both sides, record what differs, and mend it: the one way for commands, gates, schedule and monitor.
+"""Compares both sides, records divergences and repairs them: the one way for commands, gates, schedule and monitor.
 
-What compares knows nothing of what mends (`migrator.consistency`, `migrator.dataplane.repair`); here they meet.
+The comparison (`migrator.consistency`) and the repair (`migrator.dataplane.repair`) do not import each other; this
+does.
 """
 
 from __future__ import annotations
@@ -46,12 +47,12 @@ async def compare(
     show_values: bool = False,
     record: bool = True,
 ) -> ValidationReport:
-    """Compare *tenants* (None: all) as *plan* says. Whoever asked, for whatever reason: what differs is an incident.
+    """Compare *tenants* (None: all) as *plan* says. A divergence is an incident, whatever the comparison was for.
 
     Args:
         who: reports it; by default the kind of validation.
-        rest, reference: the reference tables and rows of nobody too; the reference tables. See `consistency.run`.
-        record: False leaves no incident, for somebody who only looks at what would be done.
+        rest, reference: the reference tables and orphan rows too; the reference tables. See `consistency.run`.
+        record: False records no incident, for a dry run.
     """
     section = plan.validation
     report = await validate(
@@ -84,7 +85,8 @@ def _open(dsn: str) -> Connection:
 
 
 def repair(classic_dsn: str, who: str, tenants: Sequence[TenantId] | None) -> int:
-    """Have the mirror write again what is known to differ; returns the rows marked. Another comparison says the rest.
+    """Have the mirror write again what is known to differ; returns the rows marked. Whether they
+    are equal then is for the next comparison to say.
 
     Rows of tenants that classic does not have are not among them: those are for `recopy`.
     """
@@ -93,21 +95,21 @@ def repair(classic_dsn: str, who: str, tenants: Sequence[TenantId] | None) -> in
 
 
 def touched(report: ValidationReport) -> list[TenantId] | None:
-    """Return whom to compare again after the rows of *report* were repaired; None: everybody."""
-    found = {d.tenant_id for d in report.sample}
-    return None if None in found else sorted(t for t in found if t)
+    """Return the tenants to compare again after the rows of *report* were repaired; None: all."""
+    tenants = {d.tenant_id for d in report.sample}
+    return None if None in tenants else sorted(t for t in tenants if t)
 
 
 @dataclass(frozen=True, slots=True)
 class ToRecopy:
-    """What is brought over again as a whole. strays: tenants that classic does not have."""
+    """What is copied again as a whole. unknown: tenants that classic does not have."""
 
     tenants: tuple[TenantId, ...] = ()
     reference: bool = False
-    strays: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.tenants or self.reference or self.strays)
+        return bool(self.tenants or self.reference or self.unknown)
 
 
 def to_recopy(report: ValidationReport) -> ToRecopy:
@@ -120,13 +122,13 @@ def to_recopy(report: ValidationReport) -> ToRecopy:
 
 
 def recopy(classic_dsn: str, limitless_dsn: str, who: str, what: ToRecopy, why: str) -> tuple[int, int]:
-    """Bring *what* over again; returns tenants that are copied again, and keys of reference tables that are marked."""
+    """Copy *what* again; returns tenants that are copied again, and keys of reference tables that are marked."""
     copied = marked = 0
     with closing(_open(classic_dsn)) as conn:
         if what.tenants:
             copied += marks.recopy(conn, who, what.tenants, why)
-        if what.strays:
-            copied += marks.clear_strays(conn, who, what.strays, why)
+        if what.unknown:
+            copied += marks.clear_unknown_tenants(conn, who, what.unknown, why)
         if what.reference:
             with closing(_open(limitless_dsn)) as limitless:
                 marked = marks.recopy_reference(conn, limitless, who, why)
