@@ -15,6 +15,7 @@ from migrator.audit.evidence.live import Progress, collect
 from migrator.audit.evidence.rows import Evidence
 from migrator.audit.report.baseline import accept
 from migrator.audit.report.values import AuditReport, TableReport
+from migrator.audit.rules import grouping
 from migrator.audit.rules.findings import Collector
 from migrator.audit.rules.key import check_foreign_keys, check_keys, check_set_constraints
 from migrator.audit.rules.object import (
@@ -149,6 +150,7 @@ def _check_catalog(audit: Audit, target: Target, outlook: Outlook) -> None:
     check_tables(catalog, shapes, context, out)
     check_sequences(catalog, target.routers, out)
     check_views(catalog, out)
+    grouping.check_views(context, out)
     check_objects(catalog, shapes, out)
     check_extensions(catalog, out)
     check_settings(catalog, out)

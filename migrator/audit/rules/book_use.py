@@ -149,6 +149,14 @@ USE: tuple[Rule, ...] = (
         "run it on an analytics copy: it costs CPU on every shard",
         "performance-functions",
     ),
+    Rule(
+        "LIM-QRY-10",
+        R,
+        "GROUP BY a primary key that gains the shard key",
+        "add {key} to GROUP BY; where the column exists on classic it may be done before the move",
+        "inferred from " + DDLLIM,
+        refuses=True,
+    ),
     # sessions and services
     Rule(
         "LIM-SES-01",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migrator.audit.rules import command, refused
+from migrator.audit.rules import command, grouping, refused
 from migrator.audit.rules.rule import Hit
 from migrator.audit.shardkey.verdict import Judged, StatementVerdict
 from migrator.audit.shardkey.volatility import PER_STATEMENT
@@ -32,6 +32,7 @@ def check(tag: str, body: Body, judged: Judged | None, context: Context) -> list
 def _hits(tag: str, body: Body, judged: Judged | None, context: Context) -> Iterator[Hit]:
     yield from refused.hits(tag, body)
     yield from command.check(tag, body, context)
+    yield from grouping.hits(tag, body, context)
     single = judged is not None and judged.verdict in (StatementVerdict.SINGLE_SHARD, StatementVerdict.MULTI_SHARD_KEYS)
     for kind, node in walk({tag: body}):
         if kind not in _LOOKED_AT:

@@ -125,6 +125,9 @@ SELECT * FROM events WHERE tenant_id IN ($1, $2);
 -- name: qry_09
 -- rules: LIM-QRY-09
 SELECT count(*) FROM events;
+-- name: qry_10
+-- rules: LIM-QRY-10
+SELECT id, code, count(*) FROM events WHERE tenant_id = $1 GROUP BY id;
 -- name: ses_04
 -- rules: LIM-SES-04
 SET search_path = app;
