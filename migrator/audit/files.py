@@ -18,6 +18,7 @@ from migrator.audit.evidence.live import Progress
 from migrator.audit.evidence.logs import read_log
 from migrator.audit.evidence.rows import Evidence, RawStatement, absorb
 from migrator.audit.evidence.statement_file import includes, split
+from migrator.audit.evidence.statistics_file import read_statistics_file
 from migrator.audit.report.baseline import accept
 from migrator.audit.report.values import AuditReport
 from migrator.audit.run import conclude
@@ -140,9 +141,13 @@ def _text(path: Path, evidence: Evidence, found: Input) -> tuple[str, list[str]]
 
 
 def read_statements(statements: Paths, logs: Paths) -> Evidence:
-    """Read statement files and logs; identical texts of a log count together."""
+    """Read statement files and logs, either of which may be rows of pg_stat_statements.
+
+    Identical texts of a log count together.
+    """
     evidence = Evidence()
-    for path in statements:
+    given = {path: _read_statistics(path, evidence) for path in dict.fromkeys((*statements, *logs))}
+    for path in [p for p in statements if not given[p]]:
         found = evidence.inputs[str(path)] = Input("statements")
         text, _ = _text(path, evidence, found)
         pieces = list(split(text))
@@ -150,7 +155,7 @@ def read_statements(statements: Paths, logs: Paths) -> Evidence:
         evidence.statements.extend(
             RawStatement(piece.sql, Source(str(path), piece.line), piece.name) for piece in pieces
         )
-    for path in logs:
+    for path in [p for p in logs if not given[p]]:
         statements_found, counted = read_log(path)
         evidence.statements += statements_found
         evidence.problems += counted.problems
@@ -165,6 +170,21 @@ def read_statements(statements: Paths, logs: Paths) -> Evidence:
             others={"statements": counted.statements, "distinct": len(statements_found), "others": counted.others},
         )
     return evidence
+
+
+def _read_statistics(path: Path, evidence: Evidence) -> bool:
+    """Read a file with the rows of pg_stat_statements; return whether it is one."""
+    read = read_statistics_file(path)
+    if read is None:
+        return False
+    evidence.statements += read.statements
+    evidence.problems += read.problems
+    evidence.rejected += len(read.problems)
+    evidence.hidden_statements += read.hidden
+    evidence.inputs[str(path)] = Input(
+        "rows", read.rows, len(read.problems), len(read.statements), others={"distinct": len(read.statements)}
+    )
+    return True
 
 
 def read_gathered(path: Path, evidence: Evidence) -> str | None:

@@ -1,14 +1,14 @@
-"""Reads the statements of a PostgreSQL log, with their number and duration. (csvlog, jsonlog, stderr)
+"""Reads the statements of a PostgreSQL log, with their number and duration. (csvlog, JSON, stderr)
 
-Statements that differ in their constants only are one, with the first text as its example. Every record is
-counted: as a statement, as something else, or as one that cannot be read.
+What one message says is log_message.py's, where the log is in a JSON document log_json.py's. Statements that differ in
+their constants only are one, with the first text as its example. Every record is counted: as a statement, as something
+else, or as one that cannot be read.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,23 +19,14 @@ from typing import IO
 from migrator.audit.catalog import Source
 from migrator.audit.evidence.enough import LeftOut
 from migrator.audit.evidence.input_file import open_text, probe
+from migrator.audit.evidence.log_json import Found, entries
+from migrator.audit.evidence.log_message import UNKNOWN_WORDS, Said, read_message
+from migrator.audit.evidence.log_words import LOG, begins
 from migrator.audit.evidence.rows import RawStatement
 from migrator.grammar.parse import Unparsable, normalize
 
-_MESSAGE = re.compile(
-    (
-        r"^(?:duration: (?P<ms>[\d.]+) ms)?\s*(?:(?P<kind>statement|execute|parse|bind|fastpath function "
-        r"call)(?P<name> [^:]*)?: (?P<sql>.*))?$"
-    ),
-    re.DOTALL,
-)
 _RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
-_STDERR = re.compile(
-    r"(?P<prefix>.*?)\b(?P<level>LOG|ERROR|FATAL|PANIC|WARNING|NOTICE|INFO|DEBUG\d?|DETAIL|HINT|STATEMENT|CONTEXT|"
-    r"QUERY|LOCATION):  "
-    r"(?P<message>.*)$",
-    re.DOTALL,
-)
+_JSON = re.compile(r"\s*(?:\{|\[\s*(?:[\[{]|$))")  # a prefix may begin with [pid]
 _PID = re.compile(r"\[(\d+)\]|\bpid[=: ](\d+)")
 CSV_COLUMNS = (22, 27)
 """A csvlog record has 23 columns before PostgreSQL 13, 24 in 13 and 26 from 14 on."""
@@ -71,6 +62,7 @@ class Record:
     session: str
     level: str
     message: str
+    once: tuple[str, ...] = ()  # names one execution, which may be told more than once
 
 
 def read_log(path: Path) -> tuple[list[RawStatement], Counted]:
@@ -87,13 +79,20 @@ def read_log(path: Path) -> tuple[list[RawStatement], Counted]:
         counted.reject(counted.refusal)
         return [], counted
     with open_text(path, form) as stream:
-        return _gather(_records(stream, path, counted), path, counted), counted
+        found = _gather(_records(stream, path, counted), path, counted)
+    foreign = counted.left_out.sorts.get(UNKNOWN_WORDS)
+    if foreign is not None:
+        counted.problems.append(
+            f"{path}: {foreign[0]:,} records hold {UNKNOWN_WORDS}, for example {foreign[2]}: {foreign[1]}; log with "
+            "lc_messages = 'C' and give that log"
+        )
+    return found, counted
 
 
 def _records(stream: IO[str], path: Path, counted: Counted) -> Iterator[Record]:
     first = stream.readline()
     lines = _chain(first, stream)
-    if first.lstrip().startswith("{"):
+    if _JSON.match(first):
         return _json(lines, path, counted)
     try:
         columns = len(next(csv.reader([first]), []))
@@ -111,17 +110,19 @@ def _chain(first: str, stream: IO[str]) -> Iterator[str]:
 
 
 def _json(lines: Iterable[str], path: Path, counted: Counted) -> Iterator[Record]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
+    text = _Text(path, counted)
+    for entry in entries(lines):
+        if isinstance(entry, Found) and entry.level is None:  # a line of a log, or the next line of a record
+            for line in entry.text.rstrip("\n").split("\n"):
+                yield from text.add(entry.line, line)
             continue
+        yield from text.end()
         counted.records += 1
-        try:
-            record = json.loads(line)
-            yield Record(
-                number, str(record.get("pid", "")), record.get("error_severity", ""), record.get("message") or ""
-            )
-        except (ValueError, AttributeError):
-            counted.reject(f"{path}: line {number} cannot be read as JSON")
+        if isinstance(entry, Found):
+            yield Record(entry.line, entry.session, entry.level or "", entry.text, entry.once)
+        else:
+            counted.reject(f"{path}: line {entry} cannot be read as JSON, or holds no message of a server")
+    yield from text.end()
 
 
 def _csv(lines: Iterable[str], path: Path, counted: Counted) -> Iterator[Record]:
@@ -159,53 +160,73 @@ def _csv_record(text: str, line: int, path: Path, counted: Counted) -> Iterator[
 
 
 def _stderr(lines: Iterable[str], path: Path, counted: Counted) -> Iterator[Record]:
-    current: Record | None = None
+    text = _Text(path, counted)
     for number, line in enumerate(lines, 1):
-        match = _STDERR.match(line.rstrip("\n")) if not line.startswith("\t") else None
-        if match is None:
-            if current is not None:
-                current.message += "\n" + line.rstrip("\n").removeprefix("\t")
-            elif line.strip():
-                counted.records += 1
-                counted.reject(f"{path}: line {number} belongs to no log record")
-            continue
-        if current is not None:
-            yield current
-        counted.records += 1
-        pid = _PID.search(match["prefix"])
-        current = Record(number, (pid[1] or pid[2]) if pid else "", match["level"], match["message"])
-    if current is not None:
-        yield current
+        yield from text.add(number, line.rstrip("\n"))
+    yield from text.end()
+
+
+class _Text:
+    """A log in text form, line by line: a line that begins no record belongs to the one before."""
+
+    def __init__(self, path: Path, counted: Counted) -> None:
+        self._path = path
+        self._counted = counted
+        self._current: Record | None = None
+
+    def add(self, number: int, line: str) -> Iterator[Record]:
+        found = None if line.startswith("\t") else begins(line)
+        if found is not None:
+            prefix, level, message = found
+            yield from self.end()
+            self._counted.records += 1
+            pid = _PID.search(prefix)
+            self._current = Record(number, (pid[1] or pid[2]) if pid else "", level, message)
+        elif self._current is not None:
+            self._current.message += "\n" + line.removeprefix("\t")
+        elif line.strip():
+            self._counted.records += 1
+            self._counted.reject(f"{self._path}: line {number} belongs to no log record")
+
+    def end(self) -> Iterator[Record]:
+        if self._current is not None:
+            yield self._current
+        self._current = None
 
 
 def _gather(records: Iterable[Record], path: Path, counted: Counted) -> list[RawStatement]:
     found: dict[str, RawStatement] = {}
     pending: dict[str, RawStatement] = {}  # session → statement whose duration may follow on its own line
+    told: dict[str, tuple[str, ...]] = {}  # session → the execution that was told last
     for record in records:
-        match = _MESSAGE.match(record.message) if record.level == "LOG" else None
-        if match is None or not (match["sql"] or match["ms"]):
-            sort = "messages of the server" if record.level == "LOG" else f"{record.level} records"
-            counted.leave_out(sort, record.message, Source(str(path), record.line))
-            continue
-        ms = float(match["ms"]) if match["ms"] else None
-        if match["sql"] is None:
-            counted.leave_out("durations on a line of their own", record.message, Source(str(path), record.line))
+        source = Source(str(path), record.line)
+        said = read_message(record.message)
+        if record.level not in LOG and said.other != UNKNOWN_WORDS:
+            said = Said(other=f"{record.level} records")
+        if said.other == "durations on a line of their own":
             waiting = pending.pop(record.session, None)
-            if waiting is not None and ms is not None:
-                waiting.total_ms = (waiting.total_ms or 0.0) + ms
+            if waiting is not None and said.ms is not None:
+                waiting.total_ms = (waiting.total_ms or 0.0) + said.ms
+        if said.sql is None:
+            counted.leave_out(said.other, record.message, source)
             continue
-        if match["kind"] in ("parse", "bind", "fastpath function call"):  # part of one execution, logged apart
-            counted.leave_out(f"{match['kind']} records", record.message, Source(str(path), record.line))
+        key = _key(said.sql)
+        once = record.once or said.once or (("plan", key) if said.planned else ())
+        before = told.get(record.session)
+        if before and (before == once or (before == ("plan", key) and not said.planned)):
+            told.pop(record.session)
+            if once:
+                told[record.session] = once
+            counted.leave_out("statements told once more (their plan, another table)", record.message, source)
             continue
+        told[record.session] = once
         counted.statements += 1
-        sql = match["sql"].strip()
-        key = _key(sql)
         statement = found.get(key)
         if statement is None:
-            statement = found[key] = RawStatement(sql, Source(str(path), record.line), calls=0)
+            statement = found[key] = RawStatement(said.sql, source, calls=0)
         statement.calls += 1
-        if ms is not None:
-            statement.total_ms = (statement.total_ms or 0.0) + ms
+        if said.ms is not None:
+            statement.total_ms = (statement.total_ms or 0.0) + said.ms
         else:
             pending[record.session] = statement
     return list(found.values())

@@ -1,4 +1,4 @@
-"""Which queries rest on a primary key that is another one on Limitless? (LIM-QRY-10)
+"""Finds queries that rest on a primary key that is another one on Limitless. (LIM-QRY-10)
 
 PostgreSQL lets a query that groups by a table's whole primary key select the table's other columns: they depend on it.
 When the key (id) becomes (tenant_id, id), `GROUP BY id` alone is refused with SQLSTATE 42803, in a view when it is
