@@ -117,17 +117,20 @@ def _look(value: Any, line: int, session: str, depth: int) -> Iterator[Found]:
                 yield from _look(item, line, session, depth + 1)
     elif isinstance(value, dict):
         session = next((str(value[k]) for k in _SESSION if value.get(k)), session)
-        own = _own(value, line, session, depth)
-        if own:
-            yield from own
-            return
-        for below in value.values():
-            if isinstance(below, (dict, list)):
-                yield from _look(below, line, session, depth + 1)
+        own = _told(value, line, session)
+        below = (
+            []
+            if own
+            else [f for v in value.values() if isinstance(v, (dict, list)) for f in _look(v, line, session, depth + 1)]
+        )
+        # A collector may put a word of its own beside the record that it wraps: what carries a level goes first.
+        if not own and not any(f.level for f in below):
+            own = _worded(value, line, session, depth)
+        yield from own or below
 
 
-def _own(value: dict[str, Any], line: int, session: str, depth: int) -> list[Found]:
-    """Return the entry that an object is by its own fields."""
+def _told(value: dict[str, Any], line: int, session: str) -> list[Found]:
+    """Return the entry that an object is by fields of PostgreSQL, or of a statement."""
     message = next((value[k] for k in _MESSAGE if isinstance(value.get(k), str) and value[k].strip()), None)
     level = next((value[k] for k in _OWN_LEVEL if isinstance(value.get(k), str)), None)
     if message is not None and level is not None and not begins(message.partition("\n")[0]):
@@ -141,7 +144,13 @@ def _own(value: dict[str, Any], line: int, session: str, depth: int) -> list[Fou
             return [Found(line, f"statement: {sql}", "LOG", session, ("audit", *numbers, sql) if any(numbers) else ())]
         ms = next((value[k] for k in _MILLISECONDS if isinstance(value.get(k), (int, float))), None)
         return [Found(line, f"{'' if ms is None else f'duration: {ms:.3f} ms  '}statement: {sql}", "LOG", session)]
-    level = next((value[k] for k in _LEVEL if value.get(k) in LOG | OTHER_LEVELS), level)
+    return []
+
+
+def _worded(value: dict[str, Any], line: int, session: str, depth: int) -> list[Found]:
+    """Return the entry that a text of an object is."""
+    message = next((value[k] for k in _MESSAGE if isinstance(value.get(k), str) and value[k].strip()), None)
+    level = next((value[k] for k in (*_OWN_LEVEL, *_LEVEL) if value.get(k) in LOG | OTHER_LEVELS), None)
     if message is not None and level is not None and (is_message(message) or not begins(message)):
         return [Found(line, message, "LOG" if is_message(message) else level, session)]
     for key in _TEXT:

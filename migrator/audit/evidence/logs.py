@@ -25,8 +25,11 @@ from migrator.audit.evidence.log_words import LOG, begins
 from migrator.audit.evidence.rows import RawStatement
 from migrator.grammar.parse import Unparsable, normalize
 
-_RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+_RECORD = re.compile(r"^\"?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _JSON = re.compile(r"\s*(?:\{|\[\s*(?:[\[{]|$))")  # a prefix may begin with [pid]
+_SYSLOG = re.compile(
+    r"(?:[A-Z][a-z]{2} [ \d]\d |\d{4}-\d\d-\d\d).{0,300}?\[\d+-(?!1\])\d+\] ?(?:#011)?(.*)$"
+)  # [7-2]: line 2
 _PID = re.compile(r"\[(\d+)\]|\bpid[=: ](\d+)")
 CSV_COLUMNS = (22, 27)
 """A csvlog record has 23 columns before PostgreSQL 13, 24 in 13 and 26 from 14 on."""
@@ -95,10 +98,10 @@ def _records(stream: IO[str], path: Path, counted: Counted) -> Iterator[Record]:
     if _JSON.match(first):
         return _json(lines, path, counted)
     try:
-        columns = len(next(csv.reader([first]), []))
+        fields = next(csv.reader([first]), [])
     except csv.Error:
-        columns = 0
-    if path.name.removesuffix(".gz").endswith(".csv") or (CSV_COLUMNS[0] < columns and _RECORD.match(first)):
+        fields = []
+    if path.name.removesuffix(".gz").endswith(".csv") or (len(fields) > CSV_COLUMNS[0] and _RECORD.match(fields[0])):
         return _csv(lines, path, counted)
     return _stderr(lines, path, counted)
 
@@ -183,7 +186,8 @@ class _Text:
             pid = _PID.search(prefix)
             self._current = Record(number, (pid[1] or pid[2]) if pid else "", level, message)
         elif self._current is not None:
-            self._current.message += "\n" + line.removeprefix("\t")
+            syslog = _SYSLOG.match(line)
+            self._current.message += "\n" + (syslog[1] if syslog else line.removeprefix("\t"))
         elif line.strip():
             self._counted.records += 1
             self._counted.reject(f"{self._path}: line {number} belongs to no log record")

@@ -40,8 +40,8 @@ SERVICES = {
     "azure": {"category": "PostgreSQLLogs", "properties": {"errorLevel": "LOG", "processId": 7,
               "message": LINE.partition("LOG:  ")[2]}},
     "azure with prefix": {"properties": {"errorLevel": "LOG", "message": LINE}},
-    "operator": {"level": "info", "logger": "postgres", "record": {"process_id": "7", "error_severity": "LOG",
-                 "message": LINE.partition("LOG:  ")[2]}},
+    "operator": {"level": "info", "logger": "postgres", "msg": "record", "record": {"process_id": "7",
+                 "error_severity": "LOG", "message": LINE.partition("LOG:  ")[2]}},
     "container": {"log": LINE + "\n", "stream": "stderr", "time": "2026-01-01T10:00:00Z"},
     "journal": {"MESSAGE": LINE, "_PID": "7", "PRIORITY": "6"},
     "loki": {"data": {"result": [{"stream": {"job": "pg"}, "values": [["1767261600000000000", LINE]]}]}},
@@ -81,6 +81,22 @@ def test_objects_without_a_message_are_counted(tmp_path: Path) -> None:
     assert counts == {"rejected": 2}
 
 
+def test_a_csvlog_whose_fields_are_all_quoted(tmp_path: Path) -> None:
+    """As a tool writes it that read the log and wrote it again; the file's name says nothing."""
+    fields = ["2026-01-01 10:00:00.000 UTC", "u", "d", "7", *[""] * 7, "LOG", "00000", LINE.partition("LOG:  ")[2]]
+    text = ",".join(f'"{f}"' for f in (*fields, *[""] * 12)) + "\n"
+
+    assert read(tmp_path, text * 2) == ([(SQL, 2, 4.0)], {"rejected": 0})
+
+
+@pytest.mark.parametrize("head", ["Jan  1 10:00:00 host postgres[7]: ", "2026-01-01T10:00:00+00:00 app[postgres.7] "])
+def test_a_statement_over_lines_of_syslog(tmp_path: Path, head: str) -> None:
+    """Syslog repeats its head on every line and counts them: [7-2] is the second of record 7; #011 is a tab."""
+    text = f"{head}[7-1] LOG:  statement: SELECT *\n{head}[7-2] #011FROM t\n{head}[7-3] #011WHERE id = 1\n"
+
+    assert read(tmp_path, text) == ([("SELECT *\nFROM t\nWHERE id = 1", 1, None)], {"rejected": 0})
+
+
 # -- audit entries and plans -------------------------------------------------------------------
 
 
@@ -109,7 +125,7 @@ def test_audit_entries(tmp_path: Path) -> None:
     [
         {"protoPayload": {"request": {"@type": "PgAuditEntry", "auditClass": "READ", "command": "SELECT",
                                       "statement": SQL, "statementId": 1, "substatementId": 1}}},
-        {"logger": "pgaudit", "record": {"process_id": "7", "message": "", "error_severity": "LOG",
+        {"logger": "pgaudit", "msg": "record", "record": {"process_id": "7", "message": "", "error_severity": "LOG",
                                          "audit": {"audit_type": "SESSION", "statement_id": "1", "class": "READ",
                                                    "substatement_id": "1", "statement": SQL}}},
         {"textPayload": f"{PREFIX}LOG:  AUDIT: SESSION,1,1,READ,SELECT,,,{SQL},<none>"},
