@@ -7,8 +7,8 @@
 It *is* the shim: routing, breakers, doubts about errors, acknowledgements and what is tried again are production's own
 code, so it cannot drift from them. What differs is beneath: routes come from memory instead of classic's control
 tables, and time passes only when the test says so, or when something waits (no test sleeps). One process, one mirror
-partition; moving a tenant asks nobody. Statements are either run by a PostgreSQL or answered by a function of the test;
-see migrator.shim.memory for why there is nothing in between.
+partition; moving a tenant waits for no other process. Statements are either run by a PostgreSQL or answered by a
+function of the test; see migrator.shim.memory for why there is nothing in between.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ALL_XIDS = 1 << 62
 
 
 class FixedClock:
-    """A clock that stands still until somebody turns it, or waits by it. In seconds."""
+    """A clock that moves only when it is turned, or waited by. In seconds."""
 
     def __init__(self, at_s: float = 0.0) -> None:
         self.at_s = at_s

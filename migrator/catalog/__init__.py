@@ -1,1 +1,1 @@
-"""One picture of pg_catalog for whoever plans, provisions and changes: values, and the statements that read them."""
+"""One picture of pg_catalog for plan, provisioning and schema changes: values, and the statements that read them."""

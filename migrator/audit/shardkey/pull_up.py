@@ -80,7 +80,7 @@ def inlined(context: Context, query: Body, *, references: int, materialize: str)
 
 
 def returns_sets(context: Context, node: Any) -> bool:
-    """Return whether a call in *node* may return several rows; a function nobody knows may."""
+    """Return whether a call in *node* may return several rows; an unknown function may."""
     for tag, call in walk(node):
         if tag == "FuncCall":
             schema, name = function_name(call)
@@ -92,7 +92,7 @@ def returns_sets(context: Context, node: Any) -> bool:
 
 
 def is_volatile(context: Context, node: Any) -> bool:
-    """Return whether a call in *node* may have another value each time; a function nobody knows may."""
+    """Return whether a call in *node* may have another value each time; an unknown function may."""
     return any(
         tag == "FuncCall" and "over" not in call and context.volatility(*function_name(call)) == "v"
         for tag, call in walk(node)

@@ -203,7 +203,7 @@ def values(analysis: Analysis, rows: list[Node], level: Level) -> Outputs:
 
 
 def targets(analysis: Analysis, items: Any, level: Level) -> Outputs:
-    """Return the output columns that *items* make; none for the whole statement, whose outputs nobody reads."""
+    """Return the output columns that *items* make; none for the whole statement, whose outputs feed no other."""
     if level.parent is None:
         operand.visit(analysis, items, level)
         return []

@@ -185,7 +185,7 @@ def test_a_user_with_few_rights_gets_what_it_may_see(shop: psycopg.Connection[An
     assert "LIM-KEY-02:public.accounts.accounts_slug_key" in {f.id for f in report.findings}
     said = " ".join(f.evidence for f in report.findings if f.rule == "AUD-EVD-01")
     assert "tenants of public.orders cannot be counted" in said
-    assert "hidden from this user" in said
+    assert "hidden from this role" in said
     assert report.evidence["hidden_statements"] > 0
 
 

@@ -228,7 +228,8 @@ def test_statistics_are_a_statement_file_or_a_log(tmp_path: Path, option: str) -
     (tmp_path / "pgss.csv").write_text(ROWS + "2,torn\n")
     (tmp_path / "s.sql").write_text("CREATE TABLE t (tenant_id int, id int, PRIMARY KEY (tenant_id, id));")
 
-    report = audit_files(schema=[tmp_path / "s.sql"], tenant_key="tenant_id", **{option: [tmp_path / "pgss.csv"]})
+    statements, logs = ([tmp_path / "pgss.csv"], []) if option == "statements" else ([], [tmp_path / "pgss.csv"])
+    report = audit_files(schema=[tmp_path / "s.sql"], statements=statements, logs=logs, tenant_key="tenant_id")
 
     assert [(s.verdict, s.calls) for s in report.statements] == [("cross_shard", 3)]
     assert report.evidence["inputs"][str(tmp_path / "pgss.csv")] == {"rows": 2, "rejected": 1, "distinct": 1}
