@@ -127,6 +127,14 @@ def audit(
             "--uses", help="A service you plan to use with Limitless (rds-proxy, data-api, ...); may be repeated."
         ),
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Ask Limitless for the plan of every statement; runs none of them."),
+    ] = False,
+    limitless: Annotated[
+        str | None,
+        typer.Option("--limitless", help="With --explain: where its DSN is found. Without it: the plan's."),
+    ] = None,
     gather_script: Annotated[
         bool,
         typer.Option("--gather-script", help="Print a read-only psql script for sites without connectivity, and stop."),
@@ -153,6 +161,8 @@ def audit(
         raise UsageError(
             f"{target}: this file's use is not given", hint="Give --json OUT.JSON, --schema FILE or --statements FILE."
         )
+    if limitless is not None and not explain:
+        raise UsageError("--limitless says whom --explain asks", hint="Add --explain.")
     given = Given(
         plan=plan,
         schema=schema or [],
@@ -170,6 +180,7 @@ def audit(
             uses or (),
         ),
     )
+    cluster = _asked_of(given, limitless) if explain else None
     acknowledged = load_baseline(baseline) if baseline else {}
     before = load_report(previous) if previous else load_report(target) if target and target.exists() else None
     if given.schema or given.gathered:
@@ -177,6 +188,8 @@ def audit(
     else:
         report, stored = _live(given)
         before = before or stored
+    if cluster is not None:
+        report = _explained(report, *cluster)
     report = compare(acknowledge(report, acknowledged), before)
     _write(report, as_json and target is None, target, html, sarif)
     if fail_on:
@@ -261,6 +274,28 @@ def _live(given: Given) -> tuple[AuditReport, dict[str, object] | None]:
     if kept is not None and kept.blockers is None:
         note(f"This audit does not count for the running migration: {kept.why}. Its gate is unchanged.")
     return report, before
+
+
+def _asked_of(given: Given, limitless: str | None) -> tuple[str, Sequence[str]]:
+    """Return the connection string of the cluster that --explain asks, and what the plan acknowledges."""
+    from migrator import settings
+    from migrator.cli.context import find_plan
+
+    if limitless is not None and given.plan is None and (given.schema or given.gathered):
+        return settings.resolve(limitless), ()
+    plan = find_plan(given.plan)
+    return settings.resolve(limitless or plan.limitless.dsn), plan.gates.acknowledged
+
+
+def _explained(report: AuditReport, dsn: str, acknowledged: Sequence[str]) -> AuditReport:
+    """Hold the verdicts against the plans of the cluster."""
+    from migrator.audit.explain import ask
+    from migrator.audit.report.baseline import accept
+    from migrator.cli.context import APP
+    from migrator.db.connect import connect, masked
+
+    with connect(dsn, APP, statement_timeout_s=ask.STATEMENT_TIMEOUT_S, lock_timeout_s=ask.LOCK_TIMEOUT_S) as conn:
+        return accept(ask.explain(report, conn, masked(dsn), note), acknowledged)
 
 
 def _write(report: AuditReport, print_json: bool, target: Path | None, html: Path | None, sarif: Path | None) -> None:

@@ -26,6 +26,7 @@ def _lines(report: AuditReport) -> Iterator[str]:
         f"{report.tenant_key}"
     )
     yield ""
+    yield from _explain(report)
     yield from _findings(report)
     yield from _statements(report)
     yield from _tables(report)
@@ -54,6 +55,24 @@ def _findings(report: AuditReport) -> Iterator[str]:
                     yield f"      {finding.object}: {finding.evidence[:200]}"
             yield f"      → {items[0].fix}"
         yield ""
+
+
+def _explain(report: AuditReport) -> Iterator[str]:
+    found = report.explain
+    if found is None:
+        return
+    yield (
+        f"EXPLAIN  {found['cluster']} answered for {found['asked']:,} statements: {found['agreed']:,} as judged, "
+        f"{found['differs']:,} differ; no answer for {found['not_answered']:,}"
+    )
+    for item in found["differences"][:LISTED]:
+        how = "CONTRADICTS" if item["contradicts"] else "differs"
+        yield f"  {how}  {item['name']}: {item['verdict']}, {item['why']}"
+    if len(found["differences"]) > LISTED:
+        yield f"  … and {len(found['differences']) - LISTED} more (--json or --html shows all)"
+    for reason in found["reasons"][:LISTED]:
+        yield f"  no answer for {reason['statements']:,}: {reason['why']} (first: {reason['first']})"
+    yield ""
 
 
 def _cost(statement: StatementReport) -> tuple[float, float]:

@@ -119,6 +119,7 @@ class AuditReport:
     sizing: dict[str, Any] = field(default_factory=dict)
     evidence: dict[str, Any] = field(default_factory=dict)
     changes: dict[str, Any] | None = None
+    explain: dict[str, Any] | None = None  # what a cluster answered: migrator.audit.explain
 
     def blockers(self, acknowledged: Collection[str] = ()) -> list[str]:
         """Return every unacknowledged blocker, one line each. *acknowledged*: finding ids, or whole rules."""
@@ -183,6 +184,7 @@ class AuditReport:
             "sizing": self.sizing,
             "evidence": self.evidence,
             "changes": self.changes,
+            "explain": self.explain,
             "rules": {
                 r: {"severity": RULES[r].severity.value, "title": RULES[r].title, "source": RULES[r].source}
                 for r in used

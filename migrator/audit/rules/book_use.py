@@ -206,6 +206,13 @@ USE: tuple[Rule, ...] = (
         "audit",
     ),
     Rule(
+        "AUD-EXP-01",
+        W,
+        "the cluster's plan costs more than the verdict says",
+        "read the plan in the report: name the shard key for every sharded table, or count it as cross-shard",
+        "query.single-shard",
+    ),
+    Rule(
         "AUD-TEN-01",
         B,
         "rows without a tenant",

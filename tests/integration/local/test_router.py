@@ -217,7 +217,15 @@ def test_explain_says_when_one_shard_is_enough(pair: Pair) -> None:
 
     assert plan("EXPLAIN SELECT * FROM public.orders WHERE tenant_id = 7")[-1] == "Single Shard Optimized"
     assert plan("EXPLAIN DELETE FROM public.orders WHERE tenant_id = 7 AND id > 3")[-1] == "Single Shard Optimized"
-    assert "Single Shard Optimized" not in plan("EXPLAIN SELECT * FROM public.orders WHERE id = 7")
+    one_row = "INSERT INTO public.orders VALUES (7, 1, 'a') ON CONFLICT (tenant_id, id) DO UPDATE SET v = 'b'"
+    assert plan(f"EXPLAIN (COSTS OFF) {one_row}")[-1] == "Single Shard Optimized"
+    for several in (
+        "SELECT * FROM public.orders WHERE id = 7",
+        "INSERT INTO public.orders VALUES (7, 1, 'a'), (8, 1, 'a')",
+        "INSERT INTO public.orders VALUES ((SELECT max(tenant_id) FROM public.orders), 1, 'a')",
+        "INSERT INTO public.orders SELECT n, 1, 'a' FROM generate_series(1, 9) n",
+    ):
+        assert "Single Shard Optimized" not in plan(f"EXPLAIN {several}")
     assert len(plan("EXPLAIN (FORMAT json) SELECT * FROM public.orders WHERE tenant_id = 7")) == 1
 
 

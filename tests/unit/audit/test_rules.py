@@ -28,7 +28,7 @@ STATEMENTS = CASES / "rules" / "statements.sql"
 ELSEWHERE = {
     "LIM-KEY-10", "LIM-TBL-09", "LIM-TBL-10", "LIM-SES-01", "LIM-SES-03", "LIM-VER-02",
     "AUD-EVD-01", "AUD-EVD-02", "AUD-EVD-03", "AUD-EVD-04", "AUD-EVD-05", "AUD-EVD-06", "AUD-TEN-01", "AUD-TEN-02",
-    "AUD-TEN-03", "AUD-RUN-01", "AUD-TRG-01", "AUD-CPY-01",
+    "AUD-TEN-03", "AUD-RUN-01", "AUD-TRG-01", "AUD-CPY-01", "AUD-EXP-01",
 }  # fmt: skip
 
 

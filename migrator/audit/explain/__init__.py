@@ -1,0 +1,1 @@
+"""Asks the planner of Limitless for every statement, and holds the audit's verdicts against its answers."""

@@ -1,0 +1,260 @@
+"""Asks a cluster for the plan of every statement. Nothing is executed.
+
+Each statement has a read-only transaction of its own, which is rolled back, and goes over the extended protocol, which
+takes one statement only, whatever a text holds. Parameters are replaced by literals of their types: a prepared
+statement's plan may lack the optimization (AWS names SELECT, UPDATE and DELETE for them, not INSERT).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from migrator.audit.explain.answer import Answer, Held, hold, read, worst
+from migrator.audit.explain.sample import Kind, value
+from migrator.audit.report.values import AuditReport, StatementReport
+from migrator.audit.rules.findings import Collector
+from migrator.audit.shardkey.parameters import place
+from migrator.db.error_text import said
+from migrator.errors import UsageError
+from migrator.grammar.parse import Parsed, Unparsable, parse, walk
+from migrator.grammar.written import edited
+from migrator.model.limits import parse_engine
+
+PLANNED = frozenset(("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"))
+"""Statements that have a plan."""
+
+ROUNDS = 3
+"""Sets of values tried. Two keys that differ share one of four shards in all three once in 64 times."""
+
+STATEMENT_TIMEOUT_S = 10.0
+LOCK_TIMEOUT_S = 2.0
+
+LONGEST_PLAN = 60
+"""Lines of a plan that are kept of a statement that differs."""
+
+_PREPARED = "migrator_explain"
+_TYPES = """
+SELECT pg_catalog.format_type(t.oid, NULL), pg_catalog.format_type(b.oid, NULL), b.typcategory::text,
+       a.typelem IS NOT NULL,
+       ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e WHERE e.enumtypid = b.oid ORDER BY e.enumsortorder)
+  FROM pg_catalog.pg_prepared_statements s
+ CROSS JOIN LATERAL pg_catalog.unnest(s.parameter_types) WITH ORDINALITY AS p (type, n)
+  JOIN pg_catalog.pg_type t ON t.oid = p.type
+  LEFT JOIN pg_catalog.pg_type a ON a.oid = t.oid AND a.typcategory = 'A' AND a.typelem <> 0
+  JOIN pg_catalog.pg_type b ON b.oid = coalesce(a.typelem, nullif(t.typbasetype, 0), t.oid)
+ WHERE s.name = %s
+ ORDER BY p.n"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A statement and what the cluster said; *plan* is kept of those that differ."""
+
+    statement: StatementReport
+    answer: Answer
+    held: Held
+    plan: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.statement.id,
+            "name": self.statement.name,
+            "verdict": self.statement.verdict,
+            "answer": self.answer.value,
+            "why": self.held.why,
+            "contradicts": self.held.contradicts,
+            "plan": list(self.plan),
+        }
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of every statement."""
+
+    agreed: int = 0
+    different: list[Asked] = field(default_factory=list)
+    unanswered: dict[str, list[str]] = field(default_factory=dict)  # why → names
+
+    def to_json(self, cluster: str) -> dict[str, Any]:
+        return {
+            "cluster": cluster,
+            "asked": self.agreed + len(self.different),
+            "agreed": self.agreed,
+            "differs": len(self.different),
+            "not_answered": sum(map(len, self.unanswered.values())),
+            "differences": [asked.to_json() for asked in sorted(self.different, key=_weight, reverse=True)],
+            "reasons": [
+                {"why": why, "statements": len(names), "first": names[0]}
+                for why, names in sorted(self.unanswered.items(), key=lambda item: -len(item[1]))
+            ],
+        }
+
+
+def _weight(asked: Asked) -> tuple[bool, float, float]:
+    return asked.held.contradicts, asked.statement.total_ms or 0.0, asked.statement.calls
+
+
+class NotAskedError(Exception):
+    """A statement that cannot be asked about; the text says why."""
+
+
+def explain(
+    report: AuditReport, conn: psycopg.Connection[Any], cluster: str, progress: Callable[[str], None] | None = None
+) -> AuditReport:
+    """Return *report* with the answers of the cluster behind *conn*, and a finding for each that contradicts it.
+
+    Args:
+        conn: in autocommit, with a statement timeout; no other use while this runs.
+        cluster: what the report calls it; no password in it.
+
+    Raises:
+        UsageError: the server is not Limitless.
+    """
+    if not _is_limitless(conn):
+        raise UsageError(
+            f"{cluster} is not Aurora Limitless, so its plans say nothing about one",
+            hint="It has no rds_aurora.limitless_subclusters. Name the provisioned cluster: --limitless env:NAME.",
+        )
+    outcome = Outcome()
+    conn.read_only = True
+    schemas = [name.partition(".")[0] for name in (t.name for t in report.tables)]
+    for number, statement in enumerate(report.statements, 1):
+        try:
+            asked = _ask(conn, statement, schemas)
+        except NotAskedError as error:
+            outcome.unanswered.setdefault(str(error), []).append(statement.name)
+            continue
+        if asked.held.agrees is None:
+            outcome.unanswered.setdefault(asked.held.why, []).append(statement.name)
+        elif asked.held.agrees:
+            outcome.agreed += 1
+        else:
+            outcome.different.append(asked)
+        if progress and number % 1000 == 0:
+            progress(f"asked {cluster} about {number:,} of {len(report.statements):,} statements")
+    return replace(report, findings=_with_findings(report, outcome.different), explain=outcome.to_json(cluster))
+
+
+def _is_limitless(conn: psycopg.Connection[Any]) -> bool:
+    row = conn.execute("SELECT pg_catalog.to_regclass('rds_aurora.limitless_subclusters') IS NOT NULL").fetchone()
+    return bool(row and row[0])
+
+
+def _with_findings(report: AuditReport, different: Sequence[Asked]) -> tuple[Any, ...]:
+    out = Collector(parse_engine(report.engine_version), report.tenant_key)
+    for asked in different:
+        if asked.held.contradicts:
+            evidence = f"verdict {asked.statement.verdict}, but {asked.held.why}"
+            out.add("AUD-EXP-01", f"statement {asked.statement.name}", evidence)
+    return tuple(sorted((*report.findings, *out.findings()), key=lambda f: (f.severity.rank, f.rule, f.object)))
+
+
+def _ask(conn: psycopg.Connection[Any], statement: StatementReport, schemas: Sequence[str]) -> Asked:
+    """Return what the cluster says to *statement*.
+
+    Raises:
+        NotAskedError: it has no plan, cannot be read, or the cluster gives none.
+    """
+    if statement.function is not None:
+        raise NotAskedError("statement of a function: its variables are no parameters")
+    if statement.verdict == "unparsable":
+        raise NotAskedError("PostgreSQL's grammar refuses it")
+    text, parsed = _parsed(statement.sql)
+    if parsed.tag not in PLANNED:
+        raise NotAskedError("it has no plan: a command, or EXPLAIN, DECLARE and the like")
+    if conn.closed:
+        raise NotAskedError("the connection to the cluster was lost")
+    of_it = [name.partition(".")[0] for name, _ in statement.relations if "." in name]
+    path = tuple(dict.fromkeys((*of_it, *schemas, "public")))
+    try:
+        plans = _plans(conn, text, parsed, path)
+    except psycopg.Error as error:
+        if error.sqlstate == "0A000":
+            held = hold(statement.verdict, statement.rules, _is_refused(statement), Answer.REFUSED, said(error))
+            return Asked(statement, Answer.REFUSED, held)
+        raise NotAskedError(f"{error.sqlstate or 'connection'}: {said(error)}") from None
+    answer = worst(map(read, plans))
+    held = hold(statement.verdict, statement.rules, _is_refused(statement), answer)
+    kept = next(plan for plan in plans if read(plan) is answer)[:LONGEST_PLAN] if held.agrees is False else ()
+    return Asked(statement, answer, held, kept)
+
+
+def _is_refused(statement: StatementReport) -> bool:
+    return statement.refused or statement.verdict == "unsupported"
+
+
+def _parsed(text: str) -> tuple[str, Parsed]:
+    """Return *text* with $n for its placeholders, and its tree."""
+    for placed in (place(text), place(text, question=True)):
+        try:
+            found = parse(placed.sql)
+        except Unparsable:
+            continue
+        if len(found) == 1:
+            return placed.sql, found[0]
+    raise NotAskedError("its text in the report is cut, or is not one statement")
+
+
+def _plans(conn: psycopg.Connection[Any], text: str, parsed: Parsed, path: Sequence[str]) -> list[list[str]]:
+    """Return the lines of a plan for each set of values."""
+    data = text.encode()
+    marks = {body["location"]: body["number"] for tag, body in walk(parsed.body) if tag == "ParamRef"}
+    if not marks:
+        return [_plan(conn, text, path)]
+    kinds = _kinds(conn, text, path)
+    found = []
+    for attempt in range(1, ROUNDS + 1):
+        literals = {n: _literal(conn, kind, n, attempt) for n, kind in enumerate(kinds, 1)}
+        edits = [
+            (at, at + len(m[0]), literals[number])
+            for at, number in marks.items()
+            if (m := re.compile(rb"\$\d+").match(data, at)) is not None and number in literals
+        ]
+        found.append(_plan(conn, edited(data, edits), path))
+    return found
+
+
+def _literal(conn: psycopg.Connection[Any], kind: Kind, number: int, attempt: int) -> str:
+    """Return a value as SQL; the type's name is the server's own spelling of it."""
+    return f"({sql.Literal(value(kind, number, attempt)).as_string(conn)}::{kind.name})"
+
+
+def _kinds(conn: psycopg.Connection[Any], text: str, path: Sequence[str]) -> list[Kind]:
+    """Return the types that the cluster gives the parameters of *text*."""
+    with conn.transaction(force_rollback=True):
+        _settle(conn, path)
+        _one_statement(conn, f"PREPARE {_PREPARED} AS {text}")
+    try:
+        with conn.transaction(force_rollback=True):
+            rows = conn.execute(_TYPES, [_PREPARED]).fetchall()
+    finally:
+        if not conn.closed:
+            conn.execute(f"DEALLOCATE {_PREPARED}".encode())
+    return [Kind(name, base, category, array, labels) for name, base, category, array, labels in rows]
+
+
+def _plan(conn: psycopg.Connection[Any], text: str, path: Sequence[str]) -> list[str]:
+    with conn.transaction(force_rollback=True):
+        _settle(conn, path)
+        return [str(row[0]) for row in _one_statement(conn, f"EXPLAIN (COSTS OFF) {text}").fetchall()]
+
+
+def _settle(conn: psycopg.Connection[Any], path: Sequence[str]) -> None:
+    """Name the schemas as the application does, let policies apply as they do to it, and ask for the marker."""
+    schemas = sql.SQL(", ").join(map(sql.Identifier, path)).as_string(conn)
+    conn.execute(
+        "SELECT pg_catalog.set_config('search_path', %s, true), pg_catalog.set_config('row_security', 'on', true),"
+        " pg_catalog.set_config('rds_aurora.limitless_explain_options', 'single_shard_optimization', true)",
+        [schemas],
+    )
+
+
+def _one_statement(conn: psycopg.Connection[Any], text: str) -> psycopg.Cursor[Any]:
+    """Execute *text* over the extended protocol (binary results need it), where a second statement is an error."""
+    return conn.execute(text.encode(), binary=True)
