@@ -13,6 +13,7 @@ from migrator.audit.classify import classify, root_table
 from migrator.audit.evidence.enough import Seen, shortfalls
 from migrator.audit.evidence.live import Progress, collect
 from migrator.audit.evidence.rows import Evidence
+from migrator.audit.objects import by_type
 from migrator.audit.report.baseline import accept
 from migrator.audit.report.values import AuditReport, TableReport
 from migrator.audit.rules import grouping
@@ -129,6 +130,7 @@ def conclude(
         findings=out.findings(),
         statements=statements,
         tables=tuple(tables),
+        objects=by_type(catalog, out.findings()),
         tenants=tenants,
         runway=head,
         sizing=size(Demand(used, data, largest, outlook.growth.factor, share), target.shards) if used else {},

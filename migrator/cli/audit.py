@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from migrator.audit.report.values import AuditReport
     from migrator.audit.target import Outlook
     from migrator.plan.schema import Plan
+    from migrator.report.answers import Prices
 
 SchemaOption = Annotated[
     list[Path] | None, typer.Option("--schema", help="Schema dump, migrations, or their folder, instead of a cluster.")
@@ -191,7 +192,7 @@ def audit(
     if cluster is not None:
         report = _explained(report, *cluster)
     report = compare(acknowledge(report, acknowledged), before)
-    _write(report, as_json and target is None, target, html, sarif)
+    _write(report, as_json and target is None, target, html, sarif, given)
     if fail_on:
         from migrator.audit.rules.rule import Severity
 
@@ -298,7 +299,20 @@ def _explained(report: AuditReport, dsn: str, acknowledged: Sequence[str]) -> Au
         return accept(ask.explain(report, conn, masked(dsn), note), acknowledged)
 
 
-def _write(report: AuditReport, print_json: bool, target: Path | None, html: Path | None, sarif: Path | None) -> None:
+def _prices(given: Given) -> Prices:
+    """Return what the plan says that capacity costs."""
+    from migrator.cli.context import find_plan
+    from migrator.report.answers import Prices
+
+    if given.plan is None and (given.schema or given.gathered):
+        return Prices()
+    cost = find_plan(given.plan).cost
+    return Prices(cost.acu_hour_usd, cost.classic_monthly_usd)
+
+
+def _write(
+    report: AuditReport, print_json: bool, target: Path | None, html: Path | None, sarif: Path | None, given: Given
+) -> None:
     import json
 
     data = report.to_json()
@@ -308,7 +322,7 @@ def _write(report: AuditReport, print_json: bool, target: Path | None, html: Pat
     if html is not None:
         from migrator.report.audit import page
 
-        html.write_text(page(data), encoding="utf-8")
+        html.write_text(page(data, _prices(given)), encoding="utf-8")
         note(f"{html} written")
     if sarif is not None:
         from migrator.audit.report.sarif import sarif as to_sarif

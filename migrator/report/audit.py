@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
 from migrator.report import words
+from migrator.report.answers import Prices, decide
 from migrator.report.chart import bars, histogram
+from migrator.report.effort import ASSUMPTIONS, areas, span
 from migrator.report.template import render
+from migrator.report.vendor import links
 
 MOST_STATEMENTS = 2000
 MOST_FINDINGS = 5000
 """A browser stays quick up to about here; the JSON has the rest, and the page says how many it leaves out."""
 
+MOST_WORST = 10
 MOST_LETTERS = 4000
 """Of one statement; the JSON has it whole."""
 
-SEVERITIES = ("blocker", "rewrite", "warning", "info")
+SEVERITIES = {
+    "blocker": "Limitless refuses it or silently loses it, and no mechanical change helps: somebody has to decide",
+    "rewrite": "Limitless refuses it as it is, and a mechanical change helps",
+    "warning": "it works, at a risk or at a cost, or is not confirmed",
+    "info": "good to know",
+}
+"""Severities, the worst first, and what they say."""
+ORDER = tuple(SEVERITIES)
+NO_PRICES = Prices()
+
 KINDS = ("sharded", "reference", "standard", "undecided", "excluded")
 VERDICTS = {
     "unsupported": "refused by Limitless",
@@ -32,14 +45,8 @@ VERDICTS = {
 }
 """Verdicts on statements, the worst first, and what they say."""
 
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """A figure above the page, and what it counts."""
-
-    number: str
-    label: str
-    css: str = ""
+COSTLY = ("unsupported", "unparsable", "cross_shard")
+"""Verdicts on statements that somebody should look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +54,21 @@ class Finding:
     """A finding as the page shows it; *raw* is its JSON."""
 
     raw: Mapping[str, Any]
+    rank: int  # of its severity
     evidence: str
     css: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The findings of one rule, as the page explains them; *first* is the JSON of one."""
+
+    first: Mapping[str, Any]
+    severity: str  # the worst
+    count: int
+    acknowledged: int
+    objects: str
+    links: Sequence[tuple[str, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +95,29 @@ class Tenants:
     more_hot: int
 
 
-def page(report: Mapping[str, Any]) -> str:
+def page(report: Mapping[str, Any], prices: Prices = NO_PRICES) -> str:
     """Return the page for a report's JSON."""
+    work = areas(report["findings"])
+    statements = _statements(report["statements"])
     return render(
         "audit.html",
         report=report,
         subject=report["database"] or "files",
+        decision=decide(report, work, prices),
+        areas=work,
+        total=span(sum(a.low for a in work), sum(a.high for a in work)),
+        assumptions=ASSUMPTIONS,
         severities=SEVERITIES,
         kinds=KINDS,
-        tiles=list(_tiles(report)),
+        said=VERDICTS,
         changes=_changes(report["changes"]),
+        explain=report["explain"],
+        groups=_groups(report["findings"]),
         findings=_findings(report["findings"]),
-        statements=_statements(report["statements"]),
+        worst=[s for s in statements if s.refused or s.raw["verdict"] in COSTLY][:MOST_WORST],
+        statements=statements,
         verdicts=[verdict for verdict in VERDICTS if verdict in report["summary"]["statements"]],
+        on_all_shards=_on_all_shards(report["summary"]["statements"]),
         verdict_bars=_verdict_bars(report["summary"]["statements"]),
         tables=report["tables"],
         tenants=_tenants(report["tenants"]) if report["tenants"].get("count") else None,
@@ -101,21 +131,6 @@ def page(report: Mapping[str, Any]) -> str:
         ],
         problems=report["evidence"].get("problems") or (),
     )
-
-
-def _tiles(report: Mapping[str, Any]) -> Iterator[Tile]:
-    for severity in SEVERITIES:
-        yield Tile(words.count(report["summary"]["findings"][severity]), severity, severity)
-    statements = report["summary"]["statements"]
-    cross = statements.get("cross_shard", {"statements": 0, "calls": 0})
-    total = sum(v["statements"] for v in statements.values())
-    calls = sum(v["calls"] for v in statements.values()) or 1
-    yield Tile(
-        words.count(cross["statements"]),
-        f"of {words.count(total)} statements on all shards, {words.percent(cross['calls'] / calls)} of calls",
-    )
-    if report["tenants"].get("count"):
-        yield Tile(words.count(report["tenants"]["count"]), f"tenants, {len(report['tenants']['hot'])} hot")
 
 
 def _changes(changes: Mapping[str, Any] | None) -> list[str]:
@@ -139,11 +154,35 @@ def _some(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {words.count(len(names) - most)} more" if len(names) > most else "")
 
 
+def _groups(findings: Sequence[Mapping[str, Any]]) -> list[Group]:
+    """Return the findings by rule, the worst rule and the most frequent first."""
+    by_rule: dict[str, list[Mapping[str, Any]]] = {}
+    for finding in findings:
+        by_rule.setdefault(finding["rule"], []).append(finding)
+    groups = [
+        Group(
+            first=min(found, key=lambda f: ORDER.index(f["severity"])),
+            severity=min((f["severity"] for f in found), key=ORDER.index),
+            count=len(found),
+            acknowledged=sum(1 for f in found if f["acknowledged"]),
+            objects=_some([f["object"] for f in found], 8),
+            links=links(found[0]["reference"]),
+        )
+        for found in by_rule.values()
+    ]
+    return sorted(groups, key=lambda g: (ORDER.index(g.severity), -g.count, g.first["rule"]))
+
+
 def _findings(findings: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Return the worst findings first."""
-    ordered = sorted(findings, key=lambda f: (SEVERITIES.index(f["severity"]), f["object"], f["rule"]))
+    ordered = sorted(findings, key=lambda f: (ORDER.index(f["severity"]), f["object"], f["rule"]))
     return [
-        Finding(raw=f, evidence=words.cut(f["evidence"], 600), css="done" if f["acknowledged"] else "")
+        Finding(
+            raw=f,
+            rank=ORDER.index(f["severity"]),
+            evidence=words.cut(f["evidence"], 600),
+            css="done" if f["acknowledged"] else "",
+        )
         for f in ordered[:MOST_FINDINGS]
     ]
 
@@ -169,6 +208,15 @@ def _statement(statement: Mapping[str, Any]) -> Statement:
         seconds=None if total_ms is None else total_ms / 1000,
         refused=statement["refused"] and statement["verdict"] != "unsupported",
     )
+
+
+def _on_all_shards(counts: Mapping[str, Mapping[str, float]]) -> str:
+    """Return how many statements ask every shard, and their share of the calls."""
+    cross = counts.get("cross_shard", {"statements": 0, "calls": 0})
+    total = sum(v["statements"] for v in counts.values())
+    calls = sum(v["calls"] for v in counts.values()) or 1
+    share = words.percent(cross["calls"] / calls)
+    return f"{words.count(cross['statements'])} of {words.count(total)} statements on all shards, {share} of calls"
 
 
 def _verdict_bars(counts: Mapping[str, Mapping[str, float]]) -> Markup:

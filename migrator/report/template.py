@@ -29,7 +29,16 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    for say in (words.count, words.seconds, words.clock, words.short, words.fixed, words.percent, words.mebibytes):
+    for say in (
+        words.count,
+        words.seconds,
+        words.clock,
+        words.short,
+        words.fixed,
+        words.percent,
+        words.mebibytes,
+        words.cut,
+    ):
         environment.filters[say.__name__] = _or_dash(say)
     environment.filters["sha256"] = _sha256
     environment.globals["asset"] = lambda name: Markup(loader.get_source(environment, name)[0])

@@ -374,6 +374,7 @@ OTHER_FILES = {
     "migrator/audit/evidence/collect.sql": "runs in psql too, where nothing of ours is",
     "migrator/audit/evidence/live.py": "where an extension is",
     "migrator/audit/evidence/script.py": "the text of the script for psql",
+    "migrator/audit/explain/ask.py": "the types of parameters, which belong to no table",
     "migrator/dataplane/backfill/plan.py": "the server's estimate of rows",
     "migrator/dataplane/mirror/foreign_key_wait.py": "asynchronous, about the one key that an error named",
     "migrator/decommission/write_stop.py": "about its own triggers",

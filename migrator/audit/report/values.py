@@ -5,7 +5,7 @@ Frozen; `to_json` gives plain data, `blockers` what keeps the gate closed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,6 +119,7 @@ class AuditReport:
     sizing: dict[str, Any] = field(default_factory=dict)
     evidence: dict[str, Any] = field(default_factory=dict)
     changes: dict[str, Any] | None = None
+    objects: Sequence[dict[str, Any]] = ()  # type, count, clean
     explain: dict[str, Any] | None = None  # what a cluster answered: migrator.audit.explain
 
     def blockers(self, acknowledged: Collection[str] = ()) -> list[str]:
@@ -179,6 +180,7 @@ class AuditReport:
             "findings": [f.to_json() for f in self.findings],
             "statements": [s.to_json() for s in self.statements],
             "tables": [t.to_json() for t in self.tables],
+            "objects": list(self.objects),
             "tenants": self.tenants,
             "runway": self.runway,
             "sizing": self.sizing,

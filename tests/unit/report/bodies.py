@@ -45,6 +45,17 @@ AUDIT: dict[str, Any] = {
         {"name": "app.notes", "kind": "undecided", "decided_by": "audit", "key": None, "via": None,
          "rows": None, "bytes": None, "writes": 0, "reasons": ["who knows"]},
     ],
+    "objects": [{"type": "tables", "count": 1200, "clean": 1}, {"type": "views", "count": 3, "clean": 3}],
+    "explain": {
+        "cluster": "dba@db:5432/shop", "asked": 2, "agreed": 0, "differs": 2, "not_answered": 1,
+        "differences": [
+            {"id": "s1", "name": "q1", "verdict": "single_shard", "answer": "several_shards", "why": "several shards",
+             "contradicts": True, "plan": ["Append", "  ->  Foreign Scan on orders_fs00001"]},
+            {"id": "s2", "name": "q2", "verdict": "cross_shard", "answer": "one_shard", "why": "one is enough",
+             "contradicts": False, "plan": []},
+        ],
+        "reasons": [{"why": "42P01: no such table", "statements": 1, "first": "q3"}],
+    },
     "tenants": {
         "count": 2, "rows": 1010, "exact": False, "median_rows": 505, "p99_rows": 1000, "max_rows": 1000, "gini": 0.49,
         "hot": [{"tenant": "acme", "reasons": ["99 % of rows"]}],

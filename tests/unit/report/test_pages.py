@@ -18,8 +18,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
+from migrator.audit.rules.rulebook import RULES
 from migrator.report import audit, rehearsal
+from migrator.report.answers import Prices
+from migrator.report.effort import OTHER, Area, areas
 from migrator.report.svg import element
+from migrator.report.vendor import PAGES as VENDOR
+from migrator.report.vendor import UNLINKED
 from tests.unit.report.bodies import AUDIT, REHEARSAL
 
 CHOSEN = {"severity"}
@@ -115,7 +120,7 @@ def test_a_browser_is_told_to_run_and_load_nothing_else(page: Callable[[Any], st
     assert set(policy.split("; ")) == parts
     assert len(parts) == (3 if page is audit.page else 2)  # the page of a rehearsal has no script
     assert not re.search(r'\s(on\w+|style)="', html)
-    assert not re.search(r'(?:src|href)="(?!#)|url\(|@import', html)
+    assert not re.search(r'src="|href="(?!#)|url\(|@import', html)
 
 
 @pytest.mark.parametrize("gone", ["title", "evidence", "fix"])
@@ -163,6 +168,8 @@ def test_an_audit_without_tenants_runway_and_statements_has_a_page() -> None:
         "runway": {},
         "sizing": {},
         "changes": None,
+        "explain": None,
+        "objects": [],
         "statements": [],
         "summary": {**AUDIT["summary"], "statements": {}},
     }
@@ -170,7 +177,73 @@ def test_an_audit_without_tenants_runway_and_statements_has_a_page() -> None:
 
     assert "Tenants were not counted" in html
     assert "No statement was seen." in html
-    assert "of 0 statements on all shards, 0% of calls" in html
+
+
+def test_the_first_screen_answers_in_one_sentence() -> None:
+    """Can we, what does it take, by when, what does it cost; without figures it says what to give."""
+    body = deepcopy(AUDIT)
+    body["runway"]["closes"] = False
+    asked = audit.page(body, Prices(acu_hour_usd=0.5, classic_monthly_usd=9000))
+    sentence = re.search(r'<p class="sentence">(.*?)</p>', asked)
+
+    assert sentence and sentence[1] == (
+        "Yes, after 1 mechanical change; it takes up to 1 person-day of changes;"
+        " 24 weeks until classic is retired, 19 June 2026 at the earliest; $5,840 to $46,720 a month at most."
+    )
+    assert "but the classic writer is full after 20.1 weeks" in asked and "classic today: $9,000" in asked
+    body["findings"][0]["acknowledged"] = None
+    body["sizing"] = body["runway"] = {}
+    bare = audit.page(body)
+    assert "Not as it is: 1 blocker first;" in bare
+    assert "give --writer-cpu-pct and --writer-vcpus" in bare and "give --weeks" in bare
+    body["findings"][0]["rule"] = "AUD-EVD-05"
+    assert "Not known yet: the audit lacks evidence;" in audit.page(body)
+
+
+def test_effort_is_a_range_of_whole_days_and_falls_with_repetition() -> None:
+    """Ten findings of one rule cost less than ten of ten rules; what is acknowledged costs nothing."""
+
+    def work(findings: list[tuple[str, str, str | None]]) -> list[Area]:
+        return areas([{"rule": r, "severity": s, "acknowledged": a} for r, s, a in findings])
+
+    [same] = work([("LIM-KEY-01", "rewrite", None)] * 10)
+    [each] = work([(f"LIM-KEY-{n:02d}", "rewrite", None) for n in range(10)])
+    assert (same.name, same.complexity) == ("Keys and sharding", "low")
+    assert same.high < each.high and same.days == "up to 1" and each.days == "0 to 4"
+    assert work([("LIM-KEY-01", "blocker", "Ada: known")]) == []
+    assert [(a.name, a.complexity) for a in work([("X-1", "info", None), *[("LIM-FN-01", "blocker", None)] * 5])] == [
+        ("Functions, triggers, views", "high"),
+        ("Other", "low"),
+    ]
+
+
+def test_every_rule_has_an_area_and_a_source_that_the_page_knows() -> None:
+    """A rule of a new family would fall into "Other", and a new source would have no link."""
+    for rule in RULES.values():
+        assert areas([{"rule": rule.id, "severity": "warning", "acknowledged": None}])[0].name != OTHER, rule.id
+        for source in rule.source.split("; "):
+            assert source in VENDOR or source in UNLINKED, (rule.id, source)
+
+
+def test_findings_link_to_the_vendor_and_to_nobody_else() -> None:
+    """A known source is a link to its page; a name that somebody made up is text."""
+    body = deepcopy(AUDIT)
+    body["findings"][0]["reference"] = "ddl-limitations; release notes"
+    body["findings"][1]["reference"] = "https://evil.example/"
+    links = re.findall(r'href="(?!#)([^"]*)"', audit.page(body))
+
+    assert links == [VENDOR["ddl-limitations"], VENDOR["release notes"]]
+    assert all(url.startswith(("https://docs.aws.amazon.com/", "https://aws.amazon.com/", "https://www.postgresql.org/"))
+               for url in VENDOR.values())  # fmt: skip
+
+
+def test_without_its_script_the_page_is_plain_lists() -> None:
+    """What would do nothing without the script is hidden until the script shows it; every row is there."""
+    html = audit.page(AUDIT)
+
+    assert html.count('<p class="filters" hidden>') == html.count('class="filters"') == 3
+    assert "<button" not in re.sub(r"<script>.*</script>", "", html, flags=re.DOTALL)
+    assert html.index("What the cluster says") < html.index("Work, by area") < html.index("Every finding")
 
 
 def test_templates_are_files_of_the_package() -> None:
