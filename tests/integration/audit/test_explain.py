@@ -17,7 +17,7 @@ from migrator.audit.report.terminal import summary
 from migrator.audit.report.values import AuditReport
 from migrator.db.connect import connect
 from migrator.errors import UsageError
-from tests.integration.cli import Operator
+from tests.fixtures.operator import Operator
 
 pytestmark = [pytest.mark.pg, pytest.mark.routers]
 
