@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import psycopg
 import pytest
 
-from migrator.audit.explain.ask import explain
+from migrator.audit.explain.ask import _one_statement, explain
 from migrator.audit.files import audit_files
 from migrator.audit.report.terminal import summary
 from migrator.audit.report.values import AuditReport
@@ -107,7 +108,10 @@ def test_a_wrong_verdict_is_a_difference_and_a_finding(cluster: psycopg.Connecti
 
 def test_two_keys_are_not_taken_for_one(cluster: psycopg.Connection[Any], tmp_path: Path) -> None:
     """Of twelve statements with two keys none looks like one shard because its keys happen to share it."""
-    several = {f"q{n}": "SELECT v FROM orders WHERE tenant_id = $1 OR tenant_id = $2" for n in range(12)}
+    pattern = Template("SELECT v FROM orders WHERE id IN (0, $others) AND (tenant_id = $$1 OR tenant_id = $$$last)")
+    several = {
+        f"q{n}": pattern.substitute(last=n, others=", ".join(f"${k}" for k in range(2, n))) for n in range(3, 15)
+    }
     wrong = judged(report_of(tmp_path, several), dict.fromkeys(several, "single_shard"))
     found = explain(replace(wrong, statements=tuple(replace(s, rules=()) for s in wrong.statements)), cluster, "x")
 
@@ -134,6 +138,8 @@ def test_nothing_is_executed_whatever_a_text_holds(cluster: psycopg.Connection[A
     hidden = replace(two, name="hidden", sql="SELECT $1; DROP TABLE colours; --")
     told = explain(replace(report, statements=(*report.statements, two, hidden)), cluster, "x")
 
+    with pytest.raises(psycopg.errors.SyntaxError, match="multiple commands"):
+        _one_statement(cluster, "SELECT 1; DROP TABLE public.colours")
     assert told.explain is not None
     assert told.explain["asked"] + told.explain["not_answered"] == len(spoils) + 2
     assert {r["first"]: r["why"] for r in told.explain["reasons"]}["planned"].startswith("25006: ")
