@@ -26,7 +26,10 @@ UNLINKED = {
 }
 """References that are no page of a vendor, and what they are."""
 
+DEDUCED = "inferred from "
+"""What stands before a page that does not say it in so many words."""
+
 
 def links(reference: str) -> list[tuple[str, str | None]]:
     """Return every document that *reference* names, separated by semicolons, with its address where it has one."""
-    return [(UNLINKED.get(name, name), PAGES.get(name)) for name in reference.split("; ")]
+    return [(UNLINKED.get(name, name), PAGES.get(name.removeprefix(DEDUCED))) for name in reference.split("; ")]

@@ -20,7 +20,7 @@ from migrator.audit.explain.sample import Kind, value
 from migrator.audit.report.values import AuditReport, StatementReport
 from migrator.audit.rules.findings import Collector
 from migrator.audit.shardkey.parameters import place
-from migrator.db.error_text import said
+from migrator.db.error_text import server_message
 from migrator.errors import UsageError
 from migrator.grammar.parse import Parsed, Unparsable, parse, walk
 from migrator.grammar.written import edited
@@ -176,9 +176,10 @@ def _ask(conn: psycopg.Connection[Any], statement: StatementReport, schemas: Seq
         plans = _plans(conn, text, parsed, path)
     except psycopg.Error as error:
         if error.sqlstate == "0A000":
-            held = hold(statement.verdict, statement.rules, _is_refused(statement), Answer.REFUSED, said(error))
+            why = server_message(error)
+            held = hold(statement.verdict, statement.rules, _is_refused(statement), Answer.REFUSED, why)
             return Asked(statement, Answer.REFUSED, held)
-        raise NotAskedError(f"{error.sqlstate or 'connection'}: {said(error)}") from None
+        raise NotAskedError(f"{error.sqlstate or 'connection'}: {server_message(error)}") from None
     answer = worst(map(read, plans))
     held = hold(statement.verdict, statement.rules, _is_refused(statement), answer)
     kept = next(plan for plan in plans if read(plan) is answer)[:LONGEST_PLAN] if held.agrees is False else ()
