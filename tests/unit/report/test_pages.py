@@ -23,8 +23,8 @@ from migrator.report import audit, rehearsal
 from migrator.report.answers import Prices
 from migrator.report.effort import OTHER, Area, areas
 from migrator.report.svg import element
-from migrator.report.vendor import PAGES as VENDOR
 from migrator.report.vendor import DEDUCED, UNLINKED
+from migrator.report.vendor import PAGES as VENDOR
 from tests.unit.report.bodies import AUDIT, REHEARSAL
 
 CHOSEN = {"severity"}
