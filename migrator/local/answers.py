@@ -155,7 +155,7 @@ class Answers:
         return message
 
     def _on_one_shard(self) -> bool:
-        """One slice is left after pruning, or one row of constants is inserted; its slice is not in the plan."""
+        """One slice is left after pruning, or one row is inserted; its slice is not in the plan."""
         return len(self._slices) == 1 or self._nodes == [b"Insert", b"Result"]
 
 
