@@ -12,8 +12,8 @@ Clients reach it through routers (router.py, routers.py), a process that reads t
   not immutable in ON CONFLICT DO UPDATE.
 * It answers as one router of many (statement.py, answers.py): object identifiers of users' objects differ from
   connection to connection, sizes are those of a router's own disk, tables are foreign tables in pg_class.
-* EXPLAIN ends with `Single Shard Optimized` when one slice is left after pruning, or one row is inserted (also one whose
-  key a function makes, which Limitless need not mark).
+* EXPLAIN ends with `Single Shard Optimized` when one slice is left after pruning, or one row is inserted (also one
+  whose key a function makes, which Limitless need not mark).
 * Errors of rows come from a shard: `failed to execute remote query`, with the cause in DETAIL. The
   SQLSTATE is the cause's; what it is on Limitless is not documented.
 
