@@ -240,6 +240,8 @@ def _stabilize(conn: Connection, plan: Plan, keep: bool = True, limitless: Conne
     over, text, fresh = False, "it has not begun", []
     if stored_window is not None:
         window, over, text = stored_window
+        if 0 < window.days < plan.stabilization.days:  # the plan wants more by now: the next check moves the end
+            over, text = False, f"{text}; the plan says {plan.stabilization.days:g} days by now"
         fresh = record.incidents_after(conn, window.last_incident) if over else []
     if fresh and keep:
         # Days without incident are what is promised, also while the approval is awaited.

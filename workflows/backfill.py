@@ -30,6 +30,7 @@ class BackfillWorkflow:
         self.finished = False
         self.retried = False
         self.turn = 0
+        self.concurrency = 0  # as the plan says; see next_units
 
     @workflow.run
     async def run(self, inp: BackfillInput) -> None:
@@ -37,6 +38,7 @@ class BackfillWorkflow:
         shape = await workflow.execute_activity_method(
             DualWriteActivities.shape, PlanInput(plan=self.plan), **policies.QUICK.on(control)
         )
+        self.concurrency = shape.concurrency
         while not self.finished:
             if workflow.info().is_continue_as_new_suggested():
                 break
@@ -48,7 +50,7 @@ class BackfillWorkflow:
                 await workflow.execute_activity_method(
                     DualWriteActivities.retry_failed, PlanInput(plan=self.plan), **policies.QUICK.on(control)
                 )
-            await self._fill(shape.concurrency, control)
+            await self._fill(control)
         await self._drain()
         await workflow.wait_condition(workflow.all_handlers_finished)
         if not self.finished:
@@ -56,9 +58,9 @@ class BackfillWorkflow:
                 inp.model_copy(update={"paused": self.paused, "copied": self.copied, "failed": self.failed})
             )
 
-    async def _fill(self, concurrency: int, control: str) -> None:
+    async def _fill(self, control: str) -> None:
         """Start copies for the free places of the window, then wait until something ends."""
-        free = concurrency - len(self.running)
+        free = self.concurrency - len(self.running)
         polled = Units()
         if free > 0:
             poll = asyncio.create_task(self._next_units(free, control))
@@ -68,10 +70,11 @@ class BackfillWorkflow:
                 await workflow.wait([poll])
                 return
             polled = poll.result()
+            self.concurrency = polled.concurrency or self.concurrency
         for unit in polled.units:
             self.running[unit] = asyncio.create_task(self._copy(unit))
         turn = self.turn
-        if self.running and (not polled.units or len(self.running) >= concurrency):
+        if self.running and (not polled.units or len(self.running) >= self.concurrency):
             with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(
                     lambda: self.turn > turn or self.finished or self.paused, timeout=timedelta(seconds=30)

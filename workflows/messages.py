@@ -271,8 +271,11 @@ class UnitsInput(Message):
 
 
 class Units(Message):
+    """concurrency: how many copies the plan allows at once by now; None from workers that did not say."""
+
     units: tuple[str, ...] = ()
     pending: int = 0
+    concurrency: int | None = None
 
 
 class CopyInput(Message):

@@ -32,7 +32,7 @@ from workflows.activities.dual_write import DualWriteActivities
 from workflows.activities.incident import IncidentActivities
 from workflows.activities.prepare import PrepareActivities
 from workflows.activities.stabilize import StabilizeActivities
-from workflows.activities.validation import ValidationActivities
+from workflows.activities.validation import ValidationActivities, adjust_schedule
 from workflows.audit import AuditWorkflow, ProvisionWorkflow
 from workflows.backfill import BackfillWorkflow
 from workflows.breaker import BreakerWorkflow, RollbackWorkflow
@@ -85,10 +85,14 @@ class Slots:
 
 
 def workers(
-    client: Client, plan: Plan, queues: Sequence[names.Queue] = ALL_QUEUES, slots: Slots | None = None
+    client: Client,
+    plan: Plan,
+    queues: Sequence[names.Queue] = ALL_QUEUES,
+    slots: Slots | None = None,
+    context: Context | None = None,
 ) -> list[Worker]:
-    """Return one worker per queue, not yet started."""
-    context = Context(plan)
+    """Return one worker per queue, not yet started; *context*: what they share with whoever follows the plan."""
+    context = context or Context(plan)
     slots = slots or Slots()
     workflows: dict[names.Queue, tuple[type, ...]] = {
         names.Queue.CONTROL: CONTROL_WORKFLOWS,
@@ -197,10 +201,15 @@ async def run_worker(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    client = await connect(loaded)
+    client, context = await connect(loaded), Context(loaded)
+
+    async def on_plan(plan: Plan) -> None:
+        if names.Queue.CONTROL in wanted:
+            await adjust_schedule(client, plan)
+
     try:
-        async with served(workers(client, loaded, wanted, slots)):
-            known = asyncio.create_task(keep_known(Context(loaded), [q.value for q in wanted]))
+        async with served(workers(client, loaded, wanted, slots, context)):
+            known = asyncio.create_task(keep_known(context, [q.value for q in wanted], on_plan))
             log.info("worker.started", plan=loaded.name, queues=[q.value for q in wanted])
             await stopping.wait()
             log.info("worker.stopping", plan=loaded.name)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from migrator.cli import audit
+from migrator.cli import audit, plan_change
 from migrator.cli.options import JsonOption, NewFileArgument, PlanNameOption, PlanOption
 from migrator.cli.render import emit_json, out, print_table
 from migrator.errors import PlanInvalid, UsageError
@@ -21,6 +21,7 @@ Argument = Annotated[
 
 def register(app: typer.Typer) -> None:
     audit.register_plan_init(group)
+    plan_change.register(group)
     app.add_typer(group, name="plan")
 
 
@@ -85,13 +86,20 @@ def check(
 
 
 @group.command(epilog="Example: migrator plan show plans/demo.toml")
-def show(path: Argument = None, plan_option: PlanOption = None, as_json: JsonOption = False) -> None:
+def show(
+    path: Argument = None,
+    plan_option: PlanOption = None,
+    version: Annotated[
+        int | None, typer.Option("--version", min=1, help="Of the plan that runs, as migrator plan history counts.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show a plan with every default written out. DSNs stay references."""
     from migrator.cli.context import find_plan
     from migrator.plan.load import dump
     from migrator.plan.toml import to_toml
 
-    body = dump(find_plan(path or plan_option))
+    body = plan_change.version_of(version) if version is not None else dump(find_plan(path or plan_option))
     if as_json:
         emit_json(body)
     else:

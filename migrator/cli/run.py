@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,8 @@ from migrator.cli.render import announce, confirm, emit_json, note, out
 from migrator.model.action import Action
 
 if TYPE_CHECKING:
+    import psycopg
+
     from migrator.plan.schema import Plan
     from workflows import client
     from workflows.messages import Answer
@@ -61,6 +63,7 @@ def run(
         if dry_run:
             announce(_actions(found, len(tables)), as_json=as_json)
             return
+        _refuse_other_values(classic, found)
         confirm(f"Start plan {found.name} ({len(tables)} tables)?", yes=yes)
         install(classic, found.name, digest(found), dump(found), shim_settings(found))
         earlier = earlier_digests(classic)
@@ -73,6 +76,29 @@ def run(
         follow(found, as_json=as_json)
     elif as_json:
         emit_json({"plan": found.name, "text": answer.text, "changed": answer.changed})
+
+
+def _refuse_other_values(classic: psycopg.Connection[Any], plan: Plan) -> None:
+    """Once capture is on, values change with `plan apply` only: it knows what loosens a guard, and keeps what was.
+
+    Raises:
+        PlanMismatch: the plan says something else than the one that runs.
+    """
+    from migrator.control.install import installed_version, require_version
+    from migrator.control.plan import stored
+    from migrator.control.tables import anything_captured
+    from migrator.errors import PlanMismatch
+    from migrator.plan.load import differences, from_body
+
+    require_version(classic)
+    known = stored(classic) if installed_version(classic) is not None else None
+    if known is None or known.plan_id != plan.name or not anything_captured(classic):
+        return
+    if lines := differences(from_body(known.body), plan):
+        raise PlanMismatch(
+            f"plan '{plan.name}' changed since capture began: {'; '.join(lines)}",
+            hint="Change it with: migrator plan apply, which says what cannot change; or run the plan as it was.",
+        )
 
 
 def _actions(plan: Plan, tables: int) -> list[Action]:

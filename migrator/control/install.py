@@ -102,7 +102,7 @@ def install(
         if before is not None and before.digest != digest and anything_captured(classic):
             raise PlanMismatch(
                 f"plan '{plan_id}' changed since capture began",
-                hint="Undo the dual write first (migrator undo dual-write), or run the plan as it was.",
+                hint="Change it with: migrator plan apply, which says what cannot change; or run the plan as it was.",
             )
         plan.store(classic, plan_id, digest, body, shim)
 
@@ -140,6 +140,7 @@ def active_plan(classic: psycopg.Connection[Any]) -> dict[str, Any]:
 
 
 def earlier_digests(classic: psycopg.Connection[Any]) -> tuple[str, ...]:
-    """Return the digests that earlier versions of the tool gave the values of the stored plan."""
+    """Return the digests of what the stored plan has replaced while its migration runs: other values, or the same
+    ones as an earlier version of the tool digested them."""
     row = classic.execute("SELECT earlier FROM migrator.plan").fetchone()
     return tuple(row[0]) if row else ()

@@ -33,6 +33,15 @@ class Stored(NamedTuple):
     created_at: datetime
 
 
+class Following(NamedTuple):
+    """What workers should run. `earlier`: digests of plans that this one has replaced while its migration runs."""
+
+    plan_id: str
+    digest: str
+    body: dict[str, Any]
+    earlier: list[str]
+
+
 class Scope(NamedTuple):
     """What is migrated. `tables`: the plan's section as JSON, None before a plan is stored."""
 
@@ -58,6 +67,28 @@ def store(conn: Connection, plan_id: str, digest: str, body: dict[str, Any], shi
     """Store the plan in place of the one before, in the caller's transaction."""
     values = {"plan_id": plan_id, "digest": digest, "body": json.dumps(body), "shim": json.dumps(shim)}
     conn.execute(_SQL["store"], values)
+
+
+def following(conn: Connection) -> Following | None:
+    """Return the plan that workers should run; None before one was started."""
+    row = conn.execute(_SQL["following"]).fetchone()
+    return Following(*row) if row else None
+
+
+def locked(conn: Connection) -> Stored | None:
+    """Return the plan that runs here, which nobody else changes before the caller's transaction ends."""
+    row = conn.execute(_SQL["lock"]).fetchone()
+    return Stored(*row) if row else None
+
+
+def change(conn: Connection, digest: str, body: dict[str, Any], shim: dict[str, Any]) -> None:
+    """Store other values of the same plan; workers that know the ones before take them up."""
+    conn.execute(_SQL["change"], {"digest": digest, "body": json.dumps(body), "shim": json.dumps(shim)})
+
+
+def kept(conn: Connection, plan_id: str) -> list[tuple[datetime, dict[str, Any]]]:
+    """Return the versions that were kept when the plan changed: when, and what was kept; the first one first."""
+    return [(at, body) for at, body in conn.execute(_SQL["kept"], {"plan_id": plan_id})]
 
 
 def scope(conn: Connection) -> Scope:

@@ -19,3 +19,18 @@ SELECT p.body -> 'tables', coalesce(p.body -> 'gates' -> 'acknowledged', '[]'),
 
 -- name: schemas
 SELECT body -> 'tables' -> 'schemas' FROM migrator.plan;
+
+-- name: following
+-- For workers: the plan they should run, and the digests of those that it has replaced.
+SELECT plan_id, digest, body, earlier FROM migrator.plan;
+
+-- name: lock
+SELECT plan_id, digest, shim, body, created_at FROM migrator.plan FOR UPDATE;
+
+-- name: change
+UPDATE migrator.plan
+   SET digest = %(digest)s, body = %(body)s, shim = %(shim)s,
+       earlier = CASE WHEN digest = %(digest)s THEN earlier ELSE array_append(array_remove(earlier, digest), digest) END;
+
+-- name: kept
+SELECT at, body FROM migrator.report WHERE kind = 'plan' AND body ->> 'plan_id' = %(plan_id)s ORDER BY id;

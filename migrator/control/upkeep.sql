@@ -88,10 +88,12 @@ DELETE FROM migrator.tenant_verdict
      LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
 
 -- name: reports
+-- Versions of the plan are few, and all stay readable.
 DELETE FROM migrator.report
  WHERE ctid = ANY (ARRAY(
     SELECT x.ctid FROM migrator.report x
-     WHERE x.id NOT IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY kind ORDER BY id DESC) AS n
+     WHERE x.kind <> 'plan'
+       AND x.id NOT IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY kind ORDER BY id DESC) AS n
                                           FROM migrator.report) r
                          WHERE r.n <= %(reports)s)
      LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));

@@ -1,7 +1,7 @@
 """Stores which plan and version each worker runs.
 
-A worker loads the plan when it starts and keeps it. Each one stores that here, so that one that was started
-before a change is shown, and refuses to act on an outdated plan.
+A worker loads the plan when it starts and follows its versions. Each one stores here what it runs, so that one that
+did not take a change up is shown, and refuses to act on an outdated plan.
 """
 
 from __future__ import annotations

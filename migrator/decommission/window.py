@@ -32,6 +32,7 @@ class Window:
         deadline_s: when they are over; moves when an incident restarts or a pause ends.
         paused_s: since when it is paused, None while it runs.
         last_incident: number of the newest incident that was taken into account.
+        days: the plan's number when the deadline was set; 0 in windows that were kept before it could change.
 
     Fields have defaults, because workflow histories hold it.
     """
@@ -44,6 +45,7 @@ class Window:
     paused_s: float | None = None
     last_incident: int = 0
     reason: str = ""
+    days: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +62,19 @@ class CheckResult:
 
 def open_window(now_s: float, last_incident: int, rules: WindowRules) -> Window:
     """Return a new window that begins now and ignores incidents up to number *last_incident*."""
-    return Window(now_s, now_s + rules.days * DAY_S / rules.scale, last_incident=last_incident)
+    return Window(now_s, now_s + rules.days * DAY_S / rules.scale, last_incident=last_incident, days=rules.days)
+
+
+def resized(window: Window, rules: WindowRules) -> Window:
+    """Return the window with the plan's number of days: what has passed counts, its end moves."""
+    more = rules.days - window.days if window.days else 0.0
+    return replace(window, deadline_s=window.deadline_s + more * DAY_S / rules.scale, days=rules.days)
 
 
 def checked(window: Window, now_s: float, incidents: Sequence[tuple[int, str]], rules: WindowRules) -> Window:
     """Return the window after one more check that found *incidents*, as (number, reason)."""
     fresh = [(number, reason) for number, reason in incidents if number > window.last_incident]
-    window = replace(window, checks=window.checks + 1)
+    window = replace(resized(window, rules), checks=window.checks + 1)
     if not fresh:
         return window
     number, reason = max(fresh)

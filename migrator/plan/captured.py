@@ -45,3 +45,23 @@ def with_captured(tables: Tables, captured: Iterable[Table]) -> Tables:
     """Return *tables* with an entry for every captured table that it does not name."""
     entries = {t.qualified: entry_of(t, tables.tenant_key) for t in captured if t.qualified not in tables.table}
     return tables.model_copy(update={"table": {**entries, **tables.table}})
+
+
+def says_the_same(entry: TablePlan, table: Table, tenant_key: str) -> bool:
+    """Return whether *entry* describes *table* as it is captured; a key that it leaves out is the captured one."""
+    known = entry_of(table, tenant_key)
+    if entry.kind != known.kind or entry.key not in (None, known.key):
+        return False
+    if known.via is None or entry.via is None:
+        column = entry.tenant_column or tenant_key
+        return known.via == entry.via and (entry.kind != "sharded" or column == table.tenant_source)
+    (columns, target), (known_columns, known_target) = _halves(entry.via), _halves(known.via)
+    # a parent may be named without its schema
+    return columns == known_columns and (
+        target == known_target or target == [known_target[0].partition(".")[2], *known_target[1:]]
+    )
+
+
+def _halves(via: str) -> tuple[list[str], list[str]]:
+    left, _, right = via.partition("->")
+    return [c.strip() for c in left.split(",")], [c.strip() for c in right.split(",")]

@@ -26,9 +26,12 @@ BEAT_S = 1.0
 APP = "migrator worker"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Context:
-    """What a worker serves. Connection strings are resolved each time they are needed and kept nowhere."""
+    """What a worker serves. Connection strings are resolved each time they are needed and kept nowhere.
+
+    `plan` is replaced by another version of it while activities run (fit.py): whoever goes on for long reads it anew.
+    """
 
     plan: Plan
 

@@ -55,7 +55,7 @@ class CutoverActivities:
 
     async def _baseline(self, step: WaveStep) -> None:
         while True:
-            left_s = await self.context.on_classic(wave.watch_from, step.number, step.baseline_s)
+            left_s = await self.context.on_classic(wave.watch_from, step.number, self.context.plan.waves.baseline_s)
             if left_s <= 0:
                 return
             await asyncio.sleep(min(left_s, 5.0))
@@ -98,7 +98,10 @@ class CutoverActivities:
 
     @activity.defn(name="soak")
     async def soak(self, step: WaveStep) -> Soaked:
-        """Observe the wave until its soak is over, or for a while; time that cannot be judged does not count."""
+        """Observe the wave until its soak is over, or for a while; time that cannot be judged does not count.
+
+        How long it soaks is what the plan says by then, not when the wave was chosen.
+        """
         self.context.serves(step.plan)
         progress = dict(first_detail({"soaked_s": step.soaked_s, "since_s": step.since_s}))
         return await beating(self._soak(step, progress), lambda: dict(progress))
@@ -112,6 +115,7 @@ class CutoverActivities:
             progress["since_s"] = await self.context.on_classic(facts.now_s)
         last = loop.time()
         while True:
+            soak_s = self.context.plan.waves.soak_s
             answers = await asyncio.to_thread(wave.limitless_answers, self.context.limitless_dsn())
             look = await self.context.on_classic(
                 soak.watch_wave, step.number, guard, on_classic, progress["since_s"], answers, limits(self.context.plan)
@@ -126,10 +130,10 @@ class CutoverActivities:
             last = now
             if ((look.stalled or "") != still or look.rolled_back) and not step.late:
                 await self.context.on_classic(
-                    wave.note_soak, step.number, step.pct, step.soak_s, progress["soaked_s"], look.stalled or ""
+                    wave.note_soak, step.number, step.pct, soak_s, progress["soaked_s"], look.stalled or ""
                 )
             still = look.stalled or ""
-            done = progress["soaked_s"] >= step.soak_s and look.stalled is None
+            done = progress["soaked_s"] >= soak_s and look.stalled is None
             if look.held or not look.left or done or now >= until:
                 return Soaked(
                     done=done,
@@ -139,7 +143,7 @@ class CutoverActivities:
                     left=look.left,
                     held=look.held,
                 )
-            await asyncio.sleep(min(LOOK_S, max(0.05, step.soak_s - progress["soaked_s"])))
+            await asyncio.sleep(min(LOOK_S, max(0.05, soak_s - progress["soaked_s"])))
 
     @activity.defn(name="finish_wave")
     async def finish_wave(self, step: WaveStep) -> None:

@@ -22,7 +22,7 @@ from migrator.dataplane.backfill.throttle import throttled as _throttled
 from migrator.dataplane.capture.install import install
 from migrator.dataplane.mirror import position
 from migrator.dataplane.mirror.failure import note_failure
-from migrator.dataplane.mirror.options import CycleStats, options_of
+from migrator.dataplane.mirror.options import CycleStats, MirrorOptions, options_of
 from migrator.dataplane.mirror.run import run_partition
 from migrator.db.connect import connect_async
 from migrator.model.route import FallbackScope
@@ -35,6 +35,9 @@ from workflows.failures import failure
 from workflows.messages import CopyInput, DualWriteShape, MirrorInput, MirrorTrouble, PlanInput, Units, UnitsInput
 
 __all__ = ["DualWriteActivities", "_next_units", "_throttled"]
+
+LIMITS_LOOK_S = 1.0
+"""How often a mirror looks whether the plan gives it other limits."""
 
 
 class DualWriteActivities:
@@ -87,16 +90,31 @@ class DualWriteActivities:
             timeout_s = self.context.plan.shim.staleness_s * 2 + 1
             await self.context.on_classic(fall_back, scope, key, by="mirror", reason=reason, timeout_s=timeout_s)
 
-        options = replace(
-            options_of(self.context.plan),
-            fall_back=lambda _, reason: bring_back(FallbackScope.PART, str(inp.part), reason),
-            for_tenant=lambda tenant, reason: bring_back(FallbackScope.TENANT, tenant, reason),
-            on_cycle=on_cycle,
-        )
-        await beating(
-            run_partition(self.context.classic_dsn(), self.context.limitless_dsn(), inp.part, options),
-            lambda: dict(last),
-        )
+        def tuned(limits: MirrorOptions) -> MirrorOptions:
+            return replace(
+                limits,
+                fall_back=lambda _, reason: bring_back(FallbackScope.PART, str(inp.part), reason),
+                for_tenant=lambda tenant, reason: bring_back(FallbackScope.TENANT, tenant, reason),
+                on_cycle=on_cycle,
+            )
+
+        await beating(self._mirror(inp.part, tuned), lambda: dict(last))
+
+    async def _mirror(self, part: int, tuned: Callable[[MirrorOptions], MirrorOptions]) -> None:
+        """Mirror by the plan's limits; begin again, in this process, when others are in force."""
+        while True:
+            limits = options_of(self.context.plan)
+            running = asyncio.create_task(
+                run_partition(self.context.classic_dsn(), self.context.limitless_dsn(), part, tuned(limits))
+            )
+            try:
+                while not running.done() and options_of(self.context.plan) == limits:
+                    await asyncio.wait({running}, timeout=LIMITS_LOOK_S)
+                if running.done():
+                    return running.result()
+            finally:
+                running.cancel()
+                await asyncio.wait({running})
 
     @activity.defn(name="mirror_failed")
     async def mirror_failed(self, trouble: MirrorTrouble) -> None:
@@ -112,7 +130,7 @@ class DualWriteActivities:
             return await self.context.on_classic(_next_units, self.context.plan, inp)
 
         found = await beating(until_async(look, inp.wait_s, every_s=1.0, done=lambda units: units.units))
-        return found if found.units else Units()
+        return found if found.units else Units(concurrency=found.concurrency)
 
     @activity.defn(name="copy_unit")
     async def copy_unit(self, inp: CopyInput) -> None:
@@ -154,5 +172,8 @@ class DualWriteActivities:
 
 
 def _next_units(conn: Connection, plan: Plan, inp: UnitsInput) -> Units:
+    """The plan may allow more or fewer copies at once than when the window of the workflow was made."""
+    concurrency = plan.backfill.concurrency
     units = next_units(conn, plan, inp.running)
-    return Units(units=tuple(units[: inp.limit]), pending=len(units))
+    limit = max(0, min(inp.limit, concurrency - len(inp.running)))
+    return Units(units=tuple(units[:limit]), pending=len(units), concurrency=concurrency)

@@ -83,10 +83,10 @@ class IncidentActivities:
             await asyncio.sleep(MORE_S if more else pause_s)
 
     async def _watch(self) -> None:
-        settings = settings_of(self.context.plan)
         loop = asyncio.get_running_loop()
         again_at = loop.time()
         while True:
+            settings = settings_of(self.context.plan)
             result = await self.context.on_classic(pass_once, self.context.limitless_dsn(), settings, datetime.now(UTC))
             if result.to_validate and loop.time() >= again_at:
                 tenants = [t for t in result.to_validate if t is not None]

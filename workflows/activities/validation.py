@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from temporalio import activity
 from temporalio.client import (
+    Client,
     Schedule,
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
@@ -24,6 +25,7 @@ from migrator import validation
 from migrator.control import known
 from migrator.model.divergence import ValidationReport
 from migrator.model.tenant import TenantId
+from migrator.plan.schema import Plan
 from workflows import names
 from workflows.activities.base import Context, beating
 from workflows.messages import PlanInput, ValidateInput, ValidationOutcome
@@ -73,29 +75,11 @@ class ValidationActivities:
     async def ensure_schedule(self, inp: PlanInput) -> None:
         """Create or update the schedule of continuous validation; a pause set by an operator stays."""
         self.context.serves(inp.plan)
-        client = activity.client()
-        every = timedelta(seconds=self.context.plan.validation.every_s)
-        wanted = Schedule(
-            action=ScheduleActionStartWorkflow(
-                "Validation",
-                ValidateInput(plan=inp.plan),
-                id=f"{names.validate_id(inp.plan)}/scheduled",
-                task_queue=names.queue(inp.plan, names.Queue.CONTROL),
-            ),
-            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)], jitter=every / 20),
-            # A run still under way when the next is due is enough; missed runs need no catching up after an outage.
-            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
-        )
-        schedule_id = names.validate_id(inp.plan)
+        plan = self.context.plan
         try:
-            await client.create_schedule(schedule_id, wanted)
+            await activity.client().create_schedule(names.validate_id(inp.plan), _schedule(plan))
         except ScheduleAlreadyRunningError:
-
-            def change(current: ScheduleUpdateInput) -> ScheduleUpdate:
-                wanted.state = current.description.schedule.state
-                return ScheduleUpdate(schedule=wanted)
-
-            await client.get_schedule_handle(schedule_id).update(change)
+            await adjust_schedule(activity.client(), plan)
 
     @activity.defn(name="remove_schedule")
     async def remove_schedule(self, inp: PlanInput) -> None:
@@ -104,6 +88,36 @@ class ValidationActivities:
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
+
+
+def _schedule(plan: Plan) -> Schedule:
+    every = timedelta(seconds=plan.validation.every_s)
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            "Validation",
+            ValidateInput(plan=plan.name),
+            id=f"{names.validate_id(plan.name)}/scheduled",
+            task_queue=names.queue(plan.name, names.Queue.CONTROL),
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)], jitter=every / 20),
+        # A run still under way when the next is due is enough; missed runs need no catching up after an outage.
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
+    )
+
+
+async def adjust_schedule(client: Client, plan: Plan) -> None:
+    """Give the schedule of validation, where there is one, the plan's interval; a pause set by an operator stays."""
+
+    def change(current: ScheduleUpdateInput) -> ScheduleUpdate:
+        wanted = _schedule(plan)
+        wanted.state = current.description.schedule.state
+        return ScheduleUpdate(schedule=wanted)
+
+    try:
+        await client.get_schedule_handle(names.validate_id(plan.name)).update(change)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
 
 
 def outcome(report: ValidationReport, repaired: int = 0) -> ValidationOutcome:
