@@ -31,7 +31,7 @@ from migrator.control.install import installed_version, version_problem
 from migrator.control.plan import Following, following
 from migrator.control.workers import Loaded
 from migrator.errors import MigratorError
-from migrator.plan.load import digest, from_body, shim_settings
+from migrator.plan.load import digest, dump, from_body, shim_settings
 from migrator.plan.schema import Plan
 from workflows.activities.base import Connection, Context
 
@@ -55,12 +55,12 @@ def loaded(plan: Plan) -> Loaded:
 
 
 def taken_up(own: Plan, found: Following) -> Plan | None:
-    """Return the plan that a worker with *own* goes on with; None when that is not for it to decide. Pure.
+    """Return the other version of its plan that a worker with *own* goes on with; None when there is none. Pure.
 
     Raises:
         PlanInvalid: the stored plan follows rules of another version of the tool.
     """
-    if found.plan_id != own.name or digest(own) not in (found.digest, *found.earlier):
+    if found.plan_id != own.name or found.body == dump(own) or digest(own) not in (found.digest, *found.earlier):
         return None
     return from_body(found.body)
 
@@ -94,10 +94,10 @@ class Fit(Interceptor):
             found, self.schema = await self.context.on_classic(_on_classic)
             own = self.context.plan
             self.wanted = found.digest if found and found.plan_id == own.name else None
-            if found and (new := taken_up(own, found)) and new != own:
+            self.asked_at = time.monotonic()
+            if found and (new := taken_up(own, found)):
                 self.context.plan = new
                 log.info("worker.plan_taken_up", plan=new.name, before=digest(own)[:12], digest=digest(new)[:12])
-            self.asked_at = time.monotonic()
 
     async def check(self) -> None:
         """Raise when classic holds another plan or version."""

@@ -39,7 +39,7 @@ def diff(file: FileArgument, as_json: JsonOption = False) -> None:
     from migrator.control.plan_change import look
 
     plan = _checked(file)
-    with classic(file) as conn:
+    with classic(_known_by(file)) as conn:
         _show(look(conn, plan), None, force=False, as_json=as_json)
 
 
@@ -63,7 +63,7 @@ def apply(
     from migrator.errors import NoGo
 
     plan = _checked(file)
-    with classic(file) as conn:
+    with classic(_known_by(file)) as conn:
         rehearsal.check(conn, plan)
         seen = look(conn, plan)
         if dry_run:
@@ -125,6 +125,13 @@ def version_of(number: int) -> dict[str, Any]:
     if not 1 <= number <= len(found):
         raise UsageError(f"there is no version {number} of the plan", hint=f"There are versions 1 to {len(found)}.")
     return found[number - 1].body
+
+
+def _known_by(file: Path) -> Path | None:
+    """Return what says where classic is: the environment before the file, whose reference may be what is wrong."""
+    from migrator import settings
+
+    return None if settings.classic_dsn_from_environment() else file
 
 
 def _checked(file: Path) -> Plan:

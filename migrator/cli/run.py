@@ -88,13 +88,13 @@ def _refuse_other_values(classic: psycopg.Connection[Any], plan: Plan) -> None:
     from migrator.control.plan import stored
     from migrator.control.tables import anything_captured
     from migrator.errors import PlanMismatch
-    from migrator.plan.load import differences, from_body
+    from migrator.plan.load import differences, from_earlier
 
     require_version(classic)
     known = stored(classic) if installed_version(classic) is not None else None
     if known is None or known.plan_id != plan.name or not anything_captured(classic):
         return
-    if lines := differences(from_body(known.body), plan):
+    if lines := differences(from_earlier(known.body), plan):
         raise PlanMismatch(
             f"plan '{plan.name}' changed since capture began: {'; '.join(lines)}",
             hint="Change it with: migrator plan apply, which says what cannot change; or run the plan as it was.",

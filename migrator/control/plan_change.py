@@ -24,7 +24,7 @@ from migrator.control.throttle import start_rate
 from migrator.errors import NoGo, NotInstalled, PlanMismatch, PreconditionFailed
 from migrator.model.route import WriteMode
 from migrator.plan.changes import Change, blockers, changes, needs
-from migrator.plan.load import digest, dump, from_body, shim_settings
+from migrator.plan.load import digest, dump, from_earlier, shim_settings
 from migrator.plan.schema import Plan
 
 Connection = psycopg.Connection[Any]
@@ -137,7 +137,7 @@ def _judged(conn: Connection, plan: Plan, known: Sequence[Version]) -> Outlook:
             hint=f"Change plan '{running.body['name']}', or undo it first.",
         )
     captured = {t.qualified: t for t in captured_tables(conn).values()}
-    found = changes(from_body(running.body), plan, captured, [v.body for v in known[:-1]])
+    found = changes(from_earlier(running.body), plan, captured, [v.body for v in known[:-1]])
     closed = (_CLOSED,) if write_mode(conn) is WriteMode.CLOSED else ()
     return Outlook(plan, running, found, closed)
 

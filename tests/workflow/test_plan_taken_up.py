@@ -1,0 +1,150 @@
+"""A plan that changes while workers run is in force without restarting them: mirrors, schedule, soak, worker list."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from migrator.control import plan_change, workers
+from migrator.control.install import install
+from migrator.plan.load import digest, dump, shim_settings
+from migrator.plan.schema import Plan
+from tests.fixtures.shop import Shop
+from tests.workflow.serving import eventually
+from tests.workflow.test_whole_migration import begun, explain, small_plan
+from workflows import names
+from workflows.activities.base import Context
+from workflows.activities.validation import adjust_schedule
+from workflows.fit import Fit, keep_known
+from workflows.worker import workers as made
+
+pytestmark = [pytest.mark.temporal, pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
+
+
+@pytest.fixture
+def plan(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
+    monkeypatch.setenv("TEST_CLASSIC_DSN", shop.classic_dsn)
+    monkeypatch.setenv("TEST_LIMITLESS_DSN", shop.limitless_dsn)
+    monkeypatch.setenv("MIGRATOR_HOME", str(tmp_path))
+    body = {key: section for key, section in dump(small_plan()).items() if key != "rehearsal"}
+    found = Plan.model_validate(body)
+    shop.classic.execute("DELETE FROM migrator.plan")  # the shop installed a plan of its own
+    install(shop.classic, found.name, digest(found), dump(found), shim_settings(found))
+    return found
+
+
+def changed(plan: Plan, **sections: dict[str, Any]) -> Plan:
+    body = dump(plan)
+    return Plan.model_validate({**body, **{key: {**body[key], **value} for key, value in sections.items()}})
+
+
+def apply(conn: psycopg.Connection[Any], new: Plan) -> None:
+    plan_change.apply(conn, plan_change.look(conn, new), who="Ada", reason="r", approver="Ada", force=True)
+
+
+@asynccontextmanager
+async def working(env: WorkflowEnvironment, plan: Plan) -> AsyncIterator[Context]:
+    """A worker process' parts: its queues and what follows the plan."""
+    context = Context(plan)
+    started: list[Worker] = made(env.client, plan, context=context)
+    for worker in started:
+        await worker.__aenter__()
+    following = asyncio.create_task(keep_known(context, [], lambda plan: adjust_schedule(env.client, plan)))
+    try:
+        yield context
+    finally:
+        following.cancel()
+        await asyncio.wait({following})
+        await asyncio.gather(*(worker.__aexit__(None, None, None) for worker in started))
+
+
+async def test_a_change_is_in_force_in_the_middle_of_a_soak(
+    temporal_env: WorkflowEnvironment,
+    shop: Shop,
+    plan: Plan,
+) -> None:
+    """A day of soak becomes a second, mirrors get other limits, the schedule another interval; nobody is restarted."""
+    slow = changed(plan, waves={"soak_s": 86_400.0})
+    shop.classic.execute("DELETE FROM migrator.plan")
+    install(shop.classic, slow.name, digest(slow), dump(slow), shim_settings(slow))
+    async with working(temporal_env, slow) as context:
+        handle = await begun(temporal_env, slow)
+
+        async def waves() -> int:
+            row = shop.classic.execute("SELECT count(*) FROM migrator.decision WHERE kind = 'wave.finished'").fetchone()
+            return int(row[0]) if row else 0
+
+        async def interval() -> bool:
+            found = await temporal_env.client.get_schedule_handle(names.validate_id(plan.name)).describe()
+            return found.schedule.spec.intervals[0].every == timedelta(seconds=1234)
+
+        try:
+            await eventually(lambda: watched(shop), within_s=90)
+            assert await waves() == 0
+            new = changed(slow, waves={"soak_s": 0.5}, validation={"every_s": 1234.0}, dual_write={"batch_rows": 777})
+            apply(shop.classic, new)
+            await eventually(lambda: waves(), within_s=30)
+            await eventually(interval)
+            (worker,) = workers.living(shop.classic)
+            assert worker.loaded.digest == digest(new) and workers.outdated(shop.classic) == ()
+            assert context.plan == new
+            await eventually(lambda: mirrored(shop))
+        except TimeoutError:
+            raise AssertionError(await explain(shop, handle)) from None
+        finally:
+            for workflow_id in (
+                handle.id,
+                *(f(plan.name) for f in (names.dual_write_id, names.backfill_id, names.breaker_id, names.cutover_id)),
+            ):
+                await temporal_env.client.get_workflow_handle(workflow_id).terminate()
+
+
+async def watched(shop: Shop) -> bool:
+    """Reads of the first wave are on Limitless."""
+    row = shop.classic.execute("SELECT count(*) FROM migrator.route WHERE level = 'limitless'").fetchone()
+    return row is not None and row[0] > 0
+
+
+async def mirrored(shop: Shop) -> bool:
+    """A row written now is on the other side: mirrors began again with the new limits."""
+    shop.classic.execute("UPDATE shop.tenant SET name = 'after' WHERE tenant_id = 1 AND name <> 'after'")
+    return shop.limitless.execute("SELECT name FROM shop.tenant WHERE tenant_id = 1").fetchone() == ("after",)
+
+
+async def test_a_worker_started_with_an_earlier_version_takes_the_plan_up_another_is_refused(
+    shop: Shop,
+    plan: Plan,
+) -> None:
+    """Its file may be old; a plan that never ran here is nobody's agreement."""
+    second, third = changed(plan, waves={"soak_s": 3.0}), changed(plan, waves={"soak_s": 4.0})
+    apply(shop.classic, second)
+    apply(shop.classic, third)
+    for old in (plan, second, third):
+        fit = Fit(Context(old))
+        await fit.check()
+        assert fit.context.plan == third
+    stranger = Fit(Context(changed(plan, waves={"soak_s": 5.0})))
+
+    with pytest.raises(ApplicationError, match="restart it"):
+        await stranger.check()
+    assert stranger.context.plan.waves.soak_s == 5.0
+
+
+async def test_values_that_the_digest_leaves_out_are_taken_up_too(shop: Shop, plan: Plan) -> None:
+    new = changed(plan, shim={"max_lag_s": 4.0}, breaker={"quorum": 0.9}, gates={"acknowledged": []})
+    fit = Fit(Context(plan))
+    apply(shop.classic, new)
+
+    await fit.check()
+
+    assert digest(new) == digest(plan) and fit.context.plan == new
