@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -12,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -106,7 +108,8 @@ async def test_a_change_is_in_force_in_the_middle_of_a_soak(
                 handle.id,
                 *(f(plan.name) for f in (names.dual_write_id, names.backfill_id, names.breaker_id, names.cutover_id)),
             ):
-                await temporal_env.client.get_workflow_handle(workflow_id).terminate()
+                with contextlib.suppress(RPCError):  # it has ended by itself
+                    await temporal_env.client.get_workflow_handle(workflow_id).terminate()
 
 
 async def watched(shop: Shop) -> bool:
