@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from migrator.inventory.facts import ClassicFacts, Difference, LimitlessFacts, Relation, Thing
 from migrator.model.table import split_qualified
 
-_EXCLUDE = 'exclude it in the plan (tables.table."{name}" = {{ kind = "excluded" }}; then: migrator run --plan PLAN)'
-_ACCEPT = 'accept it by adding "{subject}" to gates.acknowledged (then: migrator run --plan PLAN)'
+_APPLY = "then: migrator plan apply PLAN --reason WHY --as NAME"
+_EXCLUDE = 'exclude it in the plan (tables.table."{name}" = {{ kind = "excluded" }}; ' + f"{_APPLY})"
+_ACCEPT = 'accept it by adding "{subject}" to gates.acknowledged ' + f"({_APPLY})"
 _MAKE = "Create it on Limitless: migrator provision --plan PLAN; or "
 
 
@@ -66,7 +67,7 @@ def _tables(classic: ClassicFacts) -> Iterator[Difference]:
                 "plan-differs",
                 f"table {name}",
                 f"table {name} is captured, and the stored plan does not migrate it",
-                "Correct the plan, then: migrator run --plan PLAN",
+                f"Correct the plan, {_APPLY}",
                 loses_rows=True,
             )
 

@@ -18,12 +18,12 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from migrator.control import plan_change, workers
-from migrator.control.install import install
-from migrator.plan.load import digest, dump, shim_settings
+from migrator.plan.load import digest, dump
 from migrator.plan.schema import Plan
+from tests.fixtures.plans import small_plan, stored
 from tests.fixtures.shop import Shop
-from tests.workflow.serving import eventually
-from tests.workflow.test_whole_migration import begun, explain, small_plan
+from tests.fixtures.waiting import until
+from tests.workflow.test_whole_migration import begun
 from workflows import names
 from workflows.activities.base import Context
 from workflows.activities.validation import adjust_schedule
@@ -35,14 +35,9 @@ pytestmark = [pytest.mark.temporal, pytest.mark.pg, pytest.mark.asyncio(loop_sco
 
 @pytest.fixture
 def plan(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
-    monkeypatch.setenv("TEST_CLASSIC_DSN", shop.classic_dsn)
-    monkeypatch.setenv("TEST_LIMITLESS_DSN", shop.limitless_dsn)
     monkeypatch.setenv("MIGRATOR_HOME", str(tmp_path))
-    body = {key: section for key, section in dump(small_plan()).items() if key != "rehearsal"}
-    found = Plan.model_validate(body)
-    shop.classic.execute("DELETE FROM migrator.plan")  # the shop installed a plan of its own
-    install(shop.classic, found.name, digest(found), dump(found), shim_settings(found))
-    return found
+    monkeypatch.setattr("migrator.dataplane.backfill.links.IDLE_S", 0.1)  # workers end as soon as copies do
+    return stored(shop, small_plan(rehearsal=None), monkeypatch)
 
 
 def changed(plan: Plan, **sections: dict[str, Any]) -> Plan:
@@ -74,11 +69,11 @@ async def test_a_change_is_in_force_in_the_middle_of_a_soak(
     temporal_env: WorkflowEnvironment,
     shop: Shop,
     plan: Plan,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A day of soak becomes a second, mirrors get other limits, the schedule another interval; nobody is restarted."""
     slow = changed(plan, waves={"soak_s": 86_400.0})
-    shop.classic.execute("DELETE FROM migrator.plan")
-    install(shop.classic, slow.name, digest(slow), dump(slow), shim_settings(slow))
+    stored(shop, slow, monkeypatch)
     async with working(temporal_env, slow) as context:
         handle = await begun(temporal_env, slow)
 
@@ -91,18 +86,16 @@ async def test_a_change_is_in_force_in_the_middle_of_a_soak(
             return found.schedule.spec.intervals[0].every == timedelta(seconds=1234)
 
         try:
-            await eventually(lambda: watched(shop), within_s=90)
+            await until(lambda: watched(shop))
             assert await waves() == 0
             new = changed(slow, waves={"soak_s": 0.5}, validation={"every_s": 1234.0}, dual_write={"batch_rows": 777})
             apply(shop.classic, new)
-            await eventually(lambda: waves(), within_s=30)
-            await eventually(interval)
+            await until(lambda: waves())
+            await until(interval)
             (worker,) = workers.living(shop.classic)
             assert worker.loaded.digest == digest(new) and workers.outdated(shop.classic) == ()
             assert context.plan == new
-            await eventually(lambda: mirrored(shop))
-        except TimeoutError:
-            raise AssertionError(await explain(shop, handle)) from None
+            await until(lambda: mirrored(shop))
         finally:
             for workflow_id in (
                 handle.id,
