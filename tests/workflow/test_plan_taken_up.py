@@ -15,7 +15,6 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
 
 from migrator.control import plan_change, workers
 from migrator.plan.load import digest, dump
@@ -28,6 +27,7 @@ from workflows import names
 from workflows.activities.base import Context
 from workflows.activities.validation import adjust_schedule
 from workflows.fit import Fit, keep_known
+from workflows.worker import served
 from workflows.worker import workers as made
 
 pytestmark = [pytest.mark.temporal, pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
@@ -53,16 +53,13 @@ def apply(conn: psycopg.Connection[Any], new: Plan) -> None:
 async def working(env: WorkflowEnvironment, plan: Plan) -> AsyncIterator[Context]:
     """A worker process' parts: its queues and what follows the plan."""
     context = Context(plan)
-    started: list[Worker] = made(env.client, plan, context=context)
-    for worker in started:
-        await worker.__aenter__()
-    following = asyncio.create_task(keep_known(context, [], lambda plan: adjust_schedule(env.client, plan)))
-    try:
-        yield context
-    finally:
-        following.cancel()
-        await asyncio.wait({following})
-        await asyncio.gather(*(worker.__aexit__(None, None, None) for worker in started))
+    async with served(made(env.client, plan, context=context)):
+        following = asyncio.create_task(keep_known(context, [], lambda plan: adjust_schedule(env.client, plan)))
+        try:
+            yield context
+        finally:
+            following.cancel()
+            await asyncio.wait({following})
 
 
 async def test_a_change_is_in_force_in_the_middle_of_a_soak(

@@ -19,7 +19,7 @@ from migrator.model.route import WriteMode
 from migrator.plan.load import digest, dump, load, shim_settings
 from migrator.plan.tables import resolve_tables
 from migrator.traffic.route.write_mode import write_mode
-from tests.integration.cli import Operator
+from tests.fixtures.operator import Operator
 
 pytestmark = pytest.mark.pg
 
