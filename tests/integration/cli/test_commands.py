@@ -21,7 +21,8 @@ from tests.fixtures.operator import Done, Operator
 # They only show something, write a file of their own, or run until they are stopped.
 CHANGE_NOTHING = {
     "audit", "backfill status", "breaker show", "cluster status", "decommission check", "incident serve",
-    "local status", "mirror quarantine", "mirror status", "plan check", "plan diff", "plan history", "plan init", "plan schema", "plan show",
+    "local status", "mirror quarantine", "mirror status", "plan check", "plan diff", "plan history",
+    "plan init", "plan schema", "plan show",
     "plan template", "rehearse", "report", "schema status", "status", "tenant show", "validation history",
     "validation schedule show", "version", "worker",
 }  # fmt: skip
