@@ -91,7 +91,7 @@ def workers(
     slots: Slots | None = None,
     context: Context | None = None,
 ) -> list[Worker]:
-    """Return one worker per queue, not yet started; *context*: what they share with whoever follows the plan."""
+    """Return one worker per queue, not yet started; *context*: what they share with `keep_known`."""
     context = context or Context(plan)
     slots = slots or Slots()
     workflows: dict[names.Queue, tuple[type, ...]] = {

@@ -76,7 +76,7 @@ def following(conn: Connection) -> Following | None:
 
 
 def locked(conn: Connection) -> Stored | None:
-    """Return the plan that runs here, which nobody else changes before the caller's transaction ends."""
+    """Return the plan that runs here, locked until the caller's transaction ends."""
     row = conn.execute(_SQL["lock"]).fetchone()
     return Stored(*row) if row else None
 

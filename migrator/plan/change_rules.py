@@ -131,7 +131,7 @@ RULES: dict[str, Rule] = {
     "dual_write.ring_slots": Baked(f"{_WRITES}: the journal is a ring of so many tables"),
     "dual_write.ring_turn_s": Live(_MIRRORS),
     "dual_write.journal_limit_mb": Live(
-        _MIRRORS, higher, "the journal may take more of classic's disk before anybody is told"
+        _MIRRORS, higher, "the journal may take more of classic's disk before it is an incident"
     ),
     "backfill.unit_rows": Live(_UNITS),
     "backfill.unit_tenants": Live(_UNITS),
@@ -178,10 +178,10 @@ RULES: dict[str, Rule] = {
     "waves.p99_floor_ms": Live(_SOAK, higher, "reads may be slower before a tenant is rolled back"),
     "waves.error_ratio": Live(_SOAK, higher, "more reads may fail before a tenant is rolled back"),
     "waves.approve_each": Live("the next wave", becomes(False), "waves begin without being approved"),
-    "gates.audit": Live(_GATES, becomes("auto"), "nobody reads the audit before the next phase"),
-    "gates.provision": Live(_GATES, becomes("auto"), "nobody looks at Limitless before the next phase"),
-    "gates.dual_write": Live(_GATES, becomes("auto"), "nobody looks at the copy before reads move"),
-    "gates.cutover": Live(_GATES, becomes("auto"), "nobody looks at the waves before the window opens"),
+    "gates.audit": Live(_GATES, becomes("auto"), "the next phase begins without a person who has read the audit"),
+    "gates.provision": Live(_GATES, becomes("auto"), "the next phase begins without a person who has seen Limitless"),
+    "gates.dual_write": Live(_GATES, becomes("auto"), "reads move without a person who has seen the copy"),
+    "gates.cutover": Live(_GATES, becomes("auto"), "the window opens without a person who has seen the waves"),
     "gates.acknowledged": Live(_GATES, names_more, "findings count as accepted"),
     "stabilization.days": Live(_CHECK, lower, "classic is a fallback for less time"),
     "stabilization.check_every_days": Live(_CHECK, higher, "both sides are compared less often"),

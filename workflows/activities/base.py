@@ -30,7 +30,7 @@ APP = "migrator worker"
 class Context:
     """What a worker serves. Connection strings are resolved each time they are needed and kept nowhere.
 
-    `plan` is replaced by another version of it while activities run (fit.py): whoever goes on for long reads it anew.
+    `plan` is replaced by another version of it while activities run (fit.py): one that goes on for long reads it anew.
     """
 
     plan: Plan
