@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from migrator.control import plan_change, workers
+from migrator.dataplane.backfill.plan import plan_all, take_inventory
 from migrator.plan.load import digest, dump
 from migrator.plan.schema import Plan
 from tests.fixtures.plans import small_plan, stored
@@ -25,8 +26,10 @@ from tests.fixtures.waiting import until
 from tests.workflow.test_whole_migration import begun
 from workflows import names
 from workflows.activities.base import Context
+from workflows.activities.dual_write import _next_units
 from workflows.activities.validation import adjust_schedule
 from workflows.fit import Fit, keep_known
+from workflows.messages import UnitsInput
 from workflows.worker import served
 from workflows.worker import workers as made
 
@@ -141,3 +144,17 @@ async def test_values_that_the_digest_leaves_out_are_taken_up_too(shop: Shop, pl
     await fit.check()
 
     assert digest(new) == digest(plan) and fit.context.plan == new
+
+
+@pytest.mark.parametrize(("concurrency", "limit"), [(1, 0), (2, 0), (5, 2)], ids=["fewer", "as before", "more"])
+async def test_the_next_copies_are_as_many_as_the_plan_allows_by_now(
+    shop: Shop, plan: Plan, concurrency: int, limit: int
+) -> None:
+    """The workflow asks for two while two run, as it was told when it began."""
+    now = changed(plan, backfill={"concurrency": concurrency, "unit_tenants": 1})
+    take_inventory(shop.classic, plan.dual_write.parts)
+    plan_all(shop.classic, now)
+
+    found = _next_units(shop.classic, now, UnitsInput(plan=plan.name, limit=2, running=("running/1", "running/2")))
+
+    assert (len(found.units), found.concurrency) == (limit, concurrency) and found.pending > 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,3 +81,19 @@ def test_days_never_leave_their_range_and_an_incident_never_shortens(
         window = checked(window, now, [(number, "x")] if incident else [], rules)
         assert window.deadline_s >= before
         assert 0.0 <= day_of(window, now, rules) <= 90.0
+
+
+def test_a_plan_that_changes_its_days_moves_the_end_and_keeps_what_has_passed() -> None:
+    """Longer and shorter, and after an incident too; a window kept before days could change stays as it is."""
+    longer, shorter = WindowRules(120, 1, "restart"), WindowRules(30, 1, "restart")
+    window = open_window(0.0, 0, RULES)
+
+    assert not over(checked(window, 100 * DAY_S, [], longer), 120 * DAY_S - 1)
+    assert describe(checked(window, 37 * DAY_S, [], longer), 37 * DAY_S, longer) == "day 37 of 120"
+    assert over(checked(window, 31 * DAY_S, [], shorter), 31 * DAY_S)
+    back = checked(checked(window, DAY_S, [], longer), 2 * DAY_S, [], RULES)
+    assert back.deadline_s == window.deadline_s
+    restarted = checked(window, 10 * DAY_S, [(1, "drill")], longer)
+    assert restarted.deadline_s == (10 + 120) * DAY_S and checked(restarted, 11 * DAY_S, [], longer).restarts == 1
+    kept = replace(window, days=0)
+    assert checked(kept, DAY_S, [], RULES).deadline_s == window.deadline_s
