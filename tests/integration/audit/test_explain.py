@@ -192,6 +192,6 @@ def test_the_command_asks_the_cluster_that_is_named(
     told = json.loads(out.read_text())["explain"]
     assert done.code == 0
     assert (told["asked"], told["differs"]) == (len(STATEMENTS), 0)
-    assert secret and secret not in done.out + done.err + out.read_text()
+    assert isinstance(secret, str) and secret not in done.out + done.err + out.read_text()
     alone = operator("audit", *files, "--limitless", "env:CLUSTER")
     assert alone.code == 2 and "--explain" in alone.err

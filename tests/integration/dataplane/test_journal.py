@@ -56,6 +56,10 @@ async def test_what_waits_is_counted_for_whom_it_waits(shop: Shop, monkeypatch: 
     assert [w.entries for w in waiting(shop.classic).parts] == [0] * (PARTS + 1)
 
 
+FLUSH = "SELECT pg_stat_force_next_flush()"
+"""The session's counts become everybody's at the end of this statement."""
+
+
 async def _blocks(shop: Shop, entries: int) -> int:
     """Blocks of the journal that one cycle of partition 1 with ten new keys reads; *entries* old ones came before.
 
@@ -81,10 +85,12 @@ async def _blocks(shop: Shop, entries: int) -> int:
         ids = sorted(p.tables)
         async with await connect_async(shop.classic_dsn, "test") as conn:
             await ring.summarise(conn, ids, 3, {})
+            await conn.execute(FLUSH)  # else the blocks it read are counted when its process ends, perhaps later
         mark_dirty(shop.classic, table, [["1", str(n)] for n in range(1, 11)], PARTS)
+        shop.classic.execute(FLUSH)
 
         async def count() -> int:
-            await p.reader.execute("SELECT pg_stat_force_next_flush()")
+            await p.reader.execute(FLUSH)
             row = await (await p.reader.execute(query)).fetchone()
             await p.reader.execute("SELECT pg_stat_clear_snapshot()")
             assert row is not None
