@@ -152,7 +152,8 @@ async def test_the_next_copies_are_as_many_as_the_plan_allows_by_now(
 ) -> None:
     """The workflow asks for two while two run, as it was told when it began."""
     now = changed(plan, backfill={"concurrency": concurrency, "unit_tenants": 1})
-    take_inventory(shop.classic, plan.dual_write.parts)
+    await shop.start()
+    take_inventory(shop.classic, plan.dual_write.parts, plan.waves.hot_ratio)
     plan_all(shop.classic, now)
 
     found = _next_units(shop.classic, now, UnitsInput(plan=plan.name, limit=2, running=("running/1", "running/2")))

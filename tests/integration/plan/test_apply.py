@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -38,13 +39,13 @@ TABLES = "CREATE SCHEMA app; CREATE TABLE app.users (tenant_id bigint NOT NULL, 
 
 
 @pytest.fixture
-def classic(classic_dsn: str) -> Iterator[psycopg.Connection[object]]:
+def classic(classic_dsn: str) -> Iterator[psycopg.Connection[Any]]:
     with connect(classic_dsn, "test") as conn:
         yield conn
 
 
 @pytest.fixture
-def operator(tmp_path: Path, classic_dsn: str, limitless_dsn: str, classic: psycopg.Connection[object]) -> Operator:
+def operator(tmp_path: Path, classic_dsn: str, limitless_dsn: str, classic: psycopg.Connection[Any]) -> Operator:
     """Capture is on."""
     path = tmp_path / "plan.toml"
     path.write_text(PLAN)
@@ -62,7 +63,7 @@ def written(operator: Operator, more: str, name: str = "new.toml") -> str:
     return str(path)
 
 
-def stored(classic: psycopg.Connection[object]) -> tuple[object, ...]:
+def stored(classic: psycopg.Connection[Any]) -> tuple[object, ...]:
     """Everything that a change writes."""
     row = classic.execute(
         "SELECT p.digest, p.body::text, p.shim::text, p.earlier, (SELECT count(*) FROM migrator.report),"
@@ -73,7 +74,7 @@ def stored(classic: psycopg.Connection[object]) -> tuple[object, ...]:
 
 
 def test_values_change_with_a_diff_a_decision_and_a_history(
-    operator: Operator, classic: psycopg.Connection[object]
+    operator: Operator, classic: psycopg.Connection[Any]
 ) -> None:
     """Old and new stay readable, also when reports are thrown away; applying twice is applying once."""
     file = written(operator, "[waves]\nsoak_s = 90000\n[backfill]\nmb_per_s = 5\n[shim]\nack_wait_s = 2\n")
@@ -98,9 +99,9 @@ def test_values_change_with_a_diff_a_decision_and_a_history(
     first, second = (operator("plan", "show", "--version", n, "--json").json for n in "12")
     assert (first["waves"]["soak_s"], second["waves"]["soak_s"]) == (86_400, 90_000)
     assert operator("plan", "show", "--version", "3").code == 2
-    who, reason, was, now = classic.execute(
+    [(who, reason, was, now)] = classic.execute(
         "SELECT who, reason, before, after FROM migrator.decision WHERE kind = 'plan.changed'"
-    ).fetchone()  # type: ignore[misc]
+    ).fetchall()
     assert (who, reason, was["waves.soak_s"], now["waves.soak_s"]) == ("Ada", "a longer soak", 86_400, 90_000)
 
 
@@ -114,7 +115,7 @@ def test_values_change_with_a_diff_a_decision_and_a_history(
     ],
 )
 def test_what_may_not_change_is_refused_and_changes_nothing(
-    operator: Operator, classic: psycopg.Connection[object], more: str, words: list[str]
+    operator: Operator, classic: psycopg.Connection[Any], more: str, words: list[str]
 ) -> None:
     before = stored(classic)
 
@@ -134,7 +135,7 @@ def test_what_may_not_change_is_refused_and_changes_nothing(
     ],
     ids=["schema", "another plan", "no such finding", "another classic"],
 )
-def test_bad_input_is_refused(operator: Operator, classic: psycopg.Connection[object], text: str, code: int) -> None:
+def test_bad_input_is_refused(operator: Operator, classic: psycopg.Connection[Any], text: str, code: int) -> None:
     before, path = stored(classic), operator.home / "bad.toml"
     path.write_text(text)
 
@@ -144,7 +145,7 @@ def test_bad_input_is_refused(operator: Operator, classic: psycopg.Connection[ob
     assert stored(classic) == before
 
 
-def test_an_old_file_goes_back_only_when_it_is_meant(operator: Operator, classic: psycopg.Connection[object]) -> None:
+def test_an_old_file_goes_back_only_when_it_is_meant(operator: Operator, classic: psycopg.Connection[Any]) -> None:
     """The file of before, with another value edited: the value that changed since is noticed."""
     operator("plan", "apply", written(operator, "[waves]\nsoak_s = 90000\n"), "--reason", "r", "--yes")
     old = written(operator, "[validation]\ntenants_per_fence = 7\n", "old.toml")
@@ -157,7 +158,7 @@ def test_an_old_file_goes_back_only_when_it_is_meant(operator: Operator, classic
     assert (body["waves"]["soak_s"], body["validation"]["tenants_per_fence"]) == (86_400, 7)
 
 
-def test_run_is_no_way_around_an_approval(operator: Operator, classic: psycopg.Connection[object]) -> None:
+def test_run_is_no_way_around_an_approval(operator: Operator, classic: psycopg.Connection[Any]) -> None:
     """Neither for values that the digest leaves out nor for others."""
     before = stored(classic)
     for more in ("[shim]\nmax_lag_s = 500\n", "[waves]\nsoak_s = 1\n", '[gates]\nacknowledged = ["AUD-EVD-05"]\n'):
@@ -168,7 +169,7 @@ def test_run_is_no_way_around_an_approval(operator: Operator, classic: psycopg.C
 
 
 def test_of_two_at_once_the_second_looks_again(
-    operator: Operator, classic_dsn: str, classic: psycopg.Connection[object]
+    operator: Operator, classic_dsn: str, classic: psycopg.Connection[Any]
 ) -> None:
     """Each looked before either stored: one change is stored whole, the other is told who was first."""
     files = [written(operator, f"[waves]\nsoak_s = 9000{n}\n", f"{n}.toml") for n in range(2)]
@@ -197,7 +198,7 @@ def test_of_two_at_once_the_second_looks_again(
 
 @pytest.mark.parametrize("table", ["report", "plan", "throttle", "decision"])
 def test_a_change_that_breaks_off_at_any_step_left_nothing(
-    operator: Operator, classic_dsn: str, classic: psycopg.Connection[object], table: str
+    operator: Operator, classic_dsn: str, classic: psycopg.Connection[Any], table: str
 ) -> None:
     """The session is killed in the middle of each statement that writes; running it again does it all."""
     classic.execute(
@@ -220,7 +221,7 @@ def test_a_change_that_breaks_off_at_any_step_left_nothing(
 
 
 def test_while_writes_are_closed_for_a_hand_over_nothing_changes(
-    operator: Operator, classic: psycopg.Connection[object]
+    operator: Operator, classic: psycopg.Connection[Any]
 ) -> None:
     classic.execute("UPDATE migrator.switch SET write_mode = 'closed'")
 
