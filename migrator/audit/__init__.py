@@ -10,6 +10,7 @@ Question → where the answer lives
 * What does Limitless refuse or make dear?                rules/ (rulebook: all of them), model/refused.py
 * What is the verdict on each statement, each function?   statements.py, functions.py
 * What should each table become?                          classify.py
+* Which column is the tenant's, and who leads to it?      tenant_key.py
 * How large are tenants and target, for how long?         sizing/
 * How is it said, what of it is accepted?                 report/ (the page in a browser: migrator/report/audit.py)
 """

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from migrator.model.table import qualify
+
 SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema", "pg_toast"})
 """Schemas of the server itself; never audited."""
 
@@ -173,6 +175,11 @@ class Relation:
     @property
     def qualified(self) -> str:
         return f"{self.schema}.{self.name}"
+
+    @property
+    def planned_name(self) -> str:
+        """Its name in a plan: as `qualified`, but quoted where a dot in a name needs it."""
+        return qualify(self.schema, self.name)
 
     @property
     def is_table(self) -> bool:

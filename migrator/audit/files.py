@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from migrator.audit.catalog import Source
-from migrator.audit.evidence.directions import forward
+from migrator.audit.catalog import Catalog, Source
 from migrator.audit.evidence.dump import read_dump
 from migrator.audit.evidence.dump_outside import settle
 from migrator.audit.evidence.enough import Input
-from migrator.audit.evidence.folder import CODE, expand
-from migrator.audit.evidence.input_file import read_text
 from migrator.audit.evidence.live import Progress
 from migrator.audit.evidence.logs import read_log
 from migrator.audit.evidence.rows import Evidence, RawStatement, absorb
-from migrator.audit.evidence.statement_file import includes, split
 from migrator.audit.evidence.statistics_file import read_statistics_file
 from migrator.audit.report.baseline import accept
 from migrator.audit.report.values import AuditReport
@@ -27,6 +23,10 @@ from migrator.audit.sizing.tenants import TableCounts
 from migrator.audit.target import Outlook, Target
 from migrator.errors import UsageError
 from migrator.plan.schema import Plan
+from migrator.scripts.directions import forward
+from migrator.scripts.folder import CODE, expand
+from migrator.scripts.input_file import read_text
+from migrator.scripts.statement_file import includes, split
 
 Paths = Sequence[Path]
 
@@ -40,9 +40,11 @@ def audit_files(
     tenant_key: str | None = None,
     aliases: Mapping[str, str] | None = None,
     plan: Plan | None = None,
+    shapes: Callable[[Catalog, str | None], Shapes] | None = None,
     target: Target | None = None,
     outlook: Outlook | None = None,
     progress: Progress | None = None,
+    processes: int = 1,
 ) -> AuditReport:
     """Audit files alone.
 
@@ -52,7 +54,9 @@ def audit_files(
         gathered: output of the gather script; replaces *schema*.
         aliases: table → column where the tenant key has another name.
         plan: decides the kinds of the tables; without it *tenant_key* and *aliases* do.
+        shapes: chooses them instead, from what was read and the key of the gathered rows.
         target: without it the plan's.
+        processes: that judge statements, where these are many.
 
     Raises:
         UsageError: a file cannot be opened, or nothing says what the tenant key is.
@@ -67,20 +71,23 @@ def audit_files(
     if gathered is not None:
         gathered_key = read_gathered(gathered, evidence)
     key = tenant_key or gathered_key
-    if plan is not None:
-        shapes = shapes_of_plan(evidence.catalog, plan.tables)
+    if shapes is not None:
+        chosen = shapes(evidence.catalog, key)
+    elif plan is not None:
+        chosen = shapes_of_plan(evidence.catalog, plan.tables)
     elif key is None:
         raise UsageError("the tenant key is not known", hint="Give --tenant-key NAME, or --plan PLAN.toml.")
     else:
-        shapes = shapes_of_key(evidence.catalog, key, aliases or {})
+        chosen = shapes_of_key(evidence.catalog, key, aliases or {})
     report = conclude(
         evidence,
-        shapes,
-        counted_rows(evidence, shapes),
+        chosen,
+        counted_rows(evidence, chosen),
         mode="gathered" if gathered else "files",
         target=target or Target.of(plan),
         outlook=outlook,
         progress=progress,
+        processes=processes,
     )
     return accept(report, plan.gates.acknowledged) if plan is not None else report
 
@@ -141,11 +148,12 @@ def _text(path: Path, evidence: Evidence, found: Input) -> tuple[str, list[str]]
 
 
 def read_statements(statements: Paths, logs: Paths) -> Evidence:
-    """Read statement files and logs, either of which may be rows of pg_stat_statements.
+    """Read statement files, folders of them, and logs; each may be rows of pg_stat_statements.
 
     Identical texts of a log count together.
     """
     evidence = Evidence()
+    statements = [file for path in statements for file in (expand(path).files if path.is_dir() else (path,))]
     given = {path: _read_statistics(path, evidence) for path in dict.fromkeys((*statements, *logs))}
     for path in [p for p in statements if not given[p]]:
         found = evidence.inputs[str(path)] = Input("statements")

@@ -265,7 +265,7 @@ def audit_bodies(bodies: Bodies, audit: Audit) -> Iterator[StatementReport]:
             if (
                 not judged.relations
                 and judged.verdict is StatementVerdict.NO_TABLE
-                and not rules_statement.check(statement.tag, statement.body, None, context)
+                and not rules_statement.check(statement, None, context)
             ):
                 continue
             item = RawStatement(

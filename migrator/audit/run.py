@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 
 from migrator.audit import functions
-from migrator.audit.classify import classify, root_table
+from migrator.audit.catalog import Catalog
+from migrator.audit.classify import classify, root_table, write_rate
 from migrator.audit.evidence.enough import Seen, shortfalls
 from migrator.audit.evidence.live import Progress, collect
 from migrator.audit.evidence.rows import Evidence
+from migrator.audit.explain.prepared import prepared
 from migrator.audit.objects import by_type
 from migrator.audit.report.baseline import accept
 from migrator.audit.report.values import AuditReport, TableReport
 from migrator.audit.rules import grouping
+from migrator.audit.rules.activity import check_activity
 from migrator.audit.rules.findings import Collector
 from migrator.audit.rules.key import check_foreign_keys, check_keys, check_set_constraints
 from migrator.audit.rules.object import (
@@ -34,11 +38,17 @@ from migrator.audit.shardkey.walk import Context
 from migrator.audit.sizing.count import SAMPLE_ABOVE_ROWS, count_tenants, plan_counts
 from migrator.audit.sizing.runway import runway
 from migrator.audit.sizing.shards import Demand, size
-from migrator.audit.sizing.tenants import TableCounts, distribution, unknown_to_root
-from migrator.audit.statements import Audit, Tally, audit_statements
+from migrator.audit.sizing.tenants import Growth, TableCounts, distribution, unknown_to_root
+from migrator.audit.spread import audit_statements
+from migrator.audit.statements import Audit, Tally
 from migrator.audit.target import Outlook, Target
+from migrator.model.counted import counted
 from migrator.model.tenant import RECENT_XIDS
 from migrator.plan.schema import Plan
+from migrator.runway import forecast
+from migrator.runway.judge import Facts
+
+SPARED = "the writer is a server of this machine or of a rehearsal: give --writer-cpu-pct and --writer-vcpus"
 
 
 def audit_live(
@@ -50,6 +60,7 @@ def audit_live(
     sample_above_rows: int = SAMPLE_ABOVE_ROWS,
     extra: Evidence | None = None,
     progress: Progress | None = None,
+    processes: int = 1,
 ) -> AuditReport:
     """Audit a live classic cluster against *plan*. Changes nothing.
 
@@ -57,6 +68,7 @@ def audit_live(
         conn: the writer; its statistics are the ones that count.
         reader: a read replica; the rows of tenants are counted there, and its statements are added.
         extra: statements from files or logs.
+        processes: that judge statements, where these are many.
     """
     evidence = collect(conn, progress)
     if reader is not None:
@@ -73,9 +85,25 @@ def audit_live(
     counts = plan_counts(evidence.catalog, shapes, sample_above_rows=sample_above_rows, recent_xids=RECENT_XIDS)
     counted = count_tenants(reader or conn, counts, evidence.catalog, progress, evidence.problems)
     report = conclude(
-        evidence, shapes, counted, mode="live", target=Target.of(plan), outlook=outlook, progress=progress
-    )
-    return accept(report, plan.gates.acknowledged)
+        evidence, shapes, counted, mode="live", target=Target.of(plan), outlook=_outlook(conn, plan, outlook),
+        progress=progress, processes=processes,
+    )  # fmt: skip
+    return accept(prepared(report, conn, "classic"), plan.gates.acknowledged)
+
+
+def _outlook(conn: psycopg.Connection[Any], plan: Plan, given: Outlook | None) -> Outlook:
+    """Return what is known of the writer, as the gate sees it; what was *given* about it goes before."""
+    if given is not None and given.writer.cpu is not None:
+        return given
+    known = forecast.facts(conn, plan)
+    growth = Growth(known.growth.monthly, plan.runway.weeks)
+    base = given or Outlook()
+    return replace(base, growth=base.growth if base.growth != Growth() else growth, known=spared(conn, plan, known))
+
+
+def spared(conn: psycopg.Connection[Any], plan: Plan, known: Facts) -> Facts:
+    """Return *known* without the CPU of a server that no gate asks about."""
+    return replace(known, cpu=None, cpu_source=SPARED) if forecast.spares(conn, plan) else known
 
 
 def conclude(
@@ -87,6 +115,7 @@ def conclude(
     target: Target | None = None,
     outlook: Outlook | None = None,
     progress: Progress | None = None,
+    processes: int = 1,
 ) -> AuditReport:
     """Apply every rule to *evidence* and return the report. Touches no database."""
     target, outlook = target or Target(), outlook or Outlook()
@@ -103,16 +132,18 @@ def conclude(
     bodies = functions.read(catalog, audit.context, out)
     audit.context.summaries = bodies.summaries
     _check_catalog(audit, target, outlook)
-    statements = (*audit_statements(evidence.statements, audit), *functions.audit_bodies(bodies, audit))
+    check_activity(evidence.activity, catalog, target.connections, out)
+    statements = (*audit_statements(evidence.statements, audit, processes), *functions.audit_bodies(bodies, audit))
     check_set_constraints(catalog, shapes, out)
-    tables = classify(catalog, shapes, tally.joins)
-    check_classes(tables, out)
+    seconds = evidence.load.seconds if evidence.load else None
+    tables = classify(catalog, shapes, tally.joins, seconds)
+    check_classes(tables, catalog, seconds, out)
     root = root_table(catalog, shapes)
     tenants: dict[str, Any] = {}
     if counted:
         tenants = distribution(counted, hot_ratio=target.hot_ratio, growth=outlook.growth, root=root)
         _tenant_findings(tenants, counted, root, out)
-    head = runway(evidence.load, outlook.writer, outlook.growth)
+    head = runway(evidence.load, outlook.writer, outlook.growth, outlook.known)
     if head.get("closes") is False:
         out.add("AUD-RUN-01", "writer", head["summary"], fix=head["advice"])
     missing = [*evidence.doubts, *shortfalls(evidence.inputs, _seen(tally, evidence, tables, shapes))]
@@ -120,7 +151,7 @@ def conclude(
     share = tally.cross_calls / tally.calls if tally.calls else 0.0
     data = (evidence.load.database_bytes if evidence.load else 0) or sum(t.bytes or 0 for t in tables)
     largest = tenants.get("top_share", {}).get("1", 0.0) if tenants else 0.0
-    used = outlook.writer.cores_used
+    used = outlook.cores_used
     return AuditReport(
         mode=mode,
         database=catalog.database,
@@ -215,30 +246,32 @@ def _inputs_seen(evidence: Evidence, missing: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def check_classes(tables: Sequence[TableReport], out: Collector) -> None:
+def check_classes(tables: Sequence[TableReport], catalog: Catalog, seconds: float | None, out: Collector) -> None:
     """Report reference tables that are written often and standard tables that are big."""
+    relations = {r.planned_name: r for r in catalog.tables()}
     for table in tables:
         if table.kind == "reference" and table.decided_by == "plan" and table.rows is not None:
-            if table.writes > max(1000, 0.1 * table.rows) + table.rows:
-                out.add("LIM-TBL-09", table.name, f"{table.writes:,} row writes on {table.rows:,} rows")
+            writes = write_rate(relations[table.name], catalog, seconds)
+            if writes.per_s is not None and not writes.rare:
+                out.add("LIM-TBL-09", table.name, f"{writes}, on {counted(table.rows, 'row')}")
         elif table.kind == "standard" and ((table.bytes or 0) > 10 * 2**30 or table.writes > 10_000_000):
             out.add("LIM-TBL-10", table.name, f"{(table.bytes or 0) / 2**30:.1f} GiB, {table.writes:,} row writes")
 
 
-def _tenant_findings(tenants: dict[str, Any], counted: Sequence[TableCounts], root: str | None, out: Collector) -> None:
+def _tenant_findings(tenants: dict[str, Any], sizes: Sequence[TableCounts], root: str | None, out: Collector) -> None:
     for hot in tenants["hot"][:100]:
         out.add("LIM-KEY-10", f"tenant {hot['tenant']}", "; ".join(hot["reasons"]))
-    for table in counted:
+    for table in sizes:
         if table.missing_parents:
-            out.add("AUD-TEN-03", table.table, f"{table.missing_parents:,} rows whose parent is missing")
+            out.add("AUD-TEN-03", table.table, f"{counted(table.missing_parents, 'row')} whose parent is missing")
         without = table.rows.get(None, 0) - table.missing_parents
         if without > 0:
             sampled = f" (in a sample of {table.sample_pct:g} %)" if table.sample_pct else ""
-            out.add("AUD-TEN-01", table.table, f"{without:,} rows have no tenant{sampled}")
+            out.add("AUD-TEN-01", table.table, f"{counted(without, 'row has', 'rows have')} no tenant{sampled}")
     if root:
-        for name, unknown in unknown_to_root(counted, root).items():
+        for name, unknown in unknown_to_root(sizes, root).items():
             out.add(
                 "AUD-TEN-02",
                 name,
-                f"{len(unknown):,} tenants that {root} does not have, for example {', '.join(unknown[:5])}",
+                f"{counted(len(unknown), 'tenant')} that {root} does not have, for example {', '.join(unknown[:5])}",
             )

@@ -8,20 +8,23 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
-from migrator.audit.classify import Joins
+from migrator.audit.classify import Joins, add_calls
 from migrator.audit.evidence.rows import RawStatement
+from migrator.audit.own import is_marked, is_own, may_be_own
 from migrator.audit.report.values import StatementReport
 from migrator.audit.rules import statement as rules_statement
 from migrator.audit.rules.findings import Collector
 from migrator.audit.rules.rule import Hit
 from migrator.audit.rules.rulebook import RULES
+from migrator.audit.shardkey.compared import bound_else
 from migrator.audit.shardkey.parameters import Placed, place
 from migrator.audit.shardkey.propose import propose
 from migrator.audit.shardkey.verdict import Judged, StatementVerdict, judge
 from migrator.audit.shardkey.walk import Context
 from migrator.grammar.parse import Parsed, Unparsable, parse
+from migrator.grammar.types import plain_type
 
 ON_ROWS = frozenset(
     [
@@ -72,10 +75,21 @@ class Tally:
     split: int = 0  # further statements found in texts that held several
     by_origin: dict[str, int] = field(default_factory=dict)  # statements of the application, by file or view
     unparsable_by_origin: dict[str, int] = field(default_factory=dict)
-    idle_by_origin: dict[str, int] = field(default_factory=dict)  # those that touch no table
+    idle_by_origin: dict[str, int] = field(default_factory=dict)  # those that touch no table of the schema
     joins: Joins = field(default_factory=Joins)
     cross_calls: float = 0.0
     calls: float = 0.0
+
+    def add(self, other: Tally) -> None:
+        """Count what *other* counted too."""
+        for each in fields(self):
+            mine, theirs = getattr(self, each.name), getattr(other, each.name)
+            if isinstance(mine, dict):
+                add_calls(mine, theirs)
+            elif isinstance(mine, Joins):
+                mine.add(theirs)
+            else:
+                setattr(self, each.name, mine + theirs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,24 +126,29 @@ def statement_id(sql: str) -> str:
     return "q-" + hashlib.blake2s(" ".join(sql.split()).encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
-def audit_statements(raw: Iterable[RawStatement], audit: Audit) -> Iterator[StatementReport]:
-    """Yield a report for every statement, the unparsable ones too."""
+def judged(raw: Iterable[RawStatement], audit: Audit) -> Iterator[StatementReport]:
+    """Yield a report for every statement, the unparsable ones too; equal texts have equal ids."""
     tally = audit.tally
-    seen: dict[str, int] = {}
     for item in raw:
         tally.read += 1
         ours, unparsable, origin = tally.ours, tally.unparsable, item.source.file
         reports = list(_one(item, audit))
         if tally.ours == ours:
             tally.by_origin[origin] = tally.by_origin.get(origin, 0) + 1
-            idle = all(r.verdict == StatementVerdict.NO_TABLE.value for r in reports)
+            idle = not any(r.relations for r in reports)
             tally.idle_by_origin[origin] = tally.idle_by_origin.get(origin, 0) + idle
         if tally.unparsable > unparsable:
             tally.unparsable_by_origin[origin] = tally.unparsable_by_origin.get(origin, 0) + 1
-        for report in reports:
-            number = seen.get(report.id, 0)
-            seen[report.id] = number + 1
-            yield replace(report, id=f"{report.id}-{number + 1}") if number else report
+        yield from reports
+
+
+def numbered(reports: Iterable[StatementReport]) -> Iterator[StatementReport]:
+    """Yield *reports*, each with an id of its own."""
+    seen: dict[str, int] = {}
+    for report in reports:
+        number = seen.get(report.id, 0)
+        seen[report.id] = number + 1
+        yield replace(report, id=f"{report.id}-{number + 1}") if number else report
 
 
 def _parse(sql: str) -> tuple[list[Parsed], Placed]:
@@ -158,8 +177,8 @@ def _other_readings(sql: str) -> Iterator[Placed]:
 
 
 def _is_own_session(sql: str) -> bool:
-    """Return whether *sql* is what every connection of this tool runs first, or a cursor of this tool."""
-    if sql.startswith(("FETCH FORWARD", 'CLOSE "')) and '"migrator_' in sql:
+    """Return whether *sql* carries this tool's mark, or is what every connection of it runs first."""
+    if is_marked(sql):
         return True
     return sql.startswith("SELECT set_config(") and sql.count("set_config(") >= 10
 
@@ -185,15 +204,14 @@ def _one(item: RawStatement, audit: Audit) -> Iterator[StatementReport]:
         return
     tally.split += len(parsed) - 1
     for number, statement in enumerate(parsed, 1):
-        judged = judge(audit.context, statement.tag, statement.body)
-        analysis = judged.analysis
-        if analysis is not None and any(k.startswith("migrator.") for k in (*judged.relations, *analysis.unknown)):
+        if may_be_own(statement.text) and is_own(statement.tag, statement.body):
             tally.ours += 1
             continue
+        found = judge(audit.context, statement.tag, statement.body, tags=statement.kinds)
         tally.judged += number == 1
         label = name if len(parsed) == 1 else f"{name}#{number}"
         text = item.sql if len(parsed) == 1 else statement.text.strip()
-        yield report_statement(Occurrence(label, text, statement, item, placed), judged, audit)
+        yield report_statement(Occurrence(label, text, statement, item, placed), found, audit)
 
 
 def _unjudged(item: RawStatement, name: str, verdict: StatementVerdict, why: str) -> StatementReport:
@@ -220,7 +238,7 @@ def report_statement(found: Occurrence, judged: Judged, audit: Audit) -> Stateme
     rewrite = None
     if judged.verdict is StatementVerdict.CROSS_SHARD:
         rewrite = propose(judged, found.parsed, found.placed, audit.context)
-    hits = rules_statement.check(found.parsed.tag, found.parsed.body, judged, audit.context)
+    hits = rules_statement.check(found.parsed, judged, audit.context)
     rules = _add_findings(found, judged, hits, rewrite, audit.out)
     refused = [r for r in rules if RULES[r].refuses_on(audit.out.engine)]
     if refused and judged.verdict is not StatementVerdict.UNSUPPORTED and _is_whole(found.parsed.tag, judged):
@@ -236,7 +254,7 @@ def report_statement(found: Occurrence, judged: Judged, audit: Audit) -> Stateme
         name=found.label,
         sql=_shown(found.text),
         verdict=judged.verdict.value,
-        reasons=tuple(judged.reasons),
+        reasons=(*judged.reasons, *_bindings(found, judged)),
         relations=tuple(judged.relations.items()),
         rules=tuple(rules),
         source_file=item.source.file,
@@ -249,9 +267,24 @@ def report_statement(found: Occurrence, judged: Judged, audit: Audit) -> Stateme
         refused=bool(refused),
         proposed_verdict=judged.proposed.value if judged.proposed else None,
         rewrite=rewrite,
+        rewrite_basis=rewrite and "schema",
         function=item.function,
         keys=judged.keys,
     )
+
+
+def _bindings(found: Occurrence, judged: Judged) -> Iterator[str]:
+    """Yield which parameters a driver must bind as the type of the key, where the statement has no cast."""
+    if judged.verdict is not StatementVerdict.SINGLE_SHARD or judged.analysis is None or judged.keys[0][0] != "$":
+        return
+    [key] = judged.keys
+    casts = found.parsed.kinds.get("TypeCast", ())
+    if any(f"${cast['arg']['ParamRef'].get('number', 0)}" == key for cast in casts if "ParamRef" in cast["arg"]):
+        return
+    types = (judged.analysis.types.get(i.node or 0) for i in judged.instances)
+    for kind in sorted({plain_type(t) for t in types if bound_else(t)}):
+        name = next((n for n, number in found.placed.names.items() if f"${number}" == key), key)
+        yield f"on one shard if {name} is bound as {kind}: {' or '.join(bound_else(kind))} would make it all of them"
 
 
 def _add_findings(found: Occurrence, judged: Judged, hits: list[Hit], rewrite: str | None, out: Collector) -> list[str]:

@@ -7,17 +7,24 @@ text that was parsed.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import msgspec
 import pgparse
 
 from migrator.grammar.written import first_token
 
 Body = dict[str, Any]  # JSON of libpg_query
 Node = dict[str, Any]
+Nodes = list[tuple[str, Body]]
+"""Typed nodes of a tree: type and body."""
+Kinds = dict[str, list[Body]]
+"""The same by type, each in the order of the tree."""
+
 _Found = TypeVar("_Found")
 
 LONGEST_BYTES = 2_000_000
@@ -28,6 +35,15 @@ _SHALLOW_CHARACTERS = 20_000
 
 _DEEP_STACK_BYTES = 2**30  # address space; pages are taken as they are needed
 _deep_stack = threading.Lock()
+
+
+class _Json:
+    """How pgparse reads the trees that libpg_query gives it: in half the time of the standard library's reader."""
+
+    loads = staticmethod(msgspec.json.Decoder().decode)
+
+
+pgparse.json = _Json
 
 
 class Unparsable(Exception):
@@ -47,6 +63,22 @@ class Parsed:
     body: Body
     text: str
     offset: int
+    _nodes: Nodes | None = dataclasses.field(default=None, repr=False, compare=False)
+    _kinds: Kinds | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    @property
+    def nodes(self) -> Nodes:
+        """Every typed node of the statement, itself first, as `walk` returns them; made once."""
+        if self._nodes is None:
+            self._nodes = walk({self.tag: self.body})
+        return self._nodes
+
+    @property
+    def kinds(self) -> Kinds:
+        """The same by type; made once."""
+        if self._kinds is None:
+            self._kinds = by_kind(self.nodes)
+        return self._kinds
 
 
 def parse(text: str) -> list[Parsed]:
@@ -55,7 +87,7 @@ def parse(text: str) -> list[Parsed]:
     Raises:
         Unparsable: with the message and the position of PostgreSQL.
     """
-    statements = _ask(pgparse.parse, text)
+    statements = trees(text)
     if len(statements) == 1 and "stmt_len" not in statements[0] and text[:1].isalpha():
         [(tag, body)] = statements[0]["stmt"].items()
         return [Parsed(tag, body, text, 0)]
@@ -68,6 +100,15 @@ def parse(text: str) -> list[Parsed]:
         [(tag, body)] = item["stmt"].items()
         found.append(Parsed(tag, body, part, len(data[:first].decode())))
     return found
+
+
+def trees(text: str) -> list[Node]:
+    """Return the statements of *text* as libpg_query gives them, with places in bytes.
+
+    Raises:
+        Unparsable: see `parse`.
+    """
+    return _ask(pgparse.parse, text)
 
 
 def parse_plpgsql(definition: str) -> Any:
@@ -148,20 +189,21 @@ NAMES = frozenset(("name", "names", "funcname", "operName", "fields"))
 """Fields that hold the parts of a name, where they hold a list."""
 
 
-def walk(node: Any) -> Iterator[tuple[str, Body]]:
-    """Yield (type, body) of every typed node under *node*, itself included, parents before children; names are passed
+def walk(node: Any) -> Nodes:
+    """Return (type, body) of every typed node under *node*, itself included, parents before children; names are passed
     over."""
     # The busiest loop of the audit: exact types instead of isinstance, since JSON has no subclasses.
+    found: Nodes = []
     stack = [node]
-    pop, push, extend = stack.pop, stack.append, stack.extend
+    pop, push, extend, add = stack.pop, stack.append, stack.extend, found.append
     while stack:
         current = pop()
         if type(current) is dict:
             for key, value in current.items():
                 below = type(value)
                 if below is dict:
-                    if "A" <= key[0] <= "Z":
-                        yield key, value
+                    if key < "[":  # a capital first: types are named so, fields are not
+                        add((key, value))
                         if key in LEAVES:
                             continue
                     push(value)
@@ -169,23 +211,37 @@ def walk(node: Any) -> Iterator[tuple[str, Body]]:
                     extend(value)
         elif type(current) is list:
             extend(current)
+    return found
+
+
+def by_kind(nodes: Nodes) -> Kinds:
+    """Return the bodies of *nodes* by type, in their order."""
+    found: Kinds = {}
+    for tag, body in nodes:
+        if tag in found:
+            found[tag].append(body)
+        else:
+            found[tag] = [body]
+    return found
 
 
 def names(items: list[Node] | None) -> list[str]:
     """Return the texts of a list of String nodes; `*` for A_Star."""
     found = []
     for item in items or ():
-        if "String" in item:
-            found.append(item["String"].get("sval", ""))
-        elif "A_Star" in item:
-            found.append("*")
+        for tag, body in item.items():
+            if tag == "String":
+                found.append(body.get("sval", ""))
+            elif tag == "A_Star":
+                found.append("*")
     return found
 
 
 def operator(body: Body) -> str:
     """Return the operator of an A_Expr, without its schema."""
-    parts = names(body.get("name"))
-    return parts[-1] if parts else ""
+    parts = body.get("name")
+    text: str = parts[-1].get("String", body).get("sval", "") if parts else ""
+    return text
 
 
 def function_name(body: Body) -> tuple[str | None, str]:

@@ -36,6 +36,7 @@ def type_name(body: Body | None) -> str:
     return (parts[-1] if parts else "") + ("[]" if body.get("arrayBounds") else "")
 
 
+@lru_cache(maxsize=4096)
 def plain_type(name: str) -> str:
     """Return a type's name as `format_type` spells it, without length or precision."""
     base = re.sub(r"\s*\([^)]*\)", "", name).strip().removeprefix("pg_catalog.")

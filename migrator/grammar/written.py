@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 _TOKEN = re.compile(
     rb"""
+    (?:
       (?P<skip> \s+ | --[^\n\r]* )
     | (?P<comment> /\* )
     | (?P<quote> [eE]'(?:\\.|''|[^'\\])*' | (?:[bBxXnN]|[uU]&)?'(?:''|[^'])*'
@@ -23,19 +23,19 @@ _TOKEN = re.compile(
     | (?P<word> [A-Za-z_\x80-\xff][\w$\x80-\xff]* )
     | (?P<number> \$?\d[\w.]* )
     | (?P<sign> ::|. )
+    ) \s*+
     """,
     re.VERBOSE | re.DOTALL,
 )
 _COMMENT = re.compile(rb"/\*|\*/")
-_DEEPER = {"(": 1, "[": 1, ")": -1, "]": -1}
+_OPENING, _CLOSING = frozenset("(["), frozenset(")]")
 
 
 Edit = tuple[int, int, str]
 """A part of a text (begin, end), and what stands there instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """`word` is a bare word in upper case or a sign; empty for literals, quoted names and numbers.
 
     Attributes:
@@ -48,18 +48,22 @@ class Token:
     depth: int
 
 
-def _tokens(data: bytes) -> Iterator[Token]:
-    at = depth = 0
+def tokens(data: bytes, at: int = 0) -> Iterator[Token]:
+    """Yield the tokens of *data* from *at* on, where one begins; depths count from there."""
+    depth = 0
     while (match := _TOKEN.match(data, at)) is not None:
-        at = match.end()
-        if match["comment"]:
-            at = _comment_end(data, match.start())
-        elif not match["skip"]:
-            word = match[0].decode().upper() if match["word"] or match["sign"] else ""
-            step = _DEEPER.get(word, 0)
-            depth += min(step, 0)
-            yield Token(match.start(), at, word, depth)
-            depth += max(step, 0)
+        sort, begin, at = match.lastgroup, at, match.end()
+        if sort == "word":
+            yield Token(begin, match.end(sort), match[sort].decode().upper(), depth)
+        elif sort == "sign":
+            word = match[sort].decode()
+            depth -= word in _CLOSING
+            yield Token(begin, match.end(sort), word, depth)
+            depth += word in _OPENING
+        elif sort == "comment":
+            at = _comment_end(data, begin)
+        elif sort in ("quote", "number"):
+            yield Token(begin, match.end(sort), "", depth)
 
 
 def first_token(data: bytes, at: int) -> int:
@@ -87,7 +91,7 @@ class Written:
 
     @cached_property
     def tokens(self) -> list[Token]:
-        return list(_tokens(self.data))
+        return list(tokens(self.data))
 
     def text(self, begin: int, end: int) -> str:
         return self.data[begin:end].decode().strip()

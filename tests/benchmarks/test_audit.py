@@ -4,8 +4,9 @@
     pytest tests/benchmarks/test_audit.py -m slow -s
 
 prints the figures. Statements are the corpus of verdicts with as many columns as an object mapper names, 400 characters
-on average, as in the applications that were looked at. Limits: at least 0.1 of the bare parser's speed on the same
-statements in the same run, end to end, and as fast for many as for few; 100,000 distinct statements below 500 MB;
+on average, as in the applications that were looked at. A third of them crosses shards and gets a rewrite, which is
+parsed and judged again. Limits: at least 0.07 of the bare parser's speed on the same statements in the same run, one
+process, its processor time, end to end, and as fast for many as for few; 100,000 distinct statements below 500 MB;
 tenants of 5,000,000 rows counted in one pass.
 """
 
@@ -25,11 +26,11 @@ import pytest
 
 from migrator.audit.catalog import Catalog
 from migrator.audit.evidence.rows import Evidence, absorb
-from migrator.audit.evidence.statement_file import split
 from migrator.audit.files import audit_files
 from migrator.audit.report.values import AuditReport
 from migrator.audit.shardkey.shape import shapes_of_key
 from migrator.audit.sizing.count import count_tenants, plan_counts
+from migrator.scripts.statement_file import split
 from tests import ROOT
 from tests.unit.audit.cases import CASES, verdict_plan
 
@@ -69,7 +70,7 @@ COLUMNS = ", ".join(f"'a value' AS column_number_{n}" for n in range(11))
 
 def _write(path: Path, count: int) -> list[str]:
     """Write *count* distinct statements: the corpus again and again, each with its own column labels."""
-    base = [s for s in _parsable() if s.startswith("SELECT") and " FROM " in s]
+    base = [s for s in _parsable() if s.startswith("SELECT ") and " FROM " in s.removeprefix("SELECT ")]
     texts = []
     with path.open("w") as file:
         for number in range(count):
@@ -114,7 +115,7 @@ def test_speed_against_the_bare_parser(tmp_path: Path) -> None:
         said += f", pglast.parse_sql {len(texts) / pglast_s:,.0f}; ratio to pglast {pglast_s / own_s:.2f}"
     print(f"\n{sum(map(len, texts)) / len(texts):.0f} characters on average: {said}")
     assert sum(1 for s in audit(few).statements if s.function is None) == len(texts)
-    assert bare_s / own_s >= 0.1
+    assert bare_s / own_s >= 0.07
     assert many_s < 1.5 * 4 * own_s
 
 

@@ -235,6 +235,34 @@ SELECT jsonb_build_object('kind', 'load', 'commits', xact_commit, 'rollbacks', x
          'wal_bytes', (SELECT to_jsonb(w) ->> 'wal_bytes' FROM pg_stat_wal w))
   FROM pg_stat_database WHERE datname = current_database() /* migrator:audit */;
 
+-- name: activity
+-- sessions of others, the ages that end in wraparound, and how many connections there may be
+SELECT jsonb_build_object('kind', 'activity',
+         'max_connections', current_setting('max_connections')::int
+                            - current_setting('superuser_reserved_connections')::int
+                            - COALESCE(current_setting('reserved_connections', true)::int, 0),
+         'connections', (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+         'role', current_user, 'role_limit', (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user),
+         'role_connections', (SELECT count(*) FROM pg_stat_activity WHERE usename = current_user),
+         'hidden', (SELECT count(*) FROM pg_stat_activity
+                     WHERE datname = current_database() AND query = '<insufficient privilege>'),
+         'open', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                            'pid', a.pid, 'role', a.usename, 'application', a.application_name, 'state', a.state,
+                            'open_s', extract(epoch FROM clock_timestamp() - a.xact_start),
+                            'idle_s', CASE WHEN a.state LIKE 'idle in transaction%'
+                                           THEN extract(epoch FROM clock_timestamp() - a.state_change) END)
+                          ORDER BY a.xact_start), '[]')
+                    FROM pg_stat_activity a
+                   WHERE a.datname = current_database() AND a.xact_start IS NOT NULL AND a.pid <> pg_backend_pid()
+                     AND a.backend_type = 'client backend'),
+         'xid_age', (SELECT age(datfrozenxid) FROM pg_database WHERE datname = current_database()),
+         'mxid_age', (SELECT mxid_age(datminmxid) FROM pg_database WHERE datname = current_database()),
+         'freeze_at', current_setting('autovacuum_freeze_max_age')::bigint,
+         'oldest', (SELECT COALESCE(jsonb_agg(jsonb_build_array(o.name, o.xids)), '[]')
+                      FROM (SELECT n.nspname || '.' || c.relname AS name, age(c.relfrozenxid) AS xids
+                              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                             WHERE c.relkind IN ('r', 'm') ORDER BY 2 DESC LIMIT 3) o)) /* migrator:audit */;
+
 -- name: statements
 -- pg_stat_statements, PostgreSQL 13 and later; this tool's own statements are left out by their comment
 SELECT jsonb_build_object('kind', 'statement', 'id', queryid::text, 'sql', query, 'calls', sum(calls),

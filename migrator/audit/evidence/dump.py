@@ -21,10 +21,10 @@ from migrator.audit.evidence.dump_tables import (
 )
 from migrator.audit.evidence.enough import Input
 from migrator.audit.evidence.rows import Evidence
-from migrator.audit.evidence.statement_file import split
 from migrator.grammar.parse import Unparsable, parse
 from migrator.grammar.tree import Tree
 from migrator.grammar.written import Written
+from migrator.scripts.statement_file import split
 
 
 def read_dump(text: str, name: str, evidence: Evidence, found: Input | None = None) -> None:

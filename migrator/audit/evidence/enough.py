@@ -59,7 +59,8 @@ class Seen:
     Attributes:
         statements: of the application, told apart by their text, by where they were found.
         unparsable: how many of them the grammar refuses.
-        idle: how many of them touch no table; in what a server or a log gave, BEGIN and SET alone show no application.
+        idle: how many of them touch no table of the schema: BEGIN and SELECT 1 alone, or what another application asks,
+            show nothing.
         hidden: statements whose text the audit's role may not read.
         tables: tables of the audited schemas; `keyed` of them have a shard key, or get one.
     """
@@ -84,12 +85,12 @@ def shortfalls(inputs: Mapping[str, Input], seen: Seen) -> Iterator[tuple[str, s
         if 2 * bad > count:
             yield origin, f"{bad:,} of {count:,} statements from {origin} cannot be parsed: is it PostgreSQL's SQL?"
     total = sum(seen.statements.values())
-    chosen = {name for name, found in inputs.items() if found.unit == "statements"}
-    if not any(n - (0 if origin in chosen else seen.idle.get(origin, 0)) for origin, n in seen.statements.items()):
+    if not any(n - (seen.idle.get(origin, 0) if seen.tables else 0) for origin, n in seen.statements.items()):
+        idle = f": none of the {total:,} read touches a table of the schema" if total else ""
         yield (
             "statements",
-            "no statement of the application was seen, so none can be wrong: give --statements or --log, or create "
-            "pg_stat_statements on classic, or acknowledge this finding",
+            f"no statement of the application was seen, so none can be wrong{idle}; give --statements or --log, or "
+            "create pg_stat_statements on classic, or acknowledge this finding",
         )
     if seen.hidden > total:
         yield (

@@ -12,6 +12,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from migrator.audit.evidence.rows import Evidence, absorb
+from migrator.db.error_text import server_message
 from migrator.db.named import load
 
 Progress = Callable[[str], None]
@@ -48,11 +49,11 @@ def collect(conn: psycopg.Connection[Any], progress: Progress | None = None) -> 
                     absorb(_rows(conn, statement), evidence, "catalog")
             except psycopg.errors.InsufficientPrivilege as error:
                 if name not in ("subscriptions",):
-                    evidence.problems.append(f"{name} cannot be read: {error.diag.message_primary}")
+                    evidence.problems.append(f"{name} cannot be read: {server_message(error)}")
             except psycopg.Error as error:
                 if error.sqlstate is None or conn.closed:
                     raise
-                evidence.problems.append(f"{name} cannot be read: {error.diag.message_primary}")
+                evidence.problems.append(f"{name} cannot be read: {server_message(error)}")
         _default_path(conn, evidence)
         read_statistics(conn, evidence, progress)
     return evidence
@@ -93,7 +94,7 @@ def read_statistics(conn: psycopg.Connection[Any], evidence: Evidence, progress:
     except psycopg.Error as error:
         if error.sqlstate is None or conn.closed:
             raise
-        evidence.problems.append(f"pg_stat_statements cannot be read: {error.diag.message_primary}. " + STATISTICS_HINT)
+        evidence.problems.append(f"pg_stat_statements cannot be read: {server_message(error)}. " + STATISTICS_HINT)
     if evidence.hidden_statements:
         evidence.problems.append(
             f"the texts of {evidence.hidden_statements} statements are hidden from this role: "

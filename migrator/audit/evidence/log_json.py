@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -27,6 +27,7 @@ _TEXT = (
 _SQL = ("statement", "query", "sql", "sql_text", "query_text", "db.statement", "db.query.text")
 _MILLISECONDS = ("duration_ms", "durationMs", "elapsed_ms", "total_ms")
 _AUDIT = ("audit_type", "auditType", "auditClass", "audit_class", "class", "command")
+_APPLICATION = ("application_name", "applicationName", "application")
 _NUMBERS = (("statement_id", "statementId"), ("substatement_id", "substatementId"))
 _DEEPEST = 12
 
@@ -45,6 +46,7 @@ class Found:
     level: str | None = None
     session: str = ""
     once: tuple[str, ...] = ()
+    application: str = ""
 
 
 def entries(lines: Iterable[str]) -> Iterator[Found | int]:
@@ -126,7 +128,8 @@ def _look(value: Any, line: int, session: str, depth: int) -> Iterator[Found]:
         # A collector may put a word of its own beside the record that it wraps: what carries a level goes first.
         if not own and not any(f.level for f in below):
             own = _worded(value, line, session, depth)
-        yield from own or below
+        name = next((value[k] for k in _APPLICATION if isinstance(value.get(k), str)), "")
+        yield from (f if f.application else replace(f, application=name) for f in own or below)
 
 
 def _told(value: dict[str, Any], line: int, session: str) -> list[Found]:

@@ -18,12 +18,13 @@ from typing import IO
 
 from migrator.audit.catalog import Source
 from migrator.audit.evidence.enough import LeftOut
-from migrator.audit.evidence.input_file import open_text, probe
 from migrator.audit.evidence.log_json import Found, entries
 from migrator.audit.evidence.log_message import UNKNOWN_WORDS, Said, read_message
 from migrator.audit.evidence.log_words import LOG, begins
 from migrator.audit.evidence.rows import RawStatement
+from migrator.audit.own import is_own_application
 from migrator.grammar.parse import Unparsable, normalize
+from migrator.scripts.input_file import open_text, probe
 
 _RECORD = re.compile(r"^\"?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _JSON = re.compile(r"\s*(?:\{|\[\s*(?:[\[{]|$))")  # a prefix may begin with [pid]
@@ -66,6 +67,7 @@ class Record:
     level: str
     message: str
     once: tuple[str, ...] = ()  # names one execution, which may be told more than once
+    application: str = ""  # of the session, where the log has it
 
 
 def read_log(path: Path) -> tuple[list[RawStatement], Counted]:
@@ -122,7 +124,7 @@ def _json(lines: Iterable[str], path: Path, counted: Counted) -> Iterator[Record
         yield from text.end()
         counted.records += 1
         if isinstance(entry, Found):
-            yield Record(entry.line, entry.session, entry.level or "", entry.text, entry.once)
+            yield Record(entry.line, entry.session, entry.level or "", entry.text, entry.once, entry.application)
         else:
             counted.reject(f"{path}: line {entry} cannot be read as JSON, or holds no message of a server")
     yield from text.end()
@@ -159,7 +161,7 @@ def _csv_record(text: str, line: int, path: Path, counted: Counted) -> Iterator[
     if not CSV_COLUMNS[0] < len(fields) < CSV_COLUMNS[1]:
         counted.reject(f"{path}: line {line} has {len(fields)} columns, a csvlog record has 23 to 26")
         return
-    yield Record(line, fields[3], fields[11], fields[13])
+    yield Record(line, fields[3], fields[11], fields[13], application=fields[22])
 
 
 def _stderr(lines: Iterable[str], path: Path, counted: Counted) -> Iterator[Record]:
@@ -211,6 +213,8 @@ def _gather(records: Iterable[Record], path: Path, counted: Counted) -> list[Raw
             waiting = pending.pop(record.session, None)
             if waiting is not None and said.ms is not None:
                 waiting.total_ms = (waiting.total_ms or 0.0) + said.ms
+        if said.sql is not None and is_own_application(record.application):
+            said = Said(other="statements of this tool's sessions")
         if said.sql is None:
             counted.leave_out(said.other, record.message, source)
             continue

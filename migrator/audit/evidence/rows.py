@@ -79,6 +79,7 @@ class Evidence:
     catalog: Catalog = field(default_factory=Catalog)
     statements: list[RawStatement] = field(default_factory=list)
     load: Load | None = None
+    activity: Row = field(default_factory=dict)  # sessions, ages and connections, as collect.sql says; empty offline
     tenant_rows: list[Row] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     is_replica: bool = False
@@ -334,6 +335,10 @@ def _statement(row: Row, evidence: Evidence, source: Source) -> None:
     )
 
 
+def _activity(row: Row, evidence: Evidence, source: Source) -> None:
+    evidence.activity = evidence.activity or row
+
+
 def _hidden(row: Row, evidence: Evidence, source: Source) -> None:
     evidence.hidden_statements += int(row["count"])
 
@@ -364,6 +369,7 @@ _HANDLERS = {
     "load": _load,
     "statement": _statement,
     "hidden": _hidden,
+    "activity": _activity,
     "tenant_rows": _tenant_rows,
     "problem": _problem,
 }

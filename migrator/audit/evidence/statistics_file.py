@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from migrator.audit.catalog import Source
-from migrator.audit.evidence.input_file import open_text, probe
 from migrator.audit.evidence.rows import RawStatement
+from migrator.scripts.input_file import open_text, probe
 
 HIDDEN = "<insufficient privilege>"
 _TOTAL = ("total_exec_time", "total_time", "total_ms", "total_exec_time_ms")

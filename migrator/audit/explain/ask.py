@@ -16,7 +16,8 @@ import psycopg
 from psycopg import sql
 
 from migrator.audit.explain.answer import Answer, Held, hold, read, worst
-from migrator.audit.explain.sample import Kind, value
+from migrator.audit.explain.kinds import kinds, literal
+from migrator.audit.explain.sample import Kind
 from migrator.audit.report.values import AuditReport, StatementReport
 from migrator.audit.rules.findings import Collector
 from migrator.audit.shardkey.parameters import place
@@ -39,17 +40,6 @@ LONGEST_PLAN = 60
 """Lines of a plan that are kept of a statement that differs."""
 
 _PREPARED = "migrator_explain"
-_TYPES = """
-SELECT pg_catalog.format_type(t.oid, NULL), pg_catalog.format_type(b.oid, NULL), b.typcategory::text,
-       a.typelem IS NOT NULL,
-       ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e WHERE e.enumtypid = b.oid ORDER BY e.enumsortorder)
-  FROM pg_catalog.pg_prepared_statements s
- CROSS JOIN LATERAL pg_catalog.unnest(s.parameter_types) WITH ORDINALITY AS p (type, n)
-  JOIN pg_catalog.pg_type t ON t.oid = p.type
-  LEFT JOIN pg_catalog.pg_type a ON a.oid = t.oid AND a.typcategory = 'A' AND a.typelem <> 0
-  JOIN pg_catalog.pg_type b ON b.oid = coalesce(a.typelem, nullif(t.typbasetype, 0), t.oid)
- WHERE s.name = %s
- ORDER BY p.n"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +155,7 @@ def _ask(conn: psycopg.Connection[Any], statement: StatementReport, schemas: Seq
         raise NotAskedError("statement of a function: its variables are no parameters")
     if statement.verdict == "unparsable":
         raise NotAskedError("PostgreSQL's grammar refuses it")
-    text, parsed = _parsed(statement.sql)
+    text, parsed = readable(statement.sql)
     if parsed.tag not in PLANNED:
         raise NotAskedError("it has no plan: a command, or EXPLAIN, DECLARE and the like")
     if conn.closed:
@@ -190,7 +180,7 @@ def _is_refused(statement: StatementReport) -> bool:
     return statement.refused or statement.verdict == "unsupported"
 
 
-def _parsed(text: str) -> tuple[str, Parsed]:
+def readable(text: str) -> tuple[str, Parsed]:
     """Return *text* with $n for its placeholders, and its tree."""
     for placed in (place(text), place(text, question=True)):
         try:
@@ -208,10 +198,10 @@ def _plans(conn: psycopg.Connection[Any], text: str, parsed: Parsed, path: Seque
     marks = {body["location"]: body["number"] for tag, body in walk(parsed.body) if tag == "ParamRef"}
     if not marks:
         return [_plan(conn, text, path)]
-    kinds = _kinds(conn, text, path)
+    types = _kinds(conn, text, path)
     found = []
     for attempt in range(1, ROUNDS + 1):
-        literals = {n: _literal(conn, kind, n, attempt) for n, kind in enumerate(kinds, 1)}
+        literals = {n: literal(conn, kind, n, attempt) for n, kind in enumerate(types, 1)}
         edits = [
             (at, at + len(m[0]), literals[number])
             for at, number in marks.items()
@@ -221,32 +211,26 @@ def _plans(conn: psycopg.Connection[Any], text: str, parsed: Parsed, path: Seque
     return found
 
 
-def _literal(conn: psycopg.Connection[Any], kind: Kind, number: int, attempt: int) -> str:
-    """Return a value as SQL; the type's name is the server's own spelling of it."""
-    return f"({sql.Literal(value(kind, number, attempt)).as_string(conn)}::{kind.name})"
-
-
 def _kinds(conn: psycopg.Connection[Any], text: str, path: Sequence[str]) -> list[Kind]:
     """Return the types that the cluster gives the parameters of *text*."""
     with conn.transaction(force_rollback=True):
-        _settle(conn, path)
+        settle(conn, path)
         _one_statement(conn, f"PREPARE {_PREPARED} AS {text}")
     try:
         with conn.transaction(force_rollback=True):
-            rows = conn.execute(_TYPES, [_PREPARED]).fetchall()
+            return kinds(conn, _PREPARED)
     finally:
         if not conn.closed:
             conn.execute(f"DEALLOCATE {_PREPARED}".encode())
-    return [Kind(name, base, category, array, labels) for name, base, category, array, labels in rows]
 
 
 def _plan(conn: psycopg.Connection[Any], text: str, path: Sequence[str]) -> list[str]:
     with conn.transaction(force_rollback=True):
-        _settle(conn, path)
+        settle(conn, path)
         return [str(row[0]) for row in _one_statement(conn, f"EXPLAIN (COSTS OFF) {text}").fetchall()]
 
 
-def _settle(conn: psycopg.Connection[Any], path: Sequence[str]) -> None:
+def settle(conn: psycopg.Connection[Any], path: Sequence[str]) -> None:
     """Name the schemas as the application does, let policies apply as they do to it, and ask for the marker."""
     schemas = sql.SQL(", ").join(map(sql.Identifier, path)).as_string(conn)
     conn.execute(

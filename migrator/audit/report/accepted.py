@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from migrator.audit.report.values import AuditReport
 from migrator.audit.rules.rulebook import RULES
 from migrator.model.near import nearest
+from migrator.runway.judge import NAMES
 
 _FAMILIES = frozenset(rule.split("-")[0] for rule in RULES)
 
@@ -17,13 +18,15 @@ def verdict_of(report: AuditReport, acknowledged: Sequence[str]) -> tuple[str, .
 
 
 def strange(acknowledged: Sequence[str]) -> tuple[str, ...]:
-    """Return a line for every entry of gates.acknowledged that names no rule of the audit.
+    """Return a line for every entry of gates.acknowledged that names no rule of the audit or blocker of the runway.
 
     Entries of other families are not the audit's: other gates accept findings there too.
     """
     found = []
     for entry in acknowledged:
         rule = entry.partition(":")[0]
+        if entry.startswith("runway") and entry not in NAMES:
+            found.append(f"gates.acknowledged: there is no blocker {entry}; there are {', '.join(NAMES[1:])}")
         if rule not in RULES and rule.split("-")[0] in _FAMILIES:
             near = nearest(rule, RULES)
             found.append(f"gates.acknowledged: there is no rule {rule}" + (f"; did you mean {near}?" if near else ""))

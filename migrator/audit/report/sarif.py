@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from migrator import __version__
@@ -15,31 +15,23 @@ def sarif(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return the report's findings as one SARIF run."""
     used = sorted({f["rule"] for f in report["findings"]})
     index = {rule: number for number, rule in enumerate(used)}
-    return {
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {
-                    "driver": {
-                        "name": "migrator audit",
-                        "semanticVersion": __version__,
-                        "rules": [
-                            {
-                                "id": rule,
-                                "shortDescription": {"text": RULES[rule].title},
-                                "help": {"text": RULES[rule].fix},
-                                "properties": {"source": RULES[rule].source},
-                            }
-                            for rule in used
-                        ],
-                    }
-                },
-                "results": [_result(f, index[f["rule"]]) for f in report["findings"]],
-                "columnKind": "unicodeCodePoints",
-            }
-        ],
-    }
+    rules = [
+        {
+            "id": rule,
+            "shortDescription": {"text": RULES[rule].title},
+            "help": {"text": RULES[rule].fix},
+            "properties": {"source": RULES[rule].source},
+        }
+        for rule in used
+    ]
+    return document("migrator audit", rules, [_result(f, index[f["rule"]]) for f in report["findings"]])
+
+
+def document(driver: str, rules: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a SARIF log of one run of *driver*."""
+    described = {"name": driver, "semanticVersion": __version__, "rules": list(rules)}
+    run = {"tool": {"driver": described}, "results": list(results), "columnKind": "unicodeCodePoints"}
+    return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
 
 
 def _result(finding: Mapping[str, Any], rule_index: int) -> dict[str, Any]:

@@ -13,7 +13,12 @@ LISTED = 10
 
 def summary(report: AuditReport) -> str:
     """Return the summary: verdicts, findings by rule, the dearest statements, tenants, runway, next steps."""
-    return "\n".join(_lines(report))
+    return "\n".join(summary_lines(report))
+
+
+def summary_lines(report: AuditReport) -> list[str]:
+    """Return the lines of `summary`; a name in one may hold a line break."""
+    return list(_lines(report))
 
 
 def _lines(report: AuditReport) -> Iterator[str]:

@@ -41,6 +41,7 @@ class StatementReport:
     rewrite: str | None = None
     function: str | None = None
     keys: tuple[str, ...] = ()
+    rewrite_basis: str | None = None  # who took the rewrite: classic, limitless, or the schema as it was read
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -63,6 +64,7 @@ class StatementReport:
             "position": self.position,
             "proposed_verdict": self.proposed_verdict,
             "rewrite": self.rewrite,
+            "rewrite_basis": self.rewrite_basis,
             "function": self.function,
             "keys": list(self.keys),
         }
@@ -70,7 +72,12 @@ class StatementReport:
 
 @dataclass(frozen=True, slots=True)
 class TableReport:
-    """What a table should become, and why."""
+    """What a table should become, and why.
+
+    Attributes:
+        row_key: columns that tell rows apart where there is no primary key; empty where there is one, or nothing.
+        decide: what the audit would choose where only a person can; None where nothing is left to decide.
+    """
 
     name: str
     kind: str  # sharded, reference, standard, undecided, excluded
@@ -84,6 +91,8 @@ class TableReport:
     bytes: int | None
     writes: int
     reads: int
+    row_key: tuple[str, ...] = ()
+    decide: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -99,6 +108,8 @@ class TableReport:
             "bytes": self.bytes,
             "writes": self.writes,
             "reads": self.reads,
+            "row_key": list(self.row_key),
+            "decide": self.decide,
         }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from migrator.audit.rules.rule import Rule, Severity
 from migrator.model.limits import MAX_SHARDED_NAME
 
-B, R, W, I = Severity.BLOCKER, Severity.REWRITE, Severity.WARNING, Severity.INFO  # noqa: E741 - four columns of a table
+B, R, W, N = Severity.BLOCKER, Severity.REWRITE, Severity.WARNING, Severity.INFO
 DDL = "ddl-support"
 DDLLIM = "ddl-limitations"
 DML = "dml-support"
@@ -96,7 +96,14 @@ SCHEMA: tuple[Rule, ...] = (
         "third party; " + DDLLIM,
         refuses=True,
     ),
-    Rule("LIM-TBL-02", B, "table inheritance", "flatten", "inferred", refuses=True),
+    Rule(
+        "LIM-TBL-02",
+        B,
+        "table inheritance: a statement on the parent changes rows of the child, which capture does not see",
+        "ALTER TABLE … NO INHERIT on classic, or exclude parent and child in the plan",
+        "inferred",
+        refuses=True,
+    ),
     Rule("LIM-TBL-03", R, "storage parameters", "remove WITH (…)", DDLLIM, refuses=True),
     Rule(
         "LIM-TBL-04",
@@ -106,7 +113,13 @@ SCHEMA: tuple[Rule, ...] = (
         DDL,
         refuses=True,
     ),
-    Rule("LIM-TBL-05", W, "unlogged table", "make it logged", "unverified"),
+    Rule(
+        "LIM-TBL-05",
+        R,
+        "unlogged table: a crash of classic empties it, and no trigger sees that, so Limitless keeps the rows",
+        "ALTER TABLE … SET LOGGED on classic before dual write; on Limitless it is logged",
+        "inferred",
+    ),
     Rule("LIM-TBL-06", R, "tablespace", "remove it", DDL, refuses=True),
     Rule("LIM-TBL-07", B, f"name longer than {MAX_SHARDED_NAME} bytes", "rename it on classic", REQS),
     Rule("LIM-TBL-08", R, "reference table without a primary key", "add one", CONVERT, refuses=True),
@@ -159,7 +172,7 @@ SCHEMA: tuple[Rule, ...] = (
         "INITIALLY DEFERRED, or reorder the writes",
         DDL,
     ),
-    Rule("LIM-FK-10", I, "foreign keys must wait until the data is there", "add them last", DDLLIM),
+    Rule("LIM-FK-10", N, "foreign keys must wait until the data is there", "add them last", DDLLIM),
     Rule("LIM-FK-11", R, "self-reference of a sharded table", "refer to ({key}, parent)", "inferred"),
     # columns, checks, sequences, indexes
     Rule("LIM-COL-01", R, "identity column", "a sequence with DEFAULT nextval, or uuid", DDLLIM, refuses=True),
@@ -175,11 +188,11 @@ SCHEMA: tuple[Rule, ...] = (
         "allowed; adding such a NOT NULL column failed before 16.6",
         DDLLIM + "; " + RN,
         (16, 6, 100),
-        I,
+        N,
     ),
     Rule(
         "LIM-COL-08",
-        I,
+        N,
         "type that the AWS loading utility refuses",
         "this tool copies it with COPY; nothing to do unless you use that utility",
         LOADER,
@@ -209,7 +222,7 @@ SCHEMA: tuple[Rule, ...] = (
     Rule("LIM-SEQ-05", R, "CACHE not below the chunk size", "lower it", DDLLIM),
     Rule(
         "LIM-SEQ-06",
-        I,
+        N,
         "sequence without an owner: numbers may be expected without gaps",
         "a counter row per tenant where gaps matter; carry its value over by hand",
         "inferred",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from migrator.audit.rules.rule import Rule, Severity
 
-B, R, W, I = Severity.BLOCKER, Severity.REWRITE, Severity.WARNING, Severity.INFO  # noqa: E741 - four columns of a table
+B, R, W, N = Severity.BLOCKER, Severity.REWRITE, Severity.WARNING, Severity.INFO
 DDL = "ddl-support"
 DDLLIM = "ddl-limitations"
 DML = "dml-support"
@@ -47,7 +47,7 @@ USE: tuple[Rule, ...] = (
         "engine 16.9.101 or later; run DDL from outside",
         RN,
         (16, 9, 101),
-        I,
+        N,
     ),
     Rule(
         "LIM-FN-09", R, "the volatility of a function is changed", "drop and create the function", DDLLIM, refuses=True
@@ -93,7 +93,7 @@ USE: tuple[Rule, ...] = (
     ),
     Rule(
         "LIM-TXN-04",
-        I,
+        N,
         "retries on deadlock and serialization failures",
         "retry class 40 and the message of a distributed deadlock",
         "query.deadlocks",
@@ -144,7 +144,7 @@ USE: tuple[Rule, ...] = (
     Rule("LIM-QRY-08", W, "shard key given as range, list, OR or inside an expression", "one equality", "inferred"),
     Rule(
         "LIM-QRY-09",
-        I,
+        N,
         "report over all tenants",
         "run it on an analytics copy: it costs CPU on every shard",
         "performance-functions",
@@ -156,6 +156,21 @@ USE: tuple[Rule, ...] = (
         "add {key} to GROUP BY; where the column exists on classic it may be done before the move",
         "inferred from " + DDLLIM,
         refuses=True,
+    ),
+    Rule(
+        "LIM-QRY-11",
+        R,
+        "a name is ambiguous once a table gains the shard key",
+        "write {key} with its table; that may be done before the move",
+        "inferred from " + DDLLIM,
+        refuses=True,
+    ),
+    Rule(
+        "LIM-QRY-12",
+        W,
+        "a name in a subquery means another table once that table gains the shard key",
+        "write {key} with the table that is meant; that may be done before the move",
+        "inferred from " + DDLLIM,
     ),
     # sessions and services
     Rule(
@@ -186,7 +201,44 @@ USE: tuple[Rule, ...] = (
     ),
     # versions and evidence
     Rule("LIM-VER-01", W, "target engine below the recommended floor", "16.11.102 or 16.13.102", RN),
-    Rule("LIM-VER-02", I, "the target speaks PostgreSQL 16", "read the item", "PostgreSQL 16 release notes"),
+    Rule("LIM-VER-02", N, "the target speaks PostgreSQL 16", "read the item", "PostgreSQL 16 release notes"),
+    Rule(
+        "LIM-VER-03",
+        W,
+        "the database is not encoded in UTF8",
+        'compare sizes and orders of texts: length in bytes, convert_to, and comparisons in COLLATE "C" change',
+        "inferred",
+    ),
+    Rule(
+        "AUD-ACT-01",
+        W,
+        "transaction that stays open",
+        "end it, or set idle_in_transaction_session_timeout for its role: the triggers of capture wait for its locks, "
+        "and what wrote before it is kept from VACUUM and from the copy's snapshots",
+        "audit",
+    ),
+    Rule(
+        "AUD-ACT-02",
+        W,
+        "age of the oldest transaction ids (wraparound)",
+        "VACUUM (FREEZE) the tables named before the copy begins: its snapshots hold VACUUM back",
+        "audit",
+    ),
+    Rule(
+        "AUD-ACT-03",
+        W,
+        "few connections are left",
+        "raise max_connections, or the limit of the role, or let the application's pools hold fewer",
+        "audit",
+    ),
+    Rule(
+        "AUD-ACT-04",
+        N,
+        "timeout set for a role or the database",
+        "it comes to Limitless with the role; a statement that asks several shards takes longer there. Timeouts of a "
+        "database become those of its roles",
+        "audit",
+    ),
     Rule("AUD-EVD-01", W, "evidence is missing", "give the audit what it lacks and run it again", "audit"),
     Rule("AUD-EVD-02", W, "a statement cannot be parsed", "see the text at the position named", "audit"),
     Rule("AUD-EVD-03", W, "a statement names a relation that the schema does not have", "give its schema too", "audit"),
@@ -231,12 +283,12 @@ USE: tuple[Rule, ...] = (
         "AUD-RUN-01",
         W,
         "the writer has no headroom for the plan's calendar",
-        "a larger writer first, or capture from the WAL",
+        "reads on replicas first, then a larger writer: the runway says how much of each",
         "audit",
     ),
     Rule(
         "AUD-CPY-01",
-        I,
+        N,
         "the copy reads the whole table for every unit",
         "CREATE INDEX CONCURRENTLY on classic, or accept a few large units, each with a long snapshot",
         "audit",
@@ -245,7 +297,7 @@ USE: tuple[Rule, ...] = (
         "AUD-TRG-01",
         W,
         "table that a statement trigger cannot capture",
-        "row-level capture, or the WAL source",
+        "end the subscription before dual write begins, or have its rows written by an application",
         "audit",
     ),
 )

@@ -96,7 +96,7 @@ def _set(body: Body, context: Context) -> Iterator[Hit]:
         yield Hit("LIM-QRY-05", "SET plan_cache_mode = force_generic_plan")
     elif (
         not body.get("is_local")
-        and name not in ("TRANSACTION", "transaction_isolation")
+        and name not in ("TRANSACTION", "TRANSACTION SNAPSHOT", "transaction_isolation")
         and body.get("kind") in ("VAR_SET_VALUE", "VAR_SET_MULTI")
     ):
         yield Hit("LIM-SES-04", f"SET {name} outlives the transaction")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,10 @@ from typing import Any
 from migrator.audit.catalog import Source
 from migrator.audit.rules.rule import Severity
 from migrator.audit.rules.rulebook import RULES
+from migrator.model.finding import finding_id
 from migrator.model.limits import Engine
+
+__all__ = ["Collector", "Finding", "finding_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,33 @@ class Finding:
         }
 
 
-class Collector:
-    """Collects findings for one target engine; the same id twice is one finding with both pieces of evidence."""
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What was added to a collector of another process, to be added here."""
 
-    def __init__(self, engine: Engine, tenant_key: str) -> None:
+    rule: str
+    obj: str
+    evidence: str
+    given: dict[str, Any]
+
+
+class Collector:
+    """Collects findings for one target engine; the same id twice is one finding with both pieces of evidence.
+
+    Attributes:
+        recorded: where it is *recording*, what was added, and nothing else is kept.
+    """
+
+    def __init__(self, engine: Engine, tenant_key: str, *, recording: bool = False) -> None:
         self.engine = engine
         self.tenant_key = tenant_key
+        self.recorded: list[Replay] = []
+        self._recording = recording
         self._found: dict[str, Finding] = {}
+
+    def repeat(self, replay: Replay) -> None:
+        """Add what another collector recorded."""
+        self.add(replay.rule, replay.obj, replay.evidence, **replay.given)
 
     def add(
         self,
@@ -80,6 +102,10 @@ class Collector:
         key: str | None = None,
     ) -> None:
         """Add a finding unless the rule no longer applies to the engine. *key* is the shard key the fix should name."""
+        if self._recording:
+            given = {"fix": fix, "sql": sql, "source": source, "severity": severity, "key": key}
+            self.recorded.append(Replay(rule_id, obj, evidence, {k: v for k, v in given.items() if v is not None}))
+            return
         rule = RULES[rule_id]
         level = severity or rule.at(self.engine)
         if level is None:
@@ -110,9 +136,3 @@ class Collector:
     def findings(self) -> tuple[Finding, ...]:
         """Return the findings, worst first, then by rule and object."""
         return tuple(sorted(self._found.values(), key=lambda f: (f.severity.rank, f.rule, f.object)))
-
-
-def finding_id(rule_id: str, obj: str) -> str:
-    """Return an id that stays the same from run to run: rule and object, shortened by a digest when long."""
-    text = obj if len(obj) <= 100 else f"{obj[:80]}~{hashlib.blake2s(obj.encode(), digest_size=4).hexdigest()}"
-    return f"{rule_id}:{text}"

@@ -16,7 +16,7 @@ from migrator.audit.rules.findings import Collector
 from migrator.audit.rules.rule import Hit
 from migrator.audit.shardkey.aggregate import is_aggregate
 from migrator.audit.shardkey.walk import Context
-from migrator.grammar.parse import NAMES, Body, Node, Unparsable, names, parse, walk
+from migrator.grammar.parse import NAMES, Body, Kinds, Node, Unparsable, names, parse, walk
 
 RULE = "LIM-QRY-10"
 
@@ -33,12 +33,13 @@ class _Item:
         return self.relation is not None and column in self.relation.columns
 
 
-def hits(tag: str, body: Body, context: Context) -> Iterator[Hit]:
-    """Yield a hit for every table of every query in a statement that is grouped by a key that changes."""
-    queries = [q for q in _queries(tag, body) if q.get("groupClause")]
+def hits(kinds: Kinds, context: Context) -> Iterator[Hit]:
+    """Yield a hit for every table of every query of a statement, given by its nodes, that is grouped by a key that
+    changes."""
+    queries = [q for q in _queries(kinds) if q.get("groupClause")]
     if not queries:
         return
-    expressions = {b.get("ctename", "") for t, b in walk({tag: body}) if t == "CommonTableExpr"}
+    expressions = {b.get("ctename", "") for b in kinds.get("CommonTableExpr", ())}
     for query in queries:
         yield from _query(query, expressions, context)
 
@@ -53,19 +54,19 @@ def check_views(context: Context, out: Collector) -> None:
         except Unparsable:
             continue  # its statements are reported as not readable where they are used
         for statement in statements:
-            for hit in hits(statement.tag, statement.body, context):
+            for hit in hits(statement.kinds, context):
                 out.add(RULE, relation.qualified, f"the view cannot be created: {hit.evidence}", source=relation.source)
 
 
-def _queries(tag: str, body: Body) -> Iterator[Body]:
+def _queries(kinds: Kinds) -> Iterator[Body]:
     """Yield every query level of a statement; the arms of a set operation are bodies without their type."""
-    for kind, found in walk({tag: body}):
-        if kind == "SelectStmt":
-            arms = [found]
-            while arms:
-                arm = arms.pop()
-                yield arm
-                arms += [arm[side] for side in ("larg", "rarg") if side in arm]
+    for found in kinds.get("SelectStmt", ()):
+        yield found
+        arms = [found[side] for side in ("larg", "rarg") if side in found]
+        while arms:
+            arm = arms.pop()
+            yield arm
+            arms += [arm[side] for side in ("larg", "rarg") if side in arm]
 
 
 def _query(query: Body, expressions: set[str], context: Context) -> Iterator[Hit]:
@@ -110,8 +111,8 @@ def _items(nodes: list[Node], expressions: set[str], context: Context) -> Iterat
             yield from _items([body[side] for side in sides], expressions, context)
         elif tag == "RangeVar":
             name, schema = body.get("relname", ""), body.get("schemaname")
-            found = None if not schema and name in expressions else context.catalog.find(name, schema)
-            table = found if found is not None and found.is_table else None
+            found = None if not schema and name in expressions else context.named(name, schema)
+            table = found.relation if found is not None and found.relation.is_table else None
             yield _Item(body.get("alias", {}).get("aliasname") or name, table)
         else:
             yield _Item(body.get("alias", {}).get("aliasname", ""), None)
@@ -183,7 +184,7 @@ def _ungrouped(query: Body, item: _Item, items: list[_Item], shapes: list[Any], 
                 used = _uses(names(value.get("fields")), item, items, inner)
                 if used:
                     yield used
-            elif tag == "FuncCall" and is_aggregate(context.catalog, {"FuncCall": {**value, "args": []}}):
+            elif tag == "FuncCall" and is_aggregate(context, {"FuncCall": {**value, "args": []}}):
                 continue
             elif tag == "SelectStmt" and item.alias in _aliases(value):
                 continue  # the alias means another table in there

@@ -5,7 +5,7 @@ from __future__ import annotations
 from migrator.audit.catalog import Catalog, ForeignKey, Index, Relation
 from migrator.audit.rules.findings import Collector
 from migrator.audit.rules.rule import Severity
-from migrator.audit.shardkey.shape import Shape, Shapes
+from migrator.audit.shardkey.shape import Shape, Shapes, row_key
 from migrator.grammar.types import plain_type
 from migrator.model.limits import FOREIGN_KEYS, refused_actions
 from migrator.model.table import TableKind
@@ -58,8 +58,8 @@ def check_keys(catalog: Catalog, shapes: Shapes, out: Collector) -> None:
 
 
 def _without_key(relation: Relation, shape: Shape, tenant_key: str, out: Collector) -> None:
-    path = " → ".join(f"{c} → {p}.{pc}" for c, p, pc in shape.via)
-    via = f"{shape.via[0][0]} -> {shape.via[0][1]}.{shape.via[0][2]}" if shape.via else ""
+    path = " → ".join(map(str, shape.via))
+    via = shape.via[0].written(shape.via[0].parent) if shape.via else ""
     if shape.sharded:
         out.add(
             "LIM-KEY-09",
@@ -150,13 +150,13 @@ def _sharded(relation: Relation, shape: Shape, out: Collector) -> None:
 
 def _decides_the_tenant(relation: Relation, shape: Shape, index: Index) -> bool:
     """Whether equal values imply one tenant, so that adding the key loses nothing; as provisioning judges it."""
-    parent = {shape.via[0][0]} if shape.derived and shape.via else None
-    return set(index.plain) >= set(relation.primary_key or ("",)) or (parent is not None and set(index.plain) >= parent)
+    parent = set(shape.via[0].columns) if shape.derived and shape.via else None
+    return set(index.plain) >= set(row_key(relation) or ("",)) or (parent is not None and set(index.plain) >= parent)
 
 
 def _found_by(relation: Relation, shape: Shape, key: str, out: Collector) -> None:
     """Report a large table whose rows the copy of a few tenants cannot find without reading all of it."""
-    column = shape.via[0][0] if shape.derived and shape.via else key
+    column = shape.via[0].columns[0] if shape.derived and shape.via else key
     leading = {index.columns[0] for index in relation.indexes if index.columns and not index.predicate}
     if (relation.rows or 0) >= _MANY_ROWS and column not in leading:
         out.add(
@@ -253,7 +253,14 @@ def _foreign_key(
     if child.sharded and not key.validated:
         out.add("LIM-FK-08", name, shown, source=key.source)
     if key.inline and (child.sharded or child.kind is TableKind.REFERENCE):
-        out.add("LIM-FK-01", name, f"written inside CREATE TABLE: {shown}", source=key.source)
+        out.add(
+            "LIM-FK-01",
+            name,
+            f"written inside CREATE TABLE: {shown}",
+            severity=Severity.INFO,
+            fix="nothing to do: this tool adds foreign keys last; else ALTER TABLE … ADD CONSTRAINT after creation",
+            source=key.source,
+        )
 
 
 def _kind(shape: Shape) -> TableKind:

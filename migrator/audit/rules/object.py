@@ -72,7 +72,8 @@ def check_objects(catalog: Catalog, shapes: Shapes, out: Collector) -> None:
                 "comments",
                 f"{thing.name} comments on tables and columns",
                 source=thing.source,
-                fix="strip them (pg_dump --no-comments); this tool does not create them",
+                severity=Severity.INFO,
+                fix="nothing to do: this tool does not create them; else pg_dump --no-comments",
             )
         elif thing.sort == "subscription":
             out.add("AUD-TRG-01", f"subscription {thing.name}", "tables fed by it fire no statement triggers")
@@ -148,12 +149,31 @@ def check_settings(catalog: Catalog, out: Collector) -> None:
         if name == "plan_cache_mode" and value == "force_generic_plan":
             out.add("LIM-QRY-05", f"{where} plan_cache_mode", "force_generic_plan")
         if name == "server_encoding" and value not in ("UTF8", ""):
-            out.add(
-                "LIM-VER-02",
-                "server_encoding",
-                f"the database is encoded in {value}; Limitless uses UTF8",
-                fix="convert the texts; the copy does so as long as every character exists in both",
-            )
+            _encoding(value, out)
+
+
+def _encoding(value: str, out: Collector) -> None:
+    """Report the encoding by what becomes of texts: what no encoding says cannot be converted."""
+    if value in UNCONVERTIBLE:
+        out.add(
+            "LIM-VER-03",
+            "server_encoding",
+            f"the database is encoded in {value}: the server never looked at its texts, so some may be no UTF8, and "
+            "the copy of such a row fails with SQLSTATE 22021",
+            severity=Severity.BLOCKER,
+            fix="find what is no UTF8 (convert_from(text::bytea, 'UTF8') fails on it) and repair it; then dump and "
+            "restore the database with ENCODING UTF8 before the migration",
+        )
+    else:
+        out.add(
+            "LIM-VER-03",
+            "server_encoding",
+            f"the database is encoded in {value}; Limitless uses UTF8, and the copy converts every text",
+        )
+
+
+UNCONVERTIBLE = frozenset(("SQL_ASCII", "MULE_INTERNAL"))
+"""Encodings of which the server converts no text to UTF8."""
 
 
 # Differences for a database that moves from an older major version to 16 (release notes of each).

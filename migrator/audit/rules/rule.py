@@ -22,6 +22,9 @@ class Severity(StrEnum):
         return ("blocker", "rewrite", "warning", "info").index(self.value)
 
 
+MADE_OTHERWISE = "nothing to do: this tool makes the table without it; remove it where you make the schema yourself"
+"""The fix of what provisioning leaves out, or makes in the way that Limitless takes. Such findings are `info`."""
+
 RECOMMENDED: Engine = (16, 11, 102)
 
 

@@ -7,34 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migrator.audit.rules import command, grouping, refused
+from migrator.audit.rules import ambiguous, command, grouping, refused
 from migrator.audit.rules.rule import Hit
 from migrator.audit.shardkey.verdict import Judged, StatementVerdict
 from migrator.audit.shardkey.volatility import PER_STATEMENT
 from migrator.audit.shardkey.walk import Context
-from migrator.grammar.parse import Body, function_name, names, walk
+from migrator.grammar.parse import Body, Kinds, Parsed, function_name, names, operator, walk
 from migrator.model.refusing import KINDS
 from migrator.model.table import TableKind
 
 SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"}
 _LOOKED_AT = KINDS | {"FuncCall", "SQLValueFunction", "ColumnRef", "InsertStmt", "UpdateStmt"}
+_ORDERS = frozenset(("<", ">", ">=", "<="))
 _NO_NAME: Body = {}
 
 
-def check(tag: str, body: Body, judged: Judged | None, context: Context) -> list[Hit]:
+def check(statement: Parsed, judged: Judged | None, context: Context) -> list[Hit]:
     """Return every rule the statement meets, in the order of the text."""
     found: dict[tuple[str, str], Hit] = {}
-    for hit in _hits(tag, body, judged, context):
+    for hit in _hits(statement, judged, context):
         found.setdefault((hit.rule, hit.evidence), hit)
     return list(found.values())
 
 
-def _hits(tag: str, body: Body, judged: Judged | None, context: Context) -> Iterator[Hit]:
+def _hits(statement: Parsed, judged: Judged | None, context: Context) -> Iterator[Hit]:
+    tag, body, kinds = statement.tag, statement.body, statement.kinds
     yield from refused.hits(tag, body)
     yield from command.check(tag, body, context)
-    yield from grouping.hits(tag, body, context)
+    yield from grouping.hits(kinds, context)
+    yield from ambiguous.hits(tag, body, context, kinds)
     single = judged is not None and judged.verdict in (StatementVerdict.SINGLE_SHARD, StatementVerdict.MULTI_SHARD_KEYS)
-    for kind, node in walk({tag: body}):
+    for kind, node in statement.nodes:
         if kind not in _LOOKED_AT:
             continue
         if kind in KINDS and node is not body:
@@ -56,7 +59,7 @@ def _hits(tag: str, body: Body, judged: Judged | None, context: Context) -> Iter
     if tag in ("InsertStmt", "DeleteStmt") and ("returningList" in body or "returningClause" in body):
         yield Hit("LIM-DML-07", "RETURNING")
     if judged is not None:
-        yield from _shape(tag, body, judged, context)
+        yield from _shape(statement, judged, context)
 
 
 def _is_column(name: str, judged: Judged | None) -> bool:
@@ -84,7 +87,7 @@ def _call(node: Body, single: bool, context: Context) -> Iterator[Hit]:
         volatility = context.volatility(schema, name)
         if name in PER_STATEMENT or (volatility == "v" and name != "nextval"):
             yield Hit("LIM-QRY-03", f"{name}() is {'stable' if name in PER_STATEMENT else 'volatile'}")
-        for function in context.catalog.functions_named(name, schema):
+        for function in context.functions_named(name, schema):
             if function.security_definer:
                 yield Hit("LIM-FN-07", f"{name}() is SECURITY DEFINER")
 
@@ -93,41 +96,40 @@ def _conflict(body: Body, context: Context) -> Iterator[Hit]:
     conflict = body.get("onConflictClause")
     if not conflict:
         return
-    relation = context.catalog.find(body["relation"]["relname"], body["relation"].get("schemaname"))
-    shape = context.shapes.of(relation) if relation is not None else None
-    if shape is None or not shape.sharded or shape.key is None or relation is None:
-        return
+    named = context.named(body["relation"]["relname"], body["relation"].get("schemaname"))
+    relation, shape = (named.relation, named.shape) if named is not None else (None, None)
+    key = shape.key if shape is not None and shape.sharded else None
     infer = conflict.get("infer", {})
     columns = [e["IndexElem"].get("name") for e in infer.get("indexElems", ())]
-    if infer.get("conname"):
+    if infer.get("conname") and relation is not None:
         index = next((i for i in relation.indexes if i.name == infer["conname"]), None)
         columns = list(index.columns) if index is not None else []
-    if infer and shape.key not in columns:
+    if infer and key is not None and relation is not None and key not in columns:
         yield Hit(
             "LIM-DML-03", f"ON CONFLICT ({', '.join(c or 'expression' for c in columns)}) on {relation.qualified}"
         )
     for item in conflict.get("targetList", ()):
         target = item["ResTarget"]
-        if target.get("name") == shape.key:
-            yield Hit("LIM-KEY-04", f"DO UPDATE sets {shape.key}")
-        for tag, node in walk(target.get("val")):
-            if tag == "SubLink":
-                yield Hit("LIM-DML-02", f"a subquery for {target.get('name')}")
-            elif tag == "SQLValueFunction":
-                yield Hit(
-                    "LIM-DML-02", f"{str(node.get('op', '')).removeprefix('SVFOP_').lower()} for {target.get('name')}"
-                )
-            elif tag == "FuncCall" and context.volatility(*function_name(node)) != "i":
-                yield Hit("LIM-DML-02", f"{function_name(node)[1]}() for {target.get('name')}")
-    for tag, node in walk(conflict.get("whereClause")):
+        if key is not None and target.get("name") == key:
+            yield Hit("LIM-KEY-04", f"DO UPDATE sets {key}")
+        yield from _not_pushed(target.get("val"), f"for {target.get('name')}", context)
+    yield from _not_pushed(conflict.get("whereClause"), "in the condition of DO UPDATE", context)
+
+
+def _not_pushed(value: object, where: str, context: Context) -> Iterator[Hit]:
+    """What DO UPDATE may not hold, whatever kind of table it is about."""
+    for tag, node in walk(value):
         if tag == "SubLink":
-            yield Hit("LIM-DML-02", "a subquery in the condition of DO UPDATE")
-        elif tag == "SQLValueFunction" or (tag == "FuncCall" and context.volatility(*function_name(node)) != "i"):
-            yield Hit("LIM-DML-02", "a function that is not immutable in the condition of DO UPDATE")
+            yield Hit("LIM-DML-02", f"a subquery {where}")
+        elif tag == "SQLValueFunction":
+            yield Hit("LIM-DML-02", f"{str(node.get('op', '')).removeprefix('SVFOP_').lower()} {where}")
+        elif tag == "FuncCall" and context.volatility(*function_name(node)) != "i":
+            yield Hit("LIM-DML-02", f"{function_name(node)[1]}() {where}")
 
 
-def _shape(tag: str, body: Body, judged: Judged, context: Context) -> Iterator[Hit]:
+def _shape(statement: Parsed, judged: Judged, context: Context) -> Iterator[Hit]:
     """Rules that follow from where the statement runs."""
+    tag, body = statement.tag, statement.body
     if judged.verdict is StatementVerdict.CROSS_SHARD and judged.unbound:
         join = len(judged.instances) > len(judged.unbound)
         notes = judged.analysis.graph.notes if judged.analysis else {}
@@ -146,15 +148,15 @@ def _shape(tag: str, body: Body, judged: Judged, context: Context) -> Iterator[H
     kinds = set(judged.relations.values())
     if TableKind.STANDARD.value in kinds and kinds & {"sharded", "reference"}:
         yield Hit("LIM-QRY-07", ", ".join(f"{n} ({k})" for n, k in judged.relations.items()))
-    yield from _outer_joins(body, judged, context)
-    yield from _sequence_order(body, judged, context)
+    yield from _outer_joins(statement.kinds, judged, context)
+    yield from _sequence_order(statement, judged, context)
 
 
-def _outer_joins(body: Body, judged: Judged, context: Context) -> Iterator[Hit]:
+def _outer_joins(kinds: Kinds, judged: Judged, context: Context) -> Iterator[Hit]:
     if "reference" not in judged.relations.values() or "sharded" not in judged.relations.values():
         return
-    for tag, join in walk(body):
-        if tag != "JoinExpr" or join.get("jointype") not in ("JOIN_LEFT", "JOIN_RIGHT", "JOIN_FULL"):
+    for join in kinds.get("JoinExpr", ()):
+        if join.get("jointype") not in ("JOIN_LEFT", "JOIN_RIGHT", "JOIN_FULL"):
             continue
         left, right = (_kinds_in(join[side], context) for side in ("larg", "rarg"))
         padded, kept = (right, left) if join["jointype"] == "JOIN_LEFT" else (left, right)
@@ -168,15 +170,18 @@ def _kinds_in(node: object, context: Context) -> set[TableKind]:
     found = set()
     for tag, body in walk(node):
         if tag == "RangeVar":
-            relation = context.catalog.find(body["relname"], body.get("schemaname"))
-            kind = context.shapes.of(relation).kind if relation is not None else None
-            if kind is not None:
-                found.add(kind)
+            named = context.named(body["relname"], body.get("schemaname"))
+            if named is not None and named.shape.kind is not None:
+                found.add(named.shape.kind)
     return found
 
 
-def _sequence_order(body: Body, judged: Judged, context: Context) -> Iterator[Hit]:
+def _sequence_order(statement: Parsed, judged: Judged, context: Context) -> Iterator[Hit]:
     """ORDER BY or a keyset on a column that a sequence fills: ids are no longer in the order of time."""
+    body = statement.body
+    keyset = "whereClause" in body and any(operator(e) in _ORDERS for e in statement.kinds.get("A_Expr", ()))
+    if "sortClause" not in body and not keyset:
+        return
     columns: dict[str, str] = {}
     for name in judged.relations:
         relation = context.catalog.relations.get(name)
@@ -194,12 +199,8 @@ def _sequence_order(body: Body, judged: Judged, context: Context) -> Iterator[Hi
             if field in columns:
                 yield Hit("LIM-SEQ-03", f"ORDER BY {columns[field]}")
             break  # only the first sort column decides the order in time
-    for tag, comparison in walk(body.get("whereClause")):
-        if (
-            tag == "A_Expr"
-            and comparison.get("kind") == "AEXPR_OP"
-            and names(comparison.get("name"))[-1:] in (["<"], [">"], [">="], ["<="])
-        ):
+    for tag, comparison in walk(body["whereClause"]) if keyset else ():
+        if tag == "A_Expr" and comparison.get("kind") == "AEXPR_OP" and operator(comparison) in _ORDERS:
             for side in (comparison.get("lexpr") or {}, comparison.get("rexpr") or {}):
                 if "ColumnRef" in side and names(side["ColumnRef"].get("fields"))[-1] in columns:
                     field = names(side["ColumnRef"]["fields"])[-1]

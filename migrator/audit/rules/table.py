@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from migrator.audit.catalog import Attribute, Catalog, Relation, RelationKind, Sequence
+from migrator.audit.catalog import Attribute, Catalog, Relation, RelationKind, Sequence, Source
 from migrator.audit.rules.findings import Collector
-from migrator.audit.rules.rule import Severity
+from migrator.audit.rules.rule import MADE_OTHERWISE, Severity
 from migrator.audit.shardkey.shape import Shapes
 from migrator.audit.shardkey.walk import Context
 from migrator.grammar.parse import expression, function_name, walk
@@ -58,15 +58,21 @@ def _table(relation: Relation, catalog: Catalog, shapes: Shapes, out: Collector)
     if relation.inherits and relation.partition_of is None:
         out.add("LIM-TBL-02", name, f"inherits from {', '.join(relation.inherits)}", source=relation.source)
     if relation.options and relation.partition_of is None:
-        out.add("LIM-TBL-03", name, f"WITH ({', '.join(relation.options)})", source=relation.source)
+        _moot("LIM-TBL-03", name, f"WITH ({', '.join(relation.options)})", relation.source, out)
     if relation.unlogged:
-        out.add("LIM-TBL-05", name, "unlogged", source=relation.source)
+        table = ".".join(f'"{part.replace(chr(34), chr(34) * 2)}"' for part in (relation.schema, relation.name))
+        sql = f"ALTER TABLE {table} SET LOGGED"
+        out.add("LIM-TBL-05", name, "unlogged", sql=sql, source=relation.source)
     if relation.tablespace:
-        out.add("LIM-TBL-06", name, f"tablespace {relation.tablespace}", source=relation.source)
+        _moot("LIM-TBL-06", name, f"tablespace {relation.tablespace}", relation.source, out)
     if not name_fits(relation.name) and (shape.sharded or shape.kind is None):
         out.add("LIM-TBL-07", name, f"the name has {len(relation.name.encode())} bytes", source=relation.source)
     if relation.public_all:
         out.add("LIM-SEC-02", name, "GRANT ALL to PUBLIC", source=relation.source)
+
+
+def _moot(rule: str, name: str, evidence: str, source: Source, out: Collector) -> None:
+    out.add(rule, name, evidence, severity=Severity.INFO, fix=MADE_OTHERWISE, source=source)
 
 
 def _unmade(attribute: Attribute, context: Context) -> str:
@@ -97,7 +103,7 @@ def _column(relation: Relation, attribute: Attribute, context: Context, out: Col
     if unmade:
         out.add("LIM-COL-09", name, unmade, source=relation.source)
     if attribute.settings:
-        out.add("LIM-COL-05", name, attribute.settings, source=relation.source)
+        _moot("LIM-COL-05", name, attribute.settings, relation.source, out)
     if plain_type(attribute.type) in ("oid", "lo"):
         out.add("LIM-COL-06", name, f"type {attribute.type}: it may point to large objects", source=relation.source)
     refused = plain_type(attribute.type) in LOADER_REFUSES or attribute.type_kind in ("e", "a")

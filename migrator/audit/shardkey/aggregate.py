@@ -4,35 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrator.audit.catalog import Catalog
 from migrator.audit.shardkey.volatility import AGGREGATES
-from migrator.grammar.parse import LEAVES, Body, Node, function_name, walk
+from migrator.audit.shardkey.walk import Context
+from migrator.grammar.parse import LEAVES, NAMES, Body, Node, function_name, walk
 
 
-def is_aggregate(catalog: Catalog, node: Any) -> bool:
+def is_aggregate(context: Context, node: Any) -> bool:
     """Return whether an aggregate (not a window function) stands in *node*, outside of subqueries."""
     stack = [node]
     while stack:
         current = stack.pop()
-        if isinstance(current, list):
+        if type(current) is list:
             stack.extend(current)
-        elif isinstance(current, dict):
+        elif type(current) is dict:
             for key, value in current.items():
-                if key in LEAVES or key == "SubLink" or not isinstance(value, (dict, list)):
+                if key in LEAVES or key == "SubLink" or key in NAMES or type(value) not in (dict, list):
                     continue
-                if key == "FuncCall" and isinstance(value, dict) and _aggregates(catalog, value):
+                if key == "FuncCall" and _aggregates(context, value):
                     return True
                 stack.append(value)
     return False
 
 
-def _aggregates(catalog: Catalog, call: Body) -> bool:
+def _aggregates(context: Context, call: Body) -> bool:
     if "over" in call:
         return False
     name = function_name(call)[1]
     if name in AGGREGATES or call.get("agg_star") or call.get("agg_within_group"):
         return True
-    return any(f.kind == "a" for f in catalog.functions_named(name))
+    return any(f.kind == "a" for f in context.functions_named(name))
 
 
 def window_partitions(body: Body) -> list[list[Node]]:

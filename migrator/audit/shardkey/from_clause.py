@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from migrator.audit.catalog import SYSTEM_SCHEMAS, Relation, RelationKind
-from migrator.audit.shardkey import predicate
-from migrator.audit.shardkey.operand import visit
+from migrator.audit.shardkey import barrier, predicate
+from migrator.audit.shardkey.operand import Column, visit
 from migrator.audit.shardkey.scope import Cte, Entry, Instance, Level, relabel
 from migrator.audit.shardkey.shape import Shape
 from migrator.audit.shardkey.walk import Analysis
@@ -48,7 +48,7 @@ def from_item(
             outer = {e.number for e in level.entries} | level.allowed
         # Without LATERAL the siblings are out of sight; CTEs of this level stay visible.
         parent = level if body.get("lateral") else _without_entries(level)
-        _, outputs = predicate.derived(
+        _, outputs = barrier.derived(
             analysis,
             sub_tag,
             sub,
@@ -94,16 +94,21 @@ def join(
     kind = body.get("jointype", "JOIN_INNER")
     joined = joined or kind != "JOIN_INNER"
     on_left, on_right = (inner and kind in ("JOIN_INNER", side) for side in ("JOIN_LEFT", "JOIN_RIGHT"))
+    around, level.merged = level.merged, {}
     left = from_item(analysis, body["larg"], level, pending, strict, on_left, joined)
+    of_left, level.merged = level.merged, {}
     right = from_item(analysis, body["rarg"], level, pending, strict, on_right, joined)
+    of_right = level.merged
+    level.merged = {**around, **of_left, **of_right}
+    full = kind == "JOIN_FULL"
     outer = kind != "JOIN_INNER"  # as it is written: subqueries become joins before outer joins become inner ones
     # A strict predicate in WHERE on the null-padded side makes the join an inner one, as the planner does.
     shared = names(body.get("usingClause"))
     if body.get("isNatural"):
         known = {c for e in left for c in _known(e)}
         shared = [c for e in right for c in _known(e) if c in known]
-    left_strict = any(_mentions(analysis, e, strict, shared) for e in left)
-    right_strict = any(_mentions(analysis, e, strict, shared) for e in right)
+    left_strict = outer and any(_mentions(analysis, e, strict, shared) for e in left)
+    right_strict = outer and any(_mentions(analysis, e, strict, shared) for e in right)
     if kind == "JOIN_FULL" and (left_strict or right_strict):
         kind = "JOIN_INNER" if left_strict and right_strict else "JOIN_LEFT" if left_strict else "JOIN_RIGHT"
     if (kind == "JOIN_LEFT" and right_strict) or (kind == "JOIN_RIGHT" and left_strict):
@@ -113,14 +118,19 @@ def join(
         + [e.number for e in right if kind in ("JOIN_INNER", "JOIN_LEFT")]
     )
     for name in shared:
-        x, y = first(analysis, left, name), first(analysis, right, name)
-        if x is not None and y is not None:
+        x, y = (
+            merged[name] if name in merged else first(analysis, side, name)
+            for side, merged in ((left, of_left), (right, of_right))
+        )
+        if x is not None and y is not None and predicate.alike(analysis, x[0], y[0]):
             if y[1] in allowed:
                 analysis.graph.edge(x[0], y[0])
             if x[1] in allowed:
                 analysis.graph.edge(y[0], x[0])
-        # The merged column of a full join is COALESCE(left, right), which binds neither.
-        level.merged[name] = y if kind == "JOIN_RIGHT" else x if kind != "JOIN_FULL" else None
+        if full:
+            level.merged[name] = _of_full_join(analysis, x, y, known=level.full)
+        else:
+            level.merged[name] = y if kind == "JOIN_RIGHT" else x
     if "quals" in body:
         pending.append((body["quals"], allowed, not outer))
     if "alias" in body:  # (a JOIN b) AS j: the joined columns get a new name
@@ -132,6 +142,25 @@ def join(
                 level.entries.remove(part)
         level.allowed.update(e.number for e in left + right)
     return left + right
+
+
+def _of_full_join(analysis: Analysis, x: Column | None, y: Column | None, *, known: bool) -> Column | None:
+    """Return the column that USING makes of both sides of a full join: COALESCE(left, right).
+
+    A planner makes something of it in one case: it equals a constant, and the join is *known* to stay a full one.
+    """
+    if x is None or y is None or not predicate.alike(analysis, x[0], y[0]):
+        return None
+    merged = analysis.graph.node()
+    analysis.coalesced.add(merged)
+    for half in (x, y):
+        if half[0] in analysis.types:
+            analysis.types[merged] = analysis.types[half[0]]
+        if known:
+            analysis.graph.merge(merged, half[0])
+        else:
+            analysis.graph.notes.setdefault(half[0], "the merged column of a full join is neither side's")
+    return merged, x[1]
 
 
 def first(analysis: Analysis, entries: list[Entry], name: str) -> tuple[int, int] | None:
@@ -153,23 +182,23 @@ def relation_entry(analysis: Analysis, body: Body, level: Level, *, inner: bool 
     if schema in SYSTEM_SCHEMAS or (schema is None and name.startswith("pg_")):
         analysis.system.append(name)
         return entry
-    relation = analysis.context.catalog.find(name, schema)
-    if relation is None:
-        if schema is None and name.startswith("pg_"):
-            analysis.system.append(name)
-        else:
-            analysis.unknown.append(f"{schema}.{name}" if schema else name)
+    named = analysis.context.named(name, schema)
+    if named is None:
+        analysis.unknown.append(f"{schema}.{name}" if schema else name)
         return entry
+    relation, qualified, shape = named
     if relation.kind is RelationKind.VIEW:
         return view_entry(analysis, relation, entry, alias, inner=inner, sealed=level.sets)
-    shape = analysis.context.shapes.of(relation)
     entry.closed = True
     entry.relation = relation
     entry.shape = shape
-    analysis.kinds[relation.qualified] = shape
+    analysis.kinds[qualified] = shape
     if shape.key and (shape.sharded or shape.proposed):
         node = analysis.graph.node()
         entry.columns[shape.key] = node
+        column = relation.columns.get(shape.key)
+        if column is not None:
+            analysis.types[node] = column.type
         analysis.instances.append(
             Instance(
                 relation,
@@ -184,9 +213,9 @@ def relation_entry(analysis: Analysis, body: Body, level: Level, *, inner: bool 
         )
     if relation.row_security and shape.sharded:
         apply_policies(analysis, relation, entry)
-        analysis.policed.append(relation.qualified)
-    renamed = names(alias.get("colnames"))
-    if renamed:  # all nodes first: the new names may be the old ones in another order
+        analysis.policed.append(qualified)
+    if "colnames" in alias:  # all nodes first: the new names may be the old ones in another order
+        renamed = names(alias["colnames"])
         nodes = [analysis.column(entry, old) for old in relation.columns]
         entry.columns = dict(zip((*renamed, *list(relation.columns)[len(renamed) :]), nodes, strict=True))
         entry.relation, entry.closed = None, True
@@ -203,7 +232,7 @@ def cte_entry(analysis: Analysis, cte: Cte, alias: Body, level: Level, *, inner:
     if not cte.inlined:  # computed once for all its readers: a filter of one cannot reach in
         cte.level.passes = frozenset()
     pulled = cte.inlined and cte.level.merges
-    outputs = predicate.seen_through(analysis, cte.level, outputs, pulled=pulled, inner=inner, sealed=level.sets)
+    outputs = barrier.seen_through(analysis, cte.level, outputs, pulled=pulled, inner=inner, sealed=level.sets)
     entry.columns = dict(relabel(outputs, names(alias.get("colnames"))))
     return entry
 
@@ -224,7 +253,7 @@ def view_entry(
         return entry
     analysis.depth += 1
     [(tag, body)] = query.body["query"].items() if "query" in query.body else [(query.tag, query.body)]
-    _, outputs = predicate.derived(analysis, tag, body, Level(Level(None)), inner=inner, sealed=sealed)
+    _, outputs = barrier.derived(analysis, tag, body, Level(Level(None)), inner=inner, sealed=sealed)
     analysis.depth -= 1
     columns = list(relation.columns)
     entry.closed = True

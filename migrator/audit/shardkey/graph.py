@@ -8,7 +8,7 @@ reaches what is equal to it, but is pushed nowhere. Keys enter at constants and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 KeySet = frozenset[str]
 """Keys a column may hold: one text for one known key, several for several."""
@@ -28,7 +28,9 @@ class Graph:
 
     __slots__ = (
         "assumptions",
+        "certain",
         "edges",
+        "halves",
         "joint",
         "notes",
         "pinned",
@@ -44,6 +46,7 @@ class Graph:
         self.size = 0
         self.edges: Edges = {}
         self.pushes: Edges = {}
+        self.halves: Edges = {}
         self.sources: Known = {}
         self.pinned: Known = {}
         self.joint: list[tuple[int, tuple[int, ...]]] = []
@@ -52,6 +55,7 @@ class Graph:
         self.weak: Edges = {}
         self.values: Known = {}
         self.planned: Known = {}
+        self.certain: Known = {}
 
     def node(self) -> int:
         self.size += 1
@@ -63,6 +67,10 @@ class Graph:
     def push(self, outside: int, inside: int) -> None:
         """A filter on *outside* is a filter on *inside*."""
         self.pushes.setdefault(outside, []).append(inside)
+
+    def merge(self, merged: int, half: int) -> None:
+        """One key known of *merged*, the column that USING makes of a full join's two, is known of this half of it."""
+        self.halves.setdefault(merged, []).append(half)
 
     def weak_edge(self, x: int, y: int) -> None:
         """Like `edge`, where a planner does not see it before it runs the statement."""
@@ -84,9 +92,11 @@ class Graph:
         self.assumptions.append((base, reference, result))
 
     def propagate(self) -> None:
-        """Compute the key sets that every node is known to hold: `planned` beforehand, `values` at run time too."""
-        planned = self._flow(self.sources, (self.edges, self.pushes))
-        for node, keys in self._flow(self.pinned, (self.pushes,)).items():
+        """Compute the key sets that every node is known to hold: `planned` beforehand, `certain` of those by an
+        equality, `values` at run time too."""
+        planned = self._flow(self.sources, (self.edges, self.pushes, self.halves))
+        self.certain = {node: set(keys) for node, keys in planned.items()} if self.pinned else planned
+        for node, keys in self._flow(self.pinned, (self.pushes,)).items() if self.pinned else ():
             planned.setdefault(node, set()).update(keys)
         self.planned = self.values = planned
         if self.weak or self.pinned or self.joint or self.assumptions:
@@ -109,8 +119,10 @@ class Graph:
             assumed = kept
 
     @staticmethod
-    def _flow(seeds: Known, ways: tuple[Edges, ...], joint: Iterable[tuple[int, tuple[int, ...]]] = ()) -> Known:
+    def _flow(seeds: Known, ways: tuple[Edges, ...], joint: Sequence[tuple[int, tuple[int, ...]]] = ()) -> Known:
         values: Known = {n: set(keys) for n, keys in seeds.items()}
+        if not any(ways) and not joint:
+            return values
         todo = list(values)
         while True:
             while todo:

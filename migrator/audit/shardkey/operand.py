@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 from migrator.audit.catalog import SYSTEM_SCHEMAS
+from migrator.audit.shardkey import pull_up
 from migrator.audit.shardkey.graph import KeySet
 from migrator.audit.shardkey.scope import Instance, Level, Outputs
 from migrator.audit.shardkey.walk import Analysis
 from migrator.grammar.parse import LEAVES, NAMES, Body, Node, constant, function_name, names, walk
-from migrator.grammar.types import plain_type, type_name
+from migrator.grammar.types import plain_type, type_name, type_text
 
 ALWAYS, NEVER = -1, -2
 """Pseudo entries: a node that may always be restricted (semi-join output), and one that never may (scalar subquery)."""
@@ -53,13 +54,19 @@ def operand(analysis: Analysis, node: Node, level: Level) -> Operand:
 
 def _cast(analysis: Analysis, body: Body, level: Level) -> Operand:
     inner = operand(analysis, body["arg"], level)
-    if not isinstance(inner, tuple) or "ColumnRef" not in body["arg"]:
+    column = body["arg"]
+    while "TypeCast" in column:
+        column = column["TypeCast"]["arg"]
+    if not isinstance(inner, tuple) or "ColumnRef" not in column:
         return inner
-    declared = _declared_type(body["arg"]["ColumnRef"], level)
+    declared = _declared_type(column["ColumnRef"], level)
     wanted = plain_type(type_name(body.get("typeName")))
     text = {"text", "character varying"}
-    if declared is not None and (declared == wanted or {declared, wanted} <= text):
-        return inner  # a cast to the column's own type changes nothing
+    if declared is not None and "typmods" in body["typeName"]:
+        if declared == type_text(body["typeName"]):
+            return inner
+    elif declared is not None and ((plain := plain_type(declared)) == wanted or {plain, wanted} <= text):
+        return inner  # a cast to the column's own type changes nothing, one to a length may
     analysis.graph.notes.setdefault(inner[0], f"the key is cast to {wanted}, so it is no plain equality on the column")
     return None
 
@@ -72,7 +79,7 @@ def _declared_type(body: Body, level: Level) -> str | None:
             if entry.relation is not None and (len(fields) < 2 or entry.alias == fields[-2]):
                 attribute = entry.relation.columns.get(fields[-1])
                 if attribute is not None:
-                    return plain_type(attribute.type)
+                    return attribute.type
         here = here.parent
     return None
 
@@ -92,7 +99,7 @@ def _computed(analysis: Analysis, node: Node, level: Level) -> KeySet | None:
             if schema == "sqlc":
                 continue
             volatility = analysis.context.volatility(schema, name)
-            if volatility == "v" or "over" in body:
+            if volatility == "v" or "over" in body or pull_up.returns_sets(analysis.context, {tag: body}):
                 return None
             if volatility == "s":
                 unstable.add(name)
@@ -155,6 +162,8 @@ def _crossed(level: Level, owner: Level) -> None:
 
 def visit(analysis: Analysis, node: Any, level: Level) -> None:
     """Find subqueries and calls in an expression whose value restricts nothing."""
+    if analysis.flat and analysis.depth == 0:
+        return
     stack = [node]
     pop, push, extend = stack.pop, stack.append, stack.extend
     while stack:

@@ -11,15 +11,19 @@ from dataclasses import dataclass, field
 
 _TOKENS = re.compile(
     r"""
+    (?=['eE"\-/$%:@s?])  # what one of them begins with
+    (?:
       (?P<skip> '(?:[^']|'')*' | [eE]'(?:\\.|''|[^'\\])*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/
               | (?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag) )
     | (?P<percent> %\((?P<pname>[A-Za-z_]\w*)\)[sbtd]? | %s )
     | (?P<double> %% )
     | (?P<colon> (?<![:\w\]]):(?:'(?P<q1>\w+)'|"(?P<q2>\w+)"|(?P<cname>[A-Za-z_]\w*)) )
     | (?P<at> (?<![\w@<>])@(?P<aname>[A-Za-z_]\w*) )
-    | (?P<sqlc> \bsqlc\.n?arg\(\s*'?(?P<sname>\w+)'?\s*\) )
+    | (?P<sqlc> \bsqlc\.(?:n?arg|slice)\(\s*['"]?(?P<sname>\w+)['"]?\s*\) )
+    | (?P<embed> \bsqlc\.embed\(\s*(?P<ename>\w+|"(?:[^"]|"")*")\s*\) )
     | (?P<question> \?(?![|&]) )
     | (?P<dollar> \$\d+ )
+    )
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -65,6 +69,8 @@ def place(sql: str, *, question: bool = False) -> Placed:
     following = max(numbers, default=0)
     has_percent = False
     for match in _TOKENS.finditer(sql):
+        if match.lastgroup in ("skip", "dollar"):
+            continue
         name = match["pname"] or match["cname"] or match["q1"] or match["q2"] or match["aname"] or match["sname"]
         if match["percent"]:
             has_percent = True
@@ -80,6 +86,12 @@ def place(sql: str, *, question: bool = False) -> Placed:
             style = "@name"
         elif match["sqlc"]:
             style = "sqlc"
+        elif match["embed"]:  # the columns of a table as one value: no parameter
+            text = f"{match['ename']}.*"
+            _replace(out, sql, last, match, text, placed, moved)
+            moved += len(text) - len(match[0])
+            last = match.end()
+            continue
         elif match["question"] and question:
             style = "?"
         else:

@@ -8,25 +8,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from migrator.audit.shardkey import compared
+from migrator.audit.shardkey.barrier import derived
 from migrator.audit.shardkey.graph import KeySet
 from migrator.audit.shardkey.operand import ALWAYS, NEVER, Column, Operand, operand, resolve, visit
-from migrator.audit.shardkey.pull_up import becomes_join, pulled_up
-from migrator.audit.shardkey.scope import Level, Outputs
+from migrator.audit.shardkey.pull_up import becomes_join
+from migrator.audit.shardkey.scope import Level
+from migrator.audit.shardkey.truth import Truth, compared_with_constant, is_condition, may_be_known, truth
 from migrator.audit.shardkey.walk import Analysis
 from migrator.grammar.parse import Body, Node, constant, names, operator, walk
+from migrator.grammar.types import plain_type, type_name
 
 
 @dataclass(slots=True)
 class Facts:
     """What a condition says: keys that columns equal (`binds`) or are looked up by (`pins`), and equal columns.
 
-    A planner makes nothing of those that are only `shared` by the arms of an OR.
+    A planner makes nothing of those that are only `shared` by the arms of an OR. `never`: no row passes.
     """
 
     binds: dict[Column, KeySet] = field(default_factory=dict)
     pins: dict[Column, KeySet] = field(default_factory=dict)
     equals: set[tuple[Column, Column]] = field(default_factory=set)
     shared: set[tuple[Column, Column]] = field(default_factory=set)
+    never: bool = False
 
     def bind(self, column: Column, keys: KeySet) -> None:
         self._keep(self.binds, column, keys)
@@ -44,7 +49,7 @@ class Facts:
             known[column] = keys
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Place:
     """Where a condition stands: the analysis it adds to, its level, and the entries whose rows it may restrict."""
 
@@ -63,14 +68,16 @@ def conjunct(
 ) -> None:
     """Add to the graph what *condition* says about the entries in *allowed*; *joins*: EXISTS and IN in it may become
     joins."""
-    facts = Facts()
+    facts = Facts({}, {}, set(), set())
     collect(Place(analysis, level, allowed), condition, facts, positive=joins, negated=False)
     graph = analysis.graph
+    if facts.never:
+        analysis.empty |= {e.number for e in level.entries if e.number in allowed}
     for (node, entry), keys in facts.binds.items():
         if entry in allowed:
             graph.bind(node, keys)
     for (node, entry), keys in facts.pins.items():
-        if entry in allowed:
+        if entry in allowed and node not in analysis.coalesced:
             graph.pin(node, keys)
     for equals, shared in ((facts.equals, False), (facts.shared, True)):
         for (x, x_entry), (y, y_entry) in equals:
@@ -98,7 +105,9 @@ def _late(entry: int, level: Level) -> bool:
 def collect(place: Place, node: Node, facts: Facts, *, positive: bool, negated: bool) -> None:
     """Collect the facts of a condition. *positive*: neither OR nor NOT stands above, so subqueries may become joins."""
     [(tag, body)] = node.items()
-    if tag == "BoolExpr":
+    if tag == "A_Const":
+        facts.never = facts.never or truth(node).excludes(negated)
+    elif tag == "BoolExpr":
         kind = body["boolop"]
         if kind == "NOT_EXPR":
             inside = body["args"][0]
@@ -112,7 +121,17 @@ def collect(place: Place, node: Node, facts: Facts, *, positive: bool, negated: 
         else:
             _either(place, body["args"], facts, negated)
     elif tag == "A_Expr":
-        _comparison(place, body, facts, negated)
+        if not may_be_known(body):
+            _comparison(place, body, facts, negated)
+        elif (value := truth(node)) is not Truth.UNKNOWN:
+            facts.never = facts.never or value.excludes(negated)
+        elif (compared_one := compared_with_constant(body)) is not None:
+            condition, wanted = compared_one
+            collect(place, condition, facts, positive=False, negated=negated is wanted)
+        else:
+            _comparison(place, body, facts, negated)
+    elif tag == "TypeCast" and is_condition(body["arg"]) and plain_type(type_name(body.get("typeName"))) == "boolean":
+        collect(place, body["arg"], facts, positive=False, negated=negated)
     elif tag == "SubLink":
         if body["subLinkType"] == "EXISTS_SUBLINK":
             _exists(place, body, merges=positive, negated=negated)
@@ -131,7 +150,11 @@ def _either(place: Place, arms: list[Node], facts: Facts, negated: bool) -> None
     for arm in arms:
         one = Facts()
         collect(place, arm, one, positive=False, negated=negated)
-        found.append(one)
+        if not one.never:
+            found.append(one)
+    if not found:
+        facts.never = True
+        return
     for column in (*found[0].binds, *found[0].pins):
         keys = [one.known(column) for one in found]
         if all(keys):
@@ -151,15 +174,16 @@ def _comparison(place: Place, body: Body, facts: Facts, negated: bool) -> None:
     left, right = body.get("lexpr"), body.get("rexpr")
     if kind == "AEXPR_OP" and name == ("<>" if negated else "=") and left is not None and right is not None:
         pairs = [(left, right)]
-        if "RowExpr" in left and "RowExpr" in right and not negated:
+        if "RowExpr" in left and "RowExpr" in right:
             pairs = list(zip(left["RowExpr"].get("args", ()), right["RowExpr"].get("args", ()), strict=False))
         for one, other in pairs:
             left_side = operand(place.analysis, one, place.level)
             _equal(place, (one, left_side), (other, operand(place.analysis, other, place.level)), facts)
         return
-    if kind in ("AEXPR_IN", "AEXPR_OP_ANY") and left is not None and right is not None:
-        if (name == "=") is not negated and not (negated and kind == "AEXPR_OP_ANY"):
-            _membership(place, left, right, facts, listed=kind == "AEXPR_OP_ANY")
+    if kind in _LISTS and left is not None and right is not None:
+        some = kind == "AEXPR_IN" or (kind == "AEXPR_OP_ALL") is negated
+        if name == ("<>" if negated else "=") and (some or len(_items(right) or ()) == 1):
+            _membership(place, left, right, facts, listed=kind != "AEXPR_IN", some=some)
             return
         _note(place, left, "a negated list binds no key")
     elif kind == "AEXPR_DISTINCT" or kind == "AEXPR_NOT_DISTINCT":
@@ -180,17 +204,22 @@ def _comparison(place: Place, body: Body, facts: Facts, negated: bool) -> None:
             visit(place.analysis, side, place.level)
 
 
+_LISTS = ("AEXPR_IN", "AEXPR_OP_ANY", "AEXPR_OP_ALL")
 Side = tuple[Node, Operand]
 """One side of an equality, and what it is."""
 
 
 def _equal(place: Place, left: Side, right: Side, facts: Facts) -> None:
     (left_node, one), (right_node, other) = left, right
-    if isinstance(one, tuple) and isinstance(other, tuple):
+    unlike = _unlike(place.analysis, left, right)
+    if unlike is not None:
+        for found in (one, other):
+            if isinstance(found, tuple):
+                place.analysis.graph.notes.setdefault(found[0], unlike)
+    elif isinstance(one, tuple) and isinstance(other, tuple):
         if one != other:
             facts.equals.add((one, other) if one <= other else (other, one))
-        return
-    if isinstance(one, tuple) and isinstance(other, frozenset):
+    elif isinstance(one, tuple) and isinstance(other, frozenset):
         facts.bind(one, other)
     elif isinstance(other, tuple) and isinstance(one, frozenset):
         facts.bind(other, one)
@@ -203,6 +232,26 @@ def _equal(place: Place, left: Side, right: Side, facts: Facts) -> None:
             _note(place, side, "the key stands inside an expression")
 
 
+def alike(analysis: Analysis, one: int, other: int) -> bool:
+    """Return whether what is known of one column is known of another that equals it, by their types."""
+    return compared.same_hash(analysis.types.get(one), analysis.types.get(other))
+
+
+def _unlike(analysis: Analysis, left: Side, right: Side) -> str | None:
+    """Return why an equality between the two sides finds no shard by hash; None when it does."""
+    (left_node, one), (right_node, other) = left, right
+    if compared.collated(left_node) or compared.collated(right_node):
+        return compared.COLLATED
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return None if alike(analysis, one[0], other[0]) else compared.UNLIKE
+    for column, value in ((one, right_node), (other, left_node)):
+        if isinstance(column, tuple) and not compared.found_by_hash(
+            analysis.types.get(column[0]), compared.value_type(value)
+        ):
+            return compared.UNLIKE
+    return None
+
+
 def _unknown_value(node: Node) -> str:
     tags = {t for t, _ in walk(node)}
     if "SubLink" in tags:
@@ -212,8 +261,12 @@ def _unknown_value(node: Node) -> str:
     return "the other side of the equality is neither a constant nor a parameter"
 
 
-def _membership(place: Place, left: Node, right: Node, facts: Facts, *, listed: bool) -> None:
-    """*listed*: an array, which PostgreSQL takes for no equality even if it has one element; a list of one is one."""
+def _membership(place: Place, left: Node, right: Node, facts: Facts, *, listed: bool, some: bool = True) -> None:
+    """Read `= ANY`, IN, or `= ALL` (not *some*) of one element.
+
+    Args:
+        listed: an array, which PostgreSQL takes for no equality even if it has one element; a list of one is one.
+    """
     analysis, level = place.analysis, place.level
     items = _items(right)
     if items is None:
@@ -231,13 +284,21 @@ def _membership(place: Place, left: Node, right: Node, facts: Facts, *, listed: 
             found = operand(analysis, value, level)
             if isinstance(found, frozenset):
                 keys |= found
+            elif _is_null(value):
+                continue
             elif len(items) == 1 and not listed and isinstance(found, tuple) and isinstance(column, tuple):
                 _equal(place, (side, column), (value, found), facts)
                 known = False
             else:
                 known = False
-        if isinstance(column, tuple) and known and keys:
-            (facts.pin if listed or len(items) > 1 else facts.bind)(column, frozenset(keys))
+        whole = compared.list_type(right, items, position if "RowExpr" in left else None)
+        if isinstance(column, tuple) and not compared.found_by_hash(analysis.types.get(column[0]), whole):
+            analysis.graph.notes.setdefault(column[0], compared.UNLIKE)
+        elif isinstance(column, tuple) and known and keys:
+            array = listed or len(items) > 1
+            (facts.pin if array else facts.bind)(column, frozenset(keys))
+            if array and some and "RowExpr" not in left and not any(map(_is_fixed, items)):
+                analysis.arrays = True
         elif not isinstance(column, tuple):
             _note(place, side, "the key stands inside an expression")
 
@@ -255,8 +316,28 @@ def _items(node: Node) -> list[Node] | None:
     if "A_Const" in node:
         text = constant(node["A_Const"]) or ""
         if text.startswith("{") and text.endswith("}") and '"' not in text:
-            return [{"A_Const": {"sval": {"sval": part}}} for part in text[1:-1].split(",") if part]
+            return [_element(part.strip()) for part in text[1:-1].split(",") if part]
     return None
+
+
+def _element(text: str) -> Node:
+    return {"A_Const": {"isnull": True} if text.upper() == "NULL" else {"sval": {"sval": text}}}
+
+
+def _is_null(node: Node) -> bool:
+    return "isnull" in _bare(node).get("A_Const", ())
+
+
+def _is_fixed(node: Node) -> bool:
+    """Return whether *node* is a constant, and not NULL."""
+    return "A_Const" in _bare(node) and not _is_null(node)
+
+
+def _bare(node: Node) -> Node:
+    """Return *node* without the casts around it."""
+    while "TypeCast" in node:
+        node = node["TypeCast"]["arg"]
+    return node
 
 
 def _exists(place: Place, body: Body, *, merges: bool, negated: bool) -> None:
@@ -281,60 +362,8 @@ def _in(place: Place, body: Body, facts: Facts) -> None:
         if node is None or inner.crossed:
             analysis.graph.notes.setdefault(column[0], "the keys come from a subquery, known at run time only")
         else:
-            facts.equals.add((column, (node, ALWAYS)))
-
-
-def derived(
-    analysis: Analysis,
-    tag: str,
-    body: Body,
-    inside: Level,
-    *,
-    inner: bool,
-    joined: bool = False,
-    lateral: bool = False,
-    alone: bool = False,
-    sealed: bool = False,
-) -> tuple[Level, Outputs]:
-    """Read a subquery in FROM in the level *inside*; return that and the output columns as they are seen outside.
-
-    Args:
-        inner: no outer join above pads it with NULL.
-        joined: it stands below an outer join, on whichever side.
-        alone: what it names from outside is not known before it runs (IN, which is no join then).
-        sealed: nothing is looked through, and no filter reaches in.
-    """
-    if tag != "SelectStmt":
-        pulled = False
-    elif "valuesLists" in body:
-        pulled = len(body["valuesLists"]) == 1 and not joined
-    else:
-        pulled = pulled_up(analysis.context, body, lateral=lateral)
-    inside.merges = pulled and not alone
-    if not inside.merges:
-        inside.allowed.clear()
-    outputs = analysis.descend(analysis, tag, body, inside)
-    return inside, seen_through(analysis, inside, outputs, pulled=pulled, inner=inner, sealed=sealed)
-
-
-def seen_through(
-    analysis: Analysis, inside: Level, outputs: Outputs, *, pulled: bool, inner: bool, sealed: bool = False
-) -> Outputs:
-    """Return the columns of a subquery as the query around it sees them: a barrier stands between, unless *pulled*."""
-    pulled = pulled and not sealed
-    found: Outputs = []
-    for position, (name, node) in enumerate(outputs):
-        outside = node
-        if node is not None and not (pulled and (inner or node not in analysis.constants)):
-            outside = analysis.graph.node()
-            analysis.graph.weak_edge(node, outside)
-            if node in analysis.constants:
-                analysis.constants.add(outside)
-                analysis.wrapped.add(outside)
-            if position in inside.passes and not pulled and not sealed:
-                analysis.graph.push(outside, node)
-        found.append((name, outside))
-    return found
+            if alike(analysis, column[0], node):
+                facts.equals.add((column, (node, ALWAYS)))
 
 
 def _note(place: Place, node: Node | None, text: str) -> None:
@@ -346,31 +375,3 @@ def _note(place: Place, node: Node | None, text: str) -> None:
             found = resolve(place.analysis, body, place.level)
             if isinstance(found, tuple):
                 place.analysis.graph.notes.setdefault(found[0], text)
-
-
-def strict_names(where: Node | None) -> frozenset[str]:
-    """Return the columns that WHERE rejects NULL for, as they are written: "alias.column" or "column"."""
-    found: set[str] = set()
-    stack = [where] if where else []
-    while stack:
-        [(tag, body)] = stack.pop().items()
-        if tag == "BoolExpr" and body["boolop"] == "AND_EXPR":
-            stack.extend(body["args"])
-        elif tag == "A_Expr" and body["kind"] in (
-            "AEXPR_OP",
-            "AEXPR_IN",
-            "AEXPR_OP_ANY",
-            "AEXPR_LIKE",
-            "AEXPR_ILIKE",
-            "AEXPR_BETWEEN",
-        ):
-            for side in (body.get("lexpr"), body.get("rexpr")):
-                while side and "TypeCast" in side:
-                    side = side["TypeCast"]["arg"]
-                if side and "ColumnRef" in side:
-                    fields = names(side["ColumnRef"].get("fields"))
-                    found.add(".".join(fields[-2:]))
-        elif tag == "NullTest" and body.get("nulltesttype") == "IS_NOT_NULL" and "ColumnRef" in body["arg"]:
-            fields = names(body["arg"]["ColumnRef"].get("fields"))
-            found.add(".".join(fields[-2:]))
-    return frozenset(found)

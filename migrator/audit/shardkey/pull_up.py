@@ -19,12 +19,16 @@ _NOT_PLAIN = (
 )
 _NO_JOIN = ("withClause", "valuesLists", "havingClause", "limitOffset", "lockingClause")
 
+SYSTEM = ("pg_", "txid_")
+"""Functions about the server and its catalogs; many return sets, none belongs to an application's rows."""
+
 SET_RETURNING = frozenset(
     (
         *("generate_series", "generate_subscripts", "unnest", "regexp_matches", "regexp_split_to_table"),
         *("string_to_table", "json_array_elements", "json_array_elements_text", "json_each", "json_each_text"),
         *("json_object_keys", "json_populate_recordset", "json_to_recordset", "jsonb_array_elements"),
         *("jsonb_array_elements_text", "jsonb_each", "jsonb_each_text", "jsonb_object_keys", "jsonb_path_query"),
+        *("jsonb_path_query_tz",),
         *("jsonb_populate_recordset", "jsonb_to_recordset", "json_populate_record", "json_to_record"),
         *(
             "jsonb_populate_record",
@@ -47,8 +51,10 @@ def pulled_up(context: Context, body: Body, *, lateral: bool = False) -> bool:
     targets = body.get("targetList", [])
     if lateral and any(t == "JoinExpr" and j["jointype"] != "JOIN_INNER" for t, j in walk(body.get("fromClause"))):
         return False  # names of the query around it may stand in the condition of an outer join
+    if not any(tag == "FuncCall" for tag, _ in walk(targets)):
+        return True
     return not (
-        is_aggregate(context.catalog, targets)
+        is_aggregate(context, targets)
         or window_partitions(body)
         or returns_sets(context, targets)
         or is_volatile(context, targets)
@@ -61,11 +67,11 @@ def becomes_join(context: Context, body: Body) -> bool:
         return False
     if "limitCount" in body and not body["limitCount"].get("A_Const", {}).get("ival", {}).get("ival"):
         return False
-    if any(t == "GroupingSet" for t, _ in walk(body.get("groupClause"))):
+    if "groupClause" in body and any(t == "GroupingSet" for t, _ in walk(body["groupClause"])):
         return False
     parts = [body.get("targetList"), body.get("sortClause"), body.get("distinctClause"), body.get("groupClause")]
     return not (
-        is_aggregate(context.catalog, parts)
+        is_aggregate(context, parts)
         or window_partitions(body)
         or returns_sets(context, parts)
         or is_volatile(context, body.get("whereClause"))
@@ -84,9 +90,9 @@ def returns_sets(context: Context, node: Any) -> bool:
     for tag, call in walk(node):
         if tag == "FuncCall":
             schema, name = function_name(call)
-            if name in SET_RETURNING:
+            if name in SET_RETURNING or name.startswith(SYSTEM):
                 return True
-            if any(f.returns.startswith(("SETOF ", "TABLE")) for f in context.catalog.functions_named(name, schema)):
+            if any(f.returns.startswith(("SETOF ", "TABLE")) for f in context.functions_named(name, schema)):
                 return True
     return False
 

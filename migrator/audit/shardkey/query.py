@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from migrator.audit.shardkey import from_clause, predicate, select
 from migrator.audit.shardkey.operand import visit
 from migrator.audit.shardkey.scope import Level, Outputs
+from migrator.audit.shardkey.strict import strict_names
 from migrator.audit.shardkey.walk import Analysis, Context
 from migrator.grammar.parse import Body
 
@@ -96,7 +97,7 @@ def change(analysis: Analysis, tag: str, body: Body, level: Level) -> Outputs:
     select.with_clause(analysis, body, level)
     target = Level(level)
     from_clause.relation_entry(analysis, body["relation"], target)
-    strict = predicate.strict_names(body.get("whereClause"))
+    strict = strict_names(body.get("whereClause"))
     pending: from_clause.Pending = []
     for item in body.get("fromClause" if tag == "UpdateStmt" else "usingClause", ()):
         from_clause.from_item(analysis, item, target, pending, strict, inner=True)

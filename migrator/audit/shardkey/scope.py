@@ -38,10 +38,23 @@ class Level:
         exists: it is what EXISTS asks for, which merges only if its FROM names nothing from outside.
         sets: it has grouping sets; PostgreSQL 18 then looks through no column of a subquery in its FROM.
         crossed: a name in it, or in a level inside of it, belongs to a level outside.
+        full: all that it does to the rows of full joins with USING is to filter them by the columns that these merged.
         passes: positions of the output columns through which a filter from outside reaches in.
     """
 
-    __slots__ = ("allowed", "crossed", "ctes", "entries", "exists", "merged", "merges", "parent", "passes", "sets")
+    __slots__ = (
+        "allowed",
+        "crossed",
+        "ctes",
+        "entries",
+        "exists",
+        "full",
+        "merged",
+        "merges",
+        "parent",
+        "passes",
+        "sets",
+    )
 
     def __init__(self, parent: Level | None, outer: frozenset[int] | set[int] = frozenset()) -> None:
         self.parent = parent
@@ -51,6 +64,7 @@ class Level:
         self.ctes: dict[str, Cte] = {}
         self.merges = True
         self.exists = False
+        self.full = False
         self.crossed = False
         self.sets = False
         self.passes: frozenset[int] = frozenset()

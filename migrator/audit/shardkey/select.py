@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrator.audit.shardkey import aggregate, from_clause, operand, predicate, pull_up
+from migrator.audit.shardkey import aggregate, barrier, compared, from_clause, operand, predicate, pull_up
 from migrator.audit.shardkey.scope import Cte, Level, Outputs, relabel
+from migrator.audit.shardkey.strict import strict_names
 from migrator.audit.shardkey.walk import Analysis
 from migrator.grammar.parse import Body, Node, function_name, names, walk
+
+_NONE: frozenset[str] = frozenset()
 
 
 def select(analysis: Analysis, body: Body, level: Level) -> Outputs:
@@ -18,11 +21,13 @@ def select(analysis: Analysis, body: Body, level: Level) -> Outputs:
     if "valuesLists" in body:
         return values(analysis, body["valuesLists"], level)
     where = body.get("whereClause")
-    strict = predicate.strict_names(where)
+    strict = strict_names(where) if where and any("JoinExpr" in item for item in body.get("fromClause", ())) else _NONE
+    level.full = level.parent is None and _filters_full_joins(body)
     merges = level.merges
     level.merges = merges and not level.exists
     pending: from_clause.Pending = []
-    sets = any(t == "GroupingSet" for t, _ in walk(body.get("groupClause")))  # they pad with NULL, as outer joins do
+    # Grouping sets pad with NULL, as outer joins do.
+    sets = "groupClause" in body and any(t == "GroupingSet" for t, _ in walk(body["groupClause"]))
     level.sets = sets
     for item in body.get("fromClause", ()):
         from_clause.from_item(analysis, item, level, pending, strict, inner=not sets)
@@ -48,6 +53,33 @@ def select(analysis: Analysis, body: Body, level: Level) -> Outputs:
     if level.parent is not None:
         level.passes = passable(analysis, body, outputs, level)
     return outputs
+
+
+def _filters_full_joins(body: Body) -> bool:
+    """Return whether FROM has full joins with USING alone, and WHERE and HAVING name only the columns that all merge.
+
+    Another condition on one side may make a left or an inner join of a full one, and then `merged = constant`, which is
+    COALESCE of both sides, reaches neither.
+    """
+    items = list(body.get("fromClause", ()))
+    if len(items) != 1 or "JoinExpr" not in items[0]:
+        return False
+    merged: set[str] | None = None
+    while items:
+        join = items.pop().get("JoinExpr")
+        if join is not None:
+            shared = set(names(join.get("usingClause")))
+            merged = shared if merged is None else merged & shared
+            if join.get("jointype") != "JOIN_FULL" or not merged:
+                return False
+            items += [join["larg"], join["rarg"]]
+    named = [
+        names(b.get("fields"))
+        for part in ("whereClause", "havingClause")
+        for t, b in walk(body.get(part))
+        if t == "ColumnRef"
+    ]
+    return all(len(fields) == 1 and fields[0] in (merged or ()) for fields in named)
 
 
 def with_clause(analysis: Analysis, body: Body, level: Level) -> None:
@@ -117,7 +149,7 @@ def arm(analysis: Analysis, body: Body, level: Level) -> tuple[Level, Outputs]:
     inside = Level(level)
     inside.merges = False
     outputs = select(analysis, body, inside)
-    return inside, predicate.seen_through(analysis, inside, outputs, pulled=False, inner=True)
+    return inside, barrier.seen_through(analysis, inside, outputs, pulled=False, inner=True)
 
 
 def passable(analysis: Analysis, body: Body, outputs: Outputs, level: Level) -> frozenset[int]:
@@ -129,7 +161,7 @@ def passable(analysis: Analysis, body: Body, outputs: Outputs, level: Level) -> 
         grouped = {n for n in (grouping(analysis, g, outputs, level) for g in body["groupClause"]) if n is not None}
         if any("GroupingSet" in g for g in body["groupClause"]):
             return frozenset()
-    elif "havingClause" in body or aggregate.is_aggregate(analysis.context.catalog, body.get("targetList")):
+    elif "havingClause" in body or aggregate.is_aggregate(analysis.context, body.get("targetList")):
         return frozenset()
     distinct = body.get("distinctClause")
     if distinct and distinct != [{}]:
@@ -195,8 +227,7 @@ def values(analysis: Analysis, rows: list[Node], level: Level) -> Outputs:
     for position, keys in enumerate(columns):
         node = None
         if keys and all(k is not None for k in keys):
-            node = analysis.graph.node()
-            analysis.constants.add(node)
+            node = _constant(analysis, [row["List"]["items"][position] for row in rows])
             analysis.graph.bind(node, frozenset().union(*(k for k in keys if k is not None)))
         outputs.append((f"column{position + 1}", node))
     return outputs
@@ -205,7 +236,7 @@ def values(analysis: Analysis, rows: list[Node], level: Level) -> Outputs:
 def targets(analysis: Analysis, items: Any, level: Level) -> Outputs:
     """Return the output columns that *items* make; none for the whole statement, whose outputs feed no other."""
     if level.parent is None:
-        operand.visit(analysis, items, level)
+        operand.visit(analysis, list(items), level)  # SELECT FROM t has none
         return []
     outputs: Outputs = []
     for item in items:
@@ -221,13 +252,21 @@ def targets(analysis: Analysis, items: Any, level: Level) -> Outputs:
         found = operand.term(analysis, value, level)
         node = None
         if isinstance(found, frozenset):
-            node = analysis.graph.node()
-            analysis.constants.add(node)
+            node = _constant(analysis, [value])
             analysis.graph.bind(node, found)
         elif isinstance(found, int):
             node = found
         outputs.append((target.get("name") or _label(value), node))
     return outputs
+
+
+def _constant(analysis: Analysis, made_of: list[Node]) -> int:
+    """Return a node for an output column of constants, with the widest type that they have."""
+    node = analysis.graph.node()
+    analysis.constants.add(node)
+    if (found := compared.common_type(made_of)) is not None:
+        analysis.types[node] = found
+    return node
 
 
 def star(analysis: Analysis, qualifier: list[str], level: Level) -> Outputs:

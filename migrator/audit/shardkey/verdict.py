@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +12,9 @@ from migrator.audit.shardkey.scope import Instance, Level
 from migrator.audit.shardkey.walk import Analysis, Context
 from migrator.grammar.parse import Body
 from migrator.model.refusing import command
+
+_FLAT = frozenset(("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt"))
+"""Statements whose calls and subqueries are nodes with a type; that of CALL is not."""
 
 
 class StatementVerdict(StrEnum):
@@ -39,9 +42,21 @@ class Judged:
     keys: tuple[str, ...] = ()
 
 
-def judge(context: Context, tag: str, body: Body, variables: Mapping[str, str] | None = None) -> Judged:
-    """Return where a parsed statement runs. Pure; what is not understood is cross_shard."""
+def judge(
+    context: Context,
+    tag: str,
+    body: Body,
+    variables: Mapping[str, str] | None = None,
+    *,
+    tags: Collection[str] | None = None,
+) -> Judged:
+    """Return where a parsed statement runs. Pure; what is not understood is cross_shard.
+
+    Args:
+        tags: types of all nodes in it, where they are known.
+    """
     analysis = begin(context, variables)
+    analysis.flat = tags is not None and tag in _FLAT and "SubLink" not in tags and "FuncCall" not in tags
     try:
         statement(analysis, tag, body, Level(None))
     except RecursionError:
@@ -54,12 +69,14 @@ def judge(context: Context, tag: str, body: Body, variables: Mapping[str, str] |
         rule, why = refused
         return Judged(StatementVerdict.UNSUPPORTED, [why], relations, [], analysis.instances, analysis, (rule,))
     analysis.graph.propagate()
-    sharded = [i for i in analysis.instances if not i.proposed]
+    known = analysis.graph.values
+    read = [i for i in analysis.instances if i.entry not in analysis.empty or known.get(i.node or 0)]
+    sharded = [i for i in read if not i.proposed]
     verdict, reasons, unbound, keys = _decide(analysis, sharded)
     proposed = None
-    if len(sharded) != len(analysis.instances):
-        proposed = _decide(analysis, analysis.instances)[0]
-        names = sorted({i.relation.qualified for i in analysis.instances if i.proposed})
+    if len(sharded) != len(read):
+        proposed = _decide(analysis, read)[0]
+        names = sorted({i.relation.qualified for i in read if i.proposed})
         reasons.append(
             f"{', '.join(names)} {'have' if len(names) > 1 else 'has'} no tenant key and counts as not "
             f"sharded until a plan decides"
@@ -92,6 +109,9 @@ def _decide(
     if analysis.opaque:
         return StatementVerdict.CROSS_SHARD, list(dict.fromkeys(analysis.opaque)), [], ()
     if not instances:
+        if analysis.empty and analysis.instances:
+            why = "no shard is read, since a condition on its tables is never true"
+            return StatementVerdict.REFERENCE_ONLY, [why], [], ()
         if analysis.kinds:
             return StatementVerdict.REFERENCE_ONLY, ["no sharded table is involved"], [], ()
         what = "system catalogs only" if analysis.system else "no table is involved"
@@ -106,17 +126,26 @@ def _decide(
     common = set.intersection(*single)
     planned = [i for i in instances if i.node is None or not analysis.graph.planned.get(i.node)]
     late = [i.relation.qualified for i in planned]
-    if late and common:
-        analysis.late = sorted(set(late))
+    looked_up: list[str] = []
+    if analysis.arrays and common:
+        looked_up = [i.relation.qualified for i in instances if i.node and not analysis.graph.certain.get(i.node)]
+        looked_up = sorted(set(looked_up) - set(late))
+    if common:
+        analysis.late = sorted({*late, *looked_up})
     if common:
         key = min(common, key=lambda k: (not k.startswith("$"), k))
         reasons = [f"every sharded table is bound to one key, {show(key)}"]
         if key in analysis.unstable:
             reasons.append(f"the key comes from {', '.join(analysis.unstable[key])}, which is not immutable")
-        if analysis.late:
+        if late:
             reasons.append(
-                f"the key reaches {', '.join(analysis.late)} at run time only: name it there again, so that "
+                f"the key reaches {', '.join(sorted(set(late)))} at run time only: name it there again, so that "
                 "the planner sees it"
+            )
+        if looked_up:
+            reasons.append(
+                f"the key of {', '.join(looked_up)} stands in an array, and every shard is read where it is NULL: "
+                "write an equality"
             )
         if analysis.policed and not key.startswith("$"):
             reasons.append("row-level security binds it, for roles that it applies to")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from migrator.audit.catalog import Catalog
+from migrator.audit.catalog import Catalog, Function, Relation
 from migrator.audit.shardkey.graph import Graph
 from migrator.audit.shardkey.scope import Entry, Instance, Level, Outputs
 from migrator.audit.shardkey.shape import Shape, Shapes
@@ -30,9 +30,17 @@ class FunctionSummary:
     why: str = ""
 
 
+class Named(NamedTuple):
+    """What a name in FROM means: a relation of the catalog, its qualified name, and what it will be."""
+
+    relation: Relation
+    qualified: str
+    shape: Shape
+
+
 @dataclass(slots=True)
 class Context:
-    """What all statements of one audit share."""
+    """What all statements of one audit share. The catalog and the shapes do not change any more."""
 
     catalog: Catalog
     shapes: Shapes
@@ -40,6 +48,28 @@ class Context:
     summaries: Mapping[str, FunctionSummary] = field(default_factory=dict)
     views: dict[str, Any] = field(default_factory=dict)  # parsed view definitions, by qualified name
     policies: dict[str, list[Node]] = field(default_factory=dict)
+    gains: Mapping[str, str] | None = None  # tables that gain a column on Limitless, with its name
+    _named: dict[tuple[str, str | None], Named | None] = field(default_factory=dict)
+    _functions: dict[str, list[Function]] | None = None
+
+    def named(self, name: str, schema: str | None) -> Named | None:
+        """Return what *name* means, as `Catalog.find` does; looked up once."""
+        try:
+            return self._named[name, schema]
+        except KeyError:
+            relation = self.catalog.find(name, schema)
+            found = None if relation is None else Named(relation, relation.qualified, self.shapes.of(relation))
+            self._named[name, schema] = found
+            return found
+
+    def functions_named(self, name: str, schema: str | None = None) -> list[Function]:
+        """Return the user's functions of that name, of *schema* where it is given."""
+        if self._functions is None:
+            self._functions = {}
+            for function in self.catalog.functions:
+                self._functions.setdefault(function.name, []).append(function)
+        found = self._functions.get(name, [])
+        return found if schema is None else [f for f in found if f.schema == schema]
 
 
 Descend = Callable[["Analysis", str, Body, Level], Outputs]
@@ -51,6 +81,7 @@ class Analysis:
 
     Attributes:
         depth: views and policies that the part being read stands in; 0 is the statement's own text.
+        flat: the statement's own text calls nothing and has no subquery in an expression.
     """
 
     def __init__(self, context: Context, variables: Mapping[str, str] | None, descend: Descend) -> None:
@@ -69,7 +100,12 @@ class Analysis:
         self.opaque: list[str] = []  # calls whose effect is not known
         self.constants: set[int] = set()  # nodes of output columns that are constants and no columns
         self.wrapped: set[int] = set()  # those of them that missing rows of an outer join may make NULL
+        self.types: dict[int, str] = {}  # node → type, where it is known
+        self.coalesced: set[int] = set()  # nodes of columns that USING merged in a full join
+        self.empty: set[int] = set()  # entries of which no row passes: a condition on them is never true
+        self.arrays = False  # a key is looked up in an array with a value that may be NULL
         self.depth = 0
+        self.flat = False
         self._numbers = 0
 
     def column(self, entry: Entry, name: str) -> int | None:
@@ -79,6 +115,8 @@ class Analysis:
         if entry.relation is not None or not entry.closed:
             node = self.graph.node()
             entry.columns[name] = node
+            if entry.relation is not None and name in entry.relation.columns:
+                self.types[node] = entry.relation.columns[name].type
             return node
         return None
 

@@ -8,9 +8,10 @@ import psycopg
 
 from migrator.audit.catalog import Catalog
 from migrator.audit.evidence.live import Progress
-from migrator.audit.shardkey.shape import Shape, Shapes
+from migrator.audit.shardkey.shape import Shape, Shapes, Step
 from migrator.audit.sizing.tenants import TableCounts
 from migrator.audit.sizing.tenants_sql import Count, per_tenant
+from migrator.db.error_text import server_message
 
 SAMPLE_ABOVE_ROWS = 200_000_000
 """Tables above this are sampled by default; a full pass over less is a sequential read of minutes."""
@@ -36,11 +37,11 @@ def plan_counts(catalog: Catalog, shapes: Shapes, *, sample_above_rows: int, rec
     return counts
 
 
-def full_path(catalog: Catalog, shapes: Shapes, shape: Shape) -> tuple[tuple[tuple[str, str, str], ...], str | None]:
+def full_path(catalog: Catalog, shapes: Shapes, shape: Shape) -> tuple[tuple[Step, ...], str | None]:
     """Return the steps to the ancestor that has the tenant column, and that column; (…, None) when it leads nowhere."""
     path = list(shape.via)
     for _ in range(8):
-        parent = catalog.relations.get(path[-1][1]) if path else None
+        parent = catalog.relations.get(path[-1].parent) if path else None
         above = shapes.of(parent) if parent is not None else None
         if parent is None or above is None or above.key is None:
             return tuple(path), None
@@ -77,7 +78,7 @@ def count_tenants(
         except psycopg.Error as error:
             if error.sqlstate is None or conn.closed:
                 raise
-            problems.append(f"tenants of {count.table} cannot be counted: {error.diag.message_primary}")
+            problems.append(f"tenants of {count.table} cannot be counted: {server_message(error)}")
             continue
         found.append(counted)
     return found

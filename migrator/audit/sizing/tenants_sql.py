@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from migrator.audit.shardkey.shape import Step
+
 MARK = sql.SQL("/* migrator:audit */")
 """Keeps the audit's own statements out of the next audit."""
 
@@ -15,7 +17,7 @@ class Count:
     """One table to count.
 
     Attributes:
-        path: steps (column, parent, parent column) to the table that has the tenant column; empty when it has it.
+        path: steps to the table that has the tenant column; empty when it has it.
         key: the tenant column of the last table of the path.
         sample_pct: share of blocks to read; None reads all.
         recent_xids: rows written by the last so many transactions count as recent writes.
@@ -23,7 +25,7 @@ class Count:
 
     table: str
     key: str
-    path: tuple[tuple[str, str, str], ...] = ()
+    path: tuple[Step, ...] = ()
     sample_pct: float | None = None
     recent_xids: int = 0
 
@@ -41,17 +43,19 @@ def per_tenant(count: Count) -> sql.Composed:
     joins: list[sql.Composable] = []
     last = "t0"
     missing: sql.Composable = sql.SQL("0")
-    for number, (column, parent, parent_column) in enumerate(count.path, 1):
+    for number, step in enumerate(count.path, 1):
         alias = f"t{number}"
         joins.append(
-            sql.SQL(" LEFT JOIN {} AS {} ON {} = {}").format(
-                _table(parent),
+            sql.SQL(" LEFT JOIN {} AS {} ON {}").format(
+                _table(step.parent),
                 sql.Identifier(alias),
-                sql.Identifier(alias, parent_column),
-                sql.Identifier(last, column),
+                sql.SQL(" AND ").join(
+                    sql.SQL("{} = {}").format(sql.Identifier(alias, up), sql.Identifier(last, down))
+                    for down, up in zip(step.columns, step.parent_columns, strict=True)
+                ),
             )
         )
-        missing = sql.SQL("count(*) FILTER (WHERE {} IS NULL)").format(sql.Identifier(alias, parent_column))
+        missing = sql.SQL("count(*) FILTER (WHERE {} IS NULL)").format(sql.Identifier(alias, step.parent_columns[0]))
         last = alias
     return sql.SQL(
         "SELECT {}::text, count(*), count(*) FILTER (WHERE age(t0.xmin) BETWEEN 0 AND {}), {} FROM {} AS "

@@ -22,6 +22,9 @@ SELECT orders.id FROM public.orders WHERE public.orders.tenant_id = $1;
 -- name: eq_quoted
 -- expect: single_shard: quoting changes nothing for a lower-case name
 SELECT "o"."id" FROM "orders" AS "o" WHERE "o"."tenant_id" = $1;
+-- name: no_select_list
+-- expect: single_shard: a row without columns is a row
+SELECT FROM orders WHERE tenant_id = $1;
 -- name: no_where
 -- expect: cross_shard: no condition at all
 SELECT * FROM orders;
@@ -413,8 +416,20 @@ SELECT * FROM orders LEFT JOIN users USING (tenant_id) WHERE tenant_id = $1;
 -- expect: single_shard: the merged column is the right one
 SELECT * FROM orders RIGHT JOIN users USING (tenant_id) WHERE tenant_id = $1;
 -- name: full_using
--- expect: cross_shard: the merged column is a COALESCE of both
+-- expect: single_shard: the merged column is a COALESCE of both, and equal to a constant it is known of both
 SELECT * FROM orders FULL JOIN users USING (tenant_id) WHERE tenant_id = $1;
+-- name: full_using_three
+-- expect: single_shard: full joins all the way
+SELECT * FROM orders FULL JOIN users USING (tenant_id) FULL JOIN notes USING (tenant_id) WHERE tenant_id = $1;
+-- name: full_using_and_a_side
+-- expect: cross_shard: the condition on one side makes it a left join, and the COALESCE reaches neither
+SELECT * FROM orders FULL JOIN users USING (tenant_id) WHERE tenant_id = $1 AND orders.state = $2;
+-- name: full_using_and_a_function_of_a_side
+-- expect: cross_shard: PostgreSQL sees through more conditions than the audit
+SELECT * FROM orders FULL JOIN users USING (tenant_id) WHERE tenant_id = $1 AND lower(orders.state) = $2;
+-- name: full_using_in_an_array
+-- expect: cross_shard: only an equality is known of both sides
+SELECT * FROM orders FULL JOIN users USING (tenant_id) WHERE tenant_id = ANY (ARRAY['a']::uuid[]);
 -- name: full_on
 -- expect: cross_shard: both sides are preserved
 SELECT * FROM orders o FULL JOIN users u ON u.tenant_id = o.tenant_id AND o.tenant_id = $1 AND u.tenant_id = $1;
@@ -792,6 +807,9 @@ INSERT INTO orders (id, tenant_id) SELECT unnest($1::bigint[]), $2;
 -- name: insert_select_unnest_keys
 -- expect: cross_shard: the keys come from an array
 INSERT INTO orders (tenant_id, id) SELECT * FROM unnest($1::uuid[], $2::bigint[]);
+-- name: insert_select_unnest_in_the_select_list
+-- expect: cross_shard: a row, and with it a key, for every element of an array
+INSERT INTO orders (tenant_id, id) SELECT unnest($1::uuid[]), unnest($2::bigint[]);
 -- name: insert_returning
 -- expect: single_shard: RETURNING of one row
 INSERT INTO orders (tenant_id, id) VALUES ($1, $2) RETURNING *;
@@ -1185,3 +1203,44 @@ CREATE UNIQUE INDEX CONCURRENTLY by_state ON orders (tenant_id, state);
 -- expect: single_shard: the rows are one tenant's, but the planner cannot look out of a subquery with LIMIT
 -- rules: LIM-QRY-02
 SELECT * FROM (SELECT * FROM orders WHERE tenant_id = $1 LIMIT 5) AS o JOIN users u ON u.tenant_id = o.tenant_id;
+-- name: compared_with_true
+-- expect: single_shard: what is compared with true is the condition
+SELECT * FROM orders WHERE (tenant_id = $1) = true;
+-- name: compared_with_false
+-- expect: single_shard: its negation
+SELECT * FROM orders WHERE (tenant_id <> $1) = false;
+-- name: equality_is_true
+-- expect: cross_shard: IS TRUE stays as it is
+SELECT * FROM orders WHERE (tenant_id = $1) IS TRUE;
+-- name: or_never
+-- expect: single_shard: an arm that is never true counts for nothing
+SELECT * FROM orders WHERE tenant_id = $1 OR 1 = 0;
+-- name: or_always
+-- expect: cross_shard: an arm that is always true
+SELECT * FROM orders WHERE tenant_id = $1 OR 1 = 1;
+-- name: never
+-- expect: reference_only: what mappers write for an empty list asks nobody
+SELECT * FROM orders WHERE state = $1 AND 1 = 0;
+-- name: never_in_one_arm
+-- expect: single_shard: the other arm is one tenant's
+SELECT id FROM orders WHERE 1 = 0 UNION ALL SELECT id FROM users WHERE tenant_id = $1;
+-- name: never_in_a_subquery
+-- expect: cross_shard: NOT EXISTS of nothing passes every row
+SELECT * FROM orders WHERE NOT EXISTS (SELECT 1 FROM users WHERE 1 = 0);
+-- name: negated_row
+-- expect: single_shard: NOT of an inequality of rows is an equality of both parts
+SELECT * FROM orders WHERE NOT ROW(tenant_id, id) <> ROW($1, $2);
+-- name: all_of_one
+-- expect: single_shard: ALL over one element
+SELECT * FROM orders WHERE tenant_id = ALL (ARRAY[$1]::uuid[]);
+-- name: array_of_one_parameter
+-- expect: single_shard: one key, and every shard where it is NULL
+-- rules: LIM-QRY-02
+SELECT * FROM orders WHERE tenant_id = ANY (ARRAY[$1]::uuid[]);
+-- name: list_of_the_same_parameter
+-- expect: single_shard: a list of two is an array
+-- rules: LIM-QRY-02
+SELECT * FROM orders WHERE tenant_id IN ($1, $1);
+-- name: list_with_null
+-- expect: single_shard: NULL in a list equals nothing
+SELECT * FROM orders WHERE tenant_id IN ('a', NULL);

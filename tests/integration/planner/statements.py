@@ -1,4 +1,3 @@
-# ruff: noqa: S608 — made of nothing that comes from outside
 """Random statements over four sharded tables: everything that keeps a filter out, or lets it through, inside anything.
 
 Every column is an integer, so that whatever is put together has a good chance to be valid. A key is named more often

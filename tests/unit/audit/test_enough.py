@@ -159,6 +159,38 @@ def test_what_a_schema_left_out_is_counted_with_an_example(files: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        "SELECT 1;", "BEGIN; SET x.y = 1; COMMIT;", "SELECT relname FROM pg_class; SHOW search_path;",
+        "SELECT * FROM wp_posts WHERE id = 1; DELETE FROM wp_users;", "SELECT now(), version();",
+        "WITH x AS (SELECT 1 AS tenant_id) SELECT * FROM x WHERE tenant_id = 1;",
+    ],
+    ids=["ping", "session", "catalog", "another application", "functions", "a name alone"],
+)  # fmt: skip
+def test_statements_that_touch_no_table_of_the_schema_do_not_pass(files: Path, nothing: str) -> None:
+    """In whichever way they are given: they are read, and show nothing of the application."""
+    Path("n.sql").write_text(nothing)
+    command = ["audit", "--schema", "s.sql", "--tenant-key", "tenant_id", "--fail-on", "blocker", "--statements"]
+
+    assert "read touches a table of the schema" in missing(audit(statements="n.sql"))["statements"]
+    assert run_command([*command, "n.sql"]) == 3
+    Path("n.sql").write_text(nothing + STATEMENT)
+    assert missing(audit(statements="n.sql")) == {}
+
+
+def test_a_folder_of_statements_is_read_as_its_files_are(files: Path) -> None:
+    Path("queries/sub").mkdir(parents=True)
+    Path("queries/a.sql").write_text(STATEMENT)
+    Path("queries/sub/b.sql").write_text("-- name: other\nSELECT * FROM t;\n")
+    Path("queries/read.me").write_text("no SQL")
+    report = audit(statements="queries")
+
+    assert [s.verdict for s in report.statements] == ["single_shard", "cross_shard"]
+    assert report.statements[1].name == "other"
+    assert missing(report) == {}
+
+
 def test_statements_of_another_dialect_do_not_pass(files: Path) -> None:
     """Fewer than half can be parsed."""
     other = "SELECT TOP 5 * FROM t;\nSELECT [a] FROM t WHERE;\n"

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.audit.evidence.rows import Load
-from migrator.audit.sizing.runway import Writer, runway, weeks_until_full
+from migrator.audit.sizing.runway import Writer, facts, runway, weeks_until_full
 from migrator.audit.sizing.shards import Demand, size
 from migrator.audit.sizing.tenants import Growth, TableCounts, distribution, gini, histogram, unknown_to_root
+from migrator.runway.judge import judge
 
 
 def test_the_distribution_of_a_small_case() -> None:
@@ -89,9 +90,9 @@ def test_a_saturated_writer_has_weeks() -> None:
     found = runway(Load(commits=100, seconds=10), Writer(0.85, 64), Growth(0.15, 24))
 
     assert found["weeks"]["none"] == pytest.approx(5.0, abs=0.1)
-    assert found["weeks"]["triggers"] < found["weeks"]["wal"] < found["weeks"]["none"]
+    assert found["weeks"]["triggers"] < found["weeks"]["none"]
     assert found["closes"] is False
-    assert "larger writer first" in found["advice"]
+    assert "a larger writer: 2." in found["advice"] and "replicas" in found["advice"]
     assert found["transactions_per_s"] == 10
 
 
@@ -101,12 +102,14 @@ def test_a_quiet_writer_has_time() -> None:
     assert math.isinf(weeks_until_full(0.5, Growth(0.0, 24), 0.1))
 
 
-def test_between_the_two_sources_of_capture() -> None:
-    """Where triggers are too dear and the WAL is not, the advice is the WAL."""
-    found = runway(None, Writer(0.43, 8), Growth(0.15, 24))
+def test_the_audit_judges_as_the_gate_does() -> None:
+    """The same facts give the same weeks, the same options, the same answer."""
+    load, writer, growth = Load(row_writes=1_500_000, seconds=10), Writer(0.43, 8), Growth(0.15, 24)
+    found, asked = runway(load, writer, growth), judge(facts(load, writer, growth))
 
-    assert found["closes"] is False
-    assert found["advice"].startswith("capture from the WAL")
+    assert (found["closes"], found["summary"], found["advice"]) == (asked.closes, asked.summary, asked.advice)
+    assert asked.weeks is not None and found["weeks"]["triggers"] == round(asked.weeks, 1)
+    assert "150,000 row writes/s" in found["capture_cost_source"]
 
 
 def test_an_unknown_writer_is_no_answer() -> None:

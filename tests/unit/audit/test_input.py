@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from migrator.audit.evidence.logs import read_log
-from migrator.audit.evidence.statement_file import split
 from migrator.audit.files import audit_files
 from migrator.audit.report.values import AuditReport
 from migrator.audit.shardkey.parameters import place
 from migrator.errors import UsageError
 from migrator.grammar.parse import LONGEST_BYTES
+from migrator.scripts.statement_file import split
 
 SCHEMA = "CREATE TABLE t (tenant_id uuid NOT NULL, id bigint, name text, PRIMARY KEY (tenant_id, id));"
 
@@ -188,6 +188,8 @@ def test_an_unknown_tenant_key_is_said(tmp_path: Path) -> None:
         ("a = @x", "a = $1"),
         ("a @> b AND c = @x", "a @> b AND c = $1"),
         ("a = sqlc.arg(x) AND b = sqlc.narg('y')", "a = $1 AND b = $2"),
+        ('SELECT sqlc.embed(o), sqlc.embed("Odd") WHERE a = sqlc.arg(x)', 'SELECT o.*, "Odd".* WHERE a = $1'),
+        ("a = ANY (sqlc.slice('ids')) OR b IN (sqlc.slice(more))", "a = ANY ($1) OR b IN ($2)"),
         ("a = %s AND b LIKE '%%x' AND c %% 2 = 0", "a = $1 AND b LIKE '%%x' AND c % 2 = 0"),
         ("a = $1 AND b = :x", "a = $1 AND b = $2"),
         ("f(a := 1)", "f(a := 1)"),

@@ -6,12 +6,12 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from migrator.audit.evidence.directions import forward
-from migrator.audit.evidence.folder import arrange
 from migrator.audit.files import audit_files
 from migrator.audit.report.values import AuditReport
 from migrator.audit.rules.findings import finding_id
 from migrator.errors import UsageError
+from migrator.scripts.directions import forward
+from migrator.scripts.folder import arrange
 
 THERE = "CREATE TABLE orders (tenant_id bigint NOT NULL, id bigint PRIMARY KEY);\nCREATE TABLE items (id int);\n"
 BACK = "DROP TABLE items;\nDROP TABLE orders;\n"
@@ -110,7 +110,9 @@ def test_a_way_back_without_a_marker(tmp_path: Path) -> None:
 
     report = audit(tmp_path, "1.sql", "2.sql", "3.sql")
 
-    assert open_evidence(report) == [finding_id("AUD-EVD-05", str(tmp_path / "2.sql"))]
+    assert open_evidence(report) == [
+        finding_id("AUD-EVD-05", str(tmp_path / "2.sql")), "AUD-EVD-05:statements",  # whose only table is gone
+    ]  # fmt: skip
     assert [p for p in report.evidence["problems"] if "public.staging and drops" in p]
 
 

@@ -20,8 +20,8 @@ from migrator.audit.report.values import AuditReport
 from migrator.audit.rules.rule import Severity
 from migrator.audit.rules.rulebook import RULES
 from migrator.cli.app import run_command
-from migrator.errors import UsageError
-from migrator.plan.load import from_body
+from migrator.errors import PlanInvalid, UsageError
+from migrator.plan.load import accepted, from_body
 from migrator.report.audit import page
 from tests import ROOT
 from tests.unit.audit.cases import CASES, rules_plan
@@ -163,16 +163,19 @@ def test_the_summary_names_blockers_and_fixes(report: AuditReport) -> None:
 
 
 def test_plan_init_writes_a_plan_that_loads() -> None:
-    """Kinds, derived keys, aliases and what is to be decided; every table is named."""
+    """Once it is decided: kinds, derived keys, aliases; every table is named."""
     report = audit_files(schema=[SCHEMA], statements=[], tenant_key="tenant_id", aliases={"lookups": "tenant"})
     text = plan_text(report, name="case", classic="env:CLASSIC", limitless="env:LIMITLESS")
 
-    plan = from_body(tomllib.loads(text))
+    with pytest.raises(PlanInvalid, match="to decide"):
+        from_body(tomllib.loads(text))
+    plan = from_body(accepted(tomllib.loads(text)))
 
     assert set(plan.tables.table) == {t.name for t in report.tables}
     assert plan.tables.table["public.lines"].via == "event_id -> public.events.id"
-    assert plan.tables.table["public.lookups"].tenant_column == "tenant"
-    assert "# DECIDE" in text
+    assert plan.tables.table["public.lookups"].kind == "excluded"  # it has no key of any kind
+    assert "it has the tenant key tenant" in text
+    assert 'kind = "DECIDE ' in text
     assert text.count("#") > 20
 
 

@@ -85,3 +85,21 @@ def test_the_keys_named_are_the_same_in_every_run(tmp_path: Path) -> None:
     report = audit_files(schema=[tmp_path / "s.sql"], statements=[tmp_path / "q.sql"], tenant_key="tenant_id")
 
     assert report.statements[0].keys == ("$1", "3")
+
+
+def test_a_key_of_numbers_says_as_what_it_must_be_bound(tmp_path: Path) -> None:
+    """A driver decides the type of a parameter, unless the statement casts it; texts and uuids have no such rival."""
+    (tmp_path / "schema.sql").write_text(
+        "CREATE TABLE a (t bigint NOT NULL, id int); CREATE TABLE b (t uuid NOT NULL, id int);"
+    )
+    (tmp_path / "q.sql").write_text(
+        "-- name: bare\nSELECT * FROM a WHERE t = :tenant;\n-- name: cast\nSELECT * FROM a WHERE t = $1::bigint;\n"
+        "-- name: constant\nSELECT * FROM a WHERE t = 5;\n-- name: uuid\nSELECT * FROM b WHERE t = $1;\n"
+    )
+
+    report = audit_files(schema=[tmp_path / "schema.sql"], statements=[tmp_path / "q.sql"], tenant_key="t")
+
+    assert {s.name: s.reasons[1:] for s in report.statements} == {
+        "bare": ("on one shard if tenant is bound as bigint: numeric or double precision would make it all of them",),
+        "cast": (), "constant": (), "uuid": (),
+    }  # fmt: skip

@@ -1,0 +1,2 @@
+-- expected: applied
+ALTER TABLE title DROP COLUMN legacy_code;

@@ -1,0 +1,3 @@
+-- expected: applied
+ALTER TABLE loan ADD COLUMN borrower_id uuid REFERENCES member (id) ON DELETE SET NULL;
+CREATE INDEX loan_borrower ON loan (borrower_id);

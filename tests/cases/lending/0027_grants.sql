@@ -1,0 +1,3 @@
+-- expected: applied
+GRANT SELECT ON TABLE title, loan TO PUBLIC;
+REVOKE SELECT ON TABLE loan FROM PUBLIC;

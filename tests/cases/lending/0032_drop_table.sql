@@ -1,0 +1,2 @@
+-- expected: applied
+DROP TABLE "Review";

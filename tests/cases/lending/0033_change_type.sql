@@ -1,0 +1,2 @@
+-- expected: refused: ADD COLUMN
+ALTER TABLE title ALTER COLUMN price TYPE text USING price::text;

@@ -1,0 +1,2 @@
+-- expected: refused: ADD COLUMN
+ALTER TABLE loan RENAME COLUMN due TO due_on;

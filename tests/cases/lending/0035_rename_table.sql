@@ -1,0 +1,2 @@
+-- expected: refused: CREATE VIEW
+ALTER TABLE note RENAME TO remark;

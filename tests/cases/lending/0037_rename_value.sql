@@ -1,0 +1,2 @@
+-- expected: refused: ADD VALUE
+ALTER TYPE loan_state RENAME VALUE 'returned' TO 'back';

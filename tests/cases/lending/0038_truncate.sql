@@ -1,0 +1,2 @@
+-- expected: refused: DELETE
+TRUNCATE reservation;

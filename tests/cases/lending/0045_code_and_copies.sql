@@ -1,0 +1,4 @@
+-- expected: refused: TEMPORARY / CREATE TABLE with its columns / TRIGGER
+CREATE TEMPORARY TABLE seen AS SELECT id FROM loan;
+CREATE TABLE old_loans AS SELECT * FROM loan;
+ALTER TABLE loan DISABLE TRIGGER ALL;
