@@ -10,6 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from migrator.model.ack import Ack
+from migrator.model.condition import Kind, Severity
+
 Loosens = Callable[[Any, Any], bool]
 """Whether a change from one value to another loosens a guard."""
 
@@ -57,8 +60,23 @@ def becomes(value: Any) -> Loosens:
     return lambda _, new: bool(new == value)
 
 
+def weaker(old: str, new: str) -> bool:
+    """Whether writes are acknowledged by a weaker level than before."""
+    levels = list(Ack)  # the strongest first
+    return levels.index(Ack(new)) > levels.index(Ack(old))
+
+
 def names_more(old: list[str], new: list[str]) -> bool:
     return bool(set(new) - set(old))
+
+
+def not_only_more(old: list[Any], new: list[Any]) -> bool:
+    """Whether anything else than an addition at the end was done to a list whose first match decides."""
+    return new[: len(old)] != old
+
+
+def names_fewer(old: list[str], new: list[str]) -> bool:
+    return bool(set(old) - set(new))
 
 
 def larger_waves(old: list[int], new: list[int]) -> bool:
@@ -80,7 +98,25 @@ def steeper(old: list[int], new: list[int]) -> bool:
     return len(new) < len(old) or new[0] > old[0] or rises(new) > rises(old)
 
 
+def tells_less(old: Any, new: Any) -> bool:
+    """Whether a receiver is told of less than before; None: there is none."""
+    if old is None or new is None:
+        return new is None
+    narrower = bool(new.get("kinds")) and not set(new["kinds"]) >= set(old.get("kinds") or Kind)
+    return narrower or _least(new) > _least(old)
+
+
+def _least(receiver: Any) -> int:
+    return Severity(receiver.get("severity") or ("error" if receiver.get("kind") == "pagerduty" else "info")).rank
+
+
+def rarer(old: float, new: float) -> bool:
+    """Whether something is repeated less often; 0 is never."""
+    return bool(old) and (not new or new > old)
+
+
 _WORKERS = "workers take it up within seconds"
+_STARTED = "workers take it up when they are started"
 _MIRRORS = "each mirror takes it up within seconds, between two cycles"
 _SHIMS = "application processes take it up when they are started; gates and the monitor within seconds"
 _BREAKERS = "application processes take it up when they are started; the monitor within seconds"
@@ -92,7 +128,11 @@ _UNITS = "copy units planned from now on"
 _CLUSTER = "the next migrator cluster command"
 _CHECK = "the next check of the window"
 _ATTEMPT = "the next attempt to hand over"
-_PRICE = "the next price taken"
+_PRICE = "from this moment on; what was used before keeps its price"
+_NOTIFIER = "the notifier takes it up within seconds"
+_WEBHOOK = "the webhook takes it up within a minute; one that was given --plan reads that file"
+_SECRET = Live(_WEBHOOK)
+_ALARM_RULES = Live(_WEBHOOK, not_only_more, "an alarm may no longer bring reads back to classic")
 _WRITES = "the writers' transactions use what was made from it"
 _REHEARSAL = Baked("a rehearsal is made with it from its first second", "begin another rehearsal")
 _SIDE = Baked(
@@ -103,7 +143,7 @@ _SIDE = Baked(
 RULES: dict[str, Rule] = {
     "name": Baked("workflows, task queues and stored plans are named after it"),
     "classic.writer": _SIDE,
-    "classic.readers": Live("the next audit"),
+    "classic.readers": Live("the next audit and the next validation"),
     "classic.cluster_id": Live(_ATTEMPT, any_change, "it names the cluster that the decommission deletes"),
     "limitless.dsn": _SIDE,
     "limitless.shards": Baked(
@@ -112,7 +152,7 @@ RULES: dict[str, Rule] = {
     "limitless.cluster_id": Live(_CLUSTER, any_change, "it names the cluster that such a command changes or deletes"),
     "limitless.shard_group_id": Live(_CLUSTER, any_change, "it names the group that such a command changes or deletes"),
     "limitless.engine_version": Live("the next audit or provisioning", any_change, "what is refused is judged by it"),
-    "limitless.min_acu": Live(f"{_CLUSTER}, {_PRICE}"),
+    "limitless.min_acu": Live(f"{_CLUSTER}, the next look at Limitless"),
     "limitless.max_acu": Live(_CLUSTER),
     "limitless.compute_redundancy": Live(_CLUSTER, lower, "fewer standbys answer when a shard fails"),
     "tables.schemas": Baked("capture, mirrors and the guard were made for the tables of these schemas"),
@@ -149,13 +189,25 @@ RULES: dict[str, Rule] = {
     "validation.rows_per_fence": Live(_RUN),
     "validation.tenants_per_fence": Live(_RUN),
     "validation.fence_wait_ms": Live(_MIRRORS),
+    "validation.replica_reads": Live(_RUN),
     "validation.on_divergence": Live(_RUN, becomes("hold"), "tenants whose rows differ go on reading Limitless"),
+    "pace.classic_ms": Live(_WORKERS, higher, "copies and validation go on while classic is slower"),
+    "pace.limitless_ms": Live(_WORKERS, higher, "copies and validation go on while Limitless is slower"),
+    "pace.replica_lag_s": Live(_WORKERS, higher, "copies and validation go on while replicas are further behind"),
+    "pace.acu_pct": Live(_WORKERS, higher, "copies and validation go on while Limitless is fuller"),
+    "pace.floor": Live(_WORKERS, higher, "copies and validation take more of sides that are slow"),
     "shim.staleness_s": Live(_SHIMS, higher, "processes act for longer on routes that may have changed"),
     "shim.poll_s": Live(_SHIMS, higher, "processes hear of a rollback later"),
+    "shim.ack": Live(_SHIMS, weaker, "writes that name no level return before every later read sees them"),
     "shim.ack_wait_s": Live(_SHIMS),
     "shim.max_lag_s": Live(_SHIMS, higher, "reads and gates accept a mirror that is further behind"),
     "shim.closed_wait_s": Live(_SHIMS),
+    "shim.session_wait_s": Live(_SHIMS),
     "shim.shadow_ratio": Live(_SHIMS, lower, "fewer reads are compared"),
+    "shim.replica_reads": Live(_SHIMS, becomes(False), "the writer answers what its replicas answered"),
+    "shim.replica_wait_s": Live(_SHIMS),
+    "shim.replica_answer_s": Live(_SHIMS),
+    "shim.writer_reads_per_s": Live(_SHIMS, higher, "the writer may get more reads when replicas are lost"),
     "breaker.window_s": Live(_BREAKERS, higher, "trouble on Limitless is noticed later"),
     "breaker.min_reads": Live(_BREAKERS, higher, "trouble is not seen where little is read"),
     "breaker.error_ratio": Live(_BREAKERS, higher, "more reads may fail before they come from classic"),
@@ -178,6 +230,8 @@ RULES: dict[str, Rule] = {
     "waves.p99_floor_ms": Live(_SOAK, higher, "reads may be slower before a tenant is rolled back"),
     "waves.error_ratio": Live(_SOAK, higher, "more reads may fail before a tenant is rolled back"),
     "waves.approve_each": Live("the next wave", becomes(False), "waves begin without being approved"),
+    "waves.canaries": Live("the first wave, if it is not chosen yet"),
+    "waves.new_tenants": Live("the next wave"),
     "gates.audit": Live(_GATES, becomes("auto"), "the next phase begins without a person who has read the audit"),
     "gates.provision": Live(_GATES, becomes("auto"), "the next phase begins without a person who has seen Limitless"),
     "gates.dual_write": Live(_GATES, becomes("auto"), "reads move without a person who has seen the copy"),
@@ -194,8 +248,42 @@ RULES: dict[str, Rule] = {
     "cost.acu_hour_usd": Live(_PRICE),
     "cost.storage_gb_month_usd": Live(_PRICE),
     "cost.projected_monthly_usd": Live(_PRICE),
+    "cost.over_pct": Live(_PRICE, higher, "a bill above the projection is reported later"),
+    "runway.cpu_pct": Live(
+        _GATES, any_change, "where nothing is measured, the forecast of classic's writer rests on it"
+    ),
+    "runway.vcpus": Live(_GATES, higher, "capture is said to cost less of classic's writer"),
+    "runway.monthly_growth_pct": Live(_GATES, lower, "classic's writer is said to last longer"),
+    "runway.weeks": Live(_GATES, lower, "classic's writer is asked to last for less time"),
+    "runway.full_pct": Live(_GATES, higher, "classic's writer is said to last longer"),
+    "runway.floor_weeks": Live(_GATES, lower, "waves begin when classic's writer is closer to being full"),
+    "metrics.listen": Live(_STARTED),
+    "metrics.otlp": Live(_STARTED),
+    "metrics.otlp_every_s": Live(_STARTED),
+    "alarms.max_age_s": Live(_WEBHOOK, lower, "alarms that arrive late no longer act"),
+    "alarms.requests_per_s": Live(_WEBHOOK),
+    "alarms.burst": Live(_WEBHOOK),
+    "alarms.cloudwatch.topics": Live(_WEBHOOK, names_fewer, "alarms of a topic are no longer taken"),
+    "alarms.cloudwatch.secret": _SECRET,
+    "alarms.cloudwatch.rules": _ALARM_RULES,
+    "alarms.alertmanager.secret": _SECRET,
+    "alarms.alertmanager.rules": _ALARM_RULES,
+    "alarms.datadog.secret": _SECRET,
+    "alarms.datadog.rules": _ALARM_RULES,
+    "alarms.pagerduty.secret": _SECRET,
+    "alarms.pagerduty.rules": _ALARM_RULES,
     "temporal.address": Baked("the histories of the running workflows are on that server"),
     "temporal.namespace": Baked("the histories of the running workflows are in that namespace"),
+    "notify.receiver": Live(_NOTIFIER, tells_less, "somebody is told of less"),
+    "notify.look_s": Live(_NOTIFIER, higher, "people are told later"),
+    "notify.tell_after_s": Live(_NOTIFIER, higher, "people are told later"),
+    "notify.over_after_s": Live(_NOTIFIER),
+    "notify.repeat_s": Live(_NOTIFIER, rarer, "people are told again less often"),
+    "notify.quiet_start_s": Live(_NOTIFIER, higher, "people are told later"),
+    "notify.unreachable_s": Live(_NOTIFIER, higher, "people are told later"),
+    "notify.keep_days": Live(_NOTIFIER),
+    "board.token": Live("the next start of migrator serve"),
+    "board.read_token": Live("the next start of migrator serve", becomes(None), "reading the board needs no token"),
     "rehearsal": _REHEARSAL,
     "rehearsal.clock_scale": _REHEARSAL,
     "rehearsal.tenants": _REHEARSAL,

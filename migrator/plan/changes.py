@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any
 
 from migrator.model.table import Table
@@ -25,7 +26,8 @@ START_OVER = {
 """What another value of a baked field takes, before capture and once it is on."""
 
 _UNITS = (
-    ("mb_per_s", "MB/s"), ("reads_per_s", "reads/s"), ("writes_per_s", "writes/s"), ("_ms", "ms"), ("_s", "s"),
+    ("mb_per_s", "MB/s"), ("reads_per_s", "reads/s"), ("writes_per_s", "writes/s"),
+    ("requests_per_s", "requests/s"), ("_ms", "ms"), ("_s", "s"),
     ("_mb", "MB"), ("_rows", "rows"), ("_tenants", "tenants"), ("_pct", "%"), ("_usd", "USD"), ("_acu", "ACU"),
     ("days", "days"),
 )  # fmt: skip
@@ -59,7 +61,10 @@ class Change:
 
     @property
     def line(self) -> str:
-        """`waves.soak_s: 86400 s → 3600 s`."""
+        """`waves.soak_s: 86400 s → 3600 s`; of a list of entries those that differ, with their place."""
+        entries = _is_entries(self.before) and _is_entries(self.after)
+        if entries and (differing := _differing(self.before, self.after)):
+            return f"{self.path}: {differing}"
         return f"{self.path}: {self._shown(self.before)} → {self._shown(self.after)}"
 
     def _shown(self, value: Any) -> str:
@@ -69,6 +74,24 @@ class Change:
             return ", ".join(f"{key} = {json.dumps(v, ensure_ascii=False)}" for key, v in value.items())
         text = json.dumps(value, ensure_ascii=False)
         return f"{text} {self.unit}" if self.unit else text
+
+
+def _is_entries(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, Mapping) for one in value)
+
+
+def _differing(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> str:
+    """Return `without 2 {…}; with 4 {…}`: entries that are gone by their old place, new ones by their new one."""
+    old, new = [_entry_text(one) for one in before], [_entry_text(one) for one in after]
+    steps = [s for s in SequenceMatcher(None, old, new, autojunk=False).get_opcodes() if s[0] != "equal"]
+    gone = [f"without {n + 1} {old[n]}" for _, begin, end, _, _ in steps for n in range(begin, end)]
+    come = [f"with {n + 1} {new[n]}" for _, _, _, begin, end in steps for n in range(begin, end)]
+    return "; ".join([*gone, *come])
+
+
+def _entry_text(entry: Mapping[str, Any]) -> str:
+    said = {key: value for key, value in entry.items() if value not in (None, False, "", [], {})}
+    return "{" + ", ".join(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in said.items()) + "}"
 
 
 def changes(
@@ -89,7 +112,9 @@ def changes(
             continue
         back = next((n for n, version in enumerate(past, 1) if version.get(path) == after), 0)
         key = ".".join(part if _BARE.match(part) else json.dumps(part, ensure_ascii=False) for part in path)
-        if path[:2] == ("tables", "table"):
+        if path[:2] == ("notify", "receiver"):
+            when, loosens, refused = _value(RULES["notify.receiver"], before, after, bool(captured))
+        elif path[:2] == ("tables", "table"):
             when, loosens, refused = _entry(path[2], _said(after), new.tables.tenant_key, captured, before)
         else:
             when, loosens, refused = _value(RULES[".".join(path)], before, after, bool(captured))
@@ -121,19 +146,21 @@ def needs(change: Change) -> bool:
 
 
 def values(body: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Return each value of *body* by its path; an entry for a table is one value."""
-    for section, inner in body.items():
-        if not isinstance(inner, Mapping):
-            yield (section,), inner
-            continue
-        for key, value in inner.items():
-            if (section, key) == ("tables", "table"):
-                yield from (
-                    ((section, key, name), {k: v for k, v in entry.items() if v is not None})
-                    for name, entry in value.items()
-                )
-            else:
-                yield (section, key), value
+    """Return each value of *body* by its path, sections within sections too; an entry for a table, or for a
+    receiver, is one value."""
+    yield from _values(body, ())
+
+
+def _values(body: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in body.items():
+        path = (*above, key)
+        if path in (("tables", "table"), ("notify", "receiver")):
+            for name, entry in value.items():
+                yield (*path, name), {k: v for k, v in entry.items() if v is not None}
+        elif isinstance(value, Mapping) and (not above or ".".join(path) not in RULES):
+            yield from _values(value, path)
+        else:
+            yield path, value
 
 
 def unit_of(field: str) -> str:

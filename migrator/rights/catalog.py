@@ -60,6 +60,14 @@ class Role:
     inherits: bool = True
     bypasses_policies: bool = False
     superuser: bool = False
+    valid_until: str = ""
+    """When its password expires, in UTC; empty: never."""
+    connection_limit: int = -1
+    """-1: none."""
+    of_tool: bool = False
+    """Whether the tool's role may act as it."""
+    creates_roles: bool = False
+    creates_databases: bool = False
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -92,16 +100,18 @@ class Rights:
         tool: the role that reads this, the tool's own.
         database: the database's name.
         things: everything in the migrated schemas that rights can be granted on.
+        columns: of tables on whose single columns somebody has rights.
         granted: rights as they are written down; an owner's are always among them, with the right to hand them on.
         effective: what roles may in the end, by grants, membership, PUBLIC or ownership. Empty unless asked for.
         roles: those with rights, owners, members of these, and those that policies name; without superusers and the
             engine's own.
+        superusers: of the names that were asked about as well, those that are superusers here.
         settings: what ALTER ROLE and ALTER DATABASE set, by role, as a session of this database gets it.
         defaults: what a session gets where its role sets nothing, of `migrator.rights.settings.MATTERS`: by the
             database or the server's configuration. What the reading session cannot know is left out.
         of_role: the names among them that are set for the role itself.
-        owners: of things, by name of a relevant role; others are left out.
-        definers: routines that run with the rights of their owner, and that owner's name.
+        owners: of things.
+        definers: routines and views that work with the rights of their owner on what others own, and that owner's name.
         guarded: tables with row security switched on; unforced: those among them whose owner passes.
         serves_shims: PUBLIC may read migrator.settled, where it is: a shim that starts without classic asks it.
         notes: what Limitless has no counterpart for.
@@ -110,9 +120,11 @@ class Rights:
     tool: str
     database: str
     things: frozenset[Thing] = frozenset()
+    columns: frozenset[Thing] = frozenset()
     granted: frozenset[Right] = frozenset()
     effective: frozenset[Right] = frozenset()
     roles: Mapping[str, Role] = field(default_factory=dict)
+    superusers: frozenset[str] = frozenset()
     members: frozenset[Membership] = frozenset()
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)

@@ -1,21 +1,27 @@
 """Finds what a role may do on classic and not on Limitless, and the other way round. Pure.
 
 Compared is what a role may in the end, as each server answers it: a grant that arrives by another way is no difference.
-What exists on one side only is of no interest here; that it is missing is said by the comparison of the catalogs.
+An object on one side only is of no interest here; that it is missing is said by the comparison of the catalogs.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migrator.model.blocker import Blocker
-from migrator.rights.catalog import PUBLIC, Policy, Right, Rights, Thing
+from migrator.rights.catalog import PUBLIC, Membership, Name, Policy, Right, Rights, Role, Thing
+from migrator.rights.lines import plain
 from migrator.rights.settings import by_default, same
 
-_NOISE = re.compile(r'[\s()"]+')
+_KEPT_POLICY = (
+    ": rows may be visible there that classic hides. No DROP or ALTER POLICY is documented there (LIM-SEC-01); migrator"
+    " roles --apply tries DROP POLICY, and a worker revokes all rights on the table there when it is refused"
+)
+
+
+_WORKS = {"table": "is a view of what others own: it"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,12 +38,47 @@ class Difference:
 
 
 def unacknowledged(found: Iterable[Difference], acknowledged: Collection[str]) -> tuple[Blocker, ...]:
-    """Return those that are not acknowledged; "rights/shop_app" covers "rights/shop_app/app.orders"."""
-    return tuple(
-        Blocker("rights.differ", d.id, d.line)
-        for d in found
-        if not any(d.id == a or d.id.startswith(f"{a}/") for a in acknowledged)
+    """Return those that are not acknowledged."""
+    return tuple(Blocker("rights.differ", d.id, d.line) for d in found if not _covered(d.id, acknowledged))
+
+
+def without(side: Rights, acknowledged: Collection[str]) -> Rights:
+    """Return *side* without what may differ, rights, memberships and row security: nothing is given or taken for it."""
+    return replace(
+        side,
+        guarded=frozenset(t for t in side.guarded if not _covered(policy_id(t), acknowledged)),
+        policies=tuple(p for p in side.policies if not _covered(policy_id(p.table, p.name), acknowledged)),
+        granted=frozenset(r for r in side.granted if not _covered(_id(r.grantee, r.thing), acknowledged)),
+        members=frozenset(m for m in side.members if not _covered(f"rights/{m.member}/member/{m.role}", acknowledged)),
     )
+
+
+def _covered(found: str, acknowledged: Collection[str]) -> bool:
+    """Return whether a plan acknowledges it; "rights/shop_app" covers "rights/shop_app/app.orders"."""
+    return any(found == a or found.startswith(f"{a}/") for a in acknowledged)
+
+
+def policy_id(table: Name, *name: str) -> str:
+    """Return the id of a difference in a table's row security, or in its policy *name*."""
+    return "/".join(("rights", "policies", ".".join(table), *name))
+
+
+def opens(policy: Policy, ours: Policy | None) -> bool:
+    """Return whether *policy* of Limitless may show rows that classic hides, which has *ours* of that name. A
+    restrictive one that classic lacks hides more, and opens nothing."""
+    return policy.permissive if ours is None else plain(ours) != plain(policy)
+
+
+def unless_ajar(classic: Rights, limitless: Rights) -> Rights:
+    """Return *classic* without the rights on tables that show more rows on Limitless: no role gets rights on those."""
+    here = {(p.table, p.name): p for p in classic.policies}
+    ajar = {p.table for p in limitless.policies if opens(p, here.get((p.table, p.name)))}
+    return replace(classic, granted=frozenset(r for r in classic.granted if (r.thing.schema, r.thing.name) not in ajar))
+
+
+def _id(grantee: str, thing: Thing) -> str:
+    what = thing.kind if thing.kind == "database" else thing.words.removeprefix(f"{thing.kind} ")
+    return f"rights/{grantee}/{what}"
 
 
 def differences(classic: Rights, limitless: Rights) -> list[Difference]:
@@ -46,7 +87,11 @@ def differences(classic: Rights, limitless: Rights) -> list[Difference]:
     result = [
         Difference(f"rights/{name}", f"role {name} exists on classic and not on Limitless") for name in sorted(gone)
     ]
-    result += _logins(classic, limitless)
+    result += [
+        Difference(f"rights/{name}", f"role {name} exists on Limitless and not on classic, and has rights there")
+        for name in sorted(_logins_of_its_own(classic, limitless))
+    ]
+    result += _attributes(classic, limitless)
     result += _members(classic, limitless, gone)
     missing = _missing(classic, limitless, gone)
     result += _grouped(_told_once(missing, classic), "on classic and not on Limitless")
@@ -64,24 +109,59 @@ def differences(classic: Rights, limitless: Rights) -> list[Difference]:
         )
     result += [
         Difference(
-            f"rights/definer/{thing.name}",
-            f"{thing.words} is SECURITY DEFINER: it runs with the rights of {owner} on classic and of"
-            f" {limitless.definers[thing]} on Limitless",
+            f"rights/definer/{thing.words if thing.schema else thing.name}",
+            f"{thing.words} {_WORKS.get(thing.kind, 'is SECURITY DEFINER: it')} runs with the rights of {owner} on"
+            f" classic and of {limitless.owners[thing]} on Limitless",
         )
         for thing, owner in sorted(classic.definers.items())
-        if owner in classic.roles and limitless.definers.get(thing, owner) != owner
+        if owner in classic.roles and limitless.owners.get(thing, owner) != owner
     ]
     return result
 
 
-def _logins(classic: Rights, limitless: Rights) -> Iterator[Difference]:
+def _attributes(classic: Rights, limitless: Rights) -> Iterator[Difference]:
+    """Yield what else sessions of a role depend on. Passwords are on neither side of this: no role may read them."""
     for name, role in sorted(classic.roles.items()):
         there = limitless.roles.get(name)
-        if there is not None and role.can_login and not there.can_login:
+        if there is None or there.superuser:
+            continue
+        if role.can_login and not there.can_login:
             yield Difference(
                 f"rights/{name}/login",
                 f"role {name} can log in on classic and not on Limitless: give it LOGIN and its password or IAM there",
             )
+        elif there.can_login and not role.can_login:
+            yield Difference(
+                f"rights/{name}/login",
+                f"role {name} can log in on Limitless and not on classic: ALTER ROLE … NOLOGIN there, as migrator roles"
+                " --apply does; sessions that are open stay until they end",
+            )
+        for what, here, other in _values(role, there):
+            if here != other:
+                yield Difference(
+                    f"rights/{name}/{what.replace(' ', '-')}",
+                    f"role {name} has {what} {here} on classic, {other} on Limitless",
+                )
+        for what, here_may, may in (
+            ("CREATEROLE", role.creates_roles, there.creates_roles),
+            ("CREATEDB", role.creates_databases, there.creates_databases),
+        ):
+            if may and not here_may:  # the other way round it is a person's decision, and no application's need
+                yield Difference(
+                    f"rights/{name}/{what.lower()}", f"role {name} has {what} on Limitless and not on classic"
+                )
+
+
+def _values(role: Role, there: Role) -> Iterator[tuple[str, str, str]]:
+    def inherits(one: Role) -> str:
+        return "INHERIT" if one.inherits else "NOINHERIT"
+
+    def limit(one: Role) -> str:
+        return "none" if one.connection_limit < 0 else str(one.connection_limit)
+
+    yield "inheritance", inherits(role), inherits(there)
+    yield "password expiry", role.valid_until or "never", there.valid_until or "never"
+    yield "connection limit", limit(role), limit(there)
 
 
 def _members(classic: Rights, limitless: Rights, gone: Collection[str]) -> Iterator[Difference]:
@@ -95,14 +175,23 @@ def _members(classic: Rights, limitless: Rights, gone: Collection[str]) -> Itera
                 f"rights/{found.member}/member/{found.role}",
                 f"role {found.member} is a member of {found.role}{how} on classic and not on Limitless",
             )
-    here = {(m.role, m.member) for m in classic.members}
-    for found in sorted(limitless.members):
-        # a role that made another one is a member of it by itself since PostgreSQL 16
-        if (found.role, found.member) not in here and found.member != limitless.tool:
-            yield Difference(
-                f"rights/{found.member}/member/{found.role}",
-                f"role {found.member} is a member of {found.role} on Limitless and not on classic",
-            )
+    for found in sorted(extra_members(classic, limitless)):
+        how = " with admin option" if found.admin else ""
+        yield Difference(
+            f"rights/{found.member}/member/{found.role}",
+            f"role {found.member} is a member of {found.role}{how} on Limitless and not on classic",
+        )
+
+
+def extra_members(classic: Rights, limitless: Rights) -> set[Membership]:
+    """Return memberships, or their admin option, that only Limitless has. The tool's role may have to be a member of
+    roles whose objects it looks after."""
+    here = {(m.role, m.member): m.admin for m in classic.members}
+    return {
+        Membership(m.role, m.member, m.admin and (m.role, m.member) in here)
+        for m in limitless.members
+        if m.member != limitless.tool and here.get((m.role, m.member), -1) < m.admin
+    }
 
 
 def _missing(classic: Rights, limitless: Rights, gone: Collection[str]) -> set[Right]:
@@ -147,24 +236,51 @@ def _told_once(missing: set[Right], classic: Rights) -> set[Right]:
 
 
 def _extra(classic: Rights, limitless: Rights, gone: Collection[str]) -> set[Right]:
-    """Return what a role may only on Limitless. Schemas and the database open nothing by themselves; what the tool's
-    own role may there is the tool's business."""
-    here = {(r.grantee, r.thing, r.privilege): r.grantable for r in classic.effective}
+    """Return what a role may only on Limitless, or hand on only there. Schemas and the database open nothing by
+    themselves; what the tool's own role may there is the tool's business."""
     found = {
-        Right(right.grantee, right.thing, right.privilege)
-        for right in limitless.effective
+        right
+        for right in beyond(classic, limitless, limitless.effective)
         if right.thing.kind not in ("schema", "database")
-        and right.grantee != limitless.tool
-        and not _superuser(limitless, right.grantee)
-        and _on(right.thing) in classic.things
-        and not _held(here, Right(right.grantee, right.thing, right.privilege))
+        and (right.grantee in classic.roles or right.grantee in (PUBLIC, *_logins_of_its_own(classic, limitless)))
     }
+    return {right for right in _told_once(found, limitless) if right.grantee not in gone}
+
+
+def _logins_of_its_own(classic: Rights, limitless: Rights) -> list[str]:
+    """Return roles that only Limitless has and that may log in. A group opens nothing but to its members, and what they
+    may is compared."""
+    own = limitless.roles.keys() - classic.roles.keys()
+    return [name for name in own if limitless.roles[name].can_login and not limitless.roles[name].superuser]
+
+
+def beyond(classic: Rights, limitless: Rights, held: Iterable[Right]) -> set[Right]:
+    """Return those rights of *held*, of Limitless, that classic does not give, by whichever way. A right that only its
+    grant option is missing for is returned with the option."""
+    here = {(r.grantee, r.thing, r.privilege): r.grantable for r in classic.effective}
     added = _added_columns(classic, limitless)
     return {
-        right
-        for right in _told_once(found, limitless)
-        if not (right.thing.kind == "column" and (right.grantee, _on(right.thing), right.privilege) in added)
+        Right(
+            right.grantee,
+            right.thing,
+            right.privilege,
+            right.grantable and _held(here, replace(right, grantable=False)),
+        )
+        for right in held
+        if right.grantee != limitless.tool
+        and not _superuser(limitless, right.grantee)
+        and _on(right.thing) in classic.things
+        and limitless.owners.get(_on(right.thing)) != right.grantee
+        and not _held(here, right)
+        and not _held(here, replace(right, grantee=PUBLIC))
+        and not _goes_with(right, added, classic)
     }
+
+
+def _goes_with(right: Right, added: Collection[tuple[str, Thing, str]], classic: Rights) -> bool:
+    """Return whether it is a right on a tenant column that only Limitless has, and goes with those on other columns."""
+    on_column = right.thing.kind == "column" and right.thing not in classic.columns
+    return on_column and (right.grantee, _on(right.thing), right.privilege) in added
 
 
 def _added_columns(classic: Rights, limitless: Rights) -> set[tuple[str, Thing, str]]:
@@ -181,8 +297,7 @@ def _grouped(found: set[Right], where: str) -> Iterator[Difference]:
     for (grantee, thing), privileges in sorted(by.items()):
         who = "everybody (PUBLIC)" if grantee == PUBLIC else f"role {grantee}"
         words = "CONNECT to the database" if thing.kind == "database" else f"{', '.join(privileges)} {thing.words}"
-        what = thing.kind if thing.kind == "database" else thing.words.removeprefix(f"{thing.kind} ")
-        yield Difference(f"rights/{grantee}/{what}", f"{who} may {words} {where}")
+        yield Difference(_id(grantee, thing), f"{who} may {words} {where}")
 
 
 def _settings(classic: Rights, limitless: Rights, gone: Collection[str]) -> Iterator[Difference]:
@@ -229,18 +344,21 @@ def _policies(classic: Rights, limitless: Rights) -> Iterator[Difference]:
         name = ".".join(table)
         if (table in classic.guarded) != (table in limitless.guarded):
             on, off = ("classic", "Limitless") if table in classic.guarded else ("Limitless", "classic")
-            yield Difference(f"rights/policies/{name}", f"row security of {name} is on on {on} and off on {off}")
+            told = ": every row of it is visible there to roles that may read it" if off == "Limitless" else ""
+            yield Difference(policy_id(table), f"row security of {name} is on on {on} and off on {off}{told}")
         here, there = _by_name(classic, table), _by_name(limitless, table)
         for policy in sorted(here.keys() | there.keys()):
             one, other = here.get(policy), there.get(policy)
             if one is None or other is None:
                 yield Difference(
-                    f"rights/policies/{name}/{policy}",
-                    f"row security policy {policy} of {name} exists on {'classic' if one else 'Limitless'} only",
+                    policy_id(table, policy),
+                    f"row security policy {policy} of {name} exists on {'classic' if one else 'Limitless'} only"
+                    + ("" if one else _KEPT_POLICY),
                 )
-            elif _plain(one) != _plain(other):
+            elif plain(one) != plain(other):
                 yield Difference(
-                    f"rights/policies/{name}/{policy}", f"row security policy {policy} of {name} differs on Limitless"
+                    policy_id(table, policy),
+                    f"row security policy {policy} of {name} differs on Limitless{_KEPT_POLICY}",
                 )
         yield from _passes(classic, limitless, table)
 
@@ -267,23 +385,3 @@ def _passes(classic: Rights, limitless: Rights, table: tuple[str, str]) -> Itera
 
 def _by_name(side: Rights, table: tuple[str, str]) -> dict[str, Policy]:
     return {policy.name: policy for policy in side.policies if policy.table == table}
-
-
-def _plain(policy: Policy) -> tuple[object, ...]:
-    """Servers of other versions print the same expression with other blanks and parentheses."""
-    texts = (_NOISE.sub("", text or "") for text in (policy.using, policy.check))
-    return (policy.permissive, policy.command, policy.roles, *texts)
-
-
-def lines(side: Rights) -> frozenset[str]:
-    """Return everything about one side that a later look may find changed, one fact a line. Needs no `effective`."""
-    found = {
-        f"{'everybody (PUBLIC)' if r.grantee == PUBLIC else 'role ' + r.grantee} {r.privilege} {r.thing.words}"
-        for r in side.granted
-    }
-    found |= {f"role {name}{' can log in' if role.can_login else ''}" for name, role in side.roles.items()}
-    found |= {f"role {m.member} is a member of {m.role}" for m in side.members}
-    found |= {f"role {r} gets {n} = {v}" for r, of in side.settings.items() for n, v in of.items()}
-    found |= {f"row security of {'.'.join(table)}" for table in side.guarded}
-    found |= {f"row security policy {p.name} of {'.'.join(p.table)}: {_plain(p)}" for p in side.policies}
-    return frozenset(found)

@@ -33,19 +33,47 @@ def read(
     schemas: Sequence[str],
     *,
     roles: Collection[str] | None = None,
+    also: Collection[str] = (),
     effective: bool = True,
 ) -> Rights:
     """Return what *conn*'s side gives in *schemas*, in one snapshot; owns its transaction.
 
     Args:
         roles: ask about these names (classic's, when Limitless is read) instead of the roles that matter here.
+        also: ask about these names too, where roles of that name exist.
         effective: also ask the server what every role may in the end.
     """
     inside = conn.info.transaction_status is not pq.TransactionStatus.IDLE
     with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
         if not inside:  # a caller's transaction, as a dry run's, has its snapshot already
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        return read_with(cursor, schemas, roles=roles, effective=effective)
+        return read_with(cursor, schemas, roles=roles, also=also, effective=effective)
+
+
+def sides(
+    classic: psycopg.Connection[Any], limitless: psycopg.Connection[Any], schemas: Sequence[str]
+) -> tuple[Rights, Rights]:
+    """Return the rights of both sides, each asked about the roles that matter on either of them.
+
+    A role that lost its last right on classic, or was dropped there, matters on Limitless for as long as it may do
+    something there.
+    """
+    others = holders(limitless, schemas)
+    here = read(classic, schemas, also=others)
+    return here, read(limitless, schemas, roles={*here.roles, *others} - here.superusers)
+
+
+def holders(conn: psycopg.Connection[Any], schemas: Sequence[str]) -> frozenset[str]:
+    """Return the roles that hold rights in *schemas* by name, by a policy or as members, without the tool's own."""
+    with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
+        return _Reader(cursor, list(schemas)).holders()
+
+
+def mark(conn: psycopg.Connection[Any], schemas: Sequence[str]) -> str:
+    """Return a value that is another one when rights, or the objects that have them, may have changed. Cheap."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(_SQL["mark"], {"schemas": list(schemas)}).fetchone()
+    return str(row["mark"]) if row else ""
 
 
 def read_with(
@@ -53,11 +81,12 @@ def read_with(
     schemas: Sequence[str],
     *,
     roles: Collection[str] | None = None,
+    also: Collection[str] = (),
     effective: bool = True,
 ) -> Rights:
     """Do the same inside the caller's transaction."""
     cursor.execute("SELECT set_config('search_path', 'pg_catalog', true)")  # identities and expressions: qualified
-    return _Reader(cursor, list(schemas)).read(roles, effective)
+    return _Reader(cursor, list(schemas)).read(roles, also, effective)
 
 
 class _Reader:
@@ -69,9 +98,11 @@ class _Reader:
         self._cursor.execute(_SQL[name], {"schemas": self._schemas, **values})
         return self._cursor.fetchall()
 
-    def read(self, given: Collection[str] | None, effective: bool) -> Rights:
+    def read(self, given: Collection[str] | None, also: Collection[str], effective: bool) -> Rights:
         here, entries = self._rows("here")[0], self._rows("things")
         roles = self._roles(entries, here["tool"]) if given is None else self._named(given, inside=False)
+        asked = self._named(also, inside=False) if also else {}
+        roles = {**{name: role for name, role in asked.items() if not role.superuser}, **roles}
         who = list(roles)
         settings: dict[str, dict[str, str]] = defaultdict(dict)
         of_role: dict[str, set[str]] = defaultdict(set)
@@ -84,9 +115,11 @@ class _Reader:
             tool=here["tool"],
             database=here["database"],
             things=frozenset(_thing(row) for row in entries if row["kind"] != "column"),
+            columns=frozenset(Thing("column", r["schema"], r["name"], r["column_name"]) for r in self._rows("columns")),
             granted=_granted(row for row in entries if row["grantee"] in roles or row["grantee"] == PUBLIC),
             effective=self._effective([*who, PUBLIC]) if effective else frozenset(),
             roles=roles,
+            superusers=frozenset(name for name, role in asked.items() if role.superuser),
             members=frozenset(Membership(**row) for row in self._rows("members", roles=who)),
             settings=settings,
             defaults={
@@ -95,7 +128,7 @@ class _Reader:
                 if row["value"] is not None
             },
             of_role={role: frozenset(found) for role, found in of_role.items()},
-            owners={_thing(row): row["owner"] for row in entries if row["owner"] in roles and row["kind"] != "column"},
+            owners={_thing(row): row["owner"] for row in entries if row["kind"] != "column"},
             definers={_thing(row): row["owner"] for row in entries if row["definer"]},
             guarded=frozenset((row["schema"], row["name"]) for row in guarded),
             unforced=frozenset((row["schema"], row["name"]) for row in guarded if not row["forced"]),
@@ -120,12 +153,21 @@ class _Reader:
         tool's role counts when it owns tables, since then an application may well log in with it."""
         owners = {row["owner"] for row in entries if row["kind"] == "table"}
         named = {name for row in entries for name in (row["owner"], row["grantee"]) if name}
-        named |= {row["name"] for row in self._rows("seeds")}
+        named |= {row["name"] for row in self._rows("seeds", everybody=True)}
         return {
             name: role
             for name, role in self._named(named, inside=True).items()
             if not role.superuser and not ENGINES_OWN.match(name) and (name != tool or name in owners)
         }
+
+    def holders(self) -> frozenset[str]:
+        tool, entries = self._rows("here")[0]["tool"], self._rows("things")
+        named = {name for row in entries for name in (row["owner"], row["grantee"]) if name}
+        named |= {row["name"] for row in self._rows("seeds", everybody=False)}
+        found = self._named({n for n in named if n != tool and not ENGINES_OWN.match(n)}, inside=True)
+        return frozenset(
+            name for name, r in found.items() if not r.superuser and name != tool and not ENGINES_OWN.match(name)
+        )
 
     def _named(self, names: Collection[str], *, inside: bool) -> dict[str, Role]:
         return {row["name"]: Role(**row) for row in self._rows("roles", roles=list(names), inside=inside)}

@@ -7,6 +7,7 @@ SELECT current_user::text AS tool, current_database()::text AS database;
 -- Everything that rights can be granted on, with owner and ACL; an ACL that was never changed is the engine's default.
 -- Members of extensions come with the extension, leaves of a partitioned table have no counterpart. What belongs to
 -- pg_database_owner (schema public, since PostgreSQL 15) belongs to the owner of the database.
+-- definer: it works with the rights of its owner on what others own: SECURITY DEFINER, and a view of others' tables.
 -- drawn: the sequences of identity columns, and through which tables and views rows draw from them. That needs no right
 -- there; Limitless has no identity, its default is nextval, so USAGE goes with the right to write such rows.
 WITH RECURSIVE deputy AS (
@@ -36,7 +37,13 @@ SELECT t.kind, t.schema, t.name, t.column_name, t.definer,
       FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY (%(schemas)s)
     UNION ALL
     SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, n.nspname::text, c.relname::text, '', c.relowner,
-           coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner)), false, false
+           coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner)),
+           c.relkind = 'v' AND NOT coalesce(c.reloptions @> '{security_invoker=true}', false)
+           AND EXISTS (SELECT FROM pg_catalog.pg_rewrite r
+                         JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+                          AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> c.oid
+                         JOIN pg_catalog.pg_class b ON b.oid = d.refobjid
+                        WHERE r.ev_class = c.oid AND b.relowner <> c.relowner), false
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = ANY (%(schemas)s) AND c.relkind IN ('r', 'p', 'f', 'v', 'S') AND NOT c.relispartition
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
@@ -99,21 +106,29 @@ SELECT u.rolname::text
  WHERE g.rolname IN ('pg_read_all_data', 'pg_write_all_data')
 UNION
 SELECT r.rolname::text FROM pg_catalog.pg_roles r
- WHERE r.rolcanlogin
+ WHERE r.rolcanlogin AND %(everybody)s
    AND EXISTS (SELECT FROM pg_catalog.pg_class c
                  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                 CROSS JOIN aclexplode(c.relacl) a
                 WHERE n.nspname = ANY (%(schemas)s) AND a.grantee = 0);
 
 -- name: roles
--- The roles of that name and, with inside, everybody who is through any number of groups a member of one of them.
+-- The roles of that name and, with inside, everybody who is through any number of groups a member of one of them. Since
+-- PostgreSQL 16 a role that made another one is a member of it that may neither use nor become it: that is no membership.
 WITH RECURSIVE inside AS (
     SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = ANY (%(roles)s)
     UNION
-    SELECT m.member FROM pg_catalog.pg_auth_members m JOIN inside i ON i.oid = m.roleid WHERE %(inside)s
+    SELECT m.member FROM pg_catalog.pg_auth_members m JOIN inside i ON i.oid = m.roleid
+     WHERE %(inside)s
+       AND (coalesce(to_jsonb(m) ->> 'inherit_option', 'true')::boolean
+            OR coalesce(to_jsonb(m) ->> 'set_option', 'true')::boolean)
 )
 SELECT r.rolname::text AS name, r.rolcanlogin AS can_login, r.rolinherit AS inherits,
-       r.rolbypassrls AS bypasses_policies, r.rolsuper AS superuser
+       r.rolbypassrls AS bypasses_policies, r.rolsuper AS superuser,
+       coalesce(to_char(nullif(r.rolvaliduntil, 'infinity') AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), '')
+           AS valid_until,
+       r.rolconnlimit AS connection_limit, r.rolcreaterole AS creates_roles, r.rolcreatedb AS creates_databases,
+       pg_has_role(r.oid, 'USAGE') AS of_tool
   FROM pg_catalog.pg_roles r JOIN inside i ON i.oid = r.oid
  ORDER BY r.rolname;
 
@@ -124,6 +139,8 @@ SELECT g.rolname::text AS role, u.rolname::text AS member, bool_or(m.admin_optio
   JOIN pg_catalog.pg_roles g ON g.oid = m.roleid
   JOIN pg_catalog.pg_roles u ON u.oid = m.member
  WHERE u.rolname = ANY (%(roles)s)
+   AND (coalesce(to_jsonb(m) ->> 'inherit_option', 'true')::boolean
+        OR coalesce(to_jsonb(m) ->> 'set_option', 'true')::boolean)
    AND (g.rolname = ANY (%(roles)s) OR g.rolname IN ('pg_read_all_data', 'pg_write_all_data', 'rds_iam'))
  GROUP BY 1, 2;
 
@@ -226,6 +243,14 @@ UNION ALL
 SELECT w.name, 'database', '', '', '', 'CONNECT', false
   FROM who w WHERE has_database_privilege(w.name, current_database(), 'CONNECT');
 
+-- name: columns
+SELECT n.nspname::text AS schema, c.relname::text AS name, a.attname::text AS column_name
+  FROM pg_catalog.pg_attribute a
+  JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%(schemas)s) AND a.attnum > 0 AND NOT a.attisdropped
+   AND EXISTS (SELECT FROM pg_catalog.pg_attribute o WHERE o.attrelid = c.oid AND o.attacl IS NOT NULL);
+
 -- name: guarded
 SELECT n.nspname::text AS schema, c.relname::text AS name, c.relforcerowsecurity AS forced
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -247,20 +272,63 @@ SELECT n.nspname::text AS schema, c.relname::text AS table_name, p.polname::text
 
 -- name: notes
 SELECT 'default privileges of ' || pg_catalog.pg_get_userbyid(d.defaclrole) || coalesce(' in schema ' || n.nspname, '')
-       || ': Limitless has no ALTER DEFAULT PRIVILEGES; what they gave is granted object by object' AS note
+       || ' (' || coalesce(g.given, 'nothing to PUBLIC or other roles') || '): Limitless has no ALTER DEFAULT PRIVILEGES;'
+       || ' what they gave is granted object by object, and what is made there after the hand-over needs its own GRANT'
+       AS note
   FROM pg_catalog.pg_default_acl d
   LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace
+ CROSS JOIN LATERAL (
+       SELECT string_agg(w.line, ', ' ORDER BY w.line) AS given
+         FROM (SELECT string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type) || ' on '
+                      || CASE d.defaclobjtype WHEN 'r' THEN 'tables' WHEN 'S' THEN 'sequences' WHEN 'f' THEN 'functions'
+                                              WHEN 'T' THEN 'types' WHEN 'n' THEN 'schemas' ELSE d.defaclobjtype::text END
+                      || ' to ' || CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(a.grantee)::text END
+                      AS line
+                 FROM aclexplode(d.defaclacl) a WHERE a.grantee <> d.defaclrole GROUP BY a.grantee) w) g
  WHERE d.defaclnamespace = 0 OR n.nspname = ANY (%(schemas)s)
 UNION
-SELECT count(*) || ' comments on tables and columns of schema ' || n.nspname || ' stay behind: Limitless has no COMMENT'
-  FROM pg_catalog.pg_description d
-  JOIN pg_catalog.pg_class c ON d.classoid = 'pg_class'::regclass AND c.oid = d.objoid
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = ANY (%(schemas)s)
- GROUP BY n.nspname
+SELECT sum(k.n) || ' comments in schema ' || k.schema || ' stay behind, since Limitless has no COMMENT: '
+       || string_agg(k.kind || ' ' || k.n, ', ' ORDER BY k.kind)
+       || '. Tools that read comments find none there; pg_dump -s of classic keeps them'
+  FROM (SELECT s.name AS schema, i.type AS kind, count(*) AS n
+          FROM pg_catalog.pg_description d
+         CROSS JOIN LATERAL pg_catalog.pg_identify_object(d.classoid, d.objoid, d.objsubid) i
+          JOIN unnest(%(schemas)s::text[]) s (name)
+            ON quote_ident(s.name) = CASE i.type WHEN 'schema' THEN i.identity
+                                                 ELSE coalesce(i.schema, split_part(regexp_replace(i.identity, '^.* on ', ''), '.', 1)) END
+         WHERE d.objoid >= 16384 OR d.classoid = 'pg_namespace'::regclass AND i.identity = 'public' AND d.description
+               <> 'standard public schema'
+         GROUP BY 1, 2) k
+ WHERE NOT k.kind = ANY ('{extension}')
+ GROUP BY k.schema
 UNION
 SELECT 'rights on partition ' || c.oid::regclass || ' stay behind: Limitless has no partitions of the application''s own'
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = ANY (%(schemas)s) AND c.relispartition
    AND EXISTS (SELECT FROM aclexplode(c.relacl) a WHERE a.grantee <> c.relowner)
  ORDER BY 1;
+
+-- name: mark
+-- Another value than before: rights may have changed. Row versions, since everything else here is a version of a row that
+-- was written; of roles their values, as their table is not for every role to read. A fraction of the price of reading all.
+SELECT concat_ws(' ',
+    (SELECT sum(hashtextextended(r::text, 0)) FROM pg_catalog.pg_roles r),
+    (SELECT sum(hashtextextended(concat(m.roleid, ' ', m.member, ' ', m.xmin), 0)) FROM pg_catalog.pg_auth_members m),
+    (SELECT sum(hashtextextended(concat(s.setdatabase, ' ', s.setrole, ' ', s.xmin), 0))
+       FROM pg_catalog.pg_db_role_setting s),
+    (SELECT sum(hashtextextended(concat(p.oid, ' ', p.xmin), 0)) FROM pg_catalog.pg_policy p),
+    (SELECT sum(hashtextextended(concat(n.oid, ' ', n.xmin), 0)) FROM pg_catalog.pg_namespace n
+      WHERE n.nspname = ANY (%(schemas)s)),
+    (SELECT sum(hashtextextended(concat(d.oid, ' ', d.xmin), 0)) FROM pg_catalog.pg_database d
+      WHERE d.datname = current_database()),
+    (SELECT sum(hashtextextended(concat(c.oid, ' ', c.xmin), 0))
+       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE n.nspname = ANY (%(schemas)s) AND c.relkind IN ('r', 'p', 'f', 'v', 'S') AND NOT c.relispartition),
+    (SELECT sum(hashtextextended(concat(a.attrelid, ' ', a.attnum, ' ', a.xmin), 0)) FROM pg_catalog.pg_attribute a
+      WHERE a.attacl IS NOT NULL),
+    (SELECT sum(hashtextextended(concat(f.oid, ' ', f.xmin), 0))
+       FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
+      WHERE n.nspname = ANY (%(schemas)s)),
+    (SELECT sum(hashtextextended(concat(t.oid, ' ', t.xmin), 0))
+       FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+      WHERE n.nspname = ANY (%(schemas)s) AND t.typtype IN ('e', 'c'))) AS mark;

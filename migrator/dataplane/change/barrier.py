@@ -37,22 +37,28 @@ def wait_seen(work: Work, recorded: Recorded) -> None:
     Raises:
         ClusterUnavailable: a mirror, copy or validation still does after `work.timeout_s`.
     """
+    wait_since(work, recorded.change.words, recorded.seen_from, recorded.at)
+
+
+def wait_since(work: Work, words: str, seen_from: Snapshot | None, at: float) -> None:
+    """The same for what was committed before the snapshot *seen_from* was taken, *at* (seconds of classic's clock
+    since 1970)."""
     deadline = time.monotonic() + work.timeout_s
-    _until_nobody(work, recorded, deadline, lambda: _behind(work, recorded))
+    _until_nobody(work, words, deadline, lambda: _behind(work, seen_from))
     row = work.classic.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
     cutoff = float(row[0]) if row else time.time()
-    _until_nobody(work, recorded, deadline, lambda: _older(work, cutoff))
-    _lock_out_the_dead(work, recorded)
+    _until_nobody(work, words, deadline, lambda: _older(work, cutoff))
+    _lock_out_the_dead(work, at)
 
 
-def _until_nobody(work: Work, recorded: Recorded, deadline: float, look: Callable[[], list[str]]) -> None:
+def _until_nobody(work: Work, words: str, deadline: float, look: Callable[[], list[str]]) -> None:
     told = time.monotonic()
 
     def look_and_tell() -> list[str]:
         nonlocal told
         waiting = look()
         if waiting and time.monotonic() - told > _TELL_EVERY_S:
-            work.tell(f"{recorded.change.words}: waiting for {', '.join(waiting)}")
+            work.tell(f"{words}: waiting for {', '.join(waiting)}")
             told = time.monotonic()
         return waiting
 
@@ -65,13 +71,12 @@ def _until_nobody(work: Work, recorded: Recorded, deadline: float, look: Callabl
         )
 
 
-def _behind(work: Work, recorded: Recorded) -> list[str]:
+def _behind(work: Work, seen_from: Snapshot | None) -> list[str]:
     """Return the mirror partitions whose position does not include the change."""
-    since = recorded.seen_from
     return [
         f"mirror partition {part}"
         for part, snapshot in open_positions(work.limitless)
-        if since is not None and not Snapshot.parse(snapshot).includes(since)
+        if seen_from is not None and not Snapshot.parse(snapshot).includes(seen_from)
     ]
 
 
@@ -80,8 +85,8 @@ def _older(work: Work, cutoff: float) -> list[str]:
     return [str(name) for (name,) in work.classic.execute(_OLDER, (cutoff,))]
 
 
-def _lock_out_the_dead(work: Work, recorded: Recorded) -> None:
+def _lock_out_the_dead(work: Work, at: float) -> None:
     """Take their lease from copies that began before and have no session on classic: they may yet commit."""
-    old = copying_since_before(work.classic, recorded.at)
+    old = copying_since_before(work.classic, at)
     if old:
         revoke_leases(work.limitless, old)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from migrator.dataplane.change.request import Kind
+from migrator.dataplane.change.kinds import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,10 @@ class Change:
         entry: of a new table, what a plan would say about it.
         owner: who is to own what is made; empty: this tool's role.
         there: what makes it on Limitless.
+        source, parent, condition, late, path, renamed: as in RequestedChange.
+        before: what was there, so that the change can be undone: a default, a type, what Limitless had; of an index or
+            NOT NULL, that classic had it already.
+        column: what is dropped goes with this column of `table`.
         neighbour, after: an enum's value that the new one stands after, or before; empty: it is the only one.
     """
 
@@ -58,6 +62,14 @@ class Change:
     there: tuple[Made, ...] = ()
     neighbour: str = ""
     after: bool = True
+    source: str = ""
+    parent: str = ""
+    condition: str = ""
+    late: bool = False
+    path: tuple[str, ...] = ()
+    before: str = ""
+    column: str = ""
+    renamed: str = ""
 
     def dump(self) -> dict[str, Any]:
         """Return the change as JSON values."""
@@ -70,4 +82,12 @@ class Change:
             Made(**{**m, "record": tuple(m["record"]), "statements": tuple(m["statements"])})
             for m in body.get("there", ())
         )
-        return cls(**{**body, "kind": Kind(body["kind"]), "links": tuple(body.get("links", ())), "there": made})
+        return cls(
+            **{
+                **body,
+                "kind": Kind(body["kind"]),
+                "links": tuple(body.get("links", ())),
+                "path": tuple(body.get("path", ())),
+                "there": made,
+            }
+        )

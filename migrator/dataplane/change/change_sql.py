@@ -43,6 +43,13 @@ def set_default(change: Change) -> sql.Composed:
     )
 
 
+def plan_type(change: Change) -> list[sql.Composed]:
+    """Return queries that fail where the column's type, or its collation, is not known, and compute nothing."""
+    typed = sql.SQL("SELECT NULL::{} LIMIT 0").format(sql.SQL(change.type))
+    collated = sql.SQL("SELECT ''::text COLLATE {} LIMIT 0").format(sql.SQL(change.collation))
+    return [typed, collated] if change.collation else [typed]
+
+
 def plan_default(change: Change) -> sql.Composed:
     """Return a query that fails where the default cannot be computed, and computes nothing."""
     return sql.SQL("SELECT ({})::{} LIMIT 0").format(sql.SQL(change.default), sql.SQL(change.type))
@@ -62,7 +69,7 @@ def create_index(change: Change, table: sql.Identifier, *, concurrently: bool) -
     return sql.SQL("CREATE {}INDEX {}{} ON {} {}").format(
         sql.SQL("UNIQUE " if change.unique else ""),
         sql.SQL("CONCURRENTLY " if concurrently else ""),
-        sql.Identifier(change.name),
+        sql.Identifier(change.name) if change.name else sql.SQL(""),
         table,
         sql.SQL(change.tail),
     )
@@ -75,10 +82,11 @@ def drop_index(change: Change, *, concurrently: bool) -> sql.Composed:
 
 
 def probe_like(name: str, table: str) -> sql.Composed:
-    """Return the CREATE of an empty temporary table with the columns of *table*."""
-    return sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {} INCLUDING GENERATED)").format(
-        sql.Identifier(name), table_name(table)
-    )
+    """Return the CREATE of an empty temporary table with the columns, keys and checks of *table*."""
+    return sql.SQL(
+        "CREATE TEMPORARY TABLE {} (LIKE {}"
+        " INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING INDEXES INCLUDING CONSTRAINTS)"
+    ).format(sql.Identifier(name), table_name(table))
 
 
 def next_keys(table: Table, after: Sequence[str] | None, rows: int) -> sql.Composed:

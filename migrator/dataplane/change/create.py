@@ -19,8 +19,9 @@ from migrator.control.route import locked_write_mode
 from migrator.dataplane.capture.new_table import capture_new, lock_above
 from migrator.dataplane.change import change_sql
 from migrator.dataplane.change.change import Change, Made
+from migrator.dataplane.change.kinds import Kind
+from migrator.dataplane.change.names import looked_up_in
 from migrator.dataplane.change.progress import Connection, Recorded, Work
-from migrator.dataplane.change.request import Kind
 from migrator.db.error_text import server_message
 from migrator.db.lock_retry import BUSY
 from migrator.errors import NoGo
@@ -60,7 +61,7 @@ def as_owner(conn: Connection, owner: str) -> Iterator[None]:
 
 def create(conn: Connection, change: Change) -> None:
     """Make it on classic, a table without its foreign keys, in the caller's transaction."""
-    with as_owner(conn, change.owner):
+    with as_owner(conn, change.owner), looked_up_in(conn, change.path):
         conn.execute(sql.SQL(change.statement))
 
 
@@ -130,7 +131,7 @@ def make_on_classic(work: Work, recorded: Recorded) -> None:
     except (*BUSY, psycopg.OperationalError):
         raise
     except psycopg.Error as error:
-        _take_back(work, recorded)
+        take_back(work, recorded)
         raise NoGo(
             change.words, [f"classic refuses it: {server_message(error)}"], "Limitless is as it was before."
         ) from None
@@ -155,7 +156,7 @@ def require_dual(conn: Connection, change: Change) -> None:
         raise NoGo(change.words, [f"the write mode is {mode}, not dual"])
 
 
-def _take_back(work: Work, recorded: Recorded) -> None:
+def take_back(work: Work, recorded: Recorded) -> None:
     """Drop on Limitless what was made for something that classic does not get: it cannot hold rows."""
     with work.limitless.transaction():
         for one in reversed(recorded.change.there):

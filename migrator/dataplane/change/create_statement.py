@@ -15,8 +15,8 @@ from migrator.grammar.written import Edit, Written, edited, quoted
 Resolve = Callable[[Tree], str | None]
 """The schema that is meant by a relation written without one; None, and said so, where that is not clear."""
 
-OPTIONS = ("kind", "via", "tenant_column", "key")
-"""What a comment before CREATE TABLE may say; the fields of the plan's entry for a table."""
+OPTIONS = ("kind", "via", "tenant_column", "key", "side")
+"""What a comment may say: before CREATE TABLE the fields of the plan's entry for a table, before others the side."""
 
 _OPTION = re.compile(r"^[ \t]*--[ \t]*migrator:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _PERSISTENT = "p"

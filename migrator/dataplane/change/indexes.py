@@ -7,11 +7,14 @@ classic accepted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import psycopg
 
 from migrator.control.provisioned import Made, forget
 from migrator.dataplane.change import change_sql
 from migrator.dataplane.change.inspect import index_of
+from migrator.dataplane.change.names import listed
 from migrator.dataplane.change.progress import Connection, Recorded, Work
 from migrator.db.error_text import server_message
 from migrator.errors import ClusterUnavailable, NoGo
@@ -41,7 +44,8 @@ def build_on_classic(work: Work, recorded: Recorded) -> None:
         work.tell(f"{change.words}: dropping the invalid index of an earlier build")
         _without_timeout(work, change_sql.drop_index(change, concurrently=True))
     try:
-        _without_timeout(work, change_sql.create_index(change, change_sql.table_name(change.table), concurrently=True))
+        statement = change_sql.create_index(change, change_sql.table_name(change.table), concurrently=True)
+        _without_timeout(work, statement, change.path)
     except psycopg.Error as error:
         if not work.classic.broken:
             _without_timeout(work, change_sql.drop_index(change, concurrently=True))
@@ -53,10 +57,18 @@ def build_on_classic(work: Work, recorded: Recorded) -> None:
         raise
 
 
-def _without_timeout(work: Work, statement: psycopg.sql.Composed) -> None:
+def _without_timeout(work: Work, statement: psycopg.sql.Composed, path: Sequence[str] = ()) -> None:
     """Run a concurrent statement: it waits for running transactions, and no session waits for it."""
-    work.classic.execute("SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false)")
-    work.classic.execute(statement)
+    work.classic.execute(
+        "SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false),"
+        " set_config('search_path', %s, false)",
+        (listed(path),),
+    )
+    try:
+        work.classic.execute(statement)
+    finally:
+        if not work.classic.broken:
+            work.classic.execute("SELECT set_config('search_path', 'pg_catalog', false)")
 
 
 def _wait_for_builder(work: Work, recorded: Recorded) -> None:
@@ -122,7 +134,7 @@ def _limitless_step(work: Work, name: str) -> Step | None:
         acknowledged=work.plan.gates.acknowledged,
     )
     todo = steps(wanted.catalog, completed_from_records(work.limitless, read(work.limitless, schemas), wanted.catalog))
-    return next((s for s in todo if s.record.kind == "index" and s.record.name == name), None)
+    return next((s for s in todo if s.record.kind in ("index", "constraint") and s.record.name == name), None)
 
 
 def drop_on_limitless(work: Work, recorded: Recorded) -> None:

@@ -13,7 +13,8 @@ from migrator.catalog.read import columns
 from migrator.catalog.values import Column, Index
 from migrator.dataplane.change import change_sql
 from migrator.dataplane.change.change import Change
-from migrator.dataplane.change.request import RequestedChange
+from migrator.dataplane.change.kinds import RequestedChange
+from migrator.dataplane.change.names import looked_up_in
 from migrator.model.table import qualify
 
 Connection = psycopg.Connection[Any]
@@ -22,6 +23,15 @@ Connection = psycopg.Connection[Any]
 def columns_of(conn: Connection, table: str) -> dict[str, tuple[str, bool]]:
     """Return declared type and NOT NULL of every column of *table* on *conn*'s side; none for no table."""
     return {c.name: (c.declared, c.never_null) for c in _columns(conn, change_sql.table_name(table))}
+
+
+def column_of(conn: Connection, table: str, name: str) -> Column:
+    """Return a column of *table* as *conn*'s side has it now.
+
+    Raises:
+        StopIteration: there is none.
+    """
+    return next(c for c in _columns(conn, change_sql.table_name(table)) if c.name == name)
 
 
 def has_column(conn: Connection, table: sql.Identifier, name: str) -> bool:
@@ -42,9 +52,10 @@ def index_of(conn: Connection, schema: str, name: str) -> tuple[str, bool] | Non
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the server made of a new column. *value* is what its one row then held, as text."""
+    """What the server made of a new column, every name qualified. *value* is what its one row then held, as text."""
 
     type: str
+    default: str
     is_domain: bool
     rewritten: bool
     value: str | None
@@ -70,12 +81,13 @@ def try_column(conn: Connection, request: RequestedChange) -> Seen:
         sql.SQL("SELECT"),
         sql.SQL("ALTER TABLE {} ADD COLUMN {}").format(table, sql.SQL(" ").join(column)),
     ):
-        conn.execute(statement)
+        with looked_up_in(conn, request.path):
+            conn.execute(statement)
         row = conn.execute("SELECT pg_relation_filenode(to_regclass(%s))", (table.as_string(conn),)).fetchone()
         files.append(row[0] if row else None)
     made = next(c for c in _columns(conn, table) if c.name == request.name)
     row = conn.execute(sql.SQL("SELECT {}::text FROM {}").format(sql.Identifier(request.name), table)).fetchone()
-    return Seen(made.declared, bool(made.domain), files[0] != files[1], row[0] if row else None)
+    return Seen(made.declared, made.default or "", bool(made.domain), files[0] != files[1], row[0] if row else None)
 
 
 def read_index(conn: Connection, change: Change, name: sql.Identifier) -> Index:

@@ -14,12 +14,13 @@ from typing import Any, Literal
 import psycopg
 
 from migrator.control import change as changes_of
+from migrator.control.answers import learn
 from migrator.control.locks import release_copy_lock, take_copy_lock
-from migrator.control.tables import store_tables
+from migrator.control.tables import captured_tables, store_tables
 from migrator.dataplane.change.change import Change
-from migrator.dataplane.change.request import Kind
+from migrator.dataplane.change.kinds import BY_NAME, Kind
 from migrator.db.lock_retry import until_free
-from migrator.errors import ClusterUnavailable
+from migrator.errors import ClusterUnavailable, PreconditionFailed
 from migrator.model.position import Snapshot
 from migrator.model.table import Table
 from migrator.plan.captured import with_captured
@@ -30,6 +31,9 @@ Moment = Literal["begin", "acted", "done"]
 """Of a step: before it, after its effect on a side, after its record."""
 
 LOCK_TIMEOUT_MS = 300
+
+_UNDOING = "undo:"
+"""What the recorded steps of a change begin with while it is taken back."""
 
 
 def _silent(_: str) -> None:
@@ -62,8 +66,11 @@ class Work:
     watch: Callable[[str, Moment], None] = _unwatched
     tables: dict[str, Table] = field(default_factory=dict)
 
-    def patiently(self, side: str, what: str, act: Callable[[Connection], None]) -> None:
+    def patiently(self, side: str, what: str, act: Callable[[Connection], None], *, guarded: bool = False) -> None:
         """Run *act* in a transaction with a short lock timeout, again and again while a lock is busy.
+
+        Args:
+            guarded: the guard judges what it does as anybody's.
 
         Raises:
             ClusterUnavailable: it stayed busy for `timeout_s`.
@@ -72,7 +79,7 @@ class Work:
 
         def once() -> None:
             with conn.transaction():
-                if side == "classic":
+                if side == "classic" and not guarded:
                     conn.execute("SELECT set_config('migrator.ddl', 'allowed', true)")  # our own guard
                 conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(LOCK_TIMEOUT_MS),))
                 act(conn)
@@ -124,7 +131,8 @@ class Recorded:
     """A change with how far it is.
 
     Attributes:
-        step: the last step done.
+        step: the last step done, of `apply` or of `take_back`.
+        undoing: it is being taken back: only that can go on.
         seen_from, at: see `migrator.schema_change`.
         filled_to: key up to which existing rows were filled.
     """
@@ -135,11 +143,17 @@ class Recorded:
     seen_from: Snapshot | None = None
     at: float = 0.0
     filled_to: tuple[str, ...] | None = None
+    undoing: bool = False
 
     def done(self, conn: Connection, step: str) -> None:
         """Record *step*, in the caller's transaction if there is one."""
-        changes_of.set_step(conn, self.change_id, step)
+        changes_of.set_step(conn, self.change_id, f"{_UNDOING if self.undoing else ''}{step}")
         self.step = step
+
+    def restate(self, conn: Connection, change: Change) -> None:
+        """Store what was not known of the change when it was checked."""
+        changes_of.set_body(conn, self.change_id, change.dump())
+        self.change = change
 
     def shape_changed(self, conn: Connection, step: str) -> None:
         """Record *step* in the transaction that changes the descriptor; from when on it is known is recorded later."""
@@ -154,16 +168,35 @@ class Recorded:
             self.seen_from, self.at = Snapshot.parse(seen[0]), seen[1]
 
 
+StepFn = Callable[[Work, Recorded], None]
+"""A step finds out by itself whether it took effect before."""
+
+
+def load_tables(work: Work) -> None:
+    """Read what is captured, and whether Limitless answers.
+
+    Raises:
+        PreconditionFailed: nothing is captured.
+    """
+    work.tables = {t.qualified: t for t in captured_tables(work.classic).values()}
+    if not work.tables:
+        raise PreconditionFailed(
+            "no table is captured", hint="Dual write has not begun: change classic directly, then provision."
+        )
+    learn(work.limitless)
+
+
 def unfinished(conn: Connection) -> list[Recorded]:
     """Return changes that were begun and not finished, oldest first."""
     return [
         Recorded(
             one.change_id,
             Change.load(one.body),
-            one.step,
+            one.step.removeprefix(_UNDOING),
             Snapshot.parse(one.seen_from) if one.seen_from else None,
             one.at,
             tuple(one.filled_to) if one.filled_to else None,
+            one.step.startswith(_UNDOING),
         )
         for one in changes_of.unfinished(conn)
     ]
@@ -176,6 +209,9 @@ def record(conn: Connection, changes: Sequence[Change], who: str) -> None:
             changes_of.add(conn, change.kind.value, change.table, change.name, change.words, change.dump(), who)
 
 
-def is_same(change: Change, kind: Kind, table: str, name: str) -> bool:
-    """Whether a file that asks for (kind, table, name) means *change*; an index to drop is known by its name."""
-    return change.kind is kind and change.name == name and table in ("", change.table)
+def is_same(change: Change, kind: Kind, table: str, name: str, source: str = "") -> bool:
+    """Whether a file that asks for (kind, table, name) means *change*; an index to drop is known by its name, what is
+    not told apart by its name by the statement it comes from."""
+    if kind in BY_NAME and name:
+        return change.kind is kind and change.name == name and table in ("", change.table)
+    return source == change.source

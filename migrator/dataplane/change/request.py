@@ -6,109 +6,59 @@ and resumed by itself.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import replace
 
-from migrator.dataplane.change import create_statement
+from migrator.dataplane.change import alter, create_statement, drop_statement, recipe, statements
+from migrator.dataplane.change.kinds import Kind, RequestedChange
+from migrator.dataplane.change.refusal import NOWHERE, Refusal, place_of
 from migrator.grammar.parse import Unparsable, parse
 from migrator.grammar.tree import Tree
 from migrator.grammar.types import type_text
 from migrator.grammar.written import Written, edited
 from migrator.model.table import Table, qualify
 
-POSSIBLE = (
-    "possible here: CREATE TABLE, ALTER TABLE … ADD COLUMN, ALTER TABLE … DROP COLUMN, CREATE INDEX, DROP INDEX,"
-    " CREATE TYPE, ALTER TYPE … ADD VALUE, CREATE SEQUENCE"
-)
 _SERIAL = frozenset({"serial", "serial2", "serial4", "serial8", "smallserial", "bigserial"})
 
 
-class Kind(StrEnum):
-    ADD_COLUMN = "add column"
-    DROP_COLUMN = "drop column"
-    CREATE_INDEX = "create index"
-    DROP_INDEX = "drop index"
-    CREATE_TABLE = "create table"
-    CREATE_TYPE = "create type"
-    CREATE_SEQUENCE = "create sequence"
-    ADD_LABEL = "add enum value"
-
-
-CREATIONS = frozenset({Kind.CREATE_TABLE, Kind.CREATE_TYPE, Kind.CREATE_SEQUENCE})
-"""What makes an object that was not there."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestedChange:
-    """One change as it is written.
-
-    Attributes:
-        where: for messages, "statement 2".
-        table: qualified name of a captured table; empty for DROP INDEX, whose table the catalog knows; of what is
-            made, or gets a value, itself.
-        schema, name: of the column (no schema), the index or what is made; of an enum's value, the
-            schema of its enum, and itself.
-        lenient: IF EXISTS or IF NOT EXISTS was said.
-        type, collation, default: SQL texts of a new column; empty where nothing is said.
-        tail: of a new index, what follows its table's name.
-        statement, links: of what is made, its SQL; of a table without its foreign keys, which are what follows ADD.
-        options: what comments before it say about a new table.
-        neighbour, after: an enum's value that the new one stands after, or before; empty: it comes last.
-    """
-
-    where: str
-    kind: Kind
-    table: str
-    schema: str
-    name: str
-    lenient: bool = False
-    type: str = ""
-    collation: str = ""
-    default: str = ""
-    not_null: bool = False
-    unique: bool = False
-    tail: str = ""
-    statement: str = ""
-    links: tuple[str, ...] = ()
-    options: tuple[tuple[str, str], ...] = ()
-    neighbour: str = ""
-    after: bool = True
-
-    @property
-    def words(self) -> str:
-        match self.kind:
-            case Kind.ADD_COLUMN:
-                return f"add column {self.table}.{self.name} ({self.type})"
-            case Kind.DROP_COLUMN:
-                return f"drop column {self.table}.{self.name}"
-            case Kind.CREATE_INDEX:
-                return f"create {'unique ' if self.unique else ''}index {self.name} on {self.table}"
-            case Kind.DROP_INDEX:
-                return f"drop index {qualify(self.schema, self.name) if self.schema else self.name}"
-            case Kind.ADD_LABEL:
-                return f"add value {self.name!r} to type {self.table}"
-            case Kind.CREATE_TABLE | Kind.CREATE_TYPE | Kind.CREATE_SEQUENCE:
-                return f"{self.kind} {self.table}"
-
-
 def read_requests(
-    text: str, tables: tuple[Table, ...], schemas: tuple[str, ...] = ()
-) -> tuple[list[RequestedChange], list[str]]:
-    """Return the changes *text* asks for on captured *tables* or in migrated *schemas*, and every problem with it."""
+    text: str, tables: tuple[Table, ...], schemas: tuple[str, ...] = (), source: str = ""
+) -> tuple[list[RequestedChange], list[Refusal]]:
+    """Return the changes *text* asks for on captured *tables* or in migrated *schemas*, and every problem with it.
+
+    Args:
+        source: names the file. A statement is known by it and by all statements up to itself: one who corrects a later
+            one and applies the file again does not repeat what is done.
+    """
     try:
-        statements = parse(text)
+        found = parse(text)
     except Unparsable as error:
-        return [], [f"PostgreSQL cannot read it: {error.why}"]
+        place = place_of(text, max(error.position, 0), 0)
+        line = f"line {place.line}: " if error.position >= 0 else ""
+        return [], [Refusal(f"{line}PostgreSQL cannot read it: {error.why}", place)]
     reader = _Reader(tables, schemas)
-    if not statements:
-        reader.problems.append("it holds no statement")
-    end = 0
-    for number, statement in enumerate(statements, 1):
+    if not found:
+        reader.problems.append(Refusal("it holds no statement"))
+    digest, end = hashlib.sha256(source.encode()), 0
+    for number, statement in enumerate(found, 1):
+        reader.place = place_of(text, statement.offset, number)
         reader.said(f"statement {number}", text[end : statement.offset], statement.tag)
         [own] = parse(statement.text)  # its positions count from its own beginning
+        before = len(reader.requests)
         reader.statement(f"statement {number}", Tree(own.tag, own.body), Written(own.text))
+        digest.update(b"\0" + statement.text.encode())
+        reader.requests[before:] = [
+            replace(
+                r,
+                place=reader.place,
+                path=r.path or reader.path,
+                source=f"{digest.hexdigest()[:24]}:{n}",
+            )
+            for n, r in enumerate(reader.requests[before:], 1)
+        ]
         end = statement.offset + len(statement.text)
+    reader.place = NOWHERE
     reader.said("after the last statement", text[end:], "")
     return reader.requests, reader.problems
 
@@ -120,19 +70,28 @@ class _Reader:
         self.names = {t.qualified: (t.schema, t.name) for t in tables}  # with those that this file makes
         self.partitioned = {t.qualified for t in tables if t.partitioned}
         self.options: tuple[tuple[str, str], ...] = ()
+        self.side = ""
+        self.path: tuple[str, ...] = schemas if len(schemas) == 1 else ()
         self.requests: list[RequestedChange] = []
-        self.problems: list[str] = []
+        self.place = NOWHERE
+        self.problems: list[Refusal] = []
 
-    def problem(self, where: str, text: str) -> None:
-        self.problems.append(f"{where}: {text}")
+    def problem(self, where: str, text: str, *, missing: bool = False) -> None:
+        words = text if self.place.number else f"{where}: {text}"
+        self.problems.append(Refusal(words, self.place, missing=missing))
 
     def said(self, where: str, before: str, tag: str) -> None:
-        """Take what comments before a statement say about the table it makes."""
+        """Take what comments before a statement say about it."""
         found, problems = create_statement.options(before)
         for text in problems:
             self.problem(where, text)
+        self.side = found.pop("side", "")
+        if self.side not in ("", "classic"):
+            self.problem(where, f"'-- migrator: side = {self.side}': only classic can be a side by itself")
         if found and tag != "CreateStmt":
             self.problem(where, "comments '-- migrator: …' stand before CREATE TABLE, and say what the table becomes")
+        if self.side and tag == "CreateStmt":
+            self.problem(where, "a table that stays on classic is excluded in the plan and made there directly")
         self.options = tuple(found.items())
 
     def statement(self, where: str, node: Tree, written: Written) -> None:
@@ -151,21 +110,68 @@ class _Reader:
                 self._index(where, node, written)
             case "DropStmt" if node.removeType == "OBJECT_INDEX":
                 self._drop_index(where, node)
-            case "TransactionStmt":
-                self.problem(where, "leave BEGIN and COMMIT out: every change is carried out by itself, and resumed")
+            case "DropStmt" if node.removeType == "OBJECT_TABLE" and not self.side:
+                self._take(where, drop_statement.tables(where, node, self._known, self.path))
+            case "RenameStmt" if node.renameType in ("OBJECT_INDEX", "OBJECT_TABCONSTRAINT") and not self.side:
+                self._rename_part(where, node)
+            case "RenameStmt" if node.renameType in ("OBJECT_TABLE", "OBJECT_COLUMN") and self._known(node.relation):
+                self._rename(where, node)
             case _:
-                words = " ".join(written.whole.split())
-                self.problem(where, f"{words[:60]} is not possible while tables are being migrated; {POSSIBLE}")
+                self._whole(where, node, written)
+
+    def _whole(self, where: str, node: Tree, written: Written) -> None:
+        path = statements.search_path(node)
+        if path is not None:
+            self.path = path
+        found = statements.read(where, node, written, self.side, self.path)
+        if isinstance(found, str):
+            words = " ".join(written.whole.split())
+            words = words if len(words) <= 60 else f"{words[:59]}…"
+            self.problem(where, f"{words} is not possible while tables are being migrated: {found}")
+        elif found is not None:
+            self.requests.append(found)
+
+    def _known(self, relation: Tree) -> list[str]:
+        """Return the captured tables that *relation* may mean; of several without a schema, the first in the path."""
+        if relation.schemaname:
+            return [q for q in (qualify(relation.schemaname, relation.relname),) if q in self.names]
+        found = [q for q, (_, name) in self.names.items() if name == relation.relname]
+        for schema in self.path:
+            if (first := qualify(schema, relation.relname)) in found:
+                return [first]
+        return found
+
+    def _rename(self, where: str, node: Tree) -> None:
+        table = self._table(where, node.relation)
+        if table is None:
+            return
+        if node.renameType == "OBJECT_TABLE":
+            text = recipe.rename_table(table, node.newname)
+        else:
+            text = recipe.rename_column(self.tables.get(table), table, node.subname, node.newname)
+        what = f"column {node.subname} of " if node.renameType == "OBJECT_COLUMN" else ""
+        self.problem(where, f"renaming {what}{table} is not possible while it is being migrated: {text}")
+
+    def _rename_part(self, where: str, node: Tree) -> None:
+        """Take the renaming of an index or a constraint."""
+        lenient, schema = bool(node.missing_ok), node.relation.schemaname or ""
+        index = node.renameType == "OBJECT_INDEX"
+        table, name = ("", node.relation.relname) if index else (self._table(where, node.relation), node.subname)
+        if table is not None:
+            self.requests.append(
+                RequestedChange(
+                    where, Kind.RENAME, table, schema if index else "", name, lenient,
+                    renamed=node.newname, condition="i" if index else "",
+                )
+            )  # fmt: skip
 
     def _table(self, where: str, relation: Tree) -> str | None:
         """Return the captured table *relation* names; a name without a schema must be unambiguous."""
-        if relation.schemaname:
-            found = [q for q in (qualify(relation.schemaname, relation.relname),) if q in self.names]
-        else:
-            found = [q for q, (_, name) in self.names.items() if name == relation.relname]
+        found = self._known(relation)
         written = ".".join(filter(None, (relation.schemaname, relation.relname)))
         if not found:
-            self.problem(where, f"{written} is not captured: change it directly, on both sides where it is on both")
+            text = f"{written} is not captured: change it directly, on both sides where it is on both"
+            self.problem(where, text, missing=True)
             return None
         if len(found) > 1:
             self.problem(where, f"{written} may be {' or '.join(sorted(found))}: name the schema")
@@ -174,8 +180,8 @@ class _Reader:
 
     def _schema(self, where: str, schema: str | None, name: str) -> str | None:
         """Return the migrated schema in which *name* is made."""
-        if schema is None and len(self.schemas) == 1:
-            return self.schemas[0]
+        if schema is None and self.path and self.path[0] in self.schemas:
+            return self.path[0]
         if schema is None:
             self.problem(where, f"{name}: name the schema; there are {', '.join(sorted(self.schemas))}")
         elif schema not in self.schemas:
@@ -243,8 +249,9 @@ class _Reader:
         *before, name = (part.sval for part in node.typeName)
         schema = self._schema(where, before[-1] if before else None, name)
         if node.oldVal is not None:
+            enum = qualify(before[-1] if before else schema or "public", name)
             self.problem(
-                where, f"type {name}: a value cannot be renamed, rows hold it on both sides; add another and move to it"
+                where, f"type {name}: a value cannot be renamed: {recipe.rename_label(enum, node.oldVal, node.newVal)}"
             )
         elif schema is not None:
             self.requests.append(
@@ -255,6 +262,9 @@ class _Reader:
             )  # fmt: skip
 
     def _alter(self, where: str, node: Tree, written: Written) -> None:
+        if all(c.subtype in alter.STORAGE for c in node.cmds) or self.side:
+            self._whole(where, node, written)
+            return
         table = self._table(where, node.relation)
         if not node.relation.inh:
             self.problem(where, "Limitless has no ALTER TABLE ONLY: leave ONLY out")
@@ -270,9 +280,20 @@ class _Reader:
                         self.requests.append(
                             RequestedChange(where, Kind.DROP_COLUMN, table, "", command.name, bool(command.missing_ok))
                         )
-                case other:
-                    name = other.removeprefix("AT_")
-                    self.problem(where, f"ALTER TABLE … {name} is not possible while it is being migrated; {POSSIBLE}")
+                case "AT_ChangeOwner":
+                    self._whole(where, node, written)
+                case _ if table:
+                    self._take(where, self._altered(where, table, written).parse(command))
+
+    def _altered(self, where: str, table: str, written: Written) -> alter.Altered:
+        return alter.Altered(where, table, self.tables.get(table), written, lambda r: self._table(where, r))
+
+    def _take(self, where: str, found: Iterator[alter.Found]) -> None:
+        for one in found:
+            if isinstance(one, str):
+                self.problem(where, one)
+            else:
+                self.requests.append(one)
 
     def _add_column(self, where: str, table: str | None, command: Tree, written: Written) -> None:
         column = command.def_
@@ -283,6 +304,7 @@ class _Reader:
         if refused or table is None:
             return
         by_kind = {c.contype: c for c in column.constraints or ()}
+        apart = [c for c in column.constraints or () if c.contype in alter.CONSTRAINTS]
         stops = [part.location for part in (*(column.constraints or ()), column.collClause) if part is not None]
         default = by_kind.get("CONSTR_DEFAULT")
         self.requests.append(
@@ -299,12 +321,12 @@ class _Reader:
                 not_null="CONSTR_NOTNULL" in by_kind,
             )
         )
+        for part in apart:
+            self._take(where, self._altered(where, table, written).constraint(part, name))
 
     def _index(self, where: str, node: Tree, written: Written) -> None:
         table = self._table(where, node.relation)
         problems = []
-        if not node.idxname:
-            problems.append("name the index, so that both sides know it by the same name")
         if not node.relation.inh:
             problems.append("leave ONLY out")
         if node.tableSpace:
@@ -327,7 +349,7 @@ class _Reader:
                 Kind.CREATE_INDEX,
                 table,
                 schema,
-                node.idxname,
+                node.idxname or "",
                 bool(node.if_not_exists),
                 unique=bool(node.unique),
                 tail=tail,
@@ -362,13 +384,11 @@ def _refused_parts(column: Tree) -> Iterator[str]:
         match constraint.contype:
             case "CONSTR_DEFAULT" | "CONSTR_NOTNULL" | "CONSTR_NULL":
                 continue
+            case kind if kind in alter.CONSTRAINTS or kind.startswith("CONSTR_ATTR"):
+                continue  # a change of its own
             case "CONSTR_GENERATED" | "CONSTR_IDENTITY":
                 yield "a generated or identity column rewrites the table while writers wait; fill a plain one instead"
-            case "CONSTR_UNIQUE" | "CONSTR_PRIMARY":
-                yield "leave UNIQUE out and say CREATE UNIQUE INDEX in a statement of its own"
-            case "CONSTR_FOREIGN":
-                yield "a foreign key cannot be added while the table is being migrated; leave REFERENCES out"
-            case "CONSTR_CHECK":
-                yield "a CHECK cannot be added while the table is being migrated; leave it out"
+            case "CONSTR_PRIMARY":
+                yield "the table has a key already, which it is migrated by: say CREATE UNIQUE INDEX"
             case other:
                 yield f"{other.removeprefix('CONSTR_')} is not possible here"

@@ -6,18 +6,23 @@ tables they lead to: they are tried alone, for a moment.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import psycopg
 
 from migrator.control.tables import owner as owner_of_tables
+from migrator.dataplane.change import constraints
 from migrator.dataplane.change.change import Change, Made
 from migrator.dataplane.change.create import create, exists, filled, link, make_there, planned
+from migrator.dataplane.change.drop_table import drop_there
+from migrator.dataplane.change.kinds import CREATIONS, Kind, RequestedChange
+from migrator.dataplane.change.names import UNDEFINED, WHERE_NAMES
+from migrator.dataplane.change.printed import makes_routine
 from migrator.dataplane.change.progress import LOCK_TIMEOUT_MS, Connection
-from migrator.dataplane.change.request import CREATIONS, Kind, RequestedChange
+from migrator.dataplane.change.whole import run_there
 from migrator.db.error_text import server_message
-from migrator.db.lock_retry import until_free
+from migrator.db.lock_retry import BUSY, until_free
 from migrator.errors import ClusterUnavailable, PlanInvalid
 from migrator.model.table import Table
 from migrator.plan.captured import parse_entry, with_captured
@@ -47,11 +52,12 @@ class Creations:
             request.words,
             statement=request.statement,
             links=request.links,
+            path=request.path,
         )
         problems: list[str] = []
         if request.kind is Kind.CREATE_TABLE:
             change, problems = self._entry(request, change)
-        owner, problem = self._owner(request.schema)
+        owner, problem = self.owner(request.schema)
         problems += problem
         if problems:
             return None, problems
@@ -60,7 +66,7 @@ class Creations:
             with self.classic.transaction():
                 create(self.classic, change)
         except psycopg.Error as error:
-            return None, [f"classic refuses it: {server_message(error)}. Types and functions need their schema's name"]
+            return None, [f"classic refuses it: {server_message(error)}. {WHERE_NAMES}"]
         if request.kind is Kind.CREATE_TABLE:
             problems = self._table(change)
         if problems:
@@ -87,7 +93,7 @@ class Creations:
     def _look(self) -> Look:
         return look(self.classic, self.limitless, list(self.tables.values()), self.plan)
 
-    def _owner(self, schema: str) -> tuple[str, list[str]]:
+    def owner(self, schema: str) -> tuple[str, list[str]]:
         """Return who owns the tables there, '' for ourselves: what is new is to be theirs too."""
         owner, may_act, is_us = owner_of_tables(self.classic, schema) or ("", True, True)
         if is_us:
@@ -132,14 +138,50 @@ def try_limitless(limitless: Connection, changes: Sequence[Change]) -> list[str]
     """Make everything on Limitless in a transaction that is rolled back; return what it refuses."""
     with limitless.transaction(force_rollback=True):
         limitless.execute("SET LOCAL lock_timeout = '2s'")
-        for change in changes:
-            try:
-                with limitless.transaction():
-                    if not exists(limitless, change.kind, change.schema, change.name):
-                        make_there(limitless, change.there)
-            except psycopg.Error as error:
-                return [f"{change.words}: Limitless refuses it: {server_message(error)}"]
-    return []
+        return next(([refused] for refused in _make_all(limitless, changes)), [])
+
+
+def _make_all(limitless: Connection, changes: Sequence[Change]) -> Iterator[str]:
+    """Make what *changes* make there, and yield what Limitless refuses. What names a view that only its step makes is
+    tried by its own step."""
+    deferred = False
+    for change in changes:
+        deferred = deferred or (not change.there and makes_routine(change))
+        try:
+            with limitless.transaction():
+                _make(limitless, change)
+        except psycopg.Error as error:
+            busy = change.kind in (Kind.DROP_TABLE, Kind.DROP_CONSTRAINT) and isinstance(error, BUSY)
+            if not busy and not (deferred and isinstance(error, UNDEFINED)):  # its step waits
+                yield f"{change.words}: Limitless refuses it: {server_message(error)}"
+
+
+def _make(limitless: Connection, change: Change) -> None:
+    if change.kind is Kind.BOTH_SIDES:
+        run_there(limitless, change)
+    elif change.kind is Kind.DROP_TABLE:
+        drop_there(limitless, change)
+    elif change.kind is Kind.DROP_CONSTRAINT:
+        limitless.execute(constraints.drop(change, change.name))
+    elif not exists(limitless, change.kind, change.schema, change.name):
+        make_there(limitless, change.there)
+
+
+def ask_limitless(limitless: Connection, act: Callable[[], object], earlier: Sequence[Change]) -> None:
+    """Run *act*, which changes nothing there; where it names something that is not there, with what *earlier* makes.
+
+    Raises:
+        psycopg.Error: Limitless refuses it all the same.
+    """
+    try:
+        act()
+    except UNDEFINED:
+        if not earlier:
+            raise
+        with limitless.transaction(force_rollback=True):
+            limitless.execute("SET LOCAL lock_timeout = '2s'")
+            list(_make_all(limitless, earlier))  # what is refused there is said at the end
+            act()
 
 
 def try_links(classic: Connection, changes: Sequence[Change]) -> list[str]:

@@ -13,7 +13,7 @@ from psycopg import conninfo, sql
 from migrator.control.grants import grant
 from migrator.control.tables import captured_tables
 from migrator.decommission import attempt as tries
-from migrator.decommission import drain, hand_over, write_stop
+from migrator.decommission import drain, hand_over, run, write_stop
 from migrator.local.process import free_port
 from migrator.model.route import FallbackScope, WriteMode
 from migrator.model.tenant import TenantId
@@ -55,7 +55,10 @@ async def test_an_application_that_owns_nothing(shop: Shop, roles: Roles) -> Non
     for right in ("USAGE ON SCHEMA", "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA"):
         shop.classic.execute(sql.SQL("GRANT {} shop TO {}").format(sql.SQL(right), sql.Identifier(web)))
     grant(shop.classic, web)
-    (missing,) = check(shop.classic, shop.limitless, ["shop"])
+    keeper = roles.on_classic("keeper", "NOLOGIN")
+    shop.classic.execute(sql.SQL("GRANT ALL ON SCHEMA shop TO {}").format(sql.Identifier(keeper)))
+    shop.classic.execute(sql.SQL("ALTER TABLE shop.purchase OWNER TO {}").format(sql.Identifier(keeper)))
+    (_, missing) = check(shop.classic, shop.limitless, ["shop"])
     assert missing.startswith(f"role {web} exists on classic and not on Limitless")
     provision(shop.classic, shop.limitless, shop.tables, shop.plan)
     roles.allow_login("web")
@@ -74,7 +77,9 @@ async def test_an_application_that_owns_nothing(shop: Shop, roles: Roles) -> Non
         shop.classic, shop.limitless, number, list(captured_tables(shop.classic).values()), 60.0,
         lambda: write_mode(shop.classic, WriteMode.LIMITLESS_ONLY, who="test", reason="test"),
     )  # fmt: skip
-    hand_over.settle(shop.classic, shop.limitless, number)
+    assert run.settle(shop.classic, shop.limitless, shop.plan, number).done
+    owner = shop.limitless.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'purchase'").fetchone()
+    assert owner == (keeper,), "the tool gives it to its owner when it changes it no more"
 
     gone = conninfo.make_conninfo(mine[0], host="127.0.0.1", port=str(free_port()))
     with Shim(gone, mine[1], "web-2") as shim:

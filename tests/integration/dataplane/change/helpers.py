@@ -13,6 +13,7 @@ from migrator.db.connect import connect
 from migrator.model.table import Table
 from migrator.plan.tables import resolve_tables
 from tests.fixtures.shop import Shop
+from tests.fixtures.world import World
 
 # Where a row belongs and what it holds, whatever columns there are; written down apart from the product.
 OWNED = {
@@ -32,11 +33,9 @@ def differences(shop: Shop) -> dict[str, list[object]]:
     for table, query in OWNED.items():
         minus = " - 'tenant_id'" if table in DERIVED else ""
         owner = "NULL" if table == "shop.currency" else "t.tenant_id::text"
-        here = set(shop.classic.execute(f"SELECT q::text FROM ({query}) q"))  # noqa: S608 - texts of this module
+        here = set(shop.classic.execute(f"SELECT q::text FROM ({query}) q"))
         there = set(
-            shop.limitless.execute(
-                f"SELECT q::text FROM (SELECT {owner}, to_jsonb(t){minus} FROM {table} t) q"  # noqa: S608 - as above
-            )
+            shop.limitless.execute(f"SELECT q::text FROM (SELECT {owner}, to_jsonb(t){minus} FROM {table} t) q")
         )
         if here != there:
             found[table] = sorted(here ^ there)[:5]
@@ -44,7 +43,7 @@ def differences(shop: Shop) -> dict[str, list[object]]:
 
 
 @contextmanager
-def work(shop: Shop, **more: Any) -> Iterator[Work]:
+def work(shop: World, **more: Any) -> Iterator[Work]:
     with (
         closing(connect(shop.classic_dsn, "schema")) as classic,
         closing(connect(shop.limitless_dsn, "schema")) as limitless,
@@ -53,12 +52,12 @@ def work(shop: Shop, **more: Any) -> Iterator[Work]:
         yield Work(shop.plan, classic, limitless, turns, "tester", **more)
 
 
-def run(shop: Shop, text: str, **more: Any) -> Applied:
+def run(shop: World, text: str, **more: Any) -> Applied:
     with work(shop, **more) as w:
         return apply(w, text, "change.sql")
 
 
-async def applied(shop: Shop, text: str, **more: Any) -> Applied:
+async def applied(shop: World, text: str, **more: Any) -> Applied:
     """Apply in a thread: the mirrors it waits for live in this loop."""
     return await asyncio.to_thread(lambda: run(shop, text, **more))
 

@@ -68,11 +68,9 @@ def differences(shop: Shop) -> dict[str, list[object]]:
     for table, query in OWNED.items():
         minus = " - 'tenant_id'" if table in DERIVED else ""
         owner = "NULL" if table == "shop.country" else "t.tenant_id::text"
-        here = set(shop.classic.execute(f"SELECT q::text FROM ({query}) q"))  # noqa: S608 - texts of this module
+        here = set(shop.classic.execute(f"SELECT q::text FROM ({query}) q"))
         there = set(
-            shop.limitless.execute(
-                f"SELECT q::text FROM (SELECT {owner}, to_jsonb(t){minus} FROM {table} t) q"  # noqa: S608 - as above
-            )
+            shop.limitless.execute(f"SELECT q::text FROM (SELECT {owner}, to_jsonb(t){minus} FROM {table} t) q")
         )
         if here != there:
             found[table] = sorted(here ^ there)[:5]

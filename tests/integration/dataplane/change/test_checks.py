@@ -25,17 +25,17 @@ ALTER TABLE shop.purchase ADD COLUMN n serial, ADD COLUMN g int GENERATED ALWAYS
 ALTER TABLE shop.purchase ADD COLUMN m shop.no_such_type;
 ALTER TABLE shop.purchase ADD COLUMN k int NOT NULL;
 ALTER TABLE shop.purchase ADD COLUMN u uuid NOT NULL DEFAULT gen_random_uuid();
-ALTER TABLE shop.purchase ADD COLUMN r int REFERENCES shop.tenant;
-ALTER TABLE shop.purchase ALTER COLUMN total TYPE numeric;
+ALTER TABLE shop.currency ADD COLUMN r bigint REFERENCES shop.tenant;
+ALTER TABLE shop.purchase ALTER COLUMN total TYPE bigint;
 ALTER TABLE shop.purchase DROP COLUMN tenant_id, DROP COLUMN slot, DROP COLUMN nothing, DROP COLUMN note CASCADE;
 ALTER TABLE shop.line DROP COLUMN purchase_id;
 ALTER TABLE elsewhere ADD COLUMN a int;
 CREATE INDEX ON shop.purchase (total);
 CREATE INDEX bad ON shop.purchase (no_such_column);
-CREATE UNIQUE INDEX not_per_tenant ON shop.purchase (slot);
+CREATE UNIQUE INDEX not_per_tenant ON shop.purchase (total);
 DROP INDEX shop.purchase_pkey, shop.no_such_index;
 ALTER TABLE shop.purchase ADD COLUMN fine int;
-BEGIN;
+ROLLBACK;
 """
 
 
@@ -55,20 +55,18 @@ async def test_a_file_is_refused_as_a_whole_and_every_problem_is_named(shop: Sho
         (3, "shop.no_such_type"),
         (4, "existing rows would be NULL"),
         (5, "leave NOT NULL out"),
-        (6, "leave REFERENCES out"),
-        (7, "AlterColumnType"),
+        (6, "LIM-FK-02"),
+        (7, 'ADD COLUMN "total_new" bigint'),
         (8, "the tenant key"),
-        (8, "purchase.slot: constraint purchase_tenant_id_slot_key"),
         (8, "there is no such column"),
         (8, "leave CASCADE out"),
         (9, "path from shop.line"),
         (10, "elsewhere is not captured"),
-        (11, "name the index"),
         (12, "no_such_column"),
         (13, "lacks the tenant key"),
         (14, "constraint purchase_pkey"),
         (14, "there is no such index"),
-        (16, "leave BEGIN and COMMIT out"),
+        (16, "leave ROLLBACK, savepoints"),
     ):
         assert any(line.startswith(f"statement {number}:") and words in line for line in refusal.value.blockers), (
             words,
@@ -139,11 +137,11 @@ async def test_the_command(shop: Shop, tmp_path: Path) -> None:
         first = await asyncio.to_thread(operator, "schema", "apply", str(path), "--json")
         second = await asyncio.to_thread(operator, "schema", "apply", str(path))
         listed = await asyncio.to_thread(operator, "schema", "status", "--json")
-        path.write_text("DROP TABLE shop.purchase")
+        path.write_text("TRUNCATE shop.purchase")
         refused = await asyncio.to_thread(operator, "schema", "apply", str(path), "--json")
 
     assert (first.code, first.json["finished"]) == (0, ["add column shop.purchase.a (integer)"])
     assert (second.code, second.out) == (0, "Nothing to do: both sides are as the file says.\n")
     assert [c["last step"] for c in listed.json["changes"]] == ["set_default_on_limitless"]
     assert refused.code == 3
-    assert "DROP TABLE shop.purchase is not possible" in refused.out + refused.err
+    assert "TRUNCATE shop.purchase is not possible" in refused.out + refused.err

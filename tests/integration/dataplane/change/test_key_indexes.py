@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from migrator.control.install import install
 from migrator.dataplane.change.check import check
 from migrator.dataplane.change.request import read_requests
 from migrator.db.connect import connect
@@ -71,6 +72,7 @@ def test_what_is_said_of_an_index(classic_dsn: str, limitless_dsn: str, case: st
         }
     )
     with connect(classic_dsn, "test") as classic, connect(limitless_dsn, "test") as limitless:
+        install(classic, "keys", "digest", {}, {})
         classic.execute(f"{TABLE}; {before}".encode())
         tables = resolve_tables(classic, plan.tables)
         requests, unread = read_requests(asked, tables, ("s",))

@@ -13,7 +13,7 @@ from migrator.consistency.run import validate
 from migrator.control.tables import captured_tables
 from migrator.control.watch import problems
 from migrator.dataplane.change.create import exists
-from migrator.dataplane.change.request import Kind
+from migrator.dataplane.change.kinds import Kind
 from migrator.errors import NoGo
 from migrator.inventory.look import look
 from migrator.model.divergence import ValidationReport
@@ -180,7 +180,7 @@ async def test_a_parent_that_had_no_children_moves_with_them(shop: Shop) -> None
 
     wanted = [(g, 5 if g == 3 else 13 - g) for g in range(1, 13)]
     for table in ("folder", "file", "page"):
-        assert shop.limitless.execute(f"SELECT id, tenant_id FROM shop.{table} ORDER BY id").fetchall() == wanted  # noqa: S608
+        assert shop.limitless.execute(f"SELECT id, tenant_id FROM shop.{table} ORDER BY id").fetchall() == wanted
     assert problems(shop.classic) == []
 
 
