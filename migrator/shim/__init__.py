@@ -5,9 +5,11 @@
         rows = shim.run_read(tenant, lambda r: r.connection.execute("SELECT ...").fetchall())
 
 The promise: what `write` acknowledged is seen by every read that starts afterwards, in any process, on whichever
-side it is answered, while tenants move there and back. view.py, watcher.py and write.py say why it holds.
+side it is answered, while tenants move there and back. view.py, watcher.py and write.py say why it holds. A write may
+ask for less, by its level of acknowledgement (migrator.model.ack): a session's own reads see it, or it is committed.
 """
 
+from migrator.model.ack import Ack
 from migrator.shim.core import Shim
 from migrator.shim.listener import (
     BreakerClosed,
@@ -17,17 +19,23 @@ from migrator.shim.listener import (
     Listener,
     LoggingListener,
     ReadFellBack,
+    ReplicaServes,
+    ReplicaTakenOut,
     RoutesApplied,
     RoutesLost,
     SettledOnLimitless,
     ShadowDiffered,
 )
 from migrator.shim.read import Read
-from migrator.shim.routing import Token
+from migrator.shim.replica_pool import ReadsBounded
+from migrator.shim.session import Session
 from migrator.shim.settings import Settings
+from migrator.shim.stats import Stats, Waits
+from migrator.shim.token import SessionToken, Token
 from migrator.shim.write import CommittedUnconfirmed, Write
 
 __all__ = [
+    "Ack",
     "BreakerClosed",
     "BreakerOpened",
     "CommittedUnconfirmed",
@@ -37,12 +45,19 @@ __all__ = [
     "LoggingListener",
     "Read",
     "ReadFellBack",
+    "ReadsBounded",
+    "ReplicaServes",
+    "ReplicaTakenOut",
     "RoutesApplied",
     "RoutesLost",
+    "Session",
+    "SessionToken",
     "Settings",
     "SettledOnLimitless",
     "ShadowDiffered",
     "Shim",
+    "Stats",
     "Token",
+    "Waits",
     "Write",
 ]

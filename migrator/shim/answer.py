@@ -13,6 +13,7 @@ from migrator.errors import ReadStale
 from migrator.shim.doubt import Doubts, Key, explained
 from migrator.shim.listener import Listener, ReadFellBack
 from migrator.shim.read import Read
+from migrator.shim.replica_pool import ReadsBounded
 
 T = TypeVar("T")
 
@@ -20,7 +21,7 @@ T = TypeVar("T")
 class NewRead(Protocol):
     """Makes a read of one tenant: where its route says, or on classic."""
 
-    def __call__(self, *, only_classic: bool = False) -> Read: ...
+    def __call__(self, *, only_classic: bool = False, only_writer: bool = False) -> Read: ...
 
 
 def answer(new_read: NewRead, fn: Callable[[Read], T], doubts: Doubts, listener: Listener) -> tuple[T, bool]:
@@ -30,9 +31,11 @@ def answer(new_read: NewRead, fn: Callable[[Read], T], doubts: Doubts, listener:
         with first:
             result = fn(first)
     except Exception as error:
+        if isinstance(error, ReadsBounded):
+            raise  # it has waited
         if first.failed or isinstance(error, ReadStale):
             listener.on_event(ReadFellBack(str(first.tenant_id), why(error)))
-            with new_read(only_classic=True) as again:
+            with new_read(only_classic=True, only_writer=first.at_replica) as again:
                 return fn(again), False
         if not first.in_doubt or not _asked(first, fn, doubts):
             raise

@@ -109,25 +109,42 @@ def record(breaker: Breaker, term: int, ok: bool, ms: float, now_s: float, limit
         if breaker.good + 1 >= limits.probes:
             return Breaker(State.CLOSED, breaker.term + 1, now_s)
         return replace(breaker, good=breaker.good + 1, out=max(0, breaker.out - 1))
+    number = slice_at(now_s, limits)
     breaker = replace(
         breaker,
-        slices=_counted(breaker.slices, ok, slow, now_s, limits),
+        slices=_counted(breaker.slices, number, Slice(number, 1, not ok, ok and slow)),
         in_a_row=0 if ok else breaker.in_a_row + 1,
     )
     reason = _verdict(breaker, limits)
     return breaker if reason is None else _opened(breaker, now_s, reason)
 
 
+def untroubled(breaker: Breaker) -> bool:
+    """Return whether reads that end well cannot change its state: it is closed, and saw nothing else in its window."""
+    return (
+        breaker.state is State.CLOSED and not breaker.in_a_row and not any(s.failed or s.slow for s in breaker.slices)
+    )
+
+
+def slice_at(now_s: float, limits: Limits) -> int:
+    """Return the number of the slice that a read ending at *now_s* counts in."""
+    return int(now_s / limits.window_s * SLICES)
+
+
+def credited(breaker: Breaker, number: int, reads: int) -> Breaker:
+    """Return an untroubled breaker after so many reads that ended well in slice *number*; as `record` of each."""
+    return replace(breaker, slices=_counted(breaker.slices, number, Slice(number, reads)))
+
+
 def _opened(breaker: Breaker, now_s: float, reason: str) -> Breaker:
     return Breaker(State.OPEN, breaker.term + 1, now_s, reason=reason)
 
 
-def _counted(slices: tuple[Slice, ...], ok: bool, slow: bool, now_s: float, limits: Limits) -> tuple[Slice, ...]:
-    number = int(now_s / limits.window_s * SLICES)
+def _counted(slices: tuple[Slice, ...], number: int, more: Slice) -> tuple[Slice, ...]:
     if not slices or slices[-1].number < number:
         slices = (*(s for s in slices if s.number > number - SLICES), Slice(number))
     last = slices[-1]
-    counted = Slice(last.number, last.reads + 1, last.failed + (not ok), last.slow + (ok and slow))
+    counted = Slice(last.number, last.reads + more.reads, last.failed + more.failed, last.slow + more.slow)
     return (*slices[:-1], counted)
 
 

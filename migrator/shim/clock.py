@@ -6,11 +6,11 @@ must find its routes a minute old.
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Callable
 
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
 
-
-def now_s() -> float:
-    """Return seconds of a clock that never goes back and goes on while the machine sleeps, where there is one."""
-    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
+now_s: Callable[[], float] = time.monotonic if _BOOTTIME is None else functools.partial(time.clock_gettime, _BOOTTIME)
+"""Returns seconds of a clock that never goes back and goes on while the machine sleeps, where there is one."""

@@ -2,44 +2,54 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import psycopg
 
 from migrator.errors import ClusterUnavailable, NotInstalled, UsageError, WritesClosed
+from migrator.model.ack import Ack, level
 from migrator.model.route import WriteMode
 from migrator.model.side import Side
-from migrator.model.sqlstate import Fault
 from migrator.model.tenant import TenantId
 from migrator.shim import statements as st
+from migrator.shim.again import worth_another_try
 from migrator.shim.answer import answer, why
 from migrator.shim.breakers import Breakers
 from migrator.shim.clock import now_s
 from migrator.shim.current_view import CurrentView
 from migrator.shim.doubt import Doubts
+from migrator.shim.hand_over import settled_on
 from migrator.shim.inflight import Inflight
 from migrator.shim.link import Link
 from migrator.shim.listener import Listener, LoggingListener
 from migrator.shim.metrics import Metrics
-from migrator.shim.pool import PING, Lender, Pool, fault
-from migrator.shim.read import BEGIN_ON_CLASSIC, Read, begin_on_limitless
-from migrator.shim.routing import Token
+from migrator.shim.observed import Observed
+from migrator.shim.pool import PING, Lender, Pool
+from migrator.shim.read import Read
+from migrator.shim.read_replicas import ReadReplicas
+from migrator.shim.reports import Reports
+from migrator.shim.session import Session
 from migrator.shim.settings import Settings
-from migrator.shim.shadow import Shadow
+from migrator.shim.shadow import Shadow, run_on
+from migrator.shim.stats import Stats
+from migrator.shim.token import SessionToken, Token, session_token
 from migrator.shim.view import View
 from migrator.shim.watcher import Identity, Watcher
-from migrator.shim.write import Acknowledgement, Write
+from migrator.shim.write import Acknowledgement, Chain, Write
 
 T = TypeVar("T")
+
+After = SessionToken | Token | str | bytes | None
+"""Names writes that a read must see: of one write, of a session, or the session's text."""
 
 WRITE_TRIES = 4
 """A write that certainly did not commit is run at most so many times in all."""
@@ -53,8 +63,11 @@ class Shim:
     Args:
         classic, limitless: connection strings. Through a pooler in transaction mode is fine.
         name: what operators see, for example "web-1".
+        readers: connection strings of classic's read replicas, one of each instance (no balanced endpoint).
         listener: receives events; by default the standard library's logging, as `migrator.shim`.
         pool_size: connections per side at most. Another one to classic watches the routes.
+        listen: whether route changes are also announced by LISTEN on that one. Without it they are found within
+            `shim.poll_s`, and no session of classic is held while nothing happens: for poolers in transaction mode.
         settings: override what the plan says; for tests.
     """
 
@@ -65,9 +78,12 @@ class Shim:
         name: str,
         listener: Listener | None = None,
         *,
+        readers: Sequence[str] = (),
         pool_size: int = 16,
+        listen: bool = True,
         settings: Settings | None = None,
     ) -> None:
+        self._listens = listen
         self.name = name
         self.process_id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._listener = listener or LoggingListener()
@@ -76,6 +92,8 @@ class Shim:
         app = f"migrator-shim:{name}"
         self._classic = Pool(Side.CLASSIC, classic, app, size=pool_size, connect_timeout_s=5, silent_s=30)
         self._limitless = Pool(Side.LIMITLESS, limitless, app, size=pool_size, connect_timeout_s=2, silent_s=6)
+        self._readers_given = tuple(readers)
+        self._pool_size = pool_size
         self._current = CurrentView()
         self._inflight = Inflight()
         self._metrics = Metrics()
@@ -86,7 +104,9 @@ class Shim:
         self._guard: threading.Thread | None = None
         self._shadow: Shadow | None = None
         self._ack: Acknowledgement | None = None
-        self._trips: list[tuple[str, str, str]] = []
+        self._replicas: ReadReplicas | None = None
+        self._reports = Reports(self.process_id, self._metrics, self._breakers)
+        self._observed = Observed(self, self._listener, self._metrics)
         self._pid = 0
 
     # -- lifetime -----------------------------------------------------------------------------------------
@@ -117,18 +137,23 @@ class Shim:
                 if isinstance(error, psycopg.Error):
                     raise _unusable(error) from None
                 raise
-            view = View(write_mode=WriteMode.LIMITLESS_ONLY)
-            self._current.install(view)
-        self._ack = Acknowledgement(self._current, self._classic, self._listener, self._settings, f"shim {self.name}")
+            self._current.install(View(write_mode=WriteMode.LIMITLESS_ONLY))
+        self._ack = Acknowledgement(
+            self._current, self._classic, self._listener, self._settings, f"shim {self.name}",
+            self._replicas.wait if self._replicas is not None else None,
+        )  # fmt: skip
         self._shadow = Shadow(self._run_on, self._metrics, self._listener)
+        self._observed.look()
         self._guard = threading.Thread(target=self._watch_the_silent, name="migrator-shim-guard", daemon=True)
         self._guard.start()
 
     def _start(self, link: Link) -> None:
         row = link.conn.execute(st.SETTINGS).fetchone()
+        self._current.asks_briefly = row is not None and bool(row[1])
         if self._given is None and row is not None:
             self._settings = Settings.of(row[0])
             self._breakers.use(self._settings)
+        self._replicas = self._with_replicas(link)
         watcher = Watcher(
             Identity(self.process_id, self.name),
             self._settings,
@@ -139,17 +164,34 @@ class Shim:
             self._ask_settled,
             self._flush,
             lambda view: self._breakers.taken_over(view.fallbacks),
+            listen=self._listens,
+            read_more=self._replicas.read if self._replicas is not None else None,
         )
         watcher.open(link)
         self._watcher = watcher
+        if self._replicas is not None:
+            self._replicas.start()
+
+    def _with_replicas(self, link: Link) -> ReadReplicas | None:
+        if not self._readers_given:
+            return None
+        found = ReadReplicas(
+            self._readers_given, self._current, self._settings, self._metrics, self._classic, self._listener,
+            self.process_id, f"shim {self.name}", f"migrator-shim:{self.name}", self._pool_size,
+        )  # fmt: skip
+        found.enter(link)
+        return found
 
     def close(self) -> None:
         """Take this process off the register and close its connections."""
         if not self._pid:
             return
+        self._observed.close()
         self._guard_stop.set()
         if self._shadow is not None:
             self._shadow.close()
+        if self._replicas is not None:
+            self._replicas.close()
         if self._watcher is not None:
             self._watcher.close()
         if self._guard is not None:
@@ -168,45 +210,53 @@ class Shim:
 
     # -- reads --------------------------------------------------------------------------------------------
 
-    def read(self, tenant: TenantId | str, *, after: Token | None = None) -> Read:
+    def read(self, tenant: TenantId | str, *, after: After = None) -> Read:
         """Return a read of *tenant* on the side its route says, as a context manager.
 
         Args:
-            after: the token of a write that this read must see, when that write came from another system.
+            after: names writes that this read must see, when they did not wait for that (level `session`), or came
+                from another system. While Limitless does not hold them, classic answers.
 
-        Raises (on leaving):
-            ReadStale: the route changed or went stale meanwhile; what was read must be thrown away.
+        Raises:
+            TokenInvalid: *after* cannot be read.
+            ReadStale: (on leaving) the route changed or went stale meanwhile; what was read must be thrown away.
         """
-        return self._read(TenantId(str(tenant)), after=after)
+        return self._read(TenantId(str(tenant)), after=session_token(after))
 
     def _read(
         self,
         tenant_id: TenantId,
         *,
-        after: Token | None = None,
+        after: SessionToken | None = None,
         only_classic: bool = False,
+        only_writer: bool = False,
         judged_later: bool = False,
+        retry: int = 0,
     ) -> Read:
         self._check()
-        return Read(
-            tenant_id, self._current, self._lenders(tenant_id), self._breakers, self._inflight, self._metrics,
-            self._settings, self._doubts, after=after, only_classic=only_classic, judged_later=judged_later,
+        return self._observed.read(retry)(
+            tenant_id, self._current, self._readers(tenant_id, after, only_writer), self._breakers, self._inflight,
+            self._metrics, self._settings, self._doubts, after=after, only_classic=only_classic,
+            judged_later=judged_later,
         )  # fmt: skip
 
-    def run_read(self, tenant: TenantId | str, fn: Callable[[Read], T], *, after: Token | None = None) -> T:
+    def run_read(self, tenant: TenantId | str, fn: Callable[[Read], T], *, after: After = None) -> T:
         """Return what *fn* returns for a read of *tenant*.
 
         Run again, once, on classic when Limitless failed by itself or the answer was stale, and to ask whether classic
         gives an error too that Limitless gave: *fn* must be repeatable. The caller gets an error of Limitless only when
         classic gives it as well, or a short while ago did.
         """
-        tenant_id = TenantId(str(tenant))
+        tenant_id, wanted, tries = TenantId(str(tenant)), session_token(after), itertools.count()
 
-        def new_read(*, only_classic: bool = False) -> Read:
-            return self._read(tenant_id, after=after, only_classic=only_classic, judged_later=True)
+        def new_read(*, only_classic: bool = False, only_writer: bool = False) -> Read:
+            return self._read(
+                tenant_id, after=wanted, only_classic=only_classic, only_writer=only_writer, judged_later=True,
+                retry=next(tries),
+            )  # fmt: skip
 
-        result, by_route = answer(new_read, fn, self._doubts, self._listener)
-        if by_route:
+        result, by_route = answer(new_read, fn, self._doubts, self._observed.listener)
+        if by_route and wanted is None:  # what a token names may be on one side only
             self._maybe_shadow(tenant_id, fn)
         return result
 
@@ -219,50 +269,74 @@ class Shim:
 
     def _run_on(self, side: Side, fn: Callable[[Any], object]) -> object:
         """Run a read on one side, outside routes, breakers and metrics."""
-        begin = BEGIN_ON_CLASSIC if side is Side.CLASSIC else begin_on_limitless(self._settings.read_timeout_s)
-        pool = self._pool(side)
-        link = pool.take(begin)
-        try:
-            return fn(_Shadowed(link.conn, side))
-        finally:
-            with suppress(psycopg.Error):  # a read; nothing depends on how it ends
-                link.finish("ROLLBACK")
-            pool.give(link, discard=side is Side.LIMITLESS)
+        return run_on(self._pool(side), fn, self._settings.read_timeout_s)
 
     # -- writes -------------------------------------------------------------------------------------------
 
-    def write(self, tenant: TenantId | str) -> Write:
+    def write(self, tenant: TenantId | str, *, ack: Ack | str | None = None, chain: Chain | None = None) -> Write:
         """Return a transaction of *tenant*, as a context manager that commits on leaving.
 
-        When it returns, every read through a shim that starts now sees the write.
+        Args:
+            ack: what is true when it returns; the plan's `shim.ack` when not given. `everywhere`: every read through a
+                shim that starts now sees the write. `session`: reads that are given its token do. `none`: it is
+                committed.
+            chain: of a session; see `session`.
 
         Raises (on leaving):
             CommitUnknown: the answer to COMMIT was lost; `outcome` may tell more.
             CommittedUnconfirmed: committed, but a read may still miss it.
             WritesClosed: the short pause before classic retires; nothing was written.
         """
+        return self._write(TenantId(str(tenant)), ack, chain)
+
+    def _write(self, tenant_id: TenantId, ack: Ack | str | None, chain: Chain | None, *, retry: int = 0) -> Write:
         self._check()
         assert self._ack is not None
-        tenant_id = TenantId(str(tenant))
-        return Write(tenant_id, self._current, self._lenders(tenant_id, writes=True), self._ack, self._settings)
+        return self._observed.write(retry)(
+            tenant_id, self._current, self._lenders(tenant_id, writes=True), self._ack, self._settings,
+            self._settings.ack if ack is None else level(ack), chain, self._observed.wrote,
+        )  # fmt: skip
 
-    def run_write(self, tenant: TenantId | str, fn: Callable[[Write], T]) -> T:
+    def run_write(
+        self,
+        tenant: TenantId | str,
+        fn: Callable[[Write], T],
+        *,
+        ack: Ack | str | None = None,
+        chain: Chain | None = None,
+    ) -> T:
         """Return what *fn* returns inside a write of *tenant*.
 
         Run again when certainly nothing was committed and another try may work: writes were closed, the connection
         broke before COMMIT, a deadlock or a serialization failure. Never after CommitUnknown.
         """
         for tries_left in reversed(range(WRITE_TRIES)):
-            write = self.write(tenant)
+            write = self._write(TenantId(str(tenant)), ack, chain, retry=WRITE_TRIES - 1 - tries_left)
             try:
                 with write:
                     return fn(write)
             except (WritesClosed, ClusterUnavailable, psycopg.Error) as error:
-                if not tries_left or write.committed or not _worth_another_try(write, error):
+                if not tries_left or write.committed or not worth_another_try(write, error):
                     raise
                 self._current.refresh()
                 self._rest(0.05 * (WRITE_TRIES - tries_left) * (0.5 + random.random()))
         raise AssertionError("unreachable")
+
+    def session(self, token: After = None) -> Session:
+        """Return a session: its reads see what its writes wrote, which do not wait for the mirror.
+
+        Args:
+            token: the text of an earlier one (`Session.token`), of this process or another.
+
+        Raises:
+            TokenInvalid: *token* cannot be read.
+        """
+        self._check()
+        return Session(self, self._current, session_token(token))
+
+    def stats(self) -> Stats:
+        """Return what this shim has counted since it was opened, and how things are now; costs no round trip."""
+        return self._observed.stats(self._current, self._breakers, self._settings.staleness_s)
 
     def outcome(self, xid: int) -> str | None:
         """Return the outcome of transaction *xid* on classic: committed, aborted, in progress; None when too old."""
@@ -284,6 +358,11 @@ class Shim:
         """Return where a block of *tenant_id* takes its connection from; migrator.testing listens here."""
         return self._pool
 
+    def _readers(self, tenant_id: TenantId, after: SessionToken | None, only_writer: bool) -> Callable[[Side], Lender]:
+        """Return where a read takes its connection from: of classic, a replica where one may answer."""
+        pools = self._lenders(tenant_id)
+        return pools if self._replicas is None else self._replicas.over(pools, after, only_writer)
+
     def _rest(self, seconds: float) -> None:
         time.sleep(seconds)
 
@@ -295,70 +374,22 @@ class Shim:
 
     def _ask_settled(self) -> bool:
         """Return whether Limitless says that the migration is over."""
-        try:
-            link = self._limitless.connect()
-        except ClusterUnavailable:
-            return False
-        try:
-            row = link.conn.execute(st.SETTLED).fetchone()
-            return row is not None and row[0] == WriteMode.LIMITLESS_ONLY
-        except psycopg.Error:
-            return False  # the table exists only after the hand-over
-        finally:
-            link.close()
+        return settled_on(self._limitless, self._current)
 
     def _watch_the_silent(self) -> None:
         """Shut down connections to servers that neither answer nor close: server-side timeouts do not cover those."""
         while not self._guard_stop.wait(0.25):
             now = now_s()
+            self._observed.look_now_and_then(now)
             self._limitless.kill_overdue(now)
+            if self._replicas is not None:
+                self._replicas.kill_overdue(now)
             if self._watcher is not None:
                 self._watcher.kill_if_silent(now)
 
-    def _flush(self, link: Link) -> None:
-        """Write samples and the open breakers to classic."""
-        mine = {"process_id": self.process_id}
-        try:
-            reads = self._metrics.take_reads()
-            if reads is not None:
-                link.conn.execute(st.SAMPLES, {**mine, **reads})
-            shadows = self._metrics.take_shadows()
-            if shadows is not None:
-                link.conn.execute(
-                    st.SHADOWS,
-                    {
-                        **mine,
-                        "compared": shadows.compared,
-                        "mismatched": shadows.mismatched,
-                        "classic_ms": shadows.classic_ms,
-                        "limitless_ms": shadows.limitless_ms,
-                    },
-                )
-            trips = [(scope.value, key, reason) for scope, key, reason in self._breakers.open()]
-            if trips or self._trips:
-                scopes, keys, reasons = ([t[i] for t in trips] for i in range(3))
-                link.conn.execute(st.TRIPS, {**mine, "scopes": scopes, "keys": keys, "reasons": reasons})
-                self._trips = trips
-        except psycopg.Error:
-            if link.conn.closed:
-                raise
-            # A refused sample must not stop the reading of routes.
-
-
-class _Shadowed:
-    """Given to a shadow read in place of a Read."""
-
-    def __init__(self, connection: psycopg.Connection[Any], side: Side) -> None:
-        self.connection = connection
-        self.side = side
-
-
-def _worth_another_try(write: Write, error: Exception) -> bool:
-    if isinstance(error, WritesClosed):
-        return error.waited_s == 0  # closed after it began; a write that waited its limit raises
-    if isinstance(error, ClusterUnavailable):
-        return True
-    return write.lost or (fault(error) is Fault.CONFLICT and error.__class__ is not psycopg.errors.LockNotAvailable)
+    def _flush(self, link: Link) -> int:
+        """Write samples and the open breakers to classic; return how many samples of reads."""
+        return self._reports.write(link)
 
 
 def _unusable(error: psycopg.Error) -> NotInstalled | ClusterUnavailable:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from migrator.model.route import WriteMode
 from migrator.shim.clock import now_s
+from migrator.shim.pace import Pace
 from migrator.shim.view import View
 
 
@@ -17,11 +18,17 @@ class CurrentView:
 
     def __init__(self, clock: Callable[[], float] = now_s) -> None:
         self.now_s = clock
+        self.asks_briefly = False  # whether classic has migrator.before_commit
         self.view = View()
         self.changed = threading.Condition()
         self.wake: Callable[[], None] = lambda: None  # makes the watcher look at positions at once
         self.refresh: Callable[[], None] = lambda: None  # makes it read the routes at once
+        self.settled_s = 0.0  # when it was first known that the migration is over
+        self.known_to_all = False  # that it is over, to every process; once true it stays true
+        self.longest_s = 0.0  # after which a live process is taken to be silent, of any, when it was over
         self.waiting = 0  # threads that wait for positions or confirmations
+        self.looks = 0  # at positions, so far
+        self.pace = Pace()
 
     @property
     def settled(self) -> bool:
@@ -33,20 +40,38 @@ class CurrentView:
         with self.changed:
             if self.settled:
                 view = replace(view, write_mode=WriteMode.LIMITLESS_ONLY)
+            elif view.settled:
+                self.settled_s = self.now_s()
             self.view = view
+            self.changed.notify_all()
+
+    def settle(self) -> None:
+        """Remember that the migration is over, as classic or Limitless said past the routes."""
+        with self.changed:
+            self.install(replace(self.view, write_mode=WriteMode.LIMITLESS_ONLY))
+
+    def all_know(self) -> None:
+        """Remember that every process knows that the migration is over."""
+        with self.changed:
+            self.known_to_all = True
             self.changed.notify_all()
 
     @contextmanager
     def attention(self) -> Iterator[None]:
-        """Within it the watcher polls every few milliseconds."""
+        """Within it the watcher looks at positions, at its pace."""
         with self.changed:
             self.waiting += 1
-        self.wake()
+            looks, first = self.looks, self.waiting == 1
+            if first:
+                self.pace.began(self.now_s())
+        if first:
+            self.wake()
         try:
             yield
         finally:
             with self.changed:
                 self.waiting -= 1
+                self.pace.ended(self.looks - looks)
 
     def wait_until(self, satisfied: Callable[[View], bool], timeout_s: float) -> bool:
         """Return whether *satisfied* held for the current view before the time ran out."""

@@ -82,7 +82,8 @@ class _Seen:
     """Reads and errors of one tenant, by side, and classic's answers by SQLSTATE."""
 
     since_s: float
-    reads: Counter[Side] = field(default_factory=Counter)
+    on_classic: int = 0
+    on_limitless: int = 0
     errors: Counter[tuple[Side, str]] = field(default_factory=Counter)
     own: Counter[str] = field(default_factory=Counter)
     not_own: Counter[str] = field(default_factory=Counter)
@@ -91,7 +92,8 @@ class _Seen:
         if now_s - self.since_s < WINDOW_S:
             return
         self.since_s = now_s
-        self.reads, self.errors = _halved(self.reads), _halved(self.errors)
+        self.on_classic, self.on_limitless = self.on_classic // 2, self.on_limitless // 2
+        self.errors = _halved(self.errors)
         self.own, self.not_own = _halved(self.own), _halved(self.not_own)
 
 
@@ -109,11 +111,13 @@ class Doubts:
         """Count one read that the route sent to *side*. Reads that asked about an error are no sample of anything."""
         with self._lock:
             seen = self._of(tenant_id)
-            seen.reads[side] += 1
+            if side is Side.LIMITLESS:
+                seen.on_limitless += 1
+                self._budget = min(BURST, self._budget + ASK_SHARE)
+            else:
+                seen.on_classic += 1
             for state in states:
                 seen.errors[side, state] += 1
-            if side is Side.LIMITLESS:
-                self._budget = min(BURST, self._budget + ASK_SHARE)
 
     def is_own(self, key: Key) -> bool:
         """Return whether classic gave this error too a short while ago."""
@@ -151,14 +155,15 @@ class Doubts:
             if len(self._seen) >= REMEMBERED:
                 self._seen.clear()
             seen = self._seen[tenant_id] = _Seen(self._clock())
-        seen.age(self._clock())
+        else:
+            seen.age(self._clock())
         return seen
 
 
 def _suspect(seen: _Seen, state: str) -> bool:
     if seen.own[state] or seen.not_own[state]:
         return seen.not_own[state] >= seen.own[state]
-    classic, limitless = seen.reads[Side.CLASSIC], seen.reads[Side.LIMITLESS]
+    classic, limitless = seen.on_classic, seen.on_limitless
     if classic >= MIN_READS:
         usual = seen.errors[Side.CLASSIC, state] / classic
         return seen.errors[Side.LIMITLESS, state] > EXCESS * usual * max(limitless, 1)

@@ -10,7 +10,7 @@ from migrator.model.tenant import TenantId
 from migrator.shim.view import View
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Flight:
     """One read that may go to Limitless."""
 

@@ -4,11 +4,15 @@ The shim keeps nothing of its own in what it lends. Its statements go over the w
 loader or prepared statement of the application is in their way. Whatever the application did to the session is undone
 in the message that ends its transaction; what it did to the Python object stays with that object: the next
 borrower gets a new one, and the old one refuses further use.
+
+Two round trips of a block are spared: its BEGIN goes with its first statement (migrator.shim.lent), and no thread waits
+for the end of a read, as nothing depends on how it ends. The next borrower reads that answer.
 """
 
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,14 +20,14 @@ from typing import Any
 
 import psycopg
 from psycopg import generators
-from psycopg.abc import PQGen
-from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
-from psycopg.pq.abc import PGconn, PGresult
+from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 
 from migrator.errors import UsageError
 from migrator.model import session
 from migrator.model.side import Side
 from migrator.shim.clock import now_s
+from migrator.shim.lent import Conn, check, conversation, lent
 
 RESETS: dict[Side, tuple[str, ...]] = {
     # DISCARD ALL cannot share a message, and would throw away the plans of capture's triggers as well.
@@ -33,10 +37,10 @@ RESETS: dict[Side, tuple[str, ...]] = {
         "RESET ROLE",
         "RESET ALL",
         "DEALLOCATE ALL",
-        "UNLISTEN *",
+        "UNLISTEN * /* migrator */",  # else an audit takes it for the application's, as the locks below
         "DISCARD TEMP",
         "DISCARD SEQUENCES",
-        "SELECT pg_catalog.pg_advisory_unlock_all()",
+        "SELECT pg_catalog.pg_advisory_unlock_all() /* migrator */",
     ),
     # Which has neither LISTEN nor temporary tables.
     Side.LIMITLESS: (
@@ -55,42 +59,6 @@ PINNED = f"{session.OWN_STATEMENTS}SELECT {session.durable()};"
 """Precedes each statement of the shim's own, also in its transactions."""
 
 
-NOTED = 8
-"""Errors kept of one transaction."""
-
-
-class Conn(psycopg.Connection[Any]):
-    """A connection that knows since when a statement runs, so that a silent server can be disconnected.
-
-    Attributes:
-        refused: SQLSTATE and message of what the server refused since the connection was taken, also what the
-            caller swallowed, and on whichever cursor, at execute or at fetch.
-    """
-
-    busy_since_s: float | None = None
-    refused: tuple[tuple[str, str], ...] = ()
-    returned: bool = False  # to the pool; the borrower may not use it any more
-
-    @property
-    def closed(self) -> bool:
-        """Whether it is closed for the holder of this object."""
-        return self.returned or super().closed
-
-    def wait(self, gen: PQGen[Any], *args: Any, **options: Any) -> Any:  # everything that waits comes through here
-        """Run one conversation with the server."""
-        if self.returned:
-            raise psycopg.OperationalError("the connection is closed: it went back to the pool with its block")
-        self.busy_since_s = now_s()
-        try:
-            return super().wait(gen, *args, **options)
-        except psycopg.Error as error:
-            if error.sqlstate and len(self.refused) < NOTED:
-                self.refused += ((error.sqlstate, error.diag.message_primary or ""),)
-            raise
-        finally:
-            self.busy_since_s = None
-
-
 class OwnCursor(psycopg.ClientCursor[Any]):
     """Runs statements of the shim in transactions of their own, whatever the session's defaults are."""
 
@@ -102,6 +70,15 @@ class OwnCursor(psycopg.ClientCursor[Any]):
         return self
 
 
+RECENT_S = 1.0
+"""A server that answered within this time is believed to be there. After a longer rest BEGIN goes alone: a connection
+that is lost is found, and replaced, before the application's block."""
+
+
+class NotReset(psycopg.OperationalError):
+    """A session cannot be lent again."""
+
+
 @dataclass(eq=False)
 class Link:
     """One connection, and a second handle on its socket by which another thread may end it."""
@@ -111,7 +88,11 @@ class Link:
     resets: list[str] = field(default_factory=list)  # shared by the links of a pool; see `finish`
     fresh: bool = True  # not used before
     clean: bool = True  # nothing of the last borrower is left
+    said: list[str | None] = field(default_factory=list)  # see `start` and `finish`
     silent_s: float | None = None  # how long one statement may take before the connection is shut down
+    heard_s: float = float("-inf")  # an answer came after this
+    _ending: tuple[str, ...] | None = None  # what was sent to end a read, until its answer is read
+    _poll: select.poll | None = None
 
     def overdue(self, at_s: float) -> bool:
         """Return whether the statement that runs now should have been answered long ago."""
@@ -127,88 +108,161 @@ class Link:
         self._socket.close()
         with contextlib.suppress(psycopg.Error):
             self.conn.close()
+            self.conn.pg.finish()  # also when the object was returned already
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection was closed or lost, as far as this side knows."""
+        return bool(self.conn.pg.status == ConnStatus.BAD)
+
+    @property
+    def status(self) -> TransactionStatus:
+        """The state of its transaction; one that begins with the first statement counts as begun."""
+        return TransactionStatus.INTRANS if self.conn.owed else TransactionStatus(self.conn.pg.transaction_status)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was said since it was lent: its transaction has not begun."""
+        return bool(self.conn.owed)
 
     @property
     def usable(self) -> bool:
-        return not self.conn.closed and self.conn.info.transaction_status is TransactionStatus.IDLE
+        """Whether it may be lent again, as far as this side knows."""
+        if self._ending is not None:
+            return True
+        return not self.closed and self.status is TransactionStatus.IDLE
 
     def check(self) -> None:
         """Raise UsageError when the application left something running."""
-        if self.conn.pgconn.pipeline_status != PipelineStatus.OFF:
+        if self.conn.pg.pipeline_status != PipelineStatus.OFF:
             raise UsageError(
                 "the block ended in pipeline mode, so its transaction cannot be ended; it is rolled back",
                 hint="Leave connection.pipeline() before the block ends.",
             )
-        if self.conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
+        if self.conn.pg.transaction_status == TransactionStatus.ACTIVE:
             raise UsageError(
                 "the block ended while a statement was running, so its transaction cannot be ended; it is rolled back",
                 hint="Read COPY and stream() to their end, or close them, before the block ends.",
             )
 
+    def start(self, statement: str, *, owe: bool) -> None:
+        """Run *statement* for the next borrower; with *owe*, together with the borrower's first one if that is safe.
+
+        What it answers is `said`, when it does not go with the borrower's.
+
+        Raises:
+            NotReset: the session is not as it was before the last borrower.
+            psycopg.Error: the server's error, or the connection was lost.
+        """
+        if self._ending is not None:
+            self._read_end()
+        if not owe or now_s() - self.heard_s > RECENT_S or self._speaks():
+            self.said = self.ask(statement)
+        else:
+            self.conn.owe(tuple(statement.encode().split(b"; ")))
+
     def ask(self, statement: str) -> list[str | None]:
-        """Run *statement*, which may be several; return the first row of the last, as the server's texts.
+        """Run *statement*, which may be several; return the first row of the last with columns, as the server's texts.
 
         Raises:
             psycopg.Error: the server's error, or the connection was lost.
         """
         results = self._send(statement)
         for result in results:
-            _check(result)
-        return _row(results[-1])
+            check(result)
+        return next((first_row(result) for result in reversed(results) if result.nfields), [])
 
-    def finish(self, how: str) -> str:
+    def finish(self, how: str, *, first: Sequence[str] = (), then: str = "") -> str:
         """End the transaction by COMMIT or ROLLBACK and undo what was done to the session; return the command's tag.
 
+        Args:
+            first: statements to run before the end, in the same message.
+            then: asked behind it in the same message; the first row of its answer is `said`, empty without one.
+
         Raises:
-            psycopg.Error: the end was refused, or the connection was lost. A failed reset raises nothing: it
-                is not `clean` then.
+            psycopg.Error: the end was refused, or the connection was lost; or one of *first* was refused, and the
+                transaction is still to be ended. A failed reset raises nothing: it is not `clean` then.
         """
+        self.said = []
+        if self.conn.owes_no_more():
+            self.clean = True
+            return how
         resets = tuple(self.resets)
-        results = self._send("; ".join((how, *resets)))
-        _check(results[0])
+        results = self._send("; ".join((*first, how, *resets, *((then,) if then else ()))))
+        for result in results[: len(first)]:
+            check(result)
+        results = results[len(first) :]
+        if then and len(results) == len(resets) + 2 and results[-1].status == ExecStatus.TUPLES_OK:
+            self.said = first_row(results.pop())
+        return self._ended(results, resets)
+
+    def leave(self, how: str) -> None:
+        """As `finish`, for a transaction that nothing depends on: its answer is read by the next borrower's `begin`.
+
+        Raises:
+            psycopg.Error: the connection was lost.
+        """
+        conn, resets = self.conn, tuple(self.resets)
+        self.clean = True  # as far as is known; `start` finds out
+        if conn.owes_no_more():
+            return
+        with conn.lock:
+            conn.pg.send_query("; ".join((how, *resets)).encode())
+            if conn.pg.flush():  # the socket takes no more: it has to be waited for
+                conn.wait(generators.send(conn.pg))
+        self._ending = resets
+
+    def _read_end(self) -> None:
+        """Read the answer to what `leave` sent."""
+        resets, self._ending = self._ending or (), None
+        try:
+            self._ended(self.conn.converse(generators.fetch_many(self.conn.pg)), resets)
+        except psycopg.Error:
+            self.clean = False
+        self.conn = self._new_object()
+        if not self.clean or self.conn.pg.transaction_status != TransactionStatus.IDLE:
+            raise NotReset("the session of the last borrower could not be reset")
+
+    def _ended(self, results: list[PGresult], resets: Sequence[str]) -> str:
+        check(results[0])
         errors = [(number, r) for number, r in enumerate(results) if r.status == ExecStatus.FATAL_ERROR]
         self.clean = not errors
         for number, result in errors:  # at most one: what follows it is not run
             if isinstance(psycopg.errors.error_from_result(result), psycopg.errors.FeatureNotSupported):
                 # An older build of Limitless: what it cannot reset, it cannot set either. Learnt once per pool.
-                with contextlib.suppress(ValueError):
+                with contextlib.suppress(ValueError, IndexError):
                     self.resets.remove(resets[number - 1])
         return (results[0].command_status or b"").decode()
 
     def renew(self) -> None:
         """Put a new Python object on the connection; the old one refuses further use."""
-        pgconn, old = self.conn.pgconn, self.conn
+        self.heard_s = now_s()
+        old = self.conn
+        if self._ending is None:
+            self.conn = self._new_object()
+        old.returned = True  # else the new one comes when the answer does, with which the last borrower's news may come
+
+    def _new_object(self) -> Conn:
+        pgconn = self.conn.pg
         while pgconn.notifies() is not None:
             pass  # of the last borrower
-        self.conn = lent(pgconn)
-        old.returned = True
+        return lent(pgconn)
+
+    def _speaks(self) -> bool:
+        """Return whether there is something to read: that the connection was closed, if it is not mere news."""
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._socket, select.POLLIN)
+        return self.conn.pg.status != ConnStatus.OK or bool(self._poll.poll(0))
 
     def _send(self, statement: str) -> list[PGresult]:
         with self.conn.lock:
-            found: list[PGresult] = self.conn.wait(_conversation(self.conn.pgconn, statement.encode()))
+            found: list[PGresult] = self.conn.wait(conversation(self.conn.pg, statement.encode()))
         return found
 
 
-def lent(pgconn: PGconn) -> Conn:
-    """Return an object for an application on an open connection: transactions are begun and ended by name."""
-    conn = Conn(pgconn)
-    conn.autocommit = True
-    conn.prepare_threshold = None
-    return conn
-
-
-def _conversation(pgconn: PGconn, statement: bytes) -> PQGen[list[PGresult]]:
-    pgconn.send_query(statement)
-    results: list[PGresult] = yield from generators.execute(pgconn)
-    return results
-
-
-def _check(result: PGresult) -> None:
-    if result.status == ExecStatus.FATAL_ERROR:
-        raise psycopg.errors.error_from_result(result)
-
-
-def _row(result: PGresult) -> list[str | None]:
+def first_row(result: PGresult) -> list[str | None]:
+    """Return the first row of *result* as the server's texts; empty without one."""
     if not result.ntuples:
         return []
     values: Sequence[bytes | None] = [result.get_value(0, column) for column in range(result.nfields)]

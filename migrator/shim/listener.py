@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Protocol
 
@@ -57,6 +58,24 @@ class FallbackRaised(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaServes(Event):
+    """A read replica of classic is read from, by every process."""
+
+    name: ClassVar[str] = "replica.serves"
+    replica: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaTakenOut(Event):
+    """This process took a read replica of classic out of service, for every process."""
+
+    name: ClassVar[str] = "replica.taken_out"
+    level: ClassVar[int] = logging.WARNING
+    replica: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RoutesApplied(Event):
     """New routes are in force in this process."""
 
@@ -106,3 +125,16 @@ class LoggingListener:
         if self._logger.isEnabledFor(event.level):
             facts = " ".join(f"{key}={value!r}" for key, value in asdict(event).items())
             self._logger.log(event.level, "%s %s", event.name, facts)
+
+
+class Counting:
+    """Counts reads that fell back on their way to the application's listener."""
+
+    def __init__(self, listener: Listener, fell_back: Callable[[], None]) -> None:
+        self._listener = listener
+        self._fell_back = fell_back
+
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, ReadFellBack):
+            self._fell_back()
+        self._listener.on_event(event)

@@ -45,6 +45,15 @@ class Marks:
             int(epoch or -1), str(history),
         )  # fmt: skip
 
+    @classmethod
+    def said(cls, text: str, mark: str) -> Marks:
+        """Return the answer of statements.BEFORE_COMMIT_BRIEFLY as a value; *mark* is what was asked about."""
+        xid, begun, deferrable, mode, epoch, history, *parts = text.split(" ", 6)
+        return cls(
+            None if xid == "-" else int(xid), parts[0] if parts else None, mark if begun == "begun" else None,
+            deferrable == "on", WriteMode(mode), int(epoch), history,
+        )  # fmt: skip
+
 
 class Identity(Enum):
     """Whether the transaction that ends is the one that began."""

@@ -315,7 +315,7 @@ class MemoryConnection(_Partial):
             return [(self._store.outcomes.get(params[0]),)]
         words = text.upper().rstrip("; \n").split() or [""]
         if words[0] in ("SAVEPOINT", "RELEASE") or (words[0] in _ENDS and words[1:] not in ([], ["WORK"])):
-            raise NotImplementedError(f"{text}: use connection.transaction(), or give MemoryShim a PostgreSQL")
+            raise psycopg.NotSupportedError(f"{text}: use connection.transaction(), or give MemoryShim a PostgreSQL")
         if words[0] in _ENDS:
             self.end("COMMIT" if words[0] in ("COMMIT", "END") else "ROLLBACK")
             return None

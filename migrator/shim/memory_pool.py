@@ -6,14 +6,17 @@ have said at a COMMIT is put in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from migrator.errors import ClusterUnavailable
 from migrator.model.side import Side
 from migrator.shim import statements as st
-from migrator.shim.link import Conn, Link
+from migrator.shim.lent import Conn
+from migrator.shim.link import Link
 from migrator.shim.memory import MemoryConnection, Store
 from migrator.shim.pool import Pool
 
@@ -27,9 +30,11 @@ class ServerLink(Link):
     store: Store
     writes = False
 
+    def start(self, statement: str, *, owe: bool) -> None:
+        self.writes = statement.startswith("BEGIN READ WRITE")
+        super().start(statement, owe=owe)
+
     def ask(self, statement: str) -> list[str | None]:
-        if statement.startswith("BEGIN"):
-            self.writes = statement.startswith("BEGIN READ WRITE")
         if statement != st.BEFORE_COMMIT:
             return self._ask(statement)
         xid, parts, begun, deferrable = self._ask(st.MARKS)[:4]
@@ -38,18 +43,18 @@ class ServerLink(Link):
             parts = str(1 << PART)
         return [xid, parts, begun, deferrable, mode, str(epoch), mark]
 
-    def finish(self, how: str) -> str:
+    def finish(self, how: str, *, first: Sequence[str] = (), then: str = "") -> str:
         if how != "COMMIT" or not self.writes or not self.store.lost_commits:
-            return self._finish(how)
-        self._finish("COMMIT" if self.store.lost_commits.pop(0) else "ROLLBACK")
+            return self._finish(how, first)
+        self._finish("COMMIT" if self.store.lost_commits.pop(0) else "ROLLBACK", first)
         self.close()
         raise psycopg.OperationalError("the connection was lost before COMMIT was answered")
 
     def _ask(self, statement: str) -> list[str | None]:
         return super().ask(statement)
 
-    def _finish(self, how: str) -> str:
-        return super().finish(how)
+    def _finish(self, how: str, first: Sequence[str]) -> str:
+        return super().finish(how, first=first)
 
 
 class MemoryLink(ServerLink):
@@ -64,6 +69,24 @@ class MemoryLink(ServerLink):
     def _renewed(self, side: Side) -> None:
         self.memory = MemoryConnection(self.store, side)
         self.conn = cast(Conn, self.memory)
+
+    @property
+    def untouched(self) -> bool:
+        return False
+
+    @property
+    def closed(self) -> bool:
+        return self.memory.closed
+
+    @property
+    def status(self) -> TransactionStatus:
+        return self.memory.transaction_status
+
+    def start(self, statement: str, *, owe: bool) -> None:
+        super().start(statement, owe=False)
+
+    def leave(self, how: str) -> None:
+        self.finish(how)
 
     def overdue(self, at_s: float) -> bool:
         return False
@@ -92,9 +115,13 @@ class MemoryLink(ServerLink):
             "on" if self.memory.begun else "off",
         ]
 
-    def _finish(self, how: str) -> str:
+    def _finish(self, how: str, first: Sequence[str]) -> str:
         if self.memory.closed:
             raise psycopg.OperationalError("the connection is closed")
+        if first:
+            self.memory.check()
+            if not self.memory.begun:  # by this block
+                raise psycopg.errors.InvalidParameterValue(st.ANOTHER)
         self.clean = True
         return self.memory.end(how)
 

@@ -1,15 +1,20 @@
-"""Counts reads and shadow reads between two flushes, about a second apart."""
+"""Counts reads, their failures, writes and shadow reads: from flush to flush, and since the process began."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from migrator.model import latency
+from migrator.model.ack import Ack
+from migrator.model.measured import ACK, AT_SERVER, ERROR, FELL_BACK
 from migrator.model.side import Side
 from migrator.model.tenant import TenantId
+
+LOST = "08"
+"""Class of the SQLSTATE of a connection that was lost or refused, where no server gave one."""
 
 
 @dataclass
@@ -29,25 +34,79 @@ class Shadows:
     limitless_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Since the process began: how many, how many of them failed, and how long they took."""
+
+    number: int = 0
+    failed: int = 0
+    buckets: tuple[int, ...] = ()
+
+    def plus(self, counts: _Counts) -> Count:
+        buckets = tuple(latency.merge([self.buckets, counts.buckets]))
+        return Count(self.number + counts.reads, self.failed + counts.errors, buckets)
+
+
 class Metrics:
     """Counts of this process, by side, and by tenant for the sampled ones."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._reads: dict[tuple[TenantId | None, Side], _Counts] = {}
+        self._reads: dict[tuple[TenantId | None, str], _Counts] = {}
+        self._before: dict[str, Count] = {}  # what was flushed
         self._shadows: list[tuple[bool, float, float]] = []
 
-    def read(self, tenant_id: TenantId, side: Side, ms: float, *, failed: bool, watched: bool) -> None:
-        """Count one read. Failed means the cluster's fault, not the caller's."""
+    def read(
+        self, tenant_id: TenantId, side: Side, ms: float, *, failed: bool, watched: bool, state_class: str = LOST
+    ) -> None:
+        """Count one read. Failed means the cluster's fault, not the caller's, by an error of *state_class*."""
         bucket = latency.bucket_of(ms)
         with self._lock:
-            for key in ((None, side), (tenant_id, side)) if watched else ((None, side),):
-                counts = self._reads.get(key)
-                if counts is None:
-                    counts = self._reads[key] = _Counts()
-                counts.reads += 1
-                counts.errors += failed
-                counts.buckets[bucket] += 1
+            self._count((None, side.value), bucket, failed)
+            if watched:
+                self._count((tenant_id, side.value), bucket, failed)
+            if failed:
+                self._count((None, f"{ERROR}{side.value}/{state_class}"), bucket, False)
+
+    def unanswered(self, side: Side) -> None:
+        """Count a read that got no connection, and so had no side to be counted on."""
+        with self._lock:
+            self._count((None, f"{ERROR}{side.value}/{LOST}"), 0, False)
+
+    def endpoint(self, name: str, ms: float, *, failed: bool) -> None:
+        """Count a read of classic by the server that answered it, beside the sum of classic."""
+        with self._lock:
+            self._count((None, f"{AT_SERVER}{name}"), latency.bucket_of(ms), failed)
+
+    def wrote(self, ack: Ack, waited_ms: float, *, unconfirmed: bool) -> None:
+        """Count a write that was committed, and how long it waited for its acknowledgement."""
+        with self._lock:
+            self._count((None, f"{ACK}{ack.value}"), latency.bucket_of(waited_ms), unconfirmed)
+
+    def fell_back(self) -> None:
+        """Count a read that classic answered in Limitless' place."""
+        with self._lock:
+            self._count((None, FELL_BACK), 0, False)
+
+    def _count(self, key: tuple[TenantId | None, str], bucket: int, failed: bool) -> None:
+        counts = self._reads.get(key)
+        if counts is None:
+            counts = self._reads[key] = _Counts()
+        counts.reads += 1
+        counts.errors += failed
+        counts.buckets[bucket] += 1
+
+    def counts(self) -> Mapping[str, Count]:
+        """Return everything since the process began, all tenants together; by the keys of migrator.model.measured."""
+        with self._lock:
+            return self._summed()
+
+    def _summed(self) -> dict[str, Count]:
+        found = dict(self._before)
+        for (tenant_id, key), counts in self._reads.items():
+            if tenant_id is None and not key.startswith(AT_SERVER):
+                found[key] = found.get(key, Count()).plus(counts)
+        return found
 
     def shadow(self, same: bool, classic_ms: float, limitless_ms: float) -> None:
         """Count one compared shadow read."""
@@ -57,12 +116,13 @@ class Metrics:
     def take_reads(self) -> dict[str, list[Any]] | None:
         """Return the rows of one flush as columns and start again; None when there is nothing."""
         with self._lock:
+            self._before = self._summed()
             taken, self._reads = self._reads, {}
         if not taken:
             return None
         return {
             "tenants": [tenant_id for tenant_id, _ in taken],
-            "sides": [side.value for _, side in taken],
+            "sides": [side for _, side in taken],
             "reads": [counts.reads for counts in taken.values()],
             "errors": [counts.errors for counts in taken.values()],
             "buckets": [_array(counts.buckets) for counts in taken.values()],

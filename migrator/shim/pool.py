@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -18,7 +19,9 @@ from psycopg import conninfo
 from migrator.errors import ClusterUnavailable, UsageError
 from migrator.model.side import Side
 from migrator.model.sqlstate import Fault, fault_of
-from migrator.shim.link import RESETS, Conn, Link, OwnCursor
+from migrator.shim.lent import CURSOR, Conn
+from migrator.shim.link import RESETS, Link, NotReset, OwnCursor
+from migrator.shim.statements import ASK_AND_BEGIN_READ
 
 
 def fault(error: BaseException) -> Fault | None:
@@ -55,11 +58,60 @@ PING = "SELECT"
 """Begins nothing, and finds out whether the connection still works."""
 
 
+class PoolExhausted(ClusterUnavailable):
+    """All connections that this process may have are out, which says nothing about the server."""
+
+
 class Lender(Protocol):
     """What a block needs of a pool."""
 
     def take(self, begin: str, *, silent_s: float | None = None) -> Link: ...
     def give(self, link: Link, *, discard: bool = False) -> None: ...
+
+    def ended(self, link: Link, states: frozenset[str], *, lost: bool) -> str | None:
+        """Return why what a read on *link* gave must be thrown away; None when it stands."""
+
+
+class Free(Protocol):
+    """Counts connections that may be taken; a semaphore."""
+
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool: ...
+    def release(self) -> None: ...
+
+
+class Places:
+    """A semaphore that costs next to nothing as long as no thread has to wait."""
+
+    def __init__(self, size: int) -> None:
+        self._free = deque(range(size))  # whose pop and append are atomic
+        self._waiting = 0
+        self._freed = threading.Condition()
+
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+        """Take a place; return whether there was one in time."""
+        return self._took() or (blocking and self._wait(timeout))
+
+    def release(self) -> None:
+        """Give a place back."""
+        self._free.append(0)
+        if self._waiting:
+            with self._freed:
+                self._freed.notify()
+
+    def _took(self) -> bool:
+        try:
+            self._free.pop()
+        except IndexError:
+            return False
+        return True
+
+    def _wait(self, timeout: float | None) -> bool:
+        with self._freed:
+            self._waiting += 1  # before looking again: a place that is given back afterwards is notified of
+            try:
+                return self._freed.wait_for(self._took, timeout)
+            finally:
+                self._waiting -= 1
 
 
 class Pool:
@@ -81,7 +133,7 @@ class Pool:
         self.side = side
         self._parameters = parameters(dsn, app, connect_timeout_s, silent_s)
         self._wait_s = wait_s
-        self._free = threading.BoundedSemaphore(size)
+        self._free: Free = Places(size)
         self._lock = threading.Lock()
         self._idle: list[Link] = []
         self._out: set[Link] = set()
@@ -115,7 +167,7 @@ class Pool:
         return self.link_type(conn, handle, self._resets)
 
     def take(self, begin: str, *, silent_s: float | None = None) -> Link:
-        """Return a connection inside a transaction that *begin* started; with PING, outside any.
+        """Return a connection inside a transaction that *begin* starts; with PING, outside any.
 
         A server that neither answers nor closes for *silent_s* is disconnected by `kill_overdue`.
 
@@ -127,24 +179,26 @@ class Pool:
         if self._closed:
             raise UsageError("the shim is closed")
         if not self._free.acquire(timeout=self._wait_s):
-            raise ClusterUnavailable(
-                self.side.value, f"no connection of the pool became free within {self._wait_s:g} s"
-            )
+            raise PoolExhausted(self.side.value, f"no connection of the pool became free within {self._wait_s:g} s")
         try:
             while True:
-                link = self._pop() or self._open({}, psycopg.Cursor)
+                link = self._pop()
+                if link is None:
+                    link = self._open({}, CURSOR)
+                    with self._lock:
+                        self._out.add(link)
                 link.silent_s = silent_s
-                with self._lock:
-                    self._out.add(link)
                 link.conn.refused = ()
                 try:
-                    link.ask(begin)
+                    link.start(begin, owe=begin not in (PING, ASK_AND_BEGIN_READ))
                     link.clean = begin == PING
                 except psycopg.Error as error:
                     with self._lock:
                         self._out.discard(link)
                     reused, lost = not link.fresh, fault(error) in (Fault.UNREACHABLE, Fault.OVERLOADED)
                     link.close()
+                    if isinstance(error, NotReset):
+                        continue
                     if reused and lost:
                         self.drop_idle()  # what broke this one very likely broke the others
                         continue
@@ -159,28 +213,42 @@ class Pool:
     def give(self, link: Link, *, discard: bool = False) -> None:
         """Take a connection back as it was lent; one that is not idle, healthy and clean is closed."""
         link.fresh = False
-        with self._lock:
-            self._out.discard(link)
         keep = not discard and link.usable and link.clean
         if keep:
             link.renew()
-            with self._lock:
-                keep = not self._closed
-                if keep:
-                    self._idle.append(link)
+        with self._lock:
+            self._out.discard(link)
+            keep = keep and not self._closed
+            if keep:
+                self._idle.append(link)
         if not keep:
             link.close()
         self._free.release()
 
+    def ended(self, link: Link, states: frozenset[str], *, lost: bool) -> str | None:
+        """Return None: what this side answered stands by itself."""
+        return None
+
     def _pop(self) -> Link | None:
         with self._lock:
-            return self._idle.pop() if self._idle else None
+            if not self._idle:
+                return None
+            link = self._idle.pop()
+            self._out.add(link)
+            return link
 
     def kill_overdue(self, at_s: float) -> None:
         """End the connections on which an answer is overdue: server-side timeouts do not help against silence."""
         with self._lock:
             late = [link for link in self._out if link.overdue(at_s)]
         for link in late:
+            link.kill()
+
+    def kill_all(self) -> None:
+        """End every connection that is out: the server does not answer."""
+        with self._lock:
+            out = list(self._out)
+        for link in out:
             link.kill()
 
     def drop_idle(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,21 +13,26 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from migrator.errors import ClusterUnavailable, ReadStale, UsageError
+from migrator.errors import ClusterUnavailable, NotInstalled, ReadStale, UsageError
+from migrator.model.route import Level, WriteMode
 from migrator.model.side import Side
 from migrator.model.sqlstate import FOLLOWS, counts_for_breaker, fault_of, is_lost
 from migrator.model.tenant import TenantId
+from migrator.shim import statements as st
 from migrator.shim.breakers import Breakers, Ticket
 from migrator.shim.current_view import CurrentView
 from migrator.shim.doubt import Doubt, Doubts
 from migrator.shim.inflight import Flight, Inflight
 from migrator.shim.link import Link
-from migrator.shim.metrics import Metrics
+from migrator.shim.metrics import LOST, Metrics
 from migrator.shim.pool import Lender
-from migrator.shim.routing import Choice, Token, choose
+from migrator.shim.replica_pool import ReadsBounded
+from migrator.shim.routing import Choice, choose, moved
 from migrator.shim.settings import Settings
+from migrator.shim.token import SessionToken
 
 
+@functools.cache
 def begin_on_limitless(read_timeout_s: float) -> str:
     """Return what starts a bounded read: one round trip, nothing outlives the transaction."""
     statement = sql.SQL("BEGIN READ ONLY; SET LOCAL statement_timeout = {}").format(
@@ -34,7 +41,7 @@ def begin_on_limitless(read_timeout_s: float) -> str:
     return statement.as_string(None)
 
 
-BEGIN_ON_CLASSIC = "BEGIN READ ONLY"
+NO_STATES: frozenset[str] = frozenset()
 
 GRACE_S = 1.0
 """A server that runs into its own statement timeout needs a moment to report it."""
@@ -49,6 +56,7 @@ class Read:
         failed: after leaving, whether the cluster (not the caller) was at fault.
         doubt: after leaving, errors of the server that may be the caller's or the cluster's.
         lost: after leaving, whether the side was unreachable, or the connection was lost.
+        at_replica: after leaving, whether a read replica gave something that must be thrown away.
     """
 
     connection: psycopg.Connection[Any]
@@ -64,7 +72,7 @@ class Read:
         settings: Settings,
         doubts: Doubts,
         *,
-        after: Token | None = None,
+        after: SessionToken | None = None,
         only_classic: bool = False,
         judged_later: bool = False,
     ) -> None:
@@ -73,6 +81,7 @@ class Read:
         self.failed = False
         self.doubt: Doubt | None = None
         self.lost = False
+        self.at_replica = False
         self._current = board
         self._pools = pools
         self._breakers = breakers
@@ -86,21 +95,68 @@ class Read:
         self._flight: Flight | None = None  # set while on Limitless by route
         self._ticket: Ticket | None = None
         self._link: Link | None = None
+        self._lender: Lender | None = None
         self._started_s = 0.0
         self._ended_s = 0.0
+        self._said = NO_STATES  # SQLSTATEs of the server's errors, whoever is to blame
 
     def __enter__(self) -> Self:
         self._started_s = self._current.now_s()
+        try:
+            self._begin()
+        except ClusterUnavailable:
+            self._metrics.unanswered(self.side)
+            raise
+        return self
+
+    def _begin(self) -> None:
+        if self._after is not None and self._after.writes:
+            self._wait_for(self._after)
         if self._current.settled:
             self.side = Side.LIMITLESS
             self._take()
         elif self._only_classic or not self._try_limitless():
-            self.side = Side.CLASSIC
-            self._take()
-        return self
+            try:
+                self._take_classic()
+            except ReadsBounded:
+                # Classic cannot carry it. Where only this process' breaker is in the way, a slow answer is better.
+                if self._only_classic or not self._try_limitless(in_spite_of_breakers=True):
+                    raise
+                self.failed = self.lost = False
 
-    def _try_limitless(self) -> bool:
+    def _wait_for(self, wanted: SessionToken) -> None:
+        """Wait for what may make Limitless answer, within the settings' bound; learn of the hand-over first.
+
+        Raises:
+            ReadStale: a write was made on Limitless, and this process cannot find out that the migration is over.
+        """
+        current, settings = self._current, self._settings
+        if current.settled:
+            return
+        if wanted.on_limitless:
+            asked_s = current.now_s()
+            current.refresh()
+            with current.attention():
+                current.wait_until(
+                    lambda view: view.settled or view.valid_until_s >= asked_s + settings.staleness_s,
+                    settings.staleness_s,
+                )
+            if not current.settled:
+                raise ReadStale(
+                    "the session token names a write on limitless, and to this process's knowledge classic takes them",
+                    hint="Read again when classic's control tables can be reached; the token may be of another system.",
+                )
+        elif settings.session_wait_s > 0 and not self._only_classic:
+            view = current.view
+            route = view.routes.get(self.tenant_id)
+            if route is not None and view.level(self.tenant_id) is Level.LIMITLESS and wanted.missing(view, route.part):
+                with current.attention():
+                    current.wait_until(lambda view: not wanted.missing(view, route.part), settings.session_wait_s)
+
+    def _try_limitless(self, *, in_spite_of_breakers: bool = False) -> bool:
         """Go to Limitless when route and breakers allow it and it accepts the connection; return whether it did."""
+        if not moved(self._current.view, self.tenant_id):
+            return False
         flight = Flight(self.tenant_id)
         self._inflight.begin(flight)  # before looking at the routes; see Inflight
         try:
@@ -109,7 +165,7 @@ class Read:
                 self.side = Side.LIMITLESS  # settled just now
                 self._take()
                 return True
-            if ticket is None:
+            if ticket is None and (choice.part is None or not in_spite_of_breakers):
                 return False
             self.side = Side.LIMITLESS
             try:
@@ -135,31 +191,63 @@ class Read:
             return choice, None
         return choice, self._breakers.admit(self.tenant_id, choice.part)
 
-    def _take(self) -> None:
+    def _take_classic(self) -> None:
+        """Begin on classic, unless it is not read any more: once routes have run out, classic itself is asked."""
+        view = self._current.view  # one, as routes may be renewed meanwhile, by which the migration is over
+        if not view.settled:
+            self.side = Side.CLASSIC
+            if view.valid(self._current.now_s()):
+                self._take()
+                return
+            if self._take(st.ASK_AND_BEGIN_READ) is not WriteMode.LIMITLESS_ONLY:
+                return
+            self._give_back()
+            self._current.settle()
+            self._current.refresh()
+        self.side = Side.LIMITLESS
+        self._take()
+
+    def _give_back(self) -> None:
+        assert self._link is not None and self._lender is not None
+        with suppress(psycopg.Error):  # nothing was read; the pool closes it
+            self._link.finish("ROLLBACK")
+        self._lender.give(self._link)
+        self._link = None
+
+    def _take(self, on_classic: str = st.BEGIN_READ) -> WriteMode | None:
+        """Begin on the side; return the write mode when *on_classic* asks for it."""
         limitless = self.side is Side.LIMITLESS
-        begin = begin_on_limitless(self._settings.read_timeout_s) if limitless else BEGIN_ON_CLASSIC
+        begin = begin_on_limitless(self._settings.read_timeout_s) if limitless else on_classic
         try:
-            self._link = self._pools(self.side).take(
+            self._lender = self._pools(self.side)
+            self._link = self._lender.take(
                 begin, silent_s=self._settings.read_timeout_s + GRACE_S if limitless else None
             )
         except ClusterUnavailable:
             self.failed = self.lost = True
             raise
         self.connection = self._link.conn
+        if begin != st.ASK_AND_BEGIN_READ:
+            return None
+        if not self._link.said:
+            self._give_back()
+            raise NotInstalled("the control schema on classic is not complete")
+        return WriteMode(self._link.said[0] or "")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        link, flight = self._link, self._flight
-        assert link is not None
+        link, flight, lender = self._link, self._flight, self._lender
+        assert link is not None and lender is not None
         self._link = self._flight = None
         self._ended_s = self._current.now_s()
         if flight is not None:
             self._inflight.end(flight)
         self.doubt = self._doubt_of(link)
         healthy = self._end(link, error)
-        lost = link.conn.closed  # asked before the pool may close it
-        self._pools(self.side).give(link, discard=not healthy)
+        lost = link.closed  # asked before the pool may close it
+        again = lender.ended(link, self.states, lost=lost or self.lost)
+        lender.give(link, discard=not healthy)
         self._note(link, lost)
         stale = flight is not None and self._stale(flight) and (error is None or isinstance(error, Exception))
         if stale:
@@ -168,6 +256,12 @@ class Read:
             self._tell(self._ticket, failed=self.failed or lost)
         elif not self._judged_later or not (error is None or isinstance(error, Exception)):
             self.judge(self._doubts.suspects(self.tenant_id, self.doubt))
+        if again is not None and (error is None or isinstance(error, Exception)):
+            self.at_replica = True
+            raise ReadStale(
+                f"what tenant {self.tenant_id} read must be thrown away: {again}",
+                hint="Read again; run_read does so by itself.",
+            ) from error
         if stale:
             raise ReadStale(
                 f"the route of tenant {self.tenant_id} changed or went stale while it was read from limitless",
@@ -182,7 +276,7 @@ class Read:
     @property
     def states(self) -> frozenset[str]:
         """The SQLSTATEs of the errors in doubt."""
-        return self.doubt.states if self.doubt else frozenset()
+        return NO_STATES if self.doubt is None else self.doubt.states
 
     def judge(self, against_limitless: bool) -> None:
         """Count a read whose errors were in doubt in breakers and samples. *doubt* stays set."""
@@ -192,12 +286,13 @@ class Read:
     def _doubt_of(self, link: Link) -> Doubt | None:
         """Note whether the connection was lost; return the errors that classic must be asked about."""
         refused = link.conn.refused
-        states = frozenset(state for state, _ in refused if state != FOLLOWS)
-        self.failed = self.lost = link.conn.closed or any(map(is_lost, states))
+        states = frozenset(state for state, _ in refused if state != FOLLOWS) if refused else NO_STATES
+        self._said = states
+        self.failed = self.lost = link.closed or any(map(is_lost, states))
         if self.failed:
             return None
         if not states:
-            broken = link.conn.info.transaction_status is TransactionStatus.INERROR
+            broken = link.status is TransactionStatus.INERROR
             return Doubt(frozenset({FOLLOWS})) if broken else None  # something failed past every cursor
         return Doubt(states, refused[0][1])
 
@@ -205,16 +300,19 @@ class Read:
         """Count the read in the error rates; on classic some errors are clear without asking."""
         if not (lost or self._only_classic or self._current.settled):
             self._doubts.ended(self.tenant_id, self.side, self.states)
-        if self.side is Side.CLASSIC and not self.failed:
+        if self.doubt is not None and self.side is Side.CLASSIC and not self.failed:
             self.failed = any(counts_for_breaker(fault_of(state)) for state in self.states)
 
     def _end(self, link: Link, error: BaseException | None) -> bool:
         """End the transaction; return whether the connection may be used again."""
-        if link.conn.closed:
+        if link.closed:
             return False
         try:
             link.check()
-            link.finish("COMMIT" if error is None else "ROLLBACK")
+            if error is None:
+                link.leave("COMMIT")
+            else:
+                link.finish("ROLLBACK")
         except (psycopg.Error, UsageError):
             return False  # the answers were already read; only the connection is lost
         # Builds of Limitless before 16.9.100 refuse writes on a connection after rolling back a READ ONLY transaction.
@@ -225,8 +323,16 @@ class Read:
         if ticket is not None:
             self._breakers.record(ticket, not failed, ms)
         self._metrics.read(
-            self.tenant_id, self.side, ms, failed=failed, watched=self.tenant_id in self._current.view.watched
-        )
+            self.tenant_id, self.side, ms, failed=failed, watched=self.tenant_id in self._current.view.watched,
+            state_class=self._state_class if failed else LOST,
+        )  # fmt: skip
+
+    @property
+    def _state_class(self) -> str:
+        """The class of the SQLSTATE that a failed read is counted by: of the error that speaks against the server."""
+        states = sorted(self._said or self.states)
+        against = [state for state in states if counts_for_breaker(fault_of(state))]
+        return next(iter(against or states), LOST)[:2]
 
     def _stale(self, flight: Flight) -> bool:
         view = self._current.view

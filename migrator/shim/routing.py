@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from migrator.model.route import Level, WriteMode
 from migrator.model.side import Side
 from migrator.model.tenant import TenantId
+from migrator.shim.token import SessionToken, Token
 from migrator.shim.view import REFERENCE_BIT, View
 
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """Names one committed write: a read given it sees that write.
-
-    Attributes:
-        xid: its transaction on classic.
-        parts: bit mask of the mirror partitions it touched.
-        epoch, mark: the route epoch it saw, with its mark: the history of classic in which *xid* means something.
-    """
-
-    xid: int
-    parts: int
-    epoch: int = -1
-    mark: str = ""
+__all__ = ["Choice", "Token", "choose"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +23,41 @@ class Choice:
     part: int | None = None
 
 
-def choose(view: View, tenant_id: TenantId, now_s: float, draw: float, after: Token | None = None) -> Choice:
+SETTLED = Choice(Side.LIMITLESS, "settled")
+STALE, NEVER_MOVED, ROUTE, FALLBACK, PERCENTAGE, LAGS, NOT_THERE = (
+    Choice(Side.CLASSIC, why)
+    for why in (
+        "routes are stale", "never moved", "route", "fallback", "percentage", "the mirror lags", "not there yet",
+    )
+)  # fmt: skip
+
+
+@functools.cache
+def _to_limitless(part: int) -> Choice:
+    return Choice(Side.LIMITLESS, "route", part)
+
+
+def moved(view: View, tenant_id: TenantId) -> bool:
+    """Return whether a read may go to Limitless at all: `choose` may say so. What it says no to reads classic."""
+    route = view.routes.get(tenant_id)
+    return (route is not None and route.level is Level.LIMITLESS) or view.write_mode is WriteMode.LIMITLESS_ONLY
+
+
+def choose(view: View, tenant_id: TenantId, now_s: float, draw: float, after: SessionToken | None = None) -> Choice:
     """Return the side for a read. *draw* is a random number from 0 to 1, for routes that move by percentage."""
     if view.write_mode is WriteMode.LIMITLESS_ONLY:
-        return Choice(Side.LIMITLESS, "settled")
+        return SETTLED
     if not view.valid(now_s):
-        return Choice(Side.CLASSIC, "routes are stale")
+        return STALE
     route = view.routes.get(tenant_id)
     if route is None:
-        return Choice(Side.CLASSIC, "never moved")
+        return NEVER_MOVED
     if view.caps.apply(route) is not Level.LIMITLESS:
-        return Choice(Side.CLASSIC, "route" if route.level is not Level.LIMITLESS else "fallback")
+        return ROUTE if route.level is not Level.LIMITLESS else FALLBACK
     if draw * 100 >= route.reads_pct:
-        return Choice(Side.CLASSIC, "percentage")
+        return PERCENTAGE
     if view.lagging & (1 << route.part | REFERENCE_BIT):
-        return Choice(Side.CLASSIC, "the mirror lags")
-    if after is not None and not (view.knows(after.epoch, after.mark) and not view.behind(after.xid, after.parts)):
-        return Choice(Side.CLASSIC, "not there yet")
-    return Choice(Side.LIMITLESS, "route", route.part)
+        return LAGS
+    if after is not None and after.missing(view, route.part):
+        return NOT_THERE
+    return _to_limitless(route.part)

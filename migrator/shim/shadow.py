@@ -6,6 +6,7 @@ import hashlib
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,9 @@ from migrator.model.tenant import TenantId
 from migrator.shim.clock import now_s
 from migrator.shim.listener import Listener, ShadowDiffered
 from migrator.shim.metrics import Metrics
+from migrator.shim.pool import Pool
+from migrator.shim.read import begin_on_limitless
+from migrator.shim.statements import BEGIN_READ
 
 TRIES = 3
 """Both sides are read again before a difference counts: the mirror may not have had the caller's last write."""
@@ -94,3 +98,23 @@ class Shadow:
                 raise
             answer = digest(("error", error.sqlstate))  # an answer like any other: the same on both sides, or not
         return answer, (now_s() - started) * 1000
+
+
+class _Shadowed:
+    """Given to a shadow read in place of a Read."""
+
+    def __init__(self, connection: psycopg.Connection[Any], side: Side) -> None:
+        self.connection = connection
+        self.side = side
+
+
+def run_on(pool: Pool, fn: Callable[[Any], object], read_timeout_s: float) -> object:
+    """Return what *fn* returns for a read on the side of *pool*, outside routes, breakers and metrics."""
+    side = pool.side
+    link = pool.take(BEGIN_READ if side is Side.CLASSIC else begin_on_limitless(read_timeout_s))
+    try:
+        return fn(_Shadowed(link.conn, side))
+    finally:
+        with suppress(psycopg.Error):  # a read; nothing depends on how it ends
+            link.finish("ROLLBACK")
+        pool.give(link, discard=side is Side.LIMITLESS)

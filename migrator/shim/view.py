@@ -63,6 +63,8 @@ class Caps:
 
     def apply(self, route: Route) -> Level:
         """Return the level of *route*'s tenant under these bounds; as migrator.model.effective, but indexed."""
+        if self.everybody is Level.LIMITLESS and not self.parts and not self.tenants:
+            return route.level
         return lowest(
             [
                 route.level,
@@ -71,6 +73,25 @@ class Caps:
                 self.tenants.get(route.tenant_id, Level.LIMITLESS),
             ]
         )
+
+    def waiting(self, routes: Mapping[TenantId, Route]) -> int:
+        """Return a bit mask of the partitions with a tenant of *routes* whose writes wait under these bounds.
+
+        Tenants are many, partitions and levels few: each pair is looked at once, and what single tenants have of their
+        own besides.
+        """
+        if not self.everybody.waits:
+            return 0
+        single = [routes[TenantId(tenant)] for tenant in self.tenants if tenant in routes]
+        rest = routes.values() if not single else [r for r in routes.values() if r.tenant_id not in self.tenants]
+        found = 0
+        for part, level in {(route.part, route.level) for route in rest}:
+            if lowest([level, self.parts.get(part, Level.LIMITLESS)]).waits:
+                found |= 1 << part
+        for route in single:
+            if self.apply(route).waits:
+                found |= 1 << route.part
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +115,20 @@ class Poll:
             int(epoch),
             Level(switch),
             WriteMode(mode),
-            tuple((Route(TenantId(t), part, Level(lv), pct, at), watched) for t, part, lv, pct, at, watched in routes),
+            tuple(_routes(routes)),
             tuple(Fallback(FallbackScope(scope), key, Level(level), at) for scope, key, level, at in fallbacks),
             {part: (Snapshot.parse(text), float(age)) for part, text, age in positions},
             {int(epoch): str(mark) for epoch, mark in marks or ()},
             int(known),
         )
+
+
+def _routes(groups: Iterable[tuple[int, str, int, int, bool, list[TenantId]]]) -> list[tuple[Route, bool]]:
+    found: list[tuple[Route, bool]] = []
+    for part, word, pct, at, watched, tenants in groups:
+        level = Level(word)
+        found += [(Route(tenant, part, level, pct, at), watched) for tenant in tenants]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +143,7 @@ class View:
         valid_until_s: on this process' clock; past it reads come from classic.
         lease: grows whenever validity lapsed, so that a read can see that it spanned a lapse.
         marks: of the newest epochs of the history this view belongs to, see migrator.epoch_mark.
+        over_since: the epoch at which classic was first read to say that the migration is over; -1: it was not.
     """
 
     epoch: int = -1
@@ -130,11 +160,17 @@ class View:
     valid_until_s: float = 0.0
     lease: int = 0
     marks: Mapping[int, str] = field(default_factory=dict)
+    over_since: int = -1
 
     @property
     def mark(self) -> str | None:
         """The mark of this view's own epoch; None before the first poll."""
         return self.marks.get(self.epoch)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the migration is over, so that Limitless has everything and takes the writes."""
+        return self.write_mode is WriteMode.LIMITLESS_ONLY
 
     def knows(self, epoch: int, mark: str) -> bool:
         """Return whether *epoch* with *mark* belongs to this view's history."""
@@ -171,6 +207,15 @@ def _owed(waits: int, history: Iterable[tuple[int, int]]) -> int:
     return waits
 
 
+def lagging(ages_s: Mapping[int, float], max_lag_s: float) -> int:
+    """Return the bit mask of partitions that may not be read, given the ages of published positions."""
+    mask = ALL_PARTS
+    for part, age_s in ages_s.items():
+        if age_s <= max_lag_s:
+            mask &= ~(1 << part)
+    return mask
+
+
 def applied(view: View, poll: Poll, max_lag_s: float) -> View:
     """Return *view* after *poll*; how long it is valid does not change."""
     if poll.known != view.epoch:  # classic lost its tail or was restored: nothing known before counts
@@ -178,25 +223,18 @@ def applied(view: View, poll: Poll, max_lag_s: float) -> View:
     changed = poll.epoch != view.epoch
     routes, watched = view.routes, view.watched
     if poll.routes:
-        routes = {**routes, **{route.tenant_id: route for route, _ in poll.routes}}
-        watched = (watched - {r.tenant_id for r, on in poll.routes if not on}) | {
-            r.tenant_id for r, on in poll.routes if on
-        }
+        moved = {route.tenant_id: route for route, _ in poll.routes}
+        routes = {**routes, **moved}
+        watched = watched.difference(moved).union([route.tenant_id for route, on in poll.routes if on])
     caps, waits, history = view.caps, view.waits, view.history
+    over = poll.write_mode is WriteMode.LIMITLESS_ONLY
     if changed:
         caps = Caps.of(poll.switch, poll.fallbacks)
-        waits = 0
-        for route in routes.values():
-            if caps.apply(route).waits:
-                waits |= 1 << route.part
+        waits = caps.waiting(routes)
         # The first view of a process does not know what others read before it: all partitions are owed.
         before = ALL_PARTS if view.epoch < 0 else view.waits
         if before & ~waits:
             history = (*history, (poll.epoch, before))
-    lagging = ALL_PARTS
-    for part, (_, age_s) in poll.positions.items():
-        if age_s <= max_lag_s:
-            lagging &= ~(1 << part)
     return replace(
         view,
         epoch=poll.epoch,
@@ -206,11 +244,12 @@ def applied(view: View, poll: Poll, max_lag_s: float) -> View:
         fallbacks=poll.fallbacks,
         watched=watched,
         positions={part: snapshot for part, (snapshot, _) in poll.positions.items()},
-        lagging=lagging,
+        lagging=lagging({part: age_s for part, (_, age_s) in poll.positions.items()}, max_lag_s),
         waits=waits,
         owed=_owed(waits, history),
         history=history,
         marks=_newest({**view.marks, **poll.marks}) if changed else view.marks,
+        over_since=poll.epoch if over and view.over_since < 0 else view.over_since,
     )
 
 

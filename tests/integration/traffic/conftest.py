@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from tests.fixtures.postgres import Machines, Servers
+from tests.fixtures.replica import Standbys
+from tests.integration.traffic.replicated import Replicated
 from tests.integration.traffic.world import World, build
 
 
@@ -25,3 +28,9 @@ def breakable(servers: Servers) -> Iterator[World]:
     made = World.make(servers.classic_dsn, servers.limitless_dsn)
     yield made
     made.close()
+
+
+@pytest.fixture
+def replicated(breakable: World, standbys: Standbys) -> Iterator[Replicated]:
+    with ExitStack() as stack:
+        yield Replicated(breakable, standbys, stack)

@@ -24,6 +24,12 @@ def main() -> None:
                         answer: Any = "ok"
                     case ["read", tenant, number]:
                         answer = shim.run_read(tenant, get(tenant, number))
+                    case ["session_write", tenant, number, body, token]:
+                        session = shim.session(token)
+                        session.run_write(tenant, put(tenant, number, body))
+                        answer = session.token
+                    case ["session_read", tenant, number, token]:
+                        answer = shim.session(token).run_read(tenant, get(tenant, number))
                     case ["begin_read", tenant]:
                         reading = shim.read(tenant)
                         reading.__enter__()

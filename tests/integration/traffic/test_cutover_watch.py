@@ -316,7 +316,7 @@ def test_many_small_tenants_take_turns_at_being_watched(classic: psycopg.Connect
         ("route", "part, level, wave, epoch, changed_by, reason", "1, 'limitless', 1, 1, 'cutover', 'wave 1'"),
     ):
         classic.execute(
-            f"INSERT INTO migrator.{table} (tenant_id, {columns}) SELECT 'small ' || g, {values}"  # noqa: S608 - above
+            f"INSERT INTO migrator.{table} (tenant_id, {columns}) SELECT 'small ' || g, {values}"
             " FROM generate_series(1, 250) g".encode()
         )
     classic.execute("UPDATE migrator.route SET level = 'classic', watched = true WHERE tenant_id = 'small 7'")

@@ -170,7 +170,7 @@ def test_the_decommission_waits_for_who_is_held(world: World) -> None:
     hold(world.classic, [U1], who="ann", reason="contract")
 
     blockers = decommission_verdict(gather(world.classic, True, "", 5, 3600)).blockers
-    assert any(b.startswith("1 tenants are held on classic: u1") for b in blockers)
+    assert any(b.startswith("1 tenant is held on classic: u1") for b in blockers)
     assert not any("do not read from Limitless" in b for b in blockers), "one reason, said once"
     assert [h.tenant for h in collect(world.classic).held] == ["u1"]
 

@@ -90,6 +90,55 @@ def test_a_heartbeat_that_is_late_vouches_for_nothing_older(world: World, how: s
         assert confirmed(world.classic, epoch).confirmed == 1
 
 
+def seen(world: World) -> list[tuple[object, ...]]:
+    return world.classic.execute("SELECT seen_at FROM migrator.process").fetchall()
+
+
+def test_a_look_without_a_heartbeat_makes_nothing_valid_for_longer(world: World) -> None:
+    """Several looks share one heartbeat, and what they find runs out at the same moment: others count from it."""
+    with a_watcher(world) as (watcher, board):
+        watcher._refresh()
+        before, until_s = seen(world), board.view.valid_until_s
+        watcher._refresh()
+        watcher._positions()
+        world.publish()
+        watcher._positions()
+        assert (seen(world), board.view.valid_until_s) == (before, until_s)
+
+        watcher._beat_s -= 11  # of 30
+        watcher._refresh()
+        assert seen(world) > before
+        assert board.view.valid_until_s > until_s
+
+
+def test_a_new_connection_begins_with_a_heartbeat(world: World) -> None:
+    """The server behind it may not be the one that has the last heartbeat."""
+    with a_watcher(world) as (watcher, board):
+        world.classic.execute("DELETE FROM migrator.process")  # as one that was promoted without its tail
+        assert watcher._link is not None
+        watcher._link.close()
+        watcher._adopt(watcher._connect_classic())
+        watcher._refresh()
+        assert len(seen(world)) == 1
+        assert board.view.valid(now_s())
+
+
+def test_what_was_read_after_a_heartbeat_that_failed_counts_for_nothing(world: World) -> None:
+    refuse = """
+        CREATE FUNCTION app.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+        CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE ON migrator.process DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION app.refuse();
+    """
+    with a_watcher(world) as (watcher, board):
+        world.classic.execute(refuse)  # at COMMIT
+        watcher._beat_s -= 11
+        before, beat_s = board.view, watcher._beat_s
+        world.publish()
+        with pytest.raises(psycopg.errors.RaiseException):
+            watcher._refresh()
+        assert (board.view, watcher._beat_s) == (before, beat_s)
+
+
 def test_positions_of_another_moment_are_read_with_its_routes(world: World) -> None:
     """They cover writes of that moment; a process that still acts on older routes must not count them for its own."""
     up(world, "t1")

@@ -193,3 +193,26 @@ def test_a_fallback_stays_while_a_tenant_under_it_is_copied_again(world: World) 
         assert "tenant t1" in lift(own).detail
         copied_again(world, "t1")
         assert lift(own).done
+
+
+OF_A_LATER_VERSION = """
+DROP FUNCTION migrator.before_commit(text);
+DROP FUNCTION migrator.take_replicas_out() CASCADE;
+DROP TABLE migrator.replica, migrator.replica_reach;
+"""
+
+
+def test_a_classic_that_was_restored_to_before_an_upgrade_is_read_and_written(world: World) -> None:
+    """A process that was started behind the upgrade goes on, as one of that release that starts now."""
+    with world.shim("web", readers=[world.classic_dsn]) as shim:
+        shim.run_write("t1", put("t1", 1, "behind the upgrade"))
+        world.classic.execute(OF_A_LATER_VERSION)
+        looks = shim._current.looks
+        eventually(lambda: shim._current.looks > looks + 2, "routes are read")
+
+        shim.run_write("t1", put("t1", 1, "before it"))
+
+        asked_s = shim._current.now_s()
+        eventually(lambda: shim._current.view.valid(asked_s + QUICK.staleness_s), "routes are still renewed")
+        assert shim.run_read("t1", get("t1", 1)) == ("classic", "before it")
+        assert world.classic.execute("SELECT count(*) FROM migrator.process").fetchone() == (1,)

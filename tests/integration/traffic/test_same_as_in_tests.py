@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from migrator.errors import ClusterUnavailable, CommitUnknown, ReadStale, UsageError, WritesClosed
+from migrator.errors import ClusterUnavailable, CommitUnknown, ReadStale, TokenInvalid, UsageError, WritesClosed
 from migrator.shim import Event, FallbackRaised, ReadFellBack, RoutesLost, SettledOnLimitless
 from migrator.testing import Level, Side, WriteMode
 from tests.fixtures.rows import value
@@ -99,6 +99,48 @@ def test_a_write_names_itself(bench: Bench) -> None:
     with bench.shim.write("t1") as nothing:
         get("t1", 1)(nothing)
     assert (nothing.token, nothing.committed) == (None, True)
+
+
+@pytest.mark.parametrize("level", ["session", "none"])
+def test_a_weaker_write_waits_for_nothing(bench: Bench, level: str) -> None:
+    bench.move("t1", Level.LIMITLESS)
+    bench.stall_mirror()
+    with bench.shim.write("t1", ack=level) as w:
+        put("t1", 1, "x")(w)
+
+    assert (w.committed, w.token is None) == (True, level == "none")
+    assert side(bench) == "limitless" and not of(bench, FallbackRaised)
+    with pytest.raises(UsageError, match="ended inside"), bench.shim.write("t1", ack=level) as ended:
+        put("t1", 2, "x")(ended)
+        ended.connection.execute("COMMIT")
+        ended.connection.execute("BEGIN")
+
+
+def test_a_session_sees_what_it_wrote(bench: Bench) -> None:
+    bench.move("t1", Level.LIMITLESS)
+    bench.stall_mirror()
+    with bench.shim.session() as session:
+        session.run_write("t1", put("t1", 1, "x"))
+        assert session.run_read("t1", get("t1", 1)) == ("classic", "x")
+    later = bench.shim.session(session.token)
+    assert later.run_read("t1", get("t1", 1)) == ("classic", "x")
+
+    bench.run_mirror()
+    assert eventually(lambda: later.run_read("t1", get("t1", 1)) == ("limitless", "x"), "the mirror brought it")
+    with pytest.raises(TokenInvalid):
+        bench.shim.session(session.token[:-2])
+
+
+def test_a_session_goes_on_after_the_hand_over(bench: Bench) -> None:
+    session = bench.shim.session()
+    session.run_write("t1", put("t1", 1, "x"))
+    bench.write_mode(WriteMode.CLOSED)
+    bench.write_mode(WriteMode.LIMITLESS_ONLY)
+    with session.write("t1") as w:
+        put("t1", 2, "y")(w)
+
+    assert (w.side, w.committed) == (Side.LIMITLESS, True)
+    assert [session.run_read("t1", get("t1", n)) for n in (1, 2)] == [("limitless", "x"), ("limitless", "y")]
 
 
 def test_errors_roll_back_and_reach_the_caller(bench: Bench) -> None:

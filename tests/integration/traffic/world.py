@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from migrator.testing import Heard as Heard
 from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.write_mode import write_mode
 from tests import ROOT
-from tests.fixtures.waiting import TIMEOUT_S
+from tests.fixtures.waiting import TIMEOUT_S, eventually
 
 QUICK = Settings(staleness_s=1.5, poll_s=0.1, ack_wait_s=0.4, closed_wait_s=3.0, open_s=0.3, read_timeout_s=1.0)
 
@@ -101,10 +101,10 @@ class World:
         for part in parts:
             conn.execute(
                 "INSERT INTO migrator.position (part, epoch, snapshot, fresh_at) VALUES (%s, 1, %s, %s)"
-                " ON CONFLICT (part) DO UPDATE SET snapshot = EXCLUDED.snapshot, fresh_at = EXCLUDED.fresh_at",
+                " ON CONFLICT (part) DO UPDATE SET snapshot = EXCLUDED.snapshot, fresh_at = EXCLUDED.fresh_at"
+                " WHERE migrator.position.fresh_at <= EXCLUDED.fresh_at",  # several may publish at once
                 (part, snapshot, at),
             )
-        conn.execute("NOTIFY migrator, 'position'")
 
     @contextmanager
     def mirror(self, parts: Sequence[int] = (0, 1, 2)) -> Any:
@@ -170,7 +170,66 @@ def ids(*tenants: str) -> list[TenantId]:
 def up(world: World, *tenants: str) -> None:
     """Move reads of *tenants* to Limitless."""
     with world.mirror():
-        assert promote_reads(world.classic, tenants=ids(*tenants), who="test", reason="test", timeout_s=TIMEOUT_S).done
+        moved = promote_reads(world.classic, tenants=ids(*tenants), who="test", reason="test", timeout_s=TIMEOUT_S)
+        assert moved.done, moved
+
+
+def end(world: World, *knowing: Shim) -> None:
+    """Hand over to Limitless; *knowing* processes have heard of it."""
+    write_mode(world.classic, WriteMode.CLOSED, who="test", reason="test")
+    world.publish()
+    write_mode(world.classic, WriteMode.LIMITLESS_ONLY, who="test", reason="test")
+    for shim in knowing:
+        eventually(lambda shim=shim: shim._current.settled, "the process knows")  # type: ignore[misc]
+
+
+@contextmanager
+def deaf(shim: Shim) -> Iterator[Callable[[], None]]:
+    """Within it the process renews and learns nothing, as one whose watching thread gets no processor.
+
+    Gives what ends it.
+    """
+    watcher, hears = shim._watcher, threading.Event()
+    assert watcher is not None
+    work, stuck = watcher._work, threading.Event()
+
+    def late() -> None:
+        stuck.set()
+        hears.wait(TIMEOUT_S)
+        work()
+
+    watcher._work = late  # type: ignore[method-assign]
+    watcher.wake()
+    assert stuck.wait(TIMEOUT_S)
+    try:
+        yield hears.set
+    finally:
+        hears.set()
+        watcher._work = work  # type: ignore[method-assign]
+
+
+def run_out(shim: Shim) -> None:
+    eventually(lambda: not shim._current.view.valid(shim._current.now_s()), "its routes have run out")
+
+
+class Writing(threading.Thread):
+    """A write in a thread of its own."""
+
+    def __init__(self, shim: Shim, number: int, **options: Any) -> None:
+        super().__init__()
+        self.shim, self.number, self.options = shim, number, options
+        self.error: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.shim.run_write("t1", put("t1", self.number, "hello"), **self.options)
+        except Exception as error:
+            self.error = error
+
+    def committed(self, world: World) -> None:
+        found = "SELECT FROM app.note WHERE tenant_id = 't1' AND id = %s"
+        eventually(lambda: world.limitless.execute(found, (self.number,)).fetchall(), "it is committed on limitless")
 
 
 def body(world: World, tenant: str, number: int) -> Any:

@@ -43,6 +43,16 @@ def test_the_indexed_form_in_the_shim_agrees(route: Route, switch: Level, fallba
     assert Caps.of(switch, fallbacks).apply(route) is effective(route, switch, fallbacks)
 
 
+@given(st.lists(ROUTES, unique_by=lambda route: route.tenant_id), LEVELS, FALLBACKS)
+def test_partitions_wait_as_long_as_one_of_their_tenants_does(
+    routes: list[Route], switch: Level, fallbacks: list[Fallback]
+) -> None:
+    wait = {route.part for route in routes if effective(route, switch, fallbacks).waits}
+
+    mask = Caps.of(switch, fallbacks).waiting({route.tenant_id: route for route in routes})
+    assert mask == sum(1 << part for part in wait)
+
+
 def test_a_tenant_without_a_route_reads_classic() -> None:
     assert effective(None, Level.LIMITLESS, []) is Level.CLASSIC
 
