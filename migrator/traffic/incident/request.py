@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -12,17 +11,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from migrator.errors import UsageError
 from migrator.model.near import nearest, unknown
 from migrator.model.tenant import TenantId
-
-LARGEST_WAVE = (1 << 31) - 1
-
-
-def _storable(text: str) -> bool:
-    """Return whether PostgreSQL can store *text*: no NUL, and no half of a surrogate pair."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+from migrator.plan.alarms import LARGEST_WAVE
+from migrator.traffic.incident.alarm import read_object, storable
 
 
 def _tenant(text: str) -> str:
-    if not text or not _storable(text):
+    if not text or not storable(text):
         raise ValueError
     return text
 
@@ -67,12 +61,7 @@ def parse(body: bytes) -> Request:
     Raises:
         UsageError: it cannot be understood; says everything that is wrong.
     """
-    try:
-        found = json.loads(body, object_pairs_hook=_once)
-    except (ValueError, RecursionError):
-        raise UsageError("the body is not JSON") from None
-    if not isinstance(found, dict):
-        raise UsageError("the body is not a JSON object")
+    found = read_object(body)
     malformed = _malformed(found)
     strange = sorted(found.keys() - set(KEYS))
     problems = [unknown("key", strange, KEYS)] if strange else []
@@ -101,11 +90,4 @@ def _malformed(found: Mapping[str, Any]) -> list[str]:
 
 def _told(found: Mapping[str, str]) -> bool:
     reason = found.get("reason", "")
-    return bool(reason.strip()) and _storable(reason + found.get("who", ""))
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise UsageError("a key is there twice")
-    return found
+    return bool(reason.strip()) and storable(reason + found.get("who", ""))

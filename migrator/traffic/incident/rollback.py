@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -24,14 +25,15 @@ from migrator.control import route as stored
 from migrator.control.install import installed_version, require_version
 from migrator.control.tenant import release_but_rolled_back, wave_members
 from migrator.errors import UsageError
+from migrator.model.counted import counted
 from migrator.model.incident import IncidentKind, RollbackResult
 from migrator.model.route import Level
 from migrator.model.tenant import TenantId
 from migrator.traffic.route.change import Change, change, reachable
 from migrator.traffic.route.confirm import wait_confirmed
-from migrator.traffic.route.tenant_hold import hold_within
+from migrator.traffic.route.tenant_hold import check_until, hold_within
 
-__all__ = ["RollbackResult", "check_names", "hold", "moved_tenants", "require_tables", "roll_back"]
+__all__ = ["RollbackResult", "bring_back", "check_names", "hold", "moved_tenants", "require_tables", "roll_back"]
 
 
 def roll_back(
@@ -66,18 +68,42 @@ def roll_back(
 
 
 def hold(
-    conn: psycopg.Connection[Any], tenants: Sequence[TenantId], *, who: str, reason: str, timeout_s: float = 30.0
+    conn: psycopg.Connection[Any],
+    tenants: Sequence[TenantId],
+    *,
+    who: str,
+    reason: str,
+    until: datetime | None = None,
+    timeout_s: float = 30.0,
 ) -> RollbackResult:
     """Keep *tenants* on classic until they are released; reads that are on Limitless come back, as in a rollback.
 
     Unlike a rollback it does not stop the cutover: the waves go on without them.
+
+    Args:
+        until: the hold ends then by itself, and they wait for a wave again.
+
+    Raises:
+        PreconditionFailed, UsageError: as `roll_back`, and where *until* has passed.
+    """
+    started = _begin(conn, reason)
+    check_until(conn, until)
+    unchecked = check_names(conn, None, tenants)
+    done = _some(conn, None, tenants, who, reason, aside=True, until=until)
+    return _confirmed(conn, started, timeout_s, replace(done, unchecked=unchecked))
+
+
+def bring_back(
+    conn: psycopg.Connection[Any], tenants: Sequence[TenantId], *, who: str, reason: str, timeout_s: float = 30.0
+) -> RollbackResult:
+    """Bring reads of *tenants* back to classic without holding them: they wait for a wave again.
 
     Raises:
         PreconditionFailed, UsageError: as `roll_back`.
     """
     started = _begin(conn, reason)
     unchecked = check_names(conn, None, tenants)
-    done = _some(conn, None, tenants, who, reason, aside=True)
+    done = _some(conn, None, tenants, who, reason, aside=True, keep=False)
     return _confirmed(conn, started, timeout_s, replace(done, unchecked=unchecked))
 
 
@@ -149,7 +175,7 @@ def _everybody(conn: psycopg.Connection[Any], who: str, reason: str) -> tuple[in
         )
         moved = reading if route_change.level is Level.LIMITLESS else 0
         if moved:
-            _remember(route_change, f"rollback of all ({moved} tenants): {reason}")
+            _remember(route_change, f"rollback of all ({counted(moved, 'tenant')}): {reason}")
         return epoch, moved, not moved
 
 
@@ -161,8 +187,10 @@ def _some(
     reason: str,
     *,
     aside: bool = False,
+    keep: bool = True,
+    until: datetime | None = None,
 ) -> RollbackResult:
-    """Move routes to classic and hold the tenants, in one change.
+    """Move routes to classic and hold the tenants (with *keep*, *until* a date), in one change.
 
     *aside* also takes them out of their wave, so that it goes on; those that were rolled back before stop it as before.
     """
@@ -170,26 +198,21 @@ def _some(
         meant = wave_members(conn, wave) if wave is not None else list(tenants)
         if aside:
             release_but_rolled_back(conn, meant)
-        away = stored.lock_off_classic(conn, meant)
+        away = [TenantId(tenant) for tenant in stored.off_classic(conn, meant)]
         if away:
             _move_back(route_change, away)
-            what = f"wave {wave}" if wave is not None else ", ".join(route.tenant_id for route in away[:5])
-            _remember(route_change, f"rollback of {what} ({len(away)} tenants): {reason}")
-        held = hold_within(route_change, meant, wave)
+            what = f"wave {wave}" if wave is not None else ", ".join(away[:5])
+            _remember(route_change, f"rollback of {what} ({counted(len(away), 'tenant')}): {reason}")
+        held = hold_within(route_change, meant, wave, until) if keep else []
         return RollbackResult(route_change.epoch, len(away), already=not away, held=len(held))
 
 
-def _move_back(route_change: Change, away: Sequence[stored.Standing]) -> None:
+def _move_back(route_change: Change, away: Sequence[TenantId]) -> None:
     epoch = route_change.next_epoch()
-    stored.move_back(
-        route_change.conn, [route.tenant_id for route in away], epoch, route_change.who, route_change.reason
-    )
-    for route in away:
-        route_change.decide(
-            "rollback.decided", f"tenant/{route.tenant_id}",
-            {"level": route.level, "reads_pct": route.reads_pct, "epoch": route.epoch},
-            {"level": "classic", "epoch": epoch},
-        )  # fmt: skip
+    who, reason = route_change.who, route_change.reason
+    after = {"level": Level.CLASSIC.value, "epoch": epoch}
+    stored.log_moves(route_change.conn, away, "rollback.decided", after, who, reason)
+    stored.move_back(route_change.conn, away, epoch, who, reason)
 
 
 def _remember(route_change: Change, what: str) -> None:

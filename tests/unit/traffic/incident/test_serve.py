@@ -33,6 +33,7 @@ def test_the_token_or_a_fresh_signature_opens() -> None:
         {"x-migrator-signature": f"t=1001,v1={sign(SECRET, 1000, BODY)}"},
         {"x-migrator-signature": f"t=1000,v1={sign(SECRET, 1000, b'other')}"},
         {"x-migrator-signature": f"t=600,v1={sign(SECRET, 600, BODY)}"},
+        {"x-migrator-signature": f"t=1400,v1={sign(SECRET, 1400, BODY)}"},
         {"x-migrator-signature": "rubbish"},
         {"authorization": "Bearer \u00e9"},
     ],

@@ -1,0 +1,1 @@
+"""What CloudWatch, Alertmanager, Datadog and PagerDuty send, each in a module of its own."""
