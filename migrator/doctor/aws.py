@@ -1,0 +1,141 @@
+"""Asks AWS what `migrator doctor` wants to know: by reading, and by simulating rights. It changes nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from migrator.errors import ClusterUnavailable, UsageError
+from migrator.plan.schema import Plan
+
+_GONE = ("DBClusterNotFoundFault", "DBShardGroupNotFound", "DBShardGroupNotFoundFault")
+_ASSUMED = re.compile(r"arn:(?P<partition>[\w-]+):sts::(?P<account>\d+):assumed-role/(?P<role>[^/]+)/.*")
+
+READ = ("rds:DescribeDBClusters", "rds:DescribeDBInstances", "rds:DescribeDBShardGroups", "cloudwatch:GetMetricData")
+RETIRE = (
+    "rds:CreateDBClusterSnapshot", "rds:DescribeDBClusterSnapshots", "rds:DeleteDBInstance", "rds:DeleteDBCluster",
+)  # fmt: skip
+SECRETS = ("secretsmanager:GetSecretValue",)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose credentials these are. arn holds no secret."""
+
+    arn: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster or shard group that the plan names. status: None where AWS has none of that name."""
+
+    what: str
+    name: str
+    status: str | None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """An action of AWS, and whether this identity may do it."""
+
+    action: str
+    allowed: bool
+
+
+def wanted(plan: Plan) -> tuple[str, ...]:
+    """Return the actions that this plan needs, each once. Pure."""
+    references = (plan.classic.writer, plan.limitless.dsn, *plan.classic.readers)
+    actions: list[str] = []
+    if any(reference.startswith("aws-secret:") for reference in references):
+        actions += SECRETS
+    if plan.classic.cluster_id or plan.limitless.cluster_id:
+        actions += READ
+    if plan.classic.cluster_id and plan.decommission.release_classic:
+        actions += RETIRE
+    return tuple(actions)
+
+
+def principal(arn: str) -> str:
+    """Return what rights are simulated for: a session's role, else the identity itself. Pure."""
+    found = _ASSUMED.fullmatch(arn)
+    return f"arn:{found['partition']}:iam::{found['account']}:role/{found['role']}" if found else arn
+
+
+class Aws:
+    """Clients with short bounds; *clients* are replaced in tests."""
+
+    def __init__(self, plan: Plan | None, clients: dict[str, Any] | None = None) -> None:
+        if plan is None:
+            raise UsageError("without a plan it is not known what AWS is asked for")
+        self.plan, self.clients = plan, clients or {}
+
+    def client(self, service: str) -> Any:
+        if service not in self.clients:
+            try:
+                import boto3
+                from botocore.config import Config
+                from botocore.exceptions import BotoCoreError
+            except ImportError:
+                raise UsageError("boto3 is missing", hint="pip install 'migrator[aws]'") from None
+            bounds = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
+            try:
+                self.clients[service] = boto3.client(service, config=bounds)  # type: ignore[call-overload]  # the stubs name services one by one
+            except BotoCoreError as error:
+                raise ClusterUnavailable("AWS", type(error).__name__, "Set the region and credentials.") from None
+        return self.clients[service]
+
+    def ask(self, service: str, call: str, **arguments: Any) -> Any:
+        """Return AWS' answer; None where there is nothing of that name.
+
+        Raises:
+            ClusterUnavailable: it does not answer, or refuses; by its code alone.
+        """
+        client = self.client(service)
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            return getattr(client, call)(**arguments)
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "unknown")
+            if code in _GONE:
+                return None
+            raise ClusterUnavailable("AWS", f"it answered {code} to {service}:{call}") from None
+        except BotoCoreError as error:
+            hint = "Check region, credentials and the network of this machine."
+            raise ClusterUnavailable("AWS", type(error).__name__, hint) from None
+
+    def caller(self) -> Caller:
+        answer = self.ask("sts", "get_caller_identity")
+        return Caller(str(answer["Arn"]), str(self.client("sts").meta.region_name))
+
+    def clusters(self) -> list[Cluster]:
+        found = []
+        for name in (self.plan.classic.cluster_id, self.plan.limitless.cluster_id):
+            if name:
+                answer = self.ask("rds", "describe_db_clusters", DBClusterIdentifier=name)
+                described = (answer or {}).get("DBClusters") or [{}]
+                engine = described[0].get("EngineVersion", "")
+                found.append(Cluster("cluster", name, described[0].get("Status"), engine))
+        if group := self.plan.limitless.shard_group_id:
+            answer = self.ask("rds", "describe_db_shard_groups", DBShardGroupIdentifier=group)
+            described = (answer or {}).get("DBShardGroups") or [{}]
+            acu = f"{described[0]['MaxACU']:g} ACU at most" if "MaxACU" in described[0] else ""
+            found.append(Cluster("shard group", group, described[0].get("Status"), acu))
+        return found
+
+    def rights(self) -> list[Right]:
+        """Return what a simulation says of the actions that the plan needs."""
+        actions: Sequence[str] = wanted(self.plan)
+        if not actions:
+            return []
+        answer = self.ask(
+            "iam",
+            "simulate_principal_policy",
+            PolicySourceArn=principal(self.caller().arn),
+            ActionNames=list(actions),
+        )
+        return [Right(r["EvalActionName"], r["EvalDecision"] == "allowed") for r in answer["EvaluationResults"]]
