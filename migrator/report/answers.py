@@ -23,12 +23,13 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A question, its answer in a few words, and what stands behind it."""
+    """A question, its answer in a few words, and what stands behind it; *but* belongs into the sentence as well."""
 
     question: str
     answer: str
     note: str
     css: str = ""
+    but: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ def decide(report: Mapping[str, Any], areas: Sequence[Area], prices: Prices) -> 
     """Return the answers for a report's JSON."""
     can, takes = _can(report), _takes(areas)
     when, cost = _when(report), _cost(report["sizing"], prices)
-    sentence = f"{can.answer}; it takes {takes.answer}; {when.answer}; {cost.answer}."
+    by = ", ".join(filter(None, (when.answer, when.but)))
+    sentence = f"{can.answer}; it takes {takes.answer}; {by}; {cost.answer}."
     return Decision(sentence, (can, takes, when, cost))
 
 
@@ -85,7 +87,8 @@ def _when(report: Mapping[str, Any]) -> Answer:
         return Answer(asked, answer, "how long the classic writer lasts is not known: give --writer-cpu-pct")
     if runway["closes"]:
         return Answer(asked, answer, "the classic writer lasts as long", "good")
-    return Answer(asked, answer, f"but the classic writer is full after {lasts:g} weeks: see runway", "bad")
+    but = f"but the classic writer is full after {lasts:g} weeks"
+    return Answer(asked, answer, f"{but}: see runway", "bad", but)
 
 
 def _after(created_at: str, weeks: float) -> str:

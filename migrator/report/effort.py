@@ -58,7 +58,7 @@ AREAS: dict[str, tuple[str, ...]] = {
     "Tables, columns, indexes": ("LIM-TBL", "LIM-COL", "LIM-CHK", "LIM-SEQ", "LIM-IDX"),
     "Functions, triggers, views": ("LIM-FN", "LIM-OBJ", "LIM-SEC", "LIM-EXT", "AUD-TRG"),
     "Statements of the application": ("LIM-DML", "LIM-TXN", "LIM-QRY", "AUD-EXP"),
-    "Sessions and operation": ("LIM-SES", "LIM-VER", "AUD-RUN"),
+    "Sessions and operation": ("LIM-SES", "LIM-VER", "AUD-RUN", "AUD-ACT"),
     "Evidence of this audit": ("AUD-EVD",),
 }
 OTHER = "Other"
@@ -117,5 +117,6 @@ def complexity(counts: Mapping[str, int]) -> tuple[str, str]:
     for level, limit in (("high", 1), ("medium", 0)):
         for severity, limits in LEVELS.items():
             if counts.get(severity, 0) > limits[limit]:
-                return level, f"{counts[severity]:,} {severity}s, more than {limits[limit]:g}"
+                count, many = counts[severity], "s" * (counts[severity] != 1)
+                return level, f"{count:,} {severity}{many}, more than {limits[limit]:g}"
     return "low", "below every threshold"

@@ -36,6 +36,24 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What the receiver of notifications heard of an event; *later* in words, empty when it heard nothing."""
+
+    title: str
+    headline: str
+    later: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToldPart:
+    """Notifications and metrics of the rehearsal."""
+
+    events: list[Heard]
+    messages: list[Stretch]
+    metrics: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Errors of one kind that the application saw."""
 
@@ -55,6 +73,7 @@ def page(report: dict[str, Any]) -> str:
         tiles=list(_tiles(report)),
         timeline=timeline(report),
         events=[_stretch(e["title"], e["detail"], e["at_s"], e.get("ended_s")) for e in report["events"]],
+        told=_told(report),
         distribution=distribution(demo["sizes"], demo["median"]),
         timings=_timings(report["timings"]),
         phases=[
@@ -66,6 +85,31 @@ def page(report: dict[str, Any]) -> str:
             for kind in report["failures"]
         ],
     )
+
+
+def _told(report: dict[str, Any]) -> ToldPart | None:
+    told = report.get("told")
+    if told is None:
+        return None
+    titles = {event["name"]: event["title"] for event in report["events"]}
+    events = [
+        Heard(
+            titles.get(line["event"], line["event"]),
+            line["headline"] or "none: it was over before it was told",
+            "" if line["seconds"] is None else words.seconds(line["seconds"]),
+        )
+        for line in told["events"]
+    ]
+    m = told["metrics"]
+    metrics = (
+        f"Workers' metrics were scraped {words.count(m['scrapes'])} times ({words.count(m['failed'])} failed, the "
+        f"longest took {words.seconds(m['longest_s'])}): {m['seen']} of the {m['of']} that workers serve had a value, "
+        f"and {m['temporal']} of Temporal's own."
+    )
+    if m["never"]:
+        metrics += f" Without one: {', '.join(m['never'])}."
+    messages = [_stretch(message["headline"], message["text"], message["at_s"], None) for message in told["messages"]]
+    return ToldPart(events, messages, metrics)
 
 
 def _tiles(report: dict[str, Any]) -> Iterator[Tile]:
@@ -126,6 +170,12 @@ TIMING_NAMES: tuple[tuple[str, str, str], ...] = (
     ("read_limitless_p99_ms", "read on Limitless, p99", "ms"),
     ("write_p50_ms", "write, median", "ms"),
     ("write_p99_ms", "write, p99", "ms"),
+    ("write_everywhere_p50_ms", "write that every later read sees, median", "ms"),
+    ("write_everywhere_p99_ms", "write that every later read sees, p99", "ms"),
+    ("write_session_p50_ms", "write that its session sees, median", "ms"),
+    ("write_session_p99_ms", "write that its session sees, p99", "ms"),
+    ("write_none_p50_ms", "write that no read is promised to see, median", "ms"),
+    ("write_none_p99_ms", "write that no read is promised to see, p99", "ms"),
     ("peak_memory_mb", "memory of all processes, peak", "MB"),
 )
 """Timings in the order of the story: key, name, unit. Others follow under their own keys."""

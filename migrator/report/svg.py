@@ -1,6 +1,7 @@
 """SVG primitives for the drawings; colours are CSS classes, so that themes work.
 
-Whatever is no Markup of this module is text, and is escaped: names of tenants and errors come from elsewhere.
+Whatever is no Markup of this module is text, and is escaped, with hidden characters named: names of tenants and errors
+come from elsewhere.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
+
+from migrator.report.words import visible
 
 
 def element(tag: str, *children: str, **attributes: object) -> Markup:
@@ -21,7 +24,7 @@ def element(tag: str, *children: str, **attributes: object) -> Markup:
     )
     if not children:
         return Markup("<{}{}/>").format(tag, named)
-    return Markup("<{0}{1}>{2}</{0}>").format(tag, named, Markup().join(children))
+    return Markup("<{0}{1}>{2}</{0}>").format(tag, named, Markup().join(map(_seen, children)))
 
 
 def text(x: float, y: float, words: str, **attributes: object) -> Markup:
@@ -45,7 +48,11 @@ def grid(y: Scale, ticks: Iterable[float], say: Callable[[float], str], left: fl
 
 
 def _text(value: object) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else _seen(str(value))
+
+
+def _seen(value: str) -> str:
+    return value if isinstance(value, Markup) else visible(value)
 
 
 @dataclass(frozen=True, slots=True)

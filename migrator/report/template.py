@@ -1,4 +1,4 @@
-"""Fills the HTML templates: every value is escaped, and a missing one is an error."""
+"""Fills the HTML templates: every value is escaped, none is hidden, and a missing one is an error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from migrator.report import words
@@ -20,18 +20,31 @@ def render(name: str, **values: Any) -> str:
     Raises:
         UndefinedError: the template shows a value that *values* does not have.
     """
-    return _environment().get_template(name).render(values)
+    return _own().get_template(name).render(values)
 
 
 @cache
-def _environment() -> Environment:
-    loader = PackageLoader("migrator.report")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+def _own() -> Environment:
+    return environment()
+
+
+def environment(*packages: str, **filters: Callable[..., Any]) -> Environment:
+    """Return an environment for the templates of *packages*, which may use those of reports too, with *filters* besides
+    those of words.py."""
+    loader = ChoiceLoader([PackageLoader(package) for package in (*packages, "migrator.report")])
+    made = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
     )
     for say in (
         words.count,
         words.seconds,
+        words.seconds_long,
+        words.moment,
         words.clock,
         words.short,
         words.fixed,
@@ -39,10 +52,16 @@ def _environment() -> Environment:
         words.mebibytes,
         words.cut,
     ):
-        environment.filters[say.__name__] = _or_dash(say)
-    environment.filters["sha256"] = _sha256
-    environment.globals["asset"] = lambda name: Markup(loader.get_source(environment, name)[0])
-    return environment
+        made.filters[say.__name__] = _or_dash(say)
+    made.filters["sha256"] = _sha256
+    made.filters.update(filters)
+    made.globals["asset"] = lambda name: Markup(loader.get_source(made, name)[0])
+    return made
+
+
+def _visible(value: Any) -> Any:
+    """Return what is shown of a value: no text that others wrote hides or turns round what follows it."""
+    return words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _or_dash(say: Callable[..., str]) -> Callable[..., str]:
