@@ -191,7 +191,7 @@ def stops_in_order(stack: Stack, classic: psycopg.Connection) -> str:
     assert (state["ExitCode"], state["OOMKilled"]) == (0, False), f"it did not end by itself: {state}"
     assert took < 25, f"it took {took:.1f} s to stop"
     said = subprocess.run(["docker", "logs", victim], capture_output=True, text=True)
-    assert "WorkerDraining" in said.stdout + said.stderr, "what it had in its hands was handed back"
+    assert "step.handed_over" in said.stdout + said.stderr, "what it had in its hands was handed back"
     (stopped,) = classic.execute("SELECT clock_timestamp()").fetchone() or ()
     eventually(lambda: ask(classic, "SELECT min(fresh_at) > %s FROM migrator.position", stopped), "all mirrors go on")
     eventually(lambda: copying_in(classic) not in ("", victim), f"what {victim} copied is copied elsewhere")
