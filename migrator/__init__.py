@@ -16,13 +16,18 @@ Question → where the answer lives
 * A divergent row, a quarantined tenant, everything: copied again             dataplane/repair.py, dataplane/recovery.py
 * Is anything in the migrated schemas not captured, mirrored, provisioned?     inventory/
 * Are both sides equal?                         consistency/ (shares no code with mirror and backfill)
+* Is everything there that a migration needs?   doctor/ (one file for each group of checks)
 * What differs: who records it, who repairs it? validation.py
+* How long does classic's writer last, what does this tool cost it, how fast may it go?   runway/
+* What does Limitless cost, how full are its shards, which tenants fill them?   capacity/
 * May a phase be left, and who approved it?     gates.py
 * How is the dual write undone?                 undo.py
+* What wakes somebody, who is told, and how?    model/condition.py, model/standing.py, notify/
 * Phase 4, who moves a route, and who has applied it?             traffic/route/
 * Phase 4, may this tenant move, does it suffer?                  traffic/cutover/ (after the waves as well)
 * Is Limitless unhealthy, has it recovered?     traffic/breaker/
 * 3 a.m.: everybody back to classic             traffic/incident/
+* Which alarms of other systems roll back?      traffic/incident/ (senders: what they send; match: what it does)
 * Phase 5, 90 days, then retire classic         decommission/
 * What runs in application processes?           shim/ (psycopg and model only)
 * What do applications test with?               testing.py (the shim itself, on memory or on one PostgreSQL)
@@ -32,8 +37,13 @@ Question → where the answer lives
 * Servers on this machine, the stand-in, faults local/
 * The rehearsal and its independent proof       rehearse/
 * What does a SQL text say, and where?           grammar/
+* What do files of SQL hold, in which order?    scripts/ (for audits and for schema changes)
+* What is measured, for Prometheus and OpenTelemetry?              metrics/ (one catalogue of names)
 * Reports as HTML and JSON                      report/
-* Logs                                          logs.py
+* Where does the migration stand?               control/migration.py, report/migration.py
+* What was it like over time?                   control/series.py
+* The board, health and the webhook over HTTP   serve/
+* Logs: how they are written, and which events there are         logs.py, log_events.py
 * Commands                                      cli/ (outermost ring; the only importer of typer and of workflows)
 
 `workflows/` beside this package holds what Temporal runs: sequence, waiting, messages, and thin activities.

@@ -4,6 +4,7 @@ The errors this project raises on purpose. Standard library only.
 * MigratorError
   - PlanInvalid              the plan file cannot be used (lists every problem)
   - UsageError               the command was called with something that cannot work
+      TokenInvalid           a session token was damaged, or is not one
   - PreconditionFailed       a side is not in the state that the call requires
       RouteChanged           another change moved the route first
       PlanMismatch           the running migration was started from another plan
@@ -50,13 +51,24 @@ class PlanInvalid(MigratorError):
     def __init__(self, source: str, problems: Sequence[str]) -> None:
         lines = "\n".join(f"  - {p}" for p in problems)
         count = len(problems)
-        super().__init__(f"{source}: {count} problem{'s' if count != 1 else ''}\n{lines}")
+        self.summary = f"{source}: {count} problem{'s' if count != 1 else ''}"
+        super().__init__(f"{self.summary}\n{lines}")
         self.source = source
         self.problems = tuple(problems)
 
 
 class UsageError(MigratorError):
     """The command was called with something that cannot work."""
+
+
+class TokenInvalid(UsageError):
+    """A session token was damaged, or is not one."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"the session token cannot be read: {why} (not shown)",
+            hint="Read without a token when the caller's own last writes need not be seen; else write again.",
+        )
 
 
 class PreconditionFailed(MigratorError):
@@ -93,7 +105,8 @@ class NoGo(MigratorError):
 
     def __init__(self, gate: str, blockers: Sequence[str], hint: str = "") -> None:
         lines = "\n".join(f"  - {b}" for b in blockers)
-        super().__init__(f"{gate}: no-go\n{lines}", hint=hint)
+        self.summary = f"{gate}: no-go"
+        super().__init__(f"{self.summary}\n{lines}", hint=hint)
         self.gate = gate
         self.blockers = tuple(blockers)
 
@@ -136,7 +149,7 @@ class CommitUnknown(MigratorError):
 
 
 class LeaseLost(MigratorError):
-    """Another worker has taken over this mirror partition or copy unit; this one must stop."""
+    """Another process has taken over this mirror partition, copy unit or turn; this one must stop."""
 
 
 class InvariantBroken(MigratorError):

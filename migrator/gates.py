@@ -18,6 +18,7 @@ from migrator.control import phase as approvals
 from migrator.control.copy_unit import failed_units, reference_units_left
 from migrator.control.history import evidence
 from migrator.control.install import earlier_digests
+from migrator.control.known import have_rows
 from migrator.control.log import decide
 from migrator.control.partition import partition_lags
 from migrator.control.phase import set_phase
@@ -31,12 +32,16 @@ from migrator.decommission.gate import decommission_verdict
 from migrator.errors import ClusterUnavailable, PlanMismatch, UsageError
 from migrator.inventory.look import look, losses, refresh
 from migrator.model.blocker import Blocker, blockers
+from migrator.model.counted import counted
 from migrator.model.gate import GateAnswer
 from migrator.model.phase import Phase, TenantState
 from migrator.model.route import Level
+from migrator.model.shell import argument
 from migrator.plan.schema import Plan
 from migrator.rights.check import check
+from migrator.runway import forecast
 from migrator.traffic.cutover import facts as cutover_facts
+from migrator.traffic.cutover.choice import may_move
 from migrator.traffic.cutover.gate import reference_unclean
 from migrator.traffic.cutover.wave import gate_limits
 from migrator.traffic.route import tenant_hold as holds
@@ -49,6 +54,9 @@ MIRROR_FAILED = "mirror.failed"
 
 
 # -- what a gate says ------------------------------------------------------------------------------------------------
+
+
+_RETRY = "migrator mirror retry"
 
 
 def ask(
@@ -125,7 +133,10 @@ def _audit(conn: Connection, plan: Plan) -> GateAnswer:
 
 
 def _provision(conn: Connection, plan: Plan) -> GateAnswer:
-    return _from_report(conn, "provision", plan.gates.provision == "approval")
+    """Behind it dual write begins, which classic's writer has to carry to the end."""
+    answer = _from_report(conn, "provision", plan.gates.provision == "approval")
+    short = forecast.blockers(conn, plan)
+    return replace(answer, go=False, blockers=(*answer.blockers, *short)) if short else answer
 
 
 def _from_report(conn: Connection, kind: str, needs_approval: bool) -> GateAnswer:
@@ -147,7 +158,7 @@ def _dual_write(conn: Connection, plan: Plan) -> GateAnswer:
         blocking.append(Blocker("tenants.not_counted", "", "the tenants have not been counted yet", True))
     for state in (TenantState.PENDING, TenantState.COPYING):
         if states.get(state):
-            text = f"{states[state]} tenants are {state} (of {sum(states.values())})"
+            text = f"{counted(states[state], 'tenant is', 'tenants are')} {state} (of {sum(states.values())})"
             blocking.append(Blocker("tenants.not_mirrored", state, text, True))
     blocking += [
         Blocker(COPY_FAILED, unit, f"copy {unit} failed: {problem}") for unit, problem in failed_units(conn)[:SHOWN]
@@ -155,6 +166,7 @@ def _dual_write(conn: Connection, plan: Plan) -> GateAnswer:
     if reference_units_left(conn):
         blocking.append(Blocker("reference.not_copied", "", "the reference tables are not copied yet", True))
     blocking += [*watch.problems(conn), *losses(conn), *_quarantined(conn), *_positions(conn, plan.shim.max_lag_s)]
+    blocking += forecast.blockers(conn, plan)
     return _then_validated(conn, plan, blocking, plan.gates.dual_write == "approval")
 
 
@@ -166,10 +178,13 @@ def _then_validated(conn: Connection, plan: Plan, blocking: list[Blocker], needs
     # Not the lag of their partition: it is among all partitions' in *found*, and no validation clears it.
     blocking = [*blocking, *reference_unclean(reference, gate_limits(plan))]
     if divergent:
-        text = f"{divergent} tenants have divergent rows: migrator validate --repair"
+        text = f"{counted(divergent, 'tenant has', 'tenants have')} divergent rows: migrator validate --repair"
         blocking.append(Blocker("rows.divergent", "", text))
     if stale:
-        text = f"{stale} tenants have no clean validation in the last {plan.validation.max_age_s:g} s"
+        text = (
+            f"{counted(stale, 'tenant has', 'tenants have')} no clean "
+            f"validation in the last {plan.validation.max_age_s:g} s"
+        )
         blocking.append(Blocker("validation.stale", "", text, True))
     return GateAnswer(
         go=not blocking,
@@ -180,9 +195,16 @@ def _then_validated(conn: Connection, plan: Plan, blocking: list[Blocker], needs
 
 
 def _quarantined(conn: Connection) -> list[Blocker]:
+    found = quarantined_tenants(conn)[:SHOWN]
+    there = have_rows(conn, [tenant for tenant, _ in found]) if found else {}
     return [
-        Blocker("tenant.quarantined", tenant, f"tenant {tenant} is quarantined: {reason or 'a row was refused'}")
-        for tenant, reason in quarantined_tenants(conn)[:SHOWN]
+        Blocker(
+            "tenant.quarantined",
+            tenant,
+            f"tenant {tenant} is quarantined: {reason or 'a row was refused'}"
+            + (f"; it has no rows any more: {_RETRY} {argument(tenant)}" if there[tenant] is False else ""),
+        )
+        for tenant, reason in found
     ]
 
 
@@ -219,9 +241,12 @@ def _cutover(conn: Connection, plan: Plan) -> GateAnswer:
         blocking.append(Blocker("tenant.rolled_back", one.tenant_id, text))
     left = cutover_facts.left_behind(conn)
     if left:
-        text = f"{left} tenants of the waves do not read everything from Limitless yet"
+        text = (
+            f"{counted(left, 'tenant of the waves does', 'tenants of the waves do')} "
+            f"not read everything from Limitless yet"
+        )
         blocking.append(Blocker("tenants.left_behind", "", text, True))
-    blocking += blockers("tenants.held", "", filter(None, [holds.describe(holds.held(conn))]))
+    blocking += blockers("tenants.held", "", filter(None, [holds.describe(holds.held(conn, with_rows=True))]))
     for reason in cutover_facts.fallbacks(conn)[:SHOWN]:
         blocking.append(Blocker("reads.fallen_back", "", f"reads have fallen back to classic: {reason}", True))
     return GateAnswer(
@@ -256,7 +281,7 @@ def _stabilize(conn: Connection, plan: Plan, keep: bool = True, limitless: Conne
         blockers=(*since, *verdict.blockers),
         needs_approval=True,
         validate_now=bool(facts.stale) and not others,
-        late_tenants=len(cutover_facts.waiting(conn)),
+        late_tenants=len(may_move(conn, plan, late=True)),
         again=again,
         recheck_s=30,
     )

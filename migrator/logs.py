@@ -1,7 +1,7 @@
 """Configures the logs of long-running entry points, once per process: one event per line, on stderr.
 
 Events are `noun.past_participle` with the glossary's words as keys. Nothing that looks like a connection string
-passes, wherever it came from.
+passes, wherever it came from, and no value of a row: errors quote them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping, Sequence
+import traceback
+from collections.abc import Iterator, MutableMapping, Sequence
+from types import TracebackType
 from typing import Any
 
 import structlog
@@ -18,6 +20,12 @@ from structlog.typing import Processor
 _CREDENTIALS = re.compile(
     r"(?P<scheme>\w+://)[^\s/@]*:[^\s/@]*@|(?P<key>\bpassword\s*=\s*)('[^']*'|\S+)", re.IGNORECASE
 )
+
+
+DEBUG = logging.DEBUG
+
+QUIET = {"temporalio.activity": logging.ERROR, "temporalio.worker": logging.WARNING}
+"""What libraries log of work that is an event of the tool too (migrator.log_events); with level debug all of it."""
 
 
 def configure(level: str = "info", form: str | None = None, processors: Sequence[Processor] = ()) -> None:
@@ -33,7 +41,7 @@ def configure(level: str = "info", form: str | None = None, processors: Sequence
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.ExtraAdder(),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(trace),
         mask,
     ]
     terminal = sys.stderr.isatty()
@@ -52,12 +60,45 @@ def configure(level: str = "info", form: str | None = None, processors: Sequence
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level_number(level))
+    for library, least in QUIET.items():
+        logging.getLogger(library).setLevel(max(least, level_number(level)) if level_number(level) > DEBUG else DEBUG)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level_number(level)),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+QUOTING = (ValueError, LookupError)
+"""Errors whose text is what they were given, for example a value of a row or a key of a dictionary."""
+
+
+def trace(exc_info: tuple[type[BaseException], BaseException, TracebackType | None]) -> str:
+    """Return the trace of an error and of those that led to it, without the values that their texts may quote."""
+    parts = []
+    for error in _chain(exc_info[1]):
+        parts.append("".join(traceback.format_tb(error.__traceback__)) + f"{type(error).__name__}: {_said(error)}")
+    return "\nwhich led to\n".join(reversed(parts))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _said(error: BaseException) -> str:
+    if "psycopg" in sys.modules:
+        import psycopg
+
+        from migrator.db.error_text import described
+
+        if isinstance(error, psycopg.Error):
+            return described(error)
+    return "(its text may quote a value)" if isinstance(error, QUOTING) else str(error)
 
 
 def level_number(level: str) -> int:

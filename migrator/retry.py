@@ -5,7 +5,6 @@ The only place that knows the library for it. To wait for a state that nothing a
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 import stamina
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-_logger = logging.getLogger("migrator.retry")
+from migrator import log_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +80,8 @@ def retry(
 
 def _log(details: RetryDetails) -> None:
     """Log a retry by the error's class: its text may quote rows, which the library's own hooks would show."""
-    _logger.info(
-        "work.retried",
-        extra={"tries": details.retry_num, "error": type(details.caused_by).__name__, "wait_s": details.wait_for},
-    )
+    keys = {"tries": details.retry_num, "error": type(details.caused_by).__name__, "wait_s": details.wait_for}
+    log_events.tell("work.retried", **keys)
 
 
 set_on_retry_hooks([_log])

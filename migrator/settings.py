@@ -8,10 +8,14 @@ with nothing but MIGRATOR_CLASSIC_DSN set. Errors name what is missing and never
 * MIGRATOR_CLASSIC_DSN     classic, for commands that find their plan in its control schema
 * MIGRATOR_TEMPORAL        host:port of Temporal as seen from here, in place of the plan's
 * MIGRATOR_INCIDENT_TOKEN  shared secret of the incident webhook
+* MIGRATOR_BOARD_TOKEN     lets people sign in to the board and act
+* MIGRATOR_BOARD_READ_TOKEN  without it nothing of the board may be read
 * MIGRATOR_OPERATOR        the name decisions are recorded under (default: the login name)
-* MIGRATOR_LOG             log level of workers and servers (default info)
+* MIGRATOR_LOG             log level of workers and servers (default info); set, commands log as well
 * MIGRATOR_LOG_FORMAT      json or console (default: console on a terminal)
 * MIGRATOR_DEBUG           1 shows the trace of an unexpected error
+
+Of OpenTelemetry's own variables it asks whether OTEL_EXPORTER_OTLP_* and OTEL_SDK_DISABLED are set.
 """
 
 from __future__ import annotations
@@ -19,8 +23,10 @@ from __future__ import annotations
 import getpass
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from migrator.errors import ClusterUnavailable, UsageError
 from migrator.model.near import nearest
@@ -72,6 +78,16 @@ def incident_token() -> str | None:
     return os.environ.get("MIGRATOR_INCIDENT_TOKEN") or None
 
 
+def board_token() -> str | None:
+    """Return the token that lets people act on the board."""
+    return os.environ.get("MIGRATOR_BOARD_TOKEN") or None
+
+
+def board_read_token() -> str | None:
+    """Return the token without which the board may not be read."""
+    return os.environ.get("MIGRATOR_BOARD_READ_TOKEN") or None
+
+
 def operator() -> str:
     """Return the name decisions are recorded under."""
     name = os.environ.get("MIGRATOR_OPERATOR")
@@ -88,6 +104,11 @@ def debug() -> bool:
     return os.environ.get("MIGRATOR_DEBUG", "") not in ("", "0")
 
 
+def logs_wanted() -> bool:
+    """Return whether commands other than workers and servers log, too: somebody has set a level."""
+    return bool(os.environ.get("MIGRATOR_LOG"))
+
+
 def log_level() -> str:
     return os.environ.get("MIGRATOR_LOG", "info").lower()
 
@@ -95,6 +116,43 @@ def log_level() -> str:
 def log_format() -> str | None:
     """Return json, console, or None to choose by whether stderr is a terminal."""
     return os.environ.get("MIGRATOR_LOG_FORMAT") or None
+
+
+# -- OpenTelemetry -------------------------------------------------------------------------------------------
+
+
+def otlp_endpoint(signal: str) -> str | None:
+    """Return where OpenTelemetry's variables want *signal* (metrics, traces) to be sent; None when they say nothing."""
+    own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
+    shared = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    return own or (f"{shared.rstrip('/')}/v1/{signal}" if shared else None)
+
+
+def otlp_wanted(signal: str) -> bool:
+    """Return False where OpenTelemetry's variables forbid to send *signal*."""
+    disabled = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    return not disabled and os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "") != "none"
+
+
+def otlp_protocol(signal: str) -> str:
+    """Return the protocol that OpenTelemetry's variables want for *signal*; '' when they say nothing."""
+    own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL")
+    return own or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
+
+
+def otlp_headers() -> list[tuple[str, str]]:
+    """Return the headers of OTEL_EXPORTER_OTLP_HEADERS, which may hold secrets; what is no NAME=VALUE is left out."""
+    written = os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", "").split(",")
+    pairs = (unquote(pair).partition("=") for pair in written)
+    return [(name.strip().lower(), value.strip()) for name, _, value in pairs if name.strip() and value.strip()]
+
+
+def otlp_every_s() -> float | None:
+    """Return OTEL_METRIC_EXPORT_INTERVAL in seconds; None when it is not set, or no number."""
+    try:
+        return int(os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "")) / 1000 or None
+    except ValueError:
+        return None
 
 
 # -- connection strings --------------------------------------------------------------------------------------
@@ -128,6 +186,36 @@ def resolve(reference: str) -> str:
             return _from_local(name)
     hint = "Use env:NAME, file:PATH, aws-secret:ID or local:SIDE."
     raise UsageError("not a reference to a connection string", hint=hint)
+
+
+def resolve_last(references: Sequence[str]) -> str | None:
+    """Return the connection string that the last of *references* names, None without any; raises as `resolve`."""
+    return resolve(references[-1]) if references else None
+
+
+def secret(reference: str) -> str:
+    """Return the secret that *reference* names: env:NAME, file:PATH, aws-secret:ID or aws-secret:ID#KEY.
+
+    Raises:
+        UsageError: naming what is missing, never a value.
+        ClusterUnavailable: if AWS Secrets Manager cannot be asked.
+    """
+    kind, _, name = reference.partition(":")
+    match kind:
+        case "env":
+            value = os.environ.get(name, "").strip()
+            if not value:
+                raise UsageError(f"the environment variable {name} is not set", hint=f"export {name}=…")
+            return value
+        case "file":
+            return _from_file(name, "file")
+        case "aws-secret":
+            secret_id, _, key = name.partition("#")
+            text = _aws_text(secret_id)
+            if not key:
+                return text.strip()
+            return dsn_from_secret(secret_id, text, key)
+    raise UsageError("not a reference to a secret", hint="Use env:NAME, file:PATH or aws-secret:ID.")
 
 
 def temporal_address(plan: _HasPlanTemporal) -> str:
@@ -185,20 +273,25 @@ def _from_local(side: str) -> str:
     return dsn
 
 
-def _from_file(name: str) -> str:
+def _from_file(name: str, what: str = "DSN file") -> str:
     path = Path(name).expanduser()
     try:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"the DSN file {path} cannot be read ({type(exc).__name__})") from None
+        raise UsageError(f"the {what} {path} cannot be read ({type(exc).__name__})") from None
     if not text:
-        raise UsageError(f"the DSN file {path} is empty")
+        raise UsageError(f"the {what} {path} is empty")
     return text
 
 
 def _from_aws(name: str) -> str:
     """Return the DSN in a secret: its text, one key of its JSON (ID#KEY), or built from the JSON's parts."""
     secret_id, _, key = name.partition("#")
+    return dsn_from_secret(secret_id, _aws_text(secret_id), key or None)
+
+
+def _aws_text(secret_id: str) -> str:
+    """Return what AWS Secrets Manager holds under *secret_id*."""
     try:
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError
@@ -218,7 +311,7 @@ def _from_aws(name: str) -> str:
     text = answer.get("SecretString")
     if not text:
         raise UsageError(f"the secret {secret_id} holds no text")
-    return dsn_from_secret(secret_id, text, key or None)
+    return str(text)
 
 
 def dsn_from_secret(secret_id: str, text: str, key: str | None) -> str:

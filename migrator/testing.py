@@ -163,6 +163,7 @@ class MemoryShim(Shim):
         }
         self._classic, self._limitless = self._sides[Side.CLASSIC], self._sides[Side.LIMITLESS]
         self._current = _CurrentView(self.clock, self._refresh)
+        self._current.all_know()  # there is one process
         self._doubts = Doubts(self.clock)
         self._breakers = Breakers(self._settings, self.heard, self.clock)
         self.clock.on_turn.append(self._refresh)
@@ -379,3 +380,6 @@ class _Lender:
 
     def give(self, link: Link, *, discard: bool = False) -> None:
         self._pool.give(link, discard=discard)
+
+    def ended(self, link: Link, states: frozenset[str], *, lost: bool) -> str | None:
+        return self._pool.ended(link, states, lost=lost)

@@ -7,7 +7,7 @@ does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +46,8 @@ async def compare(
     sample: int = 20,
     show_values: bool = False,
     record: bool = True,
+    replica_dsn: str | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> ValidationReport:
     """Compare *tenants* (None: all) as *plan* says. A divergence is an incident, whatever the comparison was for.
 
@@ -53,6 +55,8 @@ async def compare(
         who: reports it; by default the kind of validation.
         rest, reference: the reference tables and orphan rows too; the reference tables. See `consistency.run`.
         record: False records no incident, for a dry run.
+        on_progress: called with (tenants done, tenants in all) after each fence.
+        replica_dsn: of classic; rows are read there rather than on the writer, where the plan lets them.
     """
     section = plan.validation
     report = await validate(
@@ -69,6 +73,8 @@ async def compare(
         reference=reference,
         # Gates and people wait for an answer; only the schedule spares classic.
         budget=Budget(section.every_s, section.share, section.max_active_sessions) if kind == SCHEDULED else None,
+        replica_dsn=replica_dsn if section.replica_reads else None,
+        on_progress=on_progress,
     )
     if report.divergent_rows and record:
         await asyncio.to_thread(_record, classic_dsn, report, plan, who or f"validation ({kind})")
@@ -80,8 +86,8 @@ def _record(classic_dsn: str, report: ValidationReport, plan: Plan, who: str) ->
         divergence.record(conn, report, plan.validation.on_divergence, who)
 
 
-def _open(dsn: str) -> Connection:
-    return connect(dsn, APP, lock_timeout_s=10)
+def _open(dsn: str, side: str = "classic") -> Connection:
+    return connect(dsn, APP, lock_timeout_s=10, side=side)
 
 
 def repair(classic_dsn: str, who: str, tenants: Sequence[TenantId] | None) -> int:
@@ -130,6 +136,6 @@ def recopy(classic_dsn: str, limitless_dsn: str, who: str, what: ToRecopy, why: 
         if what.unknown:
             copied += marks.clear_unknown_tenants(conn, who, what.unknown, why)
         if what.reference:
-            with closing(_open(limitless_dsn)) as limitless:
+            with closing(_open(limitless_dsn, "Limitless")) as limitless:
                 marked = marks.recopy_reference(conn, limitless, who, why)
     return copied, marked

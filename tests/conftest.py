@@ -18,6 +18,7 @@ importlib.import_module("hypothesis")
 pytest_plugins = [
     "tests.fixtures.postgres",
     "tests.fixtures.proxy",
+    "tests.fixtures.replica",
     "tests.fixtures.roles",
     "tests.fixtures.temporal",
     "tests.fixtures.shop",
@@ -60,7 +61,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On containers, leave out integration tests that use no server of the run: they would be the same again.
 
-    So are tests of the stand-in's routers, which stand before embedded servers only.
+    So are tests of the stand-in's routers, which stand before embedded servers only, and those marked "once".
     """
     if config.getoption("infra") != "containers":
         return
@@ -69,7 +70,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item
         for item in items
         if "/integration/" in item.path.as_posix()
-        and (item.get_closest_marker("routers") or not servers & set(_fixtures(item)))
+        and (
+            item.get_closest_marker("routers") or item.get_closest_marker("once") or not servers & set(_fixtures(item))
+        )
     ]
     if same:
         config.hook.pytest_deselected(items=same)

@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.activities.incident import IncidentActivities
     from workflows.failures import reason
     from workflows.messages import PlanInput, RollbackInput, RollbackOutcome
+    from workflows.steps import tell_from_workflow
 
 
 @workflow.defn(name="Breaker")
@@ -53,7 +54,7 @@ class BreakerWorkflow:
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise asyncio.CancelledError from error
-            workflow.logger.warning("breaker.monitor_failed: %s", reason(error)[1])
+            tell_from_workflow("breaker.monitor_failed", reason=reason(error)[1])
 
     @workflow.signal
     def finish(self) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import Client
+from temporalio.client import Client, Interceptor
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
 from migrator import settings
@@ -19,7 +21,7 @@ CONNECT_S = 5.0
 WITHOUT_IT = "Reads, writes and rollback go on without it."
 
 
-async def connect(plan: Plan) -> Client:
+async def connect(plan: Plan, runtime: Runtime | None = None, interceptors: Sequence[Interceptor] = ()) -> Client:
     """Return a client of the plan's Temporal server, in a namespace that exists there.
 
     Raises:
@@ -28,7 +30,13 @@ async def connect(plan: Plan) -> Client:
     address, namespace = settings.temporal_address(plan), plan.temporal.namespace
     try:
         async with asyncio.timeout(CONNECT_S):
-            client = await Client.connect(address, namespace=namespace, data_converter=pydantic_data_converter)
+            client = await Client.connect(
+                address,
+                namespace=namespace,
+                data_converter=pydantic_data_converter,
+                runtime=runtime,
+                interceptors=interceptors,
+            )
             await client.workflow_service.describe_namespace(
                 DescribeNamespaceRequest(namespace=namespace), timeout=timedelta(seconds=RPC_S)
             )
@@ -62,7 +70,7 @@ def _refused(status: RPCStatusCode, address: str, namespace: str) -> tuple[str, 
 
 
 async def _no_answer(address: str) -> tuple[str, str]:
-    """Return why no connection was made: no server listens, or it speaks another protocol."""
+    """Return why no connection was made: no server listens, it hangs, or it speaks another protocol."""
     host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(1.0):
@@ -72,7 +80,8 @@ async def _no_answer(address: str) -> tuple[str, str]:
         hint = f"Check temporal.address in the plan, or start it with: migrator local up. {WITHOUT_IT}"
         return f"no answer from {address}", hint
     return (
-        f"{address} accepts connections and does not speak Temporal's protocol in plain text",
-        "Does it want TLS, or is it another service? Name the plain-text frontend, or a local proxy that adds TLS, in "
+        f"{address} accepts connections and does not answer in Temporal's protocol",
+        "Does it hang, does it want TLS, or is it another service? For TLS name the plain-text frontend, or a local "
+        "proxy that adds TLS, in "
         f"temporal.address. {WITHOUT_IT}",
     )

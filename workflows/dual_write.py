@@ -1,7 +1,8 @@
 """Dual write, from phase 3 to the decommission: installs capture, keeps mirrors running, copies older rows.
 
-The mirrors are one endless activity each, so this history does not grow. Copying has a history of its own, the
-backfill, which continues as new; it is watched, and started again at `resume` when it has ended.
+The mirrors are one endless activity each, so this history grows only with mirrors that fail for good, which are started
+again. It continues as new when it is long: the mirrors stop for a moment. Copying has a history of its own, the
+backfill, which does so too; it is watched, and started again at `resume` when it has ended.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
         PlanInput,
         WatchInput,
     )
+    from workflows.steps import tell_from_workflow
 
 
 @workflow.defn(name="DualWrite")
@@ -39,13 +41,16 @@ class DualWriteWorkflow:
         self.plan = inp.plan
         self.paused = inp.paused
         self.finished = False
+        self.leaving = False  # about to continue as new
         self.retries = 0
 
     @workflow.run
     async def run(self, inp: DualWriteInput) -> None:
         control = names.queue(self.plan, names.Queue.CONTROL)
+        goes_on = workflow.patched("dual-write-goes-on-2026-11")
+        begin = DualWriteActivities.shape if inp.begun else DualWriteActivities.capture_on
         shape = await workflow.execute_activity_method(
-            DualWriteActivities.capture_on, PlanInput(plan=self.plan), **policies.WORK.on(control)
+            begin, PlanInput(plan=self.plan), **(policies.QUICK if inp.begun else policies.WORK).on(control)
         )
         mirrors = [asyncio.create_task(self._mirror(part)) for part in range(shape.parts + 1)]
         await self._start_backfill()
@@ -55,13 +60,26 @@ class DualWriteWorkflow:
         if workflow.patched("watch-backfill-2026-11"):
             mirrors.append(asyncio.create_task(self._watch_backfill()))
         try:
-            await workflow.wait_condition(lambda: self.finished)
+            await workflow.wait_condition(
+                lambda: self.finished or (goes_on and workflow.info().is_continue_as_new_suggested())
+            )
+            self.leaving = not self.finished
         finally:
             for mirror in mirrors:
                 mirror.cancel()
+        if not self.finished:
+            await workflow.wait(mirrors)
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            if not self.finished:
+                workflow.continue_as_new(inp.model_copy(update={"paused": self.paused, "begun": True}))
         with contextlib.suppress(FailureError):  # it ended already
             await workflow.get_external_workflow_handle(names.backfill_id(self.plan)).signal("finish")
         await workflow.wait(mirrors)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is started any more, in this history at least."""
+        return self.finished or self.leaving
 
     async def _start_backfill(self) -> None:
         with contextlib.suppress(WorkflowAlreadyStartedError):
@@ -76,7 +94,7 @@ class DualWriteWorkflow:
 
     async def _watch_backfill(self) -> None:
         """Notice when the backfill ends; status says so, and `resume` starts it again."""
-        while not self.finished:
+        while not self.over:
             seen = self.retries
             # The old attempt only reads, so there is no need to wait for its end.
             config = policies.ENDLESS.on(names.queue(self.plan, names.Queue.CONTROL), summary="does the backfill run?")
@@ -88,16 +106,16 @@ class DualWriteWorkflow:
             except ActivityError as error:
                 if is_cancelled_exception(error):
                     raise asyncio.CancelledError from error
-                workflow.logger.warning("backfill.not_watched: %s", reason(error)[1])
+                tell_from_workflow("backfill.not_watched", reason=reason(error)[1])
             await self._go_ahead(seen)
-            if not self.finished:
+            if not self.over:
                 await self._start_backfill()
 
     async def _mirror(self, part: int) -> None:
         """Keep one partition mirrored until the end. Temporal chooses the worker; one activity per partition."""
         mirror = names.queue(self.plan, names.Queue.MIRROR)
         control = names.queue(self.plan, names.Queue.CONTROL)
-        while not self.finished:  # asked each time: a cancellation is lost when the activity succeeds at that moment
+        while not self.over:  # asked each time: a cancellation is lost when the activity succeeds at that moment
             seen = self.retries
             try:
                 await workflow.execute_activity_method(
@@ -120,7 +138,7 @@ class DualWriteWorkflow:
     async def _go_ahead(self, seen: int, timeout: timedelta | None = None) -> None:
         """Wait until an operator has resumed more than *seen* times, or for the end; no longer than *timeout*."""
         with contextlib.suppress(TimeoutError):
-            await workflow.wait_condition(lambda: self.retries > seen or self.finished, timeout=timeout)
+            await workflow.wait_condition(lambda: self.retries > seen or self.over, timeout=timeout)
 
     @workflow.signal
     def finish(self) -> None:

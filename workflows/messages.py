@@ -15,7 +15,7 @@ from migrator.decommission.window import Window as WindowState
 from migrator.model.decommission import DecommissionResult
 from migrator.model.gate import GateAnswer
 from migrator.model.incident import RollbackResult as RollbackOutcome
-from migrator.model.wave import Advanced, NextWave, Outcome, WaveGate, WaveInput
+from migrator.model.wave import Advanced, NextWave, Outcome, WaveGate, WaveInput, WaveProgress
 
 __all__ = [
     "Advanced",
@@ -27,6 +27,7 @@ __all__ = [
     "RollbackOutcome",
     "WaveGate",
     "WaveInput",
+    "WaveProgress",
     "WindowState",
 ]
 """The domain's own values that cross as they are; what is made here needs no list."""
@@ -118,8 +119,11 @@ class MigrationResult(Message):
 
 
 class DualWriteInput(Message):
+    """begun: an earlier run has installed capture."""
+
     plan: str
     paused: bool = False
+    begun: bool = False
 
 
 class BackfillInput(Message):

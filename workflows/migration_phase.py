@@ -234,9 +234,9 @@ async def carry_out(m: Migration, phase: Phase) -> tuple[str, ...]:
     return ()
 
 
-async def child(m: Migration, run: object, arg: object, workflow_id: str) -> Any:
+async def child(m: Migration, run: Any, arg: object, workflow_id: str) -> Any:
     return await workflow.execute_child_workflow(
-        run,  # type: ignore[arg-type]  # one helper for children of several types
+        run,
         arg,
         id=workflow_id,
         task_queue=m.control,

@@ -42,8 +42,13 @@ from workflows.decommission import DecommissionWorkflow
 from workflows.dual_write import DualWriteWorkflow
 from workflows.failures import Failures
 from workflows.fit import Fit, keep_known
+from workflows.measuring import keep_measured
 from workflows.migration import MigrationWorkflow
+from workflows.notifying import keep_notified
+from workflows.sampling import keep_sampled
 from workflows.stabilization import StabilizeWorkflow
+from workflows.steps import Steps
+from workflows.telemetry import telemetry
 from workflows.validation import ValidationWorkflow
 from workflows.wave import WaveWorkflow
 
@@ -111,7 +116,7 @@ def workers(
             task_queue=names.queue(plan.name, queue),
             activities=by_queue[queue],
             workflows=workflows.get(queue, ()),
-            interceptors=[Failures(), fit],
+            interceptors=[Steps(), Failures(), fit],
             workflow_runner=runner(),
             max_concurrent_activities=size[queue],
             max_heartbeat_throttle_interval=CANCEL_NOTICED,
@@ -188,8 +193,12 @@ async def run_worker(
     *,
     stop: asyncio.Event | None = None,
     slots: Slots | None = None,
+    metrics: str | None = None,
 ) -> None:
     """Serve *plan*'s queues until SIGTERM or SIGINT, or until *stop* is set.
+
+    Args:
+        metrics: HOST:PORT to serve metrics at; the plan's when not given.
 
     Raises:
         ClusterUnavailable: Temporal cannot be reached.
@@ -201,20 +210,26 @@ async def run_worker(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    client, context = await connect(loaded), Context(loaded)
-
-    async def on_plan(plan: Plan) -> None:
-        if names.Queue.CONTROL in wanted:
-            await adjust_schedule(client, plan)
-
+    context = Context(loaded)
     try:
-        async with served(workers(client, loaded, wanted, slots, context)):
-            known = asyncio.create_task(keep_known(context, [q.value for q in wanted], on_plan))
-            log.info("worker.started", plan=loaded.name, queues=[q.value for q in wanted])
-            await stopping.wait()
-            log.info("worker.stopping", plan=loaded.name)
-            known.cancel()
-            await asyncio.wait({known})
+        with telemetry(loaded, metrics) as told:
+            client = await connect(loaded, told.runtime, told.interceptors)
+
+            async def on_plan(plan: Plan) -> None:
+                if names.Queue.CONTROL in wanted:
+                    await adjust_schedule(client, plan)
+
+            async with served(workers(client, loaded, wanted, slots, context)):
+                known = asyncio.create_task(keep_known(context, [q.value for q in wanted], on_plan))
+                sampled = asyncio.create_task(keep_sampled(context))
+                measured = asyncio.create_task(keep_measured(context))
+                notified = asyncio.create_task(keep_notified(context))
+                log.info("worker.started", plan=loaded.name, queues=[q.value for q in wanted])
+                await stopping.wait()
+                log.info("worker.stopping", plan=loaded.name)
+                for beside in (known, sampled, measured, notified):
+                    beside.cancel()
+                await asyncio.wait({known, sampled, measured, notified})
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
 from migrator.catalog.read import indexes
-from migrator.catalog.values import Form, Index, Name
+from migrator.catalog.values import Constraint, Form, Index, Name
 from migrator.db.named import load
-from migrator.model.table import split_qualified
+from migrator.model.table import qualify, split_qualified
 
 Connection = psycopg.Connection[Any]
 
@@ -59,16 +59,97 @@ def labels(conn: Connection, enum: sql.Identifier) -> list[str]:
     return [row["label"] for row in _rows(conn, "labels", type=enum.as_string(conn))]
 
 
-def dependents(conn: Connection, relation: int, column: str) -> list[tuple[str, Name]]:
-    """Return what depends on a column and would break without it: its description; schema and name of an index."""
+class Dependent(NamedTuple):
+    """What would break without a column.
+
+    Attributes:
+        name: schema and name of an index, a constraint or a view.
+        sort: 'i' of an index, 'c', 'f', 'u', 'p' or 'x' of a constraint that go with it; 'v' of a view; else ''.
+    """
+
+    description: str
+    name: Name
+    sort: str
+
+
+def dependents(conn: Connection, relation: int, column: str) -> list[Dependent]:
+    """Return what depends on a column and would break without it."""
     rows = _rows(conn, "dependents", relation=relation, column=column)
-    return [(row["description"], (row["schema"], row["name"])) for row in rows]
+    return [Dependent(row["description"], (row["schema"], row["name"]), row["sort"]) for row in rows]
+
+
+class Needing(NamedTuple):
+    """What keeps a table from being dropped.
+
+    Attributes:
+        name: schema and name of a view; table and name, both qualified, of a constraint; '' and the name of a function.
+        constraint: it is one.
+    """
+
+    description: str
+    name: Name
+    constraint: bool
+
+
+def needing(conn: Connection, relations: Sequence[int]) -> list[Needing]:
+    """Return what would remain, and break, if *relations* were dropped together."""
+    return [
+        Needing(row["description"], (_holder(row), row["name"] or ""), bool(row["table_name"]))
+        for row in _rows(conn, "needing", relations=list(relations))
+    ]
+
+
+def _holder(row: dict[str, Any]) -> str:
+    schema, table = row["schema"] or "", row["table_name"]
+    return qualify(schema, table) if table else schema
+
+
+def partition_root(conn: Connection, relation: int) -> Name | None:
+    """Return the table at the top of which a relation is a partition; None where it is none."""
+    return next(((row["schema"], row["name"]) for row in _rows(conn, "partition_root", relation=relation)), None)
+
+
+def owned_sequences(conn: Connection, relation: int) -> list[Name]:
+    """Return the sequences that go with a table: of serial and identity columns, and others it owns."""
+    return [(row["schema"], row["name"]) for row in _rows(conn, "owned_sequences", relation=relation)]
 
 
 def backed_by(conn: Connection, index: int) -> list[tuple[str, str, str]]:
     """Return the constraints that need an index: definition, name, and the table's name as SQL."""
     rows = _rows(conn, "backed_by", index=index)
     return [(row["definition"], row["name"], row["table_name"]) for row in rows]
+
+
+def constraints(conn: Connection, table: sql.Identifier | str) -> dict[str, Constraint]:
+    """Return the constraints of a table, also of a temporary one, by name; none for no table."""
+    relation = oid_of(conn, table)
+    found = () if relation is None else _rows(conn, "constraints", relation=relation)
+    return {row["name"]: Constraint(**{**row, "columns": tuple(row["columns"])}) for row in found}
+
+
+def is_taken(conn: Connection, schema: str, name: str) -> tuple[bool, bool]:
+    """Return whether a schema has a relation of this name, and whether it has a constraint of it."""
+    [row] = _rows(conn, "is_taken", schema=schema, wanted=name)
+    return row["relation"], row["constraint"]
+
+
+def index_columns(conn: Connection, index: int) -> list[str]:
+    """Return the names of an index's columns, also of those that are expressions, in order."""
+    return [row["name"] for row in _rows(conn, "index_columns", index=index)]
+
+
+def typed_columns(conn: Connection, relation: sql.Identifier) -> list[tuple[str, str]]:
+    """Return name and type of the columns of a table or a view, also of a temporary one.
+
+    Raises:
+        psycopg.errors.UndefinedTable: there is none of this name.
+    """
+    return [(row["name"], row["type"]) for row in _rows(conn, "typed_columns", relation=relation.as_string(conn))]
+
+
+def files(conn: Connection, table: sql.Identifier) -> list[int]:
+    """Return what tells whether a table or an index of it was written anew: the numbers of their files."""
+    return [row["file"] for row in _rows(conn, "files", relation=oid_of(conn, table))]
 
 
 def fed_columns(conn: Connection, sequence: sql.Identifier) -> list[tuple[str, str, str]]:

@@ -91,20 +91,75 @@ SELECT e.enumlabel::text AS label
  WHERE t.oid = to_regtype(%(type)s) AND t.typtype = 'e' ORDER BY e.enumsortorder;
 
 -- name: dependents
--- What depends on a column, its default, its own NOT NULL and sequences excepted; of a relation, schema and name too.
-SELECT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) AS description,
-       n.nspname::text AS schema, c.relname::text AS name
+-- What depends on a column, its default, its own NOT NULL, sequences and statistics excepted; schema and name of an
+-- index, a constraint or a view. sort: 'i' for an index and the sort of a constraint that go with the column, 'v' for a
+-- view, '' for anything else.
+SELECT pg_catalog.pg_describe_object(d.classid, d.objid, 0) AS description,
+       n.nspname::text AS schema, coalesce(c.relname, k.conname)::text AS name,
+       CASE WHEN c.relkind IN ('v', 'm') THEN 'v'
+            WHEN NOT bool_or(d.deptype IN ('a', 'i')) THEN ''
+            WHEN c.relkind IN ('i', 'I') THEN 'i'
+            ELSE coalesce(k.contype::text, '') END AS sort
   FROM pg_catalog.pg_attribute a
   JOIN pg_catalog.pg_depend d
     ON d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
-  LEFT JOIN pg_catalog.pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
-  LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+  LEFT JOIN pg_catalog.pg_class c
+    ON d.classid = 'pg_class'::regclass AND c.oid = d.objid OR c.oid = r.ev_class AND r.rulename = '_RETURN'
   LEFT JOIN pg_catalog.pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+  LEFT JOIN pg_catalog.pg_namespace n ON n.oid = coalesce(c.relnamespace, k.connamespace)
   LEFT JOIN pg_catalog.pg_attrdef f ON d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid
  WHERE a.attrelid = %(relation)s::oid AND a.attname = %(column)s
    AND k.contype IS DISTINCT FROM 'n' AND c.relkind IS DISTINCT FROM 'S'
+   AND (d.classid, d.deptype) <> ('pg_statistic_ext'::regclass, 'a')
    AND (f.oid IS NULL OR (f.adrelid, f.adnum) <> (a.attrelid, a.attnum))
+ GROUP BY d.classid, d.objid, n.nspname, c.relname, c.relkind, k.conname, k.contype
  ORDER BY 1;
+
+-- name: needing
+-- What refuses DROP TABLE of all these tables together: everything that would not go with them. Of a constraint its table,
+-- of a view, a constraint or a function its name. Dependents that go by themselves are followed, as DROP does.
+WITH RECURSIVE going (classid, objid) AS (
+    SELECT 'pg_class'::regclass::oid, r.oid FROM unnest(%(relations)s::oid[]) r (oid)
+     UNION
+    SELECT d.classid, d.objid
+      FROM going g JOIN pg_catalog.pg_depend d ON d.refclassid = g.classid AND d.refobjid = g.objid
+     WHERE d.deptype IN ('a', 'i', 'I', 'P', 'S')
+)
+SELECT DISTINCT pg_catalog.pg_describe_object(o.classid, o.objid, o.objsubid) AS description,
+       coalesce(vn.nspname, kn.nspname)::text AS schema, kc.relname::text AS table_name,
+       coalesce(v.relname, k.conname, p.proname)::text AS name
+  FROM going g
+  JOIN pg_catalog.pg_depend d ON d.refclassid = g.classid AND d.refobjid = g.objid AND d.deptype = 'n'
+  LEFT JOIN pg_catalog.pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
+  LEFT JOIN pg_catalog.pg_class v ON v.oid = w.ev_class
+  LEFT JOIN pg_catalog.pg_namespace vn ON vn.oid = v.relnamespace
+  LEFT JOIN pg_catalog.pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+  LEFT JOIN pg_catalog.pg_class kc ON kc.oid = k.conrelid
+  LEFT JOIN pg_catalog.pg_namespace kn ON kn.oid = kc.relnamespace
+  LEFT JOIN pg_catalog.pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+ CROSS JOIN LATERAL (SELECT CASE WHEN v.oid IS NULL THEN d.classid ELSE 'pg_class'::regclass END,
+                            coalesce(v.oid, d.objid), CASE WHEN v.oid IS NULL THEN d.objsubid ELSE 0 END)
+       o (classid, objid, objsubid)
+ WHERE (k.oid IS NULL OR k.conparentid = 0)
+   AND NOT EXISTS (SELECT FROM going i WHERE (i.classid, i.objid) IN ((d.classid, d.objid), (o.classid, o.objid)))
+ ORDER BY 1;
+
+-- name: partition_root
+SELECT n.nspname::text AS schema, c.relname::text AS name
+  FROM pg_catalog.pg_class p
+  JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.pg_partition_root(p.oid)
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE p.oid = %(relation)s::oid AND p.relispartition;
+
+-- name: owned_sequences
+SELECT n.nspname::text AS schema, c.relname::text AS name
+  FROM pg_catalog.pg_depend d
+  JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+   AND d.refobjid = %(relation)s::oid AND d.deptype IN ('a', 'i')
+ ORDER BY 1, 2;
 
 -- name: backed_by
 -- The constraints that an index carries out, or that rely on it.
@@ -112,6 +167,39 @@ SELECT pg_catalog.pg_get_constraintdef(k.oid) AS definition, k.conname::text AS 
        k.conrelid::regclass::text AS table_name
   FROM pg_catalog.pg_constraint k
  WHERE k.conindid = %(index)s::oid;
+
+-- name: constraints
+-- Those of one table, by name.
+SELECT k.conname::text AS name, k.contype::text AS sort, k.convalidated AS validated,
+       pg_catalog.pg_get_constraintdef(k.oid) AS definition,
+       ARRAY (SELECT a.attname::text FROM pg_catalog.pg_attribute a
+               WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey) ORDER BY a.attnum) AS columns
+  FROM pg_catalog.pg_constraint k WHERE k.conrelid = %(relation)s::oid;
+
+-- name: is_taken
+-- Whether a schema has a relation, or a constraint, of a name.
+SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = %(schema)s AND c.relname = %(wanted)s) AS relation,
+       EXISTS (SELECT FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_namespace n ON n.oid = k.connamespace
+                WHERE n.nspname = %(schema)s AND k.conname = %(wanted)s) AS "constraint";
+
+-- name: index_columns
+-- The names of an index's columns, in order: an expression has one of its own.
+SELECT a.attname::text AS name FROM pg_catalog.pg_attribute a
+ WHERE a.attrelid = %(index)s::oid AND a.attnum > 0 ORDER BY a.attnum;
+
+-- name: typed_columns
+-- The columns of a view or a table, also a temporary one, with their types as SQL; %(relation)s is what names it there.
+SELECT a.attname::text AS name, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type
+  FROM pg_catalog.pg_attribute a
+ WHERE a.attrelid = %(relation)s::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
+
+-- name: files
+-- The files of a table and its indexes: another one after each that was written anew.
+SELECT pg_catalog.pg_relation_filenode(f.oid)::int8 AS file
+  FROM (SELECT %(relation)s::oid UNION ALL
+        SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = %(relation)s::oid) f (oid)
+ ORDER BY f.oid;
 
 -- name: fed_columns
 -- Columns whose values are a sequence's numbers: integers (or domains over them) that own it and have no other default,

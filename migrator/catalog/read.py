@@ -63,7 +63,7 @@ def read(conn: Connection, schemas: Sequence[str], *, declared_sequences: bool =
             sequences=tuple(sequences(conn, schemas, declared=declared_sequences)),
             tables={shape.qualified: shape for shape in _shapes(conn, schemas)},
             foreign_keys=tuple(foreign_keys(conn, schemas)),
-            routines=tuple(Routine(**row) for row in _rows(conn, "routines", schemas)),
+            routines=tuple(routines(conn, schemas)),
             left_behind=tuple(row["note"] for row in _rows(conn, "left_behind", schemas)),
         )
 
@@ -95,9 +95,15 @@ def indexes(
     return [rows.index(row) for row in _rows(conn, "indexes", schemas, relation=relation, index=index)]
 
 
-def foreign_keys(conn: Connection, schemas: Collection[str]) -> list[ForeignKey]:
-    """Return the foreign keys of the tables of *schemas*; those of one partition alone are left out."""
-    return [rows.foreign_key(row) for row in _rows(conn, "foreign_keys", schemas)]
+def foreign_keys(conn: Connection, schemas: Collection[str] = (), *, relation: int | None = None) -> list[ForeignKey]:
+    """Return the foreign keys of the tables of *schemas*, or of one *relation*; those of one partition alone are left
+    out."""
+    return [rows.foreign_key(row) for row in _rows(conn, "foreign_keys", schemas, relation=relation)]
+
+
+def routines(conn: Connection, schemas: Collection[str]) -> list[Routine]:
+    """Return the functions, procedures and views of *schemas*."""
+    return [Routine(**row) for row in _rows(conn, "routines", schemas)]
 
 
 def sequences(conn: Connection, schemas: Collection[str], *, declared: bool = False) -> list[SequenceShape]:

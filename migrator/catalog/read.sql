@@ -287,7 +287,9 @@ SELECT n.nspname::text AS schema, c.relname::text AS table_name, k.conname::text
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_class p ON p.oid = k.confrelid
   JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
- WHERE n.nspname = ANY (%(schemas)s) AND k.contype = 'f' AND k.conparentid = 0 AND NOT c.relispartition
+ WHERE k.contype = 'f' AND k.conparentid = 0
+   AND (c.oid = %(relation)s::oid
+        OR %(relation)s::oid IS NULL AND n.nspname = ANY (%(schemas)s::text[]) AND NOT c.relispartition)
  ORDER BY 1, 2, 3;
 
 -- name: routines

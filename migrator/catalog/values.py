@@ -169,6 +169,17 @@ class Type:
 
 
 @dataclass(frozen=True, slots=True)
+class Constraint:
+    """A constraint of any sort, as a table has it. *sort*: pg_constraint.contype."""
+
+    name: str
+    sort: str
+    validated: bool
+    definition: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Form:
     """How values of a column look and travel.
 

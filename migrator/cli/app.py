@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
-from typing import cast
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -14,19 +15,24 @@ from migrator.cli import (
     backfill,
     breaker,
     cluster,
+    cost,
     cutover,
     decommission,
+    doctor,
     grant,
     incident,
     local,
     mirror,
+    notify,
     plan,
     provision,
     rehearse,
     report,
+    roles,
     rollback,
     run,
     schema,
+    serve,
     status,
     tenant,
     undo,
@@ -36,6 +42,7 @@ from migrator.cli import (
 )
 from migrator.cli.exits import Ending, ExitCode, ending_of
 from migrator.cli.options import JsonOption
+from migrator.cli.render import causes, emit_json, note, out
 
 HELP = """Move a live multi-tenant database from classic Aurora PostgreSQL to Aurora Limitless, phase by phase.
 
@@ -46,17 +53,34 @@ app = typer.Typer(
     name="migrator",
     help=HELP,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # plain help starts three times as fast
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        out(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _before(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and stop.")
+    ] = False,
+) -> None:
+    """What comes before the command."""
+
+
 @app.command(epilog="Example: migrator version --json")
 def version(as_json: JsonOption = False) -> None:
     """Print the version."""
-    typer.echo(f'{{"version": "{__version__}"}}' if as_json else __version__)
+    if as_json:
+        emit_json({"version": __version__})
+    else:
+        out(__version__)
 
 
 for module in (
@@ -65,8 +89,12 @@ for module in (
     audit,
     cluster,
     provision,
+    roles,
     run,
     status,
+    serve,
+    doctor,
+    cost,
     validate,
     validation,
     cutover,
@@ -81,6 +109,7 @@ for module in (
     upgrade,
     grant,
     incident,
+    notify,
     report,
     rehearse,
 ):
@@ -89,6 +118,10 @@ for module in (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and end the process with its exit code."""
+    if settings.logs_wanted():
+        from migrator import logs
+
+        logs.configure(settings.log_level(), settings.log_format())
     code = run_command(list(sys.argv[1:] if arguments is None else arguments))
     sys.exit(code)
 
@@ -100,31 +133,42 @@ def run_command(arguments: list[str]) -> int:
         result = command.main(arguments, prog_name="migrator", standalone_mode=False)
     except typer.TyperException as error:
         # What typer refuses, from an unknown option to no command at all; the classes are private, but all show alike.
-        cast(typer.BadParameter, error).show()
+        told = io.StringIO()
+        cast(typer.BadParameter, error).show(told)
+        note(*told.getvalue().rstrip("\n").split("\n"))
         return ExitCode.USAGE
     except typer.Exit as error:
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         return _end(ending_of(KeyboardInterrupt()), as_json=False)
-    except BrokenPipeError:
-        # the reader of a pipe (head, less) has closed it
-        sys.stderr.close()
-        return ExitCode.OK
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            return ExitCode.OK  # the reader of a pipe (head, less) has closed it; typer sees to what is left to flush
+        raise
     except Exception as error:  # every other error becomes one line and a code
         if settings.debug():
             import traceback
 
             traceback.print_exc()
-        return _end(ending_of(error), as_json="--json" in arguments)
+        how = "--all" if _has_all(command, arguments) else "--json"
+        return _end(ending_of(error), as_json="--json" in arguments, everything="--all" in arguments, how=how)
     return result if isinstance(result, int) else ExitCode.OK
 
 
-def _end(ending: Ending, *, as_json: bool) -> int:
-    if as_json:
-        from migrator.cli.render import emit_json
+def _has_all(command: Any, arguments: list[str]) -> bool:
+    """Return whether the command that *arguments* name lists everything with --all."""
+    for word in arguments:
+        command = getattr(command, "commands", {}).get(word, command)
+    return any("--all" in parameter.opts for parameter in command.params)
 
+
+def _end(ending: Ending, *, as_json: bool, everything: bool = False, how: str = "--json") -> int:
+    if as_json:
         emit_json({"error": ending.message, "hint": ending.hint, "exit_code": int(ending.code), **ending.details})
-    print(f"migrator: {ending.message}", file=sys.stderr)
+    note(f"migrator: {ending.summary or ending.message}")
+    if ending.summary:
+        note(*causes(ending.details.get("blockers", ()), everything=everything, how=how))
+        note(*(f"  - {problem}" for problem in ending.details.get("problems", ())))
     if ending.hint:
-        print(f"hint: {ending.hint}", file=sys.stderr)
+        note(f"hint: {ending.hint}")
     return ending.code

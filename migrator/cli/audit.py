@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,15 @@ import typer
 
 from migrator.cli.exits import ExitCode
 from migrator.cli.options import JsonOption, NewFileArgument, PlanNameOption, PlanOption
-from migrator.cli.render import emit_json, note, out
+from migrator.cli.progress import progress
+from migrator.cli.render import emit_json, note, out, raw
 from migrator.errors import UsageError
+from migrator.model.counted import counted
 
 if TYPE_CHECKING:
     from migrator.audit.report.values import AuditReport
     from migrator.audit.target import Outlook
+    from migrator.model.blocker import Blocker
     from migrator.plan.schema import Plan
     from migrator.report.answers import Prices
 
@@ -24,7 +28,7 @@ SchemaOption = Annotated[
     list[Path] | None, typer.Option("--schema", help="Schema dump, migrations, or their folder, instead of a cluster.")
 ]
 StatementsOption = Annotated[
-    list[Path] | None, typer.Option("--statements", help="File with statements; may be repeated.")
+    list[Path] | None, typer.Option("--statements", help="File or folder with statements; may be repeated.")
 ]
 GatheredOption = Annotated[
     Path | None, typer.Option("--gathered", help="Output of the gather script, instead of a cluster.")
@@ -50,6 +54,7 @@ class Given:
     engine_version: str | None
     shards: int | None
     sample_above_rows: int
+    processes: int
     outlook: Outlook
 
     def beside(self, plan: Plan) -> list[str]:
@@ -111,10 +116,15 @@ def audit(
         Path | None,
         typer.Option("--previous", help="Earlier JSON report to compare with. Without it: the file overwritten."),
     ] = None,
-    growth_pct: Annotated[float, typer.Option("--growth-pct", help="Growth a month, in percent.")] = 15.0,
+    growth_pct: Annotated[
+        float, typer.Option("--growth-pct", help="Growth a month, in percent; of what is given here.")
+    ] = 15.0,
     weeks: Annotated[float, typer.Option("--weeks", min=1, help="Weeks until decommission.")] = 24.0,
     writer_cpu_pct: Annotated[
-        float | None, typer.Option("--writer-cpu-pct", min=0, max=100, help="CPU of the classic writer at its peak.")
+        float | None,
+        typer.Option(
+            "--writer-cpu-pct", min=0, max=100, help="CPU of the classic writer at its peak. Without it: as measured."
+        ),
     ] = None,
     writer_vcpus: Annotated[
         int | None, typer.Option("--writer-vcpus", min=1, help="vCPUs of the classic writer.")
@@ -122,6 +132,12 @@ def audit(
     sample_above_rows: Annotated[
         int, typer.Option("--sample-above-rows", min=1, help="Count tenants of larger tables in a sample of blocks.")
     ] = 200_000_000,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes", min=1, help="Processes that judge statements. Without it: one a processor, at most 8."
+        ),
+    ] = None,
     uses: Annotated[
         list[str] | None,
         typer.Option(
@@ -151,11 +167,12 @@ def audit(
     if gather_script:
         from migrator.audit.evidence.script import script
 
-        out(script(tenant_key or "tenant_id"))
+        raw(script(tenant_key or "tenant_id"))
         return
     from migrator.audit.report.baseline import acknowledge, compare, load_baseline, load_report
     from migrator.audit.sizing.runway import Writer
     from migrator.audit.sizing.tenants import Growth
+    from migrator.audit.spread import available
     from migrator.audit.target import Outlook
 
     if target is not None and not as_json:
@@ -175,6 +192,7 @@ def audit(
         engine_version=engine_version,
         shards=shards,
         sample_above_rows=sample_above_rows,
+        processes=processes or available(),
         outlook=Outlook(
             Growth(growth_pct / 100, weeks),
             Writer(None if writer_cpu_pct is None else writer_cpu_pct / 100, writer_vcpus),
@@ -184,13 +202,14 @@ def audit(
     cluster = _asked_of(given, limitless) if explain else None
     acknowledged = load_baseline(baseline) if baseline else {}
     before = load_report(previous) if previous else load_report(target) if target and target.exists() else None
-    if given.schema or given.gathered:
-        report = _offline(given)
-    else:
-        report, stored = _live(given)
-        before = before or stored
-    if cluster is not None:
-        report = _explained(report, *cluster)
+    with progress("Auditing", silent=as_json):
+        if given.schema or given.gathered:
+            report = _offline(given)
+        else:
+            report, stored = _live(given)
+            before = before or stored
+        if cluster is not None:
+            report = _explained(report, *cluster)
     report = compare(acknowledge(report, acknowledged), before)
     _write(report, as_json and target is None, target, html, sarif, given)
     if fail_on:
@@ -198,7 +217,7 @@ def audit(
 
         failing = report.at_least(Severity(fail_on))
         if failing:
-            note(f"{len(failing)} findings are {fail_on} or worse")
+            note(f"{counted(len(failing), 'finding is', 'findings are')} {fail_on} or worse")
             raise typer.Exit(ExitCode.NO_GO)
 
 
@@ -224,6 +243,7 @@ def _offline(given: Given) -> AuditReport:
         target=Target.of(plan, given.engine_version, given.shards),
         outlook=given.outlook,
         progress=note,
+        processes=given.processes,
     )
 
 
@@ -257,10 +277,12 @@ def _live(given: Given) -> tuple[AuditReport, dict[str, object] | None]:
         plan = plan.model_copy(update={"limitless": aim})
     extra = read_statements(given.statements, given.logs)
     with ExitStack() as stack:
-        conn = stack.enter_context(connect(settings.resolve(plan.classic.writer), APP))
+        conn = stack.enter_context(connect(settings.resolve(plan.classic.writer), APP, side="classic"))
         reader = None
         if plan.classic.readers:
-            reader = stack.enter_context(connect(settings.resolve(plan.classic.readers[0]), APP))
+            reader = stack.enter_context(
+                connect(settings.resolve(plan.classic.readers[0]), APP, side="classic's reader")
+            )
         before = last_audit(conn)
         report = audit_live(
             conn,
@@ -270,6 +292,7 @@ def _live(given: Given) -> tuple[AuditReport, dict[str, object] | None]:
             sample_above_rows=given.sample_above_rows,
             extra=extra,
             progress=note,
+            processes=given.processes,
         )
         kept = keep_audit(conn, report.to_json(), partial(verdict_of, report), digest=plan_digest, inputs=others)
     if kept is not None and kept.blockers is None:
@@ -291,12 +314,16 @@ def _asked_of(given: Given, limitless: str | None) -> tuple[str, Sequence[str]]:
 def _explained(report: AuditReport, dsn: str, acknowledged: Sequence[str]) -> AuditReport:
     """Hold the verdicts against the plans of the cluster."""
     from migrator.audit.explain import ask
+    from migrator.audit.explain.prepared import prepared
     from migrator.audit.report.baseline import accept
     from migrator.cli.context import APP
     from migrator.db.connect import connect, masked
 
-    with connect(dsn, APP, statement_timeout_s=ask.STATEMENT_TIMEOUT_S, lock_timeout_s=ask.LOCK_TIMEOUT_S) as conn:
-        return accept(ask.explain(report, conn, masked(dsn), note), acknowledged)
+    with connect(
+        dsn, APP, statement_timeout_s=ask.STATEMENT_TIMEOUT_S, lock_timeout_s=ask.LOCK_TIMEOUT_S, side="Limitless"
+    ) as conn:
+        report = ask.explain(report, conn, masked(dsn), note)
+        return accept(prepared(report, conn, "limitless"), acknowledged)
 
 
 def _prices(given: Given) -> Prices:
@@ -332,9 +359,9 @@ def _write(
     if print_json:
         emit_json(data)
     else:
-        from migrator.audit.report.terminal import summary
+        from migrator.audit.report.terminal import summary_lines
 
-        out(summary(report))
+        out(*summary_lines(report))
 
 
 def init(
@@ -350,18 +377,30 @@ def init(
     statements: StatementsOption = None,
     gathered: GatheredOption = None,
     schemas: Annotated[list[str] | None, typer.Option("--in", help="Schema to migrate; may be repeated.")] = None,
-    tenant_key: Annotated[str, TENANT_KEY] = "tenant_id",
+    tenant_key: Annotated[
+        str | None,
+        typer.Option("--tenant-key", help="Name of the tenant column. Without it the likeliest candidate is taken."),
+    ] = None,
     key_alias: KeyAliasOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Audit a database and write a complete, commented plan for it."""
-    from migrator.audit.plan_init import plan_text, survey
+    """Audit a database and write a complete, commented plan for it.
 
+    What only a person can decide is marked DECIDE, and the plan is refused until it is decided.
+    """
+    from functools import partial
+
+    from migrator.audit.plan_init import plan_text, survey, survey_files
+    from migrator.model.blocker import UNIQUE_ACROSS
+    from migrator.plan.load import DECIDE, accepted, from_body
+
+    if path.exists():
+        raise UsageError(f"{path} exists already; nothing was written")
     aliases = _aliases(key_alias)
+    write = partial(plan_text, name=name, classic=classic or "env:CLASSIC_DSN", limitless=limitless)
+    foreseen: tuple[Blocker, ...] = ()
     if schema or gathered:
-        from migrator.audit.files import audit_files
-
-        report = audit_files(
+        report = survey_files(
             schema=schema or (),
             statements=statements or (),
             gathered=gathered,
@@ -375,21 +414,38 @@ def init(
         from migrator import settings
         from migrator.cli.context import APP
         from migrator.db.connect import connect
+        from migrator.provision.foresee import foresee
 
-        with connect(settings.resolve(classic), APP) as conn:
+        with connect(settings.resolve(classic), APP, side="classic") as conn:
             report = survey(conn, schemas=schemas, tenant_key=tenant_key, aliases=aliases, progress=note)
-    text = plan_text(report, name=name, classic=classic or "env:CLASSIC_DSN", limitless=limitless)
+            foreseen = foresee(conn, from_body(accepted(tomllib.loads(write(report))), str(path)))
+    text = write(report, foreseen=foreseen)
+    from_body(accepted(tomllib.loads(text)), str(path))
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise UsageError(f"{path} exists already; nothing was written") from None
-    from migrator.plan.load import load
-
-    load(path)
-    undecided = [t.name for t in report.tables if t.kind == "undecided"]
+    undecided = text.count(f'"{DECIDE}')
+    fix = [b.text for b in foreseen if b.code != UNIQUE_ACROSS]
     if as_json:
-        emit_json({"path": str(path), "tables": [t.to_json() for t in report.tables]})
+        tables = [t.to_json() for t in report.tables]
+        keys = report.evidence["tenant_keys"]
+        emit_json(
+            {
+                "path": str(path),
+                "tenant_key": report.tenant_key,
+                "tenant_keys": keys,
+                "decide": undecided,
+                "fix": fix,
+                "tables": tables,
+            }
+        )
         return
-    out(f"{path} written: {len(report.tables)} tables, {len(undecided)} to decide.")
+    out(
+        f"{path} written: {counted(len(report.tables), 'table')} by "
+        f"{report.tenant_key}, {counted(undecided, 'value')} to decide (DECIDE)."
+    )
+    for problem in fix:
+        out(f"To fix first: {problem}")
     out(f"Next: read it, then: migrator plan check {path} --connect")

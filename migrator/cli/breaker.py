@@ -13,12 +13,15 @@ from migrator.cli.options import (
     JsonOption,
     PlanOption,
     ReasonOption,
+    UnaskedOption,
     WhoOption,
     YesOption,
     who,
 )
+from migrator.cli.progress import progress
 from migrator.cli.render import confirm, duration, emit_json, out, print_table
 from migrator.errors import UsageError
+from migrator.model.counted import counted
 
 if TYPE_CHECKING:
     import psycopg
@@ -68,6 +71,7 @@ def trip(
     plan: PlanOption = None,
     name: WhoOption = None,
     dry_run: DryRunOption = False,
+    _yes: UnaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make reads fall back to classic until you reset it. Routes stay; rollback is the durable way."""
@@ -89,7 +93,7 @@ def trip(
     else:
         out(
             f"Reads of {_words(scope, key)} come from classic (epoch {epoch}); "
-            f"{confirmation.confirmed} of {confirmation.processes} processes confirmed."
+            f"{confirmation.confirmed} of {counted(confirmation.processes, 'process')} confirmed."
         )
     if not confirmation.complete:
         raise typer.Exit(ExitCode.TRY_AGAIN)
@@ -124,7 +128,8 @@ def reset(
             out(f"Reads of {_words(scope, key)} would go where their routes say, once the mirror has caught up.")
             return
         confirm(f"Let reads of {_words(scope, key)} go back to Limitless?", yes=yes)
-        result = promote_reads(conn, fallback=(scope, key), who=who(name), reason=reason, timeout_s=timeout_s)
+        with progress(f"Waiting for processes and mirror, at most {timeout_s:g} s", silent=as_json):
+            result = promote_reads(conn, fallback=(scope, key), who=who(name), reason=reason, timeout_s=timeout_s)
     if as_json:
         emit_json(result)
     elif result.outcome == "already":

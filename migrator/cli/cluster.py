@@ -9,8 +9,10 @@ import typer
 
 from migrator.cli.exits import ExitCode
 from migrator.cli.options import DryRunOption, JsonOption, PlanOption, YesOption
+from migrator.cli.progress import progress
 from migrator.cli.render import announce, confirm, emit_json, note, out
 from migrator.errors import UsageError
+from migrator.model.counted import counted
 
 if TYPE_CHECKING:
     from migrator.plan.schema import Plan
@@ -70,7 +72,8 @@ def create(
         return
     if todo:
         confirm(f"{'; '.join(a.summary for a in todo)}? This costs money on AWS.", yes=yes)
-    state = provisioner.ensure(lambda action: note(f"  {action.summary}"))
+    with progress("Making the cluster", silent=as_json):
+        state = provisioner.ensure(lambda action: note(f"  {action.summary}"))
     _show(state, as_json)
 
 
@@ -112,7 +115,8 @@ def delete(
     if not state.absent:
         _refuse_while_needed(found)
         confirm(f"Delete {_name(found)}; {kept}?", yes=yes)
-        state = provisioner.remove(final_snapshot=snapshot, on_step=lambda action: note(f"  {action.summary}"))
+        with progress("Deleting the cluster", silent=as_json):
+            state = provisioner.remove(final_snapshot=snapshot, on_step=lambda action: note(f"  {action.summary}"))
     _show(state, as_json)
 
 
@@ -124,13 +128,16 @@ def _refuse_while_needed(plan: Plan) -> None:
     from migrator.db.connect import connect
     from migrator.errors import NoGo
 
-    with connect(settings.resolve(plan.classic.writer), APP, statement_timeout_s=10) as conn:
+    with connect(settings.resolve(plan.classic.writer), APP, statement_timeout_s=10, side="classic") as conn:
         status = collect(conn)
     moved = dict(status.by_level).get("limitless", 0) + dict(status.by_level).get("joining", 0)
     if status.write_mode == "limitless_only":
         raise NoGo("cluster delete", ["writes go to Limitless only: it is the one and only copy"])
     if moved:
-        raise NoGo("cluster delete", [f"{moved} tenants read from it: migrator rollback --all --reason …"])
+        raise NoGo(
+            "cluster delete",
+            [f"{counted(moved, 'tenant reads', 'tenants read')} from it: migrator rollback --all --reason …"],
+        )
 
 
 def _provisioner(plan: Plan, with_more: Callable[[Wanted], Wanted] | None = None) -> ClusterProvisioner:
@@ -170,6 +177,9 @@ def _show(state: ClusterState, as_json: bool) -> None:
         return
     out(f"cluster: {state.cluster}, shard group: {state.shard_group}")
     if state.max_acu is not None:
-        out(f"capacity: {state.min_acu:g} to {state.max_acu:g} ACU, {state.compute_redundancy} standbys per shard")
+        out(
+            f"capacity: {state.min_acu:g} to {state.max_acu:g} ACU, "
+            f"{counted(state.compute_redundancy or 0, 'standby')} per shard"
+        )
     if state.endpoint:
         out(f"endpoint: {state.endpoint}")

@@ -42,7 +42,7 @@ def find_plan(option: Path | None, *, any_version: bool = False) -> Plan:
     from migrator.db.connect import connect, masked
     from migrator.plan.load import from_body, from_earlier
 
-    with connect(dsn, APP, statement_timeout_s=10) as conn:
+    with connect(dsn, APP, statement_timeout_s=10, side="classic") as conn:
         try:
             body = active_plan(conn)
         except NotInstalled:
@@ -86,7 +86,9 @@ def classic(
     from migrator.db.connect import connect
 
     dsn = find_classic(option)
-    with connect(dsn, APP, statement_timeout_s=statement_timeout_s, lock_timeout_s=lock_timeout_s) as conn:
+    with connect(
+        dsn, APP, statement_timeout_s=statement_timeout_s, lock_timeout_s=lock_timeout_s, side="classic"
+    ) as conn:
         if not any_version:
             require_version(conn)
         yield conn
@@ -98,7 +100,7 @@ def limitless(plan: Plan, *, lock_timeout_s: float | None = None) -> Iterator[ps
     from migrator.control.install import require_version
     from migrator.db.connect import connect
 
-    with connect(settings.resolve(plan.limitless.dsn), APP, lock_timeout_s=lock_timeout_s) as conn:
+    with connect(settings.resolve(plan.limitless.dsn), APP, lock_timeout_s=lock_timeout_s, side="Limitless") as conn:
         require_version(conn, "Limitless")
         yield conn
 
@@ -115,11 +117,11 @@ def both(
     from migrator.control.install import require_version
     from migrator.db.connect import connect
 
-    def opened(reference: str) -> psycopg.Connection[Any]:
+    def opened(reference: str, side: str) -> psycopg.Connection[Any]:
         dsn = settings.resolve(reference)
-        return connect(dsn, APP, statement_timeout_s=statement_timeout_s, lock_timeout_s=lock_timeout_s)
+        return connect(dsn, APP, statement_timeout_s=statement_timeout_s, lock_timeout_s=lock_timeout_s, side=side)
 
-    with opened(plan.classic.writer) as one, opened(plan.limitless.dsn) as other:
+    with opened(plan.classic.writer, "classic") as one, opened(plan.limitless.dsn, "Limitless") as other:
         if not any_version:
             require_version(one)
             require_version(other, "Limitless")

@@ -9,6 +9,7 @@ import typer
 from migrator.cli.exits import ExitCode
 from migrator.cli.options import (
     DryRunOption,
+    EveryOption,
     JsonOption,
     PlanOption,
     ReasonOption,
@@ -18,8 +19,10 @@ from migrator.cli.options import (
     YesOption,
     who,
 )
-from migrator.cli.render import confirm, duration, emit_json, out
+from migrator.cli.progress import progress
+from migrator.cli.render import causes, confirm, duration, emit_json, out
 from migrator.errors import UsageError
+from migrator.model.counted import counted
 
 if TYPE_CHECKING:
     import psycopg
@@ -37,6 +40,7 @@ def cutover(
     tenant: TenantsOption = None,
     plan: PlanOption = None,
     name: WhoOption = None,
+    everything: EveryOption = False,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -55,7 +59,7 @@ def cutover(
         require_installed(conn)
         picture = _picture(conn, found, wave, tenant or [])
         if dry_run:
-            _show(picture, as_json)
+            _show(picture, as_json, everything)
             if picture["blockers"]:
                 raise typer.Exit(ExitCode.NO_GO)
             return
@@ -83,12 +87,12 @@ def _picture(conn: psycopg.Connection[Any], plan: Plan, wave: int | None, tenant
     from migrator.model.blocker import Blocker
     from migrator.model.tenant import TenantId
     from migrator.traffic.cutover import facts
+    from migrator.traffic.cutover.choice import coming as waves_to_come
     from migrator.traffic.cutover.gate import wave_verdict
-    from migrator.traffic.cutover.wave import everywhere, gate_limits, rules
-    from migrator.traffic.cutover.waves import all_waves
+    from migrator.traffic.cutover.wave import everywhere, gate_limits
     from migrator.traffic.route import tenant_hold as holds
 
-    coming = all_waves(facts.last_wave(conn) + 1, facts.sizes(conn), facts.waiting(conn), rules(plan))
+    coming = waves_to_come(conn, plan)
     wanted = [TenantId(t) for t in tenants]
     held = holds.held(conn)
     if wave is not None:
@@ -121,7 +125,7 @@ def _picture(conn: psycopg.Connection[Any], plan: Plan, wave: int | None, tenant
     }
 
 
-def _show(picture: dict[str, Any], as_json: bool) -> None:
+def _show(picture: dict[str, Any], as_json: bool, everything: bool) -> None:
     from migrator.traffic.route import tenant_hold as holds
 
     if as_json:
@@ -131,15 +135,14 @@ def _show(picture: dict[str, Any], as_json: bool) -> None:
         names = ", ".join(wave.tenants[:6]) + (", …" if len(wave.tenants) > 6 else "")
         hot = " hot" if wave.hot else ""
         ramp = ", ".join(f"{p} %" for p in wave.ramp_pct)
-        out(f"wave {wave.number}:{hot} {len(wave.tenants)} tenants ({names}), ramp {ramp}")
+        out(f"wave {wave.number}:{hot} {counted(len(wave.tenants), 'tenant')} ({names}), ramp {ramp}")
     for back in picture["rolled_back"]:
         out(f"rolled back: tenant {back.tenant_id} of wave {back.wave}, by {back.who}: {back.reason}")
     if picture["held"]:
         out(f"{holds.describe(picture['held'])}.")
     if picture["tenants"]:
-        out(f"{len(picture['ready'])} of {len(picture['tenants'])} tenants asked for are ready.")
-    for blocker in picture["blockers"]:
-        out(f"  - {blocker}")
+        out(f"{len(picture['ready'])} of {counted(len(picture['tenants']), 'tenant')} asked for are ready.")
+    out(*causes(picture["blockers"], everything=everything))
     if not any(picture[name] for name in ("waves", "rolled_back", "blockers", "held")):
         out("Nothing waits: every mirrored tenant belongs to a wave.")
 
@@ -158,11 +161,15 @@ def _some(
         named = [t for t in picture["tenants"] if t in {h.tenant_id for h in picture["held"]}]
         if named:
             holds.release(conn, named, who=operator, reason=f"cutover by name: {reason}")
-    result = promote_reads(conn, tenants=picture["tenants"], who=operator, reason=reason, wave=wave)
+    with progress("Moving reads: waiting for processes and mirror", silent=as_json):
+        result = promote_reads(conn, tenants=picture["tenants"], who=operator, reason=reason, wave=wave)
     if as_json:
         emit_json(result)
     elif result.done:
-        out(f"{len(picture['tenants'])} tenants read from Limitless, after {duration(result.seconds)}.")
+        out(
+            f"{counted(len(picture['tenants']), 'tenant reads', 'tenants read')} "
+            f"from Limitless, after {duration(result.seconds)}."
+        )
     else:
         out(f"Not yet: {result.outcome}; reads stay on classic. {result.detail}".strip())
     if not result.done:

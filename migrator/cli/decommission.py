@@ -8,13 +8,17 @@ from migrator.cli.exits import ExitCode
 from migrator.cli.options import (
     ApproverOption,
     DryRunOption,
+    EveryOption,
     JsonOption,
     PlanOption,
     ReasonOption,
     WaitOption,
+    WhoOption,
     YesOption,
+    who,
 )
-from migrator.cli.render import announce, confirm, emit_json, out
+from migrator.cli.progress import progress
+from migrator.cli.render import announce, causes, confirm, emit_json, out
 from migrator.errors import UsageError
 
 group = typer.Typer(no_args_is_help=True, help="Retire classic: check the gate, approve and run.")
@@ -25,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 @group.command(epilog="Example: migrator decommission check")
-def check(plan: PlanOption = None, as_json: JsonOption = False) -> None:
+def check(plan: PlanOption = None, everything: EveryOption = False, as_json: JsonOption = False) -> None:
     """Show whether classic may be retired now, with every blocker. Changes nothing."""
     from migrator import gates
     from migrator.cli.context import classic, find_plan, limitless, require_installed
@@ -37,13 +41,13 @@ def check(plan: PlanOption = None, as_json: JsonOption = False) -> None:
         require_installed(conn)
         window = stored_window(conn)
         text = window[2] if window else "it has not begun"
-        answer = gates.ask(conn, lambda: limitless(found), Phase.STABILIZE, found, keep=False)
+        with progress("Asking the gate", silent=as_json):
+            answer = gates.ask(conn, lambda: limitless(found), Phase.STABILIZE, found, keep=False)
     if as_json:
         emit_json({"go": answer.go, "blockers": answer.blockers, "window": text})
     else:
         out(f"Window: {text}")
-        for blocker in answer.blockers:
-            out(f"  - {blocker}")
+        out(*causes(answer.blockers, everything=everything))
         out("Go: approve it with: migrator decommission run --as NAME" if answer.go else "No-go.")
     if not answer.go:
         raise typer.Exit(ExitCode.NO_GO)
@@ -91,6 +95,7 @@ def run(
 def reopen(
     reason: ReasonOption,
     plan: PlanOption = None,
+    name: WhoOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -101,7 +106,6 @@ def reopen(
     """
     import psycopg
 
-    from migrator import settings
     from migrator.cli.context import classic, find_plan, limitless, require_installed
     from migrator.decommission import attempt, drain
     from migrator.decommission.run import REOPEN
@@ -118,7 +122,7 @@ def reopen(
             out("Writes were never closed.")
             return
         confirm("Open writes on classic again?", yes=yes)
-        opened = open_writes(conn, number, reason, settings.operator())
+        opened = open_writes(conn, number, reason, who(name))
     if not opened:
         raise NoGo("decommission reopen", ["Limitless is authoritative already: the point of no return has passed"])
     mirrors = "the mirrors have their partitions again"

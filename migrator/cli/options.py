@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+from migrator.model.shown import moment
+
+__all__ = ["moment", "who"]
+
 PlanOption = Annotated[
     Path | None,
     typer.Option(
@@ -19,6 +23,9 @@ PlanOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+UnaskedOption = Annotated[
+    bool, typer.Option("--yes", "-y", hidden=True, help="Changes nothing: this command never asks.")
+]
 WhoOption = Annotated[
     str | None,
     typer.Option("--as", help="Your name, for the decision log. Without it: MIGRATOR_OPERATOR, then the login name."),
@@ -26,12 +33,37 @@ WhoOption = Annotated[
 ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why; goes into the decision log.")]
 ApproverOption = Annotated[str | None, typer.Option("--as", help="Who approves; required, by name.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Every tenant, not only those named.")]
+EveryOption = Annotated[bool, typer.Option("--all", help="List every blocker, not one line for each cause.")]
 WaveOption = Annotated[int | None, typer.Option("--wave", min=1, help="Only the tenants of this wave.")]
 TenantsOption = Annotated[list[str] | None, typer.Option("--tenant", "-t", help="A tenant; may be repeated.")]
+HostOption = Annotated[str, typer.Option("--host", help="Address to listen on.")]
+TlsCertOption = Annotated[
+    Path | None, typer.Option("--tls-cert", help="Certificate in PEM, with those that signed it; then it is HTTPS.")
+]
+TlsKeyOption = Annotated[Path | None, typer.Option("--tls-key", help="Its key in PEM, without a password.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Follow until it ends.")]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many to show, the newest first.")]
+ScriptsArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="FILE|DIR...",
+        help="SQL, or a folder of a tool's migrations; several are taken in this order, files of one folder in their"
+        " tool's. - is standard input.",
+        show_default=False,
+    ),
+]
+StdinOption = Annotated[bool, typer.Option("--from-stdin", help="Read SQL from standard input, as - does.")]
+BookkeepingOption = Annotated[
+    list[str] | None,
+    typer.Option("--tool-table", help="Table in which the tool notes what it did, if not its usual one; repeatable."),
+]
 NewFileArgument = Annotated[Path, typer.Argument(help="File to write; must not exist.")]
 PlanNameOption = Annotated[str, typer.Option("--name", help="Name of the migration.")]
+
+
+PatienceOption = Annotated[
+    float, typer.Option("--patience", min=1, help="Seconds to wait for locks, mirrors and copies, each.")
+]
 
 
 def who(name: str | None) -> str:

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from migrator.cli import audit, plan_change
-from migrator.cli.options import JsonOption, NewFileArgument, PlanNameOption, PlanOption
-from migrator.cli.render import emit_json, out, print_table
+from migrator.cli.options import EveryOption, JsonOption, NewFileArgument, PlanNameOption, PlanOption
+from migrator.cli.progress import progress
+from migrator.cli.render import emit_json, out, print_table, raw
 from migrator.errors import PlanInvalid, UsageError
 
 group = typer.Typer(no_args_is_help=True, help="Check, show and write plan files.")
@@ -36,6 +37,7 @@ def check(
             help="Also with both clusters: classic's catalog, and whether Limitless accepts it; changes nothing.",
         ),
     ] = False,
+    everything: EveryOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a plan file; list every problem with its key, value and what is allowed."""
@@ -53,6 +55,7 @@ def check(
     if connect:
         from migrator.control import rehearsal
         from migrator.control.install import installed_version
+        from migrator.control.known import absent_tenants
         from migrator.control.tables import captured_tables
         from migrator.db.connect import unpinned
         from migrator.errors import NoGo
@@ -69,7 +72,11 @@ def check(
                 classic, with_captured(plan.tables, captured)
             )  # names that lead nowhere are reported now too
             meant = tables_in_force(classic, plan.tables)
-            verdict = would_provision(classic, limitless, meant, plan)
+            named = {"waves.canaries": plan.waves.canaries, **plan.alarms.tenants_named()}
+            if wrong := absent_tenants(classic, meant, named):
+                raise PlanInvalid(f"plan {plan.name}", wrong)
+            with progress("Asking both clusters", silent=as_json):
+                verdict = would_provision(classic, limitless, meant, plan)
             for side, conn in (("classic", classic), ("Limitless", limitless)):
                 verdict += Verdict(tuple(unpinned(conn, side)))
         if not verdict.go:
@@ -103,7 +110,7 @@ def show(
     if as_json:
         emit_json(body)
     else:
-        out(to_toml(body))
+        raw(to_toml(body))
 
 
 @group.command(epilog="Example: migrator plan schema > plan.schema.json")
@@ -111,7 +118,7 @@ def schema() -> None:
     """Print the JSON Schema of plan files, for editors."""
     from migrator.plan.load import json_schema
 
-    out(json.dumps(json_schema(), indent=2))
+    raw(json.dumps(json_schema(), indent=2))
 
 
 @group.command(epilog="Example: migrator plan template my-plan.toml --name billing")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from migrator.cli.options import DryRunOption, JsonOption, ReasonOption, WhoOption, YesOption, who
-from migrator.cli.render import confirm, emit_json, note, out, print_table
+from migrator.cli.render import causes, confirm, emit_json, note, out, print_table
+from migrator.model.counted import counted
 
 if TYPE_CHECKING:
     import psycopg
@@ -74,7 +75,7 @@ def apply(
         if seen.changes:
             for change in seen.changes:
                 note(f"{change.line} ({change.when})")
-            confirm(f"Change {len(seen.changes)} values of plan {plan.name}?", yes=yes)
+            confirm(f"Change {counted(len(seen.changes), 'value')} of plan {plan.name}?", yes=yes)
         done = store(conn, seen, who=who(name), reason=reason, approver=name, force=force)
         late = _taken_up(conn) if seen.changes else ()
     if as_json:
@@ -165,8 +166,7 @@ def _show(seen: Outlook, approver: str | None, *, force: bool, as_json: bool) ->
         out(change.line)
         if change.when:
             out(f"    takes effect: {change.when}")
-    for line in blockers:
-        out(f"  - {line}")
+    out(*causes(blockers, everything=True))
 
 
 def _taken_up(conn: psycopg.Connection[Any]) -> list[str]:

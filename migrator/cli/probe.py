@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from migrator.cli.exits import ExitCode
-from migrator.cli.render import announce, confirm, emit_json, note, out
+from migrator.cli.progress import progress
+from migrator.cli.render import announce, confirm, emit_json, note, out, raw
+from migrator.model.counted import counted
 
 if TYPE_CHECKING:
     from migrator.model.action import Action
@@ -26,16 +28,19 @@ def ask(plan: Plan, *, show_sql: bool, dry_run: bool, yes: bool, as_json: bool) 
         todo = probing.actions(installed=installed_version(limitless) is not None)
         if dry_run:
             if show_sql:
-                out("\n\n".join(f"-- {a.summary}\n{a.sql};" for a in todo if a.sql))
+                raw("\n\n".join(f"-- {a.summary}\n{a.sql};" for a in todo if a.sql))
             else:
                 announce(todo, as_json=as_json)
             return
         confirm("Probe Limitless' capabilities, in a scratch schema that is dropped afterwards?", yes=yes)
 
-        def progress(action: Action) -> None:
-            note(f"  {action.summary}")
+        with progress("Probing", "questions", len(todo), silent=as_json) as seen:
 
-        found = probing.probe(classic, limitless, progress)
+            def asked(action: Action) -> None:
+                note(f"  {action.summary}")
+                seen.step()
+
+            found = probing.probe(classic, limitless, asked)
     if as_json:
         emit_json(summary(found))
     else:
@@ -51,7 +56,7 @@ def _show(found: Answers) -> None:
     for blocker in found.blockers():
         out(f"  - {blocker}")
     if count := len(found.blockers()):
-        out(f"probe: no-go, {count} blocker{'s' if count != 1 else ''}")
+        out(f"probe: no-go, {counted(count, 'blocker')}")
 
 
 def _details(answer: Answer) -> str:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from migrator.cli.exits import ExitCode
-from migrator.cli.options import DryRunOption, JsonOption, PlanOption, YesOption
-from migrator.cli.render import announce, confirm, emit_json, note, out
+from migrator.cli.options import DryRunOption, EveryOption, JsonOption, PlanOption, YesOption
+from migrator.cli.progress import progress
+from migrator.cli.render import announce, causes, confirm, emit_json, note, out, raw
+from migrator.model.counted import counted
 
 if TYPE_CHECKING:
     from migrator.model.action import Action
@@ -31,6 +33,7 @@ def provision(
         bool, typer.Option("--finalize", help="After the copy: late indexes, and foreign keys that check at commit.")
     ] = False,
     show_sql: Annotated[bool, typer.Option("--sql", help="With --dry-run: print the statements.")] = False,
+    everything: EveryOption = False,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -53,8 +56,9 @@ def provision(
     with both(found) as (classic, limitless):
         tables = tables_in_force(classic, found.tables)
         if verify_only:
-            verdict = phase.verify(classic, limitless, tables, found, stage="mirrored" if finalize else "empty")
-            _answer(as_json, "verify", (), (), verdict.blockers)
+            with progress("Comparing both catalogs", silent=as_json):
+                verdict = phase.verify(classic, limitless, tables, found, stage="mirrored" if finalize else "empty")
+            _answer(as_json, "verify", (), (), verdict.blockers, everything)
             return
         if finalize:
             todo = phase.finalize_actions(classic, limitless, tables, found)
@@ -62,37 +66,45 @@ def provision(
             todo = phase.actions(classic, limitless, tables, found, indexes="after" if late_indexes else "before")
         if dry_run:
             if show_sql:
-                out("\n\n".join(f"BEGIN;\n{a.sql}\nCOMMIT;" for a in todo if a.sql))
+                raw("\n\n".join(f"BEGIN;\n{a.sql}\nCOMMIT;" for a in todo if a.sql))
             else:
                 announce(todo, as_json=as_json)
             return
         if todo:
-            confirm(f"Make {len(todo)} objects on Limitless?", yes=yes)
-
-        def progress(action: Action) -> None:
-            note(f"  {action.summary}")
+            confirm(f"Make {counted(len(todo), 'object')} on Limitless?", yes=yes)
 
         try:
-            if finalize:
-                result = phase.finalize(classic, limitless, tables, found, on_step=progress)
-            else:
-                result = phase.provision(
-                    classic,
-                    limitless,
-                    tables,
-                    found,
-                    indexes="after" if late_indexes else "before",
-                    on_step=progress,
-                    ask=True,
-                )
+            with progress("Provisioning", "objects", len(todo) or None, silent=as_json) as seen:
+
+                def made(action: Action) -> None:
+                    note(f"  {action.summary}")
+                    seen.step()
+
+                if finalize:
+                    result = phase.finalize(classic, limitless, tables, found, on_step=made)
+                else:
+                    result = phase.provision(
+                        classic,
+                        limitless,
+                        tables,
+                        found,
+                        indexes="after" if late_indexes else "before",
+                        on_step=made,
+                        ask=True,
+                    )
         except NoGo as error:
-            _answer(as_json, "provision", (), (), error.blockers)
+            _answer(as_json, "provision", (), (), error.blockers, everything)
             return
-        _answer(as_json, "provision", result.made, result.warnings, result.verdict.blockers)
+        _answer(as_json, "provision", result.made, result.warnings, result.verdict.blockers, everything)
 
 
 def _answer(
-    as_json: bool, gate: str, made: tuple[Action, ...], warnings: tuple[str, ...], blockers: tuple[str, ...]
+    as_json: bool,
+    gate: str,
+    made: tuple[Action, ...],
+    warnings: tuple[str, ...],
+    blockers: tuple[str, ...],
+    everything: bool,
 ) -> None:
     if as_json:
         emit_json({"go": not blockers, "made": [a.id for a in made], "warnings": warnings, "blockers": blockers})
@@ -100,10 +112,9 @@ def _answer(
         for warning in warnings:
             note(f"warning: {warning}")
         if not blockers:
-            out((f"{len(made)} objects made" if made else "Nothing to do") + "; both catalogs agree.")
-        for blocker in blockers:
-            out(f"  - {blocker}")
+            out((f"{counted(len(made), 'object')} made" if made else "Nothing to do") + "; both catalogs agree.")
+        out(*causes(blockers, everything=everything))
     if blockers:
         if not as_json:
-            out(f"{gate}: no-go, {len(blockers)} blocker{'s' if len(blockers) != 1 else ''}")
+            out(f"{gate}: no-go, {counted(len(blockers), 'blocker')}")
         raise typer.Exit(ExitCode.NO_GO)

@@ -3,54 +3,29 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
-from datetime import date, datetime, timedelta
-from enum import Enum
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
-from uuid import UUID
 
+from migrator.cli.lines import cells, safe, wrapped
 from migrator.errors import UsageError
-from migrator.model.action import Action, describe
+from migrator.model.action import Action, action_lines
+from migrator.model.blocker import grouped
+from migrator.model.shown import duration as duration
+from migrator.model.shown import plain as plain
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
+SHOWN_CAUSES = 20
+"""Causes that are listed without --all: as many as fit a screen."""
+
 PIPE_WIDTH = 100_000
 """Columns without a terminal: more than any line needs, so that a program that reads it gets whole lines."""
-
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
-"""Control characters as they are written down: a name must not clear a screen or break a line."""
-
-
-def plain(value: Any) -> Any:
-    """Return *value* as JSON values: dataclasses as objects, times as ISO 8601 with their offset.
-
-    Not pydantic's, which writes UTC as Z and spans of time as P1DT2H: scripts read what is written here.
-    """
-    match value:
-        case None | bool() | int() | float() | str() if not isinstance(value, Enum):
-            return value
-        case Enum():
-            return value.value
-        case datetime() | date():
-            return value.isoformat()
-        case timedelta():
-            return value.total_seconds()
-        case UUID() | Path():
-            return str(value)
-        case Mapping():
-            return {str(plain(k)): plain(v) for k, v in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [plain(v) for v in value]
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    return str(value)
 
 
 def emit_json(value: Any) -> None:
@@ -59,13 +34,56 @@ def emit_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
-def out(text: str = "") -> None:
-    print(text)
+def out(*texts: str) -> None:
+    """Print *texts* on stdout, each on a line of its own; on a terminal broken so that none is wider than it."""
+    _print(texts or ("",), sys.stdout)
 
 
-def note(text: str) -> None:
-    """Print progress on stderr."""
-    print(text, file=sys.stderr, flush=True)
+def note(*texts: str) -> None:
+    """Print progress on stderr, as `out` does."""
+    _print(texts, sys.stderr)
+    sys.stderr.flush()
+
+
+line_away: Callable[[], AbstractContextManager[object]] = nullcontext
+"""Keeps the line of `migrator.cli.progress` off the terminal while something else is printed."""
+
+
+def _print(texts: Iterable[str], stream: TextIO) -> None:
+    width = columns() if stream.isatty() else PIPE_WIDTH
+    with line_away():
+        for text in texts:
+            for line in wrapped(safe(text), width):
+                print(line, file=stream)
+
+
+def columns() -> int:
+    """Return how wide the terminal is."""
+    return shutil.get_terminal_size().columns
+
+
+def raw(text: str) -> None:
+    """Print what another program reads, SQL or TOML say, on stdout: as it is, of any width."""
+    print("\n".join(map(safe, text.split("\n"))) if sys.stdout.isatty() else text)
+
+
+def causes(blockers: Iterable[str], *, everything: bool = False, how: str = "--all") -> list[str]:
+    """Return *blockers* as lines of a list: one for each cause with its count, or with *everything* all of them.
+
+    Args:
+        how: the option that lists all of them.
+    """
+    listed = list(blockers)
+    if everything:
+        return [f"  - {blocker}" for blocker in listed]
+    found = grouped(listed)
+    lines = [f"  - {cause.line}" for cause in found[:SHOWN_CAUSES]]
+    if len(found) > SHOWN_CAUSES:
+        left = sum(len(cause.blockers) for cause in found[SHOWN_CAUSES:])
+        lines.append(f"  … and {left:,} of {len(listed):,} more; all: {how}")
+    elif len(found) < len(listed):
+        lines.append(f"  {len(listed):,} in all, one by one: {how}")
+    return lines
 
 
 def console() -> Console:
@@ -83,7 +101,7 @@ def show(drawn: RenderableType) -> None:
         return
     with screen.capture() as captured:
         screen.print(drawn)
-    out("\n".join(line.rstrip() for line in captured.get().removesuffix("\n").split("\n")))
+    print("\n".join(line.rstrip() for line in captured.get().removesuffix("\n").split("\n")))
 
 
 def grid(headers: Sequence[str], *, right: Collection[str] = ()) -> Table:
@@ -96,14 +114,39 @@ def grid(headers: Sequence[str], *, right: Collection[str] = ()) -> Table:
     return table
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Collection[str] = ()) -> None:
-    """Print rows under their columns' names, one line each in a pipe."""
+def print_table(names: Sequence[str], rows: Iterable[Sequence[object]], *, right: Collection[str] = ()) -> None:
+    """Print rows under their columns' names, one line each in a pipe.
+
+    A terminal too narrow for the columns gets each row as lines of its own, a name and a value each.
+    """
     from rich.text import Text
 
-    table = grid(columns, right=right)
-    for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
+    body = [[_cell(value) for value in row] for row in rows]
+    if sys.stdout.isatty() and _least(names, body) > columns():
+        wide = max(map(cells, names), default=0)
+        for number, values in enumerate(body):
+            out(*([""] if number else []))
+            for name, value in zip(names, values, strict=True):
+                indent = " " * min(wide + 2, columns() // 3)
+                first, *rest = wrapped(value, columns() - len(indent)) if value else [""]
+                out(f"{name:<{len(indent) - 2}.{len(indent) - 2}}  {first}".rstrip())
+                for line in rest:
+                    out(indent + line)
+        return
+    table = grid(names, right=right)
+    for row in body:
+        table.add_row(*map(Text, row))
     show(table)
+
+
+_FOLDED = 16
+"""Columns of a terminal that a name or a reason needs at least to be read in pieces."""
+
+
+def _least(names: Sequence[str], body: Sequence[Sequence[str]]) -> int:
+    """Return the width in which a table can be read: no number and no heading is folded."""
+    widest = [max((cells(row[i]) for row in body), default=0) for i in range(len(names))]
+    return sum(max(cells(name), min(most, _FOLDED)) + 1 for name, most in zip(names, widest, strict=True))
 
 
 def _cell(value: object) -> str:
@@ -117,22 +160,7 @@ def _cell(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
-    return str(value).translate(_CONTROL)
-
-
-def duration(seconds: float | None) -> str:
-    """Return a duration, short enough for a table."""
-    if seconds is None:
-        return "-"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 90:
-        return f"{seconds:.1f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} days"
+    return safe(value)
 
 
 def announce(actions: Sequence[Action], *, as_json: bool) -> None:
@@ -140,9 +168,12 @@ def announce(actions: Sequence[Action], *, as_json: bool) -> None:
     if as_json:
         emit_json({"actions": list(actions)})
     elif actions:
-        out(describe(actions))
+        out(*action_lines(actions))
     else:
         out("Nothing to do.")
+
+
+ANSWERS = " [y/N] "
 
 
 def confirm(question: str, *, yes: bool, stream: TextIO | None = None) -> None:
@@ -156,6 +187,8 @@ def confirm(question: str, *, yes: bool, stream: TextIO | None = None) -> None:
     source = stream or sys.stdin
     if not source.isatty():
         raise UsageError("this needs a confirmation and there is no terminal to ask on", hint="Add --yes.")
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    *before, last = wrapped(safe(question), columns() - len(ANSWERS))
+    note(*before)
+    print(f"{last}{ANSWERS}", end="", file=sys.stderr, flush=True)
     if source.readline().strip().lower() not in ("y", "yes"):
         raise UsageError("not confirmed; nothing was changed")

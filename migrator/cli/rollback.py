@@ -16,12 +16,15 @@ from migrator.cli.options import (
     PlanOption,
     ReasonOption,
     TenantsOption,
+    UnaskedOption,
     WaveOption,
     WhoOption,
     who,
 )
+from migrator.cli.progress import progress
 from migrator.cli.render import duration, emit_json, note, out
 from migrator.errors import MigratorError, NotInstalled, UsageError
+from migrator.model.counted import counted
 from migrator.model.tenant import TenantId
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ def rollback(
     plan: PlanOption = None,
     name: WhoOption = None,
     dry_run: DryRunOption = False,
+    _yes: UnaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Bring reads back to classic, now, and show how many processes have confirmed it. Asks nothing, loses nothing.
@@ -63,15 +67,17 @@ def rollback(
                 unsure = check_names(conn, wave, [TenantId(t) for t in tenant or ()])
                 _preview(moved_tenants(conn, wave, tenant or []), unsure, as_json)
                 return
-            result = roll_back(
-                conn,
-                all=everybody,
-                wave=wave,
-                tenants=[TenantId(t) for t in tenant or ()],
-                who=operator,
-                reason=reason,
-                timeout_s=timeout_s,
-            )
+            waiting = f"Rolling back, at most {timeout_s:g} s for the processes' confirmations"
+            with progress(waiting, silent=as_json):
+                result = roll_back(
+                    conn,
+                    all=everybody,
+                    wave=wave,
+                    tenants=[TenantId(t) for t in tenant or ()],
+                    who=operator,
+                    reason=reason,
+                    timeout_s=timeout_s,
+                )
         except NotInstalled:
             # nothing to do: no tenant was ever cut over
             if as_json:
@@ -82,7 +88,7 @@ def rollback(
     if as_json:
         emit_json(result)
     else:
-        what = "all tenants" if everybody else f"wave {wave}" if wave else f"{len(tenant or ())} tenant(s)"
+        what = "all tenants" if everybody else f"wave {wave}" if wave else counted(len(tenant or ()), "tenant")
         out(_sentence(result, what))
         if result.unchecked:
             note(f"could not be looked up in time: {', '.join(result.unchecked)}; held on classic all the same")
@@ -100,17 +106,21 @@ def _preview(moved: list[str], unsure: tuple[str, ...], as_json: bool) -> None:
         emit_json({"tenants": moved, **({"unchecked": unsure} if unsure else {})})
     else:
         names = ", ".join(moved[:10]) + (", …" if len(moved) > 10 else "")
-        out(f"{len(moved)} tenants would read classic again" + (f": {names}" if moved else ""))
+        out(f"{counted(len(moved), 'tenant')} would read classic again" + (f": {names}" if moved else ""))
 
 
 def _sentence(result: RollbackResult, what: str) -> str:
-    processes = f"{result.confirmed} of {result.processes} processes confirmed in {duration(result.seconds)}"
+    processes = f"{result.confirmed} of {counted(result.processes, 'process')} confirmed in {duration(result.seconds)}"
     if not result.processes:
         processes = "no process runs the shim now"
-    kept = f"; {result.held} tenants are held there until migrator tenant release" if result.held else ""
+    kept = (
+        f"; {counted(result.held, 'tenant is', 'tenants are')} held there until migrator tenant release"
+        if result.held
+        else ""
+    )
     if result.already:
         return f"Nothing to move: {what} read classic already (epoch {result.epoch}); {processes}{kept}."
-    moved = f"reads of {result.changed} tenants moved to classic"
+    moved = f"reads of {counted(result.changed, 'tenant')} moved to classic"
     return f"Rolled back {what}: {moved} (epoch {result.epoch}); {processes}{kept}."
 
 

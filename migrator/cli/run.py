@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from migrator.cli import completion
 from migrator.cli.options import (
     ApproverOption,
     DryRunOption,
     JsonOption,
     PlanOption,
     ReasonOption,
+    UnaskedOption,
     WaitOption,
     WhoOption,
     YesOption,
     who,
 )
-from migrator.cli.render import announce, confirm, emit_json, note, out
+from migrator.cli.render import announce, causes, confirm, emit_json, note, out
 from migrator.model.action import Action
+from migrator.model.counted import counted
 
 if TYPE_CHECKING:
     import psycopg
@@ -64,7 +69,7 @@ def run(
             announce(_actions(found, len(tables)), as_json=as_json)
             return
         _refuse_other_values(classic, found)
-        confirm(f"Start plan {found.name} ({len(tables)} tables)?", yes=yes)
+        confirm(f"Start plan {found.name} ({counted(len(tables), 'table')})?", yes=yes)
         install(classic, found.name, digest(found), dump(found), shim_settings(found))
         earlier = earlier_digests(classic)
     from workflows import client
@@ -107,7 +112,10 @@ def _actions(plan: Plan, tables: int) -> list[Action]:
 
     gates = plan.gates
     words = {
-        Phase.AUDIT: (f"Audit {tables} tables and the statements seen (gate: {gates.audit})", "nothing to undo"),
+        Phase.AUDIT: (
+            f"Audit {counted(tables, 'table')} and the statements seen (gate: {gates.audit})",
+            "nothing to undo",
+        ),
         Phase.PROVISION: (f"Make the schema on Limitless (gate: {gates.provision})", "migrator undo provision"),
         Phase.DUAL_WRITE: (f"Capture, mirror, copy, validate (gate: {gates.dual_write})", "migrator undo dual-write"),
         Phase.CUTOVER: (f"Move reads in waves (gate: {gates.cutover})", "migrator rollback --all --reason …"),
@@ -122,14 +130,15 @@ def follow(plan: Plan, *, as_json: bool) -> None:
     """Follow a running migration until it ends; the exit code says how it ended."""
     from workflows import client
 
-    said = ""
+    said: tuple[str, ...] = ()
 
     def progress(seen: client.Described) -> None:
         nonlocal said
-        text = _line(seen)
-        if text != said:
-            note(text)
-            said = text
+        lines = _lines(seen)
+        if lines != said:
+            stamp = "" if sys.stderr.isatty() else f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} "
+            note(*(f"{stamp}{line}" for line in lines))
+            said = lines
 
     result = client.wait(plan, progress)
     if as_json:
@@ -138,20 +147,26 @@ def follow(plan: Plan, *, as_json: bool) -> None:
         out(f"The migration of {plan.name} is {result.state}.")
 
 
-def _line(seen: client.Described) -> str:
+def _lines(seen: client.Described) -> tuple[str, ...]:
     status = seen.status
     if status is None:
-        return f"{seen.state}; no worker answers: start one with migrator worker"
+        return (f"{seen.state}; no worker answers: start one with migrator worker",)
     waiting = f", waits for: migrator approve {status.waiting_for} --as NAME" if status.waiting_for else ""
-    blocked = "".join(f"\n  - {b}" for b in status.blockers)
-    return f"{status.phase.replace('_', ' ')}: {status.state}{waiting}{blocked}"
+    blocked = causes(status.blockers, how="migrator status --all")
+    return (f"{status.phase.replace('_', ' ')}: {status.state}{waiting}", *blocked)
 
 
 def approve(
-    gate: Annotated[str, typer.Argument(help="audit, provision, dual_write, cutover, decommission, or wave-N.")],
+    gate: Annotated[
+        str,
+        typer.Argument(
+            help="audit, provision, dual_write, cutover, decommission, or wave-N.", autocompletion=completion.gates
+        ),
+    ],
     name: ApproverOption = None,
     plan: PlanOption = None,
     dry_run: DryRunOption = False,
+    _yes: UnaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Approve a gate that waits for a person. Approving decommission retires classic."""
@@ -176,6 +191,7 @@ def pause(
     plan: PlanOption = None,
     name: WhoOption = None,
     dry_run: DryRunOption = False,
+    _yes: UnaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start no new copy and no new wave. The mirror goes on, so nothing falls behind."""
@@ -194,6 +210,7 @@ def resume(
     plan: PlanOption = None,
     name: WhoOption = None,
     dry_run: DryRunOption = False,
+    _yes: UnaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Go on after a pause, and recheck what blocked."""
@@ -236,8 +253,16 @@ def abort(
 def worker(
     plan: PlanOption = None,
     queues: Annotated[
-        str, typer.Option("--queues", help="Task queues, with commas: incident, control, mirror, bulk.")
+        str,
+        typer.Option(
+            "--queues",
+            help="Task queues, with commas: incident, control, mirror, bulk.",
+            autocompletion=completion.queues,
+        ),
     ] = "incident,control,mirror,bulk",
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", metavar="HOST:PORT", help="Serve /metrics for Prometheus there.")
+    ] = None,
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C. Start any number of them, on any number of machines."""
     import asyncio
@@ -255,7 +280,7 @@ def worker(
         raise UsageError(unknown("queue", strange or ["(none)"], list(Queue)), hint=f"Queues: {', '.join(Queue)}.")
     found = find_plan(plan)
     logs.configure(settings.log_level(), settings.log_format())
-    asyncio.run(run_worker(found, [Queue(q) for q in wanted]))
+    asyncio.run(run_worker(found, [Queue(q) for q in wanted], metrics=metrics))
 
 
 def _print(answer: Answer, as_json: bool) -> None:

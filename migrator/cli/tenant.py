@@ -1,4 +1,4 @@
-"""Commands that show tenants, hold them on classic and release them."""
+"""Commands that show tenants, hold them on classic and release them. Those that move them: tenant_move.py."""
 
 from __future__ import annotations
 
@@ -7,96 +7,134 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from migrator.cli.exits import ExitCode
-from migrator.cli.options import AllOption, DryRunOption, JsonOption, PlanOption, ReasonOption, WhoOption, who
-from migrator.cli.render import announce, duration, emit_json, note, out
+from migrator.cli.options import (
+    AllOption,
+    DryRunOption,
+    JsonOption,
+    PlanOption,
+    ReasonOption,
+    UnaskedOption,
+    WhoOption,
+    moment,
+    who,
+)
+from migrator.cli.progress import progress
+from migrator.cli.render import announce, emit_json, note, out
 from migrator.errors import UsageError
 from migrator.model.action import Action
+from migrator.model.blocker import grouped
+from migrator.model.counted import counted
+from migrator.model.shell import argument
 from migrator.model.tenant import TenantId
 
 if TYPE_CHECKING:
     import psycopg
 
-group = typer.Typer(no_args_is_help=True, help="Show tenants, hold them on classic, release them.")
-Tenants = Annotated[list[str], typer.Argument(metavar="TENANT...", help="Tenants, as their column prints them.")]
+group = typer.Typer(
+    no_args_is_help=True, help="Show tenants, hold them on classic, move them, forget those without rows."
+)
+_NAMES = "Tenants, as their column prints them."
+Tenants = Annotated[list[str], typer.Argument(metavar="TENANT...", help=_NAMES)]
+
+
+_UNTIL = "The hold ends then: 2026-12-24, or 2026-12-24T08:00+01:00; UTC where no offset is given."
 
 
 def register(app: typer.Typer) -> None:
+    from migrator.cli import tenant_move
+
+    tenant_move.register(group)
     app.add_typer(group, name="tenant")
 
 
 @group.command(epilog="Example: migrator tenant show 42 --json")
-def show(tenants: Tenants, plan: PlanOption = None, as_json: JsonOption = False) -> None:
-    """Show tenants: state, wave, route, effective level, validation, and by whom they are held."""
-    from migrator.cli.context import classic, require_installed
-    from migrator.control import known
-    from migrator.control.history import tenant_lines
+def show(
+    tenants: Annotated[list[str] | None, typer.Argument(metavar="[TENANT...]", help=_NAMES)] = None,
+    plan: PlanOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show tenants: state, wave, route, effective level, validation, rows; who holds them, what keeps them on classic.
 
+    Without TENANT those that are not as all others: held, ordered into a wave, rolled back, quarantined, divergent, or
+    without rows and still on Limitless.
+    """
+    from migrator.cli import tenant_lines
+    from migrator.cli.context import classic, find_plan, require_installed
+    from migrator.control import known
+    from migrator.control.history import noted_tenants
+
+    found = find_plan(plan)
     with classic(plan, statement_timeout_s=10) as conn:
         require_installed(conn)
-        unsure = known.check_tenants(conn, tenants)
-        lines = tenant_lines(conn, [t for t in tenants if t not in unsure])
+        unsure = known.check_tenants(conn, tenants) if tenants else ()
+        names = [t for t in tenants or noted_tenants(conn) if t not in unsure]
+        lines = tenant_lines.lines(conn, found, [TenantId(t) for t in names])
+        shared = tenant_lines.shared_blockers(conn, found) if any(line["blockers"] for line in lines) else []
     if as_json:
-        emit_json({"tenants": lines, "unchecked": unsure})
+        emit_json({"tenants": lines, "unchecked": unsure, "blockers": shared})
     else:
-        out("\n\n".join(_text(line) for line in lines))
+        for number, line in enumerate(lines):
+            out(*([""] if number else []), *tenant_lines.text(line))
+        if not lines:
+            out("No tenant is an exception.")
+        for cause in grouped(shared):
+            out("", f"every tenant: {cause.line}")
         _warn(unsure)
     if unsure:
         raise typer.Exit(ExitCode.TRY_AGAIN)
-
-
-def _text(line: dict[str, Any]) -> str:
-    found = [f"tenant {line['tenant']}: {line['state'] or 'not copied by the tool yet'}"]
-    if line["problem"]:
-        found.append(f"  quarantined: {line['problem']}")
-    share = f" ({line['reads_pct']} % of reads)" if line["level"] == "limitless" else ""
-    found.append(
-        f"  reads from {'limitless' if line['level'] == 'limitless' else 'classic'}{share}, wave {line['wave'] or '-'}"
-    )
-    if line["route"] != line["level"]:
-        found.append(f"  its route says {line['route']}: the switch or a fallback limits it to {line['level']}")
-    clean = "never" if line["clean_age_s"] is None else f"{duration(line['clean_age_s'])} ago"
-    found.append(f"  {line['rows']:,} rows, last clean validation {clean}, {line['divergent'] or 0} divergent rows")
-    if line["held_by"]:
-        found.append(
-            f"  held on classic by {line['held_by']} since {line['held_at']:%Y-%m-%d %H:%M}: {line['held_reason']}"
-        )
-    return "\n".join(found)
 
 
 @group.command(epilog='Example: migrator tenant hold 42 --reason "their release is on Friday"')
 def hold(
     tenants: Tenants,
     reason: ReasonOption,
+    until: Annotated[str | None, typer.Option("--until", metavar="DATE", help=_UNTIL)] = None,
     plan: PlanOption = None,
     name: WhoOption = None,
     dry_run: DryRunOption = False,
+    _yes: UnaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Keep tenants on classic until they are released: reads come back now, and no wave moves them.
 
-    The cutover goes on with the others; the decommission waits for them.
+    The cutover goes on with the others; the decommission waits for them. With --until the hold ends by itself: they
+    wait for a wave then. Another date takes the place of the one before.
     """
     from migrator.cli.context import classic, require_installed
-    from migrator.traffic.incident.rollback import check_names
+    from migrator.traffic.incident.rollback import check_names, moved_tenants
     from migrator.traffic.incident.rollback import hold as keep
+    from migrator.traffic.route.tenant_hold import check_until
 
-    ids = [TenantId(t) for t in tenants]
+    ids = [TenantId(t) for t in dict.fromkeys(tenants)]
+    end = moment(until) if until is not None else None
     with classic(plan, statement_timeout_s=10, lock_timeout_s=5) as conn:
         require_installed(conn)
         if dry_run:
+            check_until(conn, end)
             _warn(check_names(conn, None, ids))
+            back = set(moved_tenants(conn, None, ids))
+            how = f"Keep on classic until {end:%Y-%m-%d %H:%M %Z}" if end else "Keep on classic"
             announce(
-                [Action(f"hold/{t}", f"Keep tenant {t} on classic", f"migrator tenant release {t}") for t in tenants],
+                [
+                    Action(
+                        f"hold/{t}",
+                        f"{how}: tenant {t}" + ("; its reads come back from Limitless" if t in back else ""),
+                        f"migrator tenant release {argument(t)}",
+                    )
+                    for t in ids
+                ],
                 as_json=as_json,
             )
             return
-        result = keep(conn, ids, who=who(name), reason=reason)
+        with progress("Waiting for the processes' confirmations", silent=as_json):
+            result = keep(conn, ids, who=who(name), reason=reason, until=end)
     if as_json:
         emit_json(result)
     else:
         out(
-            f"{result.held} of {len(set(tenants))} tenants are held now, reads of {result.changed} came back "
-            f"to classic; {result.confirmed} of {result.processes} processes confirmed."
+            f"{result.held} of {counted(len(set(tenants)), 'tenant is', 'tenants are')} "
+            f"held now, reads of {result.changed} came back "
+            f"to classic; {result.confirmed} of {counted(result.processes, 'process')} confirmed."
         )
         _warn(result.unchecked)
     if not result.complete:
@@ -112,6 +150,7 @@ def release(
     plan: PlanOption = None,
     name: WhoOption = None,
     dry_run: DryRunOption = False,
+    _yes: UnaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Let held tenants wait for a wave again. Reads move only then, through its gate, or with: migrator cutover."""
@@ -125,7 +164,7 @@ def release(
         chosen = _held(conn, tenants or [], wave)
         if dry_run:
             announce(
-                [Action(f"release/{t}", f"Release tenant {t}", f"migrator tenant hold {t}") for t in chosen],
+                [Action(f"release/{t}", f"Release tenant {t}", f"migrator tenant hold {argument(t)}") for t in chosen],
                 as_json=as_json,
             )
             return
@@ -133,7 +172,11 @@ def release(
     if as_json:
         emit_json({"released": done})
     else:
-        out(f"{len(done)} tenants are released; they wait for a wave." if done else "No tenant is held.")
+        out(
+            f"{counted(len(done), 'tenant is', 'tenants are')} released; they wait for a wave."
+            if done
+            else "No tenant is held."
+        )
 
 
 def _held(conn: psycopg.Connection[Any], tenants: list[str], wave: int | None) -> list[TenantId]:

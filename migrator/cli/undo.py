@@ -7,9 +7,11 @@ from typing import Annotated
 import typer
 
 from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, YesOption, who
+from migrator.cli.progress import progress
 from migrator.cli.render import announce, confirm, emit_json, note, out
 from migrator.errors import ClusterUnavailable, NoGo
-from migrator.model.action import carry_out
+from migrator.model.action import Action, carry_out
+from migrator.model.counted import counted
 
 group = typer.Typer(no_args_is_help=True, help="Undo a phase; classic and its rows are never touched.")
 
@@ -42,10 +44,12 @@ def dual_write(
             raise NoGo("undo dual-write", verdict.blockers)
         confirm("Take capture off classic and empty Limitless?", yes=yes)
         done: list[str] = []
-        carry_out(undo.ON_CLASSIC, undo.Classic(conn, who(name)), lambda action: done.append(action.id))
+        with progress("Taking capture off classic", silent=as_json):
+            carry_out(undo.ON_CLASSIC, undo.Classic(conn, who(name)), lambda action: done.append(action.id))
     try:
         with limitless(found) as other:
-            carry_out(undo.ON_LIMITLESS, other, lambda action: done.append(action.id))
+            with progress("Emptying Limitless", silent=as_json):
+                carry_out(undo.ON_LIMITLESS, other, lambda action: done.append(action.id))
     except ClusterUnavailable as error:
         # classic is done; the next provision or undo empties what remains on Limitless
         note(f"Limitless was not emptied ({error.why}); run this again when it answers.")
@@ -74,11 +78,17 @@ def provision(
             announce(todo, as_json=as_json)
             return
         if todo:
-            confirm(f"Drop {len(todo)} objects on Limitless?", yes=yes)
-        kept = phase.undo(other, with_rows=with_rows, on_step=lambda action: note(f"  {action.summary}"))
+            confirm(f"Drop {counted(len(todo), 'object')} on Limitless?", yes=yes)
+        with progress("Dropping", "objects", len(todo) or None, silent=as_json) as seen:
+
+            def dropped(action: Action) -> None:
+                note(f"  {action.summary}")
+                seen.step()
+
+            kept = phase.undo(other, with_rows=with_rows, on_step=dropped)
     if as_json:
         emit_json({"dropped": len(todo) - len(kept), "kept": kept})
     else:
-        out(f"{len(todo) - len(kept)} objects dropped." if todo else "Nothing to do.")
+        out(f"{counted(len(todo) - len(kept), 'object')} dropped." if todo else "Nothing to do.")
         for line in kept:
             out(f"kept: {line}")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, YesOption, who
+from migrator.cli.progress import progress
 from migrator.cli.render import announce, confirm, emit_json, note, out
+from migrator.model.counted import counted
 
 if TYPE_CHECKING:
     import psycopg
@@ -53,10 +55,16 @@ def upgrade(
             parts = _parts(classic, limitless, who(name))
             if count := sum(len(part) for *_, part in parts):
                 control.require_ready(classic)
-                confirm(f"Upgrade the tool's own tables ({count} steps)?", yes=yes)
+                confirm(f"Upgrade the tool's own tables ({counted(count, 'step')})?", yes=yes)
                 control.require_ready(classic)  # the question may have been open for hours
-            for conn, side, part in parts:
-                control.run(conn, side, part, tell)
+            with progress("Upgrading", "steps", count or None, silent=as_json) as seen:
+
+                def did(action: Action) -> None:
+                    tell(action)
+                    seen.step()
+
+                for conn, side, part in parts:
+                    control.run(conn, side, part, did)
     if as_json:
         emit_json({"done": done})
     else:

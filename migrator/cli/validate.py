@@ -10,8 +10,11 @@ import typer
 
 from migrator.cli.exits import ExitCode
 from migrator.cli.options import JsonOption, PlanOption, TenantsOption, WhoOption, YesOption, who
+from migrator.cli.progress import progress
 from migrator.cli.render import confirm, duration, emit_json, note, out
 from migrator.errors import UsageError
+from migrator.model.blocker import grouped
+from migrator.model.counted import counted
 
 if TYPE_CHECKING:
     from migrator.model.divergence import Divergence, ValidationReport
@@ -75,33 +78,37 @@ def validate(
     if unsure:
         note(f"Could not be looked up in time: {', '.join(unsure)}.")
     sides = settings.resolve(found.classic.writer), settings.resolve(found.limitless.dsn)
+    replica = settings.resolve_last(found.classic.readers) if found.validation.replica_reads else None
     wanted = [TenantId(t) for t in tenant] if tenant else None
     shown_rows = 1_000_000 if full or repair or recopy else sample
 
     def once(kind: str, of: list[TenantId] | None, shared: bool | None = None) -> ValidationReport:
-        return asyncio.run(
-            validation.compare(
-                *sides,
-                found,
-                kind,
-                who=who(name),
-                tenants=of,
-                tables=tables or None,
-                reference=shared,
-                sample=shown_rows,
-                show_values=show_values,
-                record=not dry_run,
+        with progress("Comparing", "tenants", silent=as_json) as seen:
+            return asyncio.run(
+                validation.compare(
+                    *sides,
+                    found,
+                    kind,
+                    who=who(name),
+                    tenants=of,
+                    tables=tables or None,
+                    reference=shared,
+                    sample=shown_rows,
+                    show_values=show_values,
+                    record=not dry_run,
+                    replica_dsn=replica,
+                    on_progress=seen.at,
+                )
             )
-        )
 
     report = once("manual", wanted)
     repaired: ValidationReport | None = None
     again = 0
     if repair and report.sample:
-        if _agreed(f"let the mirror write {report.divergent_rows:,} rows on Limitless again", dry_run, yes):
+        if _agreed(f"let the mirror write {counted(report.divergent_rows, 'row')} on Limitless again", dry_run, yes):
             repaired = _repair(report, once, partial(validation.repair, sides[0], who(name), wanted))
     elif recopy and (todo := validation.to_recopy(report)) and _agreed(f"copy again {_what(todo)}", dry_run, yes):
-        why = f"{report.divergent_rows} divergent rows"
+        why = counted(report.divergent_rows, "divergent row")
         again, repaired = _recopy(todo, once, partial(validation.recopy, *sides, who(name), todo, why))
     last = report if again or repaired is None else repaired  # tenants that are being copied still differ
     shown = list(last.sample) if full else list(last.sample[:sample])
@@ -139,7 +146,7 @@ def _repair(report: ValidationReport, compare: Compare, mark: Callable[[], int])
     """Mark what differs, and return the comparison after it."""
     from migrator.validation import DIRECTION, touched
 
-    note(f"{DIRECTION}: {mark():,} rows are marked; comparing again at a new fence.")
+    note(f"{DIRECTION}: {counted(mark(), 'row is', 'rows are')} marked; comparing again at a new fence.")
     if report.strays:
         note("Rows of tenants that classic does not have are not among them: use --recopy.")
     return compare("repair", touched(report))
@@ -153,9 +160,11 @@ def _recopy(
 
     again, keys = act()
     if todo.reference:
-        note(f"{DIRECTION}: {keys:,} keys of reference tables are marked; comparing again at a new fence.")
+        note(f"{DIRECTION}: {counted(keys, 'key')} of reference tables are marked; comparing again at a new fence.")
     if again:
-        note(f"{DIRECTION}: {again:,} tenants are copied again; watch: migrator backfill status.")
+        note(
+            f"{DIRECTION}: {counted(again, 'tenant is', 'tenants are')} copied again; watch: migrator backfill status."
+        )
     if again and not todo.reference:
         return again, None
     # Tenants that are being copied cannot be compared yet; the tables that all of them read can.
@@ -167,12 +176,23 @@ def _what(todo: ToRecopy) -> str:
     names = ", ".join([*todo.tenants[:5], *(["…"] if count > 5 else [])])
     parts = []
     if todo.tenants:
-        parts.append(f"{count:,} tenants ({names}), whose reads return to classic meanwhile")
+        parts.append(f"{counted(count, 'tenant')} ({names}), whose reads return to classic meanwhile")
     if todo.reference:
         parts.append("the reference tables")
     if todo.unknown:
-        parts.append(f"{len(todo.unknown):,} tenants that classic does not have, which deletes their rows")
+        parts.append(f"{counted(len(todo.unknown), 'tenant')} that classic does not have, which deletes their rows")
     return " and ".join(parts)
+
+
+def _where(report: ValidationReport) -> list[str]:
+    """Say which server classic's rows were read on, where the plan names a replica."""
+    lines = []
+    if report.replica:
+        lines.append(
+            f"Classic's rows were read on replica {report.replica} ({report.replica_rows:,}); the writer read"
+            f" {report.again_rows:,}, of tenants that were written meanwhile or differ."
+        )
+    return lines + [f"Read on the writer: {note}." for note in report.replica_notes]
 
 
 def _print(report: ValidationReport, repaired: ValidationReport | None, shown: list[Divergence]) -> None:
@@ -180,11 +200,17 @@ def _print(report: ValidationReport, repaired: ValidationReport | None, shown: l
     tenants = sum(v.tenant_id is not None for v in report.tenants)
     reference = " and the reference tables" if tenants < len(report.tenants) else ""
     out(
-        f"{tenants:,} tenants{reference}, {report.rows:,} rows compared in {duration(report.seconds)}; "
-        f"{len(report.fence_pause_ms)} fences, longest pause {pause:.1f} ms"
+        f"{counted(tenants, 'tenant')}{reference}, "
+        f"{counted(report.rows, 'row')} compared in {duration(report.seconds)}; "
+        f"{counted(len(report.fence_pause_ms), 'fence')}, longest pause {pause:.1f} ms"
     )
+    for line in _where(report):
+        out(line)
     if repaired is not None:
-        out(f"{report.divergent_rows:,} divergent rows before the repair, {repaired.divergent_rows:,} after it.")
+        out(
+            f"{counted(report.divergent_rows, 'divergent row')} before "
+            f"the repair, {repaired.divergent_rows:,} after it."
+        )
     last = repaired or report
     for row in shown:
         key = ", ".join(f"{column}={value}" for column, value in row.key)
@@ -195,11 +221,12 @@ def _print(report: ValidationReport, repaired: ValidationReport | None, shown: l
             out(f"             {column}: classic {classic!s}, limitless {limitless!s}")
     if last.unmirrored:
         names = ", ".join(last.unmirrored[:5]) + (", …" if len(last.unmirrored) > 5 else "")
-        out(f"Not mirrored, so not compared: {len(last.unmirrored):,} tenants ({names})")
-    for reason in last.unknown[:5]:
-        out(f"Not compared: {reason}")
-    if len(last.unknown) > 5:
-        out(f"… {len(last.unknown):,} in all")
+        out(f"Not mirrored, so not compared: {counted(len(last.unmirrored), 'tenant')} ({names})")
+    missing = grouped(last.unknown)
+    for cause in missing[:5]:
+        out(f"Not compared: {cause.line}")
+    if len(missing) > 5:
+        out(f"… {len(last.unknown):,} in all; every one: --json")
     if last.tenantless_rows:
-        out(f"{last.tenantless_rows:,} orphan rows: rows of sharded tables without a tenant.")
-    out("Clean: no divergence." if last.clean else f"{last.divergent_rows:,} divergent rows.")
+        out(f"{counted(last.tenantless_rows, 'orphan row')}: rows of sharded tables without a tenant.")
+    out("Clean: no divergence." if last.clean else f"{counted(last.divergent_rows, 'divergent row')}.")

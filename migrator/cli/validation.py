@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from migrator.cli.options import DryRunOption, JsonOption, LimitOption, PlanOption, TenantsOption, WhoOption, who
+from migrator.cli.options import (
+    DryRunOption,
+    JsonOption,
+    LimitOption,
+    PlanOption,
+    TenantsOption,
+    UnaskedOption,
+    WhoOption,
+    who,
+)
 from migrator.cli.render import duration, emit_json, out, print_table
 
 if TYPE_CHECKING:
@@ -97,6 +106,7 @@ def pause(
     plan: PlanOption = None,
     name: WhoOption = None,
     dry_run: DryRunOption = False,
+    _yes: UnaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Begin no further run; one under way ends by itself. Gates still validate what they need."""
@@ -113,6 +123,7 @@ def resume(
     plan: PlanOption = None,
     name: WhoOption = None,
     dry_run: DryRunOption = False,
+    _yes: UnaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Let continuous validation go on."""

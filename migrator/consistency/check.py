@@ -39,19 +39,26 @@ async def _digests(conn: Connection, query: sql.Composed) -> dict[str | None, Di
     return {key: Digest(int(rows), int(total)) for key, rows, total in await cursor.fetchall()}
 
 
+async def digests(
+    conn: Connection, table: Table, side: Side, tenants: Sequence[str], known: int
+) -> dict[str | None, Digest]:
+    """Return the digests of *tenants*, of *known* in all, on one side; of all rows of a table without tenants."""
+    # Where nearly all tenants are asked for, hashing a few rows too many is cheaper than testing each row's tenant.
+    wanted = tenants if table.sharded and len(tenants) < _NEARLY_ALL * known else None
+    found = await _digests(conn, digest_sql.digests(table, side, wanted))
+    # Where a collation calls other tenants equal, the condition lets them through as well.
+    asked: set[str | None] = set(tenants) if table.sharded else {None}
+    return {tenant: digest for tenant, digest in found.items() if tenant in asked}
+
+
 async def table_digests(
     fence: Fence, table: Table, tenants: Sequence[str], known: int
 ) -> tuple[dict[str | None, Digest], dict[str | None, Digest]]:
     """Return (classic, limitless) digests of *tenants*, of *known* in all; both sides work at the same time."""
-    # Where nearly all tenants are asked for, hashing a few rows too many is cheaper than testing each row's tenant.
-    wanted = tenants if table.sharded and len(tenants) < _NEARLY_ALL * known else None
-    sides = await asyncio.gather(
-        _digests(fence.classic, digest_sql.digests(table, Side.CLASSIC, wanted)),
-        _digests(fence.limitless, digest_sql.digests(table, Side.LIMITLESS, wanted)),
+    classic, limitless = await asyncio.gather(
+        digests(fence.classic, table, Side.CLASSIC, tenants, known),
+        digests(fence.limitless, table, Side.LIMITLESS, tenants, known),
     )
-    # Where a collation calls other tenants equal, the condition lets them through as well.
-    asked: set[str | None] = set(tenants) if table.sharded else {None}
-    classic, limitless = ({t: d for t, d in side.items() if t in asked} for side in sides)
     return classic, limitless
 
 

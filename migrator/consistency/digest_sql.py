@@ -104,7 +104,7 @@ def tenant_of(table: Table, side: Side) -> sql.Composable:
 
 def rows_from(table: Table, side: Side) -> sql.Composed:
     """Return the FROM list: on classic a derived table needs its parents to know its tenant."""
-    parts: list[sql.Composable] = [sql.SQL("{} AS t").format(_name(table.qualified))]
+    parts: list[sql.Composable] = [sql.SQL("{} AS t /* migrator */").format(_name(table.qualified))]
     if side is Side.CLASSIC:
         below = "t"
         for number, hop in enumerate(table.path):

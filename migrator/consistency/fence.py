@@ -70,9 +70,9 @@ async def hold(classic_dsn: str, limitless_dsn: str, part: int, timeout_s: float
     deadline = time.monotonic() + timeout_s
     app = f"migrator validate {part}"
     async with (
-        await connect_async(classic_dsn, f"{app} control") as control,
-        await connect_async(classic_dsn, app) as classic,
-        await connect_async(limitless_dsn, app) as limitless,
+        await connect_async(classic_dsn, f"{app} control", side="classic") as control,
+        await connect_async(classic_dsn, app, side="classic") as classic,
+        await connect_async(limitless_dsn, app, side="Limitless") as limitless,
     ):
         fence: Fence | None = None
         fence_id = uuid.uuid4()

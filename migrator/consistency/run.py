@@ -7,6 +7,7 @@ asked for and not compared is reported: unknown is never clean.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 import uuid
@@ -17,15 +18,17 @@ from functools import partial
 
 import psycopg
 
-from migrator.consistency import check, digest_sql, order, store
+from migrator.consistency import check, order, orphans, store
 from migrator.consistency.compare import EMPTY, differing
 from migrator.consistency.fence import Connection, Fence, hold
 from migrator.consistency.order import Budget
+from migrator.consistency.spare import Spare
+from migrator.control.pace import current_share
 from migrator.db.connect import connect, connect_async
 from migrator.errors import PreconditionFailed
 from migrator.inventory.look import look
+from migrator.model.counted import counted
 from migrator.model.divergence import Divergence, DivergenceKind, TenantVerdict, ValidationReport
-from migrator.model.side import Side
 from migrator.model.table import Table
 from migrator.model.tenant import TenantId
 
@@ -67,6 +70,7 @@ class _Run:
     left: int = 0
     known: int = 0
     fingerprint: str = ""
+    spare: Spare | None = None
 
     def room(self) -> int:
         return max(0, STORED_PER_RUN - len(self.divergences))
@@ -88,6 +92,7 @@ async def validate(
     rest: bool | None = None,
     reference: bool | None = None,
     budget: Budget | None = None,
+    replica_dsn: str | None = None,
 ) -> ValidationReport:
     """Compare *tenants* (None: all, the reference tables, and orphan rows) and store the verdicts.
 
@@ -98,6 +103,7 @@ async def validate(
         tables: only these; then no verdict about a tenant is stored.
         rest: compare the reference tables and orphan rows too; by default when all tenants are compared.
         reference: compare the reference tables, which is cheap beside looking for orphan rows; by default as *rest*.
+        replica_dsn: of classic; read in the writer's place where it can be (`spare`).
         on_progress: called with (tenants done, tenants in all) after each fence.
 
     Raises:
@@ -108,11 +114,13 @@ async def validate(
     rest = tenants is None if rest is None else rest
     reference = rest if reference is None else reference
     async with (
-        await connect_async(classic_dsn, "migrator validate") as control,
-        await connect_async(limitless_dsn, "migrator validate") as there,
+        await connect_async(classic_dsn, "migrator validate", side="classic") as control,
+        await connect_async(limitless_dsn, "migrator validate", side="Limitless") as there,
     ):
         run = await _begin(control, there, tables, check.Showing(show_values, secrets.token_hex(16)))
         await store.begin(control, run.run_id, kind)
+        if replica_dsn is not None:
+            run.spare = Spare(replica_dsn, run.run_id)
         wanted = order.ordered(await store.candidates(control, tenants))
         run.known = len(await store.known(control))
         groups: list[tuple[int, list[TenantId]]] = [(0, [])] if reference else []
@@ -180,12 +188,16 @@ def _report(run: _Run, sample: int, whole: bool, seconds: float) -> ValidationRe
         fingerprint=run.fingerprint,
         unknown=tuple(run.unknown),
         strays=tuple(run.strays),
+        replica=run.spare.name if run.spare and run.spare.rows else "",
+        replica_rows=run.spare.rows if run.spare else 0,
+        again_rows=run.spare.again if run.spare else 0,
+        replica_notes=tuple(run.spare.notes) if run.spare else (),
     )
 
 
 def _not_compared(classic_dsn: str) -> tuple[str, ...]:
     """Return what holds rows in the migrated schemas and was never captured, so that nothing is known about it."""
-    with connect(classic_dsn, "migrator validate") as classic:
+    with connect(classic_dsn, "migrator validate", side="classic") as classic:
         return tuple(d.line for d in look(classic) if d.code in NOT_COMPARED)
 
 
@@ -206,8 +218,10 @@ async def _begin(control: Connection, there: Connection, only: Sequence[str] | N
 
 
 async def _rest(control: Connection, budget: Budget, began: float, worked_s: float) -> None:
-    """Rest until work is its share of the time and classic is calm, or the budget is used up."""
-    await asyncio.sleep(min(order.rest_s(worked_s, budget.share), max(0.0, began + budget.seconds - time.monotonic())))
+    """Rest until work is its share of the time, as far as both sides allow it, and classic is calm; or until the budget
+    is used up."""
+    share = budget.share * await current_share(control)
+    await asyncio.sleep(min(order.rest_s(worked_s, share), max(0.0, began + budget.seconds - time.monotonic())))
     while budget.max_active_sessions is not None and time.monotonic() - began < budget.seconds:
         if await store.active_sessions(control) <= budget.max_active_sessions:
             return
@@ -247,7 +261,7 @@ async def _compare(
     failure: psycopg.Error | None = None
     outcome: _Found | None = None
     try:
-        outcome = await _differences(run, there, fence, group)
+        outcome = await _differences(run, control, there, fence, group)
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:  # for example a column that was dropped
@@ -259,7 +273,9 @@ async def _compare(
     return outcome
 
 
-async def _differences(run: _Run, there: Connection, fence: Fence, group: Sequence[TenantId]) -> _Found | None:
+async def _differences(
+    run: _Run, control: Connection, there: Connection, fence: Fence, group: Sequence[TenantId]
+) -> _Found | None:
     """Compare one group at one fence; tenants that are not mirrored there are noted and left out.
 
     None when a table on Limitless was emptied since, and filled again.
@@ -272,9 +288,27 @@ async def _differences(run: _Run, there: Connection, fence: Fence, group: Sequen
     outcome = _Found(dict.fromkeys(present, 0), dict.fromkeys(present, 0), len(mine))
     outcome.away = [t for t in group if t not in fence.members]
     outcome.generations = await store.generations(fence.classic, group if fence.part else None)
-    for table in mine if present else ():
-        names = [t for t in present if t is not None]
-        classic, limitless = await check.table_digests(fence, table, names, run.known)
+    async with contextlib.AsyncExitStack() as stack:
+        replica = await stack.enter_async_context(run.spare.now(control)) if run.spare and present else None
+        return await _rows(run, there, fence, outcome, mine if present else (), present, replica)
+
+
+async def _rows(
+    run: _Run,
+    there: Connection,
+    fence: Fence,
+    outcome: _Found,
+    tables: Sequence[Table],
+    present: Sequence[TenantId | None],
+    replica: Connection | None,
+) -> _Found | None:
+    """Add what the rows of *tables* say about *present*."""
+    names = [t for t in present if t is not None]
+    for table in tables:
+        if replica is not None and run.spare is not None:
+            classic, limitless = await run.spare.digests(replica, fence, table, names, run.known)
+        else:
+            classic, limitless = await check.table_digests(fence, table, names, run.known)
         for tenant in present:
             outcome.rows[tenant] += classic.get(tenant, EMPTY).rows
             outcome.limitless_rows += limitless.get(tenant, EMPTY).rows
@@ -323,16 +357,9 @@ async def _take_shape(run: _Run, fence: Fence) -> None:
 
 async def _nobody(run: _Run, control: Connection, there: Connection) -> None:
     """Count classic's orphan rows and rows of unknown tenants, and rows on Limitless of unknown tenants."""
-    here: dict[str | None, int] = {}
-    strays: dict[str, dict[str, int]] = {}
-    for table in (t for t in run.compared if t.sharded):
-        mine, theirs = await asyncio.gather(
-            _tenant_rows(control, table, Side.CLASSIC), _tenant_rows(there, table, Side.LIMITLESS)
-        )
-        for tenant, rows in mine.items():
-            here[tenant] = here.get(tenant, 0) + rows
-        for tenant, rows in theirs.items():
-            strays.setdefault(str(tenant), {})[table.qualified] = rows
+    run.tables = await store.tables(control)
+    run.compared = [t for t in run.tables if run.only is None or t.qualified in run.only]
+    here, strays = await orphans.rows_by_tenant(control, there, run.compared, run.spare)
     # Read last: a tenant that appeared meanwhile is known by now.
     known = await store.known(control)
     run.tenantless += here.pop(None, 0)
@@ -350,12 +377,7 @@ async def _nobody(run: _Run, control: Connection, there: Connection) -> None:
             run.stray_rows += rows
             run.divergent += rows
             if run.room() > len(named):
-                key = (("*", f"{rows} rows"),)
+                key = (("*", counted(rows, "row")),)
                 named.append(Divergence(qualified, TenantId(tenant), key, DivergenceKind.EXTRA, rows=rows))
     run.divergences += named
     await store.divergences(control, run.run_id, "", named, {})
-
-
-async def _tenant_rows(conn: Connection, table: Table, side: Side) -> dict[str | None, int]:
-    cursor = await conn.execute(digest_sql.tenant_rows(table, side))
-    return {tenant: int(rows) for tenant, rows in await cursor.fetchall()}

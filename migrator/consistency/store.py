@@ -6,7 +6,16 @@ from migrator.consistency.fence import Connection
 from migrator.control.generation import seen as generations
 from migrator.control.tables import captured_tables_async
 from migrator.control.tenant_copy import known
-from migrator.control.validation import begin, candidates, divergences, end, verdicts, whole_age_s
+from migrator.control.validation import (
+    begin,
+    candidates,
+    divergences,
+    end,
+    mark,
+    shows,
+    verdicts,
+    whole_age_s,
+)
 from migrator.model.table import Table
 
 __all__ = [
@@ -17,6 +26,8 @@ __all__ = [
     "end",
     "generations",
     "known",
+    "mark",
+    "shows",
     "tables",
     "verdicts",
     "whole_age_s",

@@ -9,6 +9,11 @@ from dataclasses import dataclass
 
 from migrator.model.blocker import Blocker
 from migrator.model.capture import ADVICE
+from migrator.model.counted import counted
+from migrator.model.shell import word
+from migrator.model.standing import RIGHTS_HINT
+
+SHOWN_FALLBACKS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +42,14 @@ class Facts:
     switch_reason: str = ""
     capture: tuple[Blocker, ...] = ()
     quarantined: tuple[tuple[str, str], ...] = ()
+    quarantined_count: int = 0
     parts: tuple[tuple[int, float, str], ...] = ()
     journal_mb: float = 0
     failed_units: int = 0
     backfill_paused: str = ""
     divergent_tenants: int = 0
     fallbacks: tuple[tuple[str, str, str, bool], ...] = ()
+    fallback_count: int = 0
     inventory: tuple[tuple[Blocker, str], ...] = ()
     silent_processes: int = 0
     rights: tuple[str, ...] = ()
@@ -70,14 +77,17 @@ def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[
     if facts.switch != "limitless" and facts.write_mode != "limitless_only":
         text = f"all reads come from classic: rolled back by {facts.switch_by} ({facts.switch_reason})"
         say(Blocker("reads.rolled_back", "", text), "Correct the cause, then promote again: migrator cutover")
-    for scope, key, reason, held in facts.fallbacks:
+    for scope, key, reason, held in facts.fallbacks[:SHOWN_FALLBACKS]:
         covered = {"all": "every tenant", "part": f"partition {key}"}.get(scope, f"tenant {key}")
         say(
             Blocker("reads.fallen_back", key, f"{covered} reads classic for now: {reason}", not held),
-            f"It is manual; clear it with: migrator breaker reset --{scope} {key}".rstrip()
+            f"It is manual; clear it with: migrator breaker reset --{scope}" + (f" {word(key)}" if key else "")
             if held
             else "It clears by itself; if it stays: migrator breaker show",
         )
+    if facts.fallback_count > SHOWN_FALLBACKS:
+        text = f"and {counted(facts.fallback_count - SHOWN_FALLBACKS, 'more fallback')}"
+        say(Blocker("reads.fallen_back", "", text, True), "See all: migrator breaker show")
     for found, advice in facts.inventory:
         say(found, advice)
     if facts.divergent_tenants:
@@ -94,12 +104,12 @@ def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[
     for right in facts.rights[:5]:
         say(
             Blocker("rights.differ", "", right),
-            "Give Limitless the rights of classic: migrator provision; then compare: migrator provision --verify",
+            RIGHTS_HINT,
         )
     if len(facts.rights) > 5:
-        say(Blocker("rights.differ", "", f"and {len(facts.rights) - 5} more differences of rights"))
-    if len(facts.quarantined) > 5:
-        text = f"and {len(facts.quarantined) - 5} more tenants are quarantined"
+        say(Blocker("rights.differ", "", f"and {counted(len(facts.rights) - 5, 'more difference')} of rights"))
+    if facts.quarantined_count > 5:
+        text = f"and {counted(facts.quarantined_count - 5, 'more tenant is', 'more tenants are')} quarantined"
         say(Blocker("tenant.quarantined", "", text))
     for worker in facts.workers:
         say(worker, "Stop the workers named above, and start them again: migrator worker --plan PLAN.toml")
@@ -122,7 +132,7 @@ def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[
         text = f"the journal has {facts.journal_mb:.0f} MB (limit {journal_limit_mb:.0f} MB)"
         say(Blocker("journal.too_large", "", text, True), "See why: migrator mirror status")
     if facts.failed_units:
-        text = f"{facts.failed_units} copy units failed"
+        text = f"{counted(facts.failed_units, 'copy unit')} failed"
         say(Blocker("copy.failed", "", text), "See why: migrator backfill status")
     if facts.backfill_paused and facts.phase == "dual_write":
         text = f"the backfill is paused: {facts.backfill_paused}"
@@ -151,4 +161,4 @@ def _usual_step(facts: Facts) -> str:
 
 
 def _tenants(count: int) -> str:
-    return f"{count} tenant{'s' if count != 1 else ''}"
+    return counted(count, "tenant")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -39,6 +39,23 @@ def fallback(conn: Connection, scope: FallbackScope, key: str) -> Fallback | Non
     """Return the fallback of a scope, None when there is none."""
     row = conn.execute(_SQL["fallback"], {"scope": scope.value, "key": key}).fetchone()
     return Fallback(Level(row[0]), int(row[1])) if row else None
+
+
+def tenant_fallbacks(conn: Connection, tenants: Sequence[TenantId]) -> dict[TenantId, Fallback]:
+    """Return the fallbacks of *tenants*, of those that have one of their own."""
+    rows = conn.execute(_SQL["tenant_fallbacks"], {"tenants": list(tenants)})
+    return {TenantId(tenant): Fallback(Level(level), int(epoch)) for tenant, level, epoch in rows}
+
+
+def hold_tenant_fallbacks(conn: Connection, tenants: Sequence[TenantId]) -> None:
+    """Let only a person clear the fallbacks of *tenants*."""
+    conn.execute(_SQL["hold_tenant_fallbacks"], {"tenants": list(tenants)})
+
+
+def put_tenant_fallbacks(conn: Connection, reasons: Mapping[TenantId, str], epoch: int, by: str, held: bool) -> None:
+    """Put a fallback to classic on each tenant of *reasons*, and log it."""
+    values = {"tenants": list(reasons), "reasons": list(reasons.values()), "epoch": epoch, "by": by, "held": held}
+    conn.execute(_SQL["put_tenant_fallbacks"], values)
 
 
 def fallback_reasons(conn: Connection) -> list[str]:
@@ -108,10 +125,11 @@ def keep_breaches(conn: Connection, standing: Mapping[TenantId | None, Breach]) 
     """Store *standing* as the present breaches; when one was recorded stays as it was."""
     known = [tenant for tenant in standing if tenant is not None]
     conn.execute(_SQL["forget_breaches"], {"everybody": None in standing, "tenants": known})
-    conn.cursor().executemany(
-        _SQL["put_breach"],
-        [
-            {"tenant": t, "first_s": b.first_s, "last_s": b.last_s, "reason": b.reason, "recorded": b.recorded}
-            for t, b in standing.items()
-        ],
-    )
+    values = {
+        "tenants": list(standing),
+        "first_s": [breach.first_s for breach in standing.values()],
+        "last_s": [breach.last_s for breach in standing.values()],
+        "reasons": [breach.reason for breach in standing.values()],
+        "recorded": [breach.recorded for breach in standing.values()],
+    }
+    conn.execute(_SQL["put_breaches"], values)

@@ -53,9 +53,20 @@ def is_done(classic: Connection, kind: str, table: str, name: str, statement: st
     return bool(row and row[0])
 
 
+def is_done_by_source(classic: Connection, source: str) -> bool:
+    """Return whether the change that this statement of this file asks for was finished before, without a problem."""
+    row = classic.execute(_SQL["is_done_by_source"], {"source": source}).fetchone()
+    return bool(row and row[0])
+
+
 def set_step(classic: Connection, change_id: int, step: str) -> None:
     """Record that *step* is done, and that nothing blocks the change."""
     classic.execute(_SQL["set_step"], {"change": change_id, "step": step})
+
+
+def set_body(classic: Connection, change_id: int, body: dict[str, Any]) -> None:
+    """Store a change again, as JSON values, with what is known of it by now."""
+    classic.execute(_SQL["set_body"], {"change": change_id, "body": json.dumps(body)})
 
 
 def set_unseen(classic: Connection, change_id: int) -> None:

@@ -14,8 +14,16 @@ SELECT EXISTS (
      WHERE kind = %(kind)s AND name = %(name)s AND finished_at IS NOT NULL AND problem IS NULL
        AND (%(table)s = '' OR table_name = %(table)s) AND coalesce(body ->> 'statement', '') = %(statement)s);
 
+-- name: is_done_by_source
+SELECT EXISTS (
+    SELECT FROM migrator.schema_change
+     WHERE body ->> 'source' = %(source)s AND finished_at IS NOT NULL AND problem IS NULL);
+
 -- name: set_step
 UPDATE migrator.schema_change SET step = %(step)s, problem = NULL WHERE change_id = %(change)s;
+
+-- name: set_body
+UPDATE migrator.schema_change SET body = %(body)s WHERE change_id = %(change)s;
 
 -- name: set_unseen
 UPDATE migrator.schema_change SET seen_from = NULL WHERE change_id = %(change)s;

@@ -57,6 +57,28 @@ CREATE TRIGGER mark_epoch AFTER UPDATE OF epoch ON migrator.switch
 ALTER TABLE migrator.switch ENABLE ALWAYS TRIGGER mark_epoch;
 INSERT INTO migrator.epoch_mark SELECT epoch, gen_random_uuid() FROM migrator.switch;
 
+-- What a shim asks in the last message before its COMMIT (migrator.shim.marks): the transaction's number and marks, the
+-- write mode and the epoch it sees. As a function, whose plans a session keeps: planned anew, the same costs the writer
+-- three times as much. Every name is qualified and nothing set, since SET on a function costs as well. The commit is made
+-- durable, as in migrator.model.session. The text is apart by spaces, and ends with a setting that may hold anything.
+CREATE FUNCTION migrator.before_commit(mark text) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    seen record;
+BEGIN
+    SELECT s.write_mode, m.epoch, m.mark INTO seen
+      FROM migrator.switch s LEFT JOIN migrator.epoch_mark m ON m.epoch OPERATOR(pg_catalog.=) s.epoch;
+    IF NOT pg_catalog.texteq(pg_catalog.current_setting('synchronous_commit'), 'remote_apply') THEN
+        PERFORM pg_catalog.set_config('synchronous_commit', 'on', true);
+    END IF;
+    RETURN pg_catalog.concat_ws(' ',
+        coalesce(pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, '-'),
+        CASE WHEN pg_catalog.texteq(pg_catalog.current_setting('migrator.begun', true), mark) THEN 'begun' ELSE '-' END,
+        pg_catalog.current_setting('transaction_deferrable'),
+        seen.write_mode, coalesce(seen.epoch, -1), coalesce(seen.mark::pg_catalog.text, '-'),
+        pg_catalog.current_setting('migrator.parts', true));
+END $$;
+
 -- One row per tenant that has ever been moved; a tenant without a row reads classic.
 CREATE TABLE migrator.route (
     tenant_id  text PRIMARY KEY,
@@ -70,16 +92,30 @@ CREATE TABLE migrator.route (
     changed_by text NOT NULL,
     reason     text NOT NULL
 );
+-- Each change of a route is found through its epoch, by every process: that is worth an entry here for each one, which keeps
+-- updates of this table from being HOT.
 CREATE INDEX ON migrator.route (epoch);
 
--- Tenants that a person keeps on classic, by name, until they are released: no wave, no ramp and no command moves
--- their reads up. Known to the application or not: a hold may be older than the tenant's first route.
+-- Tenants that a person keeps on classic, by name, until they are released or a date has come: no wave, no ramp and no
+-- command moves their reads up. Known to the application or not: a hold may be older than the tenant's first route.
+-- Those that count now: migrator.held_tenant.
 CREATE TABLE migrator.tenant_hold (
     tenant_id  text PRIMARY KEY,
     reason     text NOT NULL,
     held_by    text NOT NULL,
     held_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
-    wave       int                   -- set when it was held by the rollback of this wave
+    wave       int,                  -- set when it was held by the rollback of this wave
+    until      timestamptz           -- it ends then by itself; NULL: when a person releases the tenant
+);
+
+-- Tenants that a person wants to move in a certain wave. Kept until their reads have moved; see
+-- migrator.traffic.cutover.choice.
+CREATE TABLE migrator.tenant_order (
+    tenant_id  text PRIMARY KEY,
+    wave       int NOT NULL,
+    ordered_by text NOT NULL,
+    reason     text NOT NULL,
+    ordered_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 -- Automatic, temporary: reads of what it covers come from classic. Few rows; readers always take all of them.
@@ -104,6 +140,67 @@ CREATE TABLE migrator.process (
     applied_epoch bigint NOT NULL DEFAULT 0,
     staleness_s   double precision NOT NULL   -- after seen_at + this, the process serves reads from classic by itself
 ) WITH (fillfactor = 50);
+
+-- Read replicas of classic, by the server instance that answers (migrator.shim.replica_sql.INSTANCE): one start of one
+-- server. An acknowledged write waits for each that is joining or serving; reads go to those that serve. Changed under
+-- the switch row, with an epoch, as routes are.
+CREATE TABLE migrator.replica (
+    instance   text PRIMARY KEY,
+    name       text NOT NULL,        -- host and port, as the process that proposed it reaches it
+    level      text NOT NULL CHECK (level IN ('out', 'joining', 'serving')),
+    epoch      bigint NOT NULL,
+    writer     text NOT NULL,        -- the instance of the writer it follows; another one means nothing
+    reason     text NOT NULL,
+    changed_by text NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    outs       int NOT NULL DEFAULT 0  -- how often it was taken out; it stays out for longer each time
+) WITH (fillfactor = 50);
+
+-- Which replicas a process can wait for. A process without a row knows no replicas (an earlier release, or one that is
+-- given none): none is in service beside it.
+CREATE TABLE migrator.replica_reach (
+    process_id text PRIMARY KEY,
+    instances  text[] NOT NULL,
+    at         timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE FUNCTION migrator.take_replicas_out() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    now_at bigint;
+BEGIN
+    PERFORM FROM migrator.replica_reach WHERE process_id = NEW.process_id;
+    IF FOUND THEN
+        RETURN NULL;
+    END IF;
+    PERFORM FROM migrator.replica WHERE level <> 'out';
+    IF NOT FOUND THEN
+        -- Who takes one into service holds this row: that is seen now, or this process is seen then.
+        PERFORM FROM migrator.switch FOR KEY SHARE;
+        PERFORM FROM migrator.replica WHERE level <> 'out';
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    UPDATE migrator.switch SET epoch = epoch + 1 RETURNING epoch INTO now_at;
+    UPDATE migrator.replica
+       SET level = 'out', epoch = now_at, changed_at = clock_timestamp(), changed_by = NEW.process_id,
+           reason = format('process %s does not wait for replicas', NEW.name)
+     WHERE level <> 'out';
+    INSERT INTO migrator.decision (who, kind, subject, reason, after)
+    VALUES (NEW.process_id, 'replica.out', 'replica/all', format('process %s does not wait for replicas', NEW.name),
+            jsonb_build_object('level', 'out', 'epoch', now_at));
+    PERFORM pg_notify('migrator', 'route');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER take_replicas_out AFTER INSERT ON migrator.process
+    FOR EACH ROW EXECUTE FUNCTION migrator.take_replicas_out();
+ALTER TABLE migrator.process ENABLE ALWAYS TRIGGER take_replicas_out;
+-- One that was silent may have counted as gone meanwhile. Half its limit: a heartbeat takes a while to commit.
+CREATE TRIGGER take_replicas_out_again AFTER UPDATE ON migrator.process
+    FOR EACH ROW WHEN (NEW.seen_at > OLD.seen_at + make_interval(secs => OLD.staleness_s / 2))
+    EXECUTE FUNCTION migrator.take_replicas_out();
+ALTER TABLE migrator.process ENABLE ALWAYS TRIGGER take_replicas_out_again;
 
 -- Every worker: the plan it loaded when it was started, and its version. One that was started before a change goes on
 -- with what it knows, so its activities refuse and status names it.
@@ -187,6 +284,15 @@ CREATE TABLE migrator.shadow_hour (
     classic_ms   double precision NOT NULL,      -- of all compared reads together, not their mean
     limitless_ms double precision NOT NULL
 );
+
+-- Sums of samples since the tool was installed, for counters that never begin anew. A few dozen rows; samples that are not
+-- added up yet come on top (migrator.control.measured).
+CREATE TABLE migrator.read_total (
+    side     text PRIMARY KEY,       -- classic, limitless: reads; ack/LEVEL: writes; error/SIDE/CLASS; fell_back; shadow
+    reads    bigint NOT NULL,
+    errors   bigint NOT NULL,
+    buckets  bigint[] NOT NULL DEFAULT '{}'
+) WITH (fillfactor = 50);
 
 -- What reads were like on classic before they moved: the measure of the guard, and of what comes after the waves.
 CREATE TABLE migrator.read_baseline (
@@ -276,14 +382,14 @@ CREATE INDEX ON migrator.schema_change (change_id) WHERE finished_at IS NULL;
 -- The slot of the journal ring that writers use now. A sequence, because every capture trigger reads it: that takes no
 -- query, and all see a change at once.
 CREATE SEQUENCE migrator.ring MINVALUE 0 START 0 NO CYCLE;
-SELECT setval('migrator.ring', 0);
+SELECT FROM setval('migrator.ring', 0) AS migrator_set;
 
 -- There may be orphan rows in spite of foreign keys, unless both are 1. See
 -- migrator.dataplane.capture.orphans.
 CREATE SEQUENCE migrator.orphans;
-SELECT setval('migrator.orphans', 1);
+SELECT FROM setval('migrator.orphans', 1) AS migrator_set;
 CREATE SEQUENCE migrator.orphans_checked MINVALUE 0 START 0;
-SELECT setval('migrator.orphans_checked', 0);
+SELECT FROM setval('migrator.orphans_checked', 0) AS migrator_set;
 
 -- Mirror positions as published for shims and status. The checkpoint is migrator.mirror_position on Limitless.
 CREATE TABLE migrator.position (
@@ -320,6 +426,7 @@ CREATE TABLE migrator.hold (
 -- Numbers copies, so that a verdict can name the one it saw; no number comes twice, whatever is undone.
 CREATE SEQUENCE migrator.generation;
 
+-- Half of each page is left free: a wave and each cycle of a mirror update many rows at once, in no indexed column (HOT).
 CREATE TABLE migrator.tenant (
     tenant_id     text PRIMARY KEY,
     part          smallint NOT NULL,
@@ -338,7 +445,7 @@ CREATE TABLE migrator.tenant (
     validated_at  timestamptz,
     recopy        text,              -- why it is to be copied again; it leaves the mirrored set first
     generation    bigint NOT NULL DEFAULT nextval('migrator.generation')  -- its copy; see migrator.control.generation
-);
+) WITH (fillfactor = 50);
 CREATE INDEX ON migrator.tenant (state);
 
 -- What the backfill copies. The lease that decides who may commit is migrator.copy_lease on Limitless.
@@ -410,7 +517,8 @@ CREATE TABLE migrator.validation (
     divergent     bigint NOT NULL DEFAULT 0,
     fence_pause_ms double precision NOT NULL DEFAULT 0,  -- the longest
     schema_fingerprint text,         -- classic:limitless, see migrator.schema_fingerprint()
-    whole         boolean NOT NULL DEFAULT false  -- reference tables and orphan rows were compared too
+    whole         boolean NOT NULL DEFAULT false, -- reference tables and orphan rows were compared too
+    marks         bigint NOT NULL DEFAULT 0       -- in the log, by which a replica shows how far it is
 );
 CREATE INDEX ON migrator.validation (started_at);
 CREATE INDEX ON migrator.validation (finished_at);
@@ -525,6 +633,140 @@ CREATE TABLE migrator.rights_check (
     blockers text[] NOT NULL,
     rights   text[] NOT NULL
 );
+
+-- What classic's writer carries, and what this tool costs it, measured: an amount for each metric, and the seconds it was
+-- watched for. Minutes are added up to hours, hours to days (migrator.control.writer_load).
+CREATE TABLE migrator.writer_load (
+    grain    text NOT NULL CHECK (grain IN ('minute', 'hour', 'day')),
+    at       timestamptz NOT NULL,        -- beginning of the minute, hour or day in UTC
+    metric   text NOT NULL,
+    total    double precision NOT NULL,   -- what was measured, times the seconds
+    seconds  double precision NOT NULL,
+    peak     double precision,            -- of an hour its busiest minute, of a day its busiest hour
+    PRIMARY KEY (grain, at, metric)
+);
+
+-- The state of the migration by the minute: what pictures over time are drawn from, beside reads (read_minute, read_hour)
+-- and the writer's load. Minutes are added up to hours after two days (migrator.control.series). NULL: unknown.
+CREATE TABLE migrator.state_sample (
+    grain           text NOT NULL CHECK (grain IN ('minute', 'hour')),
+    at              timestamptz NOT NULL,    -- beginning of the minute or hour in UTC
+    minutes         int NOT NULL DEFAULT 1,  -- that were sampled
+    lag_s           double precision,        -- of the mirror partition that lags most; of an hour the mean
+    lag_max_s       double precision,        -- the same, of an hour the highest
+    depth           double precision,        -- journal entries in the last cycle of all mirror partitions; of an hour the mean
+    rows_per_s      double precision,        -- that mirrors applied; of an hour the mean
+    pending         int NOT NULL,            -- tenants by the state of their rows; of an hour, as at its end
+    copying         int NOT NULL,
+    mirrored        int NOT NULL,
+    quarantined     int NOT NULL,
+    joining         int NOT NULL,            -- tenants by effective level; the others are on classic
+    limitless       int NOT NULL,
+    held            int NOT NULL,
+    copied_rows     bigint NOT NULL,         -- by the backfill, of to_copy_rows
+    to_copy_rows    bigint NOT NULL,
+    oldest_clean_s  double precision,        -- age of the oldest clean validation of a tenant; of an hour the highest
+    never_validated int NOT NULL,            -- tenants; of an hour, as at its end
+    divergent       int NOT NULL,            -- tenants; of an hour the most
+    fallbacks       int NOT NULL,            -- open ones; of an hour the most
+    open_breakers   int NOT NULL,            -- of processes, by themselves; of an hour the most
+    processes       int NOT NULL,            -- live ones; of an hour the fewest
+    PRIMARY KEY (grain, at)
+);
+
+-- What Limitless used, by the hour, for its bill (migrator.control.cost): 400 days are kept.
+CREATE TABLE migrator.limitless_hour (
+    at          timestamptz PRIMARY KEY,    -- beginning of the hour in UTC
+    acu         double precision NOT NULL,  -- mean of all nodes, without standbys
+    peak_acu    double precision,           -- its busiest minute; NULL: unknown, as in the columns below
+    standby_acu double precision,
+    bytes       double precision,           -- of storage
+    basis       text NOT NULL CHECK (basis IN ('cloudwatch', 'model'))
+);
+
+-- How fast copies and comparisons may go, as a share of what the plan allows: written every few seconds by the worker that
+-- watches both sides (migrator.model.pace).
+CREATE TABLE migrator.pace (
+    only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    share      double precision NOT NULL DEFAULT 1,
+    reason     text NOT NULL DEFAULT '',
+    at         timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 50);
+INSERT INTO migrator.pace DEFAULT VALUES;
+
+-- Notifications (migrator/notify): one process at a time looks at the state and tells receivers of the plan. One row:
+-- who that is, and how far it has read the decision log. Identities commit out of order, so `decision` follows only once
+-- every transaction that ran when `next_decision` was the newest has ended; what was read beyond it is in `read`.
+CREATE TABLE migrator.notifier (
+    only_one      boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    installation  uuid NOT NULL DEFAULT gen_random_uuid(),  -- tells two migrations of one name apart at their receivers
+    holder        text NOT NULL DEFAULT '',
+    term          bigint NOT NULL DEFAULT 0,                -- lease term: grows with each holder
+    until         timestamptz NOT NULL DEFAULT '-infinity',
+    decision      bigint,                                   -- decisions up to this one are read; NULL: none yet
+    next_decision bigint,
+    next_xid      xid8,
+    read          bigint[] NOT NULL DEFAULT '{}'
+) WITH (fillfactor = 50);
+INSERT INTO migrator.notifier DEFAULT VALUES;
+
+-- Conditions that stand, or are not over for long enough yet (migrator.model.condition).
+CREATE TABLE migrator.open_condition (
+    name            text PRIMARY KEY,
+    body            jsonb NOT NULL,       -- as it was told last, or found first
+    first_at        timestamptz NOT NULL,
+    gone_at         timestamptz,          -- since when it was not seen; NULL: it stands
+    told            jsonb NOT NULL DEFAULT '{}',  -- receivers that know of it: when each was told last
+    acknowledged_by text
+) WITH (fillfactor = 50);
+
+-- The outbox: one row per message and receiver, kept for notify.keep_days.
+CREATE TABLE migrator.notification (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    receiver text NOT NULL,
+    name     text NOT NULL,               -- of the condition
+    action   text NOT NULL CHECK (action IN ('opened', 'repeated', 'acknowledged', 'over', 'happened', 'test')),
+    body     jsonb NOT NULL,
+    state    text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'given_up')),
+    tries    int NOT NULL DEFAULT 0,
+    due_at   timestamptz NOT NULL DEFAULT '-infinity',
+    ended_at timestamptz,
+    problem  text NOT NULL DEFAULT ''
+);
+CREATE INDEX ON migrator.notification (receiver, id) WHERE state = 'waiting';
+CREATE INDEX ON migrator.notification (at);
+
+-- How receivers fare. A row only for one that was sent something.
+CREATE TABLE migrator.receiver (
+    receiver      text PRIMARY KEY,
+    config        text NOT NULL,          -- digest of its section: a corrected one is tried at once
+    sent_at       timestamptz,
+    failing_since timestamptz,
+    tries         int NOT NULL DEFAULT 0,
+    due_at        timestamptz NOT NULL DEFAULT '-infinity',
+    problem       text NOT NULL DEFAULT ''
+) WITH (fillfactor = 50);
+
+-- What the webhook was sent and what came of it: a row for each alarm, or for a rollback that a caller asked for. The
+-- newest 10,000 are kept, deleted where they are written (migrator.control.alarm).
+CREATE TABLE migrator.alarm (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    source   text NOT NULL,
+    message  text NOT NULL,     -- the sender's number of the message, which a repetition has too; '' where there is none
+    episode  text NOT NULL,     -- the same as long as an alarm fires; '' where the sender does not tell
+    name     text NOT NULL,
+    state    text NOT NULL,     -- the sender's word
+    rule     int NOT NULL,      -- of the plan's rules of the source, from 1 on; 0: none
+    action   text NOT NULL,
+    target   text NOT NULL,
+    outcome  text NOT NULL,
+    note     text NOT NULL,
+    handled  boolean NOT NULL   -- whether nothing is left to do: the same message again does nothing
+);
+CREATE INDEX ON migrator.alarm (source, message) WHERE message <> '';
+CREATE INDEX ON migrator.alarm (source, episode) WHERE episode <> '';
 
 -- A worker of an earlier version that was left running, or started again, would write here what this version reads with
 -- another meaning. Every session of the tool says which version of this schema it works with (migrator.schema), but for

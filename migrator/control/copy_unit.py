@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 
+from migrator.control.pace import FRESH_S
 from migrator.db.named import load
 
 Connection = psycopg.Connection[Any]
@@ -47,6 +48,11 @@ class StoredUnit:
         """The huge tenant that this unit is a part of; None when it has its tenants to itself."""
         return self.tenants[0] if self.table is not None or self.but else None
 
+    @property
+    def is_range(self) -> bool:
+        """Whether other units copy other rows of the same table and tenant."""
+        return self.lower is not None or self.upper is not None
+
 
 async def find(classic: AsyncConnection, unit: str) -> StoredUnit | None:
     """Return the unit; None when there is none of this id."""
@@ -61,12 +67,14 @@ async def begin(classic: AsyncConnection, unit: str, worker: str) -> None:
     await classic.execute(_SQL["begin"], {"unit": unit, "worker": worker})
 
 
-async def report_progress(classic: AsyncConnection, unit: str, rows: int, size: int) -> tuple[float | None, int] | None:
-    """Record how many rows and bytes of the unit are copied; return the MB/s for all copies (None: no limit), and how
-    many run."""
-    values = {"unit": unit, "rows": rows, "bytes": size}
+async def report_progress(
+    classic: AsyncConnection, unit: str, rows: int, size: int
+) -> tuple[float | None, int, float] | None:
+    """Record how many rows and bytes of the unit are copied; return the MB/s for all copies (None: no limit), how many
+    run, and the share of their pace that both sides allow now."""
+    values = {"unit": unit, "rows": rows, "bytes": size, "fresh_s": FRESH_S}
     row = await (await classic.execute(_SQL["report_progress"], values)).fetchone()
-    return (row[0], int(row[1])) if row is not None else None
+    return (row[0], int(row[1]), float(row[2])) if row is not None else None
 
 
 async def set_copied(classic: AsyncConnection, unit: str) -> None:

@@ -15,7 +15,9 @@ UPDATE migrator.copy_unit
 WITH told AS (
     UPDATE migrator.copy_unit SET copied_rows = %(rows)s, copied_bytes = %(bytes)s WHERE unit_id = %(unit)s
 )
-SELECT t.mb_per_s, (SELECT count(*) FROM migrator.copy_unit WHERE state = 'copying') FROM migrator.throttle t;
+SELECT t.mb_per_s, (SELECT count(*) FROM migrator.copy_unit WHERE state = 'copying'),
+       coalesce((SELECT share FROM migrator.pace WHERE at > clock_timestamp() - make_interval(secs => %(fresh_s)s)), 1)
+  FROM migrator.throttle t;
 
 -- name: set_copied
 UPDATE migrator.copy_unit SET state = 'copied', finished_at = clock_timestamp()

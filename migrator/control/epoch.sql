@@ -8,4 +8,4 @@ UPDATE migrator.switch SET epoch = epoch + 1;
 DELETE FROM migrator.epoch_mark m USING migrator.switch s WHERE m.epoch < s.epoch;
 
 -- name: notify
-SELECT pg_notify('migrator', 'route');
+SELECT migrator_said FROM pg_notify('migrator', 'route') AS migrator_said;

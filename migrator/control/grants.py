@@ -20,8 +20,22 @@ from migrator.model.near import unknown
 _SQL = load("migrator.control", "grants.sql")
 
 RIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("SELECT", ("plan", "switch", "epoch_mark", "route", "fallback", "position", "process", "breaker_trip")),
-    ("INSERT, UPDATE, DELETE", ("process", "breaker_trip")),
+    (
+        "SELECT",
+        (
+            "plan",
+            "switch",
+            "epoch_mark",
+            "route",
+            "fallback",
+            "position",
+            "process",
+            "breaker_trip",
+            "replica",
+            "replica_reach",
+        ),
+    ),
+    ("INSERT, UPDATE, DELETE", ("process", "breaker_trip", "replica", "replica_reach")),
     ("INSERT", ("read_sample", "shadow_sample", "decision", "incident")),
     ("INSERT, UPDATE", ("fallback",)),
     ("UPDATE (epoch)", ("switch",)),  # also what SELECT … FOR UPDATE needs
@@ -86,6 +100,17 @@ def renew(conn: psycopg.Connection[Any]) -> None:
     for (role,) in conn.execute(_GRANTED).fetchall():
         for statement in statements(str(role)):
             conn.execute(statement)
+
+
+def lacking(conn: psycopg.Connection[Any]) -> dict[str, list[str]]:
+    """Return what each role that was granted the use of the shim lacks of what the shim needs now; as text, by role."""
+    found: dict[str, list[str]] = {}
+    for (role,) in conn.execute(_GRANTED).fetchall():
+        for right, tables in RIGHTS:
+            rows = conn.execute(_SQL["lacking"], {"role": role, "right": right, "tables": list(tables)}).fetchall()
+            for table, lacks in rows:
+                found.setdefault(str(role), []).append(f"{lacks} on {table}")
+    return found
 
 
 def _check(conn: psycopg.Connection[Any], role: str) -> None:

@@ -30,6 +30,11 @@ def newest_report(conn: psycopg.Connection[Any], kind: str) -> dict[str, Any] | 
     return rows[0] if rows else None
 
 
+def reports_of(conn: Connection, kind: str) -> list[dict[str, Any]]:
+    """Return every report of *kind*, the oldest first: at, body."""
+    return _rows(conn, "reports_of", kind=kind)
+
+
 def add_report(conn: psycopg.Connection[Any], kind: str, body: object) -> int:
     """Keep a report and return its number."""
     row = conn.execute(_SQL["add_report"], {"kind": kind, "body": json.dumps(body)}).fetchone()
@@ -67,6 +72,12 @@ def incidents(conn: psycopg.Connection[Any], limit: int) -> list[dict[str, Any]]
 def tenant_lines(conn: psycopg.Connection[Any], tenants: Sequence[str]) -> list[dict[str, Any]]:
     """Return the state of each of *tenants*, in the order given; one that is not listed yet reads classic."""
     return _rows(conn, "tenant_lines", tenants=list(tenants))
+
+
+def noted_tenants(conn: psycopg.Connection[Any]) -> list[str]:
+    """Return the tenants that are not as all others: held, ordered into a wave, rolled back, quarantined, divergent, or
+    without rows and still on Limitless."""
+    return [str(row["tenant_id"]) for row in _rows(conn, "noted_tenants")]
 
 
 def _rows(conn: psycopg.Connection[Any], name: str, **values: object) -> list[dict[str, Any]]:

@@ -6,7 +6,9 @@ from typing import Any
 
 import psycopg
 
+from migrator.control.log import decide
 from migrator.db.named import load
+from migrator.model.incident import IncidentKind
 
 AsyncConnection = psycopg.AsyncConnection[Any]
 
@@ -23,6 +25,21 @@ async def add_incident_async(conn: AsyncConnection, kind: str, reason: str, who:
 def add_incident(conn: Connection, kind: str, reason: str, who: str) -> None:
     """Record an incident; *kind* is a value of `model.incident.IncidentKind`."""
     conn.execute(_SQL["add_incident"], {"kind": str(kind), "reason": reason, "who": who})
+
+
+def report_incident(conn: Connection, reason: str, who: str, *, again: bool = True) -> None:
+    """Record what a person or an alarm reported, and log it, by which others are told. Owns its transaction.
+
+    Args:
+        again: log it also where it joins the same one of the last hour, as a person's; an alarm that comes and goes is
+            told once.
+    """
+    like_it = {"kind": str(IncidentKind.REPORTED), "reason": reason, "who": who}
+    with conn.transaction():
+        before = conn.execute(_SQL["like_it"], like_it).fetchone()
+        add_incident(conn, IncidentKind.REPORTED, reason, who)
+        if again or conn.execute(_SQL["like_it"], like_it).fetchone() != before:
+            decide(conn, who, "incident.reported", "incident", reason)
 
 
 def last_incident(conn: Connection) -> int:

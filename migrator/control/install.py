@@ -91,7 +91,7 @@ def install(
     """
     require_version(classic)  # before waiting for an upgrade, which waits for snapshots
     with classic.transaction():
-        classic.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        classic.execute("SELECT migrator_lock FROM pg_advisory_xact_lock(%s) AS migrator_lock", (LOCK,))
         _apply(classic, "classic", "classic.sql", "views.sql")
         before = plan.identity(classic)
         if before is not None and before.plan_id != plan_id:

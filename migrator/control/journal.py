@@ -102,6 +102,23 @@ async def note_loss_async(classic: AsyncConnection, problems: Sequence[str], by:
     await classic.execute(_SQL["note_loss"], {"problems": list(problems), "by": by, "kind": kind})
 
 
+def lost(classic: Connection) -> list[str]:
+    """Return why writes may have passed the journal since everything was copied, as it was recorded."""
+    row = classic.execute(_SQL["lost"]).fetchone()
+    return list(row[0]) if row else []
+
+
+def explain_loss(classic: Connection, problems: Sequence[str]) -> None:
+    """Take *problems* out of the recorded loss: nothing passed the journal by them."""
+    classic.execute(_SQL["explain_loss"], {"problems": list(problems)})
+
+
+def is_explained(classic: Connection) -> bool:
+    """Return whether a loss is recorded of which nothing is left."""
+    row = classic.execute(_SQL["is_explained"]).fetchone()
+    return bool(row and row[0])
+
+
 def forget_loss(classic: Connection) -> None:
     """Let mirrors go on: everything is to be copied again."""
     classic.execute(_SQL["forget_loss"])
@@ -115,6 +132,11 @@ def noted_tables(classic: Connection) -> set[int]:
 def forget_tables(classic: Connection, oids: Sequence[int]) -> None:
     """Forget the shape of tables or partitions."""
     classic.execute(_SQL["forget_tables"], {"tables": list(oids)})
+
+
+def forget_dropped(classic: Connection, oids: Sequence[int]) -> None:
+    """Forget the shape of dropped tables or partitions, and of what only their columns needed."""
+    classic.execute(_SQL["forget_dropped"], {"tables": list(oids)})
 
 
 def note_table(oid: int) -> sql.Composed:

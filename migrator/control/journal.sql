@@ -41,6 +41,16 @@ WITH lost AS (
 INSERT INTO migrator.decision (who, kind, subject, reason)
 SELECT %(by)s, 'capture.lost', 'everything', reason FROM lost;
 
+-- name: lost
+SELECT problems FROM migrator.capture_loss;
+
+-- name: explain_loss
+UPDATE migrator.capture_loss
+   SET problems = ARRAY(SELECT p FROM unnest(problems) WITH ORDINALITY u (p, n) WHERE p <> ALL (%(problems)s) ORDER BY n);
+
+-- name: is_explained
+SELECT EXISTS (SELECT FROM migrator.capture_loss WHERE problems = '{}');
+
 -- name: forget_loss
 DELETE FROM migrator.capture_loss;
 
@@ -49,6 +59,15 @@ SELECT object::int8 FROM migrator.captured_shape WHERE kind = 'table';
 
 -- name: forget_tables
 DELETE FROM migrator.captured_shape WHERE kind = 'table' AND object = ANY (%(tables)s::oid[]);
+
+-- name: forget_dropped
+WITH needed AS MATERIALIZED (
+    SELECT kind, object FROM migrator.shape_now()
+)
+DELETE FROM migrator.captured_shape s
+ WHERE CASE WHEN s.kind = 'table' THEN s.object = ANY (%(tables)s::oid[])
+            ELSE s.kind NOT IN ('capture function', 'event trigger')
+                 AND NOT EXISTS (SELECT FROM needed n WHERE n.kind = s.kind AND n.object = s.object) END;
 
 -- name: note_labels
 UPDATE migrator.captured_shape s

@@ -8,7 +8,7 @@ column, those with an index on it first, for `PATIENCE_S` in all; what is not de
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +16,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migrator.control.install import installed_version
 from migrator.control.tables import captured_tables
 from migrator.control.tenant import waves
 from migrator.db.named import load
 from migrator.errors import UsageError
 from migrator.model.near import unknown
+from migrator.model.table import Table
 
 Connection = psycopg.Connection[Any]
 
@@ -81,6 +83,35 @@ def check_tenants(conn: Connection, tenants: Sequence[str]) -> tuple[str, ...]:
             hint="A tenant is named as its column prints it; nothing was changed.",
         )
     return looked_up.unsure
+
+
+def have_rows(conn: Connection, tenants: Sequence[str]) -> dict[str, bool | None]:
+    """Return whether a table of the application has a row of each of *tenants* now; None: not determined in time."""
+    wanted = list(dict.fromkeys(tenants))
+    deadline = time.monotonic() + PATIENCE_S
+    try:
+        with _bounded(conn, deadline):
+            sources = list(_sources(conn))
+    except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
+        return dict.fromkeys(wanted)
+    return {tenant: _in_tables(conn, tenant, sources, deadline) for tenant in wanted}
+
+
+def absent_tenants(conn: Connection, tables: Sequence[Table], named: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return one line for each tenant that the plan names, by key, and that is none; before capture from *tables*."""
+    names = list(dict.fromkeys(name for given in named.values() for name in given))
+    if installed_version(conn) is not None:
+        absent: Sequence[str] = look_up(conn, names).absent
+    else:
+        deadline = time.monotonic() + PATIENCE_S
+        sources = _with_tenant(tables)
+        absent = [name for name in names if _in_tables(conn, name, sources, deadline) is False]
+    return tuple(
+        f"{key}: there is no tenant {name!r}, as its column prints it"
+        for key, given in named.items()
+        for name in given
+        if name in absent
+    )
 
 
 def nothing_begun(conn: Connection) -> bool:
@@ -146,13 +177,15 @@ class _Source:
     type: str
 
 
+def _with_tenant(tables: Iterable[Table]) -> list[_Source]:
+    return [
+        _Source(t.schema, t.name, t.tenant_source or "", t.tenant_type) for t in tables if t.sharded and not t.derived
+    ]
+
+
 def _sources(conn: Connection) -> Iterator[_Source]:
     """Yield the tables to ask: captured ones, before capture those that the stored plan would shard; indexed first."""
-    sources = [
-        _Source(t.schema, t.name, t.tenant_source or "", t.tenant_type)
-        for t in captured_tables(conn).values()
-        if t.sharded and not t.derived
-    ]
+    sources = _with_tenant(captured_tables(conn).values())
     if not sources:
         sources = [_Source(*row) for row in conn.execute(_SQL["tables_of_plan"])]
     indexed = {tuple(row) for row in conn.execute(_SQL["indexed"], {"schemas": list({s.schema for s in sources})})}

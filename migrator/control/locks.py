@@ -23,7 +23,11 @@ async def share_copy_lock(conn: psycopg.AsyncConnection[Any]) -> None:
     By trying, not by waiting inside a statement, whose snapshot would hold up CREATE INDEX CONCURRENTLY.
     """
     while True:
-        row = await (await conn.execute("SELECT pg_try_advisory_lock_shared(%s)", (_COPY_TURN,))).fetchone()
+        row = await (
+            await conn.execute(
+                "SELECT migrator_lock FROM pg_try_advisory_lock_shared(%s) AS migrator_lock", (_COPY_TURN,)
+            )
+        ).fetchone()
         if row and row[0]:
             return
         await asyncio.sleep(_LOOK_S)
@@ -35,22 +39,22 @@ def take_copy_lock(conn: psycopg.Connection[Any], timeout_s: float) -> bool:
 
 
 def release_copy_lock(conn: psycopg.Connection[Any]) -> None:
-    conn.execute("SELECT pg_advisory_unlock(%s)", (_COPY_TURN,))
+    conn.execute("SELECT migrator_lock FROM pg_advisory_unlock(%s) AS migrator_lock", (_COPY_TURN,))
 
 
-def only_change(conn: psycopg.Connection[Any]) -> bool:
-    """Return whether *conn*'s session is now the only one that changes schemas.
+def only_change(conn: psycopg.Connection[Any], timeout_s: float = _DYING_S) -> bool:
+    """Return whether *conn*'s session is now the only one that changes schemas; it may say so more than once.
 
-    It waits a moment: the session of a process that has just been killed ends a little later than the process.
+    It waits a moment at least: the session of a process that has just been killed ends a little later than the process.
     """
-    return _take(conn, _CHANGE, _DYING_S)
+    return _take(conn, _CHANGE, max(timeout_s, _DYING_S))
 
 
 def _take(conn: psycopg.Connection[Any], lock: int, timeout_s: float) -> bool:
     try:
         with conn.transaction():
             conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(round(max(timeout_s, 0.01) * 1000)),))
-            conn.execute("SELECT pg_advisory_lock(%s)", (lock,))
+            conn.execute("SELECT migrator_lock FROM pg_advisory_lock(%s) AS migrator_lock", (lock,))
     except psycopg.errors.LockNotAvailable:
         return False
     return True

@@ -45,18 +45,15 @@ WITH token AS (
 SELECT count(*) FROM token;
 
 -- name: publish
-WITH published AS (
-    INSERT INTO migrator.position AS q (part, epoch, snapshot, fresh_at, lag_s, depth, applied, rows_per_s,
-                                         state, problem)
-    VALUES (%(part)s, %(epoch)s, %(snapshot)s, clock_timestamp() - make_interval(secs => %(age_s)s), %(lag_s)s,
-            %(rows)s, %(applied)s, %(rows_per_s)s, 'running', NULL)
-    ON CONFLICT (part) DO UPDATE
-       SET epoch = EXCLUDED.epoch, snapshot = EXCLUDED.snapshot, fresh_at = EXCLUDED.fresh_at, lag_s = EXCLUDED.lag_s,
-           depth = EXCLUDED.depth, applied = EXCLUDED.applied, rows_per_s = EXCLUDED.rows_per_s, state = 'running',
-           problem = NULL
-     WHERE q.epoch <= EXCLUDED.epoch
-)
-SELECT pg_notify('migrator', 'position');
+-- No process is notified: see migrator/shim/pace.py.
+INSERT INTO migrator.position AS q (part, epoch, snapshot, fresh_at, lag_s, depth, applied, rows_per_s, state, problem)
+VALUES (%(part)s, %(epoch)s, %(snapshot)s, clock_timestamp() - make_interval(secs => %(age_s)s), %(lag_s)s,
+        %(rows)s, %(applied)s, %(rows_per_s)s, 'running', NULL)
+ON CONFLICT (part) DO UPDATE
+   SET epoch = EXCLUDED.epoch, snapshot = EXCLUDED.snapshot, fresh_at = EXCLUDED.fresh_at, lag_s = EXCLUDED.lag_s,
+       depth = EXCLUDED.depth, applied = EXCLUDED.applied, rows_per_s = EXCLUDED.rows_per_s, state = 'running',
+       problem = NULL
+ WHERE q.epoch <= EXCLUDED.epoch;
 
 -- name: set_waiting
 UPDATE migrator.position SET state = 'waiting', problem = %(problem)s WHERE part = %(part)s;

@@ -63,6 +63,12 @@ def stored(conn: Connection) -> Stored | None:
     return Stored(*row) if row else None
 
 
+def stored_body(conn: Connection) -> dict[str, Any]:
+    """Return the plan that runs here as JSON; empty before one was started."""
+    found = stored(conn)
+    return found.body if found is not None else {}
+
+
 def store(conn: Connection, plan_id: str, digest: str, body: dict[str, Any], shim: dict[str, Any]) -> None:
     """Store the plan in place of the one before, in the caller's transaction."""
     values = {"plan_id": plan_id, "digest": digest, "body": json.dumps(body), "shim": json.dumps(shim)}
@@ -96,6 +102,14 @@ def scope(conn: Connection) -> Scope:
     row = conn.execute(_SQL["scope"]).fetchone()
     assert row is not None  # an outer join
     return Scope(*row)
+
+
+def gone_tables(conn: Connection) -> list[str]:
+    """Return the tables that the plan says to migrate, and that are captured no more: they were dropped."""
+    found = scope(conn)
+    entries = (found.tables or {}).get("table") or {}
+    named = [name for name, entry in entries.items() if entry.get("kind") != "excluded"]
+    return sorted(set(named) - set(found.captured)) if found.captured else []
 
 
 def planned_schemas(conn: Connection) -> list[str]:

@@ -92,7 +92,9 @@ def apply(conn: Connection, seen: Outlook, *, who: str, reason: str, approver: s
         PreconditionFailed: somebody changed the plan since it was looked at.
     """
     with conn.transaction():
-        conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))  # an installation stores plans as well
+        conn.execute(
+            "SELECT migrator_lock FROM pg_advisory_xact_lock(%s) AS migrator_lock", (LOCK,)
+        )  # an installation stores plans as well
         known = _versions(conn, _running(store.locked(conn)))
         if known[-1].body != seen.version.body:
             last = known[-1]

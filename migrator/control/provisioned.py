@@ -42,9 +42,9 @@ def record(limitless: Connection, what: Made) -> None:
     limitless.execute(_SQL["record"], what._asdict())
 
 
-def forget(limitless: Connection, what: Made) -> None:
-    """Forget what was dropped, in the transaction that dropped it."""
-    limitless.execute(_SQL["forget"], what._asdict())
+def forget(limitless: Connection, what: Made) -> bool:
+    """Forget what was dropped, in the transaction that dropped it; return whether it was recorded."""
+    return limitless.execute(_SQL["forget"], what._asdict()).rowcount > 0
 
 
 def only_maker(limitless: Connection) -> None:
@@ -60,6 +60,9 @@ def keep_rights(classic: Connection, blockers: Sequence[str], rights: Sequence[s
 
 
 def compared_rights(classic: Connection) -> Compared | None:
-    """Return the last comparison of rights; None when there was none."""
+    """Return the last comparison of rights; None when there was none, or the tool is not installed."""
+    place = classic.execute(_SQL["rights_are_kept"]).fetchone()
+    if not place or not place[0]:
+        return None
     row = classic.execute(_SQL["rights"]).fetchone()
     return Compared(*row) if row else None

@@ -16,6 +16,7 @@ from migrator.control.log import decide
 from migrator.control.phase import set_phase
 from migrator.db.named import load
 from migrator.model.blocker import Blocker
+from migrator.model.counted import counted
 from migrator.model.phase import Phase
 from migrator.model.verdict import Verdict
 
@@ -45,10 +46,13 @@ def undo_verdict(conn: psycopg.Connection[Any], *, fresh_s: float = 5.0) -> Verd
         text = "the point of no return has passed: writes go to Limitless only"
         blockers.append(Blocker("decommission.passed", "", text))
     if moved and level != "classic":
-        text = f"{moved} tenants are joining or read from Limitless: migrator rollback --all --reason …"
+        text = (
+            f"{counted(moved, 'tenant is', 'tenants are')} joining or "
+            f"read from Limitless: migrator rollback --all --reason …"
+        )
         blockers.append(Blocker("tenants.on_limitless", "", text))
     elif moved and pending:
-        text = f"{pending} processes have not confirmed the rollback yet"
+        text = f"{counted(pending, 'process has', 'processes have')} not confirmed the rollback yet"
         blockers.append(Blocker("processes.unconfirmed", "", text, True))
     if mirrors:
         text = "the mirror still runs: migrator abort --reason …, and wait for it to end"

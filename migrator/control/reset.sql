@@ -29,4 +29,4 @@ DELETE FROM migrator.approval WHERE gate NOT IN ('audit', 'provision');
 DELETE FROM migrator.phase WHERE phase = ANY (%(phases)s);
 
 -- name: notify
-SELECT pg_notify('migrator', '');
+SELECT migrator_said FROM pg_notify('migrator', '') AS migrator_said;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -111,11 +112,6 @@ def standings(conn: Connection, tenants: Sequence[TenantId]) -> dict[TenantId, S
     return {one.tenant_id: one for one in found}
 
 
-def lock_off_classic(conn: Connection, tenants: Sequence[TenantId]) -> list[Standing]:
-    """Return those of *tenants* whose route is not classic, by tenant, locked until the caller's transaction ends."""
-    return [_standing(*row) for row in conn.execute(_SQL["lock_off_classic"], {"tenants": list(tenants)})]
-
-
 def off_classic(conn: Connection, tenants: Sequence[str] | None = None) -> list[str]:
     """Return those of *tenants* (None: of all) that have a route that is not classic, ordered by tenant."""
     rows = conn.execute(_SQL["off_classic"], {"all": tenants is None, "tenants": list(tenants or ())})
@@ -140,10 +136,14 @@ def put_routes(
     reason: str,
 ) -> None:
     """Write the routes of the tenants of *parts*, each with its mirror partition. Without *wave* each keeps its own."""
-    common = {"level": level.value, "pct": pct, "wave": wave, "epoch": epoch, "who": who, "reason": reason}
-    conn.cursor().executemany(
-        _SQL["put_route"], [{"tenant": tenant, "part": part, **common} for tenant, part in parts.items()]
-    )
+    values = {"level": level.value, "pct": pct, "wave": wave, "epoch": epoch, "who": who, "reason": reason}
+    conn.execute(_SQL["put_routes"], {"tenants": list(parts), "parts": list(parts.values()), **values})
+
+
+def log_moves(conn: Connection, tenants: Sequence[TenantId], kind: str, after: Any, who: str, reason: str) -> None:
+    """Append a decision about each of *tenants*, whose routes the caller is about to change all alike, to *after*."""
+    values = {"tenants": list(tenants), "kind": kind, "after": json.dumps(after), "who": who, "reason": reason}
+    conn.execute(_SQL["log_moves"], values)
 
 
 def move_back(conn: Connection, tenants: Sequence[TenantId], epoch: int, who: str, reason: str) -> None:
@@ -153,10 +153,8 @@ def move_back(conn: Connection, tenants: Sequence[TenantId], epoch: int, who: st
 
 def watch_routes(conn: Connection, parts: Mapping[TenantId, int], on: bool, epoch: int, who: str, reason: str) -> None:
     """Let processes report the tenants of *parts* one by one, or not any more; one without a route gets one."""
-    common = {"on": on, "epoch": epoch, "who": who, "reason": reason}
-    conn.cursor().executemany(
-        _SQL["watch_route"], [{"tenant": tenant, "part": part, **common} for tenant, part in parts.items()]
-    )
+    values = {"on": on, "epoch": epoch, "who": who, "reason": reason}
+    conn.execute(_SQL["watch_routes"], {"tenants": list(parts), "parts": list(parts.values()), **values})
 
 
 def unwatched(conn: Connection, tenants: Sequence[TenantId]) -> bool:

@@ -39,14 +39,6 @@ SELECT tenant_id, part, level, reads_pct, epoch, changed_by, reason, wave
   FROM migrator.route
  WHERE tenant_id = ANY (%(tenants)s);
 
--- name: lock_off_classic
--- Of these tenants, those whose route is not classic; no other session moves them before the transaction ends.
-SELECT tenant_id, part, level, reads_pct, epoch, changed_by, reason, wave
-  FROM migrator.route
- WHERE level <> 'classic' AND tenant_id = ANY (%(tenants)s)
- ORDER BY tenant_id
-   FOR UPDATE;
-
 -- name: off_classic
 SELECT tenant_id FROM migrator.route
  WHERE level <> 'classic' AND (%(all)s OR tenant_id = ANY (%(tenants)s))
@@ -55,23 +47,37 @@ SELECT tenant_id FROM migrator.route
 -- name: count_at
 SELECT count(*) FROM migrator.route WHERE level = ANY (%(levels)s);
 
--- name: put_route
+-- name: put_routes
 -- A route keeps its wave unless it is given another one.
 INSERT INTO migrator.route AS r (tenant_id, part, level, reads_pct, wave, epoch, changed_at, changed_by, reason)
-VALUES (%(tenant)s, %(part)s, %(level)s, %(pct)s, %(wave)s, %(epoch)s, clock_timestamp(), %(who)s, %(reason)s)
+SELECT u.tenant, u.part, %(level)s, %(pct)s, %(wave)s, %(epoch)s, (SELECT clock_timestamp()), %(who)s, %(reason)s
+  FROM unnest(%(tenants)s::text[], %(parts)s::smallint[]) AS u (tenant, part)
 ON CONFLICT (tenant_id) DO UPDATE
    SET level = EXCLUDED.level, reads_pct = EXCLUDED.reads_pct, wave = coalesce(EXCLUDED.wave, r.wave),
        epoch = EXCLUDED.epoch, changed_at = EXCLUDED.changed_at, changed_by = EXCLUDED.changed_by,
        reason = EXCLUDED.reason;
 
+-- name: log_moves
+-- Before they change: what each route was is read here, in the transaction that holds the switch row.
+INSERT INTO migrator.decision (at, who, kind, subject, reason, before, after)
+SELECT (SELECT clock_timestamp()), %(who)s, %(kind)s, 'tenant/' || u.id, %(reason)s,
+       CASE WHEN r.tenant_id IS NOT NULL
+            THEN jsonb_build_object('level', r.level, 'reads_pct', r.reads_pct, 'epoch', r.epoch) END,
+       %(after)s::jsonb
+  FROM unnest(%(tenants)s::text[]) WITH ORDINALITY AS u (id, n)
+  LEFT JOIN migrator.route r ON r.tenant_id = u.id
+ ORDER BY u.n;
+
 -- name: move_back
 UPDATE migrator.route
-   SET level = 'classic', epoch = %(epoch)s, changed_at = clock_timestamp(), changed_by = %(who)s, reason = %(reason)s
+   SET level = 'classic', epoch = %(epoch)s, changed_at = (SELECT clock_timestamp()), changed_by = %(who)s,
+       reason = %(reason)s
  WHERE tenant_id = ANY (%(tenants)s);
 
--- name: watch_route
+-- name: watch_routes
 INSERT INTO migrator.route (tenant_id, part, watched, epoch, changed_by, reason)
-VALUES (%(tenant)s, %(part)s, %(on)s, %(epoch)s, %(who)s, %(reason)s)
+SELECT u.tenant, u.part, %(on)s, %(epoch)s, %(who)s, %(reason)s
+  FROM unnest(%(tenants)s::text[], %(parts)s::smallint[]) AS u (tenant, part)
 ON CONFLICT (tenant_id) DO UPDATE SET watched = EXCLUDED.watched, epoch = EXCLUDED.epoch;
 
 -- name: count_watched

@@ -17,6 +17,10 @@ WITH gone AS (
     ON CONFLICT (at) DO UPDATE
        SET compared = h.compared + EXCLUDED.compared, mismatched = h.mismatched + EXCLUDED.mismatched,
            classic_ms = h.classic_ms + EXCLUDED.classic_ms, limitless_ms = h.limitless_ms + EXCLUDED.limitless_ms
+), totals AS (
+    INSERT INTO migrator.read_total AS t (side, reads, errors)
+    SELECT 'shadow', sum(compared), sum(mismatched) FROM gone HAVING count(*) > 0
+    ON CONFLICT (side) DO UPDATE SET reads = t.reads + EXCLUDED.reads, errors = t.errors + EXCLUDED.errors
 )
 SELECT count(*) FROM gone;
 
@@ -36,10 +40,12 @@ SELECT EXISTS (SELECT FROM migrator.read_baseline
                   AND at >= coalesce((SELECT max(at) FROM migrator.decision
                                        WHERE kind = 'wave.chosen' AND subject = 'wave-' || %(wave)s), '-infinity'));
 
--- name: put_baseline
+-- name: put_baselines
 -- The baseline of all tenants is stored once: later they read from both sides.
 INSERT INTO migrator.read_baseline AS b (tenant_id, wave, reads, errors, p99_ms)
-VALUES (%(tenant)s, %(wave)s, %(reads)s, %(errors)s, %(p99_ms)s)
+SELECT u.tenant, %(wave)s, u.reads, u.errors, u.p99_ms
+  FROM unnest(%(tenants)s::text[], %(reads)s::bigint[], %(errors)s::bigint[], %(p99_ms)s::float8[])
+       AS u (tenant, reads, errors, p99_ms)
 ON CONFLICT (tenant_id) DO UPDATE
    SET wave = EXCLUDED.wave, reads = EXCLUDED.reads, errors = EXCLUDED.errors, p99_ms = EXCLUDED.p99_ms,
        at = clock_timestamp()

@@ -13,15 +13,17 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from migrator.capacity.lines import lines_of
 from migrator.control import watch
 from migrator.control.advice import Facts, advise
 from migrator.control.answers import KIND
 from migrator.control.history import newest_report
 from migrator.control.install import VERSION, installed_version, version_problem
+from migrator.control.pace import current_pace
 from migrator.control.plan import stored
 from migrator.control.stopped import stopped
 from migrator.control.throttle import read_throttle
-from migrator.control.workers import Loaded, differences, living
+from migrator.control.workers import Loaded, differences, living, lost, unserved
 from migrator.db.named import load
 from migrator.inventory.facts import Difference
 from migrator.inventory.look import look
@@ -29,22 +31,30 @@ from migrator.model.blocker import Blocker
 from migrator.model.phase import ORDER
 from migrator.model.status import (
     BackfillLine,
+    BreachLine,
+    EndpointLine,
     Event,
     FallbackLine,
     HeldLine,
     LimitlessLine,
+    PaceLine,
     PartLine,
     PhaseLine,
     ProcessLine,
+    ReplicaLine,
     Status,
     ValidationLine,
     WaveLine,
 )
 from migrator.rights.check import known
+from migrator.runway.cost import current_cost, runway_line
 
 _SQL = load("migrator.control", "status.sql")
 
 _DONE = ("done",)
+
+SHOWN = 100
+"""Held tenants, quarantined ones and fallbacks are listed up to so many; beside each list stands how many there are."""
 
 
 def collect(conn: psycopg.Connection[Any], *, events: int = 8) -> Status:
@@ -53,8 +63,14 @@ def collect(conn: psycopg.Connection[Any], *, events: int = 8) -> Status:
     Args:
         events: how many of the newest decisions to include.
     """
-    with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    with conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        return collect_here(conn, events=events)
+
+
+def collect_here(conn: psycopg.Connection[Any], *, events: int = 8) -> Status:
+    """Return the whole status within the caller's transaction, which is one of one snapshot."""
+    with conn.cursor(row_factory=dict_row) as cursor:
         now: datetime = _one(cursor, "now")["at"]
         version = installed_version(conn)
         if version is None:
@@ -84,6 +100,7 @@ def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int)
     waves = _all(cursor, "waves")
     levels = {name: sum(row[name] for row in waves) for name in ("limitless", "joining", "classic")}
     parts = tuple(PartLine(**row) for row in _all(cursor, "parts"))
+    bill, capacity = (lines_of(cursor.connection, plan.body) if plan else None) or (None, None)
     moved = [row["wave"] for row in waves if row["wave"] is not None and row["moved"]]
     status = Status(
         installed=True,
@@ -107,23 +124,36 @@ def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int)
         tenants=sum(row["tenants"] for row in waves),
         by_state=tuple((row["state"], row["n"]) for row in _all(cursor, "states")),
         by_level=tuple(levels.items()),
-        quarantined=tuple((row["tenant_id"], row["reason"] or "") for row in _all(cursor, "quarantined")),
-        capture=tuple(watch.problems(cursor.connection)),
-        held=tuple(HeldLine(**row) for row in _all(cursor, "held")),
+        quarantined=tuple((row["tenant_id"], row["reason"] or "") for row in _all(cursor, "quarantined", shown=SHOWN)),
+        # Behind the hand-over no write is for the journal, and the tool itself takes capture away.
+        capture=tuple(watch.problems(cursor.connection)) if switch["write_mode"] != "limitless_only" else (),
+        held=tuple(HeldLine(**row) for row in _all(cursor, "held", shown=SHOWN)),
+        held_count=_one(cursor, "held_count")["n"],
         lag_s=max((p.lag_s for p in parts), default=None),
         parts=parts,
         journal_mb=_one(cursor, "journal")["mb"],
         backfill=_backfill(cursor),
         validation=ValidationLine(**_one(cursor, "validation")),
-        fallbacks=tuple(FallbackLine(**row) for row in _all(cursor, "fallbacks")),
+        fallbacks=tuple(FallbackLine(**row) for row in _all(cursor, "fallbacks", shown=SHOWN)),
+        fallback_count=_one(cursor, "fallback_count")["n"],
         breaker_trips=tuple((row["scope"], row["scope_key"], row["n"], row["reason"]) for row in _all(cursor, "trips")),
         processes=_processes(cursor),
+        replicas=tuple(ReplicaLine(**row) for row in _all(cursor, "replicas")),
+        classic_reads=tuple(EndpointLine(**row) for row in _all(cursor, "classic_reads")),
         limitless=_limitless(cursor),
         workers=len(workers),
         outdated_workers=differences(Loaded(plan.plan_id, plan.digest, "", plan.shim), workers) if plan else (),
+        lost_workers=lost(cursor.connection),
+        unserved_queues=unserved(cursor.connection),
         stopped=stopped(cursor.connection),
         incidents=_one(cursor, "incidents")["n"],
-        events=tuple(Event(**row) for row in _all(cursor, "events", decisions=events * 50, events=events)),
+        pace=PaceLine((pace := current_pace(cursor.connection)).share, pace.reason),
+        cost=current_cost(cursor.connection),
+        runway=runway_line(cursor.connection, plan.body) if plan and switch["write_mode"] != "limitless_only" else None,
+        bill=bill,
+        capacity=capacity,
+        breaches=tuple(BreachLine(**row) for row in _all(cursor, "breaches")),
+        events=tuple(Event(**row) for row in _all(cursor, "events", events=events)),
     )
     body = plan.body if plan else {}
     limit_mb = float(body.get("dual_write", {}).get("journal_limit_mb", 4096))
@@ -148,12 +178,14 @@ def _facts(status: Status, current: PhaseLine, inventory: tuple[Difference, ...]
         switch_reason=status.switch_reason,
         switch_by=status.switch_by,
         quarantined=status.quarantined,
+        quarantined_count=dict(status.by_state).get("quarantined", 0),
         parts=tuple((p.part, p.lag_s, p.problem or "") for p in status.parts),
         journal_mb=status.journal_mb,
         failed_units=backfill.failed if backfill else 0,
         backfill_paused=backfill.reason or "by an operator" if backfill and backfill.paused else "",
         divergent_tenants=validation.divergent_tenants if validation else 0,
         fallbacks=tuple((f.scope, f.key, f.reason, f.held) for f in status.fallbacks),
+        fallback_count=status.fallback_count,
         inventory=tuple((d.fact, d.advice) for d in inventory),
         silent_processes=sum(not p.live for p in status.processes),
         stopped=status.stopped,

@@ -96,6 +96,11 @@ async def captured_in_order(conn: psycopg.AsyncConnection[Any]) -> dict[int, Tab
     return ordered_tables(await (await conn.execute(TABLES_AND_KEYS)).fetchall())
 
 
+def forget_table(conn: psycopg.Connection[Any], number: int) -> None:
+    """Forget a captured table; `VERSIONS` is then one that it never was before."""
+    conn.execute(_SQL["forget"], {"table": number})
+
+
 def relation_oids(conn: psycopg.Connection[Any]) -> dict[int, str]:
     """Return the oid of every captured table, as text, by the table's id."""
     return {int(number): str(oid) for number, oid in conn.execute(_SQL["relations"])}
@@ -120,3 +125,9 @@ def find_relations(conn: psycopg.Connection[Any]) -> None:
     """Note which relation each captured table is, where an earlier version stored its name alone; none if it no longer
     exists."""
     conn.execute(_SQL["find_relations"])
+
+
+def captured_size(conn: psycopg.Connection[Any]) -> str:
+    """Return what captured tables take on disk with their indexes, as text with its unit."""
+    row = conn.execute(_SQL["size"]).fetchone()
+    return str(row[0]) if row else "0 bytes"

@@ -29,6 +29,15 @@ SELECT EXISTS (SELECT FROM migrator.captured_table);
 -- name: relations
 SELECT table_id, relid::int8::text FROM migrator.captured_table WHERE relid IS NOT NULL;
 
+-- name: forget
+-- Its versions go over to another table: the sum of them must not be what it was before.
+WITH gone AS (
+    DELETE FROM migrator.captured_table WHERE table_id = %(table)s RETURNING version
+)
+UPDATE migrator.captured_table t SET version = t.version + gone.version + 1
+  FROM gone
+ WHERE t.table_id = (SELECT min(table_id) FROM migrator.captured_table WHERE table_id <> %(table)s);
+
 -- name: id_and_slot
 SELECT table_id, (SELECT last_value FROM migrator.ring) FROM migrator.captured_table WHERE qualified = %(table)s;
 
@@ -47,3 +56,11 @@ SELECT o.name, pg_has_role(current_user, o.name, 'MEMBER'), o.name = current_use
 UPDATE migrator.captured_table
    SET relid = to_regclass(format('%I.%I', descriptor ->> 'schema', descriptor ->> 'name'))
  WHERE relid IS NULL;
+
+-- name: size
+-- Of roots and of their partitions.
+SELECT pg_size_pretty(coalesce(sum(pg_total_relation_size(c.oid)), 0))
+  FROM pg_class c
+ WHERE c.oid IN (SELECT t.relid FROM migrator.captured_table t
+                  UNION
+                 SELECT p.relid FROM migrator.captured_table t CROSS JOIN LATERAL pg_partition_tree(t.relid) p);

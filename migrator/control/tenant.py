@@ -1,14 +1,13 @@
-"""Reads tenants for gates and waves: facts about them, their waves, and the holds that keep them on classic.
+"""Reads tenants for gates and waves: facts about them, and their waves.
 
 Tenants belong to a wave by `migrator.tenant.wave`; one whose route was moved by that wave and is back on classic was
-rolled back, by the guard or by an operator. Tenants that are held on classic are in no wave's queue and are moved by
-none.
+rolled back, by the guard or by an operator. Tenants that are held on classic (tenant_hold.py), and those without rows,
+are in no wave's queue; held ones are moved by none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -64,7 +63,7 @@ def changed_since(conn: Connection, at: datetime, margin_s: float) -> list[Tenan
 
 
 def waiting(conn: Connection) -> frozenset[TenantId]:
-    """Return mirrored tenants that belong to no wave and are not held on classic."""
+    """Return mirrored tenants that belong to no wave, are not held on classic, and have rows."""
     return frozenset(_tenants(conn, "waiting"))
 
 
@@ -137,13 +136,14 @@ def first_tenants(conn: Connection) -> frozenset[TenantId]:
 
 def left_behind(conn: Connection) -> int:
     """Return how many tenants that existed when the cutover began do not read everything from Limitless, those
-    that are held aside."""
+    that are held, or have no rows, aside."""
     row = conn.execute(_SQL["left_behind"]).fetchone()
     return int(row[0]) if row else 0
 
 
 def not_on_limitless(conn: Connection) -> list[TenantId]:
-    """Return mirrored tenants of a wave that do not read everything from Limitless, those that are held aside."""
+    """Return mirrored tenants of a wave that do not read everything from Limitless, those that are held, or have no
+    rows, aside."""
     return _tenants(conn, "not_on_limitless")
 
 
@@ -195,35 +195,6 @@ def unvalidated_since(
         _SQL["unvalidated_since"], {"since": since, "parts": list(parts), "all": tenant is None, "tenant": tenant}
     )
     return tuple(None if found is None else TenantId(found) for (found,) in rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """One tenant that is held on classic. `wave`: the rollback of which it was held by; None: by its own name."""
-
-    tenant_id: TenantId
-    reason: str
-    held_by: str
-    held_at: datetime
-    wave: int | None = None
-
-
-def holds(conn: Connection, tenants: Sequence[TenantId] | None = None) -> list[Held]:
-    """Return those of *tenants* (None: of all) that are held, ordered by tenant."""
-    rows = conn.execute(_SQL["holds"], {"all": tenants is None, "tenants": list(tenants or ())})
-    return [Held(TenantId(tenant), *rest) for tenant, *rest in rows]
-
-
-def hold(conn: Connection, tenants: Sequence[TenantId], wave: int | None, who: str, reason: str) -> list[TenantId]:
-    """Hold *tenants* on classic, known to the tool or not; return those newly held, in order."""
-    values = {"tenants": list(dict.fromkeys(tenants)), "wave": wave, "who": who, "reason": reason}
-    return sorted(_tenants(conn, "hold", **values))
-
-
-def release_hold(conn: Connection, tenants: Sequence[TenantId]) -> list[Held]:
-    """Release *tenants*; return those that were held, in order."""
-    rows = conn.execute(_SQL["release_hold"], {"tenants": list(tenants)})
-    return sorted((Held(TenantId(tenant), *rest) for tenant, *rest in rows), key=lambda held: held.tenant_id)
 
 
 def tenants_by_state(conn: Connection) -> dict[TenantState, int]:

@@ -1,5 +1,8 @@
--- Statements of migrator/control/tenant.py: migrator.tenant and migrator.tenant_hold, the views gate_fact,
--- reference_fact and rolled_back.
+-- Statements of migrator/control/tenant.py: migrator.tenant, the views gate_fact, reference_fact,
+-- held_tenant, empty_tenant and rolled_back.
+--
+-- A wave changes most rows of these tables at once, and statistics follow a minute later. Until then a plan may expect one row
+-- where there are 10,000, and join them by nested loops. NOT IN is looked up in a hash whatever is expected; tenant_id is never null.
 
 -- name: sizes
 SELECT tenant_id, rows, writes FROM migrator.tenant ORDER BY tenant_id;
@@ -21,7 +24,8 @@ SELECT tenant_id FROM migrator.tenant
 -- name: waiting
 SELECT tenant_id FROM migrator.tenant t
  WHERE wave IS NULL AND state = 'mirrored'
-   AND NOT EXISTS (SELECT FROM migrator.tenant_hold h WHERE h.tenant_id = t.tenant_id);
+   AND t.tenant_id NOT IN (SELECT tenant_id FROM migrator.held_tenant)
+   AND t.tenant_id NOT IN (SELECT tenant_id FROM migrator.empty_tenant);
 
 -- name: waves
 SELECT wave FROM migrator.tenant WHERE wave IS NOT NULL
@@ -32,7 +36,7 @@ SELECT wave FROM migrator.tenant WHERE wave IS NOT NULL
 -- name: wave_tenants
 SELECT tenant_id FROM migrator.tenant t
  WHERE wave = %(wave)s
-   AND (%(with_held)s OR NOT EXISTS (SELECT FROM migrator.tenant_hold h WHERE h.tenant_id = t.tenant_id))
+   AND (%(with_held)s OR t.tenant_id NOT IN (SELECT tenant_id FROM migrator.tenant_hold))
  ORDER BY tenant_id;
 
 -- name: wave_members
@@ -49,7 +53,7 @@ UPDATE migrator.tenant SET wave = NULL WHERE tenant_id = ANY (%(tenants)s);
 -- name: release_but_rolled_back
 UPDATE migrator.tenant t SET wave = NULL
  WHERE tenant_id = ANY (%(tenants)s)
-   AND NOT EXISTS (SELECT FROM migrator.rolled_back b WHERE b.tenant_id = t.tenant_id);
+   AND t.tenant_id NOT IN (SELECT tenant_id FROM migrator.rolled_back);
 
 -- name: release_interrupted
 UPDATE migrator.tenant t SET wave = NULL
@@ -80,7 +84,8 @@ SELECT jsonb_array_elements_text(body) FROM migrator.report WHERE kind = 'cutove
 -- name: left_behind
 SELECT count(*) FROM migrator.tenant t
  WHERE t.tenant_id IN (SELECT jsonb_array_elements_text(body) FROM migrator.report WHERE kind = 'cutover.tenants')
-   AND NOT EXISTS (SELECT FROM migrator.tenant_hold h WHERE h.tenant_id = t.tenant_id)
+   AND t.tenant_id NOT IN (SELECT tenant_id FROM migrator.held_tenant)
+   AND t.tenant_id NOT IN (SELECT tenant_id FROM migrator.empty_tenant)
    AND NOT EXISTS (SELECT FROM migrator.route r
                     WHERE r.tenant_id = t.tenant_id AND r.level = 'limitless' AND r.reads_pct = 100);
 
@@ -88,7 +93,8 @@ SELECT count(*) FROM migrator.tenant t
 -- A late sign-up does not block: it is mirrored and validated like the others.
 SELECT tenant_id FROM migrator.tenant t
  WHERE state = 'mirrored' AND wave IS NOT NULL
-   AND NOT EXISTS (SELECT FROM migrator.tenant_hold h WHERE h.tenant_id = t.tenant_id)
+   AND t.tenant_id NOT IN (SELECT tenant_id FROM migrator.held_tenant)
+   AND t.tenant_id NOT IN (SELECT tenant_id FROM migrator.empty_tenant)
    AND NOT EXISTS (SELECT FROM migrator.route r
                     WHERE r.tenant_id = t.tenant_id AND r.level = 'limitless' AND r.reads_pct = 100)
  ORDER BY tenant_id;
@@ -101,7 +107,7 @@ SELECT t.tenant_id, t.state, p.lag_s, extract(epoch FROM clock_timestamp() - t.c
        t.reason, t.outdated, h.held_by || ': ' || h.reason, coalesce('partition ' || p.part || ': ' || p.problem, '')
   FROM migrator.gate_fact t
   LEFT JOIN migrator.partition_status p ON p.part = t.part
-  LEFT JOIN migrator.tenant_hold h ON h.tenant_id = t.tenant_id
+  LEFT JOIN migrator.held_tenant h ON h.tenant_id = t.tenant_id
  WHERE t.tenant_id = ANY (%(tenants)s)
  ORDER BY t.tenant_id;
 
@@ -150,23 +156,6 @@ SELECT NULL FROM migrator.reference_fact f
  WHERE (f.clean_at IS NULL OR f.clean_at < %(since)s OR coalesce(f.divergent, 1) > 0)
    AND EXISTS (SELECT FROM back)
  ORDER BY 1;
-
--- name: holds
-SELECT tenant_id, reason, held_by, held_at, wave
-  FROM migrator.tenant_hold
- WHERE %(all)s OR tenant_id = ANY (%(tenants)s)
- ORDER BY tenant_id COLLATE "C";
-
--- name: hold
-INSERT INTO migrator.tenant_hold (tenant_id, reason, held_by, wave)
-SELECT u.id, %(reason)s, %(who)s, %(wave)s FROM unnest(%(tenants)s::text[]) AS u (id)
-ON CONFLICT DO NOTHING
-RETURNING tenant_id;
-
--- name: release_hold
-DELETE FROM migrator.tenant_hold
- WHERE tenant_id = ANY (%(tenants)s)
-RETURNING tenant_id, reason, held_by, held_at, wave;
 
 -- name: tenants_by_state
 SELECT state, count(*) FROM migrator.tenant GROUP BY state ORDER BY state;

@@ -5,7 +5,7 @@ pending → copying → mirrored; a mirrored one may be quarantined, and every o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -79,17 +79,19 @@ async def may_be_copied(classic: AsyncConnection, part: int, epoch: int, tenants
 
 
 _QUARANTINE = sql.SQL(
-    "UPDATE migrator.tenant SET state = 'quarantined', reason = %(reason)s, {renew}"
-    " WHERE tenant_id = %(tenant)s AND {newest}"
+    "UPDATE migrator.tenant t SET state = 'quarantined', reason = u.reason, {renew}"
+    " FROM unnest(%(tenants)s::text[], %(reasons)s::text[]) AS u (id, reason)"
+    " WHERE t.tenant_id = u.id AND {newest}"
 ).format(renew=RENEW, newest=NEWEST)
 
 
-async def quarantine(classic: AsyncConnection, part: int, epoch: int, tenant: str, reason: str) -> None:
-    """Quarantine *tenant*, unless a mirror with a later lease term than *epoch* has the partition.
+async def quarantine(classic: AsyncConnection, part: int, epoch: int, reasons: Mapping[str, str]) -> None:
+    """Quarantine the tenants of *reasons*, unless a mirror with a later lease term than *epoch* has the partition.
 
     What was validated before says nothing about the copy that will replace these rows.
     """
-    await classic.execute(_QUARANTINE, {"part": part, "epoch": epoch, "tenant": tenant, "reason": reason})
+    values = {"part": part, "epoch": epoch, "tenants": list(reasons), "reasons": list(reasons.values())}
+    await classic.execute(_QUARANTINE, values)
 
 
 def quarantined(classic: Connection) -> list[tuple[str, str]]:

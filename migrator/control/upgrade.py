@@ -133,11 +133,11 @@ def only_one(classic: Connection) -> Iterator[None]:
         yield
     finally:
         if not classic.closed:
-            classic.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
+            classic.execute("SELECT migrator_lock FROM pg_advisory_unlock(%s) AS migrator_lock", (LOCK,))
 
 
 def _try_lock(conn: Connection) -> bool:
-    row = conn.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
+    row = conn.execute("SELECT migrator_lock FROM pg_try_advisory_lock(%s) AS migrator_lock", (LOCK,)).fetchone()
     return bool(row and row[0])
 
 

@@ -25,6 +25,8 @@ REPORTS = 400
 
 KEPT_DAYS = 100
 """What is kept by its age: the 90 days of the stabilization and some more."""
+PICTURE_DAYS = 400
+"""The same for hours of all tenants together, of which pictures of the whole migration are made: 10,000 rows each."""
 
 _RULES = load("migrator.control", "upkeep.sql")
 """Each deletes what is too old of one table."""
@@ -40,5 +42,5 @@ def prune(conn: Connection, limit: int = BATCH) -> bool:
 
     Each statement commits by itself, so it may be killed at any instant, and several may run at once.
     """
-    values = {"limit": limit, "days": KEPT_DAYS, "reports": REPORTS}
+    values = {"limit": limit, "days": KEPT_DAYS, "pictures": PICTURE_DAYS, "reports": REPORTS}
     return max([conn.execute(rule, values).rowcount for rule in _RULES.values()]) >= limit

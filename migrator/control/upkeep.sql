@@ -1,11 +1,22 @@
 -- Retention of the tool's own tables: every statement of this file is a rule. Each deletes at most %(limit)s rows;
--- %(days)s: what is kept by its age; %(reports)s: how many reports of a kind are kept.
+-- %(days)s: what is kept by its age; %(pictures)s: the same for what is one row an hour, whatever there are of tenants,
+-- and drawn over the whole migration; %(reports)s: how many reports of a kind are kept.
 
 -- name: hours_of_reads
 DELETE FROM migrator.read_hour
  WHERE ctid = ANY (ARRAY(
     SELECT x.ctid FROM migrator.read_hour x
      WHERE x.at < clock_timestamp() - make_interval(days => %(days)s)
+       AND (x.tenant_id IS NOT NULL OR x.at < clock_timestamp() - make_interval(days => %(pictures)s))
+     LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
+
+-- name: hours_of_state
+-- And what was stored while classic's clock was ahead.
+DELETE FROM migrator.state_sample
+ WHERE ctid = ANY (ARRAY(
+    SELECT x.ctid FROM migrator.state_sample x
+     WHERE x.at < clock_timestamp() - make_interval(days => %(pictures)s)
+        OR x.at > clock_timestamp() + interval '1 day'
      LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
 
 -- name: hours_of_shadows

@@ -62,6 +62,19 @@ async def begin(classic: AsyncConnection, run_id: uuid.UUID, kind: str) -> None:
     await classic.execute(_SQL["begin"], {"run": run_id, "kind": kind})
 
 
+async def mark(classic: AsyncConnection, run_id: uuid.UUID) -> int:
+    """Write a mark greater than the run's earlier ones. A replica that shows it shows what was committed before."""
+    row = await (await classic.execute(_SQL["mark"], {"run": run_id})).fetchone()
+    assert row is not None  # the run has begun
+    return int(row[0])
+
+
+async def shows(replica: AsyncConnection, run_id: uuid.UUID, mark: int) -> bool:
+    """Return whether *replica* has come as far as *mark* of the run."""
+    row = await (await replica.execute(_SQL["shows"], {"run": run_id, "mark": mark})).fetchone()
+    return bool(row and row[0])
+
+
 _FOUND = (
     "unnest(%(tenants)s::text[], %(rows)s::bigint[], %(bad)s::bigint[], %(generations)s::bigint[])"
     " AS u (tenant_id, rows, bad, generation)"
@@ -201,6 +214,11 @@ def set_rows_repaired(classic: Connection, who: str, tenants: Sequence[str] | No
 def set_tenants_repaired(classic: Connection, who: str, tenants: Sequence[str]) -> None:
     """Record that *who* had all rows of *tenants* replaced."""
     classic.execute(_SQL["set_tenants_repaired"], {"who": who, "tenants": list(tenants)})
+
+
+def set_table_gone(classic: Connection, table: str, who: str) -> None:
+    """Record that nothing is left to repair in a table that was dropped."""
+    classic.execute(_SQL["set_table_gone"], {"table": table, "who": who})
 
 
 def set_reference_repaired(classic: Connection, who: str, tables: Sequence[str]) -> None:

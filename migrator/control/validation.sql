@@ -21,6 +21,12 @@ SELECT extract(epoch FROM clock_timestamp() - max(finished_at))::float8 FROM mig
 -- name: begin
 INSERT INTO migrator.validation (run_id, kind) VALUES (%(run)s, %(kind)s);
 
+-- name: mark
+UPDATE migrator.validation SET marks = marks + 1 WHERE run_id = %(run)s RETURNING marks;
+
+-- name: shows
+SELECT count(*) FROM migrator.validation WHERE run_id = %(run)s AND marks >= %(mark)s;
+
 -- name: set_fingerprint
 UPDATE migrator.validation SET schema_fingerprint = %(fingerprint)s WHERE run_id = %(run)s;
 
@@ -51,6 +57,10 @@ UPDATE migrator.divergence SET repaired_at = clock_timestamp(), repaired_by = %(
 -- name: set_reference_repaired
 UPDATE migrator.divergence SET repaired_at = clock_timestamp(), repaired_by = %(who)s
  WHERE repaired_at IS NULL AND tenant_id IS NULL AND table_name = ANY (%(tables)s);
+
+-- name: set_table_gone
+UPDATE migrator.divergence SET repaired_at = clock_timestamp(), repaired_by = %(who)s
+ WHERE repaired_at IS NULL AND table_name = %(table)s;
 
 -- name: nobodys_changed
 -- True also when a decommission has never looked for them.

@@ -54,12 +54,30 @@ SELECT r.tenant_id, r.part, r.wave, r.level AS route, r.reads_pct, r.epoch, r.ch
   FROM migrator.route r
  CROSS JOIN migrator.switch s;
 
+-- Holds that count now: one whose date has come ends by itself.
+CREATE VIEW migrator.held_tenant AS
+SELECT tenant_id, reason, held_by, held_at, wave, until
+  FROM migrator.tenant_hold
+ WHERE until IS NULL OR until > clock_timestamp();
+
+-- Tenants that have no rows on either side: deleted, or merged into others. The last validation counted none, and the
+-- mirror noted no change after the moment it began at. They hold up nothing; when rows of such a name come again, it is
+-- in this view no more.
+CREATE VIEW migrator.empty_tenant AS
+SELECT tenant_id FROM migrator.tenant
+ WHERE state = 'mirrored' AND rows = 0 AND divergent = 0 AND clean_at = validated_at
+   AND (changed_at IS NULL OR changed_at < clean_at);
+
 -- Tenants that were cut over in their wave and are back on classic. A tenant that was given another wave since waits.
+-- CASE and NOT IN keep the two look-ups hashed: right after the rollback of a large wave no statistics tell a planner that a
+-- join of these tables has many rows on both sides. A route without a wave would compare with each of the hashed rows.
 CREATE VIEW migrator.rolled_back AS
-SELECT t.tenant_id, t.wave, r.changed_by, r.reason
-  FROM migrator.tenant t
-  JOIN migrator.route r ON r.tenant_id = t.tenant_id AND r.wave = t.wave
- WHERE r.level = 'classic';
+SELECT r.tenant_id, r.wave, r.changed_by, r.reason
+  FROM migrator.route r
+ WHERE r.level = 'classic' AND r.wave IS NOT NULL
+   AND CASE WHEN (r.tenant_id, r.wave) IN (SELECT tenant_id, wave FROM migrator.tenant WHERE wave IS NOT NULL)
+            THEN true ELSE false END
+   AND r.tenant_id NOT IN (SELECT tenant_id FROM migrator.empty_tenant);
 
 -- What decides how rows compare, on this side: names, types and collations of the columns of migrated tables.
 CREATE FUNCTION migrator.classic_fingerprint() RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
@@ -80,12 +98,14 @@ CREATE FUNCTION migrator.schema_fingerprint() RETURNS text LANGUAGE sql STABLE S
           WHERE schema_fingerprint IS NOT NULL ORDER BY started_at DESC LIMIT 1), '')
 $$;
 
--- What gates may believe about a tenant: a verdict at another schema is none.
+-- What gates may believe about a tenant: a verdict at another schema is none. In scalar subqueries the fingerprint is taken
+-- once for all tenants; in FROM it would be taken for each, and it reads the catalog.
 CREATE VIEW migrator.gate_fact AS
 SELECT t.tenant_id, t.part, t.state, t.wave, t.reason, t.changed_at, t.validated_at, t.divergent, t.clean_fence,
-       CASE WHEN t.clean_fingerprint = f.now THEN t.clean_at END AS clean_at,
-       t.clean_at IS NOT NULL AND t.clean_fingerprint IS DISTINCT FROM f.now AS outdated
-  FROM migrator.tenant t, (SELECT migrator.schema_fingerprint() AS now) f;
+       CASE WHEN t.clean_fingerprint = (SELECT migrator.schema_fingerprint()) THEN t.clean_at END AS clean_at,
+       t.clean_at IS NOT NULL
+           AND t.clean_fingerprint IS DISTINCT FROM (SELECT migrator.schema_fingerprint()) AS outdated
+  FROM migrator.tenant t;
 
 -- The same about the reference tables, which every tenant reads: one row where there are any, else none. A verdict from
 -- before their last copy says nothing, however late it was stored, and none counts as clean while they are copied.

@@ -32,6 +32,19 @@ MARK = sql.SQL(
 )
 """Another value than before, in a snapshot: `DIFFERENCES` has to be read."""
 
+# A few milliseconds for some hundred tables, so not for each cycle. What changes a table changes one of these rows.
+SHAPE_MARK = sql.SQL(
+    "WITH r AS MATERIALIZED (SELECT relid AS oid FROM migrator.captured_table WHERE relid IS NOT NULL)"
+    " SELECT concat_ws(' ',"
+    " (SELECT sum(hashtextextended(concat(c.oid, ' ', c.xmin), 0)) FROM r JOIN pg_class c ON c.oid = r.oid),"
+    " (SELECT sum(hashtextextended(concat(a.attrelid, ' ', a.attnum, ' ', a.xmin), 0))"
+    "    FROM r JOIN pg_attribute a ON a.attrelid = r.oid WHERE a.attnum > 0),"
+    " (SELECT sum(hashtextextended(concat(c.oid, ' ', c.xmin), 0)) FROM r JOIN pg_constraint c ON c.conrelid = r.oid),"
+    " (SELECT sum(hashtextextended(concat(i.inhrelid, ' ', i.xmin), 0))"
+    "    FROM r JOIN pg_inherits i ON i.inhparent = r.oid))"
+)
+"""The same of tables themselves: their columns, constraints and partitions."""
+
 
 def differences(conn: psycopg.Connection[Any]) -> list[Difference]:
     """Return what is not as capture was built for it, in *conn*'s snapshot; nothing while nothing is captured."""

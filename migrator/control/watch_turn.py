@@ -56,7 +56,9 @@ _WATCHED = sql.SQL("{after} SELECT tenant_id FROM after WHERE watched AND there 
 def lock_sampling(conn: psycopg.Connection[Any]) -> bool:
     """Lock the choice of sampled tenants until the caller's transaction ends; False when another monitor has the
     lock."""
-    row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (_MONITOR,)).fetchone()
+    row = conn.execute(
+        "SELECT migrator_lock FROM pg_try_advisory_xact_lock(%s) AS migrator_lock", (_MONITOR,)
+    ).fetchone()
     return bool(row and row[0])
 
 

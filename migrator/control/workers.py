@@ -27,6 +27,9 @@ SILENT_S = 45.0
 """A worker without a heartbeat for so long has ended: several heartbeats."""
 _FORGOTTEN_S = 86_400.0
 
+QUEUES = ("control", "incident", "mirror", "bulk")
+"""Task queues, each of which some worker has to serve; as `workflows.names.Queue`, which a test holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -43,6 +46,7 @@ class Worker:
     worker_id: str
     loaded: Loaded
     seen_s: float
+    queues: tuple[str, ...] = ()
 
 
 def beat(conn: Connection, worker_id: str, loaded: Loaded, queues: Sequence[str]) -> None:
@@ -84,7 +88,21 @@ def stored(conn: Connection) -> Loaded | None:
 def living(conn: Connection) -> list[Worker]:
     """Return the workers with a recent heartbeat, by name."""
     rows = conn.execute(_SQL["living"], {"silent_s": SILENT_S})
-    return [Worker(name, Loaded(plan_id, digest, ver, shim), seen) for name, plan_id, digest, ver, shim, seen in rows]
+    return [
+        Worker(name, Loaded(plan_id, digest, ver, shim), seen, tuple(queues))
+        for name, plan_id, digest, ver, shim, seen, queues in rows
+    ]
+
+
+def lost(conn: Connection) -> tuple[str, ...]:
+    """Return workers that are silent and did not take themselves off the list: killed within the last hour."""
+    return tuple(str(name) for (name,) in conn.execute(_SQL["lost"], {"silent_s": SILENT_S}))
+
+
+def unserved(conn: Connection) -> tuple[str, ...]:
+    """Return the task queues that no living worker serves."""
+    served = {str(queue) for (queue,) in conn.execute(_SQL["served"], {"silent_s": SILENT_S})}
+    return tuple(queue for queue in QUEUES if queue not in served)
 
 
 def differences(wanted: Loaded, workers: Sequence[Worker]) -> tuple[Blocker, ...]:

@@ -14,7 +14,18 @@ DELETE FROM migrator.worker WHERE seen_at < clock_timestamp() - make_interval(se
 DELETE FROM migrator.worker WHERE worker_id = %(worker_id)s;
 
 -- name: living
-SELECT worker_id, plan_id, digest, version, shim, extract(epoch FROM clock_timestamp() - seen_at)::float8 AS seen_s
+SELECT worker_id, plan_id, digest, version, shim, extract(epoch FROM clock_timestamp() - seen_at)::float8 AS seen_s,
+       queues
   FROM migrator.worker
  WHERE seen_at > clock_timestamp() - make_interval(secs => %(silent_s)s)
  ORDER BY worker_id;
+
+-- name: lost
+SELECT worker_id FROM migrator.worker
+ WHERE seen_at <= clock_timestamp() - make_interval(secs => %(silent_s)s)
+   AND seen_at > clock_timestamp() - interval '1 hour'
+ ORDER BY worker_id;
+
+-- name: served
+SELECT DISTINCT q FROM migrator.worker, unnest(queues) q
+ WHERE seen_at > clock_timestamp() - make_interval(secs => %(silent_s)s);

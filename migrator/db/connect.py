@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import conninfo
 
+from migrator.db.cursors import AsyncCursor, AsyncServerCursor, Cursor, ServerCursor
 from migrator.db.unwrap import AsyncConnection, Connection, Unwraps
 from migrator.errors import ClusterUnavailable, UsageError
 from migrator.model import session
@@ -48,19 +49,72 @@ def _settings(statement_timeout_s: float | None, lock_timeout_s: float | None) -
     return f"{settings} UNION ALL {session.INTRODUCTION}"
 
 
-def _unavailable(dsn: str, error: psycopg.Error) -> ClusterUnavailable:
-    state = error.sqlstate
-    text = str(error).strip().splitlines()
+def _unavailable(dsn: str, side: str, error: psycopg.Error) -> ClusterUnavailable:
+    """Return the refusal of a connection in words; libpq's hold no password, and none of them is a row's."""
+    why, hint = refused_connection(str(error), error.sqlstate)
+    return ClusterUnavailable(f"{side} ({masked(dsn)})" if side else masked(dsn), why, hint)
+
+
+_REFUSALS: tuple[tuple[str, str, str], ...] = (
+    # (what libpq or the server says, what it means; empty: its own words, what to do)
+    ("no password supplied", "it requires a password and none was given", "Check the secret that the plan refers to."),
+    (
+        "authentication failed|role .* does not exist|28P01|28000",
+        "it refused the user or password",
+        "Check the secret that the plan refers to.",
+    ),
+    (
+        "no pg_hba.conf entry",
+        "",
+        "Let this host in, with the TLS that is asked for: pg_hba.conf, or the security group.",
+    ),
+    (
+        "database .* does not exist|3D000",
+        "the database does not exist",
+        "Check the database name in the connection string.",
+    ),
+    (
+        "certificate|root.crt|SSL|TLS|GSSAPI",
+        "",
+        "Check sslmode and sslrootcert in the connection string, and the server's certificate.",
+    ),
+    (
+        "too many clients|connection slots|too many connections|53300",
+        "",
+        "All its connections are in use: raise max_connections or the role's limit, or close sessions"
+        " (pg_stat_activity).",
+    ),
+    (
+        "starting up|shutting down|recovery|not yet accepting|57P0",
+        "",
+        "It starts, stops or fails over: try again in a minute.",
+    ),
+    (
+        "could not translate host name|Name or service not known|resolve",
+        "",
+        "Check the host name in the connection string, and this host's DNS.",
+    ),
+    (
+        "timeout expired|timed out",
+        "it did not answer in time",
+        "Check that this host may reach it: security group, routes, firewall; or the server hangs.",
+    ),
+)
+
+
+def refused_connection(text: str, sqlstate: str | None = None) -> tuple[str, str]:
+    """Return why no connection was made, and what to do, from what libpq says. Pure.
+
+    It says it on one line per address that it tried; the last is the one that counts.
+    """
+    lines = [line.strip() for line in text.strip().splitlines() if "failed: " in line or "error" in line]
+    last = (lines or text.strip().splitlines() or ["no reason was given"])[-1]
     # 'connection failed: connection to server at "…", port … failed: Connection refused', then a question
-    why = text[0].rsplit("failed: ", 1)[-1] if text else type(error).__name__
-    hint = "Check that the server runs and that this host may reach it."
-    if state in ("28P01", "28000") or "authentication failed" in why:
-        why, hint = "it refused the user or password", "Check the secret that the plan refers to."
-    elif "no password supplied" in why:
-        why, hint = "it requires a password and none was given", "Check the secret that the plan refers to."
-    elif state == "3D000" or re.search(r'database "[^"]*" does not exist', why):
-        why, hint = "the database does not exist", "Check the database name in the connection string."
-    return ClusterUnavailable(masked(dsn), why, hint)
+    own = re.sub(r"^(FATAL|ERROR|PANIC): +", "", last.rsplit("failed: ", 1)[-1].strip())
+    for pattern, why, hint in _REFUSALS:
+        if re.search(pattern, f"{own} {sqlstate or ''}"):
+            return why or own, hint
+    return own, "Check that the server runs and that this host may reach it."
 
 
 def connect(
@@ -71,8 +125,12 @@ def connect(
     statement_timeout_s: float | None = None,
     lock_timeout_s: float | None = None,
     connect_timeout_s: float = 5,
+    side: str = "",
 ) -> psycopg.Connection[Any]:
     """Return a connection with the tool's session settings.
+
+    Args:
+        side: what messages call it, "classic" or "Limitless"; without it they give its address alone.
 
     Raises:
         ClusterUnavailable: the server cannot be reached or refuses us; the text holds no password.
@@ -81,14 +139,15 @@ def connect(
     parameters = _parameters(dsn, app, connect_timeout_s)
     conn = None
     try:
-        conn = Connection.connect(**parameters, autocommit=True, prepare_threshold=None)
+        conn = Connection.connect(**parameters, autocommit=True, prepare_threshold=None, cursor_factory=Cursor)
+        conn.server_cursor_factory, conn.side = ServerCursor, side
         conn.execute(_settings(statement_timeout_s, lock_timeout_s))
         conn.autocommit = autocommit
     except BaseException as error:
         if conn is not None:
             conn.close()
         if isinstance(error, psycopg.Error):
-            raise _unavailable(dsn, error) from None
+            raise _unavailable(dsn, side, error) from None
         raise
     return conn
 
@@ -101,19 +160,23 @@ async def connect_async(
     statement_timeout_s: float | None = None,
     lock_timeout_s: float | None = None,
     connect_timeout_s: float = 5,
+    side: str = "",
 ) -> psycopg.AsyncConnection[Any]:
     """Return an asynchronous connection with the tool's session settings; raises as `connect` does."""
     parameters = _parameters(dsn, app, connect_timeout_s)
     conn = None
     try:
-        conn = await AsyncConnection.connect(**parameters, autocommit=True, prepare_threshold=None)
+        conn = await AsyncConnection.connect(
+            **parameters, autocommit=True, prepare_threshold=None, cursor_factory=AsyncCursor
+        )
+        conn.server_cursor_factory, conn.side = AsyncServerCursor, side
         await conn.execute(_settings(statement_timeout_s, lock_timeout_s))
         await conn.set_autocommit(autocommit)
     except BaseException as error:  # a cancelled task must not leave the connection behind
         if conn is not None:
             await conn.close()
         if isinstance(error, psycopg.Error):
-            raise _unavailable(dsn, error) from None
+            raise _unavailable(dsn, side, error) from None
         raise
     return conn
 

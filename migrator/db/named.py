@@ -16,6 +16,9 @@ from importlib import resources
 from itertools import pairwise
 from typing import LiteralString
 
+_KNOWN: dict[str, str] = {}
+"""File and name of every statement that was loaded, by its text."""
+
 _NAME = re.compile(r"^-- name:[ \t]*(?P<name>.*)$", re.MULTILINE)
 
 
@@ -45,7 +48,15 @@ def load(package: str, file: str) -> Statements:
     Raises:
         ValueError: a name is no identifier, stands twice, or has no statement; or text comes before the first name.
     """
-    return parse(resources.files(package).joinpath(file).read_text(encoding="utf-8"), file)
+    found = parse(resources.files(package).joinpath(file).read_text(encoding="utf-8"), file)
+    folder = package.partition(".")[2].replace(".", "/") or package
+    _KNOWN.update((text, f"{folder}/{file}:{name}") for name, text in found.items())
+    return found
+
+
+def name_of(query: object) -> str:
+    """Return file and name of a statement, for example "control/tenant.sql:states"; '' for one that has no name."""
+    return _KNOWN.get(query, "") if isinstance(query, str) else ""
 
 
 def parse(text: str, file: str) -> Statements:

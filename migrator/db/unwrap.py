@@ -1,4 +1,5 @@
-"""Connections on which an error has the SQLSTATE of what happened, also where a router of Limitless wrapped it.
+"""Connections on which an error has the SQLSTATE of what happened, also where a router of Limitless wrapped it, and
+knows the side it came from.
 
 In the one place that every statement's result passes, so that code that catches an error by its class is right on both
 sides.
@@ -11,13 +12,15 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
+from migrator.db.origin import origin_of, remember
 from migrator.model.wrapped import Rule, true_state
 
 
 class Unwraps:
-    """Rules of the cluster at hand; see `migrator.control.answers.learn`."""
+    """What is known of the cluster at hand: its side, and its rules (see `migrator.control.answers.learn`)."""
 
     rules: tuple[Rule, ...] = ()
+    side: str = ""
 
 
 def unwrapped(error: psycopg.Error, rules: tuple[Rule, ...]) -> psycopg.Error:
@@ -30,13 +33,17 @@ def unwrapped(error: psycopg.Error, rules: tuple[Rule, ...]) -> psycopg.Error:
         kind = psycopg.errors.lookup(true)
     except KeyError:
         return error
-    return kind(*error.args, info=error._info, encoding=error._encoding)
+    found = kind(*error.args, info=error._info, encoding=error._encoding)
+    remember(found, origin_of(error).side, origin_of(error).statement)
+    return found
 
 
 def error_of(conn: object, result: psycopg.pq.abc.PGresult) -> psycopg.Error:
     """Return the error in *result*, which was read from *conn* below psycopg's cursors."""
     rules = conn.rules if isinstance(conn, Unwraps) else ()
-    return unwrapped(psycopg.errors.error_from_result(result), rules)
+    error = unwrapped(psycopg.errors.error_from_result(result), rules)
+    remember(error, conn.side if isinstance(conn, Unwraps) else "")
+    return error
 
 
 class Connection(psycopg.Connection[TupleRow], Unwraps):
@@ -44,6 +51,7 @@ class Connection(psycopg.Connection[TupleRow], Unwraps):
         try:
             return super().wait(*args, **kwargs)
         except psycopg.Error as error:
+            remember(error, self.side)
             true_error = unwrapped(error, self.rules)
             if true_error is error:
                 raise
@@ -55,6 +63,7 @@ class AsyncConnection(psycopg.AsyncConnection[TupleRow], Unwraps):
         try:
             return await super().wait(*args, **kwargs)
         except psycopg.Error as error:
+            remember(error, self.side)
             true_error = unwrapped(error, self.rules)
             if true_error is error:
                 raise

@@ -1,4 +1,4 @@
-"""Checks the stabilization window, and prices a day; both are stored on classic, for `status` and the gate."""
+"""Checks the stabilization window, and keeps the bill; both are stored on classic, for `status` and the gate."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import psycopg
 
+from migrator.capacity.lines import cost_line, known
+from migrator.control.log import decide
 from migrator.control.phase import set_phase
 from migrator.control.rehearsal import clock_scale
 from migrator.decommission import record
-from migrator.decommission.cost import Prices, cost
 from migrator.decommission.window import (
     CheckResult,
     Window,
@@ -26,6 +27,8 @@ from migrator.plan.schema import Plan
 
 Connection = psycopg.Connection[Any]
 
+WHO = "stabilization"
+
 
 def rules(plan: Plan, scale: float) -> WindowRules:
     section = plan.stabilization
@@ -40,15 +43,18 @@ def check(conn: Connection, plan: Plan, now_s: float, window: Window | None) -> 
         window: after the last check of this run; None in its first one, which goes on from what an earlier run kept.
     """
     the_rules = rules(plan, clock_scale(conn, plan))
+    kept = record.stored_window(conn)
     if window is None:
-        kept = record.stored_window(conn)
         window = kept[0] if kept is not None else None
     if window is None:
         window = open_window(now_s, record.last_incident(conn), the_rules)
     else:
         window = checked(window, now_s, record.incidents_after(conn, window.last_incident), the_rules)
     done, text = over(window, now_s), describe(window, now_s, the_rules)
-    record.store_window(conn, window, done, text)
+    with conn.transaction():
+        record.store_window(conn, window, done, text)
+        if window.restarts > (kept[0].restarts if kept is not None else 0):  # not when this check is tried again
+            decide(conn, WHO, "window.restarted", "window", window.reason)
     if window.paused_s is not None:
         blocker = Blocker("window.paused", str(window.last_incident), window.reason)
         set_phase(conn, Phase.STABILIZE.value, "blocked", text, [blocker], "correct the cause, then: migrator resume")
@@ -57,10 +63,6 @@ def check(conn: Connection, plan: Plan, now_s: float, window: Window | None) -> 
     return CheckResult(window, done, text, next_check_in_s(window, now_s, the_rules))
 
 
-def price(classic: Connection, limitless: Connection, plan: Plan) -> None:
-    """Price the present usage against the projection and keep the sample."""
-    section = plan.cost
-    prices = Prices(
-        section.acu_hour_usd, section.storage_gb_month_usd, section.projected_monthly_usd, section.classic_monthly_usd
-    )
-    record.store_cost(classic, cost(record.plan_usage(limitless, plan.limitless.min_acu), prices))
+def price(classic: Connection, plan: Plan) -> None:
+    """Keep this month's bill against the projection, as far as workers have looked at Limitless."""
+    record.store_cost(classic, cost_line(known(classic, plan), plan))

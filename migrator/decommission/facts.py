@@ -11,6 +11,7 @@ from migrator.control.breaker import fallback_reasons
 from migrator.control.partition import partition_lags
 from migrator.control.process import processes
 from migrator.control.route import switch
+from migrator.control.tenant_hold import holds
 from migrator.dataplane.capture import watch
 from migrator.decommission.gate import DecommissionFacts
 from migrator.decommission.write_stop import prepared
@@ -44,7 +45,7 @@ def gather(
         max_lag_s=max_lag_s,
         max_age_s=max_age_s,
         unconfirmed=tuple(process.label for process in processes(conn) if process.live and process.behind),
-        held=tuple(held.tenant_id for held in tenant.holds(conn)),
+        held=tuple(held.tenant_id for held in holds(conn, with_rows=True)),
         prepared=tuple(prepared(conn)),
         inventory=tuple(difference.blocker for difference in look(conn, limitless)),
         capture=tuple(watch.problems(conn)),

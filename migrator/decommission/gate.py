@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from migrator.model.blocker import Blocker
+from migrator.model.counted import counted
 from migrator.model.route import Level, WriteMode
 from migrator.model.verdict import Verdict
 
@@ -79,7 +80,7 @@ def decommission_verdict(facts: DecommissionFacts) -> Verdict:
     if facts.not_limitless:
         say("tenants.not_on_limitless", f"tenants that do not read from Limitless: {_some(facts.not_limitless)}", True)
     if facts.held:
-        who = f"{len(facts.held)} tenants are held on classic: {_some(facts.held)}"
+        who = f"{counted(len(facts.held), 'tenant is', 'tenants are')} held on classic: {_some(facts.held)}"
         say("tenants.held", f"{who}; release with: migrator tenant release")
     if facts.unmirrored:
         say("tenants.not_mirrored", f"tenants that are not mirrored: {_some(facts.unmirrored)}", True)

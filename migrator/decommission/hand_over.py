@@ -18,6 +18,7 @@ import psycopg
 from migrator.control import history, route
 from migrator.control.log import decide
 from migrator.dataplane.capture import watch
+from migrator.db.error_text import server_message
 from migrator.decommission import attempt, drain, write_stop
 from migrator.errors import InvariantBroken, NoGo
 from migrator.inventory.look import losses
@@ -115,7 +116,7 @@ def rehearse(limitless: Connection) -> list[str]:
         except psycopg.Error as error:
             if limitless.broken:
                 raise
-            problems.append(f"{what} would fail on Limitless: {error.diag.message_primary}")
+            problems.append(f"{what} would fail on Limitless: {server_message(error)}")
     return problems
 
 

@@ -12,17 +12,15 @@ from typing import Any
 import psycopg
 
 from migrator.control import history
-from migrator.control.incident import add_incident, incidents_after, last_incident
-from migrator.decommission.cost import CostSample, Usage
+from migrator.control.incident import incidents_after, last_incident, report_incident
 from migrator.decommission.window import Window
-from migrator.model.incident import IncidentKind
+from migrator.model.cost import Basis, CostLine
 
 __all__ = [
     "COST",
     "WINDOW",
     "incidents_after",
     "last_incident",
-    "plan_usage",
     "report_incident",
     "resume_window",
     "store_cost",
@@ -34,12 +32,6 @@ Connection = psycopg.Connection[Any]
 
 WINDOW = "stabilize"
 COST = "cost"
-GIB = 2**30
-
-
-def report_incident(conn: Connection, reason: str, reported_by: str) -> None:
-    """Record what a person reported."""
-    add_incident(conn, IncidentKind.REPORTED, reason, reported_by)
 
 
 def store_window(conn: Connection, window: Window, over: bool, text: str) -> None:
@@ -64,16 +56,21 @@ def resume_window(conn: Connection) -> None:
         history.extend_report(conn, number, {"over": False})
 
 
-def plan_usage(limitless: Connection, min_acu: float) -> Usage:
-    """Return the usage where no bill exists: the smallest capacity the plan reserves, and the real storage.
-
-    A router's own pg_database_size knows its catalogs only; the cluster adds up its nodes.
-    """
-    row = limitless.execute(
-        "SELECT sum(db_size) FROM rds_aurora.limitless_stat_database_size(current_database()::text)"
-    ).fetchone()
-    return Usage(min_acu, (int(row[0]) if row and row[0] is not None else 0) / GIB, measured=False)
-
-
-def store_cost(conn: Connection, sample: CostSample) -> None:
-    history.add_report(conn, COST, {**asdict(sample), "against_projection": sample.against_projection})
+def store_cost(conn: Connection, line: CostLine) -> None:
+    """Keep what Limitless costs, as evidence of the day."""
+    bill = line.forecast
+    body = {
+        "month": line.month,
+        "summary": line.summary,
+        "monthly_usd": bill.monthly if bill else None,
+        "projected_monthly_usd": line.projected_monthly_usd,
+        "classic_monthly_usd": line.classic_monthly_usd,
+        "against_projection": line.ratio,
+        "against": line.against.value,
+        "acu": line.acu,
+        "storage_gb": line.storage_gb,
+        "measured": line.basis is Basis.CLOUDWATCH,
+        "forecast": asdict(bill) if bill else None,
+        "doubts": list(line.doubts),
+    }
+    history.add_report(conn, COST, body)

@@ -27,6 +27,7 @@ from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed
 from migrator.inventory.look import losses
 from migrator.model.action import Action
 from migrator.model.blocker import Blocker
+from migrator.model.counted import counted
 from migrator.model.decommission import DecommissionResult
 from migrator.model.divergence import ValidationReport
 from migrator.model.phase import Phase
@@ -34,6 +35,7 @@ from migrator.model.route import WriteMode
 from migrator.model.tenant import TenantId
 from migrator.plan.schema import Plan
 from migrator.provision.apply import finalize_actions
+from migrator.rights.owners import give_owners
 from migrator.traffic.route.confirm import wait_confirmed
 from migrator.traffic.route.write_mode import write_mode
 
@@ -141,13 +143,15 @@ def validation_blockers(report: ValidationReport) -> tuple[Blocker, ...]:
     problems: list[Blocker] = []
     if report.divergent_rows:
         names = ", ".join(sorted({d.table for d in report.sample}))
-        problems.append(Blocker("rows.divergent", names, f"{report.divergent_rows} divergent rows in {names}"))
+        problems.append(
+            Blocker("rows.divergent", names, f"{counted(report.divergent_rows, 'divergent row')} in {names}")
+        )
     problems += [_unmirrored(tenant) for tenant in report.unmirrored[:SHOWN]]
     problems += [
         Blocker("tenants.not_compared", reason, f"nothing is known of {reason}") for reason in report.unknown[:SHOWN]
     ]
     if report.tenantless_rows:
-        text = f"{report.tenantless_rows} orphan rows: rows of sharded tables whose tenant cannot be found"
+        text = f"{counted(report.tenantless_rows, 'orphan row')}: rows of sharded tables whose tenant cannot be found"
         problems.append(Blocker("rows.tenantless", "", text))
     return tuple(problems)
 
@@ -257,7 +261,7 @@ def roll_back(
 
 
 def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) -> DecommissionResult:
-    """Store the terminal route on Limitless, have it confirmed, take capture off classic.
+    """Store the terminal route on Limitless, have it confirmed, take capture off classic, give objects their owners.
 
     Raises:
         NoGo: a person has to decide about what was created on classic since; there is no way back.
@@ -269,6 +273,7 @@ def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) 
     if differences:
         raise NoGo("decommission", differences)
     remove(classic)
+    owners = give_owners(classic, limitless, plan.tables.schemas, who=WHO)
     current = attempt.read(classic, number)
     decide(
         classic,
@@ -279,7 +284,12 @@ def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) 
         after={"processes": confirmation.processes, "confirmed": confirmation.confirmed, "decisions": digest},
     )
     attempt.mark_time(classic, number, "settled_at")
-    text = f"{confirmation.confirmed} of {confirmation.processes} processes confirmed"
+    text = f"{confirmation.confirmed} of {counted(confirmation.processes, 'process')} confirmed"
+    if owners.refused:
+        text += (
+            f"; {counted(len(owners.refused), 'object')} on Limitless "
+            f"not given to their owners: migrator report decisions"
+        )
     return DecommissionResult(done=True, pause_s=current.pause_s or 0.0, text=text)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from migrator.model.counted import counted
+
 DAY_S = 86_400.0
 
 
@@ -119,7 +121,7 @@ def describe(window: Window, now_s: float, rules: WindowRules) -> str:
     """Return the window in the operator's words: "day 37 of 90, restarted 1 time"."""
     text = f"day {day_of(window, now_s, rules):.0f} of {rules.days:g}"
     if window.restarts:
-        text += f", restarted {window.restarts} time{'s' if window.restarts != 1 else ''}"
+        text += f", restarted {counted(window.restarts, 'time')}"
     if window.paused_s is not None:
         text += f", paused: {window.reason}"
     elif window.restarts:

@@ -20,6 +20,7 @@ from psycopg import sql
 
 from migrator.catalog import details
 from migrator.control.log import decide
+from migrator.db.error_text import server_message
 from migrator.db.lock_retry import until_free
 from migrator.decommission import attempt
 from migrator.errors import ClusterUnavailable, NoGo
@@ -105,7 +106,7 @@ def _create(conn: Connection, schema: str, name: str) -> None:
     target = sql.Identifier(schema, name)
     trigger = sql.Identifier(TRIGGER)
     row = conn.execute(
-        f"SELECT EXISTS (SELECT FROM ({_GUARDED}) g WHERE g.nspname = %s AND g.relname = %s)",  # noqa: S608 - own text
+        sql.SQL("SELECT EXISTS (SELECT FROM ({}) g WHERE g.nspname = %s AND g.relname = %s)").format(sql.SQL(_GUARDED)),
         (TRIGGER, _EVERY_WRITE, schema, name),
     ).fetchone()
     if not (row and row[0]):
@@ -145,7 +146,7 @@ def rehearse(conn: Connection, tables: Sequence[Table], timeout_s: float) -> lis
         except psycopg.Error as error:
             if conn.broken:
                 raise
-            problems.append(f"writes to {schema}.{name} could not be closed: {error.diag.message_primary}")
+            problems.append(f"writes to {schema}.{name} could not be closed: {server_message(error)}")
     return problems
 
 

@@ -10,7 +10,7 @@ from migrator.model.table import split_qualified
 _APPLY = "then: migrator plan apply PLAN --reason WHY --as NAME"
 _EXCLUDE = 'exclude it in the plan (tables.table."{name}" = {{ kind = "excluded" }}; ' + f"{_APPLY})"
 _ACCEPT = 'accept it by adding "{subject}" to gates.acknowledged ' + f"({_APPLY})"
-_MAKE = "Create it on Limitless: migrator provision --plan PLAN; or "
+_MAKE = "Create it on Limitless: migrator schema adopt; or "
 
 
 def compare(classic: ClassicFacts, limitless: LimitlessFacts | None) -> tuple[Difference, ...]:
@@ -41,14 +41,24 @@ def _tables(classic: ClassicFacts) -> Iterator[Difference]:
                     f"{relation.subject} was created after dual write began, and Limitless has no {relation.sort}s",
                     "Drop it, or " + _ACCEPT.format(subject=relation.subject),
                 )
-        elif not _excluded(classic, relation):
+        elif _excluded(classic, relation):
+            continue
+        elif relation.detached:
+            yield Difference(
+                "left-behind",
+                relation.subject,
+                f"{relation.subject} was a partition and was detached: its rows are on classic only",
+                "Drop it when it is archived; or "
+                + _ACCEPT.format(subject=relation.subject)
+                + "; or move it to a schema"
+                " that is not migrated; or say in the plan or its comment what it becomes: migrator schema adopt",
+            )
+        else:
             yield Difference(
                 "table-not-captured",
                 relation.subject,
                 f"{relation.subject} is not captured: its rows would never reach Limitless",
-                f"Drop it and let migrator schema apply make it on both sides, or"
-                f" {_EXCLUDE.format(name=relation.qualified)}, or take it along by starting dual write again:"
-                " migrator undo dual-write, then migrator run",
+                f"Take it along with its rows: migrator schema adopt; or {_EXCLUDE.format(name=relation.qualified)}",
                 loses_rows=True,
             )
     for name in sorted(classic.captured):
@@ -98,7 +108,7 @@ def _tables_there(classic: ClassicFacts, limitless: LimitlessFacts) -> Iterator[
             "table-missing",
             f"table {name}",
             f"table {name} is captured and does not exist on Limitless",
-            "Start dual write again: migrator undo dual-write, then migrator run",
+            "Make it there again, with its rows: migrator schema adopt",
             loses_rows=True,
         )
     for name in sorted(limitless.tables - classic.captured - {r.qualified for r in classic.relations}):
@@ -153,7 +163,8 @@ def _differs(thing: Thing, there: str) -> Difference:
         "differs",
         thing.subject,
         f"{thing.subject} {how}",
-        "Change it there as on classic, or " + _ACCEPT.format(subject=thing.subject),
+        "Change it there as on classic (migrator schema adopt does where it can), or "
+        + _ACCEPT.format(subject=thing.subject),
         # Limitless refuses rows with a value that its type lacks; a sequence would hand out other numbers.
         loses_rows=thing.sort in ("type", "sequence"),
     )

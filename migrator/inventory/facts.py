@@ -14,11 +14,13 @@ class Relation:
     Attributes:
         sort: "table", "materialized view" or "foreign table".
         root: the table it is a partition of, at the top; None when it is no partition.
+        detached: it was a partition of a captured table, and was detached.
     """
 
     qualified: str
     sort: str = "table"
     root: str | None = None
+    detached: bool = False
 
     @property
     def subject(self) -> str:

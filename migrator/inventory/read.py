@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 
 from migrator.control import history, plan
+from migrator.control.log import detached_partitions
 from migrator.inventory.facts import ClassicFacts, LimitlessFacts, Relation, Scope, Thing
 from migrator.model.table import qualify
 
@@ -20,7 +21,7 @@ SET_ASIDE = "capture.set_aside"
 """Kind of the report that keeps what was there, and was not captured, when capture went on."""
 
 _RELATIONS = """
-SELECT n.nspname, c.relname, c.relkind::text, rn.nspname, r.relname
+SELECT n.nspname, c.relname, c.relkind::text, c.oid::int8, rn.nspname, r.relname
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_class r ON c.relispartition AND r.oid = pg_catalog.pg_partition_root(c.oid)
@@ -165,9 +166,10 @@ def not_captured(conn: Connection, captured: Collection[str], schemas: Collectio
 
 
 def _relations(conn: Connection, schemas: Collection[str]) -> tuple[Relation, ...]:
+    detached = detached_partitions(conn)
     return tuple(
-        Relation(qualify(schema, name), _SORTS.get(kind, "table"), qualify(*root) if root[0] else None)
-        for schema, name, kind, *root in conn.execute(_RELATIONS, {"schemas": list(schemas)})
+        Relation(qualify(schema, name), _SORTS.get(kind, "table"), qualify(*root) if root[0] else None, oid in detached)
+        for schema, name, kind, oid, *root in conn.execute(_RELATIONS, {"schemas": list(schemas)})
     )
 
 

@@ -58,7 +58,8 @@ def main() -> None:
     try:
         prepare(os.environ[ADMIN], os.environ[TOOL])
     except psycopg.Error as error:
-        sys.exit(f"the stand-in for Limitless could not be prepared: {str(error).strip()}")
+        why = error.diag.message_primary or str(error).strip().splitlines()[0]
+        sys.exit(f"the stand-in for Limitless could not be prepared: {why}")
     print("the second server stands in for Limitless")
 
 

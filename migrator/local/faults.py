@@ -68,7 +68,8 @@ def server_failed(name: str, port: int, data: Path, log: Path, since: int = 0) -
         with log.open("rb") as stream:
             stream.seek(since)
             text = stream.read().decode(errors="replace")
-    if "No space left on device" in text:
+    memory = "shared memory segment" in text or "create semaphores" in text  # of the kernel, which says the same of it
+    if "No space left on device" in text and not memory:
         return DiskFull(data)
     if "address already in use" in text.lower():
         return PortInUse(name, port)

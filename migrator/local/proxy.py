@@ -65,11 +65,20 @@ class Proxy:
     """A proxy in front of one address; use it as a context manager, from any thread.
 
     `on_link` is called in the proxy's thread for each connection once its first bytes are known; it may give the
-    link its own `faults`.
+    link its own `faults`. `bind`: the address it listens on, for clients that are not on this machine.
     """
 
-    def __init__(self, host: str, port: int, *, listen: int = 0, on_link: Callable[[Link], None] | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        listen: int = 0,
+        on_link: Callable[[Link], None] | None = None,
+        bind: str = "127.0.0.1",
+    ) -> None:
         self.target = (host, port)
+        self._bind = bind
         self.port = listen  # 0 until it listens: then a free one
         self.faults = Faults()
         self.on_link = on_link
@@ -184,7 +193,13 @@ class Proxy:
         `lost` is set when it has happened: what was asked for was done, and the client cannot know.
         """
         self.lost.clear()
-        self.faults.lose_reply_to = request
+
+        async def arm() -> None:
+            for _ in range(10):  # what was sent before this call is in the socket: it passes first
+                await asyncio.sleep(0)
+            self.faults.lose_reply_to = request
+
+        self._run(arm())
 
     def cut_after(self, count: int | None) -> None:
         """Reset each new or open connection once *count* bytes have come from the server on it; None: never."""
@@ -201,7 +216,7 @@ class Proxy:
 
     async def _listen(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+            self._server = await asyncio.start_server(self._serve, self._bind, self.port)
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def _deaf(self) -> None:

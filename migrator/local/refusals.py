@@ -11,8 +11,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-import pgparse
-
+from migrator.grammar.parse import Unparsable, parse_plpgsql, trees
 from migrator.model.refusing import met, strings
 
 Node = dict[str, Any]
@@ -34,14 +33,15 @@ def nodes(tree: Any) -> Iterator[tuple[str, Node]]:
 
     The JSON leaves out the kind of a node where only one is possible, so that the field's name has to do.
     """
-    if isinstance(tree, list):
-        for item in tree:
-            yield from nodes(item)
-    elif isinstance(tree, dict):
-        for key, value in tree.items():
-            if isinstance(value, dict):
-                yield _FIELDS.get(str(key), str(key)), value
-            yield from nodes(value)
+    stack: list[tuple[str | None, Any]] = [(None, tree)]
+    while stack:
+        key, current = stack.pop()
+        if isinstance(current, list):
+            stack += [(None, item) for item in reversed(current)]
+        elif isinstance(current, dict):
+            if key is not None:
+                yield _FIELDS.get(key, key), current
+            stack += [(str(name), value) for name, value in reversed(current.items())]
 
 
 # A field whose value is a node of a known kind without its name.
@@ -78,8 +78,8 @@ def _body(node: Node, text: str) -> str | None:
     elif language == "plpgsql":
         inner = _plpgsql(text)
     for statement in inner:
-        with contextlib.suppress(pgparse.PGQueryError):
-            if answer := refusal(pgparse.parse(statement), statement):
+        with contextlib.suppress(Unparsable):
+            if answer := refusal(trees(statement), statement):
                 return answer
     return None
 
@@ -87,10 +87,10 @@ def _body(node: Node, text: str) -> str | None:
 def _plpgsql(text: str) -> list[str]:
     """The statements of a PL/pgSQL body, those among them that EXECUTE is given as a constant."""
     texts = []
-    with contextlib.suppress(pgparse.PGQueryError):
-        for kind, node in nodes(pgparse.parse_pgsql(text)):
+    with contextlib.suppress(Unparsable):
+        for kind, node in nodes(parse_plpgsql(text)):
             if kind == "PLpgSQL_expr" and node.get("parseMode", 0) == 0:
                 texts.append(node["query"])
             elif kind == "PLpgSQL_stmt_dynexecute":
-                texts += strings(pgparse.parse(f"SELECT {node['query']['PLpgSQL_expr']['query']}"))
+                texts += strings(trees(f"SELECT {node['query']['PLpgSQL_expr']['query']}"))
     return texts

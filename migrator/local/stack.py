@@ -26,6 +26,7 @@ import psycopg
 from migrator.errors import UsageError
 from migrator.local import process, standin
 from migrator.local.faults import PortInUse
+from migrator.local.replica import REPLICA_OPTIONS, make_replica
 from migrator.local.routers import Routers
 from migrator.local.server import Server, copy_cluster, make_cluster, password_of, programs, reachable_programs
 from migrator.local.temporal import DevServer
@@ -50,6 +51,7 @@ class Stack:
     limitless: Server
     routers: Routers
     temporal: DevServer | None
+    replica: Server | None = None  # of classic
 
     @property
     def classic_dsn(self) -> str:
@@ -57,16 +59,27 @@ class Stack:
         return self.classic.dsn(DATABASE)
 
     @property
+    def replica_dsn(self) -> str:
+        """The same on the replica; empty without one."""
+        return "" if self.replica is None else self.replica.dsn(DATABASE)
+
+    @property
+    def servers(self) -> tuple[Server | Routers, ...]:
+        """Everything but Temporal, in the order to stop it."""
+        replica = () if self.replica is None else (self.replica,)
+        return (self.routers, *replica, self.classic, self.limitless)
+
+    @property
     def limitless_dsn(self) -> str:
         """An ordinary role's, through the routers."""
         return replace(self.limitless, port=self.routers.port).dsn(DATABASE, user=standin.DBA)
 
 
-def up(home: Path, shards: int = 4, temporal: bool = True, pg_bin: Path | None = None) -> Stack:
+def up(home: Path, shards: int = 4, temporal: bool = True, pg_bin: Path | None = None, replica: bool = False) -> Stack:
     """Bring everything up, detached from this process; idempotent, also after kill -9 of anything.
 
     A remembered port that another process has taken is replaced by a free one. The number of shards counts when the
-    stand-in is created. Raises LocalError.
+    stand-in is created. *replica* adds a streaming replica of classic. Raises LocalError.
     """
     home = home.resolve()
     _make_directory(home)
@@ -84,6 +97,8 @@ def up(home: Path, shards: int = 4, temporal: bool = True, pg_bin: Path | None =
         stack.routers.server_port = stack.limitless.port
         _start(stack.routers)
         _prepare(stack, shards)
+        if replica or stack.replica is not None:
+            stack = replace(stack, replica=_with_replica(stack))
         if stack.temporal is not None:
             stack.temporal.wait_healthy()
         _write(stack, pg_bin)
@@ -110,7 +125,7 @@ def down(home: Path) -> None:
         stack = attach(home)
         if stack.temporal is not None:
             stack.temporal.stop()
-        for server in (stack.routers, stack.classic, stack.limitless):
+        for server in stack.servers:
             server.stop()
 
 
@@ -133,7 +148,7 @@ def status(home: Path) -> dict[str, Any]:
     stack = attach(home)
     parts: dict[str, dict[str, Any]] = {
         server.name: {"running": server.pid is not None, "pid": server.pid, "port": server.port, "log": str(server.log)}
-        for server in (stack.classic, stack.limitless, stack.routers)
+        for server in stack.servers
     }
     if stack.temporal is not None:
         parts["temporal"] = {
@@ -160,7 +175,22 @@ def _stack(home: Path, known: dict[str, Any], data: Path, binaries: Path, passwo
     )
     dev = DevServer(data, port("temporal"), port("ui"), detached=True) if temporal else None
     routers = Routers(data, port("routers"), limitless.port, detached=True)
-    return Stack(home, classic, limitless, routers, dev)
+    replica = None
+    if "classic-replica" in ports:
+        replica = replace(classic, name="classic-replica", data=data / "classic-replica", port=port("classic-replica"))
+        replica.options = REPLICA_OPTIONS
+    return Stack(home, classic, limitless, routers, dev, replica)
+
+
+def _with_replica(stack: Stack) -> Server:
+    """Return the running replica of classic, made when it is missing."""
+    data = stack.classic.data.parent / "classic-replica"
+    found = stack.replica
+    if found is None or not data.exists():
+        shutil.rmtree(data, ignore_errors=True)
+        found = make_replica(stack.classic, data, process.free_port())
+    _start(found)
+    return found
 
 
 def _make_clusters(data: Path, binaries: Path, password: str) -> None:
@@ -242,8 +272,8 @@ def _write(stack: Stack, pg_bin: Path | None) -> None:
     facts: dict[str, Any] = {
         "classic": stack.classic_dsn,
         "limitless": stack.limitless_dsn,
-        "pids": {server.name: server.pid for server in (stack.classic, stack.limitless, stack.routers)},
-        "ports": {server.name: server.port for server in (stack.classic, stack.limitless, stack.routers)},
+        "pids": {server.name: server.pid for server in stack.servers},
+        "ports": {server.name: server.port for server in stack.servers},
         "data": str(stack.classic.data.parent),
         "written_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

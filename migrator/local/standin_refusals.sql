@@ -212,6 +212,20 @@ BEGIN
 END
 $$;
 
+-- Slices belong to the owner of their table.
+CREATE FUNCTION rds_aurora.standin_own_slices(relation regclass) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET rds_aurora.standin_inside = 'on' AS $$
+DECLARE
+    found record;
+BEGIN
+    FOR found IN SELECT s.oid::regclass AS slice, pg_get_userbyid(t.relowner) AS owner
+                   FROM pg_inherits i JOIN pg_class s ON s.oid = i.inhrelid JOIN pg_class t ON t.oid = i.inhparent
+                  WHERE i.inhparent = relation AND s.relowner <> t.relowner LOOP
+        EXECUTE format('ALTER TABLE %s OWNER TO %I', found.slice, found.owner);
+    END LOOP;
+END
+$$;
+
 CREATE FUNCTION rds_aurora.standin_after_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
@@ -238,6 +252,7 @@ BEGIN
               AND EXISTS (SELECT FROM pg_class WHERE oid = done.objid) THEN
             PERFORM rds_aurora.standin_check_table(done.objid);
             PERFORM rds_aurora.standin_check_foreign_keys(done.objid);
+            PERFORM rds_aurora.standin_own_slices(done.objid);
         ELSIF done.object_type = 'sequence' AND done.command_tag IN ('CREATE SEQUENCE', 'ALTER SEQUENCE') THEN
             PERFORM rds_aurora.standin_check_sequence(done.objid);
         ELSIF done.command_tag IN ('CREATE FUNCTION', 'ALTER FUNCTION') THEN

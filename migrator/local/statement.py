@@ -5,7 +5,7 @@
 * What differs by node of a cluster is answered for one node: sizes of the router's own disk, kinds of relations as a
   router has them, and its own object identifiers where they are made text or a number.
 
-A text that cannot be parsed goes to the server as it is.
+A text that cannot be parsed, or is nested too deeply to be followed, goes to the server as it is.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pgparse
-
+from migrator.grammar.parse import Unparsable, trees
 from migrator.local import lacks as lacking
 from migrator.local import refusals
 from migrator.model.refusing import strings
@@ -68,9 +67,12 @@ def read(text: bytes, lacks: frozenset[str] = frozenset()) -> Reading:
 
 def _read(text: bytes, lacks: frozenset[str]) -> Reading:
     try:
-        parsed = pgparse.parse(text.decode())
-    except (pgparse.PGQueryError, UnicodeDecodeError, RecursionError):
+        return _rewritten(text, trees(text.decode()), lacks)
+    except (Unparsable, UnicodeDecodeError, RecursionError):
         return Reading(text)
+
+
+def _rewritten(text: bytes, parsed: list[Any], lacks: frozenset[str]) -> Reading:
     explains, edits = False, []
     for statement in parsed:
         begin = statement.get("stmt_location", 0)

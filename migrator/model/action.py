@@ -43,10 +43,10 @@ def carry_out(steps: Iterable[Step[On]], on: On, on_step: Callable[[Action], Non
             on_step(step.action)
 
 
-def describe(actions: Sequence[Action]) -> str:
-    """Return *actions* as the text a dry run prints."""
-    lines = []
+def action_lines(actions: Sequence[Action]) -> list[str]:
+    """Return *actions* as the lines a dry run prints; a name in one may hold a line break."""
+    said = []
     for number, action in enumerate(actions, 1):
-        lines.append(f"{number:3}. {action.summary}")
-        lines.append(f"     undo: {action.undo}" if action.undo else "     POINT OF NO RETURN")
-    return "\n".join(lines)
+        said.append(f"{number:3}. {action.summary}")
+        said.append(f"     undo: {action.undo}" if action.undo else "     POINT OF NO RETURN")
+    return said

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
+
+UNIQUE_ACROSS = "unique.across_tenants"
+"""Code of a unique key without the tenant key; the subject is table and index, with dots between."""
 
 
 class Blocker(str):
@@ -54,3 +59,47 @@ class Blocker(str):
 def blockers(code: str, subject: str, texts: Iterable[str], heals_by_itself: bool = False) -> tuple[Blocker, ...]:
     """Return one blocker per text, all of one kind and about one thing."""
     return tuple(Blocker(code, subject, text, heals_by_itself) for text in texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Blockers that say the same of different things; the first stands for all of them."""
+
+    blockers: tuple[Blocker, ...]
+
+    @property
+    def line(self) -> str:
+        """The first blocker, then how many more there are and whom a few of them are about."""
+        first, *others = self.blockers
+        if not others:
+            return first.text
+        names = list(dict.fromkeys(b.subject for b in others if b.subject and b.subject != first.subject))
+        examples = ", ".join(names[:EXAMPLES]) + (", …" if len(names) > EXAMPLES else "")
+        return f"{first.text} (and {len(others):,} more like it" + (f": {examples})" if names else ")")
+
+
+EXAMPLES = 3
+
+_VARIES = re.compile(r"(?<=tenant )\S+|\"[^\"]*\"|'[^']*'|(?<![\w.])-?\d[\w.,:-]*")
+"""What differs between blockers of one cause whose subject is not known: a tenant, quoted names, figures."""
+
+
+def grouped(found: Iterable[str]) -> tuple[Cause, ...]:
+    """Return the causes of *found*, in the order in which each came first.
+
+    One cause is one code and one wording, whatever the subject and the figures are: what differs in its words has to be
+    read, so it stays a line of its own.
+    """
+    causes: dict[tuple[str, str], list[Blocker]] = {}
+    for text in found:
+        blocker = Blocker.read(text)
+        causes.setdefault((blocker.code, _wording(blocker)), []).append(blocker)
+    return tuple(Cause(tuple(blockers)) for blockers in causes.values())
+
+
+def _wording(blocker: Blocker) -> str:
+    text = blocker.text
+    if blocker.subject:
+        for part in (blocker.subject, blocker.subject.rpartition(".")[2]):
+            text = text.replace(part, "…") if part else text
+    return _VARIES.sub("…", text)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ADVICE = (
-    "Writes may have passed the journal: restore what was changed, then copy everything again:"
-    " migrator mirror recopy --reason …"
+    "A column, an enum's value or a partition that came or went past the guard: migrator schema adopt. Otherwise writes"
+    " may have passed the journal: restore what was changed, then copy everything again: migrator mirror recopy"
+    " --reason …"
 )
 
 

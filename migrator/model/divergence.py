@@ -65,6 +65,10 @@ class ValidationReport:
         unknown: what else nothing is known about, each with the reason, in words.
         left: tenants that were to be compared when the budget was used up.
         whole: the reference tables and orphan rows were compared.
+        replica: of classic, host:port, that rows were read on; replica_rows: rows that the writer did not read for it,
+            each counted for each time it was asked for.
+        again_rows: rows that differed there, so the writer read them at the fence.
+        replica_notes: why a replica was not read, in words.
     """
 
     tenants: tuple[TenantVerdict, ...]
@@ -83,6 +87,10 @@ class ValidationReport:
     fingerprint: str = ""
     unknown: tuple[str, ...] = ()
     strays: tuple[TenantId, ...] = ()
+    replica: str = ""
+    replica_rows: int = 0
+    again_rows: int = 0
+    replica_notes: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:

@@ -113,6 +113,7 @@ CONDUCT = (
     Pin("stats_fetch_consistency", "cache"),
     Pin("temp_file_limit", "-1", Right.GRANTED),
     Pin("deadlock_timeout", "1s", Right.GRANTED),
+    Pin("commit_delay", "0", Right.GRANTED),
     Pin("track_activities", "on", Right.GRANTED),
     Pin("event_triggers", "on", Right.GRANTED),
 )
@@ -144,14 +145,25 @@ PLANNER = (
     Pin("cpu_operator_cost", "0.0025"),
     Pin("parallel_setup_cost", "1000"),
     Pin("parallel_tuple_cost", "0.1"),
+    Pin("effective_cache_size", "4GB"),
     Pin("cursor_tuple_fraction", "0.1"),
     Pin("recursive_worktable_factor", "10"),
     Pin("plan_cache_mode", "auto"),
     Pin("constraint_exclusion", "partition"),
+    # A query of ten tables whose joins may not be put into another order reads them whole.
+    *_all("8", "from_collapse_limit", "join_collapse_limit"),
+    Pin("geqo", "on"),
+    Pin("geqo_threshold", "12"),
 )  # fmt: skip
 
+MEMORY = (
+    # What 10,000 tenants need to be sorted and joined without files; with 64 kB `status` takes longer than it may.
+    Pin("work_mem", "16MB"),
+    Pin("hash_mem_multiplier", "2"),
+)
+
 EVERYTHING: tuple[Pin, ...] = (
-    *IDENTITY, *DURABILITY, *TIMEOUTS, *TRANSACTIONS, *NAMES, *ROWS, *VALUES, *CONDUCT, *PLANNER
+    *IDENTITY, *DURABILITY, *TIMEOUTS, *TRANSACTIONS, *NAMES, *ROWS, *VALUES, *CONDUCT, *PLANNER, *MEMORY
 )  # fmt: skip
 """Of every session of the tool, on both sides. The first is the role: it decides what may be set."""
 
@@ -182,11 +194,11 @@ SELECT p.name,
             THEN pg_catalog.set_config(p.name, p.keep, false)
             ELSE pg_catalog.set_config(p.name, p.value, false)
         END
-  FROM (VALUES {rows}) AS p (name, value, keep, granted)
+  FROM (VALUES {rows}) AS p (name, value, keep, granted) /* migrator */
 """
 
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of the tool's own tables, as this code reads and writes them (migrator.control.install)."""
 
 INTRODUCTION = f"SELECT 'migrator.schema', pg_catalog.set_config('migrator.schema', '{SCHEMA_VERSION}', false)"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from migrator.model.blocker import Blocker
+from migrator.model.cost import CapacityLine, CostLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,15 @@ class FallbackLine:
 
 @dataclass(frozen=True, slots=True)
 class HeldLine:
-    """A tenant that a person keeps on classic. `wave`: by the rollback of which; None: by its name."""
+    """A tenant that a person keeps on classic. `wave`: by the rollback of which; None: by its name. `until`: it ends
+    then by itself; None: when it is released."""
 
     tenant: str
     reason: str
     held_by: str
     held_at: datetime
     wave: int | None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,33 @@ class ProcessLine:
     live: bool
     applied_epoch: int
     behind: int
+    replicas: int | None = None  # of classic that it reaches; None: it was given none
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaLine:
+    """A read replica of classic.
+
+    Attributes:
+        level: serving, joining or out; for the newest start of its server.
+        reason: why, in the words of the process that changed it.
+        missing: live processes that could not wait for it; while there are any it is not in service.
+    """
+
+    name: str
+    level: str
+    since_s: float
+    reason: str
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointLine:
+    """Reads of classic in the last ten minutes, by the server that answered: writer, or a replica's host:port."""
+
+    endpoint: str
+    reads: int
+    errors: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +173,88 @@ class LimitlessLine:
 
 
 @dataclass(frozen=True, slots=True)
+class PartCost:
+    """What one part of this tool takes of classic, by the last minutes.
+
+    Attributes:
+        active: sessions that run a statement, on average.
+        cores: of processor; None: unknown. `basis`: measured, estimate or modelled, and by what.
+    """
+
+    part: str
+    sessions: float
+    active: float
+    cores: float | None
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriterCost:
+    """What classic's writer carries, and what this tool costs it, by the last minutes. None: unknown.
+
+    Attributes:
+        age_s: since the last minute that was sampled.
+        cpu: use of its processors, 0 to 1, of `vcpus`.
+        own_statements_per_s, own_ms_per_s, own_wal_bytes_per_s: of this tool's statements, shims' included; ms of
+            execution, waits included.
+        own_cores: all parts together, at most.
+        journal_bytes_per_s: net, since slots of the ring are emptied.
+        unknown: what could not be measured, and why.
+    """
+
+    age_s: float
+    cpu: float | None
+    vcpus: int | None
+    transactions_per_s: float | None
+    row_writes_per_s: float | None
+    wal_bytes_per_s: float | None
+    parts: tuple[PartCost, ...]
+    own_cores: float | None
+    own_statements_per_s: float | None
+    own_ms_per_s: float | None
+    own_wal_bytes_per_s: float | None
+    journal_bytes: float | None
+    journal_bytes_per_s: float | None
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PaceLine:
+    """How fast copies and scheduled validation go: a share of what the plan allows, and why it is less than all."""
+
+    share: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BreachLine:
+    """Reads on Limitless that are over a limit after the waves, for long enough to be an incident. tenant: None stands
+    for the reads of all tenants together."""
+
+    tenant: str | None
+    first_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunwayLine:
+    """How long classic's writer lasts. weeks: until it is full; None: never, or unknown (then `closes` is None).
+
+    Attributes:
+        spared: it is a server of this machine or of a rehearsal, so no gate asks.
+        options: what would close it.
+    """
+
+    closes: bool | None
+    weeks: float | None
+    needed_weeks: float
+    summary: str
+    options: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    spared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything `migrator status` shows.
 
@@ -153,9 +265,18 @@ class Status:
         wave: the highest wave with a tenant that was moved.
         limitless: what it can do; None when it was never asked.
         workers: that live, whatever they run; `outdated_workers` are those that run something else.
+        lost_workers: silent for less than an hour, and not taken off the list: they were killed.
+        unserved_queues: task queues that no living worker serves.
         stopped: workflows beside the phases that have ended.
         by_level: tenants by effective level: route, switch and fallbacks taken together.
+        breaches: reads on Limitless over a limit, for long enough to be an incident.
+        quarantined, held, fallbacks: the first hundred of each; by_state, held_count and fallback_count say how many.
         capture: reasons why the journal cannot be trusted.
+        cost: what this tool costs classic's writer; None while nothing was sampled in the last minutes.
+        pace: how fast copies and scheduled validation go.
+        runway: how long that writer lasts; None where the stored plan cannot be read.
+        bill: what Limitless costs this month, against the projection; None where the stored plan cannot be read.
+        capacity: how full its shards are, and which tenants fill them; None as for `bill`.
         blockers: what blocks it now, in the operator's words.
     """
 
@@ -181,19 +302,31 @@ class Status:
     quarantined: tuple[tuple[str, str], ...] = ()
     capture: tuple[Blocker, ...] = ()
     held: tuple[HeldLine, ...] = ()
+    held_count: int = 0
     lag_s: float | None = None
     parts: tuple[PartLine, ...] = ()
     journal_mb: float = 0.0
     backfill: BackfillLine | None = None
     validation: ValidationLine | None = None
     fallbacks: tuple[FallbackLine, ...] = ()
+    fallback_count: int = 0
     breaker_trips: tuple[tuple[str, str, int, str], ...] = ()
     processes: tuple[ProcessLine, ...] = ()
+    replicas: tuple[ReplicaLine, ...] = ()
+    classic_reads: tuple[EndpointLine, ...] = ()  # empty while no process has been given replicas
     limitless: LimitlessLine | None = None
     workers: int = 0
     outdated_workers: tuple[Blocker, ...] = ()
+    lost_workers: tuple[str, ...] = ()
+    unserved_queues: tuple[str, ...] = ()
     stopped: tuple[Blocker, ...] = ()
     incidents: int = 0
+    pace: PaceLine = PaceLine(1.0, "")
+    cost: WriterCost | None = None
+    runway: RunwayLine | None = None
+    bill: CostLine | None = None
+    capacity: CapacityLine | None = None
+    breaches: tuple[BreachLine, ...] = ()
     events: tuple[Event, ...] = ()
     blockers: tuple[Blocker, ...] = ()
     next_steps: tuple[str, ...] = ()

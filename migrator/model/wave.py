@@ -12,8 +12,30 @@ from migrator.model.blocker import Blocker
 
 
 @dataclass(frozen=True, slots=True)
+class WaveProgress:
+    """Where a wave goes on whose history has become long.
+
+    Attributes:
+        ramped: steps of its ramp that are over.
+        advanced: the one that is not has moved its reads.
+        soaked_s, since_s: of its soak, as in the answer of the last look at it.
+        left: tenants that read from Limitless, after the last soak.
+    """
+
+    ramped: int = 0
+    advanced: bool = False
+    soaked_s: float = 0
+    since_s: float = 0
+    left: int = 0
+    rolled_back: int = 0
+    deferred: int = 0
+    blockers: tuple[Blocker, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class WaveInput:
-    """Everything a wave has to know. soak_s and baseline_s: seconds. late: sign-ups after the last wave."""
+    """Everything a wave has to know. soak_s and baseline_s: seconds. late: sign-ups after the last wave. progress: of
+    an earlier run; None: it begins."""
 
     plan: str
     number: int
@@ -22,6 +44,7 @@ class WaveInput:
     soak_s: float = 0
     baseline_s: float = 0
     late: bool = False
+    progress: WaveProgress | None = None
 
 
 @dataclass(frozen=True, slots=True)

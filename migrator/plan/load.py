@@ -19,12 +19,17 @@ from pydantic.fields import FieldInfo
 
 from migrator.errors import PlanInvalid, UsageError
 from migrator.model.near import nearest
+from migrator.model.table import qualify, split_qualified
+from migrator.plan.alarms import without_proof
 from migrator.plan.schema import REHEARSED, Plan
 
 _SECRET = re.compile(r"://|\b(password|passwd|pgpassword|host|dbname|sslmode)\s*=", re.IGNORECASE)
 _BARE_KEY = re.compile(r"^[A-Za-z0-9_-]+$")
-_VIA = re.compile(r"^\s*[^>]+?\s*->\s*\S+\.\S+")
+_VIA = re.compile(r"^\s*[^>]+?\s*->\s*\S.*\.\S")
 _SHOWN_CHARS = 60
+
+DECIDE = "DECIDE "
+"""Begins a value that a person must decide; what follows is what the audit proposes."""
 
 Loc = tuple[str | int, ...]
 
@@ -61,7 +66,28 @@ def from_body(body: Mapping[str, Any], source: str = "the stored plan") -> Plan:
     Raises:
         PlanInvalid: listing every problem.
     """
-    return _checked(body, source, _beyond_the_schema(body))
+    proposed = accepted(body)
+    undecided = [
+        f"{path}: {_shown(value)} → to decide: delete the word {DECIDE.strip()} to accept what follows, or write"
+        " another value; the comment beside it says why"
+        for path, value in _leaves(body)
+        for value in (value if isinstance(value, list) else [value])
+        if isinstance(value, str) and value.startswith(DECIDE)
+    ]
+    return _checked(proposed, source, [*undecided, *_beyond_the_schema(proposed)])
+
+
+def accepted(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *body* with every value that is to be decided as it is proposed."""
+    return {str(key): _accepted(value) for key, value in body.items()}
+
+
+def _accepted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return accepted(value)
+    if isinstance(value, list):
+        return [_accepted(item) for item in value]
+    return value[len(DECIDE) :] if isinstance(value, str) and value.startswith(DECIDE) else value
 
 
 def _checked(body: Mapping[str, Any], source: str, beyond: Sequence[str]) -> Plan:
@@ -162,7 +188,8 @@ def _problem(loc: Loc, kind: str, message: str, value: object) -> str:
         allowed = f"must be a table: [{path}]"
     if kind == "string_pattern_mismatch":
         allowed = _pattern_in_words(loc, allowed)
-    return f"{path}: {_shown(value)} → {allowed}"
+    shown = "a secret (not shown)" if loc[-1] == "secret" else _shown(value)
+    return f"{path}: {shown} → {allowed}"
 
 
 def _path(loc: Loc) -> str:
@@ -260,10 +287,11 @@ def _beyond_the_schema(body: Mapping[str, Any]) -> list[str]:
     writer, dsn = classic.get("writer"), limitless.get("dsn")
     if isinstance(writer, str) and writer == dsn and not _SECRET.search(writer):
         problems.append(f"limitless.dsn: {_shown(dsn)} → must be another cluster than classic.writer")
+    problems += without_proof(_table(body, "alarms"))
     tables = _table(body, "tables")
     for name, entry in _table(tables, "table").items():
         path = _path(("tables", "table", name))
-        if name.count(".") != 1 or not all(name.split(".")):
+        if not _is_qualified(name):
             problems.append(f'{path}: the name → must be qualified, for example [tables.table."app.orders"]')
         via = entry.get("via") if isinstance(entry, Mapping) else None
         if isinstance(via, str) and "->" in via and not _VIA.match(via):
@@ -279,6 +307,15 @@ def _beyond_the_schema(body: Mapping[str, Any]) -> list[str]:
             " local Temporal server, or for the containers of plans/compose.toml"
         )
     return problems
+
+
+def _is_qualified(name: str) -> bool:
+    """Return whether *name* is a table's one name, quoted where a dot or a quote needs it."""
+    try:
+        schema, table = split_qualified(name)
+    except ValueError:
+        return False
+    return bool(schema and table) and qualify(schema, table) == name
 
 
 def _table(body: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -10,7 +10,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from migrator.plan.alarms import Alarms
+from migrator.plan.board import Board
+from migrator.plan.notify import Notify
+from migrator.plan.section import Section as _Section
 
 DSN_REFERENCE = re.compile(r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|aws-secret:.+|local:(classic|limitless))$")
 
@@ -27,10 +32,6 @@ Ratio = Annotated[float, Field(ge=0, le=1)]
 PositiveS = Annotated[float, Field(gt=0)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 def _reference(value: str) -> str:
     if not DSN_REFERENCE.match(value):
         shown = "a connection string (not shown)" if "://" in value or "=" in value else repr(value)
@@ -43,7 +44,9 @@ class Classic(_Section):
 
     writer: DsnReference
     readers: list[DsnReference] = Field(
-        default=[], description="Read replicas, used by the audit and for fallback reads."
+        default=[],
+        description="Read replicas: the audit counts on the first, validation reads on the last; applications give "
+        "their shims the connection strings.",
     )
     cluster_id: str | None = Field(None, description="AWS DB cluster identifier; only needed on AWS.")
 
@@ -138,15 +141,40 @@ class Validation(_Section):
     tenants_per_fence: int = Field(100, ge=1)
     fence_wait_ms: PositiveS = Field(2000.0, description="The mirror waits for the validator at most this long.")
     on_divergence: Literal["hold", "hold_and_fall_back"] = "hold_and_fall_back"
+    replica_reads: bool = Field(
+        True,
+        description="Classic's rows are read on the last of `classic.readers`, where there is one, and on the writer "
+        "only those of tenants that differ there; false: on the writer.",
+    )
 
 
 class Shim(_Section):
     staleness_s: PositiveS = Field(3.0, description="A process whose routes are older reads from classic.")
     poll_s: PositiveS = 0.5
+    ack: Literal["everywhere", "session", "none"] = Field(
+        "everywhere", description="Level of acknowledgement of a write that names none (docs/acknowledgement.md)."
+    )
     ack_wait_s: PositiveS = Field(1.0, description="A write waits at most this long for the mirror, then falls back.")
     max_lag_s: PositiveS = Field(5.0, description="A partition whose published position is older is not read.")
     closed_wait_s: PositiveS = Field(30.0, description="A write waits at most this long while writes are closed.")
+    session_wait_s: float = Field(
+        0.0, ge=0, le=10, description="A read with a token waits so long for the mirror, then it goes to classic."
+    )
     shadow_ratio: Ratio = 0.0
+    replica_reads: bool = Field(
+        True,
+        description="Reads of classic go to the replicas that the application gives its shims (`readers`), and "
+        "acknowledged writes wait for those; false: to the writer.",
+    )
+    replica_wait_s: PositiveS = Field(
+        0.5, description="A write waits at most this long for a replica, which is then taken out of service."
+    )
+    replica_answer_s: PositiveS = Field(1.0, description="A replica that takes longer to begin a read is given up.")
+    writer_reads_per_s: float = Field(
+        50.0,
+        ge=0,
+        description="Reads a second and process that the writer takes in the place of replicas; 0: without a bound.",
+    )
 
 
 class Breaker(_Section):
@@ -180,6 +208,14 @@ class Waves(_Section):
     p99_floor_ms: PositiveS = Field(50.0, description="Below this p99 nothing is wrong, whatever the factor.")
     error_ratio: Ratio = 0.01
     approve_each: bool = Field(False, description="Wait for an approval before every wave.")
+    canaries: list[str] = Field(
+        default=[], description="Tenants that move first: in the first wave, before the smallest."
+    )
+    new_tenants: Literal["after_waves", "next_wave", "classic"] = Field(
+        "after_waves",
+        description="Tenants that sign up once the cutover has begun: `after_waves` move in waves of their own after "
+        "all others, `next_wave` with the next wave, `classic` stay until migrator tenant move names them.",
+    )
 
     @field_validator("ramp_pct", "hot_ramp_pct")
     @classmethod
@@ -188,13 +224,26 @@ class Waves(_Section):
             raise ValueError(f"{value} must rise from at least 1 and end at 100")
         return value
 
+    @model_validator(mode="after")
+    def _room(self) -> Self:
+        names = self.canaries
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"canaries are named twice: {', '.join(twice)}")
+        if len(names) > self.sizes[0]:
+            raise ValueError(f"{len(names)} canaries are named, the first wave has {self.sizes[0]} tenants (sizes)")
+        return self
+
 
 class Gates(_Section):
     audit: Literal["auto", "approval"] = "approval"
     provision: Literal["auto", "approval"] = "approval"
     dual_write: Literal["auto", "approval"] = "approval"
     cutover: Literal["auto", "approval"] = "approval"
-    acknowledged: list[str] = Field(default=[], description="Audit finding ids accepted by the team.")
+    acknowledged: list[str] = Field(
+        default=[],
+        description="What the team accepts, by id: findings of the audit, differences of rights, runway.short, "
+        "runway.unknown, runway.floor.",
+    )
 
 
 class Stabilization(_Section):
@@ -219,6 +268,60 @@ class Cost(_Section):
     )
     storage_gb_month_usd: float = Field(0, ge=0)
     projected_monthly_usd: float = Field(0, ge=0)
+    over_pct: float = Field(
+        10.0, ge=0, description="A month's forecast more than so many percent above the projection is over it."
+    )
+
+
+class Pace(_Section):
+    """Targets that copies and scheduled validation keep on both sides, by going slower."""
+
+    classic_ms: float = Field(200.0, gt=0, description="A small committed write on classic takes at most this long.")
+    limitless_ms: float = Field(300.0, gt=0, description="A small read on Limitless takes at most this long.")
+    replica_lag_s: PositiveS = Field(10.0, description="Classic's replicas are at most this far behind.")
+    acu_pct: float = Field(
+        80.0, gt=0, le=100, description="AWS: use of the shard group's maximum capacity, in percent."
+    )
+    floor: float = Field(0.1, gt=0, le=1, description="Share of the plan's rate and concurrency that is always left.")
+
+
+class Runway(_Section):
+    """How long classic's writer has to last, and what is known of it beside what is measured."""
+
+    cpu_pct: float | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="CPU of classic's writer in its busiest hour, in percent, before capture; for where neither "
+        "CloudWatch (classic.cluster_id) nor this machine tells it. Unknown is no yes: the gate then refuses.",
+    )
+    vcpus: int | None = Field(None, ge=1, description="vCPUs of classic's writer, where its instance class is unknown.")
+    monthly_growth_pct: float = Field(
+        15.0, ge=0, description="Growth of the load a month, in percent, until a measurement is believed (ADR: 15)."
+    )
+    weeks: float = Field(24.0, gt=0, description="From the migration's start until classic is retired (ADR: 24).")
+    full_pct: float = Field(100.0, gt=0, le=100, description="CPU in percent at which the writer counts as full.")
+    floor_weeks: float = Field(
+        2.0, ge=0, description="No further wave begins when the writer is full in fewer weeks than this."
+    )
+
+
+class Metrics(_Section):
+    """Where a worker shows what it measures (docs/metrics.md)."""
+
+    listen: str | None = Field(
+        None,
+        pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]@]+):[0-9]{1,5}$",
+        description="HOST:PORT where a worker serves /metrics for Prometheus; without it none does. `migrator worker "
+        "--metrics` wins.",
+    )
+    otlp: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s@]+$",
+        description="URL of an OpenTelemetry collector (OTLP over HTTP) that workers send metrics and traces to, as "
+        "OTEL_EXPORTER_OTLP_ENDPOINT, which wins. Headers with secrets: OTEL_EXPORTER_OTLP_HEADERS.",
+    )
+    otlp_every_s: PositiveS = Field(15.0, description="Metrics are sent this often; OTEL_METRIC_EXPORT_INTERVAL wins.")
 
 
 class Temporal(_Section):
@@ -257,6 +360,7 @@ class Plan(_Section):
     dual_write: DualWrite = DualWrite()
     backfill: Backfill = Backfill()
     validation: Validation = Validation()
+    pace: Pace = Pace()
     shim: Shim = Shim()
     breaker: Breaker = Breaker()
     waves: Waves = Waves()
@@ -264,7 +368,12 @@ class Plan(_Section):
     stabilization: Stabilization = Stabilization()
     decommission: Decommission = Decommission()
     cost: Cost = Cost()
+    runway: Runway = Runway()
+    metrics: Metrics = Metrics()
+    alarms: Alarms = Alarms()
     temporal: Temporal = Temporal()
+    notify: Notify = Notify()
+    board: Board = Board()
     rehearsal: Rehearsal | None = None
 
     @property

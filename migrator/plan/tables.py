@@ -22,7 +22,7 @@ from migrator.model.table import Column, Hop, Table, TableKind, qualify, split_q
 from migrator.plan.schema import TablePlan, Tables
 from migrator.plan.via import problems as via_problems
 
-_TENANT_TYPES = re.compile(r"^(smallint|integer|bigint|uuid|text|character varying(\(\d+\))?|character(\(\d+\))?)$")
+TENANT_TYPES = re.compile(r"^(smallint|integer|bigint|uuid|text|character varying(\(\d+\))?|character(\(\d+\))?)$")
 """Types whose text form is the same in every session: the text form names the tenant everywhere."""
 
 _VIA = re.compile(r"^\s*(?P<columns>[^>]+?)\s*->\s*(?P<target>.+?)\s*$")
@@ -152,7 +152,7 @@ class _Reader:
                 self.problem(qualified, f"tenant column {source} → {owner} has no such column")
                 return None
             tenant_type = source_column.type
-            if not _TENANT_TYPES.match(tenant_type):
+            if not TENANT_TYPES.match(tenant_type):
                 self.problem(
                     qualified,
                     f"tenant column {source} is {tenant_type} → allowed: smallint, integer, bigint, uuid, text,"

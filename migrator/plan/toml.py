@@ -46,8 +46,10 @@ def one_line(text: str) -> str:
 
 
 def _without_none(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_none(value) if isinstance(value, Mapping) else value
-        for key, value in body.items()
-        if value is not None
-    }
+    return {key: _kept(value) for key, value in body.items() if value is not None}
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_kept(item) for item in value]
+    return _without_none(value) if isinstance(value, Mapping) else value

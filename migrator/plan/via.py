@@ -21,6 +21,7 @@ from psycopg import sql
 
 from migrator.catalog.details import forms
 from migrator.catalog.read import indexes
+from migrator.db.error_text import server_message
 from migrator.model.table import Hop, split_qualified
 
 
@@ -62,7 +63,7 @@ def _not_comparable(conn: psycopg.Connection[Any], child: str, hop: Hop, oids: M
         with conn.transaction():
             conn.execute(query)
     except (psycopg.errors.UndefinedFunction, psycopg.errors.AmbiguousFunction) as error:
-        return f"{', '.join(hop.columns)} cannot be compared: {error.diag.message_primary}"
+        return f"{', '.join(hop.columns)} cannot be compared: {server_message(error)}"
     below, above = (forms(conn, oids[table]) for table in (child, hop.parent))
     for down, _, up in hop.links():
         if len({below[down].collation, above[up].collation} - {None}) > 1:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 
 from migrator.catalog.values import Catalog, Column, ForeignKey, Index, TableShape
 from migrator.model.blocker import Blocker
+from migrator.model.expression import canonical, same_expression
 from migrator.model.table import qualify
 from migrator.provision.ddl_sql import same_foreign_key
-from migrator.provision.expression import canonical, same_expression
 
 MISSING = "object.missing"
 """Code of a missing object; the subject is what a plan names to acknowledge that."""

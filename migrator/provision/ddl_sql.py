@@ -66,7 +66,7 @@ def steps(
     made += [_sequence(s) for s in wanted.sequences if s.qualified not in sequences]
     routines = {(r.kind, r.identity) for r in existing.routines}
     missing = [r for r in wanted.routines if (r.kind, r.identity) not in routines]
-    made += [_routine(r) for r in missing if r.kind != "VIEW"]
+    made += [routine_step(r) for r in missing if r.kind != "VIEW"]
     made += _tables(wanted, existing)
     for name, table in wanted.tables.items():
         apart = table.kind in concurrently
@@ -76,7 +76,7 @@ def steps(
             with_table = index.constraint and name not in existing.tables
             if index.name not in there and not with_table and (indexes or index.unique or index.for_mirror):
                 made.append(_index(index, concurrently=apart and not index.unique))
-    made += [_routine(r) for r in missing if r.kind == "VIEW"]
+    made += [routine_step(r) for r in missing if r.kind == "VIEW"]
     return made
 
 
@@ -225,7 +225,7 @@ def _sequence(sequence: SequenceShape) -> Step:
     return _step(Record("sequence", sequence.schema, sequence.name), label, f"Create {label}", [statement])
 
 
-def _routine(routine: Routine) -> Step:
+def routine_step(routine: Routine) -> Step:
     schema, _, rest = routine.identity.partition(".")
     kind = routine.kind.lower()
     label = f"{kind} {routine.identity}"

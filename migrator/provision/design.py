@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from migrator.catalog.values import Catalog, Check, Column, ForeignKey, Index, TableShape
 from migrator.catalog.values import Sequence as SequenceShape
-from migrator.model.blocker import Blocker
+from migrator.model.blocker import UNIQUE_ACROSS, Blocker
+from migrator.model.finding import finding_id
 from migrator.model.limits import (
     FOREIGN_KEYS,
     MAX_SHARDED_NAME,
@@ -28,9 +29,6 @@ _UNIQUE_ADVICE = (
     'Limitless cannot keep it unique across tenants. Accept uniqueness per tenant by adding "{id}" to '
     "gates.acknowledged, or change the key on classic"
 )
-
-UNIQUE_ACROSS = "unique.across_tenants"
-"""Code of a unique key without the tenant key; the subject is table and index, with dots between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +177,7 @@ def _indexes(table: Table, shape: TableShape, notes: _Notes) -> Iterator[Index]:
             yield index
             continue
         accept = f"unique/{table.qualified}.{index.name}"
-        audited = {"LIM-KEY-02", f"LIM-KEY-02:{table.qualified}.{index.name}"}  # ids of the audit's finding
+        audited = {"LIM-KEY-02", finding_id("LIM-KEY-02", f"{table.qualified}.{index.name}")}
         if not _decides_the_tenant(table, index) and not {accept, *audited} & set(notes.acknowledged):
             notes.block(
                 UNIQUE_ACROSS,

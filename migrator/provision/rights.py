@@ -9,7 +9,9 @@ from migrator.model.action import Action
 from migrator.model.table import Table
 from migrator.provision.ddl_sql import Record, Step, drop
 from migrator.rights.catalog import Name, Rights, Thing
+from migrator.rights.compare import unless_ajar
 from migrator.rights.grant_sql import Change, grant_changes, role_changes
+from migrator.rights.owner_sql import definer_changes
 
 
 def role_steps(classic: Rights, limitless: Rights) -> list[Step]:
@@ -19,14 +21,21 @@ def role_steps(classic: Rights, limitless: Rights) -> list[Step]:
 
 def grant_steps(classic: Rights, limitless: Rights, wanted: Catalog, tables: Sequence[Table]) -> list[Step]:
     """Return the steps that grant rights on what *wanted* has."""
-    added: dict[Name, str] = {(t.schema, t.name): t.tenant_column for t in tables if t.derived and t.tenant_column}
-    return [_step(change) for change in grant_changes(classic, limitless, _things(wanted, classic), added)]
+    things = _things(wanted, classic)
+    changes = grant_changes(unless_ajar(classic, limitless), limitless, things, added_columns(tables))
+    return [_step(change) for change in changes + definer_changes(classic, limitless, things)]
+
+
+def added_columns(tables: Sequence[Table]) -> dict[Name, str]:
+    """Return the tenant columns that Limitless alone has, by table: rights on single columns extend to them."""
+    return {(t.schema, t.name): t.tenant_column for t in tables if t.derived and t.tenant_column}
 
 
 def notes(classic: Rights, limitless: Rights) -> list[str]:
     """Return what is left out or changed on purpose."""
     notes = list(classic.notes)
-    for owner in sorted({o for t, o in classic.owners.items() if t.kind == "table" and o != limitless.tool}):
+    owners = {o for t, o in classic.owners.items() if t.kind == "table" and o in classic.roles and o != limitless.tool}
+    for owner in sorted(owners):
         count = sum(o == owner and t.kind == "table" for t, o in classic.owners.items())
         notes.append(
             f"role {owner} owns {count} tables and views on classic; on Limitless they belong to {limitless.tool},"

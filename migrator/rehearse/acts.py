@@ -99,7 +99,7 @@ def kill_a_worker_in_the_backfill(stage: Stage) -> None:
         owners = [name for pid, name in pids.items() if any(pid in worker for worker in sample.facts.copying)]
         victim = (owners or sorted(pids.values()))[0]
         with stage.event("worker_killed", "A worker is killed in the middle of the backfill") as event:
-            stage.children.kill(victim)
+            stage.kill_worker(victim)
             # What a supervisor does; the other worker goes on meanwhile.
             stage.start_worker(f"{victim}-again")
             after = stage.wait(
@@ -118,6 +118,7 @@ def kill_a_worker_in_the_backfill(stage: Stage) -> None:
             stage.record.timings["backfill_s"] = facts.copied_s
             stage.record.timings["backfill_rows_per_s"] = facts.copied_rows / facts.copied_s
             detail.append(f"{words.count(facts.copied_rows)} rows in {words.seconds(facts.copied_s)}")
+        freeze_the_replica(stage)
         crash_classic(stage)
 
 
@@ -141,6 +142,27 @@ def cut_over_through_accidents(stage: Stage) -> None:
         roll_back_while_temporal_is_down(stage)
         reach(stage, "stabilize", 3 * TIMEOUT_S)  # wave after wave
         detail.append(f"{stage.observer.latest.facts.reading} tenants read from Limitless")
+
+
+def freeze_the_replica(stage: Stage) -> None:
+    """Classic's read replica hangs under load, is out of service for everybody, and comes back."""
+    if not stage.machines.replica:
+        return
+    rate = round(stage.settings.writes_per_s)
+    stage.wait("the replica serves", lambda s: s.facts.replica == "serving", TIMEOUT_S)
+    with stage.event("replica_frozen", "A read replica of classic hangs (SIGSTOP)") as event:
+        stage.machines.freeze_replica()
+        stage.wait("it is out of service", lambda s: s.facts.replica == "out", TIMEOUT_S)
+        out_s = time.monotonic() - event.at
+        went_on = stage.wait_traffic("writes and reads go on", rate, rate, TIMEOUT_S)
+        stage.machines.thaw_replica()
+        back = time.monotonic()
+        stage.wait("it serves again", lambda s: s.facts.replica == "serving", TIMEOUT_S)
+        stage.record.timings["replica_out_s"] = out_s
+        event.detail = (
+            f"out of service for every process after {words.seconds(out_s)}; {went_on.acknowledged} writes and "
+            f"{went_on.reads} reads went on; it served again {words.seconds(time.monotonic() - back)} after it answered"
+        )
 
 
 def crash_classic(stage: Stage) -> None:

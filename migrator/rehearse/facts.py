@@ -46,6 +46,8 @@ class Facts:
         moved: tenants whose route says Limitless.
         reading: those of them that do read it: no fallback and no switch keeps them on classic.
         trips: breakers that processes have opened.
+        replica: the level of classic's read replica; empty without one.
+        reads: of classic, by the server that answered: writer, replica.
         lag_s: of the partition that is furthest behind; None before the first position.
     """
 
@@ -68,6 +70,8 @@ class Facts:
     applied: int = 0
     problems: tuple[str, ...] = ()
     processes: int = 0
+    replica: str = ""
+    reads: dict[str, int] = field(default_factory=dict)
     incidents: int = 0
     divergent: int = 0
     validations: int = 0
@@ -117,6 +121,8 @@ def facts_of(body: dict[str, Any]) -> Facts:
         fallbacks=tuple(FallbackFact(**f) for f in body["fallbacks"]),
         lag_s=None if body["lag_s"] is None else float(body["lag_s"]),
         problems=tuple(body["problems"]),
+        replica=body["replica"],
+        reads={server: int(count) for server, count in body["reads"].items()},
         **counts,
     )
 

@@ -35,6 +35,15 @@ SELECT jsonb_build_object(
                    FROM migrator.position WHERE problem IS NOT NULL),
     'processes', (SELECT count(*) FROM migrator.process
                    WHERE clock_timestamp() < seen_at + staleness_s * interval '1 second'),
+    -- Of its newest start; and classic's reads by the server that answered.
+    'replica', coalesce((SELECT level FROM migrator.replica ORDER BY epoch DESC LIMIT 1), ''),
+    'reads', (SELECT coalesce(jsonb_object_agg(server, n), '{}')
+                FROM (SELECT CASE WHEN side = 'classic/writer' THEN 'writer' ELSE 'replica' END AS server, sum(reads) AS n
+                        FROM (SELECT side, reads FROM migrator.read_sample WHERE tenant_id IS NULL
+                              UNION ALL SELECT side, reads FROM migrator.read_minute WHERE tenant_id IS NULL
+                              UNION ALL SELECT side, reads FROM migrator.read_hour WHERE tenant_id IS NULL) AS s
+                       WHERE starts_with(side, 'classic/')
+                       GROUP BY 1) AS r),
     'incidents', (SELECT count(*) FROM migrator.incident),
     'divergent', (SELECT coalesce(sum(divergent), 0) FROM migrator.tenant),
     'validations', (SELECT count(*) FROM migrator.validation WHERE finished_at IS NOT NULL)

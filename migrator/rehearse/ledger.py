@@ -18,6 +18,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from migrator.model.ack import Ack
+
 
 class RowKey(NamedTuple):
     """A row of the demo. Reference rows belong to no tenant: ''."""
@@ -60,6 +62,8 @@ class Write:
         ended_at: when its outcome was recorded.
         side: the side it was sent to.
         ms: how long the caller waited, from begin to acknowledgement.
+        ack: its level of acknowledgement.
+        session: of the thread that wrote it.
     """
 
     process: str
@@ -71,11 +75,13 @@ class Write:
     outcome: Outcome = Outcome.PENDING
     ended_at: float | None = None
     ms: float = 0.0
+    ack: str = Ack.EVERYWHERE.value
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One read of the ledger: between `began` and `ended` it saw `rows` on `side`."""
+    """One read of the ledger: between `began` and `ended` it saw `rows` on `side`; in a session, or in none ("")."""
 
     process: str
     began: float
@@ -84,6 +90,7 @@ class Read:
     rows: tuple[Seen, ...]
     missed: int  # as the process itself counted
     ms: float
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,21 +146,25 @@ class LedgerWriter:
         self._number = 0
         self._put({"k": "start", "process": process, "offset": time.time() - time.monotonic()})
 
-    def intent(self, kind: str, side: str, changes: list[Change]) -> int:
+    def intent(
+        self, kind: str, side: str, changes: list[Change], ack: str = Ack.EVERYWHERE.value, session: str = ""
+    ) -> int:
         """Record that COMMIT is about to be sent; returns the number by which its outcome refers to it."""
         with self._lock:
             self._number += 1
             number = self._number
         rows = [[*c.row, c.before, c.after] for c in changes]
-        self._put({"k": "intent", "n": number, "t": time.monotonic(), "what": kind, "side": side, "rows": rows})
+        what = {"what": kind, "side": side, "rows": rows, "ack": ack, "session": session}
+        self._put({"k": "intent", "n": number, "t": time.monotonic(), **what})
         return number
 
     def outcome(self, number: int, outcome: Outcome, ms: float = 0.0) -> None:
         self._put({"k": "outcome", "n": number, "t": time.monotonic(), "is": outcome.value, "ms": round(ms, 2)})
 
-    def read(self, began: float, ended: float, side: str, rows: list[Seen], missed: int) -> None:
+    def read(self, began: float, ended: float, side: str, rows: list[Seen], missed: int, session: str = "") -> None:
         seen = [[*s.row, s.version] for s in rows]
-        self._put({"k": "read", "t0": began, "t1": ended, "side": side, "rows": seen, "missed": missed})
+        what = {"side": side, "rows": seen, "missed": missed, "session": session}
+        self._put({"k": "read", "t0": began, "t1": ended, **what})
 
     def failure(self, operation: str, began: float, error: BaseException) -> None:
         """Record that a read or write which *began* then has ended in *error*; its text is not kept."""
@@ -208,6 +219,7 @@ def read_ledgers(paths: list[Path]) -> Ledger:
                 case "intent":
                     changes = tuple(Change(RowKey(*r[:3]), r[3], r[4]) for r in record["rows"])
                     write = Write(process, record["n"], record["what"], record["t"], record["side"], changes)
+                    write.ack, write.session = record["ack"], record["session"]
                     open_writes[write.number] = write
                     ledger.writes.append(write)
                 case "outcome":
@@ -218,10 +230,11 @@ def read_ledgers(paths: list[Path]) -> Ledger:
                     rows = tuple(Seen(RowKey(*r[:3]), r[3]) for r in record["rows"])
                     t0, t1 = record["t0"], record["t1"]
                     ms = (t1 - t0) * 1000
-                    ledger.reads.append(Read(process, t0, t1, record["side"], rows, record["missed"], ms))
+                    what = (record["side"], rows, record["missed"], ms, record["session"])
+                    ledger.reads.append(Read(process, t0, t1, *what))
                 case "failure":
-                    what = (record["op"], record["error"], record["t0"], record["side"], record["state"])
-                    ledger.failures.append(Failure(process, record["t"], *what))
+                    how = (record["op"], record["error"], record["t0"], record["side"], record["state"])
+                    ledger.failures.append(Failure(process, record["t"], *how))
                 case "note":
                     ledger.notes.append(Note(process, record["t"], record["name"], record["text"]))
     ledger.writes.sort(key=lambda w: w.at)

@@ -23,7 +23,7 @@ class LocalMachines(Machines):
     def up(self) -> None:
         """Start fresh, empty servers."""
         stack.destroy(self._home)
-        self._stack = stack.up(self._home, shards=self._shards)
+        self._stack = stack.up(self._home, shards=self._shards, replica=True)
 
     def down(self) -> None:
         """Stop what runs, also what an earlier process started."""
@@ -35,7 +35,7 @@ class LocalMachines(Machines):
 
     def pids(self) -> list[int]:
         running = self._running
-        servers = (running.classic, running.limitless, running.routers, running.temporal)
+        servers = (*running.servers, running.temporal)
         found = [server.pid for server in servers if server is not None]
         return [pid for pid in found if pid is not None]
 
@@ -52,6 +52,19 @@ class LocalMachines(Machines):
     @property
     def limitless(self) -> str:
         return self._running.limitless_dsn
+
+    @property
+    def replica(self) -> str:
+        return self._running.replica_dsn
+
+    def freeze_replica(self) -> None:
+        """Hang it: connections stand, and nothing comes back."""
+        assert self._running.replica is not None  # up() makes it
+        self._running.replica.freeze()
+
+    def thaw_replica(self) -> None:
+        assert self._running.replica is not None  # up() makes it
+        self._running.replica.thaw()
 
     def kill_limitless(self) -> None:
         """Crash it: SIGKILL, without ending sessions in order."""

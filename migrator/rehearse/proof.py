@@ -4,7 +4,8 @@ Three questions, each answered with counts and a sample of what is wrong:
 
 * `compare`: do both sides hold the same rows, text by text, while nothing writes?
 * `check_writes`: is every acknowledged write of the ledgers on Limitless, or replaced by a later one?
-* `check_reads`: did every read see what had been acknowledged when it began, to its own process and to others?
+* `check_reads`: did every read see what had been acknowledged when it began, to its own process and to others? What
+  was written without waiting for that, only reads of the same session have to see (level `session`), or none.
 
 A write whose answer was lost may have happened or not; `compare` shows that it is the same on both sides.
 """
@@ -136,6 +137,8 @@ class ReadsChecked:
 
     Attributes:
         missed: writes of the reading process itself.
+        in_session: reads of a session, with its token.
+        missed_in_session: writes of theirs that those did not see; counted in `missed` too.
         missed_of_others: writes acknowledged to another process.
         counted_at_once: as the processes counted themselves.
     """
@@ -143,6 +146,8 @@ class ReadsChecked:
     reads: int = 0
     rows: int = 0
     missed: int = 0
+    in_session: int = 0
+    missed_in_session: int = 0
     missed_of_others: int = 0
     counted_at_once: int = 0
     sample: list[str] = field(default_factory=list)
@@ -249,11 +254,13 @@ def check_reads(ledger: Ledger) -> ReadsChecked:
     for read in ledger.reads:
         result.reads += 1
         result.counted_at_once += read.missed
+        result.in_session += bool(read.session)
         for seen in read.rows:
             result.rows += 1
             known = steps.get(seen.row)
-            if known is None or known.allows(seen.version, read.began, read.ended):
+            if known is None or known.allows(seen.version, read.began, read.ended, read.session):
                 continue
+            result.missed_in_session += read.session == known.session != ""
             if known.process == read.process:
                 result.missed += 1
             else:
@@ -268,18 +275,21 @@ def check_reads(ledger: Ledger) -> ReadsChecked:
 
 @dataclass(slots=True)
 class _Row:
-    """One row, written by one process: versions in order, when each may and when each must be seen."""
+    """One row, written by one thread: versions in order, when each may and when each must be seen."""
 
     process: str
+    session: str
     base: int | None
     intended: list[float] = field(default_factory=list)
     after: list[int | None] = field(default_factory=list)
     acknowledged: list[tuple[float, int]] = field(default_factory=list)  # when, and which of `after`
+    own: list[tuple[float, int]] = field(default_factory=list)  # the same to its own session
 
-    def allows(self, version: int | None, began: float, ended: float) -> bool:
-        """Return whether a read between *began* and *ended* may see *version*."""
-        count = bisect_left(self.acknowledged, (began, -1))
-        newest = self.acknowledged[count - 1][1] if count else -1
+    def allows(self, version: int | None, began: float, ended: float, session: str) -> bool:
+        """Return whether a read between *began* and *ended* in *session* may see *version*."""
+        acknowledged = self.own if session and session == self.session else self.acknowledged
+        count = bisect_left(acknowledged, (began, -1))
+        newest = acknowledged[count - 1][1] if count else -1
         upto = bisect_right(self.intended, ended)
         return version in self.after[max(newest, 0) : upto] or (newest < 0 and version == self.base)
 
@@ -290,11 +300,13 @@ def _steps(writes: Iterable[Write]) -> dict[RowKey, _Row]:
         if write.outcome is Outcome.ABORTED:
             continue
         for change in write.changes:
-            row = rows.setdefault(change.row, _Row(write.process, change.before))
+            row = rows.setdefault(change.row, _Row(write.process, write.session, change.before))
             row.intended.append(write.at)
             row.after.append(change.after)
             if write.outcome is Outcome.ACKNOWLEDGED and write.ended_at is not None:
-                row.acknowledged.append((write.ended_at, len(row.after) - 1))
+                for level, known in (("everywhere", row.acknowledged), ("session", row.own)):
+                    if write.ack in ("everywhere", level):
+                        known.append((write.ended_at, len(row.after) - 1))
     return rows
 
 

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from migrator.model.ack import Ack
 from migrator.model.tenant import median
 from migrator.rehearse import failures
 from migrator.rehearse.demo import DemoLoad
 from migrator.rehearse.ledger import Ledger, Outcome
 from migrator.rehearse.observer import PhaseSpan, Sample
 from migrator.rehearse.proof import Comparison, ReadsChecked, WritesChecked
+from migrator.rehearse.told import PROMISED
 from migrator.report import words
 
 
@@ -36,6 +38,7 @@ class Record:
         released: acknowledged writes and reads of each thing that the deployment brought; None: not counted.
         quiet_since: when classic was stopped; from then on nothing may fail.
         left_out: accidents that were not possible where this ran.
+        told: what the receiver of notifications and the scraper of metrics saw (`told.told_section`).
     """
 
     plan: str
@@ -57,6 +60,7 @@ class Record:
     reads: ReadsChecked | None = None
     released: dict[str, tuple[int, int]] | None = None
     quiet_since: float | None = None
+    told: dict[str, Any] | None = None
     peak_mb: float | None = None
 
 
@@ -167,6 +171,7 @@ def report_of(record: Record) -> dict[str, Any]:
             {"what": kind.what, "count": kind.count, "expected": kind.expected, "errors": dict(kind.errors)}
             for kind in _errors(record)
         ],
+        "told": record.told,
         "demo": _demo(record),
         "series": {
             "state": _state(record),
@@ -174,6 +179,17 @@ def report_of(record: Record) -> dict[str, Any]:
             "latency": _latency_series(record),
         },
     }
+
+
+def _told(section: dict[str, Any]) -> tuple[str, str, bool]:
+    """Whether what always has to be told was told, and how soon."""
+    events = {event["event"]: event["seconds"] for event in section["events"]}
+    late = [name for name in PROMISED if name in events and events[name] is None]
+    soon = [seconds for name, seconds in events.items() if seconds is not None]
+    seen = f"{len(section['messages'])} messages, at most {words.seconds(max(soon))} later" if soon else "no message"
+    if late:
+        seen += f"; not of {', '.join(late)}"
+    return "What needs a person was told to a receiver", seen, bool(soon) and not late
 
 
 def _demo(record: Record) -> dict[str, Any]:
@@ -237,7 +253,15 @@ def _proof(record: Record) -> list[dict[str, Any]]:
     if reads is not None:
         seen = f"{words.count(reads.reads)} reads of {words.count(reads.rows)} rows"
         line("No read missed an earlier acknowledged write of its own process", seen, not reads.missed)
+        if reads.in_session:
+            seen = f"{words.count(reads.in_session)} reads with a session's token"
+            line("Nor one that its session had written without waiting", seen, not reads.missed_in_session)
         line("Nor one of another process", "the same reads", not reads.missed_of_others)
+    answered = next((s.facts.reads for s in reversed(record.samples) if s.facts.reads), None)
+    if answered is not None:
+        total = sum(answered.values())
+        seen = ", ".join(f"{server} {words.count(n)} ({n / total:.0%})" for server, n in sorted(answered.items()))
+        line("Classic's reads went to its read replica while that could answer", seen, answered.get("replica", 0) > 0)
     if record.released is not None:
         seen = "; ".join(
             f"{name}: {words.count(written)} writes, {words.count(read)} reads"
@@ -246,6 +270,8 @@ def _proof(record: Record) -> list[dict[str, Any]]:
         line(
             "What a deployment brought in the middle is part of all this", seen, all(map(all, record.released.values()))
         )
+    if record.told is not None:
+        line(*_told(record.told))
     if record.ledger.writes:
         seen_errors = _errors(record)
         expected = all(kind.expected for kind in seen_errors)
@@ -273,6 +299,9 @@ def _latencies(ledger: Ledger) -> dict[str, float]:
         "read_limitless": [r.ms for r in ledger.reads if r.side == "limitless"],
         "write": [w.ms for w in ledger.writes if w.outcome is Outcome.ACKNOWLEDGED],
     }
+    for level in Ack:
+        done = [w.ms for w in ledger.writes if w.outcome is Outcome.ACKNOWLEDGED and w.ack == level]
+        groups[f"write_{level}"] = done
     timings = {}
     for name, values in groups.items():
         for label, share in (("p50", 0.5), ("p99", 0.99)):

@@ -19,10 +19,11 @@ from pathlib import Path
 from rich.console import Console
 
 from migrator.errors import MigratorError, UsageError
+from migrator.model.counted import counted
 from migrator.plan.load import load as load_plan
 from migrator.plan.schema import REHEARSED, Plan
 from migrator.plan.toml import renamed
-from migrator.rehearse import acts, demo, proof, roles
+from migrator.rehearse import acts, demo, proof, roles, told
 from migrator.rehearse.children import Children, Operator, environment
 from migrator.rehearse.facts import Looker
 from migrator.rehearse.ledger import Outcome, read_ledgers
@@ -80,11 +81,18 @@ def _machines(plan: Plan, place: Workdir) -> Machines:
     return ContainerMachines(plan.limitless.shards)
 
 
-def _renamed(plan: Plan, plan_path: Path, place: Workdir) -> tuple[Plan, Path]:
-    """Give the rehearsal on servers that stay a name of its own: their workers and Temporal know the plan's already."""
-    name = f"{plan.name[:28]}-{int(time.time())}"
+def _own_plan(plan: Plan, plan_path: Path, place: Workdir, machines: Machines) -> tuple[Plan, Path]:
+    """Give the rehearsal a plan of its own, which tells the rehearsal's receiver what a team would be told.
+
+    On servers that stay it has a name of its own: their workers and Temporal know the plan's already.
+    """
+    text = plan_path.read_text(encoding="utf-8")
+    if not isinstance(machines, LocalMachines):
+        text = renamed(text, f"{plan.name[:28]}-{int(time.time())}")
+    if not plan.notify.receiver:
+        text += told.SECTION
     own = place.root / "plan.toml"
-    own.write_text(renamed(plan_path.read_text(encoding="utf-8"), name), encoding="utf-8")
+    own.write_text(text, encoding="utf-8")
     return load_plan(own), own
 
 
@@ -95,10 +103,10 @@ def _rehearse(plan: Plan, plan_path: Path, place: Workdir, console: Console, kee
     machines = _machines(plan, place)
     machines.down()  # what an interrupted or kept rehearsal left running
     place.renew()
-    if not isinstance(machines, LocalMachines):
-        plan, plan_path = _renamed(plan, plan_path, place)
+    plan, plan_path = _own_plan(plan, plan_path, place, machines)
     assert plan.rehearsal is not None  # checked before
     record.left_out = machines.left_out()
+    receiver, scraper = told.Told(), told.Scraper()
     children = Children(place.logs, environment(place.state, plan_path))
     observer: Observer | None = None
     screen.open()
@@ -113,8 +121,12 @@ def _rehearse(plan: Plan, plan_path: Path, place: Workdir, console: Console, kee
             show=screen.show,
         )
         operator = Operator(children, place.operator_log)
-        stage = Stage(plan, plan_path, plan.rehearsal, place, machines, children, operator, observer, screen, record)
-        with _home(place.state):
+        with _home(place.state), receiver.listening(), scraper.scraping():
+            children.environment[told.RECEIVER] = receiver.url
+            stage = Stage(
+                *(plan, plan_path, plan.rehearsal, place, machines, children, operator, observer, screen, record),
+                scraper=scraper,
+            )
             _play(stage)
             _prove(stage)
     except MigratorError as error:
@@ -134,6 +146,7 @@ def _rehearse(plan: Plan, plan_path: Path, place: Workdir, console: Console, kee
         if not keep:
             machines.down()
     record.ended = record.ended or time.monotonic()
+    record.told = told.told_section(receiver, scraper, [(e.name, e.at) for e in record.events], began)
     if record.writes is None:
         record.ledger = read_ledgers(sorted(place.ledgers.glob("*.jsonl")))
     report = report_of(record)
@@ -247,4 +260,4 @@ def _now() -> str:
 
 def _machine() -> str:
     cores = os.cpu_count() or 1
-    return f"{cores} core{'s' if cores != 1 else ''}, Python {platform.python_version()}, {platform.system()}"
+    return f"{counted(cores, 'core')}, Python {platform.python_version()}, {platform.system()}"

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 import psycopg
 
 from migrator.errors import CommitUnknown, MigratorError
+from migrator.model.ack import Ack
 from migrator.model.side import Side
 from migrator.model.tenant import TenantId
 from migrator.rehearse import shop
@@ -42,10 +43,23 @@ ACTIONS = {
 }
 """How often a thread does what, in percent."""
 
+LEVELS = {Ack.EVERYWHERE: 80, Ack.SESSION: 12, Ack.NONE: 8}
+"""How often a write is acknowledged by which level, in percent."""
+
 
 class ShimLike(Protocol):
     """The part of the public shim that an application needs."""
 
+    def run_read(self, tenant: TenantId, fn: Callable[[Any], T]) -> T: ...
+    def run_write(self, tenant: TenantId, fn: Callable[[Any], T], *, ack: Ack) -> T: ...
+    def session(self, token: str | None = None) -> CallerSession: ...
+
+
+class CallerSession(Protocol):
+    """The same of a session."""
+
+    @property
+    def token(self) -> str: ...
     def run_read(self, tenant: TenantId, fn: Callable[[Any], T]) -> T: ...
     def run_write(self, tenant: TenantId, fn: Callable[[Any], T]) -> T: ...
 
@@ -76,12 +90,15 @@ class Shopper:
         self._memory = memory
         self._tenants = tenants
         self._writer = writer
+        self._name = f"thread {writer}"
         self._writers = writers
         self._dice = random.Random(seed * 1000 + writer)
         self._weights = list(itertools.accumulate(t.weight for t in tenants))
         self._currencies = dict.fromkeys(CURRENCIES[writer::writers], 0)
         self._numbers = itertools.count(1)
         self._last: list[RowKey] = []
+        self._session: CallerSession | None = None  # once something was written in it
+        self._own = False  # whether the last write was
         self._released = False
         self._shares = dict(ACTIONS)
         self._actions: dict[str, Callable[[Tenant], bool]] = {
@@ -117,8 +134,8 @@ class Shopper:
         self._last = []
         if not self._actions[kind](tenant):
             self._insert_order(tenant)
-        if self._last and self._dice.random() < 0.5:
-            self._read_back(self._last)
+        if self._last and (self._own or self._dice.random() < 0.5):
+            self._read_back(self._last, self._session if self._own else None)
 
     def read_once(self) -> None:
         """Read back rows that a thread of this process wrote last, or browse. Has a thread of its own."""
@@ -132,24 +149,25 @@ class Shopper:
 
     # Reading
 
-    def _read_back(self, rows: list[RowKey]) -> None:
+    def _read_back(self, rows: list[RowKey], session: CallerSession | None = None) -> None:
         table = self._dice.choice(rows).table
         rows = [r for r in rows if r.table == table]
         tenant = int(rows[0].tenant or self._tenants[0].tenant_id)
-        expected = self._memory.floor(rows)
+        expected = self._memory.floor(rows, own=session is not None)
         began = time.monotonic()
 
         def fn(r: Session) -> tuple[Side, dict[str, int]]:
             return r.side, shop.read_rows(r.connection, r.side, table, tenant, [row.key for row in rows])
 
-        answer = self._read(tenant, fn)
+        answer = self._read(tenant, fn, session)
         if answer is None:
             return
         ended = time.monotonic()
         side, found = answer
         seen = {row: found.get(row.key) for row in rows}
         missed = self._memory.missed(expected, seen)
-        self._ledger.read(began, ended, side, [Seen(row, seen[row]) for row in rows], len(missed))
+        name = self._name if session is not None else ""
+        self._ledger.read(began, ended, side, [Seen(row, seen[row]) for row in rows], len(missed), name)
 
     def _browse(self) -> None:
         """Search users, or list a tenant's newest orders: rows of all processes, for the proof to judge."""
@@ -168,10 +186,10 @@ class Shopper:
         rows = [] if search else [Seen(RowKey("orders", str(tenant), str(r[0])), int(r[1])) for r in found]
         self._ledger.read(began, time.monotonic(), side, rows, 0)
 
-    def _read(self, tenant: int, fn: Callable[[Any], T]) -> T | None:
+    def _read(self, tenant: int, fn: Callable[[Any], T], session: CallerSession | None = None) -> T | None:
         began = time.monotonic()
         try:
-            return self._shim.run_read(TenantId(str(tenant)), fn)
+            return (session or self._shim).run_read(TenantId(str(tenant)), fn)
         except (MigratorError, psycopg.Error) as error:
             self._ledger.failure("read", began, error)
             return None
@@ -199,16 +217,17 @@ class Shopper:
     def _write(self, tenant: int, kind: str, body: Callable[[Any], list[Change]]) -> list[Change] | None:
         """Run *body* in a transaction of *tenant*; returns what was acknowledged, None when nothing was."""
         now = _Try()
+        (ack,) = self._dice.choices(list(LEVELS), list(LEVELS.values()))
         began = time.monotonic()
 
         def fn(w: Session) -> None:
             self._give_up(now)  # called again: the attempt before was certainly not committed
             changes = body(w)
-            now.number, now.changes = self._ledger.intent(kind, w.side, changes), changes
+            now.number, now.changes = self._ledger.intent(kind, w.side, changes, ack, self._name), changes
             self._memory.intend(changes)
 
         try:
-            self._shim.run_write(TenantId(str(tenant)), fn)
+            self._run_write(TenantId(str(tenant)), fn, ack)
         except (CommitUnknown, CommittedUnconfirmed) as error:
             # Committed or not, or committed and not yet seen by all: either way nothing is promised.
             self._ledger.outcome(now.number, Outcome.UNKNOWN)
@@ -219,10 +238,19 @@ class Shopper:
             self._give_up(now)
             self._ledger.failure("write", began, error)
             return None
-        self._memory.acknowledge(now.changes)
         self._ledger.outcome(now.number, Outcome.ACKNOWLEDGED, (time.monotonic() - began) * 1000)
+        self._memory.acknowledge(now.changes, ack)
+        self._own = ack is Ack.SESSION
         self._last = [c.row for c in now.changes]
         return now.changes
+
+    def _run_write(self, tenant: TenantId, fn: Callable[[Any], None], ack: Ack) -> None:
+        if ack is Ack.SESSION:
+            # As from one request to the next: the session goes on from its text.
+            self._session = self._shim.session(None if self._session is None else self._session.token)
+            self._session.run_write(tenant, fn)
+        else:
+            self._shim.run_write(tenant, fn, ack=ack)
 
     def _give_up(self, now: _Try) -> None:
         if now.number:

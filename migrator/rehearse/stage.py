@@ -20,6 +20,7 @@ from migrator.rehearse.ledger_tail import Traffic
 from migrator.rehearse.observer import NeverHappened, Observer, Sample
 from migrator.rehearse.result import Event, Record
 from migrator.rehearse.screen import Screen
+from migrator.rehearse.told import Scraper
 from migrator.rehearse.traffic import TrafficConfig
 from migrator.rehearse.workdir import Workdir
 
@@ -65,6 +66,19 @@ class Machines(Protocol):
     def classic(self) -> str: ...
     @property
     def limitless(self) -> str: ...
+    @property
+    def replica(self) -> str:
+        """A read replica of classic; empty where there is none, and then there is none to freeze."""
+        return ""
+
+    def freeze_replica(self) -> None:
+        """Hang it."""
+        return
+
+    def thaw_replica(self) -> None:
+        """Let it go on."""
+        return
+
     def kill_limitless(self) -> None: ...
     def start_limitless(self) -> None: ...
     def stop_temporal(self) -> None: ...
@@ -87,6 +101,7 @@ class Stage:
     screen: Screen
     record: Record
     traffic_names: list[str] = field(default_factory=list)
+    scraper: Scraper = field(default_factory=Scraper)
 
     # -- display and record -------------------------------------------------------------------------------------
 
@@ -127,7 +142,12 @@ class Stage:
 
     def start_worker(self, name: str) -> None:
         queues = WORKERS[name.removesuffix("-again")]
-        self.children.start(name, ["-m", "migrator", "worker", "--plan", str(self.plan_path), "--queues", queues])
+        words = ["-m", "migrator", "worker", "--plan", str(self.plan_path), "--queues", queues]
+        self.children.start(name, [*words, "--metrics", self.scraper.address_of(name)])
+
+    def kill_worker(self, name: str) -> None:
+        self.scraper.forget(name)
+        self.children.kill(name)
 
     def start_traffic(self, demo: DemoLoad) -> None:
         """Start the application: it knows the shim and two connection strings, those of a role that owns nothing."""
@@ -136,6 +156,8 @@ class Stage:
             "MIGRATOR_CLASSIC_DSN": roles.as_role(self.machines.classic, roles.APPLICATION),
             "MIGRATOR_LIMITLESS_DSN": roles.as_role(self.machines.limitless, roles.APPLICATION),
         }
+        if self.machines.replica:
+            theirs["MIGRATOR_CLASSIC_READER_DSN"] = roles.as_role(self.machines.replica, roles.APPLICATION)
         # The root of the size: large tenants are busier, and small ones have traffic too.
         tenants = [(t.tenant_id, round(t.rows**0.5, 2)) for t in demo.tenants]
         for index in range(settings.processes):

@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,7 +104,7 @@ def pace(action: Callable[[], None], gate: Gate, stop: threading.Event, every_s:
         due = max(due + every_s, time.monotonic())
 
 
-def run(config: TrafficConfig, classic: str, limitless: str) -> None:
+def run(config: TrafficConfig, classic: str, limitless: str, readers: Sequence[str] = ()) -> None:
     """Drive traffic until SIGTERM or SIGINT."""
     ledger = LedgerWriter(Path(config.ledger), config.name)
     memory = Memory()
@@ -120,7 +120,8 @@ def run(config: TrafficConfig, classic: str, limitless: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
         signal.signal(number, on_signal)
 
-    with Shim(classic=classic, limitless=limitless, name=config.name, listener=Reporter(ledger)) as shim:
+    listener = Reporter(ledger)
+    with Shim(classic=classic, limitless=limitless, name=config.name, readers=readers, listener=listener) as shim:
         threads, shoppers = [], []
         for i in range(config.threads):
             writer = config.index * config.threads + i
@@ -174,7 +175,8 @@ def _obey(
 
 def main() -> None:
     config = TrafficConfig(**json.loads(Path(sys.argv[1]).read_text()))
-    run(config, os.environ["MIGRATOR_CLASSIC_DSN"], os.environ["MIGRATOR_LIMITLESS_DSN"])
+    readers = [dsn for dsn in [os.environ.get("MIGRATOR_CLASSIC_READER_DSN", "")] if dsn]
+    run(config, os.environ["MIGRATOR_CLASSIC_DSN"], os.environ["MIGRATOR_LIMITLESS_DSN"], readers)
 
 
 if __name__ == "__main__":

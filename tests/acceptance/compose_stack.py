@@ -157,7 +157,7 @@ def tables_that_hold(conn: psycopg.Connection, text: str) -> list[str]:
     ).fetchall()
     found = []
     for (name,) in names:
-        row = conn.execute(f"SELECT count(*) FROM {name} AS t WHERE t::text LIKE %s", [f"%{text}%"]).fetchone()  # noqa: S608
+        row = conn.execute(f"SELECT count(*) FROM {name} AS t WHERE t::text LIKE %s", [f"%{text}%"]).fetchone()
         if row and row[0]:
             found.append(name)
     return found

@@ -57,6 +57,7 @@ def test_every_event_took_place(rehearsed: Rehearsed) -> None:
         "hostile_settings",
         "roles_let_in",
         "worker_killed",
+        "replica_frozen",
         "classic_killed",
         "past_the_tool",
         "deployed",
@@ -73,6 +74,22 @@ def test_every_event_took_place(rehearsed: Rehearsed) -> None:
         "What a deployment brought in the middle is part of all this"
     ]
     assert report["timings"]["rollback_confirmed"] == report["timings"]["rollback_processes"] >= 2
+
+
+def test_what_happened_was_told_and_measured(rehearsed: Rehearsed) -> None:
+    """A receiver heard of every event that a team has to know of; every worker answered each time it was scraped."""
+    _, workdir = rehearsed
+    told = json.loads((workdir / "report.json").read_text())["told"]
+
+    heard = {line["event"]: line["seconds"] for line in told["events"]}
+    assert {"limitless_killed", "rollback", "incident", "handed_over"} <= {e for e, s in heard.items() if s is not None}
+    assert told["unreadable"] == 0
+    headlines = [message["headline"] for message in told["messages"]]
+    assert any(line.endswith("a wave is done") for line in headlines), headlines
+    assert not any(line.endswith("writes may pass the journal") for line in headlines), "capture was whole all the time"
+    metrics = told["metrics"]
+    assert metrics["scrapes"] > 100 > 10 * metrics["failed"], "an answer may take too long on a busy machine"
+    assert metrics["seen"] >= metrics["of"] - 6, metrics["never"]
 
 
 def test_the_new_release_used_what_the_deployment_brought(rehearsed: Rehearsed) -> None:

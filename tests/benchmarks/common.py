@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -78,6 +79,12 @@ async def drain(bench: Bench) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
+def cpu_s(pid: int) -> float:
+    """Processor time of a process, its own and the kernel's for it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def value(conn: psycopg.Connection[Any], query: str, *parameters: object) -> Any:
     """Return the one value of a query that always has one."""
     row = conn.execute(query, parameters).fetchone()
@@ -98,10 +105,11 @@ def run_measure(
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--pg-bin", type=Path, help="programs of another PostgreSQL, for both sides")
     if more is not None:
         more(parser)
     args = parser.parse_args()
-    cluster = Cluster(None)
+    cluster = Cluster(args.pg_bin)
     args.home = cluster.home
     try:
         with cluster.pair() as machines:

@@ -8,8 +8,6 @@ Both sides of every ratio are measured in the same run on the same servers, in t
 are embedded ones without fsync: the processor is what they compete for, so overheads look larger than on disks.
 """
 
-# ruff: noqa: S608 - names and numbers of this file
-
 from __future__ import annotations
 
 import argparse

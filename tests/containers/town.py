@@ -104,7 +104,7 @@ class Town:
         async def run() -> None:
             tasks = [self.shop.mirror(part) for part in range(PARTS + 1)]
             while not self._stop.is_set():
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # how often a supervisor looks, as one does in production
                 for number, task in enumerate(tasks):
                     if task.done():  # its supervisor starts it again
                         self._note(task.exception())

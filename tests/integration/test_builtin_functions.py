@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from migrator.audit.shardkey.pull_up import SET_RETURNING, SYSTEM
 from migrator.audit.shardkey.volatility import catalog_volatility
 from tests.integration.builtin_functions import functions, merged
 
@@ -19,6 +20,16 @@ def test_the_audit_knows_the_functions_of_the_running_server(classic_dsn: str) -
 
     assert len(found) > 1500
     assert {name: known.get(name) for name in found} == found
+
+
+def test_the_audit_knows_which_functions_of_the_running_server_return_sets(classic_dsn: str) -> None:
+    with psycopg.connect(classic_dsn) as conn:
+        rows = conn.execute(
+            "SELECT DISTINCT proname FROM pg_proc WHERE proretset AND pronamespace = 'pg_catalog'::regnamespace"
+        ).fetchall()
+
+    assert len(rows) > 70  # 80 in PostgreSQL 15, more since
+    assert {name for (name,) in rows if not name.startswith(SYSTEM)} <= SET_RETURNING
 
 
 def test_of_overloads_and_releases_the_least_promise_counts() -> None:

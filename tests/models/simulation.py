@@ -6,7 +6,9 @@ likes.
 Every run has its own mix of events, so that rare sequences are common in some run. Each `Flaw` leaves out one
 precaution of the protocol, to show that the simulation would notice.
 
-One write is one transaction of tenant t, numbered 1, 2, 3, …; a side holds all writes up to some number.
+One write is one transaction of tenant t, numbered 1, 2, 3, …; a side holds all writes up to some number. With *levels*
+some writes wait for nothing: those of level `none`, which no read is promised to see, and those of sessions, which
+travel from process to process and see what they wrote.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from migrator.model.position import Snapshot
 from migrator.model.route import FallbackScope, Level, Route, WriteMode
 from migrator.model.side import Side
 from migrator.model.tenant import TenantId
-from migrator.shim.routing import Token, choose
+from migrator.shim.routing import choose
+from migrator.shim.token import SessionToken, Token
 from migrator.shim.view import Poll, View, applied, confirmed_by_all, lapsed
 from migrator.shim.write import seen_by_all
 
@@ -33,6 +36,7 @@ TOUCHED = 0b10  # partition 1
 class Flaw(Enum):
     NONE = auto()
     POLL_BEFORE_HEARTBEAT = auto()  # and so a late heartbeat makes an old poll valid
+    LOOK_VOUCHES = auto()  # what was read without a heartbeat is valid from when it was read
     NO_JOINING = auto()  # reads go up in one step
     SNAPSHOT_BEFORE_CONFIRMATION = auto()
     NO_CATCHING_UP = auto()  # up as soon as all processes wait
@@ -43,6 +47,9 @@ class Flaw(Enum):
     LATE_ANSWERS = auto()  # a read does not look at the routes again when it ends
     ANY_EPOCH = auto()  # the last step up is no compare-and-set
     EPOCHS_ALONE = auto()  # epochs of a restored classic are taken for those of the history before
+    NO_TOKEN = auto()  # a session's reads are not given its token
+    ANY_TOKEN = auto()  # a token is believed whatever history it is of
+    NO_WAITING = auto()  # a write for everybody waits no more than a session's does
 
 
 UNMARKED = {Flaw.EPOCHS_ALONE, Flaw.STALE_WRITES, Flaw.SNAPSHOT_BEFORE_CONFIRMATION}
@@ -73,9 +80,18 @@ class Riser:
 
 
 @dataclass
+class Session:
+    """A caller's own writes, the last of which is *floor*; no process owns it."""
+
+    token: SessionToken = field(default_factory=SessionToken)
+    floor: int = 0
+
+
+@dataclass
 class Reading:
     view_lease: int
     side: Side
+    own: int = 0  # written by its session when it began
     lowered: bool = False
     held: int | None = None  # writes up to here were there when it looked
     floor: int = 0  # acknowledged when it looked
@@ -86,6 +102,7 @@ class Process:
     view: View = field(default_factory=View)
     seen_at: int | None = None  # as on classic
     applied: int = 0
+    vouched: int | None = None  # when the last heartbeat was sent that is on classic
     # a refresh under way: when it began, and what it has polled
     began: int | None = None
     beat: bool = False
@@ -100,10 +117,13 @@ class Process:
 class Simulation:
     """One run. `step` does one thing; raises Missed when the promise is broken.
 
-    With *restores* classic is put back to a backup now and then, which undoes what else a run has come to.
+    With *restores* classic is put back to a backup now and then, which undoes what else a run has come to. With
+    *levels* not every write is one for everybody.
     """
 
-    def __init__(self, seed: int, flaw: Flaw = Flaw.NONE, processes: int = 2, restores: bool = False) -> None:
+    def __init__(
+        self, seed: int, flaw: Flaw = Flaw.NONE, processes: int = 2, restores: bool = False, levels: bool = False
+    ) -> None:
         self.dice = random.Random(seed)
         self.flaw = flaw
         self.now = 100
@@ -119,17 +139,20 @@ class Simulation:
         self.published = 0
         self.acknowledged = 0
         self.processes = [Process() for _ in range(processes)]
+        self.sessions = [Session(), Session()]
+        self.own_reads = {Side.CLASSIC: 0, Side.LIMITLESS: 0}
         self.risers: list[Riser] = []
         self.reads = {Side.CLASSIC: 0, Side.LIMITLESS: 0}
-        base = (24, 3, 8, 12, 0.5, 0.3, 3, 8, 3, 4, 1.5, 0.3, 0.3)
+        base = (24, 3, 8, 12, 0.5, 0.3, 3, 8, 3, 4, 1.5, 0.3, 0.3, *((4, 12) if levels else ()))
         self.weights = [w * 4 ** self.dice.uniform(-1, 1) for w in base]
         if not restores:
-            self.weights[-2:] = 0, 0
+            self.weights[11:13] = 0, 0
         if self.dice.random() < 0.5:
             self.put("route", Level.LIMITLESS)
         for _ in range(2):  # opened
             for process in self.processes:
-                for _ in range(4):
+                self.refresh(process)
+                while process.began is not None:
                     self.refresh(process)
                 process.seen_at, process.applied = self.now, process.view.epoch
 
@@ -253,6 +276,7 @@ class Simulation:
         for process, (seen_at, epoch) in zip(self.processes, registered, strict=True):
             process.seen_at, process.applied = seen_at, epoch
             process.begun = False
+            process.vouched = None  # a new connection
             if process.reading is not None and process.reading.side is Side.CLASSIC:
                 process.reading = None
         # What only the lost history had is worth nothing, and was lost by the restore, not by us.
@@ -260,6 +284,9 @@ class Simulation:
         for process in self.processes:
             if process.reading is not None:
                 process.reading.floor = min(process.reading.floor, self.committed)
+                process.reading.own = min(process.reading.own, self.committed)
+        for session in self.sessions:
+            session.floor = min(session.floor, self.committed)
         self.mirrored = min(self.mirrored, self.committed)
         self.forked = True
         self.risers.clear()
@@ -272,27 +299,30 @@ class Simulation:
     # -- processes
 
     def refresh(self, p: Process) -> None:
-        """One step of a refresh: heartbeat, poll, install; in that order."""
+        """One step of a refresh: heartbeat, poll, install; in that order. A recent heartbeat may do for several."""
         first_poll = self.flaw is Flaw.POLL_BEFORE_HEARTBEAT
         if p.began is None:
             p.began = self.now
+            p.beat = not first_poll and p.vouched is not None and p.view.valid(self.now) and self.dice.random() < 0.5
         elif first_poll and p.polled is None:
             p.polled = self.poll(p)
         elif not p.beat:
             self.beat(p)
-            p.beat = True
+            p.vouched, p.beat = p.began, True
         elif p.polled is None:
             p.polled = self.poll(p)
         else:
             view = applied(p.view, p.polled, 1.0)
             if not p.view.valid(self.now) and self.flaw is not Flaw.NO_LAPSE:
                 view = lapsed(view)
-            p.view = replace(view, valid_until_s=p.began + STALENESS)
+            vouched = p.began if p.vouched is None or self.flaw is Flaw.LOOK_VOUCHES else p.vouched
+            p.view = replace(view, valid_until_s=vouched + STALENESS)
             if p.reading is not None and p.view.level(T) is not Level.LIMITLESS:
                 p.reading.lowered = True
             p.began, p.beat, p.polled = None, False, None
             if self.dice.random() < 0.8:  # the second heartbeat, unless something comes in between
                 self.beat(p)
+                p.vouched = self.now
 
     def beat(self, p: Process) -> None:
         known = self.marks.get(p.view.epoch) == p.view.mark or self.flaw is Flaw.EPOCHS_ALONE
@@ -328,18 +358,45 @@ class Simulation:
             view = replace(view, positions={**view.positions, 1: at_last})
         if unmarked:
             view = replace(view, marks={token.epoch: token.mark})
+        if self.flaw is Flaw.NO_WAITING:
+            return True
         if self.flaw is Flaw.DOWN_AT_ONCE:
             view = replace(view, owed=view.waits)
         at = view.valid_until_s - 1 if self.flaw is Flaw.STALE_WRITES else self.now
         return seen_by_all(view, token, at)
 
-    def read(self, p: Process) -> None:
+    def weak_write(self) -> None:
+        """A write that nothing is waited for: of a session, or of level `none`."""
+        if not any(p.view.epoch >= 0 and not p.frozen for p in self.processes):
+            return
+        self.committed += 1
+        if self.dice.random() < 0.5:
+            session = self.dice.choice(self.sessions)
+            session.token = session.token.after(self.token(self.committed), session.token.writes)
+            session.floor = self.committed
+
+    def session_read(self) -> None:
+        """A session begins a read in some process."""
+        p, session = self.dice.choice(self.processes), self.dice.choice(self.sessions)
+        if p.reading is None and not p.frozen:
+            self.read(p, session)
+
+    def read(self, p: Process, session: Session | None = None) -> None:
         if p.reading is None:
-            choice = choose(p.view, T, self.now, 0.0)
-            p.reading = Reading(p.view.lease, choice.side)
+            view = p.view
+            if session is not None:
+                if self.flaw is Flaw.ANY_TOKEN:
+                    view = replace(view, marks={w.epoch: w.mark for w in session.token.writes})
+                session.token = session.token.trimmed(view)
+                after = None if self.flaw is Flaw.NO_TOKEN else SessionToken.parse(str(session.token))
+                choice = choose(view, T, self.now, 0.0, after)
+                self.own_reads[choice.side] += 1
+            else:
+                choice = choose(view, T, self.now, 0.0)
+            p.reading = Reading(view.lease, choice.side, session.floor if session is not None else 0)
         elif p.reading.held is None:
             p.reading.held = self.committed if p.reading.side is Side.CLASSIC else self.mirrored
-            p.reading.floor = self.acknowledged
+            p.reading.floor = max(self.acknowledged, p.reading.own)
         else:
             reading, p.reading = p.reading, None
             stale = reading.lowered or reading.view_lease != p.view.lease or not p.view.valid(self.now)
@@ -359,6 +416,7 @@ class Simulation:
         own = (self.refresh, self.settle, self.write, self.read, self.freeze)
         common = (
             self.down, self.up, self.rise, self.mirror, self.publish, self.tick, self.back_up, self.restore,
+            self.weak_write, self.session_read,
         )  # fmt: skip
         number = self.dice.choices(range(len(self.weights)), self.weights)[0]
         if number < len(own):

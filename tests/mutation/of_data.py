@@ -168,6 +168,22 @@ OF_DATA = (
         "nothing reaches Limitless before its token is on classic",
     ),
     Mutation(
+        "mirror-token-awaited",
+        "migrator/dataplane/mirror/cycle.py",
+        "await release_members(p, refused)\n                await committed\n",
+        "await release_members(p, refused)\n",
+        (f"{DATA}/test_succession.py::test_limitless_commits_nothing_before_classic_has_the_token",),
+        "rows are written while the token is committed, and committed after it",
+    ),
+    Mutation(
+        "mirror-first-pass-moved",
+        "migrator/dataplane/mirror/rows_sql.py",
+        "{} OR d.moved OR ({}) IS NOT TRUE",
+        "{} OR d.moved OR NOT ({})",
+        (f"{DATA}/test_large_batches.py::test_limitless_is_what_classic_is",),
+        "the pass that deletes leaves out only rows that are where their entry says",
+    ),
+    Mutation(
         "mirror-history",
         "migrator/dataplane/mirror/cycle.py",
         "if look is None or p.stand.token not in (look.tokens or ()):",
@@ -235,7 +251,7 @@ OF_DATA = (
     Mutation(
         "mirror-chunks-delete-first",
         "migrator/dataplane/mirror/chunks.py",
-        "gone = [*batch.deletes, *(batch.upserts if table.unique_keys else ())]",
+        "gone = [*batch.deletes, *(() if gone_only else batch.upserts)]",
         "gone = [*batch.deletes]",
         (f"{DATA}/test_unique_swaps.py::test_values_that_change_hands_stop_nobody[40]",),
         "rows that swap a unique value across chunks collide otherwise",
@@ -337,6 +353,14 @@ OF_DATA = (
         "SET state = state WHERE part = %(part)s AND state = 'open'",
         (f"{VALIDATION}/test_fence.py::test_the_dead_and_the_slow_hold_nobody",),
         "a successor takes back what its predecessor left open",
+    ),
+    Mutation(
+        "validation-replica-behind",
+        "migrator/consistency/spare.py",
+        "            if await store.shows(conn, self.run_id, mark):\n",
+        "            if True:\n",
+        (f"{VALIDATION}/test_spare.py::test_a_replica_that_is_behind_makes_nothing_clean",),
+        "a replica of before the fence may show what Limitless has wrongly",
     ),
     Mutation(
         "verdict-generation",

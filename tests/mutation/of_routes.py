@@ -6,7 +6,13 @@ from tests.mutation.mutation import Mutation
 
 ROUTES = "tests/integration/traffic"
 PROCESSES = f"{ROUTES}/test_two_processes.py"
+LEVELS = f"{ROUTES}/test_acknowledgement.py"
+TOKENS = f"{ROUTES}/test_session_tokens.py"
 SHIM_MODEL = "tests/models/test_routes.py"
+REPLICAS = f"{ROUTES}/test_replicas.py"
+REPLICAS_IN_TROUBLE = f"{ROUTES}/test_replicas_in_trouble.py"
+HAND_OVER = f"{ROUTES}/test_hand_over.py"
+BESIDE = f"{ROUTES}/test_replicas_beside_others.py"
 END = "tests/integration/decommission/test_decommission.py"
 
 OF_ROUTES = (
@@ -53,6 +59,22 @@ OF_ROUTES = (
         "of two operators one learns that the other was first",
     ),
     Mutation(
+        "route-waits-of-one-tenant",
+        "migrator/shim/view.py",
+        "        for route in single:\n",
+        "        for route in single[:0]:\n",
+        ("tests/unit/shim/test_effective.py::test_partitions_wait_as_long_as_one_of_their_tenants_does",),
+        "a tenant with a fallback of its own may still wait for its partition",
+    ),
+    Mutation(
+        "route-change-whole",
+        "migrator/traffic/route/change.py",
+        "    with reachable(), conn.transaction():\n",
+        "    with reachable():\n",
+        (f"{ROUTES}/test_many_tenants.py::test_a_rollback_killed_before_any_statement_is_whole_or_not_there",),
+        "a change of many tenants is one transaction",
+    ),
+    Mutation(
         "route-mark",
         "migrator/shim/statements.py",
         "m.epoch = %(epoch)s AND m.mark = %(mark)s::uuid), 0)",
@@ -80,12 +102,27 @@ OF_ROUTES = (
     Mutation(
         "shim-heartbeat-first",
         "migrator/shim/watcher.py",
-        "        self._heartbeat(link, old)\n"
-        '        row = link.conn.execute(st.POLL, {"after": old.epoch, "mark": old.mark, "marks": MARKS}).fetchone()\n',
-        '        row = link.conn.execute(st.POLL, {"after": old.epoch, "mark": old.mark, "marks": MARKS}).fetchone()\n'
-        "        self._heartbeat(link, old)\n",
+        "        try:\n            look = Look.of(ask(link, self._message(link, beat=beat)))\n",
+        "        try:\n            look = Look.of(ask(link, self._message(link, beat=False)))\n"
+        "            ask(link, self._message(link, beat=beat))\n",
         (f"{ROUTES}/test_refresh_order.py::test_a_heartbeat_that_is_late_vouches_for_nothing_older",),
         "a heartbeat that is late would vouch for routes that were read before it",
+    ),
+    Mutation(
+        "shim-look-vouches-for-itself",
+        "migrator/shim/watcher.py",
+        "        vouched_s = sent_s if beat else self._beat_s\n",
+        "        vouched_s = sent_s\n",
+        (f"{ROUTES}/test_refresh_order.py::test_a_look_without_a_heartbeat_makes_nothing_valid_for_longer",),
+        "others count from the heartbeat, so this process does too",
+    ),
+    Mutation(
+        "shim-heartbeat-of-another-server",
+        "migrator/shim/watcher.py",
+        '        self._beat_s = float("-inf")  # this server may not have the last one\n',
+        "",
+        (f"{ROUTES}/test_refresh_order.py::test_a_new_connection_begins_with_a_heartbeat",),
+        "what another connection wrote may be lost with its server",
     ),
     Mutation(
         "shim-recheck",
@@ -110,6 +147,54 @@ OF_ROUTES = (
         "            pass\n",
         ("tests/integration/protocol/test_shim_model.py::test_no_read_misses_an_acknowledged_write",),
         "what was acknowledged is seen by every later read",
+    ),
+    Mutation(
+        "ack-session-token",
+        "migrator/shim/routing.py",
+        "    if after is not None and after.missing(view, route.part):\n",
+        "    if False:\n",
+        (f"{TOKENS}::test_a_session_sees_its_own_writes_in_every_process",),
+        "what a session wrote without waiting, its own reads see",
+    ),
+    Mutation(
+        "ack-token-history",
+        "migrator/shim/token.py",
+        "    if not view.knows(write.epoch, write.mark):\n        return False\n",
+        "",
+        (f"{TOKENS}::test_a_token_that_no_process_can_place_is_answered_by_classic",),
+        "in another history its transaction's number may be another transaction's",
+    ),
+    Mutation(
+        "ack-token-order",
+        "migrator/shim/token.py",
+        "_followed(w, write) if w in before else w for w in",
+        "_followed(w, write) for w in",
+        ("tests/unit/shim/test_token.py::test_a_later_write_speaks_for_an_earlier_one_where_both_wrote",),
+        "of two writes at the same time neither speaks for the other",
+    ),
+    Mutation(
+        "ack-lost-answer",
+        "migrator/shim/write.py",
+        "                self._chained(SessionToken())  # it",
+        "                pass  # it",
+        (f"{TOKENS}::test_a_write_whose_answer_was_lost_is_in_its_session",),
+        "a write whose answer was lost may have happened, and then its session sees it",
+    ),
+    Mutation(
+        "ack-hand-over",
+        "migrator/shim/read.py",
+        "        if wanted.on_limitless:\n",
+        "        if False:\n",
+        (f"{TOKENS}::test_after_the_hand_over_a_session_needs_no_classic",),
+        "what a session wrote on Limitless, a process sees that had not heard of the hand-over",
+    ),
+    Mutation(
+        "ack-none-durable",
+        "migrator/shim/statements.py",
+        "'on') THEN {session.durable()}",
+        "'on') THEN ''",
+        (f"{LEVELS}::test_a_write_of_level_none_is_durable_whatever_the_session_says",),
+        "a write of the weakest level survives a crash too",
     ),
     Mutation(
         "shim-owed",
@@ -172,8 +257,8 @@ OF_ROUTES = (
     Mutation(
         "shim-positions-of-history",
         "migrator/shim/watcher.py",
-        "if row is None or (int(row[0]), row[1]) != (view.epoch, view.mark):",
-        "if row is None:",
+        "        look, vouched_s = self._look(beat=False)\n        if look is not None and look.finds(old):\n",
+        "        look, vouched_s = self._look(beat=False)\n        if look is not None:\n",
         (f"{ROUTES}/test_refresh_order.py::test_positions_of_another_moment_are_read_with_its_routes",),
         "positions count together with the routes of their moment",
     ),
@@ -302,8 +387,16 @@ OF_ROUTES = (
         "migrator/model/session.py",
         'Pin("synchronous_commit", "on", keep="remote_apply")',
         'Pin("synchronous_commit", "off", keep="remote_apply")',
-        (f"{ROUTES}/test_sessions.py::test_a_write_is_acknowledged_when_it_is_durable",),
+        (f"{LEVELS}::test_a_write_of_level_none_is_durable_whatever_the_session_says[off]",),
         "what somebody acts on survives a crash",
+    ),
+    Mutation(
+        "pin-before-commit",
+        "migrator/control/classic.sql",
+        "PERFORM pg_catalog.set_config('synchronous_commit', 'on', true);",
+        "PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);",
+        (f"{ROUTES}/test_sessions.py::test_a_write_is_acknowledged_when_it_is_durable",),
+        "an acknowledged write survives a crash",
     ),
     Mutation(
         "pin-timeouts",
@@ -313,6 +406,122 @@ OF_ROUTES = (
         ("tests/integration/dataplane/test_durability.py::test_timeouts_of_the_database_end_no_work",),
         "a timeout of the database ends no copy",
         says="QueryCanceled",
+    ),
+    # -- after the hand-over
+    Mutation(
+        "hand-over-write-waits",
+        "migrator/shim/write.py",
+        "            waited_s = wait_until_known(self._current, self._settings)\n",
+        "            waited_s = None\n",
+        (f"{HAND_OVER}::test_a_write_returns_when_every_live_process_has_heard_of_the_hand_over",),
+        "a live process that has not heard of the hand-over reads classic",
+    ),
+    Mutation(
+        "hand-over-longest-routes",
+        "migrator/shim/hand_over.py",
+        "max(settings.registered_s, current.longest_s)",
+        "settings.registered_s",
+        (f"{HAND_OVER}::test_a_process_that_stays_behind_is_told_past_the_bound",),
+        "routes of another process may be valid for longer than this one's",
+        says="DID NOT RAISE",
+    ),
+    Mutation(
+        "hand-over-read-asks",
+        "migrator/shim/read.py",
+        "            if view.valid(self._current.now_s()):\n",
+        "            if True:\n",
+        (f"{HAND_OVER}::test_a_process_whose_routes_have_run_out_asks_classic_who_answers",),
+        "a process whose routes have run out is not waited for",
+    ),
+    Mutation(
+        "hand-over-read-renewed",
+        "migrator/shim/read.py",
+        "        if not view.settled:\n            self.side = Side.CLASSIC\n",
+        "        if True:\n            self.side = Side.CLASSIC\n",
+        (f"{HAND_OVER}::test_routes_that_are_renewed_while_a_read_looks_at_them_do_not_lead_it_to_classic",),
+        "routes that are renewed while a read begins say nothing about the moment when it began",
+    ),
+    Mutation(
+        "hand-over-asks-the-writer",
+        "migrator/shim/replica_pool.py",
+        "        asks = begin == ASK_AND_BEGIN_READ  # what only the writer says\n",
+        "        asks = False\n",
+        (f"{REPLICAS}::test_after_the_hand_over_no_replica_answers_for_classic",),
+        "a replica of classic does not say that the migration is over",
+        says="ValueError",
+    ),
+    # -- replicas
+    Mutation(
+        "replica-write-waits",
+        "migrator/shim/replica_wait.py",
+        "        if self._seen_by_all(position):\n            return True\n",
+        "        if self._seen_by_all(position) or position:\n            return True\n",
+        (f"{REPLICAS_IN_TROUBLE}::test_a_replica_that_stops_replaying_is_taken_out_before_a_write_returns",),
+        "an acknowledged write is on every replica that somebody reads",
+    ),
+    Mutation(
+        "replica-owed",
+        "migrator/shim/replicas.py",
+        "r.level is not Level.OUT or r.epoch > self.confirmed)\n\n    @property\n    def asks",
+        "r.level is not Level.OUT)\n\n    @property\n    def asks",
+        ("tests/unit/shim/test_replicas.py::test_a_replica_that_is_out_is_owed_until_every_process_has_applied_it",),
+        "another process may still read what this one has taken out",
+    ),
+    Mutation(
+        "replica-other-cluster",
+        "migrator/shim/replica_watch.py",
+        "        return link.own(sql.MARK_OF.format(epoch=epoch)) == [mark]\n",
+        "        return True\n",
+        (f"{REPLICAS_IN_TROUBLE}::test_a_replica_of_another_cluster_never_serves",),
+        "a log position means something in one history only",
+    ),
+    Mutation(
+        "replica-instance",
+        "migrator/shim/replica_pool.py",
+        "        if seen.in_recovery and seen.instance == replica.instance and covered:\n",
+        "        if covered:\n",
+        (f"{REPLICAS_IN_TROUBLE}::test_a_promoted_replica_is_not_read",),
+        "what answers is what the registry names, and follows the writer",
+    ),
+    Mutation(
+        "replica-earlier-release",
+        "migrator/shim/replica_sql.py",
+        "   AND NOT EXISTS (SELECT FROM migrator.replica_reach r\n",
+        "   AND false AND NOT EXISTS (SELECT FROM migrator.replica_reach r\n",
+        (f"{REPLICAS}::test_no_replica_is_read_before_every_process_waits_for_it",),
+        "a process that does not wait for replicas keeps them out of service",
+    ),
+    Mutation(
+        "replica-silent-process",
+        "migrator/shim/replica_change.py",
+        "        if unaware := [str(row[0]) for row in conn.execute(sql.UNAWARE)]:\n",
+        "        if unaware := []:\n",
+        (f"{BESIDE}::test_a_replica_that_joined_beside_a_process_that_does_not_wait_is_not_served",),
+        "what joined beside a process that does not wait is not read",
+    ),
+    Mutation(
+        "replica-registration",
+        "migrator/control/classic.sql",
+        "        PERFORM FROM migrator.switch FOR KEY SHARE;\n",
+        "",
+        (f"{BESIDE}::test_no_replica_joins_while_a_registration_is_about_to_commit",),
+        "a registration and a joining at the same moment see each other",
+    ),
+    Mutation(
+        "replica-unknown-position",
+        "migrator/shim/replica_pool.py",
+        "            if self._only_writer and not asks and self._after is not None:\n",
+        "            if self._only_writer and not asks:\n                self._after = self._after or 0\n",
+        (f"{REPLICAS}::test_a_session_whose_position_is_not_known_reads_the_writer_or_nothing",),
+        "a session whose position is not known reads the writer, or nothing",
+    ),
+    Mutation(
+        "replica-token",
+        "migrator/shim/replica_pool.py",
+        "        covered = seen.lsn >= after\n",
+        "        covered = True\n",
+        (f"{REPLICAS}::test_a_session_reads_its_own_write_on_a_replica_only_once_that_has_it",),
+        "a session reads its own writes on whichever replica answers",
     ),
     # -- gates
     Mutation(

@@ -17,12 +17,12 @@ import pytest
 from tests import ROOT
 
 HEAVY = (
-    "boto3", "jinja2", "migrator.control", "migrator.db", "pgparse", "pydantic", "rich", "structlog", "temporalio",
-    "typer",
+    "boto3", "httpx", "jinja2", "migrator.control", "migrator.db", "pgparse", "pydantic", "rich", "structlog",
+    "temporalio", "typer",
 )  # fmt: skip
 
 INNER = {"errors", "model"}
-SHELL = INNER | {"catalog", "control", "db", "inventory", "plan", "logs", "poll"}
+SHELL = INNER | {"catalog", "control", "db", "inventory", "log_events", "plan", "logs", "poll"}
 
 WINGS = {"dataplane", "traffic"}
 """Folders of packages. Their packages go by their own names below: "mirror" is migrator.dataplane.mirror."""
@@ -36,40 +36,53 @@ ARROWS: dict[str, set[str]] = {
     "shim": INNER,
     "testing": INNER | {"shim"},  # applications test with the shim itself, on other connections
     "poll": set(),
-    "retry": set(),
+    "retry": {"log_events"},
+    "log_events": set(),
     "db": INNER | {"retry"},
     "catalog": INNER | {"db"},
     "plan": INNER | {"catalog", "db"},
     "settings": INNER,
-    "logs": INNER | {"settings"},
+    "logs": INNER | {"db", "settings"},  # db, for what a server's error may say
     "dataplane": set(),  # the wing's own __init__
     "traffic": set(),
     "inventory": INNER | {"control", "db"},  # the plan's scope, and what was remembered
     "rights": INNER | {"control", "db"},  # the answer that is kept
-    "control": INNER | {"db", "inventory", "plan", "poll", "retry", "rights"},  # for status
-    "local": INNER | {"poll"},
+    # For status.
+    "control": INNER | {"capacity", "db", "inventory", "log_events", "plan", "poll", "retry", "rights", "runway"},
+    "metrics": SHELL,  # what classic says, under names that stay
+    # Which statements are the tool's own is the audit's knowledge; the rest of it is not needed.
+    "runway": SHELL | {"audit", "grammar"},
+    "capacity": SHELL | {"runway"},  # one way of asking AWS
+    "local": INNER | {"grammar", "poll"},
     "report": INNER,
     "grammar": set(),  # what PostgreSQL's parser says about a text
+    "scripts": INNER | {"grammar"},  # what files of SQL hold
+    # Asks about everything before anything is done: what each part needs is that part's to say.
+    "doctor": SHELL | {"audit", "rights", "settings"},
     # The phases. They do not know each other, with these exceptions:
-    "audit": SHELL | {"grammar"},
+    "audit": SHELL | {"grammar", "runway", "scripts"},  # one forecast of the writer, the gate's
     "provision": SHELL | {"local", "rights"},  # local is one of the places to run: its servers are made there
     "capture": SHELL,
     "mirror": SHELL | {"capture"},  # reads the journal that capture writes
     "backfill": SHELL | {"capture"},  # shares its reading of rows, and holds the journal's ring
-    "change": SHELL | {"provision", "capture", "grammar"},  # what is new is provisioned, and captured from birth
+    # What is new is provisioned, and captured from birth; it comes in files of SQL.
+    "change": SHELL | {"provision", "capture", "grammar", "scripts"},
     "consistency": SHELL - {"catalog"},  # an independent witness: see the tests below
     "route": SHELL | {"shim"},  # the words of a route are the shim's
     "breaker": SHELL | {"route"},  # opening and closing are changes of routes
     "incident": SHELL | {"route"},
-    "cutover": SHELL | {"route"},
+    "cutover": SHELL | {"route", "runway"},
     "repair": SHELL | {"capture"},  # marks rows dirty in the journal
     "recovery": SHELL | {"capture"},
-    # It makes the last keys on Limitless and ends capture; locally, classic is a server to stop.
-    "decommission": SHELL | {"route", "capture", "local", "provision"},
+    # It makes the last keys on Limitless, gives objects their owners and ends capture; classic may be a server here.
+    "decommission": SHELL | {"capacity", "route", "capture", "local", "provision", "rights"},
     # Where phases meet: what one says to the next, and what compares with what repairs.
-    "gates": SHELL | {"rights", "route", "cutover", "decommission"},
+    "gates": SHELL | {"rights", "route", "runway", "cutover", "decommission"},
     "undo": SHELL | {"capture", "provision"},
+    "notify": SHELL | {"settings"},  # each receiver's secret is looked up for each message, and kept nowhere
     "validation": SHELL | {"capture", "consistency", "cutover", "repair"},
+    # The board shows the status as reports do, and gives the orders that commands give.
+    "serve": SHELL | {"incident", "report", "route"},
     # The rehearsal plays operator, application and adversary at once.
     "rehearse": {"*"},
     "cli": {"*", "workflows"},
@@ -77,7 +90,7 @@ ARROWS: dict[str, set[str]] = {
 
 # What a room of the audit may import of the audit besides itself and the words below; what stands at the audit's top
 # (run, files, statements, functions, classify, plan_init, target) brings the rooms together and may import all.
-AUDIT_WORDS = {"catalog"}
+AUDIT_WORDS = {"catalog", "own"}
 AUDIT_ROOMS: dict[str, set[str]] = {
     "evidence": set(),
     "shardkey": set(),
@@ -90,15 +103,22 @@ AUDIT_ROOMS: dict[str, set[str]] = {
 GUESTS: dict[str, set[str]] = {
     "typer": {"cli"},
     "temporalio": {"workflows"},
-    "pgparse": {"grammar", "local"},  # the stand-in's routers read statements as they come, by themselves
+    "pgparse": {"grammar"},
     "tomlkit": {"plan", "audit"},  # an audit writes a plan
     "stamina": {"retry"},
+    "httpx": {"incident", "notify"},
     "psutil": {"local", "rehearse"},
-    "pydantic": {"incident", "plan", "settings", "cli", "workflows"},
+    "starlette": {"incident", "metrics", "serve"},
+    "uvicorn": {"incident", "serve", "cli"},
+    "anyio": {"incident"},
+    "cryptography": {"incident"},  # signatures of Amazon SNS
+    "pydantic": {"incident", "notify", "plan", "settings", "cli", "workflows"},
     "structlog": {"logs", "workflows", "cli"},
     "rich": {"cli", "rehearse"},
-    "jinja2": {"report"},
-    "markupsafe": {"report"},
+    "jinja2": {"report", "serve"},
+    "prometheus_client": {"metrics"},
+    "opentelemetry": {"metrics", "shim", "workflows"},
+    "markupsafe": {"report", "serve"},
 }
 
 
@@ -218,7 +238,8 @@ def test_heavy_packages_stay_where_they_belong() -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "allowed"), [("model", set()), ("errors", set()), ("shim", {"psycopg"}), ("testing", {"psycopg"})]
+    ("package", "allowed"),
+    [("model", set()), ("errors", set()), ("shim", {"psycopg", "opentelemetry"}), ("testing", {"psycopg"})],
 )
 def test_the_core_needs_next_to_nothing(package: str, allowed: set[str]) -> None:
     """The words need the standard library; the shim, a guest in other processes, needs psycopg besides."""
@@ -374,10 +395,13 @@ OTHER_FILES = {
     "migrator/audit/evidence/collect.sql": "runs in psql too, where nothing of ours is",
     "migrator/audit/evidence/live.py": "where an extension is",
     "migrator/audit/evidence/script.py": "the text of the script for psql",
-    "migrator/audit/explain/ask.py": "the types of parameters, which belong to no table",
+    "migrator/audit/explain/kinds.py": "the types of parameters, which belong to no table",
     "migrator/dataplane/backfill/plan.py": "the server's estimate of rows",
+    "migrator/dataplane/backfill/taken_values.py": "asynchronous, about what a copy's values met",
+    "migrator/dataplane/mirror/chunks.py": "asynchronous, about what refers to a table there, and what is unique in it",
     "migrator/dataplane/mirror/foreign_key_wait.py": "asynchronous, about the one key that an error named",
     "migrator/decommission/write_stop.py": "about its own triggers",
+    "migrator/doctor/doctor.sql": "about who may use and owns what, which has no shape",
     "migrator/provision/probe.py": "asks whether catalogs can be asked",
     "migrator/provision/probing.py": "about its own scratch schema",
 }

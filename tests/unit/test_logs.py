@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 
+import psycopg
 import pytest
 
-from migrator.logs import level_number, masked_text
+from migrator.errors import PreconditionFailed
+from migrator.logs import level_number, masked_text, trace
 
 
 @pytest.mark.parametrize(
@@ -46,3 +48,23 @@ logging.getLogger("y").warning("password=%s", "geheim")
     assert done.stdout == "" and "geheim" not in done.stderr
     assert [e["event"] for e in events] == ["route.moved", "password=…"]
     assert events[0]["tenant_id"] == "7" and events[0]["level"] == "info" and "timestamp" in events[0]
+
+
+def test_a_trace_says_where_and_quotes_no_value() -> None:
+    """Neither a server's DETAIL nor what Python was given; also of the errors that led to it."""
+    value = "alice@example.org"
+    refused = psycopg.errors.UniqueViolation(f"duplicate key\nDETAIL:  Key (email)=({value}) already exists.")
+    try:
+        try:
+            try:
+                raise refused
+            except psycopg.Error:
+                raise KeyError(value)  # noqa: B904 - a mistake while an error is dealt with
+        except KeyError as error:
+            raise PreconditionFailed("the journal is not empty") from error
+    except PreconditionFailed as error:
+        text = trace((type(error), error, error.__traceback__))
+
+    assert value not in text
+    assert text.index("UniqueViolation: ") < text.index("KeyError: ") < text.index("PreconditionFailed: the journal is")
+    assert "test_logs.py" in text

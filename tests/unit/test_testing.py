@@ -230,7 +230,7 @@ def test_what_only_a_server_can_do_is_said() -> None:
             r.connection.pipeline()
         with pytest.raises(AttributeError, match="give MemoryShim a PostgreSQL"):
             r.connection.cursor().copy("COPY t TO STDOUT")
-        with pytest.raises(NotImplementedError, match="SAVEPOINT a: use"):
+        with pytest.raises(psycopg.NotSupportedError, match="SAVEPOINT a: use"):
             r.connection.execute("SAVEPOINT a")
         with pytest.raises(psycopg.ProgrammingError, match="can't change 'autocommit'"):
             r.connection.autocommit = False

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from temporalio.client import Client
@@ -47,7 +49,7 @@ concurrency = 1
 audit = "auto"
 provision = "auto"
 dual_write = "approval"
-acknowledged = ["AUD-EVD-05:statements"]
+acknowledged = ["AUD-EVD-05:statements"]  # no statement was run here
 """
 
 
@@ -108,6 +110,24 @@ async def test_a_killed_worker_costs_time_and_nothing_else(
     assert shop.differences() == {}
     leases = shop.limitless.execute("SELECT DISTINCT state FROM migrator.copy_lease").fetchall()
     assert leases == [("joined",)]
+    killed, last = (events(plan[1].parent / f"worker-{number}.log") for number in (0, 1))
+    assert {"worker.started", "workflow.begun", "step.finished"} <= killed.keys()
+    assert {e["step"] for e in killed["step.finished"]} >= {"audit", "provision", "capture_on", "copy_unit"}
+    assert {"lease.taken_over", "step.handed_over", "worker.stopped"} <= last.keys()
+    assert {"phase.begun", "phase.changed"} <= {**killed, **last}.keys(), "told by whoever has the turn"
+    again = {e["workflow"] for e in last.get("workflow.begun", ())} & {e["workflow"] for e in killed["workflow.begun"]}
+    assert again == set(), "they are replayed there, and began in the first worker"
+    assert not [name for name in {**killed, **last} if " " in name], "no library tells the same in its own words"
+
+
+def events(log: Path) -> dict[str, list[dict[str, Any]]]:
+    """What a worker logged, by name; a line that a kill cut off is left out."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for line in log.read_text().splitlines():
+        if line.startswith("{") and line.endswith("}"):
+            event = json.loads(line)
+            found.setdefault(event["event"], []).append(event)
+    return found
 
 
 async def copied(shop: Shop, at_least: int) -> bool:

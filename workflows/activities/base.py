@@ -10,12 +10,14 @@ from datetime import timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
+import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from migrator import settings
 from migrator.db.connect import connect
-from migrator.errors import ClusterUnavailable, PlanMismatch
+from migrator.errors import ClusterUnavailable, PlanMismatch, UsageError
+from migrator.log_events import tell
 from migrator.plan.schema import Plan
 
 P = ParamSpec("P")
@@ -24,6 +26,8 @@ Connection = psycopg.Connection[Any]
 
 BEAT_S = 1.0
 APP = "migrator worker"
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(eq=False)
@@ -46,12 +50,22 @@ class Context:
     def limitless_dsn(self) -> str:
         return settings.resolve(self.plan.limitless.dsn)
 
+    def replica_dsn(self) -> str | None:
+        """Return where validation reads classic's rows in the writer's place; None: on the writer."""
+        if not self.plan.validation.replica_reads:
+            return None
+        try:
+            return settings.resolve_last(self.plan.classic.readers)
+        except (UsageError, ClusterUnavailable) as error:  # of this worker: the writer can do what the replica would
+            log.warning("replica.unknown", reader=self.plan.classic.readers[-1], reason=str(error))
+            return None
+
     def open_classic(self, lock_timeout_s: float | None = 10) -> Connection:
         """Return a new connection to classic; waiting for a lock is bounded, so that no queue forms behind it."""
-        return _named("classic", self.classic_dsn(), lock_timeout_s)
+        return connect(self.classic_dsn(), APP, lock_timeout_s=lock_timeout_s, side="classic")
 
     def open_limitless(self, lock_timeout_s: float | None = 10) -> Connection:
-        return _named("limitless", self.limitless_dsn(), lock_timeout_s)
+        return connect(self.limitless_dsn(), APP, lock_timeout_s=lock_timeout_s, side="Limitless")
 
     async def on_classic(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """Run *fn* with a connection to classic in a thread; for statements that end in seconds."""
@@ -83,13 +97,6 @@ class Context:
         return await asyncio.to_thread(run)
 
 
-def _named(side: str, dsn: str, lock_timeout_s: float | None) -> Connection:
-    try:
-        return connect(dsn, APP, lock_timeout_s=lock_timeout_s)
-    except ClusterUnavailable as error:
-        raise ClusterUnavailable(side, error.why, error.hint) from None
-
-
 async def beating(work: Coroutine[Any, Any, T], detail: Callable[[], Any] | None = None) -> T:
     """Run *work* with a heartbeat every second; hand over at once when this worker is told to stop.
 
@@ -118,7 +125,7 @@ async def _cancelled(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.wait({task})
     if not task.cancelled() and task.exception() is not None:
-        activity.logger.debug("what was cancelled ended with %s", type(task.exception()).__name__)
+        tell("work.cancelled", error=type(task.exception()).__name__)
 
 
 def first_detail(default: T) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -14,10 +14,12 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from migrator.control.copy_unit import mark_unit_failed, retry_failed_units
+from migrator.control.pace import current_pace
 from migrator.control.throttle import start_rate
 from migrator.dataplane.backfill.copy import Progress, copy_unit
 from migrator.dataplane.backfill.links import LinkPool
 from migrator.dataplane.backfill.plan import next_units, plan_all, take_inventory
+from migrator.dataplane.backfill.throttle import allowed
 from migrator.dataplane.backfill.throttle import throttled as _throttled
 from migrator.dataplane.capture.install import install
 from migrator.dataplane.mirror import position
@@ -26,10 +28,11 @@ from migrator.dataplane.mirror.options import CycleStats, MirrorOptions, options
 from migrator.dataplane.mirror.run import run_partition
 from migrator.db.connect import connect_async
 from migrator.model.route import FallbackScope
+from migrator.model.tenant import TenantId
 from migrator.plan.schema import Plan
 from migrator.poll import until_async
 from migrator.provision.tables import tables_in_force
-from migrator.traffic.route.fallback import fall_back
+from migrator.traffic.route.fallback import fall_back, fall_back_tenants
 from workflows.activities.base import APP, Connection, Context, beating
 from workflows.failures import failure
 from workflows.messages import CopyInput, DualWriteShape, MirrorInput, MirrorTrouble, PlanInput, Units, UnitsInput
@@ -63,8 +66,8 @@ class DualWriteActivities:
         plan = self.context.plan
         await asyncio.to_thread(self._install)
         async with (
-            await connect_async(self.context.classic_dsn(), APP) as classic,
-            await connect_async(self.context.limitless_dsn(), APP) as limitless,
+            await connect_async(self.context.classic_dsn(), APP, side="classic") as classic,
+            await connect_async(self.context.limitless_dsn(), APP, side="Limitless") as limitless,
         ):
             await position.initialise(classic, limitless, plan.dual_write.parts)
         await self.context.on_classic(take_inventory, plan.dual_write.parts, plan.waves.hot_ratio)
@@ -90,11 +93,16 @@ class DualWriteActivities:
             timeout_s = self.context.plan.shim.staleness_s * 2 + 1
             await self.context.on_classic(fall_back, scope, key, by="mirror", reason=reason, timeout_s=timeout_s)
 
+        async def bring_back_tenants(reasons: Mapping[str, str]) -> None:
+            timeout_s = self.context.plan.shim.staleness_s * 2 + 1
+            named = {TenantId(tenant): reason for tenant, reason in reasons.items()}
+            await self.context.on_classic(fall_back_tenants, named, by="mirror", timeout_s=timeout_s)
+
         def tuned(limits: MirrorOptions) -> MirrorOptions:
             return replace(
                 limits,
                 fall_back=lambda _, reason: bring_back(FallbackScope.PART, str(inp.part), reason),
-                for_tenant=lambda tenant, reason: bring_back(FallbackScope.TENANT, tenant, reason),
+                for_tenants=bring_back_tenants,
                 on_cycle=on_cycle,
             )
 
@@ -172,8 +180,8 @@ class DualWriteActivities:
 
 
 def _next_units(conn: Connection, plan: Plan, inp: UnitsInput) -> Units:
-    """The plan may allow more or fewer copies at once than when the window of the workflow was made."""
-    concurrency = plan.backfill.concurrency
+    """The plan, and both sides, may allow more or fewer copies at once than when the workflow's window was made."""
+    concurrency = allowed(plan.backfill.concurrency, current_pace(conn).share)
     units = next_units(conn, plan, inp.running)
     limit = max(0, min(inp.limit, concurrency - len(inp.running)))
     return Units(units=tuple(units[:limit]), pending=len(units), concurrency=concurrency)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import psycopg
 from temporalio import activity
 
 from migrator.control import upkeep
+from migrator.control.compact import compact
+from migrator.control.tables import captured_tables
 from migrator.errors import ClusterUnavailable, MigratorError
+from migrator.log_events import tell
 from migrator.model.tenant import TenantId
 from migrator.plan.schema import Plan
+from migrator.provision.rights import added_columns
+from migrator.rights.follow import Followed, follow
+from migrator.rights.follow import changed as rights_changed
+from migrator.rights.read import mark
 from migrator.traffic.breaker.monitor import pass_once, settings_of
 from migrator.traffic.cutover import breach
 from migrator.traffic.cutover.wave import slo_limits
@@ -26,6 +33,10 @@ SLO_S = 5.0
 ADD_UP_S = 10.0
 PRUNE_S = 600.0
 MORE_S = 0.1
+RIGHTS_S = 5.0
+"""How often classic is asked whether its rights may have changed. A REVOKE reaches Limitless in about this time."""
+REFUSED_S = 60.0
+"""How long until a change of rights that Limitless refused is tried again."""
 DIVERGENT_S = 60.0
 """Divergent rows need a person: comparing them every second would find the same rows, an incident each time."""
 CONFIRM_S = 10.0
@@ -65,12 +76,39 @@ class IncidentActivities:
             await asyncio.wait({keeping})
 
     async def _keep(self) -> None:
-        """Add samples up, judge them, delete old ones."""
+        """Add samples up, judge them, delete old ones; keep small tables small."""
         await asyncio.gather(
             self._again("slo", SLO_S, lambda conn: _judge_slo(conn, self.context.plan)),
             self._again("add_up", ADD_UP_S, upkeep.add_up),
             self._again("prune", PRUNE_S, upkeep.prune),
+            self._again("compact", PRUNE_S, compact),
+            self._follow_rights(),
         )
+
+    async def _follow_rights(self) -> None:
+        """Bring Limitless what changes in classic's rights: a REVOKE must not stay open there."""
+        settled = ""  # the mark of classic's catalog under which nothing was left to do
+        while True:
+            pause_s = RIGHTS_S
+            try:
+                schemas = self.context.plan.tables.schemas
+                now = await self.context.on_classic(mark, schemas)
+                if now != settled:
+                    refused = await self._rights_followed(schemas)
+                    settled = "" if refused else now
+                    pause_s = REFUSED_S if refused else RIGHTS_S  # a blocker of every gate by now
+            except (MigratorError, psycopg.Error) as error:
+                tell("rights.follow_failed", error=type(error).__name__)
+            await asyncio.sleep(pause_s)
+
+    async def _rights_followed(self, schemas: Sequence[str]) -> bool:
+        """Return whether Limitless refused something."""
+        if not await self.context.on_classic(rights_changed, schemas):
+            return False
+        result = await self.context.on_both(follow_rights, self.context.plan)
+        if result.refused:  # what was done is in the decision log, and told from there
+            tell("rights.refused", count=len(result.refused), lines=list(result.refused[:10]))
+        return bool(result.refused)
 
     async def _again(self, name: str, pause_s: float, job: Callable[[Connection], bool]) -> None:
         """Run *job* until cancelled, with a pause unless it says that there is more. Failures are retried later."""
@@ -79,7 +117,7 @@ class IncidentActivities:
             try:
                 more = await self.context.on_classic(job)
             except (MigratorError, psycopg.Error) as error:
-                activity.logger.warning("upkeep.failed: %s: %s", name, type(error).__name__)
+                tell("upkeep.failed", job=name, error=type(error).__name__)
             await asyncio.sleep(MORE_S if more else pause_s)
 
     async def _watch(self) -> None:
@@ -96,8 +134,14 @@ class IncidentActivities:
                     again_at = loop.time() + (DIVERGENT_S if report.divergent_rows else 0)
                 except (ClusterUnavailable, psycopg.Error) as error:
                     # Limitless is unhealthy again; the next pass finds and reports that.
-                    activity.logger.info("breaker.validation_failed: %s", type(error).__name__)
+                    tell("breaker.validation_failed", error=type(error).__name__)
             await asyncio.sleep(TICK_S)
+
+
+def follow_rights(classic: Connection, limitless: Connection, plan: Plan) -> Followed:
+    """Bring Limitless what changed in classic's rights since they were last compared."""
+    columns = added_columns(list(captured_tables(classic).values()))
+    return follow(classic, limitless, plan.tables.schemas, plan.gates.acknowledged, tenant_columns=columns)
 
 
 def _judge_slo(conn: Connection, plan: Plan) -> bool:

@@ -13,6 +13,7 @@ from migrator.control.history import keep_audit
 from migrator.db.connect import connect
 from migrator.errors import NoGo, PlanMismatch
 from migrator.model.blocker import blockers
+from migrator.model.counted import counted
 from migrator.plan.load import digest
 from migrator.provision.apply import analyze, finalize
 from migrator.provision.kept import provision_and_keep
@@ -43,7 +44,9 @@ class PrepareActivities:
             classic = stack.enter_context(closing(self.context.open_classic()))
             reader = None
             if plan.classic.readers:  # as the command does: its statements are the application's too
-                reader = stack.enter_context(connect(settings.resolve(plan.classic.readers[0]), APP))
+                reader = stack.enter_context(
+                    connect(settings.resolve(plan.classic.readers[0]), APP, side="classic's reader")
+                )
             report = audit_live(classic, plan, reader)
             kept = keep_audit(classic, report.to_json(), partial(verdict_of, report), digest=digest(plan))
             if kept is None or kept.blockers is None:
@@ -51,7 +54,7 @@ class PrepareActivities:
                     f"the audit does not count for this migration: {kept.why if kept else 'not installed'}"
                 )
             shown = blockers("audit.reported", "", kept.blockers[:SHOWN])
-            return Outcome(text=f"{len(report.findings)} findings", blockers=shown)
+            return Outcome(text=counted(len(report.findings), "finding"), blockers=shown)
 
     @activity.defn(name="provision")
     async def provision(self, inp: PlanInput) -> Outcome:
@@ -67,7 +70,7 @@ class PrepareActivities:
         plan = self.context.plan
         with closing(self.context.open_classic()) as classic, closing(self.context.open_limitless()) as limitless:
             result = provision_and_keep(classic, limitless, plan)
-            return Outcome(text=f"{len(result.made)} objects made", blockers=result.verdict.blockers)
+            return Outcome(text=f"{counted(len(result.made), 'object')} made", blockers=result.verdict.blockers)
 
     @activity.defn(name="finish_limitless")
     async def finish_limitless(self, inp: PlanInput) -> Outcome:
@@ -86,4 +89,4 @@ class PrepareActivities:
             if not result.verdict.go:
                 raise NoGo("finish limitless", result.verdict.blockers)
             analyze(limitless, tables)
-            return Outcome(text=f"{len(result.made)} indexes and foreign keys made")
+            return Outcome(text=f"{counted(len(result.made), 'index or foreign key', 'indexes and foreign keys')} made")

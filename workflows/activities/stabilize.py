@@ -32,10 +32,10 @@ class StabilizeActivities:
 
     @activity.defn(name="cost")
     async def cost(self, inp: PlanInput) -> None:
-        """Price the present usage against the projection and keep the sample."""
+        """Keep this month's bill against the projection."""
         self.context.serves(inp.plan)
-        await self.context.on_both(price, self.context.plan)
+        await self.context.on_classic(price, self.context.plan)
 
 
 def _check(conn: Connection, inp: CheckInput, plan: Plan) -> CheckResult:
-    return replace(check(conn, plan, inp.now_s, inp.window), late_tenants=late_tenants(conn))
+    return replace(check(conn, plan, inp.now_s, inp.window), late_tenants=late_tenants(conn, plan))

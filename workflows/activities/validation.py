@@ -68,7 +68,7 @@ class ValidationActivities:
         context = self.context
         return await validation.compare(
             context.classic_dsn(), context.limitless_dsn(), context.plan, kind,
-            who=who, tenants=tenants, rest=rest, reference=reference,
+            who=who, tenants=tenants, rest=rest, reference=reference, replica_dsn=context.replica_dsn(),
         )  # fmt: skip
 
     @activity.defn(name="ensure_schedule")

@@ -57,7 +57,18 @@ CREATE TABLE IF NOT EXISTS migrator.tenant_hold (
     reason     text NOT NULL,
     held_by    text NOT NULL,
     held_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
-    wave       int
+    wave       int,
+    until      timestamptz
+);
+
+-- name: orders
+-- Allow saying in which wave a tenant moves (tenant_order)
+CREATE TABLE IF NOT EXISTS migrator.tenant_order (
+    tenant_id  text PRIMARY KEY,
+    wave       int NOT NULL,
+    ordered_by text NOT NULL,
+    reason     text NOT NULL,
+    ordered_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 -- name: workers

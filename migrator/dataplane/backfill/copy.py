@@ -21,12 +21,13 @@ from migrator.control.final_keys import drop_final_keys
 from migrator.control.locks import share_copy_lock
 from migrator.control.tables import captured_in_order
 from migrator.control.tenant_copy import set_copying
-from migrator.dataplane.backfill import copy_sql
+from migrator.dataplane.backfill import copy_sql, taken_values
 from migrator.dataplane.backfill import snapshot as snapshots
 from migrator.dataplane.backfill.links import LinkPool, Links
 from migrator.dataplane.backfill.pipe import pipe
-from migrator.dataplane.backfill.throttle import pause_s
+from migrator.dataplane.backfill.throttle import idle_s, pause_s
 from migrator.errors import LeaseLost, PreconditionFailed
+from migrator.log_events import tell
 from migrator.model.capability import Capability
 from migrator.model.table import Table
 
@@ -68,6 +69,8 @@ async def _lease(limitless: Connection, unit: StoredUnit) -> int | None:
         lease = await units.lease(limitless, unit.unit_id)
     epoch, state = lease if lease is not None else (0, "")
     if taken and lease is not None:
+        if epoch > 1:
+            tell("lease.taken_over", unit=unit.unit_id, term=epoch)
         return epoch
     if state == "closed":
         raise LeaseLost(f"copy unit {unit.unit_id} is closed")
@@ -92,15 +95,28 @@ async def copy_unit(
         psycopg.Error, ClusterUnavailable: a side failed; nothing of this try remains visible.
     """
     mine = pool if pool is not None else LinkPool()
-    try:
+
+    async def copy(*, frees_values: bool) -> None:
         async with mine.lend(classic_dsn, limitless_dsn, unit_id) as links:
-            await _copy_unit(links, unit_id, worker, on_progress)
+            await _copy_unit(links, unit_id, worker, on_progress, frees_values)
+
+    try:
+        try:
+            await copy(frees_values=False)
+        except _HeldByAnotherRange:  # looked for only now: it takes reading every unique value of the range
+            await copy(frees_values=True)
     finally:
         if pool is None:
             await mine.close()
 
 
-async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Callable[[Progress], None] | None) -> None:
+class _HeldByAnotherRange(psycopg.errors.UniqueViolation):
+    """A unique value of the range stands on Limitless, outside of it."""
+
+
+async def _copy_unit(
+    links: Links, unit_id: str, worker: str, on_progress: Callable[[Progress], None] | None, frees_values: bool
+) -> None:
     control, limitless = links.control, links.limitless
     unit = await _unit(control, unit_id)
     if unit.state in ("copied", "joined"):
@@ -112,15 +128,19 @@ async def _copy_unit(links: Links, unit_id: str, worker: str, on_progress: Calla
         return
     await units.begin(control, unit_id, worker)
     await set_copying(control, unit.tenants)
-    if await _is_left(control, limitless, unit):
+    if frees_values or await _is_left(control, limitless, unit):
         await drop_final_keys(limitless)  # rows of an earlier copy are deleted, and inserted again
     # Committed before the snapshot is taken: what the snapshot does not see stays in the journal until enrolled.
     borrowed = await snapshots.pin(control, unit_id, unit.shared)
     try:
-        await _copy(links, unit, epoch, borrowed, on_progress)
+        await _copy(links, unit, epoch, borrowed, on_progress, frees_values)
     except psycopg.errors.ForeignKeyViolation:
         await drop_final_keys(limitless)  # perhaps one that checks at once; before the next try they are dropped
         raise
+    except psycopg.errors.UniqueViolation as error:
+        if not unit.is_range or frees_values:
+            raise
+        raise _HeldByAnotherRange(*error.args) from error
     await units.set_copied(control, unit_id)
 
 
@@ -140,6 +160,7 @@ async def _copy(
     epoch: int,
     borrowed: str | None,
     on_progress: Callable[[Progress], None] | None,
+    frees_values: bool,
 ) -> None:
     """Copy in one transaction on each side; after an error *classic*'s ends with its connection."""
     control, classic, limitless = links.all()
@@ -153,6 +174,8 @@ async def _copy(
         for table in tables:
             await limitless.execute(copy_sql.remove(table, unit.tenants, unit.lower, unit.upper))
         for table in tables:
+            if frees_values:
+                await taken_values.free(classic, limitless, table, unit.tenants[0], unit.lower, unit.upper)
             meter.table = table.qualified
             copied, _ = await pipe(
                 classic,
@@ -197,24 +220,31 @@ class _Pacing:
         self.looked_at = -_LOOK_S
         self.mb_per_s: float | None = None
         self.copies = 1
+        self.share = 1.0
+        self.rested_at = asyncio.get_running_loop().time()
 
     async def rest(self, length: int, rows: int, size: int) -> None:
-        """Rest for *length* bytes at the rate of the moment: one that changes meanwhile counts at once."""
+        """Rest for *length* bytes at the rate of the moment, which counts at once when it changes, and for the share of
+        the time that both sides allow."""
         left = float(length)
+        loop = asyncio.get_running_loop()
+        idle_until = loop.time() + idle_s(loop.time() - self.rested_at, self.share)
         while True:
-            now = asyncio.get_running_loop().time()
+            now = loop.time()
             if now - self.looked_at >= _LOOK_S:
                 self.looked_at = now
                 await self.tell(rows, size)
-            pause = pause_s(left, self.mb_per_s, self.copies)
+            for_rate = pause_s(left, self.mb_per_s, self.copies)
+            pause = max(for_rate, idle_until - now, 0.0)
             if pause <= _LOOK_S:
                 await asyncio.sleep(pause)
+                self.rested_at = loop.time()
                 return
             await asyncio.sleep(_LOOK_S)
-            left *= 1 - _LOOK_S / pause
+            left *= max(0.0, 1 - _LOOK_S / for_rate) if for_rate else 0.0
 
     async def tell(self, rows: int, size: int) -> None:
-        """Show how far the unit is, and read the rate."""
+        """Show how far the unit is, and read the rate and the share that both sides allow."""
         rate = await units.report_progress(self.control, self.unit_id, rows, size)
         if rate is not None:
-            self.mb_per_s, self.copies = rate
+            self.mb_per_s, self.copies, self.share = rate

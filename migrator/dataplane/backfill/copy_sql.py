@@ -77,7 +77,7 @@ def copy_out(
         where.append(sql.SQL("{} = ANY ({})").format(tenant, _tenants(tenants, table.tenant_type)))
         if table.derived:
             columns.insert(0, tenant)
-    return sql.SQL("COPY (SELECT {} FROM {} AS t{}{}) TO STDOUT {}").format(
+    return sql.SQL("COPY (SELECT {} FROM {} AS t /* migrator */{}{}) TO STDOUT {}").format(
         sql.SQL(", ").join(columns),
         name(table.qualified),
         joins,
@@ -106,6 +106,65 @@ def is_left(table: Table, tenants: Sequence[str], lower: str | None = None, uppe
     return sql.SQL("EXISTS (SELECT {})").format(_left(table, tenants, lower, upper))
 
 
+def held(
+    table: Table, tenant: str, lower: str | None, upper: str | None, parts: Sequence[str], condition: str | None
+) -> sql.Composed:
+    """Return the query for the values, as texts, of *parts* (columns or expressions) of a range's rows on classic.
+
+    Args:
+        condition: of rows that count, as an index has it.
+    """
+    joins, owner = _owner(table)
+    where = [
+        *_range("t", table, lower, upper),
+        sql.SQL("{} = ANY ({})").format(owner, _tenants([tenant], table.tenant_type)),
+    ]
+    return sql.SQL("SELECT DISTINCT {} FROM (SELECT t.* FROM {} AS t /* migrator */{} WHERE {}) AS t{}").format(
+        sql.SQL(", ").join(sql.SQL("{}::text").format(sql.SQL(part)) for part in parts) if parts else sql.SQL("NULL"),
+        name(table.qualified),
+        joins,
+        sql.SQL(" AND ").join(where),
+        sql.SQL(" WHERE {}").format(sql.SQL(condition)) if condition else sql.SQL(""),
+    )
+
+
+def free(
+    table: Table,
+    tenant: str,
+    lower: str | None,
+    upper: str | None,
+    parts: Sequence[tuple[str, str]],
+    condition: str | None,
+    *,
+    nulls_equal: bool,
+) -> sql.Composed:
+    """Return the DELETE of a tenant's rows outside of a range on Limitless whose *parts* (each with its type) have
+    given values, as arrays of texts, one per part."""
+    names = [sql.Identifier(f"migrator_{i}") for i in range(max(len(parts), 1))]
+    kinds = [kind if not kind.endswith("]") else "text" for _, kind in parts] or ["text"]  # no array of arrays
+    equals = sql.SQL(" IS NOT DISTINCT FROM " if nulls_equal else " = ")
+    where: list[sql.Composable] = [
+        sql.SQL("t.{} = ANY ({})").format(
+            sql.Identifier(table.tenant_column or ""), _tenants([tenant], table.tenant_type)
+        ),
+        sql.SQL("NOT ({})").format(sql.SQL(" AND ").join(_range("t", table, lower, upper))),
+        *(
+            sql.SQL("{}{}v.{}::{}").format(sql.SQL(part), equals, column, sql.SQL(kind))
+            for (part, kind), column in zip(parts, names, strict=False)
+        ),
+    ]
+    if condition:
+        where.append(sql.SQL("({})").format(sql.SQL(condition)))
+    return sql.SQL("DELETE FROM {} AS t /* migrator */ USING unnest({}) AS v ({}) WHERE {}").format(
+        name(table.qualified),
+        sql.SQL(", ").join(
+            sql.SQL("${}::{}[]").format(sql.SQL(str(n)), sql.SQL(kind)) for n, kind in enumerate(kinds, 1)
+        ),
+        sql.SQL(", ").join(names),
+        sql.SQL(" AND ").join(where),
+    )
+
+
 def _left(table: Table, tenants: Sequence[str], lower: str | None, upper: str | None) -> sql.Composed:
     where = _range("t", table, lower, upper)
     if table.sharded:
@@ -114,7 +173,7 @@ def _left(table: Table, tenants: Sequence[str], lower: str | None, upper: str | 
                 sql.Identifier("t", table.tenant_column or ""), _tenants(tenants, table.tenant_type)
             )
         )
-    return sql.SQL("FROM {} AS t{}").format(
+    return sql.SQL("FROM {} AS t /* migrator */{}").format(
         name(table.qualified), sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(where)) if where else sql.SQL("")
     )
 
@@ -123,7 +182,8 @@ def count_tenants(table: Table) -> sql.Composed:
     """Return the query for (tenant text, rows, rows written by recent transactions) of a table that has its own tenant
     column."""
     return sql.SQL(
-        "SELECT t.{c}::text, count(*), count(*) FILTER (WHERE age(t.xmin) BETWEEN 0 AND {recent}) FROM {t} AS t"
+        "SELECT t.{c}::text, count(*), count(*) FILTER (WHERE age(t.xmin) BETWEEN 0 AND {recent})"
+        " FROM {t} AS t /* migrator */"
         " WHERE t.{c} IS NOT NULL GROUP BY t.{c}"
     ).format(c=sql.Identifier(table.tenant_source or ""), t=name(table.qualified), recent=sql.Literal(RECENT_XIDS))
 
@@ -134,7 +194,7 @@ def cuts(table: Table, tenant: str, ranges: int) -> sql.Composed:
     fractions = sql.SQL(", ").join(sql.Literal(i / ranges) for i in range(1, ranges))
     return sql.SQL(
         "SELECT DISTINCT cut::text AS shown, cut FROM unnest((SELECT percentile_disc(ARRAY[{}]::float8[])"
-        " WITHIN GROUP (ORDER BY t.{}) FROM {} AS t{} WHERE {} = {}::{})) AS cut ORDER BY cut"
+        " WITHIN GROUP (ORDER BY t.{}) FROM {} AS t /* migrator */{} WHERE {} = {}::{})) AS cut ORDER BY cut"
     ).format(
         fractions,
         sql.Identifier(table.key[0]),

@@ -54,8 +54,13 @@ async def open_links(classic_dsn: str, limitless_dsn: str, unit_id: str) -> Link
     app = f"migrator copy {unit_id}"
     opened: list[Connection] = []
     try:
-        for dsn, name in ((classic_dsn, f"{app} control"), (classic_dsn, app), (limitless_dsn, app)):
-            opened.append(await connect_async(dsn, name))
+        ends = (
+            (classic_dsn, f"{app} control", "classic"),
+            (classic_dsn, app, "classic"),
+            (limitless_dsn, app, "Limitless"),
+        )
+        for dsn, name, side in ends:
+            opened.append(await connect_async(dsn, name, side=side))
         learned = await learn_async(opened[-1])
     except BaseException:
         for conn in opened:
@@ -102,7 +107,7 @@ class LinkPool:
         kept = False
         try:
             yield links
-            await links.control.execute("SELECT pg_advisory_unlock_all()")
+            await links.control.execute("SELECT migrator_lock FROM pg_advisory_unlock_all() AS migrator_lock")
             kept = links.healthy()
         finally:
             if not kept:

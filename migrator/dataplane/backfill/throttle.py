@@ -49,6 +49,21 @@ def pause_s(block_bytes: float, mb_per_s: float | None, copies: int) -> float:
     return block_bytes * max(copies, 1) / (mb_per_s * 1_000_000)
 
 
+_LONGEST_S = 5.0
+"""A copy that was kept waiting by one side makes up for no more than so much at once."""
+
+
+def idle_s(worked_s: float, share: float) -> float:
+    """Return how long to rest after working *worked_s*, so that work is *share* of the time. Bounded: a block that took
+    long must not keep the copy's snapshot open for much longer."""
+    return min(max(worked_s, 0.0) * (1 / share - 1), _LONGEST_S)
+
+
+def allowed(concurrency: int, share: float) -> int:
+    """Return how many copies may run at once at *share* of the plan's *concurrency*: at least one."""
+    return max(1, round(concurrency * share))
+
+
 def throttled(conn: psycopg.Connection[Any], plan: Plan) -> str | None:
     """Return why no new copy may start now, and show it in status; None when one may."""
     now = copy_load(conn)

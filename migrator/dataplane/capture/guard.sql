@@ -6,22 +6,52 @@
 -- CREATE and ALTER INDEX, CREATE STATISTICS, policies, views, publications, ALTER COLLATION ... REFRESH VERSION, triggers of
 -- the application made or dropped. Partitions may come and go, their rows are journalled.
 
+-- A partition may be emptied: its keys are journalled as if it were dropped, under the lock that TRUNCATE holds.
 CREATE OR REPLACE FUNCTION migrator.refuse_truncate() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
+DECLARE
+    number int := (SELECT t.table_id FROM migrator.captured_table t WHERE t.relid = pg_partition_root(TG_RELID) AND t.relid <> TG_RELID);
 BEGIN
+    IF number IS NOT NULL THEN
+        IF (SELECT c.relkind = 'r' FROM pg_class c WHERE c.oid = TG_RELID) THEN
+            PERFORM migrator.guard_isolation(TG_RELID);
+            EXECUTE format('SELECT migrator.capture_%s_leaf(%L::regclass)', number, TG_RELID::regclass);
+        END IF;
+        RETURN NULL;
+    END IF;
     RAISE EXCEPTION 'TRUNCATE of %.% is refused while it is being migrated', TG_TABLE_SCHEMA, TG_TABLE_NAME
         USING ERRCODE = 'MG002',
               HINT = 'Use DELETE (it is journalled), or undo the dual write first: migrator undo dual-write.';
 END $$;
 
 -- Who runs this command: 'capture' itself, the tool ('allowed'), or any other session (''). A setting alone is no proof:
--- every session can set it.
+-- every session can set it. What the guard runs in an application's session it says in a table that only the tool writes.
 CREATE OR REPLACE FUNCTION migrator.guard_mode() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE WHEN current_setting('migrator.ddl', true) IN ('allowed', 'capture') AND pg_has_role(session_user, n.nspowner, 'MEMBER')
+    SELECT CASE WHEN EXISTS (SELECT FROM migrator.dropped_leaf l WHERE l.relid = 0 AND l.xid = pg_current_xact_id_if_assigned())
+                THEN 'capture'
+                WHEN current_setting('migrator.ddl', true) IN ('allowed', 'capture') AND pg_has_role(session_user, n.nspowner, 'MEMBER')
                 THEN current_setting('migrator.ddl', true) ELSE '' END
       FROM pg_namespace n WHERE n.nspname = 'migrator'
 $$;
+
+-- Let the guard's own commands pass until guard_end gets what this returns. Called by functions with the tool's rights only.
+CREATE OR REPLACE FUNCTION migrator.guard_begin() RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO migrator.dropped_leaf
+    SELECT 0, pg_current_xact_id()
+     WHERE NOT EXISTS (SELECT FROM migrator.dropped_leaf l WHERE l.relid = 0 AND l.xid = pg_current_xact_id());
+    RETURN FOUND;
+END $$;
+
+CREATE OR REPLACE FUNCTION migrator.guard_end(begun boolean) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF begun THEN
+        DELETE FROM migrator.dropped_leaf l WHERE l.relid = 0 AND l.xid = pg_current_xact_id();
+    END IF;
+END $$;
 
 -- The captured table a relation belongs to: itself, or the root of its partition tree.
 CREATE OR REPLACE FUNCTION migrator.captured_root(relation oid) RETURNS text
@@ -35,7 +65,7 @@ CREATE OR REPLACE FUNCTION migrator.guard_isolation(leaf regclass) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' AND pg_relation_size(leaf) > 0 THEN
-        RAISE EXCEPTION 'a partition with rows (%) is not attached, detached or dropped at isolation level %', leaf,
+        RAISE EXCEPTION 'a partition with rows (%) is not attached, detached, emptied or dropped at isolation level %', leaf,
                         current_setting('transaction_isolation')
             USING ERRCODE = 'MG003', HINT = 'Its rows are journalled, and all of them must be seen: use READ COMMITTED.';
     END IF;
@@ -51,7 +81,7 @@ DECLARE
     leaf record;
     came oid[] := '{}';
     changed int := 0;
-    before text := current_setting('migrator.ddl', true);
+    begun boolean;
 BEGIN
     SELECT t.table_id, t.relid AS oid INTO captured FROM migrator.captured_table t WHERE t.qualified = root;
     FOR leaf IN
@@ -77,13 +107,16 @@ BEGIN
             PERFORM migrator.guard_isolation(leaf.relid);
             EXECUTE format('SELECT migrator.capture_%s_leaf(%L::regclass)', captured.table_id, leaf.relid);
         END IF;
-        PERFORM set_config('migrator.ddl', 'capture', true);
+        begun := migrator.guard_begin();
         EXECUTE format('DROP TRIGGER migrator_capture_insert ON %s', leaf.relid);
         EXECUTE format('DROP TRIGGER migrator_capture_update ON %s', leaf.relid);
         EXECUTE format('DROP TRIGGER migrator_capture_delete ON %s', leaf.relid);
         EXECUTE format('DROP TRIGGER IF EXISTS migrator_guard ON %s', leaf.relid);
-        PERFORM set_config('migrator.ddl', coalesce(before, ''), true);
+        PERFORM migrator.guard_end(begun);
         DELETE FROM migrator.captured_shape s WHERE s.kind = 'table' AND s.object = leaf.relid;
+        -- The inventory knows by it what is not a new table.
+        INSERT INTO migrator.decision (who, kind, subject, after, reason)
+        VALUES (session_user, 'partition.detached', leaf.relid, jsonb_build_object('oid', leaf.relid::oid::bigint), 'from ' || root);
         changed := changed + 1;
     END LOOP;
     IF came <> '{}' THEN
@@ -98,7 +131,7 @@ CREATE OR REPLACE FUNCTION migrator.widen_rekey(relation regclass) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     ours regprocedure;
-    before text := current_setting('migrator.ddl', true);
+    begun boolean;
 BEGIN
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);  -- as CREATE TRIGGER does
     SELECT tgfoid INTO ours FROM pg_trigger
@@ -108,11 +141,11 @@ BEGIN
     IF ours IS NULL THEN
         RETURN;
     END IF;
-    PERFORM set_config('migrator.ddl', 'capture', true);
+    begun := migrator.guard_begin();
     EXECUTE format('CREATE OR REPLACE TRIGGER migrator_capture_rekey AFTER UPDATE ON %s FOR EACH ROW'
                    ' EXECUTE FUNCTION %s', relation, ours);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER migrator_capture_rekey', relation);
-    PERFORM set_config('migrator.ddl', coalesce(before, ''), true);
+    PERFORM migrator.guard_end(begun);
     PERFORM migrator.note_facets(relation, '{capture}');
 END $$;
 
@@ -138,8 +171,9 @@ BEGIN
     ELSIF change.kind = 'table' THEN
         RAISE EXCEPTION '% on % is refused while it is being migrated', tag, change.name
             USING ERRCODE = 'MG003', DETAIL = 'It changes: ' || coalesce(nullif(change.facets, ''), change.code) || '.',
-                  HINT = 'To add or drop a column or an index on both sides: migrator schema apply FILE. Everything'
-                         ' else before dual write begins or after it ends, or undo it first: migrator undo dual-write.';
+                  HINT = 'To change it on both sides: migrator schema apply FILE. Everything else before dual write begins or'
+                         ' after it ends, or undo it first: migrator undo dual-write. If an earlier command changed it past'
+                         ' the guard: migrator schema adopt.';
     ELSIF change.kind = 'capture function' THEN
         RAISE EXCEPTION '% of capture''s own function % is refused', tag, change.name
             USING ERRCODE = 'MG003', HINT = 'Undo the dual write first: migrator undo dual-write.';
@@ -177,6 +211,18 @@ BEGIN
                         USING ERRCODE = 'MG003', HINT = 'Undo the dual write first: migrator undo dual-write.';
                 END IF;
             END IF;
+            IF mode = '' THEN
+                SELECT migrator.captured_root(t.tgrelid) INTO root
+                  FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+                 WHERE t.oid = command.objid AND p.proname = 'repack_trigger';
+                IF root IS NOT NULL THEN
+                    RAISE EXCEPTION 'pg_repack of % is refused while it is being migrated', root
+                        USING ERRCODE = 'MG003',
+                              DETAIL = 'It gives the table another file, which to older snapshots looks empty: rows would be taken for deleted.',
+                              HINT = 'Repack its indexes alone: pg_repack --only-indexes. For the table itself VACUUM FULL or CLUSTER,'
+                                     ' which keep to snapshots and lock it, or wait until the migration is over.';
+                END IF;
+            END IF;
             PERFORM migrator.widen_rekey(tgrelid) FROM pg_trigger t
               WHERE t.oid = command.objid AND EXISTS (SELECT FROM pg_trigger o
                                                        WHERE o.tgrelid = t.tgrelid AND o.tgname = 'migrator_capture_rekey');
@@ -186,7 +232,10 @@ BEGIN
                 CONTINUE;
             ELSIF mode = 'allowed' THEN
                 -- What the tool changes: never the name, the partitions, or whether capture is there.
-                PERFORM migrator.note_facets(command.objid, '{columns,constraints}');
+                -- Partitions take part in what is said about their root, and are not among the commands.
+                PERFORM migrator.note_facets(c.oid, '{columns,constraints}')
+                   FROM pg_class c
+                  WHERE c.oid = command.objid OR c.oid IN (SELECT t.relid FROM pg_partition_tree(command.objid) t);
             ELSIF command.command_tag IN ('CREATE TABLE', 'ALTER TABLE') THEN
                 PERFORM migrator.follow_leaves(root);
             END IF;
@@ -349,7 +398,8 @@ BEGIN
             RAISE EXCEPTION 'dropping % is refused while it is being migrated', dropped.object_identity
                 USING ERRCODE = 'MG003',
                       HINT = CASE WHEN EXISTS (SELECT FROM migrator.captured_table t WHERE t.relid = dropped.objid)
-                                  THEN 'Undo the dual write first: migrator undo dual-write.'
+                                  THEN 'To drop it on both sides: migrator schema apply FILE; or undo the dual write first:'
+                                       ' migrator undo dual-write.'
                                   ELSE 'A partition: drop it by DROP TABLE and its name, or detach it first; its rows are'
                                        ' journalled then.' END;
         ELSIF dropped.kind IS NOT NULL THEN
@@ -403,9 +453,8 @@ CREATE OR REPLACE FUNCTION migrator.capture_leaf(root text, leaf regclass) RETUR
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     definition record;
-    before text := current_setting('migrator.ddl', true);
+    begun boolean := migrator.guard_begin();
 BEGIN
-    PERFORM set_config('migrator.ddl', 'capture', true);
     FOR definition IN
         SELECT t.tgname, pg_get_triggerdef(t.oid) AS text, t.tgrelid::regclass::text AS owner
           FROM migrator.captured_table k JOIN pg_trigger t ON t.tgrelid = k.relid
@@ -414,7 +463,7 @@ BEGIN
         EXECUTE replace(definition.text, ' ON ' || definition.owner || ' ', ' ON ' || leaf::text || ' ');
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', leaf, definition.tgname);
     END LOOP;
-    PERFORM set_config('migrator.ddl', coalesce(before, ''), true);
+    PERFORM migrator.guard_end(begun);
 END $$;
 
 -- They take locks with the tool's rights; triggers and guards need no right to call them.

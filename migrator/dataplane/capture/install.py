@@ -258,6 +258,8 @@ _FUNCTIONS = (
     "capture_leaf(text, regclass)",
     "captured_root(oid)",
     "widen_rekey(regclass)",
+    "guard_begin()",
+    "guard_end(boolean)",
     "guard_index(text)",
     "guard_isolation(regclass)",
     "guard_mode()",
@@ -283,23 +285,23 @@ def remove(conn: psycopg.Connection[Any]) -> None:
             patiently(conn, member, drop_triggers(member))
     with own_ddl(conn):
         for number in tables:
-            for event in (*names.EVENTS, names.REKEY):
-                conn.execute(
-                    sql.SQL("DROP FUNCTION IF EXISTS {}()").format(
-                        sql.Identifier("migrator", names.function(number, event))
-                    )
-                )
-            leaf = sql.Identifier("migrator", names.function(number, "leaf"))
-            conn.execute(sql.SQL("DROP FUNCTION IF EXISTS {}(regclass)").format(leaf))
-            # With its slots, which inherit from it.
-            conn.execute(
-                sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(sql.Identifier("migrator", names.journal(number)))
-            )
+            drop_journal(conn, number)
         for function in _FUNCTIONS:
             conn.execute(sql.SQL("DROP FUNCTION IF EXISTS migrator.{}").format(sql.SQL(function)))
         orphans.forget(conn)
         forget_capture(conn)
         end_dual(conn)
+
+
+def drop_journal(conn: psycopg.Connection[Any], number: int) -> None:
+    """Drop the journal of a table that has no triggers any more, and their functions, in the caller's transaction."""
+    for event in (*names.EVENTS, names.REKEY):
+        function = sql.Identifier("migrator", names.function(number, event))
+        conn.execute(sql.SQL("DROP FUNCTION IF EXISTS {}()").format(function))
+    leaf = sql.Identifier("migrator", names.function(number, "leaf"))
+    conn.execute(sql.SQL("DROP FUNCTION IF EXISTS {}(regclass)").format(leaf))
+    # With its slots, which inherit from it.
+    conn.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(sql.Identifier("migrator", names.journal(number))))
 
 
 def drop_triggers(member: str) -> list[sql.Composed]:

@@ -61,7 +61,7 @@ def look(conn: psycopg.Connection[Any], tables: Sequence[Table]) -> bool:
         found = conn.execute(sql.SQL("SELECT EXISTS ({})").format(_orphans(table))).fetchone()
         if found is None or found[0]:
             return True
-    conn.execute("SELECT setval('migrator.orphans_checked', 1)")
+    conn.execute("SELECT migrator_set FROM setval('migrator.orphans_checked', 1) AS migrator_set")
     return False
 
 
@@ -77,4 +77,7 @@ def _orphans(table: Table) -> sql.Composed:
 
 def forget(conn: psycopg.Connection[Any]) -> None:
     """Not checked: capture is off, and no trigger watches."""
-    conn.execute("SELECT setval('migrator.orphans', 1), setval('migrator.orphans_checked', 0)")
+    conn.execute(
+        "SELECT FROM setval('migrator.orphans', 1) AS migrator_set,"
+        " setval('migrator.orphans_checked', 0) AS migrator_set_too"
+    )

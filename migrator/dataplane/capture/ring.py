@@ -94,7 +94,7 @@ async def turn(conn: Connection, table_ids: Sequence[int], slots: int) -> int | 
     names = [sql.Identifier("migrator", journal_slot(n, following)) for n in table_ids]
     if not await _is_empty(conn, names):
         return None
-    await conn.execute("SELECT setval('migrator.ring', %s)", (following,))
+    await conn.execute("SELECT migrator_set FROM setval('migrator.ring', %s) AS migrator_set", (following,))
     return following
 
 
@@ -117,7 +117,7 @@ async def summarise(conn: Connection, table_ids: Sequence[int], slots: int, done
                 (f"migrator.{name}",),
             )
         ).fetchone()
-        if row is None:
+        if row is None or row[0] is None:  # a table that was dropped meanwhile has none
             continue
         full = int(row[0]) // _RANGE_PAGES * _RANGE_PAGES
         start = done.get(name, 0) if done.get(name, 0) <= full else 0  # emptied meanwhile

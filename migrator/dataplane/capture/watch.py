@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from migrator.control.watch import DIFFERENCES, differences, loss, problems
+from migrator.control.watch import DIFFERENCES, SHAPE_MARK, differences, loss, problems
 from migrator.model.capture import ADVICE, Difference
 
-__all__ = ["ADVICE", "DIFFERENCES", "differences", "found", "loss", "problems"]
+__all__ = ["ADVICE", "DIFFERENCES", "SHAPE_MARK", "differences", "found", "loss", "problems"]
 
 
 def found(rows: Sequence[Sequence[Any]]) -> list[Difference]:

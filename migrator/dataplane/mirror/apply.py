@@ -12,8 +12,8 @@ import psycopg
 
 from migrator.dataplane.mirror import rows_sql
 from migrator.dataplane.mirror.batch import Place, TableBatch, by_tenant, target_keys
-from migrator.dataplane.mirror.text_values import run
-from migrator.db.error_text import violated_name
+from migrator.db.error_text import what_happened
+from migrator.db.text_values import run
 from migrator.model.sqlstate import Fault, fault_of
 from migrator.model.table import Table
 
@@ -57,7 +57,5 @@ async def apply_by_tenant(limitless: Limitless, batches: Sequence[TableBatch]) -
         except psycopg.Error as error:
             if fault_of(error.sqlstate) is not Fault.DATA:
                 raise
-            where = violated_name(error)
-            table = error.diag.table_name or ""
-            refused[tenant] = f"{type(error).__name__} ({error.sqlstate}) {table} {where}".strip()
+            refused[tenant] = f"Limitless: {what_happened(error)}"
     return refused

@@ -50,6 +50,8 @@ class TableBatch:
 
     def without(self, tenants: Set[str]) -> TableBatch:
         """Return the batch without the rows of *tenants*."""
+        if not tenants:
+            return TableBatch(self.table, dict(self.upserts), set(self.deletes))
         return TableBatch(
             self.table,
             {p: v for p, v in self.upserts.items() if p[0] not in tenants},
@@ -106,13 +108,23 @@ def add(batch: TableBatch, rows: Iterable[Raw], scope: Set[str]) -> set[str]:
         if all(table.column(c).exact or c not in names for c in table.key)
         else [names.index(c) if c in names else None for c in table.key]
     )
+    sharded, after = table.sharded, 4 + width
+    upserts, deletes = batch.upserts, batch.deletes
     for raw in rows:
         dirty, present, found = raw[0], raw[1], raw[2] == "t"
-        key: Key = tuple(v or "" for v in raw[4 : 4 + width])
-        values = raw[4 + width :]
+        key: Key = tuple([v or "" for v in raw[4:after]])
+        values = raw[after:]
         if own is not None and found:  # 1.0 was journalled, classic has 1.00: one row, so one place
             key = tuple(k if i is None else values[i] or "" for k, i in zip(key, own, strict=True))
-        if not table.sharded:
+        if found and sharded and dirty is not None and dirty == present and raw[3] == "f":  # as most are
+            if dirty not in scope:
+                unmirrored.add(dirty)
+                continue
+            upserts[dirty, key] = values
+            if deletes:
+                deletes.discard((dirty, key))
+            continue
+        if not sharded:
             if REFERENCE in scope:
                 _put(batch, (None, key), values if found else None)
             continue

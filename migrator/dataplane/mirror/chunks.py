@@ -42,7 +42,7 @@ async def _beside(p: Partition) -> AsyncIterator[Connection]:
     Its server ends the session, and with it the snapshot, of a mirror that reads nothing for so long.
     """
     row = await (await p.reader.execute("SELECT pg_export_snapshot()")).fetchone()
-    async with await connect_async(p.classic_dsn, f"migrator mirror {p.part} rows") as conn:
+    async with await connect_async(p.classic_dsn, f"migrator mirror {p.part} rows", side="classic") as conn:
         await conn.execute("SELECT set_config('tcp_user_timeout', %s, false)", (str(_STUCK_MS),))
         await conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await conn.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(row[0] if row else "")))
@@ -50,10 +50,15 @@ async def _beside(p: Partition) -> AsyncIterator[Connection]:
 
 
 async def _chunks(
-    p: Partition, beside: Connection, number: int, table: Table, enrolling: Enrolling, *, places: bool = False
-) -> AsyncGenerator[list[Raw]]:
-    """Yield the dirty rows of one table, as many as a transaction should hold; with *places* without their columns."""
-    query = rows_sql.read_dirty(table, number, p.part, p.stand.snapshot, enrolling.tenants, places=places)
+    p: Partition, beside: Connection, number: int, table: Table, enrolling: Enrolling, *, places: bool = False,
+    displaced: bool = False,
+) -> AsyncGenerator[list[Raw]]:  # fmt: skip
+    """Yield the dirty rows of one table, as many as a transaction should hold; with *places* without their columns.
+
+    With *displaced* only those that are gone or may have moved.
+    """
+    snapshot = p.stand.snapshot
+    query = rows_sql.read_dirty(table, number, p.part, snapshot, enrolling.tenants, places=places, displaced=displaced)
     rows = p.options.batch_rows
     if places and children_of(table, tuple(p.tables.values())):
         rows = min(rows, _PARENTS)
@@ -88,8 +93,10 @@ async def _under_epoch(p: Partition) -> None:
 async def apply_in_chunks(p: Partition, snapshot: Snapshot, enrolling: Enrolling, scope: set[str], token: str) -> int:
     """Apply (S1, snapshot] in two passes; returns the rows written. Tenants refused leave *scope*.
 
-    Pass 1 deletes rows that classic no longer has, and in tables with other unique keys every key of the batch, so that
-    pass 2 can insert in any order without a collision across chunks.
+    Pass 1 reads and deletes rows that classic no longer has, and in tables with other unique keys every key of the
+    batch, so that pass 2 can insert in any order without a collision across chunks. A table that foreign keys on
+    Limitless refer to loses its rows after those that refer to them, and where it has other unique keys, or refers to
+    itself, its keys are deleted and inserted in one transaction: no row misses its parent at a commit.
     """
     limits = f"{p.options.batch_rows} rows or {p.options.batch_mb:.0f} MB"
     await p.options.fall_back("", f"a batch of more than {limits} is being applied")
@@ -106,8 +113,12 @@ async def _in_chunks(
     refused: set[str] = set()
     await drop_final_keys(p.limitless)  # pass 1 deletes rows that pass 2 inserts
     later = DeferredRows(p, scope)
+    named = await _referred(p)
+    unique = await _otherwise_unique(p)
     for number, table in p.ordered():
-        async with aclosing(_early(_chunks(p, beside, number, table, enrolling, places=by_place(table)))) as chunks:
+        gone_only = table.qualified not in unique
+        found = _chunks(p, beside, number, table, enrolling, places=by_place(table), displaced=gone_only)
+        async with aclosing(_early(found)) as chunks:
             async for rows in chunks:
                 batch = TableBatch(table)
                 await membership.report_unmirrored(p, add(batch, rows, scope))
@@ -117,17 +128,20 @@ async def _in_chunks(
                     # With the parent's: once that is deleted, nothing names these rows any more.
                     await apply(p.limitless, [TableBatch(e.table, deletes=e.deletes) for e in related])
                     later.add(related)
-                    gone = [*batch.deletes, *(batch.upserts if table.unique_keys else ())]
-                    await delete(p.limitless, table, gone)
+                    if table.qualified not in named:
+                        gone = [*batch.deletes, *(() if gone_only else batch.upserts)]
+                        await delete(p.limitless, table, gone)
                 written += len(batch.deletes)
+    for number, table in reversed(p.ordered()):  # rows that refer to them go first
+        if table.qualified in named:
+            await _delete_at_once(p, beside, number, table, enrolling, scope)
     for number, table in p.ordered():
-        async with aclosing(_early(_chunks(p, beside, number, table, enrolling))) as chunks:
-            async for rows in chunks:
-                batch = TableBatch(table)
-                add(batch, rows, scope - refused)
-                batch.deletes.clear()
-                refused |= await _apply_chunk(p, batch)
-                written += len(batch)
+        if named.get(table.qualified, False) or table.qualified in named.keys() & unique:
+            written += await _apply_at_once(p, beside, number, table, enrolling, scope, refused)
+            continue
+        async for batch in _batches(p, beside, number, table, enrolling, scope, refused):
+            refused |= await _apply_chunk(p, batch, delete_first=table.qualified in unique)
+            written += len(batch)
     async with p.limitless.transaction():
         if not await position.move(p.limitless, p.stand, snapshot, token):
             raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
@@ -139,17 +153,105 @@ async def _in_chunks(
     return written
 
 
-async def _apply_chunk(p: Partition, batch: TableBatch) -> set[str]:
+async def _apply_chunk(p: Partition, batch: TableBatch, *, delete_first: bool) -> set[str]:
     """Upsert one chunk in its own transaction; returns the tenants that were refused and left out."""
     refused: set[str] = set()
     while True:
         try:
             async with p.limitless.transaction():
                 await _under_epoch(p)
-                await apply(p.limitless, [batch.without(refused)], delete_first=bool(batch.table.unique_keys))
+                await apply(p.limitless, [batch.without(refused)], delete_first=delete_first)
         except psycopg.Error as error:
             if not is_refusal(error) or p.part == 0 or refused:
                 raise
             refused = await find_refused(p, [batch])
         else:
             return refused
+
+
+async def _batches(
+    p: Partition, beside: Connection, number: int, table: Table, enrolling: Enrolling, scope: set[str],
+    refused: set[str], *, places: bool = False,
+) -> AsyncIterator[TableBatch]:  # fmt: skip
+    """Yield what there is to upsert, chunk by chunk, without tenants *refused* by then."""
+    async with aclosing(_early(_chunks(p, beside, number, table, enrolling, places=places))) as chunks:
+        async for rows in chunks:
+            batch = TableBatch(table)
+            await membership.report_unmirrored(p, add(batch, rows, scope - refused) - refused)
+            batch.deletes.clear()
+            yield batch
+
+
+async def _referred(p: Partition) -> dict[str, bool]:
+    """Return the captured tables that foreign keys on Limitless refer to, and whether one is of the table itself."""
+    found = await (await p.limitless.execute(_REFERRED)).fetchall()
+    own = {(schema, name): by_itself for schema, name, by_itself in found}
+    return {t.qualified: own[t.schema, t.name] for t in p.tables.values() if (t.schema, t.name) in own}
+
+
+_REFERRED = """
+SELECT n.nspname::text, c.relname::text, bool_or(k.conrelid = k.confrelid)
+  FROM pg_catalog.pg_constraint k
+  JOIN pg_catalog.pg_class c ON c.oid = k.confrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE k.contype = 'f'
+ GROUP BY 1, 2
+"""
+
+
+async def _otherwise_unique(p: Partition) -> set[str]:
+    """Return the captured tables that have a unique index besides their key, also one of expressions or some rows."""
+    found = {(schema, name) for schema, name in await (await p.limitless.execute(_OTHERWISE_UNIQUE)).fetchall()}
+    return {t.qualified for t in p.tables.values() if (t.schema, t.name) in found}
+
+
+_OTHERWISE_UNIQUE = """
+SELECT DISTINCT n.nspname::text, c.relname::text
+  FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE i.indisunique AND NOT i.indisprimary
+"""
+
+
+async def _delete_at_once(
+    p: Partition, beside: Connection, number: int, table: Table, enrolling: Enrolling, scope: set[str]
+) -> None:
+    """Delete what classic no longer has of a table, in one transaction: its rows may refer to each other."""
+    async with p.limitless.transaction():
+        await _under_epoch(p)
+        found = _chunks(p, beside, number, table, enrolling, places=by_place(table), displaced=True)
+        async with aclosing(_early(found)) as chunks:
+            async for rows in chunks:
+                batch = TableBatch(table)
+                add(batch, rows, scope)
+                await complete(p, batch, scope, places=True)
+                await delete(p.limitless, table, batch.deletes)
+
+
+async def _apply_at_once(
+    p: Partition, beside: Connection, number: int, table: Table, enrolling: Enrolling, scope: set[str],
+    refused: set[str],
+) -> int:  # fmt: skip
+    """Delete and insert every row to upsert of a table in one transaction; adds to *refused*; returns the rows."""
+    while True:
+        written, batch = 0, TableBatch(table)
+        try:
+            async with p.limitless.transaction():
+                await _under_epoch(p)
+                async for batch in _batches(
+                    p, beside, number, table, enrolling, scope, refused, places=by_place(table)
+                ):
+                    await delete(p.limitless, table, batch.upserts)
+                async for batch in _batches(p, beside, number, table, enrolling, scope, refused):
+                    await apply(p.limitless, [batch])
+                    written += len(batch)
+        except psycopg.Error as error:
+            if not is_refusal(error) or p.part == 0:
+                raise
+            found = await find_refused(p, [batch]) - refused
+            if not found:
+                raise
+            refused |= found
+        else:
+            return written

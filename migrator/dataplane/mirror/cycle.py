@@ -1,18 +1,21 @@
 """Runs one cycle: brings Limitless to classic's state at one snapshot.
 
-Read keys and rows of (S1, S2] in one classic snapshot S2; commit a mirror token on classic; write the rows and move the
-checkpoint S1 → S2 in one Limitless transaction; publish. Afterwards Limitless equals classic at S2 for every
-mirrored tenant: a row changed in (S1, S2] is in the batch with its state at S2, any other row is the same at both.
+Read keys and rows of (S1, S2] in one classic snapshot S2; commit a mirror token on classic, and only then the one
+Limitless transaction that writes the rows and moves the checkpoint S1 → S2; publish. Afterwards Limitless equals
+classic at S2 for every mirrored tenant: a row changed in (S1, S2] is in the batch with its state at S2, any other row
+is the same at both.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -135,16 +138,20 @@ async def _cycle(p: Partition, *, wide: bool) -> CycleStats | None:
         scope = p.members | {t for t, _ in enrolling.tenants}
         batches = {n: TableBatch(t) for n, t in p.ordered()}
         too_many = wide or await _read(p, look, enrolling, scope, batches)
-        token = await _commit_token(
+        token = str(uuid.uuid4())
+        committing = _commit_token(
             p,
             set(scope) if too_many else set().union(*(b.tenants() for b in batches.values())),
             reference=p.part == 0 and (too_many or any(len(b) for b in batches.values())),
             nobodys=too_many or _perhaps_nobodys(p, batches),
+            token=token,
         )
         if too_many:
+            await committing
             rows = await apply_in_chunks(p, look.snapshot, enrolling, scope, token)
         else:
-            rows = await _write(p, look.snapshot, enrolling, scope, batches, token)
+            async with _beside(committing) as committed:
+                rows = await _write(p, look.snapshot, enrolling, scope, batches, token, committed)
         p.members = scope
         p.stand = replace(p.stand, snapshot=look.snapshot, token=token)
         if look.exported:
@@ -201,14 +208,27 @@ def _perhaps_nobodys(p: Partition, batches: Mapping[int, TableBatch]) -> bool:
     )
 
 
-async def _commit_token(p: Partition, changed: set[str], *, reference: bool = False, nobodys: bool = False) -> str:
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Run *work* beside the caller's block, and not any longer."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _commit_token(
+    p: Partition, changed: set[str], *, reference: bool = False, nobodys: bool = False, token: str | None = None
+) -> None:
     """Commit this try's token on classic, and mark what changes: tenants, reference tables, orphan rows.
 
     With synchronous_commit on (the session's setting), its flush makes durable all that the snapshot saw; and as
     its xid is at or above the snapshot's xmax, no xid below can be handed out again after a crash. Marking before
     Limitless moves errs on the safe side: a tenant may be called changed that was not.
     """
-    token = str(uuid.uuid4())
+    token = token or str(uuid.uuid4())
     if time.monotonic() - p.marked_since > _MARK_AGAIN_S:
         p.marked.clear()
         p.marked_since = time.monotonic()
@@ -218,7 +238,6 @@ async def _commit_token(p: Partition, changed: set[str], *, reference: bool = Fa
     ):
         raise LeaseLost(f"another mirror took partition {p.part} over")
     p.marked |= changed
-    return token
 
 
 async def _write(
@@ -228,9 +247,11 @@ async def _write(
     scope: set[str],
     batches: Mapping[int, TableBatch],
     token: str,
+    committed: asyncio.Task[None],
 ) -> int:
     """Write everything and move the checkpoint, in one Limitless transaction; returns the rows written.
 
+    Classic commits the token meanwhile: nothing is committed here before it is *committed* there, whatever happens.
     Tenants that Limitless refuses are left out, and leave *scope*.
     """
     refused: set[str] = set()
@@ -247,7 +268,9 @@ async def _write(
                 if enrolling.tenants:
                     await membership.record(p.limitless, p.part, enrolling)
                 await release_members(p, refused)
+                await committed
         except psycopg.errors.UniqueViolation:
+            await committed
             # Rows that swapped a unique value collide one by one, although the whole is consistent.
             await drop_final_keys(p.limitless)
             if delete_first:
@@ -257,6 +280,7 @@ async def _write(
                 refused |= newly_refused
             delete_first = True
         except psycopg.errors.ForeignKeyViolation:
+            await committed
             # Limitless has foreign keys, and another partition has not reached that state yet: wait for it. New
             # reference rows go ahead (partitions that need them can go on), rows still referred to are deleted when no
             # row refers to them.
@@ -267,6 +291,7 @@ async def _write(
                 await _ahead(p, list(batches.values()))
             raise
         except psycopg.Error as error:
+            await committed
             if not is_refusal(error) or p.part == 0:
                 raise
             newly_refused = await find_refused(p, list(batches.values())) - refused

@@ -21,8 +21,8 @@ from migrator.dataplane.mirror import rows_sql
 from migrator.dataplane.mirror.apply import apply
 from migrator.dataplane.mirror.batch import target_keys
 from migrator.dataplane.mirror.partition import Partition
-from migrator.dataplane.mirror.text_values import fetch
 from migrator.db.error_text import violated_name
+from migrator.db.text_values import fetch
 from migrator.model.table import qualify
 
 SHOWN = 5

@@ -24,8 +24,11 @@ from migrator.model.incident import IncidentKind
 from migrator.model.tenant import REFERENCE_PART
 
 WHOLE_EVERY_S = 5.0
-"""Capture is compared as a whole this often, by the mirror of partition 0; a change that every cycle sees makes it
-sooner."""
+"""Capture is compared as a whole this often, by the mirror of partition 0; a change that every cycle sees, or a glance
+at the tables, makes it sooner."""
+
+GLANCE_EVERY_S = 0.5
+"""The mirror of partition 0 looks this often whether a captured table was changed."""
 
 WHOLE_EVERY_ELSE_S = 60.0
 """The same by the other mirrors, should that one not run: each time costs classic up to a tenth of a second."""
@@ -44,7 +47,13 @@ async def require_capture(p: Partition, lost: list[str] | None, mark: str) -> No
     if lost:
         raise CaptureLost(lost, hint=watch.ADVICE, recorded=True)
     now = time.monotonic()
-    if mark == p.mark and now - p.watched < (WHOLE_EVERY_S if p.part == REFERENCE_PART else WHOLE_EVERY_ELSE_S):
+    first = p.part == REFERENCE_PART
+    shape_mark = p.shape_mark
+    if first and now - p.glanced >= GLANCE_EVERY_S:
+        row = await (await p.reader.execute(watch.SHAPE_MARK)).fetchone()
+        shape_mark, p.glanced = str(row[0]) if row is not None else "", now
+    unchanged = (mark, shape_mark) == (p.mark, p.shape_mark)
+    if unchanged and now - p.watched < (WHOLE_EVERY_S if first else WHOLE_EVERY_ELSE_S):
         return
     try:
         rows = await (await p.reader.execute(watch.DIFFERENCES)).fetchall()
@@ -53,7 +62,7 @@ async def require_capture(p: Partition, lost: list[str] | None, mark: str) -> No
     wrong = watch.found(rows)
     if wrong:
         raise CaptureLost([d.text for d in wrong], hint=watch.ADVICE)
-    p.mark, p.watched = mark, now
+    p.mark, p.shape_mark, p.watched = mark, shape_mark, now
 
 
 async def wait_for_recopy(classic_dsn: str, part: int, error: CaptureLost, options: MirrorOptions) -> None:
@@ -65,7 +74,7 @@ async def wait_for_recopy(classic_dsn: str, part: int, error: CaptureLost, optio
     while True:
         with contextlib.suppress(psycopg.Error, ClusterUnavailable, OSError):
             app = f"migrator mirror {part} control"
-            async with await connect_async(classic_dsn, app, statement_timeout_s=30) as conn:
+            async with await connect_async(classic_dsn, app, statement_timeout_s=30, side="classic") as conn:
                 if not fallen:
                     await _record(conn, part, error)
                 elif not await journal.is_lost(conn):

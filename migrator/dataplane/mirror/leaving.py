@@ -23,8 +23,7 @@ async def remove_leaving(p: Partition) -> None:
     leaving = await tenant_copy.leaving(p.control, p.part)
     if not leaving:
         return
-    for tenant, reason in leaving.items():
-        await p.options.fall_back_tenant(tenant, f"it is copied again: {reason}")
+    await p.options.fall_back_tenants({t: f"it is copied again: {reason}" for t, reason in leaving.items()})
     async with p.limitless.transaction():
         if not await position.lock_checkpoint(p.limitless, p.stand):
             raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")

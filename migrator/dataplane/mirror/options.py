@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from migrator.plan.schema import Plan
@@ -38,6 +38,7 @@ class MirrorOptions:
         fall_back: called with (scope key, reason) before rows of a tenant ('' means the whole partition) become
             unreadable on Limitless; must return only when the fallback is confirmed.
         for_tenant: the same for a tenant, whatever it is called: its name may be ''. None: by *fall_back*.
+        for_tenants: the same for many, each with its reason, confirmed once. None: one by one.
     """
 
     batch_rows: int = 20_000
@@ -51,11 +52,20 @@ class MirrorOptions:
     journal_limit_mb: float = 4096.0
     fall_back: Callable[[str, str], Awaitable[None]] = _nothing
     for_tenant: Callable[[str, str], Awaitable[None]] | None = None
+    for_tenants: Callable[[Mapping[str, str]], Awaitable[None]] | None = None
     on_cycle: Callable[[CycleStats], None] | None = None
 
     async def fall_back_tenant(self, tenant: str, reason: str) -> None:
         """Bring one tenant's reads back to classic, confirmed."""
         await (self.for_tenant or self.fall_back)(tenant, reason)
+
+    async def fall_back_tenants(self, reasons: Mapping[str, str]) -> None:
+        """Bring the reads of each tenant of *reasons* back to classic, confirmed."""
+        if self.for_tenants is not None:
+            await self.for_tenants(reasons)
+            return
+        for tenant, reason in reasons.items():
+            await self.fall_back_tenant(tenant, reason)
 
     @property
     def batch_bytes(self) -> int:

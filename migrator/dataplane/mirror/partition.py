@@ -31,6 +31,7 @@ class Partition:
         shape: what `control.tables.VERSIONS` was in the snapshot that *tables* were read in; -1: the next cycle reads
             them again.
         mark: what `control.watch.MARK` was when capture was last found intact, at `watched` (monotonic).
+        shape_mark: the same of `SHAPE_MARK`, which is read less often; last at `glanced` (monotonic).
         classic_dsn: for one more connection at the reader's snapshot, when a batch is large.
         held_back: the batch that a foreign key on Limitless refused last; see `mirror.foreign_key_wait`.
         marked: tenants whose changed_at on classic is recent enough, since `marked_since` (monotonic).
@@ -51,6 +52,8 @@ class Partition:
     shape: int = -1
     mark: str = ""
     watched: float = float("-inf")
+    shape_mark: str = ""
+    glanced: float = float("-inf")
     held_back: list[TableBatch] = field(default_factory=list)
     marked: set[str] = field(default_factory=set)
     marked_since: float = 0.0

@@ -28,9 +28,9 @@ async def find_refused(p: Partition, batches: Sequence[TableBatch]) -> set[str]:
     """Return the tenants whose rows of *batches* Limitless refuses, after their fallback is confirmed."""
     async with p.limitless.transaction(force_rollback=True):
         reasons = await apply_by_tenant(p.limitless, batches)
-    for tenant, reason in sorted(reasons.items()):
-        await p.options.fall_back_tenant(tenant, f"quarantined: {reason}")
-        await tenant_copy.quarantine(p.control, p.part, p.stand.epoch, tenant, reason)
+    if reasons:
+        await p.options.fall_back_tenants({t: f"quarantined: {reason}" for t, reason in sorted(reasons.items())})
+        await tenant_copy.quarantine(p.control, p.part, p.stand.epoch, reasons)
     return set(reasons)
 
 

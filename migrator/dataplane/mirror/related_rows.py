@@ -15,7 +15,7 @@ from __future__ import annotations
 from migrator.dataplane.mirror import rows_sql
 from migrator.dataplane.mirror.batch import Raw, TableBatch, add, by_tenant, target_keys
 from migrator.dataplane.mirror.partition import Partition
-from migrator.dataplane.mirror.text_values import fetch
+from migrator.db.text_values import fetch
 from migrator.model.table import Table, children_of
 
 

@@ -76,20 +76,30 @@ def read(column: Column) -> sql.Composable:
     return sql.SQL("{}::{}").format(own, sql.SQL(column.cast)) if column.cast else own
 
 
-def _state(table: Table, dirty: sql.Composable, *, places: bool = False) -> sql.Composed:
+def _state(table: Table, dirty: sql.Composable, *, places: bool = False, displaced: bool = False) -> sql.Composed:
     """Return the SELECT of each dirty key, its tenant of then, its tenant of now, and its columns.
 
     Output: dirty tenant, present tenant (NULL: no row, or of no tenant), found ('t'/'f'), moved ('t'/'f'), key...,
-    columns... Without tenants (reference, standard) both tenant columns are NULL. With *places*, no columns.
+    columns... Without tenants (reference, standard) both tenant columns are NULL. With *places*, no columns; with
+    *displaced* only rows that are not, or may not be, where their entry says.
     """
     joins, tenant = (
         upward("t", table.path, table.tenant_source or "") if table.sharded else (sql.Composed([]), sql.SQL("NULL"))
     )
     columns: list[sql.Composable] = [] if places else [read(c) for c in table.written_columns]
+    some: sql.Composable = sql.SQL("")
+    if displaced:
+        some = sql.SQL(" WHERE t.tableoid IS NULL")
+        if table.sharded:
+            # As texts, which is how tenants are compared everywhere else: equal ones of some types look different, and
+            # some collations call different ones equal.
+            same = sql.SQL('{}::text COLLATE "C" = d.tenant_id::text COLLATE "C"').format(tenant)
+            some = sql.SQL("{} OR d.moved OR ({}) IS NOT TRUE").format(some, same)
     return sql.SQL(
         "SELECT {dirty_tenant}, {tenant}::text, t.tableoid IS NOT NULL, {moved}, {outputs}"
-        " FROM {dirty} AS d LEFT JOIN {table} ON {match}"
+        " FROM {dirty} AS d LEFT JOIN {table} ON {match}{some}"
     ).format(
+        some=some,
         dirty_tenant=sql.SQL("d.tenant_id::text") if table.sharded else sql.SQL("NULL::text"),
         tenant=tenant,
         moved=sql.SQL("d.moved" if table.sharded else "false"),
@@ -111,11 +121,13 @@ def read_dirty(
     enrolling: Sequence[tuple[str, Snapshot]] = (),
     *,
     places: bool = False,
+    displaced: bool = False,
 ) -> sql.Composed:
     """Return the query for the present state of every key dirtied since *snapshot* in *part*.
 
     *enrolling* are tenants copied at their own snapshot: for them, and for keys without a tenant, entries count
-    from there. With *places* it says of each row only its place, if it exists.
+    from there. With *places* it says of each row only its place, if it exists. With *displaced* it leaves out the
+    rows that exist and did not move: all that they need is to be written.
     """
     conditions: list[sql.Composable] = [
         sql.SQL("{} AND {}").format(_theirs(table, part, snapshot), new_entries(snapshot))
@@ -147,7 +159,7 @@ def read_dirty(
         sql.Identifier("migrator", journal(table_id)),
         sql.SQL(") OR (").join(conditions),
     )
-    return _state(table, dirty, places=places)
+    return _state(table, dirty, places=places, displaced=displaced)
 
 
 def read_keys(table: Table, *, places: bool = False) -> sql.Composed:

@@ -24,7 +24,9 @@ from migrator.dataplane.mirror.options import CycleStats, MirrorOptions
 from migrator.dataplane.mirror.partition import Partition
 from migrator.dataplane.mirror.position import PartitionCheckpoint
 from migrator.db.connect import connect_async
-from migrator.errors import CaptureLost, ClusterUnavailable, HistoryForked, LeaseLost
+from migrator.db.error_text import described
+from migrator.errors import CaptureLost, ClusterUnavailable, HistoryForked, LeaseLost, MigratorError
+from migrator.log_events import tell
 
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _WRITER_IDLE = "10s"
@@ -51,21 +53,28 @@ async def _open(
 ) -> AsyncIterator[Partition]:
     app = f"migrator mirror {part}"
     async with contextlib.AsyncExitStack() as stack:
-        reader = await stack.enter_async_context(await connect_async(classic_dsn, app))
+        reader = await stack.enter_async_context(await connect_async(classic_dsn, app, side="classic"))
         control = await stack.enter_async_context(
-            await connect_async(classic_dsn, f"{app} control", statement_timeout_s=30)
+            await connect_async(classic_dsn, f"{app} control", statement_timeout_s=30, side="classic")
         )
-        limitless = await stack.enter_async_context(await connect_async(limitless_dsn, app, statement_timeout_s=120))
+        limitless = await stack.enter_async_context(
+            await connect_async(limitless_dsn, app, statement_timeout_s=120, side="Limitless")
+        )
         # A few dirty keys must be looked up by index, however wrong the estimate of their number is.
         # A mirror that is frozen in the middle of a transaction must not block its successor without limit.
         for conn, limit in ((reader, _READER_IDLE), (control, _WRITER_IDLE), (limitless, _WRITER_IDLE)):
             await conn.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, false)", (limit,))
-        await reader.execute("SET enable_hashjoin = off")
-        await reader.execute("SET enable_mergejoin = off")
+        await reader.execute("SET enable_hashjoin = off /* migrator */")
+        await reader.execute("SET enable_mergejoin = off /* migrator */")
         # And so must the new entries among many old ones: EXISTS would bet on meeting one soon.
-        await reader.execute("SET enable_seqscan = off")
+        await reader.execute("SET enable_seqscan = off /* migrator */")
         await learn_async(limitless)
-        stand = await position.claim(limitless, part) if stand is None else await position.reread(limitless, stand)
+        if stand is None:
+            stand = await position.claim(limitless, part)
+            if stand.epoch > 1:
+                tell("lease.taken_over", partition=part, term=stand.epoch)
+        else:
+            stand = await position.reread(limitless, stand)
         members = await members_of(limitless, part)
         tables = await captured_in_order(control)
         partition = Partition(part, tables, reader, control, limitless, stand, options, members, classic_dsn)
@@ -86,7 +95,7 @@ async def run_partition(classic_dsn: str, limitless_dsn: str, part: int, options
         HistoryForked: classic was restored or lost its tail.
     """
     stand: PartitionCheckpoint | None = None
-    tries = 0
+    tries, told = 0, ""
     wait = Wait()
     while True:
         try:
@@ -95,13 +104,20 @@ async def run_partition(classic_dsn: str, limitless_dsn: str, part: int, options
                 housekeeping = _Housekeeping(partition) if part == 0 else None
                 pace = _Pace(options.poll_min_s, options.poll_max_s)
                 while True:
-                    stats = await _cycle(partition, wait)
-                    stand = partition.stand
-                    tries = 0
-                    if stats is not None and options.on_cycle is not None:
-                        options.on_cycle(stats)
-                    if housekeeping is not None:
-                        await housekeeping.tick()
+                    try:
+                        stats = await _cycle(partition, wait)
+                        stand = partition.stand
+                        if tries:
+                            tell("mirror.resumed", partition=part, tries=tries)
+                        tries, told = 0, ""
+                        if stats is not None and options.on_cycle is not None:
+                            options.on_cycle(stats)
+                        if housekeeping is not None:
+                            await housekeeping.tick()
+                    except psycopg.errors.UndefinedTable:
+                        if not await _lost_a_table(partition):
+                            raise
+                        continue
                     await asyncio.sleep(pace.next(bool(stats and stats.rows)))
         except HistoryForked as error:
             # Nothing on Limitless can be trusted any more: no read may go there until all is copied again.
@@ -114,6 +130,9 @@ async def run_partition(classic_dsn: str, limitless_dsn: str, part: int, options
         except (psycopg.Error, ClusterUnavailable, OSError) as error:
             # Data that Limitless refuses was dealt with inside; what arrives here passes, or needs a person who
             # sees it in status. Giving up would only make the lag worse.
+            if (why := _why(error)) != told:
+                tell("mirror.waiting", partition=part, reason=why)
+                told = why
             await _tell(classic_dsn, part, error)
             await asyncio.sleep(_BACKOFF_S[min(tries, len(_BACKOFF_S) - 1)])
             tries += 1
@@ -135,11 +154,26 @@ async def _cycle(partition: Partition, wait: Wait) -> CycleStats | None:
     return stats
 
 
+async def _lost_a_table(partition: Partition) -> bool:
+    """Whether a captured table was dropped since the last cycle began; then the next one goes on without it."""
+    tables = await captured_in_order(partition.control)
+    if not partition.tables.keys() - tables.keys():
+        return False
+    partition.tables, partition.shape = tables, -1
+    return True
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, MigratorError) else described(error)
+
+
 async def _tell(classic_dsn: str, part: int, error: Exception) -> None:
     """Show in status why the partition is stalled; an unreachable classic cannot store it, and shows by itself."""
-    why = f"{type(error).__name__} {error.sqlstate or ''}".strip() if isinstance(error, psycopg.Error) else str(error)
+    why = _why(error)
     with contextlib.suppress(psycopg.Error, ClusterUnavailable, OSError):
-        async with await connect_async(classic_dsn, f"migrator mirror {part}", connect_timeout_s=2) as conn:
+        async with await connect_async(
+            classic_dsn, f"migrator mirror {part}", connect_timeout_s=2, side="classic"
+        ) as conn:
             await set_waiting(conn, part, why)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from migrator.model.counted import counted
 from migrator.model.route import FallbackScope, Level, Trip
 
 __all__ = ["LONGEST_REST_S", "Open", "Raise", "Scope", "Step", "Trip", "next_step", "rest_s", "to_raise"]
@@ -41,13 +42,13 @@ def to_raise(
     if probe_problem is not None and trips:
         count = len({trip.process_id for trip in trips})
         candidates.append(
-            Raise(FallbackScope.ALL, "", f"{count} of {live} processes tripped and limitless {probe_problem}")
+            Raise(FallbackScope.ALL, "", f"{count} of {counted(live, 'process')} tripped and limitless {probe_problem}")
         )
     needed = max(1, math.ceil(live * quorum))
     for (scope, key), reasons in by_scope.items():
         if len(reasons) >= needed:
             why = next(iter(reasons.values()))
-            candidates.append(Raise(scope, key, f"{len(reasons)} of {live} processes tripped: {why}"))
+            candidates.append(Raise(scope, key, f"{len(reasons)} of {counted(live, 'process')} tripped: {why}"))
     order = list(FallbackScope)
     candidates.sort(key=lambda r: (order.index(r.scope), r.key))
     kept: list[Raise] = []
@@ -138,7 +139,7 @@ def next_step(
         return Step.EASE, "limitless and the mirror are healthy"
     if validate and fallback.unvalidated:
         tenants = sum(1 for t in fallback.unvalidated if t is not None)
-        who = [f"{tenants} tenants"] if tenants else []
+        who = [counted(tenants, "tenant")] if tenants else []
         if None in fallback.unvalidated:
             who.append("the reference tables")
         return Step.VALIDATE, f"{' and '.join(who)} need a clean validation"

@@ -83,7 +83,9 @@ class PassResult:
 def probe(limitless_dsn: str, probe_s: float) -> str | None:
     """Return what is wrong with Limitless, None when it answers a query in time."""
     try:
-        with connect(limitless_dsn, "migrator-probe", statement_timeout_s=probe_s, connect_timeout_s=probe_s) as conn:
+        with connect(
+            limitless_dsn, "migrator-probe", statement_timeout_s=probe_s, connect_timeout_s=probe_s, side="Limitless"
+        ) as conn:
             ask_limitless(conn)
     except ClusterUnavailable as error:
         return f"cannot be reached: {error.why}"
@@ -123,6 +125,12 @@ def reset(
 
 
 def _open(conn: psycopg.Connection[Any], fallback: StandingFallback) -> Open:
+    if fallback.held or fallback.quarantined:
+        # A person clears it, whatever else is true; of tenants that are quarantined, or differ, there may be thousands.
+        return Open(
+            fallback.scope, fallback.key, fallback.level, fallback.held, fallback.age_s, fallback.recent,
+            frozenset(), fallback.quarantined, (),
+        )  # fmt: skip
     parts = covered_parts(conn, fallback.scope, fallback.key)
     tenant = fallback.key if fallback.scope is FallbackScope.TENANT else None
     return Open(
@@ -136,7 +144,7 @@ def _advance(
     conn: psycopg.Connection[Any], fallback: Open, problem: str | None, settings: MonitorSettings
 ) -> FallbackOutcome:
     def decide(state: Open) -> tuple[Step, str]:
-        parts = partition_lags(conn)
+        parts = [] if state.held or state.quarantined else partition_lags(conn)
         return next_step(
             state, problem, {p.part: p.lag_s for p in parts}, open_s=settings.open_s, fresh_s=settings.fresh_s,
             validate=settings.validate_before_close, problems={p.part: p.problem for p in parts if p.problem},

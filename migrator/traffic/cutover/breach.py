@@ -78,6 +78,7 @@ def pass_once(conn: Connection, limits: GuardLimits, timeout_s: float) -> dict[S
         if lock_sampling(conn):
             keep = [t for t in breaches(conn) if t is not None]
             _take_turns(conn, int(facts.now_s(conn) // (TURN_WINDOWS * limits.window_s)), keep)
+    facts.merge_samples(conn)
     with conn.transaction():
         # One pass at a time: two of them would record the same breach twice.
         lock_breaches(conn)

@@ -13,11 +13,12 @@ import psycopg
 
 from migrator.control.incident import add_incident
 from migrator.control.log import decide
+from migrator.model.counted import counted
 from migrator.model.divergence import ValidationReport
 from migrator.model.incident import IncidentKind
 from migrator.model.route import FallbackScope
 from migrator.model.tenant import TenantId
-from migrator.traffic.route.fallback import raise_fallback
+from migrator.traffic.route.fallback import raise_fallback, raise_fallbacks
 
 
 def divergent_tenants(report: ValidationReport) -> tuple[TenantId | None, ...]:
@@ -30,7 +31,10 @@ def describe(report: ValidationReport) -> str:
     tables = sorted({d.table for d in report.sample})
     names = [t if t is not None else "(reference tables)" for t in divergent_tenants(report)]
     shown = ", ".join(names[:5]) + (f", … ({len(names)} in all)" if len(names) > 5 else "")
-    return f"{report.divergent_rows} divergent rows in {', '.join(tables) or 'unknown tables'}; tenants: {shown}"
+    return (
+        f"{counted(report.divergent_rows, 'divergent row')} in "
+        f"{', '.join(tables) or 'unknown tables'}; tenants: {shown}"
+    )
 
 
 def record(
@@ -58,6 +62,5 @@ def fall_back(conn: psycopg.Connection[Any], tenants: Sequence[TenantId | None],
     if None in tenants:
         raise_fallback(conn, FallbackScope.ALL, "", by=who, reason=reason, held=True, incident=False)
         return
-    for tenant in tenants:
-        assert tenant is not None
-        raise_fallback(conn, FallbackScope.TENANT, tenant, by=who, reason=reason, held=True, incident=False)
+    reasons = {tenant: reason for tenant in tenants if tenant is not None}
+    raise_fallbacks(conn, reasons, by=who, held=True, incident=False)

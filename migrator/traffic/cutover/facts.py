@@ -16,6 +16,7 @@ from migrator.control.breaker import open_breakers
 from migrator.control.history import decided_at_s
 from migrator.control.route import Standing, Switch, standings, switch, unwatched
 from migrator.control.samples import Sum, baselines, sums
+from migrator.control.samples import merge as merge_samples
 from migrator.control.tenant import (
     assign,
     first_tenants,
@@ -51,6 +52,7 @@ __all__ = [
     "keep_baseline",
     "last_wave",
     "left_behind",
+    "merge_samples",
     "now_s",
     "reference_facts",
     "release",

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from migrator.model.blocker import Blocker
+from migrator.model.counted import counted
 from migrator.model.facts import ReferenceFacts, TenantFacts
 from migrator.model.phase import TenantState
+from migrator.model.shell import argument
 from migrator.model.tenant import REFERENCE_PART, TenantId
 from migrator.model.verdict import Verdict
 
@@ -39,7 +41,7 @@ def _unclean(
 ) -> list[Blocker]:
     """Return the blocker that validation raises for *subject*, if any; its text begins with *has* or *was*."""
     if facts.divergent:
-        return [Blocker("rows.divergent", subject, f"{has} {facts.divergent} divergent rows")]
+        return [Blocker("rows.divergent", subject, f"{has} {counted(facts.divergent, 'divergent row')}")]
     if facts.outdated:
         return [Blocker("validation.outdated", subject, f"{was} last validated at other schemas than today's", True)]
     if facts.clean_age_s is None:
@@ -70,7 +72,7 @@ def tenant_verdict(facts: TenantFacts, limits: GateLimits) -> Verdict:
     tenant, who = facts.tenant_id, f"tenant {facts.tenant_id}"
     blockers: list[Blocker] = []
     if facts.held is not None:
-        text = f"{who} is held on classic by {facts.held}; migrator tenant release {tenant}"
+        text = f"{who} is held on classic by {facts.held}; migrator tenant release {argument(tenant)}"
         blockers.append(Blocker("tenant.held", tenant, text))
     if facts.state is TenantState.QUARANTINED:
         text = f"{who} is quarantined: {facts.quarantine or 'Limitless refused one of its rows'}"

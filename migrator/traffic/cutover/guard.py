@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from migrator.model.counted import counted
 from migrator.model.latency import FEWEST
 from migrator.model.latency import Sample as Sample
 from migrator.model.tenant import TenantId
@@ -155,7 +156,10 @@ def look(
     failed = failed_before + len(guilty)
     whole = None
     if guilty and failed > limits.max_failed:
-        whole = f"{failed} tenants of the wave were rolled back (limit {limits.max_failed})"
+        whole = (
+            f"{counted(failed, 'tenant of the wave was', 'tenants of the wave were')} "
+            f"rolled back (limit {limits.max_failed})"
+        )
     return Decision(replace(watch, bad=bad), tuple(guilty), whole)
 
 

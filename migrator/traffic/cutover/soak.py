@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from migrator.model.counted import counted
 from migrator.model.latency import Sample
 from migrator.model.phase import TenantState
 from migrator.model.route import Level
@@ -77,17 +78,17 @@ def watch_wave(
     aside = [t for t in known if t.state is TenantState.QUARANTINED]
     if aside:
         # Its fallback stays until a person has corrected the row; the others of the wave need not wait for that.
-        for one in aside:
-            move(conn, [one.tenant_id], Level.CLASSIC, who=facts.GUARD, reason=f"quarantined: {one.quarantine}")
+        _move_back(conn, {one.tenant_id: f"quarantined: {one.quarantine}" for one in aside})
         return Look(watch, None, "", len(there) - len(aside), len(aside))
     troubles = [reason for tenant in known for reason in tenant.fallbacks]
-    troubles += [f"tenant {t.tenant_id} has {t.divergent} divergent rows" for t in known if t.divergent]
+    troubles += [f"tenant {t.tenant_id} has {counted(t.divergent, 'divergent row')}" for t in known if t.divergent]
     reference = facts.reference_facts(conn)
     if reference is not None and reference.divergent:
-        troubles.append(f"the reference tables have {reference.divergent} divergent rows")
+        troubles.append(f"the reference tables have {counted(reference.divergent, 'divergent row')}")
     still = outage(facts.trips(conn), troubles, limitless_answers)
     if still is not None:
         return Look(Watch(), still, "", len(there))
+    facts.merge_samples(conn)
     now_s = facts.now_s(conn)
     window = facts.samples(conn, there, "limitless", max(since_s, now_s - limits.window_s))
     tails = facts.samples(conn, there, "limitless", max(since_s, now_s - limits.tail_s))
@@ -98,9 +99,17 @@ def watch_wave(
     if decision.whole_wave is not None:
         move(conn, there, Level.CLASSIC, who=facts.GUARD, reason=decision.whole_wave)
         return Look(decision.watch, None, f"wave {number}: {decision.whole_wave}", 0, len(there))
-    for tenant, reason in decision.roll_back:
-        move(conn, [tenant], Level.CLASSIC, who=facts.GUARD, reason=reason)
+    _move_back(conn, dict(decision.roll_back))
     return Look(decision.watch, None, "", len(there) - len(decision.roll_back), len(decision.roll_back))
+
+
+def _move_back(conn: Connection, reasons: Mapping[TenantId, str]) -> None:
+    """Bring tenants back to classic, those with the same reason together."""
+    together: dict[str, list[TenantId]] = {}
+    for tenant, reason in reasons.items():
+        together.setdefault(reason, []).append(tenant)
+    for reason, tenants in together.items():
+        move(conn, tenants, Level.CLASSIC, who=facts.GUARD, reason=reason)
 
 
 def _longer(

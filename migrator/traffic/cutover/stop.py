@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from migrator.model.blocker import Blocker
+from migrator.model.counted import counted
 from migrator.model.facts import RolledBack
 from migrator.model.route import Level
 
@@ -23,12 +24,14 @@ def hold(
     by_hand = [b for b in back if b.who != guard]
     if by_hand:
         waves = sorted({b.wave for b in by_hand})
-        what = f"wave {waves[0]}" if len(waves) == 1 and len(by_hand) > 1 else f"{len(by_hand)} tenant(s)"
+        what = f"wave {waves[0]}" if len(waves) == 1 and len(by_hand) > 1 else counted(len(by_hand), "tenant")
         return f"{what} rolled back by {by_hand[0].who}: {by_hand[0].reason}", details(by_hand)
     for wave, failed in sorted(Counter(b.wave for b in back).items()):
         if failed > max_failed:
             mine = [b for b in back if b.wave == wave]
-            return f"wave {wave} was rolled back: {failed} tenants exceeded limits on Limitless", details(mine)
+            return f"wave {wave} was rolled back: {counted(failed, 'tenant')} exceeded limits on Limitless", details(
+                mine
+            )
     return "", ()
 
 
@@ -39,5 +42,5 @@ def details(back: Sequence[RolledBack]) -> tuple[Blocker, ...]:
         for b in back[:20]
     ]
     if len(back) > len(lines):
-        lines.append(Blocker("tenant.rolled_back", "", f"… {len(back)} tenants in all"))
+        lines.append(Blocker("tenant.rolled_back", "", f"… {counted(len(back), 'tenant')} in all"))
     return tuple(lines)

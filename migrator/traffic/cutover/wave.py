@@ -19,17 +19,17 @@ from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable, MigratorError
 from migrator.inventory.look import losses
 from migrator.model.blocker import Blocker
+from migrator.model.counted import counted
 from migrator.model.phase import Phase
 from migrator.model.route import Level
 from migrator.model.tenant import TenantId
 from migrator.model.wave import Advanced, NextWave, Outcome, WaveGate, WaveInput
 from migrator.plan.schema import Plan
-from migrator.traffic.cutover import facts
+from migrator.runway import forecast
+from migrator.traffic.cutover import choice, facts
 from migrator.traffic.cutover.gate import GateLimits, WaveVerdict, needs_validation, wave_verdict
 from migrator.traffic.cutover.guard import GuardLimits, Sample
 from migrator.traffic.cutover.stop import details, hold
-from migrator.traffic.cutover.waves import WaveRules
-from migrator.traffic.cutover.waves import next_wave as choose
 from migrator.traffic.route import tenant_hold as holds
 from migrator.traffic.route.move import watch
 from migrator.traffic.route.promote import Outcome as Step
@@ -44,11 +44,6 @@ SHOWN = 20
 
 
 # -- what the plan says ----------------------------------------------------------------------------------------------
-
-
-def rules(plan: Plan) -> WaveRules:
-    section = plan.waves
-    return WaveRules(tuple(section.sizes), section.hot_ratio, tuple(section.ramp_pct), tuple(section.hot_ramp_pct))
 
 
 def gate_limits(plan: Plan) -> GateLimits:
@@ -93,20 +88,22 @@ def next_wave(conn: Connection, plan: Plan, late: bool, rights: Sequence[Blocker
     if held:
         return NextWave(held=held, blockers=lines or details(back))
     facts.release_interrupted(conn)
-    waiting = facts.waiting(conn)
-    if not late:
-        waiting &= facts.first_tenants(conn)
-    wave = choose(facts.last_wave(conn) + 1, facts.sizes(conn), waiting, rules(plan))
+    holds.end_past(conn, "cutover")
+    wave, waiting = choice.choose(conn, plan, late)
     if wave is None:
         return NextWave(done=True)
+    if unknown := choice.unknown_canaries(conn, plan):
+        return NextWave(held="canaries of the plan are no tenants", blockers=unknown[:SHOWN])
     if rights:
         return NextWave(held="roles lack rights on Limitless that they have on classic", blockers=tuple(rights[:SHOWN]))
+    if short := forecast.wave_blockers(conn, plan):
+        return NextWave(held="classic's writer is nearly full", blockers=short)
     gate = f"wave-{wave.number}"
     if plan.waves.approve_each and not late and not is_approved(conn, gate):
         return NextWave(approval=gate, waiting=len(waiting))
     with conn.transaction():
         facts.assign(conn, wave.number, wave.tenants, wave.hot)
-        what = f"{len(wave.tenants)} tenants, {len(waiting)} waiting"
+        what = f"{counted(len(wave.tenants), 'tenant')}, {len(waiting)} waiting"
         decide(conn, "cutover", "wave.chosen", gate, what, after={"tenants": list(wave.tenants), "hot": wave.hot})
         if not late:
             set_phase(conn, Phase.CUTOVER.value, "running", f"wave {wave.number}: {what}")
@@ -160,15 +157,15 @@ def defer(conn: Connection, number: int, tenants: Sequence[TenantId], blockers: 
             "cutover",
             "wave.deferred",
             f"wave-{number}",
-            f"{len(tenants)} tenants are not ready",
+            f"{counted(len(tenants), 'tenant is', 'tenants are')} not ready",
             after={"tenants": list(tenants), "blockers": list(blockers[:SHOWN])},
         )
     watch(conn, tenants, False)
 
 
-def late_tenants(conn: Connection) -> int:
+def late_tenants(conn: Connection, plan: Plan) -> int:
     """Return how many tenants wait for a wave that could move them now."""
-    return len(facts.waiting(conn)) if facts.is_forward(conn) else 0
+    return len(choice.may_move(conn, plan, late=True)) if facts.is_forward(conn) else 0
 
 
 # -- baseline, steps, soak, end --------------------------------------------------------------------------------------
@@ -209,7 +206,7 @@ def advance(conn: Connection, plan: Plan, number: int, pct: int, late: bool = Fa
     if not going:
         return Advanced(done=True, text="no tenant is left in this wave")
     where = facts.standings(conn, going)
-    already = [t for t in going if t in where and where[t].level is Level.LIMITLESS and where[t].reads_pct >= pct]
+    already = {t for t in going if t in where and where[t].level is Level.LIMITLESS and where[t].reads_pct >= pct}
     todo = [t for t in going if t not in already]
     if not todo:
         return Advanced(done=True, text="already done")
@@ -235,14 +232,16 @@ def advance(conn: Connection, plan: Plan, number: int, pct: int, late: bool = Fa
         }.get(promotion.outcome, promotion.detail or "these tenants were moved by another command meanwhile")
         return Advanced(text=why)
     if not late:
-        set_phase(conn, Phase.CUTOVER.value, "running", f"wave {number}: {len(todo)} tenants at {pct} %")
-    return Advanced(done=True, text=f"{len(todo)} tenants at {pct} %")
+        set_phase(conn, Phase.CUTOVER.value, "running", f"wave {number}: {counted(len(todo), 'tenant')} at {pct} %")
+    return Advanced(done=True, text=f"{counted(len(todo), 'tenant')} at {pct} %")
 
 
 def limitless_answers(dsn: str) -> bool:
     """Return whether Limitless answers a statement within some seconds."""
     try:
-        with closing(connect(dsn, "migrator soak", statement_timeout_s=2, connect_timeout_s=2)) as conn:
+        with closing(
+            connect(dsn, "migrator soak", statement_timeout_s=2, connect_timeout_s=2, side="Limitless")
+        ) as conn:
             conn.execute("SELECT 1")
     except (ClusterUnavailable, psycopg.Error):
         return False
@@ -263,7 +262,8 @@ def finish(conn: Connection, number: int) -> None:
     # Hot ones are few: shims go on reporting them always. The SLO monitor samples the others in turns.
     stay = facts.hot(conn, there)
     watch(conn, [t for t in tenants if t not in stay], False)
-    what = f"{len(there)} of {len(tenants)} tenants read from Limitless"
+    choice.withdraw_orders(conn, there)
+    what = f"{len(there)} of {counted(len(tenants), 'tenant reads', 'tenants read')} from Limitless"
     decide(conn, "cutover", "wave.finished", f"wave-{number}", what)
 
 
@@ -284,6 +284,6 @@ def forward(conn: Connection, who: str, reason: str) -> Outcome:
             decide(conn, who, "cutover.continued", "cutover", reason, after={"tenants": [b.tenant_id for b in back]})
         kept = holds.held(conn, [b.tenant_id for b in back])
         if len(back) > len(kept):
-            done.append(f"{len(back) - len(kept)} tenants wait for a wave again")
+            done.append(f"{counted(len(back) - len(kept), 'tenant waits', 'tenants wait')} for a wave again")
     done += filter(None, [holds.describe(holds.held(conn))])
     return Outcome("; ".join(done) or "nothing was rolled back")

@@ -14,7 +14,7 @@ confirmed joining (caught_up.py); promote.py obtains it. Going down needs nothin
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +22,11 @@ from typing import Any
 import psycopg
 
 from migrator.control.incident import add_incident
-from migrator.control.log import decide
+from migrator.control.log import decide, decide_each
 from migrator.errors import ClusterUnavailable, NotInstalled, PreconditionFailed
 from migrator.model.route import Level, WriteMode
 from migrator.model.sqlstate import Fault, fault_of
+from migrator.model.tenant import TenantId
 from migrator.shim import statements as st
 
 
@@ -52,6 +53,11 @@ class Change:
     def decide(self, kind: str, subject: str, before: Any, after: Any) -> None:
         """Log what this change did."""
         decide(self.conn, self.who, kind, subject, self.reason, before, after)
+
+    def decide_each(self, kind: str, before: Mapping[TenantId, Any], after: Any = None) -> None:
+        """Log what this change did with each tenant of *before*, in one statement."""
+        was = {f"tenant/{tenant}": value for tenant, value in before.items()}
+        decide_each(self.conn, self.who, kind, self.reason, was, after)
 
     def incident(self, kind: str, what: str) -> None:
         """Record an incident, which counts against the stabilization window."""

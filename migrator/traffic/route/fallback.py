@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -9,16 +10,63 @@ import psycopg
 from migrator.control import breaker as stored
 from migrator.control.route import part_of
 from migrator.errors import PreconditionFailed
+from migrator.model.counted import counted
+from migrator.model.incident import IncidentKind
 from migrator.model.position import Snapshot
 from migrator.model.route import FallbackScope, Level
-from migrator.model.tenant import REFERENCE_PART
+from migrator.model.tenant import REFERENCE_PART, TenantId
 from migrator.shim import fallback
 from migrator.traffic.route.caught_up import check_included, check_mirrored, parts_in_use
 from migrator.traffic.route.change import change, reachable
 from migrator.traffic.route.confirm import wait_confirmed
 
+SHOWN = 5
+
 raise_fallback = reachable()(fallback.raise_fallback)
 """As a process raises it, with the tool's own errors for an unreachable classic."""
+
+
+def raise_fallbacks(
+    conn: psycopg.Connection[Any],
+    reasons: Mapping[TenantId, str],
+    *,
+    by: str,
+    held: bool = False,
+    incident: bool = True,
+) -> int:
+    """Raise a fallback for each tenant of *reasons*, all in one change; return the epoch to confirm.
+
+    Each is as `raise_fallback` raises one: what is raised already stays, one that was eased goes back to classic. It
+    may be made behind the hand-over, where it has no effect.
+    """
+    if not reasons:
+        return 0
+    first = next(iter(reasons.values()))
+    with change(conn, by, first, after_the_end=True, lock_timeout_s=3.0) as route_change:
+        known = stored.tenant_fallbacks(conn, list(reasons))
+        standing = {tenant: f for tenant, f in known.items() if f.level is Level.CLASSIC}
+        if held:
+            stored.hold_tenant_fallbacks(conn, list(standing))
+        anew = {tenant: reason for tenant, reason in reasons.items() if tenant not in standing}
+        epoch = max((f.epoch for f in standing.values()), default=0)
+        if anew:
+            epoch = route_change.next_epoch()
+            stored.put_tenant_fallbacks(conn, anew, epoch, by, held)
+            if incident:
+                route_change.incident(IncidentKind.FALLBACK.value, f"fallback {_several(list(anew))}: {first}")
+        return epoch
+
+
+def _several(tenants: Sequence[TenantId]) -> str:
+    names = ", ".join(tenants[:SHOWN]) + (", …" if len(tenants) > SHOWN else "")
+    return f"tenant {names}" if len(tenants) == 1 else f"of {counted(len(tenants), 'tenant')} ({names})"
+
+
+def fall_back_tenants(
+    conn: psycopg.Connection[Any], reasons: Mapping[TenantId, str], *, by: str, timeout_s: float
+) -> None:
+    """Raise fallbacks as `raise_fallbacks` and wait up to *timeout_s* seconds until every process reads classic."""
+    wait_confirmed(conn, raise_fallbacks(conn, reasons, by=by), timeout_s=timeout_s)
 
 
 def fall_back(

@@ -55,8 +55,9 @@ def move(
     with change(conn, who, reason) as route_change:
         known = stored.standings(conn, tenants)
         wanted = [t for t in dict.fromkeys(tenants) if not _is_there(known.get(t), level, pct, wave)]
+        still = frozenset(wanted)
         for tenant_id in tenants:
-            _check_epoch(tenant_id, known.get(tenant_id), expected, route_change, wanted)
+            _check_epoch(tenant_id, known.get(tenant_id), expected, route_change, still)
         if not wanted:
             return max((route.epoch for route in known.values()), default=route_change.epoch)
         if level is not Level.CLASSIC:
@@ -65,15 +66,9 @@ def move(
         _check_moves(wanted, known, level)
         _check_caught_up(conn, [known.get(t) for t in wanted], level, {parts[t] for t in wanted}, caught_up)
         epoch = route_change.next_epoch()
+        after = {"level": level.value, "reads_pct": pct, "epoch": epoch, "wave": wave}
+        stored.log_moves(conn, wanted, "route.moved", after, who, reason)
         stored.put_routes(conn, parts, level, pct, wave=wave, epoch=epoch, who=who, reason=reason)
-        for tenant_id in wanted:
-            before = known.get(tenant_id)
-            route_change.decide(
-                "route.moved",
-                f"tenant/{tenant_id}",
-                before and {"level": before.level, "reads_pct": before.reads_pct, "epoch": before.epoch},
-                {"level": level.value, "reads_pct": pct, "epoch": epoch, "wave": wave},
-            )
         return epoch
 
 
@@ -89,7 +84,7 @@ def _check_epoch(
     route: Standing | None,
     expected: Mapping[TenantId, int] | None,
     route_change: Change,
-    wanted: Sequence[TenantId],
+    wanted: frozenset[TenantId],
 ) -> None:
     if expected is None or tenant_id not in expected:
         return

@@ -33,7 +33,7 @@ from migrator.traffic.route.caught_up import behind_of, parts_in_use
 from migrator.traffic.route.change import reachable
 from migrator.traffic.route.confirm import Confirmation, confirmed, wait_confirmed
 from migrator.traffic.route.fallback import clear_fallback, covered_parts, ease_fallback
-from migrator.traffic.route.move import move, routes
+from migrator.traffic.route.move import move
 from migrator.traffic.route.switch import switch as move_switch
 from migrator.traffic.route.switch import switch_version
 
@@ -149,9 +149,9 @@ def _tenants(
     timeout_s: float,
     expected: Mapping[TenantId, int] | None,
 ) -> Promoted:
-    known = {route.tenant_id: route for route in routes(conn) if route.tenant_id in set(tenants)}
+    known = _standings(conn, tenants)
     there = [t for t in tenants if t in known and known[t].level is Level.LIMITLESS]
-    rest = [t for t in tenants if t not in there]
+    rest = [t for t in tenants if t not in known or known[t].level is not Level.LIMITLESS]
     epoch = 0
     if there:
         epoch = move(conn, there, Level.LIMITLESS, pct=pct, who=who, reason=reason, wave=wave, expected=expected)
@@ -159,7 +159,7 @@ def _tenants(
         changed = any(known[t].reads_pct != pct for t in there)
         return Promoted(Outcome.DONE if changed else Outcome.ALREADY, epoch, confirmed(conn, epoch))
     joining = move(conn, rest, Level.JOINING, pct=pct, who=who, reason=reason, wave=wave, expected=expected)
-    now = {route.tenant_id: route for route in routes(conn) if route.tenant_id in set(rest)}
+    now = _standings(conn, rest)
     fence = catch_up(conn, joining, {route.part for route in now.values()}, timeout_s)
     if fence.outcome is not Outcome.DONE:
         return Promoted(fence.outcome, joining, fence.confirmation, fence.behind)
@@ -171,6 +171,11 @@ def _tenants(
     except PreconditionFailed as error:
         return Promoted(Outcome.CHANGED, joining, fence.confirmation, detail=str(error))
     return Promoted(Outcome.DONE, epoch, fence.confirmation)
+
+
+def _standings(conn: psycopg.Connection[Any], tenants: Sequence[TenantId]) -> dict[TenantId, stored.Standing]:
+    with reachable():
+        return stored.standings(conn, tenants)
 
 
 def _switch(conn: psycopg.Connection[Any], who: str, reason: str, timeout_s: float) -> Promoted:

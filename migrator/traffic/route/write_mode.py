@@ -8,6 +8,7 @@ import psycopg
 
 from migrator.control import route as stored
 from migrator.errors import PreconditionFailed
+from migrator.model.counted import counted
 from migrator.model.route import Level, WriteMode
 from migrator.traffic.route.change import change
 
@@ -55,5 +56,6 @@ def _check_nobody_left_classic(conn: psycopg.Connection[Any]) -> None:
     away = stored.count_at(conn, Level.JOINING, Level.LIMITLESS)
     if away:
         raise PreconditionFailed(
-            f"{away} tenants are not on classic", hint="Roll them back first: migrator rollback --all."
+            f"{counted(away, 'tenant is', 'tenants are')} not on classic",
+            hint="Roll them back first: migrator rollback --all.",
         )

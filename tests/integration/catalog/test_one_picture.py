@@ -1,6 +1,6 @@
 """The plan, provisioning, changes and the audit see the same tables, keys and columns, however hard the schema is."""
 
-# ruff: noqa: E501, S608 - statements of this file, one a line
+# ruff: noqa: E501 - statements of this file, one a line
 
 from __future__ import annotations
 

@@ -20,13 +20,15 @@ from tests.fixtures.operator import Done, Operator
 
 # They only show something, write a file of their own, or run until they are stopped.
 CHANGE_NOTHING = {
-    "audit", "backfill status", "breaker show", "cluster status", "decommission check", "incident serve",
-    "local status", "mirror quarantine", "mirror status", "plan check", "plan diff", "plan history",
+    "audit", "backfill status", "breaker show", "cluster status", "cost", "decommission check", "doctor",
+    "incident alarms", "incident serve",
+    "local status", "mirror quarantine", "mirror status", "notify status", "notify test",
+    "plan check", "plan diff", "plan history",
     "plan init", "plan schema", "plan show",
-    "plan template", "rehearse", "report", "schema status", "status", "tenant show", "validation history",
-    "validation schedule show", "version", "worker",
+    "plan template", "rehearse", "report", "schema check", "schema status", "serve", "status", "tenant show",
+    "validation history", "validation schedule show", "version", "worker",
 }  # fmt: skip
-SHOW_NO_DATA = {"worker", "incident serve", "plan schema", "plan template"}
+SHOW_NO_DATA = {"worker", "incident serve", "serve", "plan schema", "plan template"}
 
 
 def commands() -> Iterator[tuple[str, typer.core.TyperCommand]]:

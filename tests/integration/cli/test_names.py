@@ -21,23 +21,12 @@ from migrator.plan.tables import resolve_tables
 from migrator.traffic.incident.request import parse
 from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.write_mode import write_mode
-from tests.fixtures.operator import Operator
+from tests.fixtures.operator import PLAN, Operator
 from workflows.activities.control import _record_approval
 from workflows.messages import Approval
 
 pytestmark = pytest.mark.pg
 
-PLAN = """
-name = "shop"
-[classic]
-writer = "env:A"
-[limitless]
-dsn = "env:B"
-[tables]
-schemas = ["app"]
-[temporal]
-address = "127.0.0.1:1"
-"""
 TABLES = """
 CREATE SCHEMA app;
 CREATE TABLE app.users (tenant_id bigint NOT NULL, id bigint PRIMARY KEY, name text);

@@ -31,21 +31,10 @@ from migrator.plan.load import digest, dump, load, shim_settings
 from migrator.plan.tables import resolve_tables
 from migrator.provision import provision
 from migrator.traffic.route.write_mode import write_mode
-from tests.fixtures.operator import Operator
+from tests.fixtures.operator import PLAN, Operator
 
 pytestmark = pytest.mark.pg
 
-PLAN = """
-name = "shop"
-[classic]
-writer = "env:A"
-[limitless]
-dsn = "env:B"
-[tables]
-schemas = ["app"]
-[temporal]
-address = "127.0.0.1:1"
-"""
 TABLES = """
 CREATE SCHEMA app;
 CREATE TABLE app.users (tenant_id bigint NOT NULL, id bigint PRIMARY KEY, name text);
@@ -351,3 +340,16 @@ def test_ctrl_c_is_130_and_no_trace(dual: Operator) -> None:
 
     assert "Ctrl-C ends" in first
     assert process.returncode == 130 and "Traceback" not in rest
+
+
+def test_adopt_lists_what_it_leaves(dual: Operator) -> None:
+    """Nothing to do is 0; something that is left is 3, with advice, in the dry run too."""
+    nothing = dual("schema", "adopt", "--json")
+    with psycopg.connect(dual.environment["A"], autocommit=True) as conn:
+        conn.execute("CREATE TABLE app.behind (id int)")
+    dry, done = dual("schema", "adopt", "--dry-run", "--json"), dual("schema", "adopt")
+
+    assert (nothing.code, nothing.json) == (0, {"done": [], "left": []})
+    assert dry.code == done.code == 3
+    assert [one["subject"] for one in dry.json["left"]] == ["table app.behind"]
+    assert "left: table app.behind" in done.out

@@ -61,7 +61,7 @@ async def test_an_operator_finds_repairs_and_looks_back(shop: Shop, tmp_path: Pa
         return await asyncio.to_thread(run, *words)
 
     def count(what: str) -> int:
-        return int(value(shop.classic, f"SELECT count(*) FROM migrator.{what}"))  # noqa: S608 - texts of this test
+        return int(value(shop.classic, f"SELECT count(*) FROM migrator.{what}"))
 
     await shop.start()
     async with shop.mirrors():
@@ -95,12 +95,12 @@ async def test_an_operator_finds_repairs_and_looks_back(shop: Shop, tmp_path: Pa
     assert "mismatched shop.line (id=36) tenant 2 in sku" in masked.out
     assert "a secret" not in masked.out and "a secret" in shown.out and "sku 36" in shown.out
     assert dry.code == ExitCode.DIVERGENCE and dry.json["direction"] == "classic → limitless"
-    assert "would let the mirror write 1 rows on Limitless again" in dry.err and untouched == (0, 0, 0)
+    assert "would let the mirror write 1 row on Limitless again" in dry.err and untouched == (0, 0, 0)
     assert unasked.code == ExitCode.USAGE and "--yes" in unasked.err
     assert mended.code == ExitCode.OK and mended.json["after_repair"]["divergent_rows"] == 0
     assert count("incident WHERE kind = 'divergence' AND reported_by = 'ana'") >= 1
     assert both.code == ExitCode.USAGE
-    assert copied.code == ExitCode.DIVERGENCE and "classic → limitless: 1 tenants are copied again" in copied.err
+    assert copied.code == ExitCode.DIVERGENCE and "classic → limitless: 1 tenant is copied again" in copied.err
     assert copied.out.count("missing") == 2, "a sample of two"
     assert unknown.code == ExitCode.NO_GO and "Not mirrored" in unknown.out
     assert last.code == ExitCode.OK and shop.differences() == {}

@@ -82,10 +82,10 @@ async def test_a_divergence_is_an_incident_and_holds_until_it_is_repaired(shop: 
     assert clean.clean and ready == ()
     assert (found.divergent_rows, found.clean) == (1, False)
     assert incidents == [
-        ("divergence", "1 divergent rows in shop.purchase; tenants: 2", "validation (scheduled)"),
+        ("divergence", "1 divergent row in shop.purchase; tenants: 2", "validation (scheduled)"),
     ]
     assert fallbacks == [("tenant", "2", True)], "the plan says hold_and_fall_back"
-    assert any("1 divergent rows" in b for b in shut) and any("fallen back" in b for b in shut)
+    assert any("1 divergent row" in b for b in shut) and any("fallen back" in b for b in shut)
     assert others == ()
     assert (repaired.repaired, repaired.divergent_rows, repaired.clean) == (1, 0, True)
     assert after == ()
@@ -124,7 +124,7 @@ async def test_a_divergence_stops_the_wave_until_it_is_repaired(shop: Shop, corr
         after = look()
 
     assert (before, after) == (None, None)
-    assert between is not None and "divergent rows" in between
+    assert between is not None and "1 divergent row" in between
     assert shop.classic.execute("SELECT count(*) FROM migrator.fallback").fetchone() == (0,)
 
 

@@ -191,7 +191,7 @@ async def test_a_superseded_mirrors_fence_is_worth_nothing(shop: Shop, monkeypat
             await zombie
             while not validator.done():  # the mirror that has the partition gives one that is worth something
                 await run_cycle(new)
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.005)  # one turn of the mirror and the next; the loop ends with the validator
             on_classic, on_limitless = await validator
 
     members = shop.limitless.execute("SELECT count(*) FROM migrator.mirrored WHERE part = 1").fetchone()

@@ -76,7 +76,7 @@ CORRUPTIONS: list[tuple[str, set[Finding]]] = [
         " SELECT 4, id, purchase_id, sku, tags FROM moved",
         {("shop.line", "2", "72", "missing", ()), ("shop.line", "4", "72", "extra", ())},
     ),
-    ("INSERT INTO shop.tenant VALUES (777, 'nobody')", {("shop.tenant", "777", "1 rows", "extra", ())}),
+    ("INSERT INTO shop.tenant VALUES (777, 'nobody')", {("shop.tenant", "777", "1 row", "extra", ())}),
 ]
 LOST = ("shop.tenant", "shop.purchase", "shop.line", "shop.remark")
 

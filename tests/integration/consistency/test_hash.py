@@ -27,7 +27,7 @@ def test_every_combination_of_values_has_a_hash_of_its_own(classic_dsn: str, not
         for name, kind in KINDS.items():
             conn.execute(f"CREATE TABLE public.value_{name} ({name} {kind})".encode())
             values = VALUES[kind] + ("" if not_null else "), (NULL")
-            conn.execute(f"INSERT INTO public.value_{name} VALUES ({values})".encode())  # noqa: S608 - texts above
+            conn.execute(f"INSERT INTO public.value_{name} VALUES ({values})".encode())
         everything = sql.SQL("SELECT * FROM {}").format(sql.SQL(", ").join(sql.SQL(f"public.value_{n}") for n in KINDS))
         found = conn.execute(
             sql.SQL(

@@ -62,7 +62,7 @@ async def test_reference_tables_and_strays_are_brought_over_again(shop: Shop, tm
         again = clear_unknown_tenants(shop.classic, "ana", ["777"], "asked twice")
 
     assert dry.code == ExitCode.DIVERGENCE and "classic → limitless: would copy again the reference tables" in dry.err
-    assert "1 tenants that classic does not have" in dry.err
+    assert "1 tenant that classic does not have" in dry.err
     assert untouched == ([], 0)
     assert done.code == ExitCode.DIVERGENCE and done.json["copied_again"] == 1
     assert done.json["report"]["strays"] == ["777"] and done.json["report"]["stray_rows"] == 10

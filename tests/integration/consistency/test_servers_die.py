@@ -142,7 +142,7 @@ def incidents(shop: Shop) -> list[tuple[str, str]]:
     return shop.classic.execute("SELECT DISTINCT kind, reason FROM migrator.incident").fetchall()
 
 
-FOUND = [("divergence", "1 divergent rows in shop.purchase; tenants: 2")]
+FOUND = [("divergence", "1 divergent row in shop.purchase; tenants: 2")]
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def rows_written(shop: Shop) -> int:
 
 async def disturb(shop: Shop, tasks: list[asyncio.Task[None]], r: random.Random) -> None:
     """Stop a mirror as a worker that dies would, or end one of its sessions, somewhere in a validation."""
-    await asyncio.sleep(r.random() * 0.3)
+    await asyncio.sleep(r.random() * 0.3)  # the fault itself: at which moment it comes
     if r.random() < 0.3:
         _kill_a_session(shop, r)
         return
@@ -77,7 +77,7 @@ async def test_writers_and_kills_make_no_divergence(shop: Shop, seconds: int) ->
                     print(
                         f"{said - began:.0f} s: {len(pauses) - 1} fences, {killed} kills, {compared:,} rows", flush=True
                     )
-                await asyncio.sleep(r.random())
+                await asyncio.sleep(r.random())  # traffic between two validations: the soak itself
             elapsed, written = time.monotonic() - began, writers.committed - before
             rows = rows_written(shop) - rows
 

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -71,7 +72,7 @@ def builds(given: Path | None) -> dict[str, Path]:
     return found
 
 
-def digests_of(server: Server, hostile: bool) -> tuple[bool, dict[str, object]]:
+def digests_of(server: Server, hostile: bool) -> tuple[bool, dict[str, Any]]:
     """Fill a database and return whether it has ICU, and everything the validator would ask."""
     database = "hostile" if hostile else "plain"
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
@@ -97,7 +98,7 @@ def digests_of(server: Server, hostile: bool) -> tuple[bool, dict[str, object]]:
             "buckets": digest_sql.bucket_digests(TABLE, Side.CLASSIC, ["2"], 8),
             "rows": digest_sql.bucket_rows(TABLE, Side.CLASSIC, 8, [("2", 1), ("2", 3)]),
         }
-        answers: dict[str, object] = {name: sorted(conn.execute(query).fetchall()) for name, query in asked.items()}
+        answers: dict[str, Any] = {name: sorted(conn.execute(query).fetchall()) for name, query in asked.items()}
         columns = digest_sql.row_columns(TABLE, Side.CLASSIC, ["2"], False)
         answers["columns"] = psycopg.RawCursor(conn).execute(columns, [["2"], ["1"], "s"]).fetchall()
     return bool(collation), answers
@@ -109,7 +110,7 @@ def test_every_version_gives_the_same_digest(
     """PostgreSQL 15, 16 and 18, hostile settings, a collation that calls different texts equal: one digest."""
     found = builds(request.config.getoption("pg_bin"))
     missing = [version for version in WANTED if version not in found]
-    answers: dict[str, dict[str, object]] = {}
+    answers: dict[str, dict[str, Any]] = {}
     icu = []
     home = Path(tempfile.mkdtemp(prefix="migrator-versions-"))
     home.chmod(0o755)
@@ -136,6 +137,6 @@ def test_every_version_gives_the_same_digest(
         )
 
     first, *others = answers.values()
-    assert len(first["digests"]) == 3 and len(first["rows"]) > 0  # type: ignore[arg-type]  # both are lists
+    assert len(first["digests"]) == 3 and len(first["rows"]) > 0
     assert [name for name, answer in answers.items() if answer != first] == []
     assert others, "a plain and a hostile database at least"

@@ -124,6 +124,53 @@ def test_two_at_once_count_nothing_twice(classic: psycopg.Connection[Any], class
     assert (reads(classic, A, 7000.0).reads, reads(classic, B, 7000.0).reads) == (20_000, 20_000)
 
 
+def test_seconds_of_many_processes_are_merged(classic: psycopg.Connection[Any]) -> None:
+    """Every read once, before and after, in windows and in what is added up later; then there is nothing left to do.
+
+    What was measured before a moment never counts as after it.
+    """
+    for tenant in (None, A, B):
+        for age_s in (2.0, 2.3, 2.6, 5.0, 30.0, 30.5, 50.0, 300.0):
+            for _ in range(5):
+                measured(classic, tenant, age_s, slow=3, errors=2)
+    now_s = facts.now_s(classic)
+
+    def look() -> list[samples.Sum]:
+        asked = [(tenant, since_s) for tenant in (None, A, B) for since_s in (10, 40, 7000)]
+        return [
+            samples.sums(classic, None if t is None else [t], "limitless", now_s - s).get(t, samples.Sum())
+            for t, s in asked
+        ]
+
+    before = look()
+    with pytest.raises(psycopg.errors.QueryCanceled), classic.transaction():
+        samples.merge(classic)
+        classic.execute("SELECT pg_cancel_backend(pg_backend_pid())")
+        classic.execute("SELECT pg_sleep(10)")
+    assert sizes(classic)[0] == 3 * 8 * 5
+    samples.merge(classic, limit=7, times=100)
+    merged = sizes(classic)[0]
+    samples.merge(classic)
+
+    rows = classic.execute("SELECT date_trunc('second', at) = at FROM migrator.read_sample WHERE process_id = ''")
+    assert all(whole for (whole,) in rows)
+    assert look() == before and before[0].reads == 4 * 5 * 100
+    assert sizes(classic)[0] == merged, "only what is new"
+    assert merged < 3 * 8 * 5
+    late = reads(classic, A, facts.now_s(classic) - now_s + 2.0)
+    assert late.reads <= 5 * 100, "those of 2.3 and 2.6 s ago are no later than they were"
+    samples.fold(classic)
+    assert look() == before
+
+
+def test_a_look_reads_a_row_for_each_second_whatever_the_processes(classic: psycopg.Connection[Any]) -> None:
+    for _ in range(40):
+        measured(classic, A, 3.0)
+    samples.merge(classic)
+
+    assert sizes(classic)[0] <= 2, "one, or two where a second began meanwhile"
+
+
 def test_a_session_in_another_time_zone_counts_the_same_hours(classic: psycopg.Connection[Any]) -> None:
     """India is half an hour off: an hour is one of UTC."""
     measured(classic, A, 5 * 3600.0)

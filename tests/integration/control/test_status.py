@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import product
 from typing import Any
 
@@ -11,17 +12,25 @@ import pytest
 from rich.console import Console
 
 from migrator.cli.status_view import print_once, render, unreachable
+from migrator.control.cost import Hour, put, seen
 from migrator.control.history import decisions, newest_report, reports
 from migrator.control.install import install
+from migrator.control.log import decide, decide_each
 from migrator.control.phase import set_phase
+from migrator.control.plan import store
 from migrator.control.status import collect, copy_units
+from migrator.control.tenant import tenant_facts
 from migrator.control.throttle import Throttle, read_throttle, set_throttle
 from migrator.dataplane.capture.backlog import holds
 from migrator.db.connect import connect
+from migrator.model.cost import Basis
 from migrator.model.effective import Fallback, effective
 from migrator.model.route import FallbackScope, Level, Route
+from migrator.model.standing import conditions
 from migrator.model.tenant import TenantId
+from migrator.plan.load import dump
 from migrator.traffic.incident.rollback import moved_tenants
+from tests.fixtures.world import plan_of
 
 pytestmark = pytest.mark.pg
 Connection = psycopg.Connection[Any]
@@ -189,12 +198,67 @@ def test_everything_is_counted(classic: Connection) -> None:
     assert (status.validation.divergent, status.validation.never, status.validation.divergent_tenants) == (2, 1, 1)
     assert [(e.subject, e.reason) for e in status.events] == [("20 tenants", "wave 1")], "a wave is one line"
     text = "\n".join(status.blockers)
-    for part in ("tenant 2 is quarantined: row too large", "rows of 1 tenant differ", "1 copy units failed",
+    for part in ("tenant 2 is quarantined: row too large", "rows of 1 tenant differ", "1 copy unit failed",
                  "mirror partition 2 has a problem: refused", "tenant 3 reads classic for now"):  # fmt: skip
         assert part in text
     assert moved_tenants(classic, None, []) == ["1"] and moved_tenants(classic, 2, []) == []
     assert [u["unit_id"] for u in copy_units(classic)] == ["u3", "u2", "u1"], "what needs care comes first"
     assert [h["holder"] for h in holds(classic)] == ["u2"]
+
+
+def test_each_act_is_one_line_however_many_tenants_it_moved(classic: Connection) -> None:
+    """Those of an earlier version too, whose lines are of several moments; what came before stays in sight."""
+    decide(classic, "ann", "gate.approved", "audit", "fine")
+    classic.execute(
+        "INSERT INTO migrator.decision (at, who, kind, subject, reason)"
+        " SELECT date_trunc('second', now()) + make_interval(secs => g / 1e4), 'cutover', 'route.moved',"
+        "        'tenant/' || g, 'w' FROM generate_series(1, 700) g"
+    )
+    decide(classic, "guard", "route.moved", "tenant/3", "slow")
+    decide_each(classic, "ann", "tenant.held", "slow", {f"tenant/{n}": None for n in range(900)}, {"wave": 1})
+    decide_each(classic, "ann", "tenant.released", "slow", {})
+
+    lines = [(e.who, e.kind, e.subject) for e in collect(classic).events]
+    assert lines == [
+        ("ann", "tenant.held", "900 tenants"),
+        ("guard", "route.moved", "tenant/3"),
+        ("cutover", "route.moved", "700 tenants"),
+        ("ann", "gate.approved", "audit"),
+    ]
+    assert [e.kind for e in collect(classic, events=2).events] == ["tenant.held", "route.moved"]
+
+
+def test_lists_of_tenants_are_bounded_and_counted(classic: Connection, capsys: pytest.CaptureFixture[str]) -> None:
+    classic.execute(
+        "INSERT INTO migrator.tenant (tenant_id, part, state)"
+        " SELECT 't' || g, 1, CASE WHEN g <= 130 THEN 'quarantined' ELSE 'mirrored' END FROM generate_series(1, 300) g;"
+        "INSERT INTO migrator.tenant_hold (tenant_id, reason, held_by)"
+        " SELECT tenant_id, 'no', 'ann' FROM migrator.tenant;"
+        "INSERT INTO migrator.fallback (scope, scope_key, level, reason, raised_by, epoch)"
+        " SELECT 'tenant', tenant_id, 'classic', 'no', 'ann', 1 FROM migrator.tenant"
+    )
+    status = collect(classic)
+
+    assert (len(status.held), status.held_count, len(status.fallbacks), status.fallback_count) == (100, 300, 100, 300)
+    assert len(status.quarantined) == 100 and dict(status.by_state)["quarantined"] == 130
+    text = "\n".join(status.blockers)
+    assert "and 125 more tenants are quarantined" in text and "and 280 more fallbacks" in text
+    print_once(status)
+    assert "300 tenants stay on classic" in capsys.readouterr().out
+
+
+def test_a_gate_looks_at_the_schemas_once_for_all_tenants(classic: Connection) -> None:
+    classic.execute(
+        "INSERT INTO migrator.tenant (tenant_id, part, state, clean_at, clean_fingerprint)"
+        " SELECT 't' || g, 1, 'mirrored', now(), migrator.schema_fingerprint() FROM generate_series(1, 500) g"
+    )
+    names = [TenantId(f"t{n}") for n in range(1, 501)]
+    classic.execute("SET track_functions = 'all'")
+    tenant_facts(classic, names)
+    classic.execute("SELECT pg_stat_force_next_flush()")
+    calls = classic.execute("SELECT calls FROM pg_stat_user_functions WHERE funcname = 'schema_fingerprint'").fetchone()
+
+    assert calls is not None and calls[0] <= 2
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 40), (60, 20)])
@@ -234,7 +298,10 @@ def test_the_view_says_when_classic_is_gone(classic: Connection) -> None:
         screen.print(unreachable(None, psycopg.OperationalError("refused")))
     text = captured.get()
 
-    assert "classic does not answer: server closed the connection" in text and "Last known status" in text
+    assert (
+        "classic does not answer: the connection was lost: server closed the connection" in text
+        and "Last known status" in text
+    )
 
 
 def test_the_throttle_is_set_and_logged(classic: Connection) -> None:
@@ -255,3 +322,34 @@ def test_reports_are_listed_and_the_newest_is_shown(classic: Connection) -> None
     newest = newest_report(classic, "audit")
     assert newest is not None and newest["body"] == {"n": 2}
     assert newest_report(classic, "cost") is None
+
+
+def test_cost_breaches_and_missing_workers_are_part_of_it(classic: Connection) -> None:
+    """What wakes somebody is judged from the status alone (migrator.model.standing)."""
+    calm = collect(classic)
+    assert (calm.breaches, calm.lost_workers, len(calm.unserved_queues)) == ((), (), 4)
+    assert calm.bill is None, "the stored plan is none"
+
+    priced = plan_of("shop", cost={"acu_hour_usd": 0.2, "projected_monthly_usd": 1.0})
+    store(classic, "shop", "digest", dump(priced), {})
+    now = seen(classic).now.replace(minute=0, second=0, microsecond=0)
+    put(classic, [Hour(now - timedelta(hours=n), 26 / 730 / 0.2) for n in range(1, 30)], Basis.CLOUDWATCH)
+    classic.execute(
+        "INSERT INTO migrator.slo_breach (tenant_id, first_at, last_at, reason, recorded_at)"
+        " VALUES ('a', now(), now(), 'p99', now()), ('b', now(), now(), 'not long enough', NULL)"
+    )
+    classic.execute(
+        "INSERT INTO migrator.worker (worker_id, plan_id, digest, shim, version, queues, seen_at) VALUES"
+        " ('h:1', 'shop', 'digest', '{}', '1', '{control,mirror}', now()),"
+        " ('h:2', 'shop', 'digest', '{}', '1', '{bulk}', now() - interval '5 minutes'),"
+        " ('h:3', 'shop', 'digest', '{}', '1', '{bulk}', now() - interval '5 hours')"
+    )
+    found = collect(classic)
+
+    assert found.bill is not None and found.bill.basis is Basis.CLOUDWATCH
+    assert found.bill.ratio is not None and found.bill.ratio == pytest.approx(26.0)
+    assert [b.tenant for b in found.breaches] == ["a"]
+    assert (found.workers, found.lost_workers, found.unserved_queues) == (1, ("h:2",), ("incident", "bulk"))
+    assert {"slo_breach/tenants", "cost_over_projection", "worker_gone/queues", "worker_gone/lost"} <= {
+        c.name for c in conditions(found)
+    }

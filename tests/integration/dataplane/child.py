@@ -52,7 +52,7 @@ async def copy() -> None:
                 await copy_unit(CLASSIC, LIMITLESS, unit, f"process {os.getpid()}")
         except (psycopg.Error, ClusterUnavailable, OSError, LeaseLost):
             pass  # a side is down, or another worker was faster
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # nothing tells that there is more to copy: it is looked for again
 
 
 if __name__ == "__main__":

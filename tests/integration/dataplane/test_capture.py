@@ -1,6 +1,6 @@
 """Capture names every key a statement leaves or takes, whatever changed it and whatever the session has set."""
 
-# ruff: noqa: E501, S608 - statements of this file, one a line
+# ruff: noqa: E501 - statements of this file, one a line
 
 from __future__ import annotations
 

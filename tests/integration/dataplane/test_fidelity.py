@@ -4,7 +4,7 @@ One table per type, the type as value and, where it can be, as key. Compared by 
 under fixed settings, and its size.
 """
 
-# ruff: noqa: E501, S608 - statements of this file, one a line
+# ruff: noqa: E501 - statements of this file, one a line
 
 from __future__ import annotations
 

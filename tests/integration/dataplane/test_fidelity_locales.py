@@ -1,6 +1,6 @@
 """xml, collations and locales: what the embedded PostgreSQL lacks, on servers that have it."""
 
-# ruff: noqa: E501, S608 - statements of this file, one a line
+# ruff: noqa: E501 - statements of this file, one a line
 
 from __future__ import annotations
 

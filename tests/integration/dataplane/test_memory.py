@@ -3,8 +3,6 @@
 Measured from outside, on processes of their own: the peak of their resident set.
 """
 
-# ruff: noqa: S608 - statements of this file
-
 from __future__ import annotations
 
 import asyncio

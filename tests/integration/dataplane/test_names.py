@@ -138,8 +138,8 @@ async def test_keys_that_are_written_otherwise_than_they_are_shown(
     with connect(classic_dsn, "test") as classic, connect(limitless_dsn, "test") as limitless:
         classic.execute(SCHEMA.replace("tenant_id text", f"tenant_id {kind}").encode())
         for number, value in enumerate(values):
-            classic.execute(f"INSERT INTO n.item VALUES ({number}, %s, DEFAULT, 'v')", (value,))  # noqa: S608
-            classic.execute(f"INSERT INTO n.part VALUES ({number}, {number}, 'v')")  # noqa: S608
+            classic.execute(f"INSERT INTO n.item VALUES ({number}, %s, DEFAULT, 'v')", (value,))
+            classic.execute(f"INSERT INTO n.part VALUES ({number}, {number}, 'v')")
         n = world(classic, limitless, (classic_dsn, limitless_dsn))
         await n.start()
         async with n.mirrors():

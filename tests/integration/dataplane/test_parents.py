@@ -4,7 +4,7 @@ None of them is written then, so nothing but the parent's own statement can name
 its own: parent, child, and a grandchild below. The comparison is SQL of this test.
 """
 
-# ruff: noqa: E501, S608 - statements of this file, one a line
+# ruff: noqa: E501 - statements of this file, one a line
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Ring:
     conn: psycopg.AsyncConnection[tuple[object, ...]]
 
     def waiting(self) -> int:
-        row = self.shop.classic.execute(f"SELECT count(*) FROM migrator.journal_{self._purchase()}").fetchone()  # noqa: S608 - a number
+        row = self.shop.classic.execute(f"SELECT count(*) FROM migrator.journal_{self._purchase()}").fetchone()
         assert row is not None
         return int(row[0])
 

@@ -1,7 +1,5 @@
 """Undo of the whole phase: classic's catalog is exactly what it was, and Limitless has none of the migrated rows."""
 
-# ruff: noqa: S608 - names of this file
-
 from __future__ import annotations
 
 import asyncio

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from migrator.dataplane.mirror.cycle import run_cycle
 from migrator.dataplane.mirror.run import _open
 from tests.fixtures.shop import Shop
+from tests.integration.dataplane.change.helpers import applied
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
@@ -55,13 +57,22 @@ def change(shop: Shop, statements: list[str]) -> None:
             conn.execute(statement + only)
 
 
-@pytest.mark.parametrize("batch_rows", [20_000, 40])
-async def test_values_that_change_hands_stop_nobody(shop: Shop, batch_rows: int) -> None:
-    """Collisions on the way are the mirror's to avoid: it goes on, with every tenant, in one batch and in chunks."""
+KEY = """
+ALTER TABLE shop.line ADD CONSTRAINT of_purchase FOREIGN KEY (tenant_id, purchase_id)
+    REFERENCES shop.purchase (tenant_id, id) DEFERRABLE INITIALLY DEFERRED
+"""
+
+
+@pytest.mark.parametrize(("batch_rows", "key"), [(20_000, ""), (40, ""), (40, KEY)], ids=("one", "chunks", "key"))
+async def test_values_that_change_hands_stop_nobody(shop: Shop, batch_rows: int, key: LiteralString) -> None:
+    """Collisions on the way are the mirror's to avoid: it goes on, with every tenant, in one batch and in chunks, also
+    where other rows refer to these."""
     await shop.start()
     async with shop.mirrors():
         await shop.copy_all()
         await shop.caught_up()
+    if key:
+        shop.limitless.execute(key)
     row = shop.classic.execute("SELECT part FROM migrator.tenant WHERE tenant_id = '1'").fetchone()
     assert row is not None
     options = replace(shop._options(), batch_rows=batch_rows)
@@ -100,3 +111,44 @@ async def test_children_go_before_their_parents(shop: Shop) -> None:
             await run_cycle(p)
 
     assert shop.differences() == {}
+
+
+OWN = """
+CREATE TABLE shop.folder (tenant_id bigint, id bigint, above bigint, PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, above) REFERENCES shop.folder DEFERRABLE INITIALLY DEFERRED);
+CREATE TABLE shop.paper (tenant_id bigint, id bigint, folder bigint, PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, folder) REFERENCES shop.folder DEFERRABLE INITIALLY DEFERRED);
+"""
+
+REFERS = """
+ALTER TABLE shop.folder ADD FOREIGN KEY (tenant_id, above) REFERENCES shop.folder DEFERRABLE INITIALLY DEFERRED;
+ALTER TABLE shop.paper ADD FOREIGN KEY (tenant_id, folder) REFERENCES shop.folder DEFERRABLE INITIALLY DEFERRED;
+"""
+"""What Limitless gets of them when the other tables have their keys."""
+
+LARGE = (
+    "INSERT INTO shop.folder SELECT 1, g, nullif(101 - g, g) FROM generate_series(1, 100) g",
+    "INSERT INTO shop.paper SELECT 1, g, g FROM generate_series(1, 100) g",
+    "UPDATE shop.folder SET above = 1 + id % 100",
+    "UPDATE shop.paper SET folder = 101 - folder",
+    "DELETE FROM shop.paper; DELETE FROM shop.folder",
+)
+
+
+async def test_a_large_batch_of_rows_that_refer_to_each_other(shop: Shop) -> None:
+    """Across chunks no row misses its parent: not in a tree, and not where parents and children go together."""
+    await shop.start()
+    async with shop.mirrors():
+        await shop.copy_all()
+        await applied(shop, OWN)
+        await shop.caught_up()
+    shop.limitless.execute(REFERS)
+    shape = "SELECT tenant_id, id, above FROM shop.folder UNION ALL SELECT -tenant_id, id, folder FROM shop.paper"
+    for statement in LARGE:
+        shop.classic.execute(statement)
+        for part in (1, 2):
+            options = replace(shop._options(), batch_rows=20)
+            async with _open(shop.classic_dsn, shop.limitless_dsn, part, None, options) as p:
+                await run_cycle(p)
+        here, there = (sorted(map(str, conn.execute(shape))) for conn in (shop.classic, shop.limitless))
+        assert here == there, statement

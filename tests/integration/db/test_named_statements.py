@@ -8,13 +8,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg import pq
+from psycopg import conninfo, pq
 
 from migrator.control.install import install, install_limitless
 from migrator.dataplane.capture.install import make_functions
 from migrator.db.connect import connect
 from migrator.db.named import Statements, parse
 from tests import ROOT
+from tests.fixtures.postgres import Machines, with_parts
 
 pytestmark = pytest.mark.pg
 
@@ -63,14 +64,32 @@ def problem(conn: psycopg.Connection[Any], statement: str) -> str:
     return "" if result.status == pq.ExecStatus.COMMAND_OK else result.error_message.decode()
 
 
+STATISTICS = """
+CREATE VIEW rds_aurora.limitless_stat_statements AS
+SELECT ''::text AS subcluster_id, ''::text AS subcluster_type, ''::text AS query,
+       0::bigint AS calls, 0::bigint AS sso_calls;
+GRANT SELECT ON rds_aurora.limitless_stat_statements TO PUBLIC
+"""
+"""What a cluster has where pg_stat_statements is loaded, and the stand-in has not."""
+
+
 @pytest.fixture
-def sides(classic_dsn: str, limitless_dsn: str) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Connection[Any]]]:
+def sides(
+    classic_dsn: str, limitless_dsn: str, machines: Machines
+) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Connection[Any]]]:
     """Both sides with the tool's own tables, and capture's functions on classic."""
+    database = str(conninfo.conninfo_to_dict(limitless_dsn)["dbname"])
+    with psycopg.connect(with_parts(machines.limitless_admin, dbname=database), autocommit=True) as admin:
+        admin.execute(STATISTICS)
     with connect(classic_dsn, "test") as classic, connect(limitless_dsn, "test") as limitless:
         install(classic, "named", "digest", {}, {})
         install_limitless(limitless)
         make_functions(classic, {}, 1, 2)
         classic.execute("CREATE EXTENSION pg_stat_statements SCHEMA public")
+        classic.execute(  # Aurora's own
+            "CREATE FUNCTION public.aurora_replica_status() RETURNS TABLE (session_id text, replica_lag_in_msec real)"
+            " LANGUAGE sql AS 'SELECT NULL::text, NULL::real'"
+        )
         classic.execute("SET search_path = pg_catalog, public")  # the audit looks where the extension is
         yield classic, limitless
 

@@ -313,4 +313,4 @@ def test_errors_of_rows_come_from_a_shard(pair: Pair) -> None:
         assert violated_name(refused.value).startswith(name)
     with pytest.raises(errors.UndefinedTable, match=r"^relation"):
         conn.execute("SELECT 1 FROM public.nowhere")
-    assert server_message(errors.UndefinedTable("x")) == "UndefinedTable"
+    assert server_message(errors.UndefinedTable("x")) == "undefined table"

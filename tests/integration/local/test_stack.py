@@ -183,3 +183,19 @@ def test_nothing_there_is_said(tmp_path: Path) -> None:
     assert status(tmp_path)["state"] == "absent"
     with pytest.raises(UsageError, match="no local servers"):
         attach(tmp_path)
+
+
+def test_a_replica_follows_classic_and_comes_back_with_it(home: Path) -> None:
+    """Made when it is asked for; from then on every `up` starts it, and `down` stops it."""
+    made = up(home, replica=True)
+    assert made.replica is not None
+    port = made.replica.port
+    down(home)
+    assert made.replica.pid is None
+
+    again = up(home)
+
+    assert again.replica is not None and again.replica.port == port
+    assert alive(home)["classic-replica"]
+    with psycopg.connect(again.replica_dsn) as conn:
+        assert conn.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)

@@ -20,21 +20,10 @@ from migrator.model.route import WriteMode
 from migrator.plan.load import digest, dump, load, shim_settings
 from migrator.plan.tables import resolve_tables
 from migrator.traffic.route.write_mode import write_mode
-from tests.fixtures.operator import Operator
+from tests.fixtures.operator import PLAN, Operator
 
 pytestmark = pytest.mark.pg
 
-PLAN = """
-name = "shop"
-[classic]
-writer = "env:A"
-[limitless]
-dsn = "env:B"
-[tables]
-schemas = ["app"]
-[temporal]
-address = "127.0.0.1:1"
-"""
 TABLES = "CREATE SCHEMA app; CREATE TABLE app.users (tenant_id bigint NOT NULL, id bigint PRIMARY KEY, name text)"
 
 

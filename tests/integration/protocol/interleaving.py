@@ -40,7 +40,14 @@ class Turns:
         self._loop = asyncio.get_running_loop()
 
     async def wait(self, name: str) -> None:
-        """Return when it is *name*'s turn."""
+        """Return when it is *name*'s turn.
+
+        An actor may talk to two servers side by side: then both of its conversations wait, each with a rank of its own.
+        """
+        if name in self._waiting:
+            name = f"{name}, beside"
+            assert name not in self._waiting, "three conversations of one actor at once"
+            self._rank.setdefault(name, self.dice.random())
         turn = self._waiting[name] = self._loop.create_future()
         self._news.set()
         await turn

@@ -25,7 +25,9 @@ from tests.integration.protocol.interleaving import Turns
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
 PART = 1
-SEEDS = range(4)
+SEEDS = 4
+MOST_SEEDS = 24
+"""How soon a mirror is superseded depends on how its statements arrive: runs follow until each kind of end came up."""
 
 
 async def mirror(shop: Shop, cycles: int) -> int:
@@ -90,7 +92,7 @@ async def one_run(shop: Shop, turn: Turns, seed: int) -> dict[str, object]:
     units = shop.units(unit_tenants=2)
     assert units
     for table in ids:  # a slot that nobody needs any more
-        shop.classic.execute(f"SELECT count(*) FROM migrator.journal_{table}")  # noqa: S608 - a number
+        shop.classic.execute(f"SELECT count(*) FROM migrator.journal_{table}")
     written = [int(t) for t in tenants]
     return await turn.run(
         {
@@ -105,13 +107,22 @@ async def one_run(shop: Shop, turn: Turns, seed: int) -> dict[str, object]:
     )
 
 
+def _superseded(outcome: object) -> bool:
+    """Whether a mirror ended so, by what `mirror` answered."""
+    return isinstance(outcome, int) and outcome < 0
+
+
 async def test_in_every_order_of_statements_limitless_is_classic(shop: Shop, turns: Callable[[int], Turns]) -> None:
     await shop.start()
     async with shop.mirrors():
         await shop.copy_all()
         await shop.caught_up()
-    outcomes, given = [], 0
-    for seed in SEEDS:
+    outcomes: list[object] = []
+    given = runs = 0
+    for seed in range(MOST_SEEDS):
+        if seed >= SEEDS and any(_superseded(o) for o in outcomes) and not all(_superseded(o) for o in outcomes):
+            break
+        runs += 1
         turn = turns(seed)
         results = await asyncio.wait_for(one_run(shop, turn, seed), 120)
         wrong = {name: result for name, result in results.items() if isinstance(result, BaseException)}
@@ -124,6 +135,6 @@ async def test_in_every_order_of_statements_limitless_is_classic(shop: Shop, tur
         assert shop.differences() == {}, f"seed {seed}, after {turn.given} statements"
         assert shop.classic.execute("SELECT count(*) FROM migrator.hold").fetchone() == (0,)
 
-    assert given > 200 * len(SEEDS), "the actors came to something"
-    assert any(isinstance(o, int) and o < 0 for o in outcomes), "some mirror was superseded"
-    assert any(isinstance(o, int) and o > 0 for o in outcomes)
+    assert given > 200 * runs, "the actors came to something"
+    assert any(_superseded(o) for o in outcomes), "some mirror was superseded"
+    assert not all(_superseded(o) for o in outcomes), "some mirror was not"

@@ -19,7 +19,7 @@ from migrator.control.upgrade import Step
 from migrator.dataplane.capture import watch
 from migrator.db.connect import connect
 from migrator.shim import Settings, Shim
-from migrator.shim.routing import Token
+from migrator.shim.token import Token
 from tests.fixtures.waiting import eventually
 from tests.integration.upgrade.catalog import catalog, different
 from tests.integration.upgrade.earlier import Connection, Earlier, renewal, steps, upgrade_classic, version

@@ -25,6 +25,7 @@ from migrator.errors import (
     PreconditionFailed,
     ReadStale,
     RouteChanged,
+    TokenInvalid,
     UsageError,
     WritesClosed,
     WrongVersion,
@@ -34,6 +35,7 @@ from tests import ROOT
 CASES: list[tuple[BaseException, ExitCode]] = [
     (PlanInvalid("p.toml", ["a: 1 → 2"]), ExitCode.USAGE),
     (UsageError("x"), ExitCode.USAGE),
+    (TokenInvalid("it was cut off"), ExitCode.USAGE),
     (NoGo("cutover", ["lag"]), ExitCode.NO_GO),
     (PreconditionFailed("x"), ExitCode.NO_GO),
     (RouteChanged("t", 1, 2), ExitCode.NO_GO),

@@ -13,6 +13,8 @@ from migrator.local.faults import DiskFull, LocalError, PortInUse, ServerFailed,
     ("line", "kind"),
     [
         ('FATAL:  could not write to file "pg_wal/xlogtemp.1": No space left on device', DiskFull),
+        ("FATAL:  could not create shared memory segment: No space left on device", ServerFailed),
+        ("FATAL:  could not create semaphores: No space left on device", ServerFailed),
         ('LOG:  could not bind IPv4 address "127.0.0.1": Address already in use', PortInUse),
         ("error: listen tcp 127.0.0.1:7233: bind: address already in use", PortInUse),
         ('FATAL:  data directory "/x" has invalid permissions', ServerFailed),

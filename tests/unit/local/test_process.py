@@ -17,8 +17,10 @@ from migrator.rehearse.footprint import descendants, memory_mb
 
 PARENT = """
 import subprocess, sys
-argv = [sys.executable, "-c", "import sys; sys.stdin.read()", "a marker (of ours)"]
-child = subprocess.Popen(argv, stdin=subprocess.PIPE)
+script = "import sys; print('up', flush=True); sys.stdin.read()"
+argv = [sys.executable, "-c", script, "a marker (of ours)"]
+child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline()  # Popen returns while the new program is being loaded: it may have no command line yet
 print(child.pid, flush=True)
 sys.stdin.read()
 child.communicate()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pgparse
 import pytest
 
@@ -147,3 +150,32 @@ def test_what_is_of_one_router_only_is_asked_of_the_router() -> None:
         read(b"SELECT oid::text, note || oid FROM app.documents").text
         == b"SELECT oid::text, note || oid FROM app.documents"
     )
+
+
+DEEP = {
+    "operators": "SELECT 1" + " + 1" * 200_000,
+    "set operations": "SELECT 1" + " UNION SELECT 1" * 100_000,
+    "parentheses": "SELECT " + "(" * 200_000 + "1" + ")" * 200_000,
+    "CASE": "SELECT " + "CASE WHEN true THEN " * 20_000 + "1" + " END" * 20_000,
+    "subqueries": "SELECT * FROM " + "(SELECT * FROM " * 20_000 + "t" + ") x" * 20_000,
+    "conditions": "SELECT 1 WHERE " + " AND ".join(["true"] * 50_000),
+    "body of a function": "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1" + " + 1" * 200_000 + "'",
+    "body of DO": "DO $$ BEGIN PERFORM 1" + " + 1" * 200_000 + "; END $$",
+}
+
+
+@pytest.mark.parametrize("text", DEEP.values(), ids=DEEP)
+def test_a_statement_of_any_depth_leaves_the_router_standing(text: str) -> None:
+    """The server answers to it, as to any other. In a process of its own: a parser that overflows its stack ends it."""
+    code = (
+        "import sys; from migrator.local.statement import read; t = sys.stdin.buffer.read(); print(read(t).text == t)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], input=f"{text} -- current".encode(), capture_output=True)
+
+    assert (found.returncode, found.stdout) == (0, b"True\n")
+
+
+def test_what_is_refused_is_found_deep_inside() -> None:
+    clause = upsert("1" + " + 1" * 150 + " + nextval('s')")
+
+    assert b"standin_pushdown_safe" in read(clause.encode()).text

@@ -10,7 +10,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from migrator.errors import NoGo
-from migrator.model.blocker import Blocker, blockers
+from migrator.model.blocker import Blocker, blockers, grouped
 from migrator.model.gate import GateAnswer
 from migrator.model.verdict import Verdict
 
@@ -50,3 +50,35 @@ async def test_only_the_text_goes_through_temporal() -> None:
 
     assert answer == GateAnswer(blockers=(Blocker.read("x"),))
     assert (answer.blockers[0].code, answer.blockers[0].heals_by_itself) == ("", False)
+
+
+def test_blockers_of_one_cause_are_one() -> None:
+    """One code and one wording, whatever the subject and the figures; stored texts by their wording alone."""
+    found = [
+        Blocker("tenant.held", "a b", "tenant a b is held on classic by ana"),
+        Blocker("mirror.lags", "1", "mirror partition 1 lags 9.0 s (limit 5 s)", True),
+        Blocker("tenant.held", "--16", "tenant --16 is held on classic by ana"),
+        Blocker("mirror.lags", "2", "mirror partition 2 lags 13.5 s (limit 5 s)", True),
+        Blocker("tenant.held", "c", "tenant c is held on classic by bob"),
+        'column "x" of table "app.a" is missing',
+        'column "y" of table "app.b" is missing',
+    ]
+
+    assert [(cause.blockers[0].subject, len(cause.blockers)) for cause in grouped(found)] == [
+        ("a b", 2), ("1", 2), ("c", 1), ("", 2),
+    ]  # fmt: skip
+    assert [b for cause in grouped(found) for b in cause.blockers if b not in found] == []
+    assert grouped([]) == ()
+
+
+def test_other_words_stay_lines_of_their_own() -> None:
+    """Who holds it, which column: what has to be read is not hidden behind a count."""
+    found = [Blocker("rights.differ", "", f"role web may {what}") for what in ("read", "write")]
+
+    assert len(grouped(found)) == 2
+
+
+def test_a_cause_names_whom_it_is_about() -> None:
+    one, *_ = grouped([Blocker("tenant.held", str(n), f"tenant {n} is held") for n in range(1, 6)])
+
+    assert one.line == "tenant 1 is held (and 4 more like it: 2, 3, 4, …)"

@@ -170,6 +170,7 @@ def test_what_the_audit_refuses_whatever_the_schema_is_in_the_table() -> None:
         "LIM-FK-08", "LIM-TBL-08",  # which table is sharded, which a reference table
         "LIM-DML-03",  # whether the key is in it
         "LIM-QRY-10",  # which primary key gains the shard key
+        "LIM-QRY-11",  # which table gains the shard key's column
         "LIM-EXT-01",  # which extensions there are
         "LIM-FN-09",  # which volatility a function has
         "LIM-TXN-05",  # an engine of before 16.10.100; what the stand-in may be told to lack

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -12,6 +12,7 @@ from migrator.model.table import Hop, Table, TableKind
 from migrator.plan.change_rules import RULES, Baked, Live
 from migrator.plan.changes import Change, blockers, changes, unit_of
 from migrator.plan.load import dump
+from migrator.plan.notify import Receiver
 from migrator.plan.schema import Plan, TablePlan
 
 BASE: dict[str, Any] = {
@@ -34,9 +35,11 @@ def fields(model: type[BaseModel], *path: str) -> Iterator[str]:
         inner = next(
             (c for c in (found.annotation, *getattr(found.annotation, "__args__", ())) if _is_section(c)), None
         )
-        if inner is None or inner is TablePlan or name == "rehearsal":
+        if get_origin(found.annotation) is list:
+            inner = None  # a list of rules is one value
+        if inner is None or inner in (TablePlan, Receiver) or name == "rehearsal":
             yield ".".join((*path, name))
-        if inner is not None:
+        if inner is not None and inner is not Receiver:  # a receiver is one value
             yield from fields(inner, *path, name, *(("*",) if inner is TablePlan else ()))
 
 
@@ -75,6 +78,8 @@ def test_every_rule_says_what_a_person_has_to_know() -> None:
         ("validation", "share", 0.6, 0.4),
         ("decommission", "sequence_headroom", 2_000_000, 0),
         ("limitless", "compute_redundancy", 2, 0),
+        ("notify", "repeat_s", 60.0, 0.0),
+        ("notify", "tell_after_s", 1.0, 60.0),
         ("classic", "cluster_id", None, "another"),
     ],
 )
@@ -169,3 +174,49 @@ def test_everything_wrong_is_said_at_once() -> None:
 def test_a_line_has_both_values_in_their_unit() -> None:
     assert Change("waves.soak_s", 86_400.0, 60.0, unit_of("soak_s")).line == "waves.soak_s: 86400.0 s → 60.0 s"
     assert Change("backfill.mb_per_s", None, 5.0, unit_of("mb_per_s")).line == "backfill.mb_per_s: not set → 5.0 MB/s"
+
+
+def told(**values: Any) -> Plan:
+    receiver = {"kind": "slack", "url": "env:HOOK", **values}
+    return plan(notify={"receiver": {"team": receiver} if values.get("kind") != "none" else {}})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "loosens"),
+    [
+        (told(), told(kind="none"), True),
+        (told(kind="none"), told(), False),
+        (told(), told(kinds=["rollback"]), True),
+        (told(kinds=["rollback"]), told(), False),
+        (told(kinds=["rollback"]), told(kinds=["rollback", "fallback"]), False),
+        (told(), told(severity="error"), True),
+        (told(severity="critical"), told(severity="error"), False),
+        (told(), told(kind="pagerduty", url=None, key="env:KEY"), True),
+        (told(url="env:A"), told(url="env:B"), False),
+    ],
+)
+def test_telling_somebody_less_is_approved_by_name(old: Plan, new: Plan, loosens: bool) -> None:
+    (change,) = changes(old, new, {})
+
+    assert change.path == "notify.receiver.team" and not change.refused
+    assert bool(blockers([change], None, force=False)) is loosens and not blockers([change], "ann", force=False)
+
+
+def test_of_a_list_of_rules_only_those_that_differ_are_said() -> None:
+    """Rules are long, and one of forty that was moved or taken away has to be seen."""
+    rules: list[dict[str, Any]] = [
+        {"alarm": f"A{n}*", "labels": {}, "action": "report", "all": False, "wave": None} for n in range(1, 5)
+    ]
+    new = {"alarm": "P99*", "labels": {"severity": "page"}, "action": "roll_back", "all": True, "wave": None}
+    path = "alarms.alertmanager.rules"
+
+    def line(after: list[dict[str, Any]]) -> str:
+        return Change(path, rules, after).line.removeprefix(f"{path}: ")
+
+    shown = 'with 5 {alarm = "P99*", labels = {"severity": "page"}, action = "roll_back", all = true}'
+    assert line([*rules, new]) == shown
+    assert line([rules[0], *rules[2:]]) == 'without 2 {alarm = "A2*", action = "report"}'
+    moved = line([rules[3], *rules[:3]])
+    assert "without 4 " in moved and "with 1 " in moved and "A2" not in moved
+    assert "without 4 " in line([*rules[:3], new]) and "with 4 " in line([*rules[:3], new])
+    assert Change(path, [], [new]).line.startswith(f"{path}: with 1 ")

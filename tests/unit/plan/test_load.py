@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -233,7 +234,10 @@ def _fields(model: type[BaseModel], path: tuple[str, ...] = ()) -> dict[str, obj
     found: dict[str, object] = {}
     for name, field in model.model_fields.items():
         section = _section_of(field)
-        if section is None:
+        if section is not None and get_origin(field.annotation) is list:
+            found[".".join((*path, name))] = field.default
+            found |= _fields(section, (section.__name__.lower(),))  # explained once
+        elif section is None:
             found[".".join((*path, name))] = "required" if field.is_required() else field.default
         else:
             found |= _fields(section, (*path, name))

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from migrator.errors import ClusterUnavailable
+from migrator.model.ack import Ack
 from migrator.rehearse.expectations import Memory
 from migrator.rehearse.ledger import Change, Ledger, LedgerWriter, Outcome, RowKey, Seen, read_ledgers
 from migrator.rehearse.proof import check_reads, check_writes
@@ -140,6 +141,40 @@ def test_a_read_that_misses_a_write_of_another_process_is_found(writer: LedgerWr
 
     checked = check_reads(merged(tmp_path))
     assert (checked.missed, checked.missed_of_others) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("ack", "version", "missed"),
+    [("session", 1, (1, 0)), ("session", 2, (0, 0)), ("none", 1, (0, 0)), ("everywhere", 1, (1, 1))],
+)
+def test_who_must_see_a_write_depends_on_its_level(
+    writer: LedgerWriter, tmp_path: Path, ack: str, version: int, missed: tuple[int, int]
+) -> None:
+    """A read of its session, and one of nobody's session."""
+    for before, level in enumerate(("everywhere", ack)):
+        number = writer.intent("update", "classic", [Change(ROW, before, before + 1)], level, "thread 1")
+        writer.outcome(number, Outcome.ACKNOWLEDGED, 1.0)
+    _, ended = times(tmp_path)
+    found: list[int] = []
+    for session in ("thread 1", ""):
+        writer.read(ended + 0.001, ended + 0.002, "limitless", [Seen(ROW, version)], 0, session)
+        found.append(check_reads(merged(tmp_path)).missed - sum(found))
+
+    assert tuple(found) == missed
+
+
+def test_memory_judges_by_the_level_of_a_write() -> None:
+    memory = Memory()
+    for number, ack in enumerate((Ack.EVERYWHERE, Ack.SESSION, Ack.NONE), 1):
+        memory.intend([Change(ROW, number - 1, number)])
+        memory.acknowledge([Change(ROW, number - 1, number)], ack)
+
+    for own, right in ((False, {1, 2, 3}), (True, {2, 3})):
+        floor = memory.floor([ROW], own=own)
+        assert {v for v in range(4) if not memory.missed(floor, {ROW: v})} == right
+    memory.intend([Change(ROW, 3, 4)])
+    memory.acknowledge([Change(ROW, 3, 4)])
+    assert {v for v in range(5) if not memory.missed(memory.floor([ROW]), {ROW: v})} == {4}
 
 
 def test_what_the_process_counted_itself_is_reported(writer: LedgerWriter, tmp_path: Path) -> None:

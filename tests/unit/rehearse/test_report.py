@@ -169,6 +169,7 @@ def test_facts_read_the_answer_of_classic() -> None:
     body = {
         "level": "limitless", "write_mode": "dual", "tenants": {"mirrored": 3}, "units": {"joined": 2},
         "copying": ["a@b", None], "attempts": 2, "copied_rows": 10, "copied_s": 1.5, "moved": 3, "reading": 1,
+        "replica": "serving", "reads": {"replica": 9, "writer": 1},
         "fallbacks": [{"scope": "part", "key": "1", "level": "classic", "by": "x", "at": 1.0}], "lag_s": None,
         "applied": 7, "trips": 0, "problems": [], "processes": 2, "incidents": 0, "divergent": 0, "validations": 1,
         "phases": {"audit": {"state": "done", "detail": "", "blockers": [], "next_step": ""}},

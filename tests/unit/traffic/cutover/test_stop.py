@@ -22,7 +22,7 @@ def test_a_rollback_of_everybody_stops_it() -> None:
 
 
 def test_any_rollback_by_hand_stops_it() -> None:
-    assert held(back("a", who="ana")) == "1 tenant(s) rolled back by ana: because"
+    assert held(back("a", who="ana")) == "1 tenant rolled back by ana: because"
     assert held(back("a", 3, "ana"), back("b", 3, "ana")) == "wave 3 rolled back by ana: because"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,3 +68,46 @@ def test_every_tenant_is_in_exactly_one_wave(rows: list[int], counts: list[int])
 
     assert sorted(t for w in waves for t in w.tenants) == sorted(everyone(tenants))
     assert [w.hot for w in waves] == sorted(w.hot for w in waves)
+
+
+def test_a_hundred_thousand_tenants_are_planned_in_a_moment() -> None:
+    """One pass, not one for each of a thousand waves; `migrator tenant show` asks for all of them."""
+    tenants = sizes(*range(1000, 101_000))
+    orders = {TenantId(f"t{n}"): 1 + n % 500 for n in range(0, 100_000, 500)}
+    began = time.perf_counter()
+
+    waves = all_waves(1, tenants, everyone(tenants), WaveRules(sizes=(5, 25, 100), hot_ratio=1000.0), orders)
+
+    assert sum(len(w.tenants) for w in waves) == 100_000
+    assert time.perf_counter() - began < 10, "it takes about a second; one pass for each wave takes minutes"
+
+
+@given(
+    st.lists(st.sampled_from([1, 5, 10, 10**6]), max_size=30),
+    st.lists(st.integers(1, 5), min_size=1, max_size=3),
+    st.dictionaries(st.integers(0, 29).map(lambda n: TenantId(f"t{n}")), st.integers(1, 9), max_size=30),
+    st.integers(1, 4),
+)
+def test_whatever_is_ordered_each_tenant_moves_once_and_no_wave_is_larger_than_the_plan_says(
+    rows: list[int], places: list[int], orders: dict[TenantId, int], first: int
+) -> None:
+    """Nobody moves before its wave while others wait, and each wave is what `next_wave` chooses from those left."""
+    tenants = sizes(*rows)
+    rules = WaveRules(tuple(places), 10.0)
+    hot = hot_tenants(tenants, rules.hot_ratio)
+
+    waves = all_waves(first, tenants, everyone(tenants), rules, orders)
+
+    assert sorted(t for w in waves for t in w.tenants) == sorted(everyone(tenants))
+    waiting = everyone(tenants)
+    for wave in waves:
+        assert next_wave(wave.number, tenants, waiting, rules, orders) == wave
+        assert wave.hot == any(t in hot for t in wave.tenants)
+        assert len(wave.tenants) <= (1 if wave.hot else places[min(wave.number, len(places)) - 1])
+        free = {t for t in waiting if orders.get(t, 0) <= wave.number}
+        lowest = min((orders[t] for t in waiting if t in orders), default=0)
+        for tenant in wave.tenants:
+            assert tenant in free or (not free and orders[tenant] == lowest)
+        due = [t for t in free if t in orders and t not in wave.tenants and t not in hot]
+        assert not due or all(t in orders for t in wave.tenants), "a tenant that is due waits for others that are due"
+        waiting = waiting - frozenset(wave.tenants)

@@ -32,14 +32,22 @@ def array(values: Iterable[str | None]) -> str:
     Sent without a type of its own, so the server reads each element with the input function of the type that the
     statement names: no cast from text, which for some types means something else.
     """
+    listed = list(values)
+    texts = [v for v in listed if v is not None]
+    together = "".join(texts)
+    if '"' not in together and "\\" not in together:  # nearly always; looked for once, not in each of them
+        del together
+        if len(texts) == len(listed):
+            return '{"' + '","'.join(texts) + '"}' if texts else "{}"
+        return "{" + ",".join(["NULL" if v is None else f'"{v}"' for v in listed]) + "}"
+    del together
     parts = ["{"]  # joined once: values may be as large as they like, and every copy of one counts
-    for v in values:
+    for v in listed:
         if v is None:
             parts += (",", "NULL")
         else:
             parts += (',"', v.replace("\\", "\\\\").replace('"', '\\"'), '"')
-    if len(parts) > 1:
-        parts[1] = parts[1][1:]
+    parts[1] = parts[1][1:]
     parts.append("}")
     return "".join(parts)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrator.provision.expression import same_expression
+from migrator.model.expression import same_expression
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+-- From version 2 to version 3, on Limitless.
