@@ -44,6 +44,7 @@ Question → where the answer lives
 * What was it like over time?                   control/series.py
 * The board, health and the webhook over HTTP   serve/
 * Logs: how they are written, and which events there are         logs.py, log_events.py
+* What does the wheel carry besides the library? carried.py (workflows, plans)
 * Commands                                      cli/ (outermost ring; the only importer of typer and of workflows)
 
 `workflows/` beside this package holds what Temporal runs: sequence, waiting, messages, and thin activities.
