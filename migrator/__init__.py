@@ -32,6 +32,7 @@ Question → where the answer lives
 * What runs in application processes?           shim/ (psycopg and model only)
 * What do applications test with?               testing.py (the shim itself, on memory or on one PostgreSQL)
 * The tool's own tables                         control/
+* Was the decision log altered?                 control/chain.py (pure), control/sealing.py
 * How do we connect, and wait for busy locks?   db/
 * How long do we wait for a state, how often is work tried again? poll.py, retry.py
 * Servers on this machine, the stand-in, faults local/
