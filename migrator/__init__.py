@@ -33,6 +33,7 @@ Question → where the answer lives
 * What runs in application processes?           shim/ (psycopg and model only)
 * What do applications test with?               testing.py (the shim itself, on memory or on one PostgreSQL)
 * The tool's own tables                         control/
+* Was the decision log altered?                 control/chain.py (pure), control/sealing.py
 * How do we connect, and wait for busy locks?   db/
 * How long do we wait for a state, how often is work tried again? poll.py, retry.py
 * Servers on this machine, the stand-in, faults local/
@@ -45,6 +46,7 @@ Question → where the answer lives
 * What was it like over time?                   control/series.py
 * The board, health and the webhook over HTTP   serve/
 * Logs: how they are written, and which events there are         logs.py, log_events.py
+* What does the wheel carry besides the library? carried.py (workflows, plans)
 * Commands                                      cli/ (outermost ring; the only importer of typer and of workflows)
 
 `workflows/` beside this package holds what Temporal runs: sequence, waiting, messages, and thin activities.

@@ -31,6 +31,7 @@ WINGS = {"dataplane", "traffic"}
 ARROWS: dict[str, set[str]] = {
     "": set(),  # migrator/__init__.py: importing the shim must stay light
     "__main__": {"cli"},
+    "carried": set(),
     "errors": set(),
     "model": {"errors"},
     "shim": INNER,
