@@ -17,12 +17,12 @@ SCHEMA = "migrator_guards"
 Connection = psycopg.Connection[Any]
 
 _LENT = """
-SELECT NOT r.rolsuper AND f.oid IS NOT NULL AND pg_catalog.has_schema_privilege('migrator_guards', 'USAGE')
-       AND pg_catalog.has_function_privilege(f.oid, 'EXECUTE'), pg_catalog.pg_get_userbyid(p.proowner)::text
-  FROM pg_catalog.pg_roles r
- CROSS JOIN LATERAL (SELECT pg_catalog.to_regprocedure('migrator_guards.make(text,text,text,text)')) f (oid)
-  LEFT JOIN pg_catalog.pg_proc p ON p.oid = f.oid
- WHERE r.rolname = current_user
+SELECT pg_catalog.pg_get_userbyid(p.proowner)::text
+  FROM pg_catalog.pg_proc p
+  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  JOIN pg_catalog.pg_roles r ON r.rolname = current_user AND NOT r.rolsuper
+ WHERE n.nspname = 'migrator_guards' AND p.proname = 'make' AND p.pronargs = 4
+   AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE')
 """
 
 
@@ -93,4 +93,4 @@ def may_make(conn: Connection) -> bool:
 def _lender(conn: Connection) -> str | None:
     """Return the administrator whose functions this role uses; None where it needs none, or has none."""
     row = conn.execute(_LENT).fetchone()
-    return str(row[1]) if row and row[0] else None
+    return str(row[0]) if row else None

@@ -15,16 +15,17 @@ SELECT r.rolname IS NOT NULL AS exists, pg_catalog.current_setting('server_versi
        pg_catalog.pg_get_userbyid(n.nspowner)::text AS control_owner,
        CASE WHEN n.oid IS NULL THEN NULL ELSE coalesce(pg_catalog.pg_has_role(r.oid, n.nspowner, 'USAGE'), false) END
            AS owns_control,
-       pg_catalog.to_regprocedure('migrator_guards.make(text,text,text,text)') IS NOT NULL AS has_guards,
-       coalesce(pg_catalog.has_schema_privilege(r.oid, pg_catalog.to_regnamespace('migrator_guards'), 'USAGE')
-                AND pg_catalog.has_function_privilege(
-                        r.oid, pg_catalog.to_regprocedure('migrator_guards.make(text,text,text,text)'), 'EXECUTE')
-                AND pg_catalog.has_function_privilege(
-                        r.oid, pg_catalog.to_regprocedure('migrator_guards.drop(text)'), 'EXECUTE'), false) AS uses_guards
+       g.made = 2 AS has_guards, coalesce(g.made = 2 AND g.let, false) AS uses_guards
   FROM (SELECT 1) AS one
   LEFT JOIN pg_catalog.pg_roles r ON r.rolname = coalesce(%(role)s, current_user)
   LEFT JOIN pg_catalog.pg_roles rds ON rds.rolname = 'rds_superuser'
   LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = 'migrator'
+ -- Through the catalog: to_regprocedure is an error where the schema may not be used.
+ CROSS JOIN LATERAL (
+       SELECT count(*) AS made, bool_and(pg_catalog.has_schema_privilege(r.oid, gn.oid, 'USAGE')
+                                         AND pg_catalog.has_function_privilege(r.oid, p.oid, 'EXECUTE')) AS let
+         FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace gn ON gn.oid = p.pronamespace
+        WHERE gn.nspname = 'migrator_guards' AND (p.proname, p.pronargs) IN (('make', 4), ('drop', 1))) g
 
 -- name: schemas
 SELECT n.nspname::text AS name,

@@ -56,6 +56,8 @@ ADMINISTERED: Section[dict[str, bool]] = Section(
 
 
 def _lacking(conn: Connection, _plan: Plan | None) -> dict[str, list[str]]:
+    if read_role(conn).owns_control is False:  # which is said by itself
+        return {}
     version = installed_version(conn)
     return {} if version is None or version_problem(version, "classic") else lacking(conn)
 
