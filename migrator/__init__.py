@@ -22,6 +22,7 @@ Question → where the answer lives
 * How long does classic's writer last, what does this tool cost it, how fast may it go?   runway/
 * What does Limitless cost, how full are its shards, which tenants fill them?   capacity/
 * May a phase be left, and who approved it?     gates.py
+* Who may approve, and is it them?              governance/, model/approval.py (votes in, verdict out), control/votes.py
 * How is the dual write undone?                 undo.py
 * What wakes somebody, who is told, and how?    model/condition.py, model/standing.py, notify/
 * Phase 4, who moves a route, and who has applied it?             traffic/route/

@@ -11,6 +11,7 @@ import typer
 
 from migrator import __version__, settings
 from migrator.cli import (
+    approver,
     audit,
     backfill,
     breaker,
@@ -92,6 +93,7 @@ for module in (
     provision,
     roles,
     run,
+    approver,
     status,
     serve,
     doctor,

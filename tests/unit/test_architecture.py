@@ -74,18 +74,20 @@ ARROWS: dict[str, set[str]] = {
     "route": SHELL | {"shim"},  # the words of a route are the shim's
     "breaker": SHELL | {"route"},  # opening and closing are changes of routes
     "incident": SHELL | {"route"},
-    "cutover": SHELL | {"route", "runway"},
+    # Whose approval counts: asked by gates, waves, commands and the board alike.
+    "governance": SHELL | {"settings"},
+    "cutover": SHELL | {"governance", "route", "runway"},
     "repair": SHELL | {"capture"},  # marks rows dirty in the journal
     "recovery": SHELL | {"capture"},
     # It makes the last keys on Limitless, gives objects their owners and ends capture; classic may be a server here.
     "decommission": SHELL | {"capacity", "route", "capture", "local", "provision", "rights"},
     # Where phases meet: what one says to the next, and what compares with what repairs.
-    "gates": SHELL | {"privileges", "rights", "route", "runway", "cutover", "decommission"},
+    "gates": SHELL | {"governance", "privileges", "rights", "route", "runway", "cutover", "decommission"},
     "undo": SHELL | {"capture", "provision"},
     "notify": SHELL | {"settings"},  # each receiver's secret is looked up for each message, and kept nowhere
     "validation": SHELL | {"capture", "consistency", "cutover", "repair"},
     # The board shows the status as reports do, and gives the orders that commands give.
-    "serve": SHELL | {"incident", "report", "route"},
+    "serve": SHELL | {"governance", "incident", "report", "route"},
     # The rehearsal plays operator, application and adversary at once.
     "rehearse": {"*"},
     "cli": {"*", "workflows"},
@@ -114,7 +116,7 @@ GUESTS: dict[str, set[str]] = {
     "starlette": {"incident", "metrics", "serve"},
     "uvicorn": {"incident", "serve", "cli"},
     "anyio": {"incident"},
-    "cryptography": {"incident"},  # signatures of Amazon SNS
+    "cryptography": {"incident", "governance"},  # signatures of Amazon SNS, and of approvers
     "pydantic": {"incident", "notify", "plan", "settings", "cli", "workflows"},
     "structlog": {"logs", "workflows", "cli"},
     "rich": {"cli", "rehearse"},

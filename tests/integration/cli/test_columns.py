@@ -107,6 +107,9 @@ ONE = NAMES[0]
 COMMANDS: dict[str, str] = {
     # The words after the name of the command; what changes something is a dry run, or fails.
     "approve": "cutover --as {name}",
+    "approver list": "",
+    "approver token": "{name}",
+    "gate": "dual_write",
     "abort": "-r {name} --yes",
     "audit": "--schema app",
     "backfill status": "--units",
