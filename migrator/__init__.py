@@ -9,6 +9,7 @@ Question → where the answer lives
 * Phase 1, what would break on Limitless?       audit/ (rooms: evidence, shardkey, rules, sizing, report)
 * Phase 2, what must exist there?               provision/
 * Who may do what, on either side?              rights/
+* Which rights does the tool itself need?        privileges/ (one table; doctor, gates, `migrator grant` ask it)
 * Phase 3, which rows changed?                  dataplane/capture/
 * Phase 3, how does Limitless follow classic?   dataplane/mirror/
 * Phase 3, how do old rows get there?           dataplane/backfill/
@@ -33,6 +34,7 @@ Question → where the answer lives
 * What runs in application processes?           shim/ (psycopg and model only)
 * What do applications test with?               testing.py (the shim itself, on memory or on one PostgreSQL)
 * The tool's own tables                         control/
+* Was the decision log altered?                 control/chain.py (pure), control/sealing.py
 * How do we connect, and wait for busy locks?   db/
 * How long do we wait for a state, how often is work tried again? poll.py, retry.py
 * Servers on this machine, the stand-in, faults local/
