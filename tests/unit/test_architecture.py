@@ -55,6 +55,7 @@ ARROWS: dict[str, set[str]] = {
     # Which statements are the tool's own is the audit's knowledge; the rest of it is not needed.
     "runway": SHELL | {"audit", "grammar"},
     "capacity": SHELL | {"runway"},  # one way of asking AWS
+    "size": SHELL | {"runway"},  # one way of counting row writes
     "local": INNER | {"grammar", "poll"},
     "report": INNER,
     "grammar": set(),  # what PostgreSQL's parser says about a text

@@ -118,6 +118,7 @@ COMMANDS: dict[str, str] = {
     "breaker show": "",
     "breaker trip": "--tenant {name} -r {name} --dry-run",
     "cost": "--shards",
+    "size": "--row-writes 100 --seconds 0.1",
     "cutover": "--dry-run",
     "decommission check": "",
     "decommission reopen": "-r {name} --yes",
