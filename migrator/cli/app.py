@@ -23,6 +23,7 @@ from migrator.cli import (
     grant,
     incident,
     local,
+    log,
     mirror,
     notify,
     plan,
@@ -113,6 +114,7 @@ for module in (
     incident,
     notify,
     report,
+    log,
     rehearse,
 ):
     module.register(app)

@@ -130,6 +130,8 @@ COMMANDS: dict[str, str] = {
     "grant": "nobody_of_this_name",
     "incident alarms": "",
     "incident report": "-r {name} --dry-run",
+    "log accept": "{name} -r {name} --dry-run",
+    "log head": "",
     "mirror quarantine": "",
     "mirror recopy": "-r {name} --dry-run",
     "mirror retry": "--dry-run -- {name}",
