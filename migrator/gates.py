@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 
+from migrator import settings
 from migrator.control import history, votes, watch
 from migrator.control import phase as approvals
 from migrator.control.copy_unit import failed_units, reference_units_left
@@ -26,7 +27,7 @@ from migrator.control.stopped import ENDED, stopped
 from migrator.control.tenant import quarantined_tenants, tenants_by_state, unvalidated_tenants
 from migrator.control.workers import outdated, stored
 from migrator.db.connect import unpinned
-from migrator.decommission import record
+from migrator.decommission import dossier, record
 from migrator.decommission.facts import gather
 from migrator.decommission.gate import decommission_verdict
 from migrator.errors import ClusterUnavailable, PlanMismatch, UsageError
@@ -276,12 +277,13 @@ def _stabilize(conn: Connection, plan: Plan, keep: bool = True, limitless: Conne
         record.resume_window(conn)
     facts = gather(conn, over, text, plan.shim.max_lag_s, plan.validation.max_age_s, limitless)
     verdict = decommission_verdict(facts)
+    unwritable = dossier.blockers(conn, plan, settings.home(), keep=keep)
     since = tuple(Blocker("incident.since", str(number), f"since then: {what}") for number, what in fresh[-1:])
     others = facts.fallbacks or facts.divergent or facts.worst_lag_s is None or facts.switch is not Level.LIMITLESS
     again = not over or bool(fresh)
     return GateAnswer(
-        go=verdict.go and not since,
-        blockers=(*since, *verdict.blockers),
+        go=verdict.go and not since and not unwritable,
+        blockers=(*since, *verdict.blockers, *unwritable),
         needs_approval=True,
         validate_now=bool(facts.stale) and not others,
         late_tenants=len(may_move(conn, plan, late=True)),

@@ -267,6 +267,7 @@ DECISIONS = (
     _decision("replica.serving", INFO, "reads of classic go to a replica"),
     _decision("replica.out", INFO, "a replica of classic is out of service"),
     _decision("decommission.begun", INFO, "classic is to be retired"),
+    _decision("dossier.written", INFO, "a dossier lies where it belongs"),
     _decision("window.restarted", INFO, "days of the stabilization window begin again"),
     _decision("incident.reported", INFO, "a person reported an incident"),
     _decision("writes.closed", INFO, "classic refuses writes"),

@@ -128,6 +128,7 @@ _UNITS = "copy units planned from now on"
 _CLUSTER = "the next migrator cluster command"
 _CHECK = "the next check of the window"
 _ATTEMPT = "the next attempt to hand over"
+_DOSSIER = "the next dossier that is written"
 _PRICE = "from this moment on; what was used before keeps its price"
 _NOTIFIER = "the notifier takes it up within seconds"
 _WEBHOOK = "the webhook takes it up within a minute; one that was given --plan reads that file"
@@ -245,6 +246,11 @@ RULES: dict[str, Rule] = {
     "decommission.max_pause_s": Live(_ATTEMPT, higher, "applications may be without writes for longer"),
     "decommission.sequence_headroom": Live(_ATTEMPT, lower, "fewer numbers are left between the sides' sequences"),
     "decommission.release_classic": Live("the end of the hand-over", becomes(True), "the classic cluster is deleted"),
+    "decommission.dossier": Live(_DOSSIER, any_change, "the record of the migration goes to another place"),
+    "decommission.dossier_key": Live(_DOSSIER, any_change, "another key signs the record of the migration, or none"),
+    "decommission.dossier_fingerprint": Live(_DOSSIER, any_change, "another key is trusted to sign that record"),
+    "decommission.dossier_kms_key_id": Live(_DOSSIER, any_change, "other people may read that record"),
+    "decommission.dossier_retain_days": Live(_DOSSIER, any_change, "the record may be deleted at another time"),
     "cost.classic_monthly_usd": Live(_PRICE),
     "cost.acu_hour_usd": Live(_PRICE),
     "cost.storage_gb_month_usd": Live(_PRICE),

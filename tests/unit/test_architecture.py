@@ -80,10 +80,13 @@ ARROWS: dict[str, set[str]] = {
     "cutover": SHELL | {"governance", "route", "runway"},
     "repair": SHELL | {"capture"},  # marks rows dirty in the journal
     "recovery": SHELL | {"capture"},
+    # Everything that is evidence, as pages and rows; what signs it is looked up by reference, as connections are.
+    "dossier": SHELL | {"report", "settings"},
     # It makes the last keys on Limitless, gives objects their owners and ends capture; classic may be a server here.
-    "decommission": SHELL | {"capacity", "route", "capture", "local", "provision", "rights"},
+    # The dossier is the last thing before anything is done to classic.
+    "decommission": SHELL | {"capacity", "route", "capture", "dossier", "local", "provision", "rights", "settings"},
     # Where phases meet: what one says to the next, and what compares with what repairs.
-    "gates": SHELL | {"governance", "privileges", "rights", "route", "runway", "cutover", "decommission"},
+    "gates": SHELL | {"governance", "privileges", "rights", "route", "runway", "cutover", "decommission", "settings"},
     "undo": SHELL | {"capture", "provision"},
     "notify": SHELL | {"settings"},  # each receiver's secret is looked up for each message, and kept nowhere
     "validation": SHELL | {"capture", "consistency", "cutover", "repair"},
@@ -117,8 +120,9 @@ GUESTS: dict[str, set[str]] = {
     "starlette": {"incident", "metrics", "serve"},
     "uvicorn": {"incident", "serve", "cli"},
     "anyio": {"incident"},
-    "cryptography": {"incident", "governance"},  # signatures of Amazon SNS, and of approvers
-    "pydantic": {"incident", "notify", "plan", "settings", "cli", "workflows"},
+    # dossiers are signed; signatures of Amazon SNS, and of approvers
+    "cryptography": {"dossier", "governance", "incident"},
+    "pydantic": {"dossier", "incident", "notify", "plan", "settings", "cli", "workflows"},
     "structlog": {"logs", "workflows", "cli"},
     "rich": {"cli", "rehearse"},
     "jinja2": {"report", "serve"},
