@@ -81,6 +81,16 @@ def _seal_into(conn: Connection, turn: list[int]) -> bool:
     return True
 
 
+def seal_step(conn: Connection) -> bool:
+    """Seal one batch of what is new; return whether there is more. To be called every few seconds."""
+    return (seal(conn) or 0) >= BATCH
+
+
+def seal_missed(conn: Connection) -> bool:
+    """Do the same for an entry that came so late that nothing looks for it any more. To be called now and then."""
+    return (seal(conn, everything=True) or 0) >= BATCH
+
+
 def head(conn: Connection) -> Head:
     """Return the newest seal of the log on classic."""
     row = conn.execute(_SQL["head"]).fetchone()
@@ -99,6 +109,12 @@ def read_chain(conn: Connection) -> Iterator[tuple[Seal, Entry | None]]:
 def unsealed(conn: Connection) -> list[Entry]:
     """Return the entries that are not sealed yet, the oldest first."""
     return [Entry(*row) for row in conn.execute(_SQL["unsealed"])]
+
+
+def newest(conn: Connection, limit: int) -> list[tuple[Entry, int | None, str | None]]:
+    """Return the newest entries, the oldest of them first, with number and hash of their seals; None: not sealed."""
+    rows = conn.execute(_SQL["newest"], {"limit": limit}).fetchall()
+    return [(Entry(*row[2:]), row[0], row[1]) for row in rows]
 
 
 def forgiven(conn: Connection) -> list[str]:

@@ -41,3 +41,12 @@ INSERT INTO migrator.decision_anchor (seq, hash) VALUES (%(seq)s, %(hash)s) ON C
 -- All but the newest.
 DELETE FROM migrator.decision_anchor
  WHERE seq NOT IN (SELECT seq FROM migrator.decision_anchor ORDER BY at DESC, seq DESC LIMIT %(kept)s);
+
+-- name: newest
+-- The newest entries, with what seals them where they are sealed.
+SELECT s.seq, encode(s.hash, 'hex'),
+       d.id, to_char(d.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), d.who, d.login, d.kind, d.subject,
+       d.before::text, d.after::text, d.reason
+  FROM (SELECT * FROM migrator.decision ORDER BY id DESC LIMIT %(limit)s) d
+  LEFT JOIN migrator.decision_seal s ON s.entry = d.id
+ ORDER BY d.id;
