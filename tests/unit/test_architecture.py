@@ -58,7 +58,8 @@ ARROWS: dict[str, set[str]] = {
     "grammar": set(),  # what PostgreSQL's parser says about a text
     "scripts": INNER | {"grammar"},  # what files of SQL hold
     # Asks about everything before anything is done: what each part needs is that part's to say.
-    "doctor": SHELL | {"audit", "rights", "settings"},
+    "doctor": SHELL | {"audit", "preflight", "rights", "settings"},
+    "preflight": SHELL | {"doctor"},  # one way of asking AWS; doctor shows what preflight finds
     # The phases. They do not know each other, with these exceptions:
     "audit": SHELL | {"grammar", "runway", "scripts"},  # one forecast of the writer, the gate's
     "provision": SHELL | {"local", "rights"},  # local is one of the places to run: its servers are made there
@@ -77,7 +78,8 @@ ARROWS: dict[str, set[str]] = {
     # It makes the last keys on Limitless, gives objects their owners and ends capture; classic may be a server here.
     "decommission": SHELL | {"capacity", "route", "capture", "local", "provision", "rights"},
     # Where phases meet: what one says to the next, and what compares with what repairs.
-    "gates": SHELL | {"rights", "route", "runway", "cutover", "decommission"},
+    "drill": SHELL | {"route"},  # a rollback there and back is two changes of routes
+    "gates": SHELL | {"preflight", "rights", "route", "runway", "cutover", "decommission"},
     "undo": SHELL | {"capture", "provision"},
     "notify": SHELL | {"settings"},  # each receiver's secret is looked up for each message, and kept nowhere
     "validation": SHELL | {"capture", "consistency", "cutover", "repair"},
@@ -402,6 +404,7 @@ OTHER_FILES = {
     "migrator/dataplane/mirror/foreign_key_wait.py": "asynchronous, about the one key that an error named",
     "migrator/decommission/write_stop.py": "about its own triggers",
     "migrator/doctor/doctor.sql": "about who may use and owns what, which has no shape",
+    "migrator/preflight/preflight.sql": "about what AWS DMS leaves on a source",
     "migrator/provision/probe.py": "asks whether catalogs can be asked",
     "migrator/provision/probing.py": "about its own scratch schema",
 }
