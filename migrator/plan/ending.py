@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from migrator.plan.dossiers import Dossiers
 from migrator.plan.section import Section
 
 
@@ -21,7 +22,7 @@ class Preflight(Section):
     quiet_days: float = Field(7, gt=0, description="Who was last seen on classic longer ago than this counts as gone.")
 
 
-class Decommission(Section):
+class Decommission(Dossiers):
     max_pause_s: float = Field(60.0, gt=0, description="Past this the writes reopen on classic (ADR: 30 min a month).")
     sequence_headroom: int = Field(1_000_000, ge=0)
     release_classic: bool = True

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from migrator.plan.alarms import Alarms
 from migrator.plan.board import Board
 from migrator.plan.ending import Decommission, Drill, Preflight
+from migrator.plan.governance import Governance
 from migrator.plan.notify import Notify
 from migrator.plan.section import Section as _Section
 
@@ -371,6 +372,7 @@ class Plan(_Section):
     temporal: Temporal = Temporal()
     notify: Notify = Notify()
     board: Board = Board()
+    governance: Governance = Governance()
     rehearsal: Rehearsal | None = None
 
     @property

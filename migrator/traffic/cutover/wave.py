@@ -12,13 +12,14 @@ from typing import Any
 
 import psycopg
 
-from migrator.control import drill
+from migrator.control import drill, votes
 from migrator.control import watch as capture
 from migrator.control.log import decide
-from migrator.control.phase import is_approved, set_phase
+from migrator.control.phase import is_approved, set_phase, void_approval
 from migrator.control.rehearsal import clock_scale
 from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable, MigratorError
+from migrator.governance import check as governance
 from migrator.inventory.look import losses
 from migrator.model.blocker import Blocker
 from migrator.model.counted import counted
@@ -104,7 +105,7 @@ def next_wave(conn: Connection, plan: Plan, late: bool, rights: Sequence[Blocker
     if wave.number > 1 and (old := _unpractised(conn, plan)):
         return NextWave(held="the rollback drill is too old", blockers=(old,))
     gate = f"wave-{wave.number}"
-    if plan.waves.approve_each and not late and not is_approved(conn, gate):
+    if plan.waves.approve_each and not late and not _approved(conn, gate, plan):
         return NextWave(approval=gate, waiting=len(waiting))
     with conn.transaction():
         facts.assign(conn, wave.number, wave.tenants, wave.hot)
@@ -121,6 +122,20 @@ def _unpractised(conn: Connection, plan: Plan) -> Blocker | None:
     if STALE in plan.gates.acknowledged:
         return None
     return stale(drill.newest(conn), plan.drill.max_age_days, clock_scale(conn, plan))
+
+
+def _approved(conn: Connection, gate: str, plan: Plan) -> bool:
+    """Whether a wave is approved; an approval that expired, or is of other evidence, is taken back."""
+    if not is_approved(conn, gate):
+        return False
+    why = governance.problem(conn, plan, gate)
+    if not why:
+        return True
+    with conn.transaction():
+        votes.void(conn, gate, why)
+        if void_approval(conn, gate):
+            decide(conn, "cutover", "gate.approval_voided", gate, why)
+    return False
 
 
 def everywhere(conn: Connection) -> tuple[Blocker, ...]:
