@@ -23,6 +23,7 @@ Question → where the answer lives
 * How many workers, partitions, connections does it need?             size/
 * What does Limitless cost, how full are its shards, which tenants fill them?   capacity/
 * May a phase be left, and who approved it?     gates.py
+* Who may approve, and is it them?              governance/, model/approval.py (votes in, verdict out), control/votes.py
 * How is the dual write undone?                 undo.py
 * What wakes somebody, who is told, and how?    model/condition.py, model/standing.py, notify/
 * Phase 4, who moves a route, and who has applied it?             traffic/route/
@@ -31,6 +32,7 @@ Question → where the answer lives
 * 3 a.m.: everybody back to classic             traffic/incident/
 * Which alarms of other systems roll back?      traffic/incident/ (senders: what they send; match: what it does)
 * Phase 5, 90 days, then retire classic         decommission/
+* What is left to show when classic is gone?    dossier/
 * What runs in application processes?           shim/ (psycopg and model only)
 * What do applications test with?               testing.py (the shim itself, on memory or on one PostgreSQL)
 * The tool's own tables                         control/

@@ -11,6 +11,7 @@ import typer
 
 from migrator import __version__, settings
 from migrator.cli import (
+    approver,
     audit,
     backfill,
     breaker,
@@ -20,6 +21,7 @@ from migrator.cli import (
     cutover,
     decommission,
     doctor,
+    dossier,
     grant,
     incident,
     local,
@@ -94,6 +96,7 @@ for module in (
     provision,
     roles,
     run,
+    approver,
     status,
     serve,
     doctor,
@@ -109,6 +112,7 @@ for module in (
     mirror,
     schema,
     decommission,
+    dossier,
     undo,
     upgrade,
     control,
