@@ -237,6 +237,7 @@ DECISIONS = (
     _decision("approval.refused", WARNING, "somebody was not taken for the approver they said to be"),
     _decision("plan.changed", INFO, "other values of the plan are in force"),
     _decision("schema.upgraded", INFO, "the tool's own tables are of another version"),
+    _decision("control.restored", WARNING, "the record of the migration was brought back from a backup"),
     _decision("schema.changed", INFO, "a change of the schema is on both sides"),
     _decision("schema.migrated", INFO, "a migration of a tool is on both sides"),
     _decision("schema.undone", INFO, "a change of the schema was taken back"),
