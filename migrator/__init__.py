@@ -20,8 +20,10 @@ Question → where the answer lives
 * Is everything there that a migration needs?   doctor/ (one file for each group of checks)
 * What differs: who records it, who repairs it? validation.py
 * How long does classic's writer last, what does this tool cost it, how fast may it go?   runway/
+* How many workers, partitions, connections does it need?             size/
 * What does Limitless cost, how full are its shards, which tenants fill them?   capacity/
 * May a phase be left, and who approved it?     gates.py
+* Who may approve, and is it them?              governance/, model/approval.py (votes in, verdict out), control/votes.py
 * How is the dual write undone?                 undo.py
 * What wakes somebody, who is told, and how?    model/condition.py, model/standing.py, notify/
 * Phase 4, who moves a route, and who has applied it?             traffic/route/

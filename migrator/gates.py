@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from migrator import settings
-from migrator.control import history, watch
+from migrator.control import history, votes, watch
 from migrator.control import phase as approvals
 from migrator.control.copy_unit import failed_units, reference_units_left
 from migrator.control.history import evidence
@@ -31,6 +31,7 @@ from migrator.decommission import dossier, record
 from migrator.decommission.facts import gather
 from migrator.decommission.gate import decommission_verdict
 from migrator.errors import ClusterUnavailable, PlanMismatch, UsageError
+from migrator.governance import check as governance
 from migrator.inventory.look import look, losses, refresh
 from migrator.model.blocker import Blocker, blockers
 from migrator.model.counted import counted
@@ -330,25 +331,38 @@ def note_passed(conn: Connection, phase: Phase, approver: str) -> None:
         decide(conn, approver or "migration", "gate.passed", phase.value, "no blockers")
 
 
-def approve(conn: Connection, gate: str, approver: str) -> None:
+def approve(conn: Connection, gate: str, approver: str, plan: Plan | None = None) -> None:
     """Keep an approval where it survives Temporal, with a digest of what was known when it was given.
+
+    Args:
+        plan: says what an approval takes; None: a name.
 
     Raises:
         UsageError: it is for a wave that does not come next, so that there is nothing to approve.
+        PreconditionFailed: the plan asks for more than what was said by approvers.
     """
     with conn.transaction():
         if gate.startswith("wave-"):
             following = f"wave-{cutover_facts.last_wave(conn) + 1}"
             if gate != following:
                 raise UsageError(f"{gate} does not wait for an approval; the next wave is {following}")
-        known = evidence(conn)
-        if approvals.approve(conn, gate, approver, known):
-            decide(conn, approver, "gate.approved", gate, "approved", after={"evidence": known})
+        if plan is not None and plan.governance.binding:
+            told = governance.require(conn, plan, gate, approver)
+        else:
+            told = {"evidence": evidence(conn)}
+        if approvals.approve(conn, gate, approver, told["evidence"]):
+            decide(conn, approver, "gate.approved", gate, "approved", after=told)
 
 
-def void(conn: Connection, gate: str, approver: str) -> None:
+def recheck_approval(conn: Connection, gate: str, plan: Plan) -> str:
+    """Return why the approval of *gate* does not count at this moment, '' while it does."""
+    return governance.problem(conn, plan, gate)
+
+
+def void(conn: Connection, gate: str, approver: str, why: str = "the gate says no again") -> None:
     """Take back an approval whose evidence is no longer true; the gate has to be approved again."""
     with conn.transaction():
+        votes.void(conn, gate, why)
         if approvals.void_approval(conn, gate):
-            why = f"approved by {approver}; the gate says no again"
+            why = f"approved by {approver}; {why}"
             decide(conn, "migration", "gate.approval_voided", gate, why)

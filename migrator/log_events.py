@@ -231,6 +231,8 @@ DECISIONS = (
     _decision("gate.approved", INFO, "a person said yes to a gate"),
     _decision("gate.approval_voided", INFO, "what was approved is no longer true; it has to be approved again"),
     _decision("log.restored", WARNING, "a person accepted that the decision log lost its end, as by a restore"),
+    _decision("approval.given", INFO, "an approver agreed to a gate or a change of the plan, as authenticated"),
+    _decision("approval.refused", WARNING, "somebody was not taken for the approver they said to be"),
     _decision("plan.changed", INFO, "other values of the plan are in force"),
     _decision("schema.upgraded", INFO, "the tool's own tables are of another version"),
     _decision("schema.changed", INFO, "a change of the schema is on both sides"),

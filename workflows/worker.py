@@ -230,6 +230,11 @@ async def run_worker(
         loop.add_signal_handler(number, stopping.set)
     context = Context(loaded)
     try:
+        if checked and {names.Queue.CONTROL, names.Queue.INCIDENT} & set(wanted):
+            # Before metrics are served: where they are, a probe finds a worker that is going to take work.
+            found = await check(loaded)
+            replay.require(found, __version__)
+            log.info("worker.replayed", plan=loaded.name, workflows=len(found.workflows))
         with telemetry(loaded, metrics) as told:
             client = await connect(loaded, told.runtime, told.interceptors)
 
@@ -237,10 +242,6 @@ async def run_worker(
                 if names.Queue.CONTROL in wanted:
                     await adjust_schedule(client, plan)
 
-            if checked and {names.Queue.CONTROL, names.Queue.INCIDENT} & set(wanted):
-                found = await replayed(client, loaded)
-                replay.require(found, __version__)
-                log.info("worker.replayed", plan=loaded.name, workflows=len(found.workflows))
             async with served(workers(client, loaded, wanted, slots, context)):
                 known = asyncio.create_task(keep_known(context, [q.value for q in wanted], on_plan))
                 sampled = asyncio.create_task(keep_sampled(context))

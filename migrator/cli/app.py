@@ -11,6 +11,7 @@ import typer
 
 from migrator import __version__, settings
 from migrator.cli import (
+    approver,
     audit,
     backfill,
     breaker,
@@ -35,6 +36,7 @@ from migrator.cli import (
     run,
     schema,
     serve,
+    size,
     status,
     tenant,
     undo,
@@ -93,9 +95,11 @@ for module in (
     provision,
     roles,
     run,
+    approver,
     status,
     serve,
     doctor,
+    size,
     cost,
     validate,
     validation,

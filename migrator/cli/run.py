@@ -12,9 +12,11 @@ from migrator.cli import completion
 from migrator.cli.options import (
     ApproverOption,
     DryRunOption,
+    EvidenceOption,
     JsonOption,
     PlanOption,
     ReasonOption,
+    TokenOption,
     UnaskedOption,
     WaitOption,
     WhoOption,
@@ -164,16 +166,21 @@ def approve(
         ),
     ],
     name: ApproverOption = None,
+    evidence: EvidenceOption = None,
+    token: TokenOption = None,
     plan: PlanOption = None,
     dry_run: DryRunOption = False,
     _yes: UnaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Approve a gate that waits for a person. Approving decommission retires classic."""
+    """Approve a gate that waits for a person. Approving decommission retires classic.
+
+    What it is about: migrator gate GATE. Where the plan asks for approvers it takes --evidence and a token.
+    """
+    from migrator.cli.approver import approve_gate
     from migrator.cli.context import find_plan
     from migrator.errors import UsageError
     from migrator.model.gate import gate_of
-    from workflows import client
 
     if not name:
         raise UsageError("an approval needs a name", hint='Say --as "YOUR NAME".')
@@ -183,7 +190,7 @@ def approve(
         undo = None if last else "migrator pause, abort or undo, as far as the phase allows"
         announce([Action(f"approve/{wanted}", f"Approve {wanted} in the name of {name}", undo)], as_json=as_json)
         return
-    _print(client.approve(find_plan(plan), wanted, name), as_json)
+    _print(approve_gate(find_plan(plan), plan, wanted, name, evidence, token), as_json)
 
 
 def pause(

@@ -797,6 +797,22 @@ CREATE TABLE migrator.approval (
     evidence text NOT NULL DEFAULT ''    -- digest of what was approved
 );
 
+-- What each approver said of a gate, how it was known who that is, and of which evidence (docs/governance.md). An approval is
+-- made of one or two of them.
+CREATE TABLE migrator.approval_vote (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at          timestamptz NOT NULL,
+    gate        text NOT NULL,                  -- as migrator.approval.gate; or plan_change
+    approver    text NOT NULL,
+    how         text NOT NULL CHECK (how IN ('none', 'token', 'oidc')),
+    evidence    text NOT NULL,                  -- digest of `facts`
+    facts       jsonb NOT NULL,
+    proof       jsonb NOT NULL,                 -- key and signature, or issuer and subject; nothing secret
+    voided_at   timestamptz,
+    why_voided  text NOT NULL DEFAULT ''
+);
+CREATE INDEX ON migrator.approval_vote (gate) WHERE voided_at IS NULL;
+
 -- Reports kept with the migration: audit, provision, shadow, cost, decommission.
 CREATE TABLE migrator.report (
     id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

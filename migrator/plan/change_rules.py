@@ -133,6 +133,7 @@ _PRICE = "from this moment on; what was used before keeps its price"
 _NOTIFIER = "the notifier takes it up within seconds"
 _WEBHOOK = "the webhook takes it up within a minute; one that was given --plan reads that file"
 _SECRET = Live(_WEBHOOK)
+_OIDC = Live("the next sign-in to the board", any_change, "another provider says who a person is")
 _ALARM_RULES = Live(_WEBHOOK, not_only_more, "an alarm may no longer bring reads back to classic")
 _WRITES = "the writers' transactions use what was made from it"
 _REHEARSAL = Baked("a rehearsal is made with it from its first second", "begin another rehearsal")
@@ -289,6 +290,15 @@ RULES: dict[str, Rule] = {
     "notify.unreachable_s": Live(_NOTIFIER, higher, "people are told later"),
     "notify.keep_days": Live(_NOTIFIER),
     "board.token": Live("the next start of migrator serve"),
+    "governance.authentication": Live(_GATES, any_change, "other people may approve, or are known by less"),
+    "governance.approver": Live(_GATES, any_change, "other people may approve"),
+    "governance.four_eyes": Live(_GATES, names_fewer, "one person approves alone"),
+    "governance.approval_valid_s": Live(_GATES, higher, "an approval counts for longer"),
+    "governance.oidc_header": _OIDC,
+    "governance.oidc_issuer": _OIDC,
+    "governance.oidc_audience": _OIDC,
+    "governance.oidc_jwks": _OIDC,
+    "governance.oidc_claim": _OIDC,
     "board.read_token": Live("the next start of migrator serve", becomes(None), "reading the board needs no token"),
     "rehearsal": _REHEARSAL,
     "rehearsal.clock_scale": _REHEARSAL,

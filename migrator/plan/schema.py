@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from migrator.plan.alarms import Alarms
 from migrator.plan.board import Board
 from migrator.plan.dossiers import Dossiers as _Dossiers
+from migrator.plan.governance import Governance
 from migrator.plan.notify import Notify
 from migrator.plan.section import Section as _Section
 
@@ -375,6 +376,7 @@ class Plan(_Section):
     temporal: Temporal = Temporal()
     notify: Notify = Notify()
     board: Board = Board()
+    governance: Governance = Governance()
     rehearsal: Rehearsal | None = None
 
     @property

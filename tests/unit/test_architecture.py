@@ -55,6 +55,7 @@ ARROWS: dict[str, set[str]] = {
     # Which statements are the tool's own is the audit's knowledge; the rest of it is not needed.
     "runway": SHELL | {"audit", "grammar"},
     "capacity": SHELL | {"runway"},  # one way of asking AWS
+    "size": SHELL | {"runway"},  # one way of counting row writes
     "local": INNER | {"grammar", "poll"},
     "report": INNER,
     "grammar": set(),  # what PostgreSQL's parser says about a text
@@ -74,7 +75,9 @@ ARROWS: dict[str, set[str]] = {
     "route": SHELL | {"shim"},  # the words of a route are the shim's
     "breaker": SHELL | {"route"},  # opening and closing are changes of routes
     "incident": SHELL | {"route"},
-    "cutover": SHELL | {"route", "runway"},
+    # Whose approval counts: asked by gates, waves, commands and the board alike.
+    "governance": SHELL | {"settings"},
+    "cutover": SHELL | {"governance", "route", "runway"},
     "repair": SHELL | {"capture"},  # marks rows dirty in the journal
     "recovery": SHELL | {"capture"},
     # Everything that is evidence, as pages and rows; what signs it is looked up by reference, as connections are.
@@ -83,12 +86,12 @@ ARROWS: dict[str, set[str]] = {
     # The dossier is the last thing before anything is done to classic.
     "decommission": SHELL | {"capacity", "route", "capture", "dossier", "local", "provision", "rights", "settings"},
     # Where phases meet: what one says to the next, and what compares with what repairs.
-    "gates": SHELL | {"privileges", "rights", "route", "runway", "cutover", "decommission", "settings"},
+    "gates": SHELL | {"governance", "privileges", "rights", "route", "runway", "cutover", "decommission", "settings"},
     "undo": SHELL | {"capture", "provision"},
     "notify": SHELL | {"settings"},  # each receiver's secret is looked up for each message, and kept nowhere
     "validation": SHELL | {"capture", "consistency", "cutover", "repair"},
     # The board shows the status as reports do, and gives the orders that commands give.
-    "serve": SHELL | {"incident", "report", "route"},
+    "serve": SHELL | {"governance", "incident", "report", "route"},
     # The rehearsal plays operator, application and adversary at once.
     "rehearse": {"*"},
     "cli": {"*", "workflows"},
@@ -117,7 +120,8 @@ GUESTS: dict[str, set[str]] = {
     "starlette": {"incident", "metrics", "serve"},
     "uvicorn": {"incident", "serve", "cli"},
     "anyio": {"incident"},
-    "cryptography": {"dossier", "incident"},  # dossiers are signed; signatures of Amazon SNS
+    # dossiers are signed; signatures of Amazon SNS, and of approvers
+    "cryptography": {"dossier", "governance", "incident"},
     "pydantic": {"dossier", "incident", "notify", "plan", "settings", "cli", "workflows"},
     "structlog": {"logs", "workflows", "cli"},
     "rich": {"cli", "rehearse"},

@@ -425,3 +425,18 @@ ALTER TABLE migrator.fallback ENABLE ALWAYS TRIGGER forged;
 CREATE OR REPLACE TRIGGER forged BEFORE INSERT ON migrator.incident
     FOR EACH ROW EXECUTE FUNCTION migrator.refuse_forgery();
 ALTER TABLE migrator.incident ENABLE ALWAYS TRIGGER forged;
+-- name: approval_vote
+-- Make room for what each approver said, and of which evidence (approval_vote)
+CREATE TABLE IF NOT EXISTS migrator.approval_vote (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at          timestamptz NOT NULL,
+    gate        text NOT NULL,                  -- as migrator.approval.gate; or plan_change
+    approver    text NOT NULL,
+    how         text NOT NULL CHECK (how IN ('none', 'token', 'oidc')),
+    evidence    text NOT NULL,                  -- digest of `facts`
+    facts       jsonb NOT NULL,
+    proof       jsonb NOT NULL,                 -- key and signature, or issuer and subject; nothing secret
+    voided_at   timestamptz,
+    why_voided  text NOT NULL DEFAULT ''
+);
+CREATE INDEX IF NOT EXISTS approval_vote_gate_idx ON migrator.approval_vote (gate) WHERE voided_at IS NULL;

@@ -111,6 +111,9 @@ ONE = NAMES[0]
 COMMANDS: dict[str, str] = {
     # The words after the name of the command; what changes something is a dry run, or fails.
     "approve": "cutover --as {name}",
+    "approver list": "",
+    "approver token": "{name}",
+    "gate": "dual_write",
     "abort": "-r {name} --yes",
     "audit": "--schema app",
     "backfill status": "--units",
@@ -119,6 +122,7 @@ COMMANDS: dict[str, str] = {
     "breaker show": "",
     "breaker trip": "--tenant {name} -r {name} --dry-run",
     "cost": "--shards",
+    "size": "--row-writes 100 --seconds 0.1",
     "cutover": "--dry-run",
     "decommission check": "",
     "decommission reopen": "-r {name} --yes",
