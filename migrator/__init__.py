@@ -9,6 +9,7 @@ Question → where the answer lives
 * Phase 1, what would break on Limitless?       audit/ (rooms: evidence, shardkey, rules, sizing, report)
 * Phase 2, what must exist there?               provision/
 * Who may do what, on either side?              rights/
+* Which rights does the tool itself need?        privileges/ (one table; doctor, gates, `migrator grant` ask it)
 * Phase 3, which rows changed?                  dataplane/capture/
 * Phase 3, how does Limitless follow classic?   dataplane/mirror/
 * Phase 3, how do old rows get there?           dataplane/backfill/
@@ -46,6 +47,7 @@ Question → where the answer lives
 * What was it like over time?                   control/series.py
 * The board, health and the webhook over HTTP   serve/
 * Logs: how they are written, and which events there are         logs.py, log_events.py
+* What does the wheel carry besides the library? carried.py (workflows, plans)
 * Commands                                      cli/ (outermost ring; the only importer of typer and of workflows)
 
 `workflows/` beside this package holds what Temporal runs: sequence, waiting, messages, and thin activities.

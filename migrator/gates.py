@@ -38,7 +38,9 @@ from migrator.model.gate import GateAnswer
 from migrator.model.phase import Phase, TenantState
 from migrator.model.route import Level
 from migrator.model.shell import argument
+from migrator.model.side import Side
 from migrator.plan.schema import Plan
+from migrator.privileges import require as privileges
 from migrator.rights.check import check
 from migrator.runway import forecast
 from migrator.traffic.cutover import facts as cutover_facts
@@ -134,9 +136,9 @@ def _audit(conn: Connection, plan: Plan) -> GateAnswer:
 
 
 def _provision(conn: Connection, plan: Plan) -> GateAnswer:
-    """Behind it dual write begins, which classic's writer has to carry to the end."""
+    """Behind it dual write begins: classic's writer has to carry it to the end, and the tool's role has to be let."""
     answer = _from_report(conn, "provision", plan.gates.provision == "approval")
-    short = forecast.blockers(conn, plan)
+    short = (*privileges.blockers(conn, Side.CLASSIC, plan.tables), *forecast.blockers(conn, plan))
     return replace(answer, go=False, blockers=(*answer.blockers, *short)) if short else answer
 
 

@@ -38,6 +38,12 @@ STEP = "step workflow tries phase partition unit wave gate"
 
 PROCESS = (
     Event("worker.started", INFO, "a worker serves its queues", "plan queues"),
+    Event(
+        "worker.replayed",
+        INFO,
+        "this release can go on with every open workflow of the plan",
+        "plan workflows",
+    ),
     Event("worker.stopping", INFO, "it was told to stop, and hands over what it does", "plan"),
     Event("worker.stopped", INFO, "its process ends", "plan"),
     Event("worker.plan_taken_up", INFO, "it goes on with another version of its plan", "plan before digest"),

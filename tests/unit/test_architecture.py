@@ -31,6 +31,7 @@ WINGS = {"dataplane", "traffic"}
 ARROWS: dict[str, set[str]] = {
     "": set(),  # migrator/__init__.py: importing the shim must stay light
     "__main__": {"cli"},
+    "carried": set(),
     "errors": set(),
     "model": {"errors"},
     "shim": INNER,
@@ -47,6 +48,7 @@ ARROWS: dict[str, set[str]] = {
     "traffic": set(),
     "inventory": INNER | {"control", "db"},  # the plan's scope, and what was remembered
     "rights": INNER | {"control", "db"},  # the answer that is kept
+    "privileges": INNER | {"db", "plan"},  # what the tool's own roles need, for whoever begins something
     # For status.
     "control": INNER | {"capacity", "db", "inventory", "log_events", "plan", "poll", "retry", "rights", "runway"},
     "metrics": SHELL,  # what classic says, under names that stay
@@ -58,11 +60,12 @@ ARROWS: dict[str, set[str]] = {
     "grammar": set(),  # what PostgreSQL's parser says about a text
     "scripts": INNER | {"grammar"},  # what files of SQL hold
     # Asks about everything before anything is done: what each part needs is that part's to say.
-    "doctor": SHELL | {"audit", "rights", "settings"},
+    "doctor": SHELL | {"audit", "privileges", "rights", "settings"},
     # The phases. They do not know each other, with these exceptions:
     "audit": SHELL | {"grammar", "runway", "scripts"},  # one forecast of the writer, the gate's
-    "provision": SHELL | {"local", "rights"},  # local is one of the places to run: its servers are made there
-    "capture": SHELL,
+    # local is one of the places to run: its servers are made there.
+    "provision": SHELL | {"local", "privileges", "rights"},
+    "capture": SHELL | {"privileges"},  # who makes its event triggers
     "mirror": SHELL | {"capture"},  # reads the journal that capture writes
     "backfill": SHELL | {"capture"},  # shares its reading of rows, and holds the journal's ring
     # What is new is provisioned, and captured from birth; it comes in files of SQL.
@@ -79,7 +82,7 @@ ARROWS: dict[str, set[str]] = {
     # It makes the last keys on Limitless, gives objects their owners and ends capture; classic may be a server here.
     "decommission": SHELL | {"capacity", "route", "capture", "local", "provision", "rights"},
     # Where phases meet: what one says to the next, and what compares with what repairs.
-    "gates": SHELL | {"governance", "rights", "route", "runway", "cutover", "decommission"},
+    "gates": SHELL | {"governance", "privileges", "rights", "route", "runway", "cutover", "decommission"},
     "undo": SHELL | {"capture", "provision"},
     "notify": SHELL | {"settings"},  # each receiver's secret is looked up for each message, and kept nowhere
     "validation": SHELL | {"capture", "consistency", "cutover", "repair"},
@@ -390,6 +393,7 @@ OTHER_READERS = {
     "inventory": "validation loads it: what nobody captured is asked past the reader of those who capture",
     "local": "the stand-in plays a server",
     "rehearse": "plays an operator",
+    "privileges": "about what the tool's role may use and owns, which has no shape",
     "rights": "about who may do what, which has no shape",
 }
 # The same for single files elsewhere. One that asks no more must leave this list.
@@ -403,7 +407,6 @@ OTHER_FILES = {
     "migrator/dataplane/mirror/chunks.py": "asynchronous, about what refers to a table there, and what is unique in it",
     "migrator/dataplane/mirror/foreign_key_wait.py": "asynchronous, about the one key that an error named",
     "migrator/decommission/write_stop.py": "about its own triggers",
-    "migrator/doctor/doctor.sql": "about who may use and owns what, which has no shape",
     "migrator/provision/probe.py": "asks whether catalogs can be asked",
     "migrator/provision/probing.py": "about its own scratch schema",
 }

@@ -385,6 +385,7 @@ REVOKE EXECUTE ON FUNCTION migrator.seal_decisions(int, boolean, text) FROM PUBL
 -- Seal the entries there are, as they are now
 SELECT FROM migrator.seal_decisions(2147483647, true, 'sealed at upgrade') AS migrator_sealed;
 
+<<<<<<< HEAD
 -- name: approval_vote
 -- Make room for what each approver said, and of which evidence (approval_vote)
 CREATE TABLE IF NOT EXISTS migrator.approval_vote (
@@ -400,3 +401,45 @@ CREATE TABLE IF NOT EXISTS migrator.approval_vote (
     why_voided  text NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS approval_vote_gate_idx ON migrator.approval_vote (gate) WHERE voided_at IS NULL;
+=======
+-- name: forgery
+-- Let applications' roles write what their shims write, and nothing else (refuse_forgery)
+-- An application's role may write what its shim writes: the next epoch, a fallback that takes reads to classic, the incident
+-- of one. It may not go back, ease a fallback, or report an incident in a person's name. As the invoker, so that it sees who
+-- writes; functions and sessions of the tool write as its owner.
+CREATE OR REPLACE FUNCTION migrator.refuse_forgery() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wrong boolean;
+BEGIN
+    IF pg_has_role(current_user, (SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'MEMBER')
+       OR has_table_privilege(current_user, 'migrator.route', 'UPDATE') THEN
+        RETURN NEW;
+    END IF;
+    CASE TG_TABLE_NAME
+        WHEN 'switch' THEN wrong := NEW.epoch <> OLD.epoch + 1;
+        WHEN 'fallback' THEN
+            wrong := (NEW.scope, NEW.scope_key) <> (OLD.scope, OLD.scope_key) OR (OLD.held AND NOT NEW.held)
+                     OR (OLD.level = 'classic' AND NEW.level <> 'classic');
+        ELSE
+            wrong := NEW.kind <> 'fallback';
+            NEW.at := clock_timestamp();
+            NEW.first_at := NEW.at;
+            NEW.times := 1;
+    END CASE;
+    IF wrong THEN
+        RAISE insufficient_privilege USING
+            MESSAGE = format('role %s may not write this into migrator.%s', quote_ident(current_user), TG_TABLE_NAME);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER forged BEFORE UPDATE OF epoch ON migrator.switch
+    FOR EACH ROW EXECUTE FUNCTION migrator.refuse_forgery();
+ALTER TABLE migrator.switch ENABLE ALWAYS TRIGGER forged;
+CREATE OR REPLACE TRIGGER forged BEFORE UPDATE ON migrator.fallback
+    FOR EACH ROW EXECUTE FUNCTION migrator.refuse_forgery();
+ALTER TABLE migrator.fallback ENABLE ALWAYS TRIGGER forged;
+CREATE OR REPLACE TRIGGER forged BEFORE INSERT ON migrator.incident
+    FOR EACH ROW EXECUTE FUNCTION migrator.refuse_forgery();
+ALTER TABLE migrator.incident ENABLE ALWAYS TRIGGER forged;
+>>>>>>> main
