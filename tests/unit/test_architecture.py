@@ -41,6 +41,7 @@ ARROWS: dict[str, set[str]] = {
     "db": INNER | {"retry"},
     "catalog": INNER | {"db"},
     "plan": INNER | {"catalog", "db"},
+    "aws": INNER,  # what is asked of AWS, and what is made there
     "settings": INNER,
     "logs": INNER | {"db", "settings"},  # db, for what a server's error may say
     "dataplane": set(),  # the wing's own __init__
@@ -58,10 +59,10 @@ ARROWS: dict[str, set[str]] = {
     "grammar": set(),  # what PostgreSQL's parser says about a text
     "scripts": INNER | {"grammar"},  # what files of SQL hold
     # Asks about everything before anything is done: what each part needs is that part's to say.
-    "doctor": SHELL | {"audit", "rights", "settings"},
+    "doctor": SHELL | {"audit", "aws", "rights", "settings"},
     # The phases. They do not know each other, with these exceptions:
     "audit": SHELL | {"grammar", "runway", "scripts"},  # one forecast of the writer, the gate's
-    "provision": SHELL | {"local", "rights"},  # local is one of the places to run: its servers are made there
+    "provision": SHELL | {"aws", "local", "rights"},  # local is one of the places to run: its servers are made there
     "capture": SHELL,
     "mirror": SHELL | {"capture"},  # reads the journal that capture writes
     "backfill": SHELL | {"capture"},  # shares its reading of rows, and holds the journal's ring
@@ -75,7 +76,7 @@ ARROWS: dict[str, set[str]] = {
     "repair": SHELL | {"capture"},  # marks rows dirty in the journal
     "recovery": SHELL | {"capture"},
     # It makes the last keys on Limitless, gives objects their owners and ends capture; classic may be a server here.
-    "decommission": SHELL | {"capacity", "route", "capture", "local", "provision", "rights"},
+    "decommission": SHELL | {"aws", "capacity", "route", "capture", "local", "provision", "rights"},
     # Where phases meet: what one says to the next, and what compares with what repairs.
     "gates": SHELL | {"rights", "route", "runway", "cutover", "decommission"},
     "undo": SHELL | {"capture", "provision"},

@@ -135,6 +135,7 @@ COMMANDS: dict[str, str] = {
     "plan check": "--connect",
     "plan diff": "plan.toml",
     "plan history": "",
+    "plan terraform": "--check",
     "provision": "--verify",
     "report": "audit",
     "resume": "-r {name}",
