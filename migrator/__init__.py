@@ -8,6 +8,7 @@ Question → where the answer lives
 * Which tables, keys and columns has either side?                catalog/ (for plan, provision and changes: one reader)
 * Phase 1, what would break on Limitless?       audit/ (rooms: evidence, shardkey, rules, sizing, report)
 * Phase 2, what must exist there?               provision/
+* Which calls to AWS, which rights, which cluster there?         aws/ (infra/terraform is held to the same tables)
 * Who may do what, on either side?              rights/
 * Which rights does the tool itself need?        privileges/ (one table; doctor, gates, `migrator grant` ask it)
 * Phase 3, which rows changed?                  dataplane/capture/

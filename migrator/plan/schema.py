@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from migrator.plan.alarms import Alarms
+from migrator.plan.aws import Aws
 from migrator.plan.board import Board
 from migrator.plan.ending import Decommission, Drill, Preflight
 from migrator.plan.governance import Governance
@@ -369,6 +370,7 @@ class Plan(_Section):
     runway: Runway = Runway()
     metrics: Metrics = Metrics()
     alarms: Alarms = Alarms()
+    aws: Aws = Aws()
     temporal: Temporal = Temporal()
     notify: Notify = Notify()
     board: Board = Board()

@@ -155,6 +155,7 @@ COMMANDS: dict[str, str] = {
     "plan check": "--connect",
     "plan diff": "plan.toml",
     "plan history": "",
+    "plan terraform": "--check",
     "preflight": "",
     "provision": "--verify",
     "report": "audit",
