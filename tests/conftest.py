@@ -23,6 +23,7 @@ pytest_plugins = [
     "tests.fixtures.temporal",
     "tests.fixtures.shop",
     "tests.fixtures.tls",
+    "tests.fixtures.rds",
 ]
 
 
