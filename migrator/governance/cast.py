@@ -155,7 +155,9 @@ def cast(
             hint=f"Look at it with: migrator gate {gate}; then approve with --evidence DIGEST.",
         )
     if evidence is not None and evidence != now_seen:
-        raise NoGo(f"approve {gate}", _changed(conn, gate, evidence, facts), hint=f"See what it is now: migrator gate {gate}")
+        raise NoGo(
+            f"approve {gate}", _changed(conn, gate, evidence, facts), hint=f"See what it is now: migrator gate {gate}"
+        )
     with conn.transaction():
         store.lock(conn)
         return _vote(conn, plan, gate, known, claim, facts)
