@@ -50,7 +50,7 @@ def wanted(plan: Plan) -> tuple[str, ...]:
     """Return the actions that this plan needs, each once. Pure."""
     references = (plan.classic.writer, plan.limitless.dsn, *plan.classic.readers)
     actions: list[str] = []
-    if any(reference.startswith("aws-secret:") for reference in references):
+    if any(reference.removeprefix("rds-iam:").startswith("aws-secret:") for reference in references):
         actions += SECRETS
     if plan.classic.cluster_id or plan.limitless.cluster_id:
         actions += READ
