@@ -89,7 +89,8 @@ def resources(plan: Plan, action: str, arn: str, region: str) -> tuple[str, ...]
 
 def _references(plan: Plan) -> list[str]:
     references = (plan.classic.writer, plan.limitless.dsn, *plan.classic.readers)
-    return [text for text in references if text.startswith("aws-secret:")]
+    named = [text.removeprefix("rds-iam:") for text in references]  # a token's, with the rest in a secret
+    return [text for text in named if text.startswith("aws-secret:")]
 
 
 def _secret(reference: str, partition: str, region: str, account: str) -> str:

@@ -128,8 +128,10 @@ def _references(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _references(inner)
-    elif isinstance(value, str) and value.partition(":")[0] in ("env", "file", "aws-secret", "local"):
-        yield value
+    elif isinstance(value, str):
+        named = value.removeprefix("rds-iam:")  # a token's, with the rest of the connection string there
+        if named.partition(":")[0] in ("env", "file", "aws-secret", "local"):
+            yield named
 
 
 def _unreachable(plan: Plan, references: list[str]) -> list[str]:

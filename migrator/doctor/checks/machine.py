@@ -53,7 +53,7 @@ class Machine:
 def _machine(_link: object, plan: Plan | None) -> Machine:
     home = settings.home()
     there = next(path for path in (home, *home.parents) if path.exists())
-    meant = {reference.partition(":")[2] for reference in (references(plan) if plan else ())}
+    meant = {reference.removeprefix("rds-iam:").partition(":")[2] for reference in (references(plan) if plan else ())}
     ours = [name for name in os.environ if name.startswith("MIGRATOR_")]
     token = settings.incident_token()
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

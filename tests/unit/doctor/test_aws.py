@@ -111,6 +111,8 @@ def test_only_what_the_plan_needs_is_asked_for() -> None:
 
     assert of() == ()
     assert of(classic={"writer": "aws-secret:s"}) == ("secretsmanager:GetSecretValue",)
+    assert of(classic={"writer": "rds-iam:aws-secret:s"}) == ("secretsmanager:GetSecretValue",)
+    assert of(classic={"writer": "rds-iam://tool@host/db"}) == ()
     kept = of(classic={"writer": "env:A", "cluster_id": "c"}, decommission={"release_classic": False})
     assert "rds:DeleteDBCluster" not in kept and "cloudwatch:GetMetricData" in kept
 
