@@ -318,6 +318,7 @@ def _begin_again(conn: Connection, manifest: Manifest, who: str) -> None:
     conn.execute(_SQL["routes_of_before"], {"epoch": manifest.epoch + _AHEAD, "who": who})
     epoch.begin_history(conn)
     conn.execute(_SQL["forget_what_was_about_the_copy"])
+    conn.execute(_SQL["void_votes"])
     conn.execute(_SQL["forget_phases"], {"kept": list(KEPT_PHASES)})
     conn.execute(_SQL["forget_reports"])
     rows = sum(held.rows for held in manifest.tables.values())

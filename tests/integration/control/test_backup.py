@@ -51,6 +51,10 @@ def told(conn: psycopg.Connection[Any]) -> None:
         decide(conn, "Ana", "tenant.held", ODD, f"reason {number}", None, {"n": number})
     conn.execute("INSERT INTO migrator.tenant_hold (tenant_id, reason, held_by) VALUES (%s, %s, 'Ana')", (ODD, ODD))
     conn.execute("INSERT INTO migrator.approval (gate, approver) VALUES ('audit', 'Ana'), ('cutover', 'Ana')")
+    conn.execute(
+        "INSERT INTO migrator.approval_vote (at, gate, approver, how, evidence, facts, proof)"
+        " SELECT now(), gate, 'Ana', 'token', 'e', '{}', '{}' FROM unnest(ARRAY['audit', 'cutover']) AS gate"
+    )
     add_incident(conn, "test", ODD, "Ana")
     add_report(conn, "audit", {"of": ODD})
     set_phase(conn, "audit", "done")
@@ -122,6 +126,8 @@ async def test_the_record_comes_back_and_nothing_that_says_what_limitless_holds(
         ("SELECT count(*) FROM migrator.position", 0),
         ("SELECT count(*) FROM migrator.captured_table", 0),
         ("SELECT count(*) FROM migrator.approval", 1),
+        ("SELECT count(*) FROM migrator.approval_vote WHERE voided_at IS NULL", 1),
+        ("SELECT count(*) FROM migrator.approval_vote", 2),
         ("SELECT count(*) FROM migrator.phase WHERE phase = 'cutover'", 0),
     ):
         assert shop.classic.execute(query.encode()).fetchone() == (wanted,), query
