@@ -7,6 +7,7 @@ before its processes open a shim.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -95,11 +96,26 @@ SELECT DISTINCT r.rolname FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl
 """
 
 
+def granted(conn: psycopg.Connection[Any]) -> tuple[str, ...]:
+    """Return the roles that were granted the use of the shim."""
+    return tuple(str(role) for (role,) in conn.execute(_GRANTED))
+
+
 def renew(conn: psycopg.Connection[Any]) -> None:
     """Give every role that was granted the use of the shim what it needs now, in the caller's transaction."""
-    for (role,) in conn.execute(_GRANTED).fetchall():
-        for statement in statements(str(role)):
+    for role in granted(conn):
+        for statement in statements(role):
             conn.execute(statement)
+
+
+def grant_again(conn: psycopg.Connection[Any], roles: Sequence[str]) -> list[str]:
+    """Give *roles* the rights, in the caller's transaction; return those that do not exist any more."""
+    known = {str(name) for (name,) in conn.execute(_SQL["roles"])}
+    for role in roles:
+        if role in known:
+            for statement in statements(role):
+                conn.execute(statement)
+    return [role for role in roles if role not in known]
 
 
 def lacking(conn: psycopg.Connection[Any]) -> dict[str, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import uuid
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from migrator.plan.load import digest, dump, shim_settings
 from migrator.shim import Settings, Shim
 from tests.fixtures.operator import Done, Operator
 from tests.fixtures.plans import small_plan
+from tests.fixtures.postgres import with_parts
 from tests.fixtures.shop import Shop
 
 pytestmark = pytest.mark.pg
@@ -96,6 +98,9 @@ async def test_the_record_comes_back_and_nothing_that_says_what_limitless_holds(
     told(shop.classic)
     await moved(shop)
     file = str(tmp_path / "record.zip")
+    role = f"web_{uuid.uuid4().hex[:8]}"
+    shop.classic.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'".encode())
+    assert operator("grant", role).code == 0
     made = operator("control", "backup", file, "--json")
     before = record(shop.classic)
     generation = shop.classic.execute("SELECT last_value FROM migrator.generation").fetchone()
@@ -134,8 +139,13 @@ async def test_the_record_comes_back_and_nothing_that_says_what_limitless_holds(
     row = shop.classic.execute("SELECT epoch, write_mode FROM migrator.switch").fetchone()
     assert row is not None and row[0] > 1_000_000 and row[1] == "classic_only"
     assert shop.limitless.execute("SELECT count(*) FROM migrator.mirrored").fetchone() == (0,)
-    with Shim(shop.classic_dsn, shop.limitless_dsn, "web", settings=Settings(poll_s=0.1)) as shim:
-        assert shim.run_read("1", lambda r: r.side) == "classic"
+    mine = with_parts(shop.classic_dsn, user=role, password="secret")
+    try:
+        with Shim(mine, shop.limitless_dsn, "web", settings=Settings(poll_s=0.1)) as shim:
+            assert shim.run_read("1", lambda r: r.side) == "classic", "with the rights it had"
+    finally:
+        shop.classic.execute(f"DROP OWNED BY {role}".encode())
+        shop.classic.execute(f"DROP ROLE {role}".encode())
 
     undone = operator("undo", "dual-write", "--yes")
     assert undone.code == 0, undone.err
