@@ -91,7 +91,7 @@ class Manifest:
     Attributes:
         taken_at: by classic's clock.
         version: of the tool's tables.
-        roles: that might use the shim; their rights go with the tables.
+        roles, readers: that might use the shim, or read; their rights go with the tables.
     """
 
     plan: str
@@ -105,6 +105,7 @@ class Manifest:
     tables: dict[str, Held]
     sequences: dict[str, int] = field(default_factory=dict)
     roles: tuple[str, ...] = ()
+    readers: tuple[str, ...] = ()
     format: int = FORMAT
 
 
@@ -147,7 +148,7 @@ def _write(classic: Connection, file: IO[bytes]) -> Manifest:
         sequences = {name: int(last) for name, last in classic.execute(_SQL["sequences"]) if last is not None}
         manifest = Manifest(
             plan, digest, at.isoformat(), database, __version__, installed_version(classic) or VERSION, number,
-            write_mode, tables, sequences, grants.granted(classic),
+            write_mode, tables, sequences, grants.granted(classic), grants.readers(classic),
         )  # fmt: skip
         archive.writestr(_MANIFEST, json.dumps(asdict(manifest), indent=1))
     return manifest
@@ -215,7 +216,9 @@ def _read_manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
         tables = {
             name: Held(tuple(held["columns"]), held["rows"], held["sha256"]) for name, held in body["tables"].items()
         }
-        manifest = Manifest(**{**body, "tables": tables, "roles": tuple(body["roles"])})
+        manifest = Manifest(
+            **{**body, "tables": tables, "roles": tuple(body["roles"]), "readers": tuple(body["readers"])}
+        )
     except (KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, OSError):
         raise UsageError(f"{path} is no backup of migrator, or was changed") from None
     if manifest.format != FORMAT or not set(manifest.tables) <= set(RECORD):
@@ -303,7 +306,7 @@ def restore(
             _load(classic, archive, table, held)
         for name, value in manifest.sequences.items():
             classic.execute(_SQL["advance"], {"sequence": f"migrator.{name}", "value": value})
-        gone = grants.grant_again(classic, manifest.roles)
+        gone = grants.grant_again(classic, manifest.roles, manifest.readers)
         _begin_again(classic, manifest, who)
     return gone
 
