@@ -301,7 +301,8 @@ def worker(
     strange = [q for q in wanted if q not in set(Queue)]
     if strange or not wanted:
         raise UsageError(unknown("queue", strange or ["(none)"], list(Queue)), hint=f"Queues: {', '.join(Queue)}.")
-    found = find_plan(plan)
+    # Before an upgrade the plan is as the earlier release stored it.
+    found = find_plan(plan, any_version=check)
     if check:
         _check_release(found, as_json=as_json)
         return
