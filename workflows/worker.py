@@ -37,7 +37,7 @@ from workflows.activities.validation import ValidationActivities, adjust_schedul
 from workflows.audit import AuditWorkflow, ProvisionWorkflow
 from workflows.backfill import BackfillWorkflow
 from workflows.breaker import BreakerWorkflow, RollbackWorkflow
-from workflows.connection import connect
+from workflows.connection import connect, keep_api_key
 from workflows.cutover import CutoverWorkflow
 from workflows.decommission import DecommissionWorkflow
 from workflows.dual_write import DualWriteWorkflow
@@ -46,6 +46,7 @@ from workflows.fit import Fit, keep_known
 from workflows.measuring import keep_measured
 from workflows.migration import MigrationWorkflow
 from workflows.notifying import keep_notified
+from workflows.retirement import RetirementWorkflow
 from workflows.sampling import keep_sampled
 from workflows.stabilization import StabilizeWorkflow
 from workflows.steps import Steps
@@ -64,6 +65,7 @@ CONTROL_WORKFLOWS = (
     WaveWorkflow,
     StabilizeWorkflow,
     DecommissionWorkflow,
+    RetirementWorkflow,
 )
 INCIDENT_WORKFLOWS = (BreakerWorkflow, RollbackWorkflow)
 ALL_QUEUES: tuple[names.Queue, ...] = tuple(names.Queue)
@@ -148,6 +150,7 @@ def activities(context: Context) -> dict[names.Queue, list[Callable[..., Any]]]:
             decommission.enter, decommission.stand, decommission.prepare, decommission.close, decommission.drain,
             decommission.validate, decommission.sequences, decommission.close_positions, decommission.hand_over,
             decommission.reopen, decommission.settle, decommission.export, decommission.release,
+            decommission.fingerprint, decommission.look,
         ],
         names.Queue.INCIDENT: [incident.roll_back, incident.watch_breakers],
         names.Queue.MIRROR: [dual_write.mirror],
@@ -247,12 +250,13 @@ async def run_worker(
                 sampled = asyncio.create_task(keep_sampled(context))
                 measured = asyncio.create_task(keep_measured(context))
                 notified = asyncio.create_task(keep_notified(context))
+                keyed = asyncio.create_task(keep_api_key(client, loaded))
                 log.info("worker.started", plan=loaded.name, queues=[q.value for q in wanted])
                 await stopping.wait()
                 log.info("worker.stopping", plan=loaded.name)
-                for beside in (known, sampled, measured, notified):
+                for beside in (known, sampled, measured, notified, keyed):
                     beside.cancel()
-                await asyncio.wait({known, sampled, measured, notified})
+                await asyncio.wait({known, sampled, measured, notified, keyed})
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
