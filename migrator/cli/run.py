@@ -78,6 +78,8 @@ def run(
 
     answer = client.start(found, digest(found), earlier)
     if not as_json:
+        if not found.governance.required:
+            note("Approvals are not authenticated: any name that is given counts (docs/governance.md).")
         note(f"{answer.text}. Workers: migrator worker. Watch it: migrator status --watch")
     if wait:
         follow(found, as_json=as_json)

@@ -115,7 +115,9 @@ def _unknown(plan: Plan, claim: Claim, known: bool) -> NotAuthenticated:
     if known:
         return NotAuthenticated(
             f"{claim.name} has to show who they are: a name alone does not count",
-            hint="Give the token by reference: --token env:NAME or file:PATH, or MIGRATOR_APPROVER_TOKEN.",
+            hint="Sign in with your own token (migapp_…), or through the proxy."
+            if claim.via == "board"
+            else "Give the token by reference: --token env:NAME or file:PATH, or MIGRATOR_APPROVER_TOKEN.",
         )
     names = ", ".join(sorted(plan.governance.approver)) or "none"
     return NotAuthenticated(f"{claim.name} is no approver of this plan", hint=f"Approvers: {names}.")
@@ -155,7 +157,8 @@ def cast(
             hint=f"Look at it with: migrator gate {gate}; then approve with --evidence DIGEST.",
         )
     if evidence is not None and evidence != now_seen:
-        raise NoGo(f"approve {gate}", _changed(conn, gate, evidence, facts), hint=f"See what it is now: migrator gate {gate}")
+        hint = f"See what it is now: migrator gate {gate}"
+        raise NoGo(f"approve {gate}", _changed(conn, gate, evidence, facts), hint=hint)
     with conn.transaction():
         store.lock(conn)
         return _vote(conn, plan, gate, known, claim, facts)

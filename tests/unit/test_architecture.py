@@ -115,6 +115,7 @@ GUESTS: dict[str, set[str]] = {
     "psutil": {"local", "rehearse"},
     "starlette": {"incident", "metrics", "serve"},
     "uvicorn": {"incident", "serve", "cli"},
+    "jwt": {"serve"},  # tokens of an OIDC proxy
     "anyio": {"incident"},
     "cryptography": {"incident", "governance"},  # signatures of Amazon SNS, and of approvers
     "pydantic": {"incident", "notify", "plan", "settings", "cli", "workflows"},

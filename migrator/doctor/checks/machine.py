@@ -79,6 +79,7 @@ def _has(package: str) -> bool:
 KNOWN = frozenset({
     "MIGRATOR_HOME", "MIGRATOR_PLAN", "MIGRATOR_CLASSIC_DSN", "MIGRATOR_LIMITLESS_DSN", "MIGRATOR_TEMPORAL",
     "MIGRATOR_OPERATOR", "MIGRATOR_INCIDENT_TOKEN", "MIGRATOR_BOARD_TOKEN", "MIGRATOR_BOARD_READ_TOKEN",
+    "MIGRATOR_APPROVER_TOKEN",
     "MIGRATOR_LOG", "MIGRATOR_LOG_FORMAT", "MIGRATOR_DEBUG",
 })  # fmt: skip
 """docs/cli.md, Environment; and the name that the examples give to Limitless' connection string."""
