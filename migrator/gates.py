@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 
+from migrator import settings
 from migrator.control import history, votes, watch
 from migrator.control import phase as approvals
 from migrator.control.copy_unit import failed_units, reference_units_left
@@ -26,7 +27,7 @@ from migrator.control.stopped import ENDED, stopped
 from migrator.control.tenant import quarantined_tenants, tenants_by_state, unvalidated_tenants
 from migrator.control.workers import outdated, stored
 from migrator.db.connect import unpinned
-from migrator.decommission import record
+from migrator.decommission import dossier, record
 from migrator.decommission.facts import gather
 from migrator.decommission.gate import decommission_verdict
 from migrator.errors import ClusterUnavailable, PlanMismatch, UsageError
@@ -40,6 +41,7 @@ from migrator.model.route import Level
 from migrator.model.shell import argument
 from migrator.model.side import Side
 from migrator.plan.schema import Plan
+from migrator.preflight import look as preflight
 from migrator.privileges import require as privileges
 from migrator.rights.check import check
 from migrator.runway import forecast
@@ -88,11 +90,31 @@ def ask(
                 blocking = (Blocker("limitless.unknown", "", f"what Limitless holds is not known: {error}", True),)
         # What was stored just now is current; only where nothing is stored has Limitless to be read again.
         answer = _everywhere(classic, phase, plan, keep, None if keep else limitless)
+        beforehand = _beforehand(classic, limitless, open_limitless, phase, plan)
+    if beforehand:  # what has to be waited for, or ended, holds nothing else up
+        answer = replace(answer, go=False, blockers=answer.blockers + beforehand)
     if not blocking:
         return answer
     # What was found holds late sign-ups up as well, so a wave of theirs would clear nothing.
     more = tuple(blocker for blocker in blocking if blocker not in answer.blockers)
     return replace(answer, go=False, blockers=answer.blockers + more, late_tenants=0)
+
+
+def _beforehand(
+    classic: Connection,
+    limitless: Connection | None,
+    open_limitless: Callable[[], AbstractContextManager[Connection]],
+    phase: Phase,
+    plan: Plan,
+) -> tuple[Blocker, ...]:
+    """Return what preflight has against what is behind *phase*."""
+    if limitless is not None or not preflight.asks(phase, plan):
+        return preflight.gate(classic, limitless, phase, plan)
+    try:
+        with open_limitless() as other:
+            return preflight.gate(classic, other, phase, plan)
+    except ClusterUnavailable:
+        return preflight.gate(classic, None, phase, plan)
 
 
 def _differences(
@@ -276,12 +298,13 @@ def _stabilize(conn: Connection, plan: Plan, keep: bool = True, limitless: Conne
         record.resume_window(conn)
     facts = gather(conn, over, text, plan.shim.max_lag_s, plan.validation.max_age_s, limitless)
     verdict = decommission_verdict(facts)
+    unwritable = dossier.blockers(conn, plan, settings.home(), keep=keep)
     since = tuple(Blocker("incident.since", str(number), f"since then: {what}") for number, what in fresh[-1:])
     others = facts.fallbacks or facts.divergent or facts.worst_lag_s is None or facts.switch is not Level.LIMITLESS
     again = not over or bool(fresh)
     return GateAnswer(
-        go=verdict.go and not since,
-        blockers=(*since, *verdict.blockers),
+        go=verdict.go and not since and not unwritable,
+        blockers=(*since, *verdict.blockers, *unwritable),
         needs_approval=True,
         validate_now=bool(facts.stale) and not others,
         late_tenants=len(may_move(conn, plan, late=True)),

@@ -46,6 +46,7 @@ from workflows.fit import Fit, keep_known
 from workflows.measuring import keep_measured
 from workflows.migration import MigrationWorkflow
 from workflows.notifying import keep_notified
+from workflows.retirement import RetirementWorkflow
 from workflows.sampling import keep_sampled
 from workflows.stabilization import StabilizeWorkflow
 from workflows.steps import Steps
@@ -64,6 +65,7 @@ CONTROL_WORKFLOWS = (
     WaveWorkflow,
     StabilizeWorkflow,
     DecommissionWorkflow,
+    RetirementWorkflow,
 )
 INCIDENT_WORKFLOWS = (BreakerWorkflow, RollbackWorkflow)
 ALL_QUEUES: tuple[names.Queue, ...] = tuple(names.Queue)
@@ -148,6 +150,7 @@ def activities(context: Context) -> dict[names.Queue, list[Callable[..., Any]]]:
             decommission.enter, decommission.stand, decommission.prepare, decommission.close, decommission.drain,
             decommission.validate, decommission.sequences, decommission.close_positions, decommission.hand_over,
             decommission.reopen, decommission.settle, decommission.export, decommission.release,
+            decommission.fingerprint, decommission.look,
         ],
         names.Queue.INCIDENT: [incident.roll_back, incident.watch_breakers],
         names.Queue.MIRROR: [dual_write.mirror],
@@ -230,6 +233,11 @@ async def run_worker(
         loop.add_signal_handler(number, stopping.set)
     context = Context(loaded)
     try:
+        if checked and {names.Queue.CONTROL, names.Queue.INCIDENT} & set(wanted):
+            # Before metrics are served: where they are, a probe finds a worker that is going to take work.
+            found = await check(loaded)
+            replay.require(found, __version__)
+            log.info("worker.replayed", plan=loaded.name, workflows=len(found.workflows))
         with telemetry(loaded, metrics) as told:
             client = await connect(loaded, told.runtime, told.interceptors)
 
@@ -237,10 +245,6 @@ async def run_worker(
                 if names.Queue.CONTROL in wanted:
                     await adjust_schedule(client, plan)
 
-            if checked and {names.Queue.CONTROL, names.Queue.INCIDENT} & set(wanted):
-                found = await replayed(client, loaded)
-                replay.require(found, __version__)
-                log.info("worker.replayed", plan=loaded.name, workflows=len(found.workflows))
             async with served(workers(client, loaded, wanted, slots, context)):
                 known = asyncio.create_task(keep_known(context, [q.value for q in wanted], on_plan))
                 sampled = asyncio.create_task(keep_sampled(context))

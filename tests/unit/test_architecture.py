@@ -42,6 +42,7 @@ ARROWS: dict[str, set[str]] = {
     "db": INNER | {"retry"},
     "catalog": INNER | {"db"},
     "plan": INNER | {"catalog", "db"},
+    "aws": INNER,  # what is asked of AWS, and what is made there
     "settings": INNER,
     "logs": INNER | {"db", "settings"},  # db, for what a server's error may say
     "dataplane": set(),  # the wing's own __init__
@@ -55,16 +56,18 @@ ARROWS: dict[str, set[str]] = {
     # Which statements are the tool's own is the audit's knowledge; the rest of it is not needed.
     "runway": SHELL | {"audit", "grammar"},
     "capacity": SHELL | {"runway"},  # one way of asking AWS
+    "size": SHELL | {"runway"},  # one way of counting row writes
     "local": INNER | {"grammar", "poll"},
     "report": INNER,
     "grammar": set(),  # what PostgreSQL's parser says about a text
     "scripts": INNER | {"grammar"},  # what files of SQL hold
     # Asks about everything before anything is done: what each part needs is that part's to say.
-    "doctor": SHELL | {"audit", "privileges", "rights", "settings"},
+    "doctor": SHELL | {"audit", "aws", "preflight", "privileges", "rights", "settings"},
+    "preflight": SHELL | {"doctor"},  # one way of asking AWS; doctor shows what preflight finds
     # The phases. They do not know each other, with these exceptions:
     "audit": SHELL | {"grammar", "runway", "scripts"},  # one forecast of the writer, the gate's
     # local is one of the places to run: its servers are made there.
-    "provision": SHELL | {"local", "privileges", "rights"},
+    "provision": SHELL | {"aws", "local", "privileges", "rights"},
     "capture": SHELL | {"privileges"},  # who makes its event triggers
     "mirror": SHELL | {"capture"},  # reads the journal that capture writes
     "backfill": SHELL | {"capture"},  # shares its reading of rows, and holds the journal's ring
@@ -79,10 +82,16 @@ ARROWS: dict[str, set[str]] = {
     "cutover": SHELL | {"governance", "route", "runway"},
     "repair": SHELL | {"capture"},  # marks rows dirty in the journal
     "recovery": SHELL | {"capture"},
+    # Everything that is evidence, as pages and rows; what signs it is looked up by reference, as connections are.
+    "dossier": SHELL | {"report", "settings"},
     # It makes the last keys on Limitless, gives objects their owners and ends capture; classic may be a server here.
-    "decommission": SHELL | {"capacity", "route", "capture", "local", "provision", "rights"},
+    # The dossier is the last thing before anything is done to classic.
+    "decommission": SHELL
+    | {"aws", "capacity", "route", "capture", "dossier", "local", "provision", "rights", "settings"},
     # Where phases meet: what one says to the next, and what compares with what repairs.
-    "gates": SHELL | {"governance", "privileges", "rights", "route", "runway", "cutover", "decommission"},
+    "drill": SHELL | {"route"},  # a rollback there and back is two changes of routes
+    "gates": SHELL
+    | {"governance", "preflight", "privileges", "rights", "route", "runway", "cutover", "decommission", "settings"},
     "undo": SHELL | {"capture", "provision"},
     "notify": SHELL | {"settings"},  # each receiver's secret is looked up for each message, and kept nowhere
     "validation": SHELL | {"capture", "consistency", "cutover", "repair"},
@@ -117,8 +126,9 @@ GUESTS: dict[str, set[str]] = {
     "uvicorn": {"incident", "serve", "cli"},
     "jwt": {"serve"},  # tokens of an OIDC proxy
     "anyio": {"incident"},
-    "cryptography": {"incident", "governance"},  # signatures of Amazon SNS, and of approvers
-    "pydantic": {"incident", "notify", "plan", "settings", "cli", "workflows"},
+    # dossiers are signed; signatures of Amazon SNS, and of approvers
+    "cryptography": {"dossier", "governance", "incident"},
+    "pydantic": {"dossier", "incident", "notify", "plan", "settings", "cli", "workflows"},
     "structlog": {"logs", "workflows", "cli"},
     "rich": {"cli", "rehearse"},
     "jinja2": {"report", "serve"},
@@ -408,6 +418,7 @@ OTHER_FILES = {
     "migrator/dataplane/mirror/chunks.py": "asynchronous, about what refers to a table there, and what is unique in it",
     "migrator/dataplane/mirror/foreign_key_wait.py": "asynchronous, about the one key that an error named",
     "migrator/decommission/write_stop.py": "about its own triggers",
+    "migrator/preflight/preflight.sql": "about what AWS DMS leaves on a source",
     "migrator/provision/probe.py": "asks whether catalogs can be asked",
     "migrator/provision/probing.py": "about its own scratch schema",
 }
