@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -72,22 +72,26 @@ def authenticate(conn: Connection, plan: Plan, claim: Claim, gate: str | None) -
             hint="Wait a minute. Who tried is in the decision log: migrator log",
         )
     try:
-        return _known(conn, plan, claim, gate)
+        return prove(plan, claim, gate, store.now(conn))
     except NotAuthenticated as error:
         what = f"{gate or 'sign in'} by {claim.via}: {error}"
         decide(conn, claim.name, "approval.refused", subject, what)
         raise
 
 
-def _known(conn: Connection, plan: Plan, claim: Claim, gate: str | None) -> Known:
+def prove(plan: Plan, claim: Claim, gate: str | None, now: datetime) -> Known:
+    """Return who *claim* is, by *plan* alone: without classic, which may be gone, nothing is recorded or counted.
+
+    Raises:
+        NotAuthenticated: see `authenticate`.
+    """
     governance = plan.governance
     approver = governance.approver.get(claim.name)
     if approver is None or (claim.token is None and not claim.subject):
         if governance.required or claim.token is not None or claim.subject:
             raise _unknown(plan, claim, approver is not None)
         return Known(claim.name, How.NONE, {})
-    today = store.now(conn).astimezone(UTC).date()
-    if not approver.may_on(today):
+    if not approver.may_on(now.astimezone(UTC).date()):
         raise NotAuthenticated(
             f"{claim.name} could approve until {approver.until} and no longer",
             hint="The plan says so (governance.approver): migrator plan apply changes it.",

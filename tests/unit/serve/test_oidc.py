@@ -23,7 +23,7 @@ def governance(tmp_path: Path) -> Governance:
     public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(KEY.public_key()))
     (tmp_path / "jwks.json").write_text(json.dumps({"keys": [{**public, "kid": "k1", "alg": "ES256", "use": "sig"}]}))
     return Governance(
-        approver={"Ada": {"subject": "ada@shop"}},  # type: ignore[dict-item]
+        approver={"Ada": {"subject": "ada@shop"}},
         oidc_header="X-Token", oidc_issuer="https://id", oidc_audience="board", oidc_jwks=f"file:{tmp_path}/jwks.json",
     )  # fmt: skip
 
