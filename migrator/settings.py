@@ -10,6 +10,7 @@ with nothing but MIGRATOR_CLASSIC_DSN set. Errors name what is missing and never
 * MIGRATOR_INCIDENT_TOKEN  shared secret of the incident webhook
 * MIGRATOR_BOARD_TOKEN     lets people sign in to the board and act
 * MIGRATOR_BOARD_READ_TOKEN  without it nothing of the board may be read
+* MIGRATOR_APPROVER_TOKEN  the token of the person who approves
 * MIGRATOR_OPERATOR        the name decisions are recorded under (default: the login name)
 * MIGRATOR_LOG             log level of workers and servers (default info); set, commands log as well
 * MIGRATOR_LOG_FORMAT      json or console (default: console on a terminal)
@@ -86,6 +87,11 @@ def board_token() -> str | None:
 def board_read_token() -> str | None:
     """Return the token without which the board may not be read."""
     return os.environ.get("MIGRATOR_BOARD_READ_TOKEN") or None
+
+
+def approver_token() -> str | None:
+    """Return the token of the person who approves."""
+    return os.environ.get("MIGRATOR_APPROVER_TOKEN") or None
 
 
 def operator() -> str:

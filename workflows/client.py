@@ -123,7 +123,7 @@ async def _found(client: Client, plan: Plan, digests: Collection[str]) -> Answer
 
 def approve(plan: Plan, gate: str, approver: str) -> Answer:
     """Approve a gate. A second approval by the same person changes nothing and says so."""
-    return _update(plan, "approve", Approve(gate=gate, approver=approver))
+    return _update(plan, "approve", Approve(gate=gate, approver=approver, again=plan.governance.binding))
 
 
 def pause(plan: Plan, who: str, reason: str) -> Answer:

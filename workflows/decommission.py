@@ -161,7 +161,7 @@ class DecommissionWorkflow:
         self.step = "retiring classic"
         if entry is not Entry.RELEASE:
             await workflow.execute_activity_method(
-                DecommissionActivities.export, closing, **policies.AFTER.on(control, summary="export the decision log")
+                DecommissionActivities.export, closing, **policies.AFTER.on(control, summary="write the dossier")
             )
         # The last step: on this machine and on AWS, classic does not answer any more afterwards.
         await workflow.execute_activity_method(

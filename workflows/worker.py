@@ -21,9 +21,10 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from migrator import __version__
 from migrator.plan.load import load
 from migrator.plan.schema import Plan
-from workflows import names
+from workflows import names, replay
 from workflows.activities.base import Context
 from workflows.activities.control import ControlActivities
 from workflows.activities.cutover import CutoverActivities
@@ -187,6 +188,20 @@ async def served(started: Sequence[Worker]) -> AsyncIterator[None]:
                 task.result()
 
 
+async def replayed(client: Client, plan: Plan) -> replay.Replayed:
+    """Replay *plan*'s open workflows with the definitions of this release; raises as `replay.replay`."""
+    return await replay.replay(client, plan.name, (*CONTROL_WORKFLOWS, *INCIDENT_WORKFLOWS), runner())
+
+
+async def check(plan: Plan) -> replay.Replayed:
+    """Return whether a worker of this release could go on with what is running; takes no work.
+
+    Raises:
+        ClusterUnavailable: Temporal cannot be reached.
+    """
+    return await replayed(await connect(plan), plan)
+
+
 async def run_worker(
     plan: Plan | Path | str,
     queues: Sequence[names.Queue | str] = ALL_QUEUES,
@@ -194,14 +209,17 @@ async def run_worker(
     stop: asyncio.Event | None = None,
     slots: Slots | None = None,
     metrics: str | None = None,
+    checked: bool = True,
 ) -> None:
     """Serve *plan*'s queues until SIGTERM or SIGINT, or until *stop* is set.
 
     Args:
         metrics: HOST:PORT to serve metrics at; the plan's when not given.
+        checked: replay the open workflows first, where this worker is to run workflows.
 
     Raises:
         ClusterUnavailable: Temporal cannot be reached.
+        NoGo: an open workflow cannot go on with this release.
         PlanInvalid, UsageError: the plan cannot be used.
     """
     loaded = plan if isinstance(plan, Plan) else load(plan)
@@ -212,6 +230,11 @@ async def run_worker(
         loop.add_signal_handler(number, stopping.set)
     context = Context(loaded)
     try:
+        if checked and {names.Queue.CONTROL, names.Queue.INCIDENT} & set(wanted):
+            # Before metrics are served: where they are, a probe finds a worker that is going to take work.
+            found = await check(loaded)
+            replay.require(found, __version__)
+            log.info("worker.replayed", plan=loaded.name, workflows=len(found.workflows))
         with telemetry(loaded, metrics) as told:
             client = await connect(loaded, told.runtime, told.interceptors)
 

@@ -106,6 +106,9 @@ module "workers" {
   classic_cluster_id        = var.classic_cluster_id
   classic_instance_ids      = var.classic_instance_ids
   release_classic           = var.release_classic
+  dossier                   = var.dossier
+  dossier_key               = var.dossier_key
+  dossier_kms_key_id        = var.dossier_kms_key_id
 }
 
 module "operator" {

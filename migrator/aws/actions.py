@@ -17,6 +17,7 @@ class Duty(StrEnum):
     SECRETS = "secrets"  # connection strings, tokens
     NOTIFY = "notify"  # receivers of notifications
     RETIRE = "retire"  # classic's last snapshot and its deletion
+    EVIDENCE = "evidence"  # the dossier: where it is kept, and what signs it
     EXPLAIN = "explain"  # doctor asks about its own rights
     MAKE = "make"  # the Limitless cluster
 
@@ -52,6 +53,12 @@ CALLS = (
     Call("rds", "describe_db_cluster_snapshots", "rds:DescribeDBClusterSnapshots", Duty.RETIRE),
     Call("rds", "delete_db_instance", "rds:DeleteDBInstance", Duty.RETIRE),
     Call("rds", "delete_db_cluster", "rds:DeleteDBCluster", Duty.RETIRE),
+    Call("s3", "put_object", "s3:PutObject", Duty.EVIDENCE),
+    Call("s3", "get_object", "s3:GetObject", Duty.EVIDENCE),
+    Call("s3", "get_object_lock_configuration", "s3:GetBucketObjectLockConfiguration", Duty.EVIDENCE),
+    Call("s3", "get_bucket_versioning", "s3:GetBucketVersioning", Duty.EVIDENCE),
+    Call("kms", "get_public_key", "kms:GetPublicKey", Duty.EVIDENCE),
+    Call("kms", "sign", "kms:Sign", Duty.EVIDENCE),
     Call("rds", "create_db_cluster", "rds:CreateDBCluster", Duty.MAKE),
     Call("rds", "modify_db_cluster", "rds:ModifyDBCluster", Duty.MAKE),
     Call("rds", "create_db_shard_group", "rds:CreateDBShardGroup", Duty.MAKE),
@@ -79,6 +86,9 @@ class Implied:
 IMPLIED = (
     Implied("kms:Decrypt", Duty.SECRETS, "secrets are encrypted with a key of the account"),
     Implied("rds:AddTagsToResource", Duty.RETIRE, "the last snapshot is made with the cluster's tags"),
+    Implied("s3:PutObjectRetention", Duty.EVIDENCE, "the dossier is locked as the plan says"),
+    Implied("kms:GenerateDataKey", Duty.EVIDENCE, "the bucket's or the plan's key encrypts it"),
+    Implied("kms:Decrypt", Duty.EVIDENCE, "it is read back"),
     Implied("rds:CreateDBClusterSnapshot", Duty.MAKE, "a cluster is deleted with a last snapshot"),
     Implied("rds:DescribeDBClusterSnapshots", Duty.MAKE, "a last snapshot is waited for"),
     Implied("rds:DeleteDBCluster", Duty.MAKE, "migrator cluster delete"),

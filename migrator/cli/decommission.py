@@ -9,9 +9,11 @@ from migrator.cli.options import (
     ApproverOption,
     DryRunOption,
     EveryOption,
+    EvidenceOption,
     JsonOption,
     PlanOption,
     ReasonOption,
+    TokenOption,
     WaitOption,
     WhoOption,
     YesOption,
@@ -56,6 +58,8 @@ def check(plan: PlanOption = None, everything: EveryOption = False, as_json: Jso
 @group.command(epilog='Example: migrator decommission run --as "Ada Lovelace" --wait')
 def run(
     name: ApproverOption = None,
+    evidence: EvidenceOption = None,
+    token: TokenOption = None,
     plan: PlanOption = None,
     wait: WaitOption = False,
     dry_run: DryRunOption = False,
@@ -66,6 +70,7 @@ def run(
 
     Past the step marked POINT OF NO RETURN there is no way back.
     """
+    from migrator.cli.approver import approve_gate
     from migrator.cli.context import find_plan
     from migrator.cli.run import follow
     from migrator.decommission.actions import actions
@@ -80,9 +85,7 @@ def run(
         f"Close writes for at most {found.decommission.max_pause_s:g} s, make Limitless authoritative, retire classic?",
         yes=yes,
     )
-    from workflows import client
-
-    answer = client.approve(found, "decommission", name)
+    answer = approve_gate(found, plan, "decommission", name, evidence, token)
     if wait:
         follow(found, as_json=as_json)
     elif as_json:

@@ -23,7 +23,6 @@ RIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "SELECT",
         (
-            "plan",
             "switch",
             "epoch_mark",
             "route",
@@ -35,6 +34,7 @@ RIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "replica_reach",
         ),
     ),
+    ("SELECT (shim)", ("plan",)),
     ("INSERT, UPDATE, DELETE", ("process", "breaker_trip", "replica", "replica_reach")),
     ("INSERT", ("read_sample", "shadow_sample", "decision", "incident")),
     ("INSERT, UPDATE", ("fallback",)),

@@ -55,6 +55,14 @@ CREATE TABLE migrator.probe (
     at             timestamptz NOT NULL DEFAULT now()
 );
 
+-- Heads of the decision log's hash chain, as workers saw them: what is older cannot be changed on classic unseen.
+CREATE TABLE migrator.decision_anchor (
+    seq  bigint NOT NULL,
+    hash text NOT NULL,                 -- in hexadecimal digits
+    at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (seq, hash)
+);
+
 -- The terminal route, written behind the point of no return: a shim that starts without classic asks it, under
 -- whatever role its application has, also one made later. It shows no more than that the migration is over.
 -- A reference table: every shard answers without asking another.

@@ -161,6 +161,7 @@ def place(error: BaseException, *, line: bool = False) -> str:
         if not path.is_relative_to(_ROOT) or path.is_relative_to(_ROOT / "migrator" / "db"):
             continue
         package, *names = path.relative_to(_ROOT).with_suffix("").parts
+        names = names[1:] if names[:1] == ["_ops"] else names  # where the wheel carries workflows/
         if package in ("migrator", "workflows"):
             names = names if package == "migrator" else [package, *names]
             found = ".".join((*names, frame.f_code.co_name)) + (f":{number}" if line else "")

@@ -20,7 +20,7 @@ def actions(release_classic: bool) -> list[Action]:
         Action("hand-over", "make Limitless authoritative: writes go there and nowhere else", None),
         Action("settle", "store the terminal route on Limitless", None),
         Action("capture", "remove capture from classic", None),
-        Action("export", "export the decision log to a JSON file", None),
+        Action("dossier", "write the dossier, signed where the plan names a key, and read it back", None),
     ]
     if release_classic:
         steps.append(Action("release", "take a last snapshot of classic and release it", None))

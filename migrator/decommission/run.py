@@ -18,7 +18,7 @@ from migrator.control.log import decide
 from migrator.control.phase import set_phase
 from migrator.control.route import switch
 from migrator.dataplane.capture.install import remove
-from migrator.decommission import attempt, drain, hand_over, progress, sequences, write_stop
+from migrator.decommission import attempt, dossier, drain, hand_over, progress, sequences, write_stop
 from migrator.decommission.aws import AwsReleaser
 from migrator.decommission.prepare import tables
 from migrator.decommission.progress import Entry
@@ -293,15 +293,21 @@ def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) 
     return DecommissionResult(done=True, pause_s=current.pause_s or 0.0, text=text)
 
 
-def export(conn: Connection, number: int, path: Path, plan: Plan) -> str:
-    """Write the decision log to *path*; returns the path."""
+def export(conn: Connection, number: int, plan: Plan, home: Path) -> str:
+    """Take the last snapshot of classic, which the dossier names, and write the dossier; returns where it lies.
+
+    Nothing is done to classic before it lies there.
+
+    Args:
+        home: where servers of this machine live, and where the dossier goes when the plan names no place.
+    """
     current = attempt.read(conn, number)
     release = "classic is being retired" if plan.decommission.release_classic else "classic is kept, closed for writes"
-    detail = f"handed over in {current.pause_s or 0:.2f} s; {release}; decisions in {path.name}"
+    detail = f"handed over in {current.pause_s or 0:.2f} s; {release}"
     set_phase(conn, Phase.DECOMMISSION.value, "done", detail)
-    written = hand_over.export(conn, number, path)
-    attempt.mark_time(conn, number, "exported_at")
-    return str(written)
+    kept = releaser_for(plan, home, current.handed_over_at).snapshot()
+    attempt.note(conn, number, snapshot_kept=kept)
+    return dossier.final(conn, plan, number, home).place
 
 
 def release(

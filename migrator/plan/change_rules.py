@@ -129,10 +129,12 @@ _CLUSTER = "the next migrator cluster command"
 _TFVARS = "the next migrator plan terraform"
 _CHECK = "the next check of the window"
 _ATTEMPT = "the next attempt to hand over"
+_DOSSIER = "the next dossier that is written"
 _PRICE = "from this moment on; what was used before keeps its price"
 _NOTIFIER = "the notifier takes it up within seconds"
 _WEBHOOK = "the webhook takes it up within a minute; one that was given --plan reads that file"
 _SECRET = Live(_WEBHOOK)
+_OIDC = Live("the next sign-in to the board", any_change, "another provider says who a person is")
 _ALARM_RULES = Live(_WEBHOOK, not_only_more, "an alarm may no longer bring reads back to classic")
 _WRITES = "the writers' transactions use what was made from it"
 _REHEARSAL = Baked("a rehearsal is made with it from its first second", "begin another rehearsal")
@@ -262,6 +264,11 @@ RULES: dict[str, Rule] = {
     "decommission.max_pause_s": Live(_ATTEMPT, higher, "applications may be without writes for longer"),
     "decommission.sequence_headroom": Live(_ATTEMPT, lower, "fewer numbers are left between the sides' sequences"),
     "decommission.release_classic": Live("the end of the hand-over", becomes(True), "the classic cluster is deleted"),
+    "decommission.dossier": Live(_DOSSIER, any_change, "the record of the migration goes to another place"),
+    "decommission.dossier_key": Live(_DOSSIER, any_change, "another key signs the record of the migration, or none"),
+    "decommission.dossier_fingerprint": Live(_DOSSIER, any_change, "another key is trusted to sign that record"),
+    "decommission.dossier_kms_key_id": Live(_DOSSIER, any_change, "other people may read that record"),
+    "decommission.dossier_retain_days": Live(_DOSSIER, any_change, "the record may be deleted at another time"),
     "cost.classic_monthly_usd": Live(_PRICE),
     "cost.acu_hour_usd": Live(_PRICE),
     "cost.storage_gb_month_usd": Live(_PRICE),
@@ -301,6 +308,15 @@ RULES: dict[str, Rule] = {
     "notify.unreachable_s": Live(_NOTIFIER, higher, "people are told later"),
     "notify.keep_days": Live(_NOTIFIER),
     "board.token": Live("the next start of migrator serve"),
+    "governance.authentication": Live(_GATES, any_change, "other people may approve, or are known by less"),
+    "governance.approver": Live(_GATES, any_change, "other people may approve"),
+    "governance.four_eyes": Live(_GATES, names_fewer, "one person approves alone"),
+    "governance.approval_valid_s": Live(_GATES, higher, "an approval counts for longer"),
+    "governance.oidc_header": _OIDC,
+    "governance.oidc_issuer": _OIDC,
+    "governance.oidc_audience": _OIDC,
+    "governance.oidc_jwks": _OIDC,
+    "governance.oidc_claim": _OIDC,
     "board.read_token": Live("the next start of migrator serve", becomes(None), "reading the board needs no token"),
     "rehearsal": _REHEARSAL,
     "rehearsal.clock_scale": _REHEARSAL,

@@ -15,6 +15,8 @@ from pydantic import Field, field_validator, model_validator
 from migrator.plan.alarms import Alarms
 from migrator.plan.aws import Aws
 from migrator.plan.board import Board
+from migrator.plan.dossiers import Dossiers as _Dossiers
+from migrator.plan.governance import Governance
 from migrator.plan.notify import Notify
 from migrator.plan.section import Section as _Section
 
@@ -256,7 +258,7 @@ class Stabilization(_Section):
     )
 
 
-class Decommission(_Section):
+class Decommission(_Dossiers):
     max_pause_s: PositiveS = Field(60.0, description="Past this the writes reopen on classic (ADR: 30 min a month).")
     sequence_headroom: int = Field(1_000_000, ge=0)
     release_classic: bool = True
@@ -376,6 +378,7 @@ class Plan(_Section):
     temporal: Temporal = Temporal()
     notify: Notify = Notify()
     board: Board = Board()
+    governance: Governance = Governance()
     rehearsal: Rehearsal | None = None
 
     @property

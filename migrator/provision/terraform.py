@@ -57,6 +57,9 @@ def variables(plan: Plan) -> dict[str, Any]:
         "classic_cluster_id": plan.classic.cluster_id,
         "release_classic": plan.decommission.release_classic,
         "acu_pct": plan.pace.acu_pct,
+        "dossier": plan.decommission.dossier if (plan.decommission.dossier or "").startswith("s3://") else None,
+        "dossier_key": _kms_key(plan.decommission.dossier_key),
+        "dossier_kms_key_id": plan.decommission.dossier_kms_key_id,
         "secret_ids": sorted({_secret_id(text) for text in references if text.startswith("aws-secret:")}),
         "environment_secrets": sorted(names | set(_ALWAYS)),
         "notify_topic_arns": sorted({r.topic for r in plan.notify.receiver.values() if r.topic}),
@@ -142,6 +145,11 @@ def _unreachable(plan: Plan, references: list[str]) -> list[str]:
     if host in ("local", "localhost", "127.0.0.1", "[::1]"):
         found.append(f"temporal.address {plan.temporal.address} is on this machine: name a server that ECS reaches")
     return found
+
+
+def _kms_key(reference: str | None) -> str | None:
+    """Return the key of AWS KMS that a reference names; None for another one."""
+    return reference.removeprefix("aws-kms:") if reference and reference.startswith("aws-kms:") else None
 
 
 def _secret_id(reference: str) -> str:

@@ -31,6 +31,7 @@ WINGS = {"dataplane", "traffic"}
 ARROWS: dict[str, set[str]] = {
     "": set(),  # migrator/__init__.py: importing the shim must stay light
     "__main__": {"cli"},
+    "carried": set(),
     "errors": set(),
     "model": {"errors"},
     "shim": INNER,
@@ -48,22 +49,25 @@ ARROWS: dict[str, set[str]] = {
     "traffic": set(),
     "inventory": INNER | {"control", "db"},  # the plan's scope, and what was remembered
     "rights": INNER | {"control", "db"},  # the answer that is kept
+    "privileges": INNER | {"db", "plan"},  # what the tool's own roles need, for whoever begins something
     # For status.
     "control": INNER | {"capacity", "db", "inventory", "log_events", "plan", "poll", "retry", "rights", "runway"},
     "metrics": SHELL,  # what classic says, under names that stay
     # Which statements are the tool's own is the audit's knowledge; the rest of it is not needed.
     "runway": SHELL | {"audit", "grammar"},
     "capacity": SHELL | {"runway"},  # one way of asking AWS
+    "size": SHELL | {"runway"},  # one way of counting row writes
     "local": INNER | {"grammar", "poll"},
     "report": INNER,
     "grammar": set(),  # what PostgreSQL's parser says about a text
     "scripts": INNER | {"grammar"},  # what files of SQL hold
     # Asks about everything before anything is done: what each part needs is that part's to say.
-    "doctor": SHELL | {"audit", "aws", "rights", "settings"},
+    "doctor": SHELL | {"audit", "aws", "privileges", "rights", "settings"},
     # The phases. They do not know each other, with these exceptions:
     "audit": SHELL | {"grammar", "runway", "scripts"},  # one forecast of the writer, the gate's
-    "provision": SHELL | {"aws", "local", "rights"},  # local is one of the places to run: its servers are made there
-    "capture": SHELL,
+    # local is one of the places to run: its servers are made there.
+    "provision": SHELL | {"aws", "local", "privileges", "rights"},
+    "capture": SHELL | {"privileges"},  # who makes its event triggers
     "mirror": SHELL | {"capture"},  # reads the journal that capture writes
     "backfill": SHELL | {"capture"},  # shares its reading of rows, and holds the journal's ring
     # What is new is provisioned, and captured from birth; it comes in files of SQL.
@@ -72,18 +76,24 @@ ARROWS: dict[str, set[str]] = {
     "route": SHELL | {"shim"},  # the words of a route are the shim's
     "breaker": SHELL | {"route"},  # opening and closing are changes of routes
     "incident": SHELL | {"route"},
-    "cutover": SHELL | {"route", "runway"},
+    # Whose approval counts: asked by gates, waves, commands and the board alike.
+    "governance": SHELL | {"settings"},
+    "cutover": SHELL | {"governance", "route", "runway"},
     "repair": SHELL | {"capture"},  # marks rows dirty in the journal
     "recovery": SHELL | {"capture"},
+    # Everything that is evidence, as pages and rows; what signs it is looked up by reference, as connections are.
+    "dossier": SHELL | {"report", "settings"},
     # It makes the last keys on Limitless, gives objects their owners and ends capture; classic may be a server here.
-    "decommission": SHELL | {"aws", "capacity", "route", "capture", "local", "provision", "rights"},
+    # The dossier is the last thing before anything is done to classic.
+    "decommission": SHELL
+    | {"aws", "capacity", "route", "capture", "dossier", "local", "provision", "rights", "settings"},
     # Where phases meet: what one says to the next, and what compares with what repairs.
-    "gates": SHELL | {"rights", "route", "runway", "cutover", "decommission"},
+    "gates": SHELL | {"governance", "privileges", "rights", "route", "runway", "cutover", "decommission", "settings"},
     "undo": SHELL | {"capture", "provision"},
     "notify": SHELL | {"settings"},  # each receiver's secret is looked up for each message, and kept nowhere
     "validation": SHELL | {"capture", "consistency", "cutover", "repair"},
     # The board shows the status as reports do, and gives the orders that commands give.
-    "serve": SHELL | {"incident", "report", "route"},
+    "serve": SHELL | {"governance", "incident", "report", "route"},
     # The rehearsal plays operator, application and adversary at once.
     "rehearse": {"*"},
     "cli": {"*", "workflows"},
@@ -112,8 +122,9 @@ GUESTS: dict[str, set[str]] = {
     "starlette": {"incident", "metrics", "serve"},
     "uvicorn": {"incident", "serve", "cli"},
     "anyio": {"incident"},
-    "cryptography": {"incident"},  # signatures of Amazon SNS
-    "pydantic": {"incident", "notify", "plan", "settings", "cli", "workflows"},
+    # dossiers are signed; signatures of Amazon SNS, and of approvers
+    "cryptography": {"dossier", "governance", "incident"},
+    "pydantic": {"dossier", "incident", "notify", "plan", "settings", "cli", "workflows"},
     "structlog": {"logs", "workflows", "cli"},
     "rich": {"cli", "rehearse"},
     "jinja2": {"report", "serve"},
@@ -389,6 +400,7 @@ OTHER_READERS = {
     "inventory": "validation loads it: what nobody captured is asked past the reader of those who capture",
     "local": "the stand-in plays a server",
     "rehearse": "plays an operator",
+    "privileges": "about what the tool's role may use and owns, which has no shape",
     "rights": "about who may do what, which has no shape",
 }
 # The same for single files elsewhere. One that asks no more must leave this list.
@@ -402,7 +414,6 @@ OTHER_FILES = {
     "migrator/dataplane/mirror/chunks.py": "asynchronous, about what refers to a table there, and what is unique in it",
     "migrator/dataplane/mirror/foreign_key_wait.py": "asynchronous, about the one key that an error named",
     "migrator/decommission/write_stop.py": "about its own triggers",
-    "migrator/doctor/doctor.sql": "about who may use and owns what, which has no shape",
     "migrator/provision/probe.py": "asks whether catalogs can be asked",
     "migrator/provision/probing.py": "about its own scratch schema",
 }

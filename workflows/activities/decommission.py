@@ -144,8 +144,8 @@ class DecommissionActivities:
 
     @activity.defn(name="decommission_export")
     async def export(self, inp: Closing) -> str:
-        path = settings.home() / f"decisions-{self.context.plan.name}.json"
-        return await beating(self.context.on_classic(run.export, inp.id, path, self.context.plan))
+        """Write the final dossier where the plan says."""
+        return await beating(self.context.on_classic(run.export, inp.id, self.context.plan, settings.home()))
 
     @activity.defn(name="decommission_release")
     async def release(self, inp: Closing) -> str:

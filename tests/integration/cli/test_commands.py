@@ -25,7 +25,7 @@ CHANGE_NOTHING = {
     "local status", "mirror quarantine", "mirror status", "notify status", "notify test",
     "plan check", "plan diff", "plan history",
     "plan init", "plan schema", "plan show",
-    "plan template", "rehearse", "report", "schema check", "schema status", "serve", "status", "tenant show",
+    "plan template", "rehearse", "report", "schema check", "schema status", "serve", "size", "status", "tenant show",
     "validation history", "validation schedule show", "version", "worker",
 }  # fmt: skip
 SHOW_NO_DATA = {"worker", "incident serve", "serve", "plan schema", "plan template"}

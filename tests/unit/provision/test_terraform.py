@@ -28,13 +28,24 @@ from tests import ROOT
 from tests.fixtures.terraform.provider import SCHEMA, provider
 from tests.fixtures.terraform.run import PROGRAM, TREE, WHY_NOT, Made, Terraform, made
 
-EXAMPLE = TREE / "tests" / "example.tfvars.json"
 needs_terraform = pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)
 
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return load(ROOT / "plans" / "adr.example.toml")
+    """The example's plan, as far as it matters here: it may change."""
+    body = dump(load(ROOT / "plans" / "adr.example.toml"))
+    changes: dict[str, dict[str, Any]] = {
+        "decommission": {
+            "release_classic": True,
+            "dossier": "s3://audit-evidence/migrations/",
+            "dossier_key": "aws-kms:alias/dossier",
+            "dossier_kms_key_id": "arn:aws:kms:eu-central-1:123456789012:key/2",
+        },
+        "notify": {"receiver": {}},
+        "aws": {"managed_by": "terraform", "project": "orders", "owner": "data-platform@example.com"},
+    }
+    return Plan.model_validate({**body, **{name: {**body[name], **values} for name, values in changes.items()}})
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +56,10 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terraform]:
 
 
 @pytest.fixture(scope="module")
-def tested(terraform: Terraform) -> tuple[str, dict[str, Made]]:
+def tested(terraform: Terraform, plan: Plan) -> tuple[str, dict[str, Made]]:
     """The output of Terraform's own tests, and what their runs made."""
     terraform.init()
-    done = terraform.run("test", "-json", "-verbose", f"-var-file={EXAMPLE}")
+    done = terraform.test(text_of(variables(plan)), "-json", "-verbose")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, made(done.stdout)
 
@@ -122,10 +133,14 @@ def test_workers_have_the_rights_of_their_calls_and_no_others(all_of_it: Made, p
     policy = statements(all_of_it.of("aws_iam_role_policy")["task"])
     allowed = [action for one in policy.values() for action in one["Action"]]
 
-    assert sorted(allowed) == sorted(actions_of([Duty.OBSERVE, Duty.EXPLAIN, Duty.RETIRE]))
+    assert sorted(allowed) == sorted(actions_of([Duty.OBSERVE, Duty.EXPLAIN, Duty.RETIRE, Duty.EVIDENCE]))
     rds = "arn:aws:rds:eu-central-1:123456789012"
     assert policy["RetireInstances"]["Resource"] == [f"{rds}:db:orders-classic-1"]
     assert f"{rds}:cluster:orders-classic" in policy["RetireClassic"]["Resource"]
+    assert policy["Dossier"]["Resource"] == ["arn:aws:s3:::audit-evidence/migrations/*"]
+    assert policy["DossierSignature"]["Condition"]["ForAnyValue:StringEquals"]["kms:ResourceAliases"] == [
+        "alias/dossier"
+    ]
     everything = [sid for sid, one in policy.items() if "*" in one["Resource"]]
     assert everything == ["ObserveMetrics"], "CloudWatch alone knows no rights by resource"
     assert all(
@@ -263,11 +278,6 @@ def test_the_variables_of_the_plan_are_those_that_are_written(plan: Plan) -> Non
     declared = re.findall(r'^variable "(\w+)"', (TREE / "variables_plan.tf").read_text(), re.MULTILINE)
 
     assert sorted(declared) == sorted(variables(plan))
-
-
-def test_the_example_is_the_example_plans(plan: Plan) -> None:
-    """Write it anew: migrator plan terraform --plan plans/adr.example.toml --file infra/terraform/tests/…"""
-    assert EXAMPLE.read_text() == text_of(variables(plan))
 
 
 # -- the variables ---------------------------------------------------------------------------------------------------

@@ -13,6 +13,17 @@ locals {
   deletions    = [for action in var.actions.retire : action if action == "rds:DeleteDBInstance"]
   retirement   = [for action in var.actions.retire : action if action != "rds:DeleteDBInstance"]
 
+  # The dossier's probe and its later numbers begin with its own name.
+  dossier_path  = var.dossier == null ? "" : trimprefix(var.dossier, "s3://")
+  dossier_place = "arn:${var.partition}:s3:::${local.dossier_path}"
+  of_bucket     = [for action in var.actions.evidence : action if startswith(action, "s3:GetBucket")]
+  of_object     = [for action in var.actions.evidence : action if startswith(action, "s3:") && !startswith(action, "s3:GetBucket")]
+  of_signing    = [for action in var.actions.evidence : action if contains(["kms:GetPublicKey", "kms:Sign"], action)]
+  of_encryption = [for action in var.actions.evidence : action if startswith(action, "kms:") && !contains(local.of_signing, action)]
+  key_base      = "arn:${var.partition}:kms:${var.region}:${var.account}:key"
+  signs_by      = var.dossier_key == null ? "" : var.dossier_key
+  by_alias      = startswith(local.signs_by, "alias/")
+
   statements = concat(
     [
       {
@@ -56,6 +67,46 @@ locals {
         Effect   = "Allow"
         Action   = var.actions.notify
         Resource = var.notify_topic_arns
+      },
+    ],
+    var.dossier == null ? [] : [
+      {
+        Sid      = "Dossier"
+        Effect   = "Allow"
+        Action   = local.of_object
+        Resource = ["${trimsuffix(local.dossier_place, ".dossier")}*"]
+      },
+      {
+        Sid      = "DossierBucket"
+        Effect   = "Allow"
+        Action   = local.of_bucket
+        Resource = ["arn:${var.partition}:s3:::${split("/", local.dossier_path)[0]}"]
+      },
+    ],
+    var.dossier_kms_key_id == null ? [] : [
+      {
+        Sid      = "DossierEncryption"
+        Effect   = "Allow"
+        Action   = local.of_encryption
+        Resource = [startswith(var.dossier_kms_key_id, "arn:") ? var.dossier_kms_key_id : "${local.key_base}/${var.dossier_kms_key_id}"]
+      },
+    ],
+    var.dossier_key == null || local.by_alias ? [] : [
+      {
+        Sid      = "DossierSignature"
+        Effect   = "Allow"
+        Action   = local.of_signing
+        Resource = [startswith(local.signs_by, "arn:") ? local.signs_by : "${local.key_base}/${local.signs_by}"]
+      },
+    ],
+    !local.by_alias ? [] : [
+      {
+        Sid      = "DossierSignature"
+        Effect   = "Allow"
+        Action   = local.of_signing
+        Resource = ["${local.key_base}/*"]
+        # IAM knows keys, not aliases.
+        Condition = { "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = [local.signs_by] } }
       },
     ],
     !local.retires ? [] : [

@@ -45,3 +45,6 @@ variable "cluster_id" { type = string }
 variable "classic_cluster_id" { type = string }
 variable "classic_instance_ids" { type = list(string) }
 variable "release_classic" { type = bool }
+variable "dossier" { type = string }
+variable "dossier_key" { type = string }
+variable "dossier_kms_key_id" { type = string }
