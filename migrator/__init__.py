@@ -33,6 +33,8 @@ Question → where the answer lives
 * 3 a.m.: everybody back to classic             traffic/incident/
 * Which alarms of other systems roll back?      traffic/incident/ (senders: what they send; match: what it does)
 * Phase 5, 90 days, then retire classic         decommission/
+* Who else uses classic, may the next leap be made?               preflight/
+* Does a rollback work today, also without Temporal?              drill/ (restoring the last copy: decommission/)
 * What is left to show when classic is gone?    dossier/
 * What runs in application processes?           shim/ (psycopg and model only)
 * What do applications test with?               testing.py (the shim itself, on memory or on one PostgreSQL)

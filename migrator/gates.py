@@ -41,6 +41,7 @@ from migrator.model.route import Level
 from migrator.model.shell import argument
 from migrator.model.side import Side
 from migrator.plan.schema import Plan
+from migrator.preflight import look as preflight
 from migrator.privileges import require as privileges
 from migrator.rights.check import check
 from migrator.runway import forecast
@@ -89,11 +90,31 @@ def ask(
                 blocking = (Blocker("limitless.unknown", "", f"what Limitless holds is not known: {error}", True),)
         # What was stored just now is current; only where nothing is stored has Limitless to be read again.
         answer = _everywhere(classic, phase, plan, keep, None if keep else limitless)
+        beforehand = _beforehand(classic, limitless, open_limitless, phase, plan)
+    if beforehand:  # what has to be waited for, or ended, holds nothing else up
+        answer = replace(answer, go=False, blockers=answer.blockers + beforehand)
     if not blocking:
         return answer
     # What was found holds late sign-ups up as well, so a wave of theirs would clear nothing.
     more = tuple(blocker for blocker in blocking if blocker not in answer.blockers)
     return replace(answer, go=False, blockers=answer.blockers + more, late_tenants=0)
+
+
+def _beforehand(
+    classic: Connection,
+    limitless: Connection | None,
+    open_limitless: Callable[[], AbstractContextManager[Connection]],
+    phase: Phase,
+    plan: Plan,
+) -> tuple[Blocker, ...]:
+    """Return what preflight has against what is behind *phase*."""
+    if limitless is not None or not preflight.asks(phase, plan):
+        return preflight.gate(classic, limitless, phase, plan)
+    try:
+        with open_limitless() as other:
+            return preflight.gate(classic, other, phase, plan)
+    except ClusterUnavailable:
+        return preflight.gate(classic, None, phase, plan)
 
 
 def _differences(

@@ -195,6 +195,7 @@ WORK = (
     Event("step.cancelled", DEBUG, "it was told to end", STEP),
     Event("workflow.continued", DEBUG, "it goes on with a new history", "workflow kind"),
     Event("work.cancelled", DEBUG, "what was cancelled ended with an error of its own", "error"),
+    Event("reader.not_watched", DEBUG, "a reader of classic was not watched; tried again", "reader error"),
     Event("log.not_read", DEBUG, "the decision log could not be read; read again", "error"),
 )
 
@@ -227,6 +228,7 @@ def _decision(name: str, level: int, when: str) -> Event:
 DECISIONS = (
     _decision("phase.begun", INFO, "a phase begins"),
     _decision("phase.undone", INFO, "a phase was undone by a person"),
+    _decision("drill.ended", INFO, "a drill was done, and passed or did not"),
     _decision("gate.passed", INFO, "a phase may be left"),
     _decision("gate.approved", INFO, "a person said yes to a gate"),
     _decision("gate.approval_voided", INFO, "what was approved is no longer true; it has to be approved again"),
@@ -235,6 +237,7 @@ DECISIONS = (
     _decision("approval.refused", WARNING, "somebody was not taken for the approver they said to be"),
     _decision("plan.changed", INFO, "other values of the plan are in force"),
     _decision("schema.upgraded", INFO, "the tool's own tables are of another version"),
+    _decision("control.restored", WARNING, "the record of the migration was brought back from a backup"),
     _decision("schema.changed", INFO, "a change of the schema is on both sides"),
     _decision("schema.migrated", INFO, "a migration of a tool is on both sides"),
     _decision("schema.undone", INFO, "a change of the schema was taken back"),

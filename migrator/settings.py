@@ -24,7 +24,8 @@ from __future__ import annotations
 import getpass
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -224,12 +225,27 @@ def secret(reference: str) -> str:
     raise UsageError("not a reference to a secret", hint="Use env:NAME, file:PATH or aws-secret:ID.")
 
 
+_led_to: list[str] = []
+
+
+@contextmanager
+def temporal_led_to(address: str) -> Iterator[None]:
+    """Have this process look for Temporal at *address*, whatever the plan and the environment say: a drill."""
+    _led_to.append(address)
+    try:
+        yield
+    finally:
+        _led_to.pop()
+
+
 def temporal_address(plan: _HasPlanTemporal) -> str:
     """Return host:port of the Temporal server the plan names; MIGRATOR_TEMPORAL wins, as one plan serves many places.
 
     Raises:
         UsageError: if the plan says "local" and no local server has been started.
     """
+    if _led_to:
+        return _led_to[-1]
     address = os.environ.get("MIGRATOR_TEMPORAL") or plan.temporal.address
     if address != "local":
         return address

@@ -46,6 +46,7 @@ from workflows.fit import Fit, keep_known
 from workflows.measuring import keep_measured
 from workflows.migration import MigrationWorkflow
 from workflows.notifying import keep_notified
+from workflows.retirement import RetirementWorkflow
 from workflows.sampling import keep_sampled
 from workflows.stabilization import StabilizeWorkflow
 from workflows.steps import Steps
@@ -64,6 +65,7 @@ CONTROL_WORKFLOWS = (
     WaveWorkflow,
     StabilizeWorkflow,
     DecommissionWorkflow,
+    RetirementWorkflow,
 )
 INCIDENT_WORKFLOWS = (BreakerWorkflow, RollbackWorkflow)
 ALL_QUEUES: tuple[names.Queue, ...] = tuple(names.Queue)
@@ -148,6 +150,7 @@ def activities(context: Context) -> dict[names.Queue, list[Callable[..., Any]]]:
             decommission.enter, decommission.stand, decommission.prepare, decommission.close, decommission.drain,
             decommission.validate, decommission.sequences, decommission.close_positions, decommission.hand_over,
             decommission.reopen, decommission.settle, decommission.export, decommission.release,
+            decommission.fingerprint, decommission.look,
         ],
         names.Queue.INCIDENT: [incident.roll_back, incident.watch_breakers],
         names.Queue.MIRROR: [dual_write.mirror],

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing as closing_
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,10 @@ from migrator.control.phase import set_phase
 from migrator.control.route import switch
 from migrator.dataplane.capture.install import remove
 from migrator.decommission import attempt, dossier, drain, hand_over, progress, sequences, write_stop
-from migrator.decommission.aws import AwsReleaser
 from migrator.decommission.prepare import tables
 from migrator.decommission.progress import Entry
-from migrator.decommission.release import KeepClassic, LocalReleaser, Releaser
-from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed
+from migrator.decommission.retire import releaser_for
+from migrator.errors import NoGo
 from migrator.inventory.look import losses
 from migrator.model.action import Action
 from migrator.model.blocker import Blocker
@@ -308,47 +306,3 @@ def export(conn: Connection, number: int, plan: Plan, home: Path) -> str:
     kept = releaser_for(plan, home, current.handed_over_at).snapshot()
     attempt.note(conn, number, snapshot_kept=kept)
     return dossier.final(conn, plan, number, home).place
-
-
-def release(
-    open_classic: Callable[[], Connection],
-    open_limitless: Callable[[], Connection],
-    plan: Plan,
-    number: int,
-    home: Path,
-) -> str:
-    """Take a last snapshot of classic and retire it; returns what was done. Afterwards it may be unreachable.
-
-    Args:
-        home: where servers of this machine live.
-
-    Nothing happens to classic before Limitless holds that it is being retired, and the last copy was read back.
-    """
-    reached = progress.find(open_classic, open_limitless)
-    if progress.enter_at(reached) is not Entry.RELEASE:
-        raise PreconditionFailed(f"classic must not be retired: the decommission is at {progress.enter_at(reached)}")
-    number = reached.number or number
-    with closing_(open_limitless()) as limitless:
-        handed_over_at = hand_over.mark_retiring(limitless, number)
-    releaser = releaser_for(plan, home, handed_over_at)
-    kept = releaser.snapshot()
-    try:
-        with closing_(open_classic()) as conn:
-            attempt.note(conn, number, snapshot_kept=kept)
-    except ClusterUnavailable:
-        pass  # unreachable: an earlier run retired it
-    return releaser.release()
-
-
-def releaser_for(plan: Plan, home: Path, not_before: datetime | None = None) -> Releaser:
-    """Return what retires classic where this plan runs: a server of this machine lives under *home*.
-
-    A last copy from before *not_before* is none.
-    """
-    if not plan.decommission.release_classic:
-        return KeepClassic("the plan says release_classic = false")
-    if plan.classic.writer.startswith("local:"):
-        return LocalReleaser(home)
-    if plan.classic.cluster_id is None:
-        return KeepClassic("the plan names no classic.cluster_id")
-    return AwsReleaser(plan.classic.cluster_id, not_before)

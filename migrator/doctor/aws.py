@@ -72,9 +72,9 @@ def resources(plan: Plan, action: str, arn: str, region: str) -> tuple[str, ...]
     match action:
         case "rds:DescribeDBClusters":
             return tuple(f"{rds}:cluster:{name}" for name in (classic, limitless) if name)
-        case "rds:CreateDBClusterSnapshot" | "rds:DeleteDBCluster":
+        case "rds:CreateDBClusterSnapshot" | "rds:DeleteDBCluster" | "rds:StopDBCluster" | "rds:StartDBCluster":
             return (f"{rds}:cluster:{classic}",)
-        case "rds:DescribeDBClusterSnapshots":
+        case "rds:DescribeDBClusterSnapshots" | "rds:DeleteDBClusterSnapshot":
             return (f"{rds}:cluster-snapshot:{classic}-before-decommission",)
         case "rds:DescribeDBShardGroups":
             return (f"{rds}:shard-group:*",)

@@ -110,6 +110,16 @@ def _least(receiver: Any) -> int:
     return Severity(receiver.get("severity") or ("error" if receiver.get("kind") == "pagerduty" else "info")).rank
 
 
+def keeps_less(old: float | None, new: float | None) -> bool:
+    """Whether something is kept for less time than before; None: without an end."""
+    return new is not None and (old is None or new < old)
+
+
+def keeps_less_often(old: float | None, new: float | None) -> bool:
+    """Whether something is asked for less often than before; None: never."""
+    return old is not None and (new is None or new > old)
+
+
 def rarer(old: float, new: float) -> bool:
     """Whether something is repeated less often; 0 is never."""
     return bool(old) and (not new or new > old)
@@ -129,6 +139,7 @@ _CLUSTER = "the next migrator cluster command"
 _TFVARS = "the next migrator plan terraform"
 _CHECK = "the next check of the window"
 _ATTEMPT = "the next attempt to hand over"
+_KEPT = "the next look at what is kept of classic"
 _DOSSIER = "the next dossier that is written"
 _PRICE = "from this moment on; what was used before keeps its price"
 _NOTIFIER = "the notifier takes it up within seconds"
@@ -264,6 +275,17 @@ RULES: dict[str, Rule] = {
     "decommission.max_pause_s": Live(_ATTEMPT, higher, "applications may be without writes for longer"),
     "decommission.sequence_headroom": Live(_ATTEMPT, lower, "fewer numbers are left between the sides' sequences"),
     "decommission.release_classic": Live("the end of the hand-over", becomes(True), "the classic cluster is deleted"),
+    "decommission.keep_classic_days": Live(_KEPT, lower, "classic may be deleted earlier"),
+    "decommission.keep_snapshot_days": Live(_KEPT, keeps_less, "classic's last copy may be deleted earlier"),
+    "decommission.restore_drill": Live(
+        _KEPT, becomes(False), "classic may be deleted before its last copy was restored"
+    ),
+    "preflight.gate": Live(_GATES, becomes(False), "gates no longer ask who else uses classic"),
+    "preflight.watched_days": Live(_GATES, lower, "who uses classic now and then may not have been seen"),
+    "preflight.quiet_days": Live(_GATES, lower, "who was seen on classic counts as gone earlier"),
+    "drill.max_age_days": Live(
+        "the next wave", keeps_less_often, "waves go on longer without a rollback that was practised"
+    ),
     "decommission.dossier": Live(_DOSSIER, any_change, "the record of the migration goes to another place"),
     "decommission.dossier_key": Live(_DOSSIER, any_change, "another key signs the record of the migration, or none"),
     "decommission.dossier_fingerprint": Live(_DOSSIER, any_change, "another key is trusted to sign that record"),

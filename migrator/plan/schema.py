@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from migrator.plan.alarms import Alarms
 from migrator.plan.aws import Aws
 from migrator.plan.board import Board
-from migrator.plan.dossiers import Dossiers as _Dossiers
+from migrator.plan.ending import Decommission, Drill, Preflight
 from migrator.plan.governance import Governance
 from migrator.plan.notify import Notify
 from migrator.plan.section import Section as _Section
@@ -245,7 +245,7 @@ class Gates(_Section):
     acknowledged: list[str] = Field(
         default=[],
         description="What the team accepts, by id: findings of the audit, differences of rights, runway.short, "
-        "runway.unknown, runway.floor.",
+        "runway.unknown, runway.floor, preflight.CODE or preflight.CODE:SUBJECT, drill.stale.",
     )
 
 
@@ -256,12 +256,6 @@ class Stabilization(_Section):
     slo_patience_s: PositiveS = Field(
         120.0, description="Reads on Limitless over a limit of [waves] are an incident once they last this long."
     )
-
-
-class Decommission(_Dossiers):
-    max_pause_s: PositiveS = Field(60.0, description="Past this the writes reopen on classic (ADR: 30 min a month).")
-    sequence_headroom: int = Field(1_000_000, ge=0)
-    release_classic: bool = True
 
 
 class Cost(_Section):
@@ -369,6 +363,8 @@ class Plan(_Section):
     waves: Waves = Waves()
     gates: Gates = Gates()
     stabilization: Stabilization = Stabilization()
+    preflight: Preflight = Preflight()
+    drill: Drill = Drill()
     decommission: Decommission = Decommission()
     cost: Cost = Cost()
     runway: Runway = Runway()
@@ -385,6 +381,11 @@ class Plan(_Section):
     def clock_scale(self) -> float:
         """Planned seconds per real second; migrator.control.rehearsal says where it applies."""
         return self.rehearsal.clock_scale if self.rehearsal else 1.0
+
+    @property
+    def asks_preflight(self) -> bool:
+        """Whether gates ask what else uses classic, and what AWS says of both sides."""
+        return self.rehearsal is None if self.preflight.gate is None else self.preflight.gate
 
     @property
     def is_local(self) -> bool:

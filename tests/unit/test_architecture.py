@@ -62,7 +62,8 @@ ARROWS: dict[str, set[str]] = {
     "grammar": set(),  # what PostgreSQL's parser says about a text
     "scripts": INNER | {"grammar"},  # what files of SQL hold
     # Asks about everything before anything is done: what each part needs is that part's to say.
-    "doctor": SHELL | {"audit", "aws", "privileges", "rights", "settings"},
+    "doctor": SHELL | {"audit", "aws", "preflight", "privileges", "rights", "settings"},
+    "preflight": SHELL | {"doctor"},  # one way of asking AWS; doctor shows what preflight finds
     # The phases. They do not know each other, with these exceptions:
     "audit": SHELL | {"grammar", "runway", "scripts"},  # one forecast of the writer, the gate's
     # local is one of the places to run: its servers are made there.
@@ -88,7 +89,9 @@ ARROWS: dict[str, set[str]] = {
     "decommission": SHELL
     | {"aws", "capacity", "route", "capture", "dossier", "local", "provision", "rights", "settings"},
     # Where phases meet: what one says to the next, and what compares with what repairs.
-    "gates": SHELL | {"governance", "privileges", "rights", "route", "runway", "cutover", "decommission", "settings"},
+    "drill": SHELL | {"route"},  # a rollback there and back is two changes of routes
+    "gates": SHELL
+    | {"governance", "preflight", "privileges", "rights", "route", "runway", "cutover", "decommission", "settings"},
     "undo": SHELL | {"capture", "provision"},
     "notify": SHELL | {"settings"},  # each receiver's secret is looked up for each message, and kept nowhere
     "validation": SHELL | {"capture", "consistency", "cutover", "repair"},
@@ -414,6 +417,7 @@ OTHER_FILES = {
     "migrator/dataplane/mirror/chunks.py": "asynchronous, about what refers to a table there, and what is unique in it",
     "migrator/dataplane/mirror/foreign_key_wait.py": "asynchronous, about the one key that an error named",
     "migrator/decommission/write_stop.py": "about its own triggers",
+    "migrator/preflight/preflight.sql": "about what AWS DMS leaves on a source",
     "migrator/provision/probe.py": "asks whether catalogs can be asked",
     "migrator/provision/probing.py": "about its own scratch schema",
 }

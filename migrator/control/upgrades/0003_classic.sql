@@ -238,6 +238,43 @@ CREATE TABLE IF NOT EXISTS migrator.alarm (
 CREATE INDEX IF NOT EXISTS alarm_source_message_idx ON migrator.alarm (source, message) WHERE message <> '';
 CREATE INDEX IF NOT EXISTS alarm_source_episode_idx ON migrator.alarm (source, episode) WHERE episode <> '';
 
+-- name: sightings_and_drills
+-- Make room for who uses classic beside this tool, and for drills (sighting, sighting_hour, drill)
+-- Who uses classic beside this tool: sessions and walsenders of all databases, as looks found them. Bounded: the newest
+-- 2,000 (migrator.control.sighting).
+CREATE TABLE IF NOT EXISTS migrator.sighting (
+    server      text NOT NULL,       -- writer, or a reader of the plan: reader 1
+    kind        text NOT NULL CHECK (kind IN ('session', 'walsender')),
+    database    text NOT NULL,       -- '' for a walsender
+    role        text NOT NULL,
+    application text NOT NULL,       -- its application_name; '' where it gives none
+    client      text NOT NULL,       -- its address; '' on a local socket
+    first_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    looks       bigint NOT NULL,     -- that found it
+    PRIMARY KEY (server, kind, database, role, application, client)
+) WITH (fillfactor = 50);
+
+-- Hours in which somebody looked: nothing seen says nothing of an hour without a row.
+CREATE TABLE IF NOT EXISTS migrator.sighting_hour (
+    server text NOT NULL,
+    at     timestamptz NOT NULL,     -- beginning of the hour in UTC
+    looks  int NOT NULL,
+    PRIMARY KEY (server, at)
+);
+
+-- Drills: what was practised, and how it went. Bounded: the newest 1,000 (migrator.control.drill).
+CREATE TABLE IF NOT EXISTS migrator.drill (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    kind    text NOT NULL CHECK (kind IN ('rollback', 'restore', 'temporal')),
+    who     text NOT NULL,
+    subject text NOT NULL,           -- what was rolled back, or restored
+    passed  boolean NOT NULL,
+    seconds double precision NOT NULL,
+    body    jsonb NOT NULL           -- what was measured, and why it did not pass
+);
+
 -- name: decision_log
 -- Let no one change the decision log, and chain its entries by hash (decision_seal, decision_chain)
 ALTER TABLE migrator.decision ADD COLUMN IF NOT EXISTS login text;

@@ -19,6 +19,7 @@ import pytest
 
 from migrator.aws.actions import Duty, actions_of
 from migrator.aws.cluster import CLUSTER, SHARD_GROUP
+from migrator.decommission.aws_restore import TAG as DRILL
 from migrator.errors import NoGo, UsageError
 from migrator.plan.load import dump, from_body, load
 from migrator.plan.schema import Plan
@@ -133,7 +134,9 @@ def test_workers_have_the_rights_of_their_calls_and_no_others(all_of_it: Made, p
     policy = statements(all_of_it.of("aws_iam_role_policy")["task"])
     allowed = [action for one in policy.values() for action in one["Action"]]
 
-    assert sorted(allowed) == sorted(actions_of([Duty.OBSERVE, Duty.EXPLAIN, Duty.RETIRE, Duty.EVIDENCE]))
+    duties = (Duty.OBSERVE, Duty.EXPLAIN, Duty.RETIRE, Duty.DRILL, Duty.EVIDENCE)
+    assert sorted(allowed) == sorted(action for duty in duties for action in actions_of([duty]))
+    assert policy["Drill"]["Resource"][0] == f"arn:aws:rds:eu-central-1:123456789012:cluster:orders-classic-{DRILL}"
     rds = "arn:aws:rds:eu-central-1:123456789012"
     assert policy["RetireInstances"]["Resource"] == [f"{rds}:db:orders-classic-1"]
     assert f"{rds}:cluster:orders-classic" in policy["RetireClassic"]["Resource"]
@@ -142,7 +145,7 @@ def test_workers_have_the_rights_of_their_calls_and_no_others(all_of_it: Made, p
         "alias/dossier"
     ]
     everything = [sid for sid, one in policy.items() if "*" in one["Resource"]]
-    assert everything == ["ObserveMetrics"], "CloudWatch alone knows no rights by resource"
+    assert everything == ["ObserveRegion"], "CloudWatch knows no rights by resource"
     assert all(
         one["Effect"] == "Allow" and not any("*" in action for action in one["Action"]) for one in policy.values()
     )

@@ -5,11 +5,15 @@ locals {
   rds        = "arn:${var.partition}:rds:${var.region}:${var.account}"
   secret_arn = "arn:${var.partition}:secretsmanager:${var.region}:${var.account}:secret"
   keys       = concat([var.kms_key_id], var.secret_key_arns)
-  clusters   = [for id in compact([var.cluster_id, var.classic_cluster_id]) : "${local.rds}:cluster:${id}"]
-  retires    = var.release_classic && var.classic_cluster_id != null
+  # The restore drill names what it makes after classic.
+  drill    = var.classic_cluster_id == null ? "" : "${substr(var.classic_cluster_id, 0, 50)}-migrator-drill"
+  clusters = [for id in compact([var.cluster_id, var.classic_cluster_id, local.drill]) : "${local.rds}:cluster:${id}"]
+  retires  = var.release_classic && var.classic_cluster_id != null
 
-  reads_of_rds = [for action in var.actions.observe : action if startswith(action, "rds:")]
-  other_reads  = [for action in var.actions.observe : action if !startswith(action, "rds:")]
+  # These know no rights by resource.
+  regional     = ["rds:DescribeDBEngineVersions", "rds:DescribeIntegrations"]
+  reads_of_rds = [for action in var.actions.observe : action if startswith(action, "rds:") && !contains(local.regional, action)]
+  other_reads  = [for action in var.actions.observe : action if !contains(local.reads_of_rds, action)]
   deletions    = [for action in var.actions.retire : action if action == "rds:DeleteDBInstance"]
   retirement   = [for action in var.actions.retire : action if action != "rds:DeleteDBInstance"]
 
@@ -35,7 +39,7 @@ locals {
       },
       {
         # CloudWatch knows no rights by metric.
-        Sid      = "ObserveMetrics"
+        Sid      = "ObserveRegion"
         Effect   = "Allow"
         Action   = local.other_reads
         Resource = ["*"]
@@ -111,12 +115,35 @@ locals {
     ],
     !local.retires ? [] : [
       {
+        # Classic's key is not known here: whichever RDS itself uses.
+        Sid       = "DrillKey"
+        Effect    = "Allow"
+        Action    = [for action in var.actions.drill : action if startswith(action, "kms:")]
+        Resource  = ["${local.key_base}/*"]
+        Condition = { StringEquals = { "kms:ViaService" = "rds.${var.region}.amazonaws.com" } }
+      },
+    ],
+    !local.retires ? [] : [
+      {
         Sid    = "RetireClassic"
         Effect = "Allow"
         Action = local.retirement
         Resource = [
           "${local.rds}:cluster:${var.classic_cluster_id}",
           "${local.rds}:cluster-snapshot:${var.classic_cluster_id}-before-decommission*",
+        ]
+      },
+      {
+        Sid    = "Drill"
+        Effect = "Allow"
+        Action = [for action in var.actions.drill : action if startswith(action, "rds:")]
+        Resource = [
+          "${local.rds}:cluster:${local.drill}",
+          "${local.rds}:db:${local.drill}-1",
+          "${local.rds}:cluster-snapshot:*",
+          "${local.rds}:cluster-pg:*",
+          "${local.rds}:pg:*",
+          "${local.rds}:subgrp:*",
         ]
       },
       {
