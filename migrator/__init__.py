@@ -41,6 +41,7 @@ Question → where the answer lives
 * The tool's own tables                         control/
 * Was the decision log altered?                 control/chain.py (pure), control/sealing.py
 * How do we connect, and wait for busy locks?   db/
+* Where is a connection string found, with which password, why is one refused? login/ (for the shim as well)
 * How long do we wait for a state, how often is work tried again? poll.py, retry.py
 * Servers on this machine, the stand-in, faults local/
 * The rehearsal and its independent proof       rehearse/

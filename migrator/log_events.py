@@ -47,6 +47,8 @@ PROCESS = (
     Event("worker.stopping", INFO, "it was told to stop, and hands over what it does", "plan"),
     Event("worker.stopped", INFO, "its process ends", "plan"),
     Event("worker.plan_taken_up", INFO, "it goes on with another version of its plan", "plan before digest"),
+    Event("temporal.key_changed", INFO, "the API key for Temporal is another one from now on", "reference"),
+    Event("temporal.key_unread", WARNING, "the API key cannot be read; the last one is used", "reference reason"),
     Event("metrics.served", INFO, "metrics can be read there", "url"),
     Event("metrics.sent", INFO, "metrics go to an OpenTelemetry collector from now on", "every_s"),
     Event("traces.sent", INFO, "traces go to an OpenTelemetry collector from now on"),

@@ -320,6 +320,15 @@ RULES: dict[str, Rule] = {
     "alarms.pagerduty.secret": _SECRET,
     "alarms.pagerduty.rules": _ALARM_RULES,
     "temporal.address": Baked("the histories of the running workflows are on that server"),
+    "temporal.profile": Live(
+        "the next start of workers and commands", any_change, "another server may be reached by it"
+    ),
+    "temporal.api_key": Live("the next start of workers and commands"),
+    "temporal.encryption_keys": Live(
+        "the next start of workers and commands",
+        not_only_more,
+        "what was encrypted with a key that is missing cannot be read, and without any nothing is encrypted",
+    ),
     "temporal.namespace": Baked("the histories of the running workflows are in that namespace"),
     "notify.receiver": Live(_NOTIFIER, tells_less, "somebody is told of less"),
     "notify.look_s": Live(_NOTIFIER, higher, "people are told later"),
