@@ -176,6 +176,11 @@ variable "environment_secrets" {
   type        = list(string)
 }
 
+variable "iam_database_users" {
+  description = "Users of databases whom workers get tokens of IAM for (rds-iam:…); * where the plan does not tell."
+  type        = list(string)
+}
+
 variable "notify_topic_arns" {
   description = "SNS topics that the plan notifies."
   type        = list(string)

@@ -15,6 +15,7 @@ class Duty(StrEnum):
 
     OBSERVE = "observe"  # clusters and what they cost, once a minute or an hour
     SECRETS = "secrets"  # connection strings, tokens
+    LOGIN = "login"  # tokens of IAM in the place of passwords
     NOTIFY = "notify"  # receivers of notifications
     RETIRE = "retire"  # classic's last snapshot, its stop and its deletion
     DRILL = "drill"  # classic's last copy, restored beside it and deleted again
@@ -92,6 +93,7 @@ class Implied:
 
 IMPLIED = (
     Implied("kms:Decrypt", Duty.SECRETS, "secrets are encrypted with a key of the account"),
+    Implied("rds-db:connect", Duty.LOGIN, "a token is signed on this machine; RDS asks for the right when it is used"),
     Implied("rds:AddTagsToResource", Duty.RETIRE, "the last snapshot is made with the cluster's tags"),
     Implied("rds:AddTagsToResource", Duty.DRILL, "what a drill makes is told by its tag"),
     Implied("rds:DeleteDBInstance", Duty.DRILL, "a drill deletes what it made"),

@@ -44,6 +44,7 @@ def plan() -> Plan:
             "dossier_kms_key_id": "arn:aws:kms:eu-central-1:123456789012:key/2",
         },
         "notify": {"receiver": {}},
+        "limitless": {"dsn": "rds-iam://migrator@limitless.example/postgres_limitless"},
         "aws": {"managed_by": "terraform", "project": "orders", "owner": "data-platform@example.com"},
     }
     return Plan.model_validate({**body, **{name: {**body[name], **values} for name, values in changes.items()}})
@@ -134,7 +135,7 @@ def test_workers_have_the_rights_of_their_calls_and_no_others(all_of_it: Made, p
     policy = statements(all_of_it.of("aws_iam_role_policy")["task"])
     allowed = [action for one in policy.values() for action in one["Action"]]
 
-    duties = (Duty.OBSERVE, Duty.EXPLAIN, Duty.RETIRE, Duty.DRILL, Duty.EVIDENCE)
+    duties = (Duty.OBSERVE, Duty.EXPLAIN, Duty.RETIRE, Duty.DRILL, Duty.EVIDENCE, Duty.LOGIN)
     assert sorted(allowed) == sorted(action for duty in duties for action in actions_of([duty]))
     assert policy["Drill"]["Resource"][0] == f"arn:aws:rds:eu-central-1:123456789012:cluster:orders-classic-{DRILL}"
     rds = "arn:aws:rds:eu-central-1:123456789012"
@@ -294,15 +295,20 @@ def changed(plan: Plan, **sections: dict[str, Any]) -> Plan:
 def test_secrets_are_named_each_once_and_none_is_told(plan: Plan) -> None:
     named = changed(
         plan,
-        classic={"writer": "aws-secret:prod/Größe#classic", "readers": ["aws-secret:prod/Größe#reader", "env:R"]},
+        classic={
+            "writer": "aws-secret:prod/Größe#classic",
+            "readers": ["aws-secret:prod/Größe?dbname=app#reader", "env:R", "rds-iam:aws-secret:other"],
+        },
+        limitless={"dsn": "rds-iam://the%20tool@limitless.example/postgres_limitless"},
         board={"token": "env:BOARD"},
         aws={"tags": {"odd": "env:prod"}},
     )
 
     told = variables(named)
 
-    assert told["secret_ids"] == ["prod/Größe"]
-    assert told["environment_secrets"] == ["BOARD", "MIGRATOR_CLASSIC_DSN", "MIGRATOR_LIMITLESS_DSN", "R"]
+    assert told["secret_ids"] == ["other", "prod/Größe"]
+    assert told["environment_secrets"] == ["BOARD", "MIGRATOR_CLASSIC_DSN", "R"]
+    assert told["iam_database_users"] == ["*", "the tool"]
 
 
 def test_the_plan_is_carried_whole(plan: Plan) -> None:
@@ -318,11 +324,16 @@ def test_the_plan_is_carried_whole(plan: Plan) -> None:
 
 
 def test_what_no_container_reaches_is_refused_all_at_once(plan: Plan) -> None:
-    local = changed(plan, classic={"writer": "file:/etc/dsn"}, temporal={"address": "localhost:7233"})
+    local = changed(
+        plan,
+        classic={"writer": "file:/etc/dsn"},
+        limitless={"dsn": "rds-iam:file:/etc/other"},
+        temporal={"address": "localhost:7233"},
+    )
 
     with pytest.raises(NoGo) as refused:
         variables(local)
-    assert len(refused.value.blockers) == 2
+    assert len(refused.value.blockers) == 3
     with pytest.raises(UsageError, match="names no cluster"):
         variables(changed(plan, limitless={"cluster_id": None}))
 

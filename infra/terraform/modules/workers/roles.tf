@@ -65,6 +65,15 @@ locals {
         Resource = local.keys
       },
     ],
+    length(var.iam_database_users) == 0 ? [] : [
+      {
+        # AWS names clusters here by an id that it gives them.
+        Sid      = "Login"
+        Effect   = "Allow"
+        Action   = var.actions.login
+        Resource = [for user in var.iam_database_users : "arn:${var.partition}:rds-db:${var.region}:${var.account}:dbuser:*/${user}"]
+      },
+    ],
     length(var.notify_topic_arns) == 0 ? [] : [
       {
         Sid      = "Notify"

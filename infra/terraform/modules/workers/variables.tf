@@ -40,6 +40,7 @@ variable "log_retention_days" { type = number }
 variable "plan_toml" { type = string }
 variable "secret_ids" { type = list(string) }
 variable "environment_secrets" { type = list(string) }
+variable "iam_database_users" { type = list(string) }
 variable "notify_topic_arns" { type = list(string) }
 variable "cluster_id" { type = string }
 variable "classic_cluster_id" { type = string }
