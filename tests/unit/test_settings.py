@@ -171,3 +171,14 @@ def test_no_region_is_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MigratorError) as caught:
         settings.resolve("aws-secret:prod/db")
     assert isinstance(caught.value, ClusterUnavailable)
+
+
+def test_a_variable_may_hold_a_reference(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MIGRATOR_CLASSIC_DSN as well, for a rollback where passwords change; one step, so that none goes round."""
+    (home / "dsn").write_text(DSN)
+    monkeypatch.setenv("SOME_DSN", f"file:{home / 'dsn'}")
+    monkeypatch.setenv("MIGRATOR_CLASSIC_DSN", f"file:{home / 'dsn'}")
+    monkeypatch.setenv("ROUND", "env:ROUND")
+
+    assert settings.resolve("env:SOME_DSN") == settings.classic_dsn() == DSN
+    assert settings.resolve("env:ROUND") == "env:ROUND"
