@@ -323,7 +323,7 @@ def _load(conn: Connection, archive: zipfile.ZipFile, table: str, held: Held) ->
                 copy.write(block)
         loaded = cursor.rowcount
     if loaded != held.rows:
-        raise UsageError(f"of {table}, {loaded} of {held.rows} rows were loaded: nothing was restored")
+        raise UsageError(f"{table}: {loaded} of {counted(held.rows, 'row')} loaded: nothing was restored")
     for trigger, enabled in triggers:
         how = {"A": "ENABLE ALWAYS", "R": "ENABLE REPLICA", "D": "DISABLE"}.get(enabled, "ENABLE")
         conn.execute(sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(name, sql.SQL(how), sql.Identifier(trigger)))

@@ -89,9 +89,15 @@ def grant(conn: psycopg.Connection[Any], role: str, given: Sequence[sql.Composed
         UsageError: there is no such role.
     """
     with conn.transaction():
+        only_one(conn)
         _check(conn, role)
         for statement in statements(role) if given is None else given:
             conn.execute(statement)
+
+
+def only_one(conn: psycopg.Connection[Any]) -> None:
+    """Let no one else grant until the caller's transaction ends: of two at once, PostgreSQL lets one fail."""
+    conn.execute(_SQL["only_one"])
 
 
 def serves_shims(conn: psycopg.Connection[Any]) -> bool:
