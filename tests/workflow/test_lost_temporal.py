@@ -25,7 +25,8 @@ from workflows.messages import Approve, MigrationInput
 from workflows.migration import MigrationWorkflow
 from workflows.worker import served, workers
 
-pytestmark = [pytest.mark.temporal, pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
+# Two Temporal servers, and a migration on each.
+pytestmark = [pytest.mark.slow, pytest.mark.temporal, pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
 COPIED = "SELECT unit_id, state, finished_at FROM migrator.copy_unit ORDER BY unit_id"
 ROUTES = "SELECT tenant_id, level, wave, epoch FROM migrator.route ORDER BY tenant_id"
