@@ -159,14 +159,14 @@ class DecommissionWorkflow:
                 await workflow.get_external_workflow_handle(workflow_id).signal("finish")
         await workflow.execute_activity_method(ValidationActivities.remove_schedule, plan, **policies.QUICK.on(control))
         self.step = "retiring classic"
-        if entry is not Entry.RELEASE:
-            await workflow.execute_activity_method(
-                DecommissionActivities.export, closing, **policies.AFTER.on(control, summary="write the dossier")
-            )
         kept = workflow.patched("keep-classic-2026-11")
         if kept:  # runs begun before retired classic without
             await workflow.execute_activity_method(
                 DecommissionActivities.fingerprint, closing, **policies.WATCH.on(control, summary="what classic holds")
+            )
+        if entry is not Entry.RELEASE:
+            await workflow.execute_activity_method(
+                DecommissionActivities.export, closing, **policies.AFTER.on(control, summary="write the dossier")
             )
         # The last step: on this machine and on AWS, classic does not answer any more afterwards.
         await workflow.execute_activity_method(

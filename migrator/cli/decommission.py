@@ -29,12 +29,19 @@ from migrator.model.action import Action
 
 if TYPE_CHECKING:
     from migrator.decommission.progress import DecommissionProgress
+    from migrator.plan.schema import Plan
 
 group = typer.Typer(no_args_is_help=True, help="Retire classic: check, approve, run; then keep or delete it.")
 
 
 def register(app: typer.Typer) -> None:
     app.add_typer(group, name="decommission")
+
+
+def _dossier(plan: Plan) -> str:
+    rules = plan.decommission
+    by = f"signed by {rules.dossier_key}" if rules.dossier_key else "NOT SIGNED: decommission.dossier_key"
+    return f"Dossier: {rules.dossier or 'a file in the home of the worker that writes it'}, {by}"
 
 
 @group.command(epilog="Example: migrator decommission check")
@@ -55,7 +62,7 @@ def check(plan: PlanOption = None, everything: EveryOption = False, as_json: Jso
     if as_json:
         emit_json({"go": answer.go, "blockers": answer.blockers, "window": text})
     else:
-        out(f"Window: {text}")
+        out(f"Window: {text}", _dossier(found))
         out(*causes(answer.blockers, everything=everything))
         out("Go: approve it with: migrator decommission run --as NAME" if answer.go else "No-go.")
     if not answer.go:

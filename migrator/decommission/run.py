@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing as closing_
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from migrator.control import history, retirement
 from migrator.control.log import decide
 from migrator.control.phase import set_phase
 from migrator.control.route import switch
@@ -43,6 +44,8 @@ WHO = "decommission"
 MARGIN_S = 10.0
 """Moments of changes and validations closer together than this are not trusted to be in order."""
 SHOWN = 10
+FINAL_TABLES = "decommission.final_tables"
+"""Kind of the report that says what each table of classic held in the end, by count and digest."""
 
 
 # -- where does it begin ---------------------------------------------------------------------------------------------
@@ -291,8 +294,10 @@ def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) 
     return DecommissionResult(done=True, pause_s=current.pause_s or 0.0, text=text)
 
 
-def export(conn: Connection, number: int, plan: Plan, home: Path) -> str:
+def export(conn: Connection, limitless: Connection, number: int, plan: Plan, home: Path) -> str:
     """Take the last snapshot of classic, which the dossier names, and write the dossier; returns where it lies.
+
+    What each table of classic held in the end is on Limitless, and goes into the dossier too.
 
     Nothing is done to classic before it lies there.
 
@@ -305,4 +310,6 @@ def export(conn: Connection, number: int, plan: Plan, home: Path) -> str:
     set_phase(conn, Phase.DECOMMISSION.value, "done", detail)
     kept = releaser_for(plan, home, current.handed_over_at).snapshot()
     attempt.note(conn, number, snapshot_kept=kept)
+    final = [asdict(table) for table in retirement.tables(limitless).values()]
+    history.set_report(conn, FINAL_TABLES, {"tables": final})
     return dossier.final(conn, plan, number, home).place

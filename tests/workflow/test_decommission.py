@@ -26,7 +26,7 @@ async def retired(env: WorkflowEnvironment, plan: str, world: World, name: str =
         return result
 
 
-AFTERWARDS = ("settle", "export", "fingerprint", "release")
+AFTERWARDS = ("settle", "fingerprint", "export", "release")
 
 
 async def test_a_run_does_what_a_dry_run_shows_in_that_order(temporal_env: WorkflowEnvironment, plan: str) -> None:

@@ -76,6 +76,8 @@ async def test_after_the_end_everything_is_answered_by_the_dossier(
     assert {"decommission.begun", "writes.closed", "capture.removed", "write_mode.changed"} <= kinds
     assert "decommission" in here("report").out
     assert here("report", "decommission").json["body"]["state"] == "handed_over"
+    tables = here("report", "decommission.final_tables").json["body"]["tables"]
+    assert {table["name"]: table["rows"] for table in tables}["shop.purchase"] == 600
     assert here("dossier", "verify", place).code == 0
     log = here("log", "--limit", "500")
     assert "classic is retired" in log.out and "capture.removed" in log.out

@@ -146,7 +146,7 @@ class DecommissionActivities:
     @activity.defn(name="decommission_export")
     async def export(self, inp: Closing) -> str:
         """Write the final dossier where the plan says."""
-        return await beating(self.context.on_classic(run.export, inp.id, self.context.plan, settings.home()))
+        return await beating(self.context.on_both(run.export, inp.id, self.context.plan, settings.home()))
 
     @activity.defn(name="decommission_release")
     async def release(self, inp: Closing) -> str:
