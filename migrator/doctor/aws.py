@@ -15,8 +15,15 @@ _ASSUMED = re.compile(r"arn:(?P<partition>[\w-]+):sts::(?P<account>\d+):assumed-
 
 READ = ("rds:DescribeDBClusters", "rds:DescribeDBInstances", "rds:DescribeDBShardGroups", "cloudwatch:GetMetricData")
 RETIRE = (
-    "rds:CreateDBClusterSnapshot", "rds:DescribeDBClusterSnapshots", "rds:DeleteDBInstance", "rds:DeleteDBCluster",
+    "rds:CreateDBClusterSnapshot", "rds:DescribeDBClusterSnapshots", "rds:StopDBCluster", "rds:StartDBCluster",
+    "rds:DeleteDBInstance", "rds:DeleteDBCluster", "rds:DeleteDBClusterSnapshot",
+    "rds:RestoreDBClusterFromSnapshot", "rds:CreateDBInstance", "rds:AddTagsToResource",
 )  # fmt: skip
+"""Last copy, stopped, restored in a drill, deleted."""
+
+LOOK = ("rds:DescribeDBEngineVersions", "rds:DescribeIntegrations")
+"""What preflight reads beside."""
+
 SECRETS = ("secretsmanager:GetSecretValue",)
 
 
@@ -54,6 +61,7 @@ def wanted(plan: Plan) -> tuple[str, ...]:
         actions += SECRETS
     if plan.classic.cluster_id or plan.limitless.cluster_id:
         actions += READ
+        actions += LOOK
     if plan.classic.cluster_id and plan.decommission.release_classic:
         actions += RETIRE
     return tuple(actions)
