@@ -8,6 +8,7 @@ Question → where the answer lives
 * Which tables, keys and columns has either side?                catalog/ (for plan, provision and changes: one reader)
 * Phase 1, what would break on Limitless?       audit/ (rooms: evidence, shardkey, rules, sizing, report)
 * Phase 2, what must exist there?               provision/
+* Which calls to AWS, which rights, which cluster there?         aws/ (infra/terraform is held to the same tables)
 * Who may do what, on either side?              rights/
 * Which rights does the tool itself need?        privileges/ (one table; doctor, gates, `migrator grant` ask it)
 * Phase 3, which rows changed?                  dataplane/capture/
@@ -40,6 +41,7 @@ Question → where the answer lives
 * The tool's own tables                         control/
 * Was the decision log altered?                 control/chain.py (pure), control/sealing.py
 * How do we connect, and wait for busy locks?   db/
+* Where is a connection string found, with which password, why is one refused? login/ (for the shim as well)
 * How long do we wait for a state, how often is work tried again? poll.py, retry.py
 * Servers on this machine, the stand-in, faults local/
 * The rehearsal and its independent proof       rehearse/

@@ -22,6 +22,7 @@ pytest_plugins = [
     "tests.fixtures.roles",
     "tests.fixtures.temporal",
     "tests.fixtures.shop",
+    "tests.fixtures.tls",
     "tests.fixtures.rds",
 ]
 

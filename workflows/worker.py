@@ -37,7 +37,7 @@ from workflows.activities.validation import ValidationActivities, adjust_schedul
 from workflows.audit import AuditWorkflow, ProvisionWorkflow
 from workflows.backfill import BackfillWorkflow
 from workflows.breaker import BreakerWorkflow, RollbackWorkflow
-from workflows.connection import connect
+from workflows.connection import connect, keep_api_key
 from workflows.cutover import CutoverWorkflow
 from workflows.decommission import DecommissionWorkflow
 from workflows.dual_write import DualWriteWorkflow
@@ -250,12 +250,13 @@ async def run_worker(
                 sampled = asyncio.create_task(keep_sampled(context))
                 measured = asyncio.create_task(keep_measured(context))
                 notified = asyncio.create_task(keep_notified(context))
+                keyed = asyncio.create_task(keep_api_key(client, loaded))
                 log.info("worker.started", plan=loaded.name, queues=[q.value for q in wanted])
                 await stopping.wait()
                 log.info("worker.stopping", plan=loaded.name)
-                for beside in (known, sampled, measured, notified):
+                for beside in (known, sampled, measured, notified, keyed):
                     beside.cancel()
-                await asyncio.wait({known, sampled, measured, notified})
+                await asyncio.wait({known, sampled, measured, notified, keyed})
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

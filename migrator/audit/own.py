@@ -42,7 +42,9 @@ def may_be_own(text: str) -> bool:
     """Return whether a statement with *text* can be one that `is_own` knows: the tool's name is in it, or something
     that can spell it otherwise (an escape, a literal that goes on behind a line's end)."""
     lowered = text.lower()
-    return TOOL_SCHEMA in lowered or "\\" in text or "u&" in lowered or _CONTINUED.search(text) is not None
+    if TOOL_SCHEMA in lowered or "\\" in text or "u&" in lowered:
+        return True
+    return ("\n" in text or "\r" in text) and _CONTINUED.search(text) is not None
 
 
 def is_own(tag: str, body: Body) -> bool:

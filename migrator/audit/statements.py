@@ -21,7 +21,7 @@ from migrator.audit.rules.rulebook import RULES
 from migrator.audit.shardkey.compared import bound_else
 from migrator.audit.shardkey.parameters import Placed, place
 from migrator.audit.shardkey.propose import propose
-from migrator.audit.shardkey.verdict import Judged, StatementVerdict, judge
+from migrator.audit.shardkey.verdict import Judged, StatementVerdict, judge_parsed
 from migrator.audit.shardkey.walk import Context
 from migrator.grammar.parse import Parsed, Unparsable, parse
 from migrator.grammar.types import plain_type
@@ -106,7 +106,7 @@ class Audit:
     tally: Tally
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Occurrence:
     """One parsed statement where it was found.
 
@@ -207,7 +207,7 @@ def _one(item: RawStatement, audit: Audit) -> Iterator[StatementReport]:
         if may_be_own(statement.text) and is_own(statement.tag, statement.body):
             tally.ours += 1
             continue
-        found = judge(audit.context, statement.tag, statement.body, tags=statement.kinds)
+        found = judge_parsed(audit.context, statement)
         tally.judged += number == 1
         label = name if len(parsed) == 1 else f"{name}#{number}"
         text = item.sql if len(parsed) == 1 else statement.text.strip()

@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from migrator.cli.exits import ExitCode
+from migrator.cli.from_dossier import (
+    DossierOption,
+    announced,
+    from_dossier,
+    gone,
+    instead_of_classic,
+    said,
+)
 from migrator.cli.options import DryRunOption, JsonOption, PlanOption, ReasonOption, WhoOption, YesOption, who
 from migrator.cli.progress import progress
 from migrator.cli.render import announce, causes, confirm, emit_json, note, out, print_table
@@ -16,7 +24,8 @@ from migrator.model.counted import counted
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from migrator.control.chain import Anchor, Verified
+    from migrator.control.chain import Anchor, Entry, Verified
+    from migrator.dossier.read import Dossier
 
 group = typer.Typer(invoke_without_command=True, help="Show the decision log, verify that it was not altered.")
 
@@ -36,20 +45,47 @@ def log(
     anchor: AnchorOption = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many to show, the newest last.")] = 20,
     plan: PlanOption = None,
+    dossier: DossierOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the newest entries of the decision log, with the role that was logged in; or verify all of it."""
+    """Show the newest entries of the decision log, with the role that was logged in; or verify all of it.
+
+    Once classic is retired, the final dossier answers: that of --dossier, or the one that the plan or this machine's
+    home knows.
+    """
     if context.invoked_subcommand is not None:
         return
     if verify or anchor:
-        _verify(plan, anchor, as_json=as_json)
+        _verify(plan, anchor, dossier, as_json=as_json)
         return
     from migrator.cli.context import classic, require_installed
     from migrator.control.sealing import newest
 
-    with classic(plan) as conn:
-        require_installed(conn)
-        lines = newest(conn, limit)
+    if dossier is not None:
+        with from_dossier(dossier, plan) as kept:
+            _show(_kept(kept, limit, as_json=as_json), as_json=as_json)
+        return
+    try:
+        with classic(plan) as conn:
+            require_installed(conn)
+            lines = newest(conn, limit)
+    except Exception as error:
+        if not gone(error):
+            raise
+        with instead_of_classic(plan, error) as kept:
+            lines = _kept(kept, limit, as_json=as_json)
+    _show(lines, as_json=as_json)
+
+
+def _kept(dossier: Dossier, limit: int, *, as_json: bool) -> list[tuple[Entry, int | None, str | None]]:
+    """Return the newest entries as a dossier has them, after saying so."""
+    announced(dossier)
+    if not as_json:
+        out(said(dossier))
+    return dossier.newest(limit)
+
+
+def _show(lines: list[tuple[Entry, int | None, str | None]], *, as_json: bool) -> None:
     if as_json:
         emit_json([{"entry": e, "seal": n, "hash": h} for e, n, h in lines])
         return
@@ -68,17 +104,27 @@ def log(
     print_table(["seal", "at", "by", "login", "what", "of", "why"], rows)
 
 
-def _verify(option: Path | None, anchor: str | None, *, as_json: bool) -> None:
+def _verify(option: Path | None, anchor: str | None, dossier: str | None, *, as_json: bool) -> None:
     from migrator.cli.context import classic, require_installed
     from migrator.control.sealing import verify_log
 
     held_to, unknown = _anchors(option)
     if anchor is not None:
         held_to = (*held_to, _anchor(anchor))
-    with classic(option, statement_timeout_s=None) as conn:
-        require_installed(conn)
-        with progress("Verifying the decision log", silent=as_json):
-            found = verify_log(conn, held_to)
+    if dossier is not None:
+        with from_dossier(dossier, option) as kept:
+            found = _verified(kept, held_to, as_json=as_json)
+    else:
+        try:
+            with classic(option, statement_timeout_s=None) as conn:
+                require_installed(conn)
+                with progress("Verifying the decision log", silent=as_json):
+                    found = verify_log(conn, held_to)
+        except Exception as error:
+            if not gone(error):
+                raise
+            with instead_of_classic(option, error) as kept:
+                found = _verified(kept, held_to, as_json=as_json)
     if as_json:
         emit_json({**_described(found), "anchors": len(held_to), "anchors_unknown": unknown})
     else:
@@ -87,8 +133,18 @@ def _verify(option: Path | None, anchor: str | None, *, as_json: bool) -> None:
         raise typer.Exit(ExitCode.NO_GO)
 
 
+def _verified(dossier: Dossier, held_to: tuple[Anchor, ...], *, as_json: bool) -> Verified:
+    """Recompute the chain of a dossier's log; it ends where the dossier was written, so later anchors are not its."""
+    announced(dossier)
+    if not as_json:
+        out(said(dossier))
+    return dossier.verify_log(held_to)
+
+
 def _anchors(option: Path | None) -> tuple[tuple[Anchor, ...], str]:
     """Return the anchors that Limitless holds, and why they are not known; '' where they are."""
+    import psycopg
+
     from migrator.cli.context import find_plan, limitless
     from migrator.control.sealing import anchors
     from migrator.errors import MigratorError
@@ -96,7 +152,7 @@ def _anchors(option: Path | None) -> tuple[tuple[Anchor, ...], str]:
     try:
         with limitless(find_plan(option)) as conn:
             return tuple(anchors(conn)), ""
-    except MigratorError as error:
+    except (MigratorError, psycopg.Error) as error:
         return (), str(error)
 
 

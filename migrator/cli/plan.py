@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from migrator.cli import audit, plan_change
+from migrator.cli import audit, plan_change, plan_terraform
 from migrator.cli.options import EveryOption, JsonOption, NewFileArgument, PlanNameOption, PlanOption
 from migrator.cli.progress import progress
 from migrator.cli.render import emit_json, out, print_table, raw
@@ -23,6 +23,7 @@ Argument = Annotated[
 def register(app: typer.Typer) -> None:
     audit.register_plan_init(group)
     plan_change.register(group)
+    plan_terraform.register(group)
     app.add_typer(group, name="plan")
 
 

@@ -135,7 +135,7 @@ def next_step(error: psycopg.Error) -> str:
 
 _NEXT = {
     "25006": "The endpoint is a reader, or a failover is under way: check that the plan names the writer's endpoint.",
-    "42501": "The tool's role lacks a right: docs/cli.md lists what it needs on each side.",
+    "42501": "The tool's role lacks a right: migrator doctor --only rights names it, docs/privileges.md lists all.",
     "53100": "The disk of the server is full: free space there; nothing was lost.",
     "53200": "The server is out of memory: give it more, or lower the plan's concurrency.",
     "53300": "All connections are in use: raise max_connections, or close idle sessions (pg_stat_activity).",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from migrator.aws.answers import refusal
 from migrator.errors import ClusterUnavailable, PreconditionFailed
 from migrator.poll import until
 
@@ -23,7 +24,6 @@ _GONE = ("DBClusterNotFoundFault",)
 _NO_SNAPSHOT = ("DBClusterSnapshotNotFoundFault",)
 _EXISTS = ("DBClusterSnapshotAlreadyExistsFault",)
 _UNDER_WAY = ("InvalidDBInstanceState", "InvalidDBInstanceStateFault", "DBInstanceNotFound", "DBInstanceNotFoundFault")
-_LATER = ("Throttling", "ThrottlingException", "RequestLimitExceeded", "ServiceUnavailable", "InternalFailure")
 _MAX_NAMES = 100
 
 
@@ -281,9 +281,6 @@ class _aws:
         from botocore.exceptions import BotoCoreError, ClientError
 
         if isinstance(error, ClientError):
-            code = error.response.get("Error", {}).get("Code", "unknown")
-            if code in _LATER:
-                raise ClusterUnavailable("AWS RDS", f"it answers {code}", "It is tried again by itself.") from None
-            raise PreconditionFailed(f"AWS refuses to retire classic ({code})") from None
+            raise refusal(error.response.get("Error", {}), f"rds:{error.operation_name}") from None
         if isinstance(error, BotoCoreError):
             raise ClusterUnavailable("AWS RDS", type(error).__name__, "Check region and credentials.") from None

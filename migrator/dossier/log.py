@@ -7,11 +7,11 @@ can be recomputed from the dossier alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from migrator.control.chain import Entry, Fault, Seal, Verified, verify
+from migrator.control.chain import Anchor, Entry, Fault, Seal, Verified, verify
 
 
 @dataclass(slots=True)
@@ -46,8 +46,12 @@ def parsed(line: bytes) -> tuple[Seal | None, Entry | None]:
         raise ValueError(type(error).__name__) from None
 
 
-def follow(lines: Iterable[bytes]) -> Followed:
-    """Recompute the chain over the lines of a log. What cannot be read is a fault, and ends it."""
+def follow(lines: Iterable[bytes], held_to: Sequence[Anchor] = (), forgiven: Iterable[str] = ()) -> Followed:
+    """Recompute the chain over the lines of a log. What cannot be read is a fault, and ends it.
+
+    Args:
+        held_to, forgiven: as `migrator.control.chain.verify` takes them.
+    """
     unsealed, unreadable, behind = 0, 0, 0
     read = 0
 
@@ -69,7 +73,7 @@ def follow(lines: Iterable[bytes]) -> Followed:
                 behind = behind or (seal.seq if unsealed else 0)
                 yield seal, entry
 
-    found = Followed(verify(chain()))
+    found = Followed(verify(chain(), held_to, forgiven))
     found.unsealed = unsealed
     if unreadable:
         found.verified.blame(0, 0, f"line {unreadable} cannot be read")

@@ -85,9 +85,10 @@ def gather(conn: Connection, directory: Path, kind: str, attempt: int | None, ke
         facts = facts_here(conn)
     fault = next(iter(chain.verified.faults), None)
     told = LogLine(chain.entries, chain.verified.sealed, chain.verified.head, log.shown(fault) if fault else "")
+    who = str((plan.body.get("governance") or {}).get("authentication", "none"))
     contents = Manifest(
         plan.plan_id, kind, where.installation, where.at, __version__, where.schema_version,
-        attempt=attempt, log=told, key=key.line if key else None,
+        authentication=who, attempt=attempt, log=told, key=key.line if key else None,
     )  # fmt: skip
     body = _whole(facts)
     keep(manifest.FACTS, [body])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from pydantic import TypeAdapter
 
+from migrator.control.chain import Anchor, Entry, Verified
 from migrator.dossier import archive, log, manifest
 from migrator.dossier.archive import Scan, lines, scan
 from migrator.dossier.place import Place
@@ -80,6 +81,31 @@ class Dossier:
         """Yield the rows of a member of JSON lines, by its name without ending."""
         for line in self.lines(f"{name}.jsonl"):
             yield json.loads(line)
+
+    def newest(self, limit: int) -> list[tuple[Entry, int | None, str | None]]:
+        """Return the newest entries of the decision log, each with number and hash of its seal; None: not sealed."""
+        newest: deque[tuple[Entry, int | None, str | None]] = deque(maxlen=limit)
+        for line in self.lines(manifest.LOG):
+            seal, entry = log.parsed(line)
+            if entry is not None:
+                newest.append((entry, seal.seq if seal else None, seal.hash if seal else None))
+        return list(newest)
+
+    def verify_log(self, held_to: Sequence[Anchor] = ()) -> Verified:
+        """Recompute the chain of the decision log, and hold it to those of *held_to* that are not newer than it."""
+        end = self.contents.log.sealed
+        here = [anchor for anchor in held_to if anchor.seq <= end]
+        forgiven = (one["after"] for one in self.decided("log.restored"))
+        hashes = {str(after["anchor"]) for after in forgiven if after}
+        followed = log.follow(self.lines(manifest.LOG), here, hashes)
+        followed.verified.unsealed = followed.unsealed
+        return followed.verified
+
+    def decided(self, kind: str) -> Iterator[dict[str, Any]]:
+        """Yield the decisions of one kind."""
+        for line in self.lines(manifest.LOG):
+            if (found := log.decision(line)) is not None and found["kind"] == kind:
+                yield found
 
     def decisions(self, limit: int) -> list[dict[str, Any]]:
         """Return the newest decisions, the oldest of them first."""

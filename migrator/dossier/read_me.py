@@ -18,22 +18,23 @@ _UNSIGNED = """\
     sha256sum manifest.json                                            # compare with the digest you were given
     tar -tf DOSSIER | wc -l                                            # {count}: nothing was added
 """
-_VERIFY = {
+VERIFY = {
     "ed25519": "openssl pkeyutl -verify -pubin -inkey public-key.pem -rawin -in manifest.json -sigfile manifest.sig",
     "ecdsa-p256": "openssl dgst -sha256 -verify public-key.pem -signature manifest.sig manifest.json",
 }
+"""By algorithm: the command of openssl that verifies the signature."""
 
 
 def read_me(contents: Manifest, count: int) -> str:
     """Return the text; its commands are run by a test. count: files in the dossier."""
     signed = contents.key is not None
     steps = (_SIGNED if signed else _UNSIGNED).format(
-        verify=_VERIFY[contents.key.algorithm] if contents.key else "", count=count
+        verify=VERIFY[contents.key.algorithm] if contents.key else "", count=count
     )
     by = (
         f"It is signed with {contents.key.algorithm} by the key\n{contents.key.fingerprint}.\n"
-        "Anybody can sign with a key of their own: compare this fingerprint with the one that you were given another\n"
-        "way, such as the decision, a ticket, or a letter."
+        "Anybody can sign with a key of their own: compare this fingerprint with the one that you were given by\n"
+        "another way, such as the decision, a ticket, or a letter."
         if contents.key
         else "IT IS NOT SIGNED. Nothing in it proves who wrote it: compare the digest of manifest.json with one that\n"
         "was written down elsewhere when it was made."

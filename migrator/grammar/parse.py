@@ -63,14 +63,35 @@ class Parsed:
     body: Body
     text: str
     offset: int
+    _lowered: str | None = dataclasses.field(default=None, repr=False, compare=False)
     _nodes: Nodes | None = dataclasses.field(default=None, repr=False, compare=False)
     _kinds: Kinds | None = dataclasses.field(default=None, repr=False, compare=False)
 
+    def take_nodes(self, other: Parsed) -> None:
+        """Take the nodes of *other*, which has the same types of them, and tables."""
+        self._kinds = other.kinds
+
+    @property
+    def lowered(self) -> str:
+        """Its text in lower case; made once."""
+        if self._lowered is None:
+            self._lowered = self.text.lower()
+        return self._lowered
+
+    def may_name(self, *names: str) -> bool:
+        """Return whether one of *names*, in lower case, may stand in it as an identifier; False is certain."""
+        text = self.lowered
+        for name in names:  # a loop, since this is asked of every statement
+            if name in text:
+                return True
+        return '"' in text and ('""' in text or "u&" in text)  # a quote in a name is written twice, a letter as a code
+
     @property
     def nodes(self) -> Nodes:
-        """Every typed node of the statement, itself first, as `walk` returns them; made once."""
+        """Every typed node of the statement but the commonest (`UNNAMED`), itself first, parents before children; made
+        once."""
         if self._nodes is None:
-            self._nodes = walk({self.tag: self.body})
+            self._nodes = walk({self.tag: self.body}, UNNAMED)
         return self._nodes
 
     @property
@@ -189,9 +210,13 @@ NAMES = frozenset(("name", "names", "funcname", "operName", "fields"))
 """Fields that hold the parts of a name, where they hold a list."""
 
 
-def walk(node: Any) -> Nodes:
+UNNAMED = frozenset(("A_Const", "A_Star", "BoolExpr", "Integer", "List", "ParamRef", "ResTarget", "SortBy", "String"))
+"""Types of nodes that stand in every statement, and that no question about a whole statement is about."""
+
+
+def walk(node: Any, unnamed: frozenset[str] = frozenset()) -> Nodes:
     """Return (type, body) of every typed node under *node*, itself included, parents before children; names are passed
-    over."""
+    over, and so are the nodes, but not what they hold, whose types are *unnamed*."""
     # The busiest loop of the audit: exact types instead of isinstance, since JSON has no subclasses.
     found: Nodes = []
     stack = [node]
@@ -203,7 +228,8 @@ def walk(node: Any) -> Nodes:
                 below = type(value)
                 if below is dict:
                     if key < "[":  # a capital first: types are named so, fields are not
-                        add((key, value))
+                        if key not in unnamed:
+                            add((key, value))
                         if key in LEAVES:
                             continue
                     push(value)
@@ -227,13 +253,18 @@ def by_kind(nodes: Nodes) -> Kinds:
 
 def names(items: list[Node] | None) -> list[str]:
     """Return the texts of a list of String nodes; `*` for A_Star."""
+    if not items:
+        return []
+    try:
+        return [item["String"].get("sval", "") for item in items]
+    except KeyError:
+        pass
     found = []
-    for item in items or ():
-        for tag, body in item.items():
-            if tag == "String":
-                found.append(body.get("sval", ""))
-            elif tag == "A_Star":
-                found.append("*")
+    for item in items:
+        if "String" in item:
+            found.append(item["String"].get("sval", ""))
+        elif "A_Star" in item:
+            found.append("*")
     return found
 
 

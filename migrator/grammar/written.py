@@ -28,6 +28,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _COMMENT = re.compile(rb"/\*|\*/")
+_HARD = re.compile(rb"--|/\*|\\|\$(?!\d)")
+"""What `stops` leaves to `tokens`: comments, escapes and bodies."""
 _OPENING, _CLOSING = frozenset("(["), frozenset(")]")
 
 
@@ -66,6 +68,34 @@ def tokens(data: bytes, at: int = 0) -> Iterator[Token]:
             yield Token(begin, match.end(sort), "", depth)
 
 
+def stop_words(*words: str) -> re.Pattern[bytes]:
+    """Return what `stops` looks for *words* with: plain tokens up to one of them, to a bracket or to the end."""
+    found = "|".join(words).encode()
+    return re.compile(
+        rb"(?i:[^\w'\"$()\[\];]++|'(?:''|[^'])*+'|\"(?:\"\"|[^\"])*+\"|\$?\d[\w.]*+"
+        rb"|(?!(?:" + found + rb")(?![\w$]))[a-z_][\w$]*+)*+([A-Za-z_]++|[()\[\];])?+"
+    )
+
+
+def stops(data: bytes, at: int, words: re.Pattern[bytes]) -> Iterator[Token]:
+    """Yield those of `tokens` that are brackets, semicolons or certain words, in a quarter of the time.
+
+    Args:
+        words: which, from `stop_words`.
+    """
+    depth = 0
+    if data.isascii() and not _HARD.search(data, at):
+        while (match := words.match(data, at)) is not None and (found := match[1]) is not None:
+            at, word = match.end(), found.decode().upper()
+            depth -= word in _CLOSING
+            yield Token(match.start(1), at, word, depth)
+            depth += word in _OPENING
+        return
+    for token in tokens(data, at):
+        if token.word:
+            yield token
+
+
 def first_token(data: bytes, at: int) -> int:
     """Return where the first token behind *at* begins, past white space and comments."""
     while (match := _TOKEN.match(data, at)) is not None and (match["skip"] or match["comment"]):
@@ -92,6 +122,13 @@ class Written:
     @cached_property
     def tokens(self) -> list[Token]:
         return list(tokens(self.data))
+
+    def last_end(self, first: int, stop: int) -> int:
+        """Return where the last token before *stop* ends; a token begins at *first*, before it."""
+        part = self.data[first:stop]
+        if b"--" not in part and b"/*" not in part:
+            return first + len(part.rstrip())
+        return next((t.end for t in reversed([*tokens(self.data[:stop], first)])), first)
 
     def text(self, begin: int, end: int) -> str:
         return self.data[begin:end].decode().strip()

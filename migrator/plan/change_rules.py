@@ -136,6 +136,7 @@ _GATES = "whenever a gate is asked"
 _RUN = "the next validation"
 _UNITS = "copy units planned from now on"
 _CLUSTER = "the next migrator cluster command"
+_TFVARS = "the next migrator plan terraform"
 _CHECK = "the next check of the window"
 _ATTEMPT = "the next attempt to hand over"
 _KEPT = "the next look at what is kept of classic"
@@ -168,6 +169,23 @@ RULES: dict[str, Rule] = {
     "limitless.min_acu": Live(f"{_CLUSTER}, the next look at Limitless"),
     "limitless.max_acu": Live(_CLUSTER),
     "limitless.compute_redundancy": Live(_CLUSTER, lower, "fewer standbys answer when a shard fails"),
+    "aws.managed_by": Live(_CLUSTER, any_change, "another one then changes and deletes the cluster"),
+    "aws.region": Live(_TFVARS),
+    "aws.project": Live(_CLUSTER),
+    "aws.owner": Live(_CLUSTER),
+    "aws.tags": Live(_CLUSTER),
+    "aws.subnet_group": Baked("the cluster was made in it", "AWS moves no cluster to another one"),
+    "aws.security_groups": Live(_CLUSTER, any_change, "other addresses may reach Limitless, or none"),
+    "aws.parameter_group": Live(_CLUSTER, any_change, "Limitless may behave otherwise than it was probed"),
+    "aws.kms_key_id": Baked("the storage is encrypted with it"),
+    "aws.monitoring_role_arn": Live(_CLUSTER),
+    "aws.monitoring_interval_s": Live(_CLUSTER),
+    "aws.master_username": Baked("the cluster was made with it"),
+    "aws.deletion_protection": Live(_CLUSTER, becomes(False), "AWS then deletes the cluster when it is asked to"),
+    "aws.auto_minor_version_upgrade": Live(
+        _CLUSTER, becomes(True), "AWS may change the engine that the audit and the probe judged"
+    ),
+    "aws.backup_retention_days": Live(_CLUSTER, lower, "AWS can restore fewer days"),
     "tables.schemas": Baked("capture, mirrors and the guard were made for the tables of these schemas"),
     "tables.tenant_key": Baked("it is the shard key of every table on Limitless"),
     "tables.table": Live(
@@ -302,6 +320,15 @@ RULES: dict[str, Rule] = {
     "alarms.pagerduty.secret": _SECRET,
     "alarms.pagerduty.rules": _ALARM_RULES,
     "temporal.address": Baked("the histories of the running workflows are on that server"),
+    "temporal.profile": Live(
+        "the next start of workers and commands", any_change, "another server may be reached by it"
+    ),
+    "temporal.api_key": Live("the next start of workers and commands"),
+    "temporal.encryption_keys": Live(
+        "the next start of workers and commands",
+        not_only_more,
+        "what was encrypted with a key that is missing cannot be read, and without any nothing is encrypted",
+    ),
     "temporal.namespace": Baked("the histories of the running workflows are in that namespace"),
     "notify.receiver": Live(_NOTIFIER, tells_less, "somebody is told of less"),
     "notify.look_s": Live(_NOTIFIER, higher, "people are told later"),

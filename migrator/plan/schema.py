@@ -8,24 +8,29 @@ say so.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from migrator.plan.alarms import Alarms
+from migrator.plan.aws import Aws
 from migrator.plan.board import Board
 from migrator.plan.ending import Decommission, Drill, Preflight
 from migrator.plan.governance import Governance
 from migrator.plan.notify import Notify
+from migrator.plan.section import SecretReference
 from migrator.plan.section import Section as _Section
 
-DSN_REFERENCE = re.compile(r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|aws-secret:.+|local:(classic|limitless))$")
+DSN_REFERENCE = re.compile(
+    r"^((rds-iam:)?(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|aws-secret:.+)|rds-iam://[^:/@]+@[^@]+|local:(classic|limitless))$"
+)
 
 DsnReference = Annotated[
     str,
     Field(
         description="Where the connection string is found: env:NAME, file:PATH, aws-secret:ID or local:classic / "
-        "local:limitless. Never the connection string itself.",
+        "local:limitless; rds-iam: before one of them, or before //USER@HOST/DATABASE, has tokens of AWS IAM for "
+        "passwords. Never a connection string with its password.",
         examples=["env:MIGRATOR_CLASSIC_DSN", "local:classic"],
     ),
 ]
@@ -37,7 +42,10 @@ PositiveS = Annotated[float, Field(gt=0)]
 def _reference(value: str) -> str:
     if not DSN_REFERENCE.match(value):
         shown = "a connection string (not shown)" if "://" in value or "=" in value else repr(value)
-        raise ValueError(f"{shown} is not a reference: use env:NAME, file:PATH, aws-secret:ID or local:classic")
+        raise ValueError(
+            f"{shown} is not a reference: use env:NAME, file:PATH, aws-secret:ID, rds-iam://USER@HOST/DATABASE "
+            "or local:classic"
+        )
     return value
 
 
@@ -320,9 +328,37 @@ class Metrics(_Section):
     otlp_every_s: PositiveS = Field(15.0, description="Metrics are sent this often; OTEL_METRIC_EXPORT_INTERVAL wins.")
 
 
+PROFILE = "profile"
+"""The value of temporal.address that leaves address and namespace to the configuration of Temporal's SDK."""
+
+
 class Temporal(_Section):
-    address: str = Field("local", description="host:port, or 'local' for the embedded dev server.")
+    address: str = Field(
+        "local",
+        description="host:port, 'local' for the embedded dev server, or 'profile': TEMPORAL_ADDRESS and "
+        "TEMPORAL_NAMESPACE, then the profile's own.",
+    )
     namespace: str = "default"
+    profile: str | None = Field(
+        None,
+        min_length=1,
+        description="A profile of Temporal's SDK (TEMPORAL_CONFIG_FILE): TLS, certificates, API key.",
+    )
+    api_key: SecretReference | None = Field(
+        None, description="Where the API key is found; read again each minute. It goes before TEMPORAL_API_KEY."
+    )
+    encryption_keys: list[SecretReference] = Field(
+        default=[],
+        description="Where keys are found that encrypt what Temporal stores: the first encrypts, all decrypt.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_profile_has_an_address(cls, values: Any) -> Any:
+        """A profile without an address beside it gives that, too."""
+        if isinstance(values, dict) and values.get("profile") and "address" not in values:
+            return {**values, "address": PROFILE}
+        return values
 
 
 REHEARSED = (
@@ -369,6 +405,7 @@ class Plan(_Section):
     runway: Runway = Runway()
     metrics: Metrics = Metrics()
     alarms: Alarms = Alarms()
+    aws: Aws = Aws()
     temporal: Temporal = Temporal()
     notify: Notify = Notify()
     board: Board = Board()

@@ -141,24 +141,10 @@ def excluded(entries: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for name, entry in entries.items() if entry.kind == "excluded")
 
 
-def with_nothing(held: Held) -> Held:
-    """Return *held* as that of a role that was just made: what it needs is then all there is to grant."""
-    role = held.role
-    return replace(
-        held,
-        role=Role(
-            role.role, version=role.version, database=role.database, has_rds=role.has_rds,
-            control_owner=role.control_owner if role.control_owner != role.role else None,
-            owns_control=False if role.control_owner not in (None, role.role) else None,
-        ),
-        reach=replace(
-            held.reach,
-            schemas=tuple(Schema(schema.name, usable=False, open=False) for schema in held.reach.schemas),
-            tables=tuple(
-                replace(table, owned=table.owner == role.role, member=False) for table in held.reach.tables
-            ),
-        ),
-    )  # fmt: skip
+def of_nobody(conn: Connection, side: Side, schemas: Sequence[str], excluded: Collection[str], name: str) -> Held:
+    """Return what a role of *name* would have when it was just made: what it needs is then all there is to grant."""
+    found = read(conn, side, schemas, excluded, "")  # no role has this name
+    return replace(found, role=replace(found.role, role=name))
 
 
 def _rows(conn: Connection, name: str, **values: object) -> list[dict[str, Any]]:

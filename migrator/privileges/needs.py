@@ -100,7 +100,7 @@ def some(names: Sequence[str]) -> str:
 
 def _create(held: Held) -> Iterator[Gap]:
     role = held.role
-    if role.creates or (role.owns_control and held.side is Side.CLASSIC) or role.owns_control is False:
+    if role.creates or (held.side is Side.CLASSIC and role.control_owner is not None):
         return
     yield Gap(
         f"role {role.role} may not create schemas in the database",
@@ -110,7 +110,7 @@ def _create(held: Held) -> Iterator[Gap]:
 
 def _control(held: Held) -> Iterator[Gap]:
     role, owner = held.role, held.role.control_owner
-    if role.owns_control is False and owner is not None:
+    if role.owns_control is False and owner is not None and owner != role.role:
         give = _membership(held, owner)
         yield Gap(
             f"schema migrator belongs to {owner}, of which role {role.role} is no member",
@@ -131,7 +131,7 @@ def _usage(held: Held) -> Iterator[Gap]:
 def _owners(held: Held) -> Iterator[Gap]:
     others: dict[str, list[Owned]] = {}
     for table in held.reach.tables:
-        if not table.owned:
+        if not table.owned and table.owner != held.role.role:
             others.setdefault(table.owner, []).append(table)
     for owner, tables in others.items():
         count = f"{len(tables)} table{'s' if len(tables) != 1 else ''}"
@@ -330,3 +330,23 @@ NEEDS: tuple[Need, ...] = (
     ),
 )  # fmt: skip
 """In the order in which they are said."""
+
+
+def as_table() -> str:
+    """Return the table as docs/privileges.md shows it."""
+    lines = [
+        "| right | side | which commands need it | without it | PostgreSQL | RDS, Aurora |",
+        "|---|---|---|---|---|---|",
+    ]
+    for need in NEEDS:
+        weight = "" if need.required else "*advised*: "
+        cells = (
+            need.right,
+            need.side.title(),
+            need.commands,
+            f"{weight}{need.why}; {need.without}",
+            need.plain,
+            need.rds,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)

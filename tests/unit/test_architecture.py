@@ -34,15 +34,17 @@ ARROWS: dict[str, set[str]] = {
     "carried": set(),
     "errors": set(),
     "model": {"errors"},
-    "shim": INNER,
+    "login": INNER,  # where a connection string comes from, for the tool and for the shim
+    "shim": INNER | {"login"},
     "testing": INNER | {"shim"},  # applications test with the shim itself, on other connections
     "poll": set(),
     "retry": {"log_events"},
     "log_events": set(),
-    "db": INNER | {"retry"},
+    "db": INNER | {"login", "retry"},
     "catalog": INNER | {"db"},
     "plan": INNER | {"catalog", "db"},
-    "settings": INNER,
+    "aws": INNER,  # what is asked of AWS, and what is made there
+    "settings": INNER | {"login"},
     "logs": INNER | {"db", "settings"},  # db, for what a server's error may say
     "dataplane": set(),  # the wing's own __init__
     "traffic": set(),
@@ -61,12 +63,12 @@ ARROWS: dict[str, set[str]] = {
     "grammar": set(),  # what PostgreSQL's parser says about a text
     "scripts": INNER | {"grammar"},  # what files of SQL hold
     # Asks about everything before anything is done: what each part needs is that part's to say.
-    "doctor": SHELL | {"audit", "preflight", "privileges", "rights", "settings"},
+    "doctor": SHELL | {"audit", "aws", "preflight", "privileges", "rights", "settings"},
     "preflight": SHELL | {"doctor"},  # one way of asking AWS; doctor shows what preflight finds
     # The phases. They do not know each other, with these exceptions:
     "audit": SHELL | {"grammar", "runway", "scripts"},  # one forecast of the writer, the gate's
     # local is one of the places to run: its servers are made there.
-    "provision": SHELL | {"local", "privileges", "rights"},
+    "provision": SHELL | {"aws", "local", "privileges", "rights"},
     "capture": SHELL | {"privileges"},  # who makes its event triggers
     "mirror": SHELL | {"capture"},  # reads the journal that capture writes
     "backfill": SHELL | {"capture"},  # shares its reading of rows, and holds the journal's ring
@@ -86,7 +88,7 @@ ARROWS: dict[str, set[str]] = {
     # It makes the last keys on Limitless, gives objects their owners and ends capture; classic may be a server here.
     # The dossier is the last thing before anything is done to classic.
     "decommission": SHELL
-    | {"capacity", "governance", "route", "capture", "dossier", "local", "provision", "rights", "settings"},
+    | {"aws", "capacity", "governance", "route", "capture", "dossier", "local", "provision", "rights", "settings"},
     # Where phases meet: what one says to the next, and what compares with what repairs.
     "drill": SHELL | {"route"},  # a rollback there and back is two changes of routes
     "gates": SHELL
@@ -124,8 +126,8 @@ GUESTS: dict[str, set[str]] = {
     "starlette": {"incident", "metrics", "serve"},
     "uvicorn": {"incident", "serve", "cli"},
     "anyio": {"incident"},
-    # dossiers are signed; signatures of Amazon SNS, and of approvers
-    "cryptography": {"dossier", "governance", "incident"},
+    # dossiers are signed; signatures of Amazon SNS, and of approvers; what Temporal stores
+    "cryptography": {"dossier", "governance", "incident", "workflows"},
     "pydantic": {"dossier", "incident", "notify", "plan", "settings", "cli", "workflows"},
     "structlog": {"logs", "workflows", "cli"},
     "rich": {"cli", "rehearse"},
@@ -253,7 +255,13 @@ def test_heavy_packages_stay_where_they_belong() -> None:
 
 @pytest.mark.parametrize(
     ("package", "allowed"),
-    [("model", set()), ("errors", set()), ("shim", {"psycopg", "opentelemetry"}), ("testing", {"psycopg"})],
+    [
+        ("model", set()),
+        ("errors", set()),
+        ("login", {"psycopg", "boto3", "botocore"}),
+        ("shim", {"psycopg", "opentelemetry"}),
+        ("testing", {"psycopg"}),
+    ],
 )
 def test_the_core_needs_next_to_nothing(package: str, allowed: set[str]) -> None:
     """The words need the standard library; the shim, a guest in other processes, needs psycopg besides."""
@@ -294,7 +302,7 @@ def test_validation_is_an_independent_witness() -> None:
 def test_validation_brings_only_connections_and_names() -> None:
     """Of ours it loads connections, the tool's tables, what nobody captured, and words; not even through somebody else
     more than that."""
-    names = ("consistency", "control", "db", "errors", "inventory", "model")
+    names = ("consistency", "control", "db", "errors", "inventory", "login", "model")
     allowed = tuple(f"migrator.{name}" for name in names)
     probe = (
         "import sys, migrator.consistency.run;"

@@ -77,6 +77,11 @@ async def test_after_the_end_everything_is_answered_by_the_dossier(
     assert "decommission" in here("report").out
     assert here("report", "decommission").json["body"]["state"] == "handed_over"
     assert here("dossier", "verify", place).code == 0
+    log = here("log", "--limit", "500")
+    assert "classic is retired" in log.out and "capture.removed" in log.out
+    verified = here("log", "--verify")
+    assert verified.code == 0 and "The decision log is as it was written" in verified.out
+    assert here("log", "--verify", "--anchor", "0" * 64).code == 3
 
     # An auditor's machine knows nothing: it says whose key it is, and believes it only when told the fingerprint.
     auditor = Operator(tmp_path / "auditor", {})

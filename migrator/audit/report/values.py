@@ -17,9 +17,10 @@ SCHEMA_VERSION = 1
 """Raised when a field of the JSON changes its meaning or goes; new fields do not raise it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StatementReport:
-    """One statement and where it runs on Limitless."""
+    """One statement and where it runs on Limitless. It is not frozen, since making one would then take three times as
+    long."""
 
     id: str
     name: str

@@ -13,7 +13,7 @@ from typing import Any
 
 from migrator.audit.rules.rule import Hit
 from migrator.audit.shardkey.walk import Context
-from migrator.grammar.parse import Body, Kinds, Node, Unparsable, names, parse
+from migrator.grammar.parse import Body, Kinds, Node, Parsed, Unparsable, names, parse
 
 AMBIGUOUS, ANOTHER = "LIM-QRY-11", "LIM-QRY-12"
 _QUERIES = ("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt")
@@ -53,18 +53,18 @@ def gained(context: Context) -> Mapping[str, str]:
     }
 
 
-def hits(tag: str, body: Body, context: Context, kinds: Kinds) -> Iterator[Hit]:
-    """Yield a hit for every name in a statement that Limitless takes for ambiguous, or for another column.
-
-    Args:
-        kinds: all nodes of the statement.
-    """
+def hits(statement: Parsed, context: Context) -> Iterator[Hit]:
+    """Yield a hit for every name in a statement that Limitless takes for ambiguous, or for another column."""
     if context.gains is None:
         context.gains = gained(context)
     gains = context.gains
+    tag, body = statement.tag, statement.body
     if tag not in _QUERIES or not gains:
         return
+    if not statement.may_name(*{key.lower() for key in gains.values()}):
+        return
     tables = {context.catalog.relations[name].name for name in gains}
+    kinds = statement.kinds if statement.may_name(*{name.lower() for name in tables}) else {}
     if not tables.isdisjoint(_tables(kinds)):
         keys = {(key,) for key in gains.values()}
         if any(tuple(names(b.get("fields"))) in keys for b in kinds.get("ColumnRef", ())):

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from migrator.audit.rules import ambiguous, command, grouping, refused
 from migrator.audit.rules.rule import Hit
-from migrator.audit.shardkey.verdict import Judged, StatementVerdict
+from migrator.audit.shardkey.verdict import ON_ROWS, Judged, StatementVerdict
 from migrator.audit.shardkey.volatility import PER_STATEMENT
 from migrator.audit.shardkey.walk import Context
-from migrator.grammar.parse import Body, Kinds, Parsed, function_name, names, operator, walk
+from migrator.grammar.parse import Body, Parsed, function_name, names, operator, walk
 from migrator.model.refusing import KINDS
 from migrator.model.table import TableKind
 
@@ -20,6 +20,8 @@ SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"}
 _LOOKED_AT = KINDS | {"FuncCall", "SQLValueFunction", "ColumnRef", "InsertStmt", "UpdateStmt"}
 _ORDERS = frozenset(("<", ">", ">=", "<="))
 _NO_NAME: Body = {}
+_INSIDE = frozenset(("FuncCall", "SQLValueFunction", "CommonTableExpr", "CurrentOfExpr", "MergeStmt"))
+"""What a statement on rows may hold that a rule looks at: other statements stand in WITH."""
 
 
 def check(statement: Parsed, judged: Judged | None, context: Context) -> list[Hit]:
@@ -31,13 +33,16 @@ def check(statement: Parsed, judged: Judged | None, context: Context) -> list[Hi
 
 
 def _hits(statement: Parsed, judged: Judged | None, context: Context) -> Iterator[Hit]:
-    tag, body, kinds = statement.tag, statement.body, statement.kinds
-    yield from refused.hits(tag, body)
-    yield from command.check(tag, body, context)
-    yield from grouping.hits(kinds, context)
-    yield from ambiguous.hits(tag, body, context, kinds)
+    tag, body = statement.tag, statement.body
+    plain = _is_plain(statement)
+    if not plain:
+        yield from refused.hits(tag, body)
+    if not plain or tag == "UpdateStmt":
+        yield from command.check(tag, body, context)
+    yield from grouping.hits(statement.kinds, context)
+    yield from ambiguous.hits(statement, context)
     single = judged is not None and judged.verdict in (StatementVerdict.SINGLE_SHARD, StatementVerdict.MULTI_SHARD_KEYS)
-    for kind, node in statement.nodes:
+    for kind, node in () if plain else statement.nodes:
         if kind not in _LOOKED_AT:
             continue
         if kind in KINDS and node is not body:
@@ -60,6 +65,16 @@ def _hits(statement: Parsed, judged: Judged | None, context: Context) -> Iterato
         yield Hit("LIM-DML-07", "RETURNING")
     if judged is not None:
         yield from _shape(statement, judged, context)
+
+
+def _is_plain(statement: Parsed) -> bool:
+    """Return whether a statement is one on rows that certainly holds nothing a rule looks at, itself left out."""
+    return (
+        statement.tag in ON_ROWS
+        and _INSIDE.isdisjoint(statement.kinds)
+        and "intoClause" not in statement.body
+        and not statement.may_name(*SYSTEM_COLUMNS)
+    )
 
 
 def _is_column(name: str, judged: Judged | None) -> bool:
@@ -148,14 +163,14 @@ def _shape(statement: Parsed, judged: Judged, context: Context) -> Iterator[Hit]
     kinds = set(judged.relations.values())
     if TableKind.STANDARD.value in kinds and kinds & {"sharded", "reference"}:
         yield Hit("LIM-QRY-07", ", ".join(f"{n} ({k})" for n, k in judged.relations.items()))
-    yield from _outer_joins(statement.kinds, judged, context)
+    yield from _outer_joins(statement, judged, context)
     yield from _sequence_order(statement, judged, context)
 
 
-def _outer_joins(kinds: Kinds, judged: Judged, context: Context) -> Iterator[Hit]:
+def _outer_joins(statement: Parsed, judged: Judged, context: Context) -> Iterator[Hit]:
     if "reference" not in judged.relations.values() or "sharded" not in judged.relations.values():
         return
-    for join in kinds.get("JoinExpr", ()):
+    for join in statement.kinds.get("JoinExpr", ()):
         if join.get("jointype") not in ("JOIN_LEFT", "JOIN_RIGHT", "JOIN_FULL"):
             continue
         left, right = (_kinds_in(join[side], context) for side in ("larg", "rarg"))
@@ -179,17 +194,14 @@ def _kinds_in(node: object, context: Context) -> set[TableKind]:
 def _sequence_order(statement: Parsed, judged: Judged, context: Context) -> Iterator[Hit]:
     """ORDER BY or a keyset on a column that a sequence fills: ids are no longer in the order of time."""
     body = statement.body
-    keyset = "whereClause" in body and any(operator(e) in _ORDERS for e in statement.kinds.get("A_Expr", ()))
+    keyset = (
+        "whereClause" in body
+        and ("<" in statement.text or ">" in statement.text)
+        and any(operator(e) in _ORDERS for e in statement.kinds.get("A_Expr", ()))
+    )
     if "sortClause" not in body and not keyset:
         return
-    columns: dict[str, str] = {}
-    for name in judged.relations:
-        relation = context.catalog.relations.get(name)
-        if relation is None or not context.shapes.of(relation).sharded:
-            continue
-        for attribute in relation.columns.values():
-            if attribute.sequence or attribute.identity:
-                columns[attribute.name] = f"{name}.{attribute.name}"
+    columns = {name: shown for relation in judged.relations for name, shown in context.sequenced(relation).items()}
     if not columns:
         return
     for item in body.get("sortClause", ()):

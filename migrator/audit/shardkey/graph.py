@@ -95,9 +95,11 @@ class Graph:
         """Compute the key sets that every node is known to hold: `planned` beforehand, `certain` of those by an
         equality, `values` at run time too."""
         planned = self._flow(self.sources, (self.edges, self.pushes, self.halves))
-        self.certain = {node: set(keys) for node, keys in planned.items()} if self.pinned else planned
-        for node, keys in self._flow(self.pinned, (self.pushes,)).items() if self.pinned else ():
-            planned.setdefault(node, set()).update(keys)
+        self.certain = planned
+        if self.pinned:
+            planned = {node: set(keys) for node, keys in planned.items()}
+            for node, keys in self._flow(self.pinned, (self.pushes,)).items():
+                planned.setdefault(node, set()).update(keys)
         self.planned = self.values = planned
         if self.weak or self.pinned or self.joint or self.assumptions:
             self.values = self._settle()
@@ -120,9 +122,10 @@ class Graph:
 
     @staticmethod
     def _flow(seeds: Known, ways: tuple[Edges, ...], joint: Sequence[tuple[int, tuple[int, ...]]] = ()) -> Known:
+        """Return what is known when *seeds* have flowed along *ways*; *seeds* itself where there are none."""
+        if not joint and not any(ways):
+            return seeds
         values: Known = {n: set(keys) for n, keys in seeds.items()}
-        if not any(ways) and not joint:
-            return values
         todo = list(values)
         while True:
             while todo:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from migrator.audit.shardkey.parameters import Placed
 from migrator.audit.shardkey.scope import Instance
-from migrator.audit.shardkey.verdict import Judged, StatementVerdict, judge
+from migrator.audit.shardkey.verdict import Judged, StatementVerdict, judge_parsed
 from migrator.audit.shardkey.walk import Context
 from migrator.grammar.parse import Body, Kinds, Node, Parsed, Unparsable, names, parse, walk
-from migrator.grammar.written import Edit, Token, Written, edited, first_token, leftmost, tokens
+from migrator.grammar.written import Edit, Token, Written, edited, first_token, leftmost, stop_words, stops
 
 LONGEST = 8_000
 PREPARABLE = frozenset(("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt"))
@@ -43,6 +43,7 @@ _BEHIND = frozenset(
     ]
 )
 """What ends the WHERE of a query level; ON CONFLICT does too."""
+_WORDS = stop_words(*(word for word in _BEHIND if word.isalpha()), "WHERE", "OR", "ON", "CONFLICT")
 
 
 def propose(judged: Judged, statement: Parsed, placed: Placed, context: Context) -> str | None:
@@ -52,16 +53,22 @@ def propose(judged: Judged, statement: Parsed, placed: Placed, context: Context)
     inserts = _inserts(statement)
     if any(i.place < 0 or (i.why and i.place not in inserts) for i in judged.unbound):
         return None
-    number = max([placed.count, *(int(n) for n in _NUMBERED.findall(statement.text))], default=0) + 1
+    given = _NUMBERED.findall(statement.text) if "$" in statement.text else ()
+    number = max(placed.count, *map(int, given), 0) + 1
     for text in _readings(judged, statement, inserts, f"${number}"):
         try:
             [again] = parse(text)
         except (Unparsable, ValueError):
             continue
-        # What is added calls nothing.
-        if judge(context, again.tag, again.body, tags=statement.kinds).verdict is StatementVerdict.SINGLE_SHARD:
+        if _is_single(statement, again, context):
             return _restore(text, placed, number)
     return None
+
+
+def _is_single(statement: Parsed, again: Parsed, context: Context) -> bool:
+    """Return whether *again*, the statement as it would read, runs on one shard."""
+    again.take_nodes(statement)  # what is added calls nothing and brings no table
+    return judge_parsed(context, again).verdict is StatementVerdict.SINGLE_SHARD
 
 
 def _inserts(statement: Parsed) -> dict[int, Body]:
@@ -188,25 +195,24 @@ def _holds(item: Node, place: int) -> bool:
 
 def _behind_where(written: Written, place: int) -> _Anchor:
     """Return where a condition goes in the WHERE of the query level in whose FROM the table at *place* stands."""
-    where, last, end = None, place, len(written.data)
-    on: Token | None = None  # the token before, where it may begin ON CONFLICT
-    behind = place  # where the token before that ends
-    for token in tokens(written.data, place):
+    where, end, either = None, len(written.data), False
+    on: Token | None = None  # the word before, where it may begin ON CONFLICT
+    for token in stops(written.data, place, _WORDS):
         if token.depth < 0 or (token.depth == 0 and token.word in _BEHIND):
             end = token.begin
             break
-        if on is not None and token.word == "CONFLICT":
-            end, last = on.begin, behind
+        if on is not None and token.word == "CONFLICT" and written.data[on.end : token.begin].isspace():
+            end = on.begin
             break
         on = token if token.depth == 0 and token.word == "ON" else None
-        behind, last = last, token.end
         if token.depth == 0 and token.word == "WHERE" and where is None:
             where = token.end
+        either = either or (token.word == "OR" and token.depth == 0 and where is not None)
     if where is None:
-        return _Anchor(last, " WHERE ", "")
-    if not re.search(r"(?i)\bor\b", written.text(where, end)):
+        return _Anchor(written.last_end(place, end), " WHERE ", "")
+    if not either:
         return _Anchor(where)
-    return _Anchor(first_token(written.data, where), "", " AND (", last)
+    return _Anchor(first_token(written.data, where), "", " AND (", written.last_end(place, end))
 
 
 def _value(written: Written, body: Body, key: str, value: str) -> list[Edit] | None:

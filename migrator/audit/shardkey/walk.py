@@ -51,6 +51,7 @@ class Context:
     gains: Mapping[str, str] | None = None  # tables that gain a column on Limitless, with its name
     _named: dict[tuple[str, str | None], Named | None] = field(default_factory=dict)
     _functions: dict[str, list[Function]] | None = None
+    _sequenced: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def named(self, name: str, schema: str | None) -> Named | None:
         """Return what *name* means, as `Catalog.find` does; looked up once."""
@@ -61,6 +62,17 @@ class Context:
             found = None if relation is None else Named(relation, relation.qualified, self.shapes.of(relation))
             self._named[name, schema] = found
             return found
+
+    def sequenced(self, name: str) -> dict[str, str]:
+        """Return the columns of a sharded table that a sequence fills, each with its qualified name; looked up once."""
+        found = self._sequenced.get(name)
+        if found is None:
+            relation = self.catalog.relations.get(name)
+            sharded = relation is not None and self.shapes.of(relation).sharded
+            attributes = relation.columns.values() if relation is not None and sharded else ()
+            found = {a.name: f"{name}.{a.name}" for a in attributes if a.sequence or a.identity}
+            self._sequenced[name] = found
+        return found
 
     def functions_named(self, name: str, schema: str | None = None) -> list[Function]:
         """Return the user's functions of that name, of *schema* where it is given."""

@@ -50,7 +50,7 @@ class Named:
 
 def _named(_link: object, plan: Plan | None) -> Named:
     return Named(
-        _where(settings.classic_dsn_from_environment()), _where(_resolved(plan.classic.writer) if plan else None)
+        _where(_resolved(f"env:{settings.CLASSIC_DSN}")), _where(_resolved(plan.classic.writer) if plan else None)
     )
 
 

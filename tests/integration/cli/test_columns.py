@@ -121,6 +121,7 @@ COMMANDS: dict[str, str] = {
     "breaker reset": "--tenant {name} --dry-run",
     "breaker show": "",
     "breaker trip": "--tenant {name} -r {name} --dry-run",
+    "control restore": "nothing.zip --dry-run",
     "cost": "--shards",
     "size": "--row-writes 100 --seconds 0.1",
     "cutover": "--dry-run",
@@ -154,6 +155,7 @@ COMMANDS: dict[str, str] = {
     "plan check": "--connect",
     "plan diff": "plan.toml",
     "plan history": "",
+    "plan terraform": "--check",
     "preflight": "",
     "provision": "--verify",
     "report": "audit",
@@ -185,6 +187,7 @@ COMMANDS: dict[str, str] = {
 
 NOT_RUN = {
     "cluster create": "asks AWS", "cluster delete": "asks AWS", "cluster status": "asks AWS",
+    "control backup": "writes a file",
     "incident serve": "serves until Ctrl-C", "serve": "the same", "worker": "works until SIGTERM",
     "local down": "of servers on this machine", "local status": "of servers on this machine",
     "local up": "of servers on this machine", "rehearse": "takes minutes",

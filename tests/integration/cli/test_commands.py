@@ -20,7 +20,8 @@ from tests.fixtures.operator import Done, Operator
 
 # They only show something, write a file of their own, or run until they are stopped.
 CHANGE_NOTHING = {
-    "audit", "backfill status", "breaker show", "cluster status", "cost", "decommission check", "doctor",
+    "audit", "backfill status", "breaker show", "cluster status", "control backup", "cost",
+    "decommission check", "doctor", "dossier show", "dossier verify",
     "incident alarms", "incident serve",
     "local status", "mirror quarantine", "mirror status", "notify status", "notify test",
     "plan check", "plan diff", "plan history",

@@ -15,7 +15,7 @@ from migrator.audit.evidence.dump import read_dump
 from migrator.audit.evidence.rows import Evidence
 from migrator.audit.shardkey import volatility
 from migrator.audit.shardkey.shape import shapes_of_key
-from migrator.audit.shardkey.verdict import judge
+from migrator.audit.shardkey.verdict import is_flat, judge
 from migrator.audit.shardkey.walk import Context
 from migrator.grammar.parse import parse
 
@@ -146,7 +146,7 @@ def test_no_way_of_writing_a_condition_is_called_single_that_crosses_or_alarms_i
     wrong = []
     for text in (*texts, *STATEMENTS):
         [parsed] = parse(text)
-        judged = judge(context, parsed.tag, parsed.body, tags=parsed.kinds)
+        judged = judge(context, parsed.tag, parsed.body, flat=is_flat(parsed))
         assert judged.analysis is not None
         with_values, most = shards(conn, text)
         expected = {

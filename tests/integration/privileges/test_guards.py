@@ -31,10 +31,11 @@ DDL = (
     " PARTITION BY RANGE (id)",
     "CREATE TABLE app.part_1 PARTITION OF app.part FOR VALUES FROM (0) TO (100)",
     "CREATE TABLE app.users (tenant_id bigint NOT NULL, id bigint PRIMARY KEY)",
+    "CREATE TABLE app.line (id bigint PRIMARY KEY, user_id bigint REFERENCES app.users)",
     "RESET ROLE",
 )
 
-PLAN = plan_of("shop", schemas=["app"])
+PLAN = plan_of("shop", schemas=["app"], tables={"app.line": {"kind": "sharded", "via": "user_id -> app.users.id"}})
 
 
 @pytest.fixture
@@ -144,3 +145,17 @@ def test_what_an_administrator_switched_off_is_made_again(captured: Rds) -> None
         capture.remove(tool)
     left = captured.admin.execute("SELECT count(*) FROM pg_event_trigger").fetchone()
     assert left == (0,)
+
+
+def test_a_membership_that_is_revoked_meanwhile_stops_what_reads_and_loses_nothing(captured: Rds) -> None:
+    """No event trigger sees it. A write whose tenant a parent knows is refused, rather than not journalled."""
+    captured.sql("SET ROLE {owner}", "INSERT INTO app.users VALUES (1, 1), (1, 2)", "RESET ROLE")
+    captured.sql("REVOKE {owner} FROM {tool}", "SET ROLE {owner}")
+    captured.sql("INSERT INTO app.users VALUES (1, 3)")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        captured.sql("INSERT INTO app.line VALUES (1, 1)")
+    captured.sql("RESET ROLE", "GRANT {owner} TO {tool}", "SET ROLE {owner}", "INSERT INTO app.line VALUES (1, 1)")
+    captured.sql("RESET ROLE")
+    with connect(captured.classic_dsn, "test") as tool:
+        assert problems(tool) == []
+        assert tool.execute("SELECT count(*) FROM app.line").fetchone() == (1,)

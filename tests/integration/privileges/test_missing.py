@@ -180,3 +180,25 @@ def test_a_member_that_does_not_inherit_is_told_how_to(land: Land) -> None:
     assert ("WITH INHERIT TRUE" in lack.gap.advice) == (version >= 160000)
     land.rds.admin.execute(lack.gap.statements[0].encode())
     assert not [lack for lack in land.lacks(Side.CLASSIC) if lack.need.key == "classic.owners"]
+
+
+def test_on_rds_the_gate_tries_what_no_catalog_tells(land: Land) -> None:
+    """A member of rds_superuser may be refused what the cluster's main user may do: found out, and nothing stays."""
+    land.run(Side.CLASSIC, "CREATE ROLE rds_superuser; GRANT rds_superuser TO {tool}")
+    land.run(Side.CLASSIC, "DROP SCHEMA migrator_guards CASCADE")
+    try:
+        said = told(land)
+        with connect(land.rds.classic_dsn, "test") as conn:
+            refused = blockers(conn, Side.CLASSIC, PLAN.tables)
+        land.run(Side.CLASSIC, "ALTER ROLE {tool} SUPERUSER")
+        with connect(land.rds.classic_dsn, "test") as conn:
+            let = blockers(conn, Side.CLASSIC, PLAN.tables)
+            left = conn.execute("SELECT count(*) FROM pg_event_trigger").fetchone()
+    finally:
+        land.run(Side.CLASSIC, "DROP ROLE rds_superuser")
+
+    ((subject, text),) = said
+    assert subject == "classic" and "not known to be the main user" in text
+    assert "as the cluster's main user, run what this prints: migrator grant" in said[subject, text]
+    assert [line.subject for line in refused] == ["classic.event_triggers"]
+    assert let == () and left == (0,)

@@ -94,9 +94,9 @@ def plan_for(rds: Rds) -> Plan:
 COUNTED = ("app.tenant", "app.orders", "app.line", "app.part", ODD_TABLE)
 
 CHANGE = """
-ALTER TABLE app.orders ADD COLUMN stamp_{turn} uuid DEFAULT gen_random_uuid();
-CREATE INDEX mood_{turn} ON app.orders (mood);
-CREATE TABLE app.note_{turn} (id bigint PRIMARY KEY, tenant_id bigint NOT NULL);
+ALTER TABLE app.orders ADD COLUMN stamp uuid DEFAULT gen_random_uuid();
+CREATE INDEX by_mood ON app.orders (mood);
+CREATE TABLE app.note (id bigint PRIMARY KEY, tenant_id bigint NOT NULL);
 """
 
 PATIENT = Settings(ack_wait_s=10, staleness_s=10)
@@ -138,12 +138,13 @@ async def test_nobody_is_a_superuser(rds: Rds, world: World) -> None:
             await world.copy_all()
             write_mode(world.classic, WriteMode.DUAL, who="test", reason="test")
             await asyncio.to_thread(_while_it_migrates, rds, world, turn)
-            await applied(world, CHANGE.format(turn=turn), timeout_s=TIMEOUT_S)
-            await asyncio.to_thread(_while_it_migrates, rds, world, turn + 10)
+            if turn == 2:
+                await applied(world, CHANGE, timeout_s=TIMEOUT_S)
+                await asyncio.to_thread(_while_it_migrates, rds, world, 3)
             await world.caught_up()
             report = await validate(world.classic_dsn, world.limitless_dsn)
             assert report.divergent_rows == 0
-            assert differences(rds) == {}
+            assert differences(rds, turn) == {}
             if turn == 2:
                 snapshot, number = await _closed(world)
         if turn == 1:
@@ -202,10 +203,10 @@ def _while_it_migrates(rds: Rds, world: World, turn: int) -> None:
         release(world.classic, [T1], who="ana", reason="mended")
 
 
-def differences(rds: Rds) -> dict[str, list[object]]:
+def differences(rds: Rds, turn: int) -> dict[str, list[object]]:
     """Rows of each table that only one side holds, read as superusers, whom no policy hides one from."""
     found = {}
-    for table in COUNTED:
+    for table in (*COUNTED, *(("app.note",) if turn == 2 else ())):
         minus = " - 'tenant_id'" if table == "app.line" else ""
         query = f"SELECT (to_jsonb(t){minus})::text FROM {table} t"
         here, there = set(rds.admin.execute(query)), set(rds.limitless_admin.execute(query))

@@ -179,3 +179,14 @@ def test_deletion_protection_is_respected_and_throttling_is_no_refusal(aws: Aws)
 
     with pytest.raises(ClusterUnavailable):
         aws.releaser.delete()
+
+
+def test_a_refusal_names_the_call_and_the_right(aws: Aws) -> None:
+    """Without the text of AWS, which names the account."""
+    aws.stubber.add_client_error(
+        "describe_db_clusters", "AccessDenied", "User: arn:aws:iam::1:role/w is not authorized"
+    )
+
+    with pytest.raises(PreconditionFailed, match=r"rds:DescribeDBClusters \(AccessDenied\)") as refused:
+        aws.releaser.snapshot()
+    assert "arn:" not in str(refused.value)

@@ -12,6 +12,7 @@ from botocore.stub import Stubber
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from migrator.dossier.read_me import VERIFY
 from migrator.dossier.signing import KmsSigner, is_signed, key_line, signer, wanted_fingerprint
 from migrator.dossier.verify import examine
 from migrator.errors import ClusterUnavailable, MigratorError, PreconditionFailed, UsageError
@@ -116,7 +117,8 @@ def test_kms_signs_with_a_key_that_stays_there(kms: tuple[Any, Stubber], tmp_pat
     stubber.assert_no_pending_responses()
 
 
-def test_a_p256_key_of_kms_signs_a_digest(kms: tuple[Any, Stubber]) -> None:
+def test_a_p256_key_of_kms_signs_a_digest(kms: tuple[Any, Stubber], tmp_path: Path) -> None:
+    """And openssl says so too, by the command that such a dossier's README names."""
     client, stubber = kms
     key = ec.generate_private_key(ec.SECP256R1())
     signature = key.sign(b"x", ec.ECDSA(hashes.SHA256()))
@@ -126,6 +128,10 @@ def test_a_p256_key_of_kms_signs_a_digest(kms: tuple[Any, Stubber]) -> None:
     assert is_signed(signer_.public_pem, signer_.sign(b"x"), b"x")
     assert key_line(signer_.public_pem).algorithm == "ecdsa-p256"
     assert not is_signed(signer_.public_pem, signature, b"y")
+    for name, data in (("manifest.json", b"x"), ("manifest.sig", signature), ("public-key.pem", signer_.public_pem)):
+        (tmp_path / name).write_bytes(data)
+    done = subprocess.run(VERIFY["ecdsa-p256"].split(), cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "Verified OK\n"
 
 
 @pytest.mark.parametrize(

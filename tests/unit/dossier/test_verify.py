@@ -69,6 +69,22 @@ def pieces(data: bytes) -> dict[str, tuple[int, int]]:
     return {one.name: (one.at, one.at + archive.BLOCK + one.size + -one.size % archive.BLOCK) for one in found}
 
 
+def test_each_byte_of_each_header_counts(data: bytes) -> None:
+    found = pieces(data)
+    for begin, _ in (found[manifest.MANIFEST], found["reports.jsonl"]):
+        for at in range(begin, begin + archive.BLOCK):
+            assert not seen(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]).intact, at
+
+
+def test_a_header_that_was_made_anew_is_named(data: bytes) -> None:
+    """With a checksum of its own, so that any program that reads tar files takes it."""
+    begin, _ = pieces(data)["reports.jsonl"]
+    made = tarfile.TarInfo("reports.jsonl")
+    made.size, made.mtime, made.mode = 9, MTIME, 0o777
+    altered = data[:begin] + made.tobuf(tarfile.USTAR_FORMAT) + data[begin + archive.BLOCK :]
+    assert texts(altered) == ["reports.jsonl: its header in the archive was altered"]
+
+
 def test_an_altered_member_is_named(data: bytes) -> None:
     begin, _ = pieces(data)["reports.jsonl"]
     at = begin + archive.BLOCK + 3
