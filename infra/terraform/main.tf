@@ -101,11 +101,15 @@ module "workers" {
   plan_toml                 = var.plan_toml
   secret_ids                = var.secret_ids
   environment_secrets       = var.environment_secrets
+  iam_database_users        = var.iam_database_users
   notify_topic_arns         = var.notify_topic_arns
   cluster_id                = var.cluster_id
   classic_cluster_id        = var.classic_cluster_id
   classic_instance_ids      = var.classic_instance_ids
   release_classic           = var.release_classic
+  dossier                   = var.dossier
+  dossier_key               = var.dossier_key
+  dossier_kms_key_id        = var.dossier_kms_key_id
 }
 
 module "operator" {

@@ -148,6 +148,24 @@ variable "acu_pct" {
   type        = number
 }
 
+variable "dossier" {
+  description = "Where the dossier is kept, s3://BUCKET/PREFIX (decommission.dossier); null: not in S3."
+  type        = string
+  default     = null
+}
+
+variable "dossier_key" {
+  description = "Key of KMS that signs it, an ARN, an id or alias/NAME (decommission.dossier_key); null: none of KMS."
+  type        = string
+  default     = null
+}
+
+variable "dossier_kms_key_id" {
+  description = "Key of KMS that encrypts it (decommission.dossier_kms_key_id); null: the bucket's."
+  type        = string
+  default     = null
+}
+
 variable "secret_ids" {
   description = "Secrets that the plan names as aws-secret:ID; workers read them themselves, again after a rotation."
   type        = list(string)
@@ -155,6 +173,11 @@ variable "secret_ids" {
 
 variable "environment_secrets" {
   description = "Variables that the plan names as env:NAME; each is a secret that ECS hands over when a task starts."
+  type        = list(string)
+}
+
+variable "iam_database_users" {
+  description = "Users of databases whom workers get tokens of IAM for (rds-iam:…); * where the plan does not tell."
   type        = list(string)
 }
 

@@ -188,8 +188,8 @@ def _reached(plan: Path | None) -> DecommissionProgress | None:
 @group.command(epilog='Example: migrator decommission delete --as "Ada Lovelace"')
 def delete(
     name: ApproverOption = None,
-    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the approval back; classic stays.")] = False,
     token: TokenOption = None,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the approval back; classic stays.")] = False,
     plan: PlanOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from migrator.aws.actions import CALLS, Duty, actions_of
 from migrator.errors import ClusterUnavailable, UsageError
@@ -18,6 +19,9 @@ READ = actions_of([Duty.OBSERVE])
 RETIRE = tuple(call.action for call in CALLS if call.duty is Duty.RETIRE and call.action)
 SECRETS = tuple(call.action for call in CALLS if call.duty is Duty.SECRETS and call.action)
 NOTIFY = actions_of([Duty.NOTIFY])
+LOGIN = actions_of([Duty.LOGIN])
+
+_TOKEN = "rds-iam:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ def wanted(plan: Plan) -> tuple[str, ...]:
     actions: list[str] = []
     if _references(plan):
         actions += SECRETS
+    if _users(plan):
+        actions += LOGIN
     if plan.classic.cluster_id or plan.limitless.cluster_id:
         actions += READ
     if plan.classic.cluster_id and plan.decommission.release_classic:
@@ -74,9 +80,7 @@ def resources(plan: Plan, action: str, arn: str, region: str) -> tuple[str, ...]
             return tuple(f"{rds}:cluster:{name}" for name in (classic, limitless) if name)
         case "rds:CreateDBClusterSnapshot" | "rds:DeleteDBCluster" | "rds:StopDBCluster" | "rds:StartDBCluster":
             return (f"{rds}:cluster:{classic}",)
-        case "rds:CreateDBInstance":  # by a drill: migrator/decommission/aws_restore.py
-            return (f"{rds}:db:{(classic or '')[:50]}-migrator-drill-1",)
-        case "rds:DescribeDBClusterSnapshots" | "rds:DeleteDBClusterSnapshot" | "rds:RestoreDBClusterFromSnapshot":
+        case "rds:DescribeDBClusterSnapshots" | "rds:DeleteDBClusterSnapshot":
             return (f"{rds}:cluster-snapshot:{classic}-before-decommission",)
         case "rds:DescribeDBShardGroups":
             return (f"{rds}:shard-group:*",)
@@ -84,6 +88,8 @@ def resources(plan: Plan, action: str, arn: str, region: str) -> tuple[str, ...]
             return (f"{rds}:db:*",)
         case "sns:Publish":
             return tuple(sorted({receiver.topic for receiver in plan.notify.receiver.values() if receiver.topic}))
+        case "rds-db:connect":
+            return tuple(f"arn:{partition}:rds-db:{region}:{account}:dbuser:*/{user}" for user in _users(plan))
         case "secretsmanager:GetSecretValue":
             return tuple(sorted({_secret(text, partition, region, account) for text in _references(plan)}))
     return ("*",)
@@ -91,7 +97,15 @@ def resources(plan: Plan, action: str, arn: str, region: str) -> tuple[str, ...]
 
 def _references(plan: Plan) -> list[str]:
     references = (plan.classic.writer, plan.limitless.dsn, *plan.classic.readers)
-    return [text for text in references if text.startswith("aws-secret:")]
+    inner = [text.removeprefix(_TOKEN) for text in references]
+    return [text for text in inner if text.startswith("aws-secret:")]
+
+
+def _users(plan: Plan) -> list[str]:
+    """Return whom tokens of IAM are for; * where only the connection string tells it."""
+    references = (plan.classic.writer, plan.limitless.dsn, *plan.classic.readers)
+    rests = [text.removeprefix(_TOKEN) for text in references if text.startswith(_TOKEN)]
+    return sorted({unquote(urlsplit(rest).username or "*") if rest.startswith("//") else "*" for rest in rests})
 
 
 def _secret(reference: str, partition: str, region: str, account: str) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from migrator.errors import NoGo, UsageError
 from migrator.plan.load import dump
@@ -15,6 +16,8 @@ from migrator.provision.wanted import tags_of, wanted_of
 
 FILE = "terraform.tfvars.json"
 """Terraform reads it by itself. What the plan does not say stands in another file of the same folder."""
+
+_TOKEN = "rds-iam:"
 
 _ALWAYS = ("MIGRATOR_CLASSIC_DSN",)
 """Read by every process beside what the plan names: commands find the stored plan by it."""
@@ -32,7 +35,8 @@ def variables(plan: Plan) -> dict[str, Any]:
     references = sorted(set(_references(body)))
     if blockers := _unreachable(plan, references):
         raise NoGo("plan terraform", blockers)
-    names = {text.partition(":")[2] for text in references if text.startswith("env:")}
+    inner = [_without_token(text) for text in references]
+    names = {text.partition(":")[2] for text in inner if text.startswith("env:")}
     return {
         "name": plan.name,
         "region": plan.aws.region,
@@ -57,7 +61,11 @@ def variables(plan: Plan) -> dict[str, Any]:
         "classic_cluster_id": plan.classic.cluster_id,
         "release_classic": plan.decommission.release_classic,
         "acu_pct": plan.pace.acu_pct,
-        "secret_ids": sorted({_secret_id(text) for text in references if text.startswith("aws-secret:")}),
+        "dossier": plan.decommission.dossier if (plan.decommission.dossier or "").startswith("s3://") else None,
+        "dossier_key": _kms_key(plan.decommission.dossier_key),
+        "dossier_kms_key_id": plan.decommission.dossier_kms_key_id,
+        "secret_ids": sorted({_secret_id(text) for text in inner if text.startswith("aws-secret:")}),
+        "iam_database_users": sorted({_user(text) for text in references if text.startswith(_TOKEN)}),
         "environment_secrets": sorted(names | set(_ALWAYS)),
         "notify_topic_arns": sorted({r.topic for r in plan.notify.receiver.values() if r.topic}),
         "plan_toml": to_toml(_given(plan)),
@@ -128,7 +136,7 @@ def _references(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _references(inner)
-    elif isinstance(value, str) and value.partition(":")[0] in ("env", "file", "aws-secret", "local"):
+    elif isinstance(value, str) and value.partition(":")[0] in ("env", "file", "aws-secret", "rds-iam", "local"):
         yield value
 
 
@@ -136,12 +144,28 @@ def _unreachable(plan: Plan, references: list[str]) -> list[str]:
     found = [
         f"{text.partition('#')[0]} is on this machine: name env:NAME or aws-secret:ID"
         for text in references
-        if text.startswith(("file:", "local:"))
+        if _without_token(text).startswith(("file:", "local:"))
     ]
     host = plan.temporal.address.rpartition(":")[0] or plan.temporal.address
     if host in ("local", "localhost", "127.0.0.1", "[::1]"):
         found.append(f"temporal.address {plan.temporal.address} is on this machine: name a server that ECS reaches")
     return found
+
+
+def _kms_key(reference: str | None) -> str | None:
+    """Return the key of AWS KMS that a reference names; None for another one."""
+    return reference.removeprefix("aws-kms:") if reference and reference.startswith("aws-kms:") else None
+
+
+def _without_token(reference: str) -> str:
+    """Return the reference that one for tokens of IAM goes before; rds-iam://USER@HOST names none."""
+    return reference.removeprefix(_TOKEN)
+
+
+def _user(reference: str) -> str:
+    """Return whom a token is for; * where only the connection string tells it."""
+    rest = reference.removeprefix(_TOKEN)
+    return unquote(urlsplit(rest).username or "*") if rest.startswith("//") else "*"
 
 
 def _secret_id(reference: str) -> str:

@@ -1,5 +1,6 @@
-# Plans, and applies on a mocked AWS: terraform test -var-file=tests/example.tfvars.json
-# The variables of the plan come from that file, which is written from plans/adr.example.toml.
+# Plans, and applies on a mocked AWS. The variables of the plan come from a file that is written from it:
+#     migrator plan terraform --plan plans/adr.example.toml --file example.tfvars.json
+#     terraform -chdir=infra/terraform test -var-file=$PWD/example.tfvars.json
 
 mock_provider "aws" {
   mock_data "aws_caller_identity" {

@@ -16,7 +16,11 @@ MARKS = ("boto3", "migrator.aws", "migrator.runway.aws", "migrator.decommission.
 ASKING = ("client", "ask", "first", "_insist")
 """Functions that are given the name of a service or of a call."""
 
-ELSEWHERE = {"close", "meta"}
+ELSEWHERE = {"close", "meta", "verify"}
+"""Names of ours that a client has too."""
+
+OTHERWISE = {"GetObjectLockConfiguration": "GetBucketObjectLockConfiguration"}
+"""Operations whose right has another name."""
 
 
 @cache
@@ -68,7 +72,8 @@ def test_actions_are_what_iam_calls_them(call: object) -> None:
     from migrator.aws.actions import Call
 
     assert isinstance(call, Call)
-    assert call.action == f"{call.service}:{operations(call.service)[call.method]}"
+    operation = operations(call.service)[call.method]
+    assert call.action == f"{call.service}:{OTHERWISE.get(operation, operation)}"
 
 
 def test_no_row_is_there_twice() -> None:

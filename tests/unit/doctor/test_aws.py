@@ -111,6 +111,14 @@ def test_only_what_the_plan_needs_is_asked_for() -> None:
 
     assert of() == ()
     assert of(classic={"writer": "aws-secret:s"}) == ("secretsmanager:GetSecretValue",)
+    tokens = {"writer": "rds-iam:aws-secret:s#dsn", "readers": ["rds-iam://the%20tool@h/d"]}
+    assert of(classic=tokens) == ("secretsmanager:GetSecretValue", "rds-db:connect")
+    plan = Plan.model_validate({"name": "shop", "classic": tokens, "limitless": {"dsn": "env:B"}})
+    caller = "arn:aws-cn:iam::123456789012:user/x"
+    assert resources(plan, "rds-db:connect", caller, "cn-north-1") == (
+        "arn:aws-cn:rds-db:cn-north-1:123456789012:dbuser:*/*",
+        "arn:aws-cn:rds-db:cn-north-1:123456789012:dbuser:*/the tool",
+    )
     kept = of(classic={"writer": "env:A", "cluster_id": "c"}, decommission={"release_classic": False})
     assert "rds:DeleteDBCluster" not in kept and "cloudwatch:GetMetricData" in kept
 

@@ -1,6 +1,7 @@
 locals {
-  serve_port = 8099
-  names      = toset(concat(var.environment_secrets, var.serve == null ? [] : var.serve.environment_secrets))
+  serve_port   = 8099
+  metrics_port = 9464
+  names        = toset(concat(var.environment_secrets, var.serve == null ? [] : var.serve.environment_secrets))
 
   # The plan reaches a task as text and becomes a file before its process begins: a plan holds no secret.
   prepare = {
@@ -29,19 +30,20 @@ locals {
     }
   }
 
-  # What every process of the tool has in common. A worker has no health check of its own: one that cannot reach
-  # Temporal or classic waits and goes on by itself, and a new one would reach them no sooner.
+  # What every process of the tool has in common.
   process = {
     image                  = var.image
     essential              = true
     readonlyRootFilesystem = true
     dependsOn              = [{ containerName = "plan", condition = "SUCCESS" }]
-    linuxParameters        = { initProcessEnabled = true }
+    user                   = "10001"
+    linuxParameters        = { initProcessEnabled = true, capabilities = { drop = ["ALL"] } }
     stopTimeout            = 60 # activities hand over within 20 s
     mountPoints            = [{ sourceVolume = "state", containerPath = "/state", readOnly = false }]
     logConfiguration       = local.logs
     environment = [
       { name = "AWS_DEFAULT_REGION", value = var.region },
+      { name = "HOME", value = "/state" },
       { name = "MIGRATOR_HOME", value = "/state" },
       { name = "MIGRATOR_LOG_FORMAT", value = "json" },
       { name = "MIGRATOR_PLAN", value = "/state/plan.toml" },
@@ -128,7 +130,15 @@ resource "aws_ecs_task_definition" "worker" {
     local.prepare,
     merge(local.process, {
       name    = "worker"
-      command = ["worker", "--queues", join(",", each.value.queues)]
+      command = ["worker", "--queues", join(",", each.value.queues), "--metrics", "0.0.0.0:${local.metrics_port}"]
+      # Whether it lives, as in deploy/ecs: not whether Temporal or classic answer, which a new worker would not change.
+      healthCheck = {
+        command     = ["CMD", "python", "-c", "import socket; socket.create_connection(('127.0.0.1', ${local.metrics_port}), 2)"]
+        interval    = 30
+        timeout     = 5
+        retries     = 3
+        startPeriod = 180
+      }
       secrets = [for name in var.environment_secrets : local.secrets[name]]
     }),
   ])

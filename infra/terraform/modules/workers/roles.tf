@@ -5,17 +5,28 @@ locals {
   rds        = "arn:${var.partition}:rds:${var.region}:${var.account}"
   secret_arn = "arn:${var.partition}:secretsmanager:${var.region}:${var.account}:secret"
   keys       = concat([var.kms_key_id], var.secret_key_arns)
-  clusters   = [for id in compact([var.cluster_id, var.classic_cluster_id]) : "${local.rds}:cluster:${id}"]
-  retires    = var.release_classic && var.classic_cluster_id != null
+  # The restore drill names what it makes after classic.
+  drill    = var.classic_cluster_id == null ? "" : "${substr(var.classic_cluster_id, 0, 50)}-migrator-drill"
+  clusters = [for id in compact([var.cluster_id, var.classic_cluster_id, local.drill]) : "${local.rds}:cluster:${id}"]
+  retires  = var.release_classic && var.classic_cluster_id != null
 
-  of_no_thing  = ["rds:DescribeDBEngineVersions", "rds:DescribeIntegrations"]
-  of_instances = ["rds:CreateDBInstance", "rds:DeleteDBInstance"]
-  reads_of_rds = [for action in var.actions.observe : action if startswith(action, "rds:") && !contains(local.of_no_thing, action)]
-  other_reads  = [for action in var.actions.observe : action if !startswith(action, "rds:") || contains(local.of_no_thing, action)]
-  deletions    = [for action in var.actions.retire : action if contains(local.of_instances, action)]
-  retirement   = [for action in var.actions.retire : action if !contains(local.of_instances, action)]
-  # What a drill restores classic's last copy into: migrator/decommission/aws_restore.py names it so.
-  drill = var.classic_cluster_id == null ? "" : "${substr(var.classic_cluster_id, 0, 50)}-migrator-drill"
+  # These know no rights by resource.
+  regional     = ["rds:DescribeDBEngineVersions", "rds:DescribeIntegrations"]
+  reads_of_rds = [for action in var.actions.observe : action if startswith(action, "rds:") && !contains(local.regional, action)]
+  other_reads  = [for action in var.actions.observe : action if !contains(local.reads_of_rds, action)]
+  deletions    = [for action in var.actions.retire : action if action == "rds:DeleteDBInstance"]
+  retirement   = [for action in var.actions.retire : action if action != "rds:DeleteDBInstance"]
+
+  # The dossier's probe and its later numbers begin with its own name.
+  dossier_path  = var.dossier == null ? "" : trimprefix(var.dossier, "s3://")
+  dossier_place = "arn:${var.partition}:s3:::${local.dossier_path}"
+  of_bucket     = [for action in var.actions.evidence : action if startswith(action, "s3:GetBucket")]
+  of_object     = [for action in var.actions.evidence : action if startswith(action, "s3:") && !startswith(action, "s3:GetBucket")]
+  of_signing    = [for action in var.actions.evidence : action if contains(["kms:GetPublicKey", "kms:Sign"], action)]
+  of_encryption = [for action in var.actions.evidence : action if startswith(action, "kms:") && !contains(local.of_signing, action)]
+  key_base      = "arn:${var.partition}:kms:${var.region}:${var.account}:key"
+  signs_by      = var.dossier_key == null ? "" : var.dossier_key
+  by_alias      = startswith(local.signs_by, "alias/")
 
   statements = concat(
     [
@@ -27,8 +38,8 @@ locals {
         Resource = concat(local.clusters, ["${local.rds}:shard-group:*", "${local.rds}:db:*"])
       },
       {
-        # CloudWatch knows no rights by metric, RDS none by version or integration.
-        Sid      = "ObserveMetrics"
+        # CloudWatch knows no rights by metric.
+        Sid      = "ObserveRegion"
         Effect   = "Allow"
         Action   = local.other_reads
         Resource = ["*"]
@@ -54,12 +65,71 @@ locals {
         Resource = local.keys
       },
     ],
+    length(var.iam_database_users) == 0 ? [] : [
+      {
+        # AWS names clusters here by an id that it gives them.
+        Sid      = "Login"
+        Effect   = "Allow"
+        Action   = var.actions.login
+        Resource = [for user in var.iam_database_users : "arn:${var.partition}:rds-db:${var.region}:${var.account}:dbuser:*/${user}"]
+      },
+    ],
     length(var.notify_topic_arns) == 0 ? [] : [
       {
         Sid      = "Notify"
         Effect   = "Allow"
         Action   = var.actions.notify
         Resource = var.notify_topic_arns
+      },
+    ],
+    var.dossier == null ? [] : [
+      {
+        Sid      = "Dossier"
+        Effect   = "Allow"
+        Action   = local.of_object
+        Resource = ["${trimsuffix(local.dossier_place, ".dossier")}*"]
+      },
+      {
+        Sid      = "DossierBucket"
+        Effect   = "Allow"
+        Action   = local.of_bucket
+        Resource = ["arn:${var.partition}:s3:::${split("/", local.dossier_path)[0]}"]
+      },
+    ],
+    var.dossier_kms_key_id == null ? [] : [
+      {
+        Sid      = "DossierEncryption"
+        Effect   = "Allow"
+        Action   = local.of_encryption
+        Resource = [startswith(var.dossier_kms_key_id, "arn:") ? var.dossier_kms_key_id : "${local.key_base}/${var.dossier_kms_key_id}"]
+      },
+    ],
+    var.dossier_key == null || local.by_alias ? [] : [
+      {
+        Sid      = "DossierSignature"
+        Effect   = "Allow"
+        Action   = local.of_signing
+        Resource = [startswith(local.signs_by, "arn:") ? local.signs_by : "${local.key_base}/${local.signs_by}"]
+      },
+    ],
+    !local.by_alias ? [] : [
+      {
+        Sid      = "DossierSignature"
+        Effect   = "Allow"
+        Action   = local.of_signing
+        Resource = ["${local.key_base}/*"]
+        # IAM knows keys, not aliases.
+        Condition = { "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = [local.signs_by] } }
+      },
+    ],
+    !local.retires ? [] : [
+      {
+        # Classic's key is not known here: whichever RDS itself uses.
+        Sid       = "DrillKey"
+        Effect    = "Allow"
+        Action    = [for action in var.actions.drill : action if startswith(action, "kms:")]
+        Resource  = ["${local.key_base}/*"]
+        Condition = { StringEquals = { "kms:ViaService" = "rds.${var.region}.amazonaws.com" } }
       },
     ],
     !local.retires ? [] : [
@@ -70,20 +140,26 @@ locals {
         Resource = [
           "${local.rds}:cluster:${var.classic_cluster_id}",
           "${local.rds}:cluster-snapshot:${var.classic_cluster_id}-before-decommission*",
-          "${local.rds}:cluster:${local.drill}",
-          "${local.rds}:db:${local.drill}-1",
-          "${local.rds}:subgrp:*",
-          "${local.rds}:cluster-pg:*",
         ]
       },
       {
-        Sid    = "RetireInstances"
+        Sid    = "Drill"
         Effect = "Allow"
-        Action = local.deletions
-        Resource = concat(
-          [for id in var.classic_instance_ids : "${local.rds}:db:${id}"],
-          ["${local.rds}:db:${local.drill}-1", "${local.rds}:cluster:${local.drill}"],
-        )
+        Action = [for action in var.actions.drill : action if startswith(action, "rds:")]
+        Resource = [
+          "${local.rds}:cluster:${local.drill}",
+          "${local.rds}:db:${local.drill}-1",
+          "${local.rds}:cluster-snapshot:*",
+          "${local.rds}:cluster-pg:*",
+          "${local.rds}:pg:*",
+          "${local.rds}:subgrp:*",
+        ]
+      },
+      {
+        Sid      = "RetireInstances"
+        Effect   = "Allow"
+        Action   = local.deletions
+        Resource = [for id in var.classic_instance_ids : "${local.rds}:db:${id}"]
       },
     ],
   )
