@@ -205,9 +205,10 @@ def delete(
     """Approve that the AWS cluster of classic is deleted, once the plan's days are over. Its last copy stays.
 
     An approval of its own, for the last copy as it is now: refused while classic runs, and until the copy was restored
-    and compared (migrator drill restore). Needs Limitless, not classic.
+    and compared (migrator drill restore). Who may approve the decommission may approve this, where the plan asks for
+    approvers with --token. Needs Limitless, not classic.
     """
-    from migrator.cli.approver import proven
+    from migrator import settings
     from migrator.cli.context import find_plan, limitless
     from migrator.control import retirement
     from migrator.decommission import retire
@@ -217,8 +218,7 @@ def delete(
     found = find_plan(plan)
     if not name:
         raise UsageError("nothing irreversible happens without a name", hint='Give --as "YOUR NAME".')
-    if not (dry_run or withdraw):  # to keep classic takes a name alone
-        proven(found, "decommission", name, token)
+    secret = settings.secret(token) if token else settings.approver_token()
     with limitless(found) as conn:
         known, limits = retirement.read(conn), retire.rules(found)
         if withdraw:
@@ -233,7 +233,7 @@ def delete(
                 announce([Action("delete", what, None)], as_json=as_json)
                 return
             confirm(f"Delete cluster {known.cluster} for good, keeping {known.copy}?", yes=yes)
-            known = retire.approve(conn, found, name)
+            known = retire.approve(conn, found, name, secret)
     from workflows import client
 
     told = client.look_at_retirement(found)
@@ -243,6 +243,8 @@ def delete(
         return
     if withdraw:
         out("Nothing approves the deletion of classic now; it stays.")
+    elif not known.approved_by:
+        out("Approved; the plan asks for another approver as well (governance.four_eyes).")
     else:
         out(f"Approved: cluster {known.cluster} is deleted after {kept_until(known, limits):%Y-%m-%d %H:%M} UTC.")
     if not told:

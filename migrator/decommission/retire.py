@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing as closing_
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from migrator.decommission.aws import AwsReleaser
 from migrator.decommission.progress import Entry
 from migrator.decommission.release import KeepClassic, LocalReleaser, Releaser
 from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed
+from migrator.governance import deletion
 from migrator.model.counted import counted
 from migrator.model.retirement import Act, Retirement, Rules, Step, missing, next_step
 from migrator.model.route import WriteMode
@@ -152,6 +153,9 @@ def look(limitless: Connection, plan: Plan, releaser: AwsReleaser | None = None)
     if known is None or known.kind != "aws":
         return Looked("classic is not for this tool to delete", True, 0.0)
     cluster = releaser or AwsReleaser(known.cluster, _handed_over_at(limitless))
+    # Signatures are checked again, against the plan that this worker runs: what is stored alone deletes nothing.
+    names = deletion.approvers(plan, known.approvals, known.evidence)
+    known = replace(known, approved_by=" and ".join(names) if deletion.enough(plan, names) else "")
     state = cluster.state() if known.deleted_at is None else None
     step = next_step(known, rules(plan), state)
     text = _do(limitless, cluster, known, step, state)
@@ -195,20 +199,26 @@ def _do(limitless: Connection, cluster: AwsReleaser, known: Retirement, step: St
     return step.text
 
 
-def approve(limitless: Connection, plan: Plan, who: str) -> Retirement:
+def approve(limitless: Connection, plan: Plan, who: str, token: str | None = None) -> Retirement:
     """Approve the deletion of classic, for the last copy as it is now. Safe to repeat.
 
     Raises:
         NoGo: classic runs, or its last copy is missing or was not restored.
+        NotAuthenticated: the plan asks for approvers, and it is not known that *who* is one.
     """
     with limitless.transaction():
         known = retirement.read(limitless)
         lacking = missing(known, rules(plan))
         if lacking or known is None:
             raise NoGo("decommission delete", lacking)
-        if (known.approved_by, known.approved_copy) != (who, known.copy):
-            what = f"deletion of classic approved; last copy {known.copy}"
-            retirement.extend(limitless, who, what, approved_by=who, approved_copy=known.copy)
+        if who not in deletion.approvers(plan, known.approvals, known.evidence):
+            given = deletion.approval(plan, who, token, known.evidence, known.now)
+            kept = [*(one for one in known.approvals if one.get("approver") != who), given]
+            names = deletion.approvers(plan, kept, known.evidence)
+            done = " and ".join(names) if deletion.enough(plan, names) else ""
+            what = f"deletion of classic approved ({given['how']}); last copy {known.copy}"
+            values = {"approvals": kept, "approved_by": done, "approved_copy": known.copy}
+            retirement.extend(limitless, who, what, **values)
             retirement.forget(limitless, ["approved_at"])
             retirement.stamp(limitless, "approved_at")
     return _read(limitless)
@@ -224,9 +234,10 @@ def withdraw(limitless: Connection, who: str) -> Retirement:
         known = retirement.read(limitless)
         if known is None or known.deleted_at:
             raise NoGo("decommission delete", ["classic is deleted" if known else "classic is not retired yet"])
-        if known.approved_by:
-            retirement.extend(limitless, who, f"approval by {known.approved_by} withdrawn")
-            retirement.forget(limitless, ["approved_by", "approved_at", "approved_copy"])
+        if known.approvals:
+            names = " and ".join(str(one.get("approver")) for one in known.approvals)
+            retirement.extend(limitless, who, f"approval by {names} withdrawn")
+            retirement.forget(limitless, ["approvals", "approved_by", "approved_at", "approved_copy"])
     return _read(limitless)
 
 

@@ -40,7 +40,9 @@ class Retirement:
         shape: of the cluster, to restore its copy: engine, subnets, security groups, instance class.
         starts: how often it was found running after it was stopped.
         restored: the newest restore drill of this copy: at, who, passed, seconds, problems.
-        approved_copy: the last copy that the approval of the deletion was given for.
+        approvals: of the deletion, each with who, when, of what and the signature.
+        approved_by: who approved it, once they are as many as the plan asks for; '' before.
+        approved_copy: the last copy that it was given for.
         events: at, who, what.
     """
 
@@ -55,6 +57,7 @@ class Retirement:
     stop_problem: str = ""
     starts: int = 0
     restored: Mapping[str, Any] = field(default_factory=dict)
+    approvals: Sequence[Mapping[str, Any]] = ()
     approved_by: str = ""
     approved_at: datetime | None = None
     approved_copy: str = ""
@@ -69,6 +72,11 @@ class Retirement:
         known: dict[str, Any] = {name: value for name, value in body.items() if name in cls.__slots__}
         known |= {name: datetime.fromisoformat(body[name]) if body.get(name) else None for name in moments}
         return cls(**{**known, "now": now})
+
+    @property
+    def evidence(self) -> str:
+        """What an approval of the deletion is about: this cluster, and this last copy."""
+        return f"{self.cluster}/{self.copy}"
 
     @property
     def is_restored(self) -> bool:

@@ -88,7 +88,7 @@ ARROWS: dict[str, set[str]] = {
     # It makes the last keys on Limitless, gives objects their owners and ends capture; classic may be a server here.
     # The dossier is the last thing before anything is done to classic.
     "decommission": SHELL
-    | {"aws", "capacity", "route", "capture", "dossier", "local", "provision", "rights", "settings"},
+    | {"aws", "capacity", "governance", "route", "capture", "dossier", "local", "provision", "rights", "settings"},
     # Where phases meet: what one says to the next, and what compares with what repairs.
     "drill": SHELL | {"route"},  # a rollback there and back is two changes of routes
     "gates": SHELL

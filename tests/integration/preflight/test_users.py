@@ -29,7 +29,7 @@ from migrator.preflight.watch import Watcher
 from tests.fixtures.postgres import with_parts
 from tests.fixtures.roles import Roles
 
-pytestmark = pytest.mark.pg
+pytestmark = [pytest.mark.pg, pytest.mark.once]
 Connection = psycopg.Connection[Any]
 
 PLAN = Plan.model_validate({"name": "shop", "classic": {"writer": "env:A"}, "limitless": {"dsn": "env:B"}})
@@ -153,14 +153,17 @@ def test_slots_databases_and_foreign_servers_are_found(classic: Connection, clas
             sql.Literal(host), sql.Literal(str(port))
         )
     )
+    other = f"billing_{uuid.uuid4().hex[:8]}"
+    classic.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(other)))
     classic.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (slot,))
     try:
         found = {f.name: f for f in look(classic, None, PLAN)}
     finally:
         classic.execute("SELECT pg_drop_replication_slot(%s)", (slot,))
+        classic.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(other)))
     assert found[f"preflight.slot:{slot}"].blocks(Stage.END)
     assert found["preflight.foreign_server:back"].blocks(Stage.END)
-    assert [f for f in found.values() if f.code == "preflight.database"]  # those of other tests, on this server
+    assert found[f"preflight.database:{other}"].blocks(Stage.END)
     assert found["preflight.version_unknown:Limitless"].blocks(Stage.DUAL_WRITE)
 
 

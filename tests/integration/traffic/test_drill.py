@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,14 +15,20 @@ from migrator.control import drill as stored
 from migrator.control.status import collect
 from migrator.drill.rollback import gather, practise, refusals
 from migrator.errors import UsageError
-from migrator.model.drill import DrillKind, stale
+from migrator.model.drill import STALE, DrillKind, stale
 from migrator.model.route import Level
 from migrator.model.tenant import TenantId
+from migrator.model.wave import NextWave
 from migrator.shim import Shim
+from migrator.traffic.cutover import wave
 from migrator.traffic.route.move import move, routes
 from migrator.traffic.route.promote import promote_reads
+from tests.fixtures.operator import PLAN, Operator
+from tests.fixtures.plans import small_plan
 from tests.fixtures.waiting import eventually
 from tests.integration.traffic.world import World
+from workflows.activities.cutover import _advance, _finish
+from workflows.messages import WaveStep
 
 pytestmark = pytest.mark.pg
 
@@ -120,3 +128,44 @@ def test_what_it_refuses(world: World) -> None:
         gather(world.classic, [TenantId("Größe")], None)
     with pytest.raises(UsageError):
         gather(world.classic, [], 99)
+
+
+def test_no_wave_but_the_first_begins_without_a_drill(world: World) -> None:
+    def next_one(**sections: Any) -> NextWave:
+        waves = {"sizes": [1], "soak_s": 0.2, "baseline_s": 0.2, "hot_ratio": 1000.0}
+        return wave.next_wave(world.classic, small_plan(waves=waves, **sections), False)
+
+    asked = {"max_age_days": 30}
+    first = next_one(drill=asked)
+    assert first.wave is not None and not first.held
+    with world.mirror():
+        _advance(world.classic, small_plan(), WaveStep(plan="p", number=1))
+    _finish(world.classic, WaveStep(plan="p", number=1))
+
+    second = next_one(drill=asked)
+    assert second.wave is None and second.held and [b.code for b in second.blockers] == [STALE]
+    stored.add(world.classic, DrillKind.ROLLBACK, "ana", "t1", False, 1.0, {})
+    assert next_one(drill=asked).held  # it did not pass
+    stored.add(world.classic, DrillKind.ROLLBACK, "ana", "t1", True, 1.0, {})
+    assert next_one(drill=asked).wave is not None
+    world.classic.execute("UPDATE migrator.drill SET at = at - interval '31 days'")
+    accepted = {**small_plan().gates.model_dump(), "acknowledged": [STALE]}
+    assert next_one(drill=asked).wave is None
+    assert next_one(drill=asked, gates=accepted).wave is not None
+
+
+def test_temporal_is_not_needed(world: World, tmp_path: Path) -> None:
+    """The command itself, led to where nothing listens; processes and reads as always."""
+    (tmp_path / "plan.toml").write_text(PLAN)
+    dsns = {"A": world.classic_dsn, "B": world.limitless_dsn, "MIGRATOR_PLAN": str(tmp_path / "plan.toml")}
+    operator = Operator(tmp_path, dsns)
+    with world.mirror(), world.shim("web-1") as shim, reading(shim, "t1") as errors:
+        promote(world, T1)
+        assert eventually(lambda: refusals(gather(world.classic, [T1], None)) == ())
+        done = operator("drill", "temporal", "--tenant", "t1", "--as", "ana", "--yes", "--json")
+
+    assert done.code == 0, done
+    assert done.json["passed"] and errors == []
+    (line,) = stored.newest(world.classic)
+    assert line.newest.kind is DrillKind.TEMPORAL
+    assert line.newest.body["temporal"]["reached"] is False
