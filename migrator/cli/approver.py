@@ -171,6 +171,21 @@ def approve_gate(
     return client.approve(found, gate, verdict.approver)
 
 
+def proven(found: Plan, gate: str, name: str, token: str | None) -> None:
+    """Return if *name* is known to be an approver of *gate*, by the plan alone: classic may be gone.
+
+    Raises:
+        NotAuthenticated: the plan asks for it, and they are not.
+    """
+    from datetime import UTC, datetime
+
+    from migrator import settings
+    from migrator.governance.cast import Claim, prove
+
+    secret = settings.secret(token) if token else settings.approver_token()
+    prove(found, Claim(name, secret), gate, datetime.now(UTC))
+
+
 def running(conn: psycopg.Connection[Any]) -> Plan:
     """Return the plan that is stored on classic: its rules count, whatever a file says."""
     from migrator.control.install import active_plan

@@ -80,9 +80,11 @@ def restore(
                 raise NoGo("control restore", found)
             confirm(f"Restore the record of plan {manifest.plan} of {manifest.taken_at}?", yes=yes)
             with progress("Restoring the record", silent=as_json):
-                record.restore(classic, limitless, archive, manifest, who(name))
+                gone = record.restore(classic, limitless, archive, manifest, who(name))
+    for role in gone:
+        note(f"Role {role} used the shim and does not exist any more: make it, then migrator grant {role}")
     if as_json:
-        emit_json({"done": [action.id for action in _actions(manifest)], "manifest": manifest})
+        emit_json({"done": [action.id for action in _actions(manifest)], "manifest": manifest, "roles_gone": gone})
     else:
         out(
             "The record is back; every read is on classic, and nothing is captured.",

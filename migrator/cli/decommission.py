@@ -188,6 +188,7 @@ def _reached(plan: Path | None) -> DecommissionProgress | None:
 @group.command(epilog='Example: migrator decommission delete --as "Ada Lovelace"')
 def delete(
     name: ApproverOption = None,
+    token: TokenOption = None,
     withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the approval back; classic stays.")] = False,
     plan: PlanOption = None,
     dry_run: DryRunOption = False,
@@ -199,6 +200,7 @@ def delete(
     An approval of its own, for the last copy as it is now: refused while classic runs, and until the copy was restored
     and compared (migrator drill restore). Needs Limitless, not classic.
     """
+    from migrator.cli.approver import proven
     from migrator.cli.context import find_plan, limitless
     from migrator.control import retirement
     from migrator.decommission import retire
@@ -208,6 +210,8 @@ def delete(
     found = find_plan(plan)
     if not name:
         raise UsageError("nothing irreversible happens without a name", hint='Give --as "YOUR NAME".')
+    if not (dry_run or withdraw):  # to keep classic takes a name alone
+        proven(found, "decommission", name, token)
     with limitless(found) as conn:
         known, limits = retirement.read(conn), retire.rules(found)
         if withdraw:

@@ -122,6 +122,7 @@ def _for_tool(
     """Raise NoGo when something is still lacking afterwards."""
     from migrator import settings
     from migrator.cli.context import APP, find_plan
+    from migrator.control.grants import only_one
     from migrator.db.connect import connect
     from migrator.model.action import Action
     from migrator.privileges import held
@@ -154,6 +155,7 @@ def _for_tool(
         if todo:
             confirm(f"Give role {role} on {side} {counted(len(todo), 'right')}?", yes=yes)
             with conn.transaction():
+                only_one(conn)
                 for statement in given:
                     conn.execute(statement.encode())
         left = [lack.line for lack in missing(held.read(conn, side, schemas, without, role)) if lack.need.required]

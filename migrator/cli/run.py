@@ -78,6 +78,8 @@ def run(
 
     answer = client.start(found, digest(found), earlier)
     if not as_json:
+        if not found.governance.required:
+            note("Approvals are not authenticated: any name that is given counts (docs/governance.md).")
         note(f"{answer.text}. Workers: migrator worker. Watch it: migrator status --watch")
     if wait:
         follow(found, as_json=as_json)
@@ -177,7 +179,7 @@ def approve(
 
     What it is about: migrator gate GATE. Where the plan asks for approvers it takes --evidence and a token.
     """
-    from migrator.cli.approver import approve_gate
+    from migrator.cli.approver import UNAUTHENTICATED, approve_gate
     from migrator.cli.context import find_plan
     from migrator.errors import UsageError
     from migrator.model.gate import gate_of
@@ -190,7 +192,10 @@ def approve(
         undo = None if last else "migrator pause, abort or undo, as far as the phase allows"
         announce([Action(f"approve/{wanted}", f"Approve {wanted} in the name of {name}", undo)], as_json=as_json)
         return
-    _print(approve_gate(find_plan(plan), plan, wanted, name, evidence, token), as_json)
+    found = find_plan(plan)
+    _print(approve_gate(found, plan, wanted, name, evidence, token), as_json)
+    if not found.governance.required and not as_json:
+        note(UNAUTHENTICATED)
 
 
 def pause(
@@ -301,7 +306,8 @@ def worker(
     strange = [q for q in wanted if q not in set(Queue)]
     if strange or not wanted:
         raise UsageError(unknown("queue", strange or ["(none)"], list(Queue)), hint=f"Queues: {', '.join(Queue)}.")
-    found = find_plan(plan)
+    # Before an upgrade the plan is as the earlier release stored it.
+    found = find_plan(plan, any_version=check)
     if check:
         _check_release(found, as_json=as_json)
         return

@@ -26,7 +26,7 @@ import psycopg
 from psycopg import sql
 
 from migrator import __version__
-from migrator.control import epoch
+from migrator.control import epoch, grants
 from migrator.control.install import VERSION, install_tables, installed_version, version_problem
 from migrator.control.log import decide
 from migrator.control.phase import set_phase
@@ -86,7 +86,13 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup holds. taken_at: by classic's clock; version: of the tool's tables."""
+    """What a backup holds.
+
+    Attributes:
+        taken_at: by classic's clock.
+        version: of the tool's tables.
+        roles, readers: that might use the shim, or read; their rights go with the tables.
+    """
 
     plan: str
     digest: str
@@ -98,6 +104,8 @@ class Manifest:
     write_mode: str
     tables: dict[str, Held]
     sequences: dict[str, int] = field(default_factory=dict)
+    roles: tuple[str, ...] = ()
+    readers: tuple[str, ...] = ()
     format: int = FORMAT
 
 
@@ -140,7 +148,7 @@ def _write(classic: Connection, file: IO[bytes]) -> Manifest:
         sequences = {name: int(last) for name, last in classic.execute(_SQL["sequences"]) if last is not None}
         manifest = Manifest(
             plan, digest, at.isoformat(), database, __version__, installed_version(classic) or VERSION, number,
-            write_mode, tables, sequences,
+            write_mode, tables, sequences, grants.granted(classic), grants.readers(classic),
         )  # fmt: skip
         archive.writestr(_MANIFEST, json.dumps(asdict(manifest), indent=1))
     return manifest
@@ -208,7 +216,9 @@ def _read_manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
         tables = {
             name: Held(tuple(held["columns"]), held["rows"], held["sha256"]) for name, held in body["tables"].items()
         }
-        manifest = Manifest(**{**body, "tables": tables})
+        manifest = Manifest(
+            **{**body, "tables": tables, "roles": tuple(body["roles"]), "readers": tuple(body["readers"])}
+        )
     except (KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, OSError):
         raise UsageError(f"{path} is no backup of migrator, or was changed") from None
     if manifest.format != FORMAT or not set(manifest.tables) <= set(RECORD):
@@ -274,8 +284,12 @@ def blockers(classic: Connection, limitless: Connection, manifest: Manifest) -> 
     return tuple(found)
 
 
-def restore(classic: Connection, limitless: Connection, archive: zipfile.ZipFile, manifest: Manifest, who: str) -> None:
+def restore(
+    classic: Connection, limitless: Connection, archive: zipfile.ZipFile, manifest: Manifest, who: str
+) -> list[str]:
     """Bring the record of *manifest* back; on classic in one transaction, so it is done whole or not at all.
+
+    Returns roles that used the shim and do not exist any more; the others have their rights again.
 
     Limitless comes first and may be done again: it forgets positions and leases, which were those of the lost history.
     Its rows stay until the next undo or copy.
@@ -292,7 +306,9 @@ def restore(classic: Connection, limitless: Connection, archive: zipfile.ZipFile
             _load(classic, archive, table, held)
         for name, value in manifest.sequences.items():
             classic.execute(_SQL["advance"], {"sequence": f"migrator.{name}", "value": value})
+        gone = grants.grant_again(classic, manifest.roles, manifest.readers)
         _begin_again(classic, manifest, who)
+    return gone
 
 
 def _load(conn: Connection, archive: zipfile.ZipFile, table: str, held: Held) -> None:
@@ -307,7 +323,7 @@ def _load(conn: Connection, archive: zipfile.ZipFile, table: str, held: Held) ->
                 copy.write(block)
         loaded = cursor.rowcount
     if loaded != held.rows:
-        raise UsageError(f"of {table}, {loaded} of {held.rows} rows were loaded: nothing was restored")
+        raise UsageError(f"{table}: {loaded} of {counted(held.rows, 'row')} loaded: nothing was restored")
     for trigger, enabled in triggers:
         how = {"A": "ENABLE ALWAYS", "R": "ENABLE REPLICA", "D": "DISABLE"}.get(enabled, "ENABLE")
         conn.execute(sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(name, sql.SQL(how), sql.Identifier(trigger)))
@@ -318,6 +334,7 @@ def _begin_again(conn: Connection, manifest: Manifest, who: str) -> None:
     conn.execute(_SQL["routes_of_before"], {"epoch": manifest.epoch + _AHEAD, "who": who})
     epoch.begin_history(conn)
     conn.execute(_SQL["forget_what_was_about_the_copy"])
+    conn.execute(_SQL["void_votes"])
     conn.execute(_SQL["forget_phases"], {"kept": list(KEPT_PHASES)})
     conn.execute(_SQL["forget_reports"])
     rows = sum(held.rows for held in manifest.tables.values())

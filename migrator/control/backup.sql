@@ -37,6 +37,10 @@ UPDATE migrator.switch
 -- name: forget_what_was_about_the_copy
 DELETE FROM migrator.approval WHERE gate NOT IN ('audit', 'provision');
 
+-- name: void_votes
+UPDATE migrator.approval_vote SET voided_at = clock_timestamp(), why_voided = 'restored from a backup'
+ WHERE voided_at IS NULL AND gate NOT IN ('audit', 'provision');
+
 -- name: forget_phases
 DELETE FROM migrator.phase WHERE phase <> ALL (%(kept)s);
 

@@ -16,7 +16,7 @@ Connection = psycopg.Connection[Any]
 _SQL = load("migrator.control", "evidence.sql")
 
 KINDS = (
-    "approvals", "incidents", "phases", "reports", "tenants", "verdicts", "validations", "divergences",
+    "approvals", "votes", "incidents", "phases", "reports", "tenants", "verdicts", "validations", "divergences",
     "schema_changes", "workers", "installed",
 )  # fmt: skip
 """Names of statements whose rows `rows` yields; `log` is not among them: it has a chain of its own."""

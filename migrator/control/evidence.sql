@@ -5,7 +5,11 @@ SELECT date_trunc('second', clock_timestamp()), (SELECT installation::text FROM 
        (SELECT max(version) FROM migrator.installed);
 
 -- name: approvals
-SELECT a.* FROM migrator.approval a ORDER BY a.at;
+SELECT gate, approver, at, evidence FROM migrator.approval ORDER BY at;
+
+-- name: votes
+-- What each approver said, of which evidence; nothing of it is secret.
+SELECT id, at, gate, approver, how, evidence, facts, proof, voided_at, why_voided FROM migrator.approval_vote ORDER BY id;
 
 -- name: incidents
 SELECT id, at, kind, reason, reported_by, times, first_at FROM migrator.incident ORDER BY id;

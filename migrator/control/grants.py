@@ -89,9 +89,15 @@ def grant(conn: psycopg.Connection[Any], role: str, given: Sequence[sql.Composed
         UsageError: there is no such role.
     """
     with conn.transaction():
+        only_one(conn)
         _check(conn, role)
         for statement in statements(role) if given is None else given:
             conn.execute(statement)
+
+
+def only_one(conn: psycopg.Connection[Any]) -> None:
+    """Let no one else grant until the caller's transaction ends: of two at once, PostgreSQL lets one fail."""
+    conn.execute(_SQL["only_one"])
 
 
 def serves_shims(conn: psycopg.Connection[Any]) -> bool:
@@ -107,14 +113,35 @@ SELECT DISTINCT r.rolname FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl
 """
 
 
+def granted(conn: psycopg.Connection[Any]) -> tuple[str, ...]:
+    """Return the roles that were granted the use of the shim."""
+    return tuple(str(role) for (role,) in conn.execute(_GRANTED))
+
+
+def readers(conn: psycopg.Connection[Any]) -> tuple[str, ...]:
+    """Return the roles that may read the tool's tables and use no shim."""
+    return tuple(str(role) for (role,) in conn.execute(_SQL["readers"]))
+
+
 def renew(conn: psycopg.Connection[Any]) -> None:
     """Give every role that may use the shim, or read, what it needs now; in the caller's transaction."""
-    for (role,) in conn.execute(_GRANTED).fetchall():
-        for statement in statements(str(role)):
+    for role in granted(conn):
+        for statement in statements(role):
             conn.execute(statement)
-    for (role,) in conn.execute(_SQL["readers"]).fetchall():
-        for statement in reader_statements(conn, str(role)):
+    for role in readers(conn):
+        for statement in reader_statements(conn, role):
             conn.execute(statement)
+
+
+def grant_again(conn: psycopg.Connection[Any], users: Sequence[str], reading: Sequence[str]) -> list[str]:
+    """Give *users* the shim and *reading* the tables again, in the caller's transaction; return who is no role."""
+    known = {str(name) for (name,) in conn.execute(_SQL["roles"])}
+    wanted = [(role, statements(role)) for role in users if role in known]
+    wanted += [(role, reader_statements(conn, role)) for role in reading if role in known]
+    for _, todo in wanted:
+        for statement in todo:
+            conn.execute(statement)
+    return [role for role in (*users, *reading) if role not in known]
 
 
 def lacking(conn: psycopg.Connection[Any]) -> dict[str, list[str]]:

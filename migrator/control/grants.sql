@@ -1,5 +1,9 @@
 -- Statements of grants.py.
 
+-- name: only_one
+-- "migg": the advisory lock of those who grant.
+SELECT migrator_lock FROM pg_advisory_xact_lock(1835624295) AS migrator_lock;
+
 -- name: serves_shims
 SELECT to_regclass('migrator.settled') IS NULL
        OR (has_table_privilege('public', to_regclass('migrator.settled'), 'SELECT')

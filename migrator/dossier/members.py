@@ -35,9 +35,9 @@ Connection = psycopg.Connection[Any]
 
 ORDER = (
     manifest.PUBLIC_KEY, manifest.SUMS, manifest.READ_ME, manifest.PAGE, "migration.html", manifest.FACTS, "plan.json",
-    manifest.LOG, "approvals.jsonl", "incidents.jsonl", "phases.jsonl", manifest.REPORTS, "tenants.jsonl",
-    "verdicts.jsonl", "validations.jsonl", "divergences.jsonl", "schema_changes.jsonl", "workers.jsonl",
-    "installed.jsonl",
+    manifest.LOG, "approvals.jsonl", "votes.jsonl", "incidents.jsonl", "phases.jsonl", manifest.REPORTS,
+    "tenants.jsonl", "verdicts.jsonl", "validations.jsonl", "divergences.jsonl", "schema_changes.jsonl",
+    "workers.jsonl", "installed.jsonl",
 )  # fmt: skip
 """Members in their order in the archive."""
 _FINDING = ("id", "rule", "severity", "object", "title", "acknowledged")

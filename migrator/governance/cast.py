@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -72,22 +72,26 @@ def authenticate(conn: Connection, plan: Plan, claim: Claim, gate: str | None) -
             hint="Wait a minute. Who tried is in the decision log: migrator log",
         )
     try:
-        return _known(conn, plan, claim, gate)
+        return prove(plan, claim, gate, store.now(conn))
     except NotAuthenticated as error:
         what = f"{gate or 'sign in'} by {claim.via}: {error}"
         decide(conn, claim.name, "approval.refused", subject, what)
         raise
 
 
-def _known(conn: Connection, plan: Plan, claim: Claim, gate: str | None) -> Known:
+def prove(plan: Plan, claim: Claim, gate: str | None, now: datetime) -> Known:
+    """Return who *claim* is, by *plan* alone: without classic, which may be gone, nothing is recorded or counted.
+
+    Raises:
+        NotAuthenticated: see `authenticate`.
+    """
     governance = plan.governance
     approver = governance.approver.get(claim.name)
     if approver is None or (claim.token is None and not claim.subject):
         if governance.required or claim.token is not None or claim.subject:
             raise _unknown(plan, claim, approver is not None)
         return Known(claim.name, How.NONE, {})
-    today = store.now(conn).astimezone(UTC).date()
-    if not approver.may_on(today):
+    if not approver.may_on(now.astimezone(UTC).date()):
         raise NotAuthenticated(
             f"{claim.name} could approve until {approver.until} and no longer",
             hint="The plan says so (governance.approver): migrator plan apply changes it.",
@@ -115,7 +119,9 @@ def _unknown(plan: Plan, claim: Claim, known: bool) -> NotAuthenticated:
     if known:
         return NotAuthenticated(
             f"{claim.name} has to show who they are: a name alone does not count",
-            hint="Give the token by reference: --token env:NAME or file:PATH, or MIGRATOR_APPROVER_TOKEN.",
+            hint="Sign in with your own token (migapp_…), or through the proxy."
+            if claim.via == "board"
+            else "Give the token by reference: --token env:NAME or file:PATH, or MIGRATOR_APPROVER_TOKEN.",
         )
     names = ", ".join(sorted(plan.governance.approver)) or "none"
     return NotAuthenticated(f"{claim.name} is no approver of this plan", hint=f"Approvers: {names}.")
@@ -155,9 +161,8 @@ def cast(
             hint=f"Look at it with: migrator gate {gate}; then approve with --evidence DIGEST.",
         )
     if evidence is not None and evidence != now_seen:
-        raise NoGo(
-            f"approve {gate}", _changed(conn, gate, evidence, facts), hint=f"See what it is now: migrator gate {gate}"
-        )
+        hint = f"See what it is now: migrator gate {gate}"
+        raise NoGo(f"approve {gate}", _changed(conn, gate, evidence, facts), hint=hint)
     with conn.transaction():
         store.lock(conn)
         return _vote(conn, plan, gate, known, claim, facts)

@@ -102,7 +102,7 @@ class Login:
     def __init__(self, dsn: str | Callable[[], str]) -> None:
         self._source = source_of(dsn)
         self._last = str(dsn) if isinstance(dsn, str) else ""
-        self._hosts_left = self._source.hosts - 1
+        self._hosts_left = 0
         self._asked_again = False
 
     @property
@@ -118,6 +118,7 @@ class Login:
         """
         try:
             self._last = str(self._source())
+            self._hosts_left = self._source.hosts - 1
         except MigratorError:
             # The source is away for a moment, or a file is being replaced. If the secret is another one by now, the
             # server says so.

@@ -59,6 +59,7 @@ class DossierPage:
     members: Sequence[tuple[str, str, int | None]]
     versions: Sequence[VersionLine]
     approvals: Sequence[Mapping[str, Any]]
+    votes: Sequence[Mapping[str, Any]]
     incidents: Sequence[Mapping[str, Any]]
     attempts: Sequence[Mapping[str, Any]]
     kinds: Sequence[tuple[str, int, str]]

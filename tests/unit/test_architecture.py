@@ -125,6 +125,7 @@ GUESTS: dict[str, set[str]] = {
     "psutil": {"local", "rehearse"},
     "starlette": {"incident", "metrics", "serve"},
     "uvicorn": {"incident", "serve", "cli"},
+    "jwt": {"serve"},  # tokens of an OIDC proxy
     "anyio": {"incident"},
     # dossiers are signed; signatures of Amazon SNS, and of approvers; what Temporal stores
     "cryptography": {"dossier", "governance", "incident", "workflows"},

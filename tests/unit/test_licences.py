@@ -7,7 +7,18 @@ import re
 import subprocess
 import sys
 
-ALLOWED = {"Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "CNRI-Python", "ISC", "MIT", "MIT-0", "PSF-2.0"}
+ALLOWED = {
+    "Apache-2.0",
+    "BSD",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "CNRI-Python",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "PSF-2.0",
+}
+"""Permissive all."""
 
 SPELLINGS = {
     "3-Clause BSD License": "BSD-3-Clause",

@@ -95,7 +95,6 @@ class IncidentActivities:
         """Write the head of the decision log's chain down on Limitless, where classic's rights do not reach."""
         told = ""
         while True:
-            await asyncio.sleep(ANCHOR_S)
             try:
                 lost = await self.context.on_both(sealing.anchor)
                 if lost is not None and lost.hash != told:
@@ -103,6 +102,7 @@ class IncidentActivities:
                 told = lost.hash if lost is not None else ""
             except (MigratorError, psycopg.Error) as error:
                 tell("upkeep.failed", job="anchor", error=type(error).__name__)
+            await asyncio.sleep(ANCHOR_S)
 
     async def _follow_rights(self) -> None:
         """Bring Limitless what changes in classic's rights: a REVOKE must not stay open there."""

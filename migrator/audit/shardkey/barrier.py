@@ -35,6 +35,7 @@ def derived(
     else:
         pulled = pulled_up(analysis.context, body, lateral=lateral)
     inside.merges = pulled and not alone
+    inside.padded = joined or not inner
     if not inside.merges:
         inside.allowed.clear()
     outputs = analysis.descend(analysis, tag, body, inside)

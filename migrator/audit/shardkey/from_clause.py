@@ -6,11 +6,11 @@ from typing import Any
 
 from migrator.audit.catalog import SYSTEM_SCHEMAS, Relation, RelationKind
 from migrator.audit.shardkey import barrier, predicate
-from migrator.audit.shardkey.operand import Column, visit
+from migrator.audit.shardkey.operand import Column, resolve, visit
 from migrator.audit.shardkey.scope import Cte, Entry, Instance, Level, relabel
 from migrator.audit.shardkey.shape import Shape
 from migrator.audit.shardkey.walk import Analysis
-from migrator.grammar.parse import Body, Node, Unparsable, expression, names, parse
+from migrator.grammar.parse import Body, Node, Unparsable, expression, names, operator, parse
 
 Pending = list[tuple[Node, frozenset[int], bool]]
 """Join conditions with the entries they may restrict, and whether subqueries in them may become joins; they are read
@@ -123,14 +123,17 @@ def join(
             for side, merged in ((left, of_left), (right, of_right))
         )
         if x is not None and y is not None and predicate.alike(analysis, x[0], y[0]):
+            edge = analysis.graph.weak_edge if predicate.is_boolean(analysis, x[0]) else analysis.graph.edge
             if y[1] in allowed:
-                analysis.graph.edge(x[0], y[0])
+                edge(x[0], y[0])
             if x[1] in allowed:
-                analysis.graph.edge(y[0], x[0])
+                edge(y[0], x[0])
         if full:
             level.merged[name] = _of_full_join(analysis, x, y, known=level.full)
         else:
             level.merged[name] = y if kind == "JOIN_RIGHT" else x
+    if full and level.full and not shared:
+        _equated(analysis, level, body.get("quals"), (left, right))
     if "quals" in body:
         pending.append((body["quals"], allowed, not outer))
     if "alias" in body:  # (a JOIN b) AS j: the joined columns get a new name
@@ -161,6 +164,30 @@ def _of_full_join(analysis: Analysis, x: Column | None, y: Column | None, *, kno
         else:
             analysis.graph.notes.setdefault(half[0], "the merged column of a full join is neither side's")
     return merged, x[1]
+
+
+def _equated(analysis: Analysis, level: Level, quals: Node | None, sides: tuple[list[Entry], list[Entry]]) -> None:
+    """Remember what ON of a full join equates: COALESCE of the two is what USING makes of them.
+
+    A planner sees it where the left table stands to the left in both.
+    """
+    left, right = ({e.number for e in side} for side in sides)
+    conditions = [quals] if quals else []
+    while conditions:
+        [(tag, body)] = conditions.pop().items()
+        if tag == "BoolExpr" and body["boolop"] == "AND_EXPR":
+            conditions += body["args"]
+        elif tag == "A_Expr" and body["kind"] == "AEXPR_OP" and operator(body) == "=":
+            x, y = (_column(analysis, body.get(side), level) for side in ("lexpr", "rexpr"))
+            if x is not None and y is not None and x[1] in left and y[1] in right:
+                merged = _of_full_join(analysis, x, y, known=True)
+                if merged is not None:
+                    level.halves[x[0], y[0]] = merged
+
+
+def _column(analysis: Analysis, node: Node | None, level: Level) -> Column | None:
+    found = resolve(analysis, node["ColumnRef"], level) if node and "ColumnRef" in node else None
+    return found if isinstance(found, tuple) else None
 
 
 def first(analysis: Analysis, entries: list[Entry], name: str) -> tuple[int, int] | None:

@@ -48,8 +48,33 @@ def operand(analysis: Analysis, node: Node, level: Level) -> Operand:
         if body["subLinkType"] == "EXPR_SUBLINK" and not inner.crossed and outputs and outputs[0][1] is not None:
             return (outputs[0][1], NEVER)
         return None
+    if tag == "CoalesceExpr" and level.halves:
+        sides = [resolve(analysis, a["ColumnRef"], level) for a in body["args"] if "ColumnRef" in a]
+        if len(sides) == len(body["args"]) == 2 and isinstance(sides[0], tuple) and isinstance(sides[1], tuple):
+            return level.halves.get((sides[0][0], sides[1][0]))
+    if tag == "A_Indirection" and (column := _field(body, level)) is not None:
+        return resolve(analysis, column, level)
     visit(analysis, node, level)
     return _computed(analysis, node, level)
+
+
+def _field(body: Body, level: Level) -> Body | None:
+    """Return `(a).t`, a field of a table's whole row, as the column `a.t` that a planner makes of it; None where `a`
+    may be anything else."""
+    of, field = names(body["arg"].get("ColumnRef", {}).get("fields")), names(body.get("indirection"))
+    if len(of) != 1 or len(field) != 1 or field == ["*"] or len(body["indirection"]) != 1:
+        return None
+    here: Level | None = level
+    while here is not None:
+        for entry in here.entries:
+            if not entry.closed or of[0] in entry.columns or (entry.relation and of[0] in entry.relation.columns):
+                return None  # a column of that name goes before the table
+        if any(entry.alias == of[0] for entry in here.entries):
+            tables = [e for e in here.entries if e.alias == of[0] and e.relation is not None]
+            known = len(tables) == 1 and tables[0].relation is not None and field[0] in tables[0].relation.columns
+            return {"fields": [*body["arg"]["ColumnRef"]["fields"], *body["indirection"]]} if known else None
+        here = here.parent
+    return None
 
 
 def _cast(analysis: Analysis, body: Body, level: Level) -> Operand:
@@ -192,7 +217,7 @@ def subquery(analysis: Analysis, node: Node, level: Level) -> tuple[Level, Outpu
     """Read a subquery of an expression that is planned by itself; return its level and its output columns."""
     [(tag, body)] = node.items()
     inner = Level(level)
-    inner.merges = False
+    inner.merges, inner.shut = False, True
     return inner, analysis.descend(analysis, tag, body, inner)
 
 

@@ -75,18 +75,24 @@ def conjunct(
         analysis.empty |= {e.number for e in level.entries if e.number in allowed}
     for (node, entry), keys in facts.binds.items():
         if entry in allowed:
-            graph.bind(node, keys)
+            (graph.pin if is_boolean(analysis, node) else graph.bind)(node, keys)
     for (node, entry), keys in facts.pins.items():
         if entry in allowed and node not in analysis.coalesced:
             graph.pin(node, keys)
     for equals, shared in ((facts.equals, False), (facts.shared, True)):
         for (x, x_entry), (y, y_entry) in equals:
             late = shared or _late(x_entry, level) or _late(y_entry, level) or bool({x, y} & analysis.wrapped)
+            late = late or is_boolean(analysis, x) or is_boolean(analysis, y)
             join = graph.weak_edge if late else graph.edge
             if y_entry in allowed or y_entry == ALWAYS:
                 join(x, y)
             if x_entry in allowed or x_entry == ALWAYS:
                 join(y, x)
+
+
+def is_boolean(analysis: Analysis, node: int) -> bool:
+    """Return whether a column is boolean: a planner makes `t` of `t = true`, which is no equality to pass on."""
+    return analysis.types.get(node) == "boolean"
 
 
 def _late(entry: int, level: Level) -> bool:
@@ -132,6 +138,8 @@ def collect(place: Place, node: Node, facts: Facts, *, positive: bool, negated: 
             collect(place, condition, facts, positive=False, negated=negated is wanted)
         else:
             _comparison(place, body, facts, negated)
+    elif tag in ("ColumnRef", "BooleanTest"):
+        _boolean(place, tag, body, facts, negated)
     elif tag == "TypeCast" and is_condition(body["arg"]) and plain_type(type_name(body.get("typeName"))) == "boolean":
         collect(place, body["arg"], facts, positive=False, negated=negated)
     elif tag == "SubLink":
@@ -145,6 +153,20 @@ def collect(place: Place, node: Node, facts: Facts, *, positive: bool, negated: 
         if tag == "NullTest" and "ColumnRef" in body["arg"]:
             _note(place, body["arg"], "IS NULL names no tenant")
         visit(place.analysis, node, place.level)
+
+
+def _boolean(place: Place, tag: str, body: Body, facts: Facts, negated: bool) -> None:
+    """Read a boolean column that is a condition by itself, or IS TRUE or IS FALSE."""
+    column, wanted = {tag: body}, not negated
+    if tag == "BooleanTest":
+        visit(place.analysis, column, place.level)
+        column, kind = body["arg"], body.get("booltesttype", "IS_TRUE")
+        if negated or kind not in ("IS_TRUE", "IS_FALSE") or "ColumnRef" not in column:
+            return
+        wanted = kind == "IS_TRUE"
+    found = resolve(place.analysis, column["ColumnRef"], place.level)
+    if isinstance(found, tuple) and is_boolean(place.analysis, found[0]):
+        facts.pin(found, frozenset((str(wanted).lower(),)))
 
 
 def _either(place: Place, arms: list[Node], facts: Facts, negated: bool) -> None:

@@ -72,7 +72,9 @@ def insert(analysis: Analysis, body: Body, level: Level) -> Outputs:
     if query is not None and "valuesLists" in query and not query.get("withClause"):
         outputs = select.values(analysis, query["valuesLists"], Level(level))
     elif query is not None:
-        outputs = select.select(analysis, query, Level(level))
+        source = Level(level)
+        source.shut = True
+        outputs = select.select(analysis, query, source)
     if instance is not None and instance.node is not None:
         position = columns.index(instance.key) if instance.key in columns else -1
         node = outputs[position][1] if 0 <= position < len(outputs) else None

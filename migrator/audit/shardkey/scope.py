@@ -38,7 +38,10 @@ class Level:
         exists: it is what EXISTS asks for, which merges only if its FROM names nothing from outside.
         sets: it has grouping sets; PostgreSQL 18 then looks through no column of a subquery in its FROM.
         crossed: a name in it, or in a level inside of it, belongs to a level outside.
-        full: all that it does to the rows of full joins with USING is to filter them by the columns that these merged.
+        full: nothing but a filter by merged columns is put upon the rows of its full joins, in it or from outside.
+        shut: it is planned by itself, and no filter from outside reaches in.
+        padded: an outer join above may leave its rows out.
+        halves: columns that a full join's ON equates, left and right, and the column that COALESCE makes of them.
         passes: positions of the output columns through which a filter from outside reaches in.
     """
 
@@ -49,11 +52,14 @@ class Level:
         "entries",
         "exists",
         "full",
+        "halves",
         "merged",
         "merges",
+        "padded",
         "parent",
         "passes",
         "sets",
+        "shut",
     )
 
     def __init__(self, parent: Level | None, outer: frozenset[int] | set[int] = frozenset()) -> None:
@@ -65,6 +71,9 @@ class Level:
         self.merges = True
         self.exists = False
         self.full = False
+        self.shut = parent is None
+        self.padded = False
+        self.halves: dict[tuple[int, int], tuple[int, int]] = {}
         self.crossed = False
         self.sets = False
         self.passes: frozenset[int] = frozenset()

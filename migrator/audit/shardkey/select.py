@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrator.audit.shardkey import aggregate, barrier, compared, from_clause, operand, predicate, pull_up
+from migrator.audit.shardkey import aggregate, barrier, compared, from_clause, full_join, operand, predicate, pull_up
 from migrator.audit.shardkey.scope import Cte, Level, Outputs, relabel
 from migrator.audit.shardkey.strict import strict_names
 from migrator.audit.shardkey.walk import Analysis
@@ -22,7 +22,7 @@ def select(analysis: Analysis, body: Body, level: Level) -> Outputs:
         return values(analysis, body["valuesLists"], level)
     where = body.get("whereClause")
     strict = strict_names(where) if where and any("JoinExpr" in item for item in body.get("fromClause", ())) else _NONE
-    level.full = level.parent is None and _filters_full_joins(body)
+    level.full = not level.padded and full_join.only_filtered(analysis, body, level)
     merges = level.merges
     level.merges = merges and not level.exists
     pending: from_clause.Pending = []
@@ -53,33 +53,6 @@ def select(analysis: Analysis, body: Body, level: Level) -> Outputs:
     if level.parent is not None:
         level.passes = passable(analysis, body, outputs, level)
     return outputs
-
-
-def _filters_full_joins(body: Body) -> bool:
-    """Return whether FROM has full joins with USING alone, and WHERE and HAVING name only the columns that all merge.
-
-    Another condition on one side may make a left or an inner join of a full one, and then `merged = constant`, which is
-    COALESCE of both sides, reaches neither.
-    """
-    items = list(body.get("fromClause", ()))
-    if len(items) != 1 or "JoinExpr" not in items[0]:
-        return False
-    merged: set[str] | None = None
-    while items:
-        join = items.pop().get("JoinExpr")
-        if join is not None:
-            shared = set(names(join.get("usingClause")))
-            merged = shared if merged is None else merged & shared
-            if join.get("jointype") != "JOIN_FULL" or not merged:
-                return False
-            items += [join["larg"], join["rarg"]]
-    named = [
-        names(b.get("fields"))
-        for part in ("whereClause", "havingClause")
-        for t, b in walk(body.get(part))
-        if t == "ColumnRef"
-    ]
-    return all(len(fields) == 1 and fields[0] in (merged or ()) for fields in named)
 
 
 def with_clause(analysis: Analysis, body: Body, level: Level) -> None:

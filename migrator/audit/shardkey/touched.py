@@ -19,6 +19,7 @@ _FURTHER = frozenset(
     [
         *("SubLink", "FuncCall", "CommonTableExpr", "JoinExpr", "RangeSubselect", "RangeFunction", "RangeTableFunc"),
         *("CurrentOfExpr", "LockingClause", "GroupingSet", "MergeStmt", "JsonTable", "RangeTableSample"),
+        "A_Indirection",
     ]
 )
 """What may bring another table, or another meaning of a condition."""

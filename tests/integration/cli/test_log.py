@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from migrator.control.log import decide
 from migrator.db.connect import connect
 from migrator.plan.load import digest, dump, load, shim_settings
 from tests.fixtures.operator import PLAN, Operator
+from tests.fixtures.waiting import eventually
+from workflows.activities import incident
+from workflows.activities.base import Context
 
 pytestmark = pytest.mark.pg
 
@@ -89,3 +93,39 @@ def test_without_limitless_the_chain_is_verified_and_that_is_said(operator: Oper
     done = operator("log", "--verify", B="host=127.0.0.1 port=1 connect_timeout=2")
     assert done.code == 0
     assert "not held to any" in done.err
+
+
+async def test_a_worker_seals_and_anchors_by_itself(
+    classic: psycopg.Connection[Any], classic_dsn: str, limitless_dsn: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """And gives a log that was written anew no anchor, but says so."""
+    monkeypatch.setenv("A", classic_dsn)
+    monkeypatch.setenv("B", limitless_dsn)
+    for name in ("SEAL_S", "ANCHOR_S"):
+        monkeypatch.setattr(incident, name, 0.1)
+    told: list[dict[str, Any]] = []
+
+    def tell(name: str, **said: Any) -> None:
+        told.append({"name": name, **said})
+
+    def altered() -> list[int]:
+        return [one["seal"] for one in told if one["name"] == "log.altered"]
+
+    monkeypatch.setattr(incident, "tell", tell)
+    with connect(limitless_dsn, "test") as limitless:
+        install_limitless(limitless)
+        keeping = asyncio.create_task(incident.IncidentActivities(Context(load(tmp_path / "plan.toml")))._keep())
+        try:
+            await asyncio.to_thread(eventually, lambda: [a.seq for a in sealing.anchors(limitless)] == [3])
+            for table in ("decision", "decision_seal"):
+                classic.execute(f"ALTER TABLE migrator.{table} DISABLE TRIGGER USER".encode())
+            with classic.transaction():
+                classic.execute("UPDATE migrator.decision SET who = 'eve' WHERE id = 1")
+                classic.execute("DELETE FROM migrator.decision_seal")
+            await asyncio.to_thread(eventually, lambda: bool(altered()))
+        finally:
+            keeping.cancel()
+            await asyncio.wait({keeping})
+        assert [a.seq for a in sealing.anchors(limitless)] == [3]
+    assert altered() == [3], "once"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import uuid
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from migrator.plan.load import digest, dump, shim_settings
 from migrator.shim import Settings, Shim
 from tests.fixtures.operator import Done, Operator
 from tests.fixtures.plans import small_plan
+from tests.fixtures.postgres import with_parts
 from tests.fixtures.shop import Shop
 
 pytestmark = pytest.mark.pg
@@ -51,6 +53,10 @@ def told(conn: psycopg.Connection[Any]) -> None:
         decide(conn, "Ana", "tenant.held", ODD, f"reason {number}", None, {"n": number})
     conn.execute("INSERT INTO migrator.tenant_hold (tenant_id, reason, held_by) VALUES (%s, %s, 'Ana')", (ODD, ODD))
     conn.execute("INSERT INTO migrator.approval (gate, approver) VALUES ('audit', 'Ana'), ('cutover', 'Ana')")
+    conn.execute(
+        "INSERT INTO migrator.approval_vote (at, gate, approver, how, evidence, facts, proof)"
+        " SELECT now(), gate, 'Ana', 'token', 'e', '{}', '{}' FROM unnest(ARRAY['audit', 'cutover']) AS gate"
+    )
     add_incident(conn, "test", ODD, "Ana")
     add_report(conn, "audit", {"of": ODD})
     set_phase(conn, "audit", "done")
@@ -92,6 +98,9 @@ async def test_the_record_comes_back_and_nothing_that_says_what_limitless_holds(
     told(shop.classic)
     await moved(shop)
     file = str(tmp_path / "record.zip")
+    role = f"web_{uuid.uuid4().hex[:8]}"
+    shop.classic.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'".encode())
+    assert operator("grant", role).code == 0
     made = operator("control", "backup", file, "--json")
     before = record(shop.classic)
     generation = shop.classic.execute("SELECT last_value FROM migrator.generation").fetchone()
@@ -122,14 +131,21 @@ async def test_the_record_comes_back_and_nothing_that_says_what_limitless_holds(
         ("SELECT count(*) FROM migrator.position", 0),
         ("SELECT count(*) FROM migrator.captured_table", 0),
         ("SELECT count(*) FROM migrator.approval", 1),
+        ("SELECT count(*) FROM migrator.approval_vote WHERE voided_at IS NULL", 1),
+        ("SELECT count(*) FROM migrator.approval_vote", 2),
         ("SELECT count(*) FROM migrator.phase WHERE phase = 'cutover'", 0),
     ):
         assert shop.classic.execute(query.encode()).fetchone() == (wanted,), query
     row = shop.classic.execute("SELECT epoch, write_mode FROM migrator.switch").fetchone()
     assert row is not None and row[0] > 1_000_000 and row[1] == "classic_only"
     assert shop.limitless.execute("SELECT count(*) FROM migrator.mirrored").fetchone() == (0,)
-    with Shim(shop.classic_dsn, shop.limitless_dsn, "web", settings=Settings(poll_s=0.1)) as shim:
-        assert shim.run_read("1", lambda r: r.side) == "classic"
+    mine = with_parts(shop.classic_dsn, user=role, password="secret")
+    try:
+        with Shim(mine, shop.limitless_dsn, "web", settings=Settings(poll_s=0.1)) as shim:
+            assert shim.run_read("1", lambda r: r.side) == "classic", "with the rights it had"
+    finally:
+        shop.classic.execute(f"DROP OWNED BY {role}".encode())
+        shop.classic.execute(f"DROP ROLE {role}".encode())
 
     undone = operator("undo", "dual-write", "--yes")
     assert undone.code == 0, undone.err

@@ -54,6 +54,10 @@ def test_it_holds_what_was_decided_and_neither_rows_nor_secrets(shop: Shop, plan
     decide(classic, "Größe", "gate.approved", 'a "select"', "approved", after={"n": 1})
     classic.execute("INSERT INTO migrator.approval (gate, approver, evidence) VALUES ('audit', 'ana', 'abc')")
     classic.execute(
+        "INSERT INTO migrator.approval_vote (at, gate, approver, how, evidence, facts, proof)"
+        " VALUES (now(), 'audit', 'Ana <b>', 'token', 'abc', '{}', '{\"key\": \"k\"}')"
+    )
+    classic.execute(
         "INSERT INTO migrator.incident (kind, reason, reported_by) VALUES ('reported', %s, 'ben')",
         (f"tried postgresql://ben:{SECRET}@db/app",),
     )
@@ -73,6 +77,7 @@ def test_it_holds_what_was_decided_and_neither_rows_nor_secrets(shop: Shop, plan
     data = Path(made.place).read_bytes()
     assert MARK.encode() not in data and SECRET.encode() not in data and b"PRIVATE KEY" not in data
     assert rows(made.place, "approvals.jsonl")[0]["gate"] == "audit"
+    assert rows(made.place, "votes.jsonl")[0]["proof"] == {"key": "k"}
     assert rows(made.place, "incidents.jsonl")[0]["reason"] == "tried postgresql://…@db/app"
     assert [d["key"] for d in rows(made.place, "divergences.jsonl") if "key" in d] == []
     assert rows(made.place, "log.jsonl")[-1]["decision"]["who"] == "Größe"
@@ -84,7 +89,7 @@ def test_it_holds_what_was_decided_and_neither_rows_nor_secrets(shop: Shop, plan
         assert dossier.decisions(1)[0]["after"] == {"n": 1}
         assert dossier.newest_report("audit") is not None
         page = b"".join(dossier.chunks("dossier.html")).decode()
-    assert "Größe" not in page or "<bdi>" in page
+    assert "Ana &lt;b&gt;" in page and '<td data-label="known by">token' in page
     assert KEY.line.fingerprint in page
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from migrator.control.install import install
 from migrator.control.phase import is_approved, set_phase
 from migrator.db.connect import connect
 from migrator.errors import MigratorError, NoGo, NotAuthenticated, PreconditionFailed, UsageError
-from migrator.governance.cast import Claim, cast
+from migrator.governance.cast import Claim, cast, prove
 from migrator.governance.check import problem, standing
 from migrator.governance.keys import new_token
 from migrator.model.approval import Verdict
@@ -249,6 +250,16 @@ def test_without_governance_a_name_is_enough_and_evidence_may_be_named(classic: 
         cast(classic, plan, "provision", Claim("Zoe"), None)
     gates.approve(classic, "audit", "anybody", plan)
     assert is_approved(classic, "audit")
+
+
+def test_without_classic_a_token_is_held_to_the_plan_alone() -> None:
+    """As for the deletion of classic, when it is stopped."""
+    now = datetime.now(UTC)
+    assert prove(STRICT, ada(), "decommission", now).how == "token"
+    assert prove(plan_of(authentication="none"), Claim("Zoe"), "decommission", now).how == "none"
+    for claim, gate in ((ada(EVE), "decommission"), (ada(None), "decommission"), (Claim("Zoe"), "decommission")):
+        with pytest.raises(NotAuthenticated):
+            prove(STRICT, claim, gate, now)
 
 
 # -- commands --------------------------------------------------------------------------------------------------------

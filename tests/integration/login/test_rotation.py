@@ -164,6 +164,17 @@ def test_a_function_that_fails_says_nothing_of_what_it_knows() -> None:
     assert str(failed.value) == "limitless is unavailable: its connection string cannot be had (KeyError)"
 
 
+def test_a_secret_that_cannot_be_had_makes_its_side_unavailable(tmp_path: Path) -> None:
+    """So reads of Limitless fall back, as they do from a server that does not answer."""
+    missing = rds.file(tmp_path / "missing")
+    for source in (missing, rds.token(missing)):
+        pool = Pool(Side.LIMITLESS, source, "test", size=1, connect_timeout_s=2, silent_s=6)
+        with pytest.raises(
+            ClusterUnavailable, match=r"limitless is unavailable: the file .*missing holds no connection"
+        ):
+            pool.take(PING)
+
+
 # -- tokens ----------------------------------------------------------------------------------------------
 
 
@@ -233,7 +244,6 @@ def rotated(shop: Shop, roles: Roles, tmp_path: Path) -> Iterator[Secret]:
     secret = Secret(tmp_path / "dsn", roles, roles.dsn(shop.classic_dsn, "rotated"))
     secret.write()
     yield secret
-    roles.made.clear()  # the database goes first, with the shop
     shop.classic.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(sql.Identifier(roles.name("rotated"))))
 
 

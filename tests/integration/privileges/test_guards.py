@@ -159,3 +159,18 @@ def test_a_membership_that_is_revoked_meanwhile_stops_what_reads_and_loses_nothi
     with connect(captured.classic_dsn, "test") as tool:
         assert problems(tool) == []
         assert tool.execute("SELECT count(*) FROM app.line").fetchone() == (1,)
+
+
+def test_a_superuser_may_become_an_ordinary_role_meanwhile(captured: Rds) -> None:
+    """What it made as a superuser goes on, and is taken away by the role that it has become."""
+    with connect(captured.classic_dsn, "test") as tool:
+        captured.sql("ALTER ROLE {tool} SUPERUSER")
+        capture.remove(tool)
+        capture.install(tool, resolve_tables(tool, PLAN.tables), 2, 3)
+        captured.sql("ALTER ROLE {tool} NOSUPERUSER")
+        with pytest.raises(psycopg.Error, match="refused"):
+            captured.sql("TRUNCATE app.users CASCADE")
+        assert problems(tool) == []
+        capture.remove(tool)
+    left = captured.admin.execute("SELECT count(*) FROM pg_event_trigger").fetchone()
+    assert left == (0,)
