@@ -73,6 +73,7 @@ class AwsReleaser:
     Attributes:
         not_before: the hand-over; a snapshot from before lacks classic's last writes.
         rds: a boto3 RDS client, made when it is needed; `sleep` and `clock` are replaced in tests.
+        tags: of the last copy: whose it is.
     """
 
     cluster_id: str
@@ -83,6 +84,7 @@ class AwsReleaser:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     kind: str = "aws"
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def snapshot_id(self) -> str:
@@ -214,6 +216,7 @@ class AwsReleaser:
                     rds.create_db_cluster_snapshot,
                     DBClusterIdentifier=self.cluster_id,
                     DBClusterSnapshotIdentifier=name,
+                    **({"Tags": [{"Key": k, "Value": v} for k, v in self.tags.items()]} if self.tags else {}),
                 )
                 return name
             usable = described["Status"] == "available" or is_being_made(described)

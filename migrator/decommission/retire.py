@@ -28,6 +28,7 @@ from migrator.model.retirement import Act, Retirement, Rules, Step, missing, nex
 from migrator.model.route import WriteMode
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
+from migrator.provision.wanted import ownership
 
 Connection = psycopg.Connection[Any]
 
@@ -132,7 +133,7 @@ def releaser_for(plan: Plan, home: Path, not_before: datetime | None = None) -> 
         return LocalReleaser(home)
     if plan.classic.cluster_id is None:
         return KeepClassic("the plan names no classic.cluster_id")
-    return AwsReleaser(plan.classic.cluster_id, not_before)
+    return AwsReleaser(plan.classic.cluster_id, not_before, tags=ownership(plan))
 
 
 # -- the weeks after -------------------------------------------------------------------------------------------------

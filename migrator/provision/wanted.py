@@ -39,13 +39,12 @@ def wanted_of(plan: Plan) -> Wanted:
     )
 
 
-def tags_of(plan: Plan) -> dict[str, str]:
+def ownership(plan: Plan) -> dict[str, str]:
     """Return the tags of everything that is made for this plan."""
     owner = {"owner": plan.aws.owner} if plan.aws.owner else {}
-    return {
-        **plan.aws.tags,
-        "project": plan.aws.project or plan.name,
-        **owner,
-        PLAN_TAG: plan.name,
-        OWNER_TAG: plan.aws.managed_by,
-    }
+    return {**plan.aws.tags, "project": plan.aws.project or plan.name, **owner, PLAN_TAG: plan.name}
+
+
+def tags_of(plan: Plan) -> dict[str, str]:
+    """Return the tags of what stands and can be changed: also who changes it."""
+    return {**ownership(plan), OWNER_TAG: plan.aws.managed_by}

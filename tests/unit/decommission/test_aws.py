@@ -4,6 +4,7 @@ API by botocore's stubber; what AWS does with them is not."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -190,3 +191,21 @@ def test_a_refusal_names_the_call_and_the_right(aws: Aws) -> None:
     with pytest.raises(PreconditionFailed, match=r"rds:DescribeDBClusters \(AccessDenied\)") as refused:
         aws.releaser.snapshot()
     assert "arn:" not in str(refused.value)
+
+
+def test_the_last_copy_says_whose_it_is(aws: Aws) -> None:
+    aws.releaser = replace(aws.releaser, tags={"project": "orders"})
+    aws.cluster()
+    aws.snapshot(None)
+    aws.stubber.add_response(
+        "create_db_cluster_snapshot",
+        {},
+        {
+            "DBClusterIdentifier": "orders",
+            "DBClusterSnapshotIdentifier": FIRST,
+            "Tags": [{"Key": "project", "Value": "orders"}],
+        },
+    )
+    aws.snapshot()
+
+    assert aws.releaser.snapshot() == FIRST
