@@ -14,7 +14,7 @@ from migrator import gates
 from migrator.control.history import add_report
 from migrator.control.install import install
 from migrator.db.connect import connect
-from migrator.errors import ClusterUnavailable, NoGo
+from migrator.errors import NoGo
 from migrator.model.phase import Phase
 from migrator.model.side import Side
 from migrator.plan.tables import resolve_tables
