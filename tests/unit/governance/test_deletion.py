@@ -36,7 +36,9 @@ def test_two_different_people_are_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "token"), [("Ada", None), ("Ada", BOB[0]), ("Mallory", ADA[0]), ("Eve", EVE[0]), ("Ada", "migapp_x")]
+    ("name", "token"),
+    [("Ada", None), ("Ada", BOB[0]), ("Mallory", ADA[0]), ("Eve", EVE[0]), ("Ada", "migapp_x")],
+    ids=["none", "another's", "unknown", "expired", "no token"],
 )
 def test_who_is_not_known_to_be_an_approver_approves_nothing(name: str, token: str | None) -> None:
     with pytest.raises(NotAuthenticated):
