@@ -92,8 +92,8 @@ _lock = threading.Lock()
 def text_of(secret_id: str, clock: Callable[[], float] = time.monotonic) -> str:
     """Return what AWS Secrets Manager holds under *secret_id*, as it was a minute ago at most.
 
-    While AWS does not answer, or refuses, one connection a minute waits for it, and no other does: what was read last is used,
-    and the server says whether it is right.
+    While AWS does not answer, or refuses, one connection a minute waits for it, and no other does: what was read last
+    is used, and the server says whether it is right.
 
     Raises:
         UsageError: AWS refuses it, or boto3 is not installed, and nothing is known that may still be right.

@@ -368,7 +368,7 @@ BROKEN = (
 
 
 def test_a_rollback_needs_classic_and_nothing_else(dual: Operator) -> None:
-    """Limitless, Temporal, its certificates and keys, AWS and approvers are out of reach: reads are back all the same."""
+    """Limitless, Temporal, its certificates and keys, AWS and approvers are out of reach: reads are back."""
     lost = {
         "limitless": {"dsn": "aws-secret:gone"},
         "temporal": {"address": "127.0.0.1:9", "namespace": "default", "encryption_keys": ["env:GONE"]},
