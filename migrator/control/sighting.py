@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from migrator.db.named import load
+from migrator.model.own_session import SHIM, is_own_session
 from migrator.model.status import OthersLine
 
 Connection = psycopg.Connection[Any]
@@ -22,8 +23,6 @@ KEPT_DAYS = 120
 
 WRITER = "writer"
 
-_SHIM = "migrator-shim:"
-_OWN = ("migrator ", "migrator-rehearsal")
 
 _SQL = load("migrator.control", "sighting.sql")
 
@@ -64,9 +63,9 @@ class Seen:
 
 def is_ours(application: str, processes: Collection[str]) -> bool:
     """Return whether a session is this tool's, or of a shim in one of *processes*. Pure."""
-    if application.startswith(_SHIM):
-        return application.removeprefix(_SHIM) in processes
-    return application == "migrator" or application.startswith(_OWN)
+    if application.startswith(SHIM):
+        return application.removeprefix(SHIM) in processes
+    return is_own_session(application)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from psycopg import sql
 
 from migrator.control.writer_load import journal_bytes
 from migrator.db.named import load
+from migrator.model.own_session import SHIM, is_own_session
 
 Connection = psycopg.Connection[Any]
 
@@ -48,18 +49,16 @@ _PART_NAMES = (
     ("mirrors", re.compile(r"migrator mirror\b.*")),
     ("backfill", re.compile(r"migrator copy\b.*")),
     ("validation", re.compile(r"migrator validate\b.*")),
-    ("shims", re.compile(r"migrator-shim:.*")),
+    ("shims", re.compile(rf"{SHIM}.*")),
 )
 
 
 def part_of(application: str) -> str | None:
     """Return which part of this tool a session of *application* is; None: it is an application's."""
-    from migrator.audit.own import is_own_application  # it loads PostgreSQL's parser; status does without
-
     for part, pattern in _PART_NAMES:
         if pattern.fullmatch(application):
             return part
-    return "control" if is_own_application(application) else None
+    return "control" if is_own_session(application) else None
 
 
 @dataclass(frozen=True, slots=True)
