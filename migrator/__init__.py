@@ -8,7 +8,9 @@ Question → where the answer lives
 * Which tables, keys and columns has either side?                catalog/ (for plan, provision and changes: one reader)
 * Phase 1, what would break on Limitless?       audit/ (rooms: evidence, shardkey, rules, sizing, report)
 * Phase 2, what must exist there?               provision/
+* Which calls to AWS, which rights, which cluster there?         aws/ (infra/terraform is held to the same tables)
 * Who may do what, on either side?              rights/
+* Which rights does the tool itself need?        privileges/ (one table; doctor, gates, `migrator grant` ask it)
 * Phase 3, which rows changed?                  dataplane/capture/
 * Phase 3, how does Limitless follow classic?   dataplane/mirror/
 * Phase 3, how do old rows get there?           dataplane/backfill/
@@ -19,8 +21,10 @@ Question → where the answer lives
 * Is everything there that a migration needs?   doctor/ (one file for each group of checks)
 * What differs: who records it, who repairs it? validation.py
 * How long does classic's writer last, what does this tool cost it, how fast may it go?   runway/
+* How many workers, partitions, connections does it need?             size/
 * What does Limitless cost, how full are its shards, which tenants fill them?   capacity/
 * May a phase be left, and who approved it?     gates.py
+* Who may approve, and is it them?              governance/, model/approval.py (votes in, verdict out), control/votes.py
 * How is the dual write undone?                 undo.py
 * What wakes somebody, who is told, and how?    model/condition.py, model/standing.py, notify/
 * Phase 4, who moves a route, and who has applied it?             traffic/route/
@@ -29,10 +33,15 @@ Question → where the answer lives
 * 3 a.m.: everybody back to classic             traffic/incident/
 * Which alarms of other systems roll back?      traffic/incident/ (senders: what they send; match: what it does)
 * Phase 5, 90 days, then retire classic         decommission/
+* Who else uses classic, may the next leap be made?               preflight/
+* Does a rollback work today, also without Temporal?              drill/ (restoring the last copy: decommission/)
+* What is left to show when classic is gone?    dossier/
 * What runs in application processes?           shim/ (psycopg and model only)
 * What do applications test with?               testing.py (the shim itself, on memory or on one PostgreSQL)
 * The tool's own tables                         control/
+* Was the decision log altered?                 control/chain.py (pure), control/sealing.py
 * How do we connect, and wait for busy locks?   db/
+* Where is a connection string found, with which password, why is one refused? login/ (for the shim as well)
 * How long do we wait for a state, how often is work tried again? poll.py, retry.py
 * Servers on this machine, the stand-in, faults local/
 * The rehearsal and its independent proof       rehearse/
@@ -44,6 +53,7 @@ Question → where the answer lives
 * What was it like over time?                   control/series.py
 * The board, health and the webhook over HTTP   serve/
 * Logs: how they are written, and which events there are         logs.py, log_events.py
+* What does the wheel carry besides the library? carried.py (workflows, plans)
 * Commands                                      cli/ (outermost ring; the only importer of typer and of workflows)
 
 `workflows/` beside this package holds what Temporal runs: sequence, waiting, messages, and thin activities.

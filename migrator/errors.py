@@ -8,6 +8,7 @@ The errors this project raises on purpose. Standard library only.
   - PreconditionFailed       a side is not in the state that the call requires
       RouteChanged           another change moved the route first
       PlanMismatch           the running migration was started from another plan
+      NotAuthenticated       it is not known that somebody is the approver they say they are
       NotInstalled           the control schema is missing on classic
       WrongVersion           the control schema is of another version of the tool
   - NoGo                     a gate said no; carries every blocker
@@ -90,6 +91,10 @@ class RouteChanged(PreconditionFailed):
 
 class PlanMismatch(PreconditionFailed):
     """The running migration was started from another plan."""
+
+
+class NotAuthenticated(PreconditionFailed):
+    """It is not known that somebody is the approver they say they are, or they may not approve this."""
 
 
 class NotInstalled(PreconditionFailed):

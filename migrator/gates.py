@@ -13,7 +13,8 @@ from typing import Any
 
 import psycopg
 
-from migrator.control import history, watch
+from migrator import settings
+from migrator.control import history, votes, watch
 from migrator.control import phase as approvals
 from migrator.control.copy_unit import failed_units, reference_units_left
 from migrator.control.history import evidence
@@ -26,10 +27,11 @@ from migrator.control.stopped import ENDED, stopped
 from migrator.control.tenant import quarantined_tenants, tenants_by_state, unvalidated_tenants
 from migrator.control.workers import outdated, stored
 from migrator.db.connect import unpinned
-from migrator.decommission import record
+from migrator.decommission import dossier, record
 from migrator.decommission.facts import gather
 from migrator.decommission.gate import decommission_verdict
 from migrator.errors import ClusterUnavailable, PlanMismatch, UsageError
+from migrator.governance import check as governance
 from migrator.inventory.look import look, losses, refresh
 from migrator.model.blocker import Blocker, blockers
 from migrator.model.counted import counted
@@ -37,7 +39,10 @@ from migrator.model.gate import GateAnswer
 from migrator.model.phase import Phase, TenantState
 from migrator.model.route import Level
 from migrator.model.shell import argument
+from migrator.model.side import Side
 from migrator.plan.schema import Plan
+from migrator.preflight import look as preflight
+from migrator.privileges import require as privileges
 from migrator.rights.check import check
 from migrator.runway import forecast
 from migrator.traffic.cutover import facts as cutover_facts
@@ -85,11 +90,31 @@ def ask(
                 blocking = (Blocker("limitless.unknown", "", f"what Limitless holds is not known: {error}", True),)
         # What was stored just now is current; only where nothing is stored has Limitless to be read again.
         answer = _everywhere(classic, phase, plan, keep, None if keep else limitless)
+        beforehand = _beforehand(classic, limitless, open_limitless, phase, plan)
+    if beforehand:  # what has to be waited for, or ended, holds nothing else up
+        answer = replace(answer, go=False, blockers=answer.blockers + beforehand)
     if not blocking:
         return answer
     # What was found holds late sign-ups up as well, so a wave of theirs would clear nothing.
     more = tuple(blocker for blocker in blocking if blocker not in answer.blockers)
     return replace(answer, go=False, blockers=answer.blockers + more, late_tenants=0)
+
+
+def _beforehand(
+    classic: Connection,
+    limitless: Connection | None,
+    open_limitless: Callable[[], AbstractContextManager[Connection]],
+    phase: Phase,
+    plan: Plan,
+) -> tuple[Blocker, ...]:
+    """Return what preflight has against what is behind *phase*."""
+    if limitless is not None or not preflight.asks(phase, plan):
+        return preflight.gate(classic, limitless, phase, plan)
+    try:
+        with open_limitless() as other:
+            return preflight.gate(classic, other, phase, plan)
+    except ClusterUnavailable:
+        return preflight.gate(classic, None, phase, plan)
 
 
 def _differences(
@@ -133,9 +158,9 @@ def _audit(conn: Connection, plan: Plan) -> GateAnswer:
 
 
 def _provision(conn: Connection, plan: Plan) -> GateAnswer:
-    """Behind it dual write begins, which classic's writer has to carry to the end."""
+    """Behind it dual write begins: classic's writer has to carry it to the end, and the tool's role has to be let."""
     answer = _from_report(conn, "provision", plan.gates.provision == "approval")
-    short = forecast.blockers(conn, plan)
+    short = (*privileges.blockers(conn, Side.CLASSIC, plan.tables), *forecast.blockers(conn, plan))
     return replace(answer, go=False, blockers=(*answer.blockers, *short)) if short else answer
 
 
@@ -273,12 +298,13 @@ def _stabilize(conn: Connection, plan: Plan, keep: bool = True, limitless: Conne
         record.resume_window(conn)
     facts = gather(conn, over, text, plan.shim.max_lag_s, plan.validation.max_age_s, limitless)
     verdict = decommission_verdict(facts)
+    unwritable = dossier.blockers(conn, plan, settings.home(), keep=keep)
     since = tuple(Blocker("incident.since", str(number), f"since then: {what}") for number, what in fresh[-1:])
     others = facts.fallbacks or facts.divergent or facts.worst_lag_s is None or facts.switch is not Level.LIMITLESS
     again = not over or bool(fresh)
     return GateAnswer(
-        go=verdict.go and not since,
-        blockers=(*since, *verdict.blockers),
+        go=verdict.go and not since and not unwritable,
+        blockers=(*since, *verdict.blockers, *unwritable),
         needs_approval=True,
         validate_now=bool(facts.stale) and not others,
         late_tenants=len(may_move(conn, plan, late=True)),
@@ -326,25 +352,38 @@ def note_passed(conn: Connection, phase: Phase, approver: str) -> None:
         decide(conn, approver or "migration", "gate.passed", phase.value, "no blockers")
 
 
-def approve(conn: Connection, gate: str, approver: str) -> None:
+def approve(conn: Connection, gate: str, approver: str, plan: Plan | None = None) -> None:
     """Keep an approval where it survives Temporal, with a digest of what was known when it was given.
+
+    Args:
+        plan: says what an approval takes; None: a name.
 
     Raises:
         UsageError: it is for a wave that does not come next, so that there is nothing to approve.
+        PreconditionFailed: the plan asks for more than what was said by approvers.
     """
     with conn.transaction():
         if gate.startswith("wave-"):
             following = f"wave-{cutover_facts.last_wave(conn) + 1}"
             if gate != following:
                 raise UsageError(f"{gate} does not wait for an approval; the next wave is {following}")
-        known = evidence(conn)
-        if approvals.approve(conn, gate, approver, known):
-            decide(conn, approver, "gate.approved", gate, "approved", after={"evidence": known})
+        if plan is not None and plan.governance.binding:
+            told = governance.require(conn, plan, gate, approver)
+        else:
+            told = {"evidence": evidence(conn)}
+        if approvals.approve(conn, gate, approver, told["evidence"]):
+            decide(conn, approver, "gate.approved", gate, "approved", after=told)
 
 
-def void(conn: Connection, gate: str, approver: str) -> None:
+def recheck_approval(conn: Connection, gate: str, plan: Plan) -> str:
+    """Return why the approval of *gate* does not count at this moment, '' while it does."""
+    return governance.problem(conn, plan, gate)
+
+
+def void(conn: Connection, gate: str, approver: str, why: str = "the gate says no again") -> None:
     """Take back an approval whose evidence is no longer true; the gate has to be approved again."""
     with conn.transaction():
+        votes.void(conn, gate, why)
         if approvals.void_approval(conn, gate):
-            why = f"approved by {approver}; the gate says no again"
+            why = f"approved by {approver}; {why}"
             decide(conn, "migration", "gate.approval_voided", gate, why)

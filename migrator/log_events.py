@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-DEBUG, INFO, WARNING = logging.DEBUG, logging.INFO, logging.WARNING
+DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 
 _logger = logging.getLogger("migrator")
 _logger.addHandler(logging.NullHandler())  # a command that configures no logs must not print them on its way out
@@ -38,9 +38,17 @@ STEP = "step workflow tries phase partition unit wave gate"
 
 PROCESS = (
     Event("worker.started", INFO, "a worker serves its queues", "plan queues"),
+    Event(
+        "worker.replayed",
+        INFO,
+        "this release can go on with every open workflow of the plan",
+        "plan workflows",
+    ),
     Event("worker.stopping", INFO, "it was told to stop, and hands over what it does", "plan"),
     Event("worker.stopped", INFO, "its process ends", "plan"),
     Event("worker.plan_taken_up", INFO, "it goes on with another version of its plan", "plan before digest"),
+    Event("temporal.key_changed", INFO, "the API key for Temporal is another one from now on", "reference"),
+    Event("temporal.key_unread", WARNING, "the API key cannot be read; the last one is used", "reference reason"),
     Event("metrics.served", INFO, "metrics can be read there", "url"),
     Event("metrics.sent", INFO, "metrics go to an OpenTelemetry collector from now on", "every_s"),
     Event("traces.sent", INFO, "traces go to an OpenTelemetry collector from now on"),
@@ -178,11 +186,18 @@ WORK = (
     Event("rights.follow_failed", WARNING, "classic's rights could not be brought to Limitless; tried again", "error"),
     Event("rights.refused", WARNING, "Limitless refused changes of rights: blockers of every gate", "count lines"),
     Event("upkeep.failed", WARNING, "samples were not added up, or old rows not deleted; tried again", "job error"),
+    Event(
+        "log.altered",
+        ERROR,
+        "the decision log does not hold what Limitless has written down of it: migrator log --verify",
+        "seal anchor",
+    ),
     Event("step.begun", DEBUG, "a step begins", STEP),
     Event("step.polled", DEBUG, "one that only asks, again and again, has an answer", f"{STEP} seconds"),
     Event("step.cancelled", DEBUG, "it was told to end", STEP),
     Event("workflow.continued", DEBUG, "it goes on with a new history", "workflow kind"),
     Event("work.cancelled", DEBUG, "what was cancelled ended with an error of its own", "error"),
+    Event("reader.not_watched", DEBUG, "a reader of classic was not watched; tried again", "reader error"),
     Event("log.not_read", DEBUG, "the decision log could not be read; read again", "error"),
 )
 
@@ -215,11 +230,16 @@ def _decision(name: str, level: int, when: str) -> Event:
 DECISIONS = (
     _decision("phase.begun", INFO, "a phase begins"),
     _decision("phase.undone", INFO, "a phase was undone by a person"),
+    _decision("drill.ended", INFO, "a drill was done, and passed or did not"),
     _decision("gate.passed", INFO, "a phase may be left"),
     _decision("gate.approved", INFO, "a person said yes to a gate"),
     _decision("gate.approval_voided", INFO, "what was approved is no longer true; it has to be approved again"),
+    _decision("log.restored", WARNING, "a person accepted that the decision log lost its end, as by a restore"),
+    _decision("approval.given", INFO, "an approver agreed to a gate or a change of the plan, as authenticated"),
+    _decision("approval.refused", WARNING, "somebody was not taken for the approver they said to be"),
     _decision("plan.changed", INFO, "other values of the plan are in force"),
     _decision("schema.upgraded", INFO, "the tool's own tables are of another version"),
+    _decision("control.restored", WARNING, "the record of the migration was brought back from a backup"),
     _decision("schema.changed", INFO, "a change of the schema is on both sides"),
     _decision("schema.migrated", INFO, "a migration of a tool is on both sides"),
     _decision("schema.undone", INFO, "a change of the schema was taken back"),
@@ -252,6 +272,7 @@ DECISIONS = (
     _decision("replica.serving", INFO, "reads of classic go to a replica"),
     _decision("replica.out", INFO, "a replica of classic is out of service"),
     _decision("decommission.begun", INFO, "classic is to be retired"),
+    _decision("dossier.written", INFO, "a dossier lies where it belongs"),
     _decision("window.restarted", INFO, "days of the stabilization window begin again"),
     _decision("incident.reported", INFO, "a person reported an incident"),
     _decision("writes.closed", INFO, "classic refuses writes"),

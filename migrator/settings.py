@@ -5,17 +5,20 @@ with nothing but MIGRATOR_CLASSIC_DSN set. Errors name what is missing and never
 
 * MIGRATOR_HOME            working directory of local servers and reports (default ./.migrator)
 * MIGRATOR_PLAN            the plan file a command uses without --plan
-* MIGRATOR_CLASSIC_DSN     classic, for commands that find their plan in its control schema
+* MIGRATOR_CLASSIC_DSN     classic, for commands that find their plan in its control schema: a connection string, or
+                           file:PATH, aws-secret:ID, rds-iam:…
 * MIGRATOR_TEMPORAL        host:port of Temporal as seen from here, in place of the plan's
 * MIGRATOR_INCIDENT_TOKEN  shared secret of the incident webhook
 * MIGRATOR_BOARD_TOKEN     lets people sign in to the board and act
 * MIGRATOR_BOARD_READ_TOKEN  without it nothing of the board may be read
+* MIGRATOR_APPROVER_TOKEN  the token of the person who approves
 * MIGRATOR_OPERATOR        the name decisions are recorded under (default: the login name)
 * MIGRATOR_LOG             log level of workers and servers (default info); set, commands log as well
 * MIGRATOR_LOG_FORMAT      json or console (default: console on a terminal)
 * MIGRATOR_DEBUG           1 shows the trace of an unexpected error
 
-Of OpenTelemetry's own variables it asks whether OTEL_EXPORTER_OTLP_* and OTEL_SDK_DISABLED are set.
+The variables of Temporal's SDK (TEMPORAL_*) are handed to it as they are. Of OpenTelemetry's own variables it asks
+whether OTEL_EXPORTER_OTLP_* and OTEL_SDK_DISABLED are set.
 """
 
 from __future__ import annotations
@@ -23,12 +26,17 @@ from __future__ import annotations
 import getpass
 import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import ClassVar, Protocol
 from urllib.parse import unquote
 
-from migrator.errors import ClusterUnavailable, UsageError
+from migrator.errors import UsageError
+from migrator.login import iam
+from migrator.login.secret import SecretDsn, named, text_of, value_in
+from migrator.login.source import Dsn, Source
 from migrator.model.near import nearest
 
 CLASSIC_DSN = "MIGRATOR_CLASSIC_DSN"
@@ -69,8 +77,11 @@ def classic_dsn() -> str | None:
 
 
 def classic_dsn_from_environment() -> str | None:
-    """Return classic's connection string from MIGRATOR_CLASSIC_DSN."""
-    return os.environ.get(CLASSIC_DSN) or None
+    """Return classic's connection string from MIGRATOR_CLASSIC_DSN, which may hold a reference in its place.
+
+    Raises as `resolve`, for a reference.
+    """
+    return resolve(f"env:{CLASSIC_DSN}") if os.environ.get(CLASSIC_DSN) else None
 
 
 def incident_token() -> str | None:
@@ -86,6 +97,11 @@ def board_token() -> str | None:
 def board_read_token() -> str | None:
     """Return the token without which the board may not be read."""
     return os.environ.get("MIGRATOR_BOARD_READ_TOKEN") or None
+
+
+def approver_token() -> str | None:
+    """Return the token of the person who approves."""
+    return os.environ.get("MIGRATOR_APPROVER_TOKEN") or None
 
 
 def operator() -> str:
@@ -159,33 +175,74 @@ def otlp_every_s() -> float | None:
 
 
 def resolve(reference: str) -> str:
-    """Return the connection string that *reference* names.
+    """Return the connection string that *reference* names; who connects with it reads the reference anew.
 
-    References are env:NAME, file:PATH, aws-secret:ID, aws-secret:ID#KEY, local:classic and local:limitless.
+    References are env:NAME, file:PATH, aws-secret:ID, aws-secret:ID#KEY, either with ?dbname=NAME&host=HOST… for what
+    the secret lacks, local:classic, local:limitless, and rds-iam: before one of them or before //USER@HOST/DATABASE.
 
     Raises:
         UsageError: naming what is missing.
-        ClusterUnavailable: if AWS Secrets Manager cannot be asked.
+        ClusterUnavailable: if AWS cannot be asked.
     """
+    return Dsn.of(source(reference))
+
+
+def source(reference: str) -> Source:
+    """Return what reads *reference* for each connection. Raises UsageError when it is none."""
     kind, _, name = reference.partition(":")
     match kind:
-        case "env":
-            dsn = os.environ.get(name)
-            if not dsn:
-                near = nearest(name, (other for other, value in os.environ.items() if value))
-                meant = f"; did you mean {near}, which is?" if near else ""
-                raise UsageError(
-                    f"the environment variable {name} is not set{meant}", hint=f"export {name}=postgresql://…"
-                )
-            return dsn
+        case "env" | "local":
+            return _Reference(reference)
         case "file":
-            return _from_file(name)
+            return _FileReference(reference)
         case "aws-secret":
-            return _from_aws(name)
-        case "local":
-            return _from_local(name)
-    hint = "Use env:NAME, file:PATH, aws-secret:ID or local:SIDE."
+            return SecretDsn(name)
+        case "rds-iam":
+            return iam.from_url(name) if name.startswith("//") else iam.IamToken(source(name))
+    hint = "Use env:NAME, file:PATH, aws-secret:ID, rds-iam://USER@HOST/DATABASE or local:SIDE."
     raise UsageError("not a reference to a connection string", hint=hint)
+
+
+class _Reference(Source):
+    def __init__(self, reference: str) -> None:
+        self._kind, _, self._name = reference.partition(":")
+
+    def __call__(self) -> str:
+        if self._kind == "local":
+            return _from_local(self._name)
+        dsn = os.environ.get(self._name)
+        if dsn:
+            return source(dsn)() if _NAMES_ANOTHER.match(dsn) else dsn
+        near = nearest(self._name, (other for other, value in os.environ.items() if value))
+        meant = f"; did you mean {near}, which is?" if near else ""
+        raise UsageError(
+            f"the environment variable {self._name} is not set{meant}", hint=f"export {self._name}=postgresql://…"
+        )
+
+
+_NAMES_ANOTHER = re.compile(r"^(file|aws-secret|rds-iam):")
+"""A variable may hold a reference in the place of a connection string: a process' variables stay as they are."""
+
+
+class _FileReference(Source):
+    """A file that is replaced is empty or gone for a moment: what it held last is used meanwhile."""
+
+    _held: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, reference: str) -> None:
+        self._path = reference.removeprefix("file:")
+
+    def __call__(self) -> str:
+        try:
+            found = self._held[self._path] = _from_file(self._path)
+        except UsageError:
+            if (held := self._held.get(self._path)) is None:
+                raise
+            return held
+        return found
+
+    def forget(self) -> None:
+        self._held.pop(self._path, None)
 
 
 def resolve_last(references: Sequence[str]) -> str | None:
@@ -210,12 +267,25 @@ def secret(reference: str) -> str:
         case "file":
             return _from_file(name, "file")
         case "aws-secret":
-            secret_id, _, key = name.partition("#")
-            text = _aws_text(secret_id)
-            if not key:
-                return text.strip()
-            return dsn_from_secret(secret_id, text, key)
+            asked = named(name)
+            if asked.more:
+                raise UsageError(f"aws-secret:{asked.secret_id} names parts of a connection string; it is none")
+            text = text_of(asked.secret_id)
+            return value_in(asked.secret_id, text, asked.key) if asked.key else text.strip()
     raise UsageError("not a reference to a secret", hint="Use env:NAME, file:PATH or aws-secret:ID.")
+
+
+_led_to: list[str] = []
+
+
+@contextmanager
+def temporal_led_to(address: str) -> Iterator[None]:
+    """Have this process look for Temporal at *address*, whatever the plan and the environment say: a drill."""
+    _led_to.append(address)
+    try:
+        yield
+    finally:
+        _led_to.pop()
 
 
 def temporal_address(plan: _HasPlanTemporal) -> str:
@@ -224,13 +294,27 @@ def temporal_address(plan: _HasPlanTemporal) -> str:
     Raises:
         UsageError: if the plan says "local" and no local server has been started.
     """
-    address = os.environ.get("MIGRATOR_TEMPORAL") or plan.temporal.address
+    if _led_to:
+        return _led_to[-1]
+    address = temporal_elsewhere() or plan.temporal.address
     if address != "local":
         return address
     found = local_file().get("temporal")
     if not found:
         raise UsageError("the local Temporal server has not been started", hint=LOCAL_HINT)
     return str(found)
+
+
+def temporal_elsewhere() -> str | None:
+    """Return host:port of MIGRATOR_TEMPORAL, which goes before the plan's."""
+    return os.environ.get("MIGRATOR_TEMPORAL") or None
+
+
+def temporal_variables() -> dict[str, str]:
+    """Return the variables of Temporal's SDK, TEMPORAL_ADDRESS, TEMPORAL_TLS_… and so on; they may hold secrets."""
+    found = {name: value for name, value in os.environ.items() if name.startswith("TEMPORAL_") and value}
+    homes = ("HOME", "XDG_CONFIG_HOME", "APPDATA")  # where its file of profiles is looked for
+    return found | {name: os.environ[name] for name in homes if name in os.environ}
 
 
 def temporal_ui(plan: _HasPlanTemporal) -> str | None:
@@ -282,70 +366,3 @@ def _from_file(name: str, what: str = "DSN file") -> str:
     if not text:
         raise UsageError(f"the {what} {path} is empty")
     return text
-
-
-def _from_aws(name: str) -> str:
-    """Return the DSN in a secret: its text, one key of its JSON (ID#KEY), or built from the JSON's parts."""
-    secret_id, _, key = name.partition("#")
-    return dsn_from_secret(secret_id, _aws_text(secret_id), key or None)
-
-
-def _aws_text(secret_id: str) -> str:
-    """Return what AWS Secrets Manager holds under *secret_id*."""
-    try:
-        import boto3
-        from botocore.exceptions import BotoCoreError, ClientError
-    except ImportError:
-        raise UsageError(f"aws-secret:{secret_id} needs the AWS extra", hint="pip install 'migrator[aws]'") from None
-    try:
-        answer = boto3.client("secretsmanager").get_secret_value(SecretId=secret_id)
-    except ClientError as exc:
-        code = exc.response.get("Error", {}).get("Code", "unknown")
-        hint = "The role needs secretsmanager:GetSecretValue on it, and kms:Decrypt on its key."
-        raise UsageError(f"AWS refuses the secret {secret_id} ({code})", hint=hint) from None
-    except BotoCoreError as exc:
-        # NoRegionError, NoCredentialsError, EndpointConnectionError: the class says what is wrong
-        raise ClusterUnavailable(
-            "AWS Secrets Manager", type(exc).__name__, "Check region and credentials of this machine."
-        ) from None
-    text = answer.get("SecretString")
-    if not text:
-        raise UsageError(f"the secret {secret_id} holds no text")
-    return str(text)
-
-
-def dsn_from_secret(secret_id: str, text: str, key: str | None) -> str:
-    """Return the DSN in a secret's *text*.
-
-    Raises:
-        UsageError: naming what the secret lacks, never what it holds.
-    """
-    try:
-        body: Any = json.loads(text)  # any text may be stored
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        if key:
-            raise UsageError(f"the secret {secret_id} is not JSON, so it has no key {key}")
-        return text.strip()
-    if key:
-        value = body.get(key)
-        if not isinstance(value, str) or not value:
-            raise UsageError(f"the secret {secret_id} has no key {key}")
-        return value
-    absent = [name for name in ("host", "username", "password") if not body.get(name)]
-    if absent:
-        raise UsageError(
-            f"the secret {secret_id} lacks {', '.join(absent)}",
-            hint="Secrets that RDS manages hold no host: store a whole DSN and name it aws-secret:ID#KEY.",
-        )
-    from psycopg.conninfo import make_conninfo
-
-    return make_conninfo(
-        host=str(body["host"]),
-        port=str(body.get("port") or 5432),
-        user=str(body["username"]),
-        password=str(body["password"]),
-        dbname=str(body.get("dbname") or body.get("dbInstanceIdentifier") or "postgres"),
-        sslmode=str(body.get("sslmode") or "verify-full"),
-    )

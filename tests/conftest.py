@@ -22,6 +22,8 @@ pytest_plugins = [
     "tests.fixtures.roles",
     "tests.fixtures.temporal",
     "tests.fixtures.shop",
+    "tests.fixtures.tls",
+    "tests.fixtures.rds",
 ]
 
 

@@ -43,6 +43,7 @@ from workflows.messages import (
     MigrationInput,
     MigrationStatus,
     Order,
+    PlanInput,
     Report,
 )
 from workflows.policies import RPC_S
@@ -123,7 +124,7 @@ async def _found(client: Client, plan: Plan, digests: Collection[str]) -> Answer
 
 def approve(plan: Plan, gate: str, approver: str) -> Answer:
     """Approve a gate. A second approval by the same person changes nothing and says so."""
-    return _update(plan, "approve", Approve(gate=gate, approver=approver))
+    return _update(plan, "approve", Approve(gate=gate, approver=approver, again=plan.governance.binding))
 
 
 def pause(plan: Plan, who: str, reason: str) -> Answer:
@@ -214,6 +215,29 @@ def signal_rollback(plan: Plan) -> bool:
                 if error.status is not RPCStatusCode.NOT_FOUND:
                     raise
         return told
+
+    try:
+        return _run(plan, act)
+    except MigratorError:
+        return False
+
+
+def look_at_retirement(plan: Plan) -> bool:
+    """Have the workflow that keeps classic look now, and start it where it does not run; returns whether it was
+    reached. It looks by itself every few hours."""
+
+    async def act(client: Client) -> bool:
+        await client.start_workflow(
+            "Retirement",
+            PlanInput(plan=plan.name),
+            id=names.retirement_id(plan.name),
+            task_queue=names.queue(plan.name, names.Queue.CONTROL),
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            start_signal="look",
+            rpc_timeout=timedelta(seconds=RPC_S),
+        )
+        return True
 
     try:
         return _run(plan, act)

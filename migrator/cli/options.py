@@ -32,6 +32,17 @@ WhoOption = Annotated[
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why; goes into the decision log.")]
 ApproverOption = Annotated[str | None, typer.Option("--as", help="Who approves; required, by name.")]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        metavar="REF",
+        help="Where your token is: env:NAME, file:PATH, aws-secret:ID. Without it: MIGRATOR_APPROVER_TOKEN.",
+    ),
+]
+EvidenceOption = Annotated[
+    str | None, typer.Option("--evidence", metavar="DIGEST", help="What you saw: migrator gate prints its digest.")
+]
 AllOption = Annotated[bool, typer.Option("--all", help="Every tenant, not only those named.")]
 EveryOption = Annotated[bool, typer.Option("--all", help="List every blocker, not one line for each cause.")]
 WaveOption = Annotated[int | None, typer.Option("--wave", min=1, help="Only the tenants of this wave.")]

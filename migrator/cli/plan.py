@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from migrator.cli import audit, plan_change
+from migrator.cli import audit, plan_change, plan_terraform
 from migrator.cli.options import EveryOption, JsonOption, NewFileArgument, PlanNameOption, PlanOption
 from migrator.cli.progress import progress
 from migrator.cli.render import emit_json, out, print_table, raw
@@ -23,6 +23,7 @@ Argument = Annotated[
 def register(app: typer.Typer) -> None:
     audit.register_plan_init(group)
     plan_change.register(group)
+    plan_terraform.register(group)
     app.add_typer(group, name="plan")
 
 
@@ -125,14 +126,23 @@ def schema() -> None:
 def template(
     path: NewFileArgument,
     name: PlanNameOption = "my-migration",
+    like: Annotated[
+        str | None,
+        typer.Option("--like", metavar="NAME", help="Begin with a plan of this release: demo, compose, adr.example."),
+    ] = None,
 ) -> None:
     """Write a plan file to fill in, without reading any database."""
     import tomllib
 
+    from migrator import carried
+    from migrator.model.near import unknown
     from migrator.plan.load import from_body
-    from migrator.plan.toml import first_plan
+    from migrator.plan.toml import first_plan, renamed
 
-    text = first_plan(name)
+    known = carried.plans()
+    if like is not None and like not in known:
+        raise UsageError(unknown("plan", [like], list(known)), hint=f"Plans of this release: {', '.join(known)}.")
+    text = renamed(known[like].read_text(encoding="utf-8"), name) if like else first_plan(name)
     from_body(tomllib.loads(text), str(path))  # a name that is not allowed is refused before anything is written
     try:
         with path.open("x", encoding="utf-8") as file:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from migrator.cli.options import DryRunOption, JsonOption, ReasonOption, WhoOption, YesOption, who
+from migrator.cli.options import DryRunOption, JsonOption, ReasonOption, TokenOption, WhoOption, YesOption, who
 from migrator.cli.render import causes, confirm, emit_json, note, out, print_table
 from migrator.model.counted import counted
 
@@ -48,6 +48,7 @@ def apply(
     file: FileArgument,
     reason: ReasonOption,
     name: WhoOption = None,
+    token: TokenOption = None,
     force: ForceOption = False,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
@@ -55,7 +56,8 @@ def apply(
 ) -> None:
     """Store other values of the plan while its migration runs; workers take them up by themselves.
 
-    Whatever loosens a guard needs --as NAME. What cannot change is refused, with what it would take.
+    Whatever loosens a guard needs --as NAME, authenticated and by two people where the plan that runs says so
+    (docs/governance.md). What cannot change is refused, with what it would take.
     """
     from migrator.cli.context import classic
     from migrator.control import rehearsal
@@ -76,7 +78,8 @@ def apply(
             for change in seen.changes:
                 note(f"{change.line} ({change.when})")
             confirm(f"Change {counted(len(seen.changes), 'value')} of plan {plan.name}?", yes=yes)
-        done = store(conn, seen, who=who(name), reason=reason, approver=name, force=force)
+        approver = _approved(conn, seen, name, token)
+        done = store(conn, seen, who=who(name), reason=reason, approver=approver, force=force)
         late = _taken_up(conn) if seen.changes else ()
     if as_json:
         emit_json({"plan": plan.name, "version": done.number, "changed": bool(seen.changes), "workers_behind": late})
@@ -86,6 +89,31 @@ def apply(
         out(f"Version {done.number} of plan {plan.name} is in force.")
         for line in late:
             out(f"  but {line}")
+
+
+def _approved(conn: psycopg.Connection[Any], seen: Outlook, name: str | None, token: str | None) -> str | None:
+    """Return who approves the change, as the plan that runs asks for it.
+
+    Raises:
+        NoGo: a second person has to approve the same change.
+        MigratorError: see `migrator.governance.cast.cast`.
+    """
+    from migrator.cli.approver import vote
+    from migrator.control import votes
+    from migrator.errors import NoGo
+    from migrator.plan.changes import needs
+    from migrator.plan.governance import PLAN_CHANGE
+    from migrator.plan.load import digest, from_earlier
+
+    running = from_earlier(seen.version.body)
+    if not running.governance.binding or not name or not any(map(needs, seen.changes)):
+        return name
+    facts = {"gate": PLAN_CHANGE, "plan": digest(running)[:16], "becomes": digest(seen.plan)[:16]}
+    verdict = vote(conn, running, PLAN_CHANGE, name, None, token, facts)
+    if not verdict.approved:
+        raise NoGo("plan apply", [verdict.missing], hint="The second person runs the same command with the same file.")
+    votes.void(conn, PLAN_CHANGE, "used")
+    return verdict.approver
 
 
 def history(as_json: JsonOption = False) -> None:

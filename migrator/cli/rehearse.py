@@ -19,7 +19,9 @@ def register(app: typer.Typer) -> None:
 
 
 def rehearse(
-    plan: Annotated[Path, typer.Argument(help="Plan file with a [rehearsal] section, on local: servers.")],
+    plan: Annotated[
+        Path, typer.Argument(help="Plan file with a [rehearsal] section, or one of this release: demo, compose.")
+    ] = Path("plans/demo.toml"),
     keep: Annotated[bool, typer.Option("--keep", help="Leave the servers up for inspection.")] = False,
     workdir: Annotated[
         Path | None,
@@ -39,7 +41,7 @@ def rehearse(
     """
     from rich.console import Console
 
-    from migrator import settings
+    from migrator import carried, settings
     from migrator.cli.exits import ExitCode
     from migrator.cli.render import console
     from migrator.rehearse.output import print_summary
@@ -47,7 +49,7 @@ def rehearse(
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop the servers then too, as Ctrl-C does
     progress = Console(stderr=True)
-    result = run(plan, keep, workdir or settings.home() / "rehearsal", progress)
+    result = run(carried.plan(plan), keep, workdir or settings.home() / "rehearsal", progress)
     if as_json:
         json.dump(result.report, sys.stdout, indent=1, ensure_ascii=False)
         sys.stdout.write("\n")

@@ -12,9 +12,11 @@ from migrator.cli import completion
 from migrator.cli.options import (
     ApproverOption,
     DryRunOption,
+    EvidenceOption,
     JsonOption,
     PlanOption,
     ReasonOption,
+    TokenOption,
     UnaskedOption,
     WaitOption,
     WhoOption,
@@ -76,6 +78,8 @@ def run(
 
     answer = client.start(found, digest(found), earlier)
     if not as_json:
+        if not found.governance.required:
+            note("Approvals are not authenticated: any name that is given counts (docs/governance.md).")
         note(f"{answer.text}. Workers: migrator worker. Watch it: migrator status --watch")
     if wait:
         follow(found, as_json=as_json)
@@ -164,16 +168,21 @@ def approve(
         ),
     ],
     name: ApproverOption = None,
+    evidence: EvidenceOption = None,
+    token: TokenOption = None,
     plan: PlanOption = None,
     dry_run: DryRunOption = False,
     _yes: UnaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Approve a gate that waits for a person. Approving decommission retires classic."""
+    """Approve a gate that waits for a person. Approving decommission retires classic.
+
+    What it is about: migrator gate GATE. Where the plan asks for approvers it takes --evidence and a token.
+    """
+    from migrator.cli.approver import UNAUTHENTICATED, approve_gate
     from migrator.cli.context import find_plan
     from migrator.errors import UsageError
     from migrator.model.gate import gate_of
-    from workflows import client
 
     if not name:
         raise UsageError("an approval needs a name", hint='Say --as "YOUR NAME".')
@@ -183,7 +192,10 @@ def approve(
         undo = None if last else "migrator pause, abort or undo, as far as the phase allows"
         announce([Action(f"approve/{wanted}", f"Approve {wanted} in the name of {name}", undo)], as_json=as_json)
         return
-    _print(client.approve(find_plan(plan), wanted, name), as_json)
+    found = find_plan(plan)
+    _print(approve_gate(found, plan, wanted, name, evidence, token), as_json)
+    if not found.governance.required and not as_json:
+        note(UNAUTHENTICATED)
 
 
 def pause(
@@ -263,8 +275,20 @@ def worker(
     metrics: Annotated[
         str | None, typer.Option("--metrics", metavar="HOST:PORT", help="Serve /metrics for Prometheus there.")
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only say whether this release can go on with every open workflow; take no work."),
+    ] = False,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Start without that look, where Temporal cannot list workflows.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Run a worker until SIGTERM or Ctrl-C. Start any number of them, on any number of machines."""
+    """Run a worker until SIGTERM or Ctrl-C. Start any number of them, on any number of machines.
+
+    Before it takes work it replays the histories of the plan's open workflows, and does not start when this release
+    would have led one of them elsewhere: exit code 3, the workflow and the event are named. See docs/upgrades.md.
+    """
     import asyncio
 
     from migrator import logs, settings
@@ -274,13 +298,36 @@ def worker(
     from workflows.names import Queue
     from workflows.worker import run_worker
 
+    if check and unchecked:
+        raise UsageError("--check and --unchecked exclude each other", hint="Say one of them.")
+    if as_json and not check:
+        raise UsageError("--json goes with --check", hint="What a worker does is in its log: docs/logs.md.")
     wanted = [q.strip() for q in queues.split(",") if q.strip()]
     strange = [q for q in wanted if q not in set(Queue)]
     if strange or not wanted:
         raise UsageError(unknown("queue", strange or ["(none)"], list(Queue)), hint=f"Queues: {', '.join(Queue)}.")
-    found = find_plan(plan)
+    # Before an upgrade the plan is as the earlier release stored it.
+    found = find_plan(plan, any_version=check)
+    if check:
+        _check_release(found, as_json=as_json)
+        return
     logs.configure(settings.log_level(), settings.log_format())
-    asyncio.run(run_worker(found, [Queue(q) for q in wanted], metrics=metrics))
+    asyncio.run(run_worker(found, [Queue(q) for q in wanted], metrics=metrics, checked=not unchecked))
+
+
+def _check_release(plan: Plan, *, as_json: bool) -> None:
+    import asyncio
+
+    from migrator import __version__
+    from workflows import replay
+    from workflows.worker import check
+
+    found = asyncio.run(check(plan))
+    replay.require(found, __version__)
+    if as_json:
+        emit_json({"plan": plan.name, "release": __version__, "workflows": list(found.workflows)})
+    else:
+        out(f"Release {__version__} can go on with {counted(len(found.workflows), 'open workflow')} of {plan.name}.")
 
 
 def _print(answer: Answer, as_json: bool) -> None:

@@ -71,6 +71,7 @@ def serve(
         dsn=dsn,
         token=acting,
         read_token=reading,
+        personal=bool(known and known.governance.approver),
         root_path=path_of(root_path),
         origins=tuple(origin(one) for one in origins or ()),
         loopback=is_loopback(host),
@@ -95,7 +96,9 @@ def serve(
     )
 
     def ready(address: str) -> None:
-        note(f"The board is at {address}/ ({'people may sign in to act' if acting else 'read-only'}); Ctrl-C ends.")
+        note(
+            f"The board is at {address}/ ({'people may sign in to act' if config.acts else 'read-only'}); Ctrl-C ends."
+        )
 
     run(app, Listen(host, port, config.root_path, trust_proxy, tls), feed.close, ready)
 

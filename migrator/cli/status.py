@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from migrator.cli.from_dossier import DossierOption, announced, from_dossier, gone, instead_of_classic, said
+from migrator.cli.from_dossier import as_json as dossier_as_json
 from migrator.cli.options import EveryOption, JsonOption, PlanOption
-from migrator.cli.render import emit_json, note
+from migrator.cli.render import emit_json, note, out
+from migrator.errors import UsageError
 
 if TYPE_CHECKING:
+    from migrator.dossier.read import Dossier
     from migrator.model.status import Status
 
 
@@ -30,27 +34,56 @@ def status(
     ] = False,
     every_s: Annotated[float, typer.Option("--every", min=0.2, help="Seconds between two reads with --watch.")] = 1.0,
     everything: EveryOption = False,
+    dossier: DossierOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show phase, wave, tenants, lag, validation, breaker, what is blocked and what to do next.
 
-    Reads classic alone: it works when Temporal or Limitless is unreachable.
+    Reads classic alone: it works when Temporal or Limitless is unreachable. Once classic is retired, the final dossier
+    answers: that of --dossier, or the one that the plan or this machine's home knows.
     """
     from migrator.cli.context import classic
     from migrator.cli.status_view import print_once
     from migrator.control.status import collect
 
+    if dossier is not None:
+        if watch:
+            raise UsageError("a dossier does not change, so there is nothing to watch", hint="Leave out --watch.")
+        with from_dossier(dossier, plan) as kept:
+            _from(kept, everything=everything, as_json=as_json)
+        return
     if watch:
         if sys.stdout.isatty() and not as_json:
             _redraw(plan, every_s)
         else:
             _follow(plan, every_s, as_json=as_json)
         return
-    with classic(plan, statement_timeout_s=10, any_version=True) as conn:
-        found = collect(conn)
+    try:
+        with classic(plan, statement_timeout_s=10, any_version=True) as conn:
+            found = collect(conn)
+    except Exception as error:
+        if not gone(error):
+            raise
+        with instead_of_classic(plan, error) as kept:
+            _from(kept, everything=everything, as_json=as_json)
+        return
     if as_json:
         emit_json(found)
     else:
+        print_once(found, everything=everything)
+
+
+def _from(dossier: Dossier, *, everything: bool, as_json: bool) -> None:
+    """Show the status as a dossier has it."""
+    from migrator.cli.status_view import print_once
+    from migrator.model.shown import plain
+
+    announced(dossier)
+    found = dossier.facts.status
+    if as_json:
+        emit_json({**plain(found), "dossier": dossier_as_json(dossier)})
+    else:
+        out(said(dossier))
         print_once(found, everything=everything)
 
 

@@ -16,10 +16,12 @@ from migrator.cli.render import PIPE_WIDTH, causes, columns, duration, grid, sho
 from migrator.cli.status_processes import processes, replicas, workers
 from migrator.model.cost import Against, CapacityLine, CostLine
 from migrator.model.counted import counted
+from migrator.model.drill import DrillLine
 from migrator.model.status import (
     BackfillLine,
     Event,
     LimitlessLine,
+    OthersLine,
     PhaseLine,
     RunwayLine,
     Status,
@@ -232,6 +234,10 @@ def _health(status: Status) -> RenderableType:
     if status.pace.share < 1:
         text = f"copies and validation go at {status.pace.share:.0%} of what the plan allows: {status.pace.reason}"
         table.add_row("Pace      ", Text(text, "yellow"))
+    if status.others is not None:
+        table.add_row("Others    ", _others(status.others))
+    if status.drills:
+        table.add_row("Drills    ", _drills(status.drills))
     table.add_row("Costs     ", cost_lines(status.cost))
     if status.runway is not None:
         table.add_row("Runway    ", runway_text(status.runway))
@@ -297,6 +303,24 @@ def bill_text(line: CostLine) -> Text:
 def shards_text(line: CapacityLine) -> Text:
     """Return how full and how even the shards are; *line* is safe."""
     return Text(line.summary, "" if line.at else "dim")
+
+
+def _others(line: OthersLine) -> Text:
+    """Who uses classic beside the tool: before the decommission each has to be gone."""
+    since = f"watched since {line.since:%Y-%m-%d %H:%M}"
+    if not line.count:
+        return Text(f"no other user of classic was seen in {line.days:g} days; {since}", "green")
+    names = ", ".join(line.names) + (", …" if line.count > len(line.names) else "")
+    who = counted(line.count, "user of classic was seen", "users of classic were seen")
+    return Text(f"{who} in {line.days:g} days, {since}: {names}")
+
+
+def _drills(lines: Sequence[DrillLine]) -> Text:
+    said = [
+        f"{line.newest.kind.value} {'passed' if line.newest.passed else 'did not pass'} on {line.newest.at:%Y-%m-%d}"
+        for line in lines
+    ]
+    return Text("; ".join(said), "" if all(line.newest.passed for line in lines) else "yellow")
 
 
 def _limitless(line: LimitlessLine | None) -> Text:

@@ -1,12 +1,13 @@
-"""Grants an application's role what the shim needs in the tool's schema on classic.
+"""Grants roles what they need in the tool's schema: an application's what its shim needs, a reader's to see everything.
 
-That is what `migrator.shim` does: read routes and positions, keep its own heartbeat and measurements, raise a fallback.
-Nothing on the journal: capture writes it with its own rights. An application that is not a superuser needs these
-before its processes open a shim.
+The first is what `migrator.shim` does: read routes and positions, keep its own heartbeat and measurements, raise a
+fallback. Nothing on the journal: capture writes it with its own rights. An application that is not a superuser needs
+these before its processes open a shim.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -23,7 +24,6 @@ RIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "SELECT",
         (
-            "plan",
             "switch",
             "epoch_mark",
             "route",
@@ -35,6 +35,7 @@ RIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "replica_reach",
         ),
     ),
+    ("SELECT (shim)", ("plan",)),
     ("INSERT, UPDATE, DELETE", ("process", "breaker_trip", "replica", "replica_reach")),
     ("INSERT", ("read_sample", "shadow_sample", "decision", "incident")),
     ("INSERT, UPDATE", ("fallback",)),
@@ -53,7 +54,17 @@ def statements(role: str) -> list[sql.Composed]:
     return found
 
 
-def actions(conn: psycopg.Connection[Any], role: str) -> list[Action]:
+def reader_statements(conn: psycopg.Connection[Any], role: str) -> list[sql.Composed]:
+    """Return the statements that let *role* see the tool's tables on *conn*'s side; no journals, which hold keys."""
+    to = sql.Identifier(role)
+    found = [sql.SQL("GRANT USAGE ON SCHEMA migrator TO {}").format(to)]
+    names = [sql.Identifier("migrator", name) for (name,) in conn.execute(_SQL["readable"])]
+    if names:
+        found.append(sql.SQL("GRANT SELECT ON {} TO {}").format(sql.SQL(", ").join(names), to))
+    return found
+
+
+def actions(conn: psycopg.Connection[Any], role: str, given: Sequence[sql.Composed] | None = None) -> list[Action]:
     """Return what `grant` would do.
 
     Raises:
@@ -65,21 +76,28 @@ def actions(conn: psycopg.Connection[Any], role: str) -> list[Action]:
             f"grant/{role}/{number}",
             statement.as_string(conn),
             f"REVOKE ALL ON ALL TABLES IN SCHEMA migrator FROM {sql.Identifier(role).as_string(conn)}",
+            sql=statement.as_string(conn),
         )
-        for number, statement in enumerate(statements(role), 1)
+        for number, statement in enumerate(statements(role) if given is None else given, 1)
     ]
 
 
-def grant(conn: psycopg.Connection[Any], role: str) -> None:
-    """Give *role* the rights, in one transaction. Safe to run twice.
+def grant(conn: psycopg.Connection[Any], role: str, given: Sequence[sql.Composed] | None = None) -> None:
+    """Give *role* the rights of the shim, or those *given*, in one transaction. Safe to run twice.
 
     Raises:
         UsageError: there is no such role.
     """
     with conn.transaction():
+        only_one(conn)
         _check(conn, role)
-        for statement in statements(role):
+        for statement in statements(role) if given is None else given:
             conn.execute(statement)
+
+
+def only_one(conn: psycopg.Connection[Any]) -> None:
+    """Let no one else grant until the caller's transaction ends: of two at once, PostgreSQL lets one fail."""
+    conn.execute(_SQL["only_one"])
 
 
 def serves_shims(conn: psycopg.Connection[Any]) -> bool:
@@ -95,11 +113,35 @@ SELECT DISTINCT r.rolname FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl
 """
 
 
+def granted(conn: psycopg.Connection[Any]) -> tuple[str, ...]:
+    """Return the roles that were granted the use of the shim."""
+    return tuple(str(role) for (role,) in conn.execute(_GRANTED))
+
+
+def readers(conn: psycopg.Connection[Any]) -> tuple[str, ...]:
+    """Return the roles that may read the tool's tables and use no shim."""
+    return tuple(str(role) for (role,) in conn.execute(_SQL["readers"]))
+
+
 def renew(conn: psycopg.Connection[Any]) -> None:
-    """Give every role that was granted the use of the shim what it needs now, in the caller's transaction."""
-    for (role,) in conn.execute(_GRANTED).fetchall():
-        for statement in statements(str(role)):
+    """Give every role that may use the shim, or read, what it needs now; in the caller's transaction."""
+    for role in granted(conn):
+        for statement in statements(role):
             conn.execute(statement)
+    for role in readers(conn):
+        for statement in reader_statements(conn, role):
+            conn.execute(statement)
+
+
+def grant_again(conn: psycopg.Connection[Any], users: Sequence[str], reading: Sequence[str]) -> list[str]:
+    """Give *users* the shim and *reading* the tables again, in the caller's transaction; return who is no role."""
+    known = {str(name) for (name,) in conn.execute(_SQL["roles"])}
+    wanted = [(role, statements(role)) for role in users if role in known]
+    wanted += [(role, reader_statements(conn, role)) for role in reading if role in known]
+    for _, todo in wanted:
+        for statement in todo:
+            conn.execute(statement)
+    return [role for role in (*users, *reading) if role not in known]
 
 
 def lacking(conn: psycopg.Connection[Any]) -> dict[str, list[str]]:
@@ -116,4 +158,4 @@ def lacking(conn: psycopg.Connection[Any]) -> dict[str, list[str]]:
 def _check(conn: psycopg.Connection[Any], role: str) -> None:
     known = [str(name) for (name,) in conn.execute(_SQL["roles"])]
     if role not in known:
-        raise UsageError(unknown("role", [role], known), hint="Name the role the application logs in with on classic.")
+        raise UsageError(unknown("role", [role], known), hint="Name the role it logs in with.")

@@ -203,11 +203,6 @@ def all_decisions(conn: Connection) -> list[dict[str, Any]]:
     return [{**row, "at": row["at"].isoformat()} for row in rows]
 
 
-def all_records(conn: Connection) -> dict[str, list[dict[str, Any]]]:
-    """Return everything else that is evidence: approvals, incidents, phases and reports, oldest first."""
-    return {name: _named_rows(conn, _SQL[f"all_{name}"]) for name in ("approvals", "incidents", "phases", "reports")}
-
-
 def _named_rows(conn: Connection, statement: LiteralString) -> list[dict[str, Any]]:
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(statement).fetchall()

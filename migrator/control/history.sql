@@ -98,18 +98,6 @@ SELECT extract(epoch FROM max(at))::float8 FROM migrator.decision WHERE kind = %
 -- name: all_decisions
 SELECT id, at, who, kind, subject, before, after, reason FROM migrator.decision ORDER BY id;
 
--- name: all_approvals
-SELECT gate, approver, at::text, evidence FROM migrator.approval ORDER BY at;
-
--- name: all_incidents
-SELECT id, at::text, kind, reason, reported_by, times, first_at::text FROM migrator.incident ORDER BY id;
-
--- name: all_phases
-SELECT phase, state, started_at::text, finished_at::text, detail FROM migrator.phase ORDER BY started_at;
-
--- name: all_reports
-SELECT at::text, kind, body FROM migrator.report ORDER BY id;
-
 -- name: has_report
 SELECT EXISTS (SELECT FROM migrator.report WHERE kind = %(kind)s);
 

@@ -107,6 +107,16 @@ def install(
         plan.store(classic, plan_id, digest, body, shim)
 
 
+def install_tables(classic: psycopg.Connection[Any]) -> None:
+    """Install the control schema on classic without a plan, in the caller's transaction: a backup brings its own.
+
+    Raises:
+        WrongVersion: an earlier or later version of the tool installed it.
+    """
+    classic.execute("SELECT migrator_lock FROM pg_advisory_xact_lock(%s) AS migrator_lock", (LOCK,))
+    _apply(classic, "classic", "classic.sql", "views.sql")
+
+
 def install_limitless(limitless: psycopg.Connection[Any]) -> None:
     """Install the tool's tables on Limitless; owns its transaction.
 

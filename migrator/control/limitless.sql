@@ -55,6 +55,29 @@ CREATE TABLE migrator.probe (
     at             timestamptz NOT NULL DEFAULT now()
 );
 
+-- What became of classic after the hand-over: its last copy, when it was stopped, who approved its deletion. Here, as
+-- classic does not answer any more. One row.
+CREATE TABLE migrator.retirement (
+    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    body     jsonb NOT NULL
+);
+
+-- What each table of classic held when it took no writes any more: what a restored copy is compared with.
+CREATE TABLE migrator.final_table (
+    name   text PRIMARY KEY,         -- qualified
+    rows   bigint NOT NULL,
+    digest text NOT NULL,            -- of all rows, in no order
+    at     timestamptz NOT NULL DEFAULT now()
+);
+
+-- Heads of the decision log's hash chain, as workers saw them: what is older cannot be changed on classic unseen.
+CREATE TABLE migrator.decision_anchor (
+    seq  bigint NOT NULL,
+    hash text NOT NULL,                 -- in hexadecimal digits
+    at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (seq, hash)
+);
+
 -- The terminal route, written behind the point of no return: a shim that starts without classic asks it, under
 -- whatever role its application has, also one made later. It shows no more than that the migration is over.
 -- A reference table: every shard answers without asking another.

@@ -53,29 +53,34 @@ def facts(conn: Connection, points: int = POINTS) -> MigrationFacts:
     """
     with conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        status = collect_here(conn)
-        if not status.installed or status.phase is None:  # not there, or of another version: nothing else is read
-            return MigrationFacts(status, conditions(status))
-        kept = stored(conn)
-        plan = _readable(kept.body) if kept else None
-        small, hot = conn.execute(_SQL["waiting"]).fetchone() or (0, 0)
-        (incidents,) = conn.execute(_SQL["incident_count"]).fetchone() or (0,)
-        return MigrationFacts(
-            status=status,
-            conditions=conditions(status, Limits.of(kept.body) if kept else None),
-            calendar=calendar(plan) if plan else None,
-            counting=_counting(conn),
-            waves=_rows(conn, WaveTime, "waves"),
-            waiting=small,
-            waiting_hot=hot,
-            approvals=_rows(conn, Approval, "approvals"),
-            incidents=_rows(conn, IncidentLine, "incidents", limit=SHOWN),
-            incident_count=incidents,
-            rollbacks=_rows(conn, Act, "acts", without=[], only="rollback.decided", limit=SHOWN),
-            acts=_rows(conn, Act, "acts", without=list(QUIET), only=None, limit=SHOWN),
-            costs=days(conn, plan, cost.DAYS) if plan else (),
-            series=_series(conn, kept, status.at, points),
-        )
+        return facts_here(conn, points)
+
+
+def facts_here(conn: Connection, points: int = POINTS) -> MigrationFacts:
+    """Return the same within the caller's transaction, which is one of one snapshot."""
+    status = collect_here(conn)
+    if not status.installed or status.phase is None:  # not there, or of another version: nothing else is read
+        return MigrationFacts(status, conditions(status))
+    kept = stored(conn)
+    plan = _readable(kept.body) if kept else None
+    small, hot = conn.execute(_SQL["waiting"]).fetchone() or (0, 0)
+    (incidents,) = conn.execute(_SQL["incident_count"]).fetchone() or (0,)
+    return MigrationFacts(
+        status=status,
+        conditions=conditions(status, Limits.of(kept.body) if kept else None),
+        calendar=calendar(plan) if plan else None,
+        counting=_counting(conn),
+        waves=_rows(conn, WaveTime, "waves"),
+        waiting=small,
+        waiting_hot=hot,
+        approvals=_rows(conn, Approval, "approvals"),
+        incidents=_rows(conn, IncidentLine, "incidents", limit=SHOWN),
+        incident_count=incidents,
+        rollbacks=_rows(conn, Act, "acts", without=[], only="rollback.decided", limit=SHOWN),
+        acts=_rows(conn, Act, "acts", without=list(QUIET), only=None, limit=SHOWN),
+        costs=days(conn, plan, cost.DAYS) if plan else (),
+        series=_series(conn, kept, status.at, points),
+    )
 
 
 def _readable(body: Mapping[str, Any]) -> Plan | None:

@@ -74,6 +74,7 @@ def reset_classic(conn: psycopg.Connection[Any], who: str) -> None:
             conn.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier("migrator", name)))
         history.forget_reports(conn, ["inventory", "stabilize"])
         conn.execute(_SQL["forget_approvals"])
+        conn.execute(_SQL["void_votes"])
         later = [phase.value for phase in (Phase.CUTOVER, Phase.STABILIZE, Phase.DECOMMISSION)]
         conn.execute(_SQL["forget_phases"], {"phases": later})
         set_phase(conn, Phase.DUAL_WRITE.value, "undone", f"undone by {who}", next_step="migrator run starts again")

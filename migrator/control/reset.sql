@@ -25,6 +25,10 @@ UPDATE migrator.route
 -- name: forget_approvals
 DELETE FROM migrator.approval WHERE gate NOT IN ('audit', 'provision');
 
+-- name: void_votes
+UPDATE migrator.approval_vote SET voided_at = clock_timestamp(), why_voided = 'dual write undone'
+ WHERE voided_at IS NULL AND gate NOT IN ('audit', 'provision');
+
 -- name: forget_phases
 DELETE FROM migrator.phase WHERE phase = ANY (%(phases)s);
 

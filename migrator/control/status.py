@@ -14,13 +14,14 @@ import psycopg
 from psycopg.rows import dict_row
 
 from migrator.capacity.lines import lines_of
-from migrator.control import watch
+from migrator.control import drill, watch
 from migrator.control.advice import Facts, advise
 from migrator.control.answers import KIND
 from migrator.control.history import newest_report
 from migrator.control.install import VERSION, installed_version, version_problem
 from migrator.control.pace import current_pace
 from migrator.control.plan import stored
+from migrator.control.sighting import others
 from migrator.control.stopped import stopped
 from migrator.control.throttle import read_throttle
 from migrator.control.workers import Loaded, differences, living, lost, unserved
@@ -152,6 +153,8 @@ def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int)
         runway=runway_line(cursor.connection, plan.body) if plan and switch["write_mode"] != "limitless_only" else None,
         bill=bill,
         capacity=capacity,
+        others=others(cursor.connection, _quiet_s(plan.body if plan else {})),
+        drills=drill.newest(cursor.connection),
         breaches=tuple(BreachLine(**row) for row in _all(cursor, "breaches")),
         events=tuple(Event(**row) for row in _all(cursor, "events", events=events)),
     )
@@ -163,6 +166,10 @@ def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int)
     facts = replace(_facts(status, current, look(cursor.connection)), rights=rights)
     blockers, next_steps = advise(facts, journal_limit_mb=limit_mb, max_lag_s=max_lag_s)
     return replace(status, blockers=blockers, next_steps=next_steps)
+
+
+def _quiet_s(body: dict[str, Any]) -> float:
+    return float(body.get("preflight", {}).get("quiet_days", 7)) * 86_400
 
 
 def _facts(status: Status, current: PhaseLine, inventory: tuple[Difference, ...]) -> Facts:

@@ -162,7 +162,7 @@ SELECT worker_id, version FROM migrator.worker
 
 def working(classic: Connection) -> tuple[str, ...]:
     """Return every sign of a worker that is still running, one line each: sessions, positions, heartbeats."""
-    signs = [f"{app} is connected (pid {pid} from {host})" for app, pid, host in classic.execute(_SESSIONS)]
+    signs = [*sessions_of_workers(classic)]
     signs += [
         f"mirror partition {part} published its position {age:.1f} s ago"
         for part, age in classic.execute(_PUBLISHED, (_FRESH_S,))
@@ -171,6 +171,12 @@ def working(classic: Connection) -> tuple[str, ...]:
     if row and row[0]:
         signs += [f"worker {name} (version {version}) is alive" for name, version in classic.execute(_LIVING)]
     return tuple(signs)
+
+
+def sessions_of_workers(classic: Connection) -> tuple[str, ...]:
+    """Return the sessions of workers and of what copies or validates, one line each; needs no table of the tool."""
+    found = classic.execute(_SESSIONS)
+    return tuple(f"{app} is connected (pid {pid} from {host})" for app, pid, host in found)
 
 
 def blockers(classic: Connection) -> tuple[str, ...]:

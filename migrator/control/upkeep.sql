@@ -60,15 +60,12 @@ DELETE FROM migrator.divergence
      LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
 
 -- name: decisions_of_a_day
--- Decisions that are repeated at every check as long as their cause stays, never a person's: one a day. Behind the
--- hand-over all stay, as their digest is on Limitless.
+-- Decisions that are repeated at every check as long as their cause stays, never a person's: one a day. Their seals stay,
+-- and say that they were of this kind. Behind the hand-over all stay, as their digest is on Limitless.
 DELETE FROM migrator.decision
  WHERE ctid = ANY (ARRAY(
-    SELECT x.ctid FROM migrator.decision x
-     WHERE x.kind IN ('fallback.raised', 'fallback.eased', 'fallback.cleared', 'divergence.found', 'mirror.failed',
-                     'workflow.stopped', 'wave.chosen', 'wave.watched', 'wave.deferred')
-       AND x.who ~ '^(breaker monitor|slo monitor|guard|mirror|migration|cutover)$|^shim |^validation [(]'
-       AND NOT EXISTS (SELECT FROM migrator.switch WHERE write_mode = 'limitless_only')
+    SELECT x.ctid FROM migrator.decision x JOIN migrator.decision_seal s ON s.entry = x.id AND s.repeated
+     WHERE NOT EXISTS (SELECT FROM migrator.switch WHERE write_mode = 'limitless_only')
        AND x.at < clock_timestamp() - interval '2 days'
        AND EXISTS (SELECT FROM migrator.decision y
                     WHERE y.kind = x.kind AND y.subject = x.subject AND y.who = x.who AND y.at > x.at
@@ -79,11 +76,8 @@ DELETE FROM migrator.decision
 -- The same when old: the newest alone.
 DELETE FROM migrator.decision
  WHERE ctid = ANY (ARRAY(
-    SELECT x.ctid FROM migrator.decision x
-     WHERE x.kind IN ('fallback.raised', 'fallback.eased', 'fallback.cleared', 'divergence.found', 'mirror.failed',
-                     'workflow.stopped', 'wave.chosen', 'wave.watched', 'wave.deferred')
-       AND x.who ~ '^(breaker monitor|slo monitor|guard|mirror|migration|cutover)$|^shim |^validation [(]'
-       AND NOT EXISTS (SELECT FROM migrator.switch WHERE write_mode = 'limitless_only')
+    SELECT x.ctid FROM migrator.decision x JOIN migrator.decision_seal s ON s.entry = x.id AND s.repeated
+     WHERE NOT EXISTS (SELECT FROM migrator.switch WHERE write_mode = 'limitless_only')
        AND x.at < clock_timestamp() - make_interval(days => %(days)s)
        AND EXISTS (SELECT FROM migrator.decision y
                     WHERE y.kind = x.kind AND y.subject = x.subject AND y.who = x.who AND y.at > x.at)

@@ -130,3 +130,8 @@ SELECT id, run_id, found_at, table_name, tenant_id, generation, key, rows, kind,
   FROM migrator.divergence d
  WHERE repaired_at IS NULL
    AND NOT EXISTS (SELECT FROM migrator.tenant t WHERE t.tenant_id = d.tenant_id AND t.generation <> d.generation);
+
+-- What has the tool's rights, and would serve a trigger that an application's role makes on a table of its own. The tables'
+-- own triggers run it without a right.
+REVOKE EXECUTE ON FUNCTION migrator.mark_epoch(), migrator.take_replicas_out(), migrator.join_incidents(),
+    migrator.refuse_change() FROM PUBLIC;

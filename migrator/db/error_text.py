@@ -135,7 +135,7 @@ def next_step(error: psycopg.Error) -> str:
 
 _NEXT = {
     "25006": "The endpoint is a reader, or a failover is under way: check that the plan names the writer's endpoint.",
-    "42501": "The tool's role lacks a right: docs/cli.md lists what it needs on each side.",
+    "42501": "The tool's role lacks a right: migrator doctor --only rights names it, docs/privileges.md lists all.",
     "53100": "The disk of the server is full: free space there; nothing was lost.",
     "53200": "The server is out of memory: give it more, or lower the plan's concurrency.",
     "53300": "All connections are in use: raise max_connections, or close idle sessions (pg_stat_activity).",
@@ -161,6 +161,7 @@ def place(error: BaseException, *, line: bool = False) -> str:
         if not path.is_relative_to(_ROOT) or path.is_relative_to(_ROOT / "migrator" / "db"):
             continue
         package, *names = path.relative_to(_ROOT).with_suffix("").parts
+        names = names[1:] if names[:1] == ["_ops"] else names  # where the wheel carries workflows/
         if package in ("migrator", "workflows"):
             names = names if package == "migrator" else [package, *names]
             found = ".".join((*names, frame.f_code.co_name)) + (f":{number}" if line else "")

@@ -20,8 +20,9 @@ def actions(release_classic: bool) -> list[Action]:
         Action("hand-over", "make Limitless authoritative: writes go there and nowhere else", None),
         Action("settle", "store the terminal route on Limitless", None),
         Action("capture", "remove capture from classic", None),
-        Action("export", "export the decision log to a JSON file", None),
+        Action("dossier", "write the dossier, signed where the plan names a key, and read it back", None),
+        Action("fingerprint", "store what each table of classic holds, by count and digest", None),
     ]
     if release_classic:
-        steps.append(Action("release", "take a last snapshot of classic and release it", None))
+        steps.append(Action("release", "take a last snapshot of classic and stop it; it is not deleted", None))
     return steps

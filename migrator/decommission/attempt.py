@@ -36,7 +36,7 @@ class Attempt:
         pause_s: the write pause, once it is over.
         handed_over_at: the point of no return, on classic's clock.
         settled_at: the terminal route is on Limitless and capture is off classic.
-        exported_at: the decision log was written.
+        exported_at: the dossier was written.
     """
 
     id: int

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from migrator.aws.answers import refusal
 from migrator.errors import ClusterUnavailable, PreconditionFailed
 from migrator.poll import until
 
@@ -23,7 +24,6 @@ _GONE = ("DBClusterNotFoundFault",)
 _NO_SNAPSHOT = ("DBClusterSnapshotNotFoundFault",)
 _EXISTS = ("DBClusterSnapshotAlreadyExistsFault",)
 _UNDER_WAY = ("InvalidDBInstanceState", "InvalidDBInstanceStateFault", "DBInstanceNotFound", "DBInstanceNotFoundFault")
-_LATER = ("Throttling", "ThrottlingException", "RequestLimitExceeded", "ServiceUnavailable", "InternalFailure")
 _MAX_NAMES = 100
 
 
@@ -66,7 +66,7 @@ def _rds() -> Any:
 
 @dataclass(frozen=True)
 class AwsReleaser:
-    """An Aurora cluster: a manual snapshot first, then instances and cluster are deleted.
+    """An Aurora cluster: a manual snapshot first, then it is stopped; instances and cluster are deleted much later.
 
     Deletion protection is respected: a person has to switch it off.
 
@@ -82,6 +82,7 @@ class AwsReleaser:
     poll_s: float = 15.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    kind: str = "aws"
 
     @property
     def snapshot_id(self) -> str:
@@ -104,7 +105,65 @@ class AwsReleaser:
             name = self._name(rds, cluster)
             return self._finished(rds, name, cluster)
 
-    def release(self) -> str:
+    def shape(self) -> dict[str, Any]:
+        """Return what a restored copy needs to be like the cluster; empty when that does not exist any more."""
+        rds = self._client()
+        with _aws():
+            cluster = self._cluster(rds)
+            if cluster is None:
+                return {}
+            members = [m["DBInstanceIdentifier"] for m in cluster.get("DBClusterMembers", ())]
+            instance = rds.describe_db_instances(DBInstanceIdentifier=members[0])["DBInstances"][0] if members else {}
+        groups = [group["VpcSecurityGroupId"] for group in cluster.get("VpcSecurityGroups", ())]
+        found = {
+            "engine": cluster.get("Engine", "aurora-postgresql"),
+            "engine_version": cluster.get("EngineVersion"),
+            "subnet_group": cluster.get("DBSubnetGroup"),
+            "parameter_group": cluster.get("DBClusterParameterGroup"),
+            "security_groups": groups,
+            "port": cluster.get("Port"),
+            "instance_class": instance.get("DBInstanceClass"),
+            "serverless": cluster.get("ServerlessV2ScalingConfiguration"),
+        }
+        return {key: value for key, value in found.items() if value}
+
+    def state(self) -> str | None:
+        """Return the cluster's status; None when it does not exist."""
+        rds = self._client()
+        with _aws():
+            cluster = self._cluster(rds)
+        return str(cluster["Status"]) if cluster is not None else None
+
+    def stop(self) -> str:
+        """Stop the cluster, unless it is stopped, or on its way there or back.
+
+        Raises:
+            PreconditionFailed: AWS refuses, for good: a global database and one with a replica in another region
+                cannot be stopped.
+        """
+        state = self.state()
+        if state != "available":
+            return f"cluster {self.cluster_id} is {state or 'deleted'}"
+        with _aws():
+            _quietly(_GONE, self._client().stop_db_cluster, DBClusterIdentifier=self.cluster_id)
+        return f"cluster {self.cluster_id} is being stopped"
+
+    def start(self) -> str:
+        """Start the cluster: it is about to be deleted, which AWS does with no stopped one."""
+        with _aws():
+            _quietly(_GONE, self._client().start_db_cluster, DBClusterIdentifier=self.cluster_id)
+        return f"cluster {self.cluster_id} is being started"
+
+    def delete_copy(self, name: str) -> str:
+        """Delete the last copy *name*, whose time is over."""
+        if name not in self._names():
+            raise PreconditionFailed(f"{name} is no last copy of cluster {self.cluster_id}")
+        with _aws():
+            _quietly(_NO_SNAPSHOT, self._client().delete_db_cluster_snapshot, DBClusterSnapshotIdentifier=name)
+        return f"snapshot {name} is deleted"
+
+    def delete(self) -> str:
+        """Delete instances and cluster, once the last copy was read back again."""
         rds = self._client()
         with _aws():
             cluster = self._cluster(rds)
@@ -222,9 +281,6 @@ class _aws:
         from botocore.exceptions import BotoCoreError, ClientError
 
         if isinstance(error, ClientError):
-            code = error.response.get("Error", {}).get("Code", "unknown")
-            if code in _LATER:
-                raise ClusterUnavailable("AWS RDS", f"it answers {code}", "It is tried again by itself.") from None
-            raise PreconditionFailed(f"AWS refuses to retire classic ({code})") from None
+            raise refusal(error.response.get("Error", {}), f"rds:{error.operation_name}") from None
         if isinstance(error, BotoCoreError):
             raise ClusterUnavailable("AWS RDS", type(error).__name__, "Check region and credentials.") from None

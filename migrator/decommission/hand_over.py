@@ -6,16 +6,13 @@ that classic does not get. Both lock the same row, so exactly one of them happen
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from migrator.control import history, route
+from migrator.control import route, sealing
 from migrator.control.log import decide
 from migrator.dataplane.capture import watch
 from migrator.db.error_text import server_message
@@ -139,32 +136,7 @@ def mark_retiring(limitless: Connection, number: int) -> datetime:
     return there.at
 
 
-def decisions(classic: Connection) -> list[dict[str, Any]]:
-    """Return the decision log."""
-    return history.all_decisions(classic)
-
-
 def decisions_digest(classic: Connection) -> str:
-    """Return the SHA-256 of the decision log as it is now."""
-    text = json.dumps(decisions(classic), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def export(classic: Connection, number: int, path: Path) -> Path:
-    """Write decisions, approvals, incidents and reports to a JSON file; whole or not at all."""
-    current = attempt.read(classic, number)
-    body = {
-        "decommission": {
-            "try": number,
-            "state": current.state,
-            "approver": current.approver,
-            "pause_s": current.pause_s,
-        },
-        "decisions": decisions(classic),
-        **history.all_records(classic),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".part")
-    draft.write_text(json.dumps(body, indent=2), encoding="utf-8")
-    draft.replace(path)
-    return path
+    """Return what stands for the decision log as it is now: the head of its hash chain."""
+    sealing.seal_all(classic)
+    return sealing.head(classic).hash

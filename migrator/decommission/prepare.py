@@ -6,8 +6,9 @@ from typing import Any
 
 import psycopg
 
+from migrator import settings
 from migrator.control.tables import captured_tables
-from migrator.decommission import attempt, hand_over, sequences, write_stop
+from migrator.decommission import attempt, dossier, hand_over, sequences, write_stop
 from migrator.errors import NoGo
 from migrator.inventory.look import losses, refresh
 from migrator.model.table import Table
@@ -40,6 +41,7 @@ def prepare(classic: Connection, limitless: Connection, plan: Plan) -> None:
     problems += _sequences_ahead(classic, limitless, plan)
     problems += write_stop.rehearse(classic, tables(classic), plan.decommission.max_pause_s / 2)
     problems += hand_over.rehearse(limitless)
+    problems += dossier.blockers(classic, plan, settings.home(), keep=True, fresh=True)
     if problems:
         raise NoGo("decommission", problems)
 

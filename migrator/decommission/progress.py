@@ -47,7 +47,7 @@ class DecommissionProgress:
         number: of the newest attempt; None when there was none.
         state: of that attempt; see `attempt.Attempt`.
         settled: the terminal route is on Limitless and capture is off.
-        exported: the decision log was written.
+        exported: the dossier was written.
         retiring: Limitless holds that classic is being retired; classic may not answer any more.
     """
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing as closing_
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,11 @@ from migrator.control.log import decide
 from migrator.control.phase import set_phase
 from migrator.control.route import switch
 from migrator.dataplane.capture.install import remove
-from migrator.decommission import attempt, drain, hand_over, progress, sequences, write_stop
-from migrator.decommission.aws import AwsReleaser
+from migrator.decommission import attempt, dossier, drain, hand_over, progress, sequences, write_stop
 from migrator.decommission.prepare import tables
 from migrator.decommission.progress import Entry
-from migrator.decommission.release import KeepClassic, LocalReleaser, Releaser
-from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed
+from migrator.decommission.retire import releaser_for
+from migrator.errors import NoGo
 from migrator.inventory.look import losses
 from migrator.model.action import Action
 from migrator.model.blocker import Blocker
@@ -293,56 +291,18 @@ def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) 
     return DecommissionResult(done=True, pause_s=current.pause_s or 0.0, text=text)
 
 
-def export(conn: Connection, number: int, path: Path, plan: Plan) -> str:
-    """Write the decision log to *path*; returns the path."""
-    current = attempt.read(conn, number)
-    release = "classic is being retired" if plan.decommission.release_classic else "classic is kept, closed for writes"
-    detail = f"handed over in {current.pause_s or 0:.2f} s; {release}; decisions in {path.name}"
-    set_phase(conn, Phase.DECOMMISSION.value, "done", detail)
-    written = hand_over.export(conn, number, path)
-    attempt.mark_time(conn, number, "exported_at")
-    return str(written)
+def export(conn: Connection, number: int, plan: Plan, home: Path) -> str:
+    """Take the last snapshot of classic, which the dossier names, and write the dossier; returns where it lies.
 
-
-def release(
-    open_classic: Callable[[], Connection],
-    open_limitless: Callable[[], Connection],
-    plan: Plan,
-    number: int,
-    home: Path,
-) -> str:
-    """Take a last snapshot of classic and retire it; returns what was done. Afterwards it may be unreachable.
+    Nothing is done to classic before it lies there.
 
     Args:
-        home: where servers of this machine live.
-
-    Nothing happens to classic before Limitless holds that it is being retired, and the last copy was read back.
+        home: where servers of this machine live, and where the dossier goes when the plan names no place.
     """
-    reached = progress.find(open_classic, open_limitless)
-    if progress.enter_at(reached) is not Entry.RELEASE:
-        raise PreconditionFailed(f"classic must not be retired: the decommission is at {progress.enter_at(reached)}")
-    number = reached.number or number
-    with closing_(open_limitless()) as limitless:
-        handed_over_at = hand_over.mark_retiring(limitless, number)
-    releaser = releaser_for(plan, home, handed_over_at)
-    kept = releaser.snapshot()
-    try:
-        with closing_(open_classic()) as conn:
-            attempt.note(conn, number, snapshot_kept=kept)
-    except ClusterUnavailable:
-        pass  # unreachable: an earlier run retired it
-    return releaser.release()
-
-
-def releaser_for(plan: Plan, home: Path, not_before: datetime | None = None) -> Releaser:
-    """Return what retires classic where this plan runs: a server of this machine lives under *home*.
-
-    A last copy from before *not_before* is none.
-    """
-    if not plan.decommission.release_classic:
-        return KeepClassic("the plan says release_classic = false")
-    if plan.classic.writer.startswith("local:"):
-        return LocalReleaser(home)
-    if plan.classic.cluster_id is None:
-        return KeepClassic("the plan names no classic.cluster_id")
-    return AwsReleaser(plan.classic.cluster_id, not_before)
+    current = attempt.read(conn, number)
+    release = "classic is being retired" if plan.decommission.release_classic else "classic is kept, closed for writes"
+    detail = f"handed over in {current.pause_s or 0:.2f} s; {release}"
+    set_phase(conn, Phase.DECOMMISSION.value, "done", detail)
+    kept = releaser_for(plan, home, current.handed_over_at).snapshot()
+    attempt.note(conn, number, snapshot_kept=kept)
+    return dossier.final(conn, plan, number, home).place

@@ -6,18 +6,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
+from migrator.aws.actions import CALLS, Duty, actions_of
 from migrator.errors import ClusterUnavailable, UsageError
 from migrator.plan.schema import Plan
 
 _GONE = ("DBClusterNotFoundFault", "DBShardGroupNotFound", "DBShardGroupNotFoundFault")
 _ASSUMED = re.compile(r"arn:(?P<partition>[\w-]+):sts::(?P<account>\d+):assumed-role/(?P<role>[^/]+)/.*")
 
-READ = ("rds:DescribeDBClusters", "rds:DescribeDBInstances", "rds:DescribeDBShardGroups", "cloudwatch:GetMetricData")
-RETIRE = (
-    "rds:CreateDBClusterSnapshot", "rds:DescribeDBClusterSnapshots", "rds:DeleteDBInstance", "rds:DeleteDBCluster",
-)  # fmt: skip
-SECRETS = ("secretsmanager:GetSecretValue",)
+READ = actions_of([Duty.OBSERVE])
+RETIRE = tuple(call.action for call in CALLS if call.duty is Duty.RETIRE and call.action)
+SECRETS = tuple(call.action for call in CALLS if call.duty is Duty.SECRETS and call.action)
+NOTIFY = actions_of([Duty.NOTIFY])
+LOGIN = actions_of([Duty.LOGIN])
+
+_TOKEN = "rds-iam:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +52,67 @@ class Right:
 
 def wanted(plan: Plan) -> tuple[str, ...]:
     """Return the actions that this plan needs, each once. Pure."""
-    references = (plan.classic.writer, plan.limitless.dsn, *plan.classic.readers)
     actions: list[str] = []
-    if any(reference.startswith("aws-secret:") for reference in references):
+    if _references(plan):
         actions += SECRETS
+    if _users(plan):
+        actions += LOGIN
     if plan.classic.cluster_id or plan.limitless.cluster_id:
         actions += READ
     if plan.classic.cluster_id and plan.decommission.release_classic:
         actions += RETIRE
+    if any(receiver.topic for receiver in plan.notify.receiver.values()):
+        actions += NOTIFY
     return tuple(actions)
+
+
+def resources(plan: Plan, action: str, arn: str, region: str) -> tuple[str, ...]:
+    """Return what *action* is simulated on: a policy of least privilege allows nothing on everything. Pure.
+
+    Args:
+        arn: the identity's, for partition and account.
+    """
+    partition, account = arn.split(":")[1], arn.split(":")[4]
+    rds = f"arn:{partition}:rds:{region}:{account}"
+    classic, limitless = plan.classic.cluster_id, plan.limitless.cluster_id
+    match action:
+        case "rds:DescribeDBClusters":
+            return tuple(f"{rds}:cluster:{name}" for name in (classic, limitless) if name)
+        case "rds:CreateDBClusterSnapshot" | "rds:DeleteDBCluster" | "rds:StopDBCluster" | "rds:StartDBCluster":
+            return (f"{rds}:cluster:{classic}",)
+        case "rds:DescribeDBClusterSnapshots" | "rds:DeleteDBClusterSnapshot":
+            return (f"{rds}:cluster-snapshot:{classic}-before-decommission",)
+        case "rds:DescribeDBShardGroups":
+            return (f"{rds}:shard-group:*",)
+        case "rds:DescribeDBInstances":
+            return (f"{rds}:db:*",)
+        case "sns:Publish":
+            return tuple(sorted({receiver.topic for receiver in plan.notify.receiver.values() if receiver.topic}))
+        case "rds-db:connect":
+            return tuple(f"arn:{partition}:rds-db:{region}:{account}:dbuser:*/{user}" for user in _users(plan))
+        case "secretsmanager:GetSecretValue":
+            return tuple(sorted({_secret(text, partition, region, account) for text in _references(plan)}))
+    return ("*",)
+
+
+def _references(plan: Plan) -> list[str]:
+    references = (plan.classic.writer, plan.limitless.dsn, *plan.classic.readers)
+    inner = [text.removeprefix(_TOKEN) for text in references]
+    return [text for text in inner if text.startswith("aws-secret:")]
+
+
+def _users(plan: Plan) -> list[str]:
+    """Return whom tokens of IAM are for; * where only the connection string tells it."""
+    references = (plan.classic.writer, plan.limitless.dsn, *plan.classic.readers)
+    rests = [text.removeprefix(_TOKEN) for text in references if text.startswith(_TOKEN)]
+    return sorted({unquote(urlsplit(rest).username or "*") if rest.startswith("//") else "*" for rest in rests})
+
+
+def _secret(reference: str, partition: str, region: str, account: str) -> str:
+    """Return a secret's ARN; AWS ends it in six characters of its own."""
+    name = reference.removeprefix("aws-secret:").partition("#")[0].partition("?")[0]
+    whole = f"arn:{partition}:secretsmanager:{region}:{account}:secret:{name}-AAAAAA"
+    return name if name.startswith("arn:") else whole
 
 
 def principal(arn: str) -> str:
@@ -132,10 +188,21 @@ class Aws:
         actions: Sequence[str] = wanted(self.plan)
         if not actions:
             return []
-        answer = self.ask(
-            "iam",
-            "simulate_principal_policy",
-            PolicySourceArn=principal(self.caller().arn),
-            ActionNames=list(actions),
-        )
-        return [Right(r["EvalActionName"], r["EvalDecision"] == "allowed") for r in answer["EvaluationResults"]]
+        caller = self.caller()
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for action in actions:
+            groups.setdefault(resources(self.plan, action, caller.arn, caller.region), []).append(action)
+        allowed: dict[str, bool] = {}
+        for on, names in groups.items():
+            answer = self.ask(
+                "iam",
+                "simulate_principal_policy",
+                PolicySourceArn=principal(caller.arn),
+                ActionNames=names,
+                ResourceArns=list(on),
+            )
+            for result in answer["EvaluationResults"]:
+                each = [one["EvalResourceDecision"] for one in result.get("ResourceSpecificResults") or ()]
+                decided = all(decision == "allowed" for decision in each or [result["EvalDecision"]])
+                allowed[result["EvalActionName"]] = allowed.get(result["EvalActionName"], True) and decided
+        return [Right(action, allowed[action]) for action in actions if action in allowed]

@@ -79,6 +79,6 @@ def unread(server: str, section: str, lacking: Unasked) -> Finding:
             server,
             f"{section} cannot be read: {lacking.why}",
             "the tool's role lacks a right, so this is not known",
-            "docs/roles.md lists what the tool's roles need",
+            "docs/privileges.md lists what the tool's roles need",
         )
     return unknown(server, f"{section} is unknown: {lacking.why}", do=lacking.hint or "Run it again.")

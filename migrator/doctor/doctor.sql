@@ -61,36 +61,6 @@ SELECT pg_catalog.current_setting('fsync') = 'on' AS fsync,
          WHERE starts_with(evtname, 'migrator') AND evtenabled <> 'A') AS guards_off,
        pg_catalog.pg_database_size(pg_catalog.current_database())::float8 AS bytes
 
--- name: role
-SELECT current_user::text AS role, r.rolsuper AS superuser, r.rolcreaterole AS creates_roles,
-       r.rolbypassrls OR r.rolsuper AS passes_policies,
-       pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS creates,
-       pg_catalog.to_regrole('rds_superuser') IS NOT NULL AS has_rds,
-       CASE WHEN pg_catalog.to_regrole('rds_superuser') IS NOT NULL
-            THEN pg_catalog.pg_has_role('rds_superuser', 'USAGE') ELSE false END AS rds_superuser,
-       pg_catalog.pg_has_role('pg_monitor', 'USAGE') AS monitors,
-       (SELECT pg_catalog.pg_get_userbyid(n.nspowner)::text FROM pg_catalog.pg_namespace n
-         WHERE n.nspname = 'migrator') AS control_owner,
-       (SELECT pg_catalog.pg_has_role(n.nspowner, 'USAGE') FROM pg_catalog.pg_namespace n
-         WHERE n.nspname = 'migrator') AS owns_control
-  FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
-
--- name: schemas
-SELECT n.nspname::text AS name, pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS usable
-  FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY (%(schemas)s)
-
--- name: owners
--- Tables of the plan's schemas; with their partitions on classic, where capture makes its triggers on each. On Limitless
--- they are foreign tables in the catalog.
-SELECT n.nspname::text AS schema, c.relname::text AS name, pg_catalog.pg_get_userbyid(c.relowner)::text AS owner,
-       pg_catalog.pg_has_role(c.relowner, 'USAGE') AS owned,
-       c.relrowsecurity AND c.relforcerowsecurity AS forced
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = ANY (%(schemas)s) AND c.relkind IN ('r', 'p', 'f') AND (%(leaves)s OR NOT c.relispartition)
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-                    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
- ORDER BY 1, 2
-
 -- name: administered
 -- Roles of people and applications, and whether this one may change them.
 SELECT r.rolname::text AS name,

@@ -49,7 +49,7 @@ class Reached:
         where: user, host, port and database, without a password; '' before they are known.
         seconds: of each stage that was passed, by its name.
         addresses: that the host's name has and that accept a connection; `closed`: those that do not.
-        tls: the session is encrypted; verified: the server's certificate is checked, and against its name.
+        tls: the session is encrypted.
         local: by a socket of this machine, or a loopback address.
         hint: what to do, where the tool's way to connect said so.
     """
@@ -68,7 +68,13 @@ class Reached:
 
     @property
     def verified(self) -> bool:
+        """Whether the server's certificate is checked."""
         return self.tls and self.sslmode in ("verify-ca", "verify-full")
+
+    @property
+    def named(self) -> bool:
+        """Whether the certificate is checked against the name as well: else any server of that authority would do."""
+        return self.tls and self.sslmode == "verify-full"
 
 
 @dataclass

@@ -42,10 +42,12 @@ def find(option: Path | None) -> Targets:
     A plan that cannot be used is a finding like any other: classic is asked all the same where it is known.
     """
     path = option or settings.plan_path()
-    dsn = settings.classic_dsn()
+    dsn, unread = _classic()
     if path is not None:
         plan, problems = _from_file(path)
         source = str(path)
+    elif unread:
+        plan, source, problems = None, "MIGRATOR_CLASSIC_DSN", (unread,)
     elif dsn is not None:
         plan, problems = _stored(dsn)
         source = "the plan stored on classic"
@@ -53,6 +55,14 @@ def find(option: Path | None) -> Targets:
         plan, source = None, ""
         problems = ("no plan is given, and classic is not known either",)
     return Targets(plan, problems, source, _servers(plan, dsn))
+
+
+def _classic() -> tuple[str | None, str]:
+    """The connection string of MIGRATOR_CLASSIC_DSN or the local servers, or why what it refers to cannot be read."""
+    try:
+        return settings.classic_dsn(), ""
+    except MigratorError as error:
+        return None, f"the connection string cannot be had: {error}"
 
 
 def _from_file(path: Path) -> tuple[Plan | None, tuple[str, ...]]:
@@ -117,7 +127,7 @@ def references(plan: Plan) -> list[str]:
         elif isinstance(value, list):
             for inner in value:
                 yield from texts(inner)
-        elif isinstance(value, str) and value.startswith(("env:", "file:", "aws-secret:", "local:")):
+        elif isinstance(value, str) and value.startswith(("env:", "file:", "aws-secret:", "rds-iam:", "local:")):
             yield value
 
     return list(texts(dump(plan)))
@@ -126,4 +136,4 @@ def references(plan: Plan) -> list[str]:
 def uses_aws(plan: Plan) -> bool:
     """Return whether the plan names anything of AWS."""
     clusters = (plan.classic.cluster_id, plan.limitless.cluster_id, plan.limitless.shard_group_id)
-    return any(clusters) or any(reference.startswith("aws-secret:") for reference in references(plan))
+    return any(clusters) or any(reference.startswith(("aws-secret:", "rds-iam:")) for reference in references(plan))

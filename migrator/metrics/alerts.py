@@ -64,6 +64,8 @@ RUNBOOK: Mapping[Kind, str] = {
     Kind.PROCESS_SILENT: "A process of an application sends no heartbeat and reads classic by itself. Was it stopped?",
     Kind.RIGHTS_DIFFER: "Roles may do less on Limitless than on classic. See and level them: migrator roles --apply",
     Kind.COST_OVER_PROJECTION: "Limitless costs more than cost.projected_monthly_usd. See: migrator cost --shards",
+    Kind.DRILL_STALE: "Whether a rollback works today is not known, and no further wave begins. Practise one: migrator "
+    "drill rollback --wave N",
     Kind.SCHEMA_VERSION: "The tool's own tables are of another version than its processes: migrator upgrade",
     Kind.BLOCKED: "Something keeps the migration from going on. See: migrator status",
 }

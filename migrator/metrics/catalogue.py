@@ -10,6 +10,7 @@ from migrator.metrics.metric import Kind, Label, Metric, Origin
 from migrator.model import condition
 from migrator.model.ack import Ack
 from migrator.model.cost import Against
+from migrator.model.drill import DrillKind
 from migrator.model.phase import Phase, TenantState
 from migrator.model.route import FallbackScope, Level, WriteMode
 from migrator.model.side import Side
@@ -243,6 +244,10 @@ WINDOW_NEEDED = Metric("migrator_window_needed_seconds", G, "How long the window
 WINDOW_RESTARTS = Metric("migrator_window_restarts", G, "How often an incident restarted the window.")
 WINDOW_PAUSED = Metric("migrator_window_paused", G, "1: an incident paused the window until a person resumes it.")
 INCIDENTS = Metric("migrator_incidents", G, "Incidents on record.")
+DRILL_AGE = Metric(
+    "migrator_drill_age_seconds", G, "Since a drill of that kind last passed; absent while none ever did.",
+    (Label("kind", tuple(DrillKind)),),
+)  # fmt: skip
 
 # -- in applications' processes ------------------------------------------------------------------------------
 

@@ -62,6 +62,8 @@ def gather(reading: Reading) -> list[Sample]:
     found += _capacity(status.capacity, status.bill)
     found += _window(measured.window)
     found.append(c.INCIDENTS.sample(status.incidents))
+    for line in status.drills:
+        found += _only(c.DRILL_AGE, line.passed_s, kind=line.newest.kind)
     return added(found)
 
 

@@ -54,6 +54,7 @@ class Kind(StrEnum):
     PROCESS_SILENT = "process_silent"
     RIGHTS_DIFFER = "rights_differ"
     COST_OVER_PROJECTION = "cost_over_projection"
+    DRILL_STALE = "drill_stale"
     SCHEMA_VERSION = "schema_version"
     BLOCKED = "blocked"
     RECEIVER_FAILING = "receiver_failing"
@@ -111,6 +112,7 @@ ABOUT: Mapping[Kind, About] = MappingProxyType(
         Kind.PROCESS_SILENT: About("application processes are silent", _W, patient=True),
         Kind.RIGHTS_DIFFER: About("rights differ between the sides", _W, patient=True),
         Kind.COST_OVER_PROJECTION: About("cost is over the projection", _W, patient=True),
+        Kind.DRILL_STALE: About("the rollback drill is too old", _W, patient=True),
         Kind.SCHEMA_VERSION: About("the control schema is of another version", _E, patient=True),
         Kind.BLOCKED: About("something blocks the migration", _W, patient=True),
         Kind.RECEIVER_FAILING: About("a receiver of notifications refuses them", _W),

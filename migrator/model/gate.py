@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from migrator.errors import UsageError
 from migrator.model.blocker import Blocker
 from migrator.model.near import unknown
+from migrator.model.phase import Phase
 
 GATES = ("audit", "provision", "dual_write", "cutover", "decommission")
 _WAVE = re.compile(r"wave-[1-9][0-9]{0,8}")
@@ -27,6 +28,11 @@ def gate_of(text: str) -> str:
     return name
 
 
+def gate_behind(phase: Phase) -> str:
+    """Return the gate that has to be passed to leave *phase*."""
+    return "decommission" if phase is Phase.STABILIZE else phase.value
+
+
 @dataclass(frozen=True, slots=True)
 class GateAnswer:
     """What a gate says, and what could change its mind. Fields have defaults, because workflow histories hold it.
@@ -37,6 +43,7 @@ class GateAnswer:
         late_tenants: sign-ups that have to be cut over first.
         again: the phase itself has to be done again.
         recheck_s: when to ask again by itself.
+        approval_void: why the approval that there is does not count, though the gate says yes.
     """
 
     go: bool = False
@@ -46,3 +53,4 @@ class GateAnswer:
     late_tenants: int = 0
     again: bool = False
     recheck_s: float = 30
+    approval_void: str = ""

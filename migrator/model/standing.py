@@ -14,6 +14,7 @@ from typing import Any
 from migrator.model.blocker import Blocker
 from migrator.model.condition import ABOUT, NAMED, Condition, Kind, Severity
 from migrator.model.cost import Against
+from migrator.model.drill import STALE, stale
 from migrator.model.phase import Phase
 from migrator.model.status import PhaseLine, Status
 
@@ -29,11 +30,13 @@ class Limits:
         validation_s: a validation should finish at least so often.
         floor_weeks: classic's writer is full in fewer weeks: more urgent.
         accepted: findings that the team has accepted, by id.
+        drill_days: a rollback is practised at least so often; None: the plan asks for none.
     """
 
     validation_s: float = 7200.0
     floor_weeks: float = 2.0
     accepted: frozenset[str] = frozenset()
+    drill_days: float | None = None
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Limits:
@@ -44,6 +47,7 @@ class Limits:
             2 * max(float(validation.get("max_age_s", 3600)), float(validation.get("every_s", 900))),
             float(runway.get("floor_weeks", known.floor_weeks)),
             frozenset(body.get("gates", {}).get("acknowledged", ())),
+            body.get("drill", {}).get("max_age_days"),
         )
 
 
@@ -291,6 +295,12 @@ def _runway(status: Status, limits: Limits) -> Iterator[Condition]:
     yield make(Kind.RUNWAY_SHORT, runway.summary, hint, key=code.partition(".")[2], severity=severity)
 
 
+def _drills(status: Status, limits: Limits) -> Iterator[Condition]:
+    waves = status.wave is not None and STALE not in limits.accepted
+    if waves and (old := stale(status.drills, limits.drill_days)):
+        yield make(Kind.DRILL_STALE, old.text, f"migrator drill rollback --wave {status.wave}")
+
+
 def _replicas(status: Status, limits: Limits) -> Iterator[Condition]:
     out = [r for r in status.replicas if r.level == "out"]
     if out:
@@ -384,6 +394,7 @@ _UNDER_WAY: _Rules = (
     _rights,
     _validation,
     _processes,
+    _drills,
 )
 """Of rows that follow classic, and of reads that move. After an abort what is stored about them is kept up to
 date no more, and the rollback that it began with is no news beside the abort."""

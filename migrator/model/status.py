@@ -7,6 +7,7 @@ from datetime import datetime
 
 from migrator.model.blocker import Blocker
 from migrator.model.cost import CapacityLine, CostLine
+from migrator.model.drill import DrillLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +256,17 @@ class RunwayLine:
 
 
 @dataclass(frozen=True, slots=True)
+class OthersLine:
+    """Who uses classic beside this tool and its shims. names: the first few, role/application; since: when every server
+    of classic is watched; days: within which they were seen."""
+
+    count: int
+    names: tuple[str, ...]
+    since: datetime
+    days: float
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything `migrator status` shows.
 
@@ -277,6 +289,8 @@ class Status:
         runway: how long that writer lasts; None where the stored plan cannot be read.
         bill: what Limitless costs this month, against the projection; None where the stored plan cannot be read.
         capacity: how full its shards are, and which tenants fill them; None as for `bill`.
+        others: who uses classic beside this tool; None where no look was stored.
+        drills: the newest of each kind.
         blockers: what blocks it now, in the operator's words.
     """
 
@@ -327,6 +341,8 @@ class Status:
     bill: CostLine | None = None
     capacity: CapacityLine | None = None
     breaches: tuple[BreachLine, ...] = ()
+    others: OthersLine | None = None
+    drills: tuple[DrillLine, ...] = ()
     events: tuple[Event, ...] = ()
     blockers: tuple[Blocker, ...] = ()
     next_steps: tuple[str, ...] = ()

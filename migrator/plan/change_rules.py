@@ -110,6 +110,16 @@ def _least(receiver: Any) -> int:
     return Severity(receiver.get("severity") or ("error" if receiver.get("kind") == "pagerduty" else "info")).rank
 
 
+def keeps_less(old: float | None, new: float | None) -> bool:
+    """Whether something is kept for less time than before; None: without an end."""
+    return new is not None and (old is None or new < old)
+
+
+def keeps_less_often(old: float | None, new: float | None) -> bool:
+    """Whether something is asked for less often than before; None: never."""
+    return old is not None and (new is None or new > old)
+
+
 def rarer(old: float, new: float) -> bool:
     """Whether something is repeated less often; 0 is never."""
     return bool(old) and (not new or new > old)
@@ -126,12 +136,16 @@ _GATES = "whenever a gate is asked"
 _RUN = "the next validation"
 _UNITS = "copy units planned from now on"
 _CLUSTER = "the next migrator cluster command"
+_TFVARS = "the next migrator plan terraform"
 _CHECK = "the next check of the window"
 _ATTEMPT = "the next attempt to hand over"
+_KEPT = "the next look at what is kept of classic"
+_DOSSIER = "the next dossier that is written"
 _PRICE = "from this moment on; what was used before keeps its price"
 _NOTIFIER = "the notifier takes it up within seconds"
 _WEBHOOK = "the webhook takes it up within a minute; one that was given --plan reads that file"
 _SECRET = Live(_WEBHOOK)
+_OIDC = Live("the next sign-in to the board", any_change, "another provider says who a person is")
 _ALARM_RULES = Live(_WEBHOOK, not_only_more, "an alarm may no longer bring reads back to classic")
 _WRITES = "the writers' transactions use what was made from it"
 _REHEARSAL = Baked("a rehearsal is made with it from its first second", "begin another rehearsal")
@@ -155,6 +169,23 @@ RULES: dict[str, Rule] = {
     "limitless.min_acu": Live(f"{_CLUSTER}, the next look at Limitless"),
     "limitless.max_acu": Live(_CLUSTER),
     "limitless.compute_redundancy": Live(_CLUSTER, lower, "fewer standbys answer when a shard fails"),
+    "aws.managed_by": Live(_CLUSTER, any_change, "another one then changes and deletes the cluster"),
+    "aws.region": Live(_TFVARS),
+    "aws.project": Live(_CLUSTER),
+    "aws.owner": Live(_CLUSTER),
+    "aws.tags": Live(_CLUSTER),
+    "aws.subnet_group": Baked("the cluster was made in it", "AWS moves no cluster to another one"),
+    "aws.security_groups": Live(_CLUSTER, any_change, "other addresses may reach Limitless, or none"),
+    "aws.parameter_group": Live(_CLUSTER, any_change, "Limitless may behave otherwise than it was probed"),
+    "aws.kms_key_id": Baked("the storage is encrypted with it"),
+    "aws.monitoring_role_arn": Live(_CLUSTER),
+    "aws.monitoring_interval_s": Live(_CLUSTER),
+    "aws.master_username": Baked("the cluster was made with it"),
+    "aws.deletion_protection": Live(_CLUSTER, becomes(False), "AWS then deletes the cluster when it is asked to"),
+    "aws.auto_minor_version_upgrade": Live(
+        _CLUSTER, becomes(True), "AWS may change the engine that the audit and the probe judged"
+    ),
+    "aws.backup_retention_days": Live(_CLUSTER, lower, "AWS can restore fewer days"),
     "tables.schemas": Baked("capture, mirrors and the guard were made for the tables of these schemas"),
     "tables.tenant_key": Baked("it is the shard key of every table on Limitless"),
     "tables.table": Live(
@@ -244,6 +275,22 @@ RULES: dict[str, Rule] = {
     "decommission.max_pause_s": Live(_ATTEMPT, higher, "applications may be without writes for longer"),
     "decommission.sequence_headroom": Live(_ATTEMPT, lower, "fewer numbers are left between the sides' sequences"),
     "decommission.release_classic": Live("the end of the hand-over", becomes(True), "the classic cluster is deleted"),
+    "decommission.keep_classic_days": Live(_KEPT, lower, "classic may be deleted earlier"),
+    "decommission.keep_snapshot_days": Live(_KEPT, keeps_less, "classic's last copy may be deleted earlier"),
+    "decommission.restore_drill": Live(
+        _KEPT, becomes(False), "classic may be deleted before its last copy was restored"
+    ),
+    "preflight.gate": Live(_GATES, becomes(False), "gates no longer ask who else uses classic"),
+    "preflight.watched_days": Live(_GATES, lower, "who uses classic now and then may not have been seen"),
+    "preflight.quiet_days": Live(_GATES, lower, "who was seen on classic counts as gone earlier"),
+    "drill.max_age_days": Live(
+        "the next wave", keeps_less_often, "waves go on longer without a rollback that was practised"
+    ),
+    "decommission.dossier": Live(_DOSSIER, any_change, "the record of the migration goes to another place"),
+    "decommission.dossier_key": Live(_DOSSIER, any_change, "another key signs the record of the migration, or none"),
+    "decommission.dossier_fingerprint": Live(_DOSSIER, any_change, "another key is trusted to sign that record"),
+    "decommission.dossier_kms_key_id": Live(_DOSSIER, any_change, "other people may read that record"),
+    "decommission.dossier_retain_days": Live(_DOSSIER, any_change, "the record may be deleted at another time"),
     "cost.classic_monthly_usd": Live(_PRICE),
     "cost.acu_hour_usd": Live(_PRICE),
     "cost.storage_gb_month_usd": Live(_PRICE),
@@ -273,6 +320,15 @@ RULES: dict[str, Rule] = {
     "alarms.pagerduty.secret": _SECRET,
     "alarms.pagerduty.rules": _ALARM_RULES,
     "temporal.address": Baked("the histories of the running workflows are on that server"),
+    "temporal.profile": Live(
+        "the next start of workers and commands", any_change, "another server may be reached by it"
+    ),
+    "temporal.api_key": Live("the next start of workers and commands"),
+    "temporal.encryption_keys": Live(
+        "the next start of workers and commands",
+        not_only_more,
+        "what was encrypted with a key that is missing cannot be read, and without any nothing is encrypted",
+    ),
     "temporal.namespace": Baked("the histories of the running workflows are in that namespace"),
     "notify.receiver": Live(_NOTIFIER, tells_less, "somebody is told of less"),
     "notify.look_s": Live(_NOTIFIER, higher, "people are told later"),
@@ -283,6 +339,15 @@ RULES: dict[str, Rule] = {
     "notify.unreachable_s": Live(_NOTIFIER, higher, "people are told later"),
     "notify.keep_days": Live(_NOTIFIER),
     "board.token": Live("the next start of migrator serve"),
+    "governance.authentication": Live(_GATES, any_change, "other people may approve, or are known by less"),
+    "governance.approver": Live(_GATES, any_change, "other people may approve"),
+    "governance.four_eyes": Live(_GATES, names_fewer, "one person approves alone"),
+    "governance.approval_valid_s": Live(_GATES, higher, "an approval counts for longer"),
+    "governance.oidc_header": _OIDC,
+    "governance.oidc_issuer": _OIDC,
+    "governance.oidc_audience": _OIDC,
+    "governance.oidc_jwks": _OIDC,
+    "governance.oidc_claim": _OIDC,
     "board.read_token": Live("the next start of migrator serve", becomes(None), "reading the board needs no token"),
     "rehearsal": _REHEARSAL,
     "rehearsal.clock_scale": _REHEARSAL,

@@ -8,22 +8,29 @@ say so.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from migrator.plan.alarms import Alarms
+from migrator.plan.aws import Aws
 from migrator.plan.board import Board
+from migrator.plan.ending import Decommission, Drill, Preflight
+from migrator.plan.governance import Governance
 from migrator.plan.notify import Notify
+from migrator.plan.section import SecretReference
 from migrator.plan.section import Section as _Section
 
-DSN_REFERENCE = re.compile(r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|aws-secret:.+|local:(classic|limitless))$")
+DSN_REFERENCE = re.compile(
+    r"^((rds-iam:)?(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|aws-secret:.+)|rds-iam://[^:/@]+@[^@]+|local:(classic|limitless))$"
+)
 
 DsnReference = Annotated[
     str,
     Field(
         description="Where the connection string is found: env:NAME, file:PATH, aws-secret:ID or local:classic / "
-        "local:limitless. Never the connection string itself.",
+        "local:limitless; rds-iam: before one of them, or before //USER@HOST/DATABASE, has tokens of AWS IAM for "
+        "passwords. Never a connection string with its password.",
         examples=["env:MIGRATOR_CLASSIC_DSN", "local:classic"],
     ),
 ]
@@ -35,7 +42,10 @@ PositiveS = Annotated[float, Field(gt=0)]
 def _reference(value: str) -> str:
     if not DSN_REFERENCE.match(value):
         shown = "a connection string (not shown)" if "://" in value or "=" in value else repr(value)
-        raise ValueError(f"{shown} is not a reference: use env:NAME, file:PATH, aws-secret:ID or local:classic")
+        raise ValueError(
+            f"{shown} is not a reference: use env:NAME, file:PATH, aws-secret:ID, rds-iam://USER@HOST/DATABASE "
+            "or local:classic"
+        )
     return value
 
 
@@ -242,7 +252,7 @@ class Gates(_Section):
     acknowledged: list[str] = Field(
         default=[],
         description="What the team accepts, by id: findings of the audit, differences of rights, runway.short, "
-        "runway.unknown, runway.floor.",
+        "runway.unknown, runway.floor, preflight.CODE or preflight.CODE:SUBJECT, drill.stale.",
     )
 
 
@@ -253,12 +263,6 @@ class Stabilization(_Section):
     slo_patience_s: PositiveS = Field(
         120.0, description="Reads on Limitless over a limit of [waves] are an incident once they last this long."
     )
-
-
-class Decommission(_Section):
-    max_pause_s: PositiveS = Field(60.0, description="Past this the writes reopen on classic (ADR: 30 min a month).")
-    sequence_headroom: int = Field(1_000_000, ge=0)
-    release_classic: bool = True
 
 
 class Cost(_Section):
@@ -324,9 +328,37 @@ class Metrics(_Section):
     otlp_every_s: PositiveS = Field(15.0, description="Metrics are sent this often; OTEL_METRIC_EXPORT_INTERVAL wins.")
 
 
+PROFILE = "profile"
+"""The value of temporal.address that leaves address and namespace to the configuration of Temporal's SDK."""
+
+
 class Temporal(_Section):
-    address: str = Field("local", description="host:port, or 'local' for the embedded dev server.")
+    address: str = Field(
+        "local",
+        description="host:port, 'local' for the embedded dev server, or 'profile': TEMPORAL_ADDRESS and "
+        "TEMPORAL_NAMESPACE, then the profile's own.",
+    )
     namespace: str = "default"
+    profile: str | None = Field(
+        None,
+        min_length=1,
+        description="A profile of Temporal's SDK (TEMPORAL_CONFIG_FILE): TLS, certificates, API key.",
+    )
+    api_key: SecretReference | None = Field(
+        None, description="Where the API key is found; read again each minute. It goes before TEMPORAL_API_KEY."
+    )
+    encryption_keys: list[SecretReference] = Field(
+        default=[],
+        description="Where keys are found that encrypt what Temporal stores: the first encrypts, all decrypt.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_profile_has_an_address(cls, values: Any) -> Any:
+        """A profile without an address beside it gives that, too."""
+        if isinstance(values, dict) and values.get("profile") and "address" not in values:
+            return {**values, "address": PROFILE}
+        return values
 
 
 REHEARSED = (
@@ -366,20 +398,29 @@ class Plan(_Section):
     waves: Waves = Waves()
     gates: Gates = Gates()
     stabilization: Stabilization = Stabilization()
+    preflight: Preflight = Preflight()
+    drill: Drill = Drill()
     decommission: Decommission = Decommission()
     cost: Cost = Cost()
     runway: Runway = Runway()
     metrics: Metrics = Metrics()
     alarms: Alarms = Alarms()
+    aws: Aws = Aws()
     temporal: Temporal = Temporal()
     notify: Notify = Notify()
     board: Board = Board()
+    governance: Governance = Governance()
     rehearsal: Rehearsal | None = None
 
     @property
     def clock_scale(self) -> float:
         """Planned seconds per real second; migrator.control.rehearsal says where it applies."""
         return self.rehearsal.clock_scale if self.rehearsal else 1.0
+
+    @property
+    def asks_preflight(self) -> bool:
+        """Whether gates ask what else uses classic, and what AWS says of both sides."""
+        return self.rehearsal is None if self.preflight.gate is None else self.preflight.gate
 
     @property
     def is_local(self) -> bool:

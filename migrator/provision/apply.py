@@ -26,10 +26,12 @@ from migrator.errors import ClusterUnavailable, NoGo, UsageError
 from migrator.inventory.look import remember
 from migrator.model.action import Action
 from migrator.model.blocker import Blocker
+from migrator.model.side import Side
 from migrator.model.sqlstate import Fault
 from migrator.model.table import Table
 from migrator.model.verdict import Verdict
 from migrator.plan.schema import Plan
+from migrator.privileges.require import blockers
 from migrator.provision import probing
 from migrator.provision.compare import MISSING, differences, foreign_key_differences
 from migrator.provision.ddl_sql import Record, Step, drop, foreign_key_steps, same_foreign_key, steps
@@ -97,9 +99,11 @@ def check(
     back. Not when every table exists already: then rows may be written, and building an index would block them.
     Rights are not compared: roles get their logins once they exist.
     """
+    if lacks := blockers(limitless, Side.LIMITLESS, plan.tables):
+        return Verdict(lacks)
     wanted = _design(classic, limitless, tables, plan)
-    if blockers := (*wanted.blockers, *learn(limitless).blockers()):
-        return Verdict(blockers)
+    if blocking := (*wanted.blockers, *learn(limitless).blockers()):
+        return Verdict(blocking)
     if wanted.catalog.tables.keys() <= read(limitless, _schemas(plan)).tables.keys():
         return Verdict()
     with limitless.transaction(force_rollback=True):
@@ -118,8 +122,8 @@ def provision(
 ) -> ProvisionResult:
     """Make what Limitless lacks, then verify it. A second run finds nothing to do.
 
-    With blockers of the design, or where Limitless lacks what the tool needs, nothing is made at all. What Limitless
-    refuses is a blocker, and the rest is made.
+    With blockers of the design, or where Limitless or the tool's role lacks what is needed, nothing is made at all.
+    What Limitless refuses is a blocker, and the rest is made.
 
     Args:
         ask: first probe the cluster's capabilities, unless this version was probed before.
@@ -128,6 +132,8 @@ def provision(
         NoGo, ClusterUnavailable: it could not be probed; see `probing.probe`.
         UsageError: if *limitless* is not a Limitless server, where sharded tables would become ordinary ones.
     """
+    if lacks := blockers(limitless, Side.LIMITLESS, plan.tables):
+        return ProvisionResult((), (), Verdict(lacks), 0.0)
     wanted = _design(classic, limitless, tables, plan)
     if wanted.blockers:
         return ProvisionResult((), wanted.warnings, Verdict(wanted.blockers), 0.0)

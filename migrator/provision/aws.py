@@ -1,4 +1,4 @@
-"""Creates and deletes a Limitless cluster on AWS.
+"""Makes, changes and deletes a Limitless cluster on AWS, to what `migrator.aws.cluster` says of it.
 
 Sources: Aurora User Guide, "Aurora PostgreSQL Limitless Database", and the RDS API reference (both read 2026-11).
 RDS Proxy, read replicas and a managed master password do not exist for it; the cluster has no instances.
@@ -7,96 +7,69 @@ RDS Proxy, read replicas and a managed master password do not exist for it; the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from migrator.aws.answers import Refused, asking, client
+from migrator.aws.cluster import (
+    CLUSTER,
+    SHARD_GROUP,
+    Difference,
+    Setting,
+    Wanted,
+    creation,
+    differences,
+    missing_tags,
+    modification,
+)
+from migrator.aws.ground import look, problems
 from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed, UsageError
 from migrator.model.action import Action, Step, carry_out
 from migrator.model.capacity import nodes_of
 from migrator.poll import until
+from migrator.provision.aws_state import ABSENT, BAD, Told, misfits, removal_blockers, settled, state_of
 from migrator.provision.cluster import ClusterState, Progress
 
-ABSENT = "absent"
-DATABASE_INSIGHTS_DAYS = 465
-"""Performance Insights retention that advanced Database Insights requires."""
+_INSIST_S = 300.0
+_NOT_YET = frozenset(
+    (
+        "InvalidDBClusterStateFault", "InvalidDBShardGroupState", "InvalidDBShardGroupStateFault",
+        "DBClusterNotFoundFault", "DBShardGroupNotFound", "DBShardGroupNotFoundFault",
+    )
+)  # fmt: skip
+"""Answers to a call that changes what was seen a moment ago."""
 
-_GONE = (
-    "DBClusterSnapshotNotFoundFault",
-    "DBClusterNotFoundFault",
-    "DBShardGroupNotFound",
-    "DBShardGroupNotFoundFault",
-)
-_EXISTS = ("DBClusterAlreadyExistsFault", "DBShardGroupAlreadyExists", "DBShardGroupAlreadyExistsFault")
-_LATER = ("Throttling", "ThrottlingException", "RequestLimitExceeded", "ServiceUnavailable", "InternalFailure")
-_BAD = ("failed", "incompatible-network", "incompatible-parameters", "storage-full")
-
-
-def rds_client() -> Any:
-    """Return a boto3 RDS client with this machine's region and credentials.
-
-    Raises:
-        UsageError: the AWS extra is not installed.
-        ClusterUnavailable: no region or credentials.
-    """
-    try:
-        import boto3
-        from botocore.exceptions import BotoCoreError
-    except ImportError:
-        raise UsageError("AWS needs the AWS extra", hint="pip install 'migrator[aws]'") from None
-    try:
-        return boto3.client("rds")
-    except BotoCoreError as error:
-        raise ClusterUnavailable("AWS", type(error).__name__, "Set the region and credentials.") from None
+_NO_CLUSTER = frozenset(("DBClusterNotFoundFault",))
+_NO_GROUP = frozenset(("DBShardGroupNotFound", "DBShardGroupNotFoundFault"))
+_NO_SNAPSHOT = frozenset(("DBClusterSnapshotNotFoundFault",))
+_CLUSTER_EXISTS = frozenset(("DBClusterAlreadyExistsFault",))
+_GROUP_EXISTS = frozenset(("DBShardGroupAlreadyExists", "DBShardGroupAlreadyExistsFault"))
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """The cluster to make.
-
-    Attributes:
-        monitoring_role_arn: Enhanced Monitoring is required for Limitless, and needs a role.
-        master_password: looked up only when a cluster is created; never stored or shown.
-    """
-
-    cluster_id: str
-    shard_group_id: str
-    engine_version: str
-    min_acu: float
-    max_acu: float
-    compute_redundancy: int
-    subnet_group: str | None = None
-    security_groups: tuple[str, ...] = ()
-    monitoring_role_arn: str | None = None
-    master_username: str = "postgres"
-    master_password: Callable[[], str] | None = field(default=None, repr=False)
-    kms_key_id: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
+def rds_client(region: str | None = None) -> Any:
+    """Return a boto3 RDS client; raises as `migrator.aws.answers.client`."""
+    return client("rds", region)
 
 
 @dataclass(frozen=True)
 class AwsProvisioner:
-    """Makes what *wanted* says through *rds*; `sleep` and `clock` are replaced in tests."""
+    """Makes what *wanted* says through *rds*; `sleep` and `clock` are replaced in tests.
+
+    Attributes:
+        others: clients of other services by name, for what has to be there before; made when they are needed.
+    """
 
     wanted: Wanted
     rds: Any  # a boto3 RDS client: made at run time from AWS' own description of its API
+    others: dict[str, Any] = field(default_factory=dict)
     timeout_s: float = 45 * 60
     poll_s: float = 15.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
     def state(self) -> ClusterState:
-        cluster, group = self._cluster(), self._group()
-        return ClusterState(
-            cluster=cluster.get("Status", ABSENT),
-            shard_group=group.get("Status", ABSENT),
-            endpoint=cluster.get("Endpoint") or group.get("Endpoint"),
-            engine_version=cluster.get("EngineVersion"),
-            min_acu=group.get("MinACU"),
-            max_acu=group.get("MaxACU"),
-            compute_redundancy=group.get("ComputeRedundancy"),
-        )
+        return state_of(self.wanted, self._cluster(), self._group())
 
     def actions(self) -> tuple[Action, ...]:
         """Return what `ensure` would do now.
@@ -106,164 +79,224 @@ class AwsProvisioner:
         """
         return tuple(step.action for step in self._steps())
 
-    def _steps(self) -> tuple[Step[None], ...]:
-        w, state = self.wanted, self.state()
-        self._check(state)
-        nodes = nodes_of(w.max_acu)
-        todo = []
-        if state.cluster == ABSENT:
-            todo.append(
-                Step[None](
-                    Action(
-                        f"cluster/aws/{w.cluster_id}",
-                        f"Create DB cluster {w.cluster_id}, {w.engine_version}, storage aurora-iopt1",
-                        f"migrator cluster delete (cluster {w.cluster_id})",
-                    ),
-                    lambda _: self._create_cluster(),
-                )
-            )
-        if state.shard_group == ABSENT:
-            todo.append(
-                Step[None](
-                    Action(
-                        f"cluster/aws/{w.shard_group_id}",
-                        f"Create DB shard group {w.shard_group_id}: {nodes.routers} routers, {nodes.shards} shards, "
-                        f"{w.min_acu:g} to {w.max_acu:g} ACU, {w.compute_redundancy} standbys per shard",
-                        f"migrator cluster delete (shard group {w.shard_group_id})",
-                    ),
-                    lambda _: self._add_group(),
-                )
-            )
-        elif (state.min_acu, state.max_acu, state.compute_redundancy) != (w.min_acu, w.max_acu, w.compute_redundancy):
-            todo.append(
-                Step[None](
-                    Action(
-                        f"cluster/aws/{w.shard_group_id}/capacity",
-                        f"Change {w.shard_group_id} to {w.min_acu:g} to {w.max_acu:g} ACU, {w.compute_redundancy} "
-                        "standbys per shard (routers and shards stay as they are)",
-                        "change it back",
-                    ),
-                    lambda _: self._modify_group(),
-                )
-            )
-        return tuple(todo)
-
     def ensure(self, on_step: Progress | None = None) -> ClusterState:
-        """Create what is missing, in order, and wait until both are available."""
+        """Create what is missing and change what differs, in order, and wait until both are as wanted."""
         carry_out(self._steps(), None, on_step)
-        self._wait("cluster", "available")
-        self._wait("shard_group", "available")
+        self._wait_until_settled()
+        # What another run made at the same moment may differ from what is wanted here.
+        carry_out(self._steps(), None, on_step)
         return self.state()
 
-    def _add_group(self) -> None:
-        self._wait("cluster", "available")  # a shard group needs a cluster that is available
-        self._create_group()
-
     def remove(self, *, final_snapshot: str | None, on_step: Progress | None = None) -> ClusterState:
-        """Delete the shard group, then the cluster; the storage goes with the cluster only."""
+        """Delete the shard group, then the cluster; the storage goes with the cluster only.
+
+        Raises:
+            NoGo: the cluster is protected from deletion, or another plan's.
+        """
         w = self.wanted
-        if self.state().shard_group not in (ABSENT, "deleting"):
-            with self._aws("delete the shard group"):
-                self.rds.delete_db_shard_group(DBShardGroupIdentifier=w.shard_group_id)
+        cluster, group = self._cluster(), self._group()
+        if blockers := removal_blockers(w, cluster):
+            raise NoGo("cluster delete", blockers)
+        if group and group.get("Status") != "deleting":
+            self._insist("delete_db_shard_group", _NO_GROUP, DBShardGroupIdentifier=w.shard_group_id)
             if on_step:
                 on_step(Action(f"cluster/aws/{w.shard_group_id}/delete", f"Delete shard group {w.shard_group_id}"))
-        self._wait("shard_group", ABSENT)
-        deleted = False
-        if self.state().cluster not in (ABSENT, "deleting"):
+        self._wait("shard group", lambda: (not (found := self._group()), found.get("Status", ABSENT)))
+        cluster = self._cluster()
+        deleted = bool(cluster) and cluster.get("Status") != "deleting"
+        if deleted:
             last: dict[str, Any] = (
                 {"SkipFinalSnapshot": False, "FinalDBSnapshotIdentifier": final_snapshot}
                 if final_snapshot
                 else {"SkipFinalSnapshot": True}
             )
-            with self._aws("delete the cluster"):
-                self.rds.delete_db_cluster(DBClusterIdentifier=w.cluster_id, **last)
-            deleted = True
+            self._insist("delete_db_cluster", _NO_CLUSTER, DBClusterIdentifier=w.cluster_id, **last)
             if on_step:
                 kept = f", last snapshot {final_snapshot}" if final_snapshot else ", without a snapshot"
                 on_step(Action(f"cluster/aws/{w.cluster_id}/delete", f"Delete cluster {w.cluster_id}{kept}"))
-        self._wait("cluster", ABSENT)
+        self._wait("cluster", lambda: (not (found := self._cluster()), found.get("Status", ABSENT)))
         if final_snapshot:
             self._wait_for_snapshot(final_snapshot, deleted)
         return self.state()
 
-    # -- details -----------------------------------------------------------------------------------------
+    # -- what is to be done --------------------------------------------------------------------------------------
 
-    def _check(self, state: ClusterState) -> None:
+    def _steps(self) -> tuple[Step[None], ...]:
+        cluster, group = self._cluster(), self._group()
+        self._check(cluster, group)
+        todo = []
+        if not cluster:
+            todo.append(Step[None](self._creation_action(), lambda _: self._create_cluster()))
+        if not group:
+            todo.append(Step[None](self._group_action(), lambda _: self._add_group()))
+        return (*todo, *self._modifications(cluster, group))
+
+    def _modifications(self, cluster: Told, group: Told) -> list[Step[None]]:
+        """Return the steps that change what exists; each says what it has and what it gets."""
+        w, todo = self.wanted, []
+        if cluster and modification(CLUSTER, w, cluster):
+            todo.append(
+                Step[None](
+                    Action(
+                        f"cluster/aws/{w.cluster_id}/settings",
+                        f"Change {w.cluster_id}: {_said(differences('cluster', CLUSTER, w, cluster))}"
+                        + (" (a new version interrupts connections)" if self._upgrades(cluster) else ""),
+                        None if self._upgrades(cluster) else "put the former values into the plan and run it again",
+                    ),
+                    lambda _: self._modify_cluster(),
+                )
+            )
+        if group and modification(SHARD_GROUP, w, group):
+            todo.append(
+                Step[None](
+                    Action(
+                        f"cluster/aws/{w.shard_group_id}/capacity",
+                        f"Change {w.shard_group_id}: {_said(differences('shard group', SHARD_GROUP, w, group))} "
+                        "(routers and shards stay as they are)",
+                        "put the former values into the plan and run it again",
+                    ),
+                    lambda _: self._modify_group(),
+                )
+            )
+        for what, told, arn in (("cluster", cluster, "DBClusterArn"), ("shard group", group, "DBShardGroupArn")):
+            tags = missing_tags(w, told)
+            if tags and told.get(arn):
+                name = w.cluster_id if what == "cluster" else w.shard_group_id
+                todo.append(
+                    Step[None](
+                        Action(f"cluster/aws/{name}/tags", f"Tag {what} {name}: {_pairs(tags)}", "tag it as before"),
+                        lambda _, arn=told[arn], tags=tags: self._tag(arn, tags),  # type: ignore[misc]
+                    )
+                )
+        return todo
+
+    def _upgrades(self, cluster: Told) -> bool:
+        return bool(cluster.get("EngineVersion")) and cluster["EngineVersion"] != self.wanted.engine_version
+
+    def _creation_action(self) -> Action:
+        w = self.wanted
+        protected = "" if w.deletion_protection else ", NOT protected from deletion"
+        return Action(
+            f"cluster/aws/{w.cluster_id}",
+            f"Create DB cluster {w.cluster_id}, {w.engine_version}, storage aurora-iopt1{protected}",
+            f"migrator cluster delete (cluster {w.cluster_id})",
+        )
+
+    def _group_action(self) -> Action:
+        w = self.wanted
+        nodes = nodes_of(w.max_acu)
+        return Action(
+            f"cluster/aws/{w.shard_group_id}",
+            f"Create DB shard group {w.shard_group_id}: {nodes.routers} routers, {nodes.shards} shards, "
+            f"{w.min_acu:g} to {w.max_acu:g} ACU, {w.compute_redundancy} standbys per shard",
+            f"migrator cluster delete (shard group {w.shard_group_id})",
+        )
+
+    def _check(self, cluster: Told, group: Told) -> None:
+        """Raise NoGo with everything that keeps what exists from becoming what is wanted."""
         w, blockers = self.wanted, []
         if w.min_acu > w.max_acu:
             blockers.append(f"min_acu {w.min_acu:g} is above max_acu {w.max_acu:g}")
-        if state.engine_version and state.engine_version != w.engine_version:
-            blockers.append(f"cluster {w.cluster_id} runs {state.engine_version}, the plan says {w.engine_version}")
-        if state.cluster == ABSENT and state.shard_group != ABSENT:
-            blockers.append(f"shard group {w.shard_group_id} belongs to another cluster")
-        for what, status in (("cluster", state.cluster), ("shard group", state.shard_group)):
-            if status in _BAD:
+        for what, told in (("cluster", cluster), ("shard group", group)):
+            status = told.get("Status", ABSENT)
+            if status in (*BAD, "deleting"):
                 blockers.append(f"the {what} is {status}; see its events in the RDS console")
+        if not cluster:
+            if group:
+                blockers.append(f"shard group {w.shard_group_id} belongs to another cluster")
+            blockers += problems(w, look(w, self.others | {"rds": self.rds}))
+        else:
+            blockers += misfits(w, cluster, group)
         if blockers:
             raise NoGo("cluster", blockers)
+
+    # -- calls ---------------------------------------------------------------------------------------------------
 
     def _create_cluster(self) -> None:
         w = self.wanted
         if w.master_password is None or w.monitoring_role_arn is None:
             missing = "a master password" if w.master_password is None else "a monitoring role"
             raise UsageError(f"a new Limitless cluster needs {missing}", hint="See: migrator cluster create --help")
-        given: dict[str, Any] = {
-            "DBSubnetGroupName": w.subnet_group,
-            "VpcSecurityGroupIds": list(w.security_groups) or None,
-            "KmsKeyId": w.kms_key_id,
-            "Tags": [{"Key": k, "Value": v} for k, v in w.tags.items()] or None,
-        }
-        with self._aws("create the cluster"):
-            self.rds.create_db_cluster(
-                DBClusterIdentifier=w.cluster_id,
-                Engine="aurora-postgresql",
-                EngineVersion=w.engine_version,
-                ClusterScalabilityType="limitless",
-                StorageType="aurora-iopt1",
-                StorageEncrypted=True,
-                MasterUsername=w.master_username,
-                MasterUserPassword=w.master_password(),
-                DatabaseInsightsMode="advanced",
-                EnablePerformanceInsights=True,
-                PerformanceInsightsRetentionPeriod=DATABASE_INSIGHTS_DAYS,
-                MonitoringInterval=30,
-                MonitoringRoleArn=w.monitoring_role_arn,
-                EnableCloudwatchLogsExports=["postgresql"],
-                EnableIAMDatabaseAuthentication=True,
-                DeletionProtection=False,  # the tool asks before it deletes, and takes a snapshot
-                **{name: value for name, value in given.items() if value is not None},
-            )
+        password = w.master_password()
+        self._insist(
+            "create_db_cluster",
+            _CLUSTER_EXISTS,
+            DBClusterIdentifier=w.cluster_id,
+            MasterUserPassword=password,
+            **creation(CLUSTER, w),
+            **_tags(w.tags),
+        )
 
-    def _create_group(self) -> None:
+    def _add_group(self) -> None:
         w = self.wanted
-        with self._aws("create the shard group"):
-            self.rds.create_db_shard_group(
-                DBShardGroupIdentifier=w.shard_group_id,
-                DBClusterIdentifier=w.cluster_id,
-                MinACU=w.min_acu,
-                MaxACU=w.max_acu,
-                ComputeRedundancy=w.compute_redundancy,
-                PubliclyAccessible=False,
+        self._wait("cluster", lambda: settled(self._cluster()))  # a shard group needs a cluster that is available
+        self._insist(
+            "create_db_shard_group",
+            _GROUP_EXISTS,
+            DBShardGroupIdentifier=w.shard_group_id,
+            DBClusterIdentifier=w.cluster_id,
+            **creation(SHARD_GROUP, w),
+            **_tags(w.tags),
+        )
+
+    def _modify_cluster(self) -> None:
+        """Ask for what differs now: a change by another run, a moment ago, is not asked for twice."""
+        self._wait("cluster", lambda: settled(self._cluster()))
+        if changes := modification(CLUSTER, self.wanted, self._cluster()):
+            self._insist(
+                "modify_db_cluster", DBClusterIdentifier=self.wanted.cluster_id, ApplyImmediately=True, **changes
             )
+        self._wait_until_changed("cluster", CLUSTER, self._cluster)
 
     def _modify_group(self) -> None:
-        w = self.wanted
-        with self._aws("change the shard group"):
-            self.rds.modify_db_shard_group(
+        self._wait("shard group", lambda: settled(self._group()))
+        if modification(SHARD_GROUP, self.wanted, self._group()):
+            w = self.wanted
+            self._insist(
+                "modify_db_shard_group",
                 DBShardGroupIdentifier=w.shard_group_id,
                 MinACU=w.min_acu,
                 MaxACU=w.max_acu,
                 ComputeRedundancy=w.compute_redundancy,
             )
+        self._wait_until_changed("shard group", SHARD_GROUP, self._group)
 
-    def _cluster(self) -> Mapping[str, Any]:
-        with self._aws("describe the cluster", gone_is_fine=True):
+    def _tag(self, arn: str, tags: Mapping[str, str]) -> None:
+        self._insist("add_tags_to_resource", ResourceName=arn, **_tags(tags))
+
+    def _insist(self, method: str, fine: frozenset[str] = frozenset(), **parameters: Any) -> None:
+        """Make a call that changes something, again and again while AWS throttles it or is not ready for it.
+
+        AWS' parts hear of a change one after the other: a cluster that is "available" may not be, for another call.
+
+        Raises:
+            Refused: it refuses for another reason, or still after `_INSIST_S`.
+        """
+
+        def once() -> Refused | ClusterUnavailable | None:
+            try:
+                with asking("rds", method, fine=fine):
+                    getattr(self.rds, method)(**parameters)
+            except Refused as error:
+                if error.code not in _NOT_YET:
+                    raise
+                return error
+            except ClusterUnavailable as error:
+                return error
+            return None
+
+        last = until(once, _INSIST_S, self.poll_s, done=lambda error: error is None, clock=self.clock, sleep=self.sleep)
+        if last is not None:
+            raise last
+
+    def _cluster(self) -> Told:
+        with asking("rds", "describe_db_clusters", fine=_NO_CLUSTER):
             found = self.rds.describe_db_clusters(DBClusterIdentifier=self.wanted.cluster_id)["DBClusters"]
             return found[0] if found else {}
         return {}
 
-    def _group(self) -> Mapping[str, Any]:
-        with self._aws("describe the shard group", gone_is_fine=True):
+    def _group(self) -> Told:
+        with asking("rds", "describe_db_shard_groups", fine=_NO_GROUP):
             answer = self.rds.describe_db_shard_groups(DBShardGroupIdentifier=self.wanted.shard_group_id)
             found = [g for g in answer["DBShardGroups"] if g.get("DBClusterIdentifier") == self.wanted.cluster_id]
             if answer["DBShardGroups"] and not found:
@@ -271,35 +304,49 @@ class AwsProvisioner:
             return found[0] if found else {}
         return {}
 
-    def _wait(self, part: str, wanted: str) -> None:
-        name = part.replace("_", " ")
+    # -- waits ---------------------------------------------------------------------------------------------------
+
+    def _wait_until_settled(self) -> None:
+        self._wait("cluster", lambda: settled(self._cluster()))
+        self._wait("shard group", lambda: settled(self._group()))
+
+    def _wait_until_changed(self, what: str, settings: Sequence[Setting], describe: Callable[[], Told]) -> None:
+        """Return when a change that was asked for reads back: right after the request all is "available" as before."""
 
         def look() -> tuple[bool, str]:
-            state = self.state()
-            found: str = getattr(state, part)
-            if found in _BAD and found != wanted:
-                raise PreconditionFailed(f"the {name} is {found}", hint="See its events in the RDS console.")
-            sized = part != "shard_group" or wanted != "available" or self._has_capacity(state)
-            return found == wanted and sized, found
+            told = describe()
+            done, words = settled(told)
+            left = modification(settings, self.wanted, told)
+            return done and not left, f"{words}, changing {', '.join(left)}" if done and left else words
 
-        reached, found = self._until(look)
+        self._wait(what, look)
+
+    def _wait(self, name: str, look: Callable[[], tuple[bool, str]]) -> None:
+        """Ask until *look* says it is reached. A moment in which AWS does not answer ends no wait of half an hour.
+
+        Raises:
+            PreconditionFailed: a state was reached that ends by nothing but a person's work.
+            ClusterUnavailable: the time is up.
+        """
+
+        def once() -> tuple[bool, str]:
+            try:
+                reached, found = look()
+            except ClusterUnavailable as error:
+                return False, f"unknown ({error.why})"
+            if not reached and found in BAD:
+                raise PreconditionFailed(f"the {name} is {found}", hint="See its events in the RDS console.")
+            return reached, found
+
+        reached, found = until(
+            once, self.timeout_s, self.poll_s, done=lambda answer: answer[0], clock=self.clock, sleep=self.sleep
+        )
         if not reached:
             raise ClusterUnavailable(
                 "AWS",
                 f"the {name} is still {found} after {self.timeout_s / 60:.0f} min",
                 "Run the same command again: it goes on waiting.",
             )
-
-    def _until(self, look: Callable[[], tuple[bool, str]]) -> tuple[bool, str]:
-        """Ask AWS until a state is reached, or the time is up; *look* returns whether it is, and the state."""
-        return until(
-            look, self.timeout_s, self.poll_s, done=lambda answer: answer[0], clock=self.clock, sleep=self.sleep
-        )
-
-    def _has_capacity(self, state: ClusterState) -> bool:
-        """Whether a change of capacity has taken effect: a shard group is still "available" right after the request."""
-        w = self.wanted
-        return (state.min_acu, state.max_acu, state.compute_redundancy) == (w.min_acu, w.max_acu, w.compute_redundancy)
 
     def _wait_for_snapshot(self, name: str, deleted: bool) -> None:
         """Return when the last snapshot is finished: a cluster may be deleted before its snapshot is finished.
@@ -308,37 +355,23 @@ class AwsProvisioner:
             deleted: by this call, so that there must be one.
         """
 
-        def look() -> tuple[bool, str]:
-            answer: Mapping[str, Any] = {}
-            with self._aws("describe the last snapshot", gone_is_fine=True):
+        def as_wanted() -> tuple[bool, str]:
+            answer: Told = {}
+            with asking("rds", "describe_db_cluster_snapshots", fine=_NO_SNAPSHOT):
                 answer = self.rds.describe_db_cluster_snapshots(DBClusterSnapshotIdentifier=name)
             status = next((str(s["Status"]) for s in answer.get("DBClusterSnapshots", ())), ABSENT)
-            if status == "failed":
-                raise PreconditionFailed(f"the last snapshot {name} failed", hint="See its events in the RDS console.")
             return status == "available" or (status == ABSENT and not deleted), status
 
-        reached, status = self._until(look)
-        if not reached:
-            raise ClusterUnavailable(
-                "AWS", f"the last snapshot {name} is still {status}", "Run the same command again: it waits for it."
-            )
+        self._wait(f"last snapshot {name}", as_wanted)
 
-    @contextmanager
-    def _aws(self, what: str, *, gone_is_fine: bool = False) -> Iterator[None]:
-        """Translate AWS' errors; creating what exists and deleting what is missing count as done."""
-        from botocore.exceptions import BotoCoreError, ClientError
 
-        try:
-            yield
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "unknown")
-            message = error.response.get("Error", {}).get("Message", "")
-            if code in _EXISTS or (code in _GONE and (gone_is_fine or what.startswith("delete"))):
-                return
-            if code in _LATER:
-                raise ClusterUnavailable("AWS", f"it answers {code}", "Try again.") from None
-            raise PreconditionFailed(f"AWS refuses to {what}: {code}: {message}") from None
-        except BotoCoreError as error:
-            raise ClusterUnavailable(
-                "AWS", type(error).__name__, "Check region and credentials of this machine."
-            ) from None
+def _said(found: tuple[Difference, ...]) -> str:
+    return "; ".join(str(difference) for difference in found if difference.changes)
+
+
+def _pairs(tags: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in tags.items())
+
+
+def _tags(tags: Mapping[str, str]) -> dict[str, Any]:
+    return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]} if tags else {}

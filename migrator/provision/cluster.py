@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from migrator.aws.cluster import Difference
 from migrator.model.action import Action
 
 Progress = Callable[[Action], None]
@@ -19,6 +20,8 @@ class ClusterState:
     Attributes:
         endpoint: host (and port) of the cluster, once there is one.
         ready: statements can be sent.
+        differences: how it is otherwise than the plan says.
+        untold: settings that the provider says nothing of: whether they are as planned is not known.
     """
 
     cluster: str
@@ -28,6 +31,8 @@ class ClusterState:
     min_acu: float | None = None
     max_acu: float | None = None
     compute_redundancy: int | None = None
+    differences: tuple[Difference, ...] = ()
+    untold: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:

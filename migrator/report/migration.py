@@ -53,8 +53,12 @@ class Wave:
     took: str
 
 
-def page(facts: MigrationFacts, standing: Standing | None = None) -> str:
-    """Return the HTML page of *facts*; *standing* is what they come to, computed here where it is not given."""
+def page(facts: MigrationFacts, standing: Standing | None = None, origin: str = "") -> str:
+    """Return the HTML page of *facts*; *standing* is what they come to, computed here where it is not given.
+
+    Args:
+        origin: where they come from, when it is not classic.
+    """
     standing = standing or stand(facts)
     status = facts.status
     all_marks = marks(facts)
@@ -64,6 +68,7 @@ def page(facts: MigrationFacts, standing: Standing | None = None) -> str:
         facts=facts,
         status=status,
         standing=standing,
+        origin=origin,
         read=status.installed and status.phase is not None,
         calendar=_calendar(facts, standing.outlook),
         panels=over_time(facts, [mark.at for mark in shown]),

@@ -152,7 +152,7 @@ class _Reader:
         """Return the roles that matter: superusers need no right, and the engine's own roles are no application's. The
         tool's role counts when it owns tables, since then an application may well log in with it."""
         owners = {row["owner"] for row in entries if row["kind"] == "table"}
-        named = {name for row in entries for name in (row["owner"], row["grantee"]) if name}
+        named = _named_by(entries)
         named |= {row["name"] for row in self._rows("seeds", everybody=True)}
         return {
             name: role
@@ -162,8 +162,7 @@ class _Reader:
 
     def holders(self) -> frozenset[str]:
         tool, entries = self._rows("here")[0]["tool"], self._rows("things")
-        named = {name for row in entries for name in (row["owner"], row["grantee"]) if name}
-        named |= {row["name"] for row in self._rows("seeds", everybody=False)}
+        named = _named_by(entries) | {row["name"] for row in self._rows("seeds", everybody=False)}
         found = self._named({n for n in named if n != tool and not ENGINES_OWN.match(n)}, inside=True)
         return frozenset(
             name for name, r in found.items() if not r.superuser and name != tool and not ENGINES_OWN.match(name)
@@ -183,6 +182,16 @@ class _Reader:
             for row in self._rows("effective", roles=who)
             if _counts(row)
         )
+
+
+def _named_by(entries: Iterable[dict[str, Any]]) -> set[str]:
+    """Return owners and holders of rights. Owning the database opens nothing in it: as a rule an administrator does."""
+    return {
+        name
+        for row in entries
+        for name in (row["owner"], row["grantee"])
+        if name and not (row["kind"] == "database" and name == row["owner"])
+    }
 
 
 def _thing(row: dict[str, Any]) -> Thing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,9 +15,11 @@ from starlette.routing import Route
 
 from migrator.db.error_text import described
 from migrator.errors import MigratorError, UsageError
+from migrator.governance.keys import is_token
 from migrator.log_events import tell
 from migrator.model.shown import moment
 from migrator.model.tenant import TenantId
+from migrator.serve import identity
 from migrator.serve.classic import trouble_of
 from migrator.serve.guard import check_csrf, check_origin, form_of, is_secure
 from migrator.serve.order import ABOUT, Kind, Order, Outcome, Preview, Scope, carry_out, preview
@@ -42,13 +44,13 @@ class Told:
 
 def routes(server: Server) -> list[Route]:
     """Return the routes of signing in and of orders; none where no token lets a person sign in."""
-    if server.config.token is None and server.config.read_token is None:
+    if not server.config.acts and server.config.read_token is None:
         return []
     found = [
         Route("/sign-in", partial(sign_in, server), methods=["GET", "POST"]),
         Route("/sign-out", partial(sign_out, server), methods=["POST"]),
     ]
-    if server.config.token is not None:
+    if server.config.acts:
         found += [
             Route("/act", partial(overview, server)),
             Route("/act/{kind}", partial(ask, server), methods=["GET", "POST"]),
@@ -59,15 +61,27 @@ def routes(server: Server) -> list[Route]:
 
 
 async def sign_in(server: Server, request: Request) -> Response:
-    """A wrong token is told as such and counted; with the right one the cookie comes."""
+    """A wrong token is told as such and counted; with the right one the cookie comes. A proxy's token needs no form."""
     if request.method != "POST":
-        return server.html(
-            request, "sign_in.html", next=own_path(request.query_params.get("next", "/")), error="", name=""
-        )
+        back = own_path(request.query_params.get("next", "/"))
+        error = ""
+        if server.config.personal and server.sessions.wait_s(address_of(request)) is None:
+            try:
+                claim = await identity.by_proxy(server, request)
+                if claim is not None:
+                    return _signed_in(server, request, back, server.sessions.open(claim))
+            except MigratorError as refused:
+                error = str(refused)
+                server.sessions.note_wrong(address_of(request))
+                tell("board.sign_in_refused", address=address_of(request))
+        return server.html(request, "sign_in.html", status=403 if error else 200, next=back, error=error, name="")
     check_origin(request, server.config)
     form = await form_of(request)
     name, back = form.get("name", ""), own_path(form.get("next", "/"))
-    answer = server.sessions.sign_in(address_of(request), name, form.get("token", ""))
+    if server.config.personal and is_token(form.get("token", "")):
+        answer = await identity.by_token(server, address_of(request), name, form["token"])
+    else:
+        answer = server.sessions.sign_in(address_of(request), name, form.get("token", ""))
     if isinstance(answer, Refused):
         status = 429 if answer.retry_s is not None else 403
         response = server.html(request, "sign_in.html", status=status, next=back, error=answer.why, name=name)
@@ -75,11 +89,15 @@ async def sign_in(server: Server, request: Request) -> Response:
             response.headers["Retry-After"] = str(answer.retry_s)
         tell("board.sign_in_refused", address=address_of(request))
         return response
+    return _signed_in(server, request, back, answer)
+
+
+def _signed_in(server: Server, request: Request, back: str, cookie: str) -> Response:
     server.sessions.sign_out(request.cookies.get(COOKIE))
     response = server.to(back)
     response.set_cookie(
         COOKIE,
-        answer,
+        cookie,
         max_age=int(READS_S),
         path=server.config.root_path or "/",
         secure=is_secure(request, server.config),
@@ -127,7 +145,7 @@ async def ask(server: Server, request: Request) -> Response:
     except (MigratorError, psycopg.Error) as error:
         trouble = trouble_of(error)
         return _form(server, request, kind, values, f"{trouble.why} {trouble.hint}".strip(), 400)
-    number = session.prepare(order)
+    number = session.prepare(replace(order, evidence=shown.evidence))
     return server.html(
         request, "confirm.html", "act", about=ABOUT[kind], order=order, preview=shown, number=number, csrf=session.csrf
     )
@@ -151,17 +169,21 @@ async def do(server: Server, request: Request) -> Response:
         return server.to(f"/done/{number}")
     if not isinstance(found, Order):
         raise HTTPException(404, "This order is no longer known; nothing was changed. Repeat it from the start.")
+    if found.kind is Kind.APPROVE:
+        await identity.still(server, request, session)
     # Before it begins: a second click must not do it again.
     session.prepared[number] = Told(found, Outcome("It is being carried out.", complete=False))
     tell("board.order_given", order=found.kind.value, who=session.name)
-    session.prepared[number] = await _carried_out(server, found, session.name)
+    session.prepared[number] = await _carried_out(server, found, session)
     await server.feed.look_soon()
     return server.to(f"/done/{number}")
 
 
-async def _carried_out(server: Server, order: Order, who: str) -> Told:
+async def _carried_out(server: Server, order: Order, session: Session) -> Told:
+    name, claim = session.name, session.claim
+
     def act(conn: psycopg.Connection[Any]) -> Outcome:
-        return carry_out(conn, order, who, server.temporal)
+        return carry_out(conn, order, name, server.temporal, claim)
 
     try:
         return Told(order, await server.orders.ask(act, ORDER_S))

@@ -51,7 +51,7 @@ def make(
     """
     feed = Feed(
         Classic(config.dsn, 1, keep=True),
-        partial(sections, root=config.root_path, acting=config.token is not None),
+        partial(sections, root=config.root_path, acting=config.acts),
         config.every_s,
         config.idle_s,
         config.most_viewers,

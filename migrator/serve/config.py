@@ -21,6 +21,7 @@ class Config:
         dsn: returns classic's connection string; called for each new connection, because secrets change.
         token: who signs in with it may act; None: the board is read-only.
         read_token: who signs in with it, or sends it, may read; None: everybody who reaches the server may.
+        personal: people may sign in as approvers of the plan, each with a token of their own or through a proxy.
         root_path: prefix under which a proxy serves the board, without a slash at its end.
         origins: addresses that browsers show where a proxy changes the Host header, as https://ops.example.com.
         loopback: whether it listens on this machine's own address only.
@@ -32,6 +33,7 @@ class Config:
     dsn: Callable[[], str]
     token: str | None = field(default=None, repr=False)
     read_token: str | None = field(default=None, repr=False)
+    personal: bool = False
     root_path: str = ""
     origins: tuple[str, ...] = ()
     loopback: bool = True
@@ -49,6 +51,11 @@ class Config:
                 )
         if self.token is not None and self.token == self.read_token:
             raise UsageError("the board's token and its read token are the same", hint="Who may read could then act.")
+
+    @property
+    def acts(self) -> bool:
+        """Whether people may sign in and act."""
+        return self.token is not None or self.personal
 
     @property
     def any_host(self) -> bool:

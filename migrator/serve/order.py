@@ -14,10 +14,11 @@ from typing import Any, Protocol
 
 import psycopg
 
-from migrator.control import known
+from migrator.control import known, votes
 from migrator.control.incident import report_incident
 from migrator.control.install import active_plan, require_version
 from migrator.errors import MigratorError, UsageError
+from migrator.governance.cast import Claim, cast
 from migrator.model.action import Action
 from migrator.model.counted import counted
 from migrator.model.gate import gate_of
@@ -26,6 +27,8 @@ from migrator.model.route import FallbackScope
 from migrator.model.shell import argument, word
 from migrator.model.shown import duration
 from migrator.model.tenant import TenantId
+from migrator.plan.load import from_earlier
+from migrator.plan.schema import Plan
 from migrator.traffic.incident import rollback as incident
 from migrator.traffic.route import tenant_hold as holds
 from migrator.traffic.route.fallback import is_raised
@@ -84,14 +87,16 @@ class Order:
     wave: int | None = None
     tenants: tuple[TenantId, ...] = ()
     until: datetime | None = None
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What an order would do, and what is worth knowing before."""
+    """What an order would do, and what is worth knowing before. evidence: digest of what an approval is about."""
 
     actions: tuple[Action, ...]
     notes: tuple[str, ...] = ()
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +159,17 @@ def preview(conn: Connection, order: Order) -> Preview:
     return _PREVIEWS[order.kind](conn, order)
 
 
-def carry_out(conn: Connection, order: Order, who: str, temporal: Temporal) -> Outcome:
+def carry_out(conn: Connection, order: Order, who: str, temporal: Temporal, claim: Claim | None = None) -> Outcome:
     """Do what *order* says, in the name of *who*.
+
+    Args:
+        claim: how it is known who that is; None: by a token that others have too.
 
     Raises:
         MigratorError: it is refused, or a server cannot be reached.
     """
+    if order.kind is Kind.APPROVE:
+        return _approve(conn, order, claim or Claim(who, via="board"), temporal)
     return _DEEDS[order.kind](conn, order, who, temporal)
 
 
@@ -192,12 +202,20 @@ def _see_rollback(conn: Connection, order: Order) -> Preview:
 
 def _see_approval(conn: Connection, order: Order) -> Preview:
     gate = gate_of(order.gate)
+    facts = votes.facts_of(conn, gate)
+    evidence = votes.keep_shown(conn, gate, facts)
+    seen = "; ".join(f"{name}: {value}" for name, value in facts.items())
+    notes: tuple[str, ...] = (f"What it is about: {seen} (evidence {evidence})",)
+    if (eyes := _running(conn).governance.eyes(gate)) > 1:
+        notes += (f"{eyes} different people have to approve it.",)
     if gate == "decommission":
         return Preview(
             (Action(f"approve/{gate}", "Approve the decommission: classic is retired", None),),
-            ("Behind it is the point of no return: classic takes no writes any more.",),
+            ("Behind it is the point of no return: classic takes no writes any more.", *notes),
+            evidence,
         )
-    return Preview((Action(f"approve/{gate}", f"Approve {gate.replace('_', ' ')}", "migrator pause, abort or undo"),))
+    undo = "migrator pause, abort or undo"
+    return Preview((Action(f"approve/{gate}", f"Approve {gate.replace('_', ' ')}", undo),), notes, evidence)
 
 
 def _see_hold(conn: Connection, order: Order) -> Preview:
@@ -257,6 +275,21 @@ _PREVIEWS: Mapping[Kind, Callable[[Connection, Order], Preview]] = {
 
 
 # -- what happens --------------------------------------------------------------------------------------------
+
+
+def _running(conn: Connection) -> Plan:
+    return from_earlier(active_plan(conn))
+
+
+def _approve(conn: Connection, order: Order, claim: Claim, temporal: Temporal) -> Outcome:
+    """As migrator approve does; of the evidence that was shown."""
+    gate, plan = gate_of(order.gate), _running(conn)
+    if not plan.governance.binding and claim.token is None and not claim.subject:
+        return Outcome(temporal.approve(gate, claim.name))
+    verdict = cast(conn, plan, gate, claim, order.evidence or None)
+    if not verdict.approved:
+        return Outcome(f"Taken: {verdict.missing}.", complete=False)
+    return Outcome(temporal.approve(gate, verdict.approver))
 
 
 def _roll_back(conn: Connection, order: Order, who: str, temporal: Temporal) -> Outcome:
@@ -324,7 +357,6 @@ def _report(conn: Connection, order: Order, who: str, temporal: Temporal) -> Out
 
 
 _DEEDS: Mapping[Kind, Callable[[Connection, Order, str, Temporal], Outcome]] = {
-    Kind.APPROVE: lambda conn, order, who, temporal: Outcome(temporal.approve(gate_of(order.gate), who)),
     Kind.ROLLBACK: _roll_back,
     Kind.CUTOVER: lambda conn, order, who, temporal: Outcome(temporal.cut_over(who, order.reason)),
     Kind.HOLD: _hold,

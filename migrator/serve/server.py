@@ -33,7 +33,7 @@ class Server:
 
     @property
     def acting(self) -> bool:
-        return self.config.token is not None
+        return self.config.acts
 
     def session(self, request: Request) -> Session | None:
         return self.sessions.find(request.cookies.get(COOKIE))

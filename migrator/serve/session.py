@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from migrator.governance.cast import Claim
+
 IDLE_S = 1800.0
 """A session that is not used for so long may act no more."""
 LONGEST_S = 8 * 3600.0
@@ -38,6 +40,7 @@ class Session:
     Attributes:
         acts: whether they may do more than read.
         csrf: what forms of this session carry.
+        claim: how it is known who they are, for approvals; None: by a token that others have too.
         prepared: what was shown to them and waits for their yes, by a random number; the oldest are forgotten.
     """
 
@@ -46,6 +49,7 @@ class Session:
     csrf: str
     began_s: float
     used_s: float
+    claim: Claim | None = field(default=None, repr=False)
     prepared: OrderedDict[str, Any] = field(default_factory=OrderedDict)
 
     def prepare(self, what: Any) -> str:
@@ -92,8 +96,16 @@ class Sessions:
         said = " ".join(name.split())
         if not said or len(said) > LONGEST_NAME or not said.isprintable():
             return Refused(f"Give your name, in at most {LONGEST_NAME} characters: decisions are recorded under it.")
+        return self._begin(Session(said, acts, secrets.token_urlsafe(24), now, now))
+
+    def open(self, claim: Claim) -> str:
+        """Return the cookie of a new session of an approver, who was authenticated."""
+        now = self._clock()
+        return self._begin(Session(claim.name, True, secrets.token_urlsafe(24), now, now, claim))
+
+    def _begin(self, session: Session) -> str:
         cookie = secrets.token_urlsafe(32)
-        self._sessions[cookie] = Session(said, acts, secrets.token_urlsafe(24), now, now)
+        self._sessions[cookie] = session
         while len(self._sessions) > MOST_SESSIONS:
             self._sessions.popitem(last=False)
         return cookie
@@ -112,7 +124,7 @@ class Sessions:
             return None
         now = self._clock()
         if session.acts and (now - session.used_s > IDLE_S or now - session.began_s > LONGEST_S):
-            session.acts, session.csrf = False, secrets.token_urlsafe(24)
+            session.acts, session.csrf, session.claim = False, secrets.token_urlsafe(24), None
             session.prepared.clear()
         if not session.acts and (self._read_token is None or now - session.began_s > READS_S):
             del self._sessions[cookie]

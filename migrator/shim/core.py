@@ -33,7 +33,7 @@ from migrator.shim.link import Link
 from migrator.shim.listener import Listener, LoggingListener
 from migrator.shim.metrics import Metrics
 from migrator.shim.observed import Observed
-from migrator.shim.pool import PING, Lender, Pool
+from migrator.shim.pool import PING, ConnectionInfo, Lender, Pool
 from migrator.shim.read import Read
 from migrator.shim.read_replicas import ReadReplicas
 from migrator.shim.reports import Reports
@@ -61,9 +61,10 @@ class Shim:
     """Routes a process' reads and writes by tenant. One per process; threads share it.
 
     Args:
-        classic, limitless: connection strings. Through a pooler in transaction mode is fine.
+        classic, limitless: connection strings, or functions that return one for each new connection, where passwords
+            change or are tokens (migrator.shim.rds). Through a pooler in transaction mode is fine.
         name: what operators see, for example "web-1".
-        readers: connection strings of classic's read replicas, one of each instance (no balanced endpoint).
+        readers: the same of classic's read replicas, one of each instance (no balanced endpoint).
         listener: receives events; by default the standard library's logging, as `migrator.shim`.
         pool_size: connections per side at most. Another one to classic watches the routes.
         listen: whether route changes are also announced by LISTEN on that one. Without it they are found within
@@ -73,12 +74,12 @@ class Shim:
 
     def __init__(
         self,
-        classic: str,
-        limitless: str,
+        classic: ConnectionInfo,
+        limitless: ConnectionInfo,
         name: str,
         listener: Listener | None = None,
         *,
-        readers: Sequence[str] = (),
+        readers: Sequence[ConnectionInfo] = (),
         pool_size: int = 16,
         listen: bool = True,
         settings: Settings | None = None,

@@ -14,9 +14,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import psycopg
-from psycopg import conninfo
 
-from migrator.errors import ClusterUnavailable, UsageError
+from migrator.errors import ClusterUnavailable, MigratorError, UsageError
+from migrator.login.parts import parts_of, spread
+from migrator.login.refusal import refused_connection
+from migrator.login.source import Login
 from migrator.model.side import Side
 from migrator.model.sqlstate import Fault, fault_of
 from migrator.shim.lent import CURSOR, Conn
@@ -35,16 +37,17 @@ def fault(error: BaseException) -> Fault | None:
     return fault_of(error.sqlstate)
 
 
+ConnectionInfo = str | Callable[[], str]
+"""A connection string, or what returns one for each new connection; see migrator.shim.rds."""
+
+
 def parameters(dsn: str, app: str, connect_timeout_s: float, silent_s: float) -> dict[str, Any]:
     """Return connection parameters that detect a peer that is unreachable.
 
     Raises:
         UsageError: *dsn* is not a connection string; the text does not show it.
     """
-    try:
-        values: dict[str, Any] = conninfo.conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
-        raise UsageError("the connection string cannot be read (not shown)") from None
+    values = parts_of(dsn)
     values["application_name"] = app
     values["connect_timeout"] = max(2, round(connect_timeout_s))  # libpq: below 2 means 2
     values.setdefault("keepalives_idle", 5)
@@ -122,7 +125,7 @@ class Pool:
     def __init__(
         self,
         side: Side,
-        dsn: str,
+        dsn: ConnectionInfo,
         app: str,
         *,
         size: int,
@@ -131,7 +134,10 @@ class Pool:
         wait_s: float = 5.0,
     ) -> None:
         self.side = side
-        self._parameters = parameters(dsn, app, connect_timeout_s, silent_s)
+        self._dsn = dsn
+        self._told = (app, connect_timeout_s, silent_s)
+        if isinstance(dsn, str):
+            parameters(dsn, *self._told)  # what cannot be read is an error at once
         self._wait_s = wait_s
         self._free: Free = Places(size)
         self._lock = threading.Lock()
@@ -149,22 +155,42 @@ class Pool:
         return self._open({"client_encoding": "utf8"}, OwnCursor)
 
     def _open(self, more: dict[str, str], cursors: type[psycopg.Cursor[Any]]) -> Link:
-        try:
-            conn = Conn.connect(
-                **{**self._parameters, **more}, autocommit=True, prepare_threshold=None, cursor_factory=cursors
-            )
-        except psycopg.Error as error:
-            text = str(error).strip().splitlines()
-            why = text[-1] if text else type(error).__name__
-            if error.sqlstate in ("28P01", "28000"):
-                why = "it refused the user or password"
-            raise ClusterUnavailable(self.side.value, why) from None
+        conn = self._connected(more, cursors)
         try:
             handle = socket.socket(fileno=os.dup(conn.pgconn.socket))
         except OSError:
             conn.close()
             raise ClusterUnavailable(self.side.value, "the connection closed at once") from None
         return self.link_type(conn, handle, self._resets)
+
+    def _connected(self, more: dict[str, str], cursors: type[psycopg.Cursor[Any]]) -> Conn:
+        """Return a connection, its secret read anew; a server that refuses it is asked once more if it was changed."""
+        login = Login(self._dsn)
+        text: str | None = self._asked(login)
+        while True:
+            assert text is not None
+            given = {**parameters(text, *self._told), **more}
+            given = spread(given) if self.side is Side.LIMITLESS else given
+            try:
+                return Conn.connect(**given, autocommit=True, prepare_threshold=None, cursor_factory=cursors)
+            except psycopg.Error as error:
+                text = login.after(error)
+                if text is None:
+                    why, hint = refused_connection(str(error), error.sqlstate)
+                    raise ClusterUnavailable(self.side.value, why, hint) from None
+
+    def info(self) -> str:
+        """Return the connection string as it is now. Raises ClusterUnavailable when it cannot be had."""
+        return self._asked(Login(self._dsn))
+
+    def _asked(self, login: Login) -> str:
+        try:
+            return login.text()
+        except MigratorError as error:
+            raise ClusterUnavailable(self.side.value, str(error), error.hint) from None
+        except Exception as error:  # of the application's own function; its text may hold anything
+            what = f"its connection string cannot be had ({type(error).__name__})"
+            raise ClusterUnavailable(self.side.value, what) from error
 
     def take(self, begin: str, *, silent_s: float | None = None) -> Link:
         """Return a connection inside a transaction that *begin* starts; with PING, outside any.

@@ -10,7 +10,7 @@ from migrator.shim.current_view import CurrentView
 from migrator.shim.link import Link, OwnCursor
 from migrator.shim.listener import Listener
 from migrator.shim.metrics import Metrics
-from migrator.shim.pool import PING, Lender, Pool
+from migrator.shim.pool import PING, ConnectionInfo, Lender, Pool
 from migrator.shim.replica_pool import Replicas, endpoint
 from migrator.shim.replica_wait import ReplayWait
 from migrator.shim.replica_watch import ReplicaWatch, read_registry, supported
@@ -24,7 +24,7 @@ class ReadReplicas:
 
     def __init__(
         self,
-        dsns: Sequence[str],
+        dsns: Sequence[ConnectionInfo],
         current: CurrentView,
         settings: Settings,
         metrics: Metrics,
@@ -35,7 +35,10 @@ class ReadReplicas:
         app: str,
         pool_size: int,
     ) -> None:
-        endpoints = [endpoint(dsn, app, pool_size, settings.replica_answer_s) for dsn in dsns]
+        endpoints = [
+            endpoint(dsn, app, pool_size, settings.replica_answer_s, f"reader {number}")
+            for number, dsn in enumerate(dsns, 1)
+        ]
         self.all = Replicas(endpoints, current, settings, metrics)
         self.wait = ReplayWait(self.all, classic, listener, f"{who} ({process_id})")
         self._classic = classic

@@ -16,15 +16,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import psycopg
-from psycopg import conninfo
 
 from migrator.errors import ClusterUnavailable
+from migrator.login.parts import parts_of
 from migrator.model.side import Side
 from migrator.shim import replica_sql as sql
 from migrator.shim.current_view import CurrentView
 from migrator.shim.link import Link
 from migrator.shim.metrics import Metrics
-from migrator.shim.pool import Lender, Pool, PoolExhausted
+from migrator.shim.pool import ConnectionInfo, Lender, Pool, PoolExhausted
 from migrator.shim.replica_change import Level
 from migrator.shim.replicas import Bucket, Health, Lag, Registry, Replica, Seen, by_turns, too_slow
 from migrator.shim.settings import Settings
@@ -105,11 +105,17 @@ class Endpoint:
     why: str = "not asked yet"
 
 
-def endpoint(dsn: str, app: str, size: int, answer_s: float) -> Endpoint:
-    """Return the endpoint of a connection string. Raises UsageError when it cannot be read."""
+def endpoint(dsn: ConnectionInfo, app: str, size: int, answer_s: float, name: str) -> Endpoint:
+    """Return the endpoint of a connection string, called by its address, or *name* while that cannot be had.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     pool = ReplicaPool(Side.CLASSIC, dsn, app, size=size, connect_timeout_s=2, silent_s=max(answer_s, 2.0))
-    parts = conninfo.conninfo_to_dict(dsn)
-    return Endpoint(f"{parts.get('host') or 'local'}:{parts.get('port') or 5432}", pool)
+    with suppress(ClusterUnavailable):
+        parts = parts_of(dsn if isinstance(dsn, str) else pool.info())
+        name = f"{parts.get('host') or 'local'}:{parts.get('port') or 5432}"
+    return Endpoint(name, pool)
 
 
 class Replicas:

@@ -31,38 +31,45 @@ WINGS = {"dataplane", "traffic"}
 ARROWS: dict[str, set[str]] = {
     "": set(),  # migrator/__init__.py: importing the shim must stay light
     "__main__": {"cli"},
+    "carried": set(),
     "errors": set(),
     "model": {"errors"},
-    "shim": INNER,
+    "login": INNER,  # where a connection string comes from, for the tool and for the shim
+    "shim": INNER | {"login"},
     "testing": INNER | {"shim"},  # applications test with the shim itself, on other connections
     "poll": set(),
     "retry": {"log_events"},
     "log_events": set(),
-    "db": INNER | {"retry"},
+    "db": INNER | {"login", "retry"},
     "catalog": INNER | {"db"},
     "plan": INNER | {"catalog", "db"},
-    "settings": INNER,
+    "aws": INNER,  # what is asked of AWS, and what is made there
+    "settings": INNER | {"login"},
     "logs": INNER | {"db", "settings"},  # db, for what a server's error may say
     "dataplane": set(),  # the wing's own __init__
     "traffic": set(),
     "inventory": INNER | {"control", "db"},  # the plan's scope, and what was remembered
     "rights": INNER | {"control", "db"},  # the answer that is kept
+    "privileges": INNER | {"db", "plan"},  # what the tool's own roles need, for whoever begins something
     # For status.
     "control": INNER | {"capacity", "db", "inventory", "log_events", "plan", "poll", "retry", "rights", "runway"},
     "metrics": SHELL,  # what classic says, under names that stay
     # Which statements are the tool's own is the audit's knowledge; the rest of it is not needed.
     "runway": SHELL | {"audit", "grammar"},
     "capacity": SHELL | {"runway"},  # one way of asking AWS
+    "size": SHELL | {"runway"},  # one way of counting row writes
     "local": INNER | {"grammar", "poll"},
     "report": INNER,
     "grammar": set(),  # what PostgreSQL's parser says about a text
     "scripts": INNER | {"grammar"},  # what files of SQL hold
     # Asks about everything before anything is done: what each part needs is that part's to say.
-    "doctor": SHELL | {"audit", "rights", "settings"},
+    "doctor": SHELL | {"audit", "aws", "preflight", "privileges", "rights", "settings"},
+    "preflight": SHELL | {"doctor"},  # one way of asking AWS; doctor shows what preflight finds
     # The phases. They do not know each other, with these exceptions:
     "audit": SHELL | {"grammar", "runway", "scripts"},  # one forecast of the writer, the gate's
-    "provision": SHELL | {"local", "rights"},  # local is one of the places to run: its servers are made there
-    "capture": SHELL,
+    # local is one of the places to run: its servers are made there.
+    "provision": SHELL | {"aws", "local", "privileges", "rights"},
+    "capture": SHELL | {"privileges"},  # who makes its event triggers
     "mirror": SHELL | {"capture"},  # reads the journal that capture writes
     "backfill": SHELL | {"capture"},  # shares its reading of rows, and holds the journal's ring
     # What is new is provisioned, and captured from birth; it comes in files of SQL.
@@ -71,18 +78,26 @@ ARROWS: dict[str, set[str]] = {
     "route": SHELL | {"shim"},  # the words of a route are the shim's
     "breaker": SHELL | {"route"},  # opening and closing are changes of routes
     "incident": SHELL | {"route"},
-    "cutover": SHELL | {"route", "runway"},
+    # Whose approval counts: asked by gates, waves, commands and the board alike.
+    "governance": SHELL | {"settings"},
+    "cutover": SHELL | {"governance", "route", "runway"},
     "repair": SHELL | {"capture"},  # marks rows dirty in the journal
     "recovery": SHELL | {"capture"},
+    # Everything that is evidence, as pages and rows; what signs it is looked up by reference, as connections are.
+    "dossier": SHELL | {"report", "settings"},
     # It makes the last keys on Limitless, gives objects their owners and ends capture; classic may be a server here.
-    "decommission": SHELL | {"capacity", "route", "capture", "local", "provision", "rights"},
+    # The dossier is the last thing before anything is done to classic.
+    "decommission": SHELL
+    | {"aws", "capacity", "route", "capture", "dossier", "local", "provision", "rights", "settings"},
     # Where phases meet: what one says to the next, and what compares with what repairs.
-    "gates": SHELL | {"rights", "route", "runway", "cutover", "decommission"},
+    "drill": SHELL | {"route"},  # a rollback there and back is two changes of routes
+    "gates": SHELL
+    | {"governance", "preflight", "privileges", "rights", "route", "runway", "cutover", "decommission", "settings"},
     "undo": SHELL | {"capture", "provision"},
     "notify": SHELL | {"settings"},  # each receiver's secret is looked up for each message, and kept nowhere
     "validation": SHELL | {"capture", "consistency", "cutover", "repair"},
     # The board shows the status as reports do, and gives the orders that commands give.
-    "serve": SHELL | {"incident", "report", "route"},
+    "serve": SHELL | {"governance", "incident", "report", "route"},
     # The rehearsal plays operator, application and adversary at once.
     "rehearse": {"*"},
     "cli": {"*", "workflows"},
@@ -110,9 +125,11 @@ GUESTS: dict[str, set[str]] = {
     "psutil": {"local", "rehearse"},
     "starlette": {"incident", "metrics", "serve"},
     "uvicorn": {"incident", "serve", "cli"},
+    "jwt": {"serve"},  # tokens of an OIDC proxy
     "anyio": {"incident"},
-    "cryptography": {"incident"},  # signatures of Amazon SNS
-    "pydantic": {"incident", "notify", "plan", "settings", "cli", "workflows"},
+    # dossiers are signed; signatures of Amazon SNS, and of approvers; what Temporal stores
+    "cryptography": {"dossier", "governance", "incident", "workflows"},
+    "pydantic": {"dossier", "incident", "notify", "plan", "settings", "cli", "workflows"},
     "structlog": {"logs", "workflows", "cli"},
     "rich": {"cli", "rehearse"},
     "jinja2": {"report", "serve"},
@@ -239,7 +256,13 @@ def test_heavy_packages_stay_where_they_belong() -> None:
 
 @pytest.mark.parametrize(
     ("package", "allowed"),
-    [("model", set()), ("errors", set()), ("shim", {"psycopg", "opentelemetry"}), ("testing", {"psycopg"})],
+    [
+        ("model", set()),
+        ("errors", set()),
+        ("login", {"psycopg", "boto3", "botocore"}),
+        ("shim", {"psycopg", "opentelemetry"}),
+        ("testing", {"psycopg"}),
+    ],
 )
 def test_the_core_needs_next_to_nothing(package: str, allowed: set[str]) -> None:
     """The words need the standard library; the shim, a guest in other processes, needs psycopg besides."""
@@ -280,7 +303,7 @@ def test_validation_is_an_independent_witness() -> None:
 def test_validation_brings_only_connections_and_names() -> None:
     """Of ours it loads connections, the tool's tables, what nobody captured, and words; not even through somebody else
     more than that."""
-    names = ("consistency", "control", "db", "errors", "inventory", "model")
+    names = ("consistency", "control", "db", "errors", "inventory", "login", "model")
     allowed = tuple(f"migrator.{name}" for name in names)
     probe = (
         "import sys, migrator.consistency.run;"
@@ -388,6 +411,7 @@ OTHER_READERS = {
     "inventory": "validation loads it: what nobody captured is asked past the reader of those who capture",
     "local": "the stand-in plays a server",
     "rehearse": "plays an operator",
+    "privileges": "about what the tool's role may use and owns, which has no shape",
     "rights": "about who may do what, which has no shape",
 }
 # The same for single files elsewhere. One that asks no more must leave this list.
@@ -401,7 +425,7 @@ OTHER_FILES = {
     "migrator/dataplane/mirror/chunks.py": "asynchronous, about what refers to a table there, and what is unique in it",
     "migrator/dataplane/mirror/foreign_key_wait.py": "asynchronous, about the one key that an error named",
     "migrator/decommission/write_stop.py": "about its own triggers",
-    "migrator/doctor/doctor.sql": "about who may use and owns what, which has no shape",
+    "migrator/preflight/preflight.sql": "about what AWS DMS leaves on a source",
     "migrator/provision/probe.py": "asks whether catalogs can be asked",
     "migrator/provision/probing.py": "about its own scratch schema",
 }

@@ -13,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from migrator import settings
 from migrator.errors import ClusterUnavailable, MigratorError, UsageError
+from migrator.login import secret
 
 SECRET = "hunter2-secret"
 DSN = f"postgresql://app:{SECRET}@db.example:5432/app"
@@ -99,7 +100,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Stubber:
     client = boto3.client(
         "secretsmanager", region_name="eu-central-1", aws_access_key_id="x", aws_secret_access_key="x"
     )
-    monkeypatch.setattr(boto3, "client", lambda name: client)
+    monkeypatch.setattr(boto3.Session, "client", lambda _self, _name, **_: client)
+    monkeypatch.setattr(secret, "_kept", {})
     stubber = Stubber(client)
     stubber.activate()
     return stubber
@@ -127,7 +129,7 @@ def test_a_secret_with_parts_becomes_a_verified_connection() -> None:
     """JSON with host, user and password is put together, with the server's certificate checked."""
     text = json.dumps({"host": "db.example", "port": 5433, "username": "app", "password": SECRET, "dbname": "app"})
 
-    assert conninfo_to_dict(settings.dsn_from_secret("s", text, None)) == {
+    assert conninfo_to_dict(secret.dsn_from_secret("s", text, None)) == {
         "host": "db.example",
         "port": "5433",
         "user": "app",
@@ -140,14 +142,14 @@ def test_a_secret_with_parts_becomes_a_verified_connection() -> None:
 @pytest.mark.parametrize(
     ("text", "key", "named"),
     [
-        (json.dumps({"username": "a", "password": SECRET}), None, "lacks host"),
+        (json.dumps({"username": "a", "password": SECRET}), None, "lacks host, dbname"),
         (json.dumps({"other": SECRET}), "classic", "no key classic"),
         (SECRET, "classic", "not JSON"),
     ],
 )
 def test_a_secret_that_lacks_something_says_what(text: str, key: str | None, named: str) -> None:
     with pytest.raises(UsageError, match=named) as caught:
-        settings.dsn_from_secret("prod/db", text, key)
+        secret.dsn_from_secret("prod/db", text, key)
 
     assert SECRET not in str(caught.value) + caught.value.hint
 

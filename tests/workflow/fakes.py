@@ -13,6 +13,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from migrator.control.stopped import describe
+from migrator.decommission.retire import Looked
 from migrator.model.blocker import Blocker
 from workflows import names
 from workflows.activities.control import how_it_ended
@@ -257,6 +258,14 @@ def fakes(world: World) -> list[Callable[..., Any]]:
     async def release(inp: Closing) -> str:
         return world.did("release", inp) or "stopped"
 
+    @activity.defn(name="decommission_fingerprint")
+    async def fingerprint(inp: Closing) -> str:
+        return world.did("fingerprint", inp) or "5 tables read"
+
+    @activity.defn(name="retirement_look")
+    async def retirement_look(inp: PlanInput) -> Looked:
+        return world.did("retirement_look", inp) or Looked("nothing is left to do", True, 0.0)
+
     @activity.defn(name="roll_back")
     async def roll_back(inp: RollbackInput) -> RollbackOutcome:
         return world.did("roll_back", inp) or RollbackOutcome(changed=1)
@@ -274,7 +283,7 @@ def fakes(world: World) -> list[Callable[..., Any]]:
         begin, note, gate, record_approval, void_approval, record_incident, audit, provision, shape, capture_on, mirror,
         mirror_failed, next_units, copy_unit, retry_failed, validate, ensure_schedule, remove_schedule, next_wave,
         baseline, wave_gate, advance, soak, finish_wave, forward, check, go_on, cost, close, reopen, settle, export,
-        release, roll_back, watch_breakers,
+        release, fingerprint, retirement_look, roll_back, watch_breakers,
         step("prepare", "decommission_prepare"), step("drain", "decommission_drain"),
         step("validate_changed", "decommission_validate"), step("sequences", "decommission_sequences"),
         step("positions", "decommission_positions"), step("hand_over", "decommission_hand_over"),

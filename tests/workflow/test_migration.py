@@ -113,6 +113,49 @@ async def test_an_approval_is_refused_before_its_gate_waits(temporal_env: Workfl
     assert world.calls.count("record_approval") == 1
 
 
+async def test_an_approval_that_does_not_count_when_the_gate_is_passed_is_asked_for_again(
+    temporal_env: WorkflowEnvironment, plan: str
+) -> None:
+    """It has expired, or is of other evidence: the activity says so, and the phase is not left."""
+    answers = iter([ALWAYS, GateAnswer(go=True, needs_approval=True, approval_void="expired"), ALWAYS, ALWAYS, ALWAYS])
+    world = World({"gate audit": [lambda inp: next(answers)], "gate provision": [ALWAYS]})
+    async with serving(temporal_env.client, plan, fakes(world)):
+        handle = await begun(temporal_env, plan)
+        await waits_for(handle, "audit")
+        await handle.execute_update(MigrationWorkflow.approve, Approve(gate="audit", approver="ana"))
+
+        async def is_asked_again() -> bool:
+            seen = await status(handle)
+            return len(world.seen.get("gate audit", [])) >= 2 and seen.waiting_for == "audit" and not seen.approvals
+
+        await until(is_asked_again)
+        await handle.execute_update(MigrationWorkflow.approve, Approve(gate="audit", approver="bob"))
+        await waits_for(handle, "provision")
+        await handle.terminate()
+
+    assert [a.approver for a in world.seen["record_approval"]] == ["ana", "bob"]
+
+
+async def test_the_approval_of_a_wave_may_be_given_again(temporal_env: WorkflowEnvironment, plan: str) -> None:
+    """Only classic knows whether it has expired: there it is recorded again."""
+    go = [GateAnswer(go=True)]
+    waves = [NextWave(approval="wave-1", waiting=3)]
+    world = World({"gate audit": go, "gate provision": go, "gate dual_write": go, "next_wave": waves})
+    async with serving(temporal_env.client, plan, fakes(world)):
+        handle = await begun(temporal_env, plan)
+
+        async def in_cutover() -> bool:
+            return (await status(handle)).phase == "cutover"
+
+        await until(in_cutover)
+        for again in (False, False, True):
+            asked = Approve(gate="wave-1", approver="ana", again=again)
+            await handle.execute_update(MigrationWorkflow.approve, asked)
+        await handle.terminate()
+
+    assert world.calls.count("record_approval") == 2
+
+
 async def test_a_blocked_gate_is_looked_at_again_when_somebody_says_resume(
     temporal_env: WorkflowEnvironment, plan: str
 ) -> None:

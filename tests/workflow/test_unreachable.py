@@ -11,7 +11,7 @@ import pytest
 from temporalio.service import RPCStatusCode
 
 from tests.fixtures.operator import Done, Operator
-from workflows.connection import _refused
+from workflows.refusal import answered
 
 pytestmark = pytest.mark.temporal
 
@@ -91,7 +91,7 @@ def test_nobody_at_an_address_and_somebody_else_are_told_apart(tmp_path: Path, m
     ],
 )
 def test_every_refusal_says_what_to_do(status: RPCStatusCode, said: str) -> None:
-    why, hint = _refused(status, "temporal:7233", "shop")
+    why, hint = answered(status, "temporal:7233", "shop")
 
     assert said in why and "temporal:7233" in why
     assert hint.endswith(".")

@@ -8,10 +8,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -118,6 +120,70 @@ async def test_a_killed_worker_costs_time_and_nothing_else(
     again = {e["workflow"] for e in last.get("workflow.begun", ())} & {e["workflow"] for e in killed["workflow.begun"]}
     assert again == set(), "they are replayed there, and began in the first worker"
     assert not [name for name in {**killed, **last} if " " in name], "no library tells the same in its own words"
+
+
+async def test_a_release_is_rolled_out_in_the_middle_of_a_migration(
+    plan: tuple[Plan, Path], start: Callable[[], subprocess.Popen[bytes]], shop: Shop, temporal_address: str
+) -> None:
+    """The new worker replays what is open and starts beside the old one, which is told to stop while it copies; the
+    application writes all the time."""
+    client = await Client.connect(temporal_address, data_converter=pydantic_data_converter)
+    old = start()
+    handle = await client.start_workflow(
+        "Migration",
+        MigrationInput(plan="killed", digest=digest(plan[0])),
+        id=names.migration_id("killed"),
+        task_queue=names.queue("killed", names.Queue.CONTROL),
+    )
+    ended, stopping = [], threading.Event()
+    writer = threading.Thread(target=write, args=(shop.classic_dsn, stopping))
+    writer.start()
+    try:
+        await until(lambda: copied(shop, 1))
+        new = start()
+        await until(lambda: told(plan[1].parent / "worker-1.log", "worker.started"))
+        old.send_signal(signal.SIGTERM)
+        ended.append(await asyncio.to_thread(old.wait, 40))
+        await until(lambda: waiting(shop))
+        stopping.set()
+        await asyncio.to_thread(writer.join)
+        await until(lambda: equal(shop))
+        new.send_signal(signal.SIGTERM)
+        ended.append(await asyncio.to_thread(new.wait, 40))
+    finally:
+        stopping.set()
+        for workflow_id in (
+            handle.id,
+            *(f(plan[0].name) for f in (names.dual_write_id, names.backfill_id, names.breaker_id)),
+        ):
+            await client.get_workflow_handle(workflow_id).terminate()
+
+    assert ended == [0, 0]
+    assert shop.limitless.execute("SELECT DISTINCT state FROM migrator.copy_lease").fetchall() == [("joined",)]
+    written = shop.classic.execute("SELECT count(*) FROM shop.purchase WHERE id > 70000").fetchone()
+    assert written is not None and written[0] > 20, "the application wrote meanwhile"
+    before, after = (events(plan[1].parent / f"worker-{number}.log") for number in (0, 1))
+    assert after["worker.replayed"][0]["workflows"] >= 3, "migration, dual write and backfill went on with the new code"
+    assert "worker.left_behind" not in before
+    again = {e["workflow"] for e in after.get("workflow.begun", ())} & {e["workflow"] for e in before["workflow.begun"]}
+    assert again == set(), "they go on, and do not begin again"
+
+
+def write(dsn: str, stopping: threading.Event) -> None:
+    """An application that writes, and does not know of any of it."""
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        number = 70_000
+        while not stopping.wait(0.01):
+            number += 1
+            conn.execute("INSERT INTO shop.purchase (id, tenant_id) VALUES (%s, %s)", (number, number % 3 + 1))
+
+
+async def told(log: Path, event: str) -> bool:
+    return event in events(log)
+
+
+async def equal(shop: Shop) -> bool:
+    return shop.differences() == {}
 
 
 def events(log: Path) -> dict[str, list[dict[str, Any]]]:

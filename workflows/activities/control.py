@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -24,7 +25,9 @@ from migrator.decommission import record
 from migrator.decommission.progress import retiring
 from migrator.errors import ClusterUnavailable
 from migrator.model.blocker import Blocker
+from migrator.model.gate import gate_behind
 from migrator.model.phase import Phase
+from migrator.plan.schema import Plan
 from migrator.poll import until_async
 from workflows import names, policies
 from workflows.activities.base import Connection, Context, beating
@@ -77,13 +80,18 @@ class ControlActivities:
         answer = await until_async(
             look, policies.LONG_POLL_S if phase in POLLED else 0, 1.0, done=lambda a: _acts(a) or a.late_tenants
         )
+        if answer.go and answer.needs_approval and approver:
+            gate = gate_behind(phase)
+            if why := await self.context.on_classic(gates.recheck_approval, gate, self.context.plan):
+                await self.context.on_classic(gates.void, gate, approver, why)
+                return replace(answer, approval_void=why)
         if answer.go and (not answer.needs_approval or approver):
             await self.context.on_classic(gates.note_passed, phase, approver)
         return answer
 
     @activity.defn(name="record_approval")
     async def record_approval(self, approval: Approval) -> None:
-        await self.context.on_classic(_record_approval, approval)
+        await self.context.on_classic(_record_approval, approval, self.context.plan)
 
     @activity.defn(name="void_approval")
     async def void_approval(self, approval: Approval) -> None:
@@ -148,5 +156,5 @@ async def _why(handle: WorkflowHandle[Any, Any]) -> str:
     return ""
 
 
-def _record_approval(conn: Connection, approval: Approval) -> None:
-    gates.approve(conn, approval.gate, approval.approver)
+def _record_approval(conn: Connection, approval: Approval, plan: Plan) -> None:
+    gates.approve(conn, approval.gate, approval.approver, plan)

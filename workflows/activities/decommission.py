@@ -10,10 +10,11 @@ from temporalio.exceptions import ApplicationError
 
 from migrator import settings
 from migrator.decommission import attempt as tries
-from migrator.decommission import progress, run
+from migrator.decommission import progress, retire, run
 from migrator.decommission.prepare import make_keys as _finalize
 from migrator.decommission.prepare import prepare as _prepare
 from migrator.decommission.prepare import tables as _tables
+from migrator.decommission.retire import Looked
 from migrator.decommission.run import MARGIN_S
 from migrator.decommission.run import close_positions as _close_positions
 from migrator.decommission.run import close_writes as _close
@@ -144,11 +145,23 @@ class DecommissionActivities:
 
     @activity.defn(name="decommission_export")
     async def export(self, inp: Closing) -> str:
-        path = settings.home() / f"decisions-{self.context.plan.name}.json"
-        return await beating(self.context.on_classic(run.export, inp.id, path, self.context.plan))
+        """Write the final dossier where the plan says."""
+        return await beating(self.context.on_classic(run.export, inp.id, self.context.plan, settings.home()))
 
     @activity.defn(name="decommission_release")
     async def release(self, inp: Closing) -> str:
-        """Take the last snapshot of classic and delete the cluster. Afterwards it may not answer any more."""
+        """Take the last snapshot of classic and stop the cluster. Afterwards it does not answer any more."""
         sides = self.context.open_classic, self.context.open_limitless
-        return await beating(asyncio.to_thread(run.release, *sides, self.context.plan, inp.id, settings.home()))
+        return await beating(asyncio.to_thread(retire.release, *sides, self.context.plan, inp.id, settings.home()))
+
+    @activity.defn(name="decommission_fingerprint")
+    async def fingerprint(self, inp: Closing) -> str:
+        """Store what each table of classic holds in the end, for the drill that restores its last copy."""
+        sides = self.context.open_classic, self.context.open_limitless
+        return await beating(asyncio.to_thread(retire.fingerprint, *sides, self.context.plan))
+
+    @activity.defn(name="retirement_look")
+    async def look(self, inp: PlanInput) -> Looked:
+        """Do what is due of classic's retirement: stop it again, delete it once approved and its days are over."""
+        self.context.serves(inp.plan)
+        return await beating(self.context.on_limitless(retire.look, self.context.plan))

@@ -28,9 +28,11 @@ from migrator.dataplane.mirror.options import CycleStats, MirrorOptions, options
 from migrator.dataplane.mirror.run import run_partition
 from migrator.db.connect import connect_async
 from migrator.model.route import FallbackScope
+from migrator.model.side import Side
 from migrator.model.tenant import TenantId
 from migrator.plan.schema import Plan
 from migrator.poll import until_async
+from migrator.privileges.require import require
 from migrator.provision.tables import tables_in_force
 from migrator.traffic.route.fallback import fall_back, fall_back_tenants
 from workflows.activities.base import APP, Connection, Context, beating
@@ -76,6 +78,7 @@ class DualWriteActivities:
     def _install(self) -> None:
         plan = self.context.plan
         with closing(self.context.open_classic()) as classic:
+            require(classic, Side.CLASSIC, plan.tables)
             tables = tables_in_force(classic, plan.tables)
             install(classic, tables, plan.dual_write.parts, plan.dual_write.ring_slots)
             start_rate(classic, plan.backfill.mb_per_s)

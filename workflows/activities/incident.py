@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import psycopg
 from temporalio import activity
 
-from migrator.control import upkeep
+from migrator.control import sealing, upkeep
 from migrator.control.compact import compact
 from migrator.control.tables import captured_tables
 from migrator.errors import ClusterUnavailable, MigratorError
@@ -33,6 +33,9 @@ SLO_S = 5.0
 ADD_UP_S = 10.0
 PRUNE_S = 600.0
 MORE_S = 0.1
+SEAL_S = 5.0
+"""How long a decision may stay outside the hash chain of the log."""
+ANCHOR_S = 60.0
 RIGHTS_S = 5.0
 """How often classic is asked whether its rights may have changed. A REVOKE reaches Limitless in about this time."""
 REFUSED_S = 60.0
@@ -82,8 +85,24 @@ class IncidentActivities:
             self._again("add_up", ADD_UP_S, upkeep.add_up),
             self._again("prune", PRUNE_S, upkeep.prune),
             self._again("compact", PRUNE_S, compact),
+            self._again("seal", SEAL_S, sealing.seal_step),
+            self._again("seal_all", PRUNE_S, sealing.seal_missed),
+            self._anchor(),
             self._follow_rights(),
         )
+
+    async def _anchor(self) -> None:
+        """Write the head of the decision log's chain down on Limitless, where classic's rights do not reach."""
+        told = ""
+        while True:
+            try:
+                lost = await self.context.on_both(sealing.anchor)
+                if lost is not None and lost.hash != told:
+                    tell("log.altered", seal=lost.seq, anchor=lost.hash)
+                told = lost.hash if lost is not None else ""
+            except (MigratorError, psycopg.Error) as error:
+                tell("upkeep.failed", job="anchor", error=type(error).__name__)
+            await asyncio.sleep(ANCHOR_S)
 
     async def _follow_rights(self) -> None:
         """Bring Limitless what changes in classic's rights: a REVOKE must not stay open there."""

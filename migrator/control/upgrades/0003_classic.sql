@@ -237,3 +237,243 @@ CREATE TABLE IF NOT EXISTS migrator.alarm (
 );
 CREATE INDEX IF NOT EXISTS alarm_source_message_idx ON migrator.alarm (source, message) WHERE message <> '';
 CREATE INDEX IF NOT EXISTS alarm_source_episode_idx ON migrator.alarm (source, episode) WHERE episode <> '';
+
+-- name: sightings_and_drills
+-- Make room for who uses classic beside this tool, and for drills (sighting, sighting_hour, drill)
+-- Who uses classic beside this tool: sessions and walsenders of all databases, as looks found them. Bounded: the newest
+-- 2,000 (migrator.control.sighting).
+CREATE TABLE IF NOT EXISTS migrator.sighting (
+    server      text NOT NULL,       -- writer, or a reader of the plan: reader 1
+    kind        text NOT NULL CHECK (kind IN ('session', 'walsender')),
+    database    text NOT NULL,       -- '' for a walsender
+    role        text NOT NULL,
+    application text NOT NULL,       -- its application_name; '' where it gives none
+    client      text NOT NULL,       -- its address; '' on a local socket
+    first_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    looks       bigint NOT NULL,     -- that found it
+    PRIMARY KEY (server, kind, database, role, application, client)
+) WITH (fillfactor = 50);
+
+-- Hours in which somebody looked: nothing seen says nothing of an hour without a row.
+CREATE TABLE IF NOT EXISTS migrator.sighting_hour (
+    server text NOT NULL,
+    at     timestamptz NOT NULL,     -- beginning of the hour in UTC
+    looks  int NOT NULL,
+    PRIMARY KEY (server, at)
+);
+
+-- Drills: what was practised, and how it went. Bounded: the newest 1,000 (migrator.control.drill).
+CREATE TABLE IF NOT EXISTS migrator.drill (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    kind    text NOT NULL CHECK (kind IN ('rollback', 'restore', 'temporal')),
+    who     text NOT NULL,
+    subject text NOT NULL,           -- what was rolled back, or restored
+    passed  boolean NOT NULL,
+    seconds double precision NOT NULL,
+    body    jsonb NOT NULL           -- what was measured, and why it did not pass
+);
+
+-- name: decision_log
+-- Let no one change the decision log, and chain its entries by hash (decision_seal, decision_chain)
+ALTER TABLE migrator.decision ADD COLUMN IF NOT EXISTS login text;
+-- The hash chain over it: entries are sealed in the order they are found in, after their transactions have ended, so no
+-- writer waits for another. hash: sha256 over seq, prev, content, repeated and note; content: sha256 over the entry. See
+-- migrator/control/chain.py, which computes the same.
+CREATE TABLE IF NOT EXISTS migrator.decision_seal (
+    seq      bigint PRIMARY KEY,     -- from 1 on, without a gap
+    entry    bigint NOT NULL UNIQUE, -- migrator.decision.id
+    content  bytea NOT NULL,
+    repeated boolean NOT NULL,       -- the entry may be deleted once it is old; this row stays
+    note     text NOT NULL,          -- 'sealed at upgrade', or empty
+    prev     bytea NOT NULL,         -- hash of the row before; empty for the first
+    hash     bytea NOT NULL,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- One row: who holds it seals. Every entry up to `low` is sealed, or its transaction was rolled back.
+CREATE TABLE IF NOT EXISTS migrator.decision_chain (
+    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    low      bigint NOT NULL DEFAULT 0,
+    next_low bigint,                 -- becomes `low` once every transaction before `next_xid` has ended
+    next_xid xid8
+) WITH (fillfactor = 50);
+INSERT INTO migrator.decision_chain DEFAULT VALUES ON CONFLICT DO NOTHING;
+
+-- An application's role (it was granted the shim, and not the routes) tells what shims do, and when it does. As the
+-- invoker, so that it sees who inserts; triggers of the tool itself insert as their owner.
+CREATE OR REPLACE FUNCTION migrator.stamp_decision() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW.login := session_user;
+    IF NOT pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = TG_RELID), 'MEMBER')
+       AND has_table_privilege(current_user, 'migrator.process', 'INSERT')
+       AND NOT has_table_privilege(current_user, 'migrator.route', 'UPDATE') THEN
+        IF NEW.kind NOT IN ('fallback.raised', 'replica.out', 'replica.joining', 'replica.serving') THEN
+            RAISE insufficient_privilege USING
+                MESSAGE = format('role %s may not write %s to the decision log', quote_ident(current_user), NEW.kind);
+        END IF;
+        NEW.at := clock_timestamp();
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER stamp_decision BEFORE INSERT ON migrator.decision
+    FOR EACH ROW EXECUTE FUNCTION migrator.stamp_decision();
+ALTER TABLE migrator.decision ENABLE ALWAYS TRIGGER stamp_decision;
+
+-- For everybody, the owner too. A superuser can switch triggers off: that is what the chain is for. Only what the tool
+-- repeats at every check as long as its cause stays may be deleted, once it is sealed and two days old.
+CREATE OR REPLACE FUNCTION migrator.refuse_change() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'DELETE' AND TG_TABLE_NAME = 'decision' THEN
+        PERFORM FROM migrator.decision_seal s
+          WHERE s.entry = OLD.id AND s.repeated AND OLD.at < clock_timestamp() - interval '2 days';
+        IF FOUND THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    RAISE insufficient_privilege USING MESSAGE = format('migrator.%s is append-only: no %s', TG_TABLE_NAME, TG_OP),
+        HINT = 'What was decided stays. Decide anew, and say why.';
+END $$;
+CREATE OR REPLACE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON migrator.decision
+    FOR EACH ROW EXECUTE FUNCTION migrator.refuse_change();
+CREATE OR REPLACE TRIGGER refuse_truncate BEFORE TRUNCATE ON migrator.decision
+    FOR EACH STATEMENT EXECUTE FUNCTION migrator.refuse_change();
+CREATE OR REPLACE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON migrator.decision_seal
+    FOR EACH ROW EXECUTE FUNCTION migrator.refuse_change();
+CREATE OR REPLACE TRIGGER refuse_truncate BEFORE TRUNCATE ON migrator.decision_seal
+    FOR EACH STATEMENT EXECUTE FUNCTION migrator.refuse_change();
+ALTER TABLE migrator.decision ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE migrator.decision ENABLE ALWAYS TRIGGER refuse_truncate;
+ALTER TABLE migrator.decision_seal ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE migrator.decision_seal ENABLE ALWAYS TRIGGER refuse_truncate;
+
+-- One field of what is hashed: its length in bytes, the text in UTF-8; '-' for NULL.
+CREATE OR REPLACE FUNCTION migrator.hashed_field(value text) RETURNS bytea
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(convert_to(octet_length(convert_to(value, 'UTF8')) || ':' || value || ',', 'UTF8'), '-,'::bytea)
+$$;
+
+-- Seals at most *most* entries; returns how many, or NULL while another session seals. In the order of ids, but what
+-- commits late comes late. With *everything* also what would lie below `low`: the hourly check, and every verification.
+CREATE OR REPLACE FUNCTION migrator.seal_decisions(most int, everything boolean, note text) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    chain record;
+    horizon record;
+    entry record;
+    seq bigint;
+    prev bytea;
+    content bytea;
+    hash bytea;
+    repeats boolean;
+    done int := 0;
+BEGIN
+    SELECT c.low, c.next_low, c.next_xid INTO chain FROM migrator.decision_chain c FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT coalesce(max(d.id), 0) AS newest, pg_snapshot_xmin(pg_current_snapshot()) AS xmin,
+           pg_snapshot_xmax(pg_current_snapshot()) AS xmax
+      INTO horizon FROM migrator.decision d;
+    SELECT s.seq, s.hash INTO seq, prev FROM migrator.decision_seal s ORDER BY s.seq DESC LIMIT 1;
+    seq := coalesce(seq, 0);
+    prev := coalesce(prev, '');
+    FOR entry IN
+        SELECT d.* FROM migrator.decision d
+         WHERE d.id > CASE WHEN everything THEN 0 ELSE chain.low END
+           AND NOT EXISTS (SELECT FROM migrator.decision_seal s WHERE s.entry = d.id)
+         ORDER BY d.id LIMIT most
+    LOOP
+        seq := seq + 1;
+        done := done + 1;
+        content := sha256(migrator.hashed_field(entry.id::text)
+            || migrator.hashed_field(to_char(entry.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+            || migrator.hashed_field(entry.who) || migrator.hashed_field(entry.login)
+            || migrator.hashed_field(entry.kind) || migrator.hashed_field(entry.subject)
+            || migrator.hashed_field(entry.before::text) || migrator.hashed_field(entry.after::text)
+            || migrator.hashed_field(entry.reason));
+        repeats := entry.kind IN (
+                'fallback.raised', 'fallback.eased', 'fallback.cleared', 'divergence.found', 'mirror.failed',
+                'workflow.stopped', 'wave.chosen', 'wave.watched', 'wave.deferred')
+            AND entry.who ~ '^(breaker monitor|slo monitor|guard|mirror|migration|cutover)$|^shim |^validation [(]';
+        hash := sha256(migrator.hashed_field(seq::text) || migrator.hashed_field(encode(prev, 'hex'))
+            || migrator.hashed_field(encode(content, 'hex')) || migrator.hashed_field(repeats::text)
+            || migrator.hashed_field(note));
+        INSERT INTO migrator.decision_seal (seq, entry, content, repeated, note, prev, hash)
+        VALUES (seq, entry.id, content, repeats, note, prev, hash);
+        prev := hash;
+    END LOOP;
+    IF done < most THEN
+        IF chain.next_xid IS NULL OR chain.next_xid > horizon.xmax THEN  -- the numbers of another history
+            UPDATE migrator.decision_chain SET next_low = horizon.newest, next_xid = horizon.xmax;
+        ELSIF chain.next_xid <= horizon.xmin AND (chain.low, chain.next_low) <> (horizon.newest, horizon.newest) THEN
+            UPDATE migrator.decision_chain
+               SET low = chain.next_low, next_low = horizon.newest, next_xid = horizon.xmax;
+        END IF;
+    END IF;
+    RETURN done;
+END $$;
+REVOKE EXECUTE ON FUNCTION migrator.seal_decisions(int, boolean, text) FROM PUBLIC;
+
+-- name: sealed_at_upgrade
+-- Seal the entries there are, as they are now
+SELECT FROM migrator.seal_decisions(2147483647, true, 'sealed at upgrade') AS migrator_sealed;
+
+-- name: forgery
+-- Let applications' roles write what their shims write, and nothing else (refuse_forgery)
+-- An application's role may write what its shim writes: the next epoch, a fallback that takes reads to classic, the incident
+-- of one. It may not go back, ease a fallback, or report an incident in a person's name. As the invoker, so that it sees who
+-- writes; functions and sessions of the tool write as its owner.
+CREATE OR REPLACE FUNCTION migrator.refuse_forgery() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wrong boolean;
+BEGIN
+    IF pg_has_role(current_user, (SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'MEMBER')
+       OR has_table_privilege(current_user, 'migrator.route', 'UPDATE') THEN
+        RETURN NEW;
+    END IF;
+    CASE TG_TABLE_NAME
+        WHEN 'switch' THEN wrong := NEW.epoch <> OLD.epoch + 1;
+        WHEN 'fallback' THEN
+            wrong := (NEW.scope, NEW.scope_key) <> (OLD.scope, OLD.scope_key) OR (OLD.held AND NOT NEW.held)
+                     OR (OLD.level = 'classic' AND NEW.level <> 'classic');
+        ELSE
+            wrong := NEW.kind <> 'fallback';
+            NEW.at := clock_timestamp();
+            NEW.first_at := NEW.at;
+            NEW.times := 1;
+    END CASE;
+    IF wrong THEN
+        RAISE insufficient_privilege USING
+            MESSAGE = format('role %s may not write this into migrator.%s', quote_ident(current_user), TG_TABLE_NAME);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER forged BEFORE UPDATE OF epoch ON migrator.switch
+    FOR EACH ROW EXECUTE FUNCTION migrator.refuse_forgery();
+ALTER TABLE migrator.switch ENABLE ALWAYS TRIGGER forged;
+CREATE OR REPLACE TRIGGER forged BEFORE UPDATE ON migrator.fallback
+    FOR EACH ROW EXECUTE FUNCTION migrator.refuse_forgery();
+ALTER TABLE migrator.fallback ENABLE ALWAYS TRIGGER forged;
+CREATE OR REPLACE TRIGGER forged BEFORE INSERT ON migrator.incident
+    FOR EACH ROW EXECUTE FUNCTION migrator.refuse_forgery();
+ALTER TABLE migrator.incident ENABLE ALWAYS TRIGGER forged;
+-- name: approval_vote
+-- Make room for what each approver said, and of which evidence (approval_vote)
+CREATE TABLE IF NOT EXISTS migrator.approval_vote (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at          timestamptz NOT NULL,
+    gate        text NOT NULL,                  -- as migrator.approval.gate; or plan_change
+    approver    text NOT NULL,
+    how         text NOT NULL CHECK (how IN ('none', 'token', 'oidc')),
+    evidence    text NOT NULL,                  -- digest of `facts`
+    facts       jsonb NOT NULL,
+    proof       jsonb NOT NULL,                 -- key and signature, or issuer and subject; nothing secret
+    voided_at   timestamptz,
+    why_voided  text NOT NULL DEFAULT ''
+);
+CREATE INDEX IF NOT EXISTS approval_vote_gate_idx ON migrator.approval_vote (gate) WHERE voided_at IS NULL;

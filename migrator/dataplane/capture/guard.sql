@@ -71,6 +71,21 @@ BEGIN
     END IF;
 END $$;
 
+-- What is captured is read, and gets triggers, with the tool's rights: it has to be a member of the owner.
+CREATE OR REPLACE FUNCTION migrator.guard_owner(relation regclass) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    owner name := (SELECT pg_get_userbyid(c.relowner) FROM pg_class c
+                    WHERE c.oid = relation AND NOT pg_has_role(current_user, c.relowner, 'USAGE'));
+BEGIN
+    IF owner IS NOT NULL THEN
+        RAISE EXCEPTION '% may not belong to % while it is being migrated', relation, owner
+            USING ERRCODE = 'MG003', DETAIL = format('Role %s of the tool is no member of %s, so it could not follow the table.',
+                                                     current_user, owner),
+                  HINT = format('GRANT %I TO %I first, or keep the owner that it has.', owner, current_user);
+    END IF;
+END $$;
+
 -- Bring the capture triggers of the leaves of *root* in line with its partition tree; returns how many leaves came
 -- or went. A table that holds our triggers and left the tree is a leaf that was detached. Every key in such a leaf is
 -- journalled: its rows come or go without one of them being written.
@@ -88,6 +103,7 @@ BEGIN
         SELECT p.relid, p.isleaf FROM pg_partition_tree(captured.oid) p
          WHERE NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = p.relid AND g.tgname = 'migrator_capture_insert')
     LOOP
+        PERFORM migrator.guard_owner(leaf.relid);
         PERFORM migrator.capture_leaf(root, leaf.relid);
         IF leaf.isleaf THEN
             PERFORM migrator.guard_isolation(leaf.relid);
@@ -230,7 +246,9 @@ BEGIN
             root := migrator.captured_root(command.objid);
             IF root IS NULL THEN
                 CONTINUE;
-            ELSIF mode = 'allowed' THEN
+            END IF;
+            PERFORM migrator.guard_owner(command.objid::regclass);
+            IF mode = 'allowed' THEN
                 -- What the tool changes: never the name, the partitions, or whether capture is there.
                 -- Partitions take part in what is said about their root, and are not among the commands.
                 PERFORM migrator.note_facets(c.oid, '{columns,constraints}')
@@ -276,7 +294,9 @@ BEGIN
     END IF;
     BEGIN
         root := migrator.captured_root(pg_catalog.to_regclass(named[1])::pg_catalog.oid);
-    EXCEPTION WHEN OTHERS THEN
+    EXCEPTION WHEN insufficient_privilege THEN
+        RETURN;  -- a schema that the tool's role may not use, so it holds nothing that is captured
+    WHEN OTHERS THEN
         root := named[1];  -- a name we cannot read may be one of ours
     END;
     IF root IS NOT NULL THEN
@@ -358,6 +378,8 @@ BEGIN
                 END IF;
             EXCEPTION WHEN invalid_name OR syntax_error OR undefined_object OR feature_not_supported THEN
                 NULL;  -- no name after all
+            WHEN insufficient_privilege THEN
+                NULL;  -- a schema that the tool's role may not use, so it holds nothing that is captured
             END;
         END LOOP;
     END LOOP;

@@ -25,6 +25,7 @@ from migrator.errors import ClusterUnavailable, PreconditionFailed
 from migrator.inventory.look import set_aside
 from migrator.model.action import Action
 from migrator.model.table import Table, qualify
+from migrator.privileges.guards import drop_guard, make_guard
 
 LOCK_TIMEOUT_MS = 300
 PATIENCE_S = 120.0
@@ -226,34 +227,27 @@ def _install_journals(conn: psycopg.Connection[Any], tables: Mapping[int, Table]
 
 
 _GUARDS = (
-    ("migrator_guard_ddl", "ddl_command_end", "guard_ddl"),
-    ("migrator_guard_detach", "ddl_command_start WHEN TAG IN ('ALTER TABLE')", "guard_detach"),
-    ("migrator_guard_drop", "sql_drop", "guard_drop"),
-    ("migrator_guard_leaf", "ddl_command_start WHEN TAG IN ('DROP TABLE')", "guard_leaf"),
-    ("migrator_guard_rewrite", "table_rewrite", "guard_rewrite"),
+    ("migrator_guard_ddl", "ddl_command_end", "", "guard_ddl"),
+    ("migrator_guard_detach", "ddl_command_start", "ALTER TABLE", "guard_detach"),
+    ("migrator_guard_drop", "sql_drop", "", "guard_drop"),
+    ("migrator_guard_leaf", "ddl_command_start", "DROP TABLE", "guard_leaf"),
+    ("migrator_guard_rewrite", "table_rewrite", "", "guard_rewrite"),
 )
-"""Event triggers: name, event, function in the control schema."""
+"""Event triggers: name, event, the only command they fire for, function in the control schema."""
 
 
 def make_guards(conn: psycopg.Connection[Any], renew: Set[str] = frozenset()) -> None:
     """Make the event triggers that are not there; those to *renew* anew."""
     present = {str(n) for (n,) in conn.execute("SELECT evtname FROM pg_event_trigger WHERE evtname LIKE 'migrator%'")}
-    for name, event, function in _GUARDS:
+    for name, event, tag, function in _GUARDS:
         if name not in present or name in renew:
             with own_ddl(conn):
-                conn.execute(sql.SQL("DROP EVENT TRIGGER IF EXISTS {}").format(sql.Identifier(name)))
-                conn.execute(
-                    sql.SQL("CREATE EVENT TRIGGER {} ON {} EXECUTE FUNCTION {}()").format(
-                        sql.Identifier(name), sql.SQL(event), sql.Identifier("migrator", function)
-                    )
-                )
-                # Also in sessions that switched ordinary triggers off (session_replication_role = replica).
-                conn.execute(sql.SQL("ALTER EVENT TRIGGER {} ENABLE ALWAYS").format(sql.Identifier(name)))
+                make_guard(conn, name, event, tag, function)
                 conn.execute("SELECT migrator.note_own()")
 
 
 _FUNCTIONS = (
-    *(f"{function}()" for _, _, function in _GUARDS),
+    *(f"{function}()" for _, _, _, function in _GUARDS),
     "follow_leaves(text)",
     "capture_leaf(text, regclass)",
     "captured_root(oid)",
@@ -263,6 +257,7 @@ _FUNCTIONS = (
     "guard_index(text)",
     "guard_isolation(regclass)",
     "guard_mode()",
+    "guard_owner(regclass)",
     "guard_shape(text, oid)",
     "note_leaves(oid[])",
     "note_facets(oid, text[])",
@@ -277,8 +272,8 @@ _FUNCTIONS = (
 def remove(conn: psycopg.Connection[Any]) -> None:
     """Turn capture off and drop every object it made. Safe to run twice, also after a half-finished install."""
     with own_ddl(conn):
-        for name, _, _ in _GUARDS:
-            conn.execute(sql.SQL("DROP EVENT TRIGGER IF EXISTS {}").format(sql.Identifier(name)))
+        for name, _, _, _ in _GUARDS:
+            drop_guard(conn, name)
     tables = captured_tables(conn)
     for oid in relation_oids(conn).values():
         for member in members(conn, oid):

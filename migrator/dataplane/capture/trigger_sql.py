@@ -254,12 +254,14 @@ def leaf_function(table: Table, table_id: int, parts: int, slots: int, others: O
             insert(table, table_id, slot, own, parts, moves=moves), sql.Literal(f'"{stands_for}"')
         )
 
+    # It reads whatever table it is given with the tool's rights: guards call it, and no session of an application.
     return sql.SQL(
-        "CREATE OR REPLACE FUNCTION {}(leaf regclass) RETURNS void LANGUAGE plpgsql SECURITY DEFINER"
-        " SET search_path = pg_catalog, pg_temp SET row_security = off AS {}"
+        "CREATE OR REPLACE FUNCTION {name}(leaf regclass) RETURNS void LANGUAGE plpgsql SECURITY DEFINER"
+        " SET search_path = pg_catalog, pg_temp SET row_security = off AS {body};"
+        " REVOKE ALL ON FUNCTION {name}(regclass) FROM PUBLIC"
     ).format(
-        sql.Identifier(MIGRATOR, names.function(table_id, "leaf")),
-        _quoted(sql.SQL("\n{}BEGIN\n{}END\n").format(_DECLARE, _into_ring(slots, execute))),
+        name=sql.Identifier(MIGRATOR, names.function(table_id, "leaf")),
+        body=_quoted(sql.SQL("\n{}BEGIN\n{}END\n").format(_DECLARE, _into_ring(slots, execute))),
     )
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from migrator.control.history import newest_report
 from migrator.control.journal import note_loss, noted_tables
@@ -23,6 +22,7 @@ from migrator.inventory.look import set_aside
 from migrator.inventory.read import SET_ASIDE
 from migrator.model.incident import IncidentKind
 from migrator.model.table import Table
+from migrator.privileges.guards import drop_guard
 
 _GUARDS = "SELECT evtname FROM pg_event_trigger WHERE evtname LIKE 'migrator\\_guard%'"
 
@@ -45,7 +45,7 @@ def renew(conn: psycopg.Connection[Any], by: str = "migrator upgrade") -> None:
     conn.execute("SELECT set_config('migrator.ddl', 'capture', true)")
     for (name,) in conn.execute(_GUARDS).fetchall():
         # Of the earlier version: it would refuse what follows. Other sessions run them until all of this is committed.
-        conn.execute(sql.SQL("DROP EVENT TRIGGER {}").format(sql.Identifier(str(name))))
+        drop_guard(conn, str(name))
     find_relations(conn)
     whole, broken = _members(conn, tables)
     install.make_functions(conn, tables, *built(conn, tables))

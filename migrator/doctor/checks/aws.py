@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from migrator.doctor.aws import READ, SECRETS, Aws, Caller, Cluster, Right
+from migrator.doctor.aws import LOGIN, READ, SECRETS, Aws, Caller, Cluster, Right
 from migrator.doctor.check import Check
 from migrator.doctor.facts import Facts, Kind, Section, Unasked
 from migrator.doctor.finding import Finding, not_applicable, ok, problem, some, unknown, warning
@@ -82,10 +82,10 @@ def rights(name: str, found: Sequence[Right]) -> Finding:
         return unknown(name, "no right was simulated")
     if not denied:
         return ok(name, f"may do all of {some((right.action for right in found), 10)}")
-    secrets = [action for action in denied if action in SECRETS]
-    later = [action for action in denied if action not in SECRETS + READ]
+    secrets = [action for action in denied if action in SECRETS + LOGIN]
+    later = [action for action in denied if action not in SECRETS + LOGIN + READ]
     why = (
-        "connection strings cannot be read"
+        "connection strings cannot be read, or tokens are refused"
         if secrets
         else "classic cannot be retired at the end"
         if later == denied

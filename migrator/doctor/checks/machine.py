@@ -53,7 +53,7 @@ class Machine:
 def _machine(_link: object, plan: Plan | None) -> Machine:
     home = settings.home()
     there = next(path for path in (home, *home.parents) if path.exists())
-    meant = {reference.partition(":")[2] for reference in (references(plan) if plan else ())}
+    meant = {reference.removeprefix("rds-iam:").partition(":")[2] for reference in (references(plan) if plan else ())}
     ours = [name for name in os.environ if name.startswith("MIGRATOR_")]
     token = settings.incident_token()
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -78,7 +78,8 @@ def _has(package: str) -> bool:
 
 KNOWN = frozenset({
     "MIGRATOR_HOME", "MIGRATOR_PLAN", "MIGRATOR_CLASSIC_DSN", "MIGRATOR_LIMITLESS_DSN", "MIGRATOR_TEMPORAL",
-    "MIGRATOR_OPERATOR", "MIGRATOR_INCIDENT_TOKEN", "MIGRATOR_BOARD_TOKEN", "MIGRATOR_BOARD_READ_TOKEN",
+    "MIGRATOR_OPERATOR", "MIGRATOR_INCIDENT_TOKEN", "MIGRATOR_APPROVER_TOKEN", "MIGRATOR_BOARD_TOKEN",
+    "MIGRATOR_BOARD_READ_TOKEN",
     "MIGRATOR_LOG", "MIGRATOR_LOG_FORMAT", "MIGRATOR_DEBUG",
 })  # fmt: skip
 """docs/cli.md, Environment; and the name that the examples give to Limitless' connection string."""

@@ -50,7 +50,7 @@ class Named:
 
 def _named(_link: object, plan: Plan | None) -> Named:
     return Named(
-        _where(settings.classic_dsn_from_environment()), _where(_resolved(plan.classic.writer) if plan else None)
+        _where(_resolved(f"env:{settings.CLASSIC_DSN}")), _where(_resolved(plan.classic.writer) if plan else None)
     )
 
 
@@ -133,4 +133,27 @@ def judge_named(facts: Facts) -> Iterable[Finding]:
         )
 
 
-CHECKS = (Check("plan.file", (STORED,), judge_file), Check("plan.classic", (NAMED,), judge_named))
+def judge_governance(facts: Facts) -> Iterable[Finding]:
+    """Return whether it is known who approves."""
+    stored = facts.known(STORED, Kind.CLASSIC)
+    plan = (stored.plan if stored else None) or facts.plan
+    if plan is None:
+        return
+    governance = plan.governance
+    if not governance.required:
+        yield warning(
+            "approvals",
+            "are not authenticated: any name that is given counts",
+            "who approved a gate is what they said they are called; an audit will not take it",
+            'Set governance.authentication = "required", with approvers: docs/governance.md.',
+        )
+        return
+    two = f"; two people for {', '.join(governance.four_eyes)}" if governance.four_eyes else ""
+    yield ok("approvals", f"are authenticated, by {len(governance.approver)} approvers{two}")
+
+
+CHECKS = (
+    Check("plan.file", (STORED,), judge_file),
+    Check("plan.classic", (NAMED,), judge_named),
+    Check("plan.governance", (STORED,), judge_governance),
+)

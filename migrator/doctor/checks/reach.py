@@ -95,10 +95,17 @@ def _doors(server: Server, found: Reached) -> Iterable[Finding]:
 
 
 def _encryption(server: Server, found: Reached) -> Finding:
-    if found.verified:
+    if found.named:
         return ok(server.name, f"encrypted, and the certificate is checked (sslmode={found.sslmode})")
     if found.local:
         return not_applicable(server.name, "on this machine: encryption is not needed")
+    if found.verified:
+        return warning(
+            server.name,
+            f"encrypted, and the certificate's name is not checked (sslmode={found.sslmode})",
+            "every server with a certificate of that authority would do; RDS' signs for all customers",
+            "Say sslmode=verify-full in the connection string.",
+        )
     if found.tls:
         return warning(
             server.name,

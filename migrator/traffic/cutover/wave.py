@@ -12,14 +12,18 @@ from typing import Any
 
 import psycopg
 
+from migrator.control import drill, votes
 from migrator.control import watch as capture
 from migrator.control.log import decide
-from migrator.control.phase import is_approved, set_phase
+from migrator.control.phase import is_approved, set_phase, void_approval
+from migrator.control.rehearsal import clock_scale
 from migrator.db.connect import connect
 from migrator.errors import ClusterUnavailable, MigratorError
+from migrator.governance import check as governance
 from migrator.inventory.look import losses
 from migrator.model.blocker import Blocker
 from migrator.model.counted import counted
+from migrator.model.drill import STALE, stale
 from migrator.model.phase import Phase
 from migrator.model.route import Level
 from migrator.model.tenant import TenantId
@@ -98,8 +102,10 @@ def next_wave(conn: Connection, plan: Plan, late: bool, rights: Sequence[Blocker
         return NextWave(held="roles lack rights on Limitless that they have on classic", blockers=tuple(rights[:SHOWN]))
     if short := forecast.wave_blockers(conn, plan):
         return NextWave(held="classic's writer is nearly full", blockers=short)
+    if wave.number > 1 and (old := _unpractised(conn, plan)):
+        return NextWave(held="the rollback drill is too old", blockers=(old,))
     gate = f"wave-{wave.number}"
-    if plan.waves.approve_each and not late and not is_approved(conn, gate):
+    if plan.waves.approve_each and not late and not _approved(conn, gate, plan):
         return NextWave(approval=gate, waiting=len(waiting))
     with conn.transaction():
         facts.assign(conn, wave.number, wave.tenants, wave.hot)
@@ -109,6 +115,27 @@ def next_wave(conn: Connection, plan: Plan, late: bool, rights: Sequence[Blocker
             set_phase(conn, Phase.CUTOVER.value, "running", f"wave {wave.number}: {what}")
     asked = WaveInput(plan.name, wave.number, wave.ramp_pct, wave.hot, plan.waves.soak_s, plan.waves.baseline_s, late)
     return NextWave(wave=asked, waiting=len(waiting))
+
+
+def _unpractised(conn: Connection, plan: Plan) -> Blocker | None:
+    """Return why no wave but the first may begin: the last rollback drill is too old."""
+    if STALE in plan.gates.acknowledged:
+        return None
+    return stale(drill.newest(conn), plan.drill.max_age_days, clock_scale(conn, plan))
+
+
+def _approved(conn: Connection, gate: str, plan: Plan) -> bool:
+    """Whether a wave is approved; an approval that expired, or is of other evidence, is taken back."""
+    if not is_approved(conn, gate):
+        return False
+    why = governance.problem(conn, plan, gate)
+    if not why:
+        return True
+    with conn.transaction():
+        votes.void(conn, gate, why)
+        if void_approval(conn, gate):
+            decide(conn, "cutover", "gate.approval_voided", gate, why)
+    return False
 
 
 def everywhere(conn: Connection) -> tuple[Blocker, ...]:

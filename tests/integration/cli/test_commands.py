@@ -20,12 +20,13 @@ from tests.fixtures.operator import Done, Operator
 
 # They only show something, write a file of their own, or run until they are stopped.
 CHANGE_NOTHING = {
-    "audit", "backfill status", "breaker show", "cluster status", "cost", "decommission check", "doctor",
+    "audit", "backfill status", "breaker show", "cluster status", "control backup", "cost",
+    "decommission check", "doctor", "dossier show", "dossier verify",
     "incident alarms", "incident serve",
     "local status", "mirror quarantine", "mirror status", "notify status", "notify test",
     "plan check", "plan diff", "plan history",
     "plan init", "plan schema", "plan show",
-    "plan template", "rehearse", "report", "schema check", "schema status", "serve", "status", "tenant show",
+    "plan template", "rehearse", "report", "schema check", "schema status", "serve", "size", "status", "tenant show",
     "validation history", "validation schedule show", "version", "worker",
 }  # fmt: skip
 SHOW_NO_DATA = {"worker", "incident serve", "serve", "plan schema", "plan template"}

@@ -188,11 +188,12 @@ def test_a_named_tenant_is_released_by_its_cutover_and_no_other(dual: Operator) 
     assert [d["subject"] for d in log if d["kind"] == "tenant.released"] == ["tenant/100"]
 
 
-def test_a_wave_that_does_not_come_next_is_not_approved(dual: Operator) -> None:
+def test_a_wave_that_does_not_come_next_is_not_approved(dual: Operator, tmp_path: Path) -> None:
+    plan = load(tmp_path / "plan.toml")
     with connect(dual.environment["A"], "test") as conn:
         with pytest.raises(Exception, match="the next wave is wave-2"):
-            _record_approval(conn, Approval(gate="wave-99", approver="Ada"))
-        _record_approval(conn, Approval(gate="wave-2", approver="Ada"))
+            _record_approval(conn, Approval(gate="wave-99", approver="Ada"), plan)
+        _record_approval(conn, Approval(gate="wave-2", approver="Ada"), plan)
         assert conn.execute("SELECT gate FROM migrator.approval").fetchall() == [("wave-2",)]
 
 

@@ -84,8 +84,10 @@ def test_another_worker_goes_on_where_the_first_one_ended(
 ) -> None:
     """What is a minute old was told by the one before."""
     caplog.set_level(logging.INFO, "migrator")
-    decide(classic, "Ada", "tenant.held", "tenant/old", "why")
-    classic.execute("UPDATE migrator.decision SET at = at - interval '2 minutes'")
+    classic.execute(
+        "INSERT INTO migrator.decision (at, who, kind, subject, reason)"
+        " VALUES (now() - interval '2 minutes', 'Ada', 'tenant.held', 'tenant/old', 'why')"
+    )
     decide(classic, "Ada", "tenant.released", "tenant/new", "why")
     Teller().step(classic)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -313,15 +311,3 @@ async def test_a_router_that_goes_on_below_is_named(machines: Machines, shop: Sh
 
     with pytest.raises(InvariantBroken, match=r"restarted at 101, and is behind on: router 5 at 7, router 6 at 7"):
         sequences.restart(shop.limitless, facts[0], 100)
-
-
-async def test_the_export_holds_the_whole_decision_log(shop: Shop, tmp_path: Path) -> None:
-    await shop.start()
-    number, _ = begin_and_close(shop)
-
-    path = hand_over.export(shop.classic, number, tmp_path / "deep" / "decisions.json")
-    body = json.loads(path.read_text())
-
-    assert body["decommission"]["approver"] == "ana"
-    assert [d["kind"] for d in body["decisions"]][-1] == "writes.closed"
-    assert list(path.parent.iterdir()) == [path]

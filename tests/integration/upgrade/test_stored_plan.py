@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -41,6 +42,16 @@ def test_a_section_for_rehearsals_that_0_1_0_let_through_is_left_out(old: Earlie
     body, now, earlier = stored(old.classic)
     assert from_body(body) == PLAN and now == digest(PLAN) and len(earlier) == 1
     assert old.operator("mirror", "status").code == 0
+
+
+async def test_the_new_release_says_beforehand_whether_it_can_go_on(old: Earlier, temporal_address: str) -> None:
+    """With the plan as 0.1.0 stored it, and before anything is changed."""
+    store(old.classic, "rehearsal", REHEARSAL)
+    before = catalog(old.classic)
+    done = await asyncio.to_thread(old.operator, "worker", "--check", "--json", MIGRATOR_TEMPORAL=temporal_address)
+
+    assert done.code == 0 and done.json["plan"] == "shop", done.err
+    assert different(before, catalog(old.classic)) == {} and version(old.classic) == 1
 
 
 def test_where_a_rehearsal_made_the_servers_the_section_stays(alone: Connection) -> None:

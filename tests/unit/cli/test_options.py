@@ -131,7 +131,7 @@ def complete(*words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        (("migrator", "appr"), ["approve"]),
+        (("migrator", "appr"), ["approve", "approver"]),
         (("migrator", "approve", "cut"), ["cutover"]),
         (("migrator", "worker", "--queues", "control,m"), ["control,mirror"]),
         (("migrator", "report", "inc"), ["incidents"]),

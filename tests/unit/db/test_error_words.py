@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from migrator.db.connect import refused_connection
 from migrator.db.error_text import described, place, what_happened
+from migrator.login.refusal import refused_connection
 from tests import ROOT
 
 WORDS = ("message_primary", "message_detail", "message_hint", "context")

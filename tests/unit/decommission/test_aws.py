@@ -122,14 +122,14 @@ def test_one_that_is_no_last_copy_is_left_alone_and_another_is_taken(aws: Aws, w
 
 @pytest.mark.parametrize("status", ["creating", "failed", None])
 def test_a_cluster_without_a_finished_snapshot_is_not_deleted(aws: Aws, status: str | None) -> None:
-    """Whoever calls release first, or again, finds a refusal: no call that deletes is made."""
+    """Whoever calls delete first, or again, finds a refusal: no call that deletes is made."""
     aws.cluster()
     aws.snapshot(status)
     if status is not None:
         aws.snapshot(None, name=f"{FIRST}-2")
 
     with pytest.raises(PreconditionFailed, match="not deleted"):
-        aws.releaser.release()
+        aws.releaser.delete()
 
 
 def test_a_snapshot_that_failed_is_an_error_and_one_that_takes_too_long_is_asked_for_again(aws: Aws) -> None:
@@ -155,11 +155,11 @@ def test_a_cluster_is_deleted_once_and_found_being_deleted(aws: Aws) -> None:
     aws.stubber.add_response("delete_db_instance", {}, {"DBInstanceIdentifier": "orders-1", "SkipFinalSnapshot": True})
     aws.stubber.add_response("delete_db_cluster", {}, {"DBClusterIdentifier": "orders", "SkipFinalSnapshot": True})
     aws.cluster("deleting")
-    assert "is being deleted; snapshot orders-before-decommission is kept" in aws.releaser.release()
+    assert "is being deleted; snapshot orders-before-decommission is kept" in aws.releaser.delete()
 
     aws.cluster(None)
     aws.snapshot()
-    assert "is deleted" in aws.releaser.release()
+    assert "is deleted" in aws.releaser.delete()
 
 
 def test_a_cluster_that_is_gone_without_a_copy_stops_everything(aws: Aws) -> None:
@@ -174,8 +174,19 @@ def test_deletion_protection_is_respected_and_throttling_is_no_refusal(aws: Aws)
     aws.cluster(DeletionProtection=True)
     aws.snapshot()
     with pytest.raises(PreconditionFailed, match="protected"):
-        aws.releaser.release()
+        aws.releaser.delete()
     aws.stubber.add_client_error("describe_db_clusters", "ThrottlingException")
 
     with pytest.raises(ClusterUnavailable):
-        aws.releaser.release()
+        aws.releaser.delete()
+
+
+def test_a_refusal_names_the_call_and_the_right(aws: Aws) -> None:
+    """Without the text of AWS, which names the account."""
+    aws.stubber.add_client_error(
+        "describe_db_clusters", "AccessDenied", "User: arn:aws:iam::1:role/w is not authorized"
+    )
+
+    with pytest.raises(PreconditionFailed, match=r"rds:DescribeDBClusters \(AccessDenied\)") as refused:
+        aws.releaser.snapshot()
+    assert "arn:" not in str(refused.value)

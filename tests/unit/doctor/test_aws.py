@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from migrator.doctor.aws import Aws, Caller, Cluster, Right, wanted
+from migrator.doctor.aws import Aws, Caller, Cluster, resources, wanted
 from migrator.errors import ClusterUnavailable, UsageError
 from migrator.plan.schema import Plan
 
@@ -20,6 +20,13 @@ PLAN = Plan.model_validate(
         "limitless": {"dsn": "env:B", "cluster_id": "shop-limitless", "shard_group_id": "shop-group"},
     }
 )
+
+
+DENIED = {
+    ("rds:DeleteDBCluster", "arn:aws:rds:eu-west-1:123456789012:cluster:shop"): "implicitDeny",
+    # Of one of two clusters only: a right on the other does not help.
+    ("rds:DescribeDBClusters", "arn:aws:rds:eu-west-1:123456789012:cluster:shop-limitless"): "implicitDeny",
+}
 
 
 @pytest.fixture
@@ -39,17 +46,38 @@ def test_the_caller_and_its_rights(aws: tuple[Aws, dict[str, Stubber]]) -> None:
     arn = "arn:aws:sts::123456789012:assumed-role/worker/i-1"
     for _ in range(2):
         stubs["sts"].add_response("get_caller_identity", {"Arn": arn})
-    stubs["iam"].add_response(
-        "simulate_principal_policy",
-        {"EvaluationResults": [
-            {"EvalActionName": "rds:DeleteDBCluster", "EvalDecision": "implicitDeny"},
-            {"EvalActionName": "rds:DescribeDBClusters", "EvalDecision": "allowed"},
-        ]},
-        {"PolicySourceArn": "arn:aws:iam::123456789012:role/worker", "ActionNames": list(wanted(PLAN))},
-    )  # fmt: skip
+    asked_for: list[tuple[str, ...]] = []
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for action in wanted(PLAN):
+        groups.setdefault(resources(PLAN, action, arn, "eu-west-1"), []).append(action)
+    for on, names in groups.items():
+        asked_for.append(on)
+        stubs["iam"].add_response(
+            "simulate_principal_policy",
+            {"EvaluationResults": [
+                {
+                    "EvalActionName": name,
+                    "EvalDecision": "allowed",
+                    "ResourceSpecificResults": [
+                        {"EvalResourceName": one, "EvalResourceDecision": DENIED.get((name, one), "allowed")}
+                        for one in on
+                    ],
+                }
+                for name in names
+            ]},
+            {
+                "PolicySourceArn": "arn:aws:iam::123456789012:role/worker",
+                "ActionNames": names,
+                "ResourceArns": list(on),
+            },
+        )  # fmt: skip
 
     assert asked.caller() == Caller(arn, "eu-west-1")
-    assert asked.rights() == [Right("rds:DeleteDBCluster", False), Right("rds:DescribeDBClusters", True)]
+    found = asked.rights()
+
+    assert [right.action for right in found if not right.allowed] == ["rds:DescribeDBClusters", "rds:DeleteDBCluster"]
+    assert {right.action for right in found} == set(wanted(PLAN))
+    assert ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop-AAAAAA",) in asked_for
 
 
 def test_clusters_that_are_there_and_that_are_not(aws: tuple[Aws, dict[str, Stubber]]) -> None:
@@ -83,6 +111,14 @@ def test_only_what_the_plan_needs_is_asked_for() -> None:
 
     assert of() == ()
     assert of(classic={"writer": "aws-secret:s"}) == ("secretsmanager:GetSecretValue",)
+    tokens = {"writer": "rds-iam:aws-secret:s#dsn", "readers": ["rds-iam://the%20tool@h/d"]}
+    assert of(classic=tokens) == ("secretsmanager:GetSecretValue", "rds-db:connect")
+    plan = Plan.model_validate({"name": "shop", "classic": tokens, "limitless": {"dsn": "env:B"}})
+    caller = "arn:aws-cn:iam::123456789012:user/x"
+    assert resources(plan, "rds-db:connect", caller, "cn-north-1") == (
+        "arn:aws-cn:rds-db:cn-north-1:123456789012:dbuser:*/*",
+        "arn:aws-cn:rds-db:cn-north-1:123456789012:dbuser:*/the tool",
+    )
     kept = of(classic={"writer": "env:A", "cluster_id": "c"}, decommission={"release_classic": False})
     assert "rds:DeleteDBCluster" not in kept and "cloudwatch:GetMetricData" in kept
 

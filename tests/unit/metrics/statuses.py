@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from migrator.control.install import VERSION
 from migrator.model.blocker import Blocker
 from migrator.model.cost import Against, Basis, CapacityLine, CostLine, Forecast, SingleShard, TenantShare
+from migrator.model.drill import Drill, DrillKind, DrillLine
 from migrator.model.measured import Measured, Total, WindowTime
 from migrator.model.phase import ORDER
 from migrator.model.status import (
@@ -14,6 +15,7 @@ from migrator.model.status import (
     BreachLine,
     FallbackLine,
     HeldLine,
+    OthersLine,
     PaceLine,
     PartCost,
     PartLine,
@@ -47,6 +49,8 @@ def status(**other: object) -> Status:
         ),
         "write_mode": "dual",
         "epoch": 7,
+        "drills": (DrillLine(Drill(DrillKind.ROLLBACK, NOW, SECRET, SECRET, True, 12.0), 3600.0),),
+        "others": OthersLine(1, (SECRET,), NOW, 7),
         "wave": 2,
         "tenants": 130,
         "by_state": (("mirrored", 128), ("quarantined", 2)),

@@ -99,6 +99,7 @@ def samples() -> list[Sample]:
         (c.LIMITLESS_AGE, (), 60),
         (c.WINDOW, (), 37 * 86_400),
         (c.INCIDENTS, (), 4),
+        (c.DRILL_AGE, ("rollback",), 3600),
     ],
 )
 def test_a_sample_says_what_the_status_says(

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from migrator.model.table import Hop, Table, TableKind
 from migrator.plan.change_rules import RULES, Baked, Live
 from migrator.plan.changes import Change, blockers, changes, unit_of
+from migrator.plan.governance import Approver
 from migrator.plan.load import dump
 from migrator.plan.notify import Receiver
 from migrator.plan.schema import Plan, TablePlan
@@ -37,9 +38,9 @@ def fields(model: type[BaseModel], *path: str) -> Iterator[str]:
         )
         if get_origin(found.annotation) is list:
             inner = None  # a list of rules is one value
-        if inner is None or inner in (TablePlan, Receiver) or name == "rehearsal":
+        if inner is None or inner in (TablePlan, Receiver, Approver) or name == "rehearsal":
             yield ".".join((*path, name))
-        if inner is not None and inner is not Receiver:  # a receiver is one value
+        if inner is not None and inner not in (Receiver, Approver):  # each is one value
             yield from fields(inner, *path, name, *(("*",) if inner is TablePlan else ()))
 
 

@@ -1,5 +1,5 @@
-"""The cluster on AWS is made, found again, changed and deleted, in an order AWS accepts. Calls are checked against
-AWS' own description of its API by botocore's stubber; what AWS does with them is not."""
+"""The cluster on AWS is made, found again, changed and deleted, in an order AWS accepts, whatever interrupts it.
+Requests are checked against AWS' own description of its API; tests/fixtures/aws.py plays what AWS does with them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import boto3
 import pytest
-from botocore.stub import ANY, Stubber
 
+from migrator.aws.cluster import Wanted
 from migrator.errors import ClusterUnavailable, NoGo, PreconditionFailed, UsageError
 from migrator.model.capacity import nodes_of
-from migrator.provision.aws import AwsProvisioner, Wanted
-from migrator.provision.cluster import LocalProvisioner
+from migrator.provision.aws import AwsProvisioner
+from migrator.provision.cluster import ClusterState, LocalProvisioner
+from tests.fixtures.aws import Killed, Rds, rds
 
+TAGS = {"project": "orders", "migrator-plan": "orders", "migrator-managed-by": "migrator"}
 WANTED = Wanted(
     cluster_id="orders",
     shard_group_id="orders-group",
@@ -24,275 +25,333 @@ WANTED = Wanted(
     max_acu=500,
     compute_redundancy=1,
     monitoring_role_arn="arn:aws:iam::123456789012:role/rds-monitoring",
+    security_groups=("sg-1",),
     master_password=lambda: "a-long-password",
+    tags=TAGS,
 )
+
+
+class Others:
+    """Roles and security groups: all there is to ask of the other services here."""
+
+    def get_role(self, **_: Any) -> dict[str, Any]:
+        return {"Role": {"AssumeRolePolicyDocument": {"Principal": {"Service": "monitoring.rds.amazonaws.com"}}}}
+
+    def describe_security_groups(self, GroupIds: list[str]) -> dict[str, Any]:
+        return {"SecurityGroups": [{"GroupId": name, "VpcId": "vpc-1"} for name in GroupIds]}
 
 
 @dataclass
-class Script:
-    """What AWS answers, in order."""
-
-    stubber: Stubber
-    provisioner: AwsProvisioner
+class World:
+    service: Rds
+    client: Any
     slept: list[float] = field(default_factory=list)
+    time: float = 0.0
 
-    def cluster(self, status: str | None, version: str = "16.13-limitless") -> None:
-        wanted = {"DBClusterIdentifier": "orders"}
-        if status is None:
-            self.stubber.add_client_error(
-                "describe_db_clusters", "DBClusterNotFoundFault", http_status_code=404, expected_params=wanted
-            )
-        else:
-            found = {"Status": status, "EngineVersion": version, "Endpoint": "orders.cluster-x.rds.amazonaws.com"}
-            self.stubber.add_response("describe_db_clusters", {"DBClusters": [found]}, wanted)
-
-    def group(self, status: str | None, cluster: str = "orders", **changes: Any) -> None:
-        wanted = {"DBShardGroupIdentifier": "orders-group"}
-        if status is None:
-            self.stubber.add_client_error(
-                "describe_db_shard_groups", "DBShardGroupNotFound", http_status_code=404, expected_params=wanted
-            )
-        else:
-            found = {
-                "Status": status,
-                "DBClusterIdentifier": cluster,
-                "MinACU": 20.0,
-                "MaxACU": 500.0,
-                "ComputeRedundancy": 1,
-                **changes,
-            }
-            self.stubber.add_response("describe_db_shard_groups", {"DBShardGroups": [found]}, wanted)
-
-    def state(self, cluster: str | None, group: str | None, **changes: Any) -> None:
-        self.cluster(cluster)
-        self.group(group, **changes)
-
-    def snapshot(self, name: str, status: str) -> None:
-        found = {"DBClusterSnapshotIdentifier": name, "Status": status}
-        self.stubber.add_response(
-            "describe_db_cluster_snapshots", {"DBClusterSnapshots": [found]}, {"DBClusterSnapshotIdentifier": name}
+    def provisioner(self, wanted: Wanted = WANTED, timeout_s: float = 3600) -> AwsProvisioner:
+        others = {"iam": Others(), "ec2": Others()}
+        return AwsProvisioner(
+            wanted, self.client, others, timeout_s=timeout_s, sleep=self._sleep, clock=lambda: self.time
         )
 
-    def does(self, call: str, expected: dict[str, Any]) -> None:
-        self.stubber.add_response(call, {}, expected)
+    def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
 
-    def fails(self, call: str, code: str) -> None:
-        self.stubber.add_client_error(call, code, "no")
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
-    """One client for all: reading AWS' description of its API takes half a second."""
-    made = boto3.client("rds", region_name="eu-central-1", aws_access_key_id="x", aws_secret_access_key="x")
-    yield made
-    made.close()
+    def made(self, wanted: Wanted = WANTED) -> World:
+        """Make it all, and forget how."""
+        self.provisioner(wanted).ensure()
+        self.service.calls.clear()
+        self.service.given.clear()
+        return self
 
 
 @pytest.fixture
-def aws(client: Any) -> Iterator[Script]:
-    with Stubber(client) as stubber:
-        ticks = iter(range(1000))
-        slept: list[float] = []
-        provisioner = AwsProvisioner(
-            WANTED, client, timeout_s=10, poll_s=1, sleep=slept.append, clock=lambda: float(next(ticks))
-        )
-        yield Script(stubber, provisioner, slept)
-        stubber.assert_no_pending_responses()
+def aws() -> Iterator[World]:
+    with rds() as (service, client):
+        yield World(service, client)
 
 
-GROUP_CALL = {
-    "DBShardGroupIdentifier": "orders-group",
-    "DBClusterIdentifier": "orders",
-    "MinACU": 20,
-    "MaxACU": 500,
-    "ComputeRedundancy": 1,
-    "PubliclyAccessible": False,
-}
+def as_wanted(state: ClusterState) -> bool:
+    return state.ready and not state.differences and not state.untold
 
 
-def test_a_new_cluster_is_made_with_what_limitless_demands(aws: Script) -> None:
+def test_a_new_cluster_is_made_with_what_limitless_demands(aws: World) -> None:
     """Cluster first, then its shard group once the cluster is available; each is waited for."""
-    aws.state(None, None)
-    aws.does(
-        "create_db_cluster",
-        {
-            "DBClusterIdentifier": "orders",
-            "Engine": "aurora-postgresql",
-            "EngineVersion": "16.13-limitless",
-            "ClusterScalabilityType": "limitless",
-            "StorageType": "aurora-iopt1",
-            "StorageEncrypted": True,
-            "MasterUsername": "postgres",
-            "MasterUserPassword": "a-long-password",
-            "DatabaseInsightsMode": "advanced",
-            "EnablePerformanceInsights": True,
-            "PerformanceInsightsRetentionPeriod": 465,
-            "MonitoringInterval": 30,
-            "MonitoringRoleArn": ANY,
-            "EnableCloudwatchLogsExports": ["postgresql"],
-            "EnableIAMDatabaseAuthentication": True,
-            "DeletionProtection": False,
-        },
-    )
-    aws.state("creating", None)
-    aws.state("available", None)
-    aws.does("create_db_shard_group", GROUP_CALL)
-    aws.state("available", "creating")
-    aws.state("available", "creating")
-    aws.state("available", "available")
-    aws.state("available", "available")
     seen: list[str] = []
 
-    state = aws.provisioner.ensure(lambda action: seen.append(action.id))
+    state = aws.provisioner().ensure(lambda action: seen.append(action.id))
 
-    assert state.ready and state.endpoint == "orders.cluster-x.rds.amazonaws.com"
+    assert as_wanted(state) and state.endpoint == "orders.cluster-x.rds.amazonaws.com"
     assert seen == ["cluster/aws/orders", "cluster/aws/orders-group"]
-    assert len(aws.slept) == 2
+    tags = [{"Key": key, "Value": value} for key, value in TAGS.items()]
+    assert aws.service.given == [
+        (
+            "CreateDBCluster",
+            {
+                "DBClusterIdentifier": "orders",
+                "Engine": "aurora-postgresql",
+                "EngineVersion": "16.13-limitless",
+                "ClusterScalabilityType": "limitless",
+                "StorageType": "aurora-iopt1",
+                "StorageEncrypted": True,
+                "MasterUsername": "postgres",
+                "MasterUserPassword": "a-long-password",
+                "VpcSecurityGroupIds": ["sg-1"],
+                "DatabaseInsightsMode": "advanced",
+                "EnablePerformanceInsights": True,
+                "PerformanceInsightsRetentionPeriod": 465,
+                "MonitoringInterval": 30,
+                "MonitoringRoleArn": "arn:aws:iam::123456789012:role/rds-monitoring",
+                "EnableCloudwatchLogsExports": ["postgresql"],
+                "EnableIAMDatabaseAuthentication": True,
+                "DeletionProtection": True,
+                "AutoMinorVersionUpgrade": False,
+                "BackupRetentionPeriod": 7,
+                "CopyTagsToSnapshot": True,
+                "Tags": tags,
+            },
+        ),
+        (
+            "CreateDBShardGroup",
+            {
+                "DBShardGroupIdentifier": "orders-group",
+                "DBClusterIdentifier": "orders",
+                "MinACU": 20,
+                "MaxACU": 500,
+                "ComputeRedundancy": 1,
+                "PubliclyAccessible": False,
+                "Tags": tags,
+            },
+        ),
+    ]
 
 
-def test_a_second_run_finds_nothing_to_do(aws: Script) -> None:
-    for _ in range(4):
-        aws.state("available", "available")
+def test_a_second_run_finds_nothing_to_do(aws: World) -> None:
+    aws.made()
 
-    assert aws.provisioner.ensure().ready
-
-
-def test_an_interrupted_run_goes_on(aws: Script) -> None:
-    """The cluster exists already, and a second operator is faster with the shard group: both are fine."""
-    aws.state("available", None)
-    aws.state("available", None)
-    aws.fails("create_db_shard_group", "DBShardGroupAlreadyExists")
-    for _ in range(3):
-        aws.state("available", "available")
-
-    assert aws.provisioner.ensure().ready
+    assert aws.provisioner().actions() == ()
+    assert as_wanted(aws.provisioner().ensure()) and aws.service.made() == []
 
 
-def test_capacity_is_changed_in_place(aws: Script) -> None:
-    """Another capacity is a change of the shard group, and the dry run says that nodes stay as they are."""
-    aws.state("available", "available", MaxACU=400.0)
-    (action,) = aws.provisioner.actions()
-    aws.state("available", "available", MaxACU=400.0)
-    aws.does(
-        "modify_db_shard_group",
-        {"DBShardGroupIdentifier": "orders-group", "MinACU": 20, "MaxACU": 500, "ComputeRedundancy": 1},
-    )
-    for _ in range(3):
-        aws.state("available", "available")
+CHANGED = replace(
+    WANTED, max_acu=700, deletion_protection=False, engine_version="16.14-limitless", tags={**TAGS, "owner": "data"}
+)
 
-    aws.provisioner.ensure()
 
-    assert "routers and shards stay as they are" in action.summary
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("begin", ["nothing", "made"])
+def test_a_run_that_is_killed_at_any_call_is_finished_by_the_next(begin: str, moment: str) -> None:
+    """Before the call left this machine, and after AWS had carried it out; making it, and changing it."""
+    wanted, number = WANTED if begin == "nothing" else CHANGED, 0
+    while True:
+        with rds() as (service, client):
+            world = World(service, client)
+            if begin == "made":
+                world.made()
+            setattr(service, moment, number)
+            try:
+                world.provisioner(wanted).ensure()
+            except Killed:
+                setattr(service, moment, None)
+            else:
+                break
+            state = world.provisioner(wanted).ensure()
+
+            assert as_wanted(state), number
+            made = service.made()
+            assert made.count("CreateDBCluster") <= 2 and made.count("CreateDBShardGroup") <= 2, number
+            assert service.cluster and service.cluster.told["EngineVersion"] == wanted.engine_version
+        number += 1
+    assert number > 10
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_deletion_that_is_killed_at_any_call_is_finished_by_the_next(moment: str) -> None:
+    wanted, number = replace(WANTED, deletion_protection=False), 0
+    while True:
+        with rds() as (service, client):
+            world = World(service, client).made(wanted)
+            setattr(service, moment, number)
+            try:
+                world.provisioner(wanted).remove(final_snapshot="last-one")
+            except Killed:
+                setattr(service, moment, None)
+            else:
+                break
+
+            assert world.provisioner(wanted).remove(final_snapshot="last-one").absent, number
+            assert service.snapshots == {"last-one": ["available"]}, number
+        number += 1
+    assert number > 8
+
+
+def test_what_differs_is_shown_first_and_changed_in_one_call_each(aws: World) -> None:
+    aws.made()
+    wanted = replace(CHANGED, engine_version=WANTED.engine_version)
+
+    said = [action.summary for action in aws.provisioner(wanted).actions()]
+
+    assert said == [
+        "Change orders: deletion protection: on → off",
+        "Change orders-group: largest capacity (ACU): 500 → 700 (routers and shards stay as they are)",
+        "Tag cluster orders: owner=data",
+        "Tag shard group orders-group: owner=data",
+    ]
+    assert as_wanted(aws.provisioner(wanted).ensure())
+    assert [call for call in aws.service.given if call[0].startswith("Modify")] == [
+        ("ModifyDBCluster", {"DBClusterIdentifier": "orders", "DeletionProtection": False, "ApplyImmediately": True}),
+        (
+            "ModifyDBShardGroup",
+            {"DBShardGroupIdentifier": "orders-group", "MinACU": 20, "MaxACU": 700, "ComputeRedundancy": 1},
+        ),
+    ]
+
+
+def test_a_new_minor_version_has_no_undo(aws: World) -> None:
+    aws.made()
+    [action] = aws.provisioner(replace(WANTED, engine_version="16.14-limitless")).actions()
+
+    assert action.undo is None and "interrupts connections" in action.summary
 
 
 @pytest.mark.parametrize(
-    ("cluster", "group", "blocker"),
+    ("wanted", "blocker"),
     [
-        (("available", "16.9-limitless"), ("available", "orders"), "runs 16.9-limitless"),
-        (("available", "16.13-limitless"), ("available", "billing"), "belongs to another cluster"),
-        (("failed", "16.13-limitless"), (None, "orders"), "the cluster is failed"),
+        (replace(WANTED, engine_version="16.9-limitless"), "there is no way back"),
+        (replace(WANTED, engine_version="17.1-limitless"), "another major version takes another cluster"),
+        (replace(WANTED, master_username="root"), "master user: postgres → root; AWS cannot change that"),
+        (replace(WANTED, max_acu=700, tags={**TAGS, "migrator-plan": "billing"}), "migrator-plan=orders"),
+        (replace(WANTED, max_acu=700, tags={**TAGS, "migrator-managed-by": "x"}), "migrator-managed-by=migrator"),
+        (replace(WANTED, min_acu=600), "above max_acu"),
     ],
 )
-def test_what_exists_and_does_not_fit_is_a_no_go(
-    aws: Script, cluster: tuple[str, str], group: tuple[str | None, str], blocker: str
-) -> None:
-    """Nothing that somebody else made is changed into what the plan says."""
-    aws.cluster(*cluster)
-    aws.group(*group)
+def test_what_exists_and_does_not_fit_is_a_no_go(aws: World, wanted: Wanted, blocker: str) -> None:
+    aws.made()
 
     with pytest.raises(NoGo, match=blocker):
-        aws.provisioner.ensure()
+        aws.provisioner(wanted).ensure()
+    assert aws.service.made() == []
 
 
-def test_deleting_takes_the_shard_group_first(aws: Script) -> None:
-    """The cluster goes last, with a final snapshot, and a second run finds nothing."""
-    aws.state("available", "available")
-    aws.does("delete_db_shard_group", {"DBShardGroupIdentifier": "orders-group"})
-    aws.state("available", "deleting")
-    aws.state("available", None)
-    aws.state("available", None)
-    aws.does(
-        "delete_db_cluster",
-        {"DBClusterIdentifier": "orders", "SkipFinalSnapshot": False, "FinalDBSnapshotIdentifier": "last-one"},
-    )
-    aws.state("deleting", None)
-    aws.state(None, None)
-    aws.snapshot("last-one", "creating")  # the cluster is gone before its last snapshot is there
-    aws.snapshot("last-one", "available")
-    aws.state(None, None)
-    for _ in range(4):
-        aws.state(None, None)
-    aws.snapshot("last-one", "available")
-    aws.state(None, None)
+def test_a_cluster_without_our_tags_is_not_changed(aws: World) -> None:
+    """Somebody made it by hand: it may serve something else."""
+    aws.made()
+    assert aws.service.cluster
+    aws.service.cluster.told["TagList"] = []
 
-    assert aws.provisioner.remove(final_snapshot="last-one").absent
-    assert aws.provisioner.remove(final_snapshot="last-one").absent
+    with pytest.raises(NoGo, match="tag it so to hand it over"):
+        aws.provisioner(replace(WANTED, max_acu=600)).ensure()
+    with pytest.raises(NoGo, match="tag it so to hand it over"):
+        aws.provisioner().remove(final_snapshot=None)
+    assert aws.service.made() == []
 
 
-def test_a_last_snapshot_that_failed_is_said(aws: Script) -> None:
-    aws.state(None, None)
-    for _ in range(3):
-        aws.state(None, None)
-    aws.snapshot("last-one", "failed")
+@pytest.mark.parametrize("part", ["cluster", "group"])
+def test_what_is_broken_is_a_no_go(aws: World, part: str) -> None:
+    aws.made()
+    getattr(aws.service, part).told["Status"] = "incompatible-network"
+
+    with pytest.raises(NoGo, match="incompatible-network"):
+        aws.provisioner().ensure()
+
+
+def test_drift_is_told_with_both_values(aws: World) -> None:
+    """Also what AWS says nothing of: that is not the same as being as planned."""
+    aws.made()
+    assert aws.service.cluster
+    aws.service.cluster.told |= {"BackupRetentionPeriod": 1, "DatabaseInsightsMode": "standard"}
+    del aws.service.cluster.told["AutoMinorVersionUpgrade"]
+
+    state = aws.provisioner().state()
+
+    assert [str(difference) for difference in state.differences] == [
+        "Database Insights: standard → advanced",
+        "days of backups: 1 → 7",
+    ]
+    assert state.untold == ("automatic minor upgrades",)
+
+
+def test_a_group_of_another_cluster_is_left_alone(aws: World) -> None:
+    aws.made()
+    assert aws.service.group
+    aws.service.group.told["DBClusterIdentifier"] = "billing"
+
+    with pytest.raises(NoGo, match="belongs to another cluster"):
+        aws.provisioner().ensure()
+
+
+def test_a_protected_cluster_is_not_deleted(aws: World) -> None:
+    aws.made()
+
+    with pytest.raises(NoGo, match=r"aws\.deletion_protection = false"):
+        aws.provisioner().remove(final_snapshot="last-one")
+    assert aws.service.made() == []
+
+
+def test_a_last_snapshot_that_failed_is_said(aws: World) -> None:
+    aws.service.snapshots["last-one"] = ["failed"]
 
     with pytest.raises(PreconditionFailed, match="failed"):
-        aws.provisioner.remove(final_snapshot="last-one")
+        aws.provisioner().remove(final_snapshot="last-one")
 
 
-def test_a_change_of_capacity_is_in_force_only_when_it_is_read_back(aws: Script) -> None:
-    """Right after it was asked for, a shard group still calls itself available, with what it had."""
-    aws.state("available", "available", MaxACU=400.0)
-    aws.does(
-        "modify_db_shard_group",
-        {"DBShardGroupIdentifier": "orders-group", "MinACU": 20, "MaxACU": 500, "ComputeRedundancy": 1},
-    )
-    aws.state("available", "available", MaxACU=400.0)
-    aws.state("available", "available", MaxACU=400.0)
-    aws.state("available", "modifying", MaxACU=400.0)
-    aws.state("available", "available")
-    aws.state("available", "available")
+@pytest.mark.parametrize("code", ["Throttling", "InvalidDBClusterStateFault", "ServiceUnavailable"])
+def test_a_call_that_comes_too_early_or_too_often_is_made_again(aws: World, code: str) -> None:
+    for method in ("CreateDBCluster", "CreateDBShardGroup"):
+        aws.service.refuse[method] = [code, code]
 
-    assert aws.provisioner.ensure().max_acu == 500.0
-    assert len(aws.slept) == 2
+    assert as_wanted(aws.provisioner().ensure())
+
+
+def test_a_moment_without_an_answer_ends_no_wait(aws: World) -> None:
+    provisioner = aws.provisioner()
+    # The first two looks decide what is to be done; those after a creation are waits.
+    codes = ["Throttling", "InternalFailure"]
+    provisioner.ensure(lambda action: aws.service.refuse.update(DescribeDBShardGroups=codes))
+
+    assert as_wanted(provisioner.state())
 
 
 @pytest.mark.parametrize(
-    ("code", "error"),
+    ("method", "code", "said", "hint"),
     [
-        ("Throttling", ClusterUnavailable),
-        ("AccessDenied", PreconditionFailed),
-        ("InvalidDBClusterStateFault", PreconditionFailed),
+        ("CreateDBCluster", "AccessDenied", r"rds:CreateDBCluster \(AccessDenied\): rds:CreateDBCluster", "Allow rds:"),
+        ("CreateDBCluster", "ExpiredToken", r"credentials .* rds:CreateDBCluster \(ExpiredToken\)", "Renew"),
+        ("CreateDBShardGroup", "MaxDBShardGroupLimitReached", "rds:CreateDBShardGroup: MaxDBShardGroupLimit", ""),
+        ("DescribeDBClusters", "AccessDenied", "rds:DescribeDBClusters is missing", "Allow rds:DescribeDBClusters"),
     ],
 )
-def test_errors_of_aws_are_ours(aws: Script, code: str, error: type[Exception]) -> None:
-    aws.fails("describe_db_clusters", code)
+def test_a_refusal_names_call_code_and_right(aws: World, method: str, code: str, said: str, hint: str) -> None:
+    aws.service.refuse[method] = [code]
 
-    with pytest.raises(error):
-        aws.provisioner.state()
-
-
-def test_waiting_is_bounded(aws: Script) -> None:
-    """Past the limit it says so and can be run again."""
-    for _ in range(11):  # the cluster before there is anything to wait for, then one look a second up to the limit
-        aws.state("creating", None)
-
-    with pytest.raises(ClusterUnavailable, match="still creating"):
-        aws.provisioner.ensure()
+    with pytest.raises(PreconditionFailed, match=said) as refused:
+        aws.provisioner().ensure()
+    assert hint in refused.value.hint
+    assert "arn:x" not in str(refused.value) or "Limit" in said
 
 
-def test_a_cluster_that_fails_ends_the_wait(aws: Script) -> None:
-    aws.state("incompatible-network", None)
+def test_a_change_that_never_settles_is_waited_for_within_bounds(aws: World) -> None:
+    aws.made()
+    assert aws.service.group
+    modify = aws.service._ModifyDBShardGroup
 
-    with pytest.raises(PreconditionFailed, match="incompatible-network"):
-        aws.provisioner._wait("cluster", "available")
+    def never(given: dict[str, Any]) -> dict[str, Any]:
+        modify(given)
+        assert aws.service.group
+        aws.service.group.late = {}
+        return {}
+
+    aws.service._ModifyDBShardGroup = never  # type: ignore[method-assign]
+    with pytest.raises(ClusterUnavailable, match="still available, changing MaxACU after 10 min"):
+        aws.provisioner(replace(WANTED, max_acu=600), timeout_s=600).ensure()
 
 
-def test_a_new_cluster_needs_password_and_role(aws: Script) -> None:
-    aws.state(None, None)
-    bare = replace(aws.provisioner, wanted=replace(WANTED, master_password=None))
-
+def test_a_new_cluster_needs_password_and_role(aws: World) -> None:
     with pytest.raises(UsageError, match="master password"):
-        bare.ensure()
+        aws.provisioner(replace(WANTED, master_password=None)).ensure()
+    with pytest.raises(UsageError, match="monitoring role"):
+        aws.provisioner(replace(WANTED, monitoring_role_arn=None)).ensure()
 
 
 def test_the_password_is_in_no_text() -> None:

@@ -1,0 +1,9 @@
+variable "name" { type = string }
+variable "account" { type = string }
+variable "partition" { type = string }
+variable "kms_key_id" { type = string }
+variable "cluster_id" { type = string }
+variable "shard_group_id" { type = string }
+variable "compute_redundancy" { type = number }
+variable "acu_pct" { type = number }
+variable "webhook_url" { type = string }

@@ -1,0 +1,3 @@
+output "endpoint" {
+  value = aws_rds_cluster.this.endpoint
+}

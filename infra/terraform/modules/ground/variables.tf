@@ -1,0 +1,16 @@
+variable "name" { type = string }
+variable "account" { type = string }
+variable "partition" { type = string }
+variable "region" { type = string }
+variable "vpc_id" { type = string }
+variable "db_subnet_ids" { type = list(string) }
+variable "subnet_group" { type = string }
+variable "security_groups" { type = list(string) }
+variable "client_security_group_ids" { type = map(string) }
+variable "parameter_group" { type = string }
+variable "parameter_group_family" { type = string }
+variable "kms_key_id" { type = string }
+variable "monitoring_role_arn" { type = string }
+variable "cluster_id" { type = string }
+variable "shard_group_id" { type = string }
+variable "log_retention_days" { type = number }

@@ -1,0 +1,1 @@
+"""What is looked at before dual write and before the point of no return: versions, AWS, and who else uses classic."""

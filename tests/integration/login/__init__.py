@@ -1,0 +1,1 @@
+"""Connections that are let in, or not."""

@@ -1,0 +1,1 @@
+"""The wheel, installed as an application and as an operator install it."""

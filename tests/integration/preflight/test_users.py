@@ -1,0 +1,176 @@
+"""Who else uses classic is seen on a real server, stored within bounds, and named by preflight, doctor and the gate."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import conninfo, sql
+
+from migrator.control import sighting
+from migrator.control.install import install
+from migrator.control.status import collect
+from migrator.db.connect import connect
+from migrator.doctor.ask import diagnose
+from migrator.doctor.check import chosen, every
+from migrator.doctor.facts import Kind, Server
+from migrator.doctor.targets import Targets
+from migrator.model.phase import Phase
+from migrator.plan.load import dump
+from migrator.plan.schema import Plan
+from migrator.preflight.facts import Stage
+from migrator.preflight.judge import PreflightFinding
+from migrator.preflight.look import gate, look
+from migrator.preflight.watch import Watcher
+from tests.fixtures.postgres import with_parts
+from tests.fixtures.roles import Roles
+
+pytestmark = pytest.mark.pg
+Connection = psycopg.Connection[Any]
+
+PLAN = Plan.model_validate({"name": "shop", "classic": {"writer": "env:A"}, "limitless": {"dsn": "env:B"}})
+
+
+@pytest.fixture
+def classic(classic_dsn: str) -> Iterator[Connection]:
+    with connect(classic_dsn, "migrator worker") as conn:
+        install(conn, "shop", "digest", dump(PLAN), {})
+        yield conn
+
+
+@pytest.fixture
+def stranger(classic_dsn: str) -> Iterator[str]:
+    """The name of an application that is connected to classic's database."""
+    name = f"Tableau {uuid.uuid4().hex[:8]}"
+    with psycopg.connect(with_parts(classic_dsn, application_name=name)):
+        yield name
+
+
+def watcher(**clock: Any) -> Watcher:
+    def no_reader(_reference: str) -> Connection:
+        raise AssertionError("the plan names no reader")
+
+    return Watcher(no_reader, **clock)
+
+
+def of(conn: Connection, found: tuple[PreflightFinding, ...], code: str) -> list[PreflightFinding]:
+    """Findings about this test's own database: tests share servers."""
+    name = conn.info.dbname
+    return [f for f in found if f.code == code and (code != "preflight.session" or f"database {name}" in f.text)]
+
+
+def test_who_is_connected_is_named_with_what_it_looks_like(classic: Connection, stranger: str) -> None:
+    watcher().step(classic, PLAN)
+
+    (found,) = [f for f in of(classic, look(classic, classic, PLAN), "preflight.session") if stranger in f.text]
+    assert "looks like Tableau" in found.text and found.blocks(Stage.END) and not found.blocks(Stage.DUAL_WRITE)
+    accepted = PLAN.model_copy(update={"gates": PLAN.gates.model_copy(update={"acknowledged": [found.name]})})
+    assert found.name not in [f.name for f in look(classic, classic, accepted) if f.blocks(Stage.END)]
+
+    texts = gate(classic, classic, Phase.STABILIZE, PLAN)
+    assert [b for b in texts if stranger in b and b.code == "preflight.session"]
+    assert [b.code for b in texts if b.code == "preflight.not_watched"]
+    assert not [b for b in gate(classic, classic, Phase.PROVISION, PLAN) if stranger in b]
+    assert gate(classic, classic, Phase.CUTOVER, PLAN) == ()
+    others = collect(classic).others
+    assert others is not None and others.count >= 1
+
+
+def test_own_sessions_and_known_shims_are_no_users(classic: Connection, classic_dsn: str) -> None:
+    classic.execute("INSERT INTO migrator.process (process_id, name, staleness_s) VALUES ('p', 'web-1', 3)")
+    with ExitStack() as stack:
+        for name in ("migrator status", "migrator-shim:web-1", "migrator-shim:stranger"):
+            stack.enter_context(psycopg.connect(with_parts(classic_dsn, application_name=name)))
+        watcher().step(classic, PLAN)
+
+    names = [f.subject.partition("/")[2] for f in of(classic, look(classic, classic, PLAN), "preflight.session")]
+    assert names == ["migrator-shim:stranger"]
+
+
+def test_who_left_is_remembered_and_looks_are_counted(classic: Connection, stranger: str) -> None:
+    """Stored once a minute, whatever was seen between; the first and the last time stay."""
+    now = [0.0]
+    looking = watcher(clock=lambda: now[0])
+    for at in (0.0, 10.0, 20.0, 61.0):
+        now[0] = at
+        looking.step(classic, PLAN)
+
+    (found,) = [s for s in sighting.seen(classic) if s.application == stranger]
+    assert found.looks == 4 and found.first_at < found.last_at
+    (hours,) = [line for line in sighting.watched(classic, 3600) if line.server == sighting.WRITER]
+    assert hours.hours >= 1
+
+
+def test_sightings_are_bounded(classic: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sighting, "MOST", 5)
+    many = {sighting.Who("session", "app", "web", "web", f"10.0.0.{n}"): 1 for n in range(20)}
+    sighting.add(classic, sighting.WRITER, many, 1)
+    classic.execute("INSERT INTO migrator.sighting_hour VALUES ('writer', '2020-01-01', 1)")
+
+    sighting.forget(classic)
+
+    assert classic.execute("SELECT count(*) FROM migrator.sighting").fetchone() == (5,)
+    assert classic.execute("SELECT count(*) FROM migrator.sighting_hour WHERE at < '2021-01-01'").fetchone() == (0,)
+
+
+def test_a_reader_that_cannot_be_reached_is_not_watched(classic: Connection) -> None:
+    plan = PLAN.model_copy(update={"classic": PLAN.classic.model_copy(update={"readers": ["env:R"]})})
+
+    def refuses(_reference: str) -> Connection:
+        raise psycopg.OperationalError("refused")
+
+    Watcher(refuses).step(classic, plan)
+
+    found = look(classic, classic, plan)
+    assert "reader 1" in [f.subject for f in found if f.code == "preflight.not_watched"]
+
+
+def test_a_role_that_sees_only_itself_stores_no_look(classic: Connection, classic_dsn: str, roles: Roles) -> None:
+    """Else a week of such looks would say that classic has no users."""
+    role = roles.on_classic("blind")
+    classic.execute(sql.SQL("GRANT USAGE ON SCHEMA migrator TO {}").format(sql.Identifier(role)))
+    rights = sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA migrator TO {}")
+    classic.execute(rights.format(sql.Identifier(role)))
+    dsn = conninfo.make_conninfo(classic_dsn, user=role, password="secret-of-a-test")
+    with connect(dsn, "migrator worker") as conn:
+        watcher().step(conn, PLAN)
+
+        assert sighting.watched(conn, 3600) == []
+        codes = [f.code for f in look(conn, conn, PLAN) if f.blocks(Stage.DUAL_WRITE)]
+    assert "preflight.sessions_hidden" in codes
+
+
+def test_slots_databases_and_foreign_servers_are_found(classic: Connection, classic_dsn: str, roles: Roles) -> None:
+    slot = f"cdc_{uuid.uuid4().hex[:8]}"
+    host, port = classic.info.host, classic.info.port
+    classic.execute("CREATE EXTENSION IF NOT EXISTS postgres_fdw")
+    classic.execute(
+        sql.SQL("CREATE SERVER back FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host {}, port {})").format(
+            sql.Literal(host), sql.Literal(str(port))
+        )
+    )
+    classic.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (slot,))
+    try:
+        found = {f.name: f for f in look(classic, None, PLAN)}
+    finally:
+        classic.execute("SELECT pg_drop_replication_slot(%s)", (slot,))
+    assert found[f"preflight.slot:{slot}"].blocks(Stage.END)
+    assert found["preflight.foreign_server:back"].blocks(Stage.END)
+    assert [f for f in found.values() if f.code == "preflight.database"]  # those of other tests, on this server
+    assert found["preflight.version_unknown:Limitless"].blocks(Stage.DUAL_WRITE)
+
+
+def test_doctor_says_the_same(classic: Connection, classic_dsn: str, stranger: str, tmp_path: Any) -> None:
+    watcher().step(classic, PLAN)
+    secret = tmp_path / "dsn"
+    secret.write_text(classic_dsn)
+    plan = PLAN.model_copy(update={"classic": PLAN.classic.model_copy(update={"writer": f"file:{secret}"})})
+    targets = Targets(plan, (), "test", (Server(Kind.CLASSIC, "classic", f"file:{secret}"),))
+
+    answers = diagnose(targets, chosen(every(), ["preflight"])).answers
+
+    assert [a for a in answers if stranger in a.finding.text and a.finding.level.value == "warning"]

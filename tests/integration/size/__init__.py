@@ -1,0 +1,1 @@
+"""What a migration needs, asked on real servers."""

@@ -1,0 +1,1 @@
+"""Units, chart and task definitions: what each tool that reads them says of them."""

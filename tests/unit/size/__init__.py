@@ -1,0 +1,1 @@
+"""What a migration needs, from facts of every size."""
