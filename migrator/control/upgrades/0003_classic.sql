@@ -301,6 +301,13 @@ CREATE TABLE IF NOT EXISTS migrator.decision_chain (
 ) WITH (fillfactor = 50);
 INSERT INTO migrator.decision_chain DEFAULT VALUES ON CONFLICT DO NOTHING;
 
+-- The next number of a table in which an application's role may insert. What it says itself does not count: numbers taken
+-- in advance would let the next decisions of others fail, and ones below 1 would never be sealed.
+CREATE OR REPLACE FUNCTION migrator.next_number(name text) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT nextval(pg_get_serial_sequence(format('migrator.%I', name), 'id')) WHERE name IN ('decision', 'incident')
+$$;
+
 -- An application's role (it was granted the shim, and not the routes) tells what shims do, and when it does. As the
 -- invoker, so that it sees who inserts; triggers of the tool itself insert as their owner.
 CREATE OR REPLACE FUNCTION migrator.stamp_decision() RETURNS trigger
@@ -315,6 +322,7 @@ BEGIN
                 MESSAGE = format('role %s may not write %s to the decision log', quote_ident(current_user), NEW.kind);
         END IF;
         NEW.at := clock_timestamp();
+        NEW.id := migrator.next_number('decision');
     END IF;
     RETURN NEW;
 END $$;
@@ -399,7 +407,7 @@ BEGIN
     prev := coalesce(prev, '');
     FOR entry IN
         SELECT d.* FROM migrator.decision d
-         WHERE d.id > CASE WHEN everything THEN 0 ELSE chain.low END
+         WHERE d.id > CASE WHEN everything THEN '-9223372036854775808'::bigint ELSE chain.low END
            AND NOT EXISTS (SELECT FROM migrator.decision_seal s WHERE s.entry = d.id)
          ORDER BY d.id LIMIT most
     LOOP
@@ -459,6 +467,7 @@ BEGIN
                      OR (OLD.level = 'classic' AND NEW.level <> 'classic');
         ELSE
             wrong := NEW.kind <> 'fallback';
+            NEW.id := migrator.next_number('incident');
             NEW.at := clock_timestamp();
             NEW.first_at := NEW.at;
             NEW.times := 1;
