@@ -26,7 +26,6 @@ from typing import Any
 
 from migrator.errors import ClusterUnavailable, UsageError
 from migrator.model.effective import Fallback
-from migrator.model.own_session import SHIM
 from migrator.model.position import Snapshot
 from migrator.model.route import FallbackScope, Level, Route, WriteMode
 from migrator.model.side import Side
@@ -159,7 +158,7 @@ class MemoryShim(Shim):
         self._store = Store(answers, state, self._control.switch)
         super().__init__(classic, limitless or classic, name, self.heard, settings=settings or Settings())
         self._sides = {
-            side: MemoryPool(side, dsn, self._store, f"{SHIM}{name}", size=pool_size)
+            side: MemoryPool(side, dsn, self._store, f"migrator-shim:{name}", size=pool_size)
             for side, dsn in ((Side.CLASSIC, classic), (Side.LIMITLESS, limitless or classic))
         }
         self._classic, self._limitless = self._sides[Side.CLASSIC], self._sides[Side.LIMITLESS]

@@ -449,7 +449,7 @@ BEGIN
     prev := coalesce(prev, '');
     FOR entry IN
         SELECT d.* FROM migrator.decision d
-         WHERE d.id > CASE WHEN everything THEN 0 ELSE chain.low END
+         WHERE d.id > CASE WHEN everything THEN '-9223372036854775808'::bigint ELSE chain.low END
            AND NOT EXISTS (SELECT FROM migrator.decision_seal s WHERE s.entry = d.id)
          ORDER BY d.id LIMIT most
     LOOP

@@ -17,7 +17,7 @@ from migrator.control import votes as store
 from migrator.control.log import decide
 from migrator.errors import NoGo, NotAuthenticated, PreconditionFailed, UsageError
 from migrator.governance import keys
-from migrator.governance.check import may, proven, public_key, rules_of, standing
+from migrator.governance.check import may, person, proven, public_key, rules_of, standing
 from migrator.model.approval import How, Verdict, Vote, difference, digest, may_vote
 from migrator.plan.governance import PLAN_CHANGE
 from migrator.plan.schema import Plan
@@ -180,6 +180,12 @@ def _vote(conn: Connection, plan: Plan, gate: str, known: Known, claim: Claim, f
     if why := may_vote(before, rules, evidence, known.approver, at):
         raise PreconditionFailed(why, hint="Who else may: migrator approver list")
     vote = Vote(known.approver, known.how, evidence, at)
+    same = [one.approver for one in before if one.approver != vote.approver and person(plan, one) == person(plan, vote)]
+    if same:
+        raise PreconditionFailed(
+            f"{vote.approver} and {same[0]} have the same token, so they are one person",
+            hint="Give each approver a key of their own in the plan: migrator approver token NAME.",
+        )
     proof = dict(known.proof)
     if known.how is How.TOKEN:
         said = keys.statement(plan.name, gate, evidence, known.approver, at)

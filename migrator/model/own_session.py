@@ -1,19 +1,14 @@
-"""Which sessions are this tool's, by their application_name. Pure.
-
-Anybody may call a session anything, so this decides what is counted and shown, and nothing about rights. The servers of
-a rehearsal's demo are an application's; a shim's sessions run the application's statements.
-"""
+"""Is a session this tool's own? By its application_name, in one place: for the audit, the preflight and the runway."""
 
 from __future__ import annotations
 
 import re
 
-SHIM = "migrator-shim:"
-"""What the shim's sessions are named: this and the name of the process."""
+_OWN = re.compile(r"migrator(?: .*|-(?:cli|incident|probe|rehearsal|serve)\b.*)")
+"""Every name that the tool connects under; a test holds the calls to it. Shims have `migrator-shim:` and a name.
+None is `migrator` alone, as programs that bring schemas up to date are called."""
 
-_OWN = re.compile(r"migrator(?: .+|-(?:cli|incident|probe|serve|rehearsal)\b.*)")
 
-
-def is_own_session(application: str) -> bool:
-    """Return whether a session of *application* is one of this tool's; a shim's is not."""
-    return _OWN.fullmatch(application) is not None
+def is_own_application(name: str) -> bool:
+    """Return whether the sessions of an application_name are this tool's; its demo's are an application's."""
+    return _OWN.fullmatch(name) is not None

@@ -17,7 +17,7 @@ from psycopg import sql
 
 from migrator.control.writer_load import journal_bytes
 from migrator.db.named import load
-from migrator.model.own_session import SHIM, is_own_session
+from migrator.model.own_session import is_own_application
 
 Connection = psycopg.Connection[Any]
 
@@ -49,7 +49,7 @@ _PART_NAMES = (
     ("mirrors", re.compile(r"migrator mirror\b.*")),
     ("backfill", re.compile(r"migrator copy\b.*")),
     ("validation", re.compile(r"migrator validate\b.*")),
-    ("shims", re.compile(rf"{SHIM}.*")),
+    ("shims", re.compile(r"migrator-shim:.*")),
 )
 
 
@@ -58,7 +58,7 @@ def part_of(application: str) -> str | None:
     for part, pattern in _PART_NAMES:
         if pattern.fullmatch(application):
             return part
-    return "control" if is_own_session(application) else None
+    return "control" if is_own_application(application) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ import psycopg
 
 from migrator.errors import ClusterUnavailable, NotInstalled, UsageError, WritesClosed
 from migrator.model.ack import Ack, level
-from migrator.model.own_session import SHIM
 from migrator.model.route import WriteMode
 from migrator.model.side import Side
 from migrator.model.tenant import TenantId
@@ -91,7 +90,7 @@ class Shim:
         self._listener = listener or LoggingListener()
         self._given = settings
         self._settings = settings or Settings()
-        app = f"{SHIM}{name}"
+        app = f"migrator-shim:{name}"
         self._classic = Pool(Side.CLASSIC, classic, app, size=pool_size, connect_timeout_s=5, silent_s=30)
         self._limitless = Pool(Side.LIMITLESS, limitless, app, size=pool_size, connect_timeout_s=2, silent_s=6)
         self._readers_given = tuple(readers)

@@ -23,7 +23,7 @@ from migrator.audit.evidence.log_message import UNKNOWN_WORDS, Said, read_messag
 from migrator.audit.evidence.log_words import LOG, begins
 from migrator.audit.evidence.rows import RawStatement
 from migrator.grammar.parse import Unparsable, normalize
-from migrator.model.own_session import is_own_session
+from migrator.model.own_session import is_own_application
 from migrator.scripts.input_file import open_text, probe
 
 _RECORD = re.compile(r"^\"?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
@@ -213,7 +213,7 @@ def _gather(records: Iterable[Record], path: Path, counted: Counted) -> list[Raw
             waiting = pending.pop(record.session, None)
             if waiting is not None and said.ms is not None:
                 waiting.total_ms = (waiting.total_ms or 0.0) + said.ms
-        if said.sql is not None and is_own_session(record.application):
+        if said.sql is not None and is_own_application(record.application):
             said = Said(other="statements of this tool's sessions")
         if said.sql is None:
             counted.leave_out(said.other, record.message, source)

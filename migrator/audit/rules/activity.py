@@ -12,7 +12,7 @@ from typing import Any
 from migrator.audit.catalog import Catalog
 from migrator.audit.rules.findings import Collector
 from migrator.audit.rules.rule import Severity
-from migrator.model.own_session import is_own_session
+from migrator.model.own_session import is_own_application
 
 OPEN_S = 300.0
 """A transaction that is open for longer holds back more than it is worth: lock waits of the tool end after seconds."""
@@ -51,7 +51,7 @@ def check_activity(seen: Mapping[str, Any], catalog: Catalog, connections: int, 
 def _open(seen: Mapping[str, Any], out: Collector) -> None:
     for session in seen.get("open") or ():
         application = str(session.get("application") or "")
-        if is_own_session(application):
+        if is_own_application(application):
             continue
         open_s, idle_s = float(session.get("open_s") or 0), float(session.get("idle_s") or 0)
         if open_s < OPEN_S and idle_s < IDLE_S:

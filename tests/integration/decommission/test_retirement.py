@@ -17,6 +17,7 @@ from botocore.stub import Stubber
 
 from migrator.control import drill, retirement
 from migrator.control.install import install, install_limitless
+from migrator.control.tables import store_tables
 from migrator.db.connect import connect
 from migrator.decommission import fingerprint, restore, retire
 from migrator.decommission.aws import AwsReleaser
@@ -130,6 +131,28 @@ def test_a_copy_that_cannot_be_restored_does_not_pass(limitless: Connection, tmp
     done = restore.practise(limitless, PLAN, "a copy", gone)
 
     assert not done.passed and "could not be restored and read" in done.problems[0]
+
+
+@pytest.mark.once
+def test_what_a_schema_change_added_is_kept_and_compared_too(
+    classic_dsn: str, limitless_dsn: str, limitless: Connection
+) -> None:
+    """What is captured counts: the plan that a worker was started with knows nothing of a table that came later."""
+    with connect(classic_dsn, "test") as classic:
+        install(classic, "shop", "digest", {}, {})
+        classic.execute(ROWS)
+        later = 'CREATE TABLE "Größe".later (tenant_id text, id int PRIMARY KEY, of_one text)'
+        classic.execute(later)
+        store_tables(classic, resolve_tables(classic, PLAN.tables))
+        classic.execute('ALTER TABLE "Größe".later DROP COLUMN tenant_id')  # now nothing says what it is
+        classic.execute("UPDATE migrator.switch SET write_mode = 'limitless_only'")
+        retirement.begin(limitless, "local")
+
+        done = retire.fingerprint(lambda: connect(classic_dsn, "test"), lambda: connect(limitless_dsn, "test"), PLAN)
+        copy = restore.practise(limitless, PLAN, "a copy", restore.given(lambda: classic_dsn))
+
+    assert done == "4 tables read"
+    assert (copy.passed, copy.exact, copy.tables) == (True, True, 4), copy.problems
 
 
 def test_nothing_known_is_nothing_compared() -> None:

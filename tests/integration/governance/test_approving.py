@@ -19,8 +19,8 @@ from migrator.db.connect import connect
 from migrator.errors import MigratorError, NoGo, NotAuthenticated, PreconditionFailed, UsageError
 from migrator.governance.cast import Claim, cast, prove
 from migrator.governance.check import problem, standing
-from migrator.governance.keys import new_token
-from migrator.model.approval import Verdict
+from migrator.governance.keys import new_token, sign, statement
+from migrator.model.approval import How, Verdict, Vote
 from migrator.plan.load import digest, dump, from_body, shim_settings
 from migrator.plan.schema import Plan
 from migrator.traffic.cutover.wave import _approved
@@ -162,6 +162,21 @@ def test_four_eyes_are_two_people_and_the_worker_counts_again(classic: Connectio
     gates.approve(classic, "cutover", both.approver, STRICT)
 
     assert both.approver == "Ada and Größe, Bob" and is_approved(classic, "cutover")
+
+
+def test_one_token_under_two_names_is_one_person(classic: Connection, tmp_path: Path) -> None:
+    """The vote is refused; one that was written by hand, signed with that token, does not count either."""
+    (tmp_path / "key").write_text(ADA_KEY)
+    people = {**PEOPLE, "Ada Two": {"key": f"file:{tmp_path}/key"}}
+    plan = plan_of(four_eyes=["cutover"], approver=people)
+    evidence = wait_for(classic, "cutover")
+    cast(classic, plan, "cutover", ada(), evidence)
+    assert "they are one person" in str(refused(classic, Claim("Ada Two", ADA), "cutover", plan))
+
+    at, facts = votes.now(classic), votes.facts_of(classic, "cutover")
+    signed = sign(ADA, statement("shop", "cutover", evidence, "Ada Two", at))
+    votes.put(classic, "cutover", Vote("Ada Two", How.TOKEN, evidence, at), facts, {"signature": signed})
+    assert standing(classic, plan, "cutover", facts).by == ("Ada",)
 
 
 def test_a_message_to_temporal_alone_approves_nothing(classic: Connection) -> None:

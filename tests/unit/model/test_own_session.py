@@ -1,4 +1,4 @@
-"""The names of this tool's sessions: every one that is written anywhere is known as its own."""
+"""Which sessions are the tool's own: every name that it connects under, and no application's."""
 
 from __future__ import annotations
 
@@ -8,38 +8,47 @@ from pathlib import Path
 
 import pytest
 
-import migrator
-from migrator.model.own_session import SHIM, is_own_session
+from migrator.control.sighting import is_ours
+from migrator.model.own_session import is_own_application
+from migrator.runway.counters import part_of
 
-ROOT = Path(migrator.__file__).parent.parent
-DEMO = ("migrator-demo", "migrator-shopfront")
+ROOT = Path(__file__).parents[3]
+APPLICATIONS = {"migrator-demo", "migrator-shopfront"}
+"""What the demo's application calls itself."""
 
 
-def written() -> Iterator[str]:
-    """What is passed to connect as a name, or kept as APP."""
-    for path in sorted([*(ROOT / "migrator").rglob("*.py"), *(ROOT / "workflows").rglob("*.py")]):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            found: list[ast.expr] = []
-            if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "APP" for t in node.targets):
+def names() -> Iterator[str]:
+    """Names that calls of connect, and constants called APP, give; of an f-string the beginning."""
+    for path in [*(ROOT / "migrator").rglob("*.py"), *(ROOT / "workflows").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("connect", "connect_async"):
+                found = [*node.args[1:2], *(k.value for k in node.keywords if k.arg in ("app", "application_name"))]
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "APP":
                 found = [node.value]
-            elif isinstance(node, ast.Call):
-                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                if name in ("connect", "connect_async"):
-                    found = [*node.args[1:2], *(k.value for k in node.keywords if k.arg == "application_name")]
-            yield from (one.value for one in found if isinstance(one, ast.Constant) and isinstance(one.value, str))
+            else:
+                continue
+            for value in found:
+                if isinstance(value, ast.JoinedStr):
+                    value = value.values[0]
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    yield value.value
 
 
-def test_every_session_of_the_tool_is_known_as_its_own() -> None:
-    """One that is not would be named as somebody who still uses classic, and keep the end from beginning."""
-    names = {name for name in written() if name.startswith("migrator")}
+def test_every_name_that_the_tool_connects_under_is_its_own() -> None:
+    """One that is missing counts as a user of classic, which is not retired then, and as the application's load."""
+    found = {name for name in names() if name.startswith("migrator")} - APPLICATIONS
+    assert {"migrator-cli", "migrator-serve", "migrator-incident", "migrator worker", "migrator drill"} <= found
+    missing = {name for name in found if not (is_own_application(name) and is_ours(name, ()) and part_of(name))}
+    assert missing == set()
 
-    assert {"migrator-cli", "migrator-serve", "migrator-incident", "migrator worker", "migrator validate"} <= names
-    assert {name for name in names if not is_own_session(name)} == {name for name in names if name in DEMO}
+
+@pytest.mark.parametrize("name", ["migrator worker", "migrator mirror 3 rows", "migrator-rehearsal-proof"])
+def test_names_of_its_parts(name: str) -> None:
+    assert is_own_application(name)
 
 
 @pytest.mark.parametrize(
-    "name", [*DEMO, f"{SHIM}web-1", "migrator", "migrators", "migratory birds", "migrator-service", "app migrator", ""]
+    "name", ["migrator-shopfront", "migrator-demo", "migrator", "migrators", "app migrator", "", "migrator-client"]
 )
-def test_others_are_not(name: str) -> None:
-    """A program that brings schemas up to date is called migrator more often than not."""
-    assert not is_own_session(name)
+def test_names_of_others(name: str) -> None:
+    assert not is_own_application(name) and not is_ours(name, ()) and part_of(name) is None
