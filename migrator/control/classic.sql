@@ -351,13 +351,6 @@ CREATE TABLE migrator.decision_chain (
 ) WITH (fillfactor = 50);
 INSERT INTO migrator.decision_chain DEFAULT VALUES;
 
--- The next number of a table in which an application's role may insert. What it says itself does not count: numbers taken
--- in advance would let the next decisions of others fail, and ones below 1 would never be sealed.
-CREATE FUNCTION migrator.next_number(name text) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT nextval(pg_get_serial_sequence(format('migrator.%I', name), 'id')) WHERE name IN ('decision', 'incident')
-$$;
-
 -- An application's role (it was granted the shim, and not the routes) tells what shims do, and when it does. As the
 -- invoker, so that it sees who inserts; triggers of the tool itself insert as their owner.
 CREATE FUNCTION migrator.stamp_decision() RETURNS trigger
@@ -372,7 +365,6 @@ BEGIN
                 MESSAGE = format('role %s may not write %s to the decision log', quote_ident(current_user), NEW.kind);
         END IF;
         NEW.at := clock_timestamp();
-        NEW.id := migrator.next_number('decision');
     END IF;
     RETURN NEW;
 END $$;
@@ -782,7 +774,6 @@ BEGIN
                      OR (OLD.level = 'classic' AND NEW.level <> 'classic');
         ELSE
             wrong := NEW.kind <> 'fallback';
-            NEW.id := migrator.next_number('incident');
             NEW.at := clock_timestamp();
             NEW.first_at := NEW.at;
             NEW.times := 1;
