@@ -33,6 +33,7 @@ from tests.fixtures.roles import Roles
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 Connection = psycopg.Connection[Any]
+OWN = ("migrator-cli", "migrator-serve", "migrator-incident")
 
 PLAN = Plan.model_validate({"name": "shop", "classic": {"writer": "env:A"}, "limitless": {"dsn": "env:B"}})
 
@@ -85,7 +86,7 @@ def test_who_is_connected_is_named_with_what_it_looks_like(classic: Connection, 
 def test_own_sessions_and_known_shims_are_no_users(classic: Connection, classic_dsn: str) -> None:
     classic.execute("INSERT INTO migrator.process (process_id, name, staleness_s) VALUES ('p', 'web-1', 3)")
     with ExitStack() as stack:
-        for name in ("migrator status", "migrator-shim:web-1", "migrator-shim:stranger"):
+        for name in (*OWN, "migrator-shim:web-1", "migrator-shim:stranger"):
             stack.enter_context(psycopg.connect(with_parts(classic_dsn, application_name=name)))
         watcher().step(classic, PLAN)
 
