@@ -304,7 +304,7 @@ def production(
 def started(production: Production) -> Application:
     """The application's processes, with tokens of their own."""
     classic, limitless = (rds.token(rds.file(path)) for path in production.sources["web"])
-    shim = Shim(classic, limitless, "web-1", settings=Settings(ack_wait_s=20, staleness_s=10))
+    shim = Shim(classic, limitless, "Größe; web", settings=Settings(ack_wait_s=20, staleness_s=10))
     production.stack.enter_context(shim)
     application = Application(shim)
     thread = threading.Thread(target=application.run, daemon=True)
