@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from migrator.db.named import load
-from migrator.model.own_session import is_own_application
+from migrator.model.own_session import is_own_application, is_shim_of
 from migrator.model.status import OthersLine
 
 Connection = psycopg.Connection[Any]
@@ -23,7 +23,6 @@ KEPT_DAYS = 120
 
 WRITER = "writer"
 
-_SHIM = "migrator-shim:"
 
 _SQL = load("migrator.control", "sighting.sql")
 
@@ -64,9 +63,7 @@ class Seen:
 
 def is_ours(application: str, processes: Collection[str]) -> bool:
     """Return whether a session is this tool's, or of a shim in one of *processes*. Pure."""
-    if application.startswith(_SHIM):
-        return application.removeprefix(_SHIM) in processes
-    return is_own_application(application)
+    return is_own_application(application) or is_shim_of(application, processes)
 
 
 @dataclass(frozen=True, slots=True)

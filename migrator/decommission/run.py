@@ -307,9 +307,16 @@ def export(conn: Connection, limitless: Connection, number: int, plan: Plan, hom
     current = attempt.read(conn, number)
     release = "classic is being retired" if plan.decommission.release_classic else "classic is kept, closed for writes"
     detail = f"handed over in {current.pause_s or 0:.2f} s; {release}"
-    set_phase(conn, Phase.DECOMMISSION.value, "done", detail)
+    _is_over(conn, f"{detail}; the dossier is being written: keep classic, and a worker that runs")
     kept = releaser_for(plan, home, current.handed_over_at).snapshot()
     attempt.note(conn, number, snapshot_kept=kept)
     final = [asdict(table) for table in retirement.tables(limitless).values()]
     history.set_report(conn, FINAL_TABLES, {"tables": final})
-    return dossier.final(conn, plan, number, home).place
+    place = dossier.final(conn, plan, number, home).place
+    _is_over(conn, f"{detail}; the dossier is {place}")
+    return place
+
+
+def _is_over(conn: Connection, detail: str) -> None:
+    """Have status say how far the end is. The phase is done before the dossier, which holds that it is."""
+    set_phase(conn, Phase.DECOMMISSION.value, "done", detail)

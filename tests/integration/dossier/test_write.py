@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from migrator.control.log import decide
+from migrator.control.status import collect
 from migrator.db.connect import connect
+from migrator.decommission import attempt, run
 from migrator.dossier import known, write
 from migrator.dossier.place import FilePlace
 from migrator.dossier.read import opened
@@ -185,6 +187,27 @@ def test_there_is_nothing_to_write_down_without_a_plan(shop: Shop, plan: Plan, t
     shop.classic.execute("DELETE FROM migrator.plan")
     with pytest.raises(NotInstalled, match="nothing to write down"):
         written(shop, plan, tmp_path)
+
+
+def test_status_says_until_when_classic_has_to_stay(shop: Shop, plan: Plan, tmp_path: Path) -> None:
+    """The phase is done before the dossier, which says so itself; whoever looks sees that it is not there yet."""
+    number = attempt.begin(shop.classic, "ana")
+    rules = plan.decommission.model_copy(update={"dossier_fingerprint": a_key().line.fingerprint})
+    other = plan.model_copy(update={"decommission": rules})
+
+    with pytest.raises(PreconditionFailed):
+        run.export(shop.classic, shop.limitless, number, other, tmp_path)
+    before = detail(shop)
+    place = run.export(shop.classic, shop.limitless, number, plan, tmp_path)
+
+    assert "the dossier is being written: keep classic" in before
+    assert f"the dossier is {place}" in detail(shop) and Path(place).exists()
+
+
+def detail(shop: Shop) -> str:
+    (line,) = [line for line in collect(shop.classic).phases if line.phase == "decommission"]
+    assert line.state == "done"
+    return line.detail
 
 
 def test_status_refuses_a_dossier_that_was_altered(shop: Shop, plan: Plan, tmp_path: Path) -> None:

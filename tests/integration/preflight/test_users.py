@@ -84,9 +84,13 @@ def test_who_is_connected_is_named_with_what_it_looks_like(classic: Connection, 
 
 
 def test_own_sessions_and_known_shims_are_no_users(classic: Connection, classic_dsn: str) -> None:
-    classic.execute("INSERT INTO migrator.process (process_id, name, staleness_s) VALUES ('p', 'web-1', 3)")
+    """Also where the server does not show the name as it is: it has other letters than ASCII, or is long."""
+    known = ("web-1", "Größe, neu", "l" * 80, "ö" * 40)
+    for name in known:
+        classic.execute("INSERT INTO migrator.process (process_id, name, staleness_s) VALUES (%s, %s, 3)", (name, name))
     with ExitStack() as stack:
-        for name in (*OWN, "migrator-shim:web-1", "migrator-shim:stranger"):
+        shims = (f"migrator-shim:{name}" for name in (*known, "stranger"))
+        for name in (*OWN, *shims):
             stack.enter_context(psycopg.connect(with_parts(classic_dsn, application_name=name)))
         watcher().step(classic, PLAN)
 
