@@ -122,10 +122,9 @@ def _rollback(
         extra = (lambda: _without_temporal(found)) if kind == "temporal" else dict
         with progress(f"Rolling {whom} back and forward again", silent=as_json):
             done = practise(conn, facts, operator, timeout_s=timeout_s, kind=DrillKind(kind), meanwhile=extra)
-    if kind == "rollback":
-        from workflows import client
+    from workflows import client
 
-        client.signal_rollback(found)  # the waves look again now, not in half a minute
+    client.signal_rollback(found)  # the waves look again now, not in half a minute
     if as_json:
         emit_json({"passed": done.passed, "seconds": round(done.seconds, 3), **body(done)})
     else:
