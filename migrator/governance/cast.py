@@ -29,6 +29,11 @@ WRONG_S = 60.0
 """After so many refusals of one approver within so many seconds no token of theirs is looked at."""
 
 
+UNKNOWN = "approver/unknown"
+"""Under which attempts are recorded and counted whose name is no approver's: there are as many names as anybody likes,
+and no entry of the log is ever deleted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Who somebody says they are.
@@ -65,18 +70,26 @@ def authenticate(conn: Connection, plan: Plan, claim: Claim, gate: str | None) -
         NotAuthenticated: it is not known that they are who they say, they may not approve this, or too many were
             refused just now. Recorded, without the token.
     """
-    subject = f"approver/{claim.name}"
+    approver = claim.name in plan.governance.approver
+    name = claim.name if approver else shown(claim.name)
+    subject = f"approver/{claim.name}" if approver else UNKNOWN
     if store.refusals(conn, subject, WRONG_S) >= WRONG:
+        whom = claim.name if approver else "somebody unknown"
         raise NotAuthenticated(
-            f"{WRONG} attempts to approve as {claim.name} were refused within a minute",
+            f"{WRONG} attempts to approve as {whom} were refused within a minute",
             hint="Wait a minute. Who tried is in the decision log: migrator log",
         )
     try:
         return prove(plan, claim, gate, store.now(conn))
     except NotAuthenticated as error:
-        what = f"{gate or 'sign in'} by {claim.via}: {error}"
-        decide(conn, claim.name, "approval.refused", subject, what)
+        what = f"{gate or 'sign in'} by {claim.via}: {error if approver else f'{name} is no approver of this plan'}"
+        decide(conn, name, "approval.refused", subject, what)
         raise
+
+
+def shown(name: str) -> str:
+    """Return a name that anybody may have made up, as the log takes it: 80 characters of one line."""
+    return "".join(c if c.isprintable() else "?" for c in name[:80]) or "?"
 
 
 def prove(plan: Plan, claim: Claim, gate: str | None, now: datetime) -> Known:
