@@ -26,12 +26,14 @@ Connection = psycopg.Connection[Any]
 
 WRONG = 5
 WRONG_S = 60.0
-"""After so many refusals of one approver within so many seconds no token of theirs is looked at."""
+"""After so many refusals of one approver within so many seconds further ones are not recorded.
 
+Whoever shows the right token is let in all the same: none can be guessed, and else anybody who reaches the board could
+keep an approver out with wrong ones."""
 
-UNKNOWN = "approver/unknown"
-"""Under which attempts are recorded and counted whose name is no approver's: there are as many names as anybody likes,
-and no entry of the log is ever deleted."""
+_STRANGERS = "approver/(unknown)"
+_LONGEST = 80
+"""Characters of a name that the plan does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,29 +69,23 @@ def authenticate(conn: Connection, plan: Plan, claim: Claim, gate: str | None) -
         gate: what they want to approve; None: they only sign in.
 
     Raises:
-        NotAuthenticated: it is not known that they are who they say, they may not approve this, or too many were
-            refused just now. Recorded, without the token.
+        NotAuthenticated: it is not known that they are who they say, or they may not approve this. Recorded, without
+            the token, unless too many were just now.
     """
-    approver = claim.name in plan.governance.approver
-    name = claim.name if approver else shown(claim.name)
-    subject = f"approver/{claim.name}" if approver else UNKNOWN
-    if store.refusals(conn, subject, WRONG_S) >= WRONG:
-        whom = claim.name if approver else "somebody unknown"
-        raise NotAuthenticated(
-            f"{WRONG} attempts to approve as {whom} were refused within a minute",
-            hint="Wait a minute. Who tried is in the decision log: migrator log",
-        )
     try:
         return prove(plan, claim, gate, store.now(conn))
     except NotAuthenticated as error:
-        what = f"{gate or 'sign in'} by {claim.via}: {error if approver else f'{name} is no approver of this plan'}"
-        decide(conn, name, "approval.refused", subject, what)
+        approver = claim.name in plan.governance.approver
+        name, subject = (claim.name, f"approver/{claim.name}") if approver else (_shown(claim.name), _STRANGERS)
+        if store.refusals(conn, subject, WRONG_S) < WRONG:
+            why = error if approver else f"{name} is no approver of this plan"
+            decide(conn, name, "approval.refused", subject, f"{gate or 'sign in'} by {claim.via}: {why}")
         raise
 
 
-def shown(name: str) -> str:
-    """Return a name that anybody may have made up, as the log takes it: 80 characters of one line."""
-    return "".join(c if c.isprintable() else "?" for c in name[:80]) or "?"
+def _shown(name: str) -> str:
+    """Return a name that anybody may have made up, as the log takes it."""
+    return "".join(c if c.isprintable() else "?" for c in name[:_LONGEST]) or "?"
 
 
 def prove(plan: Plan, claim: Claim, gate: str | None, now: datetime) -> Known:
@@ -137,7 +133,7 @@ def _unknown(plan: Plan, claim: Claim, known: bool) -> NotAuthenticated:
             else "Give the token by reference: --token env:NAME or file:PATH, or MIGRATOR_APPROVER_TOKEN.",
         )
     names = ", ".join(sorted(plan.governance.approver)) or "none"
-    return NotAuthenticated(f"{claim.name} is no approver of this plan", hint=f"Approvers: {names}.")
+    return NotAuthenticated(f"{claim.name[:_LONGEST]} is no approver of this plan", hint=f"Approvers: {names}.")
 
 
 def cast(
