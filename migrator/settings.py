@@ -34,8 +34,6 @@ from typing import ClassVar, Protocol
 from urllib.parse import unquote
 
 from migrator.errors import UsageError
-from migrator.login import iam
-from migrator.login.secret import SecretDsn, named, text_of, value_in
 from migrator.login.source import Dsn, Source
 from migrator.model.near import nearest
 
@@ -196,8 +194,12 @@ def source(reference: str) -> Source:
         case "file":
             return _FileReference(reference)
         case "aws-secret":
+            from migrator.login.secret import SecretDsn  # with psycopg, which `migrator --help` does not wait for
+
             return SecretDsn(name)
         case "rds-iam":
+            from migrator.login import iam
+
             return iam.from_url(name) if name.startswith("//") else iam.IamToken(source(name))
     hint = "Use env:NAME, file:PATH, aws-secret:ID, rds-iam://USER@HOST/DATABASE or local:SIDE."
     raise UsageError("not a reference to a connection string", hint=hint)
@@ -267,6 +269,8 @@ def secret(reference: str) -> str:
         case "file":
             return _from_file(name, "file")
         case "aws-secret":
+            from migrator.login.secret import named, text_of, value_in
+
             asked = named(name)
             if asked.more:
                 raise UsageError(f"aws-secret:{asked.secret_id} names parts of a connection string; it is none")

@@ -7,6 +7,8 @@ Connection strings on the command line win, then containers if asked for, then s
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _fixtures(item: pytest.Item) -> list[str]:
     return item.fixturenames if isinstance(item, pytest.Function) else []
+
+
+@pytest.fixture(autouse=True)
+def no_shared_session_of_aws() -> Iterator[None]:
+    """boto3's default session keeps the credentials of the test that made it."""
+    yield
+    if boto3 := sys.modules.get("boto3"):
+        vars(boto3)["DEFAULT_SESSION"] = None

@@ -27,14 +27,6 @@ def is_marked(text: str) -> bool:
     return "/* migrator" in text and MARK.search(text) is not None
 
 
-_APPLICATION = re.compile(rf"{TOOL_SCHEMA}(?: .*|-(?:cli|incident|rehearsal)\b.*)?")
-
-
-def is_own_application(name: str) -> bool:
-    """Return whether the sessions of an application_name are this tool's; its demo's are an application's."""
-    return _APPLICATION.fullmatch(name) is not None
-
-
 _CONTINUED = re.compile(r"'[ \t\f\v]*(?:--[^\r\n]*)?[\r\n]\s*(?:--[^\r\n]*[\r\n]\s*)*'")
 
 

@@ -40,8 +40,19 @@ class Refused(PreconditionFailed):
         self.code = code
 
 
-def client(service: str, region: str | None = None) -> Any:
+def client(
+    service: str,
+    region: str | None = None,
+    *,
+    connect_s: float = CONNECT_S,
+    read_s: float = READ_S,
+    attempts: int = ATTEMPTS,
+) -> Any:
     """Return a boto3 client with this machine's credentials, that tries again what AWS throttles.
+
+    Args:
+        region: the plan's, since the same name may be another cluster's elsewhere; None: this machine's.
+        connect_s, read_s, attempts: less for who has other things to watch.
 
     Raises:
         UsageError: the AWS extra is not installed.
@@ -54,7 +65,7 @@ def client(service: str, region: str | None = None) -> Any:
     except ImportError:
         raise UsageError("AWS needs the AWS extra", hint="pip install 'migrator[aws]'") from None
     bounds = Config(
-        connect_timeout=CONNECT_S, read_timeout=READ_S, retries={"mode": "standard", "total_max_attempts": ATTEMPTS}
+        connect_timeout=connect_s, read_timeout=read_s, retries={"mode": "standard", "total_max_attempts": attempts}
     )
     try:
         made: Any = boto3.client(service, region_name=region, config=bounds)  # type: ignore[call-overload]  # the stubs name services one by one
@@ -95,8 +106,11 @@ def refusal(error: Mapping[str, Any], call: str) -> ClusterUnavailable | Refused
 
 
 @contextmanager
-def asking(service: str, method: str, *, fine: frozenset[str] = frozenset()) -> Iterator[None]:
+def asking(service: str, method: str = "", *, fine: frozenset[str] = frozenset()) -> Iterator[None]:
     """Translate what the AWS client raises within; a code in *fine* counts as done.
+
+    Args:
+        method: of the client; '': several are called, and a refusal is named after the one that it is of.
 
     Raises:
         ClusterUnavailable: AWS does not answer, or asks for patience.
@@ -110,7 +124,9 @@ def asking(service: str, method: str, *, fine: frozenset[str] = frozenset()) -> 
         found = error.response.get("Error", {})
         if str(found.get("Code")) in fine:
             return
-        raise refusal(found, action_of(service, method)) from None
+        call = action_of(service, method) if method else f"{service}:{error.operation_name}"
+        raise refusal(found, call) from None
     except BotoCoreError as error:
         hint = "Check region, credentials and the network of this machine."
-        raise ClusterUnavailable("AWS", f"{type(error).__name__} at {action_of(service, method)}", hint) from None
+        where = f" at {action_of(service, method)}" if method else f" at {service}"
+        raise ClusterUnavailable("AWS", f"{type(error).__name__}{where}", hint) from None

@@ -49,6 +49,7 @@ class CloudWatch:
     cluster_id: str
     shard_group_id: str
     cloudwatch: Any = None
+    region: str | None = None
 
     def hours(self, last: datetime | None, now: datetime) -> list[Hour]:
         """Return the whole hours before *now* of which the capacity is known, oldest first.
@@ -145,7 +146,7 @@ class CloudWatch:
 
     @cached_property
     def _client(self) -> Any:
-        return self.cloudwatch if self.cloudwatch is not None else client("cloudwatch")
+        return self.cloudwatch if self.cloudwatch is not None else client("cloudwatch", self.region)
 
 
 def _query(name: str, metric: str, dimensions: Sequence[Mapping[str, str]], stat: str) -> dict[str, Any]:

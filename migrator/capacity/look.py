@@ -27,7 +27,7 @@ from migrator.model.table import Table
 from migrator.plan.schema import Plan
 
 Connection = psycopg.Connection[Any]
-MakeCloudWatch = Callable[[str, str], CloudWatch]
+MakeCloudWatch = Callable[..., CloudWatch]
 """From the ids of a cluster and of its shard group."""
 
 EVERY_S = 3600.0
@@ -251,7 +251,7 @@ def _ask_aws(
     if asked_at is not None and timedelta(0) <= now - datetime.fromisoformat(asked_at) < timedelta(seconds=EVERY_S / 2):
         unknown += [line for line in before.get("unknown", ()) if str(line).startswith(_AWS)]
         return asked_at, kept
-    source = cloudwatch(cluster, group)
+    source = cloudwatch(cluster, group, region=plan.aws.region)
     try:
         hours = source.hours(cost.last_measured(conn), now)
         cost.put(conn, hours, Basis.CLOUDWATCH)

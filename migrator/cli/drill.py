@@ -263,12 +263,13 @@ def _way(plan: Plan, known: Any, reference: str | None) -> tuple[str, Restored]:
 
 def _aws_way(plan: Plan, known: Any) -> tuple[str, Restored]:
     from migrator import settings
-    from migrator.decommission.aws import AwsReleaser, _rds
+    from migrator.aws.answers import client
+    from migrator.decommission.aws import AwsReleaser
     from migrator.decommission.aws_restore import AwsRestorer, newest_snapshot
     from migrator.decommission.restore import with_host
 
     assert plan.classic.cluster_id is not None
-    rds = _rds()
+    rds = client("rds", plan.aws.region)
     if known is not None and known.copy:
         copy, shape = known.copy, known.shape
     else:

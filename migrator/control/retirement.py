@@ -18,11 +18,21 @@ _SQL = load("migrator.control", "retirement.sql")
 
 def read(limitless: Connection) -> Retirement | None:
     """Return what became of classic so far; None before its retirement begins."""
-    kept = limitless.execute(_SQL["is_kept"]).fetchone()
-    if not kept or not kept[0]:
+    if not _is_kept(limitless):
         return None
     row = limitless.execute(_SQL["read"]).fetchone()
     return Retirement.of(row[0], row[1]) if row else None
+
+
+def _is_kept(limitless: Connection) -> bool:
+    row = limitless.execute(_SQL["is_kept"]).fetchone()
+    return bool(row and row[0])
+
+
+def lock(limitless: Connection) -> None:
+    """Let no one else approve or withdraw until the caller's transaction ends: both write back what they have read."""
+    if _is_kept(limitless):
+        limitless.execute(_SQL["lock"])
 
 
 def begin(limitless: Connection, kind: str, cluster: str = "", why: str = "") -> None:

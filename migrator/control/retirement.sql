@@ -6,6 +6,9 @@ SELECT to_regclass('migrator.retirement') IS NOT NULL;
 -- name: read
 SELECT body, clock_timestamp() FROM migrator.retirement;
 
+-- name: lock
+SELECT FROM migrator.retirement FOR UPDATE;
+
 -- name: begin
 INSERT INTO migrator.retirement (body) VALUES (%(body)s::jsonb) ON CONFLICT (only_one) DO NOTHING;
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from migrator.db.named import load
+from migrator.model.own_session import is_own_application
 from migrator.model.status import OthersLine
 
 Connection = psycopg.Connection[Any]
@@ -23,7 +24,6 @@ KEPT_DAYS = 120
 WRITER = "writer"
 
 _SHIM = "migrator-shim:"
-_OWN = ("migrator ", "migrator-rehearsal")
 
 _SQL = load("migrator.control", "sighting.sql")
 
@@ -66,7 +66,7 @@ def is_ours(application: str, processes: Collection[str]) -> bool:
     """Return whether a session is this tool's, or of a shim in one of *processes*. Pure."""
     if application.startswith(_SHIM):
         return application.removeprefix(_SHIM) in processes
-    return application == "migrator" or application.startswith(_OWN)
+    return is_own_application(application)
 
 
 @dataclass(frozen=True, slots=True)

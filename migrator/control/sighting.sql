@@ -5,11 +5,13 @@
 SELECT pg_has_role('pg_read_all_stats', 'USAGE');
 
 -- name: look
--- Sessions of clients in every database, and walsenders; not this one, nor those of AWS' own roles.
+-- Sessions of clients in every database, and walsenders; not this one, nor those of AWS' own roles. PostgreSQL 18 lists
+-- connections that have not logged in yet: whose they are the next look sees, if they do.
 SELECT CASE backend_type WHEN 'walsender' THEN 'walsender' ELSE 'session' END, coalesce(datname::text, ''),
        coalesce(usename::text, ''), coalesce(application_name, ''), coalesce(host(client_addr), '')
   FROM pg_stat_activity
  WHERE backend_type IN ('client backend', 'walsender') AND pid <> pg_backend_pid()
+   AND usesysid IS NOT NULL
    AND coalesce(usename::text, '') NOT IN ('rdsadmin', 'rdsproxyadmin')
  GROUP BY 1, 2, 3, 4, 5;
 

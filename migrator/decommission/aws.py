@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from migrator.aws.answers import refusal
+from migrator.aws.answers import asking, client
 from migrator.errors import ClusterUnavailable, PreconditionFailed
 from migrator.poll import until
 
@@ -54,16 +54,6 @@ def is_being_made(snapshot: Described) -> bool:
     return snapshot.get("Status") in ("creating", "copying", "pending")
 
 
-def _rds() -> Any:
-    try:
-        import boto3
-    except ImportError:
-        raise PreconditionFailed(
-            "releasing an AWS cluster needs the AWS extra", hint="pip install 'migrator[aws]'"
-        ) from None
-    return boto3.client("rds")
-
-
 @dataclass(frozen=True)
 class AwsReleaser:
     """An Aurora cluster: a manual snapshot first, then it is stopped; instances and cluster are deleted much later.
@@ -74,6 +64,7 @@ class AwsReleaser:
         not_before: the hand-over; a snapshot from before lacks classic's last writes.
         rds: a boto3 RDS client, made when it is needed; `sleep` and `clock` are replaced in tests.
         tags: of the last copy: whose it is.
+        region: the plan's; None: this machine's.
     """
 
     cluster_id: str
@@ -85,13 +76,14 @@ class AwsReleaser:
     clock: Callable[[], float] = time.monotonic
     kind: str = "aws"
     tags: Mapping[str, str] = field(default_factory=dict)
+    region: str | None = None
 
     @property
     def snapshot_id(self) -> str:
         return f"{self.cluster_id}-before-decommission"
 
     def _client(self) -> Any:
-        return self.rds if self.rds is not None else _rds()
+        return self.rds if self.rds is not None else client("rds", self.region)
 
     def snapshot(self) -> str:
         """Take the last snapshot, or find the one of an earlier attempt; return its name when it is finished.
@@ -102,7 +94,7 @@ class AwsReleaser:
             ClusterUnavailable: it is not finished yet; the next call goes on waiting.
         """
         rds = self._client()
-        with _aws():
+        with asking("rds"):
             cluster = self._cluster(rds)
             name = self._name(rds, cluster)
             return self._finished(rds, name, cluster)
@@ -110,7 +102,7 @@ class AwsReleaser:
     def shape(self) -> dict[str, Any]:
         """Return what a restored copy needs to be like the cluster; empty when that does not exist any more."""
         rds = self._client()
-        with _aws():
+        with asking("rds"):
             cluster = self._cluster(rds)
             if cluster is None:
                 return {}
@@ -132,9 +124,16 @@ class AwsReleaser:
     def state(self) -> str | None:
         """Return the cluster's status; None when it does not exist."""
         rds = self._client()
-        with _aws():
+        with asking("rds"):
             cluster = self._cluster(rds)
         return str(cluster["Status"]) if cluster is not None else None
+
+    def has(self, name: str) -> bool:
+        """Return whether snapshot *name* is where the cluster is looked for."""
+        if not name:
+            return False
+        with asking("rds"):
+            return self._snapshot(self._client(), name) is not None
 
     def stop(self) -> str:
         """Stop the cluster, unless it is stopped, or on its way there or back.
@@ -146,13 +145,13 @@ class AwsReleaser:
         state = self.state()
         if state != "available":
             return f"cluster {self.cluster_id} is {state or 'deleted'}"
-        with _aws():
+        with asking("rds"):
             _quietly(_GONE, self._client().stop_db_cluster, DBClusterIdentifier=self.cluster_id)
         return f"cluster {self.cluster_id} is being stopped"
 
     def start(self) -> str:
         """Start the cluster: it is about to be deleted, which AWS does with no stopped one."""
-        with _aws():
+        with asking("rds"):
             _quietly(_GONE, self._client().start_db_cluster, DBClusterIdentifier=self.cluster_id)
         return f"cluster {self.cluster_id} is being started"
 
@@ -160,14 +159,14 @@ class AwsReleaser:
         """Delete the last copy *name*, whose time is over."""
         if name not in self._names():
             raise PreconditionFailed(f"{name} is no last copy of cluster {self.cluster_id}")
-        with _aws():
+        with asking("rds"):
             _quietly(_NO_SNAPSHOT, self._client().delete_db_cluster_snapshot, DBClusterSnapshotIdentifier=name)
         return f"snapshot {name} is deleted"
 
     def delete(self) -> str:
         """Delete instances and cluster, once the last copy was read back again."""
         rds = self._client()
-        with _aws():
+        with asking("rds"):
             cluster = self._cluster(rds)
             kept = self._kept(rds, cluster)
             if cluster is None:
@@ -270,20 +269,3 @@ def _quietly(fine: tuple[str, ...], act: Callable[..., Any], **values: object) -
         if error.response.get("Error", {}).get("Code") in fine:
             return None
         raise
-
-
-class _aws:
-    """Turns what the AWS client raises about network and credentials into this tool's errors."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None or isinstance(error, PreconditionFailed | ClusterUnavailable):
-            return
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        if isinstance(error, ClientError):
-            raise refusal(error.response.get("Error", {}), f"rds:{error.operation_name}") from None
-        if isinstance(error, BotoCoreError):
-            raise ClusterUnavailable("AWS RDS", type(error).__name__, "Check region and credentials.") from None

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from migrator.decommission.aws import _GONE, _NO_SNAPSHOT, _aws, _quietly, _rds
+from migrator.aws.answers import asking, client
+from migrator.decommission.aws import _GONE, _NO_SNAPSHOT, _quietly
 from migrator.errors import ClusterUnavailable, PreconditionFailed
 from migrator.poll import until
 
@@ -38,6 +39,7 @@ class AwsRestorer:
     poll_s: float = 20.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    region: str | None = None
 
     @property
     def name(self) -> str:
@@ -48,7 +50,7 @@ class AwsRestorer:
         return f"{self.name}-1"
 
     def _client(self) -> Any:
-        return self.rds if self.rds is not None else _rds()
+        return self.rds if self.rds is not None else client("rds", self.region)
 
     @contextmanager
     def restored(self) -> Iterator[tuple[str, int | None]]:
@@ -69,7 +71,7 @@ class AwsRestorer:
             "Port": shape.get("port"),
             "ServerlessV2ScalingConfiguration": shape.get("serverless"),
         }
-        with _aws():
+        with asking("rds"):
             there = self._cluster(rds)
             if there is not None:
                 self._require_ours(there)
@@ -109,7 +111,7 @@ class AwsRestorer:
     def remove(self) -> None:
         """Delete the drill's instance and cluster; nothing to do when there are none."""
         rds = self._client()
-        with _aws():
+        with asking("rds"):
             there = self._cluster(rds)
             if there is None:
                 return
@@ -137,7 +139,7 @@ def newest_snapshot(rds: Any, cluster_id: str) -> str:
     Raises:
         PreconditionFailed: there is none.
     """
-    with _aws():
+    with asking("rds"):
         answer = _quietly(_NO_SNAPSHOT, rds.describe_db_cluster_snapshots, DBClusterIdentifier=cluster_id)
     found = [s for s in (answer or {}).get("DBClusterSnapshots", ()) if s.get("Status") == "available"]
     if not found:

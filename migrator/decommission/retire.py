@@ -27,7 +27,7 @@ from migrator.model.counted import counted
 from migrator.model.retirement import Act, Retirement, Rules, Step, missing, next_step
 from migrator.model.route import WriteMode
 from migrator.plan.schema import Plan
-from migrator.plan.tables import resolve_tables
+from migrator.provision.tables import tables_in_force
 from migrator.provision.wanted import ownership
 
 Connection = psycopg.Connection[Any]
@@ -62,7 +62,7 @@ def fingerprint(open_classic: Callable[[], Connection], open_limitless: Callable
         with closing_(classic):
             if route.switch(classic).write_mode is not WriteMode.LIMITLESS_ONLY:
                 raise PreconditionFailed("classic takes writes: what it holds in the end is not known yet")
-            done = final.keep(classic, limitless, resolve_tables(classic, plan.tables))
+            done = final.keep(classic, limitless, tables_in_force(classic, plan.tables))
     return f"{counted(done, 'table')} read"
 
 
@@ -133,7 +133,7 @@ def releaser_for(plan: Plan, home: Path, not_before: datetime | None = None) -> 
         return LocalReleaser(home)
     if plan.classic.cluster_id is None:
         return KeepClassic("the plan names no classic.cluster_id")
-    return AwsReleaser(plan.classic.cluster_id, not_before, tags=ownership(plan))
+    return AwsReleaser(plan.classic.cluster_id, not_before, tags=ownership(plan), region=plan.aws.region)
 
 
 # -- the weeks after -------------------------------------------------------------------------------------------------
@@ -153,12 +153,14 @@ def look(limitless: Connection, plan: Plan, releaser: AwsReleaser | None = None)
     known = retirement.read(limitless)
     if known is None or known.kind != "aws":
         return Looked("classic is not for this tool to delete", True, 0.0)
-    cluster = releaser or AwsReleaser(known.cluster, _handed_over_at(limitless))
+    cluster = releaser or AwsReleaser(known.cluster, _handed_over_at(limitless), region=plan.aws.region)
     # Signatures are checked again, against the plan that this worker runs: what is stored alone deletes nothing.
     names = deletion.approvers(plan, known.approvals, known.evidence)
     known = replace(known, approved_by=" and ".join(names) if deletion.enough(plan, names) else "")
     state = cluster.state() if known.deleted_at is None else None
-    step = next_step(known, rules(plan), state)
+    # Asked elsewhere, by a worker with another region or account, AWS knows no such cluster either.
+    copy_seen = state is not None or known.deleted_at is not None or cluster.has(known.copy)
+    step = next_step(known, rules(plan), state, copy_seen)
     text = _do(limitless, cluster, known, step, state)
     return Looked(text, step.act is Act.NOTHING, step.again.total_seconds())
 
@@ -208,6 +210,7 @@ def approve(limitless: Connection, plan: Plan, who: str, token: str | None = Non
         NotAuthenticated: the plan asks for approvers, and it is not known that *who* is one.
     """
     with limitless.transaction():
+        retirement.lock(limitless)
         known = retirement.read(limitless)
         lacking = missing(known, rules(plan))
         if lacking or known is None:
@@ -232,6 +235,7 @@ def withdraw(limitless: Connection, who: str) -> Retirement:
         NoGo: classic is deleted, or its retirement has not begun.
     """
     with limitless.transaction():
+        retirement.lock(limitless)
         known = retirement.read(limitless)
         if known is None or known.deleted_at:
             raise NoGo("decommission delete", ["classic is deleted" if known else "classic is not retired yet"])

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from migrator.aws.actions import CALLS, Duty, actions_of
+from migrator.aws.answers import client
 from migrator.errors import ClusterUnavailable, UsageError
 from migrator.plan.schema import Plan
 
@@ -131,17 +132,8 @@ class Aws:
 
     def client(self, service: str) -> Any:
         if service not in self.clients:
-            try:
-                import boto3
-                from botocore.config import Config
-                from botocore.exceptions import BotoCoreError
-            except ImportError:
-                raise UsageError("boto3 is missing", hint="pip install 'migrator[aws]'") from None
-            bounds = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
-            try:
-                self.clients[service] = boto3.client(service, config=bounds)  # type: ignore[call-overload]  # the stubs name services one by one
-            except BotoCoreError as error:
-                raise ClusterUnavailable("AWS", type(error).__name__, "Set the region and credentials.") from None
+            made = client(service, self.plan.aws.region, connect_s=2, read_s=3, attempts=1)
+            self.clients[service] = made
         return self.clients[service]
 
     def ask(self, service: str, call: str, **arguments: Any) -> Any:
@@ -150,11 +142,11 @@ class Aws:
         Raises:
             ClusterUnavailable: it does not answer, or refuses; by its code alone.
         """
-        client = self.client(service)
+        asked = self.client(service)
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            return getattr(client, call)(**arguments)
+            return getattr(asked, call)(**arguments)
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "unknown")
             if code in _GONE:

@@ -89,6 +89,8 @@ def scan(file: BinaryIO, keep: dict[str, int]) -> Scan:
             return found
         try:
             info = tarfile.TarInfo.frombuf(block, "ascii", "strict")
+            if info.size < 0 or not info.name.isprintable():  # names are shown on terminals
+                raise ValueError
         except (tarfile.HeaderError, UnicodeDecodeError, ValueError):
             where = f"behind {found.pieces[-1].name}" if found.pieces else "of the first member"
             found.problems.append(f"the header {where}, at byte {at:,}, is damaged")

@@ -52,7 +52,10 @@ def parsed(data: bytes) -> Manifest:
                 "members": tuple(Member(str(name), int(size), str(sha)) for name, size, sha in body["members"]),
             }
         )
-    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        if not all(type(text) is str for text in (made.plan, made.kind, made.authentication)):
+            raise TypeError
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError, UnicodeDecodeError,
+            json.JSONDecodeError) as error:  # fmt: skip
         raise ValueError(f"it is no manifest ({type(error).__name__})") from None
     return made
 

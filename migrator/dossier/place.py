@@ -103,6 +103,11 @@ class FilePlace:
     @contextmanager
     def opened(self) -> Iterator[BinaryIO]:
         try:
+            if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
+                raise UsageError(
+                    f"{self.path} cannot be read: it is a pipe or a device, and a dossier is read more than once",
+                    hint="Write it to a file first.",
+                )
             file = self.path.open("rb")
         except OSError as error:
             raise UsageError(f"{self.path} cannot be read: {(error.strerror or str(error)).lower()}") from None

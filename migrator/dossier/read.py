@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, BinaryIO
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from migrator.control.chain import Anchor, Entry, Verified
 from migrator.dossier import archive, log, manifest
@@ -74,8 +74,21 @@ class Dossier:
 
     @cached_property
     def facts(self) -> MigrationFacts:
-        """Everything that the status and the report of the migration rest on, at the moment of the dossier."""
-        return FACTS.validate_json(b"\n".join(self.lines(manifest.FACTS)))
+        """Everything that the status and the report of the migration rest on, at the moment of the dossier.
+
+        Raises:
+            NoGo: it holds other facts than this version of the tool knows.
+        """
+        try:
+            return FACTS.validate_json(b"\n".join(self.lines(manifest.FACTS)))
+        except ValidationError:
+            by = self.contents.tool
+            raise NoGo(
+                "dossier",
+                [f"{manifest.FACTS} of {self.name} holds other facts than this version of migrator reads"],
+                hint=f"Read it with version {by}, which wrote it. Its page needs none: "
+                f"migrator dossier show {self.name} --member {manifest.PAGE} > dossier.html",
+            ) from None
 
     def rows(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield the rows of a member of JSON lines, by its name without ending."""

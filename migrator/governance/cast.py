@@ -17,7 +17,7 @@ from migrator.control import votes as store
 from migrator.control.log import decide
 from migrator.errors import NoGo, NotAuthenticated, PreconditionFailed, UsageError
 from migrator.governance import keys
-from migrator.governance.check import may, proven, public_key, rules_of, standing
+from migrator.governance.check import may, person, proven, public_key, rules_of, standing
 from migrator.model.approval import How, Verdict, Vote, difference, digest, may_vote
 from migrator.plan.governance import PLAN_CHANGE
 from migrator.plan.schema import Plan
@@ -26,7 +26,14 @@ Connection = psycopg.Connection[Any]
 
 WRONG = 5
 WRONG_S = 60.0
-"""After so many refusals of one approver within so many seconds no token of theirs is looked at."""
+"""After so many refusals of one approver within so many seconds further ones are not recorded.
+
+Whoever shows the right token is let in all the same: none can be guessed, and else anybody who reaches the board could
+keep an approver out with wrong ones."""
+
+_STRANGERS = "approver/(unknown)"
+_LONGEST = 80
+"""Characters of a name that the plan does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +69,16 @@ def authenticate(conn: Connection, plan: Plan, claim: Claim, gate: str | None) -
         gate: what they want to approve; None: they only sign in.
 
     Raises:
-        NotAuthenticated: it is not known that they are who they say, they may not approve this, or too many were
-            refused just now. Recorded, without the token.
+        NotAuthenticated: it is not known that they are who they say, or they may not approve this. Recorded, without
+            the token, unless too many were just now.
     """
-    subject = f"approver/{claim.name}"
-    if store.refusals(conn, subject, WRONG_S) >= WRONG:
-        raise NotAuthenticated(
-            f"{WRONG} attempts to approve as {claim.name} were refused within a minute",
-            hint="Wait a minute. Who tried is in the decision log: migrator log",
-        )
     try:
         return prove(plan, claim, gate, store.now(conn))
     except NotAuthenticated as error:
-        what = f"{gate or 'sign in'} by {claim.via}: {error}"
-        decide(conn, claim.name, "approval.refused", subject, what)
+        subject = f"approver/{claim.name}" if claim.name in plan.governance.approver else _STRANGERS
+        if store.refusals(conn, subject, WRONG_S) < WRONG:
+            what = f"{gate or 'sign in'} by {claim.via}: {error}"
+            decide(conn, claim.name[:_LONGEST], "approval.refused", subject, what)
         raise
 
 
@@ -124,7 +127,7 @@ def _unknown(plan: Plan, claim: Claim, known: bool) -> NotAuthenticated:
             else "Give the token by reference: --token env:NAME or file:PATH, or MIGRATOR_APPROVER_TOKEN.",
         )
     names = ", ".join(sorted(plan.governance.approver)) or "none"
-    return NotAuthenticated(f"{claim.name} is no approver of this plan", hint=f"Approvers: {names}.")
+    return NotAuthenticated(f"{claim.name[:_LONGEST]} is no approver of this plan", hint=f"Approvers: {names}.")
 
 
 def cast(
@@ -177,6 +180,12 @@ def _vote(conn: Connection, plan: Plan, gate: str, known: Known, claim: Claim, f
     if why := may_vote(before, rules, evidence, known.approver, at):
         raise PreconditionFailed(why, hint="Who else may: migrator approver list")
     vote = Vote(known.approver, known.how, evidence, at)
+    same = [one.approver for one in before if one.approver != vote.approver and person(plan, one) == person(plan, vote)]
+    if same:
+        raise PreconditionFailed(
+            f"{vote.approver} and {same[0]} have the same token, so they are one person",
+            hint="Give each approver a key of their own in the plan: migrator approver token NAME.",
+        )
     proof = dict(known.proof)
     if known.how is How.TOKEN:
         said = keys.statement(plan.name, gate, evidence, known.approver, at)

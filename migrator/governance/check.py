@@ -16,10 +16,10 @@ import psycopg
 from migrator import settings
 from migrator.control import votes as store
 from migrator.control.votes import Kept
-from migrator.errors import PreconditionFailed
+from migrator.errors import PreconditionFailed, UsageError
 from migrator.governance import keys
-from migrator.model.approval import How, Rules, Verdict, difference, digest, judge
-from migrator.plan.governance import Approver, act_of
+from migrator.model.approval import How, Rules, Verdict, Vote, difference, digest, judge
+from migrator.plan.governance import Approver, act_of, is_key
 from migrator.plan.schema import Plan
 
 Connection = psycopg.Connection[Any]
@@ -34,11 +34,17 @@ def public_key(approver: Approver) -> str | None:
     """Return an approver's public key, looked up where the plan refers to it; None where there is none.
 
     Raises:
-        UsageError: the reference leads nowhere.
+        UsageError: the reference leads nowhere, or to no public key.
     """
     if approver.key is None or approver.key.startswith("ed25519:"):
         return approver.key
-    return settings.secret(approver.key).strip()
+    found = settings.secret(approver.key).strip()
+    if not is_key(found):
+        raise UsageError(
+            f"what {approver.key} names is no public key of an approver (not shown)",
+            hint="migrator approver token NAME makes one: ed25519:…",
+        )
+    return found
 
 
 def may(plan: Plan, name: str, gate: str) -> bool:
@@ -49,12 +55,22 @@ def may(plan: Plan, name: str, gate: str) -> bool:
 
 def proven(plan: Plan, gate: str, found: Iterable[Kept]) -> list[Kept]:
     """Return the votes that are what they say, with what *plan* says of how long they count: their proof holds against
-    it as it is."""
-    return [
+    it as it is. A key is one person, also where the plan finds it under two names."""
+    holding = [
         replace(one, vote=replace(one.vote, valid_until=_valid_until(plan, one)))
         for one in found
         if one.facts and digest(one.facts) == one.vote.evidence and _holds(plan, gate, one)
     ]
+    first: dict[str, str] = {}
+    return [one for one in holding if first.setdefault(person(plan, one.vote), one.vote.approver) == one.vote.approver]
+
+
+def person(plan: Plan, vote: Vote) -> str:
+    """Return what tells the person of a vote from others: the key, where there is one."""
+    approver = plan.governance.approver.get(vote.approver)
+    if vote.how is not How.TOKEN or approver is None:
+        return f"name {vote.approver}"
+    return public_key(approver) or f"name {vote.approver}"
 
 
 def _valid_until(plan: Plan, kept: Kept) -> datetime | None:

@@ -63,8 +63,14 @@ def holds(plan: Plan, kept: Mapping[str, Any], evidence: str) -> bool:
 
 
 def approvers(plan: Plan, kept: Iterable[Mapping[str, Any]], evidence: str) -> tuple[str, ...]:
-    """Return who approved *evidence*, each once, in the order in which they did."""
-    return tuple(dict.fromkeys(str(one["approver"]) for one in kept if holds(plan, one, evidence)))
+    """Return who approved *evidence*, each once, in the order in which they did; a key counts once, too."""
+    found: dict[str, str] = {}
+    for one in kept:
+        if holds(plan, one, evidence):
+            name = str(one["approver"])
+            approver = plan.governance.approver.get(name) if one.get("how") == "token" else None
+            found.setdefault((approver and public_key(approver)) or f"name {name}", name)
+    return tuple(dict.fromkeys(found.values()))
 
 
 def enough(plan: Plan, names: Iterable[str]) -> bool:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import psycopg
 from psycopg import conninfo
 
-from migrator.errors import ClusterUnavailable, UsageError
+from migrator.errors import ClusterUnavailable, MigratorError, UsageError
 from migrator.login.source import Source
 
 KEPT_S = 60.0
@@ -77,8 +77,11 @@ class SecretDsn(Source):
 
 @dataclass(slots=True)
 class _Kept:
+    """What AWS gave, and when. asked_s: when it was last asked, with or without an answer."""
+
     text: str
     at_s: float
+    asked_s: float
     doubtful: bool = False
 
 
@@ -89,22 +92,29 @@ _lock = threading.Lock()
 def text_of(secret_id: str, clock: Callable[[], float] = time.monotonic) -> str:
     """Return what AWS Secrets Manager holds under *secret_id*, as it was a minute ago at most.
 
+    While AWS does not answer, or refuses, one connection a minute waits for it, and no other does: what was read last
+    is used, and the server says whether it is right.
+
     Raises:
-        UsageError: AWS refuses it, or boto3 is not installed.
-        ClusterUnavailable: AWS cannot be asked, and nothing is known that may still be right.
+        UsageError: AWS refuses it, or boto3 is not installed, and nothing is known that may still be right.
+        ClusterUnavailable: the same where AWS cannot be asked.
     """
     with _lock:
         kept = _kept.get(secret_id)
-    if kept is not None and clock() - kept.at_s < (PAUSE_S if kept.doubtful else KEPT_S):
-        return kept.text
+        if kept is not None:
+            if kept.doubtful and clock() - kept.at_s < PAUSE_S:
+                return kept.text
+            if not kept.doubtful and clock() - kept.asked_s < KEPT_S:
+                return kept.text
+            kept.asked_s = clock()
     try:
         text = _asked(secret_id)
-    except ClusterUnavailable:
+    except MigratorError:
         if kept is None or kept.doubtful:
             raise
         return kept.text
     with _lock:
-        _kept[secret_id] = _Kept(text, clock())
+        _kept[secret_id] = _Kept(text, clock(), clock())
     return text
 
 

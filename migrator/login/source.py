@@ -8,11 +8,12 @@ that are open go on: PostgreSQL asks for a password at the start only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self
-
-import psycopg
+from typing import TYPE_CHECKING, Self
 
 from migrator.errors import MigratorError
+
+if TYPE_CHECKING:
+    import psycopg  # a command that shows its help has no use for it
 
 REFUSED = frozenset({"28P01", "28000"})
 """invalid_password, invalid_authorization_specification"""

@@ -10,8 +10,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+
+AHEAD = timedelta(minutes=5)
+"""By how much the clock of a classic that failed over may be behind the one that a vote was taken at."""
 
 
 class How(StrEnum):
@@ -76,11 +79,12 @@ def difference(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, 
 def judge(votes: Iterable[Vote], rules: Rules, evidence: str, now: datetime) -> Verdict:
     """Return whether *votes* approve what *evidence* says, at *now*.
 
-    Votes about other evidence, votes that have expired, and where it is asked for votes of people who were not
-    authenticated, do not count. A person counts once, however often they voted.
+    Votes about other evidence, votes that have expired, votes of a moment that has not come (they would never expire),
+    and where it is asked for votes of people who were not authenticated, do not count. A person counts once, however
+    often they voted.
     """
     every = list(votes)
-    counted = [v for v in every if v.evidence == evidence and not _expired(v, now)]
+    counted = [v for v in every if v.evidence == evidence and not _expired(v, now) and v.at - now <= AHEAD]
     if rules.authenticated:
         counted = [v for v in counted if v.how is not How.NONE]
     by = tuple(dict.fromkeys(v.approver for v in sorted(counted, key=lambda v: v.at)))
@@ -96,6 +100,9 @@ def _expired(vote: Vote, now: datetime) -> bool:
 def _missing(votes: Sequence[Vote], by: tuple[str, ...], rules: Rules, evidence: str, now: datetime) -> str:
     if by:
         return f"{' and '.join(by)} approved it; a second approver has to approve the same evidence ({evidence})"
+    if early := [v for v in votes if v.evidence == evidence and v.at - now > AHEAD]:
+        last = max(early, key=lambda v: v.at)
+        return f"the approval of {last.approver} is of {last.at:%Y-%m-%dT%H:%M:%SZ}, which has not come"
     if late := [v for v in votes if v.evidence == evidence and _expired(v, now)]:
         last = max(late, key=lambda v: v.at)
         return f"the approval of {last.approver} expired at {last.valid_until:%Y-%m-%dT%H:%M:%SZ}"

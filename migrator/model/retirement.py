@@ -147,8 +147,13 @@ def missing(r: Retirement | None, rules: Rules) -> tuple[Blocker, ...]:
     return found
 
 
-def next_step(r: Retirement, rules: Rules, state: str | None) -> Step:
-    """Return what is to be done now. state: of the cluster as AWS says it; None: there is none of that name."""
+def next_step(r: Retirement, rules: Rules, state: str | None, copy_seen: bool = True) -> Step:
+    """Return what is to be done now.
+
+    Args:
+        state: of the cluster as AWS says it; None: there is none of that name.
+        copy_seen: whether AWS has the last copy there, too. Where it has neither, another region or account was asked.
+    """
     if r.kind != "aws" or r.copy_deleted_at:
         return Step(Act.NOTHING, "nothing is left to do")
     if r.deleted_at:
@@ -159,6 +164,9 @@ def next_step(r: Retirement, rules: Rules, state: str | None) -> Step:
             return Step(Act.DELETE_COPY, f"the last copy {r.copy} was kept until {until:%Y-%m-%d}")
         return Step(Act.WAIT, f"the last copy {r.copy} is kept until {until:%Y-%m-%d}", min(LOOK, until - r.now))
     if state is None:
+        if not copy_seen:
+            text = f"AWS knows neither cluster {r.cluster} nor its last copy {r.copy or '(none)'} here"
+            return Step(Act.WAIT, f"{text}: check region and account (aws.region)")
         return Step(Act.NOTE_DELETED, "classic is deleted")
     if state == "deleting":
         return Step(Act.WAIT, "classic is being deleted", SOON)

@@ -23,7 +23,7 @@ class Aws(Section):
         description="Who makes, changes and deletes the Limitless cluster: `migrator cluster`, or Terraform "
         "(infra/terraform); the other one refuses.",
     )
-    region: str | None = Field(None, pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="AWS Region, for Terraform.")
+    region: str | None = Field(None, pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="AWS Region of both.")
     project: TagText | None = Field(None, description="Tag `project` of everything made; without it the plan's name.")
     owner: TagText | None = Field(None, description="Tag `owner` of everything made: a team, a mailing list.")
     tags: dict[TagText, TagText] = Field(default={}, max_length=40, description="More tags of everything made.")

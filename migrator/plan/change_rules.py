@@ -170,7 +170,7 @@ RULES: dict[str, Rule] = {
     "limitless.max_acu": Live(_CLUSTER),
     "limitless.compute_redundancy": Live(_CLUSTER, lower, "fewer standbys answer when a shard fails"),
     "aws.managed_by": Live(_CLUSTER, any_change, "another one then changes and deletes the cluster"),
-    "aws.region": Live(_TFVARS),
+    "aws.region": Live(_CLUSTER, any_change, "a cluster of the same name may be another one there"),
     "aws.project": Live(_CLUSTER),
     "aws.owner": Live(_CLUSTER),
     "aws.tags": Live(_CLUSTER),

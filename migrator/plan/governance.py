@@ -30,6 +30,11 @@ def name_problem(name: str) -> str:
     return f"{name!r} is no name of an approver: 1 to 80 printable characters, no space around it, no ' and '"
 
 
+def is_key(text: str) -> bool:
+    """Return whether *text* is a public key, as a plan writes one."""
+    return KEY.fullmatch(text) is not None and _decodes(text)
+
+
 def act_of(gate: str) -> str:
     """Return what of `ACTS` *gate* counts as: each wave-N is one of "waves"."""
     return WAVES if gate.startswith("wave-") else gate
@@ -59,7 +64,7 @@ class Approver(Section):
     def _key(cls, value: str | None) -> str | None:
         if value is None or SECRET_REFERENCE.match(value):
             return value
-        if not KEY.fullmatch(value) or not _decodes(value):
+        if not is_key(value):
             raise ValueError("no public key (not shown): migrator approver token NAME makes one, ed25519:…")
         return value
 
@@ -82,10 +87,13 @@ class Approver(Section):
 
 
 def _decodes(value: str) -> bool:
+    """Return whether it is 32 bytes, written the one way: the same key in two ways would be two people."""
+    text = value.removeprefix("ed25519:")
     try:
-        return len(base64.b64decode(value.removeprefix("ed25519:"), validate=True)) == 32
+        raw = base64.b64decode(text, validate=True)
     except binascii.Error:
         return False
+    return len(raw) == 32 and base64.b64encode(raw).decode() == text
 
 
 class Governance(Section):

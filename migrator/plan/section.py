@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 SECRET_REFERENCE = re.compile(r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|aws-secret:.+)$")
 
 
+LONGEST = {"_s": 100 * 365.25 * 86_400, "_days": 36_525.0, "days": 36_525.0, "weeks": 5_218.0}
+"""A hundred years, by how a field's name ends: no longer span is meant, and much longer ones are no dates any more."""
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _within_reason(cls, value: Any, info: ValidationInfo) -> Any:
+        if type(value) is not float and type(value) is not int:
+            return value
+        if not math.isfinite(value):
+            raise ValueError("must be a number with an end")
+        name = info.field_name or ""
+        longest = next((most for ending, most in LONGEST.items() if name.endswith(ending)), None)
+        if longest is not None and not name.endswith("_per_s") and value > longest:
+            raise ValueError(f"must be at most a hundred years: {longest:,.0f}")
+        return value
 
 
 def secret_reference(value: str) -> str:

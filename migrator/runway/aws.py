@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from migrator.errors import ClusterUnavailable
+from migrator.aws import answers
+from migrator.errors import ClusterUnavailable, UsageError
 
 CONNECT_S = 5
 READ_S = 15
@@ -12,23 +13,16 @@ ATTEMPTS = 2
 """What asks AWS has other things to watch: an AWS that does not answer is given up within a minute."""
 
 
-def client(service: Literal["cloudwatch", "rds"]) -> Any:
-    """Return a boto3 client with this machine's region and credentials.
+def client(service: Literal["cloudwatch", "rds"], region: str | None) -> Any:
+    """Return a boto3 client with this machine's credentials; *region* None: its region as well.
 
     Raises:
         ClusterUnavailable: the AWS extra is not installed, or there is no region.
     """
     try:
-        import boto3
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
-    except ImportError:
-        raise ClusterUnavailable("AWS", "the AWS extra is not installed", "pip install 'migrator[aws]'") from None
-    bounds = Config(connect_timeout=CONNECT_S, read_timeout=READ_S, retries={"total_max_attempts": ATTEMPTS})
-    try:
-        return boto3.client("rds", config=bounds) if service == "rds" else boto3.client("cloudwatch", config=bounds)
-    except BotoCoreError as error:
-        raise ClusterUnavailable("AWS", type(error).__name__, "Set the region and credentials.") from None
+        return answers.client(service, region, connect_s=CONNECT_S, read_s=READ_S, attempts=ATTEMPTS)
+    except UsageError as error:  # a measurement that cannot be had stops nothing else
+        raise ClusterUnavailable("AWS", "the AWS extra is not installed", error.hint) from None
 
 
 def asked(ask: Any) -> Any:

@@ -17,6 +17,7 @@ from psycopg import sql
 
 from migrator.control.writer_load import journal_bytes
 from migrator.db.named import load
+from migrator.model.own_session import is_own_application
 
 Connection = psycopg.Connection[Any]
 
@@ -54,8 +55,6 @@ _PART_NAMES = (
 
 def part_of(application: str) -> str | None:
     """Return which part of this tool a session of *application* is; None: it is an application's."""
-    from migrator.audit.own import is_own_application  # it loads PostgreSQL's parser; status does without
-
     for part, pattern in _PART_NAMES:
         if pattern.fullmatch(application):
             return part

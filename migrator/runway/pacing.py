@@ -31,7 +31,7 @@ class Pacer:
     """
 
     open_limitless: Callable[[], Connection]
-    cloudwatch: Callable[[str], CloudWatch] = CloudWatch
+    cloudwatch: Callable[..., CloudWatch] = CloudWatch
     clock: Callable[[], float] = time.monotonic
     pace: Pace | None = None
     _limitless: Connection | None = None
@@ -71,7 +71,7 @@ class Pacer:
         if self.clock() >= self._acu_at:
             self._acu_at = self.clock() + AWS_S
             try:
-                self._acu = self.cloudwatch(cluster).acu_use(group, datetime.now(UTC))
+                self._acu = self.cloudwatch(cluster, region=plan.aws.region).acu_use(group, datetime.now(UTC))
             except ClusterUnavailable:
                 self._acu = None
         return self._acu

@@ -110,6 +110,7 @@ class CloudWatch:
     cluster_id: str
     cloudwatch: Any = None
     rds: Any = None
+    region: str | None = None
 
     def hours(self, since: datetime | None, now: datetime) -> list[tuple[datetime, float]]:
         """Return the writer's use of its processors (0 to 1) for each whole hour after *since*, oldest first.
@@ -189,10 +190,10 @@ class CloudWatch:
         return float(points[-1]["Average"]) / 100 if points else None
 
     def _cloudwatch(self) -> Any:
-        return self.cloudwatch if self.cloudwatch is not None else client("cloudwatch")
+        return self.cloudwatch if self.cloudwatch is not None else client("cloudwatch", self.region)
 
     def _rds(self) -> Any:
-        return self.rds if self.rds is not None else client("rds")
+        return self.rds if self.rds is not None else client("rds", self.region)
 
 
 def vcpus_of(instance_class: str) -> int | None:

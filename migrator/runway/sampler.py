@@ -58,7 +58,7 @@ class Sampler:
         clock: monotonic seconds.
     """
 
-    cloudwatch: Callable[[str], CloudWatch] = CloudWatch
+    cloudwatch: Callable[..., CloudWatch] = CloudWatch
     clock: Callable[[], float] = time.monotonic
     look_at: Callable[[], Machine | None] = machine
     _reader: Reader = field(default_factory=Reader)
@@ -139,7 +139,7 @@ class Sampler:
     def _hourly(self, conn: Connection, plan: Plan) -> None:
         """Read AWS' hours that are over, and keep the forecast."""
         if plan.classic.cluster_id is not None:
-            source = self.cloudwatch(plan.classic.cluster_id)
+            source = self.cloudwatch(plan.classic.cluster_id, region=plan.aws.region)
             try:
                 last = writer_load.last_hour(conn, CLOUDWATCH)
                 hours = source.hours(last, datetime.now(UTC))

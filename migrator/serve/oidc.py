@@ -56,6 +56,11 @@ def claim_of(governance: Governance, header: str) -> Claim:
             f"the token that the proxy handed over proves nothing: {_why(error)} (the token is not shown)",
             hint="Sign in at the provider again. The plan says what is checked: governance.oidc_…",
         ) from None
+    if governance.oidc_claim == "email" and str(said.get("email_verified", True)).lower() != "true":
+        raise NotAuthenticated(
+            "the provider has not verified the address that it names",
+            hint="Anybody could have given it there. Have it verified, or name another claim: governance.oidc_claim.",
+        )
     subject = said[governance.oidc_claim]
     names = [name for name, one in governance.approver.items() if one.subject is not None and one.subject == subject]
     if not names:

@@ -55,7 +55,7 @@ ARROWS: dict[str, set[str]] = {
     "control": INNER | {"capacity", "db", "inventory", "log_events", "plan", "poll", "retry", "rights", "runway"},
     "metrics": SHELL,  # what classic says, under names that stay
     # Which statements are the tool's own is the audit's knowledge; the rest of it is not needed.
-    "runway": SHELL | {"audit", "grammar"},
+    "runway": SHELL | {"audit", "aws", "grammar"},
     "capacity": SHELL | {"runway"},  # one way of asking AWS
     "size": SHELL | {"runway"},  # one way of counting row writes
     "local": INNER | {"grammar", "poll"},

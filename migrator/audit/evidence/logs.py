@@ -22,8 +22,8 @@ from migrator.audit.evidence.log_json import Found, entries
 from migrator.audit.evidence.log_message import UNKNOWN_WORDS, Said, read_message
 from migrator.audit.evidence.log_words import LOG, begins
 from migrator.audit.evidence.rows import RawStatement
-from migrator.audit.own import is_own_application
 from migrator.grammar.parse import Unparsable, normalize
+from migrator.model.own_session import is_own_application
 from migrator.scripts.input_file import open_text, probe
 
 _RECORD = re.compile(r"^\"?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")

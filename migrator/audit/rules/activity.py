@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from migrator.audit.catalog import Catalog
-from migrator.audit.own import is_own_application
 from migrator.audit.rules.findings import Collector
 from migrator.audit.rules.rule import Severity
+from migrator.model.own_session import is_own_application
 
 OPEN_S = 300.0
 """A transaction that is open for longer holds back more than it is worth: lock waits of the tool end after seconds."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from migrator.audit.shardkey import compared
+from migrator.audit.shardkey import listed as lists
 from migrator.audit.shardkey.barrier import derived
 from migrator.audit.shardkey.graph import KeySet
 from migrator.audit.shardkey.operand import ALWAYS, NEVER, Column, Operand, operand, resolve, visit
@@ -16,7 +17,7 @@ from migrator.audit.shardkey.pull_up import becomes_join
 from migrator.audit.shardkey.scope import Level
 from migrator.audit.shardkey.truth import Truth, compared_with_constant, is_condition, may_be_known, truth
 from migrator.audit.shardkey.walk import Analysis
-from migrator.grammar.parse import Body, Node, constant, names, operator, walk
+from migrator.grammar.parse import Body, Node, names, operator, walk
 from migrator.grammar.types import plain_type, type_name
 
 
@@ -226,7 +227,7 @@ def _comparison(place: Place, body: Body, facts: Facts, negated: bool) -> None:
         return
     if kind in _LISTS and left is not None and right is not None:
         some = kind == "AEXPR_IN" or (kind == "AEXPR_OP_ALL") is negated
-        if name == ("<>" if negated else "=") and (some or len(_items(right) or ()) == 1):
+        if name == ("<>" if negated else "=") and (some or len(lists.items(right) or ()) == 1):
             _membership(place, left, right, facts, listed=kind != "AEXPR_IN", some=some)
             return
         _note(place, left, "a negated list binds no key")
@@ -312,7 +313,7 @@ def _membership(place: Place, left: Node, right: Node, facts: Facts, *, listed: 
         listed: an array, which PostgreSQL takes for no equality even if it has one element; a list of one is one.
     """
     analysis, level = place.analysis, place.level
-    items = _items(right)
+    items = lists.items(right)
     if items is None:
         _note(place, left, "= ANY over an array parameter: as many shards as it has keys")
         visit(analysis, left, level)
@@ -328,7 +329,7 @@ def _membership(place: Place, left: Node, right: Node, facts: Facts, *, listed: 
             found = operand(analysis, value, level)
             if isinstance(found, frozenset):
                 keys |= found
-            elif _is_null(value):
+            elif lists.is_null(value):
                 continue
             elif len(items) == 1 and not listed and isinstance(found, tuple) and isinstance(column, tuple):
                 _equal(place, (side, column), (value, found), facts)
@@ -341,47 +342,10 @@ def _membership(place: Place, left: Node, right: Node, facts: Facts, *, listed: 
         elif isinstance(column, tuple) and known and keys:
             array = listed or len(items) > 1
             (facts.pin if array else facts.bind)(column, frozenset(keys))
-            if array and some and "RowExpr" not in left and not any(map(_is_fixed, items)):
+            if array and some and "RowExpr" not in left and not any(map(lists.is_fixed, items)):
                 analysis.arrays = True
         elif not isinstance(column, tuple):
             _note(place, side, "the key stands inside an expression")
-
-
-def _items(node: Node) -> list[Node] | None:
-    """Return the elements of an IN list, an ARRAY[…] or an array literal; None when they are not in the text."""
-    if "List" in node:
-        found: list[Node] = node["List"].get("items", [])
-        return found
-    if "TypeCast" in node:
-        return _items(node["TypeCast"]["arg"])
-    if "A_ArrayExpr" in node:
-        elements: list[Node] = node["A_ArrayExpr"].get("elements", [])
-        return elements
-    if "A_Const" in node:
-        text = constant(node["A_Const"]) or ""
-        if text.startswith("{") and text.endswith("}") and '"' not in text:
-            return [_element(part.strip()) for part in text[1:-1].split(",") if part]
-    return None
-
-
-def _element(text: str) -> Node:
-    return {"A_Const": {"isnull": True} if text.upper() == "NULL" else {"sval": {"sval": text}}}
-
-
-def _is_null(node: Node) -> bool:
-    return "isnull" in _bare(node).get("A_Const", ())
-
-
-def _is_fixed(node: Node) -> bool:
-    """Return whether *node* is a constant, and not NULL."""
-    return "A_Const" in _bare(node) and not _is_null(node)
-
-
-def _bare(node: Node) -> Node:
-    """Return *node* without the casts around it."""
-    while "TypeCast" in node:
-        node = node["TypeCast"]["arg"]
-    return node
 
 
 def _exists(place: Place, body: Body, *, merges: bool, negated: bool) -> None:

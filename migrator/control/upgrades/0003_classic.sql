@@ -301,6 +301,13 @@ CREATE TABLE IF NOT EXISTS migrator.decision_chain (
 ) WITH (fillfactor = 50);
 INSERT INTO migrator.decision_chain DEFAULT VALUES ON CONFLICT DO NOTHING;
 
+-- The next number of a table in which an application's role may insert. What it says itself does not count: numbers taken
+-- in advance would let the next decisions of others fail, and ones below 1 would never be sealed.
+CREATE OR REPLACE FUNCTION migrator.next_number(name text) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT nextval(pg_get_serial_sequence(format('migrator.%I', name), 'id')) WHERE name IN ('decision', 'incident')
+$$;
+
 -- An application's role (it was granted the shim, and not the routes) tells what shims do, and when it does. As the
 -- invoker, so that it sees who inserts; triggers of the tool itself insert as their owner.
 CREATE OR REPLACE FUNCTION migrator.stamp_decision() RETURNS trigger
@@ -315,12 +322,29 @@ BEGIN
                 MESSAGE = format('role %s may not write %s to the decision log', quote_ident(current_user), NEW.kind);
         END IF;
         NEW.at := clock_timestamp();
+        NEW.id := migrator.next_number('decision');
     END IF;
     RETURN NEW;
 END $$;
 CREATE OR REPLACE TRIGGER stamp_decision BEFORE INSERT ON migrator.decision
     FOR EACH ROW EXECUTE FUNCTION migrator.stamp_decision();
 ALTER TABLE migrator.decision ENABLE ALWAYS TRIGGER stamp_decision;
+
+-- Numbers of entries are handed out here, not brought along: one that is taken already would keep the next decision of
+-- the tool, a rollback's, from being written, and behind one far ahead no later incident is seen. Of sessions of the tool
+-- itself the identity column's own counts. With the rights of the owner, who alone may use the sequence.
+CREATE OR REPLACE FUNCTION migrator.take_number() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT pg_has_role(session_user, (SELECT relowner FROM pg_class WHERE oid = TG_RELID), 'MEMBER') THEN
+        NEW.id := nextval(pg_get_serial_sequence(TG_RELID::regclass::text, 'id'));
+    END IF;
+    RETURN NEW;
+END $$;
+REVOKE EXECUTE ON FUNCTION migrator.take_number() FROM PUBLIC;
+CREATE OR REPLACE TRIGGER take_number BEFORE INSERT ON migrator.decision
+    FOR EACH ROW EXECUTE FUNCTION migrator.take_number();
+ALTER TABLE migrator.decision ENABLE ALWAYS TRIGGER take_number;
 
 -- For everybody, the owner too. A superuser can switch triggers off: that is what the chain is for. Only what the tool
 -- repeats at every check as long as its cause stays may be deleted, once it is sealed and two days old.
@@ -383,7 +407,7 @@ BEGIN
     prev := coalesce(prev, '');
     FOR entry IN
         SELECT d.* FROM migrator.decision d
-         WHERE d.id > CASE WHEN everything THEN 0 ELSE chain.low END
+         WHERE d.id > CASE WHEN everything THEN '-9223372036854775808'::bigint ELSE chain.low END
            AND NOT EXISTS (SELECT FROM migrator.decision_seal s WHERE s.entry = d.id)
          ORDER BY d.id LIMIT most
     LOOP
@@ -443,6 +467,7 @@ BEGIN
                      OR (OLD.level = 'classic' AND NEW.level <> 'classic');
         ELSE
             wrong := NEW.kind <> 'fallback';
+            NEW.id := migrator.next_number('incident');
             NEW.at := clock_timestamp();
             NEW.first_at := NEW.at;
             NEW.times := 1;
@@ -462,6 +487,9 @@ ALTER TABLE migrator.fallback ENABLE ALWAYS TRIGGER forged;
 CREATE OR REPLACE TRIGGER forged BEFORE INSERT ON migrator.incident
     FOR EACH ROW EXECUTE FUNCTION migrator.refuse_forgery();
 ALTER TABLE migrator.incident ENABLE ALWAYS TRIGGER forged;
+CREATE OR REPLACE TRIGGER take_number BEFORE INSERT ON migrator.incident
+    FOR EACH ROW EXECUTE FUNCTION migrator.take_number();
+ALTER TABLE migrator.incident ENABLE ALWAYS TRIGGER take_number;
 -- name: approval_vote
 -- Make room for what each approver said, and of which evidence (approval_vote)
 CREATE TABLE IF NOT EXISTS migrator.approval_vote (

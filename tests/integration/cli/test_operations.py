@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -353,3 +354,37 @@ def test_adopt_lists_what_it_leaves(dual: Operator) -> None:
     assert dry.code == done.code == 3
     assert [one["subject"] for one in dry.json["left"]] == ["table app.behind"]
     assert "left: table app.behind" in done.out
+
+
+BROKEN = (
+    {"TEMPORAL_TLS": "true", "TEMPORAL_TLS_CLIENT_CERT_PATH": "/gone.pem", "TEMPORAL_TLS_CLIENT_KEY_PATH": "/gone"},
+    {"TEMPORAL_CONFIG_FILE": "/gone.toml"},
+    {"TEMPORAL_PROFILE": "gone"},
+    {"TEMPORAL_TLS": "perhaps"},
+    {"MIGRATOR_TEMPORAL": "no address"},
+    {"TEMPORAL_API_KEY": "x"},
+    {"AWS_PROFILE": "gone"},
+)
+
+
+def test_a_rollback_needs_classic_and_nothing_else(dual: Operator) -> None:
+    """Limitless, Temporal, its certificates and keys, AWS and approvers are out of reach: reads are back."""
+    lost = {
+        "limitless": {"dsn": "aws-secret:gone"},
+        "temporal": {"address": "127.0.0.1:9", "namespace": "default", "encryption_keys": ["env:GONE"]},
+        "governance": {"authentication": "required", "approver": {"Ada": {"key": "aws-secret:gone"}}},
+    }
+    dsn = dual.environment["A"]
+    for broken in BROKEN:
+        with psycopg.connect(dsn) as conn:
+            conn.execute("UPDATE migrator.plan SET body = body || %s::jsonb", (json.dumps(lost),))
+            conn.execute("UPDATE migrator.switch SET epoch = epoch + 1, level = 'limitless'")
+            conn.execute(
+                "INSERT INTO migrator.route (tenant_id, part, level, epoch, changed_by, reason)"
+                " VALUES ('1', 1, 'limitless', 1, 'ana', 'x') ON CONFLICT DO NOTHING"
+            )
+        done = Operator(dual.home, {"MIGRATOR_CLASSIC_DSN": dsn, **broken})("rollback", "--all", "--reason", "3 a.m.")
+
+        assert done.code == 0, (broken, done.err)
+        assert "Rolled back all tenants" in done.out and "No running workflow was reached" in done.err, broken
+        assert one(dsn, "SELECT level FROM migrator.switch") == "classic"

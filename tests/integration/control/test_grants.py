@@ -8,6 +8,8 @@ from psycopg import conninfo
 
 from migrator.control.grants import grant
 from migrator.control.install import install
+from migrator.control.log import decide
+from migrator.control.sealing import verify_log
 from migrator.db.connect import connect
 from migrator.errors import UsageError
 from migrator.model.route import FallbackScope, Level
@@ -47,3 +49,35 @@ def test_a_granted_role_reads_writes_and_falls_back(classic_dsn: str, limitless_
     assert notes == [("hello",)]
     assert epoch > 0
     assert left == (0,)
+
+
+def test_an_applications_role_takes_no_numbers_of_others(classic_dsn: str) -> None:
+    """Numbers taken in advance would let the next rollback fail; one below 1 or at the end would never be sealed."""
+    role = f"web_{conninfo.conninfo_to_dict(classic_dsn)['dbname']}"
+    mine = conninfo.make_conninfo(classic_dsn, user=role, password="secret")
+    with connect(classic_dsn, "test") as admin:
+        install(admin, "shop", "digest", {}, {})
+        admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+        grant(admin, role)
+        last = admin.execute("SELECT coalesce(max(id), 0) FROM migrator.decision").fetchone()
+        assert last is not None
+        with psycopg.connect(mine, autocommit=True) as conn:
+            for number in (-5, *range(last[0] + 2, last[0] + 12), 2**63 - 1):
+                conn.execute(
+                    "INSERT INTO migrator.decision (id, who, kind, subject, reason) OVERRIDING SYSTEM VALUE"
+                    " VALUES (%s, 'Ada', 'fallback.raised', 'all', 'forged')",
+                    (number,),
+                )
+            conn.execute(
+                "INSERT INTO migrator.incident (id, kind, reason, reported_by) OVERRIDING SYSTEM VALUE"
+                " VALUES (2, 'fallback', 'forged', 'web')"
+            )
+        for _ in range(20):
+            decide(admin, "Ana", "route.moved", "route/1", "rolled back")
+            admin.execute("INSERT INTO migrator.incident (kind, reason, reported_by) VALUES ('k', 'r', 'Ana')")
+        found = verify_log(admin)
+        reach = admin.execute("SELECT min(id) > 0, max(id) < 1000 FROM migrator.decision").fetchone()
+        admin.execute(f"DROP OWNED BY {role}")
+        admin.execute(f"DROP ROLE {role}")
+
+    assert (found.intact, found.unsealed, reach) == (True, 0, (True, True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from botocore.stub import Stubber
 
 from migrator.control import drill, retirement
 from migrator.control.install import install, install_limitless
+from migrator.control.tables import store_tables
 from migrator.db.connect import connect
 from migrator.decommission import fingerprint, restore, retire
 from migrator.decommission.aws import AwsReleaser
@@ -24,6 +26,7 @@ from migrator.local.stack import Stack, down, up
 from migrator.model.retirement import FinalTable, Retirement
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
+from migrator.poll import until
 
 pytestmark = pytest.mark.pg
 Connection = psycopg.Connection[Any]
@@ -128,6 +131,28 @@ def test_a_copy_that_cannot_be_restored_does_not_pass(limitless: Connection, tmp
     done = restore.practise(limitless, PLAN, "a copy", gone)
 
     assert not done.passed and "could not be restored and read" in done.problems[0]
+
+
+@pytest.mark.once
+def test_what_a_schema_change_added_is_kept_and_compared_too(
+    classic_dsn: str, limitless_dsn: str, limitless: Connection
+) -> None:
+    """What is captured counts: the plan that a worker was started with knows nothing of a table that came later."""
+    with connect(classic_dsn, "test") as classic:
+        install(classic, "shop", "digest", {}, {})
+        classic.execute(ROWS)
+        later = 'CREATE TABLE "Größe".later (tenant_id text, id int PRIMARY KEY, of_one text)'
+        classic.execute(later)
+        store_tables(classic, resolve_tables(classic, PLAN.tables))
+        classic.execute('ALTER TABLE "Größe".later DROP COLUMN tenant_id')  # now nothing says what it is
+        classic.execute("UPDATE migrator.switch SET write_mode = 'limitless_only'")
+        retirement.begin(limitless, "local")
+
+        done = retire.fingerprint(lambda: connect(classic_dsn, "test"), lambda: connect(limitless_dsn, "test"), PLAN)
+        copy = restore.practise(limitless, PLAN, "a copy", restore.given(lambda: classic_dsn))
+
+    assert done == "4 tables read"
+    assert (copy.passed, copy.exact, copy.tables) == (True, True, 4), copy.problems
 
 
 def test_nothing_known_is_nothing_compared() -> None:
@@ -250,6 +275,7 @@ def test_deletion_is_approved_for_this_copy_and_done_once(look: Look, account: A
     account.cluster("deleting")
     assert "is being deleted" in look()[0]
     account.cluster(None)
+    account.copy()
     _, known = look()
     assert known.deleted_at and [e["who"] for e in known.events][-1] == "ana"
     text, known = look()
@@ -265,6 +291,36 @@ def test_deletion_is_approved_for_this_copy_and_done_once(look: Look, account: A
     _, known = look()
     assert known.copy_deleted_at
     assert retire.look(limitless, AWS, account.releaser).done
+
+
+def test_a_cluster_that_is_not_found_elsewhere_is_not_deleted(look: Look, account: Account) -> None:
+    """A worker with another region, or account: AWS knows neither cluster nor last copy there."""
+    account.cluster(None)
+    account.stub.add_client_error("describe_db_cluster_snapshots", "DBClusterSnapshotNotFoundFault")
+
+    text, known = look()
+
+    assert "check region and account" in text and known.deleted_at is None
+
+
+def test_two_who_approve_and_one_who_withdraws_come_one_after_the_other(
+    look: Look, limitless: Connection, limitless_dsn: str
+) -> None:
+    """Neither may write back what it read before the other: an approval would be lost, or come back withdrawn."""
+    retirement.stamp(limitless, "stopped_at")
+    copy = "orders-before-decommission"
+    retirement.extend(limitless, "ana", "restored", restored={"passed": True, "copy": copy})
+    retire.approve(limitless, AWS, "ana")
+    with connect(limitless_dsn, "test") as other, ThreadPoolExecutor(1) as pool:
+        with other.transaction():
+            retire.withdraw(other, "bob")  # and has not committed yet
+            late = pool.submit(retire.approve, limitless, AWS, "cleo")
+            blocked = "SELECT FROM pg_locks WHERE NOT granted AND pid = %s"
+            assert until(lambda: bool(other.execute(blocked, (limitless.info.backend_pid,)).rowcount), 20, 0.01)
+        known = late.result(20)
+
+    assert [one["approver"] for one in known.approvals] == ["cleo"]
+    assert known.approved_by == "cleo"
 
 
 def test_events_are_bounded(limitless: Connection) -> None:

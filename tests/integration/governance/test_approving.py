@@ -19,8 +19,8 @@ from migrator.db.connect import connect
 from migrator.errors import MigratorError, NoGo, NotAuthenticated, PreconditionFailed, UsageError
 from migrator.governance.cast import Claim, cast, prove
 from migrator.governance.check import problem, standing
-from migrator.governance.keys import new_token
-from migrator.model.approval import Verdict
+from migrator.governance.keys import new_token, sign, statement
+from migrator.model.approval import How, Verdict, Vote
 from migrator.plan.load import digest, dump, from_body, shim_settings
 from migrator.plan.schema import Plan
 from migrator.traffic.cutover.wave import _approved
@@ -124,15 +124,16 @@ def test_who_is_not_known_is_refused_in_one_sentence_and_recorded(classic: Conne
     assert votes.votes(classic, "audit") == []
 
 
-def test_guessing_is_slow_and_leaves_a_bounded_trace(classic: Connection) -> None:
-    """After five refusals within a minute not even the right token is looked at; others go on."""
+def test_wrong_tokens_keep_no_approver_out_and_leave_a_bounded_trace(classic: Connection) -> None:
+    """Whoever reaches the board may try: the right token is let in, and a log that nobody may prune stays small."""
     evidence = wait_for(classic, "audit", "audit")
-    for _ in range(8):
+    for number in range(8):
         refused(classic, ada(EVE))
+        refused(classic, Claim(f"{number}" * 5000, EVE))
 
-    assert "5 attempts" in str(refused(classic, ada()))
-    assert len(recorded(classic, "approval.refused")) == 5
-    assert cast(classic, STRICT, "audit", Claim("Größe, Bob", BOB), evidence).approved
+    assert cast(classic, STRICT, "audit", ada(), evidence).approved
+    kept = recorded(classic, "approval.refused")
+    assert len(kept) == 10 and max(len(who + why) for who, why in kept) < 300
 
 
 def test_somebody_approves_only_what_the_plan_lets_them(classic: Connection) -> None:
@@ -161,6 +162,21 @@ def test_four_eyes_are_two_people_and_the_worker_counts_again(classic: Connectio
     gates.approve(classic, "cutover", both.approver, STRICT)
 
     assert both.approver == "Ada and Größe, Bob" and is_approved(classic, "cutover")
+
+
+def test_one_token_under_two_names_is_one_person(classic: Connection, tmp_path: Path) -> None:
+    """The vote is refused; one that was written by hand, signed with that token, does not count either."""
+    (tmp_path / "key").write_text(ADA_KEY)
+    people = {**PEOPLE, "Ada Two": {"key": f"file:{tmp_path}/key"}}
+    plan = plan_of(four_eyes=["cutover"], approver=people)
+    evidence = wait_for(classic, "cutover")
+    cast(classic, plan, "cutover", ada(), evidence)
+    assert "they are one person" in str(refused(classic, Claim("Ada Two", ADA), "cutover", plan))
+
+    at, facts = votes.now(classic), votes.facts_of(classic, "cutover")
+    signed = sign(ADA, statement("shop", "cutover", evidence, "Ada Two", at))
+    votes.put(classic, "cutover", Vote("Ada Two", How.TOKEN, evidence, at), facts, {"signature": signed})
+    assert standing(classic, plan, "cutover", facts).by == ("Ada",)
 
 
 def test_a_message_to_temporal_alone_approves_nothing(classic: Connection) -> None:

@@ -94,7 +94,7 @@ OF_LATER_PLANNERS = (
     "SELECT * FROM a FULL JOIN c USING (t) FULL JOIN a d USING (t) WHERE t = $1",
     "SELECT * FROM a FULL JOIN (c FULL JOIN a d USING (t)) USING (t) WHERE t = $1",
 )
-"""On one shard since PostgreSQL 16; PostgreSQL 15 reads all of them."""
+"""PostgreSQL 18 reads one shard, and 15 all of them."""
 FULL_JOINS = (
     "SELECT * FROM (SELECT t FROM a FULL JOIN c USING (t)) s WHERE s.t = $1",
     "SELECT * FROM (SELECT t FROM a FULL JOIN c USING (t) WHERE t = $1 OFFSET 0) s",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -89,6 +91,17 @@ def test_own_sessions_and_known_shims_are_no_users(classic: Connection, classic_
 
     names = [f.subject.partition("/")[2] for f in of(classic, look(classic, classic, PLAN), "preflight.session")]
     assert names == ["migrator-shim:stranger"]
+
+
+def test_who_has_not_logged_in_is_no_user(classic: Connection) -> None:
+    """PostgreSQL 18 lists a connection before it is known whose it is: a scan of ports would keep classic a week."""
+    with socket.create_connection((classic.info.host, classic.info.port), 10) as knocking:
+        asks = struct.pack("!I", 196_608) + f"user\0nobody\0database\0{classic.info.dbname}\0\0".encode()
+        knocking.sendall(struct.pack("!I", len(asks) + 4) + asks)
+        assert knocking.recv(1) == b"R", "it asks for the password"
+        watcher().step(classic, PLAN)
+
+    assert [one for one in sighting.seen(classic) if not one.role] == []
 
 
 def test_who_left_is_remembered_and_looks_are_counted(classic: Connection, stranger: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from migrator.control.grants import grant
 from migrator.control.log import decide
 from migrator.model.route import FallbackScope, Level
+from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.fallback import raise_fallback
 from tests.fixtures.roles import Roles
 from tests.fixtures.shop import Shop
@@ -143,3 +144,24 @@ def _everything(shop: Shop) -> list[Any]:
         "tenant",
     )
     return [shop.classic.execute(f"SELECT t::text FROM migrator.{table} t ORDER BY 1").fetchall() for table in tables]
+
+
+async def test_an_application_takes_no_number_that_the_tool_needs(shop: Shop, web: psycopg.Connection[Any]) -> None:
+    """Neither the next ones, which a rollback's own entries take, nor one behind which no incident would be seen."""
+    await shop.start()
+    for table, columns, values in (
+        ("decision", "who, kind, subject, reason", "'shim web', 'fallback.raised', 'x', 'y'"),
+        ("incident", "kind, reason, reported_by", "'fallback', 'r', 'shim web'"),
+    ):
+        row = shop.classic.execute(f"SELECT max(id) FROM migrator.{table}".encode()).fetchone()
+        assert row is not None
+        for number in (*range(row[0] + 1, row[0] + 30), 2**63 - 1):
+            web.execute(
+                f"INSERT INTO migrator.{table} (id, {columns}) OVERRIDING SYSTEM VALUE"
+                f" VALUES ({number}, {values})".encode()
+            )
+
+    assert not roll_back(shop.classic, all=True, who="ana", reason="3 a.m.", timeout_s=0).already
+
+    newest = shop.classic.execute("SELECT reported_by FROM migrator.incident ORDER BY id DESC LIMIT 1").fetchone()
+    assert newest == ("ana",)

@@ -216,8 +216,8 @@ class Aws:
 
     asked: list[datetime | None]
 
-    def __init__(self, cluster_id: str) -> None:
-        assert cluster_id == "orders-classic"
+    def __init__(self, cluster_id: str, region: str | None) -> None:
+        assert (cluster_id, region) == ("orders-classic", None)
 
     def hours(self, since: datetime | None, now: datetime) -> list[tuple[datetime, float]]:
         self.asked.append(since)

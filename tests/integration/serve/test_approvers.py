@@ -28,8 +28,8 @@ ADA, ADA_KEY = new_token()
 BY_PROXY = "/sign-in?next=/act"
 
 
-def proxied(email: str) -> dict[str, str]:
-    said = {"iss": "https://id", "aud": "board", "email": email, "exp": time.time() + 600}
+def proxied(email: str, **more: object) -> dict[str, str]:
+    said = {"iss": "https://id", "aud": "board", "email": email, "exp": time.time() + 600, **more}
     return {"X-Token": jwt.encode(said, KEY, algorithm="ES256", headers={"kid": "k1"})}
 
 
@@ -74,6 +74,8 @@ def test_two_approvers_approve_on_the_board_and_a_shared_token_does_not(classic_
                 assert "another person" in approve(ada, own)
             with served.client(follow_redirects=True) as bob:
                 assert "no approver of this plan" in bob.get(BY_PROXY, headers=proxied("eve@shop")).text
+                unverified = proxied("bob@shop", email_verified="false")
+                assert "has not verified the address" in bob.get(BY_PROXY, headers=unverified).text
                 assert "Approve a gate" in bob.get(BY_PROXY, headers=proxied("bob@shop")).text
                 left = approve(bob, own)
                 assert "the proxy names another person" in left, "who signed in has to be the one who asks"

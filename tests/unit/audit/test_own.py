@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrator.audit.own import is_marked, is_own, is_own_application, may_be_own
+from migrator.audit.own import is_marked, is_own, may_be_own
 from migrator.grammar.parse import parse
 
 OWN = [
@@ -85,10 +85,3 @@ def test_the_mark() -> None:
     assert is_marked("SELECT 1 /* migrator:audit */")
     assert not is_marked("SELECT 1 /* migrators */")
     assert not is_marked("SELECT '/* migrator'")
-
-
-def test_the_name_of_a_session() -> None:
-    own = ["migrator", "migrator worker", "migrator mirror 3 rows", "migrator-incident", "migrator-cli"]
-
-    assert [n for n in own if not is_own_application(n)] == []
-    assert not any(map(is_own_application, ("migrator-shopfront", "migrator-demo", "migrators", "app migrator", "")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -212,4 +213,10 @@ def test_a_missing_object_is_said(s3: tuple[Any, Stubber]) -> None:
     client, stubber = s3
     stubber.add_client_error("get_object", "NoSuchKey")
     with pytest.raises(UsageError, match="there is no object s3://b/x"), S3Place("b", "x", client=client).opened():
+        pass
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="a pipe or a device"), FilePlace(tmp_path / "pipe").opened():
         pass

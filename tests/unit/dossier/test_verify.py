@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from migrator.dossier import archive, log, manifest
 from migrator.dossier.signing import key_line
 from migrator.dossier.verify import examine
 from migrator.dossier.write import assemble
-from migrator.model.dossier import Examined
+from migrator.model.dossier import FORMAT, Examined
 from tests.fixtures.dossier import AT, a_key, chained, dossier, gathered
 
 KEY = a_key()
@@ -175,3 +176,53 @@ def test_any_bytes_are_refused_without_an_error(data_: bytes) -> None:
 def test_any_manifest_that_was_not_signed_is_refused_without_an_error(body: bytes) -> None:
     data_ = archive.header(manifest.MANIFEST, len(body), MTIME) + body + archive.padding(len(body)) + archive.END
     assert not examine(io.BytesIO(data_)).intact
+
+
+def hostile(**values: object) -> bytes:
+    """A dossier whose manifest has other values."""
+    body = {"plan": "shop", "kind": "final", "created_at": "2027-01-31T12:00:00Z", "format": FORMAT, "log": {},
+            "key": None, "members": [], "installation": "", "tool": "0.1.0", "schema_version": 3, **values}  # fmt: skip
+    data = json.dumps(body).encode()
+    return archive.header(manifest.MANIFEST, len(data), MTIME) + data + archive.padding(len(data)) + archive.END
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"created_at": "0001-01-01T00:00:00+14:00"},
+        {"created_at": "9999-12-31T23:59:59-14:00"},
+        {"members": [["a", float("inf"), "x"]]},
+        {"members": [[["a"] * 3] * 3]},
+        {"plan": ["shop"]},
+        {"key": "x"},
+        {"log": {"entries": 10**30}},
+    ],
+    ids=str,
+)
+def test_a_manifest_that_was_made_up_is_a_finding(values: dict[str, object]) -> None:
+    found = seen(hostile(**values))
+    assert not found.intact and found.problems
+
+
+def test_a_manifest_that_never_ends_is_a_finding() -> None:
+    data = archive.header(manifest.MANIFEST, 4000, MTIME) + b"[" * 4000 + archive.padding(4000) + archive.END
+    assert "no manifest" in texts(data)[0]
+
+
+@pytest.mark.parametrize("size", [b"-0000000005\0", b"\xff" * 12], ids=["octal", "binary"])
+def test_a_size_below_zero_reads_nothing_at_once(data: bytes, size: bytes) -> None:
+    made = bytearray(archive.header("more.txt", 1, MTIME))
+    assert any("is damaged" in text for text in texts(data[:-1024] + with_sum(made, 124, size) + bytes(1024)))
+
+
+def test_names_that_would_move_a_terminals_cursor_are_not_shown(data: bytes) -> None:
+    made = with_sum(bytearray(archive.header("more.txt", 0, MTIME)), 0, b"\x1b[2J\n")
+    assert "\x1b" not in "".join(texts(data[:-1024] + made + archive.END))
+
+
+def with_sum(block: bytearray, at: int, change: bytes) -> bytes:
+    """A header that was changed, with a checksum that fits."""
+    block[at : at + len(change)] = change
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from migrator.errors import NotAuthenticated
+from migrator.errors import NotAuthenticated, UsageError
 from migrator.governance.deletion import approval, approvers, enough, holds
 from migrator.governance.keys import new_token
 from migrator.plan.schema import Plan
@@ -36,7 +37,9 @@ def test_two_different_people_are_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "token"), [("Ada", None), ("Ada", BOB[0]), ("Mallory", ADA[0]), ("Eve", EVE[0]), ("Ada", "migapp_x")]
+    ("name", "token"),
+    [("Ada", None), ("Ada", BOB[0]), ("Mallory", ADA[0]), ("Eve", EVE[0]), ("Ada", "migapp_x")],
+    ids=["none", "another's", "unknown", "expired", "no token"],
 )
 def test_who_is_not_known_to_be_an_approver_approves_nothing(name: str, token: str | None) -> None:
     with pytest.raises(NotAuthenticated):
@@ -74,3 +77,16 @@ def test_a_name_counts_where_the_plan_asks_for_no_more() -> None:
     kept = approval(plan(), "ana", None, COPY, NOW)
 
     assert holds(plan(), kept, COPY) and not holds(STRICT, kept, COPY)
+
+
+def test_one_token_under_two_names_is_one_person(tmp_path: Path) -> None:
+    """Found by reference, so that the plan does not show that they are the same."""
+    (tmp_path / "key").write_text(f"{ADA[1]}\n")
+    people = {"Ada": {"key": ADA[1]}, "Ada Two": {"key": f"file:{tmp_path}/key"}}
+    two_names = plan(authentication="required", approver=people, four_eyes=["decommission"])
+    kept = [approval(two_names, name, ADA[0], COPY, NOW) for name in people]
+
+    assert approvers(two_names, kept, COPY) == ("Ada",)
+    (tmp_path / "key").write_text("hunter2")
+    with pytest.raises(UsageError, match=r"no public key of an approver \(not shown\)"):
+        approvers(two_names, kept, COPY)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from migrator.errors import ClusterUnavailable, UsageError
+from migrator.errors import ClusterUnavailable, MigratorError, UsageError
 from migrator.login import secret
 from migrator.login.secret import KEPT_S, PAUSE_S, SecretName, dsn_from_secret, forget, named, text_of
 from migrator.shim import rds
@@ -128,6 +128,25 @@ def test_what_was_read_does_while_aws_is_away_until_it_is_refused(aws: Aws) -> N
     forget("s")
     with pytest.raises(ClusterUnavailable):
         text_of("s", at(20 * KEPT_S))
+
+
+@pytest.mark.parametrize("trouble", [ClusterUnavailable("AWS", "ReadTimeout"), UsageError("AccessDenied")])
+def test_an_aws_that_is_away_or_refuses_holds_up_one_connection_a_minute(
+    aws: Aws, trouble: MigratorError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether what was read is right is for the server to say: a right that was taken away stops no application."""
+    text_of("s", at(0))
+    asked = []
+
+    def away(_: str) -> str:
+        asked.append(text_of("s", at(KEPT_S + 1)))  # another connection, while this one waits
+        raise trouble
+
+    monkeypatch.setattr(secret, "_asked", away)
+
+    found = [text_of("s", at(KEPT_S + n)) for n in range(120)]
+
+    assert set(found) == {"one"} and asked == ["one", "one"]
 
 
 def test_the_shim_names_secrets_as_the_plan_does(aws: Aws) -> None:

@@ -53,6 +53,12 @@ def test_an_approval_expires_at_its_second() -> None:
     assert may_vote([late], FOUR_EYES, SEEN, "Ada", NOW) == ""
 
 
+def test_an_approval_of_a_moment_to_come_would_never_expire_and_does_not_count() -> None:
+    ahead = vote("Ada", ago_s=-3600, valid_s=60)
+    assert "which has not come" in judge([ahead], Rules(), SEEN, NOW).missing
+    assert judge([vote("Ada", ago_s=-120)], Rules(), SEEN, NOW).approved, "a clock that is a little behind"
+
+
 def test_other_evidence_is_named() -> None:
     missing = judge([vote("Ada", evidence=OTHER)], Rules(), SEEN, NOW).missing
     assert OTHER in missing and SEEN in missing

@@ -48,7 +48,13 @@ def test_two_people_for_what_is_named() -> None:
         ({"authentication": "none", "four_eyes": ["audit"]}, "four_eyes needs authentication"),
         ({"oidc_header": "X-Token"}, "OIDC also needs oidc_issuer, oidc_audience, oidc_jwks"),
         ({**OIDC, "oidc_jwks": "http://id/keys"}, "no JWKS"),
+        (
+            {"approver": {"Ada": {"key": "ed25519:" + "A" * 42 + "B="}}},
+            "no public key",
+        ),  # 43 A, otherwise
         ({"approval_valid_s": 0}, "approval_valid_s"),
+        ({"approval_valid_s": float("inf")}, "a number with an end"),
+        ({"approval_valid_s": 1e300}, "a hundred years"),
     ],
 )
 def test_what_cannot_work_is_said(values: dict[str, Any], said: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_origin
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from migrator.errors import PlanInvalid, UsageError
 from migrator.plan.load import (
@@ -255,3 +255,15 @@ def test_plans_readme_explains_every_field() -> None:
         for path, default in _fields(Plan).items()
     }
     assert dict(rows) == wanted
+
+
+@pytest.mark.parametrize(
+    ("section", "field"),
+    [("drill", "max_age_days"), ("preflight", "watched_days"), ("decommission", "keep_classic_days"),
+     ("stabilization", "days"), ("runway", "weeks"), ("breaker", "window_s")],
+)  # fmt: skip
+@pytest.mark.parametrize("value", [float("inf"), 1e300])
+def test_a_span_without_an_end_is_refused(section: str, field: str, value: float) -> None:
+    body = {"name": "shop", "classic": {"writer": "env:A"}, "limitless": {"dsn": "env:B"}, section: {field: value}}
+    with pytest.raises(ValidationError, match=r"an end|a hundred years"):
+        Plan.model_validate(body)
