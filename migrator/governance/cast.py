@@ -28,8 +28,8 @@ WRONG = 5
 WRONG_S = 60.0
 """After so many refusals of one approver within so many seconds further ones are not recorded.
 
-Who shows the right token is let in all the same: none can be guessed, and else anybody who reaches the board could
-keep an approver out with wrong ones."""
+A person who shows the right token is let in all the same: none can be guessed, and else anybody who reaches the board
+could keep an approver out with wrong ones."""
 
 _STRANGERS = "approver/(unknown)"
 _LONGEST = 80
