@@ -44,6 +44,7 @@ Question → where the answer lives
 * Where is a connection string found, with which password, why is one refused? login/ (for the shim as well)
 * How long do we wait for a state, how often is work tried again? poll.py, retry.py
 * Servers on this machine, the stand-in, faults local/
+* How does another server become a stand-in?      local/any_server.py
 * The rehearsal and its independent proof       rehearse/
 * What does a SQL text say, and where?           grammar/
 * What do files of SQL hold, in which order?    scripts/ (for audits and for schema changes)

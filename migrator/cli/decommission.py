@@ -166,18 +166,21 @@ def status(plan: PlanOption = None, as_json: JsonOption = False) -> None:
     from migrator.decommission.standing import body, lines
 
     found = find_plan(plan)
-    reached = _reached(plan)
+    reached, absent = _reached(plan)
     with limitless(found) as other:
         known = retirement.read(other)
         tables = len(retirement.tables(other)) if known is not None else 0
     if as_json:
-        emit_json(body(reached, known, rules(found), tables))
+        emit_json({**body(reached, known, rules(found), tables), "classic_answers": absent != _SILENT})
     else:
-        out(*lines(reached, known, rules(found), tables))
+        out(*lines(reached, known, rules(found), tables, absent))
 
 
-def _reached(plan: Path | None) -> DecommissionProgress | None:
-    """Return how far classic says it is; None where it does not answer, or nothing was installed."""
+_SILENT = "Classic does not answer"
+
+
+def _reached(plan: Path | None) -> tuple[DecommissionProgress | None, str]:
+    """Return how far classic says it is, or None and why it says nothing."""
     import psycopg
 
     from migrator.cli.context import classic, require_installed
@@ -187,9 +190,11 @@ def _reached(plan: Path | None) -> DecommissionProgress | None:
     try:
         with classic(plan, statement_timeout_s=10) as conn:
             require_installed(conn)
-            return stands.read(conn)
-    except (ClusterUnavailable, NotInstalled, psycopg.OperationalError):
-        return None
+            return stands.read(conn), ""
+    except NotInstalled:
+        return None, "No migration was started on this classic cluster"
+    except (ClusterUnavailable, psycopg.OperationalError):
+        return None, _SILENT
 
 
 @group.command(epilog='Example: migrator decommission delete --as "Ada Lovelace"')

@@ -122,10 +122,9 @@ def _rollback(
         extra = (lambda: _without_temporal(found)) if kind == "temporal" else dict
         with progress(f"Rolling {whom} back and forward again", silent=as_json):
             done = practise(conn, facts, operator, timeout_s=timeout_s, kind=DrillKind(kind), meanwhile=extra)
-    if kind == "rollback":
-        from workflows import client
+    from workflows import client
 
-        client.signal_rollback(found)  # the waves look again now, not in half a minute
+    client.signal_rollback(found)  # the waves look again now, not in half a minute
     if as_json:
         emit_json({"passed": done.passed, "seconds": round(done.seconds, 3), **body(done)})
     else:
@@ -195,7 +194,7 @@ def restore(
     On AWS that is a cluster of its own, which costs while it exists. Before the hand-over a copy of now is restored,
     and only read. With --restored a copy that you made is compared, and left as it is.
     """
-    from migrator.cli.context import classic, find_plan, limitless
+    from migrator.cli.context import classic, find_plan, limitless, require_installed
     from migrator.control import retirement
     from migrator.decommission import restore as drills
     from migrator.errors import ClusterUnavailable
@@ -205,6 +204,8 @@ def restore(
         other = stack.enter_context(limitless(found))
         known = retirement.read(other)
         copy, way = _way(found, known, restored)
+        with suppress(ClusterUnavailable), classic(plan) as writer:  # stopped or deleted behind the hand-over
+            require_installed(writer)
         if dry_run:
             announce(
                 [
@@ -248,6 +249,7 @@ def _way(plan: Plan, known: Any, reference: str | None) -> tuple[str, Restored]:
     from migrator.errors import PreconditionFailed
 
     if reference is not None:
+        settings.resolve(reference)  # one that leads nowhere is an error of this command, and no drill
         copy = known.copy if known is not None and known.copy else "the copy given"
         return copy, drills.given(lambda: settings.resolve(reference))
     if plan.classic.writer.startswith("local:"):

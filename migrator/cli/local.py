@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,9 +10,16 @@ from migrator import settings
 from migrator.cli.exits import ExitCode
 from migrator.cli.options import DryRunOption, JsonOption, UnaskedOption, YesOption
 from migrator.cli.progress import progress
-from migrator.cli.render import confirm, emit_json, note, out, print_table
+from migrator.cli.render import announce, confirm, emit_json, note, out, print_table
+from migrator.errors import NoGo
 
-group = typer.Typer(no_args_is_help=True, help="Start and stop local servers: classic, a Limitless stand-in, Temporal.")
+if TYPE_CHECKING:
+    from migrator.local.any_server import Found
+    from migrator.model.action import Action
+
+group = typer.Typer(
+    no_args_is_help=True, help="Local servers: classic, a Limitless stand-in, Temporal; a stand-in elsewhere."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -76,6 +83,72 @@ def status(as_json: JsonOption = False) -> None:
     _show(found, as_json)
     if found["state"] != "up":
         raise typer.Exit(ExitCode.TRY_AGAIN)
+
+
+@group.command(epilog="Example: migrator local standin env:STAGING_ADMIN_DSN --owner shop_tool --dry-run")
+def standin(
+    dsn: Annotated[
+        str, typer.Argument(metavar="DSN", help="Where a superuser's connection string is: env:NAME, file:PATH, …")
+    ],
+    owner: Annotated[
+        str | None,
+        typer.Option("--owner", metavar="ROLE", help="Role that works there. Default: the database's owner."),
+    ] = None,
+    shards: Annotated[int, typer.Option("--shards", min=1, max=64, help="Simulated shards.")] = 4,
+    confirmed: Annotated[
+        str | None,
+        typer.Option("--holds-rows", metavar="DATABASE", help="The database's name, where its tables hold rows."),
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Make it an ordinary database again.")] = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a database of any PostgreSQL a stand-in for Limitless, which refuses what Limitless refuses.
+
+    Safe to run again. Refuses a database whose tables hold rows, unless --holds-rows names it, and one that holds a
+    migration.
+    """
+    from migrator.cli.context import APP
+    from migrator.db.connect import connect
+    from migrator.local import any_server
+
+    with connect(settings.resolve(dsn), APP, lock_timeout_s=10, side="the stand-in") as conn:
+        found = any_server.look(conn, owner)
+        reasons = any_server.removal_blockers(found) if remove else any_server.blockers(found, shards, confirmed)
+        if reasons:
+            raise NoGo(f"stand-in in database {found.database}", reasons, hint=_hint(found, remove))
+        todo = any_server.removal(found) if remove else any_server.actions(found, shards)
+        if dry_run:
+            announce(todo, as_json=as_json)
+            return
+        if todo:
+            what = "an ordinary database" if remove else "a stand-in for Limitless"
+            confirm(f"Make database {found.database} {what}?", yes=yes)
+            any_server.remove(conn, found) if remove else any_server.make(conn, found, shards)
+    _tell(found, todo, remove, as_json)
+
+
+def _hint(found: Found, remove: bool) -> str:
+    if not found.superuser:
+        return "Name a superuser's connection string; the tool itself then works there as the role of --owner."
+    if found.with_rows and not remove:
+        return f"Take an empty database. If it is no production: --holds-rows {found.database}"
+    return "Nothing was changed."
+
+
+def _tell(found: Found, done: list[Action], remove: bool, as_json: bool) -> None:
+    from migrator.local.any_server import DIFFERENCES, warnings
+
+    stays = [] if remove else [*warnings(found), *DIFFERENCES]
+    if as_json:
+        state = "ordinary" if remove else "standin"
+        emit_json({"database": found.database, "state": state, "done": done, "stays_different": stays})
+        return
+    is_now = "an ordinary database" if remove else "a stand-in for Limitless"
+    out(f"{found.database} is {is_now}{'' if done else ' already'}.")
+    if stays:
+        out("What stays different from Limitless:", *(f"  - {line}" for line in stays))
 
 
 def _show(found: dict[str, Any], as_json: bool) -> None:

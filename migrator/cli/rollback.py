@@ -127,10 +127,12 @@ def _sentence(result: RollbackResult, what: str) -> str:
 def _tell_temporal(option: Path | None) -> bool:
     """Have running workflows read classic now. Best effort: a Temporal that is unreachable, or not installed here,
     changes nothing about the rollback, and the next step of a cutover finds it on classic anyway."""
+    import psycopg
+
     try:
         from migrator.cli.context import find_plan
         from workflows import client
 
         return client.signal_rollback(find_plan(option, any_version=True))
-    except (MigratorError, ImportError):
+    except (MigratorError, ImportError, psycopg.Error):  # classic that does not answer now, or shows this role no plan
         return False

@@ -1,4 +1,4 @@
-"""Advisory locks on classic that keep copies and schema changes apart.
+"""Advisory locks on classic that keep copies and schema changes apart, and drills from each other.
 
 Held by sessions, so that a process that dies holds nothing. Copies share the lock, each for its unit; a schema change
 takes it alone, and PostgreSQL's queue lets no new copy in before it.
@@ -13,6 +13,7 @@ import psycopg
 
 _COPY_TURN = 0x6D696773  # "migs"
 _CHANGE = 0x6D696764  # "migd": one schema change at a time
+_DRILL = 0x6D696772  # "migr": one rollback drill at a time
 _LOOK_S = 0.2
 _DYING_S = 2.0
 
@@ -48,6 +49,15 @@ def only_change(conn: psycopg.Connection[Any], timeout_s: float = _DYING_S) -> b
     It waits a moment at least: the session of a process that has just been killed ends a little later than the process.
     """
     return _take(conn, _CHANGE, max(timeout_s, _DYING_S))
+
+
+def only_drill(conn: psycopg.Connection[Any]) -> bool:
+    """Return whether *conn*'s session is now the only one that practises a rollback, until `drill_over`."""
+    return _take(conn, _DRILL, 0.01)
+
+
+def drill_over(conn: psycopg.Connection[Any]) -> None:
+    conn.execute("SELECT migrator_lock FROM pg_advisory_unlock(%s) AS migrator_lock", (_DRILL,))
 
 
 def _take(conn: psycopg.Connection[Any], lock: int, timeout_s: float) -> bool:

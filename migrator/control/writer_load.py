@@ -120,7 +120,10 @@ def busiest_tables(conn: Connection, schemas: Sequence[str], limit: int = 3) -> 
 
 
 def journal_bytes(conn: Connection) -> int:
-    """Return what the journal takes on disk."""
+    """Return what the journal takes on disk; 0 before anything is installed."""
+    there = conn.execute(_SQL["has_journal"]).fetchone()
+    if there is None or not there[0]:
+        return 0
     row = conn.execute(_SQL["journal_bytes"]).fetchone()
     return int(row[0]) if row else 0
 

@@ -101,5 +101,8 @@ SELECT extract(epoch FROM (SELECT created_at FROM migrator.plan))::float8,
        extract(epoch FROM (SELECT min(started_at) FROM migrator.phase WHERE phase = 'stabilize'))::float8,
        extract(epoch FROM clock_timestamp())::float8;
 
+-- name: has_journal
+SELECT to_regclass('migrator.journal_status') IS NOT NULL;
+
 -- name: journal_bytes
 SELECT bytes FROM migrator.journal_status;

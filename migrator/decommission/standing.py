@@ -34,9 +34,15 @@ def body(reached: DecommissionProgress | None, known: Retirement | None, rules: 
     return found
 
 
-def lines(reached: DecommissionProgress | None, known: Retirement | None, rules: Rules, tables: int) -> list[str]:
-    """Return the same for a terminal."""
-    said = [_attempt(reached, known)]
+def lines(
+    reached: DecommissionProgress | None,
+    known: Retirement | None,
+    rules: Rules,
+    tables: int,
+    absent: str = "Classic does not answer",
+) -> list[str]:
+    """Return the same for a terminal. absent: why classic says nothing, where it does not."""
+    said = [_attempt(reached, known, absent)]
     if known is None:
         return said
     if known.kind == "kept":
@@ -60,9 +66,9 @@ def lines(reached: DecommissionProgress | None, known: Retirement | None, rules:
     return said
 
 
-def _attempt(reached: DecommissionProgress | None, known: Retirement | None) -> str:
+def _attempt(reached: DecommissionProgress | None, known: Retirement | None, absent: str) -> str:
     if reached is None:
-        return "Classic does not answer" + ("; it was retired" if known is not None else "")
+        return absent + ("; it was retired" if known is not None else "")
     if reached.number is None:
         return "No attempt to retire classic was made yet: migrator decommission check"
     return f"Attempt {reached.number} to retire classic, approved by {reached.approver}: {reached.state}"

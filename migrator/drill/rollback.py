@@ -15,13 +15,14 @@ from typing import Any
 import psycopg
 
 from migrator.control import drill as stored
-from migrator.control import known, samples
+from migrator.control import known, locks, samples
 from migrator.control import route as routes
 from migrator.control.breaker import fallback_reasons
 from migrator.control.history import decided_at_s
 from migrator.control.process import processes
 from migrator.control.tenant import not_watched_so, wave_members
 from migrator.control.tenant_hold import holds
+from migrator.errors import MigratorError, NoGo, PreconditionFailed
 from migrator.model.blocker import Blocker
 from migrator.model.drill import DrillKind
 from migrator.model.route import Level, WriteMode
@@ -29,7 +30,7 @@ from migrator.model.side import Side
 from migrator.model.tenant import TenantId
 from migrator.poll import until
 from migrator.traffic.route.move import move, watch
-from migrator.traffic.route.promote import promote_reads
+from migrator.traffic.route.promote import Promoted, promote_reads
 
 Connection = psycopg.Connection[Any]
 
@@ -195,13 +196,39 @@ def practise(
 ) -> RollbackDrill:
     """Roll the tenants of *facts* back and forward again, and store the result.
 
-    The caller has asked `refusals`.
+    The caller has asked `refusals`, and a person has thought since: they are asked again. What others do meanwhile
+    stays: a tenant that is held or moved by then is not brought forward, and the drill did not pass.
 
     Args:
         timeout_s: for the confirmations of each way.
         hold_s: how long reads on classic are waited for in between.
         meanwhile: called while reads are on classic; what it returns is stored with the drill.
+
+    Raises:
+        NoGo: this is no moment for it any more, or another drill runs.
     """
+    if not locks.only_drill(conn):
+        raise NoGo(
+            f"drill {kind.value}", [Blocker("drill.another", "", "another drill runs", True)], hint="Wait for its end."
+        )
+    try:
+        if refused := refusals(gather(conn, facts.tenants, None)):
+            raise NoGo(f"drill {kind.value}", refused)
+        return _watched(conn, facts, who, timeout_s, hold_s, kind, meanwhile)
+    finally:
+        if not conn.closed:
+            locks.drill_over(conn)
+
+
+def _watched(
+    conn: Connection,
+    facts: Facts,
+    who: str,
+    timeout_s: float,
+    hold_s: float,
+    kind: DrillKind,
+    meanwhile: Callable[[], Mapping[str, Any]],
+) -> RollbackDrill:
     tenants, reason = list(facts.tenants), f"drill of {kind.value} by {who}"
     unwatched = sorted(not_watched_so(conn, tenants, True))
     watch(conn, unwatched, True, who=who)  # processes then report these tenants' reads one by one
@@ -225,14 +252,13 @@ def _practise(
     epoch = move(conn, tenants, Level.CLASSIC, who=who, reason=reason)
     back = _confirmed(conn, epoch, began, timeout_s)
     until(lambda: _reads(conn, tenants, Side.CLASSIC, since_s).reads, hold_s, 0.1, done=bool)
-    extra = meanwhile()
+    extra, failed = _done_meanwhile(meanwhile)
     turned = time.monotonic()
-    promoted = promote_reads(conn, tenants=tenants, who=who, reason=f"{reason}, forward again", timeout_s=timeout_s)
-    forward = _confirmed(conn, promoted.epoch, turned, timeout_s) if promoted.done else None
+    promoted, outcome = _forward(conn, tenants, epoch, who, f"{reason}, forward again", timeout_s)
+    forward = _confirmed(conn, promoted.epoch, turned, timeout_s) if promoted is not None else None
     forward_s = _now_s(conn)
-    if forward is not None:
+    if forward is not None and not outcome:
         until(lambda: _reads(conn, tenants, Side.LIMITLESS, forward_s).reads, hold_s, 0.1, done=bool)
-    outcome = "" if promoted.done else f"{promoted.outcome} {promoted.detail}".strip()
     done = judge(
         RollbackDrill(
             len(tenants),
@@ -244,9 +270,45 @@ def _practise(
         ),
         outcome,
     )
+    done = replace(done, problems=(*done.problems, *failed))
     subject = f"{len(tenants)} tenants: {', '.join(tenants[:SHOWN])}" if len(tenants) > 1 else f"tenant {tenants[0]}"
     stored.add(conn, kind, who, subject, done.passed, done.seconds, {**body(done), **extra})
     return done
+
+
+def _done_meanwhile(meanwhile: Callable[[], Mapping[str, Any]]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Return what is stored with the drill, and why that failed: reads go forward again all the same."""
+    try:
+        return meanwhile(), ()
+    except MigratorError as error:
+        return {}, (str(error),)
+
+
+def _forward(
+    conn: Connection, tenants: Sequence[TenantId], left: int, who: str, reason: str, timeout_s: float
+) -> tuple[Promoted | None, str]:
+    """Bring those of *tenants* forward again whose routes are as the drill *left* them, at that epoch.
+
+    Returns:
+        The move, and why not all of them are forward; '' when they are.
+    """
+    held = {one.tenant_id for one in holds(conn)}
+    now = {tenant: standing.epoch for tenant, standing in routes.standings(conn, tenants).items()}
+    free = [t for t in tenants if t not in held and now.get(t) == left]
+    others = [t for t in tenants if t not in free]
+    why = f"{', '.join(others[:SHOWN])} held or moved by others meanwhile, and left so" if others else ""
+    if not free:
+        return None, why
+    expected = dict.fromkeys(free, left)
+    try:
+        done = promote_reads(conn, tenants=free, who=who, reason=reason, timeout_s=timeout_s, expected=expected)
+    except PreconditionFailed as error:  # somebody was faster than this look
+        return None, "; ".join(filter(None, (why, str(error))))
+    if not done.done:
+        return None, "; ".join(filter(None, (why, f"{done.outcome} {done.detail}".strip())))
+    if routes.switch(conn).level is not Level.LIMITLESS:
+        why = "; ".join(filter(None, (why, "all reads were rolled back to classic meanwhile")))
+    return done, why
 
 
 def _confirmed(conn: Connection, epoch: int, began: float, timeout_s: float) -> Move:

@@ -28,7 +28,7 @@ WRONG = 5
 WRONG_S = 60.0
 """After so many refusals of one approver within so many seconds further ones are not recorded.
 
-Whoever shows the right token is let in all the same: none can be guessed, and else anybody who reaches the board could
+Who shows the right token is let in all the same: none can be guessed, and else anybody who reaches the board could
 keep an approver out with wrong ones."""
 
 _STRANGERS = "approver/(unknown)"
@@ -75,11 +75,17 @@ def authenticate(conn: Connection, plan: Plan, claim: Claim, gate: str | None) -
     try:
         return prove(plan, claim, gate, store.now(conn))
     except NotAuthenticated as error:
-        subject = f"approver/{claim.name}" if claim.name in plan.governance.approver else _STRANGERS
+        approver = claim.name in plan.governance.approver
+        name, subject = (claim.name, f"approver/{claim.name}") if approver else (_shown(claim.name), _STRANGERS)
         if store.refusals(conn, subject, WRONG_S) < WRONG:
-            what = f"{gate or 'sign in'} by {claim.via}: {error}"
-            decide(conn, claim.name[:_LONGEST], "approval.refused", subject, what)
+            why = error if approver else f"{name} is no approver of this plan"
+            decide(conn, name, "approval.refused", subject, f"{gate or 'sign in'} by {claim.via}: {why}")
         raise
+
+
+def _shown(name: str) -> str:
+    """Return a name that anybody may have made up, as the log takes it."""
+    return "".join(c if c.isprintable() else "?" for c in name[:_LONGEST]) or "?"
 
 
 def prove(plan: Plan, claim: Claim, gate: str | None, now: datetime) -> Known:

@@ -10,6 +10,7 @@ import itertools
 import random
 import re
 import threading
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -28,8 +29,8 @@ _lock = threading.Lock()
 class IamToken(Source):
     """A connection string whose password is a token, made for the host, port and user that it names.
 
-    Of several hosts each call takes the next one, beginning anywhere: a token is made for one host, and connections
-    spread over routers.
+    A token is made for one host. Of several each connection begins with another one, so that they spread over routers,
+    and tries them in turn.
 
     Args:
         given: a connection string without a password, or what gives one.
@@ -51,6 +52,13 @@ class IamToken(Source):
         return len(str(parts_of(self._given()).get("host") or "").split(","))
 
     def __call__(self) -> str:
+        return self._of(next(self._turn))
+
+    def begin(self) -> Callable[[], str]:
+        turn = itertools.count(next(self._turn))
+        return lambda: self._of(next(turn))
+
+    def _of(self, turn: int) -> str:
         parts = parts_of(self._given())
         lacks = [name for name in ("host", "user") if not parts.get(name)]
         if lacks:
@@ -59,7 +67,7 @@ class IamToken(Source):
                 hint="For example rds-iam://USER@HOST:5432/DATABASE.",
             )
         hosts, ports = str(parts["host"]).split(","), str(parts.get("port") or "5432").split(",")
-        at = next(self._turn) % len(hosts)
+        at = turn % len(hosts)
         host, port = hosts[at], ports[at if len(ports) == len(hosts) else 0]
         signed = self._endpoint or host
         parts |= {"host": host, "port": port, "password": self._token(signed, port, str(parts["user"]))}

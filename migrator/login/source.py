@@ -23,7 +23,8 @@ class Source:
     """Gives a connection string each time it is called.
 
     Attributes:
-        hosts: how many calls in a row give different servers; each has to be tried before the side is unreachable.
+        hosts: how many calls in a row of what `begin` returns give different servers; each has to be tried before the
+            side is unreachable.
         asks_others: a call may wait for another machine.
         keeps: what it gave last may be used when it can give nothing now, for it may well be right.
     """
@@ -39,6 +40,10 @@ class Source:
             MigratorError: it cannot be had; the text holds no secret.
         """
         raise NotImplementedError
+
+    def begin(self) -> Callable[[], str]:
+        """Return what gives the connection strings for the tries of one connection, whatever others ask meanwhile."""
+        return self
 
     def forget(self) -> None:
         """Read again on the next call, past what was kept: a server has refused it."""
@@ -102,6 +107,7 @@ class Login:
 
     def __init__(self, dsn: str | Callable[[], str]) -> None:
         self._source = source_of(dsn)
+        self._give = self._source.begin()
         self._last = str(dsn) if isinstance(dsn, str) else ""
         self._hosts_left = 0
         self._asked_again = False
@@ -118,7 +124,7 @@ class Login:
             MigratorError: it cannot be had, and no earlier one may still be right.
         """
         try:
-            self._last = str(self._source())
+            self._last = str(self._give())
             self._hosts_left = self._source.hosts - 1
         except MigratorError:
             # The source is away for a moment, or a file is being replaced. If the secret is another one by now, the
@@ -144,7 +150,7 @@ class Login:
 
     def _another(self) -> str | None:
         try:
-            found = str(self._source())
+            found = str(self._give())
         except MigratorError:
             return None  # the refusal says more
         if found == self._last:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-_OWN = re.compile(r"migrator(?: .*|-(?:cli|incident|probe|rehearsal|serve)\b.*)?")
-"""Every name that the tool connects under; a test holds the calls to it. Shims have `migrator-shim:` and a name."""
+_OWN = re.compile(r"migrator(?: .*|-(?:cli|incident|probe|rehearsal|serve)\b.*)")
+"""Every name that the tool connects under; a test holds the calls to it. Shims have `migrator-shim:` and a name.
+None is `migrator` alone, as programs that bring schemas up to date are called."""
 
 SHIM = "migrator-shim:"
 """What a shim's sessions are called, before its process's name."""

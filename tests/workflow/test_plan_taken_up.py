@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -53,11 +53,13 @@ def apply(conn: psycopg.Connection[Any], new: Plan) -> None:
 
 
 @asynccontextmanager
-async def working(env: WorkflowEnvironment, plan: Plan) -> AsyncIterator[Context]:
-    """A worker process' parts: its queues and what follows the plan."""
+async def working(env: WorkflowEnvironment, plan: Plan, queues: Sequence[str] = ()) -> AsyncIterator[Context]:
+    """A worker process' parts: its queues and what follows the plan. It says on classic that it serves *queues*."""
     context = Context(plan)
     async with served(made(env.client, plan, context=context)):
-        following = asyncio.create_task(keep_known(context, [], lambda plan: adjust_schedule(env.client, plan)))
+        following = asyncio.create_task(
+            keep_known(context, list(queues), lambda plan: adjust_schedule(env.client, plan))
+        )
         try:
             yield context
         finally:

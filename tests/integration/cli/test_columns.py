@@ -141,6 +141,7 @@ COMMANDS: dict[str, str] = {
     "grant": "nobody_of_this_name",
     "incident alarms": "",
     "incident report": "-r {name} --dry-run",
+    "local standin": "env:A --owner {name}",
     "log accept": "{name} -r {name} --dry-run",
     "log head": "",
     "mirror quarantine": "",

@@ -388,3 +388,7 @@ def test_a_rollback_needs_classic_and_nothing_else(dual: Operator) -> None:
         assert done.code == 0, (broken, done.err)
         assert "Rolled back all tenants" in done.out and "No running workflow was reached" in done.err, broken
         assert one(dsn, "SELECT level FROM migrator.switch") == "classic"
+
+    with psycopg.connect(dsn) as conn:
+        conn.execute("ALTER TABLE migrator.plan RENAME COLUMN body TO gone")
+    assert Operator(dual.home, {"MIGRATOR_CLASSIC_DSN": dsn})("rollback", "--all", "--reason", "again").code == 0

@@ -136,6 +136,17 @@ def test_wrong_tokens_keep_no_approver_out_and_leave_a_bounded_trace(classic: Co
     assert len(kept) == 10 and max(len(who + why) for who, why in kept) < 300
 
 
+def test_made_up_names_leave_a_bounded_trace_too(classic: Connection) -> None:
+    """Nothing in the log is ever deleted: who has no name of the plan cannot fill it by making up new ones."""
+    evidence = wait_for(classic, "audit", "audit")
+    for number in range(8):
+        refused(classic, Claim(f"Mallory {number} \x1b[2J{'x' * 5000}", EVE))
+
+    found = recorded(classic, "approval.refused")
+    assert len(found) == 5 and all(len(who) <= 80 and who.isprintable() and len(why) < 150 for who, why in found)
+    assert cast(classic, STRICT, "audit", ada(), evidence).approved, "others go on"
+
+
 def test_somebody_approves_only_what_the_plan_lets_them(classic: Connection) -> None:
     wait_for(classic, "dual_write", "dual_write")
     clerk = Claim("Clerk", None, "https://id", "clerk@shop")

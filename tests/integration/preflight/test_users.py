@@ -33,6 +33,7 @@ from tests.fixtures.roles import Roles
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 Connection = psycopg.Connection[Any]
+OWN = ("migrator-cli", "migrator-serve", "migrator-incident")
 
 PLAN = Plan.model_validate({"name": "shop", "classic": {"writer": "env:A"}, "limitless": {"dsn": "env:B"}})
 
@@ -89,7 +90,7 @@ def test_own_sessions_and_known_shims_are_no_users(classic: Connection, classic_
         classic.execute("INSERT INTO migrator.process (process_id, name, staleness_s) VALUES (%s, %s, 3)", (name, name))
     with ExitStack() as stack:
         shims = (f"migrator-shim:{name}" for name in (*known, "stranger"))
-        for name in ("migrator status", *shims):
+        for name in (*OWN, *shims):
             stack.enter_context(psycopg.connect(with_parts(classic_dsn, application_name=name)))
         watcher().step(classic, PLAN)
 

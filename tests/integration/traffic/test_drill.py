@@ -13,14 +13,16 @@ import pytest
 
 from migrator.control import drill as stored
 from migrator.control.status import collect
+from migrator.db.connect import connect
 from migrator.drill.rollback import gather, practise, refusals
-from migrator.errors import UsageError
+from migrator.errors import NoGo, UsageError
 from migrator.model.drill import STALE, DrillKind, stale
 from migrator.model.route import Level
 from migrator.model.tenant import TenantId
 from migrator.model.wave import NextWave
 from migrator.shim import Shim
 from migrator.traffic.cutover import wave
+from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.move import move, routes
 from migrator.traffic.route.promote import promote_reads
 from tests.fixtures.operator import PLAN, Operator
@@ -169,3 +171,53 @@ def test_temporal_is_not_needed(world: World, tmp_path: Path) -> None:
     (line,) = stored.newest(world.classic)
     assert line.newest.kind is DrillKind.TEMPORAL
     assert line.newest.body["temporal"]["reached"] is False
+
+
+def test_what_others_do_meanwhile_stays(world: World) -> None:
+    """A tenant that a person rolls back during the drill stays on classic, the others go forward; it did not pass."""
+    with world.mirror(), world.shim("web-1"):
+        promote(world, T1, T2)
+        with psycopg.connect(world.classic_dsn, autocommit=True) as conn:
+            facts = gather(conn, [T1, T2], None)
+
+            def hold() -> dict[str, bool]:
+                roll_back(world.classic, tenants=[T2], who="bob", reason="slow")
+                return {}
+
+            done = practise(conn, facts, "ana", timeout_s=10, hold_s=0.2, meanwhile=hold)
+
+    assert not done.passed and "t2 held or moved by others meanwhile" in done.problems[0]
+    assert {r.tenant_id: r.level for r in routes(world.classic)} == {T1: Level.LIMITLESS, T2: Level.CLASSIC}
+    assert not stored.newest(world.classic)[0].newest.passed
+
+
+def test_a_rollback_of_all_meanwhile_is_no_drill_that_passed(world: World) -> None:
+    with world.mirror(), world.shim("web-1"):
+        promote(world, T1)
+        with psycopg.connect(world.classic_dsn, autocommit=True) as conn:
+            facts = gather(conn, [T1], None)
+
+            def everything() -> dict[str, bool]:
+                roll_back(world.classic, all=True, who="bob", reason="p99")
+                return {}
+
+            done = practise(conn, facts, "ana", timeout_s=10, hold_s=0.2, meanwhile=everything)
+            assert "all reads were rolled back" in done.problems[0]
+            with pytest.raises(NoGo, match=r"reads\.rolled_back|rolled back to classic already"):  # time passed, too
+                practise(conn, facts, "ana", timeout_s=1, hold_s=0.1)
+
+
+def test_one_drill_at_a_time_and_a_failure_in_between_leaves_nobody_on_classic(world: World) -> None:
+    with world.mirror(), world.shim("web-1"):
+        promote(world, T1, T2)
+        with psycopg.connect(world.classic_dsn, autocommit=True) as conn, connect(world.classic_dsn, "test") as other:
+            facts = gather(conn, [T1], None)
+
+            def second() -> dict[str, bool]:
+                practise(other, gather(other, [T2], None), "bob", timeout_s=10, hold_s=0.1)
+                return {}
+
+            done = practise(conn, facts, "ana", timeout_s=10, hold_s=0.2, meanwhile=second)
+            assert "another drill runs" in done.problems[-1]
+            assert {r.level for r in routes(world.classic)} == {Level.LIMITLESS}
+            assert practise(other, gather(other, [T2], None), "bob", timeout_s=10, hold_s=0.1).passed

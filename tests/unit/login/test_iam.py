@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
+import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
@@ -13,6 +14,7 @@ from migrator import settings
 from migrator.errors import ClusterUnavailable, UsageError
 from migrator.login import iam
 from migrator.login.iam import IamToken, region_of
+from migrator.login.source import Login
 
 HOST = "prod.cluster-abc.eu-central-1.rds.amazonaws.com"
 
@@ -109,3 +111,18 @@ def test_boto3_is_loaded_once_for_a_region(aws: None) -> None:
     IamToken(f"host={HOST} user=v")()
 
     assert list(iam._clients) == ["eu-central-1"] and boto3.__name__ == "boto3"
+
+
+def test_a_connection_tries_every_router_whatever_others_do_meanwhile(aws: None) -> None:
+    """Two at once shared the turn: one came back to the dead router, and took all for dead."""
+    source = IamToken("host=a.example,b.example,c.example user=tool dbname=app", region="eu-west-1")
+    login = Login(source)
+
+    tried = [login.text()]
+    for _ in range(2):
+        for _ in range(2):
+            Login(source).text()  # another connection's
+        tried.append(login.after(psycopg.OperationalError("connection refused")) or "")
+
+    assert {conninfo_to_dict(text)["host"] for text in tried} == {"a.example", "b.example", "c.example"}
+    assert login.after(psycopg.OperationalError("connection refused")) is None

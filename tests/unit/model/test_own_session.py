@@ -42,13 +42,13 @@ def test_every_name_that_the_tool_connects_under_is_its_own() -> None:
     assert missing == set()
 
 
-@pytest.mark.parametrize("name", ["migrator", "migrator worker", "migrator mirror 3 rows", "migrator-rehearsal-proof"])
+@pytest.mark.parametrize("name", ["migrator worker", "migrator mirror 3 rows", "migrator-rehearsal-proof"])
 def test_names_of_its_parts(name: str) -> None:
     assert is_own_application(name)
 
 
 @pytest.mark.parametrize(
-    "name", ["migrator-shopfront", "migrator-demo", "migrators", "app migrator", "", "migrator-client"]
+    "name", ["migrator-shopfront", "migrator-demo", "migrator", "migrators", "app migrator", "", "migrator-client"]
 )
 def test_names_of_others(name: str) -> None:
     assert not is_own_application(name) and not is_ours(name, ()) and part_of(name) is None

@@ -107,13 +107,13 @@ def test_one_user_is_accepted_by_name_and_the_others_still_block() -> None:
 
 
 def test_who_was_seen_long_ago_is_gone_and_what_is_the_tools_is_no_user() -> None:
-    ours = ("migrator", "migrator worker", "migrator-shim:web-1")
+    ours = ("migrator-serve", "migrator-cli", "migrator worker", "migrator-shim:web-1")
     facts = replace(
         FINE, processes=frozenset({"web-1"}), seen=(seen("psql", 8 * 86_400), *(seen(name) for name in ours))
     )
 
     assert codes(Stage.END, facts) == []
-    assert not is_ours("migratory birds", ()) and not is_ours("migrator-shim:web-2", {"web-1"})
+    assert not is_ours("migrator", ()) and not is_ours("migrator-shim:web-2", {"web-1"})
 
 
 def test_replicas_of_the_plan_stream_the_log_and_others_do_not() -> None:
