@@ -54,6 +54,13 @@ FINGERPRINT = KEY.line.fingerprint
 FIRST = 500_000
 """Keys of the application are above it: the table's leaf takes less than 1,000,000."""
 
+WATCHED = """
+INSERT INTO migrator.sighting_hour (server, at, looks)
+SELECT 'writer', date_trunc('hour', now(), 'UTC') - n * interval '1 hour', 60 FROM generate_series(1, 200) n
+ON CONFLICT DO NOTHING
+"""
+"""Workers have looked for a week already, as `preflight.watched_days` wants."""
+
 TENANTS = tuple(str(n) for n in range(1, 6))
 
 
@@ -194,6 +201,14 @@ class Production:
         row = self.rds.admin.execute(sql.encode()).fetchone()
         return row[0] if row else None
 
+    def phase_is(self, phase: str, state: str) -> None:
+        there = "SELECT to_regclass('migrator.phase')"
+        stands = f"SELECT state FROM migrator.phase WHERE phase = '{phase}'"
+        try:
+            eventually(lambda: self.asks(there) and self.asks(stands) == state, f"{phase} is {state}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.operator('status').out}") from None
+
     def waits_for(self, gate: str) -> str:
         """Wait until the migration waits for an approval of *gate*; return the digest of the evidence."""
 
@@ -264,7 +279,7 @@ def production(
                     "preflight.session:migrator/test",
                 ],
             },
-            preflight={"gate": True, "watched_days": 0.04},
+            preflight={"gate": True},
             stabilization={"days": 0.00002, "check_every_days": 0.00001},
             governance={
                 "authentication": "required",
@@ -272,7 +287,7 @@ def production(
                 "approver": {"Ada": {"key": ADA_KEY}, "Größe, Bob": {"key": BOB_KEY}},
             },
             decommission={
-                "max_pause_s": 30.0, "release_classic": False, "sequence_headroom": 10,
+                "max_pause_s": 60.0, "release_classic": False, "sequence_headroom": 10,
                 "dossier": str(tmp_path / "evidence" / "shop.dossier"),
                 "dossier_key": f"file:{tmp_path / 'dossier.pem'}", "dossier_fingerprint": FINGERPRINT,
             },
@@ -356,9 +371,8 @@ def test_a_migration_as_in_production(production: Production) -> None:
     first = run.start_worker()
     run("run", "--yes")
 
-    state = "SELECT state FROM migrator.phase WHERE phase = 'provision'"
-    there = "SELECT to_regclass('migrator.phase')"
-    eventually(lambda: run.asks(there) and run.asks(state) == "blocked", "it is blocked")
+    run.phase_is("provision", "blocked")
+    run.rds.sql(WATCHED)
     assert f"rights/{web}/login" in run("status").out, "a person lets the application's role log in there"
     run.rds.there(f"ALTER ROLE {{web}} LOGIN PASSWORD '{PASSWORD}'")
     run("resume")
@@ -371,6 +385,7 @@ def test_a_migration_as_in_production(production: Production) -> None:
 
     _roll_out(run, first)
     more(application)
+    run.phase_is("cutover", "done")
     for _ in range(2):
         more(application, 20, "limitless")
         run.expire()
