@@ -15,7 +15,10 @@ import pytest
 
 # Its plugin imports it when a run ends. Parsing it then fails (SystemError: AST constructor recursion depth mismatch)
 # when workflows that were stopped half-way are collected at that moment.
-importlib.import_module("hypothesis")
+hypothesis = importlib.import_module("hypothesis")
+# How long an example takes says something about the machine, not about the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 pytest_plugins = [
     "tests.fixtures.postgres",
