@@ -173,7 +173,7 @@ def test_a_missing_right_says_what_to_do(classic_dsn: str, roles: Roles) -> None
 
     ending = ending_of(raised.value)
     assert ending.message.startswith("classic: permission denied for table closed (42501)")
-    assert "docs/cli.md" in ending.hint and ending.code == 3
+    assert "docs/privileges.md" in ending.hint and ending.code == 3
 
 
 @pytest.mark.parametrize(
