@@ -176,6 +176,8 @@ def _ticks(y: Scale, given: Sequence[float] = ()) -> list[float]:
         return found[:: -(-len(found) // 5)]
     if y.high >= 3:
         return [tick for tick in nice_ticks(y.high, 3) if tick <= y.high]
+    if y.high < 1e-300:  # a step would be smaller than any number
+        return [0.0]
     step = 10.0 ** math.floor(math.log10(y.high / 2))
     step = next(m * step for m in (5, 2, 1) if m * step <= y.high / 2)
     return [n * step for n in range(int(y.high / step) + 1)]

@@ -292,6 +292,8 @@ def test_what_stands_has_its_severity_its_time_and_what_to_do() -> None:
 
 
 @settings(max_examples=20, deadline=None)
+@example(6, 60, [None] * 5 + [5e-324] + [None] * 6)
+@example(6, 60, [None] * 5 + [1e-308] + [None] * 6)
 @given(
     st.integers(1, 12),
     st.integers(60, 40 * 86_400),
