@@ -12,10 +12,14 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migrator.control import retirement
+from migrator.control import history, retirement
+from migrator.control.install import installed_version
+from migrator.control.tables import captured_tables, dump_table, load_table
 from migrator.model.counted import counted
 from migrator.model.retirement import FinalTable
 from migrator.model.table import Table
+from migrator.plan.schema import Tables
+from migrator.provision.tables import tables_in_force
 
 Connection = psycopg.Connection[Any]
 
@@ -24,6 +28,28 @@ SELECT count(*), coalesce(sum(hashtextextended(t::text COLLATE "C", 0)::numeric)
 """)
 
 SHOWN = 10
+
+
+_CAPTURED = "decommission.tables"
+
+
+def remember_tables(classic: Connection) -> None:
+    """Keep which tables were captured, before capture is removed: the plan a worker began with may not know them."""
+    if captured := captured_tables(classic):
+        body = {"tables": [dump_table(table) for table in captured.values()]}
+        history.add_report_if_new(classic, _CAPTURED, body)
+
+
+def migrated_tables(conn: Connection, tables: Tables) -> tuple[Table, ...]:
+    """Return the migrated tables of classic or of a copy of it, also where capture was removed.
+
+    Raises:
+        PlanInvalid: none were ever captured there, and the plan does not fit the catalog.
+    """
+    without_capture = installed_version(conn) is not None and not captured_tables(conn)
+    if without_capture and (remembered := history.newest_report(conn, _CAPTURED)) is not None:
+        return tuple(load_table(body) for body in remembered["body"]["tables"])
+    return tables_in_force(conn, tables)
 
 
 def of_table(conn: Connection, table: Table) -> FinalTable:

@@ -24,7 +24,6 @@ from migrator.decommission import fingerprint
 from migrator.errors import ClusterUnavailable, MigratorError, PlanInvalid
 from migrator.model.drill import DrillKind
 from migrator.plan.schema import Plan
-from migrator.provision.tables import tables_in_force
 
 Connection = psycopg.Connection[Any]
 APP = "migrator drill"
@@ -77,7 +76,7 @@ def practise(limitless: Connection | None, plan: Plan, copy: str, restored: Rest
 
 
 def _compared(conn: Connection, plan: Plan, result: RestoreDrill, limitless: Connection | None) -> RestoreDrill:
-    tables = tables_in_force(conn, plan.tables)  # the copy has the tool's tables, too
+    tables = fingerprint.migrated_tables(conn, plan.tables)  # the copy has the tool's tables, too
     wanted = retirement.tables(limitless) if limitless is not None else {}
     found: dict[str, int] = {}
 

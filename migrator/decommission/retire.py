@@ -27,7 +27,6 @@ from migrator.model.counted import counted
 from migrator.model.retirement import Act, Retirement, Rules, Step, missing, next_step
 from migrator.model.route import WriteMode
 from migrator.plan.schema import Plan
-from migrator.provision.tables import tables_in_force
 from migrator.provision.wanted import ownership
 
 Connection = psycopg.Connection[Any]
@@ -62,7 +61,7 @@ def fingerprint(open_classic: Callable[[], Connection], open_limitless: Callable
         with closing_(classic):
             if route.switch(classic).write_mode is not WriteMode.LIMITLESS_ONLY:
                 raise PreconditionFailed("classic takes writes: what it holds in the end is not known yet")
-            done = final.keep(classic, limitless, tables_in_force(classic, plan.tables))
+            done = final.keep(classic, limitless, final.migrated_tables(classic, plan.tables))
     return f"{counted(done, 'table')} read"
 
 

@@ -18,7 +18,7 @@ from migrator.control.log import decide
 from migrator.control.phase import set_phase
 from migrator.control.route import switch
 from migrator.dataplane.capture.install import remove
-from migrator.decommission import attempt, dossier, drain, hand_over, progress, sequences, write_stop
+from migrator.decommission import attempt, dossier, drain, fingerprint, hand_over, progress, sequences, write_stop
 from migrator.decommission.prepare import tables
 from migrator.decommission.progress import Entry
 from migrator.decommission.retire import releaser_for
@@ -273,6 +273,7 @@ def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) 
     differences = losses(classic, limitless)
     if differences:
         raise NoGo("decommission", differences)
+    fingerprint.remember_tables(classic)
     remove(classic)
     owners = give_owners(classic, limitless, plan.tables.schemas, who=WHO)
     current = attempt.read(classic, number)
