@@ -295,6 +295,10 @@ def settle(classic: Connection, limitless: Connection, plan: Plan, number: int) 
     return DecommissionResult(done=True, pause_s=current.pause_s or 0.0, text=text)
 
 
+BEING_WRITTEN = "the dossier is being written"
+"""In the phase's detail from the hand-over on, until the dossier lies at its place."""
+
+
 def export(conn: Connection, limitless: Connection, number: int, plan: Plan, home: Path) -> str:
     """Take the last snapshot of classic, which the dossier names, and write the dossier; returns where it lies.
 
@@ -308,7 +312,7 @@ def export(conn: Connection, limitless: Connection, number: int, plan: Plan, hom
     current = attempt.read(conn, number)
     release = "classic is being retired" if plan.decommission.release_classic else "classic is kept, closed for writes"
     detail = f"handed over in {current.pause_s or 0:.2f} s; {release}"
-    _is_over(conn, f"{detail}; the dossier is being written: keep classic, and a worker that runs")
+    _is_over(conn, f"{detail}; {BEING_WRITTEN}: keep classic, and a worker that runs")
     kept = releaser_for(plan, home, current.handed_over_at).snapshot()
     attempt.note(conn, number, snapshot_kept=kept)
     final = [asdict(table) for table in retirement.tables(limitless).values()]

@@ -13,6 +13,7 @@ from functools import partial
 
 import psycopg
 
+from migrator.decommission.run import BEING_WRITTEN
 from migrator.rehearse import hostile, proof, release, roles
 from migrator.rehearse.children import CommandFailed
 from migrator.rehearse.facts import Facts
@@ -392,10 +393,13 @@ def _handed_over(sample: Sample) -> bool:
 
 
 def _wait_until_released(stage: Stage) -> None:
-    """The migration ends with classic retired: it no longer answers, or its last phase says that it is done."""
+    """The migration ends with classic retired: it no longer answers, or its last phase says that the dossier lies
+    there, without which nobody stops classic."""
 
     def over(sample: Sample) -> bool:
-        return not sample.facts.reachable or sample.facts.phase("decommission").state == "done"
+        phase = sample.facts.phase("decommission")
+        written = "the dossier is " in phase.detail and BEING_WRITTEN not in phase.detail
+        return not sample.facts.reachable or (phase.state == "done" and written)
 
     try:
         stage.wait("the migration ends", over, TIMEOUT_S)
