@@ -30,6 +30,7 @@ from migrator.audit.files import audit_files
 from migrator.audit.report.values import AuditReport
 from migrator.audit.shardkey.shape import shapes_of_key
 from migrator.audit.sizing.count import count_tenants, plan_counts
+from migrator.audit.spread import available
 from migrator.scripts.statement_file import split
 from tests import ROOT
 from tests.unit.audit.cases import CASES, verdict_plan
@@ -113,6 +114,10 @@ def test_speed_against_the_bare_parser(tmp_path: Path) -> None:
     if importlib.util.find_spec("pglast") is not None:
         pglast_s = _seconds(lambda: _parse_all(importlib.import_module("pglast").parse_sql, texts))
         said += f", pglast.parse_sql {len(texts) / pglast_s:,.0f}; ratio to pglast {pglast_s / own_s:.2f}"
+        began = time.perf_counter()
+        audit_files(schema=[SCHEMA], statements=[many], plan=verdict_plan(), processes=available())
+        wall_s = (time.perf_counter() - began) * len(texts) / 12_000
+        said += f"; of 12,000, by the clock with {available()} processes as by default, {pglast_s / wall_s:.2f}"
     print(f"\n{sum(map(len, texts)) / len(texts):.0f} characters on average: {said}")
     assert sum(1 for s in audit(few).statements if s.function is None) == len(texts)
     assert bare_s / own_s >= 0.07
