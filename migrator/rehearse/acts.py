@@ -394,7 +394,7 @@ def _handed_over(sample: Sample) -> bool:
 
 def _wait_until_released(stage: Stage) -> None:
     """The migration ends with classic retired: it no longer answers, or its last phase says that the dossier lies
-    there, without which nobody stops classic."""
+    there, without which classic is not stopped."""
 
     def over(sample: Sample) -> bool:
         phase = sample.facts.phase("decommission")
