@@ -47,7 +47,7 @@ class IamToken(Source):
         self._turn = itertools.count(random.randrange(1 << 16))
 
     @property
-    def hosts(self) -> int:  # type: ignore[override]
+    def hosts(self) -> int:  # type: ignore[override]  # counted anew each time, elsewhere a constant
         """How many hosts the connection string names."""
         return len(str(parts_of(self._given()).get("host") or "").split(","))
 

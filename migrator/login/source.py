@@ -39,7 +39,7 @@ class Source:
         Raises:
             MigratorError: it cannot be had; the text holds no secret.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of source gives its own
 
     def begin(self) -> Callable[[], str]:
         """Return what gives the connection strings for the tries of one connection, whatever others ask meanwhile."""

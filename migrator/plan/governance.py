@@ -55,7 +55,7 @@ class Approver(Section):
         description='The last day (UTC) on which the person may approve, as "2026-12-31".',
     )
     acts: list[Literal["audit", "provision", "dual_write", "cutover", "decommission", "waves", "plan_change"]] = Field(
-        default=list(ACTS),  # type: ignore[arg-type]
+        default=list(ACTS),  # type: ignore[arg-type]  # these very names, plain text to a checker
         description="What the person may approve.",
     )
 

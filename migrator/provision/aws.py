@@ -165,7 +165,7 @@ class AwsProvisioner:
                 todo.append(
                     Step[None](
                         Action(f"cluster/aws/{name}/tags", f"Tag {what} {name}: {_pairs(tags)}", "tag it as before"),
-                        lambda _, arn=told[arn], tags=tags: self._tag(arn, tags),  # type: ignore[misc]
+                        lambda _, arn=told[arn], tags=tags: self._tag(arn, tags),  # type: ignore[misc]  # bound per turn
                     )
                 )
         return todo
