@@ -7,6 +7,7 @@ a file with an id in it survives a reboot.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pwd
 import signal
@@ -22,6 +23,11 @@ from shutil import which
 import psutil
 
 from migrator.poll import until
+
+LOWEST_PORT = 10_240
+"""Ports below are left to the services of a machine."""
+
+_turns = itertools.count()
 
 # Handles of what this process started: poll() reaps ended ones, and a handle that is kept never warns that its
 # process is still running, as a detached server is meant to.
@@ -167,10 +173,28 @@ def end(pid: int, marker: str | Path, number: signal.Signals, timeout_s: float =
 
 
 def free_port() -> int:
-    """Return a loopback port that no process listens on now."""
+    """Return a loopback port that no process listens on now, and that no outgoing connection takes meanwhile.
+
+    A port that the kernel chooses is one of those it gives to outgoing connections: until a server listens there, a
+    process that connects anywhere may have it. Every process begins at another port and goes on upwards, so that none
+    is given twice before a server listens there either.
+    """
+    ports = range(LOWEST_PORT, _first_outgoing_port())
+    for turn in itertools.islice(_turns, len(ports)):
+        port = ports[(os.getpid() * 101 + turn) % len(ports)]
+        if port_is_free(port):
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _first_outgoing_port() -> int:
+    """Return where the ports of outgoing connections begin on this machine."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError):
+        return 32768  # of Linux by default; other systems begin at 49152 (RFC 6335, section 6)
 
 
 def port_is_free(port: int) -> bool:

@@ -96,3 +96,13 @@ def test_a_process_that_will_not_leave_is_killed(tmp_path: Path) -> None:
     process.end(pid, tmp_path, signal.SIGTERM, 0.1)
 
     assert not process.running(pid, tmp_path) and process.exit_code(pid) == -signal.SIGKILL
+
+
+def test_a_free_port_is_none_of_outgoing_connections_and_none_twice() -> None:
+    """What connects anywhere meanwhile cannot take it, and two that are drawn before one is used are two."""
+    first = process._first_outgoing_port()
+
+    found = [process.free_port() for _ in range(50)]
+
+    assert len(set(found)) == 50
+    assert all(process.LOWEST_PORT <= port < first and process.port_is_free(port) for port in found)
