@@ -37,7 +37,7 @@ def status(
     wait: WaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show progress, rate, time left, and why it is slow or paused; with --wait once every unit is copied or failed."""
+    """Show progress, rate, time left, why it is slow or paused; with --wait once every tenant is mirrored or failed."""
     from migrator.cli.context import classic, require_installed
     from migrator.control.status import collect, copy_units
     from migrator.control.tables import captured_tables
@@ -67,6 +67,8 @@ def status(
         f"{found.rows_per_s:,.0f} rows/s, {duration(found.eta_s)} "
         f"left, {counted(found.copying, 'unit')} being copied now"
     )
+    if found.tenants_left:
+        out(f"{counted(found.tenants_left, 'tenant')} not mirrored yet")
     limit = f"{found.mb_per_s:g} MB/s" if found.mb_per_s else "no limit"
     out(f"Throttle: {'paused' if found.paused else limit}" + (f" ({found.reason})" if found.reason else ""))
     out(f"Rows are read on classic's writer: {READ_ON_WRITER}.")
@@ -86,9 +88,9 @@ def status(
 
 
 def _wait(look: Callable[[], BackfillLine | None], found: BackfillLine, as_json: bool) -> BackfillLine:
-    """Return how the backfill stands once no unit is waiting or being copied."""
+    """Return how the backfill stands once no unit is left to copy, and no tenant but those of failed units."""
     with progress("Copying", "rows", found.rows, begun=found.copied_rows, silent=as_json) as seen:
-        while found.done + found.failed < found.units:
+        while found.done + found.failed < found.units or (found.tenants_left and not found.failed):
             seen.at(found.copied_rows, max(found.rows, found.copied_rows))
             seen.doing = f"{found.done} of {counted(found.units, 'unit')}" + (", paused" if found.paused else "")
             time.sleep(LOOK_S)

@@ -38,8 +38,9 @@ SELECT count(*) AS n FROM migrator.held_tenant;
 SELECT mb FROM migrator.journal_status;
 
 -- name: backfill
--- Rows per second: of the last five minutes.
-SELECT count(*) AS units,
+-- Rows per second: of the last five minutes. A tenant that is to be copied again may have no unit of its own yet.
+SELECT (SELECT count(*) FROM migrator.tenant WHERE state IN ('pending', 'copying')) AS tenants_left,
+       count(*) AS units,
        count(*) FILTER (WHERE state IN ('copied', 'joined')) AS done,
        count(*) FILTER (WHERE state = 'copying') AS copying,
        count(*) FILTER (WHERE state = 'failed') AS failed,

@@ -114,8 +114,13 @@ class EndpointLine:
 
 @dataclass(frozen=True, slots=True)
 class BackfillLine:
-    """What is copied. `eta_s` follows from the rate of the last minutes; None while nothing moves."""
+    """What is copied. `eta_s` follows from the rate of the last minutes; None while nothing moves.
 
+    `tenants_left` counts tenants that are neither mirrored nor quarantined: also those that are to be copied again and
+    have no unit yet, while all units there are were copied.
+    """
+
+    tenants_left: int
     units: int
     done: int
     copying: int

@@ -11,6 +11,7 @@ import pytest
 
 from migrator.consistency.run import validate
 from migrator.control.reset import reset_classic, reset_limitless
+from migrator.control.status import collect
 from migrator.dataplane import recovery, repair
 from migrator.dataplane.capture import install as capture
 from migrator.dataplane.mirror import leaving, membership, position
@@ -153,12 +154,16 @@ async def test_an_undo_that_could_not_reach_limitless(shop: Shop) -> None:
         await shop.mirror(1)
     second = set(shop.units())
     recovery.recopy(shop.classic, shop.limitless, "ana", "as told")
+    again = collect(shop.classic).backfill
     async with shop.mirrors():
         await shop.copy_all()
         await shop.caught_up()
+    copied = collect(shop.classic).backfill
 
     assert shop.differences() == {}
     assert not first & second
+    assert again is not None and again.done == again.units and again.tenants_left == 12, "no unit of theirs is left"
+    assert copied is not None and copied.tenants_left == 0
 
 
 async def test_a_mirror_of_a_dual_write_that_was_undone_adopts_nothing(shop: Shop) -> None:

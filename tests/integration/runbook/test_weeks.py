@@ -93,6 +93,8 @@ class Story:
                 self.application()
             case ["drill", "rollback", *_]:
                 eventually(lambda: self.one(FINISHED) > 0, "the first wave is done")
+            case ["decommission", "check"]:
+                self.gate_waits("decommission")  # the window is over
             case ["decommission", "status"]:
                 eventually(lambda: self.one(OVER) > 0, "the migration is over")
 

@@ -64,7 +64,7 @@ def status(**other: object) -> Status:
             PartLine(1, 2.5, 9, 90.0, 700, "waiting", SECRET),
         ),
         "journal_mb": 12.5,
-        "backfill": BackfillLine(10, 4, 2, 1, 1000, 600, 9000, 30.0, 13.3, True, None, SECRET, (SECRET,)),
+        "backfill": BackfillLine(0, 10, 4, 2, 1, 1000, 600, 9000, 30.0, 13.3, True, None, SECRET, (SECRET,)),
         "validation": ValidationLine("schedule", NOW, 60.0, 5000, 2, 250.0, 5, 1, 3600.0, 1),
         "fallbacks": (
             FallbackLine("all", "", "classic", SECRET, SECRET, NOW, False),

@@ -92,7 +92,7 @@ EACH: dict[str, dict[str, Any]] = {
     "journal_over_limit": blocked("journal.too_large"),
     "writes_closed": blocked("writes.closed"),
     "workflow_ended": blocked("workflow.ended"),
-    "copy_failed": {"backfill": BackfillLine(9, 1, 0, 2, 9, 1, 1, 0.0, None, False, None, "", ())},
+    "copy_failed": {"backfill": BackfillLine(0, 9, 1, 0, 2, 9, 1, 1, 0.0, None, False, None, "", ())},
     "copy_paused": blocked("copy.paused"),
     "rights_differ": blocked("rights.differ", "rights.differ"),
     "worker_gone/all": {"workers": 0},
@@ -252,7 +252,7 @@ def test_every_kind_is_described_and_every_queue_known() -> None:
 def test_capture_that_is_being_installed_has_missed_nothing() -> None:
     """Rows are copied afterwards. Once a copy is planned, a hole is one."""
     hole = (Blocker("capture.changed", "trigger", "capture is not as it was installed"),)
-    copying = BackfillLine(1, 0, 0, 0, 10, 0, 0, 0.0, None, False, None, "", ())
+    copying = BackfillLine(0, 1, 0, 0, 0, 10, 0, 0, 0.0, None, False, None, "", ())
 
     assert "capture_broken" not in found(phase="dual_write", capture=hole)
     assert "capture_broken" in found(phase="dual_write", capture=hole, backfill=copying)

@@ -97,7 +97,7 @@ def migration(phase: str = "cutover", state: str = "running", **changes: Any) ->
         by_state=(("mirrored", 998), ("copying", 2)),
         by_level=(("limitless", 190), ("joining", 40), ("classic", 770)),
         validation=ValidationLine("scheduled", ago(minutes=4), 240.0, 10**9, 0, 3.0, 0, 0, 600.0, 0),
-        backfill=BackfillLine(10, 10, 0, 0, 10**9, 10**9, 10**11, 0.0, None, False, None, "", ()),
+        backfill=BackfillLine(0, 10, 10, 0, 0, 10**9, 10**9, 10**11, 0.0, None, False, None, "", ()),
         runway=RunwayLine(True, 30.0, 16.0, "it lasts"),
         workers=1,
         next_steps=("Nothing: it goes on by itself.",),

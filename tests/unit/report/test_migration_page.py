@@ -172,7 +172,7 @@ def test_the_end_is_the_sum_of_what_is_left() -> None:
     [
         (migration("audit", "waiting"), "audit and provisioning"),
         (migration("dual_write", "running", backfill=None), "has not begun"),
-        (migration("dual_write", "running", backfill=BackfillLine(2, 1, 1, 0, 9, 5, 5, 0, None, True, None, "", ())),
+        (migration("dual_write", "running", backfill=BackfillLine(0, 2, 1, 1, 0, 9, 5, 5, 0, None, True, None, "", ())),
          "copies nothing now"),
         (migration("dual_write", "failed"), "dual write has failed or was aborted"),
         (migration("dual_write", "undone"), "undone"),
@@ -204,7 +204,7 @@ def test_the_stabilization_is_over_when_its_days_are() -> None:
 
 def test_a_copy_that_runs_says_when_it_is_done() -> None:
     """Its rate, and its waves by the plan alone, as none was finished; a finished migration has its true end."""
-    copied = BackfillLine(2, 1, 1, 0, 9, 5, 5, 1000.0, 7200.0, False, None, "", ())
+    copied = BackfillLine(0, 2, 1, 1, 0, 9, 5, 5, 1000.0, 7200.0, False, None, "", ())
     begun = replace(migration("dual_write", "running", backfill=copied), waves=(), waiting=130, waiting_hot=0)
     ended = outlook(migration("decommission", "done"))
 
