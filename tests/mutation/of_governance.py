@@ -85,7 +85,7 @@ OF_GOVERNANCE = (
     Mutation(
         "approval-evidence",
         "migrator/model/approval.py",
-        "[v for v in every if v.evidence == evidence and not _expired(v, now)]",
+        "[v for v in every if v.evidence == evidence and not _expired(v, now) and v.at - now <= AHEAD]",
         "[v for v in every if not _expired(v, now)]",
         (f"{VOTES}::test_two_different_people_agree_about_the_same_evidence",),
         "what was said of other evidence is not said of this",
@@ -93,7 +93,7 @@ OF_GOVERNANCE = (
     Mutation(
         "approval-expires",
         "migrator/model/approval.py",
-        "[v for v in every if v.evidence == evidence and not _expired(v, now)]",
+        "[v for v in every if v.evidence == evidence and not _expired(v, now) and v.at - now <= AHEAD]",
         "[v for v in every if v.evidence == evidence]",
         (f"{VOTES}::test_an_approval_expires_at_its_second",),
         "an approval counts for as long as the plan says",

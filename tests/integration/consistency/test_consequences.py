@@ -234,13 +234,10 @@ async def test_a_budget_is_kept_and_the_next_run_goes_on(shop: Shop) -> None:
                 "INSERT INTO migrator.tenant (tenant_id, part)"
                 " SELECT 'x' || g, 1 + g % 2 FROM generate_series(1, 10000) g"
             )
-            loop = asyncio.get_running_loop()
-            began = loop.time()
             found = order.ordered(await store.candidates(conn, None))
             groups = list(order.fences(found, 100, 1_000_000))
-            listed_s = loop.time() - began
 
     assert first and second and not first & second, "the stalest come first"
     assert busy and len(busy) < 12, "while classic is busy, a run rests until its time is over"
     assert len(everything) == 12
-    assert sum(len(g) for _, g in groups) == 10_012 and listed_s < 5
+    assert sum(len(g) for _, g in groups) == 10_012 and max(len(g) for _, g in groups) == 100
