@@ -23,7 +23,7 @@ from migrator.model.wave import NextWave
 from migrator.shim import Shim
 from migrator.traffic.cutover import wave
 from migrator.traffic.incident.rollback import roll_back
-from migrator.traffic.route.move import move, routes
+from migrator.traffic.route.move import move, routes, watch
 from migrator.traffic.route.promote import promote_reads
 from tests.fixtures.operator import PLAN, Operator
 from tests.fixtures.plans import small_plan
@@ -171,6 +171,23 @@ def test_temporal_is_not_needed(world: World, tmp_path: Path) -> None:
     (line,) = stored.newest(world.classic)
     assert line.newest.kind is DrillKind.TEMPORAL
     assert line.newest.body["temporal"]["reached"] is False
+
+
+def test_sampling_that_begins_or_ends_meanwhile_is_no_move(world: World) -> None:
+    """Whose reads are sampled changes by turns, at any moment, and gives their routes another epoch."""
+    with world.mirror(), world.shim("web-1"):
+        promote(world, T1, T2)
+        with psycopg.connect(world.classic_dsn, autocommit=True) as conn:
+            facts = gather(conn, [T1, T2], None)
+
+            def turn() -> dict[str, bool]:
+                watch(world.classic, [T1], False, who="guard")
+                return {}
+
+            done = practise(conn, facts, "ana", timeout_s=10, hold_s=0.2, meanwhile=turn)
+
+    assert done.passed, done.problems
+    assert all(route.level is Level.LIMITLESS for route in routes(world.classic))
 
 
 def test_what_others_do_meanwhile_stays(world: World) -> None:
