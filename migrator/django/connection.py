@@ -168,8 +168,9 @@ class ShimConnection:
         if self.in_transaction:
             return self._in_transaction(fn, writes=writes)
         scope = current()
-        source, name = self._source(scope), scope.tenant or NO_TENANT
+        name = scope.tenant or NO_TENANT
         with as_psycopg():
+            source = self._source(scope)
             if self._is_read(scope):
                 _refuse(writes)
                 return source.run_read(name, lambda r: fn(self._ready(r.connection, scope.tenant)))
@@ -191,8 +192,9 @@ class ShimConnection:
             yield self._in_transaction(lambda conn: conn, writes=writes)
             return
         scope = current()
-        source, name = self._source(scope), scope.tenant or NO_TENANT
+        name = scope.tenant or NO_TENANT
         with as_psycopg():
+            source = self._source(scope)
             if self._is_read(scope):
                 _refuse(writes)
                 with source.read(name) as r:

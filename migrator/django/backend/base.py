@@ -20,7 +20,7 @@ from psycopg import conninfo, sql
 
 from migrator.django.backend.creation import DatabaseCreation
 from migrator.django.backend.operations import DatabaseOperations
-from migrator.django.connection import NO_TENANT, Conn, ShimConnection
+from migrator.django.connection import NO_TENANT, Conn, ShimConnection, as_psycopg
 from migrator.django.cursor import ShimCursor
 from migrator.django.options import DIRECT, Options, options_of
 from migrator.django.scope import no_tenant
@@ -185,7 +185,8 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
         def ask(r: Read) -> int:
             return r.connection.info.server_version
 
-        return self.shim.run_read(NO_TENANT, ask)
+        with self.wrap_database_errors, as_psycopg():
+            return self.shim.run_read(NO_TENANT, ask)
 
     # -- transactions -------------------------------------------------------------------------------------
 
