@@ -268,8 +268,10 @@ class ShimConnection:
         self._block = block
         try:
             self._ready(block.connection, tenant)
-        except psycopg.Error as error:
-            self._error = error
+        except BaseException:
+            self._ended()
+            with suppress(Exception):  # nothing was asked in it yet, and nothing may be without what was to be prepared
+                block.__exit__(RolledBack, RolledBack(), None)
             raise
         return block
 

@@ -7,7 +7,7 @@ MIGRATOR_TENANT_OF_REQUEST = "shop.tenants.of_request"              # returns th
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -15,7 +15,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from migrator.django.scope import Scope, bound, current, no_tenant, tenant
+from migrator.django.responses import carried
+from migrator.django.scope import current, no_tenant, tenant
 
 SETTING = "MIGRATOR_TENANT_OF_REQUEST"
 
@@ -45,45 +46,15 @@ class TenantMiddleware:
         if self._is_async:
             return self._call_async(request)
         with self._bound(self._tenant_of(request)):
-            response = self._get_response(request)
-            if getattr(response, "streaming", False):
-                response.streaming_content = _within(current(), response.streaming_content)
-            return response
+            return carried(self._get_response(request), current())
 
     async def _call_async(self, request: Any) -> Any:
         found = self._tenant_of(request)
         if isinstance(found, Awaitable):
             found = await found
         with self._bound(found):
-            response = await self._get_response(request)
-            if getattr(response, "streaming", False):
-                content = response.streaming_content
-                within = _within_async if hasattr(content, "__aiter__") else _within
-                response.streaming_content = within(current(), content)
-            return response
+            return carried(await self._get_response(request), current())
 
     @staticmethod
     def _bound(value: Any) -> Any:
         return no_tenant() if value is None else tenant(value)
-
-
-def _within(scope: Scope, content: Any) -> Iterator[Any]:
-    """Yield *content*, which is made when the middleware has been left, as if it had not been."""
-    parts, end = iter(content), object()
-    while True:
-        with bound(scope):
-            part = next(parts, end)
-        if part is end:
-            return
-        yield part
-
-
-async def _within_async(scope: Scope, content: Any) -> AsyncIterator[Any]:
-    parts = content.__aiter__()
-    while True:
-        with bound(scope):
-            try:
-                part = await parts.__anext__()
-            except StopAsyncIteration:
-                return
-        yield part

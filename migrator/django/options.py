@@ -11,6 +11,7 @@ from migrator.errors import UsageError
 from migrator.model.ack import Ack, level
 from migrator.shim import Settings, Shim
 
+ENGINE = "migrator.django.backend"
 KEY = "MIGRATOR"
 DIRECT = "MIGRATOR_DIRECT"
 """Set beside it by Django's test runner: the database is a test's own, and nothing is routed."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrator.django.options import DIRECT, options_of
+from migrator.django.options import options_of
 from migrator.django.scope import current
 
 
@@ -24,7 +24,7 @@ class Router:
         if current().tenant is None:
             return None
         for reads, writer in self._pairs().items():
-            if connections[writer].in_atomic_block or connections[writer].settings_dict.get(DIRECT):
+            if connections[writer].in_atomic_block or connections[writer].direct:
                 return writer
             return reads
         return None

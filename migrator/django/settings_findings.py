@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from migrator.django.findings import Finding, Severity
-from migrator.django.options import options_of
+from migrator.django.options import ENGINE, options_of
 
-ENGINE = "migrator.django.backend"
 MIDDLEWARE = "migrator.django.middleware.TenantMiddleware"
 DJANGOS = ("django.db.backends.postgresql", "django.contrib.gis.db.backends.postgis")
 

@@ -7,7 +7,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from migrator.django.scope import reading
+from migrator.django.options import ENGINE
+from migrator.django.responses import carried
+from migrator.django.scope import current, reading
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,7 +27,7 @@ def reads(view: F) -> F:
         @functools.wraps(view)
         async def read_async(*args: Any, **options: Any) -> Any:
             with reading():
-                return await view(*args, **options)
+                return carried(await view(*args, **options), current())
 
         made: Any = read_async
     else:
@@ -33,15 +35,11 @@ def reads(view: F) -> F:
         @functools.wraps(view)
         def read(*args: Any, **options: Any) -> Any:
             with reading():
-                return view(*args, **options)
+                return carried(view(*args, **options), current())
 
         made = read
     from django.conf import settings
 
-    ours = {alias for alias, database in settings.DATABASES.items() if _is_ours(database)}
+    ours = {alias for alias, database in settings.DATABASES.items() if database.get("ENGINE") == ENGINE}
     made._non_atomic_requests = ours | set(getattr(view, "_non_atomic_requests", ()))
     return made  # type: ignore[no-any-return]
-
-
-def _is_ours(database: dict[str, Any]) -> bool:
-    return bool(database.get("ENGINE") == "migrator.django.backend")

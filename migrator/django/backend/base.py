@@ -53,9 +53,23 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
     @property
     def direct(self) -> bool:
         """Whether this is Django's own backend: a database of the test runner, or none in particular."""
-        return self.alias == NO_DB_ALIAS or bool(self.settings_dict.get(DIRECT) and self.alias not in SHIMS.given)
+        if self.alias == NO_DB_ALIAS:
+            return True
+        if self.options.reads_of is not None:
+            return bool(self._of_writer().direct)
+        return bool(self.settings_dict.get(DIRECT)) and self.alias not in SHIMS.given
 
-    @property
+    def _of_writer(self) -> Any:
+        """Return the wrapper, in this thread, of the alias that this one reads for."""
+        found = connections[self.options.reads_of]
+        if not isinstance(found, DatabaseWrapper) or found.options.reads_of is not None:
+            raise ImproperlyConfigured(
+                f"settings.DATABASES[{self.alias!r}] has reads_of {self.options.reads_of!r}, which does not write "
+                "through migrator.django.backend"
+            )
+        return found
+
+    @cached_property
     def options(self) -> Options:
         return options_of(self.settings_dict)[0]
 
@@ -64,7 +78,7 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
         """The shim of this alias in this process, opened."""
         options = self.options
         if options.reads_of is not None:
-            shim: Shim = connections[options.reads_of].shim
+            shim: Shim = self._of_writer().shim
             return shim
         return SHIMS.of(self.alias, lambda: options.shim() if options.shim else self._new_shim(options))
 
@@ -112,7 +126,7 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
 
     def _writer(self) -> ShimConnection | None:
         """Return the connection of the alias that this one reads for, in the same thread."""
-        writer = connections[self.options.reads_of].connection
+        writer = self._of_writer().connection
         return writer if isinstance(writer, ShimConnection) else None
 
     def connect(self) -> None:
@@ -120,9 +134,8 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
             super().connect()
 
     def _cursor(self, name: str | None = None) -> Any:
-        reads_of = self.options.reads_of
-        if reads_of is not None and self.direct:
-            return connections[reads_of]._cursor(name)  # else a test's own transaction would not be seen
+        if self.options.reads_of is not None and self.direct:
+            return self._of_writer()._cursor(name)  # else a test's own transaction would not be seen
         return super()._cursor(name)
 
     def init_connection_state(self) -> None:
@@ -135,7 +148,8 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
     def _prepared(self, conn: Conn, tenant: str | None) -> None:
         """Give a block what Django gives its sessions, for as long as the block lasts."""
         wanted = self.timezone_name
-        told = getattr(conn, "pg", conn.pgconn).parameter_status(b"TimeZone")
+        server = conn.pg if hasattr(conn, "pg") else conn.pgconn  # `pgconn` would begin the transaction by itself
+        told = server.parameter_status(b"TimeZone")
         has = "" if told is None else told.decode()
         if wanted and has != wanted and not {has.lower(), wanted.lower()} <= UTC:
             conn.execute(sql.SQL("SET LOCAL TIME ZONE {}").format(wanted))

@@ -24,6 +24,10 @@ class DatabaseCreation(PostgreSQLCreation):
         own.update({key: primary_settings_dict[key] for key in ("HOST", "PORT", "USER", "PASSWORD", "OPTIONS")})
         super().set_as_test_mirror(primary_settings_dict)
 
+    def setup_worker_connection(self, _worker_id: Any) -> None:
+        self.connection.settings_dict[DIRECT] = True  # a worker that was spawned read the settings anew
+        super().setup_worker_connection(_worker_id)
+
     def destroy_test_db(self, *args: Any, **options: Any) -> None:
         super().destroy_test_db(*args, **options)
         if options.get("suffix") is None:

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from psycopg import conninfo
 
+from migrator.django.options import ENGINE
 from migrator.shim import Settings
-from tests.fixtures.django_project import ENGINE, databases
+from tests.fixtures.django_project import databases, set_up
 from tests.fixtures.postgres import Machines, Servers
 from tests.integration.traffic.world import QUICK, World, build
+
+set_up()  # before the modules of tests import models
 
 
 def entry(world: World, **options: Any) -> dict[str, Any]:

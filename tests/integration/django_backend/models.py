@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from django.db import models
 
-from tests.fixtures.django_project import set_up
-
-set_up()
-
 
 class Note(models.Model):
     """A row of app.note. Its key is (tenant_id, id), which not every release of Django can say."""
@@ -17,6 +13,5 @@ class Note(models.Model):
     body = models.TextField()
 
     class Meta:
-        app_label = "app"
         db_table = '"app"."note"'
         managed = False

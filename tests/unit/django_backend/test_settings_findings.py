@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from migrator.django.settings_findings import ENGINE, MIDDLEWARE, Project, settings_findings
+from migrator.django.options import ENGINE
+from migrator.django.settings_findings import MIDDLEWARE, Project, settings_findings
 
 GOOD: dict[str, Any] = {"ENGINE": ENGINE, "NAME": "shop", "MIGRATOR": {"limitless": "dbname=x"}}
 READS: dict[str, Any] = {"ENGINE": ENGINE, "MIGRATOR": {"reads_of": "default"}, "TEST": {"MIRROR": "default"}}

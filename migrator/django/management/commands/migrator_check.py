@@ -19,8 +19,8 @@ from migrator.django.checks import project
 from migrator.django.findings import Finding, Severity
 from migrator.django.model_facts import models_of
 from migrator.django.model_findings import model_findings
-from migrator.django.options import options_of
-from migrator.django.settings_findings import ENGINE, settings_findings
+from migrator.django.options import ENGINE, options_of
+from migrator.django.settings_findings import settings_findings
 
 WIDTH = 80
 
