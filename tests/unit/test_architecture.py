@@ -37,6 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "login": INNER,  # where a connection string comes from, for the tool and for the shim
     "shim": INNER | {"login"},
     "testing": INNER | {"shim"},  # applications test with the shim itself, on other connections
+    "django": INNER | {"shim"},  # a guest in Django projects; only what the shim exports, see below
     "poll": set(),
     "retry": {"log_events"},
     "log_events": set(),
@@ -136,6 +137,8 @@ GUESTS: dict[str, set[str]] = {
     "prometheus_client": {"metrics"},
     "opentelemetry": {"metrics", "shim", "workflows"},
     "markupsafe": {"report", "serve"},
+    "django": {"django"},
+    "asgiref": {"django"},
 }
 
 
@@ -262,6 +265,7 @@ def test_heavy_packages_stay_where_they_belong() -> None:
         ("login", {"psycopg", "boto3", "botocore"}),
         ("shim", {"psycopg", "opentelemetry"}),
         ("testing", {"psycopg"}),
+        ("django", {"psycopg", "django", "asgiref"}),
     ],
 )
 def test_the_core_needs_next_to_nothing(package: str, allowed: set[str]) -> None:

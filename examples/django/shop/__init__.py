@@ -1,0 +1,5 @@
+"""A small shop of many tenants, on Django."""
+
+from shop.worker import app
+
+__all__ = ["app"]

@@ -1,0 +1,1 @@
+"""The database backend `migrator.django.backend`; Django looks for `base` in it."""
