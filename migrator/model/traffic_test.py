@@ -1,8 +1,8 @@
 """Results of traffic tests, as values: statements repeated on both sides (shadow), and load offered to each (load).
 
 Both are stored as reports, of kind `shadow` and `load`: `to_json` gives the body, `from_json` reads it again. Who
-stores one may add keys of their own beside these (a series for a chart); they are passed over. What is missing or cannot
-be is an error: a result that was only half understood must not open a gate.
+stores one may add keys of their own beside these (a series for a chart); they are passed over. What is missing or
+cannot be is an error: a result that was only half understood must not open a gate.
 """
 
 from __future__ import annotations
