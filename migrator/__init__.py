@@ -23,6 +23,7 @@ Question → where the answer lives
 * How long does classic's writer last, what does this tool cost it, how fast may it go?   runway/
 * How many workers, partitions, connections does it need?             size/
 * What does Limitless cost, how full are its shards, which tenants fill them?   capacity/
+* Does Limitless carry the load, up to which rate, at what cost?           load/
 * May a phase be left, and who approved it?     gates.py
 * Who may approve, and is it them?              governance/, model/approval.py (votes in, verdict out), control/votes.py
 * How is the dual write undone?                 undo.py

@@ -3,6 +3,7 @@ The errors this project raises on purpose. Standard library only.
 
 * MigratorError
   - PlanInvalid              the plan file cannot be used (lists every problem)
+      WorkloadInvalid        the workload file of a load test cannot be used (lists every problem)
   - UsageError               the command was called with something that cannot work
       TokenInvalid           a session token was damaged, or is not one
   - PreconditionFailed       a side is not in the state that the call requires
@@ -56,6 +57,10 @@ class PlanInvalid(MigratorError):
         super().__init__(f"{self.summary}\n{lines}")
         self.source = source
         self.problems = tuple(problems)
+
+
+class WorkloadInvalid(PlanInvalid):
+    """The workload file of a load test cannot be used."""
 
 
 class UsageError(MigratorError):

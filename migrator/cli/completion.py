@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 GATES = ("audit", "provision", "dual_write", "cutover", "decommission", "wave-")
-REPORTS = ("audit", "provision", "shadow", "cost", "decommission", "decisions", "incidents")
+REPORTS = ("audit", "provision", "shadow", "load", "cost", "decommission", "decisions", "incidents")
 QUEUES = ("incident", "control", "mirror", "bulk")
 
 

@@ -59,6 +59,9 @@ ARROWS: dict[str, set[str]] = {
     "runway": SHELL | {"audit", "aws", "grammar"},
     "capacity": SHELL | {"runway"},  # one way of asking AWS
     "size": SHELL | {"runway"},  # one way of counting row writes
+    # Classic is watched as the runway watches it, capacity is priced as bills are; which statements are the tool's own
+    # is the audit's knowledge. A generator's process reads connection strings by itself.
+    "load": SHELL | {"audit", "capacity", "grammar", "login", "runway", "settings"},
     "local": INNER | {"grammar", "poll"},
     "report": INNER,
     "grammar": set(),  # what PostgreSQL's parser says about a text

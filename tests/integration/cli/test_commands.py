@@ -22,7 +22,7 @@ from tests.fixtures.operator import Done, Operator
 CHANGE_NOTHING = {
     "approver list", "approver token", "audit", "backfill status", "breaker show", "cluster status", "control backup",
     "cost", "decommission check", "decommission status", "doctor", "dossier show", "dossier verify", "drill status",
-    "gate", "log head", "preflight",
+    "gate", "load report", "load workload", "log head", "preflight",
     "incident alarms", "incident serve",
     "local status", "mirror quarantine", "mirror status", "notify status", "notify test",
     "plan check", "plan diff", "plan history",

@@ -28,6 +28,7 @@ from migrator.errors import (
     RouteChanged,
     TokenInvalid,
     UsageError,
+    WorkloadInvalid,
     WritesClosed,
     WrongVersion,
 )
@@ -35,6 +36,7 @@ from tests import ROOT
 
 CASES: list[tuple[BaseException, ExitCode]] = [
     (PlanInvalid("p.toml", ["a: 1 → 2"]), ExitCode.USAGE),
+    (WorkloadInvalid("w.toml", ["a: 1 → 2"]), ExitCode.USAGE),
     (UsageError("x"), ExitCode.USAGE),
     (TokenInvalid("it was cut off"), ExitCode.USAGE),
     (NoGo("cutover", ["lag"]), ExitCode.NO_GO),
