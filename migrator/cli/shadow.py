@@ -94,12 +94,13 @@ def capture(
 
 def _from_statistics(plan: Path | None, tenants: list[str], calls: int, sample: Sample) -> str:
     from migrator.cli.context import classic, find_plan
-    from migrator.control.known import check_tenants
+    from migrator.plan.tables import resolve_tables
     from migrator.shadow import from_statistics
+    from migrator.shadow.run import check_tenants
 
     found = find_plan(plan)
     with classic(plan, statement_timeout_s=30, lock_timeout_s=2) as conn:
-        check_tenants(conn, tenants)
+        check_tenants(conn, resolve_tables(conn, found.tables), tenants)
         return from_statistics.read(conn, found, tenants, calls, sample)
 
 

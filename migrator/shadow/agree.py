@@ -38,6 +38,8 @@ FENCES = 3
 partition is another one, and may be at another snapshot."""
 
 FENCE_TIMEOUT_S = 30.0
+WITHOUT = 2
+"""Mirror partitions in a row that gave no fence, after which no other is asked."""
 
 
 class Both(Protocol):
@@ -93,11 +95,16 @@ def chosen(calls: Sequence[Repeated]) -> dict[int, list[Repeated]]:
 
 async def at_fences(classic_dsn: str, limitless_dsn: str, calls: Sequence[Repeated], reading: Reading) -> Agreement:
     """Compare calls at a fence of each mirror partition, one after the other."""
-    found = Agreement()
+    found, without = Agreement(), 0
     for part, mine in sorted(chosen(calls).items()):
+        if without == WITHOUT:
+            found.notes.append(f"mirror partition {part}: nothing was compared, as others gave no fence")
+            continue
         try:
             await _at_part(classic_dsn, limitless_dsn, part, mine, reading, found)
+            without = 0
         except (ClusterUnavailable, psycopg.Error) as error:
+            without += 1
             found.notes.append(f"mirror partition {part}: nothing more was compared: {_words(error)}")
     return found
 

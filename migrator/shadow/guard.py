@@ -86,7 +86,7 @@ def judge(statement: Parsed, functions: Functions) -> Use:
     locks = any(d.get("lockingClause") for d in _dicts(statement.body))
     return Use(
         sort=Sort.WRITE if writes or locks else Sort.READ,
-        doubts=() if writes or locks else tuple(dict.fromkeys(_doubts(statement, functions))),
+        doubts=() if writes or locks else tuple(dict.fromkeys((*_doubts(statement, functions), *_hidden(relations)))),
         order=_order(statement.body),
         relations=relations,
     )
@@ -178,6 +178,11 @@ def _doubts(statement: Parsed, functions: Functions) -> Iterator[str]:
             yield "LIMIT in a subquery"
         if any(inside.get("distinctClause") or ()):
             yield "DISTINCT ON"
+
+
+def _hidden(relations: Sequence[Relation]) -> Iterator[str]:
+    """Yield tables whose policies decide which rows a session sees: another one than the application's sees others."""
+    yield from (f"row-level security of {r.qualified}" for r in relations if r.row_security)
 
 
 def _views(statement: Parsed, functions: Functions) -> Iterator[Parsed]:

@@ -258,6 +258,8 @@ class _Worker(threading.Thread):
                 self._repeat(number, repeated)
         except BaseException as error:  # of the thread that waits for this one
             self._replay.fail(error)
+        finally:
+            self.close()
 
     def _due(self, repeated: Repeated) -> float:
         at_s, speed = repeated.call.at_s, self._replay.pacing.speed

@@ -103,14 +103,29 @@ class Report:
         }
 
 
-def scope(classic: Connection, limitless: Connection, options: Options) -> Scope:
+def check_tenants(classic: Connection, tables: Sequence[Table], tenants: Sequence[str]) -> None:
+    """Refuse tenants that do not exist. Before anything is captured only the application's tables know.
+
+    Raises:
+        UsageError: naming every unknown tenant.
+    """
+    if not known.nothing_begun(classic):
+        known.check_tenants(classic, tenants)
+    elif absent := known.in_no_table(classic, tables, tenants):
+        raise UsageError(
+            "; ".join(f"there is no tenant {tenant}" for tenant in absent),
+            hint="A tenant is named as its column prints it; nothing was changed.",
+        )
+
+
+def scope(classic: Connection, limitless: Connection, tables: Sequence[Table], options: Options) -> Scope:
     """Return whose rows are on Limitless, of the tenants that were chosen.
 
     Raises:
         UsageError: a tenant does not exist, or is not there.
         PreconditionFailed: nothing is there, or there is something and it was to be copied.
     """
-    known.check_tenants(classic, options.tenants)
+    check_tenants(classic, tables, options.tenants)
     if options.copies:
         if not options.tenants:
             raise UsageError("no tenants to copy were given", hint="Name them: --copy --tenant ID; small ones.")
@@ -144,7 +159,8 @@ def prepare(
     Raises:
         UsageError, PreconditionFailed: as `scope`.
     """
-    where = scope(classic, limitless, options)
+    tables = resolve_tables(classic, plan.tables)
+    where = scope(classic, limitless, tables, options)
     evidence = collect(classic)
     preparer = Preparer(evidence.catalog, plan.tables)
     found: list[Repeated] = []
@@ -159,7 +175,7 @@ def prepare(
             found.append(repeated)
     schemas = (*evidence.catalog.search_path, *plan.tables.schemas, "public")
     path = tuple(dict.fromkeys(name for name in schemas if name not in SYSTEM_SCHEMAS))
-    return Prepared(tuple(found), left_out, path, resolve_tables(classic, plan.tables), source)
+    return Prepared(tuple(found), left_out, path, tables, source)
 
 
 def run(

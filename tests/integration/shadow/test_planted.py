@@ -23,7 +23,7 @@ from tests.fixtures.world import World, plan_of
 pytestmark = pytest.mark.pg
 
 PLAN = plan_of("app", tables={"app.colour": {"kind": "reference"}})
-ROWS = 30_000
+ROWS = 60_000
 DDL = f"""
 CREATE SCHEMA app;
 CREATE TABLE app.purchase (
@@ -100,7 +100,7 @@ async def test_what_was_planted_is_found_and_nothing_else(world: World, tmp_path
     """A missing index, a function that only classic has, a statement of several shards, a row that is another one."""
     trace = tmp_path / "trace.jsonl"
     traces.write(trace, "shim", calls())
-    options = shadow.Options(pacing=Pacing(speed=None, concurrency=2, rate_per_s=2000), limits=Limits(1.5, 1.0))
+    options = shadow.Options(pacing=Pacing(speed=None, concurrency=2, rate_per_s=2000), limits=Limits(1.5, 3.0))
     await world.start()
     async with world.mirrors():
         await world.copy_all()

@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 
 from migrator.shadow.parameters import read_parameters
 
-VALUES = st.lists(
-    st.none() | st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"])), min_size=1
-)
+VALUES = st.lists(st.none() | st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"])), min_size=1)
 
 
 def written(values: list[str | None], label: str = "Parameters: ") -> str:
