@@ -35,6 +35,7 @@ Question → where the answer lives
 * Which alarms of other systems roll back?      traffic/incident/ (senders: what they send; match: what it does)
 * Phase 5, 90 days, then retire classic         decommission/
 * Who else uses classic, may the next leap be made?               preflight/
+* What applications run, repeated on both sides: what is worse on Limitless?   shadow/
 * Does a rollback work today, also without Temporal?              drill/ (restoring the last copy: decommission/)
 * What is left to show when classic is gone?    dossier/
 * What runs in application processes?           shim/ (psycopg and model only)

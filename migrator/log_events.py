@@ -231,6 +231,7 @@ DECISIONS = (
     _decision("phase.begun", INFO, "a phase begins"),
     _decision("phase.undone", INFO, "a phase was undone by a person"),
     _decision("load.tested", INFO, "a load test has ended, and its result was kept"),
+    _decision("shadow.ended", INFO, "a shadow run was stored"),
     _decision("drill.ended", INFO, "a drill was done, and passed or did not"),
     _decision("gate.passed", INFO, "a phase may be left"),
     _decision("gate.approved", INFO, "a person said yes to a gate"),

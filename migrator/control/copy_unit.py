@@ -172,6 +172,12 @@ async def lease(limitless: AsyncConnection, unit: str) -> tuple[int, str] | None
     return (int(row[0]), str(row[1])) if row is not None else None
 
 
+async def anything_copied(limitless: AsyncConnection) -> bool:
+    """Return whether a copy unit was ever leased, or a tenant enrolled, so that rows there belong to the migration."""
+    row = await (await limitless.execute(_SQL["anything_copied"])).fetchone()
+    return bool(row and row[0])
+
+
 async def finish_lease(limitless: AsyncConnection, unit: str, epoch: int, snapshot: str, rows: int) -> bool:
     """Record that the unit was copied at *snapshot*, in the transaction of its rows; False without the lease."""
     values = {"unit": unit, "epoch": epoch, "snapshot": snapshot, "rows": rows}

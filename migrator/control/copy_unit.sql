@@ -81,6 +81,9 @@ ON CONFLICT (unit_id) DO UPDATE SET epoch = l.epoch + 1 WHERE l.state = 'copying
 -- name: lease
 SELECT epoch, state FROM migrator.copy_lease WHERE unit_id = %(unit)s;
 
+-- name: anything_copied
+SELECT EXISTS (SELECT FROM migrator.copy_lease) OR EXISTS (SELECT FROM migrator.mirrored);
+
 -- name: finish_lease
 UPDATE migrator.copy_lease SET state = 'copied', snapshot = %(snapshot)s, rows = %(rows)s
  WHERE unit_id = %(unit)s AND epoch = %(epoch)s AND state = 'copying';

@@ -103,15 +103,19 @@ def absent_tenants(conn: Connection, tables: Sequence[Table], named: Mapping[str
     if installed_version(conn) is not None:
         absent: Sequence[str] = look_up(conn, names).absent
     else:
-        deadline = time.monotonic() + PATIENCE_S
-        sources = _with_tenant(tables)
-        absent = [name for name in names if _in_tables(conn, name, sources, deadline) is False]
+        absent = in_no_table(conn, tables, names)
     return tuple(
         f"{key}: there is no tenant {name!r}, as its column prints it"
         for key, given in named.items()
         for name in given
         if name in absent
     )
+
+
+def in_no_table(conn: Connection, tables: Sequence[Table], tenants: Sequence[str]) -> list[str]:
+    """Return those of *tenants* of which no table has a row; not those of which that was not determined in time."""
+    deadline, sources = time.monotonic() + PATIENCE_S, _with_tenant(tables)
+    return [name for name in tenants if _in_tables(conn, name, sources, deadline) is False]
 
 
 def nothing_begun(conn: Connection) -> bool:

@@ -197,6 +197,12 @@ def all_members(limitless: Connection) -> list[tuple[int, str]]:
     return [(int(part), str(tenant)) for part, tenant in limitless.execute(_SQL["all_members"]).fetchall()]
 
 
+def reference_follows(limitless: Connection) -> bool:
+    """Return whether the reference tables on Limitless follow classic."""
+    row = limitless.execute(_SQL["reference_follows"]).fetchone()
+    return bool(row and row[0])
+
+
 async def add_members(limitless: AsyncConnection, part: int, tenants: Sequence[str]) -> None:
     """Make *tenants* members, in the transaction that moves the checkpoint."""
     await limitless.execute(_SQL["add_members"], {"part": part, "tenants": list(tenants)})

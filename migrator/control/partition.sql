@@ -64,6 +64,9 @@ SELECT tenant_id FROM migrator.mirrored WHERE part = %(part)s;
 -- name: all_members
 SELECT part, tenant_id FROM migrator.mirrored WHERE part <> 0;
 
+-- name: reference_follows
+SELECT EXISTS (SELECT FROM migrator.mirrored WHERE part = 0);
+
 -- name: add_members
 INSERT INTO migrator.mirrored (part, tenant_id) SELECT %(part)s, unnest(%(tenants)s::text[])
 ON CONFLICT (part, tenant_id) DO NOTHING;

@@ -95,6 +95,9 @@ ARROWS: dict[str, set[str]] = {
     | {"aws", "capacity", "governance", "route", "capture", "dossier", "local", "provision", "rights", "settings"},
     # Where phases meet: what one says to the next, and what compares with what repairs.
     "drill": SHELL | {"route"},  # a rollback there and back is two changes of routes
+    # Repeats what logs, as the audit reads them, say that applications ran; compares at the fences of validation, or
+    # with copies that the backfill's statements make.
+    "shadow": SHELL | {"audit", "backfill", "consistency", "grammar"},
     "gates": SHELL
     | {"governance", "preflight", "privileges", "rights", "route", "runway", "cutover", "decommission", "settings"},
     "undo": SHELL | {"capture", "provision"},

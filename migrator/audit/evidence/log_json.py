@@ -28,6 +28,8 @@ _SQL = ("statement", "query", "sql", "sql_text", "query_text", "db.statement", "
 _MILLISECONDS = ("duration_ms", "durationMs", "elapsed_ms", "total_ms")
 _AUDIT = ("audit_type", "auditType", "auditClass", "audit_class", "class", "command")
 _APPLICATION = ("application_name", "applicationName", "application")
+_DETAIL = ("detail", "error_detail", "errorDetail")
+_TIMES = ("timestamp", "log_time", "logTime", "@timestamp", "time")
 _NUMBERS = (("statement_id", "statementId"), ("substatement_id", "substatementId"))
 _DEEPEST = 12
 
@@ -39,6 +41,8 @@ class Found:
     Attributes:
         level: None for a text that is a line of a log and has its level in it.
         once: what names one execution of a statement, from an entry of pgaudit.
+        detail: what the server says besides, parameters say; empty where the document has no field of it.
+        at: when, as it is written there.
     """
 
     line: int
@@ -47,6 +51,8 @@ class Found:
     session: str = ""
     once: tuple[str, ...] = ()
     application: str = ""
+    detail: str = ""
+    at: str = ""
 
 
 def entries(lines: Iterable[str]) -> Iterator[Found | int]:
@@ -128,8 +134,14 @@ def _look(value: Any, line: int, session: str, depth: int) -> Iterator[Found]:
         # A collector may put a word of its own beside the record that it wraps: what carries a level goes first.
         if not own and not any(f.level for f in below):
             own = _worded(value, line, session, depth)
-        name = next((value[k] for k in _APPLICATION if isinstance(value.get(k), str)), "")
-        yield from (f if f.application else replace(f, application=name) for f in own or below)
+        name, detail, at = (
+            next((value[k] for k in keys if isinstance(value.get(k), str)), "")
+            for keys in (_APPLICATION, _DETAIL, _TIMES)
+        )
+        yield from (
+            replace(f, application=f.application or name, detail=f.detail or detail, at=f.at or at)
+            for f in own or below
+        )
 
 
 def _told(value: dict[str, Any], line: int, session: str) -> list[Found]:

@@ -12,6 +12,7 @@ import io
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -22,6 +23,7 @@ from migrator.audit.evidence.log_json import Found, entries
 from migrator.audit.evidence.log_message import UNKNOWN_WORDS, Said, read_message
 from migrator.audit.evidence.log_words import LOG, begins
 from migrator.audit.evidence.rows import RawStatement
+from migrator.errors import UsageError
 from migrator.grammar.parse import Unparsable, normalize
 from migrator.model.own_session import is_own_application
 from migrator.scripts.input_file import open_text, probe
@@ -32,6 +34,7 @@ _SYSLOG = re.compile(
     r"(?:[A-Z][a-z]{2} [ \d]\d |\d{4}-\d\d-\d\d).{0,300}?\[\d+-(?!1\])\d+\] ?(?:#011)?(.*)$"
 )  # [7-2]: line 2
 _PID = re.compile(r"\[(\d+)\]|\bpid[=: ](\d+)")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?")
 CSV_COLUMNS = (22, 27)
 """A csvlog record has 23 columns before PostgreSQL 13, 24 in 13 and 26 from 14 on."""
 
@@ -68,6 +71,22 @@ class Record:
     message: str
     once: tuple[str, ...] = ()  # names one execution, which may be told more than once
     application: str = ""  # of the session, where the log has it
+    detail: str = ""  # where the log has it in the record; in text form it is a record of its own
+    at: str = ""  # when, as the log has it
+
+
+@contextmanager
+def records(path: Path, counted: Counted) -> Iterator[Iterator[Record]]:
+    """Yield the records of a log (.gz too), for those who ask more of them than which statements there are.
+
+    Raises:
+        UsageError: if the file cannot be opened, or is no text.
+    """
+    form = probe(path)
+    if form.refusal:
+        raise UsageError(f"{path} {form.refusal}")
+    with open_text(path, form) as stream:
+        yield _records(stream, path, counted)
 
 
 def read_log(path: Path) -> tuple[list[RawStatement], Counted]:
@@ -124,7 +143,10 @@ def _json(lines: Iterable[str], path: Path, counted: Counted) -> Iterator[Record
         yield from text.end()
         counted.records += 1
         if isinstance(entry, Found):
-            yield Record(entry.line, entry.session, entry.level or "", entry.text, entry.once, entry.application)
+            yield Record(
+                entry.line, entry.session, entry.level or "", entry.text, entry.once, entry.application,
+                entry.detail, entry.at,
+            )  # fmt: skip
         else:
             counted.reject(f"{path}: line {entry} cannot be read as JSON, or holds no message of a server")
     yield from text.end()
@@ -161,7 +183,7 @@ def _csv_record(text: str, line: int, path: Path, counted: Counted) -> Iterator[
     if not CSV_COLUMNS[0] < len(fields) < CSV_COLUMNS[1]:
         counted.reject(f"{path}: line {line} has {len(fields)} columns, a csvlog record has 23 to 26")
         return
-    yield Record(line, fields[3], fields[11], fields[13], application=fields[22])
+    yield Record(line, fields[3], fields[11], fields[13], (), fields[22], fields[14], fields[0])
 
 
 def _stderr(lines: Iterable[str], path: Path, counted: Counted) -> Iterator[Record]:
@@ -186,7 +208,9 @@ class _Text:
             yield from self.end()
             self._counted.records += 1
             pid = _PID.search(prefix)
-            self._current = Record(number, (pid[1] or pid[2]) if pid else "", level, message)
+            time = _TIME.search(prefix)
+            session = (pid[1] or pid[2]) if pid else ""
+            self._current = Record(number, session, level, message, at=time[0] if time else "")
         elif self._current is not None:
             syslog = _SYSLOG.match(line)
             self._current.message += "\n" + (syslog[1] if syslog else line.removeprefix("\t"))

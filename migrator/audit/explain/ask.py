@@ -8,7 +8,7 @@ statement's plan may lack the optimization (AWS names SELECT, UPDATE and DELETE 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -198,7 +198,7 @@ def _plans(conn: psycopg.Connection[Any], text: str, parsed: Parsed, path: Seque
     marks = {body["location"]: body["number"] for tag, body in walk(parsed.body) if tag == "ParamRef"}
     if not marks:
         return [_plan(conn, text, path)]
-    types = _kinds(conn, text, path)
+    types = parameter_kinds(conn, text, path)
     found = []
     for attempt in range(1, ROUNDS + 1):
         literals = {n: literal(conn, kind, n, attempt) for n, kind in enumerate(types, 1)}
@@ -211,7 +211,33 @@ def _plans(conn: psycopg.Connection[Any], text: str, parsed: Parsed, path: Seque
     return found
 
 
-def _kinds(conn: psycopg.Connection[Any], text: str, path: Sequence[str]) -> list[Kind]:
+def plan(
+    conn: psycopg.Connection[Any], text: str, parsed: Parsed, values: Mapping[int, str | None], path: Sequence[str]
+) -> list[str]:
+    """Return the lines of the plan that *text* has with *values*, by the numbers of its parameters. Nothing runs.
+
+    Raises:
+        NotAskedError: it has no plan, or a parameter without a value.
+        psycopg.Error: the cluster gives none.
+    """
+    if parsed.tag not in PLANNED:
+        raise NotAskedError("it has no plan")
+    data = text.encode()
+    marks = {body["location"]: body["number"] for tag, body in walk(parsed.body) if tag == "ParamRef"}
+    if not marks:
+        return _plan(conn, text, path)
+    if not values.keys() >= set(marks.values()):
+        raise NotAskedError("a parameter has no value")
+    types = dict(enumerate(parameter_kinds(conn, text, path), 1))
+    edits = [
+        (at, at + len(m[0]), f"({sql.Literal(values[number]).as_string(conn)}::{types[number].name})")
+        for at, number in marks.items()
+        if (m := re.compile(rb"\$\d+").match(data, at)) is not None
+    ]
+    return _plan(conn, edited(data, edits), path)
+
+
+def parameter_kinds(conn: psycopg.Connection[Any], text: str, path: Sequence[str]) -> list[Kind]:
     """Return the types that the cluster gives the parameters of *text*."""
     with conn.transaction(force_rollback=True):
         settle(conn, path)

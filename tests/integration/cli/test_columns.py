@@ -12,12 +12,15 @@ import typer
 
 from migrator.cli.app import app
 from migrator.cli.lines import cells, safe
+from migrator.control.history import add_report
 from migrator.control.incident import add_incident
 from migrator.control.install import install, install_limitless
 from migrator.control.phase import set_phase
 from migrator.dataplane.capture.install import install as capture
 from migrator.db.connect import connect
+from migrator.model import trace as traces
 from migrator.model.route import WriteMode
+from migrator.model.trace import Call
 from migrator.plan.load import digest, dump, load, shim_settings
 from migrator.plan.tables import resolve_tables
 from migrator.traffic.route.write_mode import write_mode
@@ -33,6 +36,8 @@ NAMES = (
     "😀" * 45, "東京" * 30, "--16", "-1", "O'Brien \"&\" <script>", "a\u200bb", " ", "$(id)", "%s {0}",
     "[bold]x[/bold]", "\u2028",
 )  # fmt: skip
+
+ONE_LINE = NAMES[0].replace("\n", " ")
 
 TABLES = """
 CREATE SCHEMA app;
@@ -60,6 +65,8 @@ def shop(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         capture(classic, resolve_tables(classic, plan.tables), 2, 3)
         write_mode(classic, WriteMode.DUAL, who="test", reason="")
         fill(classic)
+    (home / "some.log").write_text(f"2026-01-01 10:00:00 UTC [7] LOG:  statement: SELECT '{ONE_LINE}'\n")
+    traces.write(home / "trace.jsonl", ONE_LINE, [Call("SELECT * FROM app.users WHERE name = $1", (ONE_LINE,))])
     operator = Operator(home, {"A": classic_dsn, "B": limitless_dsn, "MIGRATOR_CLASSIC_DSN": classic_dsn})
     made = home / "names.dossier"
     assert operator("dossier", "write", str(made)).code == 0
@@ -96,6 +103,7 @@ def fill(conn: psycopg.Connection[Any]) -> None:
             (name, name, name),
         )
         add_incident(conn, "test", name, name)
+        add_report(conn, "shadow", ran(name))
     conn.execute(
         "INSERT INTO migrator.position (part, epoch, snapshot, fresh_at, problem)"
         " SELECT p, 1, pg_current_snapshot()::text, now() - interval '9 days', %s FROM generate_series(0, 2) p",
@@ -104,6 +112,23 @@ def fill(conn: psycopg.Connection[Any]) -> None:
     for phase in ("audit", "provision"):
         set_phase(conn, phase, "done")
     set_phase(conn, "dual_write", "blocked", LONG, [f"tenant {n} is late" for n in NAMES], f"see {LONG}")
+
+
+def ran(name: str) -> dict[str, Any]:
+    """A stored shadow run whose every text is *name*."""
+    text = name.strip() or "-"
+    latency = {"p50_ms": 1234.5678, "p99_ms": 99999.9, "p999_ms": 123456.7}
+    statement = {
+        "fingerprint": "q-0123456789ab", "text": text, "calls": 1234567, "classic": latency, "limitless": latency,
+        "classic_errors": {}, "limitless_errors": {"0A000": 12}, "shards": "unknown", "compared": 20, "differing": 20,
+    }  # fmt: skip
+    return {
+        "statements": [statement], "source": text, "seconds": 3.5, "tenants": 3, "writes": "rolled_back", "skipped": 5,
+        "stopped": text, "at": "2026-01-01T00:00:00+00:00", "who": text,
+        "findings": [{"fingerprint": "q-0123456789ab", "kind": "differs", "text": text}],
+        "details": [{"fingerprint": "q-0123456789ab", "not_compared": [text], "errors": {"0A000": text}}],
+        "left_out": {text: 5}, "notes": [text], "round_trip_ms": {"classic": 1.5, "limitless": None},
+    }  # fmt: skip
 
 
 ONE = NAMES[0]
@@ -123,6 +148,10 @@ COMMANDS: dict[str, str] = {
     "breaker trip": "--tenant {name} -r {name} --dry-run",
     "control restore": "nothing.zip --dry-run",
     "cost": "--shards",
+    "shadow capture": "{home}/new.jsonl --log {home}/some.log --dry-run",
+    "shadow report": "",
+    "shadow run": "{home}/trace.jsonl --tenant {name} --dry-run",
+    "shadow status": "",
     "size": "--row-writes 100 --seconds 0.1",
     "cutover": "--dry-run",
     "decommission check": "",

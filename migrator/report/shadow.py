@@ -1,0 +1,153 @@
+"""Renders a shadow run, from its stored report: as one HTML file, and as lines for a terminal.
+
+Self-contained: no script, no font, no request. Texts of statements have no values in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from migrator.model.traffic_test import Percentiles, ShadowResult, StatementResult, Writes
+from migrator.report import words
+from migrator.report.template import render
+
+KINDS = {
+    "differs": "results differ",
+    "error_only_there": "fails on Limitless",
+    "slower": "slower",
+    "crosses_shards": "several shards",
+}
+"""Kinds of findings in words, the gravest first."""
+
+WRITES = {
+    Writes.ROLLED_BACK: "writes ran on Limitless alone, and were rolled back",
+    Writes.SCRATCH: "writes ran in a scratch schema",
+    Writes.LEFT_OUT: "writes were left out",
+}
+"""What was done with statements that write."""
+
+PACES = {"slower": "slower", "not_slower": "not slower", "too_few": "too few to say"}
+
+LONGEST = 240
+"""Characters of a statement's text that a terminal shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One statement on the page."""
+
+    statement: StatementResult
+    pace: Mapping[str, str]
+    not_compared: str
+    errors: str
+    findings: tuple[tuple[str, str], ...]
+    css: str
+
+
+def page(body: Mapping[str, Any]) -> str:
+    """Return the HTML page of *body*, a stored report of kind `shadow`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    result = ShadowResult.from_json(body)
+    found = body.get("findings", ())
+    return render(
+        "shadow.html",
+        result=result,
+        verdict=_verdict(found),
+        css="bad" if found else "good",
+        writes=WRITES[result.writes],
+        at=body.get("at", ""),
+        who=body.get("who", ""),
+        calls=sum(one.calls for one in result.statements),
+        kinds=[(name, sum(f["kind"] == kind for f in found)) for kind, name in KINDS.items()],
+        trips=_trips(body),
+        lines=list(_lines(result, body)),
+        left_out=list(body.get("left_out", {}).items()),
+        notes=body.get("notes", ()),
+    )
+
+
+def _verdict(found: Sequence[object]) -> str:
+    return f"{len(found)} findings" if len(found) > 1 else "1 finding" if found else "Nothing is worse on Limitless"
+
+
+def _lines(result: ShadowResult, body: Mapping[str, Any]) -> Iterator[Line]:
+    details = {one["fingerprint"]: one for one in body.get("details", ())}
+    for one in sorted(result.statements, key=lambda s: _weight(s, body)):
+        more = details.get(one.fingerprint, {})
+        mine = _of(one.fingerprint, body)
+        yield Line(
+            statement=one,
+            pace={name: PACES[pace] for name, pace in (more.get("pace") or {}).items()},
+            not_compared=", ".join(more.get("not_compared", ())),
+            errors="; ".join(more.get("errors", {}).values()),
+            findings=mine,
+            css="bad" if mine else "",
+        )
+
+
+def _of(fingerprint: str, body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((KINDS[f["kind"]], f["text"]) for f in body.get("findings", ()) if f["fingerprint"] == fingerprint)
+
+
+def _weight(statement: StatementResult, body: Mapping[str, Any]) -> tuple[int, int]:
+    """Statements with the gravest finding first, of those the most called."""
+    kinds = [f["kind"] for f in body.get("findings", ()) if f["fingerprint"] == statement.fingerprint]
+    return min((list(KINDS).index(kind) for kind in kinds), default=len(KINDS)), -statement.calls
+
+
+def _trips(body: Mapping[str, Any]) -> str:
+    trips = body.get("round_trip_ms", {})
+    shown = [f"{side} {ms:.1f} ms" for side, ms in trips.items() if ms is not None]
+    return f"a round trip took {', '.join(shown)}" if shown else ""
+
+
+def lines(body: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return what a terminal shows before the table of statements, and behind it."""
+    result = ShadowResult.from_json(body)
+    calls = sum(one.calls for one in result.statements)
+    before = [
+        f"{words.count(calls)} calls of {words.count(len(result.statements))} statements ({result.source}), "
+        f"{words.count(result.tenants)} tenants, repeated in {words.seconds(result.seconds)}; {WRITES[result.writes]}",
+    ]
+    if trips := _trips(body):
+        before.append(f"from here {trips}; what it takes longer to Limitless is not held against a statement")
+    if result.stopped:
+        before.append(f"stopped: {result.stopped}")
+    after = [_verdict(body.get("findings", ())) + ("." if not body.get("findings") else ":")]
+    texts = {one.fingerprint: one.text for one in result.statements}
+    for found in body.get("findings", ()):
+        after.append(f"- {found['fingerprint']} {KINDS[found['kind']]}: {found['text']}")
+        after.append(f"  {words.cut(' '.join(texts[found['fingerprint']].split()), LONGEST)}")
+    for one in body.get("details", ()):
+        if one["not_compared"]:
+            after.append(f"not compared: {one['fingerprint']}: {', '.join(one['not_compared'])}")
+    after += [f"{words.count(number)} not repeated: {why}" for why, number in body.get("left_out", {}).items()]
+    after += [f"note: {note}" for note in body.get("notes", ())]
+    return before, after
+
+
+def rows(body: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the table of statements: its columns, and a row for each; latencies are classic → Limitless, in ms."""
+    result = ShadowResult.from_json(body)
+    names = ("statement", "calls", "p50 ms", "p99 ms", "errors", "shards", "same")
+    return names, [
+        (
+            one.fingerprint,
+            words.count(one.calls),
+            _both(one.classic, one.limitless, "p50_ms"),
+            _both(one.classic, one.limitless, "p99_ms"),
+            words.count(sum(one.limitless_errors.values())),
+            one.shards.value,
+            f"{one.compared - one.differing}/{one.compared}" if one.compared else "–",
+        )
+        for one in sorted(result.statements, key=lambda s: _weight(s, body))
+    ]
+
+
+def _both(classic: Percentiles | None, limitless: Percentiles | None, name: str) -> str:
+    return " → ".join("–" if side is None else f"{getattr(side, name):.1f}" for side in (classic, limitless))

@@ -1,0 +1,84 @@
+"""Keeps a bounded sample of calls: of every statement so many, whichever statement comes how often. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+from migrator.grammar.parse import Unparsable, normalize
+from migrator.model.trace import Call
+
+MOST_OF_ONE = 2000
+"""Calls of one statement that are kept: enough to judge a 99th percentile."""
+
+MOST = 200_000
+"""Calls that are kept in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What calls of one statement have in common. text: with $n for every constant and parameter."""
+
+    id: str
+    text: str
+
+
+def fingerprint(sql: str) -> Fingerprint | None:
+    """Return the fingerprint of a statement, the same in every run; None when PostgreSQL's grammar refuses it."""
+    try:
+        text = normalize(sql).strip().rstrip(";").strip()
+    except Unparsable:
+        return None
+    words = " ".join(text.split()).encode("utf-8", "replace")
+    return Fingerprint(f"q-{hashlib.blake2s(words, digest_size=6).hexdigest()}", text)
+
+
+@dataclass
+class Sample:
+    """Calls that were kept of those that were offered. left_out: why others were not kept, with their number."""
+
+    most_of_one: int = MOST_OF_ONE
+    most: int = MOST
+    seed: int = 0
+    offered: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    _kept: dict[str, list[tuple[int, Call]]] = field(default_factory=dict)
+    _seen: Counter[str] = field(default_factory=Counter)
+    _number: int = 0
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    def leave_out(self, why: str) -> None:
+        """Count a call that is not kept."""
+        self.offered += 1
+        self.left_out[why] += 1
+
+    def offer(self, call: Call) -> None:
+        """Keep *call*, or not: each of a statement's calls with the same chance."""
+        found = fingerprint(call.sql)
+        if found is None:
+            self.leave_out("PostgreSQL's grammar refuses it")
+            return
+        self.offered += 1
+        kept = self._kept.setdefault(found.id, [])
+        self._seen[found.id] += 1
+        if len(kept) < self.most_of_one and self._number < self.most:
+            kept.append((self.offered, call))
+            self._number += 1
+            return
+        self.left_out["more calls of a statement than are kept"] += 1
+        place = self._random.randrange(self._seen[found.id])
+        if place < len(kept):
+            kept[place] = (self.offered, call)
+
+    @property
+    def statements(self) -> int:
+        return len(self._kept)
+
+    def calls(self) -> list[Call]:
+        """Return what was kept, in the order in which it was offered."""
+        everything = [item for kept in self._kept.values() for item in kept]
+        return [call for _, call in sorted(everything, key=lambda item: item[0])]
