@@ -19,6 +19,7 @@ import psycopg
 from psycopg.adapt import AdaptersMap
 
 from migrator.django.scope import Scope, current
+from migrator.django.statement import Statement
 from migrator.errors import ClusterUnavailable, UsageError, WritesClosed
 from migrator.model.ack import Ack
 from migrator.model.tenant import TenantId
@@ -26,6 +27,8 @@ from migrator.shim import Read, Session, Shim, Write
 
 T = TypeVar("T")
 Conn = psycopg.Connection[Any]
+
+UNKNOWN = Statement()
 
 NO_TENANT = TenantId("(no tenant)")
 """Has no route, so that classic answers, and Limitless once the migration is over."""
@@ -35,9 +38,10 @@ class RolledBack(Exception):
     """Ends a block by ROLLBACK."""
 
 
-def never() -> bool:
-    """Say of a statement that it may be a read."""
-    return False
+_REFUSED: dict[int, None] = {}
+"""Statements that looked like reads and write, by the hash of their text: they are begun as writes at once."""
+
+REMEMBERED = 1000
 
 
 @contextmanager
@@ -60,7 +64,10 @@ class ShimConnection:
     Args:
         shim: the process' shim, opened.
         prepare: brings a block's connection to the session state that Django expects.
+        alias: of the database that writes; a session is one of its shim's.
         ack: level of acknowledgement where the scope names none.
+        plain_reads: whether a statement that only reads may be a read of classic outside of transactions: without
+            replicas, which may lack what was written by a level that does not wait for them.
         reads: an alias for reads alone.
         writer: of such an alias, the connection whose transaction answers while it has one.
 
@@ -78,7 +85,9 @@ class ShimConnection:
         adapters: AdaptersMap,
         prepare: Callable[[Conn, str | None], None],
         *,
+        alias: str,
         ack: Ack | None = None,
+        plain_reads: bool = False,
         reads: bool = False,
         writer: Callable[[], ShimConnection | None] = lambda: None,
     ) -> None:
@@ -86,7 +95,9 @@ class ShimConnection:
         self.closed = False
         self._shim = shim
         self._prepare = prepare
+        self._alias = alias
         self._ack = ack
+        self._plain_reads = plain_reads
         self._reads = reads
         self._writer = writer
         self._autocommit = True
@@ -148,14 +159,14 @@ class ShimConnection:
 
     # -- what cursors call --------------------------------------------------------------------------------
 
-    def run(self, fn: Callable[[Conn], T], *, writes: Callable[[], bool] = never) -> T:
+    def run(self, fn: Callable[[Conn], T], statement: Statement = UNKNOWN) -> T:
         """Return what *fn* returns for a connection in the block that statements belong to now.
 
         In autocommit, *fn* may be called again: on classic, when Limitless could not answer, or after a failure that
         certainly left nothing behind.
 
         Args:
-            writes: whether it certainly writes, which a read-only block refuses before anything is sent.
+            statement: what runs. One that certainly writes is refused by a read-only block before anything is sent.
 
         Raises:
             psycopg.Error: the server's error, or a side cannot be reached.
@@ -163,40 +174,46 @@ class ShimConnection:
         """
         writer = self._writer()
         if writer is not None and writer.in_transaction:
-            return writer.run(fn, writes=writes)
+            return writer.run(fn, statement)
         self._check()
         if self.in_transaction:
-            return self._in_transaction(fn, writes=writes)
+            return self._in_transaction(fn, statement)
         scope = current()
         name = scope.tenant or NO_TENANT
         with as_psycopg():
             source = self._source(scope)
             if self._is_read(scope):
-                _refuse(writes)
+                _refuse(statement)
                 return source.run_read(name, lambda r: fn(self._ready(r.connection, scope.tenant)))
+            if self._plain_reads and statement.reads and hash(statement.text) not in _REFUSED:
+                with suppress(psycopg.errors.ReadOnlySqlTransaction):  # a function in it writes; nothing has happened
+                    return source.run_read(NO_TENANT, lambda r: fn(self._ready(r.connection, scope.tenant)))
+                if len(_REFUSED) >= REMEMBERED:
+                    _REFUSED.clear()
+                _REFUSED[hash(statement.text)] = None
             return source.run_write(name, lambda w: fn(self._ready(w.connection, scope.tenant)), ack=self._level(scope))
 
     @contextmanager
-    def held(self, *, writes: Callable[[], bool] = never) -> Iterator[Conn]:
+    def held(self, statement: Statement = UNKNOWN) -> Iterator[Conn]:
         """Give a connection for as long as the block lasts: that of the transaction, else one of its own.
 
         What is read there outside of a transaction is not tried again: ReadStale is raised at the end.
         """
         writer = self._writer()
         if writer is not None and writer.in_transaction:
-            with writer.held(writes=writes) as conn:
+            with writer.held(statement) as conn:
                 yield conn
             return
         self._check()
         if self.in_transaction:
-            yield self._in_transaction(lambda conn: conn, writes=writes)
+            yield self._in_transaction(lambda conn: conn, statement)
             return
         scope = current()
         name = scope.tenant or NO_TENANT
         with as_psycopg():
             source = self._source(scope)
             if self._is_read(scope):
-                _refuse(writes)
+                _refuse(statement)
                 with source.read(name) as r:
                     yield self._ready(r.connection, scope.tenant)
             else:
@@ -226,24 +243,27 @@ class ShimConnection:
     def _is_read(self, scope: Scope) -> bool:
         return self._reads or scope.reads
 
-    def _level(self, scope: Scope) -> Ack | None:
-        return scope.ack or (None if scope.session is not None else self._ack)  # a session has a level of its own
+    def _session(self, scope: Scope) -> Session | None:
+        return scope.session if scope.session_of == self._alias else None
 
     def _source(self, scope: Scope) -> Shim | Session:
-        return scope.session or self._shim()
+        return self._session(scope) or self._shim()
+
+    def _level(self, scope: Scope) -> Ack | None:
+        return scope.ack or (self._ack if self._session(scope) is None else None)  # a session has a level of its own
 
     def _ready(self, conn: Conn, tenant: str | None) -> Conn:
         conn._adapters = AdaptersMap(self.adapters)  # as Django's own backend has them given to connect()
         self._prepare(conn, tenant)
         return conn
 
-    def _in_transaction(self, fn: Callable[[Conn], T], *, writes: Callable[[], bool]) -> T:
+    def _in_transaction(self, fn: Callable[[Conn], T], statement: Statement) -> T:
         scope, began = current(), self._began or current()
         block = self._block
         if block is None:
             block = self._begin(scope, began)
         if isinstance(block, Read):
-            _refuse(writes)
+            _refuse(statement)
             if scope.tenant is not None and scope.tenant != block.tenant_id:
                 raise UsageError(
                     f"a transaction that reads tenant {block.tenant_id} is asked for tenant {scope.tenant}",
@@ -276,8 +296,8 @@ class ShimConnection:
         return block
 
 
-def _refuse(writes: Callable[[], bool]) -> None:
-    if writes():
+def _refuse(statement: Statement) -> None:
+    if statement.writes:
         raise UsageError(
             "a statement that writes, or locks rows, runs where statements are read-only",
             hint="Leave reading() before it, or begin its transaction.atomic() outside of reading().",

@@ -19,21 +19,9 @@ from psycopg import sql
 from psycopg.client_cursor import ClientCursorMixin
 
 from migrator.django.connection import Conn, ShimConnection
+from migrator.django.statement import CopyStatement, Statement
 
 Query = Any  # str, bytes, or composed: as psycopg has it
-
-_WRITES = re.compile(
-    r"\s*(?:INSERT|UPDATE|DELETE|TRUNCATE|MERGE|CREATE|ALTER|DROP|LOCK|REFRESH|REINDEX|GRANT|REVOKE)\b"
-    r"|.*\bFOR (?:NO KEY )?(?:UPDATE|SHARE|KEY SHARE)\b[^']*\Z",
-    re.IGNORECASE | re.DOTALL,
-)
-
-
-def certainly_writes(query: Query) -> bool:
-    """Return whether a read-only transaction would refuse this, by its first word or its last clause."""
-    if isinstance(query, bytes):
-        query = query.decode(errors="replace")
-    return isinstance(query, str) and _WRITES.match(query) is not None
 
 
 @cache
@@ -112,7 +100,7 @@ class ShimCursor:
                 return results_of(cursor)
 
         self._results, self._at, self._pos = [Result()], 0, 0
-        self._results = self._blocks.run(work, writes=lambda: certainly_writes(query))
+        self._results = self._blocks.run(work, Statement(query))
 
     # -- statements ---------------------------------------------------------------------------------------
 
@@ -134,8 +122,7 @@ class ShimCursor:
     @contextmanager
     def copy(self, statement: Query, params: Any = None, **options: Any) -> Iterator[psycopg.Copy]:
         """Run a COPY in the transaction, or in one of its own that ends with the block."""
-        text = statement.lower() if isinstance(statement, str) else ""
-        with self._blocks.held(writes=lambda: " from stdin" in text) as conn, self._on(conn) as cursor:
+        with self._blocks.held(CopyStatement(statement)) as conn, self._on(conn) as cursor:
             with cursor.copy(statement, params, **options) as copying:
                 yield copying
 
@@ -143,7 +130,7 @@ class ShimCursor:
         """Yield rows as they come; inside of a transaction only, as they are believed before its end."""
         if not self._blocks.in_transaction:
             raise psycopg.NotSupportedError("stream() needs a transaction: with transaction.atomic()")
-        with self._blocks.held(writes=lambda: certainly_writes(query)) as conn, self._on(conn) as cursor:
+        with self._blocks.held(Statement(query)) as conn, self._on(conn) as cursor:
             yield from cursor.stream(query, params, **options)
 
     def mogrify(self, query: Query, params: Any = None) -> str:

@@ -36,7 +36,7 @@ class Options:
         shim: makes the shim, in the place of all of the above.
         reads_of: makes this alias one for routed reads of another one.
         prepare: called with each block's connection and tenant before its first statement.
-        tenant_column, reference: what `manage.py migrator_check` compares models with.
+        tenant_column, reference, accepted: what `manage.py migrator_check` compares models with.
     """
 
     limitless: ConnectionInfo = ""
@@ -52,6 +52,7 @@ class Options:
     prepare: Prepare | None = None
     tenant_column: str | None = None
     reference: Sequence[str] = ()
+    accepted: Sequence[str] = ()
 
 
 def options_of(database: Mapping[str, Any]) -> tuple[Options, tuple[str, ...]]:
@@ -127,5 +128,6 @@ _RIGHT: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "settings": (lambda value: isinstance(value, Settings), "migrator.shim.Settings"),
     "shim": (callable, "function"),
     "prepare": (callable, "function"),
+    "accepted": (_labels, "list of findings, such as 'M008' or 'M008:shop.Product'"),
     "reference": (_labels, "list of app labels or models, such as 'auth' or 'shop.Country'"),
 }

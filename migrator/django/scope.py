@@ -26,12 +26,14 @@ class Scope:
         reads: whether statements outside of a transaction are reads that the tenant's route may send to Limitless.
         ack: level of acknowledgement of writes; None: what the database's settings say, else the plan.
         session: whose own writes reads see without a wait for the mirror.
+        session_of: alias of the database whose shim made the session.
     """
 
     tenant: TenantId | None = None
     reads: bool = False
     ack: Ack | None = None
     session: Session | None = None
+    session_of: str = "default"
 
 
 _scope: ContextVar[Scope] = ContextVar("migrator_django_scope", default=Scope())  # noqa: B039 - frozen
@@ -117,7 +119,7 @@ def acknowledging(ack: Ack | str) -> Iterator[None]:
 
 
 @contextmanager
-def session(of: Session) -> Iterator[Session]:
-    """Have reads see the writes of this session without a wait: `session(shim_of().session(token))`."""
-    with bound(replace(current(), session=of)):
+def session(of: Session, using: str = "default") -> Iterator[Session]:
+    """Have reads see the writes of this session without a wait: `session(shim_of(using).session(token), using)`."""
+    with bound(replace(current(), session=of, session_of=using)):
         yield of

@@ -119,6 +119,8 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
             lambda: self.shim,
             template,
             self._prepared,
+            alias=options.reads_of or self.alias,
+            plain_reads=not options.readers and options.shim is None,
             ack=options.ack,
             reads=options.reads_of is not None,
             writer=self._writer if options.reads_of is not None else lambda: None,

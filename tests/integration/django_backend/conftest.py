@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from psycopg import conninfo
 
 from migrator.django.options import ENGINE
-from migrator.shim import Settings
 from tests.fixtures.django_project import databases, set_up
 from tests.fixtures.postgres import Machines, Servers
 from tests.integration.traffic.world import QUICK, World, build
@@ -28,23 +28,22 @@ def entry(world: World, **options: Any) -> dict[str, Any]:
         "HOST": parts.pop("host"),
         "PORT": parts.pop("port"),
         "OPTIONS": parts,
-        "MIGRATOR": {"limitless": world.limitless_dsn, "name": "web", "settings": QUICK, **options},
+        "MIGRATOR": {"limitless": world.limitless_dsn, "name": "web", "settings": PATIENT, **options},
     }
 
 
 READS = {"ENGINE": ENGINE, "MIGRATOR": {"reads_of": "default"}}
 
 
-@pytest.fixture
-def quick() -> Settings:
-    return QUICK
+PATIENT = replace(QUICK, staleness_s=30.0, ack_wait_s=60.0, closed_wait_s=30.0, read_timeout_s=30.0)
+"""So that a busy machine brings about no fallback that a test did not ask for."""
 
 
 @pytest.fixture
-def world(machines: Machines, quick: Settings) -> Iterator[World]:
+def world(machines: Machines) -> Iterator[World]:
     dsns = machines.new_pair("traffic", build)
     made = World.opened(*dsns)
-    with databases(default=entry(made, settings=quick), reads=READS):
+    with databases(default=entry(made), reads=READS):
         yield made
     made.close()
     machines.drop_pair(dsns)
@@ -52,8 +51,8 @@ def world(machines: Machines, quick: Settings) -> Iterator[World]:
 
 @pytest.fixture
 def breakable(servers: Servers) -> Iterator[World]:
-    """The same on servers that may be stopped."""
+    """The same on servers that may be stopped, which is noticed soon."""
     made = World.make(servers.classic_dsn, servers.limitless_dsn)
-    with databases(default=entry(made), reads=READS):
+    with databases(default=entry(made, settings=QUICK), reads=READS):
         yield made
     made.close()

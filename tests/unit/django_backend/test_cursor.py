@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.adapt import AdaptersMap
 
-from migrator.django.cursor import certainly_writes, merged
+from migrator.django.cursor import merged
 from migrator.django.retry import worth_another_try
+from migrator.django.statement import CopyStatement, Statement
 from migrator.errors import ClusterUnavailable, CommitUnknown, ReadStale, WritesClosed
 from migrator.shim import CommittedUnconfirmed
 
@@ -19,23 +20,33 @@ CONTEXT = AdaptersMap(psycopg.adapters)
 
 
 @pytest.mark.parametrize(
-    ("text", "writes"),
+    ("text", "reads", "writes"),
     [
-        ("INSERT INTO t VALUES (1)", True),
-        ("  update t SET a = 1", True),
-        (b"DELETE FROM t", True),
-        ("SELECT * FROM t FOR UPDATE", True),
-        ("SELECT * FROM t\nFOR NO KEY UPDATE OF t SKIP LOCKED", True),
-        ("SELECT * FROM t FOR KEY SHARE", True),
-        ("SELECT 'x FOR UPDATE'", False),
-        ("SELECT * FROM t WHERE a = 'INSERT'", False),
-        ("SELECT updated FROM inserts", False),
-        ("SAVEPOINT a", False),
-        ("", False),
+        ("INSERT INTO t VALUES (1)", False, True),
+        ("  update t SET a = 1", False, True),
+        (b"DELETE FROM t", False, True),
+        ("SELECT * FROM t FOR UPDATE", False, True),
+        ("SELECT * FROM t\nFOR NO KEY UPDATE OF t SKIP LOCKED", False, True),
+        ("SELECT * FROM t FOR KEY SHARE", False, True),
+        ("SELECT 'x FOR UPDATE'", True, False),
+        ("SELECT * FROM t WHERE a = 'INSERT'", True, False),
+        ("(SELECT 1) UNION (SELECT 2)", True, False),
+        ("VALUES (1)", True, False),
+        ("SELECT 1; DELETE FROM t", False, False),
+        ("SELECTED", False, False),
+        ("WITH a AS (INSERT INTO t VALUES (1) RETURNING 1) SELECT 1", False, False),
+        ("SAVEPOINT a", False, False),
+        ("", False, False),
+        (psycopg.sql.SQL("SELECT 1"), False, False),
     ],
 )
-def test_statements_that_write(text: Any, writes: bool) -> None:
-    assert certainly_writes(text) is writes
+def test_what_a_statement_certainly_is(text: Any, reads: bool, writes: bool) -> None:
+    assert (Statement(text).reads, Statement(text).writes) == (reads, writes)
+
+
+def test_a_copy_writes_when_it_reads_the_client() -> None:
+    assert CopyStatement("COPY t (a)\nFROM  stdin").writes
+    assert not CopyStatement("COPY (SELECT a FROM stdin) TO STDOUT").reads
 
 
 @given(
@@ -56,7 +67,7 @@ def test_parameters_by_name_and_none_at_all() -> None:
     assert merged("100%", None, CONTEXT) == "100%"
     for wrong in (("%s", []), ("%s", [1, 2]), ("%(a)s", {}), ("%(a)s", [1]), ("%s", {"a": 1})):
         with pytest.raises(psycopg.ProgrammingError):
-            merged(*wrong, CONTEXT)
+            merged(wrong[0], wrong[1], CONTEXT)
 
 
 def made_of(cause: BaseException) -> Exception:

@@ -39,11 +39,11 @@ def test_every_problem_is_named_and_no_secret() -> None:
     given: dict[str, Any] = {
         "limitles": "postgresql://u:secret@h/d", "classic": 7, "readers": "postgresql://u:secret@h/d", "name": "",
         "pool_size": True, "listen": 1, "ack": "all", "settings": {}, "shim": "a.b", "prepare": 1, "reference": "auth",
-        "tenant_column": 3,
+        "tenant_column": 3, "accepted": "M008",
     }  # fmt: skip
     options, problems = options_of({"MIGRATOR": given})
 
-    assert len(problems) == 13, problems
+    assert len(problems) == 14, problems
     assert "did you mean 'limitless'?" in problems[0]
     assert "secret" not in "".join(problems)
     assert options.pool_size == 16

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from migrator.django.findings import Finding, Severity, without
 from migrator.django.options import ENGINE
 from migrator.django.settings_findings import MIDDLEWARE, Project, settings_findings
 
@@ -57,3 +58,15 @@ def test_of_the_project() -> None:
     assert ids({"default": GOOD}, caches=caches) == ["W007"]
     past = {"ENGINE": "django.db.backends.postgresql", "NAME": "shop"}
     assert ids({"default": GOOD, "schema": past}) == ["I002"]
+
+
+def test_findings_are_accepted_by_id_or_subject_too() -> None:
+    found = [Finding("migrator.M008", Severity.ERROR, name, "x") for name in ("shop.A", "shop.B")]
+
+    def left(*accepted: str) -> list[str]:
+        return [f"{f.id.removeprefix('migrator.')} {f.subject}" for f in without(found, accepted)]
+
+    assert left() == ["M008 shop.A", "M008 shop.B"]
+    assert left("M008:shop.A") == ["M008 shop.B"]
+    assert left("migrator.M008") == left("M008", "M008:shop.A") == []
+    assert left("M008:shop.C", "M00") == ["M008 shop.A", "M008 shop.B", "W008 M008:shop.C", "W008 M00"]

@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections, router
 
 from migrator.django.checks import project
-from migrator.django.findings import Finding, Severity
+from migrator.django.findings import Finding, Severity, without
 from migrator.django.model_facts import models_of
 from migrator.django.model_findings import model_findings
 from migrator.django.options import ENGINE, options_of
@@ -41,11 +41,16 @@ class Command(BaseCommand):
             "--reference", action="append", metavar="APP[.MODEL]",
             help="its tables belong to no tenant; may be given again, in addition to MIGRATOR['reference']",
         )  # fmt: skip
+        parser.add_argument(
+            "--accept", action="append", metavar="ID[:SUBJECT]", default=[],
+            help="known and left so, for example M008:shop.Product; in addition to MIGRATOR['accepted']",
+        )  # fmt: skip
         parser.add_argument("--strict", action="store_true", help="exit with 3 for warnings as well")
         parser.add_argument("--json", action="store_true", help="JSON on stdout")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = [*settings_findings(project()), *_of_models(options)]
+        of_models, accepted = _of_models(options)
+        found = without([*settings_findings(project()), *of_models], [*accepted, *options["accept"]])
         counts = {severity: sum(f.severity is severity for f in found) for severity in Severity}
         if options["json"]:
             answer = {"findings": [f.to_json() for f in found], **{f"{s}s": n for s, n in counts.items()}}
@@ -59,7 +64,8 @@ class Command(BaseCommand):
             sys.exit(3)
 
 
-def _of_models(options: dict[str, Any]) -> list[Finding]:
+def _of_models(options: dict[str, Any]) -> tuple[list[Finding], Sequence[str]]:
+    """Return what is found of models, and what the settings accept."""
     alias = options["database"]
     if alias not in connections.databases:
         known = ", ".join(sorted(connections.databases))
@@ -79,7 +85,7 @@ def _of_models(options: dict[str, Any]) -> list[Finding]:
             returncode=2,
         )
     models = models_of(apps, connections[alias], lambda model: router.allow_migrate_model(alias, model))
-    return model_findings(models, column, {*said.reference, *(options["reference"] or ())})
+    return model_findings(models, column, {*said.reference, *(options["reference"] or ())}), said.accepted
 
 
 def _shown(finding: Finding, *, wrapped: bool) -> str:
