@@ -148,8 +148,8 @@ def run_side(target: Target, load: Load, settings: Settings, tell: Callable[[str
         between = (judged.held.rate + judged.failed.rate) / 2
         if between < judged.held.rate * 1.05:
             break
-        last = settings.windows[-1]
-        parts.append(_part(target, load, settings, steps([between], last.seconds, min(last.seconds / 4, 5.0)), tell))
+        lasts = judged.failed.seconds
+        parts.append(_part(target, load, settings, steps([between], lasts, min(lasts / 4, 5.0)), tell))
     return _together(target.side, parts, load, settings.bounds)
 
 
