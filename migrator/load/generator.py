@@ -133,7 +133,8 @@ class Generator:
         for arrival in self._mine():
             if arrival.at_s <= self.now_s() and (late := late + 1) % 64 == 0:
                 await asyncio.sleep(0)  # answers are taken in a backlog too
-            if not await self._until(arrival.at_s):
+            # What was due before a stop is counted: else a slow generator would seem to have offered less.
+            if not await self._until(arrival.at_s) and arrival.at_s > self.now_s():
                 return
             self._plan(Request(arrival.number, 0, arrival.at_s, arrival.window))
 

@@ -64,10 +64,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a rate has to keep to be held. p99_ms: at most; error_share: at most, 0 to 1."""
+    """What a rate has to keep to be held. p99_ms, error_share (0 to 1): at most; keeps_up: share served, at least."""
 
     p99_ms: float = 1000.0
     error_share: float = 0.01
+    keeps_up: float = KEEPS_UP
     busy: float = BUSY
     late_ms: float = LATE_MS
 
@@ -102,7 +103,7 @@ def failure(step: Step, bounds: Bounds) -> Failure | None:
         return Failure.ERRORS
     if step.arrived < FEWEST:
         return Failure.FEW
-    keeps_up = step.served >= step.offered * KEEPS_UP * (1 - bounds.error_share)
+    keeps_up = step.served >= step.offered * bounds.keeps_up * (1 - bounds.error_share)
     if keeps_up and step.p99_ms is not None and step.p99_ms <= bounds.p99_ms:
         return None
     if step.generator_cpu > bounds.busy or step.generator_late_ms > bounds.late_ms:

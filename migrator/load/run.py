@@ -6,6 +6,7 @@ between that one and the last that was held are tried, so that the answer is fin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -147,8 +148,8 @@ def run_side(target: Target, load: Load, settings: Settings, tell: Callable[[str
         between = (judged.held.rate + judged.failed.rate) / 2
         if between < judged.held.rate * 1.05:
             break
-        last = settings.windows[-1]
-        parts.append(_part(target, load, settings, steps([between], last.seconds, min(last.seconds / 4, 5.0)), tell))
+        lasts = judged.failed.seconds
+        parts.append(_part(target, load, settings, steps([between], lasts, min(lasts / 4, 5.0)), tell))
     return _together(target.side, parts, load, settings.bounds)
 
 
@@ -178,14 +179,14 @@ def _part(
         if why := reason(seen.seconds, watched, settings.limits):
             return why
         over = [(n, w) for n, w in enumerate(windows) if not w.warm_up and w.end_s + SETTLED_S <= at_s]
-        judged = (failure(step_of(w, seen.count(n), w.seconds), settings.bounds) for n, w in over)
+        judged = (failure(step_of(w, seen.count(n), w.seconds, settings.turns), settings.bounds) for n, w in over)
         return SATURATED if any(why not in (None, Failure.FEW) for why in judged) else ""
 
     seen = fleet.run(all_orders, on_second)
-    return _judged(windows, seen)
+    return _judged(windows, seen, settings.turns)
 
 
-def _judged(windows: Sequence[Window], seen: Seen) -> _Part:
+def _judged(windows: Sequence[Window], seen: Seen, turns: int) -> _Part:
     """Return the windows that were whole, and the one that the stop rule cut short where it is about the server."""
     lasted = seen.seconds_of[-1] if seen.seconds_of else 0.0
     cut_by_server = bool(seen.stopped) and seen.stopped != SATURATED and not seen.stopped.startswith(_OF_CLASSIC)
@@ -200,7 +201,7 @@ def _judged(windows: Sequence[Window], seen: Seen) -> _Part:
         if window.warm_up or not count.arrived:
             continue
         used.add(number)
-        step = step_of(window, count, seconds)
+        step = step_of(window, count, seconds, turns)
         found.append(step)
         counts.append(count)
         spans.append(Span(step.rate, window.begin_s, window.begin_s + seconds, step.served))
@@ -213,15 +214,21 @@ def _judged(windows: Sequence[Window], seen: Seen) -> _Part:
     return _Part(tuple(found), tuple(counts), rest, seen, tuple(spans), moments, lasted, stopped)
 
 
-def step_of(window: Window, count: Count, seconds: float) -> Step:
-    """Return what became of the arrivals of *window*, of which *seconds* passed."""
+def step_of(window: Window, count: Count, seconds: float, turns: int = 1) -> Step:
+    """Return what became of the arrivals of *window*, of which *seconds* passed.
+
+    A generator that is behind has not counted yet what was due: then as many arrived as must have (less four standard
+    deviations). Not so with several *turns* of a session, which come when they come.
+    """
     latency = percentiles(count.latency) or {}
     ended = count.latency.total
+    due = window.expected * seconds / window.seconds
+    arrived = max(count.arrived, math.floor(due - 4 * math.sqrt(due))) if turns == 1 else count.arrived
     return Step(
         rate=window.rate,
         seconds=seconds,
-        arrived=count.arrived,
-        offered=count.arrived / seconds,
+        arrived=arrived,
+        offered=arrived / seconds,
         served=count.served / seconds,
         p50_ms=latency.get("p50_ms"),
         p99_ms=latency.get("p99_ms"),

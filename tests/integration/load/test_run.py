@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -27,8 +28,8 @@ from tests.integration.load.orders import READ
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 
 SLEEP = Transaction("sleep", 1, (Statement("SELECT pg_sleep(0.02)"),))
-PATIENT = Bounds(p99_ms=3000, busy=100, late_ms=1e9)
-"""The generator shares this machine with the server and with other tests: its limit is not what is tested."""
+PATIENT = Bounds(p99_ms=60_000, keeps_up=0.7, busy=100, late_ms=1e9)
+"""The generator shares this machine with the server and with other tests: what is tested is far from any limit."""
 
 ROOM = Limits(p99_ms=60_000, error_share=1.0, silent_s=600, cpu=2.0, more_active=1000, unseen_s=600)
 
@@ -47,24 +48,27 @@ def settings(rates: list[float], seconds: float, **more: Any) -> Settings:
 
 
 def test_a_ramp_finds_what_the_connections_can_carry(classic_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four connections of 20 ms carry 200 a second at most: 60 are held, 500 are not, and 900 are never offered."""
+    """Four connections of 20 or 0 ms carry 400 a second at most, on any machine: 1500 are not held, and 2000 are left
+    soon after they have begun. What a busy machine does with 60 a second is not asked."""
     monkeypatch.setenv("LOADED", classic_dsn)
     told: list[str] = []
+    given = settings([60, 1500, 2000], 1, refine=1)
+    last = replace(given.windows[-1], end_s=120.0)
+    given = replace(given, windows=(*given.windows[:-1], last))
 
-    found = run_side(
-        Target("classic", "env:LOADED"), load(SLEEP, READ), settings([60, 500, 900], 1.5, refine=1), told.append
-    )
+    found = run_side(Target("classic", "env:LOADED"), load(SLEEP, READ), given, told.append)
 
     assert found.stopped == "" and found.answer.why in (Failure.QUEUE, Failure.LATENCY)
-    assert found.answer.held is not None and found.answer.failed is not None
+    assert found.answer.failed is not None and found.seconds < 100
     rates = [step.rate for step in found.steps]
-    assert rates == [60, 280, 500], "the middle one was tried afterwards"
+    assert 2000 not in rates and rates[0] == 60
+    assert (780 in rates) == (found.answer.held is not None), "between held and failed another one is tried"
     result = found.result(60)
-    assert result.saturation_per_s in (pytest.approx(60, rel=0.1), pytest.approx(280, rel=0.1))
+    assert result.saturation_per_s is not None and result.saturation_per_s <= 400 / PATIENT.keeps_up
     assert result.latency is not None and result.latency.p50_ms > 1 and result.errors == {}
     assert {w.statement for w in found.statements} == {"sleep", "read"}
     assert found.generator_per_s is not None and found.generator_per_s > 50
-    assert any("/s offered" in line for line in told) and len(found.moments) >= 3
+    assert any("/s offered" in line for line in told) and len(found.moments) >= 2
 
 
 def test_errors_end_a_test(classic_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

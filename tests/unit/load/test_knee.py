@@ -158,6 +158,18 @@ def test_latency_is_that_of_the_peak() -> None:
     assert at_rate([], 10, knee([], Bounds())) is None
 
 
+def test_a_generator_that_is_behind_has_offered_no_less() -> None:
+    """What was due counts as arrived, so that a window of which little was begun yet is not taken for held."""
+    window = steps([1000], 10)[0]
+    latency = Histogram()
+    latency.add(1000, 300)
+    behind = Count(arrived=300, served=300, latency=latency, cpu_s={0: 9.9})
+
+    assert step_of(window, behind, 10).offered == 960
+    assert failure(step_of(window, behind, 10), Bounds()) is Failure.GENERATOR
+    assert step_of(window, behind, 10, turns=3).offered == 30, "sessions come when they come"
+
+
 def test_a_step_has_what_was_counted() -> None:
     window = steps([100], 10)[0]
     latency = Histogram()
