@@ -1,4 +1,4 @@
-"""Advisory locks on classic that keep copies and schema changes apart, and drills from each other.
+"""Advisory locks on classic that keep copies and schema changes apart, and drills and shadow runs from their like.
 
 Held by sessions, so that a process that dies holds nothing. Copies share the lock, each for its unit; a schema change
 takes it alone, and PostgreSQL's queue lets no new copy in before it.
@@ -14,6 +14,7 @@ import psycopg
 _COPY_TURN = 0x6D696773  # "migs"
 _CHANGE = 0x6D696764  # "migd": one schema change at a time
 _DRILL = 0x6D696772  # "migr": one rollback drill at a time
+_SHADOW = 0x6D697368  # "mish": one shadow run at a time
 _LOOK_S = 0.2
 _DYING_S = 2.0
 
@@ -58,6 +59,11 @@ def only_drill(conn: psycopg.Connection[Any]) -> bool:
 
 def drill_over(conn: psycopg.Connection[Any]) -> None:
     conn.execute("SELECT migrator_lock FROM pg_advisory_unlock(%s) AS migrator_lock", (_DRILL,))
+
+
+def only_shadow(conn: psycopg.Connection[Any]) -> bool:
+    """Return whether *conn*'s session is now the only one with a shadow run, until it ends."""
+    return _take(conn, _SHADOW, 0.01)
 
 
 def _take(conn: psycopg.Connection[Any], lock: int, timeout_s: float) -> bool:
