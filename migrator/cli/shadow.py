@@ -189,18 +189,20 @@ def run(
         _planned(prepared, options, trace, keep, as_json)
         return
     confirm(_question(prepared, options, found), yes=yes)
-    with progress(f"Repeating {counted(len(prepared.calls), 'call')} on both sides", silent=as_json):
-        dsns = settings.resolve(found.classic.writer), settings.resolve(found.limitless.dsn)
-        report = shadow.run(*dsns, prepared, options, operator)
+    dsns = settings.resolve(found.classic.writer), settings.resolve(found.limitless.dsn)
+    with both(found) as (classic, _), shadow.alone(classic):
+        with progress(f"Repeating {counted(len(prepared.calls), 'call')} on both sides", silent=as_json):
+            report = shadow.run(*dsns, prepared, options, operator)
+    body = report.to_json()
+    if not as_json:
+        _show(body)  # also when classic is in such trouble that it cannot be stored there
     with both(found, statement_timeout_s=60) as (classic, _):
         number = shadow.keep(classic, report)
     if not keep:
         traces.delete(trace)
-    body = report.to_json()
     if as_json:
         emit_json({"number": number, **body})
         return
-    _show(body)
     gone = "" if keep else " The traces were deleted."
     out(f"Stored.{gone} migrator shadow report --html FILE writes it as a page.")
 

@@ -1,4 +1,4 @@
-"""Advisory locks on classic that keep copies and schema changes apart, and drills and load tests from each other.
+"""Advisory locks on classic that keep copies and schema changes apart, and drills, shadow runs and load tests from their like.
 
 Held by sessions, so that a process that dies holds nothing. Copies share the lock, each for its unit; a schema change
 takes it alone, and PostgreSQL's queue lets no new copy in before it.
@@ -15,6 +15,7 @@ _COPY_TURN = 0x6D696773  # "migs"
 _CHANGE = 0x6D696764  # "migd": one schema change at a time
 _DRILL = 0x6D696772  # "migr": one rollback drill at a time
 _LOAD = 0x6D69676F  # "migo": one load test at a time
+_SHADOW = 0x6D697368  # "mish": one shadow run at a time
 _LOOK_S = 0.2
 _DYING_S = 2.0
 
@@ -64,6 +65,11 @@ def drill_over(conn: psycopg.Connection[Any]) -> None:
 def only_load_test(conn: psycopg.Connection[Any]) -> bool:
     """Return whether *conn*'s session is now the only one that runs a load test, until it ends."""
     return _take(conn, _LOAD, 0.01)
+
+
+def only_shadow(conn: psycopg.Connection[Any]) -> bool:
+    """Return whether *conn*'s session is now the only one with a shadow run, until it ends."""
+    return _take(conn, _SHADOW, 0.01)
 
 
 def _take(conn: psycopg.Connection[Any], lock: int, timeout_s: float) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,13 +16,16 @@ from migrator.audit.catalog import SYSTEM_SCHEMAS
 from migrator.audit.evidence.live import collect
 from migrator.control import known
 from migrator.control.history import add_report
+from migrator.control.locks import only_shadow
 from migrator.control.log import decide
 from migrator.control.partition import all_members, reference_follows
+from migrator.control.route import switch
 from migrator.control.tenant import unmirrored
 from migrator.db.connect import connect
 from migrator.errors import PreconditionFailed, UsageError
 from migrator.model.counted import counted
 from migrator.model.near import unknown
+from migrator.model.route import WriteMode
 from migrator.model.side import Side
 from migrator.model.table import Table
 from migrator.model.trace import Call
@@ -125,6 +129,12 @@ def scope(classic: Connection, limitless: Connection, tables: Sequence[Table], o
         UsageError: a tenant does not exist, or is not there.
         PreconditionFailed: nothing is there, or there is something and it was to be copied.
     """
+    mode = switch(classic).write_mode
+    if mode in (WriteMode.CLOSED, WriteMode.LIMITLESS_ONLY):
+        raise PreconditionFailed(
+            f"the write mode is {mode}: classic is at its end, and there is nothing to compare with",
+            hint="A shadow run belongs before the hand-over, best before the first tenant moves.",
+        )
     check_tenants(classic, tables, options.tenants)
     if options.copies:
         if not options.tenants:
@@ -207,6 +217,18 @@ def run(
             asyncio.run(copied.remove(limitless_dsn, prepared.tables, options.tenants))
     measured = Measured(agreement.by_statement, agree.reasons(prepared.calls), visited, apart_ms(played.trips_ms))
     return _report(prepared, played, agreement.notes, tell(played.pairs, measured, options.limits), options, at, who)
+
+
+@contextmanager
+def alone(classic: Connection) -> Iterator[None]:
+    """Run while *classic*'s session is the only one with a shadow run: two would take each other's copies away.
+
+    Raises:
+        PreconditionFailed: another one is under way.
+    """
+    if not only_shadow(classic):
+        raise PreconditionFailed("another shadow run is under way", hint="Wait for its end: migrator shadow status.")
+    yield
 
 
 def _repeated(played: Played) -> list[Repeated]:

@@ -16,6 +16,12 @@ MOST_OF_ONE = 2000
 MOST = 200_000
 """Calls that are kept in all."""
 
+MOST_BYTES = 300_000_000
+"""Bytes that they have together, about, in memory and as a trace."""
+
+LONGEST = 1_000_000
+"""Characters of a call's text and values; a longer one is not kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
@@ -41,12 +47,14 @@ class Sample:
 
     most_of_one: int = MOST_OF_ONE
     most: int = MOST
+    most_bytes: int = MOST_BYTES
     seed: int = 0
     offered: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     _kept: dict[str, list[tuple[int, Call]]] = field(default_factory=dict)
     _seen: Counter[str] = field(default_factory=Counter)
     _number: int = 0
+    _bytes: int = 0
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -58,6 +66,10 @@ class Sample:
 
     def offer(self, call: Call) -> None:
         """Keep *call*, or not: each of a statement's calls with the same chance."""
+        size = len(call.sql) + sum(len(value) for value in call.values if value is not None)
+        if size > LONGEST:
+            self.leave_out(f"longer than {LONGEST:,} characters")
+            return
         found = fingerprint(call.sql)
         if found is None:
             self.leave_out("PostgreSQL's grammar refuses it")
@@ -65,13 +77,15 @@ class Sample:
         self.offered += 1
         kept = self._kept.setdefault(found.id, [])
         self._seen[found.id] += 1
-        if len(kept) < self.most_of_one and self._number < self.most:
+        if len(kept) < self.most_of_one and self._number < self.most and self._bytes + size <= self.most_bytes:
             kept.append((self.offered, call))
             self._number += 1
+            self._bytes += size
             return
         self.left_out["more calls of a statement than are kept"] += 1
         place = self._random.randrange(self._seen[found.id])
-        if place < len(kept):
+        if place < len(kept) and self._bytes + size <= self.most_bytes:
+            self._bytes += size  # what it replaces is not taken off: the bound is one from above
             kept[place] = (self.offered, call)
 
     @property

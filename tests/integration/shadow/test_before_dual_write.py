@@ -10,11 +10,15 @@ import psycopg
 import pytest
 
 from migrator.dataplane.capture.install import install as capture
+from migrator.db.connect import connect
 from migrator.local.server import Server
 from migrator.model import trace as traces
+from migrator.model.route import WriteMode
 from migrator.model.trace import Call
 from migrator.shadow import from_log
+from migrator.shadow import run as shadow
 from migrator.shadow.sampling import Sample
+from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.operator import PLAN as TEXT
 from tests.fixtures.operator import Operator
 from tests.fixtures.postgres import Machines
@@ -169,6 +173,14 @@ def test_what_cannot_be_done_is_said_at_once(world: World, operator: Operator, t
     ):
         done = operator(*words)
         assert (done.code, text in done.err) == (code, True), (words, done)
+    with connect(world.classic_dsn, "test") as other, shadow.alone(other):
+        done = operator(*run, "--copy", "--tenant", ONE, "--yes")
+    assert (done.code, "another shadow run" in done.err) == (3, True), done
+    for mode in (WriteMode.DUAL, WriteMode.CLOSED):
+        write_mode(world.classic, mode, who="test", reason="")
+    done = operator(*run, "--copy", "--tenant", ONE, "--yes")
+    assert (done.code, "classic is at its end" in done.err) == (3, True), done
+    write_mode(world.classic, WriteMode.DUAL, who="test", reason="")
     capture(world.classic, world.tables, 2, 3)
     done = operator(*run, "--copy", "--tenant", ONE, "--yes")
     assert (done.code, "Leave --copy out" in done.err) == (3, True), done

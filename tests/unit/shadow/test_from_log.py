@@ -142,3 +142,15 @@ def test_a_sample_keeps_so_many_of_each_statement_and_the_order() -> None:
     assert sample.statements == 2
     assert [c.at_s for c in calls] == sorted(c.at_s or 0 for c in calls)
     assert sample.left_out == {"more calls of a statement than are kept": 100}
+
+
+def test_a_sample_is_bounded_in_bytes() -> None:
+    """One statement with long values cannot fill the memory, nor one call the trace."""
+    sample = Sample(most_bytes=10_000)
+    for number in range(100):
+        sample.offer(Call(f"SELECT * FROM t{number} WHERE note = $1", ("x" * 900,)))
+    sample.offer(Call("SELECT $1", ("x" * 2_000_000,)))
+
+    assert len(sample.calls()) == 10
+    assert sample.offered == 101
+    assert sum(sample.left_out.values()) == 91
