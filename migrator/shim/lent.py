@@ -10,6 +10,7 @@ several statements in one text, server-side and foreign cursors, prepared statem
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -41,6 +42,7 @@ class Conn(psycopg.Connection[Any]):
     refused: tuple[tuple[str, str], ...] = ()
     returned: bool = False  # to the pool; the borrower may not use it any more
     owed: tuple[bytes, ...] = ()
+    within: Callable[[PQGen[Any]], PQGen[Any]] | None = None  # bounds a conversation where no thread watches it
     _beginning: threading.RLock
 
     def __init__(self, pgconn: PGconn, *args: Any) -> None:
@@ -105,6 +107,8 @@ class Conn(psycopg.Connection[Any]):
     def converse(self, gen: PQGen[Any], *args: Any, **options: Any) -> Any:
         """Run one conversation, whatever is owed, and whether or not this object was given back."""
         self.busy_since_s = now_s()
+        if self.within is not None:
+            gen = self.within(gen)
         try:
             return super().wait(gen, *args, **options)
         except psycopg.Error as error:
