@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from migrator.errors import ClusterUnavailable, NotInstalled, UsageError, WritesClosed
+from migrator.errors import ClusterUnavailable, NotInstalled, UsageError
 from migrator.model.ack import Ack, level
 from migrator.model.route import WriteMode
 from migrator.model.side import Side
 from migrator.model.tenant import TenantId
 from migrator.shim import statements as st
-from migrator.shim.again import worth_another_try
+from migrator.shim.acknowledge import Acknowledgement
+from migrator.shim.again import written
 from migrator.shim.answer import answer, why
 from migrator.shim.breakers import Breakers
 from migrator.shim.clock import now_s
@@ -41,18 +42,16 @@ from migrator.shim.session import Session
 from migrator.shim.settings import Settings
 from migrator.shim.shadow import Shadow, run_on
 from migrator.shim.stats import Stats
+from migrator.shim.steps import at_once
 from migrator.shim.token import SessionToken, Token, session_token
 from migrator.shim.view import View
 from migrator.shim.watcher import Watcher
-from migrator.shim.write import Acknowledgement, Chain, Write
+from migrator.shim.write import Chain, Write
 
 T = TypeVar("T")
 
 After = SessionToken | Token | str | bytes | None
 """Names writes that a read must see: of one write, of a session, or the session's text."""
-
-WRITE_TRIES = 4
-"""A write that certainly did not commit is run at most so many times in all."""
 
 MISSING = ("42P01", "3F000")  # undefined_table, invalid_schema_name
 
@@ -264,10 +263,11 @@ class Shim(Lifetime):
                 retry=next(tries),
             )  # fmt: skip
 
-        result, by_route = answer(new_read, fn, self._doubts, self._observed.listener)
+        result, by_route = at_once(answer(new_read, fn, self._doubts, self._observed.listener))
         if by_route and wanted is None:  # what a token names may be on one side only
             self._maybe_shadow(tenant_id, fn)
-        return result
+        found: T = result
+        return found
 
     def _maybe_shadow(self, tenant_id: TenantId, fn: Callable[[Read], object]) -> None:
         ratio = self._settings.shadow_ratio
@@ -319,17 +319,13 @@ class Shim(Lifetime):
         Run again when certainly nothing was committed and another try may work: writes were closed, the connection
         broke before COMMIT, a deadlock or a serialization failure. Never after CommitUnknown.
         """
-        for tries_left in reversed(range(WRITE_TRIES)):
-            write = self._write(TenantId(str(tenant)), ack, chain, retry=WRITE_TRIES - 1 - tries_left)
-            try:
-                with write:
-                    return fn(write)
-            except (WritesClosed, ClusterUnavailable, psycopg.Error) as error:
-                if not tries_left or write.committed or not worth_another_try(write, error):
-                    raise
-                self._current.refresh()
-                self._rest(0.05 * (WRITE_TRIES - tries_left) * (0.5 + random.random()))
-        raise AssertionError("unreachable")
+        tenant_id = TenantId(str(tenant))
+
+        def new_write(tries: int) -> Write:
+            return self._write(tenant_id, ack, chain, retry=tries)
+
+        found: T = at_once(written(new_write, fn, self._current.refresh, self._rest))
+        return found
 
     def session(self, token: After = None) -> Session:
         """Return a session: its reads see what its writes wrote, which do not wait for the mirror.
@@ -382,13 +378,15 @@ class Shim(Lifetime):
     def _watch_the_silent(self) -> None:
         """Shut down connections to servers that neither answer nor close: server-side timeouts do not cover those."""
         while not self._guard_stop.wait(0.25):
-            now = now_s()
-            self._observed.look_now_and_then(now)
-            self._limitless.kill_overdue(now)
-            if self._replicas is not None:
-                self._replicas.kill_overdue(now)
-            if self._watcher is not None:
-                self._watcher.kill_if_silent(now)
+            self._end_silent(now_s())
+
+    def _end_silent(self, now: float) -> None:
+        self._observed.look_now_and_then(now)
+        self._limitless.kill_overdue(now)
+        if self._replicas is not None:
+            self._replicas.kill_overdue(now)
+        if self._watcher is not None:
+            self._watcher.kill_if_silent(now)
 
     def _flush(self, link: Link) -> int:
         """Write samples and the open breakers to classic; return how many samples of reads."""

@@ -28,6 +28,7 @@ from migrator.errors import ClusterUnavailable, NotInstalled
 from migrator.shim import statements as st
 from migrator.shim.clock import now_s
 from migrator.shim.identity import Identity
+from migrator.shim.lent import Conn
 from migrator.shim.link import Link
 from migrator.shim.view import View
 from migrator.shim.watcher import Watcher
@@ -59,8 +60,8 @@ class TimedLink(Link):
         self.silent_s = silent_s
         self.conn.within = None if silent_s is None else functools.partial(_bounded, silent_s, self.kill)
 
-    def _new_object(self) -> Any:
-        made = super()._new_object()
+    def _lent(self) -> Conn:
+        made = super()._lent()
         made.within = self.conn.within
         return made
 
