@@ -1,10 +1,10 @@
-"""Clocks that go on while a process, or the machine under it, stands still.
+"""Clocks that go on while a process, or the machine under it, is stopped.
 
 CLOCK_MONOTONIC stops while a machine is suspended; CLOCK_BOOTTIME does not. A process that slept for a minute
-must find its routes a minute old. That clock stands still as well where a machine is paused from outside and goes on,
-or is restored from a picture of its memory (a virtual machine, a function's snapshot); its wall clock is then set
-right. So routes age by whichever of the two went further. A wall clock that is set forward makes them old too early,
-which costs one reading of them; one that is set back changes nothing.
+must find its routes a minute old. That clock stops as well where a machine is paused from outside and goes on, or is
+restored from a picture of its memory (a virtual machine, a function's snapshot); its wall clock is then set right. So
+routes age by whichever of the two went further. A wall clock that is set forward makes them old too early, which costs
+one reading of them; one that is set back changes nothing.
 """
 
 from __future__ import annotations

@@ -123,16 +123,7 @@ class Shim(Lifetime):
 
     # -- lifetime -----------------------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """Register this process and read the routes.
-
-        Without classic it works only when the migration is over, which Limitless then says.
-
-        Raises:
-            ClusterUnavailable: classic cannot be reached and the migration is not known to be over.
-            NotInstalled: classic has no control schema and the migration is not known to be over.
-        """
-        self._opens()
+    def _open(self) -> None:
         try:
             link = self._classic.connect()
             try:
@@ -143,7 +134,6 @@ class Shim(Lifetime):
                 raise
         except (ClusterUnavailable, NotInstalled, psycopg.Error) as error:
             if not self._ask_settled():
-                self._pid = 0
                 if isinstance(error, psycopg.Error):
                     raise _unusable(error) from None
                 raise

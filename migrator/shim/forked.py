@@ -43,7 +43,7 @@ _lives: weakref.WeakSet[Lives] = weakref.WeakSet()
 
 
 def connected(one: Connected) -> None:
-    """Have *one* let go of its socket after a fork."""
+    """Have *one* disown its socket after a fork."""
     _connected.add(one)
 
 

@@ -22,7 +22,7 @@ class Identity:
 
     @classmethod
     def new(cls, name: str) -> Identity:
-        """Return one that nobody had before: not this process by another registration, and no copy of it."""
+        """Return one that no registration had before, of this process or of a copy of it."""
         return cls(f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}", name)
 
 

@@ -1,14 +1,14 @@
-"""A watcher without a thread: for processes that are frozen between two calls, where none can be relied on.
+"""A watcher without a thread: for processes that are frozen between two invocations, where none can be relied on.
 
-Whoever needs what the thread would have brought does its work: a block that finds the routes too old reads them before
-it begins, in one round trip; who waits for the mirror looks at positions meanwhile. One thread at a time does; others
-go on with routes that are still valid, or wait for what it brings. The order of the steps, and with it the promise, is
-the watcher's own.
+Those that need what the thread would have brought do its work: a block that finds the routes too old reads them before
+it begins, in one round trip; a thread that waits for the mirror looks at positions meanwhile. One thread at a time
+does; others go on with routes that are still valid, or wait for what it brings. The order of the steps, and with it the
+promise, is the watcher's own.
 
-Between two calls the process leaves: first what it knows stops to count here, whatever the clocks say, then classic
-forgets it. So no route change waits for a process that is frozen then, and the next call begins with a heartbeat. When
-the answer to the goodbye is lost, it may still arrive, and must not take a later registration with it: the process then
-goes by another id.
+Between two invocations the process leaves: first what it knows stops to count here, whatever the clocks say, then
+classic forgets it. So no route change waits for a process that is frozen then, and the next invocation begins with a
+heartbeat. When the answer to the goodbye is lost, it may still arrive, and must not take a later registration with it:
+the process then goes by another id.
 """
 
 from __future__ import annotations
@@ -131,6 +131,7 @@ class InlineWatcher(Watcher):
             self._hear_it()
         self._refresh()
         self._report()
+        self._lost = False
 
     def _hear_it(self) -> None:
         assert self._link is not None

@@ -17,6 +17,7 @@ from typing import Self
 from migrator.errors import UsageError
 from migrator.shim import forked
 from migrator.shim.current_view import CurrentView
+from migrator.shim.identity import Identity
 from migrator.shim.inline import InlineWatcher
 from migrator.shim.watcher import Watcher
 
@@ -24,24 +25,30 @@ from migrator.shim.watcher import Watcher
 class Lifetime:
     """Of one shim. Which process it is open in, and whether by threads."""
 
+    name: str
     _watcher: Watcher | None
     _current: CurrentView
 
     def __init__(self, *, threads: bool) -> None:
         self._threads = threads
-        self._pid = 0  # the process it is open in
+        self._pid = 0  # the process it is open in, or opens
+        self._usable = 0  # the same, once it is open
         self._closed = False
         self._by_itself = not threads  # opens with the first use
-        self._opening = threading.RLock()
+        self._locks: dict[int, threading.RLock] = {}  # of a process each: a fork may leave one locked
         self._invocations = 0  # under way
         forked.lives(self)
 
     # -- what a shim does ------------------------------------------------------------------------------------
 
-    def open(self) -> None:
+    def _open(self) -> None:
         raise NotImplementedError
 
     def close(self) -> None:
+        raise NotImplementedError
+
+    def _renamed(self, identity: Identity) -> None:
+        """Go by another id."""
         raise NotImplementedError
 
     def _make(self) -> None:
@@ -59,12 +66,30 @@ class Lifetime:
     ) -> None:
         self.close()
 
-    def _opens(self) -> None:
-        """Note that it opens in this process.
+    def open(self) -> None:
+        """Register this process and read the routes.
+
+        Without classic it works only when the migration is over, which Limitless then says.
 
         Raises:
+            ClusterUnavailable: classic cannot be reached and the migration is not known to be over.
+            NotInstalled: classic has no control schema and the migration is not known to be over.
             UsageError: it is open or was closed, or this process has no real threads.
         """
+        with self._opening:
+            self._opens()
+            try:
+                self._open()
+            except BaseException:
+                self._pid = 0
+                raise
+            self._usable = self._pid
+
+    @property
+    def _opening(self) -> threading.RLock:
+        return self._locks.setdefault(os.getpid(), threading.RLock())
+
+    def _opens(self) -> None:
         if self._closed:
             raise UsageError("the shim is closed")
         if self._pid == os.getpid():
@@ -72,6 +97,7 @@ class Lifetime:
         if self._pid:
             self.begin_anew()
         _refuse_green_threads()
+        self._renamed(Identity.new(self.name))  # not before: a picture of memory may be taken meanwhile
         self._pid = os.getpid()
 
     def _closes(self) -> bool:
@@ -83,7 +109,7 @@ class Lifetime:
 
     def _check(self) -> None:
         """Be open, with routes that are valid if classic can be asked."""
-        if self._pid != os.getpid():
+        if self._usable != os.getpid():
             self._open_here()
         if not self._threads and isinstance(self._watcher, InlineWatcher):
             self._watcher.renew()
@@ -106,8 +132,7 @@ class Lifetime:
         """Go on in a process that is a copy of the one so far: with an id, connections and threads of its own."""
         settled = self._current.settled  # which stays true
         self._by_itself = self._by_itself or bool(self._pid)
-        self._pid, self._invocations = 0, 0
-        self._opening = threading.RLock()
+        self._pid = self._usable = self._invocations = 0
         forked.let_go()
         if self._watcher is not None:
             self._watcher.let_go()

@@ -40,7 +40,7 @@ DELETE FROM migrator.process WHERE process_id = %(process_id)s
 """
 
 # Those that never said goodbye: of the same name once another of it starts, others much later, as operators may ask for
-# them. Nothing waits for them. Some at a time, and those alone that nobody else is at.
+# them. Nothing waits for them. Some at a time, and those alone that no other session has locked.
 FORGET_GONE = """
 WITH gone AS (
     DELETE FROM migrator.process p

@@ -57,6 +57,7 @@ if "folder" in told:
     )
     task = celery.task(name="work")(work)
 
-    @worker_process_shutdown.connect
     def leave(**_: Any) -> None:
         shim.close()
+
+    worker_process_shutdown.connect(leave)

@@ -130,7 +130,7 @@ def test_sessions_of_a_parent_that_dies_end_while_its_child_lives(world: World) 
 
 def test_a_shim_for_tests_stays_where_it_was_made() -> None:
     with MemoryShim(lambda asked: []) as shim:
-        shim._pid -= 1  # as a child finds it
+        shim._pid = shim._usable = os.getpid() - 1  # as a child finds it
         with pytest.raises(UsageError, match="belongs to the process"):
             shim.read("t1")
-        shim._pid += 1
+        shim._pid = shim._usable = os.getpid()

@@ -133,7 +133,8 @@ def test_none_answers_with_what_was_true_before(world: World, tmp_path: Path, po
                 one.send("read", point, one.tenant, number)
             for one in processes:
                 one.wait_stopped()
-            back = roll_back(world.classic, all=number % 2 == 0, tenants=None if number % 2 == 0 else tenants, **WORDS)
+            which: dict[str, Any] = {"all": True} if number % 2 == 0 else {"tenants": tenants}
+            back = roll_back(world.classic, **which, **WORDS)
             assert back.complete and back.expired == len(processes)
             for one in processes:  # no mirror runs: Limitless misses it
                 another.run_write(one.tenant, put(one.tenant, number, f"after {point}"))

@@ -255,7 +255,8 @@ def test_a_connection_that_leads_nowhere_after_a_rest_is_replaced(world: World, 
             shim.run_read("u1", get("u1", 1))
         links = [watcher(shim)._link, *shim._classic._idle, *shim._limitless._idle]
         assert len(links) == 3
-        swallow(classic), swallow(limitless)
+        swallow(classic)
+        swallow(limitless)
         for link in links:
             assert link is not None
             link.heard_s -= 3600
@@ -367,7 +368,7 @@ def test_what_needs_threads_is_refused(world: World, monkeypatch: pytest.MonkeyP
         without(world, readers=[world.classic_dsn])
     for module, asked in (("gevent.monkey", "is_module_patched"), ("eventlet.patcher", "is_monkey_patched")):
         with monkeypatch.context() as patched:
-            patched.setitem(sys.modules, module, SimpleNamespace(**{asked: lambda _: True}))  # type: ignore[arg-type]
+            patched.setitem(sys.modules, module, SimpleNamespace(**{asked: lambda _: True}))
             for shim in (world.shim(), without(world)):
                 with pytest.raises(UsageError, match=f"{module.partition('.')[0]} has replaced the threads"):
                     shim.open()
