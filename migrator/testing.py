@@ -31,6 +31,7 @@ from migrator.model.route import FallbackScope, Level, Route, WriteMode
 from migrator.model.side import Side
 from migrator.model.tenant import REFERENCE_PART, TenantId
 from migrator.shim import Event, Listener, RoutesApplied, RoutesLost, Settings, SettledOnLimitless, Shim
+from migrator.shim.acknowledge import Acknowledgement
 from migrator.shim.breakers import Breakers
 from migrator.shim.current_view import CurrentView
 from migrator.shim.doubt import Doubts
@@ -39,7 +40,6 @@ from migrator.shim.memory import Answers, Asked, Store
 from migrator.shim.memory_pool import PART, MemoryLink, MemoryPool
 from migrator.shim.pool import PING, Lender
 from migrator.shim.view import Poll, View, applied, confirmed_by_all, lapsed
-from migrator.shim.write import Acknowledgement
 
 __all__ = ["Answers", "Asked", "Block", "FixedClock", "Heard", "Level", "MemoryShim", "Side", "WriteMode"]
 
@@ -240,6 +240,9 @@ class MemoryShim(Shim):
         super().open()
         self._ack = _Acknowledgement(self._current, self._classic, self.heard, self._settings, f"shim {self.name}")
         self._ack.fall_back = self._fall_back
+
+    def begin_anew(self) -> None:
+        raise UsageError("a MemoryShim belongs to the process that made it", hint="Make one in each process.")
 
     def _start(self, link: Link) -> None:
         link.close()

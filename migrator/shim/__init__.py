@@ -10,6 +10,7 @@ ask for less, by its level of acknowledgement (migrator.model.ack): a session's 
 """
 
 from migrator.model.ack import Ack
+from migrator.shim.acknowledge import CommittedUnconfirmed
 from migrator.shim.core import Shim
 from migrator.shim.listener import (
     BreakerClosed,
@@ -32,7 +33,7 @@ from migrator.shim.session import Session
 from migrator.shim.settings import Settings
 from migrator.shim.stats import Stats, Waits
 from migrator.shim.token import SessionToken, Token
-from migrator.shim.write import CommittedUnconfirmed, Write
+from migrator.shim.write import Write
 
 __all__ = [
     "Ack",

@@ -7,52 +7,52 @@ tried once on classic, and the error counts against Limitless unless classic giv
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol
 
 from migrator.errors import ReadStale
 from migrator.shim.doubt import Doubts, Key, explained
 from migrator.shim.listener import Listener, ReadFellBack
-from migrator.shim.read import Read
+from migrator.shim.read import ReadSteps
 from migrator.shim.replica_pool import ReadsBounded
+from migrator.shim.steps import within
 
-T = TypeVar("T")
+Fn = Callable[[Any], Any]
+"""What an application reads, in the way of its front."""
 
 
 class NewRead(Protocol):
     """Makes a read of one tenant: where its route says, or on classic."""
 
-    def __call__(self, *, only_classic: bool = False, only_writer: bool = False) -> Read: ...
+    def __call__(self, *, only_classic: bool = False, only_writer: bool = False) -> ReadSteps: ...
 
 
-def answer(new_read: NewRead, fn: Callable[[Read], T], doubts: Doubts, listener: Listener) -> tuple[T, bool]:
+async def answer(new_read: NewRead, fn: Fn, doubts: Doubts, listener: Listener) -> tuple[Any, bool]:
     """Return what *fn* returns, and whether the side of the route gave it."""
     first = new_read()
     try:
-        with first:
-            result = fn(first)
+        result = await within(first, fn)
     except Exception as error:
         if isinstance(error, ReadsBounded):
             raise  # it has waited
         if first.failed or isinstance(error, ReadStale):
             listener.on_event(ReadFellBack(str(first.tenant_id), why(error)))
-            with new_read(only_classic=True, only_writer=first.at_replica) as again:
-                return fn(again), False
+            return await within(new_read(only_classic=True, only_writer=first.at_replica), fn), False
         if not first.in_doubt or not _asked(first, fn, doubts):
             raise
-        return _by_classic(first, new_read, fn, doubts, listener, error)
+        return await _by_classic(first, new_read, fn, doubts, listener, error)
     if not first.in_doubt or not _asked(first, fn, doubts):
         return result, True
     # The caller sees an error; it must see the same errors on both sides.
-    return _by_classic(first, new_read, fn, doubts, listener, None, result)
+    return await _by_classic(first, new_read, fn, doubts, listener, None, result)
 
 
-def _key(read: Read, fn: Callable[[Read], object]) -> Key:
+def _key(read: ReadSteps, fn: Fn) -> Key:
     assert read.doubt is not None
     place = getattr(getattr(fn, "func", fn), "__code__", None) or type(fn)
     return Key(read.tenant_id, read.doubt, place)
 
 
-def _asked(read: Read, fn: Callable[[Read], object], doubts: Doubts) -> bool:
+def _asked(read: ReadSteps, fn: Fn, doubts: Doubts) -> bool:
     """Return whether classic is to be asked; when not, the error has been judged."""
     assert read.doubt is not None
     if doubts.is_own(_key(read, fn)):
@@ -64,15 +64,15 @@ def _asked(read: Read, fn: Callable[[Read], object], doubts: Doubts) -> bool:
     return True
 
 
-def _by_classic(
-    first: Read,
+async def _by_classic(
+    first: ReadSteps,
     new_read: NewRead,
-    fn: Callable[[Read], T],
+    fn: Fn,
     doubts: Doubts,
     listener: Listener,
     error: Exception | None,
-    *result: T,
-) -> tuple[T, bool]:
+    *result: Any,
+) -> tuple[Any, bool]:
     """Ask classic; return its answer, or the first one (*error*, or *result*) when classic says the same.
 
     Raises:
@@ -81,8 +81,7 @@ def _by_classic(
     assert first.doubt is not None
     again = new_read(only_classic=True)
     try:
-        with again:
-            answered = fn(again)
+        answered = await within(again, fn)
     except Exception as other:
         if again.lost:  # classic could not be asked
             first.judge(doubts.suspects(first.tenant_id, first.doubt))
@@ -96,7 +95,7 @@ def _by_classic(
     return answered, False
 
 
-def _judged(first: Read, again: Read, fn: Callable[[Read], object], doubts: Doubts) -> bool:
+def _judged(first: ReadSteps, again: ReadSteps, fn: Fn, doubts: Doubts) -> bool:
     """Report whose error it was to breakers and samples; return whether it was the caller's own."""
     assert first.doubt is not None
     own = explained(first.doubt.states, again.states)
@@ -105,7 +104,7 @@ def _judged(first: Read, again: Read, fn: Callable[[Read], object], doubts: Doub
     return own
 
 
-def _as_it_was(error: Exception | None, *result: T) -> tuple[T, bool]:
+def _as_it_was(error: Exception | None, *result: Any) -> tuple[Any, bool]:
     if error is not None:
         raise error
     return result[0], True

@@ -7,6 +7,8 @@ process' staleness limit. Under routes that have run out a process asks classic 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import psycopg
 
 from migrator.errors import ClusterUnavailable
@@ -15,12 +17,17 @@ from migrator.shim import statements as st
 from migrator.shim.current_view import CurrentView
 from migrator.shim.pool import Pool
 from migrator.shim.settings import Settings
+from migrator.shim.steps import got
+from migrator.shim.view import View
+
+Until = Callable[[Callable[[View], bool], float], "bool | Awaitable[bool]"]
+"""Waits until the current view satisfies something, or so many seconds are over; returns whether it did."""
 
 FURTHER_S = 5.0
 """A write waits so much longer than a process needs to apply a change, or to fall silent; then something is wrong."""
 
 
-def wait_until_known(current: CurrentView, settings: Settings) -> float | None:
+async def wait_until_known(current: CurrentView, settings: Settings, until: Until) -> float | None:
     """Return None when every read that starts now goes to Limitless; else how long that was waited for, in s."""
     if current.known_to_all:
         return None
@@ -35,7 +42,7 @@ def wait_until_known(current: CurrentView, settings: Settings) -> float | None:
             elif now >= final_s:
                 return now - started_s
             else:
-                current.wait_until(lambda _: current.known_to_all, max(0.001, min(silent_s, final_s) - now))
+                await got(until(lambda _: current.known_to_all, max(0.001, min(silent_s, final_s) - now)))
     return None
 
 

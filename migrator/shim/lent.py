@@ -10,6 +10,7 @@ several statements in one text, server-side and foreign cursors, prepared statem
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -27,20 +28,49 @@ MEETS = all(hasattr(psycopg.Cursor, name) for name in ("_maybe_prepare_gen", "_e
 """Whether this psycopg is built as relied on here. BEGIN always goes ahead by itself where it is not."""
 
 
-class Conn(psycopg.Connection[Any]):
-    """A connection that knows since when a statement runs, so that a silent server can be disconnected.
+class Lent:
+    """What a lent connection knows of itself, on either front.
 
     Attributes:
+        busy_since_s: since when a statement runs, so that a silent server can be disconnected.
         refused: SQLSTATE and message of what the server refused since the connection was taken, also what the
             caller swallowed, and on whichever cursor, at execute or at fetch.
+        interrupted: who waited for a statement was cancelled; it is not lent again.
+        returned: its block ends or has ended; the borrower may not use it any more.
         owed: what begins the transaction and was not sent yet.
         pg: libpq's connection, whatever is owed.
     """
 
     busy_since_s: float | None = None
     refused: tuple[tuple[str, str], ...] = ()
-    returned: bool = False  # to the pool; the borrower may not use it any more
+    interrupted: bool = False
+    returned: bool = False
     owed: tuple[bytes, ...] = ()
+    pg: PGconn
+
+    def owes_no_more(self) -> bool:
+        """Forget what is owed; return whether there was anything, so that nothing of the application was sent."""
+        return False
+
+    def note(self, error: psycopg.Error) -> None:
+        """Remember what the server refused."""
+        if error.sqlstate and len(self.refused) < NOTED:
+            self.refused += ((error.sqlstate, error.diag.message_primary or ""),)
+
+    def check_lent(self) -> None:
+        """Raise when the block is over."""
+        if self.returned:
+            raise psycopg.OperationalError("the connection is closed: it went back to the pool with its block")
+
+
+class Conn(Lent, psycopg.Connection[Any]):
+    """The connection that a block of the synchronous front is lent.
+
+    Attributes:
+        within: bounds a conversation, where no thread watches it.
+    """
+
+    within: Callable[[PQGen[Any]], PQGen[Any]] | None = None
     _beginning: threading.RLock
 
     def __init__(self, pgconn: PGconn, *args: Any) -> None:
@@ -84,8 +114,7 @@ class Conn(psycopg.Connection[Any]):
 
     def wait(self, gen: PQGen[Any], *args: Any, **options: Any) -> Any:  # everything that waits comes through here
         """Run one conversation with the server."""
-        if self.returned:
-            raise psycopg.OperationalError("the connection is closed: it went back to the pool with its block")
+        self.check_lent()
         if self.owed:
             self._begin()
         return self.converse(gen, *args, **options)
@@ -105,11 +134,12 @@ class Conn(psycopg.Connection[Any]):
     def converse(self, gen: PQGen[Any], *args: Any, **options: Any) -> Any:
         """Run one conversation, whatever is owed, and whether or not this object was given back."""
         self.busy_since_s = now_s()
+        if self.within is not None:
+            gen = self.within(gen)
         try:
             return super().wait(gen, *args, **options)
         except psycopg.Error as error:
-            if error.sqlstate and len(self.refused) < NOTED:
-                self.refused += ((error.sqlstate, error.diag.message_primary or ""),)
+            self.note(error)
             raise
         finally:
             self.busy_since_s = None

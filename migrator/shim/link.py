@@ -5,6 +5,9 @@ loader or prepared statement of the application is in their way. Whatever the ap
 in the message that ends its transaction; what it did to the Python object stays with that object: the next
 borrower gets a new one, and the old one refuses further use.
 
+`BaseLink` holds what is common to both fronts: every conversation as a generator, which says what to send and what an
+answer means and never waits, as psycopg has it. `Link` runs them and blocks; the one for asyncio is in aio/.
+
 Two round trips of a block are spared: its BEGIN goes with its first statement (migrator.shim.lent), and no thread waits
 for the end of a read, as nothing depends on how it ends. The next borrower reads that answer.
 """
@@ -12,22 +15,27 @@ for the end of a read, as nothing depends on how it ends. The next borrower read
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import generators
+from psycopg.abc import PQGen
 from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
 from migrator.errors import UsageError
 from migrator.model import session
 from migrator.model.side import Side
+from migrator.shim import forked
 from migrator.shim.clock import now_s
-from migrator.shim.lent import Conn, check, conversation, lent
+from migrator.shim.lent import Conn, Lent, check, conversation, lent
+
+T = TypeVar("T")
 
 RESETS: dict[Side, tuple[str, ...]] = {
     # DISCARD ALL cannot share a message, and would throw away the plans of capture's triggers as well.
@@ -80,10 +88,10 @@ class NotReset(psycopg.OperationalError):
 
 
 @dataclass(eq=False)
-class Link:
+class BaseLink:
     """One connection, and a second handle on its socket by which another thread may end it."""
 
-    conn: Conn
+    conn: Lent
     _socket: socket.socket
     resets: list[str] = field(default_factory=list)  # shared by the links of a pool; see `finish`
     fresh: bool = True  # not used before
@@ -94,21 +102,77 @@ class Link:
     _ending: tuple[str, ...] | None = None  # what was sent to end a read, until its answer is read
     _poll: select.poll | None = None
 
+    def __post_init__(self) -> None:
+        forked.connected(self)
+
+    def disown(self, dead: int) -> None:
+        """In a forked process: leave the connection to the parent, and have a closed socket in its place."""
+        self._socket.close()
+        os.dup2(dead, self.conn.pg.socket, inheritable=False)
+
+    # -- what the fronts do each in their way; an awaitable where they do not block ------------------------
+
+    def ask(self, statement: str) -> list[str | None] | Awaitable[list[str | None]]:
+        """Run *statement*, which may be several; return the first row of the last with columns, as the server's texts.
+
+        Raises:
+            psycopg.Error: the server's error, or the connection was lost.
+        """
+        raise NotImplementedError
+
+    def start(self, statement: str, *, owe: bool) -> Awaitable[None] | None:
+        """Run *statement* for the next borrower; with *owe*, together with the borrower's first one if that is safe.
+
+        What it answers is `said`, when it does not go with the borrower's.
+
+        Raises:
+            NotReset: the session is not as it was before the last borrower.
+            psycopg.Error: the server's error, or the connection was lost.
+        """
+        raise NotImplementedError
+
+    def finish(self, how: str, *, first: Sequence[str] = (), then: str = "") -> str | Awaitable[str]:
+        """End the transaction by COMMIT or ROLLBACK and undo what was done to the session; return the command's tag.
+
+        Args:
+            first: statements to run before the end, in the same message.
+            then: asked behind it in the same message; the first row of its answer is `said`, empty without one.
+
+        Raises:
+            psycopg.Error: the end was refused, or the connection was lost; or one of *first* was refused, and the
+                transaction is still to be ended. A failed reset raises nothing: it is not `clean` then.
+        """
+        raise NotImplementedError
+
+    def leave(self, how: str) -> Awaitable[None] | None:
+        """As `finish`, for a transaction that nothing depends on: its answer is read by the next borrower's `start`.
+
+        Raises:
+            psycopg.Error: the connection was lost.
+        """
+        raise NotImplementedError
+
+    def _lent(self) -> Lent:
+        """Return a new Python object on the connection."""
+        raise NotImplementedError
+
+    # -- what is seen of it without asking ------------------------------------------------------------------
+
     def overdue(self, at_s: float) -> bool:
         """Return whether the statement that runs now should have been answered long ago."""
         since = self.conn.busy_since_s
         return self.silent_s is not None and since is not None and at_s - since > self.silent_s
 
     def kill(self) -> None:
-        """Shut the socket down: a thread that waits on it gets a lost connection. Safe from any thread, at any time."""
+        """Shut the socket down: who waits on it gets a lost connection. Safe from any thread, at any time."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
+        """Close the connection, also when the object was returned already."""
         self._socket.close()
         with contextlib.suppress(psycopg.Error):
-            self.conn.close()
-            self.conn.pg.finish()  # also when the object was returned already
+            self.conn.pg.finish()
 
     @property
     def closed(self) -> bool:
@@ -128,9 +192,15 @@ class Link:
     @property
     def usable(self) -> bool:
         """Whether it may be lent again, as far as this side knows."""
+        if self.conn.interrupted:
+            return False
         if self._ending is not None:
             return True
         return not self.closed and self.status is TransactionStatus.IDLE
+
+    def withdraw(self) -> None:
+        """Have the application's object refuse further use: from here on nothing may come between our statements."""
+        self.conn.returned = True
 
     def check(self) -> None:
         """Raise UsageError when the application left something running."""
@@ -145,50 +215,42 @@ class Link:
                 hint="Read COPY and stream() to their end, or close them, before the block ends.",
             )
 
-    def start(self, statement: str, *, owe: bool) -> None:
-        """Run *statement* for the next borrower; with *owe*, together with the borrower's first one if that is safe.
+    def renew(self) -> None:
+        """Put a new Python object on the connection; the old one refuses further use."""
+        self.heard_s = now_s()
+        old = self.conn
+        if self._ending is None:
+            self.conn = self._new_object()
+        old.returned = True  # else the new one comes when the answer does, with which the last borrower's news may come
 
-        What it answers is `said`, when it does not go with the borrower's.
+    def _new_object(self) -> Lent:
+        pgconn = self.conn.pg
+        while pgconn.notifies() is not None:
+            pass  # of the last borrower
+        return self._lent()
 
-        Raises:
-            NotReset: the session is not as it was before the last borrower.
-            psycopg.Error: the server's error, or the connection was lost.
-        """
-        if self._ending is not None:
-            self._read_end()
-        if not owe or now_s() - self.heard_s > RECENT_S or self._speaks():
-            self.said = self.ask(statement)
-        else:
-            self.conn.owe(tuple(statement.encode().split(b"; ")))
+    def _speaks(self) -> bool:
+        """Return whether there is something to read: that the connection was closed, if it is not mere news."""
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._socket, select.POLLIN)
+        return self.conn.pg.status != ConnStatus.OK or bool(self._poll.poll(0))
 
-    def ask(self, statement: str) -> list[str | None]:
-        """Run *statement*, which may be several; return the first row of the last with columns, as the server's texts.
+    # -- conversations ----------------------------------------------------------------------------------------
 
-        Raises:
-            psycopg.Error: the server's error, or the connection was lost.
-        """
-        results = self._send(statement)
+    def _send(self, statement: str) -> PQGen[list[PGresult]]:
+        return conversation(self.conn.pg, statement.encode())
+
+    def asking(self, statement: str) -> PQGen[list[str | None]]:
+        results = yield from self._send(statement)
         for result in results:
             check(result)
         return next((first_row(result) for result in reversed(results) if result.nfields), [])
 
-    def finish(self, how: str, *, first: Sequence[str] = (), then: str = "") -> str:
-        """End the transaction by COMMIT or ROLLBACK and undo what was done to the session; return the command's tag.
-
-        Args:
-            first: statements to run before the end, in the same message.
-            then: asked behind it in the same message; the first row of its answer is `said`, empty without one.
-
-        Raises:
-            psycopg.Error: the end was refused, or the connection was lost; or one of *first* was refused, and the
-                transaction is still to be ended. A failed reset raises nothing: it is not `clean` then.
-        """
-        self.said = []
-        if self.conn.owes_no_more():
-            self.clean = True
-            return how
+    def finishing(self, how: str, first: Sequence[str], then: str) -> PQGen[str]:
         resets = tuple(self.resets)
-        results = self._send("; ".join((*first, how, *resets, *((then,) if then else ()))))
+        message = "; ".join((*first, how, *resets, *((then,) if then else ())))
+        results = yield from self._send(message)
         for result in results[: len(first)]:
             check(result)
         results = results[len(first) :]
@@ -196,29 +258,24 @@ class Link:
             self.said = first_row(results.pop())
         return self._ended(results, resets)
 
-    def leave(self, how: str) -> None:
-        """As `finish`, for a transaction that nothing depends on: its answer is read by the next borrower's `begin`.
-
-        Raises:
-            psycopg.Error: the connection was lost.
-        """
-        conn, resets = self.conn, tuple(self.resets)
+    def leaving(self, how: str) -> PQGen[None]:
+        resets = tuple(self.resets)
         self.clean = True  # as far as is known; `start` finds out
-        if conn.owes_no_more():
-            return
-        with conn.lock:
-            conn.pg.send_query("; ".join((how, *resets)).encode())
-            if conn.pg.flush():  # the socket takes no more: it has to be waited for
-                conn.wait(generators.send(conn.pg))
+        self.conn.pg.send_query("; ".join((how, *resets)).encode())
+        if self.conn.pg.flush():  # the socket takes no more: it has to be waited for
+            yield from generators.send(self.conn.pg)
         self._ending = resets
 
-    def _read_end(self) -> None:
+    def reading_end(self) -> PQGen[None]:
         """Read the answer to what `leave` sent."""
         resets, self._ending = self._ending or (), None
         try:
-            self._ended(self.conn.converse(generators.fetch_many(self.conn.pg)), resets)
+            self._ended((yield from generators.fetch_many(self.conn.pg)), resets)
         except psycopg.Error:
             self.clean = False
+
+    def took_back(self) -> None:
+        """Give the connection a new object once that answer was read."""
         self.conn = self._new_object()
         if not self.clean or self.conn.pg.transaction_status != TransactionStatus.IDLE:
             raise NotReset("the session of the last borrower could not be reset")
@@ -234,30 +291,54 @@ class Link:
                     self.resets.remove(resets[number - 1])
         return (results[0].command_status or b"").decode()
 
-    def renew(self) -> None:
-        """Put a new Python object on the connection; the old one refuses further use."""
-        self.heard_s = now_s()
-        old = self.conn
-        if self._ending is None:
-            self.conn = self._new_object()
-        old.returned = True  # else the new one comes when the answer does, with which the last borrower's news may come
 
-    def _new_object(self) -> Conn:
-        pgconn = self.conn.pg
-        while pgconn.notifies() is not None:
-            pass  # of the last borrower
-        return lent(pgconn)
+@dataclass(eq=False)
+class Link(BaseLink):
+    """A connection whose conversations block."""
 
-    def _speaks(self) -> bool:
-        """Return whether there is something to read: that the connection was closed, if it is not mere news."""
-        if self._poll is None:
-            self._poll = select.poll()
-            self._poll.register(self._socket, select.POLLIN)
-        return self.conn.pg.status != ConnStatus.OK or bool(self._poll.poll(0))
+    conn: Conn
 
-    def _send(self, statement: str) -> list[PGresult]:
+    def close(self) -> None:
+        """Close the connection, also when the object was returned already."""
+        with contextlib.suppress(psycopg.Error):
+            self.conn.close()
+        super().close()
+
+    def start(self, statement: str, *, owe: bool) -> None:
+        """Run *statement* for the next borrower; see BaseLink."""
+        if self._ending is not None:
+            self._converse(self.reading_end())
+            self.took_back()
+        if not owe or now_s() - self.heard_s > RECENT_S or self._speaks():
+            self.said = self.ask(statement)
+        else:
+            self.conn.owe(tuple(statement.encode().split(b"; ")))
+
+    def ask(self, statement: str) -> list[str | None]:
+        """Run *statement*; see BaseLink."""
+        return self._converse(self.asking(statement))
+
+    def finish(self, how: str, *, first: Sequence[str] = (), then: str = "") -> str:
+        """End the transaction; see BaseLink."""
+        self.said = []
+        if self.conn.owes_no_more():
+            self.clean = True
+            return how
+        return self._converse(self.finishing(how, first, then))
+
+    def leave(self, how: str) -> None:
+        """End the transaction of a read; see BaseLink."""
+        if self.conn.owes_no_more():
+            self.clean = True
+            return
+        self._converse(self.leaving(how))
+
+    def _lent(self) -> Conn:
+        return lent(self.conn.pg)
+
+    def _converse(self, gen: PQGen[T]) -> T:
         with self.conn.lock:
-            found: list[PGresult] = self.conn.wait(conversation(self.conn.pg, statement.encode()))
+            found: T = self.conn.converse(gen)
         return found
 
 

@@ -50,6 +50,11 @@ class Observed:
         telemetry.forget(self._shim)
         self._tracer = self._meter = None
 
+    @property
+    def tracer(self) -> Tracer | None:
+        """The application's, while it has one."""
+        return self._tracer
+
     def read(self, retry: int) -> Callable[..., Read]:
         """Return what makes a read; *retry*: tries of the same before it."""
         if self._tracer is None:

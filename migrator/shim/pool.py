@@ -10,8 +10,8 @@ import os
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Protocol, TypeVar
 
 import psycopg
 
@@ -22,8 +22,11 @@ from migrator.login.source import Login
 from migrator.model.side import Side
 from migrator.model.sqlstate import Fault, fault_of
 from migrator.shim.lent import CURSOR, Conn
-from migrator.shim.link import RESETS, Link, NotReset, OwnCursor
+from migrator.shim.link import RESETS, BaseLink, Link, NotReset, OwnCursor
 from migrator.shim.statements import ASK_AND_BEGIN_READ
+from migrator.shim.steps import at_once, got
+
+L = TypeVar("L", bound=BaseLink)
 
 
 def fault(error: BaseException) -> Fault | None:
@@ -68,10 +71,10 @@ class PoolExhausted(ClusterUnavailable):
 class Lender(Protocol):
     """What a block needs of a pool."""
 
-    def take(self, begin: str, *, silent_s: float | None = None) -> Link: ...
-    def give(self, link: Link, *, discard: bool = False) -> None: ...
+    def take(self, begin: str, *, silent_s: float | None = None) -> BaseLink | Awaitable[BaseLink]: ...
+    def give(self, link: Any, *, discard: bool = False) -> None: ...
 
-    def ended(self, link: Link, states: frozenset[str], *, lost: bool) -> str | None:
+    def ended(self, link: Any, states: frozenset[str], *, lost: bool) -> str | None:
         """Return why what a read on *link* gave must be thrown away; None when it stands."""
 
 
@@ -117,10 +120,8 @@ class Places:
                 self._waiting -= 1
 
 
-class Pool:
+class BasePool(Generic[L]):
     """Connections to one side. At most *size* are out at once; idle ones are reused, the youngest first."""
-
-    link_type: type[Link] = Link
 
     def __init__(
         self,
@@ -138,87 +139,49 @@ class Pool:
         self._told = (app, connect_timeout_s, silent_s)
         if isinstance(dsn, str):
             parameters(dsn, *self._told)  # what cannot be read is an error at once
+        self._size = size
         self._wait_s = wait_s
-        self._free: Free = Places(size)
         self._lock = threading.Lock()
-        self._idle: list[Link] = []
-        self._out: set[Link] = set()
+        self._idle: list[L] = []
+        self._out: set[L] = set()
         self._closed = False
         self._resets = list(RESETS[side])
 
-    def connect(self) -> Link:
-        """Return a new connection outside the pool's count, for statements of the shim alone.
+    # -- what the fronts do each in their way ---------------------------------------------------------------
 
-        Raises:
-            ClusterUnavailable: the side cannot be reached or refuses us; the text holds no password.
-        """
-        return self._open({"client_encoding": "utf8"}, OwnCursor)
+    def _place(self) -> bool | Awaitable[bool]:
+        """Take a place for one more connection; return whether there was one in time."""
+        raise NotImplementedError
 
-    def _open(self, more: dict[str, str], cursors: type[psycopg.Cursor[Any]]) -> Link:
-        conn = self._connected(more, cursors)
-        try:
-            handle = socket.socket(fileno=os.dup(conn.pgconn.socket))
-        except OSError:
-            conn.close()
-            raise ClusterUnavailable(self.side.value, "the connection closed at once") from None
-        return self.link_type(conn, handle, self._resets)
+    def _leave_place(self) -> None:
+        """Give it back. Returns at once."""
+        raise NotImplementedError
 
-    def _connected(self, more: dict[str, str], cursors: type[psycopg.Cursor[Any]]) -> Conn:
-        """Return a connection, its secret read anew; a server that refuses it is asked once more if it was changed."""
-        login = Login(self._dsn)
-        text: str | None = self._asked(login)
-        while True:
-            assert text is not None
-            given = {**parameters(text, *self._told), **more}
-            given = spread(given) if self.side is Side.LIMITLESS else given
-            try:
-                return Conn.connect(**given, autocommit=True, prepare_threshold=None, cursor_factory=cursors)
-            except psycopg.Error as error:
-                text = login.after(error)
-                if text is None:
-                    why, hint = refused_connection(str(error), error.sqlstate)
-                    raise ClusterUnavailable(self.side.value, why, hint) from None
+    def _lend(self) -> L | Awaitable[L]:
+        """Return a new connection for an application. Raises ClusterUnavailable."""
+        raise NotImplementedError
 
-    def info(self) -> str:
-        """Return the connection string as it is now. Raises ClusterUnavailable when it cannot be had."""
-        return self._asked(Login(self._dsn))
+    # -- lending --------------------------------------------------------------------------------------------
 
-    def _asked(self, login: Login) -> str:
-        try:
-            return login.text()
-        except MigratorError as error:
-            raise ClusterUnavailable(self.side.value, str(error), error.hint) from None
-        except Exception as error:  # of the application's own function; its text may hold anything
-            what = f"its connection string cannot be had ({type(error).__name__})"
-            raise ClusterUnavailable(self.side.value, what) from error
-
-    def take(self, begin: str, *, silent_s: float | None = None) -> Link:
-        """Return a connection inside a transaction that *begin* starts; with PING, outside any.
-
-        A server that neither answers nor closes for *silent_s* is disconnected by `kill_overdue`.
-
-        An idle connection that turns out to be lost is replaced without an error: nothing ran on it.
-
-        Raises:
-            ClusterUnavailable: no connection can be had.
-        """
+    async def taking(self, begin: str, silent_s: float | None) -> L:
+        """Return a connection inside a transaction that *begin* starts; see `Pool.take`."""
         if self._closed:
             raise UsageError("the shim is closed")
-        if not self._free.acquire(timeout=self._wait_s):
+        if not await got(self._place()):
             raise PoolExhausted(self.side.value, f"no connection of the pool became free within {self._wait_s:g} s")
         try:
             while True:
                 link = self._pop()
                 if link is None:
-                    link = self._open({}, CURSOR)
+                    link = await got(self._lend())
                     with self._lock:
                         self._out.add(link)
                 link.silent_s = silent_s
                 link.conn.refused = ()
                 try:
-                    link.start(begin, owe=begin not in (PING, ASK_AND_BEGIN_READ))
+                    await got(link.start(begin, owe=begin not in (PING, ASK_AND_BEGIN_READ)))
                     link.clean = begin == PING
-                except psycopg.Error as error:
+                except BaseException as error:
                     with self._lock:
                         self._out.discard(link)
                     reused, lost = not link.fresh, fault(error) in (Fault.UNREACHABLE, Fault.OVERLOADED)
@@ -233,10 +196,10 @@ class Pool:
                     raise
                 return link
         except BaseException:
-            self._free.release()
+            self._leave_place()
             raise
 
-    def give(self, link: Link, *, discard: bool = False) -> None:
+    def give(self, link: L, *, discard: bool = False) -> None:
         """Take a connection back as it was lent; one that is not idle, healthy and clean is closed."""
         link.fresh = False
         keep = not discard and link.usable and link.clean
@@ -249,13 +212,13 @@ class Pool:
                 self._idle.append(link)
         if not keep:
             link.close()
-        self._free.release()
+        self._leave_place()
 
-    def ended(self, link: Link, states: frozenset[str], *, lost: bool) -> str | None:
+    def ended(self, link: L, states: frozenset[str], *, lost: bool) -> str | None:
         """Return None: what this side answered stands by itself."""
         return None
 
-    def _pop(self) -> Link | None:
+    def _pop(self) -> L | None:
         with self._lock:
             if not self._idle:
                 return None
@@ -285,8 +248,99 @@ class Pool:
             link.close()
 
     def close(self) -> None:
+        """Close what is idle; what is out is closed when it comes back."""
         self._closed = True
         self.drop_idle()
+
+    # -- connection strings -----------------------------------------------------------------------------------
+
+    def info(self) -> str:
+        """Return the connection string as it is now. Raises ClusterUnavailable when it cannot be had."""
+        return self._asked(Login(self._dsn))
+
+    def _asked(self, login: Login) -> str:
+        try:
+            return login.text()
+        except MigratorError as error:
+            raise ClusterUnavailable(self.side.value, str(error), error.hint) from None
+        except Exception as error:  # of the application's own function; its text may hold anything
+            what = f"its connection string cannot be had ({type(error).__name__})"
+            raise ClusterUnavailable(self.side.value, what) from error
+
+    def _given(self, text: str) -> dict[str, Any]:
+        """Return what to connect with."""
+        given = parameters(text, *self._told)
+        return spread(given) if self.side is Side.LIMITLESS else given
+
+    def _refused(self, error: psycopg.Error) -> ClusterUnavailable:
+        """Return what a connection that was refused means; without the password."""
+        why, hint = refused_connection(str(error), error.sqlstate)
+        return ClusterUnavailable(self.side.value, why, hint)
+
+    def _handle(self, conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> socket.socket:
+        """Return a second handle on the socket of *conn*, which is closed when that fails."""
+        try:
+            return socket.socket(fileno=os.dup(conn.pgconn.socket))
+        except (OSError, psycopg.Error):
+            conn.pgconn.finish()
+            raise ClusterUnavailable(self.side.value, "the connection closed at once") from None
+
+
+class Pool(BasePool[Link]):
+    """A pool whose callers are threads."""
+
+    link_type: type[Link] = Link
+
+    def __init__(self, side: Side, dsn: ConnectionInfo, app: str, **bounds: Any) -> None:
+        super().__init__(side, dsn, app, **bounds)
+        self._free: Free = Places(self._size)
+
+    def connect(self) -> Link:
+        """Return a new connection outside the pool's count, for statements of the shim alone.
+
+        Raises:
+            ClusterUnavailable: the side cannot be reached or refuses us; the text holds no password.
+        """
+        return self._open({"client_encoding": "utf8"}, OwnCursor)
+
+    def take(self, begin: str, *, silent_s: float | None = None) -> Link:
+        """Return a connection inside a transaction that *begin* starts; with PING, outside any.
+
+        A server that neither answers nor closes for *silent_s* is disconnected by `kill_overdue`.
+
+        An idle connection that turns out to be lost is replaced without an error: nothing ran on it.
+
+        Raises:
+            ClusterUnavailable: no connection can be had.
+        """
+        return at_once(self.taking(begin, silent_s))
+
+    def _place(self) -> bool:
+        return self._free.acquire(timeout=self._wait_s)
+
+    def _leave_place(self) -> None:
+        self._free.release()
+
+    def _lend(self) -> Link:
+        return self._open({}, CURSOR)
+
+    def _open(self, more: dict[str, str], cursors: type[psycopg.Cursor[Any]]) -> Link:
+        conn = self._connected(more, cursors)
+        return self.link_type(conn, self._handle(conn), self._resets)
+
+    def _connected(self, more: dict[str, str], cursors: type[psycopg.Cursor[Any]]) -> Conn:
+        """Return a connection, its secret read anew; a server that refuses it is asked once more if it was changed."""
+        login = Login(self._dsn)
+        text: str | None = self._asked(login)
+        while True:
+            assert text is not None
+            given = {**self._given(text), **more}
+            try:
+                return Conn.connect(**given, autocommit=True, prepare_threshold=None, cursor_factory=cursors)
+            except psycopg.Error as error:
+                text = login.after(error)
+                if text is None:
+                    raise self._refused(error) from None
 
 
 ConnectTo = Callable[[], Link]

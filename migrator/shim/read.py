@@ -1,4 +1,7 @@
-"""A read of one tenant: chooses its side, and checks on leaving that its answer may be used and whose errors it had."""
+"""A read of one tenant: chooses its side, and checks on leaving that its answer may be used and whose errors it had.
+
+`ReadSteps` is the read of both fronts (steps.py); `Read` is that of threads, AsyncRead (aio/) that of asyncio.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,7 @@ import functools
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -23,12 +25,13 @@ from migrator.shim.breakers import Breakers, Ticket
 from migrator.shim.current_view import CurrentView
 from migrator.shim.doubt import Doubt, Doubts
 from migrator.shim.inflight import Flight, Inflight
-from migrator.shim.link import Link
+from migrator.shim.link import BaseLink
 from migrator.shim.metrics import LOST, Metrics
 from migrator.shim.pool import Lender
 from migrator.shim.replica_pool import ReadsBounded
 from migrator.shim.routing import Choice, choose, moved
 from migrator.shim.settings import Settings
+from migrator.shim.steps import Block, Blocking, got
 from migrator.shim.token import SessionToken
 
 
@@ -47,8 +50,8 @@ GRACE_S = 1.0
 """A server that runs into its own statement timeout needs a moment to report it."""
 
 
-class Read:
-    """Reads of one tenant, on one side. Use it as a context manager.
+class ReadSteps(Block):
+    """What a read does, in order.
 
     Attributes:
         connection: a psycopg connection inside a read-only transaction.
@@ -59,7 +62,7 @@ class Read:
         at_replica: after leaving, whether a read replica gave something that must be thrown away.
     """
 
-    connection: psycopg.Connection[Any]
+    connection: Any
 
     def __init__(
         self,
@@ -94,37 +97,37 @@ class Read:
         self._judged_later = judged_later  # by `judge`, when classic has been asked
         self._flight: Flight | None = None  # set while on Limitless by route
         self._ticket: Ticket | None = None
-        self._link: Link | None = None
+        self._link: BaseLink | None = None
         self._lender: Lender | None = None
         self._started_s = 0.0
         self._ended_s = 0.0
         self._said = NO_STATES  # SQLSTATEs of the server's errors, whoever is to blame
 
-    def __enter__(self) -> Self:
+    async def enter(self) -> None:
+        """Choose the side and begin there."""
         self._started_s = self._current.now_s()
         try:
-            self._begin()
+            await self._begin()
         except ClusterUnavailable:
             self._metrics.unanswered(self.side)
             raise
-        return self
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
         if self._after is not None and self._after.writes:
-            self._wait_for(self._after)
+            await self._wait_for(self._after)
         if self._current.settled:
             self.side = Side.LIMITLESS
-            self._take()
-        elif self._only_classic or not self._try_limitless():
+            await self._take()
+        elif self._only_classic or not await self._try_limitless():
             try:
-                self._take_classic()
+                await self._take_classic()
             except ReadsBounded:
                 # Classic cannot carry it. Where only this process' breaker is in the way, a slow answer is better.
-                if self._only_classic or not self._try_limitless(in_spite_of_breakers=True):
+                if self._only_classic or not await self._try_limitless(in_spite_of_breakers=True):
                     raise
                 self.failed = self.lost = False
 
-    def _wait_for(self, wanted: SessionToken) -> None:
+    async def _wait_for(self, wanted: SessionToken) -> None:
         """Wait for what may make Limitless answer, within the settings' bound; learn of the hand-over first.
 
         Raises:
@@ -137,9 +140,11 @@ class Read:
             asked_s = current.now_s()
             current.refresh()
             with current.attention():
-                current.wait_until(
-                    lambda view: view.settled or view.valid_until_s >= asked_s + settings.staleness_s,
-                    settings.staleness_s,
+                await got(
+                    self._until(
+                        lambda view: view.settled or view.valid_until_s >= asked_s + settings.staleness_s,
+                        settings.staleness_s,
+                    )
                 )
             if not current.settled:
                 raise ReadStale(
@@ -151,9 +156,9 @@ class Read:
             route = view.routes.get(self.tenant_id)
             if route is not None and view.level(self.tenant_id) is Level.LIMITLESS and wanted.missing(view, route.part):
                 with current.attention():
-                    current.wait_until(lambda view: not wanted.missing(view, route.part), settings.session_wait_s)
+                    await got(self._until(lambda view: not wanted.missing(view, route.part), settings.session_wait_s))
 
-    def _try_limitless(self, *, in_spite_of_breakers: bool = False) -> bool:
+    async def _try_limitless(self, *, in_spite_of_breakers: bool = False) -> bool:
         """Go to Limitless when route and breakers allow it and it accepts the connection; return whether it did."""
         if not moved(self._current.view, self.tenant_id):
             return False
@@ -163,13 +168,13 @@ class Read:
             choice, ticket = self._choose(flight)
             if choice.part is None and choice.side is Side.LIMITLESS:
                 self.side = Side.LIMITLESS  # settled just now
-                self._take()
+                await self._take()
                 return True
             if ticket is None and (choice.part is None or not in_spite_of_breakers):
                 return False
             self.side = Side.LIMITLESS
             try:
-                self._take()
+                await self._take()
             except (ClusterUnavailable, psycopg.Error):
                 # Nothing ran yet, so classic can answer; the breaker counts it.
                 self._ended_s = self._current.now_s()
@@ -191,37 +196,39 @@ class Read:
             return choice, None
         return choice, self._breakers.admit(self.tenant_id, choice.part)
 
-    def _take_classic(self) -> None:
+    async def _take_classic(self) -> None:
         """Begin on classic, unless it is not read any more: once routes have run out, classic itself is asked."""
         view = self._current.view  # one, as routes may be renewed meanwhile, by which the migration is over
         if not view.settled:
             self.side = Side.CLASSIC
             if view.valid(self._current.now_s()):
-                self._take()
+                await self._take()
                 return
-            if self._take(st.ASK_AND_BEGIN_READ) is not WriteMode.LIMITLESS_ONLY:
+            if await self._take(st.ASK_AND_BEGIN_READ) is not WriteMode.LIMITLESS_ONLY:
                 return
-            self._give_back()
+            await self._give_back()
             self._current.settle()
             self._current.refresh()
         self.side = Side.LIMITLESS
-        self._take()
+        await self._take()
 
-    def _give_back(self) -> None:
+    async def _give_back(self) -> None:
         assert self._link is not None and self._lender is not None
-        with suppress(psycopg.Error):  # nothing was read; the pool closes it
-            self._link.finish("ROLLBACK")
-        self._lender.give(self._link)
-        self._link = None
+        link, self._link = self._link, None
+        try:
+            with suppress(psycopg.Error):  # nothing was read; the pool closes it
+                await got(link.finish("ROLLBACK"))
+        finally:
+            self._lender.give(link)
 
-    def _take(self, on_classic: str = st.BEGIN_READ) -> WriteMode | None:
+    async def _take(self, on_classic: str = st.BEGIN_READ) -> WriteMode | None:
         """Begin on the side; return the write mode when *on_classic* asks for it."""
         limitless = self.side is Side.LIMITLESS
         begin = begin_on_limitless(self._settings.read_timeout_s) if limitless else on_classic
         try:
             self._lender = self._pools(self.side)
-            self._link = self._lender.take(
-                begin, silent_s=self._settings.read_timeout_s + GRACE_S if limitless else None
+            self._link = await got(
+                self._lender.take(begin, silent_s=self._settings.read_timeout_s + GRACE_S if limitless else None)
             )
         except ClusterUnavailable:
             self.failed = self.lost = True
@@ -230,21 +237,25 @@ class Read:
         if begin != st.ASK_AND_BEGIN_READ:
             return None
         if not self._link.said:
-            self._give_back()
+            await self._give_back()
             raise NotInstalled("the control schema on classic is not complete")
         return WriteMode(self._link.said[0] or "")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def leave(self, error: BaseException | None) -> None:
+        """End the read that *error* ended, None when nothing did."""
         link, flight, lender = self._link, self._flight, self._lender
         assert link is not None and lender is not None
         self._link = self._flight = None
+        link.withdraw()
         self._ended_s = self._current.now_s()
         if flight is not None:
             self._inflight.end(flight)
         self.doubt = self._doubt_of(link)
-        healthy = self._end(link, error)
+        interrupted: BaseException | None = None
+        try:
+            healthy = await self._end(link, error)
+        except BaseException as raised:  # the task was cancelled: nothing more is known of the connection
+            healthy, error, interrupted = False, raised, raised
         lost = link.closed  # asked before the pool may close it
         again = lender.ended(link, self.states, lost=lost or self.lost)
         lender.give(link, discard=not healthy)
@@ -256,6 +267,8 @@ class Read:
             self._tell(self._ticket, failed=self.failed or lost)
         elif not self._judged_later or not (error is None or isinstance(error, Exception)):
             self.judge(self._doubts.suspects(self.tenant_id, self.doubt))
+        if interrupted is not None:
+            raise interrupted
         if again is not None and (error is None or isinstance(error, Exception)):
             self.at_replica = True
             raise ReadStale(
@@ -283,7 +296,7 @@ class Read:
         self.failed = against_limitless
         self._tell(self._ticket, failed=against_limitless)
 
-    def _doubt_of(self, link: Link) -> Doubt | None:
+    def _doubt_of(self, link: BaseLink) -> Doubt | None:
         """Note whether the connection was lost; return the errors that classic must be asked about."""
         refused = link.conn.refused
         states = frozenset(state for state, _ in refused if state != FOLLOWS) if refused else NO_STATES
@@ -296,23 +309,23 @@ class Read:
             return Doubt(frozenset({FOLLOWS})) if broken else None  # something failed past every cursor
         return Doubt(states, refused[0][1])
 
-    def _note(self, link: Link, lost: bool) -> None:
+    def _note(self, link: BaseLink, lost: bool) -> None:
         """Count the read in the error rates; on classic some errors are clear without asking."""
         if not (lost or self._only_classic or self._current.settled):
             self._doubts.ended(self.tenant_id, self.side, self.states)
         if self.doubt is not None and self.side is Side.CLASSIC and not self.failed:
             self.failed = any(counts_for_breaker(fault_of(state)) for state in self.states)
 
-    def _end(self, link: Link, error: BaseException | None) -> bool:
+    async def _end(self, link: BaseLink, error: BaseException | None) -> bool:
         """End the transaction; return whether the connection may be used again."""
         if link.closed:
             return False
         try:
             link.check()
             if error is None:
-                link.leave("COMMIT")
+                await got(link.leave("COMMIT"))
             else:
-                link.finish("ROLLBACK")
+                await got(link.finish("ROLLBACK"))
         except (psycopg.Error, UsageError):
             return False  # the answers were already read; only the connection is lost
         # Builds of Limitless before 16.9.100 refuse writes on a connection after rolling back a READ ONLY transaction.
@@ -339,3 +352,9 @@ class Read:
         if self._current.settled:
             return False
         return flight.lowered or view.lease != flight.lease or not view.valid(self._current.now_s())
+
+
+class Read(Blocking, ReadSteps):
+    """Reads of one tenant, on one side. Use it as a context manager; see ReadSteps for its attributes."""
+
+    connection: psycopg.Connection[Any]

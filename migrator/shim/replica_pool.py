@@ -11,9 +11,10 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import psycopg
 
@@ -22,13 +23,14 @@ from migrator.login.parts import parts_of
 from migrator.model.side import Side
 from migrator.shim import replica_sql as sql
 from migrator.shim.current_view import CurrentView
-from migrator.shim.link import Link
+from migrator.shim.link import BaseLink, Link
 from migrator.shim.metrics import Metrics
 from migrator.shim.pool import ConnectionInfo, Lender, Pool, PoolExhausted
 from migrator.shim.replica_change import Level
 from migrator.shim.replicas import Bucket, Health, Lag, Registry, Replica, Seen, by_turns, too_slow
 from migrator.shim.settings import Settings
 from migrator.shim.statements import ASK_AND_BEGIN_READ
+from migrator.shim.steps import at_once, got
 
 WRITER = "writer"
 
@@ -58,13 +60,17 @@ class ReadsBounded(ClusterUnavailable):
         )
 
 
-class ReplicaLink(Link):
+class OfReplica(BaseLink):
     """A connection to a replica, with what it said of itself when it last began a read."""
 
     row: list[str | None] | None = None
     replica: Replica | None = None
     lease = 0
     began_s = 0.0
+
+
+class ReplicaLink(OfReplica, Link):
+    """One whose conversations block."""
 
     def start(self, statement: str, *, owe: bool) -> None:
         """Run *statement* for the next borrower, at once: its answer says whether this replica may be read."""
@@ -86,11 +92,24 @@ class ReplicaPool(Pool):
     link_type = ReplicaLink
 
 
+class Lends(Protocol):
+    """What reads of a replica need of a pool."""
+
+    def take(self, begin: str, *, silent_s: float | None = None) -> BaseLink | Awaitable[BaseLink]: ...
+    def give(self, link: Any, *, discard: bool = False) -> None: ...
+    def kill_overdue(self, at_s: float) -> None: ...
+    def kill_all(self) -> None: ...
+    def drop_idle(self) -> None: ...
+    def close(self) -> None: ...
+
+
 @dataclass(eq=False)
 class Endpoint:
     """One replica as this process is given it. The watcher of replicas keeps *instance*, *aurora* and *why* up to date.
 
     Attributes:
+        pool: whose connections block; for those who watch it.
+        lends: from which reads are lent theirs; with asyncio another one.
         instance: that answered last, None while none does.
         unfit_until_s: it refused what this process reads, as every standby would; it is not asked before.
         why: it cannot be read now, as operators see it; empty when it can.
@@ -98,6 +117,7 @@ class Endpoint:
 
     name: str
     pool: ReplicaPool
+    lends: Lends
     health: Health = field(default_factory=Health)
     instance: str | None = None
     aurora: bool = False
@@ -115,7 +135,7 @@ def endpoint(dsn: ConnectionInfo, app: str, size: int, answer_s: float, name: st
     with suppress(ClusterUnavailable):
         parts = parts_of(dsn if isinstance(dsn, str) else pool.info())
         name = f"{parts.get('host') or 'local'}:{parts.get('port') or 5432}"
-    return Endpoint(name, pool)
+    return Endpoint(name, pool, pool)
 
 
 class Replicas:
@@ -135,6 +155,7 @@ class Replicas:
         self.replayed: dict[str, int] = {}  # by instance: what it has replayed at least; only grows
         self.lag = Lag()
         self.waiting = 0  # writes that wait for replay
+        self.lends_by: type[ReadLender] = ReadLender  # another one with asyncio
         self._turn = itertools.count()
         self._lock = threading.Lock()
         self.use(settings)
@@ -184,7 +205,7 @@ class Replicas:
             after: None when it is not known how far a replica must be; then only the writer is far enough.
             only_writer: a replica gave no answer; another one may be asked when the writer takes no more reads.
         """
-        return ReadLender(self, writer, after, only_writer)
+        return self.lends_by(self, writer, after, only_writer)
 
     # -- choosing -----------------------------------------------------------------------------------------
 
@@ -228,7 +249,7 @@ class Replicas:
 
     # -- reading ------------------------------------------------------------------------------------------
 
-    def begin(self, at: Endpoint, after: int) -> ReplicaLink | None:
+    async def begin(self, at: Endpoint, after: int) -> OfReplica | None:
         """Return a connection inside a read on *at*; None when it must not be read now, which is no fault of its.
 
         Raises:
@@ -239,22 +260,24 @@ class Replicas:
         lease = self.current.view.lease
         if replica is None:
             return None
-        link = at.pool.take(sql.begin(at.aurora), silent_s=self.settings.replica_answer_s)
-        assert isinstance(link, ReplicaLink) and link.row is not None
+        link = await got(at.lends.take(sql.begin(at.aurora), silent_s=self.settings.replica_answer_s))
+        assert isinstance(link, OfReplica) and link.row is not None
         seen = Seen.of(link.row)
         covered = seen.lsn >= after
         if seen.in_recovery and seen.instance == replica.instance and covered:
             link.silent_s = None  # statements of the application may take their time; the watcher of replicas looks
             link.replica, link.lease, link.began_s = replica, lease, began_s
             return link
-        with suppress(psycopg.Error):
-            link.finish("ROLLBACK")
-        at.pool.give(link, discard=not (seen.in_recovery and seen.instance == replica.instance))
+        try:
+            with suppress(psycopg.Error):
+                await got(link.finish("ROLLBACK"))
+        finally:
+            at.lends.give(link, discard=not (seen.in_recovery and seen.instance == replica.instance))
         if not seen.in_recovery:
             at.why = "it is no replica any more: promoted, or the writer itself"
         return None
 
-    def stale(self, link: ReplicaLink) -> str | None:
+    def stale(self, link: OfReplica) -> str | None:
         """Return why what was read must be thrown away."""
         assert link.replica is not None
         view, now = self.registry.replicas.get(link.replica.instance), self.current.view
@@ -280,7 +303,7 @@ class Replicas:
     def kill_overdue(self, at_s: float) -> None:
         """End connections of replicas that neither answer nor close."""
         for at in self.endpoints:
-            at.pool.kill_overdue(at_s)
+            at.lends.kill_overdue(at_s)
 
     def status(self) -> Mapping[str, str]:
         """Return by endpoint why it cannot be read; empty when it can."""
@@ -288,7 +311,10 @@ class Replicas:
 
 
 class ReadLender:
-    """Lends a connection for one read of classic: of a replica, or of the writer."""
+    """Lends a connection for one read of classic: of a replica, or of the writer.
+
+    `taking` is written once for both fronts; `take` and `_rest` block, and are others with asyncio.
+    """
 
     def __init__(self, replicas: Replicas, writer: Lender, after: int | None, only_writer: bool) -> None:
         self._all = replicas
@@ -298,7 +324,15 @@ class ReadLender:
         self._at: Endpoint | None = None
         self._began_s = 0.0
 
-    def take(self, begin: str, *, silent_s: float | None = None) -> Link:
+    def take(self, begin: str, *, silent_s: float | None = None) -> BaseLink | Awaitable[BaseLink]:
+        """Return a connection as `taking` does."""
+        return at_once(self.taking(begin, silent_s))
+
+    def _rest(self, seconds: float) -> Awaitable[None] | None:
+        time.sleep(seconds)
+        return None
+
+    async def taking(self, begin: str, silent_s: float | None) -> BaseLink:
         """Return a connection inside a read that *begin* starts on the writer, or its like on a replica.
 
         Raises:
@@ -311,19 +345,19 @@ class ReadLender:
         over = everything.on and bool(everything.endpoints)
         asks = begin == ASK_AND_BEGIN_READ  # what only the writer says
         while True:
-            if over and not (asks or self._only_writer) and (link := self._of_a_replica()) is not None:
+            if over and not (asks or self._only_writer) and (link := await self._of_a_replica()) is not None:
                 return link
             now = everything.current.now_s()
             if not (over and everything.bounded(now)) or everything.writer_may(now):
-                return self._writer.take(begin, silent_s=silent_s)
+                return await got(self._writer.take(begin, silent_s=silent_s))
             if self._only_writer and not asks and self._after is not None:
                 self._only_writer = False  # its turn does not come; a replica is better than no answer
                 continue
             if now >= until_s:
                 raise ReadsBounded(everything.settings.writer_reads_per_s, everything.why())
-            time.sleep(0.02)
+            await got(self._rest(0.02))
 
-    def _of_a_replica(self) -> ReplicaLink | None:
+    async def _of_a_replica(self) -> OfReplica | None:
         everything, after = self._all, self._after
         assert after is not None
         for at in everything.candidates(everything.current.now_s()):
@@ -331,7 +365,7 @@ class ReadLender:
             if not everything.admit(at, asked_s):
                 continue
             try:
-                link = everything.begin(at, after)
+                link = await everything.begin(at, after)
             except PoolExhausted:
                 link = None
             except (ClusterUnavailable, psycopg.Error):
@@ -352,21 +386,21 @@ class ReadLender:
                 health.row, health.good, health.mean_ms, health.out_until_s, health.times))  # fmt: skip
         return None
 
-    def give(self, link: Link, *, discard: bool = False) -> None:
+    def give(self, link: BaseLink, *, discard: bool = False) -> None:
         """Take the connection back."""
         if self._at is None:
             self._writer.give(link, discard=discard)
         else:
-            self._at.pool.give(link, discard=discard)
+            self._at.lends.give(link, discard=discard)
 
-    def ended(self, link: Link, states: frozenset[str], *, lost: bool) -> str | None:
+    def ended(self, link: BaseLink, states: frozenset[str], *, lost: bool) -> str | None:
         """Count the read; return why what it gave must be thrown away and asked again, None when it stands."""
         everything = self._all
         ms = (everything.current.now_s() - self._began_s) * 1000
         if self._at is None:
             everything.metrics.endpoint(WRITER, ms, failed=lost)
             return None
-        assert isinstance(link, ReplicaLink)
+        assert isinstance(link, OfReplica)
         own = states & OF_A_REPLICA
         everything.ended(self._at, ms, failed=lost)
         if lost:

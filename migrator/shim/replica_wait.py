@@ -7,7 +7,7 @@ write returns once all of them have applied that: the same as with a mirror that
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import psycopg
 
@@ -18,10 +18,11 @@ from migrator.shim.pool import PING, Pool
 from migrator.shim.replica_change import Level, take_out
 from migrator.shim.replica_pool import Replicas
 from migrator.shim.replicas import Position, Replica
+from migrator.shim.steps import got
 
 
 class ReplayWait:
-    """Of the writes of one process."""
+    """Of the writes of one process. Its steps are those of both fronts (steps.py)."""
 
     def __init__(self, everything: Replicas, classic: Pool, listener: Listener, who: str) -> None:
         self._all = everything
@@ -35,7 +36,7 @@ class ReplayWait:
         """What to ask in the message that commits: where the writer is behind it; empty without replicas."""
         return sql.written(self._all.aurora) if self._all.supported else ""
 
-    def wait(self, position: Position | None, final_s: float) -> bool:
+    async def wait(self, position: Position | None, final_s: float) -> bool:
         """Return whether every read of a replica that starts now sees what was committed at *position*.
 
         Args:
@@ -45,7 +46,7 @@ class ReplayWait:
         if not self._all.supported or self._all.current.settled:
             return True
         if position is None:
-            position = self._ask()
+            position = await got(self._ask())
             if position is None:
                 return False
         if self._seen_by_all(position):
@@ -56,14 +57,14 @@ class ReplayWait:
             self._all.waiting += 1
         self._all.wake()
         try:
-            while not self._until(lambda: self._seen_by_all(position), min(bound_s, final_s)):
+            while not await got(self._until(lambda: self._seen_by_all(position), min(bound_s, final_s))):
                 now = self._all.current.now_s()
                 if now >= final_s:
                     return False
                 if now >= bound_s:
                     bound_s = now + 0.05  # then: until it is confirmed, or another one is behind
                     if self._all.current.view.valid(now):
-                        self._take_out(position, now - started_s)
+                        await got(self._take_out(position, now - started_s))
                     self._all.current.refresh()  # reads confirmations
         finally:
             with self._all.changed:
@@ -74,11 +75,21 @@ class ReplayWait:
         valid = self._all.current.view.valid(self._all.current.now_s())
         return valid and not self._all.registry.behind(position, self._all.replayed)
 
-    def _until(self, satisfied: Callable[[], bool], at_s: float) -> bool:
+    # -- these block, and are others with asyncio
+
+    def _until(self, satisfied: Callable[[], bool], at_s: float) -> bool | Awaitable[bool]:
         with self._all.changed:
             return self._all.changed.wait_for(satisfied, max(0.001, at_s - self._all.current.now_s()))
 
-    def _ask(self) -> Position | None:
+    def _ask(self) -> Position | Awaitable[Position | None] | None:
+        return self.ask_now()
+
+    def _take_out(self, position: Position, waited_s: float) -> Awaitable[None] | None:
+        self.take_out_now(position, waited_s)
+        return None
+
+    def ask_now(self) -> Position | None:
+        """Return where the writer is; None when it does not say. Blocks."""
         try:
             link = self._classic.take(PING)
             try:
@@ -88,11 +99,16 @@ class ReplayWait:
         except (ClusterUnavailable, psycopg.Error):
             return None
 
-    def _take_out(self, position: Position, waited_s: float) -> None:
+    def _to_take_out(self, position: Position) -> Sequence[Replica]:
+        """Return the replicas that keep a write waiting. None: only confirmations are waited for."""
+        return [r for r in self._all.registry.behind(position, self._all.replayed) if r.level is not Level.OUT]
+
+    def take_out_now(self, position: Position, waited_s: float) -> None:
+        """Take the replicas that are behind *position* out of service. Blocks."""
         with self._taking:  # one thread of this process at a time; the next one finds the work done
-            behind = [r for r in self._all.registry.behind(position, self._all.replayed) if r.level is not Level.OUT]
+            behind = self._to_take_out(position)
             if not behind:
-                return  # only confirmations are waited for
+                return
             try:
                 link = self._classic.take(PING)
             except ClusterUnavailable:

@@ -89,7 +89,7 @@ class ReplicaWatch:
         if link is not None:
             link.kill()
         self._thread.join(timeout=3)
-        self.at.pool.close()
+        self.at.lends.close()
 
     def kill_if_silent(self, at_s: float) -> None:
         """Shut down connections of a replica that does not answer; reads on it then fail and are asked elsewhere."""
@@ -97,7 +97,7 @@ class ReplicaWatch:
         if link is not None and link.overdue(at_s):
             self.at.why = "it does not answer"
             link.kill()
-            self.at.pool.kill_all()
+            self.at.lends.kill_all()
 
     # -- the thread ---------------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ class ReplicaWatch:
         if link is not None:
             link.close()
         self.at.why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        self.at.pool.drop_idle()
+        self.at.lends.drop_idle()
 
     def _work(self, seen: Seen) -> None:
         if self.at.instance != seen.instance:

@@ -60,14 +60,10 @@ class Blocks(Protocol):
     def run_write(self, tenant: TenantId | str, fn: Callable[[Write], T], *, ack: Ack | str, chain: Chain) -> T: ...
 
 
-class Session:
-    """Reads and writes of one caller. Its writes are acknowledged by level `session` unless they say otherwise.
+class Chained:
+    """What a session wrote so far, on either front."""
 
-    What a write of level `none` wrote is not chained: a later read may miss it.
-    """
-
-    def __init__(self, shim: Blocks, current: CurrentView, token: SessionToken | None) -> None:
-        self._shim = shim
+    def __init__(self, current: CurrentView, token: SessionToken | None) -> None:
         self._chain = Chain(current, token)
 
     @property
@@ -85,6 +81,17 @@ class Session:
             TokenInvalid: *token* cannot be read.
         """
         self._chain.include(session_token(token) or SessionToken())
+
+
+class Session(Chained):
+    """Reads and writes of one caller. Its writes are acknowledged by level `session` unless they say otherwise.
+
+    What a write of level `none` wrote is not chained: a later read may miss it.
+    """
+
+    def __init__(self, shim: Blocks, current: CurrentView, token: SessionToken | None) -> None:
+        super().__init__(current, token)
+        self._shim = shim
 
     def read(self, tenant: TenantId | str) -> Read:
         """Return a read that sees the session's writes; as `Shim.read`."""

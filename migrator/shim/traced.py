@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import psycopg
 from opentelemetry import context, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from migrator.model.ack import Ack
-from migrator.shim.read import Read
-from migrator.shim.write import Write
+from migrator.shim.read import Read, ReadSteps
+from migrator.shim.write import Write, WriteSteps
 
 Facts = Mapping[str, str | int | bool]
 
 SYSTEM = {"db.system.name": "postgresql"}
+
+
+def _place() -> tuple[int, object]:
+    """Return the thread and the task that run now: each has a context of its own."""
+    try:
+        return threading.get_ident(), asyncio.current_task()
+    except RuntimeError:  # no event loop runs in this thread
+        return threading.get_ident(), None
 
 
 class _Spanned:
@@ -26,11 +34,11 @@ class _Spanned:
 
     def __init__(self, tracer: Tracer, name: str, kind: SpanKind, facts: Facts) -> None:
         self._span: Span = tracer.start_span(name, kind=kind, attributes=facts)
-        self._thread = threading.get_ident()
+        self._place = _place()
         self._before = context.attach(trace.set_span_in_context(self._span))
 
     def end(self, error: BaseException | None, facts: Facts) -> None:
-        if threading.get_ident() == self._thread:  # elsewhere another context is current
+        if _place() == self._place:  # elsewhere another context is current
             context.detach(self._before)
         self._span.set_attributes(facts)
         _failed(self._span, error)
@@ -62,7 +70,7 @@ def _failed(span: Span, error: BaseException | None) -> None:
         span.set_attribute("db.response.status_code", state)
 
 
-class TracedRead(Read):
+class TracedReadSteps(ReadSteps):
     """A read with the span `migrator.shim.read`."""
 
     def __init__(self, *args: Any, tracer: Tracer, retry: int = 0, **options: Any) -> None:
@@ -71,22 +79,19 @@ class TracedRead(Read):
         self._retry = retry
         self._spanned: _Spanned | None = None
 
-    def __enter__(self) -> Self:
+    async def enter(self) -> None:
         self._spanned = _begin(
             self._tracer, "migrator.shim.read", SpanKind.CLIENT, {**SYSTEM, "migrator.retry": self._retry}
         )
         try:
-            super().__enter__()
+            await super().enter()
         except BaseException as error:
             self._tell_span(error)
             raise
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def leave(self, error: BaseException | None) -> None:
         try:
-            super().__exit__(kind, error, trace)
+            await super().leave(error)
         except BaseException as raised:
             self._tell_span(raised)
             raise
@@ -99,7 +104,7 @@ class TracedRead(Read):
         _end(spanned, error, {"migrator.side": self.side.value, "migrator.level": level, "migrator.epoch": view.epoch})
 
 
-class TracedWrite(Write):
+class TracedWriteSteps(WriteSteps):
     """A write with the span `migrator.shim.write`, and `migrator.shim.acknowledge` within it while it waits."""
 
     def __init__(self, *args: Any, tracer: Tracer, retry: int = 0, **options: Any) -> None:
@@ -108,35 +113,32 @@ class TracedWrite(Write):
         self._retry = retry
         self._spanned: _Spanned | None = None
 
-    def __enter__(self) -> Self:
+    async def enter(self) -> None:
         self._spanned = _begin(
             self._tracer, "migrator.shim.write", SpanKind.CLIENT, {**SYSTEM, "migrator.retry": self._retry}
         )
         try:
-            super().__enter__()
+            await super().enter()
         except BaseException as error:
             self._tell_span(error)
             raise
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def leave(self, error: BaseException | None) -> None:
         try:
-            super().__exit__(kind, error, trace)
+            await super().leave(error)
         except BaseException as raised:
             self._tell_span(raised)
             raise
         self._tell_span(error)
 
-    def _acknowledge(self) -> None:
+    async def _acknowledge(self) -> None:
         if self.ack is not Ack.EVERYWHERE:
-            super()._acknowledge()
+            await super()._acknowledge()
             return
         spanned = _begin(self._tracer, "migrator.shim.acknowledge", SpanKind.INTERNAL, {})
         raised: BaseException | None = None
         try:
-            super()._acknowledge()
+            await super()._acknowledge()
         except BaseException as error:
             raised = error
             raise
@@ -152,3 +154,11 @@ class TracedWrite(Write):
             "migrator.committed": self.committed,
         }
         _end(spanned, error, facts)
+
+
+class TracedRead(TracedReadSteps, Read):
+    """The read of threads, with its span."""
+
+
+class TracedWrite(TracedWriteSteps, Write):
+    """The write of threads, with its spans."""

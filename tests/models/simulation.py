@@ -23,10 +23,10 @@ from migrator.model.position import Snapshot
 from migrator.model.route import FallbackScope, Level, Route, WriteMode
 from migrator.model.side import Side
 from migrator.model.tenant import TenantId
+from migrator.shim.acknowledge import seen_by_all
 from migrator.shim.routing import choose
 from migrator.shim.token import SessionToken, Token
 from migrator.shim.view import Poll, View, applied, confirmed_by_all, lapsed
-from migrator.shim.write import seen_by_all
 
 T = TenantId("t")
 STALENESS = 4

@@ -143,7 +143,7 @@ OF_ROUTES = (
     Mutation(
         "shim-waits",
         "migrator/shim/write.py",
-        "            self._ack.wait(self.tenant_id, self.token)\n",
+        "            await self._ack.wait(self.tenant_id, self.token)\n",
         "            pass\n",
         ("tests/integration/protocol/test_shim_model.py::test_no_read_misses_an_acknowledged_write",),
         "what was acknowledged is seen by every later read",
@@ -223,7 +223,7 @@ OF_ROUTES = (
     ),
     Mutation(
         "shim-unknown-moment",
-        "migrator/shim/write.py",
+        "migrator/shim/acknowledge.py",
         "    if not view.knows(token.epoch, token.mark):\n        return False",
         "    if not view.knows(token.epoch, token.mark):\n        pass",
         (f"{SHIM_MODEL}::test_no_acknowledged_write_is_ever_missed",),
@@ -233,8 +233,8 @@ OF_ROUTES = (
     Mutation(
         "shim-other-transaction",
         "migrator/shim/write.py",
-        "        if known is Identity.OTHER:\n            self._roll_back(link)\n",
-        "        if False:\n            self._roll_back(link)\n",
+        "        if known is Identity.OTHER:\n            await self._roll_back(link)\n",
+        "        if False:\n            await self._roll_back(link)\n",
         (f"{ROUTES}/test_sessions.py::test_another_transaction_than_the_one_begun_is_refused",),
         "the transaction that ends must be the one that began",
     ),
@@ -411,8 +411,8 @@ OF_ROUTES = (
     Mutation(
         "hand-over-write-waits",
         "migrator/shim/write.py",
-        "            waited_s = wait_until_known(self._current, self._settings)\n",
-        "            waited_s = None\n",
+        "            await self._ack.wait_hand_over(self.tenant_id)\n",
+        "            pass\n",
         (f"{HAND_OVER}::test_a_write_returns_when_every_live_process_has_heard_of_the_hand_over",),
         "a live process that has not heard of the hand-over reads classic",
     ),

@@ -24,9 +24,9 @@ import pytest
 from migrator.errors import MigratorError, ReadStale
 from migrator.model.route import FallbackScope, Level
 from migrator.shim import Session, Settings, Shim, clock
+from migrator.shim.acknowledge import Acknowledgement
 from migrator.shim.link import Link
 from migrator.shim.watcher import Watcher
-from migrator.shim.write import Acknowledgement
 from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.move import move
 from migrator.traffic.route.promote import promote_reads

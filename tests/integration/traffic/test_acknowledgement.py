@@ -67,7 +67,7 @@ def test_a_write_of_level_none_is_durable_whatever_the_session_says(
     send = Link._send
 
     def looked_at(link: Link, statement: str) -> Any:
-        results = send(link, statement)
+        results = yield from send(link, statement)
         if "SHOW synchronous_commit" in statement:
             seen.extend(r.get_value(0, 0) for r in results[5:6])
         return results

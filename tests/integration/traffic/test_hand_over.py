@@ -16,7 +16,7 @@ from migrator.errors import NotInstalled
 from migrator.model.ack import Ack
 from migrator.model.route import FallbackScope
 from migrator.shim import Settings, Shim, hand_over
-from migrator.shim.write import CommittedUnconfirmed
+from migrator.shim.acknowledge import CommittedUnconfirmed
 from migrator.traffic.route.fallback import raise_fallback
 from tests.fixtures.postgres import Servers
 from tests.fixtures.waiting import TIMEOUT_S, eventually
@@ -127,8 +127,8 @@ def test_routes_that_are_renewed_while_a_read_looks_at_them_do_not_lead_it_to_cl
         read = other.read("t1")
         looks = read._try_limitless
 
-        def learns(**options: Any) -> bool:
-            went = looks(**options)
+        async def learns(**options: Any) -> bool:
+            went = await looks(**options)
             hears()
             eventually(lambda: other._current.settled, "it has learnt of it")
             return went

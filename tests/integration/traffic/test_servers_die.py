@@ -142,9 +142,9 @@ def test_a_write_that_can_neither_be_mirrored_nor_fall_back_says_so(world: World
                 put("t1", 1, "hello")(w)
                 original = shim._ack.wait  # type: ignore[union-attr]
 
-                def wait(tenant_id: TenantId, token: Any) -> None:
+                async def wait(tenant_id: TenantId, token: Any) -> None:
                     between.cut_off()
-                    original(tenant_id, token)
+                    await original(tenant_id, token)
 
                 shim._ack.wait = wait  # type: ignore[method-assign,union-attr]
 

@@ -13,7 +13,8 @@ from psycopg.adapt import Loader
 from psycopg.rows import dict_row, tuple_row
 
 from migrator.errors import UsageError
-from migrator.shim import Shim, Token, write
+from migrator.shim import Shim, Token, acknowledge
+from migrator.shim.link import Link
 from migrator.shim.view import ALL_PARTS
 from tests.fixtures.waiting import eventually
 from tests.integration.traffic.world import Heard, World, body, get, put, up
@@ -235,7 +236,7 @@ def test_where_the_marks_are_gone_a_write_waits_for_every_partition(decoyed: Wor
 def test_a_write_whose_marks_are_gone_is_seen_while_the_mirror_stands_still(
     decoyed: World, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(write, "DOUBT_S", 0.0)
+    monkeypatch.setattr(acknowledge, "DOUBT_S", 0.0)
     heard = Heard()
     with decoyed.shim(listener=heard) as shim:
         up(decoyed, "t1")
@@ -326,7 +327,7 @@ def test_a_write_is_acknowledged_when_it_is_durable(
         put("t1", 1, "hello")(w)
         w.connection.execute(sql.SQL("SET synchronous_commit = {}").format(sql.Literal(chosen)))
         link = w._link
-        assert link is not None
+        assert isinstance(link, Link)
         seen: list[object] = []
         finish = link.finish
 
