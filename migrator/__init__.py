@@ -36,7 +36,7 @@ Question → where the answer lives
 * Who else uses classic, may the next leap be made?               preflight/
 * Does a rollback work today, also without Temporal?              drill/ (restoring the last copy: decommission/)
 * What is left to show when classic is gone?    dossier/
-* What runs in application processes?           shim/ (psycopg and model only)
+* What runs in application processes?           shim/ (psycopg and model only; for asyncio: shim/aio/)
 * What do applications test with?               testing.py (the shim itself, on memory or on one PostgreSQL)
 * The tool's own tables                         control/
 * Was the decision log altered?                 control/chain.py (pure), control/sealing.py
