@@ -1,6 +1,6 @@
 """Lets tasks of an event loop wait for what threads announce: a new view, a replica that has replayed more.
 
-The view is a value that a background thread replaces. What announces that has the event loop look again, once for all
+The view is a value that a background thread replaces. What announces that makes the event loop look once for all
 tasks that wait and however many announcements come before it does; no task polls, and no thread waits for a task.
 """
 
