@@ -45,13 +45,3 @@ def breakable(servers: Servers, front: Callable[..., Any]) -> Iterator[World]:
     made.front = front
     yield made
     made.close()
-
-
-@pytest.fixture
-def replicated(breakable: World, standbys: Any) -> Iterator[Any]:
-    from contextlib import ExitStack
-
-    from tests.integration.traffic.replicated import Replicated
-
-    with ExitStack() as stack:
-        yield Replicated(breakable, standbys, stack)

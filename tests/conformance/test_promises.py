@@ -121,7 +121,7 @@ def test_without_classic_nothing_is_answered_under_routes_that_have_run_out(worl
         with pytest.raises(ClusterUnavailable):
             shim.run_read("t1", get("t1", 1))
         with pytest.raises(ClusterUnavailable):
-            shim.run_write("t1", put("t1", 1, "hello"))
+            shim.write("t1").__enter__()
 
         between.clear_faults()
         eventually(lambda: shim._current.view.valid(shim._current.now_s()), "the routes are read again")

@@ -69,5 +69,7 @@ class Backstage(Shim):
             threading.Thread(target=self._left_alone, name="migrator-shim-end", daemon=True).start()
 
     def _left_alone(self) -> None:
+        for pool in self._lent:
+            pool.close()
         with suppress(Exception):  # no caller is left to tell; the process counts as silent soon
             self.close()

@@ -7,6 +7,7 @@ BEGIN cannot wait for the first statement as it does in migrator.shim.lent.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -77,6 +78,16 @@ class AsyncConn(Lent, psycopg.AsyncConnection[Any]):
             if self.doomed:
                 self.pg.finish()
 
+    async def stop(self) -> None:
+        """Have the server end what another task of the block still waits for."""
+        self.interrupted = True
+        with suppress(psycopg.Error, TimeoutError):
+            async with asyncio.timeout(CANCEL_S):
+                await self._ask_to_cancel()
+
+    async def _ask_to_cancel(self) -> None:
+        await lent(self.pg).cancel_safe(timeout=CANCEL_S)  # by an object that was not given back
+
     async def _interrupted(self, gen: PQGen[Any], politely: bool) -> None:
         """End a statement that no task waits for any more: what was asked of a saturated writer must not go on there.
 
@@ -89,7 +100,7 @@ class AsyncConn(Lent, psycopg.AsyncConnection[Any]):
         try:
             if politely:
                 async with asyncio.timeout(CANCEL_S):
-                    await self.cancel_safe(timeout=CANCEL_S)
+                    await self._ask_to_cancel()
                     await waiting.wait_async(gen, self.pg.socket, interval=INTERVAL_S)
         except (psycopg.Error, TimeoutError):
             pass  # QueryCanceled, as a rule; whatever it is, what counts is whether the statement has ended

@@ -52,6 +52,8 @@ class AsyncLink(BaseLink):
         conversation = self.finishing(how, first, then)
         if how == "COMMIT":
             return await self._converse(conversation)
+        if self.conn.busy_since_s is not None:
+            await self.conn.stop()
         try:
             async with asyncio.timeout(ROLLBACK_S):
                 return await self._converse(conversation)
