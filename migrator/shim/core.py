@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
-import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -29,7 +26,10 @@ from migrator.shim.clock import now_s
 from migrator.shim.current_view import CurrentView
 from migrator.shim.doubt import Doubts
 from migrator.shim.hand_over import settled_on
+from migrator.shim.identity import Identity, forget_gone
 from migrator.shim.inflight import Inflight
+from migrator.shim.inline import InlineWatcher, TimedLink
+from migrator.shim.lifetime import Lifetime
 from migrator.shim.link import Link
 from migrator.shim.listener import Listener, LoggingListener
 from migrator.shim.metrics import Metrics
@@ -45,7 +45,7 @@ from migrator.shim.stats import Stats
 from migrator.shim.steps import at_once
 from migrator.shim.token import SessionToken, Token, session_token
 from migrator.shim.view import View
-from migrator.shim.watcher import Identity, Watcher
+from migrator.shim.watcher import Watcher
 from migrator.shim.write import Chain, Write
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ After = SessionToken | Token | str | bytes | None
 MISSING = ("42P01", "3F000")  # undefined_table, invalid_schema_name
 
 
-class Shim:
+class Shim(Lifetime):
     """Routes a process' reads and writes by tenant. One per process; threads share it.
 
     Args:
@@ -68,6 +68,9 @@ class Shim:
         pool_size: connections per side at most. Another one to classic watches the routes.
         listen: whether route changes are also announced by LISTEN on that one. Without it they are found within
             `shim.poll_s`, and no session of classic is held while nothing happens: for poolers in transaction mode.
+            By default where there are threads.
+        threads: without them it opens with the first use, and reads and writes read the routes themselves when they are
+            old: for processes that are frozen between two invocations. No read replicas, no shadow reads.
         settings: override what the plan says; for tests.
     """
 
@@ -80,20 +83,30 @@ class Shim:
         *,
         readers: Sequence[ConnectionInfo] = (),
         pool_size: int = 16,
-        listen: bool = True,
+        listen: bool | None = None,
+        threads: bool = True,
         settings: Settings | None = None,
     ) -> None:
-        self._listens = listen
+        super().__init__(threads=threads)
+        if readers and not threads:
+            raise UsageError("read replicas are watched by threads", hint="Leave readers out, or threads=False.")
+        self._listens = threads if listen is None else listen
         self.name = name
-        self.process_id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._listener = listener or LoggingListener()
         self._given = settings
-        self._settings = settings or Settings()
-        app = f"migrator-shim:{name}"
-        self._classic = Pool(Side.CLASSIC, classic, app, size=pool_size, connect_timeout_s=5, silent_s=30)
-        self._limitless = Pool(Side.LIMITLESS, limitless, app, size=pool_size, connect_timeout_s=2, silent_s=6)
+        self._sides_given = (classic, limitless)
         self._readers_given = tuple(readers)
         self._pool_size = pool_size
+        self._make()
+
+    def _make(self) -> None:
+        self.process_id = Identity.new(self.name).process_id
+        self._settings = self._given or Settings()
+        app, size, (classic, limitless) = f"migrator-shim:{self.name}", self._pool_size, self._sides_given
+        self._classic = Pool(Side.CLASSIC, classic, app, size=size, connect_timeout_s=5, silent_s=30)
+        self._limitless = Pool(Side.LIMITLESS, limitless, app, size=size, connect_timeout_s=2, silent_s=6)
+        if not self._threads:
+            self._classic.link_type = self._limitless.link_type = TimedLink
         self._current = CurrentView()
         self._inflight = Inflight()
         self._metrics = Metrics()
@@ -107,22 +120,10 @@ class Shim:
         self._replicas: ReadReplicas | None = None
         self._reports = Reports(self.process_id, self._metrics, self._breakers)
         self._observed = Observed(self, self._listener, self._metrics)
-        self._pid = 0
 
     # -- lifetime -----------------------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """Register this process and read the routes.
-
-        Without classic it works only when the migration is over, which Limitless then says.
-
-        Raises:
-            ClusterUnavailable: classic cannot be reached and the migration is not known to be over.
-            NotInstalled: classic has no control schema and the migration is not known to be over.
-        """
-        if self._pid:
-            raise UsageError("the shim is open already")
-        self._pid = os.getpid()
+    def _open(self) -> None:
         try:
             link = self._classic.connect()
             try:
@@ -133,7 +134,6 @@ class Shim:
                 raise
         except (ClusterUnavailable, NotInstalled, psycopg.Error) as error:
             if not self._ask_settled():
-                self._pid = 0
                 if isinstance(error, psycopg.Error):
                     raise _unusable(error) from None
                 raise
@@ -144,6 +144,8 @@ class Shim:
         )  # fmt: skip
         self._shadow = Shadow(self._run_on, self._metrics, self._listener)
         self._observed.look()
+        if not self._threads:
+            return
         self._guard = threading.Thread(target=self._watch_the_silent, name="migrator-shim-guard", daemon=True)
         self._guard.start()
 
@@ -154,7 +156,9 @@ class Shim:
             self._settings = Settings.of(row[0])
             self._breakers.use(self._settings)
         self._replicas = self._with_replicas(link)
-        watcher = Watcher(
+        forget_gone(link, self.name)
+        kind = Watcher if self._threads else partial(InlineWatcher, renamed=self._renamed)
+        watcher = kind(
             Identity(self.process_id, self.name),
             self._settings,
             self._current,
@@ -172,6 +176,9 @@ class Shim:
         if self._replicas is not None:
             self._replicas.start()
 
+    def _renamed(self, identity: Identity) -> None:
+        self.process_id = self._reports.process_id = identity.process_id
+
     def _with_replicas(self, link: Link) -> ReadReplicas | None:
         if not self._readers_given:
             return None
@@ -184,7 +191,7 @@ class Shim:
 
     def close(self) -> None:
         """Take this process off the register and close its connections."""
-        if not self._pid:
+        if not self._closes():
             return
         self._observed.close()
         self._guard_stop.set()
@@ -198,15 +205,6 @@ class Shim:
             self._guard.join(timeout=5)
         self._classic.close()
         self._limitless.close()
-
-    def __enter__(self) -> Self:
-        self.open()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # -- reads --------------------------------------------------------------------------------------------
 
@@ -263,7 +261,7 @@ class Shim:
 
     def _maybe_shadow(self, tenant_id: TenantId, fn: Callable[[Read], object]) -> None:
         ratio = self._settings.shadow_ratio
-        if ratio <= 0 or self._current.settled or self._shadow is None or random.random() >= ratio:
+        if ratio <= 0 or not self._threads or self._current.settled or self._shadow is None or random.random() >= ratio:
             return
         if tenant_id in self._current.view.routes:  # others may not have been copied yet
             self._shadow.offer(tenant_id, fn)
@@ -362,12 +360,6 @@ class Shim:
 
     def _rest(self, seconds: float) -> None:
         time.sleep(seconds)
-
-    def _check(self) -> None:
-        if self._pid != os.getpid():
-            if not self._pid:
-                raise UsageError("the shim is not open")
-            raise UsageError("the shim was opened before a fork; open one in each process")
 
     def _ask_settled(self) -> bool:
         """Return whether Limitless says that the migration is over."""

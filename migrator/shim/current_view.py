@@ -8,16 +8,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from migrator.model.route import WriteMode
-from migrator.shim.clock import now_s
+from migrator.shim.clock import Clock
 from migrator.shim.pace import Pace
 from migrator.shim.view import View
+
+Drive = Callable[[Callable[[View], bool], float], bool]
 
 
 class CurrentView:
     """The current view, the clock by which it is valid, and a way to wait for the next one."""
 
-    def __init__(self, clock: Callable[[], float] = now_s) -> None:
-        self.now_s = clock
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self.now_s = clock or Clock()
         self.asks_briefly = False  # whether classic has migrator.before_commit
         self.view = View()
         self.changed = threading.Condition()
@@ -29,6 +31,7 @@ class CurrentView:
         self.waiting = 0  # threads that wait for positions or confirmations
         self.looks = 0  # at positions, so far
         self.pace = Pace()
+        self.drive: Drive | None = None  # how a thread that waits makes things go on, where none does it for it
 
     @property
     def settled(self) -> bool:
@@ -75,5 +78,7 @@ class CurrentView:
 
     def wait_until(self, satisfied: Callable[[View], bool], timeout_s: float) -> bool:
         """Return whether *satisfied* held for the current view before the time ran out."""
+        if self.drive is not None:
+            return self.drive(satisfied, timeout_s)
         with self.changed:
             return self.changed.wait_for(lambda: satisfied(self.view), timeout_s)

@@ -10,6 +10,7 @@ several statements in one text, server-side and foreign cursors, prepared statem
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -63,8 +64,13 @@ class Lent:
 
 
 class Conn(Lent, psycopg.Connection[Any]):
-    """The connection that a block of the synchronous front is lent."""
+    """The connection that a block of the synchronous front is lent.
 
+    Attributes:
+        within: bounds a conversation, where no thread watches it.
+    """
+
+    within: Callable[[PQGen[Any]], PQGen[Any]] | None = None
     _beginning: threading.RLock
 
     def __init__(self, pgconn: PGconn, *args: Any) -> None:
@@ -128,6 +134,8 @@ class Conn(Lent, psycopg.Connection[Any]):
     def converse(self, gen: PQGen[Any], *args: Any, **options: Any) -> Any:
         """Run one conversation, whatever is owed, and whether or not this object was given back."""
         self.busy_since_s = now_s()
+        if self.within is not None:
+            gen = self.within(gen)
         try:
             return super().wait(gen, *args, **options)
         except psycopg.Error as error:

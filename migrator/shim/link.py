@@ -15,6 +15,7 @@ for the end of a read, as nothing depends on how it ends. The next borrower read
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 from collections.abc import Awaitable, Sequence
@@ -30,6 +31,7 @@ from psycopg.pq.abc import PGresult
 from migrator.errors import UsageError
 from migrator.model import session
 from migrator.model.side import Side
+from migrator.shim import forked
 from migrator.shim.clock import now_s
 from migrator.shim.lent import Conn, Lent, check, conversation, lent
 
@@ -99,6 +101,14 @@ class BaseLink:
     heard_s: float = float("-inf")  # an answer came after this
     _ending: tuple[str, ...] | None = None  # what was sent to end a read, until its answer is read
     _poll: select.poll | None = None
+
+    def __post_init__(self) -> None:
+        forked.connected(self)
+
+    def disown(self, dead: int) -> None:
+        """In a forked process: leave the connection to the parent, and have a closed socket in its place."""
+        self._socket.close()
+        os.dup2(dead, self.conn.pg.socket, inheritable=False)
 
     # -- what the fronts do each in their way; an awaitable where they do not block ------------------------
 

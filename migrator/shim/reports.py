@@ -14,7 +14,7 @@ class Reports:
     """Of one process; its watcher writes them, about once a second."""
 
     def __init__(self, process_id: str, metrics: Metrics, breakers: Breakers) -> None:
-        self._process_id = process_id
+        self.process_id = process_id
         self._metrics = metrics
         self._breakers = breakers
         self._trips: list[tuple[str, str, str]] = []  # as classic has them
@@ -25,7 +25,7 @@ class Reports:
         Raises:
             psycopg.Error: the connection was lost.
         """
-        mine = {"process_id": self._process_id}
+        mine = {"process_id": self.process_id}
         rows = 0
         try:
             reads = self._metrics.take_reads()

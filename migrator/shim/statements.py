@@ -39,6 +39,21 @@ WITH gone AS (DELETE FROM migrator.breaker_trip WHERE process_id = %(process_id)
 DELETE FROM migrator.process WHERE process_id = %(process_id)s
 """
 
+# Those that never said goodbye: of the same name once another of it starts, others much later, as operators may ask for
+# them. Nothing waits for them. Some at a time, and those alone that no other session has locked.
+FORGET_GONE = """
+WITH gone AS (
+    DELETE FROM migrator.process p
+     USING (SELECT q.process_id FROM migrator.process q
+             WHERE q.seen_at < clock_timestamp() - make_interval(secs => q.staleness_s
+                                                                 + CASE WHEN q.name = %(name)s THEN 60 ELSE 3600 END)
+             ORDER BY q.seen_at LIMIT 100 FOR UPDATE SKIP LOCKED) old
+     WHERE p.process_id = old.process_id
+    RETURNING p.process_id
+)
+DELETE FROM migrator.breaker_trip t USING gone WHERE t.process_id = gone.process_id
+"""
+
 # What tells that nothing changed, with the positions: a row of each partition. Nothing is looked up in search_path, so
 # that it needs few settings: each process sends it all the time.
 LOOK = """

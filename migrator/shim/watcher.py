@@ -27,7 +27,7 @@ import os
 import selectors
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -36,6 +36,7 @@ from migrator.errors import ClusterUnavailable, NotInstalled
 from migrator.model.route import WriteMode
 from migrator.shim import statements as st
 from migrator.shim.current_view import CurrentView
+from migrator.shim.identity import Identity as Identity
 from migrator.shim.inflight import Inflight
 from migrator.shim.link import PINNED, Link
 from migrator.shim.listener import Listener, RoutesApplied, RoutesLost, SettledOnLimitless
@@ -50,14 +51,6 @@ BEATS = 3
 SETTLED_EVERY_S = 1.0
 COUNT_EVERY_S = 60.0
 """How often a process asks how many there are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who this process is among the others."""
-
-    process_id: str
-    name: str
 
 
 class Watcher:
@@ -118,6 +111,9 @@ class Watcher:
         """
         self._adopt(link)
         self._refresh()
+        self._go()
+
+    def _go(self) -> None:
         self._settle()
         self._thread = threading.Thread(target=self._run, name="migrator-shim-watcher", daemon=True)
         self._thread.start()
@@ -135,9 +131,14 @@ class Watcher:
                 self._flush(link)
                 link.conn.execute(st.LEAVE, {"process_id": self._identity.process_id})
             link.close()
-        for end in (self._wake_read, self._wake_write):
-            os.close(end)
-        self._wake_write = -1
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Give back what wakes the thread; it is not there any more."""
+        ends, self._wake_read, self._wake_write = (self._wake_read, self._wake_write), -1, -1
+        for end in ends:
+            with contextlib.suppress(OSError):
+                os.close(end)
 
     def wake(self) -> None:
         """Make the thread see what there is to do."""
@@ -181,9 +182,7 @@ class Watcher:
         if self._listen:
             link.conn.add_notify_handler(lambda told: self._told(told.payload))
             link.conn.execute(st.LISTEN)
-            with contextlib.suppress(
-                psycopg.errors.DuplicatePreparedStatement
-            ):  # by another process: a pooler's session
+            with contextlib.suppress(psycopg.errors.DuplicatePreparedStatement):  # by another: a pooler's session
                 link.conn.execute(st.PREPARE)
                 self._prepared = True
         self._link = link
@@ -201,13 +200,16 @@ class Watcher:
         owed = board.view.history or (board.view.over_since >= 0 and not board.known_to_all)
         if owed and board.pace.may_ask_confirmations(board.now_s()):
             self._settle()
-        if board.now_s() >= self._flush_due_s:
-            link = self._link
-            assert link is not None
+        self._report()
+        self._lost = False
+
+    def _report(self) -> None:
+        """Write samples, when it is time."""
+        board, link = self._current, self._link
+        if board.now_s() >= self._flush_due_s and link is not None:
             rows = self._flush(link) or 0
             self._flush_due_s = board.now_s() + board.pace.flush_s(rows)
             self._count()
-        self._lost = False
 
     def _refresh(self) -> None:
         """Renew the validity of the routes, and read them when they changed."""
@@ -391,5 +393,8 @@ class Watcher:
                 view = self._current.view
                 self._install(replace(view, write_mode=WriteMode.LIMITLESS_ONLY), view, self._beat_s)
                 return True
-        self._stop.wait(min(self._settings.poll_s, 0.5) * self._current.pace.about_one())
+        self._pause(min(self._settings.poll_s, 0.5) * self._current.pace.about_one())
         return False
+
+    def _pause(self, seconds: float) -> None:
+        self._stop.wait(seconds)

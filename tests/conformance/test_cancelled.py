@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -18,6 +20,7 @@ from migrator.model.side import Side
 from migrator.shim import CommittedUnconfirmed, Settings
 from migrator.shim.aio import AsyncRead, AsyncShim, AsyncWrite, CommitInterrupted, UnconfirmedInterrupted
 from migrator.shim.aio.link import AsyncLink
+from tests import ROOT
 from tests.fixtures.proxy import MakeProxy
 from tests.fixtures.waiting import until
 from tests.integration.traffic.levels import PATIENT
@@ -396,3 +399,18 @@ async def test_what_is_left_running_is_rolled_back_and_said(
         await shim.run_write("t1", put(2))
 
     assert (body(world, "t1", 1), body(world, "t1", 9), body(world, "t1", 2)) == (None, None, "hello")
+
+
+async def test_a_forked_process_opens_its_own(world: World) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.conformance.forked", world.classic_dsn, world.limitless_dsn,
+        cwd=ROOT, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    said = json.loads(out)
+
+    assert "fork" in said["refused"]
+    assert said["parent"][0] == said["parent"][1], "its connection is still its own"
+    assert said["child"] not in said["parent"]
+    assert said["after"] != said["before"]
+    assert _processes(world) == 0

@@ -33,8 +33,11 @@ class Backstage(Shim):
         new_replica_pool: Callable[[ConnectionInfo], AsyncReplicaPool],
         **options: Any,
     ) -> None:
-        super().__init__(*args, **options, pool_size=OWN_CONNECTIONS)
         self._new_replica_pool = new_replica_pool
+        super().__init__(*args, **options, pool_size=OWN_CONNECTIONS)
+
+    def _make(self) -> None:
+        super()._make()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lent: tuple[AsyncPool, ...] = ()
         self._news = [News()]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
@@ -62,34 +63,36 @@ class AsyncShim:
         readers: Sequence[ConnectionInfo] = (),
         pool_size: int = 16,
         pool_wait_s: float = PLACE_S,
-        listen: bool = True,
+        listen: bool | None = None,
         settings: Settings | None = None,
     ) -> None:
-        app = f"migrator-shim:{name}"
-
-        def replica_pool(dsn: ConnectionInfo) -> AsyncReplicaPool:
-            answer_s = max(self._back._settings.replica_answer_s, 2.0)
-            return AsyncReplicaPool(
-                Side.CLASSIC, dsn, app, in_thread=self._in_thread, size=pool_size, connect_timeout_s=2,
-                silent_s=answer_s,
-            )  # fmt: skip
-
         self._back = Backstage(
             classic, limitless, name, listener, readers=readers, listen=listen, settings=settings,
-            new_replica_pool=replica_pool,
+            new_replica_pool=self._replica_pool,
         )  # fmt: skip
-        self._pools = {
-            side: AsyncPool(
-                side, dsn, app, in_thread=self._in_thread, size=pool_size, connect_timeout_s=connect_s,
-                silent_s=silent_s, wait_s=pool_wait_s,
-            )
-            for side, dsn, connect_s, silent_s in (
-                (Side.CLASSIC, classic, 5, 30), (Side.LIMITLESS, limitless, 2, 6)
-            )
-        }  # fmt: skip
+        self._size, self._wait_s = pool_size, pool_wait_s
+        self._sides_given = (classic, limitless)
+        self._pools = self._new_pools()
+        self._pid = 0  # the process it is open in
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._ack: AsyncAcknowledgement | None = None
+
+    def _new_pools(self) -> Mapping[Side, AsyncPool]:
+        def new(side: Side, dsn: ConnectionInfo, connect_timeout_s: float, silent_s: float) -> AsyncPool:
+            return AsyncPool(
+                side, dsn, f"migrator-shim:{self.name}", in_thread=self._in_thread, size=self._size,
+                wait_s=self._wait_s, connect_timeout_s=connect_timeout_s, silent_s=silent_s,
+            )  # fmt: skip
+
+        classic, limitless = self._sides_given
+        return {Side.CLASSIC: new(Side.CLASSIC, classic, 5, 30), Side.LIMITLESS: new(Side.LIMITLESS, limitless, 2, 6)}
+
+    def _replica_pool(self, dsn: ConnectionInfo) -> AsyncReplicaPool:
+        return AsyncReplicaPool(
+            Side.CLASSIC, dsn, f"migrator-shim:{self.name}", in_thread=self._in_thread, size=self._size,
+            connect_timeout_s=2, silent_s=max(self._back._settings.replica_answer_s, 2.0),
+        )  # fmt: skip
 
     @property
     def name(self) -> str:
@@ -106,12 +109,17 @@ class AsyncShim:
     async def open(self) -> None:
         """Register this process and read the routes.
 
+        In a process that was forked from one in which it was open, it may be opened again.
+
         Raises:
             ClusterUnavailable, NotInstalled: as Shim.open.
+            UsageError: it is open or was closed, or this process has no real threads.
         """
-        if self._loop is not None:
+        if self._loop is not None and self._pid == os.getpid():
             raise UsageError("the shim is open already")
-        self._loop = asyncio.get_running_loop()
+        if self._pid:
+            self._pools = self._new_pools()  # what the parent had is the parent's
+        self._pid, self._loop = os.getpid(), asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="migrator-shim-aio")
         self._back.serve(self._loop, *self._pools.values())
         opening = _Opening(self._back)
@@ -133,7 +141,7 @@ class AsyncShim:
 
     async def close(self) -> None:
         """Take this process off the register and close its connections."""
-        if self._loop is None:
+        if self._loop is None or self._pid != os.getpid():
             return
         try:
             await self._in_thread(self._back.close)
@@ -286,7 +294,8 @@ class AsyncShim:
     def _check(self) -> None:
         if self._ack is None:
             raise UsageError("the shim is not open")
-        self._back._check()
+        if self._pid != os.getpid():
+            raise UsageError("the shim was opened before a fork; open one in each process")
         if asyncio.get_running_loop() is not self._loop:
             raise UsageError("the shim was opened in another event loop; open one in each")
 

@@ -230,15 +230,6 @@ def test_shadow_reads_are_compared_and_never_returned(world: World) -> None:
     ).fetchone() == (2, 1)
 
 
-def test_a_fork_is_noticed(world: World) -> None:
-    with world.shim() as shim:
-        shim._pid -= 1  # what a forked child would find
-
-        with pytest.raises(UsageError, match="fork"):
-            shim.read("t1")
-        shim._pid += 1
-
-
 def test_a_pool_is_bounded(world: World) -> None:
     with world.shim(pool_size=1) as shim:
         shim._classic._wait_s = 0.05
