@@ -38,7 +38,7 @@ Question → where the answer lives
 * What applications run, repeated on both sides: what is worse on Limitless?   shadow/
 * Does a rollback work today, also without Temporal?              drill/ (restoring the last copy: decommission/)
 * What is left to show when classic is gone?    dossier/
-* What runs in application processes?           shim/ (psycopg and model only)
+* What runs in application processes?           shim/ (psycopg and model only; for asyncio: shim/aio/)
 * How does a Django project use it?             django/ (a database backend; only what the shim exports)
 * What do applications test with?               testing.py (the shim itself, on memory or on one PostgreSQL)
 * The tool's own tables                         control/
