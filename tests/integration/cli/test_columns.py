@@ -121,6 +121,7 @@ COMMANDS: dict[str, str] = {
     "breaker reset": "--tenant {name} --dry-run",
     "breaker show": "",
     "breaker trip": "--tenant {name} -r {name} --dry-run",
+    "conformance": "--command true --classic env:A --limitless env:B",
     "control restore": "nothing.zip --dry-run",
     "cost": "--shards",
     "size": "--row-writes 100 --seconds 0.1",
