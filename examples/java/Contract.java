@@ -355,7 +355,7 @@ public final class Contract implements AutoCloseable {
       drop(conn);
     }
     if (row == null || !row.get("write_mode").equals("limitless_only")) {
-      throw new Failed("unavailable", "classic cannot be reached", cause);
+      throw new Failed("unavailable", "classic cannot be reached: " + cause.getMessage(), cause);
     }
     if (over == null) over = new Watch();
     allKnow |= row.get("retiring_try") != null;
@@ -399,7 +399,7 @@ public final class Contract implements AutoCloseable {
     given.setProperty("user", server.user);
     given.setProperty("password", server.password);
     given.setProperty("connectTimeout", "3");
-    given.setProperty("loginTimeout", "5");
+    given.setProperty("loginTimeout", "20");
     return DriverManager.getConnection(server.url, given);
   }
 

@@ -1,15 +1,18 @@
 // Notes of many tenants, from the command line: `put TENANT NUMBER TEXT`, `get TENANT NUMBER [TOKEN]`. CLASSIC_URL and
-// LIMITLESS_URL are JDBC URLs; DB_USER and DB_PASSWORD log in on both.
+// LIMITLESS_URL are JDBC URLs; DB_USER and DB_PASSWORD log in on both, unless LIMITLESS_USER and LIMITLESS_PASSWORD say otherwise.
 
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
+import java.util.Map;
 
 public final class Notes {
   public static void main(String[] given) throws Exception {
-    String user = System.getenv("DB_USER");
-    String password = System.getenv("DB_PASSWORD");
-    Contract.Server classic = new Contract.Server(System.getenv("CLASSIC_URL"), user, password);
-    Contract.Server limitless = new Contract.Server(System.getenv("LIMITLESS_URL"), user, password);
+    Map<String, String> env = System.getenv();
+    String user = env.get("DB_USER");
+    String password = env.get("DB_PASSWORD");
+    Contract.Server classic = new Contract.Server(env.get("CLASSIC_URL"), user, password);
+    Contract.Server limitless = new Contract.Server(env.get("LIMITLESS_URL"),
+        env.getOrDefault("LIMITLESS_USER", user), env.getOrDefault("LIMITLESS_PASSWORD", password));
     String tenant = given[1];
     int number = Integer.parseInt(given[2]);
     try (Contract client = new Contract(classic, limitless, "notes")) {

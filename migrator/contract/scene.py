@@ -107,7 +107,7 @@ class Scene:
         mine = stack.enter_context(_role(self.classic, classic_dsn, application=application))
         self.classic_proxy = stack.enter_context(Proxy.to_dsn(classic_dsn))
         self.limitless_proxy = stack.enter_context(Proxy.to_dsn(limitless_dsn))
-        self._client_dsns = self.classic_proxy.dsn(mine), self.limitless_proxy.dsn(limitless_dsn)
+        self.client_dsns = self.classic_proxy.dsn(mine), self.limitless_proxy.dsn(limitless_dsn)
         self.mirror = Mirror(classic_dsn, limitless_dsn)
         stack.callback(self.mirror.hold)
         self.mirror.go()
@@ -115,7 +115,7 @@ class Scene:
 
     def client(self, name: str = "client") -> Client:
         """Start a process under test, which ends with the trial."""
-        return self._stack.enter_context(Client(self._command, *self._client_dsns, name))
+        return self._stack.enter_context(Client(self._command, *self.client_dsns, name))
 
     # -- what operators do ---------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -33,10 +34,12 @@ def try_one(machines: Machines, command: str, promise: Promise, application: boo
         machines.drop_pair(dsns)
 
 
-def not_kept(machines: Machines, command: str, *, application: bool = False) -> list[Finding]:
-    """Try all promises; return what was not kept."""
+def not_kept(
+    machines: Machines, command: str, promises: Iterable[Promise] = Promise, *, application: bool = False
+) -> list[Finding]:
+    """Try all promises, or those given; return what was not kept."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = list(pool.map(lambda promise: try_one(machines, command, promise, application), Promise))
+        found = list(pool.map(lambda promise: try_one(machines, command, promise, application), promises))
     return [finding for finding in found if not finding.kept]
 
 
@@ -53,8 +56,10 @@ def test_the_node_example_keeps_every_promise(machines: Machines, node: str) -> 
     assert not_kept(machines, node) == []
 
 
-def test_the_java_example_keeps_every_promise(machines: Machines, java: str) -> None:
-    assert not_kept(machines, java) == []
+def test_the_java_example_keeps_its_promises(machines: Machines, java: str) -> None:
+    """Those at which a translation from another language goes wrong first; the rest has the same statements."""
+    wanted = (Promise.ACKNOWLEDGED, Promise.CONFIRMED, Promise.LOST_ANSWER, Promise.HAND_OVER)
+    assert not_kept(machines, java, wanted) == []
 
 
 def test_a_client_that_breaks_a_rule_is_found_by_that(machines: Machines) -> None:
