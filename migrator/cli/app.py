@@ -16,6 +16,7 @@ from migrator.cli import (
     backfill,
     breaker,
     cluster,
+    conformance,
     control,
     cost,
     cutover,
@@ -130,6 +131,7 @@ for module in (
     report,
     log,
     rehearse,
+    conformance,
 ):
     module.register(app)
 

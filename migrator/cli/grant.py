@@ -18,6 +18,7 @@ from migrator.model.side import Side
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg import sql
 
     from migrator.plan.schema import Plan
 
@@ -28,6 +29,7 @@ class For(StrEnum):
     """Who the role is for."""
 
     APPLICATION = "application"
+    CLIENT = "client"
     READER = "reader"
     TOOL = "tool"
 
@@ -40,7 +42,10 @@ def grant(
     role: Annotated[str, typer.Argument(help="Role that something logs in with.")],
     purpose: Annotated[
         For,
-        typer.Option("--for", help="An application's shims, people and programs that only look, or the tool itself."),
+        typer.Option(
+            "--for",
+            help="An application's shims; clients of the contract; who only looks; the tool.",
+        ),
     ] = For.APPLICATION,
     side: Annotated[Side, typer.Option("--on", help="Which side.")] = Side.CLASSIC,
     as_sql: Annotated[
@@ -55,8 +60,8 @@ def grant(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Give a role the rights it needs: an application's shims, a reader, or the tool itself; docs/privileges.md."""
-    if purpose is For.APPLICATION and side is Side.LIMITLESS:
+    """Give a role the rights it needs: an application's shims or clients, a reader, or the tool; docs/privileges.md."""
+    if purpose in (For.APPLICATION, For.CLIENT) and side is Side.LIMITLESS:
         raise UsageError(
             "an application's rights on Limitless are those it has on classic",
             hint="migrator provision, or migrator roles --apply, gives them there. It needs none on the tool's tables.",
@@ -75,7 +80,7 @@ def _for_others(
     from migrator.control import grants
 
     with _own(side, plan) as conn:
-        given = grants.statements(role) if purpose is For.APPLICATION else grants.reader_statements(conn, role)
+        given = _given(conn, role, purpose)
         if as_sql:
             _print_sql(role, purpose, side, [s.as_string(conn) for s in given], as_json=as_json)
             return
@@ -87,7 +92,22 @@ def _for_others(
     if as_json:
         emit_json({"role": role, "done": [a.summary for a in todo]})
     else:
-        note(f"{role} may use the shim." if purpose is For.APPLICATION else f"{role} may read the tool's tables.")
+        note(f"{role} may {_MAY[purpose]}.")
+
+
+_MAY = {
+    For.APPLICATION: "use the shim",
+    For.CLIENT: "call the functions of the contract",
+    For.READER: "read the tool's tables",
+}
+
+
+def _given(conn: Conn, role: str, purpose: For) -> list[sql.Composed]:
+    from migrator.control import grants
+
+    if purpose is For.READER:
+        return grants.reader_statements(conn, role)
+    return grants.statements(role) if purpose is For.APPLICATION else grants.client_statements(role)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Grants roles what they need in the tool's schema: an application's what its shim needs, a reader's to see everything.
 
 The first is what `migrator.shim` does: read routes and positions, keep its own heartbeat and measurements, raise a
-fallback. Nothing on the journal: capture writes it with its own rights. An application that is not a superuser needs
-these before its processes open a shim.
+fallback; and the contract's functions (contract.sql), which are all that a client in another language needs. Nothing on
+the journal: capture writes it with its own rights. An application that is not a superuser needs these before its
+processes open a shim.
 """
 
 from __future__ import annotations
@@ -43,11 +44,37 @@ RIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """Every right and the tables it is given on; a test holds the shim's statements to it."""
 
+FUNCTIONS: tuple[str, ...] = (
+    "client_beat(text, text, bigint, text, double precision)",
+    "client_leave(text)",
+    "client_side(text, text, text)",
+    "client_view(text, bigint, text)",
+    "client_named(text, text)",
+    "client_token(text)",
+    "client_wait(text, text, double precision)",
+    "client_fall_back(text, text)",
+    "client_outcome(text)",
+    "client_trip(text, text, text, text)",
+    "client_untrip(text, text, text)",
+    "client_over()",
+)
+"""What a client calls; docs/contract.md. `contract_version` is everybody's."""
+
+
+def client_statements(role: str) -> list[sql.Composed]:
+    """Return the statements that let *role* call the contract's functions, and give it no right on a table."""
+    to = sql.Identifier(role)
+    names = sql.SQL(", ").join(sql.SQL("migrator." + name) for name in FUNCTIONS)
+    return [
+        sql.SQL("GRANT USAGE ON SCHEMA migrator TO {}").format(to),
+        sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(names, to),
+    ]
+
 
 def statements(role: str) -> list[sql.Composed]:
-    """Return the statements that give *role* what the shim needs."""
+    """Return the statements that give *role* what the shim needs, and what a client of the contract does."""
     to = sql.Identifier(role)
-    found = [sql.SQL("GRANT USAGE ON SCHEMA migrator TO {}").format(to)]
+    found = client_statements(role)
     for right, tables in RIGHTS:
         names = sql.SQL(", ").join(sql.Identifier("migrator", t) for t in tables)
         found.append(sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(right), names, to))
@@ -123,10 +150,18 @@ def readers(conn: psycopg.Connection[Any]) -> tuple[str, ...]:
     return tuple(str(role) for (role,) in conn.execute(_SQL["readers"]))
 
 
+def clients(conn: psycopg.Connection[Any]) -> tuple[str, ...]:
+    """Return the roles that may call the contract's functions and use no shim."""
+    return tuple(str(role) for (role,) in conn.execute(_SQL["clients"]))
+
+
 def renew(conn: psycopg.Connection[Any]) -> None:
-    """Give every role that may use the shim, or read, what it needs now; in the caller's transaction."""
+    """Give every role that uses shims or the contract, or reads, what it needs now; in the caller's transaction."""
     for role in granted(conn):
         for statement in statements(role):
+            conn.execute(statement)
+    for role in clients(conn):
+        for statement in client_statements(role):
             conn.execute(statement)
     for role in readers(conn):
         for statement in reader_statements(conn, role):
@@ -152,6 +187,9 @@ def lacking(conn: psycopg.Connection[Any]) -> dict[str, list[str]]:
             rows = conn.execute(_SQL["lacking"], {"role": role, "right": right, "tables": list(tables)}).fetchall()
             for table, lacks in rows:
                 found.setdefault(str(role), []).append(f"{lacks} on {table}")
+    for role in (*(str(r) for (r,) in conn.execute(_GRANTED).fetchall()), *clients(conn)):
+        for (name,) in conn.execute(_SQL["uncallable"], {"role": role, "functions": list(FUNCTIONS)}).fetchall():
+            found.setdefault(role, []).append(f"EXECUTE on {name.partition('(')[0]}")
     return found
 
 

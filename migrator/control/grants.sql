@@ -36,3 +36,19 @@ SELECT DISTINCT r.rolname
  WHERE c.oid = 'migrator.installed'::regclass AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
    AND NOT has_table_privilege(r.oid, 'migrator.process', 'INSERT')
  ORDER BY 1;
+
+-- name: clients
+-- Roles that may register a process of theirs by the contract, and have no right on the table.
+SELECT DISTINCT r.rolname
+  FROM pg_catalog.pg_proc p CROSS JOIN LATERAL aclexplode(p.proacl) a JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+ WHERE p.oid = to_regprocedure('migrator.client_beat(text, text, bigint, text, double precision)')
+   AND a.privilege_type = 'EXECUTE' AND a.grantee <> p.proowner
+   AND NOT has_table_privilege(r.oid, 'migrator.process', 'INSERT')
+ ORDER BY 1;
+
+-- name: uncallable
+-- Of the contract's functions, those that a role may not call; one that is missing is not its lack.
+SELECT f.name FROM pg_catalog.unnest(%(functions)s::text[]) WITH ORDINALITY AS f (name, n)
+ WHERE to_regprocedure('migrator.' || f.name) IS NOT NULL
+   AND NOT has_function_privilege(%(role)s, to_regprocedure('migrator.' || f.name), 'EXECUTE')
+ ORDER BY f.n;

@@ -92,7 +92,7 @@ def install(
     require_version(classic)  # before waiting for an upgrade, which waits for snapshots
     with classic.transaction():
         classic.execute("SELECT migrator_lock FROM pg_advisory_xact_lock(%s) AS migrator_lock", (LOCK,))
-        _apply(classic, "classic", "classic.sql", "views.sql")
+        _apply(classic, "classic", "classic.sql", "views.sql", "contract.sql")
         before = plan.identity(classic)
         if before is not None and before.plan_id != plan_id:
             raise PlanMismatch(
@@ -114,7 +114,7 @@ def install_tables(classic: psycopg.Connection[Any]) -> None:
         WrongVersion: an earlier or later version of the tool installed it.
     """
     classic.execute("SELECT migrator_lock FROM pg_advisory_xact_lock(%s) AS migrator_lock", (LOCK,))
-    _apply(classic, "classic", "classic.sql", "views.sql")
+    _apply(classic, "classic", "classic.sql", "views.sql", "contract.sql")
 
 
 def install_limitless(limitless: psycopg.Connection[Any]) -> None:

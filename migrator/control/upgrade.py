@@ -214,9 +214,10 @@ def _script(side: str, version: int) -> list[Step]:
 
 
 def _views() -> Step:
-    text = resources.files("migrator.control").joinpath("views.sql").read_text(encoding="utf-8")
+    files = resources.files("migrator.control")
+    text = "".join(files.joinpath(name).read_text(encoding="utf-8") for name in ("views.sql", "contract.sql"))
     text = _PLAIN.sub(r"CREATE OR REPLACE \1", text)
-    summary = "Put the views of this version in place"
+    summary = "Put the views and the contract of this version in place"
     return Step(Action("upgrade/classic/views", summary, _LEFT, text), partial(_execute, text))
 
 

@@ -105,6 +105,8 @@ ARROWS: dict[str, set[str]] = {
     "validation": SHELL | {"capture", "consistency", "cutover", "repair"},
     # The board shows the status as reports do, and gives the orders that commands give.
     "serve": SHELL | {"governance", "incident", "report", "route"},
+    # Tries clients of other languages beside the shim, on servers of its own, and does what operators do meanwhile.
+    "contract": SHELL | {"incident", "local", "route", "shim"},
     # The rehearsal plays operator, application and adversary at once.
     "rehearse": {"*"},
     "cli": {"*", "workflows"},

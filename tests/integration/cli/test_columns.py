@@ -146,6 +146,7 @@ COMMANDS: dict[str, str] = {
     "breaker reset": "--tenant {name} --dry-run",
     "breaker show": "",
     "breaker trip": "--tenant {name} -r {name} --dry-run",
+    "conformance": "--command true --classic env:A --limitless env:B",
     "control restore": "nothing.zip --dry-run",
     "cost": "--shards",
     "shadow capture": "{home}/new.jsonl --log {home}/some.log --dry-run",

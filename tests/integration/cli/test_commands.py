@@ -20,7 +20,8 @@ from tests.fixtures.operator import Done, Operator
 
 # They only show something, write a file of their own, or run until they are stopped.
 CHANGE_NOTHING = {
-    "approver list", "approver token", "audit", "backfill status", "breaker show", "cluster status", "control backup",
+    "approver list", "approver token", "audit", "backfill status", "breaker show", "cluster status", "conformance",
+    "control backup",
     "cost", "decommission check", "decommission status", "doctor", "dossier show", "dossier verify", "drill status",
     "gate", "load report", "load workload", "log head", "preflight",
     "incident alarms", "incident serve",

@@ -1,0 +1,29 @@
+"""What a conformance run puts into the tool's tables of two scratch databases, in place of a mirror and a hand-over."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from migrator.db.named import load
+
+Connection = psycopg.Connection[Any]
+
+_SQL = load("migrator.control", "scratch.sql")
+
+
+def put_tenant(classic: Connection, tenant: str, part: int) -> None:
+    """Say that the rows of *tenant* follow classic, in mirror partition *part*."""
+    classic.execute(_SQL["put_tenant"], {"tenant": tenant, "part": part})
+
+
+def publish(classic: Connection, part: int, snapshot: str, at: datetime) -> None:
+    """Publish a position: *snapshot* was taken at *at* by classic's clock. One that is older changes nothing."""
+    classic.execute(_SQL["publish"], {"part": part, "snapshot": snapshot, "at": at})
+
+
+def fallbacks(classic: Connection) -> list[str]:
+    """Return what is on classic for now: `part 1`, for example."""
+    return [str(name) for (name,) in classic.execute(_SQL["fallbacks"])]
