@@ -17,13 +17,14 @@ from typing import Any, Protocol
 import psycopg
 
 from migrator.consistency import fence
+from migrator.db.hang_up import hung_up_after
 from migrator.errors import ClusterUnavailable
 from migrator.model.tenant import REFERENCE_PART
 from migrator.model.trace import Call
 from migrator.model.traffic_test import LOST
 from migrator.shadow.ask import Answer, conversation, failed, settings
 from migrator.shadow.prepare import Repeated
-from migrator.shadow.rows import Same, compare
+from migrator.shadow.rows import Order, Result, Same, compare
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -38,6 +39,12 @@ FENCES = 3
 partition is another one, and may be at another snapshot."""
 
 FENCE_TIMEOUT_S = 30.0
+GRACE_S = 5.0
+"""A server that has not answered so long after its statement timeout is disconnected."""
+
+COMPARE_S = 600.0
+"""Seconds after which no further mirror partition is compared."""
+
 WITHOUT = 2
 """Mirror partitions in a row that gave no fence, after which no other is asked."""
 
@@ -95,10 +102,11 @@ def chosen(calls: Sequence[Repeated]) -> dict[int, list[Repeated]]:
 
 async def at_fences(classic_dsn: str, limitless_dsn: str, calls: Sequence[Repeated], reading: Reading) -> Agreement:
     """Compare calls at a fence of each mirror partition, one after the other."""
-    found, without = Agreement(), 0
+    found, without, until = Agreement(), 0, time.monotonic() + COMPARE_S
     for part, mine in sorted(chosen(calls).items()):
-        if without == WITHOUT:
-            found.notes.append(f"mirror partition {part}: nothing was compared, as others gave no fence")
+        if without == WITHOUT or time.monotonic() > until:
+            why = "others gave no fence" if without == WITHOUT else "the time for it was up"
+            found.notes.append(f"mirror partition {part}: nothing was compared, as {why}")
             continue
         try:
             await _at_part(classic_dsn, limitless_dsn, part, mine, reading, found)
@@ -170,7 +178,7 @@ async def _twice(both: Both, repeated: Repeated, reading: Reading) -> tuple[Same
     return _judged(*again, order=order)
 
 
-def _judged(classic: Answer, limitless: Answer, *, order: Any) -> tuple[Same, str]:
+def _judged(classic: Answer, limitless: Answer, *, order: Order) -> tuple[Same, str]:
     if classic.result is None or limitless.result is None:
         return Same.UNKNOWN, "an error"
     return compare(classic.result, limitless.result, order)
@@ -187,19 +195,21 @@ async def _ask(conn: Connection, call: Call, reading: Reading) -> Answer:
         psycopg.OperationalError: the connection broke, or the server did not answer in time.
     """
     try:
-        async with asyncio.timeout(reading.timeout_s * 2), conn.transaction(force_rollback=True):
-            await conn.execute(settings(list(reading.path), local=True))
-            await conn.execute(f"SET LOCAL statement_timeout = {round(reading.timeout_s * 1000)}".encode())
-            result = await conn.wait(conversation(conn.pgconn, call, keep=True))
-    except TimeoutError:
-        await conn.close()
-        raise psycopg.OperationalError("no answer in time") from None
+        with hung_up_after(reading.timeout_s + GRACE_S, conn):
+            result = await _answer(conn, call, reading)
     except psycopg.Error as error:
         answer = failed(error, 0.0)
         if answer.state == LOST or conn.closed:
             raise
         return answer
     return Answer(0.0, result=result)
+
+
+async def _answer(conn: Connection, call: Call, reading: Reading) -> Result | None:
+    async with conn.transaction(force_rollback=True):
+        await conn.execute(settings(list(reading.path), local=True))
+        await conn.execute(f"SET LOCAL statement_timeout = {round(reading.timeout_s * 1000)}".encode())
+        return await conn.wait(conversation(conn.pgconn, call, keep=True))
 
 
 def reasons(calls: Sequence[Repeated]) -> Mapping[str, tuple[str, ...]]:

@@ -21,11 +21,15 @@ from migrator.control.copy_unit import anything_copied
 from migrator.dataplane.backfill import copy_sql
 from migrator.dataplane.backfill.pipe import pipe
 from migrator.db.connect import connect_async
+from migrator.db.hang_up import hung_up_after
 from migrator.errors import PreconditionFailed
 from migrator.model.table import Table, TableKind
 from migrator.shadow.ask import APP
 
 Connection = psycopg.AsyncConnection[Any]
+COPY_S = 900.0
+"""Seconds that a copy, or its removal, may take: tenants for a run are small, and classic cannot vacuum meanwhile."""
+
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
@@ -54,31 +58,44 @@ async def at_copy(
         await connect_async(classic_dsn, APP, side="classic") as classic,
         await connect_async(limitless_dsn, APP, side="Limitless") as limitless,
     ):
-        await classic.execute(_BEGIN)
-        rows = 0
-        async with limitless.transaction():
-            for table in reversed(mine):
-                await limitless.execute(copy_sql.remove(table, tenants))
-            for table in mine:
-                out, into = copy_sql.copy_out(table, tenants, binary=False), copy_sql.copy_in(table, binary=False)
-                rows += (await pipe(classic, out, limitless, into, _seen))[0]
-            if await anything_copied(limitless):
-                raise PreconditionFailed("dual write has begun to copy tenants", hint="Run again without --copy.")
-        await limitless.execute(_BEGIN)
+        with hung_up_after(COPY_S, classic, limitless):
+            await classic.execute(_BEGIN)
+            rows = await _copy(classic, limitless, mine, tenants)
+            await limitless.execute(_BEGIN)
         yield Copied(classic, limitless, rows)
+
+
+async def _copy(classic: Connection, limitless: Connection, tables: Sequence[Table], tenants: Sequence[str]) -> int:
+    rows = 0
+    async with limitless.transaction():
+        for table in reversed(tables):
+            await limitless.execute(copy_sql.remove(table, tenants))
+        for table in tables:
+            out, into = copy_sql.copy_out(table, tenants, binary=False), copy_sql.copy_in(table, binary=False)
+            rows += (await pipe(classic, out, limitless, into, _seen))[0]
+        if await anything_copied(limitless):
+            raise PreconditionFailed("dual write has begun to copy tenants", hint="Run again without --copy.")
+    return rows
 
 
 async def remove(limitless_dsn: str, tables: Sequence[Table], tenants: Sequence[str]) -> bool:
     """Remove the copies from Limitless; safe to run twice. Return whether it did: not once dual write copies."""
     async with await connect_async(limitless_dsn, APP, side="Limitless") as limitless:
-        async with limitless.transaction() as transaction:
-            if await anything_copied(limitless):
-                return False
-            for table in reversed([table for table in tables if table.kind is not TableKind.EXCLUDED]):
-                await limitless.execute(copy_sql.remove(table, tenants))
-            if await anything_copied(limitless):
-                raise psycopg.Rollback(transaction)
-            return True
+        with hung_up_after(COPY_S, limitless):
+            return await _remove(
+                limitless, [table for table in tables if table.kind is not TableKind.EXCLUDED], tenants
+            )
+
+
+async def _remove(limitless: Connection, tables: Sequence[Table], tenants: Sequence[str]) -> bool:
+    async with limitless.transaction() as transaction:
+        if await anything_copied(limitless):
+            return False
+        for table in reversed(tables):
+            await limitless.execute(copy_sql.remove(table, tenants))
+        if await anything_copied(limitless):
+            raise psycopg.Rollback(transaction)
+        return True
     return False
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -207,10 +209,10 @@ def run(
     replay = Replay(*dsns, prepared.path, options.pacing, writes=options.writes is Writes.ROLLED_BACK)
     try:
         if options.copies:
-            agreement = asyncio.run(_at_copy(*dsns, prepared, options.tenants, reading))
+            agreement = _apart(_at_copy(*dsns, prepared, options.tenants, reading))
         played = replay.run(prepared.calls, progress)
         if not options.copies:
-            agreement = asyncio.run(agree.at_fences(*dsns, _repeated(played), reading))
+            agreement = _apart(agree.at_fences(*dsns, _repeated(played), reading))
         visited = _visited(limitless_dsn, prepared)
     finally:
         if options.copies:
@@ -229,6 +231,27 @@ def alone(classic: Connection) -> Iterator[None]:
     if not only_shadow(classic):
         raise PreconditionFailed("another shadow run is under way", hint="Wait for its end: migrator shadow status.")
     yield
+
+
+def _apart(comparison: Coroutine[Any, Any, agree.Agreement]) -> agree.Agreement:
+    """Return what *comparison* finds, in a thread of its own: one that waits for a frozen server is left behind.
+
+    Raises:
+        ClusterUnavailable, MigratorError, psycopg.Error: as *comparison* does.
+    """
+    found: Future[agree.Agreement] = Future()
+
+    def work() -> None:
+        try:
+            found.set_result(asyncio.run(comparison))
+        except BaseException as error:  # of the thread that waits for this one
+            found.set_exception(error)
+
+    threading.Thread(target=work, name="migrator-shadow-compare", daemon=True).start()
+    try:
+        return found.result(agree.COMPARE_S * 2 + copied.COPY_S)
+    except TimeoutError:
+        return agree.Agreement(notes=["results were not compared: a server did not answer in time"])
 
 
 def _repeated(played: Played) -> list[Repeated]:

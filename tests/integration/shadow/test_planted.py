@@ -54,7 +54,7 @@ def calls() -> Iterator[Call]:
         few, one, session = 2 + number % 3, str(1 + number), f"s{number % 4}"
         of_few = str(ROWS + 3 * number + (few - 2 - ROWS) % 3)
         for text, values in (
-            *((BY_NOTE, ("1", f"note {number * 100 + again + 1}")) for again in range(3)),
+            *((BY_NOTE, ("1", f"note {number * 100 + again + 1}")) for again in range(6)),
             (MASKED, ("1", one)),
             (CROSSING, (f"it's {number}",)),
             (BY_KEY, (str(few), of_few if int(of_few) > ROWS else str(int(of_few) + 3))),
@@ -124,7 +124,7 @@ async def test_what_was_planted_is_found_and_nothing_else(world: World, tmp_path
         Kind.ERROR: {name(MASKED)},
         Kind.SLOWER: {name(BY_NOTE)},
         Kind.CROSSES: {name(CROSSING)},
-    }
+    }, (report.trips_ms, [(s.text, s.classic, s.limitless) for s in report.result.statements])
     by_name = {one.fingerprint: one for one in report.result.statements}
     assert by_name[name(MASKED)].limitless_errors == {"42883": CALLS}
     assert 0 < by_name[name(BY_KEY)].differing < by_name[name(BY_KEY)].compared
