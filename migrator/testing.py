@@ -241,8 +241,9 @@ class MemoryShim(Shim):
         self._ack = _Acknowledgement(self._current, self._classic, self.heard, self._settings, f"shim {self.name}")
         self._ack.fall_back = self._fall_back
 
-    def begin_anew(self) -> None:
-        raise UsageError("a MemoryShim belongs to the process that made it", hint="Make one in each process.")
+    def _make(self) -> None:
+        if not hasattr(self, "_sides"):  # else in a forked process, which goes on with its copy of what both sides hold
+            super()._make()
 
     def _start(self, link: Link) -> None:
         link.close()

@@ -157,10 +157,17 @@ class InlineWatcher(Watcher):
                 if rest_s > 0:
                     self._wait_for_news(min(rest_s, until_s - now), satisfied)
                 else:
+                    self._do(self._work_first if first else self._work)
                     first = False
-                    self._do(self._work)
             finally:
                 self._turn.release()
+
+    def _work_first(self) -> None:
+        """Ask at once what all have applied: after a rest it is most often all that a write waits for."""
+        if self._current.view.history:
+            self._current.pace.may_ask_confirmations(self._current.now_s())  # it counts as asked
+            self._settle()
+        self._work()
 
     def _wait_for_news(self, seconds: float, satisfied: Callable[[View], bool]) -> None:
         link = self._link

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from migrator.errors import UsageError
-from migrator.testing import MemoryShim
+from migrator.testing import Asked, MemoryShim
 from tests import ROOT
 from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.world import World
@@ -128,9 +127,12 @@ def test_sessions_of_a_parent_that_dies_end_while_its_child_lives(world: World) 
                 os.kill(child, signal.SIGKILL)
 
 
-def test_a_shim_for_tests_stays_where_it_was_made() -> None:
-    with MemoryShim(lambda asked: []) as shim:
+def test_a_shim_for_tests_goes_on_with_a_copy_in_a_child() -> None:
+    def answers(asked: Asked) -> list[list[Any]]:
+        asked.state.append(asked.text)
+        return [[len(asked.state)]]
+
+    with MemoryShim(answers, state=[]) as shim:
+        shim.run_write("t1", lambda w: w.connection.execute("INSERT INTO note VALUES (1)"))
         shim._pid = shim._usable = os.getpid() - 1  # as a child finds it
-        with pytest.raises(UsageError, match="belongs to the process"):
-            shim.read("t1")
-        shim._pid = shim._usable = os.getpid()
+        assert shim.run_read("t1", lambda r: r.connection.execute("SELECT").fetchone()) == [2]

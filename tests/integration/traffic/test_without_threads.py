@@ -164,6 +164,12 @@ def test_what_an_invocation_costs(world: World) -> None:
                 shim.run_read("t1", get("t1", 1))
                 assert classic.taken() == []
             gone = classic.taken()
+            for _ in range(3):  # one right after another: no pace holds the question up what all have applied
+                with shim.invocation():
+                    shim.run_write("u1", put("u1", 1, "x"))
+                wrote = classic.taken()
+                assert sum(b"applied_epoch)" in said for said in wrote) == 1
+                assert len(wrote) == 3 + 3
             reads = limitless.taken()
     assert len(begun) == 1 and b"INSERT INTO migrator.process" in begun[0]
     assert len(gone) == 1 and b"DELETE FROM migrator.process" in gone[0]
