@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import psycopg
 
@@ -39,7 +39,8 @@ from migrator.shim.read_replicas import ReadReplicas
 from migrator.shim.reports import Reports
 from migrator.shim.session import Session
 from migrator.shim.settings import Settings
-from migrator.shim.shadow import Shadow, run_on
+from migrator.shim.shadow import Shadow
+from migrator.shim.shadow_evidence import Evidence, JournalEvidence
 from migrator.shim.stats import Stats
 from migrator.shim.token import SessionToken, Token, session_token
 from migrator.shim.view import View
@@ -143,7 +144,8 @@ class Shim:
             self._current, self._classic, self._listener, self._settings, f"shim {self.name}",
             self._replicas.wait if self._replicas is not None else None,
         )  # fmt: skip
-        self._shadow = Shadow(self._run_on, self._metrics, self._listener)
+        timeout_s = self._settings.read_timeout_s
+        self._shadow = Shadow(self._pool, self._evidence(), self._metrics, self._listener, timeout_s)
         self._observed.look()
         self._guard = threading.Thread(target=self._watch_the_silent, name="migrator-shim-guard", daemon=True)
         self._guard.start()
@@ -265,12 +267,11 @@ class Shim:
         ratio = self._settings.shadow_ratio
         if ratio <= 0 or self._current.settled or self._shadow is None or random.random() >= ratio:
             return
-        if tenant_id in self._current.view.routes:  # others may not have been copied yet
+        if self._current.view.positions:  # else nothing follows classic yet
             self._shadow.offer(tenant_id, fn)
 
-    def _run_on(self, side: Side, fn: Callable[[Any], object]) -> object:
-        """Run a read on one side, outside routes, breakers and metrics."""
-        return run_on(self._pool(side), fn, self._settings.read_timeout_s)
+    def _evidence(self) -> Evidence:
+        return JournalEvidence(self._classic, self._current)
 
     # -- writes -------------------------------------------------------------------------------------------
 
