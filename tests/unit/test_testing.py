@@ -194,7 +194,18 @@ def test_shadow_reads_are_compared() -> None:
         shim.move("a", Level.CLASSIC)
         shim.run_read("a", look("a"))
 
-    assert [e for e in shim.heard.events if isinstance(e, ShadowDiffered)] == [ShadowDiffered("a")]
+    assert [e.tenant_id for e in shim.heard.events if isinstance(e, ShadowDiffered)] == ["a"]
+
+
+def test_a_shadow_read_says_nothing_while_limitless_does_not_follow() -> None:
+    def differing(asked: Asked) -> Any:
+        return [(str(asked.side),)]
+
+    with MemoryShim(differing, settings=Settings(shadow_ratio=1.0)) as shim:
+        shim.stall_mirror()
+        shim.run_read("a", look("a"))
+
+    assert not [e for e in shim.heard.events if isinstance(e, ShadowDiffered)]
 
 
 def test_a_block_is_asked_for_its_statements() -> None:
