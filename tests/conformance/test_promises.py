@@ -271,7 +271,7 @@ def test_what_certainly_did_not_happen_is_tried_again(world: World) -> None:
 
 def test_a_sampled_share_of_reads_is_compared(world: World) -> None:
     heard = Heard()
-    with world.shim(listener=heard, settings=replace(QUICK, shadow_ratio=1.0)) as shim:
+    with world.mirror(), world.shim(listener=heard, settings=replace(QUICK, shadow_ratio=1.0)) as shim:
         on_limitless(world, shim, "t1")
         world.limitless.execute("INSERT INTO app.note VALUES ('t1', 1, 'only here')")
 
