@@ -25,6 +25,8 @@ Question → where the answer lives
 * What does Limitless cost, how full are its shards, which tenants fill them?   capacity/
 * Does Limitless carry the load, up to which rate, at what cost?           load/
 * May a phase be left, and who approved it?     gates.py
+* What do shadow runs and load tests have against dual write?     traffic_test.py (their results: model/traffic_test.py)
+* Stay, shard by the application, Limitless, Citus: on these figures?           decide/
 * Who may approve, and is it them?              governance/, model/approval.py (votes in, verdict out), control/votes.py
 * How is the dual write undone?                 undo.py
 * What wakes somebody, who is told, and how?    model/condition.py, model/standing.py, notify/

@@ -38,13 +38,16 @@ RIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("SELECT (shim)", ("plan",)),
     ("INSERT, UPDATE, DELETE", ("process", "breaker_trip", "replica", "replica_reach")),
-    ("INSERT", ("read_sample", "shadow_sample", "decision", "incident")),
+    ("INSERT", ("read_sample", "shadow_sample", "shadow_read_sample", "decision", "incident")),
     ("INSERT, UPDATE", ("fallback",)),
     ("UPDATE (epoch)", ("switch",)),  # also what SELECT … FOR UPDATE needs
 )
 """Every right and the tables it is given on; a test holds the shim's statements to it."""
 
-FUNCTIONS: tuple[str, ...] = (
+SHIM_FUNCTIONS = ("shadow_begin(text)", "shadow_unchanged(text, jsonb, int[], boolean)")
+"""What the shim calls that not everybody may. It says whether rows changed, and shows none."""
+
+CLIENT_FUNCTIONS: tuple[str, ...] = (
     "client_beat(text, text, bigint, text, double precision)",
     "client_leave(text)",
     "client_side(text, text, text)",
@@ -64,7 +67,7 @@ FUNCTIONS: tuple[str, ...] = (
 def client_statements(role: str) -> list[sql.Composed]:
     """Return the statements that let *role* call the contract's functions, and give it no right on a table."""
     to = sql.Identifier(role)
-    names = sql.SQL(", ").join(sql.SQL("migrator." + name) for name in FUNCTIONS)
+    names = sql.SQL(", ").join(sql.SQL("migrator." + name) for name in CLIENT_FUNCTIONS)
     return [
         sql.SQL("GRANT USAGE ON SCHEMA migrator TO {}").format(to),
         sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(names, to),
@@ -78,6 +81,8 @@ def statements(role: str) -> list[sql.Composed]:
     for right, tables in RIGHTS:
         names = sql.SQL(", ").join(sql.Identifier("migrator", t) for t in tables)
         found.append(sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(right), names, to))
+    for function in SHIM_FUNCTIONS:
+        found.append(sql.SQL("GRANT EXECUTE ON FUNCTION migrator.{} TO {}").format(sql.SQL(function), to))
     return found
 
 
@@ -180,15 +185,17 @@ def grant_again(conn: psycopg.Connection[Any], users: Sequence[str], reading: Se
 
 
 def lacking(conn: psycopg.Connection[Any]) -> dict[str, list[str]]:
-    """Return what each role that was granted the use of the shim lacks of what the shim needs now; as text, by role."""
+    """Return what each role that was granted the use of the shim, or of the contract, lacks of it; as text, by role."""
     found: dict[str, list[str]] = {}
-    for (role,) in conn.execute(_GRANTED).fetchall():
+    shims = [str(role) for (role,) in conn.execute(_GRANTED).fetchall()]
+    for role in shims:
         for right, tables in RIGHTS:
             rows = conn.execute(_SQL["lacking"], {"role": role, "right": right, "tables": list(tables)}).fetchall()
             for table, lacks in rows:
-                found.setdefault(str(role), []).append(f"{lacks} on {table}")
-    for role in (*(str(r) for (r,) in conn.execute(_GRANTED).fetchall()), *clients(conn)):
-        for (name,) in conn.execute(_SQL["uncallable"], {"role": role, "functions": list(FUNCTIONS)}).fetchall():
+                found.setdefault(role, []).append(f"{lacks} on {table}")
+    called = {role: (*SHIM_FUNCTIONS, *CLIENT_FUNCTIONS) for role in shims}
+    for role, functions in {**dict.fromkeys(clients(conn), CLIENT_FUNCTIONS), **called}.items():
+        for (name,) in conn.execute(_SQL["uncallable"], {"role": role, "functions": list(functions)}).fetchall():
             found.setdefault(role, []).append(f"EXECUTE on {name.partition('(')[0]}")
     return found
 

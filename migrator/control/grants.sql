@@ -47,7 +47,7 @@ SELECT DISTINCT r.rolname
  ORDER BY 1;
 
 -- name: uncallable
--- Of the contract's functions, those that a role may not call; one that is missing is not its lack.
+-- Functions that a role may not call; one that is missing is not its lack.
 SELECT f.name FROM pg_catalog.unnest(%(functions)s::text[]) WITH ORDINALITY AS f (name, n)
  WHERE to_regprocedure('migrator.' || f.name) IS NOT NULL
    AND NOT has_function_privilege(%(role)s, to_regprocedure('migrator.' || f.name), 'EXECUTE')

@@ -17,6 +17,13 @@ SHADOW = "shadow"
 LOAD = "load"
 """Kinds of the reports, as they are stored."""
 
+CODES = (
+    "shadow.missing", "shadow.unreadable", "shadow.old", "shadow.stopped", "shadow.empty", "shadow.not_compared",
+    "shadow.error", "shadow.differs", "shadow.crossing", "shadow.slower", "shadow.not_run", "shadow.shards_unknown",
+    "load.missing", "load.unreadable", "load.old", "load.stopped", "load.saturated", "load.errors", "load.slower",
+)  # fmt: skip
+"""Every code of a finding that can block; see migrator.traffic_test."""
+
 LOST = "lost"
 """In place of an SQLSTATE: the connection broke, or no answer came in time."""
 

@@ -12,6 +12,7 @@ import pytest
 
 from migrator.errors import ClusterUnavailable, CommitUnknown, ReadStale, UsageError, WritesClosed
 from migrator.model.route import WriteMode
+from migrator.shim import FallbackRaised
 from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.confirm import confirmed
 from migrator.traffic.route.write_mode import write_mode
@@ -32,7 +33,7 @@ def on_limitless(world: World, shim: Any, *tenants: str) -> None:
 
 def test_what_was_acknowledged_is_read_on_either_side_while_a_tenant_moves(world: World) -> None:
     sides = set()
-    with world.mirror(), world.shim("web-1") as writer, world.shim("web-2") as reader:
+    with world.mirror(), world.shim("web-1", PATIENT) as writer, world.shim("web-2", PATIENT) as reader:
         for number in range(30):
             if number == 10:
                 on_limitless(world, reader, "t1")
@@ -86,7 +87,8 @@ def test_a_write_whose_mirror_is_behind_returns_after_a_fallback_of_everybody(wo
 
         shim.run_write("t1", put("t1", 1, "hello"))
 
-        assert heard.names().count("fallback.raised") == 1
+        raised = {event.epoch for event in heard.events if isinstance(event, FallbackRaised)}
+        assert len(raised) == 1
         assert confirmed(world.classic, shim._current.view.epoch).complete
         assert other.run_read("t1", get("t1", 1)) == ("classic", "hello")
         assert other.run_read("u1", get("u1", 1))[0] == "limitless", "another partition goes on"
@@ -269,7 +271,7 @@ def test_what_certainly_did_not_happen_is_tried_again(world: World) -> None:
 
 def test_a_sampled_share_of_reads_is_compared(world: World) -> None:
     heard = Heard()
-    with world.shim(listener=heard, settings=replace(QUICK, shadow_ratio=1.0)) as shim:
+    with world.mirror(), world.shim(listener=heard, settings=replace(QUICK, shadow_ratio=1.0)) as shim:
         on_limitless(world, shim, "t1")
         world.limitless.execute("INSERT INTO app.note VALUES ('t1', 1, 'only here')")
 

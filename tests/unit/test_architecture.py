@@ -98,8 +98,21 @@ ARROWS: dict[str, set[str]] = {
     # Repeats what logs, as the audit reads them, say that applications ran; compares at the fences of validation, or
     # with copies that the backfill's statements make.
     "shadow": SHELL | {"audit", "backfill", "consistency", "grammar"},
+    "decide": INNER,  # an audit's JSON in, an answer out
+    "traffic_test": SHELL,  # results of shadow runs and load tests, whoever made them
     "gates": SHELL
-    | {"governance", "preflight", "privileges", "rights", "route", "runway", "cutover", "decommission", "settings"},
+    | {
+        "governance",
+        "preflight",
+        "privileges",
+        "rights",
+        "route",
+        "runway",
+        "cutover",
+        "decommission",
+        "settings",
+        "traffic_test",
+    },
     "undo": SHELL | {"capture", "provision"},
     "notify": SHELL | {"settings"},  # each receiver's secret is looked up for each message, and kept nowhere
     "validation": SHELL | {"capture", "consistency", "cutover", "repair"},
