@@ -193,7 +193,7 @@ def lacking(conn: psycopg.Connection[Any]) -> dict[str, list[str]]:
             rows = conn.execute(_SQL["lacking"], {"role": role, "right": right, "tables": list(tables)}).fetchall()
             for table, lacks in rows:
                 found.setdefault(role, []).append(f"{lacks} on {table}")
-    called = {role: (*SHIM_FUNCTIONS, *CLIENT_FUNCTIONS) for role in shims}
+    called = dict.fromkeys(shims, (*SHIM_FUNCTIONS, *CLIENT_FUNCTIONS))
     for role, functions in {**dict.fromkeys(clients(conn), CLIENT_FUNCTIONS), **called}.items():
         for (name,) in conn.execute(_SQL["uncallable"], {"role": role, "functions": list(functions)}).fetchall():
             found.setdefault(role, []).append(f"EXECUTE on {name.partition('(')[0]}")
