@@ -95,6 +95,7 @@ def decide(
     out(headline(judged), "")
     for one in judged:
         out(*option_lines(one, facts.months.known()), "")
+    out("Sums and times rest on the assumptions at the end: look at what changes the answer first.", "")
     out("What would change the answer, each by itself, the nearest first:")
     out(*(f"  {line}" for line in flip_lines(changes, facts)))
     if len(changes) > MOST_FLIPS:

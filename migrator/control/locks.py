@@ -1,4 +1,4 @@
-"""Advisory locks on classic: copies and schema changes exclude each other, drills, shadow runs and load tests their like.
+"""Advisory locks on classic keep copies and schema changes apart; drills, shadow runs and load tests, too.
 
 Held by sessions, so that a process that dies holds nothing. Copies share the lock, each for its unit; a schema change
 takes it alone, and PostgreSQL's queue lets no new copy in before it.

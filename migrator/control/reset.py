@@ -33,6 +33,9 @@ _FORGOTTEN = (
     "breaker_trip",
     "read_baseline",
     "slo_breach",
+    "shadow_read",
+    "shadow_read_sample",
+    "shadow_statement",
 )
 
 

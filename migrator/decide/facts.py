@@ -93,7 +93,7 @@ class Facts:
     transactions_per_s: Figure
     row_writes_per_s: Figure
     limitless_acu: Figure
-    months: Figure = Figure(24, "months", Basis.ASSUMED, _OWN)
+    months: Figure = Figure(12, "months", Basis.ASSUMED, _OWN)
     team: Figure = Figure(6, "engineers", Basis.ASSUMED, "the architecture decision's team; give yours")
     team_share: Figure = Figure(0.5, "of their time", Basis.ASSUMED, _OWN)
     node_vcpus: Figure = Figure(64, "vCPU", Basis.ASSUMED, "as the writer there is, or db.r7g.16xlarge; give yours")

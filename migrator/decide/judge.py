@@ -52,6 +52,12 @@ RUN = {Option.STAY: 0.25, Option.MANUAL: 1.5, Option.LIMITLESS: 0.5, Option.CITU
 OVERHEAD = {Option.STAY: 1.0, Option.MANUAL: 1.05, Option.LIMITLESS: 1.25, Option.CITUS: 1.2}
 """Processor for the same work: routers, two-phase commits, coordinators. Assumptions; Limitless as in the audit."""
 
+MAX_ACU = 6144
+"""Of a shard group. Source: Aurora User Guide, requirements of Aurora PostgreSQL Limitless Database."""
+
+ACU_PER_CORE = 2.0
+"""At least, of a busy one; as in the audit's sizing."""
+
 SCATTER = 0.25
 """Of the cost of a statement, what it costs every shard that it asks besides; as in the audit's sizing."""
 
@@ -244,6 +250,11 @@ def _impossible(option: Option, facts: Facts, what: Need, ready: float) -> str:
             f"the largest tenant makes {share:.0%} of the writes and then needs {what.hottest_cores:,.0f} vCPU, one"
             f" shard has {room:,.0f} to give: no sharding by tenant splits a tenant"
         )
+    if option is Option.LIMITLESS:
+        _, vcpus = _nodes(option, facts, what)
+        acu = vcpus * facts.full.known() * ACU_PER_CORE
+        if acu > MAX_ACU:
+            return f"it would take {acu:,.0f} ACU at least, and a shard group has {MAX_ACU:,} at most"
     if option is Option.CITUS and facts.team.known() < facts.citus_team.known():
         return (
             f"it is no managed service on AWS: servers of one's own take {facts.citus_team.known():g} people, the team"
@@ -264,9 +275,9 @@ def _lines(option: Option, facts: Facts, what: Need) -> Iterator[Line]:
     match option:
         case Option.STAY:
             lasts = what.lasts_months >= facts.months.known()
-            yield Line(1 if lasts else -1, f"the largest server lasts {_months(what.lasts_months)}")
+            yield Line(1 if lasts else -1, f"the largest server lasts for {_months(what.lasts_months)}")
             yield Line(1, "nothing changes for the application")
-            yield Line(0, f"the server there is now is full in {_months(what.now_lasts_months)}")
+            yield Line(0, f"the server there is now lasts for {_months(what.now_lasts_months)}")
         case Option.MANUAL:
             if statements:
                 name = counted(int(statements), "statement that crosses", "statements that cross")
@@ -305,4 +316,7 @@ is that 80 % of the writes are by tenant."""
 
 
 def _months(value: float) -> str:
-    return "no time that counts" if math.isinf(value) else f"{value:.0f} months" if value >= 1 else "less than a month"
+    """Return a length of time in words, "in" or "for" which something is so."""
+    if math.isinf(value):
+        return "any time that counts"
+    return f"{value:.0f} months" if value >= 1.5 else "a month" if value >= 1 else "less than a month"

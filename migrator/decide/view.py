@@ -24,7 +24,7 @@ NAMES = {
     "limitless_acu": "capacity of Limitless",
     "months": "the answer has to last",
     "team": "the team",
-    "team_share": "of the team for this",
+    "team_share": "the team's time for this",
     "node_vcpus": "a shard's server",
     "largest_vcpus": "the largest server for one writer",
     "full": "a server counts as full at",
@@ -78,7 +78,8 @@ def assumption_lines(facts: Facts) -> Iterator[str]:
     """Yield what is assumed, and what is not known."""
     for name, figure in facts.figures().items():
         if figure.basis in (Basis.ASSUMED, Basis.UNKNOWN):
-            yield f"{NAMES[name]}: {value_of(figure)} ({figure.basis.value}: {figure.source})"
+            why = figure.source if figure.value is None else f"{figure.basis.value}: {figure.source}"
+            yield f"{NAMES[name]}: {value_of(figure)} ({why})"
 
 
 def value_of(figure: Figure) -> str:

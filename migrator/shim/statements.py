@@ -226,9 +226,10 @@ SELECT %(process_id)s, s.fingerprint, s.tenant_id, s.statement, s.note, s.compar
        AS s (fingerprint, tenant_id, statement, note, compared, differing, reordered, undecided)
 """
 
-SHADOW_BEGIN = "SELECT migrator.shadow_begin(%(tenant)s)::pg_catalog.text"
+SHADOW_BEGIN = "SET LOCAL statement_timeout = '2s'; SELECT migrator.shadow_begin(%(tenant)s)::pg_catalog.text"
 
 SHADOW_UNCHANGED = """
+SET LOCAL statement_timeout = '5s';
 SELECT migrator.shadow_unchanged(%(tenant)s, %(begun)s::pg_catalog.jsonb, %(covered)s::pg_catalog.int4[],
                                  %(everything)s)::pg_catalog.text
 """

@@ -18,6 +18,22 @@ END = "tests/integration/decommission/test_decommission.py"
 OF_ROUTES = (
     # -- routes
     Mutation(
+        "shadow-proof",
+        "migrator/shim/shadow.py",
+        "        if not self._evidence.unchanged(begun, everything=not self.ran.names(self._tenant_id)):\n",
+        "        if False:\n",
+        ("tests/unit/shim/test_shadow.py::test_without_a_proof_nothing_is_decided",),
+        "a shadow read counts as different only when classic proves that no row changed meanwhile",
+    ),
+    Mutation(
+        "shadow-emptied",
+        "migrator/control/classic.sql",
+        "migrator.journal_files() = begun ->> 'files'\n",
+        "true\n",
+        ("tests/integration/traffic/test_shadow_reads.py::test_entries_that_were_emptied_meanwhile_prove_nothing",),
+        "a key that was emptied with its slot would have told of a change",
+    ),
+    Mutation(
         "route-through-joining",
         "migrator/model/route.py",
         "        (Level.CLASSIC, Level.JOINING),\n",

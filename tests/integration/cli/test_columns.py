@@ -104,6 +104,17 @@ def fill(conn: psycopg.Connection[Any]) -> None:
         )
         add_incident(conn, "test", name, name)
         add_report(conn, "shadow", ran(name))
+        conn.execute(
+            "INSERT INTO migrator.shadow_read_sample"
+            " (process_id, fingerprint, tenant_id, statement, note, compared, differing, reordered, undecided)"
+            " VALUES ('p', left(md5(%s), 12), %s, %s, %s, 2, 1, 0, 0)",
+            (name, name, name, name),
+        )
+        conn.execute(
+            "INSERT INTO migrator.sighting (server, kind, database, role, application, client, looks)"
+            " VALUES ('writer', 'session', 'shop', %s, %s, '10.0.0.1', 3)",
+            (name, name),
+        )
     conn.execute(
         "INSERT INTO migrator.position (part, epoch, snapshot, fresh_at, problem)"
         " SELECT p, 1, pg_current_snapshot()::text, now() - interval '9 days', %s FROM generate_series(0, 2) p",
@@ -155,6 +166,7 @@ COMMANDS: dict[str, str] = {
     "shadow status": "",
     "size": "--row-writes 100 --seconds 0.1",
     "cutover": "--dry-run",
+    "decide": "--vcpus 64 --cpu-pct 86 --growth-pct 15",
     "decommission check": "",
     "decommission delete": "--as {name} --yes",
     "decommission reopen": "-r {name} --yes",
@@ -192,6 +204,8 @@ COMMANDS: dict[str, str] = {
     "plan terraform": "--check",
     "preflight": "",
     "provision": "--verify",
+    "readers": "",
+    "reads": "",
     "report": "audit",
     "resume": "-r {name}",
     "roles": "",

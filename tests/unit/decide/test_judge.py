@@ -63,18 +63,22 @@ def test_what_comes_too_late_is_no_option() -> None:
     assert not impossible(Option.MANUAL, facts(growth=0.03).but("team", 30))
 
 
+def test_a_shard_group_has_a_largest_size() -> None:
+    assert "ACU" in impossible(Option.LIMITLESS, facts(largest_write_share=0.0001).but("months", 36))
+
+
 def test_with_a_price_limitless_is_priced_by_it() -> None:
     def cost(price: float) -> float:
         found = facts(limitless_acu=500).but("acu_hour_usd", price)
         return next(j.servers_usd for j in judge(found) if j.option is Option.LIMITLESS)
 
-    assert cost(0.2) == pytest.approx(500 * 0.2 * 730 * 24)
+    assert cost(0.2) == pytest.approx(500 * 0.2 * 730 * 12)
     assert cost(0.4) == pytest.approx(2 * cost(0.2))
 
 
 def test_the_load_grows_every_month() -> None:
     what = need(facts())
-    assert what.cores == pytest.approx(0.86 * 64 * 1.15**24)
+    assert what.cores == pytest.approx(0.86 * 64 * 1.15**12)
     assert 0 < what.average < 1 and what.lasts_months == pytest.approx(6.4, abs=0.2)
     assert need(facts(growth=0.0)).average == 1.0
 
