@@ -34,6 +34,10 @@ def cursor_type(base: type[psycopg.Cursor[Any]], server_side_binding: bool) -> t
     return type("Cursor", bases, {})
 
 
+class ServerSideCursor(CursorMixin, ClientCursorMixin["psycopg.Connection[Any]", Any], psycopg.ServerCursor[Any]):
+    """A named cursor whose parameters go into the text; Django has one of its own since release 5."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """Everything that a statement gave. rows: None when it gives none."""

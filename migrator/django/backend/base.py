@@ -21,7 +21,7 @@ from psycopg import conninfo, sql
 from migrator.django.backend.creation import DatabaseCreation
 from migrator.django.backend.operations import DatabaseOperations
 from migrator.django.connection import NO_TENANT, Conn, ShimConnection, as_psycopg
-from migrator.django.cursor import ShimCursor
+from migrator.django.cursor import ServerSideCursor, ShimCursor
 from migrator.django.options import DIRECT, Options, options_of
 from migrator.django.scope import no_tenant
 from migrator.django.shims import SHIMS
@@ -177,7 +177,7 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
         if binding:
             made = conn.cursor(name, scrollable=False, withhold=False)
         else:
-            made = postgresql.ServerSideCursor(conn, name=name, scrollable=False, withhold=False)
+            made = ServerSideCursor(conn, name=name, scrollable=False, withhold=False)
         self._bind(made)
         return made
 

@@ -9,6 +9,7 @@ from django.db import connections
 from migrator.django import shim_of
 from migrator.shim import Shim
 from tests.fixtures.waiting import eventually
+from tests.integration.django_backend.models import Note
 from tests.integration.traffic.world import World, up
 
 
@@ -38,3 +39,9 @@ def asked(statement: str, params: Any = None, using: str = "default") -> Any:
     with connections[using].cursor() as cursor:
         cursor.execute(statement, params)
         return cursor.fetchone()[0]
+
+
+def note(number: int, text: str = "hello", tenant_id: str = "t1") -> Note:
+    """Make a row of app.note."""
+    made: Note = Note.objects.create(id=number, tenant_id=tenant_id, body=text)
+    return made

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
-import threading
 from typing import Any
 
 import psycopg
 import pytest
-from django.core.management import call_command
 from django.db import (
     IntegrityError,
     InternalError,
     ProgrammingError,
     connection,
-    connections,
     transaction,
 )
 from django.db.models import Count, Max
 from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext, override_settings
 
-from migrator.django import current, no_tenant, reading, session, shim_of, tenant
+from migrator.django import no_tenant, reading, session, shim_of, tenant
 from migrator.django.router import Router
 from migrator.errors import UsageError
 from migrator.testing import MemoryShim
 from tests.fixtures.waiting import eventually
 from tests.integration.django_backend.models import Note
-from tests.integration.django_backend.steps import asked, moved, side
-from tests.integration.traffic.world import World, body, get
+from tests.integration.django_backend.steps import asked, moved, note, side
+from tests.integration.traffic.world import World, body
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
-
-
-def note(number: int, text: str = "hello", tenant_id: str = "t1") -> Note:
-    made: Note = Note.objects.create(id=number, tenant_id=tenant_id, body=text)
-    return made
 
 
 # -- where statements are answered -----------------------------------------------------------------------
@@ -269,10 +260,9 @@ def test_locks_and_manual_transactions(world: World) -> None:
 
 def test_a_connection_that_is_closed_inside_takes_its_transaction_along(world: World) -> None:
     with tenant("t1"):
-        with pytest.raises(ProgrammingError, match="Cannot open a new connection"), transaction.atomic():
+        with pytest.raises(TransactionManagementError), transaction.atomic():
             note(1)
             connection.close()
-            connection.connection = None  # as what pools connections between requests does
             note(2)
         note(3)
     assert [n.id for n in Note.objects.all()] == [3]
@@ -361,78 +351,3 @@ def test_the_log_of_statements_shows_their_parameters(world: World) -> None:
     texts = [q["sql"] for q in captured.captured_queries]
     assert "VALUES (1, 't1', 'shown')" in texts[0]
     assert [texts[1], texts[-1]] == ["BEGIN", "COMMIT"]
-
-
-# -- contexts --------------------------------------------------------------------------------------------
-
-
-async def test_async_views_carry_their_tenant(world: World) -> None:
-    await asyncio.to_thread(moved, world, "t1")
-
-    async def request(name: str, number: int) -> tuple[str, str]:
-        with tenant(name):
-            await Note.objects.acreate(id=number, tenant_id=name, body=name)
-            await asyncio.sleep(0)
-            with reading():
-                found = await Note.objects.aget(id=number)
-            return str(current().tenant), found.body
-
-    with world.mirror():
-        got = await asyncio.gather(*(request(name, n) for n, name in enumerate(["t1", "t2", "u1"] * 4)))
-    assert got == [(name, name) for name in ["t1", "t2", "u1"] * 4]
-    assert current().tenant is None
-
-
-def test_threads_have_connections_and_tenants_of_their_own(world: World) -> None:
-    seen: list[Any] = []
-
-    def work() -> None:
-        seen.append(current().tenant)
-        with tenant("t2"):
-            seen.append(side())
-        connections.close_all()
-
-    with tenant("t1"), transaction.atomic():
-        note(1)
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join()
-        assert body(world, "t1", 1) is None, "still open"
-    assert seen == [None, "classic"]
-    assert body(world, "t1", 1) == "hello"
-
-
-@pytest.mark.parametrize("wrong", [None, "", True, "a\x00b", "\udcff"])
-def test_a_tenant_is_never_nothing(world: World, wrong: Any) -> None:
-    with pytest.raises(UsageError), tenant(wrong):
-        pass
-    with pytest.raises(UsageError), reading():
-        pass
-
-
-def test_odd_names_are_tenants_too(world: World) -> None:
-    for number, name in enumerate(["Größe", "select", 'a "b" c', "100%", "%s"]):
-        with tenant(name):
-            note(number, name, name)
-            with reading():
-                assert Note.objects.get(tenant_id=name).body == name
-
-
-# -- schema ----------------------------------------------------------------------------------------------
-
-
-def test_migrations_do_not_run_but_are_printed(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UsageError, match="migrator schema apply"):
-        call_command("migrate", verbosity=0)
-    with pytest.raises(UsageError, match="do not run"), connection.schema_editor():
-        pass
-    call_command("sqlmigrate", "contenttypes", "0001", no_color=True)
-    assert 'CREATE TABLE "django_content_type"' in capsys.readouterr().out
-    assert world.classic.execute("SELECT to_regclass('django_migrations')").fetchone() == (None,)
-    assert connection.pg_version == world.classic.info.server_version
-
-
-def test_two_ways_agree_on_what_was_written(world: World) -> None:
-    with tenant("t1"):
-        note(1, "through the ORM")
-    assert shim_of().run_read("t1", get("t1", 1)) == ("classic", "through the ORM")
