@@ -89,7 +89,8 @@ def shop(machines: Machines) -> Iterator[Shop]:
 
 
 @pytest.fixture
-def operator(shop: Shop, tmp_path: Path) -> Operator:
+def operator(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operator:
+    monkeypatch.setattr("migrator.load.watch.BEFORE_S", 0.2)
     (tmp_path / "plan.toml").write_text(PLAN_TOML)
     (tmp_path / "shop.toml").write_text(WORKLOAD)
     environment = {"A": shop.classic_dsn, "B": shop.limitless_dsn, "MIGRATOR_PLAN": str(tmp_path / "plan.toml")}

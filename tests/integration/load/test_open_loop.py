@@ -171,7 +171,7 @@ def test_a_session_thinks_between_its_transactions(classic_dsn: str, monkeypatch
     with psycopg.connect(classic_dsn, autocommit=True) as conn:
         conn.execute("CREATE TABLE turn (tenant text)")
         given = orders(
-            "env:LOADED", [60], 2, transactions=(by_tenant,), tenants=(tenants,), turns=3, think_s=0.05, commit=True
+            "env:LOADED", [80], 1.5, transactions=(by_tenant,), tenants=(tenants,), turns=3, think_s=0.05, commit=True
         )
         seen = run([given], nothing)
         whole = conn.execute("SELECT count(*) FROM turn GROUP BY tenant").fetchall()
@@ -218,7 +218,7 @@ def test_a_server_that_ends_sessions_is_lost_and_found_again(classic_dsn: str, m
             )
             return ""
 
-        seen = run([orders("env:LOADED", [60], 2.5)], on_second)
+        seen = run([orders("env:LOADED", [100], 1.5)], on_second)
 
     found = seen.count(0)
     assert 1 <= sum(found.errors.values()) <= 20 and found.arrived == found.latency.total == 150
