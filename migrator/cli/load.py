@@ -226,7 +226,7 @@ def workload(
     else:
         found = find_plan(plan)
         with classic(plan, any_version=True) as conn:
-            made = from_statements.made(from_statements.read(conn, most), from_statements.tables(conn, found))
+            made = from_statements.made(from_statements.read(conn, most), from_statements.tables(conn, found), most)
     if as_json:
         emit_json({"toml": made.toml, "statements": made.statements, "left_out": list(made.left_out)})
         return

@@ -166,11 +166,10 @@ def _hear(running: Sequence[_Process], said: queue.Queue[Any], begin: float, on_
         seen.seconds.append(here)
         seen.seconds_of.append(now - begin)
         here, due = Second(waiting=here.waiting, oldest_s=here.oldest_s), max(due + REPORT_S, now)
+        if silent := [number for number, at in going.items() if now - at > SILENT_S]:
+            raise InvariantBroken(f"process {silent[0]} of the generator has said nothing for {SILENT_S:.0f} s")
         if not seen.stopped and going:
-            silent = [number for number, at in going.items() if now - at > SILENT_S]
             seen.stopped = on_second(seen, now - begin)
-            if silent:
-                raise InvariantBroken(f"process {silent[0]} of the generator has said nothing for {SILENT_S:.0f} s")
             if seen.stopped:
                 for process in running:
                     process.tell({"stop": True})

@@ -21,6 +21,7 @@ from migrator.errors import UsageError
 from migrator.grammar.parse import Body, Kinds, names, operator, parse
 from migrator.load.drafted import Draft, drafted, name_of, writes
 from migrator.load.written import parameter_numbers
+from migrator.model.counted import counted
 from migrator.model.table import Table
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
@@ -51,7 +52,7 @@ class Called:
 
 
 def read(conn: Connection, most: int) -> list[Called]:
-    """Return the statements of the application that were called most.
+    """Return statements that read or write rows, the most called first: several times as many as *most*.
 
     Raises:
         UsageError: they are not counted, or not for this role to see.
@@ -66,8 +67,7 @@ def read(conn: Connection, most: int) -> list[Called]:
             "pg_stat_statements cannot be read on classic",
             hint="It has to be in shared_preload_libraries, and this role a member of pg_read_all_stats.",
         ) from None
-    kept = [Called(str(text), int(calls)) for text, calls in rows if not is_marked(text) and writes(text) is not None]
-    return kept[:most]
+    return [Called(str(text), int(calls)) for text, calls in rows if not is_marked(text) and writes(text) is not None]
 
 
 def tables(conn: Connection, plan: Plan) -> tuple[Table, ...]:
@@ -76,12 +76,15 @@ def tables(conn: Connection, plan: Plan) -> tuple[Table, ...]:
     return captured or resolve_tables(conn, plan.tables)
 
 
-def made(called: Sequence[Called], known: Sequence[Table]) -> Draft:
-    """Return the draft of *called*. Pure."""
+def made(called: Sequence[Called], known: Sequence[Table], most: int) -> Draft:
+    """Return the draft of the first *most* of *called* that use a table of the plan. Pure."""
     pools: dict[str, list[str]] = {}
     left_out: list[str] = []
     transactions: list[dict[str, Any]] = []
-    for one in called:
+    used = [one for one in called if _uses(one.sql, known)]
+    if len(used) < len(called):
+        left_out.append(f"{counted(len(called) - len(used), 'statement')} without a table of the plan")
+    for one in used[:most]:
         name = name_of(len(transactions) + 1, one.sql)
         found, why = _parameters(one.sql, known, pools)
         if why:
@@ -111,12 +114,8 @@ def _pool(table: Table, columns: Sequence[str]) -> str:
 def _parameters(text: str, known: Sequence[Table], pools: dict[str, list[str]]) -> tuple[list[Any], str]:
     """Return what each parameter is, adding to *pools* the columns they are taken from; or why it cannot be said."""
     numbers = parameter_numbers(text)
-    [statement] = parse(text)
-    kinds = {**statement.kinds}
-    kinds.setdefault(statement.tag, []).append(statement.body)
+    kinds = _kinds(text)
     named = _named(kinds, known)
-    if not named and numbers:
-        return [], "it uses no table of the plan"
     of: dict[int, Any] = {}
     wanted: dict[str, list[str]] = {}
     for number, table, column in _compared(kinds, named):
@@ -135,6 +134,19 @@ def _parameters(text: str, known: Sequence[Table], pools: dict[str, list[str]]) 
         return [], f"what ${unknown[0]} is cannot be told from its text: give it by hand"
     pools.update(wanted)
     return [of[number] for number in range(1, max(numbers, default=0) + 1)], ""
+
+
+def _uses(text: str, known: Sequence[Table]) -> bool:
+    return bool(_named(_kinds(text), known))
+
+
+def _kinds(text: str) -> Kinds:
+    """Return the nodes of a statement by type, itself among them."""
+    [statement] = parse(text)
+    found = {**statement.kinds}
+    if statement.body not in found.get(statement.tag, ()):
+        found[statement.tag] = [*found.get(statement.tag, ()), statement.body]
+    return found
 
 
 def _named(kinds: Kinds, known: Sequence[Table]) -> Mapping[str, Table]:

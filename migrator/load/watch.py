@@ -47,10 +47,16 @@ class Watch:
     """
 
     def __init__(
-        self, dsn: str, cluster_id: str | None = None, region: str | None = None, cloudwatch: Any = None
+        self,
+        dsn: str,
+        cluster_id: str | None = None,
+        region: str | None = None,
+        cloudwatch: Any = None,
+        before_s: float | None = None,
     ) -> None:
         self._dsn = dsn
         self._cluster_id, self._region, self._cloudwatch = cluster_id, region, cloudwatch
+        self._before_s = BEFORE_S if before_s is None else before_s
         self._over = threading.Event()
         self._local: deque[Machine] | None = None
         self._sees_all = False
@@ -68,13 +74,13 @@ class Watch:
             pid, started_s, self._sees_all = int(row[0]), float(row[1]), bool(row[2])
             here = machine() if is_here(pid, started_s) else None
             self._local = deque([here], maxlen=CPU_LOOKS) if here is not None else None
-            until = time.monotonic() + BEFORE_S
+            until = time.monotonic() + self._before_s
             while True:
                 self._look()
                 self._before = max(self._before, self._active or 0)
                 if time.monotonic() >= until:
                     break
-                self._over.wait(BEFORE_S / 10)
+                self._over.wait(self._before_s / 10)
         except BaseException:
             self._conn.close()
             raise
@@ -127,11 +133,16 @@ class Watch:
         """CloudWatch has a minute's value a minute or two later: it ends a long test, sessions end a short one."""
         while True:
             with suppress(ClusterUnavailable):
-                self._cpu = self._newest_of_aws(datetime.now(UTC))
+                self._cpu = self.newest_of_aws(datetime.now(UTC))
             if self._over.wait(AWS_EVERY_S):
                 return
 
-    def _newest_of_aws(self, now: datetime) -> float | None:
+    def newest_of_aws(self, now: datetime) -> float | None:
+        """Return the use of the writer's processors in the newest minute that CloudWatch has; None: it has none.
+
+        Raises:
+            ClusterUnavailable: AWS does not answer, or refuses.
+        """
         if self._cloudwatch is None:
             self._cloudwatch = client("cloudwatch", self._region)
         answer = asked(

@@ -83,8 +83,9 @@ async def closed_loop(dsn: str, stall: Stall) -> Histogram:
 def test_a_stall_is_in_the_open_loop_and_not_in_the_closed_one(
     proxy: MakeProxy, classic_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same stall of the same server at the same time. A third of the arrivals comes while it lasts: all of them
-    wait, as people would. The closed loop sends one transaction into it, and reports a p99 that is none."""
+    """The same stall of the same server at the same time. A quarter of the arrivals comes while it lasts: all of them
+    wait, as people would. The closed loop sends one transaction into it, and even its p95 tells nothing of it (nor does
+    its p99, but on a busy machine something else may)."""
     through = proxy(classic_dsn)
     monkeypatch.setenv("LOADED", through.dsn(classic_dsn))
     stall = Stall(through)
@@ -97,20 +98,20 @@ def test_a_stall_is_in_the_open_loop_and_not_in_the_closed_one(
             stall.begin()
         return ""
 
-    seen = run([orders("env:LOADED", [100], 2.5)], on_second)
+    seen = run([orders("env:LOADED", [100], 3)], on_second)
     thread.join()
     found, stalled_ms = seen.count(0), stall.seconds * 1000
 
-    assert (found.arrived, found.latency.total, found.errors) == (250, 250, {})
+    assert (found.arrived, found.latency.total, found.errors) == (300, 300, {})
     assert (found.latency.percentile_ms(0.999) or 0) >= 0.95 * stalled_ms
     assert (found.latency.percentile_ms(0.99) or 0) >= 0.9 * stalled_ms
     # Those that came in its first half waited for more than the other half.
-    late = 1 - (0.5 * stall.seconds - 0.05) / 2.5
+    late = 1 - (0.5 * stall.seconds - 0.05) / 3
     assert (found.latency.percentile_ms(late) or 0) >= 0.45 * stalled_ms
 
     [only] = closed
     assert (only.percentile_ms(1.0) or 0) >= 0.8 * stalled_ms, "it was in the stall as well"
-    assert (only.percentile_ms(0.99) or 0) < 0.5 * stalled_ms, "and does not show it"
+    assert (only.percentile_ms(0.95) or 0) < 0.5 * stalled_ms <= (found.latency.percentile_ms(0.95) or 0)
 
 
 def test_the_same_seed_has_the_same_arrivals_in_any_number_of_processes(
@@ -171,7 +172,7 @@ def test_a_session_thinks_between_its_transactions(classic_dsn: str, monkeypatch
     with psycopg.connect(classic_dsn, autocommit=True) as conn:
         conn.execute("CREATE TABLE turn (tenant text)")
         given = orders(
-            "env:LOADED", [60], 2, transactions=(by_tenant,), tenants=(tenants,), turns=3, think_s=0.05, commit=True
+            "env:LOADED", [80], 1.5, transactions=(by_tenant,), tenants=(tenants,), turns=3, think_s=0.05, commit=True
         )
         seen = run([given], nothing)
         whole = conn.execute("SELECT count(*) FROM turn GROUP BY tenant").fetchall()
@@ -218,7 +219,7 @@ def test_a_server_that_ends_sessions_is_lost_and_found_again(classic_dsn: str, m
             )
             return ""
 
-        seen = run([orders("env:LOADED", [60], 2.5)], on_second)
+        seen = run([orders("env:LOADED", [100], 1.5)], on_second)
 
     found = seen.count(0)
     assert 1 <= sum(found.errors.values()) <= 20 and found.arrived == found.latency.total == 150

@@ -111,7 +111,7 @@ def test_sessions_of_others_stop_a_test_on_classic(classic_dsn: str, monkeypatch
     """The application's sessions pile up: whatever the reason, the test ends, and blames no rate for it."""
     monkeypatch.setenv("LOADED", classic_dsn)
     limits = Limits(p99_ms=60_000, cpu=2.0, more_active=2)
-    with Watch(classic_dsn) as watch:
+    with Watch(classic_dsn, before_s=0.2) as watch:
         assert watch.sees_something and "sessions of others" in watch.sources
         with sleepers(classic_dsn, 8):
             eventually(lambda: (watch.seen().active or 0) >= 8, "the watch sees them")
@@ -125,7 +125,7 @@ def test_sessions_of_others_stop_a_test_on_classic(classic_dsn: str, monkeypatch
 
 def test_the_watch_counts_no_session_of_the_test(classic_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOADED", classic_dsn)
-    with Watch(classic_dsn) as watch:
+    with Watch(classic_dsn, before_s=0.2) as watch:
         before = watch.seen()
         found = run_side(
             Target("classic", "env:LOADED", watch.seen), load(SLEEP),
@@ -139,7 +139,7 @@ def test_the_watch_counts_no_session_of_the_test(classic_dsn: str, monkeypatch: 
 def test_a_classic_that_does_not_answer_grows_old(proxy: MakeProxy, classic_dsn: str) -> None:
     """What was seen last is no news; and leaving does not wait for it."""
     through: Proxy = proxy(classic_dsn)
-    with Watch(through.dsn(classic_dsn)) as watch:
+    with Watch(through.dsn(classic_dsn), before_s=0.2) as watch:
         through.stall()
         eventually(lambda: watch.seen().age_s > 1.5, "nothing new is seen")
 

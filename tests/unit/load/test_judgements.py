@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import ANY
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,8 +17,10 @@ from migrator.load.checks import TargetFacts, Wanted, judge
 from migrator.load.project import MARGIN, Cluster, Use, project
 from migrator.load.run import Span
 from migrator.load.stop import Limits, Second, Watched, reason
+from migrator.load.watch import Watch
 from migrator.load.worse import Point, first_worse
 from migrator.model.cost import Prices
+from tests.fixtures.aws import KEYS
 
 # -- stop ------------------------------------------------------------------------------------------------------------
 
@@ -154,18 +159,40 @@ def test_capacity_is_of_whole_minutes_within_a_rate() -> None:
     assert not acu.has_all(minutes, began + timedelta(minutes=9))
 
 
-class CloudWatch:
-    """Answers as boto3's client does."""
-
-    def get_metric_statistics(self, **asked: Any) -> dict[str, Any]:
-        assert asked["MetricName"] == "DBShardGroupCapacity" and asked["Period"] == 60
-        return {"Datapoints": [{"Timestamp": asked["StartTime"], "Average": 18.5}]}
+AT = datetime(2026, 11, 30, 10, 0, 30, tzinfo=UTC)
+MINUTE = AT.replace(second=0)
 
 
-def test_cloudwatch_is_asked_by_the_minute() -> None:
-    at = datetime(2026, 11, 30, 10, 0, 30, tzinfo=UTC)
+def cloudwatch(metric: str, dimensions: list[dict[str, str]], values: dict[datetime, float], begin: datetime) -> Any:
+    """A client of CloudWatch that expects one question, checked by botocore against AWS' description of it."""
+    made = boto3.client("cloudwatch", **KEYS)
+    stub = Stubber(made)
+    points = [{"Timestamp": at, "Average": value} for at, value in values.items()]
+    asked = {
+        "Namespace": "AWS/RDS", "MetricName": metric, "Dimensions": dimensions, "StartTime": begin, "EndTime": ANY,
+        "Period": 60, "Statistics": ["Average"],
+    }  # fmt: skip
+    stub.add_response("get_metric_statistics", {"Label": metric, "Datapoints": points}, asked)
+    stub.activate()
+    return made
 
-    assert acu.minutes(CloudWatch(), "group", at, at) == {at.replace(second=0): 18.5}
+
+def test_cloudwatch_is_asked_for_capacity_by_the_minute() -> None:
+    group = [{"Name": "DBShardGroupIdentifier", "Value": "group"}]
+    client = cloudwatch("DBShardGroupCapacity", group, {MINUTE: 18.5}, MINUTE)
+
+    assert acu.minutes(client, "group", AT, AT) == {MINUTE: 18.5}
+
+
+@pytest.mark.parametrize(
+    ("values", "newest"),
+    [({MINUTE: 85.0, MINUTE - timedelta(minutes=2): 20.0}, 0.85), ({}, None), ({MINUTE: 130.0}, 1.0)],
+)
+def test_cloudwatch_is_asked_for_the_writers_processors(values: dict[datetime, float], newest: float | None) -> None:
+    writer = [{"Name": "DBClusterIdentifier", "Value": "classic"}, {"Name": "Role", "Value": "WRITER"}]
+    client = cloudwatch("CPUUtilization", writer, values, AT - timedelta(minutes=5))
+
+    assert Watch("", "classic", cloudwatch=client).newest_of_aws(AT) == newest
 
 
 # -- where it may run ------------------------------------------------------------------------------------------------
