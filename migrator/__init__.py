@@ -37,6 +37,7 @@ Question → where the answer lives
 * Does a rollback work today, also without Temporal?              drill/ (restoring the last copy: decommission/)
 * What is left to show when classic is gone?    dossier/
 * What runs in application processes?           shim/ (psycopg and model only)
+* What do applications with SQLAlchemy use?     sqlalchemy/ (sessions whose transactions are the shim's)
 * What do applications test with?               testing.py (the shim itself, on memory or on one PostgreSQL)
 * The tool's own tables                         control/
 * Was the decision log altered?                 control/chain.py (pure), control/sealing.py

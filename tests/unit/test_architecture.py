@@ -37,6 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "login": INNER,  # where a connection string comes from, for the tool and for the shim
     "shim": INNER | {"login"},
     "testing": INNER | {"shim"},  # applications test with the shim itself, on other connections
+    "sqlalchemy": INNER | {"shim"},  # sessions whose transactions are the shim's blocks
     "poll": set(),
     "retry": {"log_events"},
     "log_events": set(),
@@ -136,6 +137,7 @@ GUESTS: dict[str, set[str]] = {
     "prometheus_client": {"metrics"},
     "opentelemetry": {"metrics", "shim", "workflows"},
     "markupsafe": {"report", "serve"},
+    "sqlalchemy": {"sqlalchemy"},
 }
 
 
@@ -262,6 +264,7 @@ def test_heavy_packages_stay_where_they_belong() -> None:
         ("login", {"psycopg", "boto3", "botocore"}),
         ("shim", {"psycopg", "opentelemetry"}),
         ("testing", {"psycopg"}),
+        ("sqlalchemy", {"psycopg", "sqlalchemy"}),
     ],
 )
 def test_the_core_needs_next_to_nothing(package: str, allowed: set[str]) -> None:
