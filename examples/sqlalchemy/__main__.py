@@ -1,4 +1,4 @@
-"""Runs traffic on the shop for a while: python -m examples.sqlalchemy CLASSIC_DSN LIMITLESS_DSN [SECONDS] [TENANT ...]"""
+"""Runs traffic on the shop: python -m examples.sqlalchemy CLASSIC_DSN LIMITLESS_DSN [SECONDS] [TENANT ...]"""
 
 from __future__ import annotations
 

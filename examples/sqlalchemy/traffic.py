@@ -9,9 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from sqlalchemy.exc import OperationalError
+
 from examples.sqlalchemy.shop import Shop
 from migrator.errors import ClusterUnavailable, CommitUnknown, ReadStale
 from migrator.shim import CommittedUnconfirmed
+
+NOTHING_WRITTEN = (ClusterUnavailable, OperationalError)
+"""A write that ends with one of these is certainly not committed: a lost COMMIT is CommitUnknown."""
 
 
 @dataclass
@@ -52,14 +57,14 @@ class Traffic(threading.Thread):
         self._shop = shop
         self._tenant = tenant
         self._dice = random.Random(seed)
-        self._stop = threading.Event()
+        self._over = threading.Event()
 
     def stop(self) -> None:
-        self._stop.set()
+        self._over.set()
 
     def run(self) -> None:
         try:
-            while not self._stop.is_set():
+            while not self._over.is_set():
                 self._step()
         except BaseException as error:
             self.error = error
@@ -95,7 +100,7 @@ class Traffic(threading.Thread):
             entry.doubt = False  # it is there; only a read may miss it for a while
         except CommitUnknown:
             self.ledger.refused += 1
-        except ClusterUnavailable:
+        except NOTHING_WRITTEN:
             self.ledger.refused += 1
             del self.ledger.orders[key]
 
@@ -112,7 +117,7 @@ class Traffic(threading.Thread):
             entry.doubt = True
             self.ledger.refused += 1
             return
-        except ClusterUnavailable:
+        except NOTHING_WRITTEN:
             self.ledger.refused += 1
             return
         entry.state, entry.items = state, items
@@ -120,7 +125,7 @@ class Traffic(threading.Thread):
     def _look(self, key: uuid.UUID, entry: Entry) -> None:
         try:
             found = self._shop.order(self._tenant, key)
-        except (ClusterUnavailable, ReadStale):
+        except (ReadStale, *NOTHING_WRITTEN):
             self.ledger.refused += 1
             return
         self.ledger.reads += 1
@@ -133,7 +138,7 @@ class Traffic(threading.Thread):
         sure = [entry for entry in self.ledger.orders.values() if not entry.doubt]
         try:
             found = self._shop.summary(self._tenant)
-        except (ClusterUnavailable, ReadStale):
+        except (ReadStale, *NOTHING_WRITTEN):
             self.ledger.refused += 1
             return
         self.ledger.reads += 1

@@ -12,6 +12,9 @@ from migrator.sqlalchemy import ShimSessions
 from migrator.testing import MemoryShim
 from tests.fixtures.postgres import Machines
 from tests.integration.sqlalchemy.shop import build
+from tests.integration.traffic.conftest import world
+
+__all__ = ["world"]
 
 SETTINGS = Settings(closed_wait_s=0.5, ack_wait_s=0.4)
 

@@ -264,7 +264,8 @@ async def test_a_cancelled_wait_for_a_connection_takes_none(shim: MemoryShim, se
     tasks = [asyncio.ensure_future(numbers(sessions.write("t1"))) for _ in range(3)]
 
     async def waits() -> bool:
-        return shim._classic._free._waiting == 3  # type: ignore[attr-defined]
+        free: Any = shim._classic._free
+        return bool(free._waiting == 3)
 
     await until(waits, "three wait")
     for task in tasks:
