@@ -9,7 +9,7 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine.interfaces import IsolationLevel
 
-from migrator.errors import UsageError
+from migrator.errors import ClusterUnavailable, UsageError
 from migrator.shim import Read, Shim
 from migrator.sqlalchemy.connection import BlockConnection
 
@@ -20,6 +20,11 @@ FACTS = """
 SELECT pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_schema()::text,
        pg_catalog.current_setting('default_transaction_isolation')
 """
+
+Facts = tuple[int, str, str]
+
+UNKNOWN: Facts = (150000, "public", "read committed")
+"""Taken for facts while the server cannot be asked: the oldest version there is; only reflection minds."""
 
 NO_TENANT = ""
 """What the facts about a server are asked for: they are of no tenant."""
@@ -64,13 +69,18 @@ class ShimDialect(PGDialect_psycopg):
         self._supports_jsonb_subscripting = True
         self._backslash_escapes = False
 
-    def facts(self, connection: BlockConnection) -> tuple[int, str, str]:
-        def ask(read: Read) -> tuple[int, str, str]:
+    def facts(self, connection: BlockConnection) -> Facts:
+        """Return what is known of the server. A read that Limitless answers does not need classic for it."""
+
+        def ask(read: Read) -> Facts:
             row = read.connection.execute(FACTS).fetchone()
             assert row is not None
             return row[0], row[1] or "public", row[2]
 
-        found: tuple[int, str, str] = connection.run(self.shim.run_read, NO_TENANT, ask)
+        try:
+            found: Facts = connection.run(self.shim.run_read, NO_TENANT, ask)
+        except ClusterUnavailable:
+            return UNKNOWN
         return found
 
     def do_ping(self, dbapi_connection: Any) -> bool:

@@ -37,6 +37,10 @@ MOST = 512
 bound below them would let those that wait for a connection keep out those that hold one."""
 
 
+SENT_LOOKS = 100
+"""How often, 10 ms apart, it is looked whether a statement was sent that is to be ended; then it is waited for."""
+
+
 class Threads:
     """Threads by what they wait for, so that none keeps out another: writes that are closed, reads, servers."""
 
@@ -128,9 +132,16 @@ class ThreadedConnection(BlockConnection):
         return found
 
     async def _interrupt(self) -> None:
-        conn, side = self._conn, self.side
-        if conn is not None and side is not Side.LIMITLESS and not getattr(conn, "owed", ()):
-            await asyncio.wrap_future(submitted(self._threads.work, _cancel, conn))
+        conn = self._conn
+        if conn is None or self.side is Side.LIMITLESS:
+            return
+        for _ in range(SENT_LOOKS):
+            # A lent connection has it once its transaction begins, with the first statement; asked for earlier, it
+            # would begin one beside the thread that is about to.
+            if "pgconn" in vars(conn):
+                await asyncio.wrap_future(submitted(self._threads.work, _cancel, conn))
+                return
+            await asyncio.sleep(0.01)
 
     def lent_cursor(self, *name: str) -> Any:
         made = self.run(self.lent_connection.cursor, *name) if name else self.lent_connection.cursor()
@@ -246,6 +257,6 @@ async def run_read(shim_reads: Callable[[Callable[[Read], T]], T], inside: InRea
         try:
             return shim_reads(inside)
         except Cancelled:
-            raise RuntimeError("the coroutine inside a read was cancelled by something else than its caller") from None
+            raise asyncio.CancelledError from None  # by its caller, or by what it waited for: as without a thread
 
     return await finished(submitted(threads.reads, work), inside.cancel)

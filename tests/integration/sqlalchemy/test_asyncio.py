@@ -148,6 +148,18 @@ async def test_what_is_run_is_tried_again(shim: MemoryShim, sessions: Sessions) 
     assert free(shim)
 
 
+async def test_a_cancellation_from_inside_is_one(shim: MemoryShim, sessions: Sessions) -> None:
+    async def waits_for_what_was_cancelled(session: AsyncSession) -> None:
+        await numbers(session)
+        other = asyncio.ensure_future(asyncio.Event().wait())
+        other.cancel()
+        await other
+
+    with pytest.raises(asyncio.CancelledError):
+        await sessions.run_read("t1", waits_for_what_was_cancelled)
+    assert free(shim)
+
+
 async def test_a_caller_and_its_tenant_go_with_the_task(shim: MemoryShim, sessions: Sessions) -> None:
     shim.move("1", Level.LIMITLESS)
     shim.move("2", Level.LIMITLESS)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -16,6 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from migrator.errors import CommitUnknown, ReadStale
 from migrator.model.route import FallbackScope, Level
+from migrator.model.side import Side
 from migrator.shim import Shim
 from migrator.sqlalchemy import ShimSessions
 from migrator.traffic.route.fallback import raise_fallback
@@ -26,6 +29,9 @@ from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.world import QUICK, World, body, end, ids, up
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
+
+PATIENT = replace(QUICK, staleness_s=6.0, ack_wait_s=TIMEOUT_S, max_lag_s=TIMEOUT_S, read_timeout_s=60.0, p99_ms=1e6)
+"""What only a busy machine causes changes no side."""
 
 
 class Base(DeclarativeBase):
@@ -43,7 +49,7 @@ class Note(Base):
 
 @pytest.fixture
 def shim(world: World) -> Iterator[Shim]:
-    with world.shim() as made:
+    with world.shim(settings=PATIENT) as made:
         yield made
 
 
@@ -105,8 +111,6 @@ def test_limitless_may_be_lost_at_any_statement(world: World, proxy: MakeProxy) 
         sessions: ShimSessions[Session] = ShimSessions(shim)
         sessions.run_write("t1", lambda s: s.add(Note(tenant_id="t1", id=1, body="hello")))
         up(world, "t1")
-        limitless = psycopg.conninfo.conninfo_to_dict(world.limitless_dsn)
-        eventually(lambda: sessions.run_read("t1", bodies) and shim.stats() is not None, "it is read")
         calls: list[str] = []
 
         def cut(session: Session) -> dict[int, str | None]:
@@ -120,7 +124,6 @@ def test_limitless_may_be_lost_at_any_statement(world: World, proxy: MakeProxy) 
         with world.mirror():
             assert sessions.run_read("t1", cut) == {1: "hello"}
             assert sessions.run_read("t1", bodies) == {1: "hello"}
-        assert limitless
 
 
 def test_classic_ends_connections_in_the_middle(world: World, sessions: ShimSessions[Session]) -> None:
@@ -240,7 +243,8 @@ class Model:
     def do_core(self, _: int) -> None:
         with suppress(ReadStale):
             with self.sessions.read_engine("t1").connect() as conn:
-                found = dict(conn.execute(select(Note.id, Note.body).where(Note.tenant_id == "t1")).tuples().all())
+                rows = conn.execute(select(Note.id, Note.body).where(Note.tenant_id == "t1"))
+                found = {row.id: row.body for row in rows}
             assert self.ours(found) == self.committed
 
     def do_own(self, _: int) -> None:
@@ -269,10 +273,19 @@ class Model:
         raise_fallback(self.world.classic, FallbackScope.TENANT, "t1", by="test", reason="test")
 
 
-def test_sequences_of_transactions_and_moves_agree_with_a_model(world: World, sessions: ShimSessions[Session]) -> None:
+# The shim's threads roll dice too, also while hypothesis draws, which takes them for the test's.
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisDeprecationWarning")
+def test_sequences_of_transactions_and_moves_agree_with_a_model(world: World, shim: Shim) -> None:
+    sides: Counter[tuple[str, bool]] = Counter()
+
+    def configure(connection: psycopg.Connection[Any], side: Side) -> None:
+        row = connection.execute("SHOW transaction_read_only").fetchone()
+        sides[side.value, row == ("on",)] += 1
+
+    sessions: ShimSessions[Session] = ShimSessions(shim, configure=configure)
     examples = iter(range(1, 10_000))
 
-    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(st.lists(OPERATIONS, min_size=8, max_size=20))
     def agree(operations: list[tuple[str, int]]) -> None:
         model = Model(world, sessions, next(examples) * 100)
@@ -283,3 +296,4 @@ def test_sequences_of_transactions_and_moves_agree_with_a_model(world: World, se
 
     with world.mirror():
         agree()
+    assert sides.keys() == {("classic", False), ("classic", True), ("limitless", True)}

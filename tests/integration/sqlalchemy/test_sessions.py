@@ -623,6 +623,14 @@ def test_all_connections_out_is_an_error_that_says_so(shim: MemoryShim, sessions
         session.close()
 
 
+def test_a_read_on_limitless_needs_no_classic_either_as_the_first_of_all(shim: MemoryShim, sessions: Sessions) -> None:
+    shim.move("t1", Level.LIMITLESS)
+    shim.lose(Side.CLASSIC)
+    with sessions.read("t1") as session:
+        assert numbers(session) == []
+    assert sessions.run_read("t1", numbers) == []
+
+
 def test_after_the_hand_over_sessions_write_on_limitless(shim: MemoryShim, sessions: Sessions) -> None:
     with sessions.write("t1") as session:
         session.add(order(1))
