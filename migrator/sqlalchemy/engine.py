@@ -34,8 +34,8 @@ OURS = {
 }
 """Options of create_engine that the shim decides, and what to do instead."""
 
-logger = logging.getLogger("sqlalchemy.dialects.postgresql")
-"""Where SQLAlchemy's own dialect has the server's notices."""
+of_sqlalchemy = logging.getLogger("sqlalchemy.dialects.postgresql")
+"""Where SQLAlchemy's own dialect has the server's notices: the application's log, and no event of the tool."""
 
 READ_ONLY = "25006"
 """SQLSTATE of a change in a read-only transaction."""
@@ -100,7 +100,7 @@ def configured(configure: Configure | None, options: Mapping[str, Any]) -> Confi
 
 
 def _log_notice(said: psycopg.errors.Diagnostic) -> None:
-    logger.info("%s: %s", said.severity, said.message_primary)
+    of_sqlalchemy.info("%s: %s", said.severity, said.message_primary)
 
 
 def attach(engine: Engine, shim: Shim) -> None:
