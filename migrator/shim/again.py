@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import random
-from typing import Protocol
-
 import psycopg
 
 from migrator.errors import ClusterUnavailable, WritesClosed
 from migrator.model.sqlstate import Fault
-from migrator.shim.current_view import CurrentView
 from migrator.shim.pool import fault
 from migrator.shim.write import Write
 
@@ -21,17 +17,3 @@ def worth_another_try(write: Write, error: Exception) -> bool:
     if isinstance(error, ClusterUnavailable):
         return True
     return write.lost or (fault(error) is Fault.CONFLICT and error.__class__ is not psycopg.errors.LockNotAvailable)
-
-
-class Tried(Protocol):
-    """A shim, as far as waiting between two tries goes."""
-
-    _current: CurrentView
-
-    def _rest(self, seconds: float) -> None: ...
-
-
-def rest(shim: Tried, tries: int) -> None:
-    """Wait before another try after *tries* that failed, and have the routes read meanwhile: writes may be closed."""
-    shim._current.refresh()
-    shim._rest(0.05 * tries * (0.5 + random.random()))

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from migrator.shim import Ack, Read, SessionToken, Shim, Token
 from migrator.shim import Session as CallersSession
-from migrator.shim.again import rest
+from migrator.shim.between_tries import rest
 from migrator.sqlalchemy.connection import Configure
 from migrator.sqlalchemy.engine import attach, check_options, configured, leveled, with_scope
 from migrator.sqlalchemy.objects import ENDED, READ

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from migrator.errors import ClusterUnavailable, UsageError, WritesClosed
 from migrator.shim import Ack, Read, SessionToken, Shim, Token, Write
 from migrator.shim import Session as CallersSession
-from migrator.shim.again import rest, worth_another_try
+from migrator.shim.again import worth_another_try
+from migrator.shim.between_tries import rest
 from migrator.sqlalchemy.connection import Configure
 from migrator.sqlalchemy.engine import make_engine
 from migrator.sqlalchemy.objects import ENDED, READ, OneSide, watch_reads, watch_writes

@@ -20,7 +20,7 @@ from migrator.sqlalchemy import ShimSessions
 from migrator.testing import MemoryShim
 from tests.integration.sqlalchemy.shop import Item, Order, Page, Thing, a_thing
 
-pytestmark = pytest.mark.pg
+pytestmark = [pytest.mark.pg, pytest.mark.once]
 
 Make = Callable[[], Session]
 

@@ -21,7 +21,7 @@ from tests.fixtures.waiting import until
 from tests.integration.sqlalchemy.shop import Item, Order
 from tests.integration.sqlalchemy.test_sessions import CLOSED, DEADLOCK, kill, order
 
-pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.pg, pytest.mark.once, pytest.mark.asyncio(loop_scope="session")]
 
 Sessions = AsyncShimSessions[AsyncSession]
 

@@ -19,7 +19,7 @@ from migrator.testing import Level, MemoryShim
 from tests.fixtures.waiting import eventually
 from tests.integration.sqlalchemy.shop import Item, Order, Page
 
-pytestmark = pytest.mark.pg
+pytestmark = [pytest.mark.pg, pytest.mark.once]
 
 Sessions = ShimSessions[Session]
 

@@ -19,7 +19,7 @@ from migrator.sqlalchemy import ShimSessions, current_tenant, for_tenant
 from migrator.testing import Level, MemoryShim, Side, WriteMode
 from tests.integration.sqlalchemy.shop import Base, Item, Order
 
-pytestmark = pytest.mark.pg
+pytestmark = [pytest.mark.pg, pytest.mark.once]
 
 Sessions = ShimSessions[Session]
 
