@@ -38,6 +38,7 @@ ARROWS: dict[str, set[str]] = {
     "shim": INNER | {"login"},
     "testing": INNER | {"shim"},  # applications test with the shim itself, on other connections
     "django": INNER | {"shim"},  # a guest in Django projects; only what the shim exports, see below
+    "sqlalchemy": INNER | {"shim"},  # sessions whose transactions are the shim's blocks
     "poll": set(),
     "retry": {"log_events"},
     "log_events": set(),
@@ -160,6 +161,7 @@ GUESTS: dict[str, set[str]] = {
     "markupsafe": {"report", "serve"},
     "django": {"django"},
     "asgiref": {"django"},
+    "sqlalchemy": {"sqlalchemy"},
 }
 
 
@@ -287,6 +289,7 @@ def test_heavy_packages_stay_where_they_belong() -> None:
         ("shim", {"psycopg", "opentelemetry"}),
         ("testing", {"psycopg"}),
         ("django", {"psycopg", "django", "asgiref"}),
+        ("sqlalchemy", {"psycopg", "sqlalchemy"}),
     ],
 )
 def test_the_core_needs_next_to_nothing(package: str, allowed: set[str]) -> None:
