@@ -21,7 +21,8 @@ from migrator.shim.marks import Marks, identity, touched
 from migrator.shim.view import ALL_PARTS
 from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.write_mode import write_mode
-from tests.integration.traffic.world import World, end, up
+from tests.fixtures.waiting import eventually
+from tests.integration.traffic.world import World, end, get, up
 
 pytestmark = pytest.mark.pg
 
@@ -431,6 +432,35 @@ def test_without_tables_that_are_complete_nothing_is_answered(classic_dsn: str) 
         conn.execute("DELETE FROM migrator.switch")
         for question in ("client_side('p', 't1')", "client_view('p')", "client_token()", "client_over()"):
             assert mine.refused(f"SELECT migrator.{question}") == "MG017"
+
+
+def test_each_question_may_reach_another_session(world: World) -> None:
+    """As behind a pooler in transaction mode, where nothing outlives a transaction."""
+    up(world, "t1")
+    pool = [psycopg.connect(world.classic_dsn, autocommit=True) for _ in range(5)]
+    askers = [Asking.__new__(Asking) for _ in pool]
+    for asker, conn in zip(askers, pool, strict=True):
+        asker.conn = conn
+    askers[0].beat()
+    token = askers[1].write()
+    world.publish()
+
+    assert askers[2].wait(token) == "seen"
+    assert askers[3].side("t1", token) == ("limitless", "route")
+    assert askers[4].one("SELECT migrator.client_outcome(%s)", token) == "committed"
+    for conn in pool:
+        conn.close()
+
+
+def test_a_shim_is_given_a_token_of_the_contract(world: World, asking: Asking) -> None:
+    up(world, "t1")
+    asking.beat()
+    token = asking.write()
+    with world.shim() as shim:
+        assert shim.session(token).run_read("t1", get("t1", 1)) == ("classic", "x")
+        world.publish()
+        asking.beat()
+        eventually(lambda: shim.session(token).run_read("t1", get("t1", 1))[0] == "limitless", "the mirror has it")
 
 
 # -- roles -------------------------------------------------------------------------------------------------
