@@ -79,14 +79,12 @@ class PreconditionFailed(MigratorError):
 class RouteChanged(PreconditionFailed):
     """Another change moved the route between reading and writing it."""
 
-    def __init__(self, tenant_id: str, expected: int, found: int) -> None:
+    def __init__(self, tenant_id: str) -> None:
         super().__init__(
-            f"route of tenant {tenant_id}: expected epoch {expected}, found {found}",
+            f"the route of tenant {tenant_id} was moved by another change meanwhile",
             hint="Read the route again and decide again.",
         )
         self.tenant_id = tenant_id
-        self.expected = expected
-        self.found = found
 
 
 class PlanMismatch(PreconditionFailed):

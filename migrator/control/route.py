@@ -85,7 +85,13 @@ def routes(conn: Connection) -> list[Route]:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A tenant's route with who made it and why. `wave`: the last one that moved it."""
+    """A tenant's route with who made it and why.
+
+    Attributes:
+        epoch: of its last change, whether a move or not.
+        wave: the last one that moved it.
+        version: another one after every move. Sampling a tenant's reads, which begins and ends at any time, keeps it.
+    """
 
     tenant_id: TenantId
     part: int
@@ -95,6 +101,7 @@ class Standing:
     changed_by: str
     reason: str
     wave: int | None
+    version: int
 
     @property
     def moved(self) -> bool:

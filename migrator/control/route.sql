@@ -35,7 +35,9 @@ UPDATE migrator.switch
 SELECT tenant_id, part, level, reads_pct, epoch FROM migrator.route ORDER BY tenant_id COLLATE "C";
 
 -- name: standings
-SELECT tenant_id, part, level, reads_pct, epoch, changed_by, reason, wave
+-- The version changes with every move, and not with what else gives a route another epoch: whether it is sampled.
+SELECT tenant_id, part, level, reads_pct, epoch, changed_by, reason, wave,
+       (extract(epoch FROM changed_at) * 1000000)::bigint AS version
   FROM migrator.route
  WHERE tenant_id = ANY (%(tenants)s);
 

@@ -254,7 +254,7 @@ def _practise(
     until(lambda: _reads(conn, tenants, Side.CLASSIC, since_s).reads, hold_s, 0.1, done=bool)
     extra, failed = _done_meanwhile(meanwhile)
     turned = time.monotonic()
-    promoted, outcome = _forward(conn, tenants, epoch, who, f"{reason}, forward again", timeout_s)
+    promoted, outcome = _forward(conn, tenants, who, reason, timeout_s)
     forward = _confirmed(conn, promoted.epoch, turned, timeout_s) if promoted is not None else None
     forward_s = _now_s(conn)
     if forward is not None and not outcome:
@@ -285,23 +285,28 @@ def _done_meanwhile(meanwhile: Callable[[], Mapping[str, Any]]) -> tuple[Mapping
 
 
 def _forward(
-    conn: Connection, tenants: Sequence[TenantId], left: int, who: str, reason: str, timeout_s: float
+    conn: Connection, tenants: Sequence[TenantId], who: str, reason: str, timeout_s: float
 ) -> tuple[Promoted | None, str]:
-    """Bring those of *tenants* forward again whose routes are as the drill *left* them, at that epoch.
+    """Bring those of *tenants* forward again whose routes are as the drill left them: moved back by *who* for *reason*.
 
     Returns:
         The move, and why not all of them are forward; '' when they are.
     """
     held = {one.tenant_id for one in holds(conn)}
-    now = {tenant: standing.epoch for tenant, standing in routes.standings(conn, tenants).items()}
-    free = [t for t in tenants if t not in held and now.get(t) == left]
+    left = {
+        tenant: standing.version
+        for tenant, standing in routes.standings(conn, tenants).items()
+        if (standing.level, standing.changed_by, standing.reason) == (Level.CLASSIC, who, reason)
+    }
+    free = [t for t in tenants if t not in held and t in left]
     others = [t for t in tenants if t not in free]
     why = f"{', '.join(others[:SHOWN])} held or moved by others meanwhile, and left so" if others else ""
     if not free:
         return None, why
-    expected = dict.fromkeys(free, left)
+    expected = {tenant: left[tenant] for tenant in free}
+    forward = f"{reason}, forward again"
     try:
-        done = promote_reads(conn, tenants=free, who=who, reason=reason, timeout_s=timeout_s, expected=expected)
+        done = promote_reads(conn, tenants=free, who=who, reason=forward, timeout_s=timeout_s, expected=expected)
     except PreconditionFailed as error:  # somebody was faster than this look
         return None, "; ".join(filter(None, (why, str(error))))
     if not done.done:

@@ -23,8 +23,8 @@ from migrator.rehearse.stage import APPROVER, TIMEOUT_S, Stage, poll
 from migrator.report import words
 from migrator.retry import retry
 
-BACKFILL_SHARE = 0.2
-"""The worker is killed when at least this share of the copy units is done."""
+SEEN_MB_PER_S = 1
+"""The rate of the backfill until it was seen under way: a small database would be copied between two looks at it."""
 
 OUTAGE_S = 4.0
 """How long Limitless stays down, in seconds of the traffic's write rate: longer than any wait of the shim."""
@@ -46,6 +46,8 @@ def through_audit_and_provision(stage: Stage) -> None:
     with stage.step("Phase 1: audit"):
         reach(stage, "provision", TIMEOUT_S)
     with stage.step("Phase 2: provision Limitless"):
+        why = ("--reason", "rehearsal: until a worker was killed")
+        stage.operator.run("backfill", "throttle", "--mb-per-s", str(SEEN_MB_PER_S), *why)
         _let_roles_in(stage)
         reach(stage, "dual_write", TIMEOUT_S)
 
@@ -91,11 +93,7 @@ def approve_waiting(stage: Stage, sample: Sample) -> None:
 def kill_a_worker_in_the_backfill(stage: Stage) -> None:
     """Phase 3: a worker is killed while it copies a unit, and classic crashes when everything is mirrored."""
     with stage.step("Phase 3: dual write, backfill of all tenants") as detail:
-        sample = stage.wait(
-            "the backfill is under way",
-            lambda s: bool(s.facts.units.get("copying")) and _copied(s) >= s.facts.all_units * BACKFILL_SHARE,
-            TIMEOUT_S,
-        )
+        sample = stage.wait("the backfill is under way", lambda s: bool(s.facts.units.get("copying")), TIMEOUT_S)
         pids = {f":{pid}/": name for name, pid in stage.children.pids().items() if "bulk" in name}
         owners = [name for pid, name in pids.items() if any(pid in worker for worker in sample.facts.copying)]
         victim = (owners or sorted(pids.values()))[0]
@@ -103,6 +101,7 @@ def kill_a_worker_in_the_backfill(stage: Stage) -> None:
             stage.kill_worker(victim)
             # What a supervisor does; the other worker goes on meanwhile.
             stage.start_worker(f"{victim}-again")
+            stage.operator.run("backfill", "throttle", "--unlimited", "--reason", "rehearsal: a worker was killed")
             after = stage.wait(
                 "the killed worker's copy unit is taken over",
                 lambda s: s.facts.attempts >= 2 or _copied(s) == s.facts.all_units,

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from migrator.audit.catalog import Catalog, ForeignKey, Relation
 from migrator.model.table import TableKind, split_qualified
-from migrator.plan.schema import Tables
+
+if TYPE_CHECKING:  # the judging processes need no plan, which takes a third of their start
+    from migrator.plan.schema import Tables
 
 
 class Step(NamedTuple):

@@ -246,7 +246,7 @@ def advance(conn: Connection, plan: Plan, number: int, pct: int, late: bool = Fa
             reason=f"wave {number}, {pct} %",
             wave=number,
             timeout_s=ADVANCE_S,
-            expected={t: where[t].epoch if t in where else 0 for t in todo},
+            expected={t: where[t].version if t in where else 0 for t in todo},
         )
     except MigratorError as error:
         if error.retryable:

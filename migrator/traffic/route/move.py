@@ -41,13 +41,13 @@ def move(
     """Move tenants to *level*, all or none.
 
     Args:
-        expected: epoch of each route as the caller read it (0: no route yet); another change since means
-            RouteChanged. Our own change, found again after a lost answer, is no change.
+        expected: version of each route as the caller read it (0: no route yet); another move since means
+            RouteChanged. Our own move, found again after a lost answer, is none.
         caught_up: a snapshot of classic taken after every process had confirmed JOINING; required to go from
             JOINING to LIMITLESS, and the published positions must include it. `promote.promote_reads` does all that.
 
     Raises:
-        RouteChanged: another epoch was found.
+        RouteChanged: another version was found.
         PreconditionFailed: an illegal move, or a tenant that is held or not mirrored; lists all of them.
     """
     if not 0 <= pct <= 100:
@@ -57,7 +57,7 @@ def move(
         wanted = [t for t in dict.fromkeys(tenants) if not _is_there(known.get(t), level, pct, wave)]
         still = frozenset(wanted)
         for tenant_id in tenants:
-            _check_epoch(tenant_id, known.get(tenant_id), expected, route_change, still)
+            _check_version(tenant_id, known.get(tenant_id), expected, route_change, still)
         if not wanted:
             return max((route.epoch for route in known.values()), default=route_change.epoch)
         if level is not Level.CLASSIC:
@@ -79,7 +79,7 @@ def _is_there(route: Standing | None, level: Level, pct: int, wave: int | None) 
     return route.level is level and same_pct and wave in (None, route.wave)
 
 
-def _check_epoch(
+def _check_version(
     tenant_id: TenantId,
     route: Standing | None,
     expected: Mapping[TenantId, int] | None,
@@ -88,12 +88,11 @@ def _check_epoch(
 ) -> None:
     if expected is None or tenant_id not in expected:
         return
-    epoch = 0 if route is None else route.epoch
-    if epoch == expected[tenant_id]:
+    if (route.version if route is not None else 0) == expected[tenant_id]:
         return
     own = route is not None and (route.changed_by, route.reason) == (route_change.who, route_change.reason)
     if not (own and tenant_id not in wanted):
-        raise RouteChanged(tenant_id, expected[tenant_id], epoch)
+        raise RouteChanged(tenant_id)
 
 
 def _parts(

@@ -114,8 +114,8 @@ def promote_reads(
 ) -> Promoted:
     """Bring reads (back) to Limitless: of *tenants*, under the global *switch*, or under a *fallback*; one of them.
 
-    *expected* holds the tenants' epochs as the caller read them: what an operator rolled back meanwhile is
-    RouteChanged, and not moved up again.
+    *expected* holds the versions of the tenants' routes as the caller read them: what an operator rolled back meanwhile
+    is RouteChanged, and not moved up again.
 
     Safe to run again after any interruption. Refusals that waiting does not clear are errors (move, switch, fallback).
     """
@@ -166,7 +166,7 @@ def _tenants(
     try:
         epoch = move(
             conn, rest, Level.LIMITLESS, pct=pct, who=who, reason=reason, wave=wave,
-            expected={t: now[t].epoch for t in rest}, caught_up=fence.snapshot,
+            expected={t: now[t].version for t in rest}, caught_up=fence.snapshot,
         )  # fmt: skip
     except PreconditionFailed as error:
         return Promoted(Outcome.CHANGED, joining, fence.confirmation, detail=str(error))

@@ -29,7 +29,7 @@ from migrator.model.tenant import TenantId
 from migrator.plan.load import digest, dump, shim_settings
 from migrator.shim.fallback import raise_fallback
 from migrator.traffic.incident.rollback import hold, roll_back
-from tests.fixtures.waiting import TIMEOUT_S
+from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.fixtures.world import plan_of
 
 Connection = psycopg.Connection[Any]
@@ -239,3 +239,16 @@ def finished(conn: Connection) -> None:
 
 
 STATES = {"calm": cutover, "gate": gate_waits, "incident": incident, "finished": finished}
+
+
+def nothing_installed(conn: Connection) -> None:
+    """Drop the tool's schema, which a server reads meanwhile: PostgreSQL may choose this session to end a deadlock."""
+
+    def dropped() -> bool:
+        try:
+            conn.execute("DROP SCHEMA IF EXISTS migrator CASCADE")
+        except psycopg.errors.DeadlockDetected:
+            return False
+        return True
+
+    eventually(dropped, "the tool's schema is dropped")

@@ -16,7 +16,18 @@ from migrator.control.status import collect
 from migrator.db.connect import connect
 from tests.fixtures.postgres import Machines, fresh_name
 from tests.fixtures.waiting import eventually
-from tests.integration.serve.served import HOSTILE, STATES, TOKEN, Served, cutover, finished, incident, serving, tenants
+from tests.integration.serve.served import (
+    HOSTILE,
+    STATES,
+    TOKEN,
+    Served,
+    cutover,
+    finished,
+    incident,
+    nothing_installed,
+    serving,
+    tenants,
+)
 
 PROGRAMS = (shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver"))
 pytestmark = [
@@ -57,7 +68,7 @@ def home(machines: Machines) -> Iterator[tuple[str, Served]]:
 @pytest.fixture
 def classic(home: tuple[str, Served]) -> Iterator[Connection]:
     with connect(home[0], "test") as conn:
-        conn.execute("DROP SCHEMA IF EXISTS migrator CASCADE")
+        nothing_installed(conn)
         yield conn
 
 

@@ -34,6 +34,7 @@ from tests.integration.serve.served import (
     cutover,
     hidden,
     incident,
+    nothing_installed,
     serving,
     sign_in,
     tenants,
@@ -57,7 +58,7 @@ def home(machines: Machines) -> Iterator[tuple[str, Served]]:
 def classic(home: tuple[str, Served]) -> Iterator[Connection]:
     """That classic; nothing is installed there."""
     with connect(home[0], "test") as conn:
-        conn.execute("DROP SCHEMA IF EXISTS migrator CASCADE")
+        nothing_installed(conn)
         yield conn
 
 

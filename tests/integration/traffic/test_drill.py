@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import Any
 
 import psycopg
@@ -23,7 +26,7 @@ from migrator.model.wave import NextWave
 from migrator.shim import Shim
 from migrator.traffic.cutover import wave
 from migrator.traffic.incident.rollback import roll_back
-from migrator.traffic.route.move import move, routes
+from migrator.traffic.route.move import move, routes, watch
 from migrator.traffic.route.promote import promote_reads
 from tests.fixtures.operator import PLAN, Operator
 from tests.fixtures.plans import small_plan
@@ -171,6 +174,48 @@ def test_temporal_is_not_needed(world: World, tmp_path: Path) -> None:
     (line,) = stored.newest(world.classic)
     assert line.newest.kind is DrillKind.TEMPORAL
     assert line.newest.body["temporal"]["reached"] is False
+
+
+def test_a_killed_drill_leaves_its_tenants_on_classic_until_a_person_goes_forward(world: World, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(PLAN)
+    dsns = {"A": world.classic_dsn, "B": world.limitless_dsn, "MIGRATOR_PLAN": str(tmp_path / "plan.toml")}
+    operator = Operator(tmp_path, dsns)
+    words = ("drill", "rollback", "--tenant", "t1", "--as", "ana", "--yes")
+    with world.mirror(), world.shim("web-1") as shim:
+        promote(world, T1)
+        killed = subprocess.Popen(
+            [sys.executable, "-m", "migrator", *words], env=operator.everything({}), stdout=DEVNULL, stderr=DEVNULL
+        )
+        eventually(lambda: routes(world.classic)[0].level is Level.CLASSIC, "the drill is on its way back")
+        killed.kill()  # it waits for a read on classic, and there is none
+        killed.wait()
+        again = operator(*words)
+        status = operator("status", "--json").json
+        promote(world, T1)
+        with reading(shim, "t1") as errors:
+            passed = operator(*words)
+
+    assert again.code == 3 and "does not read from Limitless" in again.out + again.err
+    assert status["incidents"] == 0 and status["held_count"] == 0
+    assert passed.code == 0 and errors == [], passed
+    assert routes(world.classic)[0].level is Level.LIMITLESS
+
+
+def test_sampling_that_begins_or_ends_meanwhile_is_no_move(world: World) -> None:
+    """Whose reads are sampled changes by turns, at any moment, and gives their routes another epoch."""
+    with world.mirror(), world.shim("web-1"):
+        promote(world, T1, T2)
+        with psycopg.connect(world.classic_dsn, autocommit=True) as conn:
+            facts = gather(conn, [T1, T2], None)
+
+            def turn() -> dict[str, bool]:
+                watch(world.classic, [T1], False, who="guard")
+                return {}
+
+            done = practise(conn, facts, "ana", timeout_s=10, hold_s=0.2, meanwhile=turn)
+
+    assert done.passed, done.problems
+    assert all(route.level is Level.LIMITLESS for route in routes(world.classic))
 
 
 def test_what_others_do_meanwhile_stays(world: World) -> None:

@@ -7,12 +7,13 @@ import threading
 import psycopg
 import pytest
 
+from migrator.control.route import standings
 from migrator.errors import PreconditionFailed, RouteChanged, UsageError
 from migrator.model.route import FallbackScope, Level
 from migrator.model.tenant import TenantId
 from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.fallback import clear_fallback, ease_fallback, raise_fallback
-from migrator.traffic.route.move import move, routes
+from migrator.traffic.route.move import move, routes, watch
 from migrator.traffic.route.promote import current_snapshot
 from tests.integration.traffic.world import World, ids
 
@@ -40,14 +41,14 @@ def test_of_two_operators_one_learns_that_the_other_was_first(world: World) -> N
         thread.join()
 
     refused = [a for a in answers if isinstance(a, RouteChanged)]
-    (route,) = routes(world.classic)
-    assert len(refused) == 1
-    assert (refused[0].expected, refused[0].found) == (0, route.epoch)
+    assert len(refused) == 1 and refused[0].tenant_id == T1
+    assert [route.level for route in routes(world.classic)] == [Level.JOINING]
 
 
 def test_a_tenant_rolled_back_on_its_way_up_stays_back(world: World) -> None:
-    """The way up finds another epoch than the one it confirmed, and gives up."""
-    joining = move(world.classic, [T1], Level.JOINING, who="cutover", reason="wave 1")
+    """The way up finds another version than the one it confirmed, and gives up."""
+    move(world.classic, [T1], Level.JOINING, who="cutover", reason="wave 1")
+    joining = standings(world.classic, [T1])[T1].version
     roll_back(world.classic, tenants=[T1], who="ann", reason="not today")
 
     with pytest.raises(RouteChanged):
@@ -55,6 +56,21 @@ def test_a_tenant_rolled_back_on_its_way_up_stays_back(world: World) -> None:
             world.classic, [T1], Level.LIMITLESS, who="cutover", reason="wave 1", expected={T1: joining},
         )  # fmt: skip
     assert routes(world.classic)[0].level is Level.CLASSIC
+
+
+def test_that_its_reads_are_sampled_moves_no_tenant(world: World) -> None:
+    """Sampling begins and ends by turns, at any moment: processes have to know, and nobody on the way up gives up."""
+    move(world.classic, [T1], Level.JOINING, who="cutover", reason="wave 1")
+    before = standings(world.classic, [T1])[T1]
+    watch(world.classic, [T1], True, who="guard")
+    after = standings(world.classic, [T1])[T1]
+
+    again = move(
+        world.classic, [T1], Level.CLASSIC, who="ann", reason="not today", expected={T1: before.version}
+    )  # fmt: skip
+
+    assert after.epoch > before.epoch and after.version == before.version
+    assert again > after.epoch and routes(world.classic)[0].level is Level.CLASSIC
 
 
 def test_nobody_reaches_limitless_without_proof(world: World) -> None:

@@ -39,7 +39,7 @@ CASES: list[tuple[BaseException, ExitCode]] = [
     (TokenInvalid("it was cut off"), ExitCode.USAGE),
     (NoGo("cutover", ["lag"]), ExitCode.NO_GO),
     (PreconditionFailed("x"), ExitCode.NO_GO),
-    (RouteChanged("t", 1, 2), ExitCode.NO_GO),
+    (RouteChanged("t"), ExitCode.NO_GO),
     (PlanMismatch("x"), ExitCode.NO_GO),
     (NotAuthenticated("x"), ExitCode.NO_GO),
     (NotInstalled("x"), ExitCode.NO_GO),
