@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import product
 from typing import Any
 
 import psycopg
@@ -106,20 +107,20 @@ def test_a_transaction_that_wrote_nothing_has_no_token(asking: Asking) -> None:
     asking.conn.execute("COMMIT")
 
 
-@pytest.mark.parametrize("meddle", ["RESET ALL", "SET LOCAL migrator.begun = 'x'", "COMMIT AND CHAIN"])
-def test_a_transaction_whose_marks_are_gone_may_have_touched_every_partition(asking: Asking, meddle: str) -> None:
-    with asking.writing():
-        asking.conn.execute(meddle.encode())
-        token = asking.token()
-    assert token.endswith(f"-{ALL_PARTS}")
+def test_a_transaction_whose_marks_are_gone_may_have_touched_every_partition(asking: Asking) -> None:
+    for number, meddle in enumerate(("RESET ALL", "SET LOCAL migrator.begun = 'x'", "COMMIT AND CHAIN")):
+        with asking.writing(number):
+            asking.conn.execute(meddle.encode())
+            token = asking.token()
+        assert token.endswith(f"-{ALL_PARTS}"), meddle
 
 
-@pytest.mark.parametrize("parts", ["", "0", "-1", "2 4", "2.0", "99999999999999999999", "zwei"])
-def test_partitions_that_capture_cannot_have_written_are_not_believed(asking: Asking, parts: str) -> None:
-    with asking.writing():
-        asking.one("SELECT set_config('migrator.parts', %s, true)", parts)
-        token = asking.token()
-    assert token.endswith(f"-{ALL_PARTS}")
+def test_partitions_that_capture_cannot_have_written_are_not_believed(asking: Asking) -> None:
+    for number, parts in enumerate(("", "0", "-1", "2 4", "2.0", "99999999999999999999", "zwei")):
+        with asking.writing(number):
+            asking.one("SELECT set_config('migrator.parts', %s, true)", parts)
+            token = asking.token()
+        assert token.endswith(f"-{ALL_PARTS}"), parts
 
 
 def test_another_transaction_than_the_one_that_began_is_refused(asking: Asking) -> None:
@@ -231,15 +232,15 @@ def test_settings_of_the_session_change_nothing(world: World, asking: Asking) ->
         assert there == ("seen", ("limitless", "route")), setting
 
 
-@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
-def test_no_answer_rests_on_an_old_snapshot(asking: Asking, level: str) -> None:
+def test_no_answer_rests_on_an_old_snapshot(asking: Asking) -> None:
     token = asking.write()
-    for question in (
+    questions = (
         "SELECT migrator.client_side('p', 't1')", "SELECT migrator.client_view('p')", "SELECT migrator.client_over()",
         f"SELECT migrator.client_wait('p', '{token}', 0)", f"SELECT migrator.client_fall_back('p', '{token}')",
-    ):  # fmt: skip
+    )  # fmt: skip
+    for level, question in product(("REPEATABLE READ", "SERIALIZABLE"), questions):
         asking.conn.execute(f"BEGIN ISOLATION LEVEL {level}".encode())
-        assert asking.refused(question) == "MG015"
+        assert asking.refused(question) == "MG015", (level, question)
         asking.conn.execute("ROLLBACK")
 
 
@@ -406,23 +407,29 @@ def test_replicas_end_with_a_client_and_its_writes_wait_for_that(world: World, a
     assert asking.wait(token) == "seen"
 
 
-@pytest.mark.parametrize("call", [
+CANNOT_BE = (
     "client_beat('', 'x')", "client_beat(NULL, 'x')", "client_beat('p', '')", "client_beat(repeat('x', 201), 'x')",
     "client_beat('p', 'x', NULL, NULL, 0.1)", "client_side('p', NULL)", "client_side(NULL, 't1')",
     "client_trip('p', 'all', 'x', 'y')", "client_trip('p', 'part', 'one', 'y')", "client_trip('p', 'any', 'x', 'y')",
     "client_trip('p', 'tenant', NULL, 'y')", "client_trip('p', 'tenant', 'x', repeat('y', 1001))",
-])  # fmt: skip
-def test_an_argument_that_cannot_be_is_named(asking: Asking, call: str) -> None:
-    assert asking.refused(f"SELECT migrator.{call}") == "MG016"
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("tenant", ["Größe", "select", 'O\'Brien "&"', " ", "a.b", "東京", "%s", "x" * 300])
-def test_tenants_have_odd_names(world: World, asking: Asking, tenant: str) -> None:
-    world.classic.execute("INSERT INTO migrator.tenant (tenant_id, part, state) VALUES (%s, 2, 'mirrored')", (tenant,))
-    up(world, tenant)
+def test_an_argument_that_cannot_be_is_named(asking: Asking) -> None:
+    assert {call: asking.refused(f"SELECT migrator.{call}") for call in CANNOT_BE} == dict.fromkeys(CANNOT_BE, "MG016")
+
+
+def test_tenants_have_odd_names(world: World, asking: Asking) -> None:
+    names = ("Größe", "select", 'O\'Brien "&"', " ", "a.b", "東京", "%s", "x" * 300)
+    for tenant in names:
+        world.classic.execute(
+            "INSERT INTO migrator.tenant (tenant_id, part, state) VALUES (%s, 2, 'mirrored')", (tenant,)
+        )
+    up(world, *names)
     asking.beat()
-    assert asking.side(tenant) == ("limitless", "route")
-    assert asking.one("SELECT tenants FROM migrator.client_view('p')") == {tenant: [2, 100]}
+
+    assert [asking.side(tenant) for tenant in names] == [("limitless", "route")] * len(names)
+    assert asking.one("SELECT tenants FROM migrator.client_view('p')") == {name: [2, 100] for name in names}
 
 
 def test_without_tables_that_are_complete_nothing_is_answered(classic_dsn: str) -> None:
