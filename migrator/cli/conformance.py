@@ -32,7 +32,8 @@ def conformance(
         str, typer.Option("--command", metavar="COMMAND", help="Starts the client, which speaks JSON lines.")
     ],
     promise: Annotated[
-        list[Promise] | None, typer.Option("--promise", help="Only this promise; may be given again.")
+        list[Promise] | None,
+        typer.Option("--promise", metavar="NAME", help="Only this promise; may be given again."),
     ] = None,
     classic: Annotated[
         str | None, typer.Option("--classic", metavar="REF", help="An empty database in classic's place: env:NAME, …")

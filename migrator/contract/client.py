@@ -18,7 +18,7 @@ from psycopg import conninfo
 
 from migrator.errors import MigratorError, UsageError
 
-START_S = 30.0
+START_S = 60.0
 """How long a client may take to start: a virtual machine or an interpreter, on a busy computer."""
 
 STOP_S = 5.0
@@ -130,7 +130,7 @@ class Client:
             raise ClientFailed(f"the client's line is no answer to command {self._number}: {line.strip()[:200]}")
         return dict(found)
 
-    def ask(self, do: str, timeout_s: float = 20.0, **values: Any) -> Answer:
+    def ask(self, do: str, timeout_s: float = 60.0, **values: Any) -> Answer:
         """Send a command and return its answer.
 
         Raises:

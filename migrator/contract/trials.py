@@ -26,6 +26,10 @@ DISCARDED = ("stale", "unavailable")
 """Errors by which a client says that it hands nothing out."""
 
 
+ELSEWHERE = "the client does not read from Limitless"
+"""It breaks nothing by that, and shows nothing either."""
+
+
 class _Traffic(threading.Thread):
     """Client and reference write in turn, and each write is read by the other at once."""
 
@@ -156,20 +160,20 @@ class _Rollback(threading.Thread):
         return self.result is not None and self.result.complete
 
 
-def _reading(scene: Scene, client: Client) -> str:
-    """Leave *client* in a read of t1 on Limitless that must not be handed out later; return what is wrong, or what
-    it should have been."""
+def _reading(promise: Promise, scene: Scene, client: Client) -> Finding | None:
+    """Leave *client* in a read of t1 on Limitless that must not be handed out later; return what is wrong."""
     scene.write("t1", 1, "before")
     scene.up("t1")
     if not scene.on_limitless(client, "t1", 1):
-        return "the client does not read from Limitless"
-    if not scene.live():
-        return "the client reads from Limitless, and classic knows no live process of it: no rollback waits for it"
+        return not_shown(promise, ELSEWHERE)
+    if not until(lambda: client.ask("read", tenant="t1", key=1).get("ok") and scene.live(), PATIENCE_S / 4, 0.05):
+        told = "the client reads from Limitless, and classic knows no live process of it: no rollback waits for it"
+        return broken(promise, told)
     began = client.ask("begin_read", tenant="t1")
     if began.get("side") != "limitless":
-        return f"the client did not begin a read on Limitless: {said(began)}"
+        return not_shown(promise, f"the client did not begin a read on Limitless: {said(began)}")
     scene.mirror.hold()
-    return ""
+    return None
 
 
 def _ended(promise: Promise, scene: Scene, client: Client, told: str) -> Finding:
@@ -191,9 +195,9 @@ def _ended(promise: Promise, scene: Scene, client: Client, told: str) -> Finding
 def confirmed(scene: Scene) -> Finding:
     """A rollback is confirmed while the client is inside a read; other reads give it the opportunity to confirm."""
     promise, client = Promise.CONFIRMED, scene.client()
-    wrong = _reading(scene, client)
-    if wrong:
-        return broken(promise, wrong)
+    wrong = _reading(promise, scene, client)
+    if wrong is not None:
+        return wrong
     rollback = _Rollback(scene)
     for _ in range(6):  # some time, not all: a process whose oldest read holds it up has to fall silent
         if rollback.complete:
@@ -210,9 +214,9 @@ def confirmed(scene: Scene) -> Finding:
 def process_frozen(scene: Scene) -> Finding:
     """The client is stopped inside a read; routes change, and a write is acknowledged, before it goes on."""
     promise, client = Promise.PROCESS_FROZEN, scene.client()
-    wrong = _reading(scene, client)
-    if wrong:
-        return broken(promise, wrong)
+    wrong = _reading(promise, scene, client)
+    if wrong is not None:
+        return wrong
     client.freeze()
     try:
         done = scene.back("t1")
@@ -231,7 +235,7 @@ def classic_frozen(scene: Scene) -> Finding:
     scene.write("t1", 1, "before")
     scene.up("t1")
     if not scene.on_limitless(client, "t1", 1):
-        return broken(promise, "the client does not read from Limitless")
+        return not_shown(promise, ELSEWHERE)
     scene.mirror.hold()
     scene.classic_proxy.stall()
     try:
@@ -260,7 +264,7 @@ def session(scene: Scene) -> Finding:
     scene.write("t1", 1, "before")
     scene.up("t1")
     if not (scene.on_limitless(client, "t1", 1) and scene.on_limitless(second, "t1", 1)):
-        return broken(promise, "a client does not read from Limitless")
+        return not_shown(promise, ELSEWHERE)
     scene.mirror.hold()
     written = client.ask("write", tenant="t1", key=1, body="mine", wait=False)
     token = written.get("token")

@@ -93,7 +93,7 @@ class Manifest:
     Attributes:
         taken_at: by classic's clock.
         version: of the tool's tables.
-        roles, readers: that might use the shim, or read; their rights go with the tables.
+        roles, readers, clients: that might use the shim, read, or call the contract; their rights go with the tables.
     """
 
     plan: str
@@ -109,6 +109,7 @@ class Manifest:
     roles: tuple[str, ...] = ()
     readers: tuple[str, ...] = ()
     format: int = FORMAT
+    clients: tuple[str, ...] = ()
 
 
 def back_up(classic: Connection, path: Path) -> Manifest:
@@ -151,6 +152,7 @@ def _write(classic: Connection, file: IO[bytes]) -> Manifest:
         manifest = Manifest(
             plan, digest, at.isoformat(), database, __version__, installed_version(classic) or VERSION, number,
             write_mode, tables, sequences, grants.granted(classic), grants.readers(classic),
+            clients=grants.clients(classic),
         )  # fmt: skip
         archive.writestr(_MANIFEST, json.dumps(asdict(manifest), indent=1))
     return manifest
@@ -218,9 +220,8 @@ def _read_manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
         tables = {
             name: Held(tuple(held["columns"]), held["rows"], held["sha256"]) for name, held in body["tables"].items()
         }
-        manifest = Manifest(
-            **{**body, "tables": tables, "roles": tuple(body["roles"]), "readers": tuple(body["readers"])}
-        )
+        names = {kind: tuple(body.get(kind, ())) for kind in ("roles", "readers", "clients")}
+        manifest = Manifest(**{**body, "tables": tables, **names})
     except (KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, OSError):
         raise UsageError(f"{path} is no backup of migrator, or was changed") from None
     if manifest.format != FORMAT or not set(manifest.tables) <= set(RECORD):
@@ -308,7 +309,7 @@ def restore(
             _load(classic, archive, table, held)
         for name, value in manifest.sequences.items():
             classic.execute(_SQL["advance"], {"sequence": f"migrator.{name}", "value": value})
-        gone = grants.grant_again(classic, manifest.roles, manifest.readers)
+        gone = grants.grant_again(classic, manifest.roles, manifest.readers, manifest.clients)
         _begin_again(classic, manifest, who)
     return gone
 

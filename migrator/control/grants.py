@@ -173,15 +173,19 @@ def renew(conn: psycopg.Connection[Any]) -> None:
             conn.execute(statement)
 
 
-def grant_again(conn: psycopg.Connection[Any], users: Sequence[str], reading: Sequence[str]) -> list[str]:
-    """Give *users* the shim and *reading* the tables again, in the caller's transaction; return who is no role."""
+def grant_again(
+    conn: psycopg.Connection[Any], users: Sequence[str], reading: Sequence[str], calling: Sequence[str] = ()
+) -> list[str]:
+    """Give *users* the shim, *reading* the tables and *calling* the contract again, in the caller's transaction; return
+    who is no role."""
     known = {str(name) for (name,) in conn.execute(_SQL["roles"])}
     wanted = [(role, statements(role)) for role in users if role in known]
     wanted += [(role, reader_statements(conn, role)) for role in reading if role in known]
+    wanted += [(role, client_statements(role)) for role in calling if role in known]
     for _, todo in wanted:
         for statement in todo:
             conn.execute(statement)
-    return [role for role in (*users, *reading) if role not in known]
+    return [role for role in (*users, *reading, *calling) if role not in known]
 
 
 def lacking(conn: psycopg.Connection[Any]) -> dict[str, list[str]]:

@@ -30,6 +30,8 @@ MAX_TEXT = 1024
 """No session token is longer, in characters; one write takes about 50."""
 
 _VERSION = "m1"
+_CONTRACT = "w1-"
+_WRITE = re.compile(r"w1-([0-9]{1,18})-([0-9a-f]{32})-([0-9]{1,19})-([0-9]{1,19})", re.ASCII)
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _SAME, _UUID, _LSN, _UP_TO = 1, 2, 4, 8
 """Flags of a write: labelled as the one before; its mark is a uuid; it has an LSN; `up_to`."""
@@ -114,11 +116,13 @@ class SessionToken:
 
     @classmethod
     def parse(cls, text: str) -> SessionToken:
-        """Return what `str()` made *text* of.
+        """Return what `str()` made *text* of; or the write tokens of the contract in SQL, with dots between them.
 
         Raises:
             TokenInvalid: it is not such a text, it was damaged, or a later release made it.
         """
+        if text.startswith(_CONTRACT):
+            return _of_contract(text)
         if len(text) > MAX_TEXT or not _ALPHABET.fullmatch(text) or len(text) < 8:
             raise TokenInvalid("it is not a session token, or part of one")
         if text[:2] != _VERSION:
@@ -130,6 +134,22 @@ class SessionToken:
         if str(found) != text:
             raise TokenInvalid("it was cut off or changed on its way")
         return found
+
+
+def _of_contract(text: str) -> SessionToken:
+    if len(text) > 2 * MAX_TEXT:
+        raise TokenInvalid("it names more writes than a session token may")
+    found = SessionToken()
+    for part in text.split("."):
+        if part == _CONTRACT + "over":
+            found = found.merged(SessionToken((ON_LIMITLESS,)))
+            continue
+        fields = _WRITE.fullmatch(part)
+        if fields is None or int(fields[4]) > ALL_PARTS:
+            raise TokenInvalid("it was cut off or changed on its way")
+        mark = str(uuid.UUID(fields[2]))
+        found = found.merged(SessionToken((Token(int(fields[3]), int(fields[4]), int(fields[1]), mark),)))
+    return found
 
 
 def session_token(given: SessionToken | Token | str | bytes | None) -> SessionToken | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import product
 from typing import Any
 
 import psycopg
@@ -21,7 +22,8 @@ from migrator.shim.marks import Marks, identity, touched
 from migrator.shim.view import ALL_PARTS
 from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.write_mode import write_mode
-from tests.integration.traffic.world import World, end, up
+from tests.fixtures.waiting import eventually
+from tests.integration.traffic.world import World, end, get, up
 
 pytestmark = pytest.mark.pg
 
@@ -105,20 +107,20 @@ def test_a_transaction_that_wrote_nothing_has_no_token(asking: Asking) -> None:
     asking.conn.execute("COMMIT")
 
 
-@pytest.mark.parametrize("meddle", ["RESET ALL", "SET LOCAL migrator.begun = 'x'", "COMMIT AND CHAIN"])
-def test_a_transaction_whose_marks_are_gone_may_have_touched_every_partition(asking: Asking, meddle: str) -> None:
-    with asking.writing():
-        asking.conn.execute(meddle.encode())
-        token = asking.token()
-    assert token.endswith(f"-{ALL_PARTS}")
+def test_a_transaction_whose_marks_are_gone_may_have_touched_every_partition(asking: Asking) -> None:
+    for number, meddle in enumerate(("RESET ALL", "SET LOCAL migrator.begun = 'x'", "COMMIT AND CHAIN")):
+        with asking.writing(number):
+            asking.conn.execute(meddle.encode())
+            token = asking.token()
+        assert token.endswith(f"-{ALL_PARTS}"), meddle
 
 
-@pytest.mark.parametrize("parts", ["", "0", "-1", "2 4", "2.0", "99999999999999999999", "zwei"])
-def test_partitions_that_capture_cannot_have_written_are_not_believed(asking: Asking, parts: str) -> None:
-    with asking.writing():
-        asking.one("SELECT set_config('migrator.parts', %s, true)", parts)
-        token = asking.token()
-    assert token.endswith(f"-{ALL_PARTS}")
+def test_partitions_that_capture_cannot_have_written_are_not_believed(asking: Asking) -> None:
+    for number, parts in enumerate(("", "0", "-1", "2 4", "2.0", "99999999999999999999", "zwei")):
+        with asking.writing(number):
+            asking.one("SELECT set_config('migrator.parts', %s, true)", parts)
+            token = asking.token()
+        assert token.endswith(f"-{ALL_PARTS}"), parts
 
 
 def test_another_transaction_than_the_one_that_began_is_refused(asking: Asking) -> None:
@@ -230,15 +232,15 @@ def test_settings_of_the_session_change_nothing(world: World, asking: Asking) ->
         assert there == ("seen", ("limitless", "route")), setting
 
 
-@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
-def test_no_answer_rests_on_an_old_snapshot(asking: Asking, level: str) -> None:
+def test_no_answer_rests_on_an_old_snapshot(asking: Asking) -> None:
     token = asking.write()
-    for question in (
+    questions = (
         "SELECT migrator.client_side('p', 't1')", "SELECT migrator.client_view('p')", "SELECT migrator.client_over()",
         f"SELECT migrator.client_wait('p', '{token}', 0)", f"SELECT migrator.client_fall_back('p', '{token}')",
-    ):  # fmt: skip
+    )  # fmt: skip
+    for level, question in product(("REPEATABLE READ", "SERIALIZABLE"), questions):
         asking.conn.execute(f"BEGIN ISOLATION LEVEL {level}".encode())
-        assert asking.refused(question) == "MG015"
+        assert asking.refused(question) == "MG015", (level, question)
         asking.conn.execute("ROLLBACK")
 
 
@@ -405,23 +407,29 @@ def test_replicas_end_with_a_client_and_its_writes_wait_for_that(world: World, a
     assert asking.wait(token) == "seen"
 
 
-@pytest.mark.parametrize("call", [
+CANNOT_BE = (
     "client_beat('', 'x')", "client_beat(NULL, 'x')", "client_beat('p', '')", "client_beat(repeat('x', 201), 'x')",
     "client_beat('p', 'x', NULL, NULL, 0.1)", "client_side('p', NULL)", "client_side(NULL, 't1')",
     "client_trip('p', 'all', 'x', 'y')", "client_trip('p', 'part', 'one', 'y')", "client_trip('p', 'any', 'x', 'y')",
     "client_trip('p', 'tenant', NULL, 'y')", "client_trip('p', 'tenant', 'x', repeat('y', 1001))",
-])  # fmt: skip
-def test_an_argument_that_cannot_be_is_named(asking: Asking, call: str) -> None:
-    assert asking.refused(f"SELECT migrator.{call}") == "MG016"
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("tenant", ["Größe", "select", 'O\'Brien "&"', " ", "a.b", "東京", "%s", "x" * 300])
-def test_tenants_have_odd_names(world: World, asking: Asking, tenant: str) -> None:
-    world.classic.execute("INSERT INTO migrator.tenant (tenant_id, part, state) VALUES (%s, 2, 'mirrored')", (tenant,))
-    up(world, tenant)
+def test_an_argument_that_cannot_be_is_named(asking: Asking) -> None:
+    assert {call: asking.refused(f"SELECT migrator.{call}") for call in CANNOT_BE} == dict.fromkeys(CANNOT_BE, "MG016")
+
+
+def test_tenants_have_odd_names(world: World, asking: Asking) -> None:
+    names = ("Größe", "select", 'O\'Brien "&"', " ", "a.b", "東京", "%s", "x" * 300)
+    for tenant in names:
+        world.classic.execute(
+            "INSERT INTO migrator.tenant (tenant_id, part, state) VALUES (%s, 2, 'mirrored')", (tenant,)
+        )
+    up(world, *names)
     asking.beat()
-    assert asking.side(tenant) == ("limitless", "route")
-    assert asking.one("SELECT tenants FROM migrator.client_view('p')") == {tenant: [2, 100]}
+
+    assert [asking.side(tenant) for tenant in names] == [("limitless", "route")] * len(names)
+    assert asking.one("SELECT tenants FROM migrator.client_view('p')") == {name: [2, 100] for name in names}
 
 
 def test_without_tables_that_are_complete_nothing_is_answered(classic_dsn: str) -> None:
@@ -431,6 +439,35 @@ def test_without_tables_that_are_complete_nothing_is_answered(classic_dsn: str) 
         conn.execute("DELETE FROM migrator.switch")
         for question in ("client_side('p', 't1')", "client_view('p')", "client_token()", "client_over()"):
             assert mine.refused(f"SELECT migrator.{question}") == "MG017"
+
+
+def test_each_question_may_reach_another_session(world: World) -> None:
+    """As behind a pooler in transaction mode, where nothing outlives a transaction."""
+    up(world, "t1")
+    pool = [psycopg.connect(world.classic_dsn, autocommit=True) for _ in range(5)]
+    askers = [Asking.__new__(Asking) for _ in pool]
+    for asker, conn in zip(askers, pool, strict=True):
+        asker.conn = conn
+    askers[0].beat()
+    token = askers[1].write()
+    world.publish()
+
+    assert askers[2].wait(token) == "seen"
+    assert askers[3].side("t1", token) == ("limitless", "route")
+    assert askers[4].one("SELECT migrator.client_outcome(%s)", token) == "committed"
+    for conn in pool:
+        conn.close()
+
+
+def test_a_shim_is_given_a_token_of_the_contract(world: World, asking: Asking) -> None:
+    up(world, "t1")
+    asking.beat()
+    token = asking.write()
+    with world.shim() as shim:
+        assert shim.session(token).run_read("t1", get("t1", 1)) == ("classic", "x")
+        world.publish()
+        asking.beat()
+        eventually(lambda: shim.session(token).run_read("t1", get("t1", 1))[0] == "limitless", "the mirror has it")
 
 
 # -- roles -------------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ def written(world: World) -> Iterator[tuple[Connection, int]]:
         yield conn, row[0]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=strategy.lists(CHANGES, max_size=8),
     confirmed=strategy.lists(strategy.integers(0, 8), max_size=3),

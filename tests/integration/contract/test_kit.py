@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.pg, pytest.mark.once]
 
 SHIM = f"{sys.executable} -m migrator.contract.speaker"
 CLIENT = f"{sys.executable} -m tests.integration.contract.client"
-AT_ONCE = 5
+AT_ONCE = 4
 
 
 def try_one(machines: Machines, command: str, promise: Promise, application: bool) -> Finding:

@@ -214,3 +214,19 @@ def test_the_place_in_the_log_is_the_furthest_and_unknown_is_further(
     assert token.lsn == together
     assert token.trimmed(everything).lsn == together, "Limitless has it, classic's replicas may not"
     assert len(token.trimmed(everything).writes) == bool(lsns)
+
+
+def test_tokens_of_the_contract_in_sql_are_taken_too() -> None:
+    mark = MARK.replace("-", "")
+    found = SessionToken.parse(f"w1-3-{mark}-41-2.w1-4-{mark}-44-5")
+
+    assert found == SessionToken((Token(41, 2, 3, MARK), Token(44, 5, 4, MARK)))
+    assert SessionToken.parse(f"w1-3-{mark}-41-2.w1-over").on_limitless
+    assert SessionToken.parse(".".join(f"w1-3-{mark}-{xid}-2" for xid in range(41, 61))).missing(View(), 1)
+
+
+@pytest.mark.parametrize("text", ["w1-", "w1-over.", "w1-3-4-5-6", "w1-3-MARK-41-2x", f"w1-3-MARK-41-{2**63 - 1}"])
+def test_damaged_tokens_of_the_contract_are_refused(text: str) -> None:
+    for damaged in (text.replace("MARK", MARK.replace("-", "")), "w1-over." * 400):
+        with pytest.raises(TokenInvalid):
+            SessionToken.parse(damaged)

@@ -1,0 +1,77 @@
+"""The commands about the contract: what they say, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from migrator.control.install import install
+from tests.fixtures.operator import Operator
+from tests.fixtures.postgres import Machines, fresh_name
+
+pytestmark = [pytest.mark.pg, pytest.mark.once]
+
+BREAKS = f"{sys.executable} -m tests.integration.contract.client --broken 'commits without a token'"
+
+
+@pytest.fixture
+def operator(machines: Machines, tmp_path: Path) -> Iterator[Operator]:
+    """With two empty databases, A and B."""
+    dsns = machines.new_classic(fresh_name("classic")), machines.new_limitless(fresh_name("limitless"))
+    yield Operator(tmp_path, {"A": dsns[0], "B": dsns[1], "MIGRATOR_CLASSIC_DSN": dsns[0]})
+    machines.drop_pair(dsns)
+
+
+def test_a_broken_promise_is_told_with_its_evidence_and_leaves_nothing_behind(operator: Operator) -> None:
+    given = ("conformance", "--command", BREAKS, "--promise", "closed", "--classic", "env:A", "--limitless", "env:B")
+    done = operator(*given, "--json")
+    found = json.loads(done.out)
+
+    assert done.code == 3
+    assert (found["kept"], [p["promise"] for p in found["promises"]]) == (False, ["closed"])
+    assert "classic holds 'closed'" in found["promises"][0]["evidence"][0]
+    with psycopg.connect(operator.environment["A"], autocommit=True) as conn:
+        left = conn.execute("SELECT nspname FROM pg_namespace WHERE nspname IN ('app', 'migrator')").fetchall()
+        assert left == []
+        install(conn, "other", "digest", {}, {})
+    refused = operator(*given)
+    assert (refused.code, "is not empty" in refused.err) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--command", "true", "--classic", "env:A"), "only one of --classic and --limitless"),
+        (("--command", ""), "the command is empty"),
+        (("--command", "'"), "the command cannot be read"),
+        (("--command", "true", "--promise", "everything"), "everything"),
+        (("--command", "/nowhere/client", "--classic", "env:A", "--limitless", "env:B"), "cannot be started"),
+    ],
+)
+def test_what_cannot_be_tried_is_said_at_once(operator: Operator, words: tuple[str, ...], says: str) -> None:
+    done = operator("conformance", *words)
+
+    assert (done.code, says in done.err) == (2, True), done.err
+
+
+def test_a_role_is_given_the_functions_and_no_table(operator: Operator) -> None:
+    with psycopg.connect(operator.environment["A"], autocommit=True) as conn:
+        install(conn, "shop", "digest", {}, {})
+        role = sql.Identifier(name := f"node_{conn.info.dbname}")
+        conn.execute(sql.SQL("CREATE ROLE {}").format(role))
+        assert "EXECUTE" in operator("grant", name, "--for", "client", "--sql").out
+        done = operator("grant", name, "--for", "client")
+        assert (done.code, "may call the functions of the contract" in done.err) == (0, True)
+        assert conn.execute(
+            "SELECT has_function_privilege(%s, 'migrator.client_over()', 'EXECUTE'),"
+            " has_table_privilege(%s, 'migrator.route', 'SELECT')",
+            (name, name),
+        ).fetchone() == (True, False)
+        assert operator("grant", name, "--for", "client", "--on", "limitless").code == 2
+        conn.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(role))
