@@ -24,6 +24,8 @@ Question → where the answer lives
 * How many workers, partitions, connections does it need?             size/
 * What does Limitless cost, how full are its shards, which tenants fill them?   capacity/
 * May a phase be left, and who approved it?     gates.py
+* What do shadow runs and load tests have against dual write?     traffic_test.py (their results: model/traffic_test.py)
+* Stay, shard by the application, Limitless, Citus: on these figures?           decide/
 * Who may approve, and is it them?              governance/, model/approval.py (votes in, verdict out), control/votes.py
 * How is the dual write undone?                 undo.py
 * What wakes somebody, who is told, and how?    model/condition.py, model/standing.py, notify/
@@ -36,7 +38,8 @@ Question → where the answer lives
 * Who else uses classic, may the next leap be made?               preflight/
 * Does a rollback work today, also without Temporal?              drill/ (restoring the last copy: decommission/)
 * What is left to show when classic is gone?    dossier/
-* What runs in application processes?           shim/ (psycopg and model only)
+* What runs in application processes?           shim/ (psycopg and model only; for asyncio: shim/aio/)
+* What becomes of a shim with its process: forks, freezes, ends? shim/lifetime.py, shim/inline.py, shim/forked.py
 * What do applications test with?               testing.py (the shim itself, on memory or on one PostgreSQL)
 * The tool's own tables                         control/
 * Was the decision log altered?                 control/chain.py (pure), control/sealing.py

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from migrator import settings
+from migrator import settings, traffic_test
 from migrator.control import history, votes, watch
 from migrator.control import phase as approvals
 from migrator.control.copy_unit import failed_units, reference_units_left
@@ -158,9 +158,16 @@ def _audit(conn: Connection, plan: Plan) -> GateAnswer:
 
 
 def _provision(conn: Connection, plan: Plan) -> GateAnswer:
-    """Behind it dual write begins: classic's writer has to carry it to the end, and the tool's role has to be let."""
+    """Behind it dual write begins: classic's writer has to carry it to the end, the tool's role has to be let, and
+    nothing that was tried on Limitless may speak against it."""
     answer = _from_report(conn, "provision", plan.gates.provision == "approval")
-    short = (*privileges.blockers(conn, Side.CLASSIC, plan.tables), *forecast.blockers(conn, plan))
+    tried = traffic_test.look(conn, plan)
+    answer = replace(answer, notes=traffic_test.notes_of(tried))
+    short = (
+        *privileges.blockers(conn, Side.CLASSIC, plan.tables),
+        *forecast.blockers(conn, plan),
+        *traffic_test.blockers_of(tried),
+    )
     return replace(answer, go=False, blockers=(*answer.blockers, *short)) if short else answer
 
 
@@ -345,11 +352,11 @@ def note_blockers(conn: Connection, phase: Phase, answer: GateAnswer) -> None:
     set_phase(conn, phase.value, state, f"the gate of {phase.value} says no", answer.blockers, step)
 
 
-def note_passed(conn: Connection, phase: Phase, approver: str) -> None:
-    """Say that *phase* is done, and who approved it ('' where no approval is needed)."""
+def note_passed(conn: Connection, phase: Phase, approver: str, notes: tuple[str, ...] = ()) -> None:
+    """Say that *phase* is done, who approved it ('' where no approval is needed), and what was not asked for."""
     with conn.transaction():
         set_phase(conn, phase.value, "done", f"approved by {approver}" if approver else "")
-        decide(conn, approver or "migration", "gate.passed", phase.value, "no blockers")
+        decide(conn, approver or "migration", "gate.passed", phase.value, "; ".join(("no blockers", *notes)))
 
 
 def approve(conn: Connection, gate: str, approver: str, plan: Plan | None = None) -> None:

@@ -37,8 +37,9 @@ from migrator.shim.current_view import CurrentView
 from migrator.shim.doubt import Doubts
 from migrator.shim.link import Link
 from migrator.shim.memory import Answers, Asked, Store
-from migrator.shim.memory_pool import PART, MemoryLink, MemoryPool
+from migrator.shim.memory_pool import PART, MemoryEvidence, MemoryLink, MemoryPool
 from migrator.shim.pool import PING, Lender
+from migrator.shim.shadow_evidence import Evidence
 from migrator.shim.view import Poll, View, applied, confirmed_by_all, lapsed
 
 __all__ = ["Answers", "Asked", "Block", "FixedClock", "Heard", "Level", "MemoryShim", "Side", "WriteMode"]
@@ -257,6 +258,9 @@ class MemoryShim(Shim):
 
     def _lenders(self, tenant_id: TenantId, *, writes: bool = False) -> Callable[[Side], Lender]:
         return lambda side: _Lender(self._sides[side], Block(tenant_id, side, writes), self.heard)
+
+    def _evidence(self) -> Evidence:
+        return MemoryEvidence(self._store, self._snapshot)
 
     @contextmanager
     def _changed(self) -> Iterator[int]:

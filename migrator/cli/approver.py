@@ -59,6 +59,7 @@ def gate(
         waits, blockers = votes.waits(conn, wanted), votes.blockers(conn, wanted)
         verdict = standing(conn, found, wanted, facts)
         approved = is_approved(conn, wanted)
+        notes = _tried(conn, found) if wanted == "provision" else ()
     if as_json:
         emit_json(
             {
@@ -66,6 +67,7 @@ def gate(
                 "waits": waits,
                 "approved": approved,
                 "blockers": list(blockers),
+                "notes": list(notes),
                 "evidence": digest,
                 "facts": facts,
                 "approved_by": list(verdict.by),
@@ -79,6 +81,7 @@ def gate(
     )
     out(*(f"  {key}: {value}" for key, value in facts.items()))
     out(*causes(blockers, everything=True))
+    out(*(f"Note: {line}" for line in notes))
     out(f"Evidence: {digest}")
     if verdict.by:
         out(f"Approved so far by {verdict.approver} (of {found.governance.eyes(wanted)}).")
@@ -86,6 +89,13 @@ def gate(
         note(UNAUTHENTICATED)
     if waits and not approved:
         note(f"Approve it with: migrator approve {wanted} --as NAME --evidence {digest}")
+
+
+def _tried(conn: psycopg.Connection[Any], plan: Plan) -> tuple[str, ...]:
+    """Return what was tried on Limitless, and what of that does not block: not asked for, or acknowledged."""
+    from migrator import traffic_test
+
+    return traffic_test.notes_of(traffic_test.look(conn, plan))
 
 
 @group.command(epilog="Example: migrator approver token Ada")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from migrator.model.blocker import Blocker
 from migrator.model.capture import ADVICE
 from migrator.model.counted import counted
+from migrator.model.shadow_read import READS_HINT
 from migrator.model.shell import word
 from migrator.model.standing import RIGHTS_HINT
 
@@ -29,6 +30,7 @@ class Facts:
         rights: in what Limitless does not let roles do what classic lets them.
         stopped: workflows beside the phases that have ended, one line each.
         workers: living workers that run something else than classic holds, one line each.
+        reads_differ: statements whose shadow reads differ, and that the plan does not accept.
         silent_processes: processes without a heartbeat within their staleness limit; they read classic by themselves.
     """
 
@@ -55,6 +57,7 @@ class Facts:
     rights: tuple[str, ...] = ()
     stopped: tuple[Blocker, ...] = ()
     workers: tuple[Blocker, ...] = ()
+    reads_differ: tuple[Blocker, ...] = ()
 
 
 def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[tuple[Blocker, ...], tuple[str, ...]]:
@@ -96,6 +99,8 @@ def advise(facts: Facts, *, journal_limit_mb: float, max_lag_s: float) -> tuple[
             Blocker("rows.divergent", "", text),
             "See them, then repair them: migrator validate --full, migrator validate --repair",
         )
+    for reads in facts.reads_differ:
+        say(reads, READS_HINT)
     for tenant, reason in facts.quarantined[:5]:
         say(
             Blocker("tenant.quarantined", tenant, f"tenant {tenant} is quarantined: {reason}"),

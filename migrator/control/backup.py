@@ -60,6 +60,8 @@ RECORD = (
     "throttle",
     "read_hour",
     "shadow_hour",
+    "shadow_read",
+    "shadow_statement",
     "writer_load",
     "state_sample",
     "limitless_hour",

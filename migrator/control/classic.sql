@@ -285,6 +285,46 @@ CREATE TABLE migrator.shadow_hour (
     limitless_ms double precision NOT NULL
 );
 
+-- What shadow reads found, by statement (migrator.shim.shadow); tenant_id: '' for reads that did not differ. Samples live
+-- for minutes, as those above.
+CREATE TABLE migrator.shadow_read_sample (
+    at          timestamptz NOT NULL DEFAULT now(),
+    process_id  text NOT NULL,
+    fingerprint text NOT NULL,
+    tenant_id   text NOT NULL,
+    statement   text NOT NULL,       -- without values
+    note        text NOT NULL,       -- what was seen, without values of rows
+    compared    int NOT NULL,        -- decided: the same, in another order, or different
+    differing   int NOT NULL,
+    reordered   int NOT NULL,        -- the same rows in another order
+    undecided   int NOT NULL         -- rows changed meanwhile, or a side did not answer: nothing is known
+);
+CREATE INDEX ON migrator.shadow_read_sample (at);
+ALTER TABLE migrator.shadow_read_sample SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
+    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000);
+
+-- Their sums by the minute.
+CREATE TABLE migrator.shadow_read (
+    at          timestamptz NOT NULL,
+    fingerprint text NOT NULL,
+    tenant_id   text NOT NULL,
+    compared    bigint NOT NULL,
+    differing   bigint NOT NULL,
+    reordered   bigint NOT NULL,
+    undecided   bigint NOT NULL,
+    PRIMARY KEY (fingerprint, tenant_id, at)
+) WITH (autovacuum_vacuum_scale_factor = 0.05);
+CREATE INDEX ON migrator.shadow_read (at);
+CREATE INDEX shadow_read_differing ON migrator.shadow_read (at) WHERE differing > 0;
+
+-- What the fingerprints stand for, and what was seen last that was not the same.
+CREATE TABLE migrator.shadow_statement (
+    fingerprint text PRIMARY KEY,
+    statement   text NOT NULL,
+    note        text NOT NULL DEFAULT '',
+    seen_at     timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+
 -- Sums of samples since the tool was installed, for counters that never begin anew. A few dozen rows; samples that are not
 -- added up yet come on top (migrator.control.measured).
 CREATE TABLE migrator.read_total (
@@ -995,6 +1035,7 @@ CREATE TABLE migrator.sighting (
     first_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     last_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     looks       bigint NOT NULL,     -- that found it
+    active      bigint NOT NULL DEFAULT 0,  -- of them, those in which it ran a statement
     PRIMARY KEY (server, kind, database, role, application, client)
 ) WITH (fillfactor = 50);
 
@@ -1041,3 +1082,103 @@ CREATE TRIGGER refuse_earlier BEFORE INSERT ON migrator.validation
 -- Never a rollback.
 CREATE TRIGGER refuse_earlier BEFORE INSERT OR UPDATE ON migrator.route
     FOR EACH ROW WHEN (NEW.level <> 'classic' AND migrator.is_earlier()) EXECUTE FUNCTION migrator.refuse_earlier();
+
+-- How the tenant stands whose read is compared on both sides; NULL while its rows, or the reference tables, do not follow
+-- classic, or a change of the schema has reached one side alone.
+CREATE FUNCTION migrator.shadow_standing(tenant text) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found jsonb;
+BEGIN
+    SELECT jsonb_build_object('part', t.part, 'generation', t.generation,
+               'changes', (SELECT coalesce(max(c.change_id), 0) FROM migrator.schema_change c),
+               'everybody', NOT EXISTS (SELECT FROM migrator.tenant o
+                                         WHERE o.state IN ('pending', 'copying', 'quarantined')))
+      INTO found
+      FROM migrator.tenant t, migrator.switch s
+     WHERE t.tenant_id = tenant AND t.state = 'mirrored' AND t.recopy IS NULL AND s.write_mode = 'dual'
+       AND NOT EXISTS (SELECT FROM migrator.schema_change c WHERE c.finished_at IS NULL)
+       AND NOT EXISTS (SELECT FROM migrator.capture_loss)
+       AND NOT EXISTS (SELECT FROM migrator.copy_unit u WHERE u.part = 0 AND u.state <> 'joined');
+    RETURN found;
+END $$;
+REVOKE EXECUTE ON FUNCTION migrator.shadow_standing(text) FROM PUBLIC;
+
+-- Which files the journals are in: TRUNCATE, by which their slots are emptied, gives a table another one.
+CREATE FUNCTION migrator.journal_files() RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found text;
+BEGIN
+    SELECT md5(coalesce(string_agg(c.oid || '/' || c.relfilenode, ',' ORDER BY c.oid), '')) INTO found
+      FROM pg_class c
+     WHERE c.relname >= 'journal_' AND c.relname < 'journal`' AND c.relkind = 'r'
+       AND c.relnamespace = to_regnamespace('migrator');
+    RETURN found;
+END $$;
+REVOKE EXECUTE ON FUNCTION migrator.journal_files() FROM PUBLIC;
+
+-- Where a shadow read starts (migrator.shim.shadow_evidence): the journals' files, then how far Limitless is, then what
+-- classic's answer will see at least. In this order: a key that no position covers yet is still in those files.
+CREATE FUNCTION migrator.shadow_begin(tenant text) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    files text := migrator.journal_files();
+    positions jsonb;
+    standing jsonb;
+    now_at text;
+BEGIN
+    SELECT jsonb_object_agg(p.part, p.snapshot) INTO positions FROM migrator.position p;
+    standing := migrator.shadow_standing(tenant);
+    IF standing IS NULL OR positions IS NULL OR NOT positions ?& ARRAY['0', standing ->> 'part'] THEN
+        RETURN NULL;
+    END IF;
+    SELECT pg_current_snapshot() INTO now_at;
+    RETURN standing || jsonb_build_object('files', files, 'positions', positions, 'snapshot', now_at);
+END $$;
+REVOKE EXECUTE ON FUNCTION migrator.shadow_begin(text) FROM PUBLIC;
+
+-- Whether the rows of *tenant* and the reference tables were the same on classic at every moment since *begun*, as far back
+-- as Limitless may be: no key of them, and none of an unknown tenant, was journalled that a partition did not hold then.
+-- covered: partitions that hold all of its snapshot by now; everything: the rows of every tenant. Without sequential scans,
+-- as the newest entries are what is looked for, and journals have no statistics.
+CREATE FUNCTION migrator.shadow_unchanged(tenant text, begun jsonb, covered int[], everything boolean) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' SET enable_seqscan = off AS $$
+DECLARE
+    own int := (begun ->> 'part')::int;
+    bases jsonb;
+    lowest bigint;
+    journal record;
+    changed boolean;
+BEGIN
+    IF everything AND NOT coalesce((begun ->> 'everybody')::boolean, false) THEN
+        RETURN false;
+    END IF;
+    SELECT jsonb_object_agg(p.key, CASE WHEN p.key::int = ANY (covered) THEN begun ->> 'snapshot' ELSE p.value END),
+           min(pg_snapshot_xmin((CASE WHEN p.key::int = ANY (covered) THEN begun ->> 'snapshot' ELSE p.value END)
+                                ::pg_snapshot)::text::bigint)
+      INTO bases, lowest
+      FROM jsonb_each_text(begun -> 'positions') p
+     WHERE everything OR p.key::int IN (0, own);
+    FOR journal IN
+        SELECT t.table_id, EXISTS (SELECT FROM pg_attribute a
+                                    WHERE a.attrelid = to_regclass('migrator.journal_' || t.table_id)
+                                      AND a.attname = 'tenant_id' AND NOT a.attisdropped) AS sharded
+          FROM migrator.captured_table t ORDER BY t.table_id
+    LOOP
+        EXECUTE format(
+            'SELECT EXISTS (SELECT FROM migrator.journal_%s j JOIN jsonb_each_text($1) b ON b.key::int ='
+            ' CASE WHEN j.part >= 0 THEN j.part & 63 WHEN $4 THEN b.key::int ELSE $3 END'
+            ' WHERE j.xid >= $2 AND (%s) AND NOT pg_visible_in_snapshot(j.xid::text::xid8, b.value::pg_snapshot))',
+            journal.table_id,
+            CASE WHEN journal.sharded THEN '$4 OR j.part < 0 OR j.part & 63 = 0 OR j.tenant_id::text = $5' ELSE 'true' END)
+          INTO changed USING bases, lowest, own, everything, tenant;
+        IF changed THEN
+            RETURN false;
+        END IF;
+    END LOOP;
+    -- After the look: what was emptied since the start may have been what is looked for.
+    RETURN coalesce(migrator.journal_files() = begun ->> 'files'
+                    AND migrator.shadow_standing(tenant) = begun - ARRAY['files', 'positions', 'snapshot'], false);
+END $$;
+REVOKE EXECUTE ON FUNCTION migrator.shadow_unchanged(text, jsonb, int[], boolean) FROM PUBLIC;

@@ -37,11 +37,14 @@ RIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("SELECT (shim)", ("plan",)),
     ("INSERT, UPDATE, DELETE", ("process", "breaker_trip", "replica", "replica_reach")),
-    ("INSERT", ("read_sample", "shadow_sample", "decision", "incident")),
+    ("INSERT", ("read_sample", "shadow_sample", "shadow_read_sample", "decision", "incident")),
     ("INSERT, UPDATE", ("fallback",)),
     ("UPDATE (epoch)", ("switch",)),  # also what SELECT … FOR UPDATE needs
 )
 """Every right and the tables it is given on; a test holds the shim's statements to it."""
+
+FUNCTIONS = ("shadow_begin(text)", "shadow_unchanged(text, jsonb, int[], boolean)")
+"""What the shim calls that not everybody may. It says whether rows changed, and shows none."""
 
 
 def statements(role: str) -> list[sql.Composed]:
@@ -51,6 +54,8 @@ def statements(role: str) -> list[sql.Composed]:
     for right, tables in RIGHTS:
         names = sql.SQL(", ").join(sql.Identifier("migrator", t) for t in tables)
         found.append(sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(right), names, to))
+    for function in FUNCTIONS:
+        found.append(sql.SQL("GRANT EXECUTE ON FUNCTION migrator.{} TO {}").format(sql.SQL(function), to))
     return found
 
 
@@ -152,6 +157,8 @@ def lacking(conn: psycopg.Connection[Any]) -> dict[str, list[str]]:
             rows = conn.execute(_SQL["lacking"], {"role": role, "right": right, "tables": list(tables)}).fetchall()
             for table, lacks in rows:
                 found.setdefault(str(role), []).append(f"{lacks} on {table}")
+        for (function,) in conn.execute(_SQL["not_callable"], {"role": role, "functions": list(FUNCTIONS)}).fetchall():
+            found.setdefault(str(role), []).append(f"EXECUTE on {function}")
     return found
 
 

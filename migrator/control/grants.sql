@@ -23,6 +23,11 @@ SELECT t.name, pg_catalog.string_agg(p.privilege, ', ' ORDER BY p.n)
                 ELSE has_table_privilege(%(role)s, 'migrator.' || t.name, p.privilege) END
  GROUP BY t.name, t.n ORDER BY t.n;
 
+-- name: not_callable
+-- Functions that a role may not call.
+SELECT f.name FROM pg_catalog.unnest(%(functions)s::text[]) AS f (name)
+ WHERE NOT has_function_privilege(%(role)s, 'migrator.' || f.name, 'EXECUTE') ORDER BY f.name;
+
 -- name: readable
 -- Tables and views of the tool, but for what the guards hold in passing and the journals.
 SELECT c.relname FROM pg_catalog.pg_class c

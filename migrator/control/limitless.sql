@@ -15,7 +15,8 @@ CREATE TABLE migrator.mirror_position (
     snapshot text NOT NULL,
     token    text NOT NULL,          -- of the cycle that wrote it; classic holds the same in migrator.heartbeat
     life     text NOT NULL,          -- of this dual write: lease terms begin again after it is undone
-    state    text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'closed'))
+    state    text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'closed')),
+    fresh_at timestamptz             -- when the snapshot was taken on classic, by the clock here; NULL: not known
 );
 
 -- Tenants whose rows follow classic. Changes only together with the position of their partition.
@@ -93,3 +94,21 @@ CREATE TABLE migrator.settled (
 SET LOCAL rds_aurora.limitless_create_table_mode = 'standard';
 GRANT USAGE ON SCHEMA migrator TO PUBLIC;
 GRANT SELECT ON migrator.settled TO PUBLIC;
+
+-- How old the rows of each mirror partition are, for sessions that read here: reports, jobs, BI (docs/reports-and-bi.md). Shows
+-- no tenant. Once Limitless takes the writes nothing is old.
+CREATE VIEW migrator.freshness AS
+SELECT p.part, p.fresh_at, p.state,
+       CASE WHEN EXISTS (SELECT FROM migrator.settled s WHERE s.write_mode = 'limitless_only') THEN 0
+            ELSE date_part('epoch', clock_timestamp() - p.fresh_at) END AS age_s
+  FROM migrator.mirror_position p;
+GRANT SELECT ON migrator.freshness TO PUBLIC;
+
+-- The same of each tenant whose rows follow classic, with the reference tables that it reads; a tenant without a row is not
+-- here yet, or was taken out. It names tenants: migrator grant ROLE --for reader --on limitless.
+CREATE VIEW migrator.tenant_freshness AS
+SELECT m.tenant_id, m.part, least(f.fresh_at, r.fresh_at) AS fresh_at, greatest(f.age_s, r.age_s) AS age_s
+  FROM migrator.mirrored m
+  JOIN migrator.freshness f ON f.part = m.part
+  LEFT JOIN migrator.freshness r ON r.part = 0
+ WHERE m.part <> 0;

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from migrator.control.samples import each_bucket
 from migrator.db.named import load
-from migrator.model.measured import COUNTED, SHADOW, Measured, Total, WindowTime
+from migrator.model.measured import COUNTED, SHADOW, SHADOW_UNDECIDED, Measured, Total, WindowTime
 
 _SQL = load("migrator.control", "measured.sql")
 
@@ -25,12 +25,15 @@ SELECT side, sum(reads)::bigint, sum(errors)::bigint, {summed}
         SELECT side, sum(reads), sum(errors), {summed} FROM migrator.read_sample
          WHERE tenant_id IS NULL GROUP BY side HAVING side ~ {counted}
          UNION ALL
-        SELECT {shadow}, sum(compared), sum(mismatched), '{{}}' FROM migrator.shadow_sample HAVING count(*) > 0) t
+        SELECT {shadow}, sum(compared), sum(mismatched), '{{}}' FROM migrator.shadow_sample HAVING count(*) > 0
+         UNION ALL
+        SELECT {undecided}, sum(undecided), 0, '{{}}' FROM migrator.shadow_read_sample HAVING sum(undecided) > 0) t
  GROUP BY side
 """).format(
     summed=each_bucket(sql.SQL("coalesce(sum(buckets[{}]), 0)").format),
     counted=sql.Literal(COUNTED),
     shadow=sql.Literal(SHADOW),
+    undecided=sql.Literal(SHADOW_UNDECIDED),
 )
 
 

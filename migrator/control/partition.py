@@ -123,11 +123,23 @@ def checkpoint(limitless: Connection, part: int) -> Checkpoint | None:
     return Checkpoint(*row) if row is not None else None
 
 
-async def move(limitless: AsyncConnection, part: int, epoch: int, *, at: tuple[str, str], to: tuple[str, str]) -> bool:
-    """Compare-and-swap the open checkpoint from *at* to *to*, each (pg_snapshot, token); False when it is elsewhere."""
+async def move(
+    limitless: AsyncConnection,
+    part: int,
+    epoch: int,
+    *,
+    at: tuple[str, str],
+    to: tuple[str, str],
+    age_s: float | None = None,
+) -> bool:
+    """Compare-and-swap the open checkpoint from *at* to *to*, each (pg_snapshot, token); False when it is elsewhere.
+
+    Args:
+        age_s: since the snapshot was taken on classic; None: it is the one that is there.
+    """
     (snapshot, token), (next_snapshot, next_token) = at, to
     values = {"part": part, "epoch": epoch, "snapshot": snapshot, "token": token}
-    cursor = await limitless.execute(_SQL["move"], {**values, "to": next_snapshot, "next": next_token})
+    cursor = await limitless.execute(_SQL["move"], {**values, "to": next_snapshot, "next": next_token, "age_s": age_s})
     return cursor.rowcount == 1
 
 

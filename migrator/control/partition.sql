@@ -25,7 +25,11 @@ UPDATE migrator.mirror_position SET epoch = epoch WHERE part = %(part)s;
 SELECT epoch, snapshot, token, life, state FROM migrator.mirror_position WHERE part = %(part)s;
 
 -- name: move
-UPDATE migrator.mirror_position SET snapshot = %(to)s, token = %(next)s
+-- With how old the snapshot is, so that readers on Limitless can see how old their rows are; NULL: it is the same one.
+UPDATE migrator.mirror_position
+   SET snapshot = %(to)s, token = %(next)s,
+       fresh_at = CASE WHEN %(age_s)s::float8 IS NULL THEN fresh_at
+                       ELSE clock_timestamp() - make_interval(secs => %(age_s)s::float8) END
  WHERE part = %(part)s AND epoch = %(epoch)s AND snapshot = %(snapshot)s AND token = %(token)s AND state = 'open';
 
 -- name: open_positions

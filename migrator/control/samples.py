@@ -127,6 +127,7 @@ _STEPS: tuple[sql.Composed | LiteralString, ...] = (
     _to_hours(sql.SQL("tenant_id IS NOT NULL"), TENANT_MINUTES_S),
     _to_hours(sql.SQL("tenant_id IS NULL"), MINUTES_S),
     _SQL["fold_shadows"],
+    _SQL["fold_shadow_reads"],
 )
 
 

@@ -24,6 +24,36 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone;
 
+-- name: fold_shadow_reads
+-- Adds up by the minute, and keeps what the fingerprints stand for. What cannot be decided counts in totals, too.
+WITH gone AS (
+    DELETE FROM migrator.shadow_read_sample
+     WHERE ctid = ANY (ARRAY(SELECT ctid FROM migrator.shadow_read_sample
+                              WHERE at < date_trunc('second', clock_timestamp())
+                              ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+    RETURNING *
+), added AS (
+    INSERT INTO migrator.shadow_read AS r (at, fingerprint, tenant_id, compared, differing, reordered, undecided)
+    SELECT date_trunc('minute', at, 'UTC'), fingerprint, tenant_id, sum(compared), sum(differing), sum(reordered),
+           sum(undecided)
+      FROM gone GROUP BY 1, 2, 3 ORDER BY 2, 3, 1
+    ON CONFLICT (fingerprint, tenant_id, at) DO UPDATE
+       SET compared = r.compared + EXCLUDED.compared, differing = r.differing + EXCLUDED.differing,
+           reordered = r.reordered + EXCLUDED.reordered, undecided = r.undecided + EXCLUDED.undecided
+), named AS (
+    INSERT INTO migrator.shadow_statement AS s (fingerprint, statement, note)
+    SELECT fingerprint, left(max(statement), 500),
+           left(coalesce(max(note) FILTER (WHERE differing > 0), max(note) FILTER (WHERE note <> ''), ''), 300)
+      FROM gone GROUP BY 1 ORDER BY 1
+    ON CONFLICT (fingerprint) DO UPDATE
+       SET seen_at = clock_timestamp(), note = CASE WHEN EXCLUDED.note = '' THEN s.note ELSE EXCLUDED.note END
+), totals AS (
+    INSERT INTO migrator.read_total AS t (side, reads, errors)
+    SELECT 'shadow_undecided', sum(undecided), 0 FROM gone HAVING sum(undecided) > 0
+    ON CONFLICT (side) DO UPDATE SET reads = t.reads + EXCLUDED.reads
+)
+SELECT count(*) FROM gone;
+
 -- name: since
 -- From when sums count that are asked for from a moment on (seconds since 1970), and whether samples alone answer.
 SELECT CASE WHEN s.at >= clock_timestamp() - make_interval(secs => %(exact_s)s) THEN s.at

@@ -35,6 +35,7 @@ class Who(NamedTuple):
     role: str
     application: str
     client: str
+    active: bool = False  # it ran a statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Seen:
         kind: session or walsender.
         clients: how many addresses it came from; `addresses` are the newest three.
         age_s: since it was last seen.
+        active: of the looks, those in which it ran a statement; 0 for what was stored before these were counted.
     """
 
     server: str
@@ -59,6 +61,7 @@ class Seen:
     clients: int
     addresses: tuple[str, ...]
     age_s: float
+    active: int = 0
 
 
 def is_ours(application: str, processes: Collection[str]) -> bool:
@@ -93,7 +96,7 @@ def add(conn: Connection, server: str, seen: Mapping[Who, int], looks: int) -> N
     """Store what *looks* looks at *server* found, each with the number of looks that found it."""
     values: dict[str, object] = {"server": server, "looks": list(seen.values())}
     for name, column in (("kinds", "kind"), ("databases", "database"), ("roles", "role"),
-                         ("applications", "application"), ("clients", "client")):  # fmt: skip
+                         ("applications", "application"), ("clients", "client"), ("actives", "active")):  # fmt: skip
         values[name] = [getattr(who, column) for who in seen]
     with conn.transaction():
         conn.execute(_SQL["add"], values)
@@ -110,8 +113,8 @@ def seen(conn: Connection) -> list[Seen]:
     """Return everybody who was seen, the newest first."""
     rows = conn.execute(_SQL["seen"])
     return [
-        Seen(server, kind, database, role, application, first_at, last_at, looks, clients, tuple(addresses), age_s)
-        for server, kind, database, role, application, first_at, last_at, looks, clients, addresses, age_s in rows
+        Seen(server, kind, database, role, application, first_at, last_at, looks, clients, tuple(addresses), *rest)
+        for server, kind, database, role, application, first_at, last_at, looks, clients, addresses, *rest in rows
     ]
 
 

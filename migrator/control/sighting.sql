@@ -8,7 +8,8 @@ SELECT pg_has_role('pg_read_all_stats', 'USAGE');
 -- Sessions of clients in every database, and walsenders; not this one, nor those of AWS' own roles. PostgreSQL 18 lists
 -- connections that have not logged in yet: whose they are the next look sees, if they do.
 SELECT CASE backend_type WHEN 'walsender' THEN 'walsender' ELSE 'session' END, coalesce(datname::text, ''),
-       coalesce(usename::text, ''), coalesce(application_name, ''), coalesce(host(client_addr), '')
+       coalesce(usename::text, ''), coalesce(application_name, ''), coalesce(host(client_addr), ''),
+       coalesce(bool_or(state = 'active'), false)
   FROM pg_stat_activity
  WHERE backend_type IN ('client backend', 'walsender') AND pid <> pg_backend_pid()
    AND usesysid IS NOT NULL
@@ -16,13 +17,16 @@ SELECT CASE backend_type WHEN 'walsender' THEN 'walsender' ELSE 'session' END, c
  GROUP BY 1, 2, 3, 4, 5;
 
 -- name: add
-INSERT INTO migrator.sighting AS s (server, kind, database, role, application, client, looks)
-SELECT %(server)s, n.kind, n.database, n.role, n.application, n.client, n.looks
+INSERT INTO migrator.sighting AS s (server, kind, database, role, application, client, looks, active)
+SELECT %(server)s, n.kind, n.database, n.role, n.application, n.client, sum(n.looks)::bigint,
+       coalesce(sum(n.looks) FILTER (WHERE n.active), 0)::bigint
   FROM unnest(%(kinds)s::text[], %(databases)s::text[], %(roles)s::text[], %(applications)s::text[],
-              %(clients)s::text[], %(looks)s::bigint[]) AS n (kind, database, role, application, client, looks)
+              %(clients)s::text[], %(actives)s::bool[], %(looks)s::bigint[])
+       AS n (kind, database, role, application, client, active, looks)
+ GROUP BY n.kind, n.database, n.role, n.application, n.client
  ORDER BY n.kind, n.database, n.role, n.application, n.client
 ON CONFLICT (server, kind, database, role, application, client) DO UPDATE
-   SET last_at = clock_timestamp(), looks = s.looks + EXCLUDED.looks;
+   SET last_at = clock_timestamp(), looks = s.looks + EXCLUDED.looks, active = s.active + EXCLUDED.active;
 
 -- name: add_hour
 INSERT INTO migrator.sighting_hour AS h (server, at, looks)
@@ -40,7 +44,7 @@ DELETE FROM migrator.sighting_hour WHERE at < clock_timestamp() - make_interval(
 -- One row for each role, application and database, the newest first: how many addresses, and one of them.
 SELECT server, kind, database, role, application, min(first_at), max(last_at), sum(looks)::bigint,
        count(*)::int, (array_agg(client ORDER BY last_at DESC))[1:3],
-       extract(epoch FROM clock_timestamp() - max(last_at))::float8
+       extract(epoch FROM clock_timestamp() - max(last_at))::float8, sum(active)::bigint
   FROM migrator.sighting
  GROUP BY server, kind, database, role, application
  ORDER BY max(last_at) DESC, 1, 2, 3, 4, 5;

@@ -21,6 +21,7 @@ from migrator.control.history import newest_report
 from migrator.control.install import VERSION, installed_version, version_problem
 from migrator.control.pace import current_pace
 from migrator.control.plan import stored
+from migrator.control.shadow_reads import unaccepted
 from migrator.control.sighting import others
 from migrator.control.stopped import stopped
 from migrator.control.throttle import read_throttle
@@ -163,7 +164,8 @@ def _collect(cursor: psycopg.Cursor[dict[str, Any]], now: datetime, events: int)
     max_lag_s = float(body.get("shim", {}).get("max_lag_s", 5))
     schemas = body.get("tables", {}).get("schemas", ["public"])
     rights = known(cursor, schemas) if status.write_mode != "limitless_only" else ()
-    facts = replace(_facts(status, current, look(cursor.connection)), rights=rights)
+    differ = unaccepted(cursor.connection, body) if status.write_mode != "limitless_only" else ()
+    facts = replace(_facts(status, current, look(cursor.connection)), rights=rights, reads_differ=differ)
     blockers, next_steps = advise(facts, journal_limit_mb=limit_mb, max_lag_s=max_lag_s)
     return replace(status, blockers=blockers, next_steps=next_steps)
 

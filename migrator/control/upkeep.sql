@@ -26,6 +26,22 @@ DELETE FROM migrator.shadow_hour
      WHERE x.at < clock_timestamp() - make_interval(days => %(days)s)
      LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
 
+-- name: minutes_of_shadow_reads
+-- Those that differed are what a gate was asked about.
+DELETE FROM migrator.shadow_read
+ WHERE ctid = ANY (ARRAY(
+    SELECT x.ctid FROM migrator.shadow_read x
+     WHERE x.at < clock_timestamp() - make_interval(days => %(days)s)
+        OR x.at < clock_timestamp() - interval '8 days' AND x.differing = 0
+     LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
+
+-- name: statements_of_shadow_reads
+DELETE FROM migrator.shadow_statement
+ WHERE ctid = ANY (ARRAY(
+    SELECT x.ctid FROM migrator.shadow_statement x
+     WHERE x.seen_at < clock_timestamp() - make_interval(days => %(days)s)
+     LIMIT %(limit)s FOR UPDATE OF x SKIP LOCKED));
+
 -- name: validations
 -- Gates and scheduled validation look at the newest that finished, that looked at everything, that saw a schema.
 DELETE FROM migrator.validation

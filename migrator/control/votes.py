@@ -39,10 +39,13 @@ def facts_of(conn: Connection, gate: str) -> dict[str, str]:
     """
     row = conn.execute(_SQL["facts"], {"verdict": f"{gate}.verdict"}).fetchone()
     assert row is not None
-    plan, verdict, incidents, tables, quarantined, divergent, level = row
+    plan, verdict, incidents, tables, quarantined, divergent, level, shadow, tried = row
     found = {"gate": gate, "plan": str(plan or "none")[:16]}
     if gate in _PREPARING:
-        return {**found, "report": str(verdict or "none")}
+        found["report"] = str(verdict or "none")
+        if gate == "provision" and (shadow or tried):
+            found["shadow run, load test"] = f"{shadow or 'none'}, {tried or 'none'}"
+        return found
     return {
         **found,
         "incidents": str(incidents),

@@ -8,7 +8,9 @@ SELECT (SELECT digest FROM migrator.plan),
        (SELECT count(*) || '/' || coalesce(sum(version), 0) FROM migrator.captured_table),
        (SELECT count(*) FROM migrator.tenant WHERE state = 'quarantined'),
        (SELECT count(*) FROM migrator.tenant WHERE divergent > 0),
-       (SELECT level FROM migrator.switch);
+       (SELECT level FROM migrator.switch),
+       (SELECT max(id) FROM migrator.report WHERE kind = 'shadow'),
+       (SELECT max(id) FROM migrator.report WHERE kind = 'load');
 
 -- name: waiting
 -- The phase that waits for an approval, with its hint.

@@ -37,6 +37,8 @@ RUNBOOK: Mapping[Kind, str] = {
     Kind.DIVERGENCE: "Rows differ between the sides. See which: migrator validation history; repair them: migrator "
     "validate --repair",
     Kind.ROLLBACK: "All reads come from classic. Correct the cause, then: migrator cutover",
+    Kind.READS_DIFFER: "Shadow reads got another answer from Limitless over the same rows, and no further wave begins. "
+    "See: migrator reads; compare the rows: migrator validate --tenant ID",
     Kind.FALLBACK: "Reads come from classic until Limitless has recovered; most fallbacks clear by themselves. See: "
     "migrator breaker show",
     Kind.SLO_BREACH: "Reads on Limitless are slower, or fail more often, than the plan allows. If customers suffer: "
@@ -128,7 +130,7 @@ SERIES: tuple[Alert, ...] = (
     Alert(
         "MigratorShadowMismatch", f"max by (plan) (increase({c.SHADOWS_DIFFER.name}[30m])) > 0", "0s",
         "reads differ between the sides ({{ $labels.plan }})",
-        "Applications logged shadow.differed with the tenant. Compare its rows: migrator validate --tenant ID",
+        "See which: migrator reads. Compare the tenant's rows: migrator validate --tenant ID",
         Severity.WARNING,
     ),
     Alert(

@@ -186,8 +186,13 @@ ACK_TIME = Metric(
     "How long writes waited for mirrors, replicas and other processes behind their COMMIT. The sum is an estimate.",
     (ACK,),
 )  # fmt: skip
-SHADOWS = Metric("migrator_shadow_reads_total", C, "Reads that were compared on both sides.")
-SHADOWS_DIFFER = Metric("migrator_shadow_mismatches_total", C, "Of those, reads that differed when tried again, too.")
+SHADOWS = Metric("migrator_shadow_reads_total", C, "Reads that were compared on both sides, and decided.")
+SHADOWS_DIFFER = Metric(
+    "migrator_shadow_mismatches_total", C, "Of those, reads whose answers differed over the same rows, twice."
+)
+SHADOWS_UNDECIDED = Metric(
+    "migrator_shadow_undecided_total", C, "Reads whose rows changed meanwhile, or that a side did not answer."
+)
 BREACHES = Metric("migrator_slo_breaches", G, "Limits of reads on Limitless that are broken now, for long enough.")
 
 WRITER_CPU = Metric("migrator_writer_cpu_ratio", G, "Use of the processors of classic's writer; absent when unknown.")

@@ -16,7 +16,7 @@ from migrator.model import latency
 from migrator.model.ack import Ack
 from migrator.model.condition import ABOUT, Condition, Kind
 from migrator.model.cost import Basis, CapacityLine, CostLine
-from migrator.model.measured import ACK, ERROR, FELL_BACK, SHADOW, Measured, Total, WindowTime
+from migrator.model.measured import ACK, ERROR, FELL_BACK, SHADOW, SHADOW_UNDECIDED, Measured, Total, WindowTime
 from migrator.model.phase import Phase
 from migrator.model.route import FallbackScope, Level, WriteMode
 from migrator.model.side import Side
@@ -199,6 +199,7 @@ def _traffic(measured: Measured) -> Iterator[Sample]:
     shadow = totals.get(SHADOW, Total())
     yield c.SHADOWS.sample(shadow.count)
     yield c.SHADOWS_DIFFER.sample(shadow.errors)
+    yield c.SHADOWS_UNDECIDED.sample(totals.get(SHADOW_UNDECIDED, Total()).count)
 
 
 def histogram(buckets: Sequence[int]) -> Histogram:

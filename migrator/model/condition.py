@@ -33,6 +33,7 @@ class Kind(StrEnum):
     CLASSIC_UNREACHABLE = "classic_unreachable"
     CAPTURE_BROKEN = "capture_broken"
     DIVERGENCE = "divergence"
+    READS_DIFFER = "reads_differ"
     ROLLBACK = "rollback"
     FALLBACK = "fallback"
     SLO_BREACH = "slo_breach"
@@ -91,6 +92,7 @@ ABOUT: Mapping[Kind, About] = MappingProxyType(
         Kind.CLASSIC_UNREACHABLE: About("classic is unreachable", _C),
         Kind.CAPTURE_BROKEN: About("writes may pass the journal", _C),
         Kind.DIVERGENCE: About("rows differ between the sides", _E, happens=True),
+        Kind.READS_DIFFER: About("reads differ between the sides", _E),
         Kind.ROLLBACK: About("reads were rolled back to classic", _C, happens=True),
         Kind.FALLBACK: About("reads have fallen back to classic", _E, patient=True, happens=True),
         Kind.SLO_BREACH: About("reads on Limitless are over a limit", _E, happens=True),

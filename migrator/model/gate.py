@@ -44,6 +44,7 @@ class GateAnswer:
         again: the phase itself has to be done again.
         recheck_s: when to ask again by itself.
         approval_void: why the approval that there is does not count, though the gate says yes.
+        notes: what was not asked for, or is accepted: a gate says so when it passes.
     """
 
     go: bool = False
@@ -54,3 +55,4 @@ class GateAnswer:
     again: bool = False
     recheck_s: float = 30
     approval_void: str = ""
+    notes: tuple[str, ...] = ()

@@ -13,6 +13,8 @@ FELL_BACK = "fell_back"
 """Reads that a process answered from classic after Limitless had failed or been too late."""
 SHADOW = "shadow"
 """Reads that were compared on both sides; errors: those that differed."""
+SHADOW_UNDECIDED = "shadow_undecided"
+"""Reads that were to be compared, and of which nothing is known."""
 AT_SERVER = "classic/"
 """Reads of classic by the server that answered: counted in its samples, not in totals, as servers come and go."""
 

@@ -16,6 +16,7 @@ from migrator.model.condition import ABOUT, NAMED, Condition, Kind, Severity
 from migrator.model.cost import Against
 from migrator.model.drill import STALE, stale
 from migrator.model.phase import Phase
+from migrator.model.shadow_read import DIFFER, READS_HINT
 from migrator.model.status import PhaseLine, Status
 
 _QUIET_STATES = ("failed", "undone")
@@ -343,7 +344,7 @@ def _cost(status: Status, limits: Limits) -> Iterator[Condition]:
 
 _KNOWN = _MIRROR | {
     "schema.version", "writes.closed", "reads.rolled_back", "reads.fallen_back", "rows.divergent", "tenant.quarantined",
-    "rights.differ", "journal.too_large", "copy.failed", "copy.paused", "phase.blocked", "workflow.ended",
+    "rights.differ", DIFFER, "journal.too_large", "copy.failed", "copy.paused", "phase.blocked", "workflow.ended",
     "worker.outdated", "worker.of_another_plan", "worker.of_another_version",
 }  # fmt: skip
 """Codes that a rule knows, or another value of the status stands for."""
@@ -384,6 +385,7 @@ _OF_CLASSIC: _Rules = (
 _UNDER_WAY: _Rules = (
     _capture,
     _divergence,
+    _by_code(DIFFER, Kind.READS_DIFFER, READS_HINT),
     _rollback,
     _fallbacks,
     _breaches,

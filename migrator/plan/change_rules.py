@@ -115,6 +115,11 @@ def keeps_less(old: float | None, new: float | None) -> bool:
     return new is not None and (old is None or new < old)
 
 
+def asks_less(old: float | None, new: float | None) -> bool:
+    """Whether less is asked for than before; None: what another value of the plan says, which may be less."""
+    return old is None or new is None or new < old
+
+
 def keeps_less_often(old: float | None, new: float | None) -> bool:
     """Whether something is asked for less often than before; None: never."""
     return old is not None and (new is None or new > old)
@@ -268,6 +273,14 @@ RULES: dict[str, Rule] = {
     "gates.dual_write": Live(_GATES, becomes("auto"), "reads move without a person who has seen the copy"),
     "gates.cutover": Live(_GATES, becomes("auto"), "the window opens without a person who has seen the waves"),
     "gates.acknowledged": Live(_GATES, names_more, "findings count as accepted"),
+    "traffic_test.shadow_required": Live(_GATES, becomes(False), "dual write may begin without a shadow run"),
+    "traffic_test.load_required": Live(_GATES, becomes(False), "dual write may begin without a load test"),
+    "traffic_test.max_age_days": Live(_GATES, higher, "older results of shadow runs and load tests count"),
+    "traffic_test.p99_factor": Live(_GATES, higher, "statements may get slower on Limitless"),
+    "traffic_test.p99_floor_ms": Live(_GATES, higher, "statements may get slower on Limitless"),
+    "traffic_test.min_calls": Live(_GATES, higher, "of more statements the median is compared, and not the p99"),
+    "traffic_test.growth_months": Live(_GATES, asks_less, "Limitless is asked to carry less growth"),
+    "traffic_test.reads_days": Live("the next wave", lower, "waves forget earlier that reads differed"),
     "stabilization.days": Live(_CHECK, lower, "classic is a fallback for less time"),
     "stabilization.check_every_days": Live(_CHECK, higher, "both sides are compared less often"),
     "stabilization.on_incident": Live(_CHECK, becomes("pause"), "an incident no longer begins the days anew"),

@@ -20,6 +20,7 @@ from migrator.plan.governance import Governance
 from migrator.plan.notify import Notify
 from migrator.plan.section import SecretReference
 from migrator.plan.section import Section as _Section
+from migrator.plan.traffic_test import TrafficTest
 
 DSN_REFERENCE = re.compile(
     r"^((rds-iam:)?(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|aws-secret:.+)|rds-iam://[^:/@]+@[^@]+|local:(classic|limitless))$"
@@ -252,7 +253,8 @@ class Gates(_Section):
     acknowledged: list[str] = Field(
         default=[],
         description="What the team accepts, by id: findings of the audit, differences of rights, runway.short, "
-        "runway.unknown, runway.floor, preflight.CODE or preflight.CODE:SUBJECT, drill.stale.",
+        "runway.unknown, runway.floor, preflight.CODE or preflight.CODE:SUBJECT, drill.stale, shadow.CODE or "
+        "shadow.CODE:FINGERPRINT, load.CODE, reads.differ:FINGERPRINT, reads.not_compared.",
     )
 
 
@@ -397,6 +399,7 @@ class Plan(_Section):
     breaker: Breaker = Breaker()
     waves: Waves = Waves()
     gates: Gates = Gates()
+    traffic_test: TrafficTest = TrafficTest()
     stabilization: Stabilization = Stabilization()
     preflight: Preflight = Preflight()
     drill: Drill = Drill()

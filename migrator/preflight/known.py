@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
+
+from migrator.model.own_session import SHIM
 
 _KNOWN: tuple[tuple[str, str], ...] = (
     (r"tableau", "Tableau"),
@@ -43,6 +46,45 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"npgsql", "a program with Npgsql"),
 )
 _PATTERNS = tuple((re.compile(pattern, re.IGNORECASE), name) for pattern, name in _KNOWN)
+
+
+class UserKind(StrEnum):
+    """What uses classic, by its name."""
+
+    SHIM = "shim"  # moves with its tenants
+    BI = "bi"
+    JOB = "job"  # reports, exports, batches, pipelines
+    MONITORING = "monitoring"
+    BACKUP = "backup"
+    PERSON = "person"
+    POOLER = "pooler"  # who is behind it, its name does not say
+    PROGRAM = "program"  # anything else
+
+
+_KINDS: tuple[tuple[UserKind, str], ...] = (
+    (UserKind.BI, r"tableau|metabase|looker|power ?bi|mashup ?engine|quicksight|superset|redash|qlik|retool|hex(-|$)|"
+     r"sigma|thoughtspot|mode\b|.*\bbi\b|dashboards?\b"),
+    (UserKind.MONITORING, r"grafana|datadog|postgres_exporter|pg_exporter|pganalyze|zabbix|nagios|newrelic|pgwatch|"
+     r".*\bmonitor(ing)?\b"),
+    (UserKind.BACKUP, r"pg_dump|pg_dumpall|pg_basebackup|pg_restore|barman|wal-g|pgbackrest"),
+    (UserKind.PERSON, r"psql$|dbeaver|pgadmin|datagrip|jetbrains|intellij|tableplus|postico|azure ?data ?studio|pgcli"),
+    (UserKind.POOLER, r"pgbouncer|odyssey|pgcat|rds ?proxy"),
+    (UserKind.JOB, r"fivetran|airbyte|stitch|debezium|aws ?dms|awsdms|replication-task|dbt\b|.*airflow|.*celery|"
+     r".*sidekiq|.*(\b|_)(report(s|ing)?|job(s)?|cron|batch|etl|export(er|s)?|import(er|s)?|nightly|worker(s)?|sync)"
+     r"(\b|_)"),
+)  # fmt: skip
+_KIND_PATTERNS = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _KINDS)
+
+
+def kind_of(application: str, role: str) -> UserKind:
+    """Return what a session is by its application_name, else by its role's name. A hint, as names are anybody's."""
+    if application.startswith(SHIM):
+        return UserKind.SHIM
+    for name in (application.strip(), role.strip()):
+        for kind, pattern in _KIND_PATTERNS:
+            if pattern.match(name):
+                return kind
+    return UserKind.PROGRAM
 
 
 def looks_like(application: str) -> str:

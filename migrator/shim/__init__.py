@@ -7,7 +7,11 @@
 The promise: what `write` acknowledged is seen by every read that starts afterwards, in any process, on whichever
 side it is answered, while tenants move there and back. view.py, watcher.py and write.py say why it holds. A write may
 ask for less, by its level of acknowledgement (migrator.model.ack): a session's own reads see it, or it is committed.
+
+AsyncShim is the same for asyncio; its part (migrator.shim.aio) is imported when it is asked for.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from migrator.model.ack import Ack
 from migrator.shim.acknowledge import CommittedUnconfirmed
@@ -35,8 +39,12 @@ from migrator.shim.stats import Stats, Waits
 from migrator.shim.token import SessionToken, Token
 from migrator.shim.write import Write
 
+if TYPE_CHECKING:
+    from migrator.shim.aio import AsyncShim
+
 __all__ = [
     "Ack",
+    "AsyncShim",
     "BreakerClosed",
     "BreakerOpened",
     "CommittedUnconfirmed",
@@ -62,3 +70,12 @@ __all__ = [
     "Waits",
     "Write",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what only applications on asyncio need."""
+    if name == "AsyncShim":
+        from migrator.shim.aio import AsyncShim
+
+        return AsyncShim
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

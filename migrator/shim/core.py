@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
 
@@ -40,7 +40,8 @@ from migrator.shim.read_replicas import ReadReplicas
 from migrator.shim.reports import Reports
 from migrator.shim.session import Session
 from migrator.shim.settings import Settings
-from migrator.shim.shadow import Shadow, run_on
+from migrator.shim.shadow import Shadow
+from migrator.shim.shadow_evidence import Evidence, JournalEvidence
 from migrator.shim.stats import Stats
 from migrator.shim.steps import at_once
 from migrator.shim.token import SessionToken, Token, session_token
@@ -142,7 +143,8 @@ class Shim(Lifetime):
             self._current, self._classic, self._listener, self._settings, f"shim {self.name}",
             self._replicas.wait if self._replicas is not None else None,
         )  # fmt: skip
-        self._shadow = Shadow(self._run_on, self._metrics, self._listener)
+        timeout_s = self._settings.read_timeout_s
+        self._shadow = Shadow(self._pool, self._evidence(), self._metrics, self._listener, timeout_s)
         self._observed.look()
         if not self._threads:
             return
@@ -263,12 +265,11 @@ class Shim(Lifetime):
         ratio = self._settings.shadow_ratio
         if ratio <= 0 or not self._threads or self._current.settled or self._shadow is None or random.random() >= ratio:
             return
-        if tenant_id in self._current.view.routes:  # others may not have been copied yet
+        if self._current.view.positions:  # else nothing follows classic yet
             self._shadow.offer(tenant_id, fn)
 
-    def _run_on(self, side: Side, fn: Callable[[Any], object]) -> object:
-        """Run a read on one side, outside routes, breakers and metrics."""
-        return run_on(self._pool(side), fn, self._settings.read_timeout_s)
+    def _evidence(self) -> Evidence:
+        return JournalEvidence(self._classic, self._current)
 
     # -- writes -------------------------------------------------------------------------------------------
 

@@ -102,11 +102,20 @@ class SettledOnLimitless(Event):
 
 @dataclass(frozen=True, slots=True)
 class ShadowDiffered(Event):
-    """A read returned something else on the other side, also when tried again."""
+    """A read returned something else on the other side, twice, over rows that were the same on both.
+
+    Attributes:
+        fingerprint: names the read; `gates.acknowledged` takes `reads.differ:` and this.
+        statement: its statements without values.
+        seen: what either side gave, without values of rows.
+    """
 
     name: ClassVar[str] = "shadow.differed"
     level: ClassVar[int] = logging.WARNING
     tenant_id: str
+    fingerprint: str = ""
+    statement: str = ""
+    seen: str = ""
 
 
 class Listener(Protocol):

@@ -35,6 +35,24 @@ class Shadows:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowRead:
+    """One shadow read. statement: without values; verdict: see migrator.shim.shadow.Verdict; note: what was seen."""
+
+    fingerprint: str
+    tenant_id: str
+    statement: str
+    note: str
+    verdict: str
+
+
+SHADOWED = 200
+"""Statements and tenants that one flush tells apart; what is beyond is told as one."""
+
+OTHERS = "others"
+"""In the place of a fingerprint: statements beyond `SHADOWED`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
     """Since the process began: how many, how many of them failed, and how long they took."""
 
@@ -55,6 +73,7 @@ class Metrics:
         self._reads: dict[tuple[TenantId | None, str], _Counts] = {}
         self._before: dict[str, Count] = {}  # what was flushed
         self._shadows: list[tuple[bool, float, float]] = []
+        self._shadow_reads: dict[tuple[str, str], tuple[str, str, list[int]]] = {}
 
     def read(
         self, tenant_id: TenantId, side: Side, ms: float, *, failed: bool, watched: bool, state_class: str = LOST
@@ -112,6 +131,39 @@ class Metrics:
         """Count one compared shadow read."""
         with self._lock:
             self._shadows.append((same, classic_ms, limitless_ms))
+
+    def shadow_read(self, read: ShadowRead) -> None:
+        """Count one shadow read by its statement, and by its tenant where the answers differ."""
+        differs, reordered, undecided = (read.verdict == v for v in ("different", "reordered", "undecided"))
+        key = (read.fingerprint, read.tenant_id if differs else "")
+        with self._lock:
+            if key not in self._shadow_reads and len(self._shadow_reads) >= SHADOWED:
+                key = (OTHERS, key[1] if (OTHERS, key[1]) in self._shadow_reads else "")
+            statement, note, counts = self._shadow_reads.get(
+                key, ("" if key[0] == OTHERS else read.statement, "", [0] * 4)
+            )
+            for number, one in enumerate((not undecided, differs, reordered, undecided)):
+                counts[number] += one
+            self._shadow_reads[key] = (statement, read.note if differs or undecided or reordered else note, counts)
+
+    def take_shadow_reads(self) -> dict[str, list[Any]] | None:
+        """Return shadow reads of one flush as columns and start again; None when there are none."""
+        with self._lock:
+            taken, self._shadow_reads = self._shadow_reads, {}
+        if not taken:
+            return None
+        rows = sorted(taken.items())
+        counts = {
+            name: [row[1][2][number] for row in rows]
+            for number, name in enumerate(("compared", "differing", "reordered", "undecided"))
+        }
+        return {
+            "fingerprints": [name for (name, _), _ in rows],
+            "tenants": [tenant for (_, tenant), _ in rows],
+            "statements": [statement for _, (statement, _, _) in rows],
+            "notes": [text for _, (_, text, _) in rows],
+            **counts,
+        }
 
     def take_reads(self) -> dict[str, list[Any]] | None:
         """Return the rows of one flush as columns and start again; None when there is nothing."""

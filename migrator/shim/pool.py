@@ -21,6 +21,7 @@ from migrator.login.refusal import refused_connection
 from migrator.login.source import Login
 from migrator.model.side import Side
 from migrator.model.sqlstate import Fault, fault_of
+from migrator.shim.clock import now_s
 from migrator.shim.lent import CURSOR, Conn
 from migrator.shim.link import RESETS, BaseLink, Link, NotReset, OwnCursor
 from migrator.shim.statements import ASK_AND_BEGIN_READ
@@ -58,6 +59,15 @@ def parameters(dsn: str, app: str, connect_timeout_s: float, silent_s: float) ->
     values.setdefault("keepalives_count", 3)
     values.setdefault("tcp_user_timeout", round(silent_s * 1000))
     return values
+
+
+SILENT_S = 0.25
+"""A server that is there begins a transaction within this time."""
+
+
+def silent(error: BaseException) -> bool:
+    """Return whether *error* interrupted one who had waited long for a server to begin, and not for a place."""
+    return bool(getattr(error, "asked_s", 0.0) >= SILENT_S)
 
 
 PING = "SELECT"
@@ -169,6 +179,7 @@ class BasePool(Generic[L]):
             raise UsageError("the shim is closed")
         if not await got(self._place()):
             raise PoolExhausted(self.side.value, f"no connection of the pool became free within {self._wait_s:g} s")
+        asked_s = now_s()
         try:
             while True:
                 link = self._pop()
@@ -195,8 +206,12 @@ class BasePool(Generic[L]):
                         raise ClusterUnavailable(self.side.value, "the connection was lost at once") from None
                     raise
                 return link
-        except BaseException:
+        except BaseException as error:
             self._leave_place()
+            if not isinstance(
+                error, Exception
+            ):  # a task that is cancelled has no answer, which may be the server's fault
+                error.asked_s = now_s() - asked_s  # type: ignore[attr-defined]
             raise
 
     def give(self, link: L, *, discard: bool = False) -> None:

@@ -27,7 +27,7 @@ from migrator.shim.doubt import Doubt, Doubts
 from migrator.shim.inflight import Flight, Inflight
 from migrator.shim.link import BaseLink
 from migrator.shim.metrics import LOST, Metrics
-from migrator.shim.pool import Lender
+from migrator.shim.pool import Lender, silent
 from migrator.shim.replica_pool import ReadsBounded
 from migrator.shim.routing import Choice, choose, moved
 from migrator.shim.settings import Settings
@@ -182,6 +182,11 @@ class ReadSteps(Block):
                 self.failed = self.lost = False
                 self._started_s = self._current.now_s()
                 return False
+            except BaseException as error:
+                if silent(error):  # else a server that does not answer would never be found out by callers in a hurry
+                    self._ended_s = self._current.now_s()
+                    self._tell(ticket, failed=True)
+                raise
             self._flight, self._ticket = flight, ticket
             return True
         finally:

@@ -25,7 +25,7 @@ from migrator.shim import replica_sql as sql
 from migrator.shim.current_view import CurrentView
 from migrator.shim.link import BaseLink, Link
 from migrator.shim.metrics import Metrics
-from migrator.shim.pool import ConnectionInfo, Lender, Pool, PoolExhausted
+from migrator.shim.pool import ConnectionInfo, Lender, Pool, PoolExhausted, silent
 from migrator.shim.replica_change import Level
 from migrator.shim.replicas import Bucket, Health, Lag, Registry, Replica, Seen, by_turns, too_slow
 from migrator.shim.settings import Settings
@@ -287,6 +287,13 @@ class Replicas:
             return "routes went stale"
         return None
 
+    def failed(self, at: Endpoint, asked_s: float, *, silent: bool) -> None:
+        """Count a read that *at* did not begin. *silent*: it is ejected at once."""
+        now = self.current.now_s()
+        self.judge(at, lambda health: health.failed(now, random.random(), silent=silent))
+        at.why = at.why or "it does not answer"
+        self.metrics.endpoint(at.name, (now - asked_s) * 1000, failed=True)
+
     def ended(self, at: Endpoint, ms: float, *, failed: bool) -> None:
         """Count a read on *at*, and eject it when it fails or is far slower than the others."""
         self.metrics.endpoint(at.name, ms, failed=failed)
@@ -369,16 +376,13 @@ class ReadLender:
             except PoolExhausted:
                 link = None
             except (ClusterUnavailable, psycopg.Error):
-                now = everything.current.now_s()
-                silent = now - asked_s >= 0.9 * everything.settings.replica_answer_s
-
-                def failed(health: Health, now: float = now, silent: bool = silent) -> Health:
-                    return health.failed(now, random.random(), silent=silent)
-
-                everything.judge(at, failed)
-                at.why = at.why or "it does not answer"
-                everything.metrics.endpoint(at.name, (now - asked_s) * 1000, failed=True)
+                waited_s = everything.current.now_s() - asked_s
+                everything.failed(at, asked_s, silent=waited_s >= 0.9 * everything.settings.replica_answer_s)
                 continue
+            except BaseException as error:
+                if silent(error):
+                    everything.failed(at, asked_s, silent=True)
+                raise
             if link is not None:
                 self._at = at
                 return link

@@ -214,6 +214,25 @@ INSERT INTO migrator.shadow_sample (process_id, compared, mismatched, classic_ms
 VALUES (%(process_id)s, %(compared)s, %(mismatched)s, %(classic_ms)s, %(limitless_ms)s)
 """
 
+# What shadow reads found, by statement; by tenant where answers differed. See migrator.shim.shadow.
+SHADOW_READS = """
+SET LOCAL synchronous_commit = off;
+INSERT INTO migrator.shadow_read_sample
+       (process_id, fingerprint, tenant_id, statement, note, compared, differing, reordered, undecided)
+SELECT %(process_id)s, s.fingerprint, s.tenant_id, s.statement, s.note, s.compared, s.differing, s.reordered,
+       s.undecided
+  FROM unnest(%(fingerprints)s::text[], %(tenants)s::text[], %(statements)s::text[], %(notes)s::text[],
+              %(compared)s::int[], %(differing)s::int[], %(reordered)s::int[], %(undecided)s::int[])
+       AS s (fingerprint, tenant_id, statement, note, compared, differing, reordered, undecided)
+"""
+
+SHADOW_BEGIN = "SELECT migrator.shadow_begin(%(tenant)s)::pg_catalog.text"
+
+SHADOW_UNCHANGED = """
+SELECT migrator.shadow_unchanged(%(tenant)s, %(begun)s::pg_catalog.jsonb, %(covered)s::pg_catalog.int4[],
+                                 %(everything)s)::pg_catalog.text
+"""
+
 TRIPS = """
 WITH now_open AS (
     SELECT * FROM unnest(%(scopes)s::text[], %(keys)s::text[], %(reasons)s::text[]) AS o (scope, scope_key, reason)

@@ -8,8 +8,8 @@ judgement between them, is there once, and neither front has a copy that somebod
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from types import CoroutineType, TracebackType
+from typing import Any, Self, TypeVar, cast
 
 from migrator.shim.current_view import CurrentView
 from migrator.shim.view import View
@@ -18,8 +18,11 @@ T = TypeVar("T")
 
 
 async def got(value: Awaitable[T] | T) -> T:
-    """Return what a front answered, now or once its event loop has it."""
-    return await value if isinstance(value, Awaitable) else value
+    """Return what a front answered: now, or once its event loop has it, by a coroutine and no other awaitable."""
+    if isinstance(value, CoroutineType):  # a tenth of what the abstract class costs, in each step of each block
+        found: T = await value
+        return found
+    return cast("T", value)
 
 
 def at_once(steps: Coroutine[Any, Any, T]) -> T:

@@ -91,8 +91,21 @@ ARROWS: dict[str, set[str]] = {
     | {"aws", "capacity", "governance", "route", "capture", "dossier", "local", "provision", "rights", "settings"},
     # Where phases meet: what one says to the next, and what compares with what repairs.
     "drill": SHELL | {"route"},  # a rollback there and back is two changes of routes
+    "decide": INNER,  # an audit's JSON in, an answer out
+    "traffic_test": SHELL,  # results of shadow runs and load tests, whoever made them
     "gates": SHELL
-    | {"governance", "preflight", "privileges", "rights", "route", "runway", "cutover", "decommission", "settings"},
+    | {
+        "governance",
+        "preflight",
+        "privileges",
+        "rights",
+        "route",
+        "runway",
+        "cutover",
+        "decommission",
+        "settings",
+        "traffic_test",
+    },
     "undo": SHELL | {"capture", "provision"},
     "notify": SHELL | {"settings"},  # each receiver's secret is looked up for each message, and kept nowhere
     "validation": SHELL | {"capture", "consistency", "cutover", "repair"},

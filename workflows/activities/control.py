@@ -86,7 +86,7 @@ class ControlActivities:
                 await self.context.on_classic(gates.void, gate, approver, why)
                 return replace(answer, approval_void=why)
         if answer.go and (not answer.needs_approval or approver):
-            await self.context.on_classic(gates.note_passed, phase, approver)
+            await self.context.on_classic(gates.note_passed, phase, approver, answer.notes)
         return answer
 
     @activity.defn(name="record_approval")

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from migrator.audit.report.values import AuditReport
 from migrator.audit.rules.rulebook import RULES
 from migrator.model.near import nearest
+from migrator.model.shadow_read import DIFFER, NONE_COMPARED
+from migrator.model.traffic_test import CODES
 from migrator.runway.judge import NAMES
+
+_TRAFFIC = (*CODES, DIFFER, NONE_COMPARED)
 
 _FAMILIES = frozenset(rule.split("-")[0] for rule in RULES)
 
@@ -18,7 +22,8 @@ def verdict_of(report: AuditReport, acknowledged: Sequence[str]) -> tuple[str, .
 
 
 def strange(acknowledged: Sequence[str]) -> tuple[str, ...]:
-    """Return a line for every entry of gates.acknowledged that names no rule of the audit or blocker of the runway.
+    """Return a line for every entry of gates.acknowledged that names no rule of the audit, blocker of the runway, or
+    finding about traffic on Limitless.
 
     Entries of other families are not the audit's: other gates accept findings there too.
     """
@@ -27,6 +32,9 @@ def strange(acknowledged: Sequence[str]) -> tuple[str, ...]:
         rule = entry.partition(":")[0]
         if entry.startswith("runway") and entry not in NAMES:
             found.append(f"gates.acknowledged: there is no blocker {entry}; there are {', '.join(NAMES[1:])}")
+        if rule.startswith(("shadow.", "load.", "reads.")) and rule not in _TRAFFIC:
+            near = nearest(rule, _TRAFFIC)
+            found.append(f"gates.acknowledged: there is no {rule}" + (f"; did you mean {near}?" if near else ""))
         if rule not in RULES and rule.split("-")[0] in _FAMILIES:
             near = nearest(rule, RULES)
             found.append(f"gates.acknowledged: there is no rule {rule}" + (f"; did you mean {near}?" if near else ""))

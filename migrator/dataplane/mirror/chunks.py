@@ -9,6 +9,7 @@ all of it again, at its own snapshot.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
@@ -90,8 +91,11 @@ async def _under_epoch(p: Partition) -> None:
         raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
 
 
-async def apply_in_chunks(p: Partition, snapshot: Snapshot, enrolling: Enrolling, scope: set[str], token: str) -> int:
-    """Apply (S1, snapshot] in two passes; returns the rows written. Tenants refused leave *scope*.
+async def apply_in_chunks(
+    p: Partition, snapshot: Snapshot, enrolling: Enrolling, scope: set[str], token: str, taken: float
+) -> int:
+    """Apply (S1, snapshot] in two passes; returns the rows written. Tenants refused leave *scope*. *taken*: when the
+    snapshot was, monotonic.
 
     Pass 1 reads and deletes rows that classic no longer has, and in tables with other unique keys every key of the
     batch, so that pass 2 can insert in any order without a collision across chunks. A table that foreign keys on
@@ -103,11 +107,17 @@ async def apply_in_chunks(p: Partition, snapshot: Snapshot, enrolling: Enrolling
     await p.reader.execute("SET LOCAL enable_hashjoin = on")
     await p.reader.execute("SET LOCAL enable_seqscan = on")
     async with _beside(p) as beside:
-        return await _in_chunks(p, beside, snapshot, enrolling, scope, token)
+        return await _in_chunks(p, beside, snapshot, enrolling, scope, token, taken)
 
 
 async def _in_chunks(
-    p: Partition, beside: Connection, snapshot: Snapshot, enrolling: Enrolling, scope: set[str], token: str
+    p: Partition,
+    beside: Connection,
+    snapshot: Snapshot,
+    enrolling: Enrolling,
+    scope: set[str],
+    token: str,
+    taken: float,
 ) -> int:
     written = 0
     refused: set[str] = set()
@@ -143,7 +153,7 @@ async def _in_chunks(
             refused |= await _apply_chunk(p, batch, delete_first=table.qualified in unique)
             written += len(batch)
     async with p.limitless.transaction():
-        if not await position.move(p.limitless, p.stand, snapshot, token):
+        if not await position.move(p.limitless, p.stand, snapshot, token, time.monotonic() - taken):
             raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
         await later.apply(refused)
         if enrolling.tenants:

@@ -148,10 +148,10 @@ async def _cycle(p: Partition, *, wide: bool) -> CycleStats | None:
         )
         if too_many:
             await committing
-            rows = await apply_in_chunks(p, look.snapshot, enrolling, scope, token)
+            rows = await apply_in_chunks(p, look.snapshot, enrolling, scope, token, look.taken)
         else:
             async with _beside(committing) as committed:
-                rows = await _write(p, look.snapshot, enrolling, scope, batches, token, committed)
+                rows = await _write(p, look, enrolling, scope, batches, token, committed)
         p.members = scope
         p.stand = replace(p.stand, snapshot=look.snapshot, token=token)
         if look.exported:
@@ -242,7 +242,7 @@ async def _commit_token(
 
 async def _write(
     p: Partition,
-    snapshot: Snapshot,
+    look: _Look,
     enrolling: Enrolling,
     scope: set[str],
     batches: Mapping[int, TableBatch],
@@ -260,7 +260,8 @@ async def _write(
     while True:
         try:
             async with p.limitless.transaction():
-                if not await position.move(p.limitless, p.stand, snapshot, token):
+                age_s = time.monotonic() - look.taken
+                if not await position.move(p.limitless, p.stand, look.snapshot, token, age_s):
                     raise LeaseLost(f"mirror partition {p.part} is not at {p.stand.snapshot} any more")
                 extras = [extra for batch in batches.values() for extra in await complete(p, batch, scope)]
                 todo = _merged(batches, extras, refused)

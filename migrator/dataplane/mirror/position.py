@@ -80,10 +80,16 @@ async def reread(limitless: Connection, stand: PartitionCheckpoint) -> Partition
     return replace(stand, snapshot=Snapshot.parse(now.snapshot), token=now.token)
 
 
-async def move(limitless: Connection, stand: PartitionCheckpoint, to: Snapshot, token: str) -> bool:
-    """Compare-and-swap the checkpoint in the caller's transaction; False when it is not at *stand*."""
+async def move(
+    limitless: Connection, stand: PartitionCheckpoint, to: Snapshot, token: str, age_s: float | None = None
+) -> bool:
+    """Compare-and-swap the checkpoint in the caller's transaction; False when it is not at *stand*.
+
+    Args:
+        age_s: since *to* was taken on classic; None: it is the snapshot of *stand*.
+    """
     at = str(stand.snapshot), stand.token
-    return await partitions.move(limitless, stand.part, stand.epoch, at=at, to=(str(to), token))
+    return await partitions.move(limitless, stand.part, stand.epoch, at=at, to=(str(to), token), age_s=age_s)
 
 
 async def lock_checkpoint(limitless: Connection, stand: PartitionCheckpoint) -> bool:

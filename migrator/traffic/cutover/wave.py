@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from migrator.control import drill, votes
+from migrator.control import drill, shadow_reads, votes
 from migrator.control import watch as capture
 from migrator.control.log import decide
 from migrator.control.phase import is_approved, set_phase, void_approval
@@ -26,6 +26,7 @@ from migrator.model.counted import counted
 from migrator.model.drill import STALE, stale
 from migrator.model.phase import Phase
 from migrator.model.route import Level
+from migrator.model.shadow_read import blockers
 from migrator.model.tenant import TenantId
 from migrator.model.wave import Advanced, NextWave, Outcome, WaveGate, WaveInput
 from migrator.plan.schema import Plan
@@ -104,6 +105,8 @@ def next_wave(conn: Connection, plan: Plan, late: bool, rights: Sequence[Blocker
         return NextWave(held="classic's writer is nearly full", blockers=short)
     if wave.number > 1 and (old := _unpractised(conn, plan)):
         return NextWave(held="the rollback drill is too old", blockers=(old,))
+    if differ := _reads_differ(conn, plan):
+        return NextWave(held="shadow reads speak against it", blockers=differ[:SHOWN])
     gate = f"wave-{wave.number}"
     if plan.waves.approve_each and not late and not _approved(conn, gate, plan):
         return NextWave(approval=gate, waiting=len(waiting))
@@ -122,6 +125,14 @@ def _unpractised(conn: Connection, plan: Plan) -> Blocker | None:
     if STALE in plan.gates.acknowledged:
         return None
     return stale(drill.newest(conn), plan.drill.max_age_days, clock_scale(conn, plan))
+
+
+def _reads_differ(conn: Connection, plan: Plan) -> tuple[Blocker, ...]:
+    """Return what shadow reads of the last days have against moving reads."""
+    days = plan.traffic_test.reads_days
+    found = shadow_reads.summary(conn, days * 86_400)
+    totals = shadow_reads.totals(conn, days * 86_400)
+    return blockers(found, totals, plan.shim.shadow_ratio > 0, plan.gates.acknowledged, days)
 
 
 def _approved(conn: Connection, gate: str, plan: Plan) -> bool:

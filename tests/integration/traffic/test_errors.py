@@ -253,7 +253,7 @@ def test_a_block_that_cannot_be_run_again_is_judged_by_what_is_usual_for_the_ten
 
 
 def _call(r: Read, name: str) -> object:
-    return r.connection.execute(f"SELECT app.{name}('42501')")
+    return r.connection.execute(f"SELECT app.{name}('42501')").fetchall()
 
 
 def test_shadow_reads_compare_errors_too(world: World) -> None:
@@ -263,7 +263,7 @@ def test_shadow_reads_compare_errors_too(world: World) -> None:
         world.classic.execute(on_classic.replace("app.odd", f"app.{name}"))
     with world.shim(listener=Heard()) as shim:
         metrics = Metrics()
-        shadow = Shadow(shim._run_on, metrics, Heard())
+        shadow = Shadow(shim._pool, shim._evidence(), metrics, Heard(), 5.0)
         for name in ("same", "other"):
             shadow.offer(ids("t1")[0], partial(_call, name=name))
         shadow.close()

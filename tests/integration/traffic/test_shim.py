@@ -215,7 +215,6 @@ def test_watched_tenants_are_measured_one_by_one(world: World) -> None:
 
 def test_shadow_reads_are_compared_and_never_returned(world: World) -> None:
     heard = Heard()
-    watch(world.classic, ids("t1"), True)
     with world.shim(listener=heard, settings=replace(QUICK, shadow_ratio=1.0)) as shim:
         shim.run_write("t1", put("t1", 1, "same"))
         shim.run_write("t1", put("t1", 2, "only on classic"))

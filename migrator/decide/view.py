@@ -1,0 +1,105 @@
+"""Shows a decision's table as lines of text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from migrator.decide.facts import Basis, Facts, Figure
+from migrator.decide.judge import TITLES, Judged, Option
+from migrator.decide.sensitivity import Flip
+
+NAMES = {
+    "cpu": "use of the writer's processors at the peak",
+    "vcpus": "the writer's processors",
+    "growth": "growth of the load",
+    "tenants": "tenants",
+    "largest_write_share": "the largest tenant",
+    "crossing_share": "calls that do not stay on one shard",
+    "crossing_statements": "statements that cross shards",
+    "blockers": "blockers of the audit",
+    "rewrites": "statements to rewrite",
+    "tables": "tables",
+    "transactions_per_s": "transactions",
+    "row_writes_per_s": "row writes",
+    "limitless_acu": "capacity of Limitless",
+    "months": "the answer has to last",
+    "team": "the team",
+    "team_share": "of the team for this",
+    "node_vcpus": "a shard's server",
+    "largest_vcpus": "the largest server for one writer",
+    "full": "a server counts as full at",
+    "engineer_month_usd": "an engineer's month",
+    "vcpu_month_usd": "a vCPU's month",
+    "acu_hour_usd": "an ACU's hour",
+    "limitless_over_manual": "Limitless' servers against sharding by the application",
+    "citus_team": "people it takes to run Citus around the clock",
+}
+"""What a figure is called."""
+
+MOST_FLIPS = 8
+
+
+def headline(judged: tuple[Judged, ...]) -> str:
+    """Return the answer in one line."""
+    best = judged[0]
+    if best.impossible:
+        return "Nothing is possible on these figures: see why each is not, and what would change that."
+    others = sum(not j.impossible for j in judged) - 1
+    beside = f" (of {others + 1} that are possible)" if others else ", the only one that is possible"
+    return f"Proposed on these figures: {TITLES[best.option]}{beside}."
+
+
+def option_lines(one: Judged, months: float) -> Iterator[str]:
+    """Yield what is said of one option."""
+    if one.impossible:
+        yield f"{TITLES[one.option]}: not possible, since {one.impossible}"
+    else:
+        yield (
+            f"{TITLES[one.option]}: about {one.total_usd:,.0f} USD in {months:g} months"
+            f" (servers {one.servers_usd:,.0f}, people {one.people_usd:,.0f}), ready in {one.ready_months:.0f} months,"
+            f" {one.build_months:.0f} engineer-months to build"
+        )
+    for line in one.lines:
+        yield f"  {'+' if line.speaks > 0 else '-' if line.speaks < 0 else ' '} {line.text}"
+
+
+def flip_lines(flips: tuple[Flip, ...], facts: Facts) -> Iterator[str]:
+    """Yield what would change the answer, the nearest first."""
+    for flip in flips[:MOST_FLIPS]:
+        figure: Figure = getattr(facts, flip.name)
+        word = "below" if flip.value is not None and flip.at < flip.value else "above"
+        to = TITLES[flip.to] if flip.to else "nothing is possible"
+        yield f"{NAMES[flip.name]}: {word} {shown(flip.at, figure.unit)} (now {value_of(figure)}): {to}"
+    if not flips:
+        yield "no input changes the answer by itself, as far as it was moved"
+
+
+def assumption_lines(facts: Facts) -> Iterator[str]:
+    """Yield what is assumed, and what is not known."""
+    for name, figure in facts.figures().items():
+        if figure.basis in (Basis.ASSUMED, Basis.UNKNOWN):
+            yield f"{NAMES[name]}: {value_of(figure)} ({figure.basis.value}: {figure.source})"
+
+
+def value_of(figure: Figure) -> str:
+    return "unknown" if figure.value is None else shown(figure.value, figure.unit)
+
+
+def shown(value: float, unit: str) -> str:
+    """Return a number with its unit, a share in percent."""
+    if unit.startswith("of ") or unit == "a month":
+        return f"{value:.1%} {unit}"
+    number = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{number} {unit}"
+
+
+def to_json(facts: Facts, judged: tuple[Judged, ...], flips: tuple[Flip, ...]) -> dict[str, object]:
+    best = judged[0]
+    proposed: Option | None = None if best.impossible else best.option
+    return {
+        "proposed": proposed.value if proposed else None,
+        "headline": headline(judged),
+        "options": [one.to_json() for one in judged],
+        "what_would_change_it": [flip.to_json() for flip in flips],
+        "figures": {name: figure.to_json() for name, figure in facts.figures().items()},
+    }

@@ -1,0 +1,47 @@
+"""Worlds whose shims have either front."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.conformance.front import FRONTS
+from tests.fixtures.postgres import Machines, Servers
+from tests.integration.traffic.world import QUICK, World, build
+
+
+class Fronted(World):
+    """A world whose processes have the front that is to be tried."""
+
+    front: Callable[..., Any]
+
+    def shim(self, name: str = "web", settings: Any = QUICK, **options: Any) -> Any:
+        return self.front(self.classic_dsn, self.limitless_dsn, name, settings=settings, **options)
+
+
+@pytest.fixture(params=sorted(FRONTS))
+def front(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    return FRONTS[request.param]
+
+
+@pytest.fixture
+def world(machines: Machines, front: Callable[..., Any]) -> Iterator[World]:
+    dsns = machines.new_pair("traffic", build)
+    made = Fronted.opened(*dsns)
+    assert isinstance(made, Fronted)
+    made.front = front
+    yield made
+    made.close()
+    machines.drop_pair(dsns)
+
+
+@pytest.fixture
+def breakable(servers: Servers, front: Callable[..., Any]) -> Iterator[World]:
+    """A world on servers that may be stopped."""
+    made = Fronted.make(servers.classic_dsn, servers.limitless_dsn)
+    assert isinstance(made, Fronted)
+    made.front = front
+    yield made
+    made.close()

@@ -1,0 +1,62 @@
+"""Spans of an application on asyncio: its own tasks keep theirs apart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from migrator.shim.aio import AsyncShim
+from tests.conformance.test_cancelled import get, opened, put, sleeping, sleeps, told
+from tests.integration.traffic.world import World
+
+pytestmark = [pytest.mark.pg, pytest.mark.once]
+
+
+@pytest.fixture
+def front() -> Callable[..., Any]:
+    return AsyncShim
+
+
+@pytest.fixture
+def spans() -> InMemorySpanExporter:
+    exporter, provider = InMemorySpanExporter(), trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):  # it is set once in a process
+        provider = TracerProvider()
+        trace.set_tracer_provider(provider)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return exporter
+
+
+async def test_each_block_is_a_span_below_its_tasks_own(world: World, spans: InMemorySpanExporter) -> None:
+    tracer = trace.get_tracer("test")
+
+    async def request(number: int) -> None:
+        with tracer.start_as_current_span(f"request {number}"):
+            await shim.run_write("t1", put(number))
+            await shim.run_read("t1", get(number))
+
+    async with opened(world) as shim:
+        await asyncio.gather(request(1), request(2))
+        task = asyncio.create_task(shim.run_read("t1", sleeps))
+        await told(lambda: sleeping(world), "the statement runs")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    found = spans.get_finished_spans()
+    by_id = {span.context.span_id: span.name for span in found}
+    below = sorted((by_id[span.parent.span_id], span.name) for span in found if span.parent is not None)
+    names = ("migrator.shim.acknowledge", "migrator.shim.read", "migrator.shim.write")
+    assert below == sorted(
+        [("migrator.shim.write", names[0])] * 2
+        + [(f"request {number}", name) for number in (1, 2) for name in names[1:]]
+    )
+    (failed,) = [span for span in found if span.status.status_code is trace.StatusCode.ERROR]
+    assert dict(failed.attributes or {})["error.type"] == "CancelledError"
