@@ -53,8 +53,8 @@ OF_ROUTES = (
     Mutation(
         "route-compare-and-set",
         "migrator/traffic/route/move.py",
-        "    if epoch == expected[tenant_id]:\n",
-        "    if epoch >= expected[tenant_id]:\n",
+        "    if version == expected[tenant_id]:\n",
+        "    if version >= expected[tenant_id]:\n",
         (f"{ROUTES}/test_operators.py::test_of_two_operators_one_learns_that_the_other_was_first",),
         "of two operators one learns that the other was first",
     ),

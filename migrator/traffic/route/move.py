@@ -88,7 +88,8 @@ def _check_version(
 ) -> None:
     if expected is None or tenant_id not in expected:
         return
-    if (route.version if route is not None else 0) == expected[tenant_id]:
+    version = route.version if route is not None else 0
+    if version == expected[tenant_id]:
         return
     own = route is not None and (route.changed_by, route.reason) == (route_change.who, route_change.reason)
     if not (own and tenant_id not in wanted):
