@@ -44,6 +44,7 @@ Question → where the answer lives
 * How does a Django project use it?             django/ (a database backend; only what the shim exports)
 * How do other languages keep the shim's promises, does a client keep them?     control/contract.sql, contract/
 * What do applications with SQLAlchemy use?     sqlalchemy/ (sessions whose transactions are the shim's)
+* What becomes of a shim with its process: forks, freezes, ends? shim/lifetime.py, shim/inline.py, shim/forked.py
 * What do applications test with?               testing.py (the shim itself, on memory or on one PostgreSQL)
 * The tool's own tables                         control/
 * Was the decision log altered?                 control/chain.py (pure), control/sealing.py

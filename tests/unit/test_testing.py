@@ -281,7 +281,7 @@ def test_it_has_nothing_public_that_the_shim_lacks_but_what_a_test_does() -> Non
     mine = {name for name in vars(MemoryShim) if not name.startswith("_")}
     public = {name for name in dir(Shim) if not name.startswith("_")}
 
-    assert mine & public == {"begin_anew", "open"}
+    assert mine & public == {"open"}
 
 
 def test_importing_it_stays_light() -> None:
@@ -310,6 +310,6 @@ def test_the_example_of_the_docs_holds() -> None:
 
 def test_everything_a_test_can_do_is_in_the_docs() -> None:
     text = DOC.read_text()
-    controls = {n for n in vars(MemoryShim) if not n.startswith("_")} - {"begin_anew", "open"}
+    controls = {n for n in vars(MemoryShim) if not n.startswith("_")} - {"open"}
 
     assert {name for name in controls if f"{name}(" not in text} == set()

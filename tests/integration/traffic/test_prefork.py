@@ -84,8 +84,8 @@ def registered(world: World) -> set[str]:
 @pytest.mark.parametrize(
     "options, opened",
     [
-        (["--preload"], True),
-        (["--preload"], False),
+        pytest.param(["--preload"], True, marks=pytest.mark.slow),
+        pytest.param(["--preload"], False, marks=pytest.mark.slow),
         ([], True),
         (["-k", "gthread", "--threads", "4", "--preload"], True),
     ],
