@@ -170,6 +170,7 @@ class _Teed:
 
     def take(self, begin: str, *, silent_s: float | None = None) -> Link:
         link = self._inner.take(begin, silent_s=silent_s)
+        assert isinstance(link, Link)  # a tee is of the front for threads
         link.conn.cursor_factory = TeeCursor
         vars(link.conn)[_TEED] = self._block
         return link
