@@ -19,6 +19,7 @@ from migrator.model.route import FallbackScope, Level
 from migrator.shim import Shim
 from migrator.shim import statements as st
 from migrator.shim.routing import Token
+from migrator.shim.steps import at_once
 from migrator.shim.view import ALL_PARTS
 from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.confirm import wait_confirmed
@@ -112,7 +113,11 @@ def test_threads_that_wait_share_the_looks_of_their_process(world: World) -> Non
         wanted = shim._ack
         assert wanted is not None
         began_s, before = board.now_s(), board.looks
-        threads = [threading.Thread(target=wanted.wait, args=(ids("t1")[0], never), daemon=True) for _ in range(12)]
+
+        def wait() -> None:
+            at_once(wanted.wait(ids("t1")[0], never))
+
+        threads = [threading.Thread(target=wait, daemon=True) for _ in range(12)]
         for thread in threads:
             thread.start()
         eventually(lambda: board.looks >= before + 5, "positions are looked at")
