@@ -115,7 +115,7 @@ def run(
     from migrator.load.stop import Limits
 
     if processes > connections:
-        raise UsageError(f"{processes} processes need a connection each, and --connections is {connections}")
+        raise UsageError(f"--processes {processes}: each needs a connection, and --connections is {connections}")
     if classic_ref is not None and classic_up_to is None:
         raise UsageError("--classic names a target, and without --classic-up-to RATE classic is not loaded")
     load_run.run(

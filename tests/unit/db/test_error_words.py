@@ -21,6 +21,7 @@ MAY_READ = {
     "migrator/provision/probing.py": "compares what a cluster said of the probe's own statements",
     "migrator/shim/lent.py": "inside of the application, which the error belongs to",
     "migrator/shim/statements.py": "the same",
+    "migrator/sqlalchemy/engine.py": "the same: a notice goes to the logger that SQLAlchemy's own dialect gives it to",
     "migrator/local/compose.py": "of servers of this machine, before anything is in them",
 }
 
