@@ -1,18 +1,16 @@
 """Judges statements in several processes at once. The report is the one that a single process makes.
 
 Chunks are judged in any order and put together in theirs: reports, findings in the order in which they were found,
-counts. What a process needs to know of the database it is sent once. This process judges as well, from the start: while
-the others begin, and while the chunk that comes next is with one of them.
+counts. What a process needs to know of the database it is sent once.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from multiprocessing import get_context
 
 from migrator.audit.evidence.rows import RawStatement
@@ -23,8 +21,8 @@ from migrator.audit.shardkey.walk import Context
 from migrator.audit.statements import Audit, Tally, judged, numbered
 
 WORTH = 5_000
-"""Fewer statements are judged by one process before others have started."""
-CHUNK = 250
+"""Fewer statements are judged before other processes have started."""
+CHUNK = 500
 MOST = 8
 """A process takes 60 MB."""
 
@@ -79,26 +77,21 @@ def _spread(raw: Sequence[RawStatement], audit: Audit, processes: int) -> Iterat
 
 
 def _answers(chunks: Sequence[Sequence[RawStatement]], audit: Audit, processes: int) -> Iterator[_Answer]:
-    """Yield the answer to each of *chunks*, in their order."""
     context = audit.context
-    known = _Known(context, audit.shards, audit.out.engine, audit.out.tenant_key)
-    sent = replace(known, context=Context(context.catalog, context.shapes, _unknown, context.summaries))
-    others = processes - 1
-    ready: dict[int, _Answer] = {}  # judged here, ahead of their turn
-    given: dict[int, Future[_Answer]] = {}
-    untouched = iter(range(len(chunks)))
+    known = _Known(
+        Context(context.catalog, context.shapes, _unknown, context.summaries),
+        audit.shards,
+        audit.out.engine,
+        audit.out.tenant_key,
+    )
     # Not by fork: a thread of this process may hold a lock.
-    with ProcessPoolExecutor(others, get_context("spawn"), _begin, (sent,)) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (known,)) as pool:
+        waiting = [pool.submit(_judge, chunk) for chunk in chunks[: 2 * processes]]
         for number in range(len(chunks)):
-            while number not in ready and not (number in given and given[number].done()):
-                busy = sum(not future.done() for future in given.values())
-                for following in islice(untouched, max(0, 2 * others - busy)):
-                    given[following] = pool.submit(_judge, chunks[following])
-                mine = next(untouched, None)
-                if mine is None:
-                    break
-                ready[mine] = _judged(chunks[mine], known)
-            yield ready.pop(number) if number in ready else given.pop(number).result()
+            yield waiting.pop(0).result()
+            following = number + 2 * processes
+            if following < len(chunks):
+                waiting.append(pool.submit(_judge, chunks[following]))
 
 
 def _unknown(schema: str | None, name: str) -> str:
@@ -116,10 +109,6 @@ def _begin(known: _Known) -> None:
 
 def _judge(chunk: Sequence[RawStatement]) -> _Answer:
     [known] = _here
-    return _judged(chunk, known)
-
-
-def _judged(chunk: Sequence[RawStatement], known: _Known) -> _Answer:
     out = Collector(known.engine, known.tenant_key, recording=True)
     tally = Tally()
     reports = list(judged(chunk, Audit(known.context, known.shards, out, tally)))
