@@ -104,7 +104,7 @@ def _answers(raw: Sequence[RawStatement], known: _Known, others: int) -> Iterato
 
 
 class _Pieces:
-    """What nobody has taken yet of so many statements; a piece is the first one and the one behind the last."""
+    """Gives out so many statements, each once; a piece is the first one and the one behind the last."""
 
     def __init__(self, count: int) -> None:
         self._count = count
