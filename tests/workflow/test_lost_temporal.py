@@ -29,7 +29,8 @@ from workflows.worker import served, workers
 pytestmark = [pytest.mark.slow, pytest.mark.temporal, pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
 COPIED = "SELECT unit_id, state, finished_at FROM migrator.copy_unit ORDER BY unit_id"
-ROUTES = "SELECT tenant_id, level, wave, epoch FROM migrator.route ORDER BY tenant_id"
+# By the moment of the last move: an epoch also comes of the monitor, which samples tenants in turn after their wave.
+ROUTES = "SELECT tenant_id, level, wave, changed_at FROM migrator.route ORDER BY tenant_id"
 GENERATIONS = "SELECT tenant_id, generation FROM migrator.tenant ORDER BY tenant_id"
 WINDOW = "SELECT body ->> 'started_s' FROM migrator.report WHERE kind = 'stabilize' ORDER BY id DESC LIMIT 1"
 
