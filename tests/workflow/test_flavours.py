@@ -39,7 +39,7 @@ from tests.workflow.flavours import TENANTS, Flavour, Place
 from workflows import names
 from workflows.messages import Approve, MigrationInput, Order
 from workflows.migration import MigrationWorkflow
-from workflows.worker import workers
+from workflows.worker import served, workers
 
 pytestmark = [
     pytest.mark.temporal, pytest.mark.pg, pytest.mark.once, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session"),
@@ -153,9 +153,7 @@ async def serving(flavour: Flavour, place: Place) -> AsyncIterator[subprocess.Po
 @contextlib.asynccontextmanager
 async def migrating(env: WorkflowEnvironment, world: World, flavour: Flavour, home: Path) -> AsyncIterator[Migration]:
     """The migration, begun; its workers are this process'."""
-    async with contextlib.AsyncExitStack() as stack:
-        for worker in workers(env.client, world.plan):
-            await stack.enter_async_context(worker)
+    async with served(workers(env.client, world.plan)):
         with env.with_time_skipping_disabled():
             handle = await env.client.start_workflow(
                 MigrationWorkflow.run,
