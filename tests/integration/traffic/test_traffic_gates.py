@@ -141,8 +141,8 @@ def test_results_are_judged_by_the_newest(world: World) -> None:
     assert asked(world, plan) == ["shadow.crossing"]
     assert votes.facts_of(world.classic, "provision") != before, "an approval is of what was tried, too"
 
-    accepted = {**small_plan().gates.model_dump(), "acknowledged": ["shadow.crossing:c1"]}
-    accepting = small_plan(name=plan.name, traffic_test={"shadow_required": True}, gates=accepted)
+    accepted = plan.gates.model_copy(update={"acknowledged": ["shadow.crossing:c1"]})
+    accepting = plan.model_copy(update={"gates": accepted})
     assert asked(world, accepting) == []
     shadow(world, plan, FINE)
     assert asked(world, plan) == []
