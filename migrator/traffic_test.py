@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ from migrator.model.traffic_test import (
     LOAD,
     SHADOW,
     LoadResult,
+    Pace,
     ShadowResult,
     Shards,
     SideLoad,
@@ -55,7 +56,7 @@ class Limits:
     max_age_days: float = 30
     p99_factor: float = 2.0
     p99_floor_ms: float = 50.0
-    min_calls: int = 100
+    min_calls: int = 20
     growth: float = 1.0
 
     @classmethod
@@ -156,9 +157,7 @@ def _shadow(stored: Stored | None, limits: Limits) -> Iterator[Finding]:
     if not isinstance(result, ShadowResult):
         return
     if result.stopped:
-        yield Finding(
-            "shadow.stopped", "", f"the shadow run did not repeat everything: {result.stopped}", "run it to its end"
-        )
+        yield Finding("shadow.stopped", "", f"the shadow run was broken off: {result.stopped}", "run it to its end")
     if not any(statement.calls for statement in result.statements):
         yield Finding(
             "shadow.empty", "", f"the shadow run repeated nothing ({counted(result.skipped, 'statement')} skipped)",
@@ -173,9 +172,18 @@ def _shadow(stored: Stored | None, limits: Limits) -> Iterator[Finding]:
         )  # fmt: skip
     for statement in ran:
         yield from _statement(statement, limits)
+    few = [s for s in result.statements if _too_few(s, limits)]
+    if few:
+        names = _names(few)
+        yield Finding(
+            "shadow.too_few", "",
+            f"{counted(len(few), 'statement was', 'statements were')} sampled too little to say whether Limitless is"
+            f" slower (fewer than {limits.min_calls} calls, or too uneven ones): {names}",
+            "run it for longer (--minutes), at a higher --rate or on a quieter server",
+        )  # fmt: skip
     unknown = [s for s in ran if s.shards is Shards.UNKNOWN and not only_there(s)]
     if unknown:
-        names = ", ".join(s.fingerprint for s in unknown[:5]) + (", …" if len(unknown) > 5 else "")
+        names = _names(unknown)
         yield Finding(
             "shadow.shards_unknown", "",
             f"how many shards {counted(len(unknown), 'statement visits', 'statements visit')} is not known: {names}",
@@ -184,10 +192,24 @@ def _shadow(stored: Stored | None, limits: Limits) -> Iterator[Finding]:
     yield Finding("shadow.run", "", _summary(result, stored))
 
 
+def _names(statements: Sequence[StatementResult]) -> str:
+    return ", ".join(s.fingerprint for s in statements[:5]) + (", …" if len(statements) > 5 else "")
+
+
+def _too_few(statement: StatementResult, limits: Limits) -> bool:
+    """Return whether the run does not know how fast a statement that reads is: nothing seen is not nothing wrong."""
+    if not statement.calls:
+        return True
+    if statement.pace is None or statement.limitless is None:
+        return False  # it writes, or fails: judged by its errors
+    open_ = statement.pace.p50 is Pace.TOO_FEW and statement.limitless.p50_ms > limits.p99_floor_ms
+    return statement.calls < limits.min_calls or open_
+
+
 def _summary(result: ShadowResult, stored: Stored | None) -> str:
     calls = sum(s.calls for s in result.statements)
     at = f" of {stored.at:%Y-%m-%d %H:%M} UTC" if stored else ""
-    writes = {"rolled_back": "rolled back", "scratch": "made in a scratch schema", "left_out": "left out"}
+    writes = {"rolled_back": "rolled back", "left_out": "left out"}
     return (
         f"the shadow run{at} repeated {counted(calls, 'call')} of {counted(len(result.statements), 'statement')}"
         f" of {counted(result.tenants, 'tenant')} from {result.source}; {result.skipped:,} were skipped, writes were"
@@ -232,16 +254,24 @@ def _statement(statement: StatementResult, limits: Limits) -> Iterator[Finding]:
 
 def _slower(statement: StatementResult, limits: Limits, name: str, shown: str) -> Iterator[Finding]:
     here, there = statement.classic, statement.limitless
-    if there is None or here is None:
+    if not statement.write and (here is None or there is None):
         if not only_there(statement) and not statement.classic_errors:
             yield Finding(
                 "shadow.not_run", statement.fingerprint,
                 f"no call of {name} ended on {'Limitless' if there is None else 'classic'}{shown}", "run it again",
             )  # fmt: skip
         return
-    enough = statement.calls >= limits.min_calls
-    word, was, now = ("p99", here.p99_ms, there.p99_ms) if enough else ("median", here.p50_ms, there.p50_ms)
-    if now > limits.p99_floor_ms and now > limits.p99_factor * was:
+    if here is None or there is None or statement.pace is None:
+        return
+    pace = statement.pace
+    judged = (
+        ("p99", pace.p99, here.p99_ms, there.p99_ms),
+        ("median", pace.p50, here.p50_ms, there.p50_ms),
+        ("p99.9", pace.p999, here.p999_ms, there.p999_ms),
+    )
+    for word, known, was, now in judged:
+        if known is not Pace.SLOWER or now <= limits.p99_floor_ms or now <= limits.p99_factor * was:
+            continue
         times = f"{now / was:.1f} times" if was > 0 else "more than"
         yield Finding(
             "shadow.slower", statement.fingerprint,
@@ -249,6 +279,7 @@ def _slower(statement: StatementResult, limits: Limits, name: str, shown: str) -
             f" (limit {limits.p99_factor:g} times, above {limits.p99_floor_ms:g} ms){shown}",
             "make it faster there", weight=now / was if was > 0 else float("inf"),
         )  # fmt: skip
+        return
 
 
 # -- a load test -----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from migrator.cli.options import JsonOption, PlanOption
+from migrator.cli.options import HtmlOption, JsonOption, PlanOption
 from migrator.cli.render import emit_json, note, out
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ def decide(
     acu_hour_usd: Annotated[
         float | None, typer.Option("--acu-hour-usd", help="Your price of an ACU-hour. Without it: the plan's.")
     ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", help="Write one self-contained page to this file, too.")
-    ] = None,
+    html: HtmlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare staying, sharding by the application, Limitless and Citus, on this database's figures.

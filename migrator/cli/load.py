@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, YesOption, who
+from migrator.cli.options import DryRunOption, HtmlOption, JsonOption, PlanOption, WhoOption, YesOption, who
 from migrator.cli.render import emit_json, note, out, raw, show
 from migrator.errors import UsageError
 
@@ -15,8 +15,6 @@ group = typer.Typer(
     no_args_is_help=True,
     help="Offer a growing load to Limitless, in arrivals that wait for no answer, and find where it stops to keep up.",
 )
-
-HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write one self-contained page to this file, too.")]
 
 
 def register(app: typer.Typer) -> None:

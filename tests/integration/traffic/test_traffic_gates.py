@@ -15,7 +15,7 @@ from migrator.model.condition import Kind
 from migrator.model.phase import Phase
 from migrator.model.shadow_read import DIFFER, NONE_COMPARED
 from migrator.model.standing import Limits, conditions
-from migrator.model.traffic_test import Percentiles, ShadowResult, Shards, StatementResult, Writes
+from migrator.model.traffic_test import Pace, Paces, Percentiles, ShadowResult, Shards, StatementResult, Writes
 from migrator.model.wave import NextWave
 from migrator.plan.schema import Plan
 from migrator.traffic.cutover import wave
@@ -25,8 +25,10 @@ from tests.integration.traffic.world import World
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 
-FINE = StatementResult("fine", "SELECT 1", 500, Percentiles(1, 2, 3), Percentiles(1, 2, 3), {}, {}, Shards.ONE, 500)
-CROSSING = StatementResult("c1", "SELECT 2", 500, Percentiles(1, 2, 3), Percentiles(1, 2, 3), {}, {}, Shards.MANY, 500)
+SAME = Paces(Pace.NOT_SLOWER, Pace.NOT_SLOWER, Pace.TOO_FEW)
+FAST = Percentiles(1, 2, 3)
+FINE = StatementResult("fine", "SELECT 1", 500, FAST, FAST, {}, {}, Shards.ONE, 500, 0, SAME)
+CROSSING = StatementResult("c1", "SELECT 2", 500, FAST, FAST, {}, {}, Shards.MANY, 500, 0, SAME)
 
 
 def found(world: World, fingerprint: str, *, compared: int = 10, differing: int = 0, undecided: int = 0) -> None:
