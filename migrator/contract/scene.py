@@ -190,7 +190,7 @@ def scene(classic_dsn: str, limitless_dsn: str, command: str, *, application: bo
 
 
 def check_empty(classic_dsn: str, limitless_dsn: str) -> None:
-    """Return when both are databases of their own in which nobody has anything.
+    """Return when both are databases of their own that hold nothing but what extensions brought.
 
     Raises:
         PreconditionFailed: one is a migration's, or an application's: a run would drop what it holds. Or both are one.
@@ -200,7 +200,7 @@ def check_empty(classic_dsn: str, limitless_dsn: str) -> None:
         with psycopg.connect(dsn, autocommit=True) as conn:
             found.append(scratch.where(conn))
             row = conn.execute(
-                "SELECT nspname FROM pg_namespace WHERE nspname IN ('migrator', 'app') ORDER BY 1 DESC LIMIT 1"
+                "SELECT name FROM unnest(ARRAY['migrator', 'app']) name WHERE to_regnamespace(name) IS NOT NULL"
             ).fetchone()
             what = f"a schema {row[0]}" if row is not None else scratch.in_use(conn)
         if what:
