@@ -28,7 +28,7 @@ from migrator.shim.inflight import Flight, Inflight
 from migrator.shim.link import BaseLink
 from migrator.shim.metrics import LOST, Metrics
 from migrator.shim.pool import Lender, silent
-from migrator.shim.replica_pool import ReadsBounded
+from migrator.shim.replica_lender import ReadsBounded
 from migrator.shim.routing import Choice, choose, moved
 from migrator.shim.settings import Settings
 from migrator.shim.steps import Block, Blocking, got

@@ -33,7 +33,7 @@ from migrator.model.route import WriteMode
 from migrator.model.side import Side
 from migrator.model.tenant import TenantId
 from migrator.shim import statements as st
-from migrator.shim.acknowledge import Acknowledgement
+from migrator.shim.acknowledge import Acknowledgement, CommittedUnconfirmed
 from migrator.shim.chain import Chain as Chain
 from migrator.shim.chain import Wrote
 from migrator.shim.current_view import CurrentView
@@ -152,6 +152,11 @@ class WriteSteps(Block):
         try:
             await self._wait()
             unconfirmed = False
+        except CommittedUnconfirmed:
+            raise
+        except Exception as error:  # of the application's listener, or as the shim was closed: it is committed
+            waited_s = self._current.now_s() - started_s
+            raise CommittedUnconfirmed(self.tenant_id, (self.token or ON_LIMITLESS).xid, waited_s) from error
         finally:
             if self._wrote is not None:
                 self._wrote(self.ack, (self._current.now_s() - started_s) * 1000, unconfirmed=unconfirmed)

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -24,13 +26,13 @@ pytestmark = [pytest.mark.pg, pytest.mark.once]
 
 
 @contextmanager
-def served(world: World) -> Iterator[str]:
+def served(world: World, *options: str) -> Iterator[str]:
     """The address of the application, in a process of its own."""
     listener = socket.create_server(("127.0.0.1", 0))
     settings = {"NOTES_CLASSIC": world.classic_dsn, "NOTES_LIMITLESS": world.limitless_dsn, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "--app-dir", str(ROOT / "examples/fastapi"), "app:app",
-         "--fd", str(listener.fileno()), "--log-level", "warning"],
+         "--fd", str(listener.fileno()), "--log-level", "warning", *options],
         pass_fds=[listener.fileno()], env={**os.environ, **settings},
     )  # fmt: skip
     address = "http://{}:{}".format(*listener.getsockname())
@@ -88,5 +90,39 @@ def test_callers_see_their_own_notes_while_the_tenant_moves(world: World) -> Non
             assert other.put("/t1/notes/0", json={"body": "x"}, headers={"cookie": "writes=nonsense"}).is_success
             assert other.get("/health").json()["reads"]["limitless"] > 0
     assert body(world, "t1", 0) == "x"
+    assert registered(world) == 0, "it has taken itself off the register"
+
+
+def registered(world: World) -> int:
     row = world.classic.execute("SELECT count(*) FROM migrator.process").fetchone()
-    assert row == (0,), "it has taken itself off the register"
+    assert row is not None
+    return int(row[0])
+
+
+@pytest.mark.slow
+def test_each_worker_is_a_process_of_its_own(world: World) -> None:
+    """Whichever of them answers: a caller sees its own note, and after a rollback all read classic."""
+
+    options: Any = {"timeout": TIMEOUT_S, "verify": False}  # no certificates are read for each request
+
+    def written_and_read(number: int) -> str:
+        path = f"{address}/t1/notes/{number}"
+        wrote = httpx.put(path, json={"body": str(number)}, **options).raise_for_status()
+        found = httpx.get(path, cookies=wrote.cookies, **options).raise_for_status().json()
+        assert found["body"] == str(number)
+        return str(found["side"])
+
+    def seen_by_another(number: int) -> str:
+        return str(httpx.get(f"{address}/t1/notes/{number}", **options).raise_for_status().json()["side"])
+
+    with served(world, "--workers", "2") as address, world.mirror(), ThreadPoolExecutor(4) as clients:
+        eventually(lambda: registered(world) == 2, "both are there")
+        assert set(clients.map(written_and_read, range(20))) == {"classic"}
+        moved = promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S)
+        assert moved.done, moved
+        seen = set(clients.map(written_and_read, range(20, 40)))
+        assert seen <= {"classic", "limitless"}
+        eventually(lambda: set(clients.map(seen_by_another, range(20))) == {"limitless"}, "it has moved")
+        assert roll_back(world.classic, all=True, who="test", reason="test", timeout_s=TIMEOUT_S).complete
+        assert set(clients.map(written_and_read, range(60, 80))) == {"classic"}
+    eventually(lambda: registered(world) == 0, "both have said goodbye")
