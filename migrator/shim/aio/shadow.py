@@ -83,5 +83,5 @@ def on_loop(fn: Callable[[Any], Awaitable[Any]], loop: asyncio.AbstractEventLoop
             running.close()
             raise
 
-    run.func = fn  # type: ignore[attr-defined]  # the place of the program that it is known by
+    run.func = getattr(fn, "func", fn)  # type: ignore[attr-defined]  # the place of the program that it is known by
     return run
