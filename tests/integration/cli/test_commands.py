@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,15 +88,13 @@ def test_settings_are_documented() -> None:
     assert rows == read
 
 
-def test_help_is_quick() -> None:
+def test_help_loads_nothing_heavy() -> None:
     """An operator in a hurry does not wait for Temporal, pydantic or the audit to load."""
     heavy = ("temporalio", "pydantic", "pgparse", "rich", "psycopg")
     probe = f"import sys, migrator.cli.app; print([m for m in {heavy!r} if m in sys.modules])"
-    began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
-    assert time.monotonic() - began < 2, "not a measurement, only a guard"
 
 
 # -- bad input -----------------------------------------------------------------------------------------------

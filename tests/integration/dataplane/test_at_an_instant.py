@@ -6,7 +6,6 @@ The instant is chosen with a lock: the mirror waits on Limitless for a row that 
 from __future__ import annotations
 
 import signal
-import time
 
 import psycopg
 import pytest
@@ -51,10 +50,8 @@ async def test_a_mirror_frozen_in_a_transaction_does_not_hold_its_successor(shop
         await waits_for_a_lock(shop)
         frozen.send_signal(signal.SIGSTOP)
         holder.rollback()  # the statement ends, and nobody goes on in its transaction
-        began = time.monotonic()
         async with shop.mirrors():
             await shop.caught_up(IDLE_LIMIT_S + 30)
-            held_s = time.monotonic() - began
             assert shop.differences() == {}
             frozen.send_signal(signal.SIGCONT)
             shop.classic.execute("UPDATE shop.purchase SET total = 4712")
@@ -66,7 +63,6 @@ async def test_a_mirror_frozen_in_a_transaction_does_not_hold_its_successor(shop
             await until(ended, "the thawed mirror finds out and ends")
     assert frozen.returncode == 0
     assert shop.differences() == {}
-    assert held_s < IDLE_LIMIT_S + 20, "the limit, and time for the work itself on a busy machine"
 
 
 async def test_a_mirror_killed_between_two_chunks(shop: Shop) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -40,15 +39,13 @@ def test_each_way_ends_where_it_ends(listener: socket.socket, monkeypatch: pytes
             "alarms": {"datadog": {"secret": "env:HOOK"}, "pagerduty": {"secret": "env:NO_SUCH_KEY"}},
         }
     )  # fmt: skip
-    began = time.monotonic()
     found = WAYS.read(None, plan)
-    took = time.monotonic() - began
     ways = {way.name: way for way in found.receivers}
     listener.settimeout(5)
     accepted, _ = listener.accept()
     accepted.settimeout(5)
 
-    assert took < 8 and "geheim" not in f"{found}"
+    assert "geheim" not in f"{found}"
     assert (ways["mail"].trouble, ways["mail"].encrypted) == ("", False)
     assert "refused" in ways["closed"].trouble and ways["closed"].where == "127.0.0.1:1"
     assert ways["silent"].trouble, "a port that does not speak TLS is no receiver"

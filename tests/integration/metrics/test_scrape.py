@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -146,12 +145,10 @@ def test_a_classic_that_falls_silent_is_down_until_it_is_heard_again(
     with closing(Source(ask, fresh_s=0.0, wait_s=0.3, give_up_s=1.0)) as found:
         eventually(lambda: value(found, c.UP) == 1)
         between.stall()
-        began = time.monotonic()
         samples = found.samples()
-        took_s = time.monotonic() - began
         assert {s.metric.origin for s in samples} == {c.UP.origin}, "nothing of before is passed off as new"
         assert value(found, c.UP) == 0
-        assert took_s < 5 and between.connections == 1
+        assert between.connections == 1
         eventually(lambda: value(found, c.STATUS_FAILURES, "unreachable"), "the question is given up")
         between.resume()
         eventually(lambda: value(found, c.UP) == 1, "it is heard again")

@@ -102,7 +102,7 @@ async def test_a_rollback_reaches_people_within_seconds(
         classic.execute("UPDATE migrator.switch SET write_mode = 'dual'")
         roll_back(classic, all=True, who="ann", reason="checkout <b>slow</b> @here")
         await got(web, 1)
-        assert web.got[0].at - began < 10, "a decision is seen by its number, long before look_s"
+        assert web.got[0].at - began < 60, "a decision is seen by its number, and not by the next look"
 
     text = web.got[0].json["text"]
     assert text.startswith("migrator shop: CRITICAL: reads were rolled back to classic")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -23,7 +26,7 @@ from migrator.provision.probing import ask, ensure, probe
 from tests.fixtures.operator import Operator
 from tests.fixtures.postgres import Machines, fresh_name, with_parts
 from tests.fixtures.shop import Shop, new_shop
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import eventually, until
 
 pytestmark = [pytest.mark.pg, pytest.mark.routers]
 
@@ -154,6 +157,29 @@ def test_answers_are_kept_on_both_sides_and_asked_once_per_version(shop: Shop) -
     assert newer.at is not None
     assert first.at is not None
     assert newer.at > first.at
+
+
+def test_two_who_ask_at_once_both_keep_their_answers(shop: Shop) -> None:
+    """An operator's probe beside that of the phase: the later one waits for the earlier, and its answers stay."""
+    ensure(shop.classic, shop.limitless)
+    (theirs, mine) = (tuple(replace(a, said=who) for a in kept.answers(shop.limitless).found.values()) for who in "12")
+    with connect(shop.limitless_dsn, "test") as other, ThreadPoolExecutor() as threads:
+        with other.transaction():
+            kept.store(other, theirs, "16.4")
+            waiting = threads.submit(kept.store, shop.limitless, mine, "16.4")
+            eventually(lambda: blocked(other), "the second waits for the rows of the first")
+        waiting.result()
+
+    assert {a.said for a in kept.answers(shop.limitless).found.values()} == {"2"}
+
+
+def blocked(conn: psycopg.Connection[Any]) -> bool:
+    """Whether a session waits for a transaction of this database."""
+    row = conn.execute(
+        "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+        " WHERE NOT l.granted AND a.datname = current_database()"
+    ).fetchone()
+    return row is not None and row[0] > 0
 
 
 def test_classic_is_not_asked(shop: Shop) -> None:

@@ -139,15 +139,15 @@ def test_statements_of_the_tool_are_told_from_the_applications(classic: Connecti
             for _ in range(30):
                 conn.execute("SELECT part FROM migrator.position")
                 conn.execute("SELECT 1 AS one /* migrator */")
-            conn.execute("/* page: start */ WITH x AS (SELECT pg_sleep(0.15)) SELECT * FROM x")
-            conn.execute("WITH x AS (INSERT INTO public.orders VALUES (1, 1) RETURNING pg_sleep(0.1)) SELECT * FROM x")
-            conn.execute("SELECT 'migrator', pg_sleep(0.05)")
+            conn.execute("/* page: start */ WITH x AS (SELECT pg_sleep(0.45)) SELECT * FROM x")
+            conn.execute("WITH x AS (INSERT INTO public.orders VALUES (1, 1) RETURNING pg_sleep(0.3)) SELECT * FROM x")
+            conn.execute("SELECT 'migrator', pg_sleep(0.15)")
 
     found = sampled(classic, work)
 
     assert found.own_statements_per_s is not None and 1.0 <= found.own_statements_per_s < 2.0
     share = facts(classic, PLAN).read_share
-    assert share is not None and 0.5 < share < 0.75, "0.2 s of 0.3 s"
+    assert share is not None and 0.45 < share < 0.75, "0.6 s of 0.9 s, and what a busy machine adds"
 
 
 def test_what_is_not_installed_is_not_zero(classic: Connection) -> None:
@@ -314,7 +314,7 @@ def test_what_a_clock_that_was_ahead_left_is_no_present(classic: Connection) -> 
 def test_time_in_captures_functions_is_counted_once(classic: Connection) -> None:
     """Where functions are tracked: their own time, not that of one that calls another twice."""
     classic.execute("SET track_functions = 'pl'")
-    for name, body in (("inner_one", "PERFORM pg_sleep(0.05)"), ("outer_one", "PERFORM migrator.inner_one()")):
+    for name, body in (("inner_one", "PERFORM pg_sleep(0.15)"), ("outer_one", "PERFORM migrator.inner_one()")):
         text = f"CREATE FUNCTION migrator.{name}() RETURNS void LANGUAGE plpgsql AS $$ BEGIN {body}; END $$"
         classic.execute(text.encode())
     clock = Clock()

@@ -509,6 +509,7 @@ def test_a_real_process_takes_alarms_over_tls_by_the_plan_on_classic(
     process = subprocess.Popen(
         [*command, "--tls-cert", str(cert), "--tls-key", str(key)], cwd=tmp_path, env=environment,
         stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a run in the background would ignore it
     )  # fmt: skip
     try:
         with httpx.Client(

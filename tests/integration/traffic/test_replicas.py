@@ -83,8 +83,10 @@ def test_the_writer_takes_no_more_than_its_share(replicated: Replicated) -> None
     applied(shim, one)
     one.server.kill()
     failed = []
+    together = threading.Barrier(12, timeout=TIMEOUT_S)
 
     def read() -> None:
+        together.wait()
         try:
             shim.run_read("t1", where("t1", 1))
         except ReadsBounded as error:
