@@ -6,6 +6,8 @@ Each finding may be acknowledged in the plan, by its code or by code and subject
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +16,7 @@ from typing import Any
 import psycopg
 
 from migrator.control import history, votes
+from migrator.db.named import load
 from migrator.model.blocker import Blocker
 from migrator.model.counted import counted
 from migrator.model.traffic_test import (
@@ -33,6 +36,14 @@ Connection = psycopg.Connection[Any]
 WEEKS_PER_MONTH = 365.25 / 12 / 7
 
 DAY_S = 86_400.0
+
+AHEAD_S = 300.0
+"""A result dated so much later than now was stored under another clock: how old it is, is not known."""
+
+BASIS = "basis"
+"""Key of a stored result beside its own: of which plan and which tables it is."""
+
+_SQL = load("migrator", "traffic_test.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +75,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The newest report of a kind. age_s: by classic's clock; problem: why it cannot be read."""
+    """The newest report of a kind.
+
+    Attributes:
+        age_s: by classic's clock.
+        problem: why it cannot be read.
+        changed: what is another by now than when it was made: "plan", "tables of the plan", "schema".
+    """
 
     at: datetime
     age_s: float
     result: ShadowResult | LoadResult | None = None
     problem: str = ""
+    changed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +262,9 @@ def _load(stored: Stored | None, limits: Limits) -> Iterator[Finding]:
     if result.stopped:
         yield Finding("load.stopped", "", f"the load test did not end by itself: {result.stopped}", "run it to its end")
     side, needed = result.limitless, result.peak_per_s * limits.growth
+    if not side.offered_per_s or (side.latency is None and not side.errors):
+        yield Finding("load.empty", "", "the load test offered Limitless nothing that was answered", "run it again")
+        return
     asked = (
         f"the peak of {result.peak_per_s:,.0f}/s ({result.peak_source}) times {limits.growth:.2f} for growth is"
         f" {needed:,.0f}/s"
@@ -290,11 +311,19 @@ def _there(stored: Stored | None, kind: str, name: str, required: bool, limits: 
     elif stored.age_s > limits.max_age_days * DAY_S:
         told = f"the {name} is {stored.age_s / DAY_S:.0f} days old (limit {limits.max_age_days:g} days)"
         yield Finding(f"{kind}.old", "", told, command if required else "")
+    elif stored.age_s < -AHEAD_S:
+        told = f"the {name} is dated {-stored.age_s / 3600:.1f} h from now: classic's clock was set back"
+        yield Finding(f"{kind}.old", "", told, command if required else "")
+    elif stored.changed:
+        told = f"the {name} is of another {' and another '.join(stored.changed)} than there is now"
+        yield Finding(f"{kind}.changed", "", told, command if required else "")
 
 
 def _counting(stored: Stored | None, limits: Limits) -> ShadowResult | LoadResult | None:
-    """Return the result that is judged: none where it is too old."""
-    return stored.result if stored and stored.age_s <= limits.max_age_days * DAY_S else None
+    """Return the result that is judged: none where it is too old, or of something else."""
+    if stored is None or stored.changed or not -AHEAD_S <= stored.age_s <= limits.max_age_days * DAY_S:
+        return None
+    return stored.result
 
 
 def _short(text: str, most: int = 100) -> str:
@@ -305,23 +334,38 @@ def _short(text: str, most: int = 100) -> str:
 # -- asking ----------------------------------------------------------------------------------------------------------
 
 
-def read(conn: Connection) -> Facts:
+def basis(conn: Connection, plan: Plan) -> dict[str, str]:
+    """Return what a result of now is of: the plan, which tables it moves and how, and their columns on classic."""
+    tables = plan.tables.model_dump(mode="json")
+    # Tables that are left out are answers to the inventory, which may change at any time.
+    tables["table"] = {name: table for name, table in tables["table"].items() if table["kind"] != "excluded"}
+    row = conn.execute(_SQL["shape"], {"schemas": list(plan.tables.schemas)}).fetchone()
+    assert row is not None
+    said = hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()
+    return {"plan": plan.name, "tables of the plan": said, "schema": str(row[0])}
+
+
+def read(conn: Connection, plan: Plan) -> Facts:
     """Return the newest results that are stored."""
-    return Facts(_stored(conn, SHADOW), _stored(conn, LOAD))
+    now = basis(conn, plan)
+    return Facts(_stored(conn, SHADOW, now), _stored(conn, LOAD, now))
 
 
-def _stored(conn: Connection, kind: str) -> Stored | None:
+def _stored(conn: Connection, kind: str, now: Mapping[str, str]) -> Stored | None:
     row = history.newest_report(conn, kind)
     if row is None:
         return None
     at, age_s = row["at"], (votes.now(conn) - row["at"]).total_seconds()
     reads = ShadowResult.from_json if kind == SHADOW else LoadResult.from_json
     try:
-        return Stored(at, age_s, reads(row["body"]))
+        result = reads(row["body"])
     except ValueError as error:
         return Stored(at, age_s, problem=str(error))
+    was = row["body"].get(BASIS)
+    changed = tuple(what for what in now if not isinstance(was, Mapping) or was.get(what) != now[what])
+    return Stored(at, age_s, result, changed=changed)
 
 
 def look(conn: Connection, plan: Plan) -> tuple[Finding, ...]:
     """Return what the newest results say."""
-    return findings(read(conn), Limits.of(plan), plan.gates.acknowledged)
+    return findings(read(conn, plan), Limits.of(plan), plan.gates.acknowledged)

@@ -220,9 +220,10 @@ def workload(
     """
     from migrator.cli.context import classic, find_plan
     from migrator.load import from_statements, from_trace
+    from migrator.model.trace import read
 
     if trace:
-        made = from_trace.made(from_trace.read(trace), most, samples)
+        made = from_trace.made(read(trace), most, samples)
     else:
         found = find_plan(plan)
         with classic(plan, any_version=True) as conn:

@@ -15,7 +15,7 @@ from psycopg import conninfo, sql
 
 from migrator.contract.client import Client, ClientFailed
 from migrator.control import grants, scratch
-from migrator.control.install import install, install_limitless, installed_version, uninstall
+from migrator.control.install import install, install_limitless, uninstall
 from migrator.control.process import processes
 from migrator.errors import PreconditionFailed
 from migrator.local.proxy import Proxy
@@ -189,19 +189,29 @@ def scene(classic_dsn: str, limitless_dsn: str, command: str, *, application: bo
         yield Scene(classic_dsn, limitless_dsn, command, application=application, stack=stack)
 
 
-def check_empty(dsn: str, side: str) -> None:
-    """Return when the database holds nothing of the tool and no schema `app`.
+def check_empty(classic_dsn: str, limitless_dsn: str) -> None:
+    """Return when both are databases of their own that hold nothing but what extensions brought.
 
     Raises:
-        PreconditionFailed: it does: a run would drop it.
+        PreconditionFailed: one is a migration's, or an application's: a run would drop what it holds. Or both are one.
     """
-    with psycopg.connect(dsn, autocommit=True) as conn:
-        row = conn.execute("SELECT to_regnamespace('app') IS NOT NULL").fetchone()
-        if installed_version(conn) is not None or (row and row[0]):
+    found = []
+    for side, dsn in (("classic", classic_dsn), ("limitless", limitless_dsn)):
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            found.append(scratch.where(conn))
+            row = conn.execute(
+                "SELECT name FROM unnest(ARRAY['migrator', 'app']) name WHERE to_regnamespace(name) IS NOT NULL"
+            ).fetchone()
+            what = f"a schema {row[0]}" if row is not None else scratch.in_use(conn)
+        if what:
             raise PreconditionFailed(
-                f"the database for {side} is not empty: it has a schema migrator or app",
-                hint="Give two scratch databases; a run makes both schemas there, and drops them.",
+                f"the database for {side} is not empty: it has {what}",
+                hint="Give two scratch databases; a run makes schemas migrator and app there, and drops them.",
             )
+    if found[0] == found[1]:
+        raise PreconditionFailed(
+            "--classic and --limitless name the same database", hint="Give two scratch databases, one for each side."
+        )
 
 
 def _build(classic: Connection, limitless: Connection) -> None:

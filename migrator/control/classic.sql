@@ -95,6 +95,8 @@ CREATE TABLE migrator.route (
 -- Each change of a route is found through its epoch, by every process: that is worth an entry here for each one, which keeps
 -- updates of this table from being HOT.
 CREATE INDEX ON migrator.route (epoch);
+-- Clients that wait for a write ask again and again whether its partition has a tenant that is not on classic.
+CREATE INDEX ON migrator.route (part) WHERE level <> 'classic';
 
 -- Tenants that a person keeps on classic, by name, until they are released or a date has come: no wave, no ramp and no
 -- command moves their reads up. Known to the application or not: a hold may be older than the tenant's first route.
@@ -138,7 +140,10 @@ CREATE TABLE migrator.process (
     started_at    timestamptz NOT NULL DEFAULT now(),
     seen_at       timestamptz NOT NULL DEFAULT now(),
     applied_epoch bigint NOT NULL DEFAULT 0,
-    staleness_s   double precision NOT NULL   -- after seen_at + this, the process serves reads from classic by itself
+    staleness_s   double precision NOT NULL,  -- after seen_at + this, the process serves reads from classic by itself
+    login         text NOT NULL DEFAULT session_user,
+    behind_epoch  bigint,                     -- of clients (contract.sql): the newest epoch when they fell behind it
+    behind_at     timestamptz                 -- and when that was; NULL: they are not behind
 ) WITH (fillfactor = 50);
 
 -- Read replicas of classic, by the server instance that answers (migrator.shim.replica_sql.INSTANCE): one start of one

@@ -13,10 +13,49 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce((SELECT (p.shim ->> named)::double precision FROM migrator.plan p), otherwise)
 $$;
 
+-- A replica has routes and positions of some time ago.
+CREATE FUNCTION migrator.client_on_writer() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF pg_is_in_recovery() THEN
+        RAISE EXCEPTION 'asked of a replica, which may not know the routes of now'
+            USING ERRCODE = 'MG015', HINT = 'Ask classic''s writer.';
+    END IF;
+END $$;
+
+-- Lets the server end this transaction where its client is frozen in it: it holds the row that every route change takes,
+-- and a rollback waits 5 s for that one.
+CREATE FUNCTION migrator.client_brief() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM set_config('idle_in_transaction_session_timeout', '2s', true)
+      WHERE current_setting('idle_in_transaction_session_timeout')::interval = interval '0'
+         OR current_setting('idle_in_transaction_session_timeout')::interval > interval '2 s';
+END $$;
+
+-- Fails where a login has more processes on the register than any application: each route change looks at all of them.
+CREATE FUNCTION migrator.client_room() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF (SELECT count(*) FROM (SELECT FROM migrator.process p WHERE p.login = session_user LIMIT 10000) counted) < 10000 THEN
+        RETURN;
+    END IF;
+    DELETE FROM migrator.process p USING (
+        SELECT q.process_id FROM migrator.process q
+         WHERE q.login = session_user AND q.seen_at < clock_timestamp() - make_interval(secs => q.staleness_s + 60)
+         LIMIT 1000 FOR UPDATE SKIP LOCKED) gone
+     WHERE p.process_id = gone.process_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'this login has registered 10,000 processes, and they are live' USING ERRCODE = 'MG018',
+            HINT = 'Register each process once, under one identity, and call migrator.client_leave when it ends.';
+    END IF;
+END $$;
+
 -- Fails where the answer would rest on an old snapshot, or on a heartbeat that is not committed.
 CREATE FUNCTION migrator.client_fresh() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    PERFORM migrator.client_on_writer();
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'asked in a transaction of isolation level %, whose snapshot may be an old one',
                         current_setting('transaction_isolation')
@@ -59,10 +98,15 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     applied bigint;
+    newest bigint;
+    before record;
     registered_s double precision;
+    behind_epoch bigint;
+    behind_at timestamptz;
 BEGIN
-    IF process IS NULL OR process = '' OR length(process) > 200 OR name IS NULL OR name = '' OR length(name) > 200 THEN
-        RAISE EXCEPTION 'process and name must be texts of 1 to 200 characters'
+    IF process IS NULL OR process = '' OR length(process) > 200 OR name IS NULL OR name = '' OR length(name) > 200
+       OR process ~ '[[:cntrl:]]' OR name ~ '[[:cntrl:]]' THEN
+        RAISE EXCEPTION 'process and name must be texts of 1 to 200 characters, none of them a control character'
             USING ERRCODE = 'MG016',
                   HINT = 'Give each running process its own random identity, and the application''s name.';
     END IF;
@@ -79,18 +123,45 @@ BEGIN
     -- A fallback is confirmed at the latest when every process has confirmed it or fallen silent.
     give_up_s := ack_wait_s + migrator.client_bound('staleness_s', 3) * 1.1 + 0.25
                  + 2 * migrator.client_bound('poll_s', 0.5) + 5;
+    PERFORM migrator.client_brief();  -- a trigger of the register may take the row of the switch
     PERFORM set_config('synchronous_commit', 'on', true)
       WHERE current_setting('synchronous_commit') <> 'remote_apply';
-    IF epoch IS NULL THEN  -- what it asks from now on is answered by this epoch, or a later one
-        SELECT s.epoch INTO applied FROM migrator.switch s;
-    ELSE
-        SELECT m.epoch INTO applied FROM migrator.epoch_mark m
-         WHERE m.epoch = client_beat.epoch AND m.mark::text = client_beat.mark;
+    SELECT s.epoch, CASE WHEN client_beat.epoch IS NULL THEN s.epoch  -- what it asks from now on is no older
+                         ELSE coalesce((SELECT m.epoch FROM migrator.epoch_mark m
+                                         WHERE m.epoch = client_beat.epoch AND m.mark::text = client_beat.mark), 0) END
+      INTO newest, applied FROM migrator.switch s;
+    SELECT p.* INTO before FROM migrator.process p WHERE p.process_id = client_beat.process FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM migrator.client_room();
+    ELSIF clock_timestamp() <= before.seen_at + make_interval(secs => before.staleness_s) THEN
+        -- What it was told before may still be acted on for as long as was said then.
+        registered_s := greatest(registered_s, before.staleness_s);
+        behind_epoch := before.behind_epoch;
+        behind_at := before.behind_at;
     END IF;
-    INSERT INTO migrator.process AS p (process_id, name, started_at, seen_at, applied_epoch, staleness_s)
-    VALUES (process, name, clock_timestamp(), clock_timestamp(), coalesce(applied, 0), registered_s)
+    -- Every answer that is older than an epoch has run out (R9) once it is that long since the epoch was seen here. So no
+    -- rollback waits for a process that goes on with heartbeats and does not follow: one that has lost a read, for example.
+    IF applied >= newest THEN
+        behind_epoch := NULL;
+        behind_at := NULL;
+    ELSIF behind_at IS NULL THEN
+        behind_epoch := newest;
+        behind_at := clock_timestamp();
+    ELSE
+        applied := greatest(applied, before.applied_epoch);
+        IF clock_timestamp() > behind_at + make_interval(secs => registered_s) THEN
+            applied := greatest(applied, behind_epoch);
+            behind_epoch := newest;
+            behind_at := clock_timestamp();
+        END IF;
+    END IF;
+    INSERT INTO migrator.process AS p (process_id, name, started_at, seen_at, applied_epoch, staleness_s, login,
+                                       behind_epoch, behind_at)
+    VALUES (process, name, clock_timestamp(), clock_timestamp(), coalesce(applied, 0), registered_s, session_user,
+            behind_epoch, behind_at)
     ON CONFLICT (process_id) DO UPDATE
-       SET seen_at = clock_timestamp(), applied_epoch = EXCLUDED.applied_epoch, staleness_s = EXCLUDED.staleness_s;
+       SET seen_at = clock_timestamp(), applied_epoch = EXCLUDED.applied_epoch, staleness_s = EXCLUDED.staleness_s,
+           login = EXCLUDED.login, behind_epoch = EXCLUDED.behind_epoch, behind_at = EXCLUDED.behind_at;
 END $$;
 
 -- Takes a process off the register, so that no change waits for it.
@@ -210,7 +281,12 @@ BEGIN
                   ORDER BY 1),
            CASE WHEN s.epoch IS DISTINCT FROM known_epoch OR m.mark::text IS DISTINCT FROM known_mark
                 THEN (SELECT coalesce(jsonb_object_agg(t.tenant_id, jsonb_build_array(t.part, t.reads_pct)), '{}')
-                        FROM migrator.route_status t WHERE t.level = 'limitless') END
+                        FROM migrator.route t  -- as in migrator.route_status, where a fallback of either level counts
+                       WHERE s.level = 'limitless' AND t.level = 'limitless'
+                         AND NOT EXISTS (SELECT FROM migrator.fallback f
+                                          WHERE f.scope = 'all' OR f.scope = 'part' AND f.scope_key = '0')
+                         AND t.part::text NOT IN (SELECT f.scope_key FROM migrator.fallback f WHERE f.scope = 'part')
+                         AND t.tenant_id NOT IN (SELECT f.scope_key FROM migrator.fallback f WHERE f.scope = 'tenant')) END
       INTO epoch, mark, writes, valid_s, beat, fresh, tenants
       FROM migrator.switch s
       LEFT JOIN migrator.epoch_mark m ON m.epoch = s.epoch
@@ -258,8 +334,8 @@ END $$;
 CREATE FUNCTION migrator.client_token(begun text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
-    number text;
-    parts text;
+    number pg_catalog.text;
+    parts pg_catalog.text;
 BEGIN
     SET CONSTRAINTS ALL IMMEDIATE;
     IF NOT pg_catalog.texteq(pg_catalog.current_setting('synchronous_commit'), 'remote_apply') THEN
@@ -287,7 +363,11 @@ END $$;
 -- and switch and fallbacks do not count.
 CREATE FUNCTION migrator.client_judged(
     process text, token text, OUT live boolean, OUT known boolean, OUT ended boolean, OUT seen boolean, OUT behind int[])
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    given record := migrator.client_parsed(token);
+BEGIN
+    -- OFFSET 0: each of these is worked out once, and not for every tenant.
     SELECT EXISTS (SELECT FROM migrator.process p WHERE p.process_id = client_judged.process
                       AND clock_timestamp() <= p.seen_at + make_interval(secs => p.staleness_s)),
            k.known, k.ended,
@@ -295,31 +375,50 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
              AND (s.write_mode = 'limitless_only'
                   OR (NOT EXISTS (SELECT FROM migrator.replica c WHERE c.level <> 'out' OR c.epoch > a.applied)
                       AND CASE WHEN cardinality(u.parts) = 0 THEN true
-                               WHEN a.applied >= s.epoch
-                               THEN NOT EXISTS (SELECT FROM migrator.route_status r
-                                                 WHERE (r.part = ANY (u.parts) OR 0 = ANY (u.parts))
-                                                   AND r.level <> 'classic')
+                               WHEN a.applied >= s.epoch THEN cardinality(w.parts) = 0
+                               WHEN 0 = ANY (u.parts)
+                               THEN NOT EXISTS (SELECT FROM migrator.route r WHERE r.level <> 'classic')
+                                    AND NOT EXISTS (SELECT FROM migrator.route r WHERE r.epoch > a.applied)
                                ELSE NOT EXISTS (SELECT FROM migrator.route r
-                                                 WHERE (r.part = ANY (u.parts) OR 0 = ANY (u.parts))
-                                                   AND (r.level <> 'classic' OR r.epoch > a.applied)) END)),
-           ARRAY(SELECT n FROM unnest(u.parts) n
-                  WHERE EXISTS (SELECT FROM migrator.route_status r
-                                 WHERE (r.part = n OR n = 0) AND r.level <> 'classic'))
-      FROM migrator.client_parsed(token) t
-     CROSS JOIN migrator.switch s
+                                                 WHERE r.part = ANY (u.parts) AND r.level <> 'classic')
+                                    AND NOT EXISTS (SELECT FROM migrator.route r
+                                                     WHERE r.part = ANY (u.parts) AND r.epoch > a.applied) END)),
+           w.parts
+      INTO live, known, ended, seen, behind
+      FROM migrator.switch s
      CROSS JOIN LATERAL (
         SELECT coalesce(min(p.applied_epoch), s.epoch) AS applied FROM migrator.process p
-         WHERE clock_timestamp() <= p.seen_at + make_interval(secs => p.staleness_s)) a
+         WHERE clock_timestamp() <= p.seen_at + make_interval(secs => p.staleness_s) OFFSET 0) a
      CROSS JOIN LATERAL (
-        SELECT EXISTS (SELECT FROM migrator.epoch_mark m WHERE m.epoch = t.epoch AND m.mark = t.mark) AS known,
-               coalesce(pg_visible_in_snapshot(t.xid, pg_current_snapshot()), false) AS ended) k
+        SELECT EXISTS (SELECT FROM migrator.epoch_mark m WHERE m.epoch = given.epoch AND m.mark = given.mark) AS known,
+               coalesce(pg_visible_in_snapshot(given.xid, pg_current_snapshot()), false) AS ended OFFSET 0) k
      CROSS JOIN LATERAL (
         SELECT ARRAY(SELECT n::int FROM generate_series(0, 61) n
-                      WHERE t.parts & (1::bigint << n::int) <> 0
+                      WHERE given.parts & (1::bigint << n::int) <> 0
                         AND NOT EXISTS (SELECT FROM migrator.position o
                                          WHERE o.part = n
-                                           AND pg_visible_in_snapshot(t.xid, o.snapshot::pg_snapshot))) AS parts) u
-$$;
+                                           AND pg_visible_in_snapshot(given.xid, o.snapshot::pg_snapshot))) AS parts
+        OFFSET 0) u
+     CROSS JOIN LATERAL (  -- those of whose tenants one is not on classic, as in migrator.route_status
+        SELECT ARRAY(SELECT n FROM unnest(u.parts) n
+                      WHERE s.level <> 'classic'
+                        AND NOT EXISTS (SELECT FROM migrator.fallback f
+                                         WHERE f.level = 'classic'
+                                           AND (f.scope = 'all' OR f.scope = 'part' AND f.scope_key IN ('0', n::text)))
+                        AND CASE WHEN n > 0
+                                 THEN EXISTS (SELECT FROM migrator.route r
+                                               WHERE r.part = n AND r.level <> 'classic'
+                                                 AND NOT EXISTS (SELECT FROM migrator.fallback f
+                                                                  WHERE f.scope = 'tenant' AND f.scope_key = r.tenant_id
+                                                                    AND f.level = 'classic'))
+                                 ELSE EXISTS (SELECT FROM migrator.route r
+                                               WHERE r.level <> 'classic'
+                                                 AND NOT EXISTS (SELECT FROM migrator.fallback f
+                                                                  WHERE f.level = 'classic' AND
+                                                                        (f.scope, f.scope_key) IN (('tenant', r.tenant_id),
+                                                                                      ('part', r.part::text)))) END) AS parts
+        OFFSET 0) w;
+END $$;
 
 -- Waits until every later read sees a write, at most so long (5 s at most): seen, or behind. To be asked after the answer to
 -- COMMIT, again and again. 0: only looks.
@@ -362,19 +461,24 @@ DECLARE
     reason text := format('the mirror did not follow a write within %s s', migrator.client_bound('ack_wait_s', 1));
 BEGIN
     PERFORM migrator.client_fresh();
-    PERFORM FROM migrator.switch FOR UPDATE;
-    now_is := migrator.client_judged(process, token);
-    IF NOT coalesce(now_is.live, false) THEN
-        RAISE EXCEPTION 'the process is not registered, or has been silent for too long' USING ERRCODE = 'MG014',
-            HINT = 'Send migrator.client_beat, then ask again; the write is committed.';
-    END IF;
-    IF NOT (now_is.known AND now_is.ended) THEN
-        RAISE EXCEPTION 'the token names no write that is committed in this history' USING ERRCODE = 'MG013',
-            HINT = 'Ask migrator.client_outcome what became of it.';
-    END IF;
-    IF now_is.seen THEN
-        RETURN 0;
-    END IF;
+    FOR turn IN 1..2 LOOP  -- the lock is taken only where something is to be raised
+        IF turn = 2 THEN
+            PERFORM migrator.client_brief();
+            PERFORM FROM migrator.switch FOR UPDATE;
+        END IF;
+        now_is := migrator.client_judged(process, token);
+        IF NOT coalesce(now_is.live, false) THEN
+            RAISE EXCEPTION 'the process is not registered, or has been silent for too long' USING ERRCODE = 'MG014',
+                HINT = 'Send migrator.client_beat, then ask again; the write is committed.';
+        END IF;
+        IF NOT (now_is.known AND now_is.ended) THEN
+            RAISE EXCEPTION 'the token names no write that is committed in this history' USING ERRCODE = 'MG013',
+                HINT = 'Ask migrator.client_outcome what became of it.';
+        END IF;
+        IF now_is.seen OR cardinality(now_is.behind) = 0 THEN
+            RETURN 0;
+        END IF;
+    END LOOP;
     SELECT format('shim %s (%s)', p.name, p.process_id) INTO who
       FROM migrator.process p WHERE p.process_id = client_fall_back.process;
     PERFORM set_config('synchronous_commit', 'on', true)
@@ -409,6 +513,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     given record := migrator.client_parsed(token);
 BEGIN
+    PERFORM migrator.client_on_writer();
     PERFORM FROM migrator.epoch_mark m WHERE m.epoch = given.epoch AND m.mark = given.mark;
     IF NOT FOUND OR given.xid IS NULL OR given.xid >= pg_snapshot_xmax(pg_current_snapshot()) THEN
         RETURN 'unknown';
@@ -430,6 +535,11 @@ BEGIN
     PERFORM FROM migrator.process p WHERE p.process_id = client_trip.process;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the process is not registered' USING ERRCODE = 'MG014', HINT = 'Send migrator.client_beat first.';
+    END IF;
+    IF (SELECT count(*) FROM migrator.breaker_trip t
+         WHERE t.process_id = client_trip.process AND (t.scope, t.scope_key) <> (client_trip.scope, client_trip.key)) >= 100 THEN
+        RAISE EXCEPTION 'the process has reported 100 breakers that are open' USING ERRCODE = 'MG018',
+            HINT = 'Where so many tenants suffer, report one of scope part, or all.';
     END IF;
     INSERT INTO migrator.breaker_trip AS t (process_id, scope, scope_key, reason, at)
     VALUES (process, scope, key, reason, clock_timestamp())
@@ -466,6 +576,7 @@ END $$;
 
 -- migrator grant gives roles those that they need.
 REVOKE EXECUTE ON FUNCTION migrator.client_bound(text, double precision), migrator.client_fresh(),
+    migrator.client_on_writer(), migrator.client_brief(), migrator.client_room(),
     migrator.client_parsed(text), migrator.client_holds(jsonb, jsonb, int, text), migrator.client_judged(text, text),
     migrator.client_beat(text, text, bigint, text, double precision), migrator.client_leave(text),
     migrator.client_side(text, text, text), migrator.client_view(text, bigint, text), migrator.client_named(text, text),

@@ -27,3 +27,16 @@ def publish(classic: Connection, part: int, snapshot: str, at: datetime) -> None
 def fallbacks(classic: Connection) -> list[str]:
     """Return what is on classic for now: `part 1`, for example."""
     return [str(name) for (name,) in classic.execute(_SQL["fallbacks"])]
+
+
+def in_use(conn: Connection) -> str:
+    """Return the name of a table, view or sequence of somebody in the database; '' when there is none."""
+    row = conn.execute(_SQL["in_use"]).fetchone()
+    return "" if row is None else str(row[0])
+
+
+def where(conn: Connection) -> tuple[object, ...]:
+    """Return what tells this database from others that can be reached from here."""
+    row = conn.execute(_SQL["where"]).fetchone()
+    assert row is not None
+    return tuple(row)

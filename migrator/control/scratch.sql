@@ -10,3 +10,16 @@ ON CONFLICT (part) DO UPDATE SET snapshot = EXCLUDED.snapshot, fresh_at = EXCLUD
 
 -- name: fallbacks
 SELECT f.scope || ' ' || f.scope_key FROM migrator.fallback f ORDER BY 1;
+
+-- name: in_use
+-- A table, view or sequence that no extension brought, and no service that runs the server.
+SELECT format('%I.%I', n.nspname, c.relname)
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+   AND n.nspname !~ '^(pg_|information_schema$|rds_|aurora|aws_|apg_)'
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY n.nspname IN ('migrator', 'app') DESC, 1
+ LIMIT 1;
+
+-- name: where
+SELECT current_database(), inet_server_addr()::text, inet_server_port();

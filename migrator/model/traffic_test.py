@@ -18,9 +18,11 @@ LOAD = "load"
 """Kinds of the reports, as they are stored."""
 
 CODES = (
-    "shadow.missing", "shadow.unreadable", "shadow.old", "shadow.stopped", "shadow.empty", "shadow.not_compared",
-    "shadow.error", "shadow.differs", "shadow.crossing", "shadow.slower", "shadow.not_run", "shadow.shards_unknown",
-    "load.missing", "load.unreadable", "load.old", "load.stopped", "load.saturated", "load.errors", "load.slower",
+    "shadow.missing", "shadow.unreadable", "shadow.old", "shadow.changed", "shadow.stopped", "shadow.empty",
+    "shadow.not_compared", "shadow.error", "shadow.differs", "shadow.crossing", "shadow.slower", "shadow.not_run",
+    "shadow.shards_unknown",
+    "load.missing", "load.unreadable", "load.old", "load.changed", "load.stopped", "load.empty", "load.saturated",
+    "load.errors", "load.slower",
 )  # fmt: skip
 """Every code of a finding that can block; see migrator.traffic_test."""
 

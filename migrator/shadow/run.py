@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -309,12 +309,13 @@ def _report(
     return Report(result, tuple(told), found, left_out, (*notes, *slow), trips, at, who)
 
 
-def keep(classic: Connection, report: Report) -> int:
-    """Store a run's report and log it; return its number. Owns its transaction."""
+def keep(classic: Connection, report: Report, beside: Mapping[str, Any] | None = None) -> int:
+    """Store a run's report, with keys of others *beside* its own, and log it; return its number. Owns its
+    transaction."""
     found = counted(len(report.findings), "finding")
     what = f"{counted(len(report.result.statements), 'statement')} of {report.result.source}: {found}"
     with classic.transaction():
-        number = add_report(classic, SHADOW, report.to_json())
+        number = add_report(classic, SHADOW, {**report.to_json(), **(beside or {})})
         decide(classic, report.who, "shadow.ended", f"shadow/{number}", what)
     return number
 

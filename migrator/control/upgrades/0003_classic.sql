@@ -176,6 +176,17 @@ BEGIN
         pg_catalog.current_setting('migrator.parts', true));
 END $$;
 
+-- name: client_marks
+-- Note whose each process is, and how long it has been behind (process)
+ALTER TABLE migrator.process
+    ADD COLUMN IF NOT EXISTS login text NOT NULL DEFAULT session_user,
+    ADD COLUMN IF NOT EXISTS behind_epoch bigint,
+    ADD COLUMN IF NOT EXISTS behind_at timestamptz;
+
+-- name: routes_by_partition
+-- Find the tenants of a partition that are not on classic (route)
+CREATE INDEX IF NOT EXISTS route_part_idx ON migrator.route (part) WHERE level <> 'classic';
+
 -- name: validation_marks
 -- Let validations mark the log, so that they can read a replica (validation)
 ALTER TABLE migrator.validation ADD COLUMN IF NOT EXISTS marks bigint NOT NULL DEFAULT 0;

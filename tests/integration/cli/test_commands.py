@@ -21,13 +21,15 @@ from tests.fixtures.operator import Done, Operator
 CHANGE_NOTHING = {
     "approver list", "approver token", "audit", "backfill status", "breaker show", "cluster status", "conformance",
     "control backup",
-    "cost", "decommission check", "decommission status", "doctor", "dossier show", "dossier verify", "drill status",
-    "gate", "load report", "load workload", "log head", "preflight",
+    "cost", "decide", "decommission check", "decommission status", "doctor",
+    "dossier show", "dossier verify", "drill status", "gate",
+    "load report", "load workload", "log head", "preflight", "readers", "reads",
     "incident alarms", "incident serve",
     "local status", "mirror quarantine", "mirror status", "notify status", "notify test",
     "plan check", "plan diff", "plan history",
     "plan init", "plan schema", "plan show",
-    "plan template", "rehearse", "report", "schema check", "schema status", "serve", "size", "status", "tenant show",
+    "plan template", "rehearse", "report", "schema check", "schema status", "serve",
+    "shadow report", "shadow status", "size", "status", "tenant show",
     "validation history", "validation schedule show", "version", "worker",
 }  # fmt: skip
 SHOW_NO_DATA = {"worker", "incident serve", "serve", "plan schema", "plan template"}

@@ -44,6 +44,29 @@ def test_a_broken_promise_is_told_with_its_evidence_and_leaves_nothing_behind(op
     assert (refused.code, "is not empty" in refused.err) == (3, True)
 
 
+def test_databases_that_somebody_uses_are_refused_and_left_as_they_are(operator: Operator) -> None:
+    """Those of a migration and of an application, and one that stands for both."""
+    given = ("conformance", "--command", "true", "--classic", "env:A", "--limitless")
+    assert "name the same database" in operator(*given, "env:A").err
+    found = []
+    for side, make in (
+        ("B", "CREATE TABLE public.settled (id int)"), ("A", "CREATE SEQUENCE orders"), ("A", "CREATE SCHEMA migrator"),
+    ):  # fmt: skip
+        with psycopg.connect(operator.environment[side], autocommit=True) as conn:
+            conn.execute(make.encode())
+        done = operator(*given, "env:B")
+        found.append((done.code, done.err.partition("\n")[0]))
+        with psycopg.connect(operator.environment["B"], autocommit=True) as conn:
+            assert conn.execute("SELECT to_regclass('public.settled') IS NOT NULL").fetchone() == (True,)
+        if side == "B":
+            with psycopg.connect(operator.environment["A"], autocommit=True) as conn:
+                assert conn.execute("SELECT to_regnamespace('migrator')").fetchone() == (None,)
+    assert [code for code, _ in found] == [3, 3, 3]
+    assert ["public.settled" in found[0][1], "public.orders" in found[1][1], "a schema migrator" in found[2][1]] == [
+        True, True, True,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from itertools import product
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import conninfo, sql
+from psycopg import sql
 
 from migrator.control import grants
 from migrator.control.epoch import begin_history
@@ -22,64 +21,32 @@ from migrator.shim.marks import Marks, identity, touched
 from migrator.shim.view import ALL_PARTS
 from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.write_mode import write_mode
+from tests.fixtures.postgres import Machines
 from tests.fixtures.waiting import eventually
-from tests.integration.traffic.world import World, end, get, up
+from tests.integration.contract.asking import BEGIN, MARKED, Asking, as_role, dropped, fresh, own, role_of
+from tests.integration.traffic.world import World, build, end, get, up
 
 pytestmark = pytest.mark.pg
 
 Connection = psycopg.Connection[Any]
 
-BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE DEFERRABLE"
 MARKS_ALONE = st.BEFORE_COMMIT[st.BEFORE_COMMIT.index("SELECT pg_catalog.pg_current") :]
-MARKED = "SET LOCAL migrator.begun = 'm'; SET LOCAL migrator.parts = '00'"
 
 
-class Asking:
-    """A client's connection, of a process that has registered."""
+@pytest.fixture(scope="module")
+def shared(machines: Machines) -> Iterator[World]:
+    dsns = machines.new_pair("traffic", build)
+    made = World.opened(*dsns)
+    yield made
+    made.close()
+    machines.drop_pair(dsns)
 
-    def __init__(self, conn: Connection) -> None:
-        self.conn = conn
-        self.beat()
 
-    def one(self, statement: str, *values: object) -> Any:
-        row = self.conn.execute(statement.encode(), values).fetchone()
-        return row[0] if row is not None and len(row) == 1 else row
-
-    def beat(self, *values: object) -> Any:
-        places = ", ".join(["%s"] * (2 + len(values)))
-        return self.one(f"SELECT migrator.client_beat({places})", "p", "test", *values)
-
-    def side(self, tenant: str = "t1", tokens: str | None = None) -> tuple[str, str]:
-        found = self.one("SELECT side, why FROM migrator.client_side('p', %s, %s)", tenant, tokens)
-        return found[0], found[1]
-
-    def write(self, number: int = 1, tenant: str = "t1") -> str:
-        with self.writing(number, tenant):
-            return self.token()
-
-    @contextmanager
-    def writing(self, number: int = 1, tenant: str = "t1") -> Iterator[None]:
-        self.conn.execute(BEGIN.encode())
-        try:
-            self.conn.execute(MARKED)
-            self.conn.execute("INSERT INTO app.note VALUES (%s, %s, 'x')", (tenant, number))
-            yield
-            self.conn.execute("COMMIT")
-        finally:
-            with suppress(psycopg.Error):
-                self.conn.execute("ROLLBACK")
-
-    def token(self) -> str:
-        return str(self.one("SELECT migrator.client_token('m')"))
-
-    def wait(self, token: str, at_most_s: float = 0.0) -> str:
-        return str(self.one("SELECT migrator.client_wait('p', %s, %s)", token, at_most_s))
-
-    def refused(self, statement: str, *values: object) -> str:
-        """Return the SQLSTATE by which it is refused."""
-        with pytest.raises(psycopg.Error) as caught:
-            self.one(statement, *values)
-        return str(caught.value.sqlstate)
+@pytest.fixture
+def world(shared: World) -> World:
+    """One world for all these tests, as it was at first."""
+    fresh(shared)
+    return shared
 
 
 @pytest.fixture
@@ -133,7 +100,7 @@ def test_another_transaction_than_the_one_that_began_is_refused(asking: Asking) 
 
 def test_deferred_triggers_run_before_the_token_with_the_rights_of_the_caller(world: World, asking: Asking) -> None:
     """What they write is in it; they find the search path of the session, and not the tool's rights."""
-    role = _role(world)
+    role = role_of(world)
     world.classic.execute("CREATE TABLE app.late (who text, path text)")
     world.classic.execute(
         "CREATE FUNCTION app.later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
@@ -145,7 +112,7 @@ def test_deferred_triggers_run_before_the_token_with_the_rights_of_the_caller(wo
         " FOR EACH ROW WHEN (NEW.tenant_id = 't1') EXECUTE FUNCTION app.later()"
     )
     world.classic.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA app TO {}").format(sql.Identifier(role)))
-    with _as(world, role) as conn:
+    with as_role(world, role) as conn:
         mine = Asking(conn)
         conn.execute("SET search_path = app, public")
         token = mine.write()
@@ -153,12 +120,12 @@ def test_deferred_triggers_run_before_the_token_with_the_rights_of_the_caller(wo
         assert token.endswith("-6"), "partitions 1 and 2"
         assert conn.execute("SELECT * FROM app.late").fetchall() == [(role, "app, public")]
         assert conn.execute("SHOW synchronous_commit").fetchone() == ("on",)
-    _drop(world, role)
+    dropped(world, role)
 
 
 def test_a_role_that_may_call_the_functions_needs_no_table_and_gets_none(world: World) -> None:
-    role = _role(world)
-    with _as(world, role) as conn:
+    role = role_of(world)
+    with as_role(world, role) as conn:
         mine = Asking(conn)
         token = mine.write()
         mine.one("SELECT migrator.client_trip('p', 'tenant', 't1', 'slow')")
@@ -192,7 +159,7 @@ def test_a_role_that_may_call_the_functions_needs_no_table_and_gets_none(world: 
     assert grants.lacking(world.classic) == {role: ["EXECUTE on client_over"]}
     grants.renew(world.classic)
     assert grants.lacking(world.classic) == {}
-    _drop(world, role)
+    dropped(world, role)
 
 
 HOSTILE = (
@@ -216,15 +183,14 @@ def test_settings_of_the_session_change_nothing(world: World, asking: Asking) ->
     for number, setting in enumerate(HOSTILE):
         with psycopg.connect(world.classic_dsn, autocommit=True) as conn:
             conn.execute(setting.encode())
-            with _own(conn):
-                mine = Asking(conn)
-            with _own(conn):
+            mine = Asking(conn)
+            with own(conn):
                 before = mine.side()
             token = mine.write(number)
-            with _own(conn):
+            with own(conn):
                 behind = mine.wait(token), mine.side("t1", token)
             world.publish()
-            with _own(conn):
+            with own(conn):
                 there = mine.wait(token), mine.side("t1", token)
 
         assert before == ("limitless", "route"), setting
@@ -245,9 +211,12 @@ def test_no_answer_rests_on_an_old_snapshot(asking: Asking) -> None:
 
 
 def test_a_heartbeat_vouches_for_nothing_before_it_is_committed(world: World) -> None:
-    with psycopg.connect(world.classic_dsn, autocommit=True) as conn, conn.transaction():
+    with psycopg.connect(world.classic_dsn, autocommit=True) as conn:
         mine = Asking(conn)
-        assert mine.refused("SELECT migrator.client_side('p', 't1')") == "MG015"
+        with own(conn):
+            mine.one("SELECT migrator.client_beat('p', 'test')")
+            assert mine.refused("SELECT migrator.client_side('p', 't1')") == "MG015"
+            conn.execute("ROLLBACK")
 
 
 def test_a_process_that_is_not_registered_reads_classic_and_acknowledges_nothing(world: World, asking: Asking) -> None:
@@ -265,6 +234,7 @@ def test_a_process_that_is_not_registered_reads_classic_and_acknowledges_nothing
 
 def test_an_answer_runs_out_before_others_count_the_process_as_silent(world: World, asking: Asking) -> None:
     up(world, "t1")
+    asking.one("SELECT migrator.client_leave('p')")
     asking.beat(None, None, 1.0)
     valid_s = asking.one("SELECT valid_s FROM migrator.client_side('p', 't1')")
     row = world.classic.execute(
@@ -317,6 +287,8 @@ def test_a_write_is_seen_only_when_every_process_has_confirmed(world: World, ask
 def test_only_what_is_behind_falls_back_and_only_once(world: World, asking: Asking) -> None:
     up(world, "t1", "u1")
     asking.beat()
+    said = "SELECT (SELECT max(id) FROM migrator.decision), (SELECT count(*) FROM migrator.incident)"
+    before = asking.one(said)
     with asking.writing(1, "u1"):
         asking.conn.execute("INSERT INTO app.note VALUES ('t1', 1, 'x')")
         token = asking.token()
@@ -330,13 +302,14 @@ def test_only_what_is_behind_falls_back_and_only_once(world: World, asking: Aski
     found = [asking.one("SELECT migrator.client_fall_back('p', %s)", token) for _ in range(2)]
     logged = world.classic.execute(
         "SELECT d.subject, f.level, d.login = session_user FROM migrator.decision d JOIN migrator.fallback f"
-        " ON d.subject = 'fallback/' || f.scope || '/' || f.scope_key WHERE d.kind = 'fallback.raised'"
+        " ON d.subject = 'fallback/' || f.scope || '/' || f.scope_key WHERE d.kind = 'fallback.raised' AND d.id > %s",
+        (before[0],),
     ).fetchall()
     asking.beat()
 
     assert found == [1, 0]
     assert logged == [("fallback/part/2", "classic", True)]
-    assert world.classic.execute("SELECT count(*) FROM migrator.incident WHERE kind = 'fallback'").fetchone() == (1,)
+    assert asking.one(said)[1] == before[1] + 1
     assert running(token) == "seen"
     assert asking.one("SELECT migrator.client_fall_back('p', %s)", asking.write(3, "nobody")) == 0
 
@@ -409,7 +382,8 @@ def test_replicas_end_with_a_client_and_its_writes_wait_for_that(world: World, a
 
 CANNOT_BE = (
     "client_beat('', 'x')", "client_beat(NULL, 'x')", "client_beat('p', '')", "client_beat(repeat('x', 201), 'x')",
-    "client_beat('p', 'x', NULL, NULL, 0.1)", "client_side('p', NULL)", "client_side(NULL, 't1')",
+    "client_beat('p', E'x\\n')", "client_beat(E'\\x1b', 'x')", "client_beat('p', 'x', NULL, NULL, 0.1)",
+    "client_side('p', NULL)", "client_side(NULL, 't1')",
     "client_trip('p', 'all', 'x', 'y')", "client_trip('p', 'part', 'one', 'y')", "client_trip('p', 'any', 'x', 'y')",
     "client_trip('p', 'tenant', NULL, 'y')", "client_trip('p', 'tenant', 'x', repeat('y', 1001))",
 )  # fmt: skip
@@ -468,32 +442,3 @@ def test_a_shim_is_given_a_token_of_the_contract(world: World, asking: Asking) -
         world.publish()
         asking.beat()
         eventually(lambda: shim.session(token).run_read("t1", get("t1", 1))[0] == "limitless", "the mirror has it")
-
-
-# -- roles -------------------------------------------------------------------------------------------------
-
-
-def _role(world: World) -> str:
-    role = f"client_{world.classic.info.dbname}"
-    name = sql.Identifier(role)
-    world.classic.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(name))
-    world.classic.execute(sql.SQL("GRANT USAGE ON SCHEMA app TO {}").format(name))
-    world.classic.execute(sql.SQL("GRANT ALL ON app.note TO {}").format(name))
-    grants.grant(world.classic, role, grants.client_statements(role))
-    return role
-
-
-def _as(world: World, role: str) -> Connection:
-    return psycopg.connect(conninfo.make_conninfo(world.classic_dsn, user=role, password="secret"), autocommit=True)
-
-
-def _drop(world: World, role: str) -> None:
-    world.classic.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(role)))
-
-
-@contextmanager
-def _own(conn: Connection) -> Iterator[None]:
-    """A transaction of its own, as the contract's second rule has it."""
-    conn.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-    yield
-    conn.execute("COMMIT")

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from migrator.control import backup
+from migrator.control import backup, grants
 from migrator.control.history import add_report
 from migrator.control.incident import add_incident
 from migrator.control.install import install
@@ -101,6 +101,9 @@ async def test_the_record_comes_back_and_nothing_that_says_what_limitless_holds(
     role = f"web_{uuid.uuid4().hex[:8]}"
     shop.classic.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'".encode())
     assert operator("grant", role).code == 0
+    client = f"node_{uuid.uuid4().hex[:8]}"
+    shop.classic.execute(f"CREATE ROLE {client}".encode())
+    assert operator("grant", client, "--for", "client").code == 0
     made = operator("control", "backup", file, "--json")
     before = record(shop.classic)
     generation = shop.classic.execute("SELECT last_value FROM migrator.generation").fetchone()
@@ -141,11 +144,12 @@ async def test_the_record_comes_back_and_nothing_that_says_what_limitless_holds(
     assert shop.limitless.execute("SELECT count(*) FROM migrator.mirrored").fetchone() == (0,)
     mine = with_parts(shop.classic_dsn, user=role, password="secret")
     try:
+        assert (grants.clients(shop.classic), grants.lacking(shop.classic)) == ((client,), {}), "rights of the contract"
         with Shim(mine, shop.limitless_dsn, "web", settings=Settings(poll_s=0.1)) as shim:
             assert shim.run_read("1", lambda r: r.side) == "classic", "with the rights it had"
     finally:
-        shop.classic.execute(f"DROP OWNED BY {role}".encode())
-        shop.classic.execute(f"DROP ROLE {role}".encode())
+        shop.classic.execute(f"DROP OWNED BY {role}, {client}".encode())
+        shop.classic.execute(f"DROP ROLE {role}, {client}".encode())
 
     undone = operator("undo", "dual-write", "--yes")
     assert undone.code == 0, undone.err

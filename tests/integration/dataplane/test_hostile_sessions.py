@@ -209,14 +209,14 @@ def test_no_setting_of_a_session_changes_an_entry(
 
 def test_every_other_function_says_where_its_names_are(classic: psycopg.Connection[Any]) -> None:
     """By search_path, or because the names were looked up when it was made; two read the session's own statement, and
-    one, which every write calls, has each name with its schema."""
+    two, which every write calls, have each name with its schema."""
     rows = classic.execute(
         "SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = 'migrator'::regnamespace"
         " AND p.prosqlbody IS NULL AND p.proname !~ '^capture_[0-9]+_'"
         " AND NOT EXISTS (SELECT FROM unnest(p.proconfig) c WHERE c LIKE 'search_path=%') ORDER BY 1"
     ).fetchall()
 
-    assert rows == [("before_commit",), ("guard_detach",), ("guard_leaf",)]
+    assert rows == [("before_commit",), ("client_token",), ("guard_detach",), ("guard_leaf",)]
 
 
 def test_how_a_session_reads_literals_opens_no_guard(classic: psycopg.Connection[Any], classic_dsn: str) -> None:
