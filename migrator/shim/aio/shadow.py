@@ -88,5 +88,5 @@ def on_loop(fn: Callable[[Any], Awaitable[Any]], loop: asyncio.AbstractEventLoop
         except CancelledError:  # the loop ends; no answer of the application's
             raise psycopg.OperationalError("the event loop ends") from None
 
-    run.func = fn  # type: ignore[attr-defined]  # the place of the program that it is known by
+    run.func = getattr(fn, "func", fn)  # type: ignore[attr-defined]  # the place of the program that it is known by
     return run

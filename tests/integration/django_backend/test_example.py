@@ -35,7 +35,7 @@ from tests.fixtures.postgres import Servers
 from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.fixtures.world import World, plan_of, provisioned
 
-pytestmark = [pytest.mark.pg, pytest.mark.once]
+pytestmark = [pytest.mark.pg, pytest.mark.once, pytest.mark.slow]
 
 SHOP = ROOT / "examples" / "django"
 TENANTS = [str(n) for n in range(1, 9)]

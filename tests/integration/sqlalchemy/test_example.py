@@ -27,7 +27,7 @@ from tests.fixtures.postgres import Machines
 from tests.fixtures.waiting import TIMEOUT_S, until
 from tests.fixtures.world import World, build, plan_of
 
-pytestmark = [pytest.mark.pg, pytest.mark.once]
+pytestmark = [pytest.mark.pg, pytest.mark.once, pytest.mark.slow]
 
 PLAN = plan_of("shop")
 TENANTS = ("a", "Größe 1", "select")
