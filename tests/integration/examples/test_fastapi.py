@@ -1,4 +1,4 @@
-"""The FastAPI example under uvicorn, while a tenant moves there and back."""
+"""The FastAPI example under uvicorn. tests/workflow/test_flavours.py migrates it under its clients."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,12 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from migrator.traffic.incident.rollback import roll_back
-from migrator.traffic.route.promote import promote_reads
 from tests import ROOT
 from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.conftest import world as world
-from tests.integration.traffic.world import World, body, ids
+from tests.integration.traffic.world import World
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 
@@ -42,55 +39,6 @@ def served(world: World, *options: str) -> Iterator[str]:
         process.terminate()
         process.wait(TIMEOUT_S)
         listener.close()
-
-
-def test_callers_see_their_own_notes_while_the_tenant_moves(world: World) -> None:
-    stop, sides, wrong, seen = threading.Event(), set(), list[str](), 0
-    with served(world) as address, world.mirror():
-
-        def browse() -> None:
-            nonlocal seen
-            with (
-                httpx.Client(base_url=address, timeout=TIMEOUT_S) as browser,
-                httpx.Client(base_url=address, timeout=TIMEOUT_S) as visitor,
-            ):
-                while not stop.is_set():
-                    path = f"/t1/notes/{seen + 1}"
-                    for answer in (browser.put(path, json={"body": str(seen)}), browser.get(path)):
-                        if answer.status_code not in (200, 204):
-                            wrong.append(f"{path}: {answer.status_code} {answer.text}")
-                            return
-                    if answer.json()["body"] != str(seen):
-                        wrong.append(f"{path}: {answer.text}")
-                    sides.add(answer.json()["side"])
-                    if (shown := visitor.get("/t1/notes/1")).is_success:  # who wrote nothing waits for nothing
-                        sides.add(shown.json()["side"])
-                    visitor.cookies.clear()
-                    seen += 1
-
-        thread = threading.Thread(target=browse)
-        thread.start()
-        try:
-            eventually(lambda: seen > 5 or wrong, "traffic flows")
-            moved = promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S)
-            assert moved.done, moved
-            eventually(lambda: "limitless" in sides or wrong, "reads come from limitless")
-            done = roll_back(world.classic, all=True, who="test", reason="test", timeout_s=TIMEOUT_S)
-            assert done.complete
-            before = seen
-            eventually(lambda: seen > before + 5 or wrong, "traffic goes on")
-        finally:
-            stop.set()
-            thread.join()
-
-        assert not wrong
-        assert sides == {"classic", "limitless"}
-        with httpx.Client(base_url=address, timeout=TIMEOUT_S) as other:
-            assert other.get("/t1/notes/0").status_code == 404
-            assert other.put("/t1/notes/0", json={"body": "x"}, headers={"cookie": "writes=nonsense"}).is_success
-            assert other.get("/health").json()["reads"]["limitless"] > 0
-    assert body(world, "t1", 0) == "x"
-    assert registered(world) == 0, "it has taken itself off the register"
 
 
 def registered(world: World) -> int:
@@ -126,3 +74,21 @@ def test_each_worker_is_a_process_of_its_own(world: World) -> None:
         assert roll_back(world.classic, all=True, who="test", reason="test", timeout_s=TIMEOUT_S).complete
         assert set(clients.map(written_and_read, range(60, 80))) == {"classic"}
     eventually(lambda: registered(world) == 0, "both have said goodbye")
+
+
+def test_it_answers_what_is_not_there_and_a_damaged_cookie_and_leaves_the_register(world: World) -> None:
+    with served(world) as address, world.mirror(), httpx.Client(base_url=address, timeout=TIMEOUT_S) as browser:
+        eventually(lambda: _answers(browser), "the application answers", every_s=0.05)
+        assert browser.get("/t1/notes/0").status_code == 404
+        assert browser.put("/t1/notes/0", json={"body": "x"}, headers={"cookie": "writes=nonsense"}).is_success
+        assert browser.get("/t1/notes/0").json() == {"body": "x", "side": "classic"}
+        assert browser.get("/health").json()["reads"]["classic"] > 0
+    row = world.classic.execute("SELECT count(*) FROM migrator.process").fetchone()
+    assert row == (0,), "it has taken itself off the register"
+
+
+def _answers(browser: httpx.Client) -> bool:
+    try:
+        return browser.get("/health").is_success
+    except httpx.HTTPError:
+        return False
