@@ -14,10 +14,12 @@ from typing import Any
 import httpx
 import pytest
 
+from migrator.traffic.incident.rollback import roll_back
+from migrator.traffic.route.promote import promote_reads
 from tests import ROOT
 from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.conftest import world as world
-from tests.integration.traffic.world import World
+from tests.integration.traffic.world import World, ids
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 
