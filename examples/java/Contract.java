@@ -383,7 +383,7 @@ public final class Contract implements AutoCloseable {
       synchronized (idle) {
         conn = idle.get(side).pollLast();
       }
-      if (conn == null) conn = connect(servers.get(side));
+      if (conn == null) conn = connect(servers.get(side), name);
       try {
         run(conn, begin);
         return conn;
@@ -394,10 +394,11 @@ public final class Contract implements AutoCloseable {
     }
   }
 
-  private static Connection connect(Server server) throws SQLException {
+  private static Connection connect(Server server, String name) throws SQLException {
     Properties given = new Properties();
     given.setProperty("user", server.user);
     given.setProperty("password", server.password);
+    given.setProperty("ApplicationName", name); // what operators see: migrator readers
     given.setProperty("connectTimeout", "3");
     given.setProperty("loginTimeout", "20");
     return DriverManager.getConnection(server.url, given);

@@ -13,7 +13,7 @@ const server = createServer(async (request, response) => {
     const token = /(?:^|; )writes=([\w-]+)/.exec(request.headers.cookie ?? "")?.[1];
     const body = Buffer.concat(chunks).toString();
     const found = await answer(db, { method: request.method, path: request.url, body, token });
-    const cookie = found.token ? { "set-cookie": `writes=${found.token}; Max-Age=60; Path=/; HttpOnly` } : {};
+    const cookie = found.token ? { "set-cookie": `writes=${found.token}; Max-Age=60; Path=${found.below}; HttpOnly` } : {};
     response.writeHead(found.status, { "content-type": "text/plain; charset=utf-8", ...cookie }).end(found.body);
   } catch (error) {
     console.error(error.message);

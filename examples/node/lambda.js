@@ -19,6 +19,6 @@ export async function handler(event) {
   return {
     statusCode: found.status,
     body: found.body,
-    cookies: found.token ? [`writes=${found.token}; Max-Age=60; Path=/; HttpOnly`] : [],
+    cookies: found.token ? [`writes=${found.token}; Max-Age=60; Path=${found.below}; HttpOnly`] : [],
   };
 }

@@ -21,12 +21,16 @@ NOTHING_WRITTEN = (ClusterUnavailable, OperationalError)
 
 @dataclass
 class Entry:
-    """What an order must look like: its total, its items, its state. `doubt`: the answer to a COMMIT was lost."""
+    """What an order must look like: its total, its items, its state.
+
+    doubt: the answer to a COMMIT was lost. unseen: it is committed, and a read may miss it for a while.
+    """
 
     tenant: str
     items: dict[str, Decimal]
     state: str = "open"
     doubt: bool = False
+    unseen: bool = False
 
 
 @dataclass
@@ -50,12 +54,13 @@ class Ledger:
 class Traffic(threading.Thread):
     """One user of one tenant: places orders, pays them, takes items off, and looks at once. Ends with `stop`."""
 
-    def __init__(self, shop: Shop, tenant: str, seed: int) -> None:
+    def __init__(self, shop: Shop, tenant: str, seed: int, think_s: float = 0.0) -> None:
         super().__init__(name=f"traffic-{tenant}")
         self.ledger = Ledger()
         self.error: BaseException | None = None
         self._shop = shop
         self._tenant = tenant
+        self._think_s = think_s
         self._dice = random.Random(seed)
         self._over = threading.Event()
 
@@ -64,13 +69,13 @@ class Traffic(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self._over.is_set():
+            while not self._over.wait(self._think_s):
                 self._step()
         except BaseException as error:
             self.error = error
 
     def _step(self) -> None:
-        known = [key for key, entry in self.ledger.orders.items() if not entry.doubt]
+        known = [key for key, entry in self.ledger.orders.items() if not (entry.doubt or entry.unseen)]
         what = self._dice.choice(["place", "pay", "take off", "look", "look", "summary"])
         if what == "place" or not known:
             self._place()
@@ -97,7 +102,7 @@ class Traffic(threading.Thread):
             entry.doubt = False
             self.ledger.writes += 1
         except CommittedUnconfirmed:
-            entry.doubt = False  # it is there; only a read may miss it for a while
+            entry.doubt, entry.unseen = False, True
         except CommitUnknown:
             self.ledger.refused += 1
         except NOTHING_WRITTEN:
@@ -112,7 +117,7 @@ class Traffic(threading.Thread):
                 self._shop.pay(self._tenant, key)
             self.ledger.writes += 1
         except CommittedUnconfirmed:
-            pass
+            entry.unseen = True
         except CommitUnknown:
             entry.doubt = True
             self.ledger.refused += 1
@@ -135,7 +140,7 @@ class Traffic(threading.Thread):
             self.ledger.missed.append(f"order {key} is {found.state}, {len(found.items)} items; not {entry}")
 
     def _look_at_all(self) -> None:
-        sure = [entry for entry in self.ledger.orders.values() if not entry.doubt]
+        sure = [entry for entry in self.ledger.orders.values() if not (entry.doubt or entry.unseen)]
         try:
             found = self._shop.summary(self._tenant)
         except (ReadStale, *NOTHING_WRITTEN):

@@ -59,6 +59,13 @@ class Connection(psycopg.Connection[TupleRow], Unwraps):
 
 
 class AsyncConnection(psycopg.AsyncConnection[TupleRow], Unwraps):
+    async def __aexit__(self, *error: Any) -> None:
+        # A task that is cancelled again while it rolls back would leave the connection open.
+        try:
+            await super().__aexit__(*error)
+        finally:
+            await self.close()
+
     async def wait(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return await super().wait(*args, **kwargs)
