@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 NOT_INSTALLED = """migrator: the command line needs {name}, which is not installed
-hint: pip install 'migrator[ops]'. Without it only migrator.shim and migrator.testing are there."""
+hint: pip install 'migrator[ops]'. Without it there is only what applications import, such as migrator.shim."""
 
 
 def main() -> None:

@@ -6,7 +6,9 @@ Each finding may be acknowledged in the plan, by its code or by code and subject
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import psycopg
 
 from migrator.control import history, votes
+from migrator.db.named import load
 from migrator.model.blocker import Blocker
 from migrator.model.counted import counted
 from migrator.model.traffic_test import (
@@ -21,6 +24,7 @@ from migrator.model.traffic_test import (
     LOAD,
     SHADOW,
     LoadResult,
+    Pace,
     ShadowResult,
     Shards,
     SideLoad,
@@ -34,6 +38,14 @@ WEEKS_PER_MONTH = 365.25 / 12 / 7
 
 DAY_S = 86_400.0
 
+AHEAD_S = 300.0
+"""A result dated so much later than now was stored under another clock: how old it is, is not known."""
+
+BASIS = "basis"
+"""Key of a stored result beside its own: of which plan and which tables it is."""
+
+_SQL = load("migrator", "traffic_test.sql")
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -44,7 +56,7 @@ class Limits:
     max_age_days: float = 30
     p99_factor: float = 2.0
     p99_floor_ms: float = 50.0
-    min_calls: int = 100
+    min_calls: int = 20
     growth: float = 1.0
 
     @classmethod
@@ -64,12 +76,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The newest report of a kind. age_s: by classic's clock; problem: why it cannot be read."""
+    """The newest report of a kind.
+
+    Attributes:
+        age_s: by classic's clock.
+        problem: why it cannot be read.
+        changed: what is another by now than when it was made: "plan", "tables of the plan", "schema".
+    """
 
     at: datetime
     age_s: float
     result: ShadowResult | LoadResult | None = None
     problem: str = ""
+    changed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +157,7 @@ def _shadow(stored: Stored | None, limits: Limits) -> Iterator[Finding]:
     if not isinstance(result, ShadowResult):
         return
     if result.stopped:
-        yield Finding(
-            "shadow.stopped", "", f"the shadow run did not repeat everything: {result.stopped}", "run it to its end"
-        )
+        yield Finding("shadow.stopped", "", f"the shadow run was broken off: {result.stopped}", "run it to its end")
     if not any(statement.calls for statement in result.statements):
         yield Finding(
             "shadow.empty", "", f"the shadow run repeated nothing ({counted(result.skipped, 'statement')} skipped)",
@@ -155,9 +172,18 @@ def _shadow(stored: Stored | None, limits: Limits) -> Iterator[Finding]:
         )  # fmt: skip
     for statement in ran:
         yield from _statement(statement, limits)
+    few = [s for s in result.statements if _too_few(s, limits)]
+    if few:
+        names = _names(few)
+        yield Finding(
+            "shadow.too_few", "",
+            f"{counted(len(few), 'statement was', 'statements were')} sampled too little to say whether Limitless is"
+            f" slower (fewer than {limits.min_calls} calls, or too uneven ones): {names}",
+            "run it for longer (--minutes), at a higher --rate or on a quieter server",
+        )  # fmt: skip
     unknown = [s for s in ran if s.shards is Shards.UNKNOWN and not only_there(s)]
     if unknown:
-        names = ", ".join(s.fingerprint for s in unknown[:5]) + (", …" if len(unknown) > 5 else "")
+        names = _names(unknown)
         yield Finding(
             "shadow.shards_unknown", "",
             f"how many shards {counted(len(unknown), 'statement visits', 'statements visit')} is not known: {names}",
@@ -166,10 +192,24 @@ def _shadow(stored: Stored | None, limits: Limits) -> Iterator[Finding]:
     yield Finding("shadow.run", "", _summary(result, stored))
 
 
+def _names(statements: Sequence[StatementResult]) -> str:
+    return ", ".join(s.fingerprint for s in statements[:5]) + (", …" if len(statements) > 5 else "")
+
+
+def _too_few(statement: StatementResult, limits: Limits) -> bool:
+    """Return whether the run does not know how fast a statement that reads is: nothing seen is not nothing wrong."""
+    if not statement.calls:
+        return True
+    if statement.pace is None or statement.limitless is None:
+        return False  # it writes, or fails: judged by its errors
+    open_ = statement.pace.p50 is Pace.TOO_FEW and statement.limitless.p50_ms > limits.p99_floor_ms
+    return statement.calls < limits.min_calls or open_
+
+
 def _summary(result: ShadowResult, stored: Stored | None) -> str:
     calls = sum(s.calls for s in result.statements)
     at = f" of {stored.at:%Y-%m-%d %H:%M} UTC" if stored else ""
-    writes = {"rolled_back": "rolled back", "scratch": "made in a scratch schema", "left_out": "left out"}
+    writes = {"rolled_back": "rolled back", "left_out": "left out"}
     return (
         f"the shadow run{at} repeated {counted(calls, 'call')} of {counted(len(result.statements), 'statement')}"
         f" of {counted(result.tenants, 'tenant')} from {result.source}; {result.skipped:,} were skipped, writes were"
@@ -214,16 +254,24 @@ def _statement(statement: StatementResult, limits: Limits) -> Iterator[Finding]:
 
 def _slower(statement: StatementResult, limits: Limits, name: str, shown: str) -> Iterator[Finding]:
     here, there = statement.classic, statement.limitless
-    if there is None or here is None:
+    if not statement.write and (here is None or there is None):
         if not only_there(statement) and not statement.classic_errors:
             yield Finding(
                 "shadow.not_run", statement.fingerprint,
                 f"no call of {name} ended on {'Limitless' if there is None else 'classic'}{shown}", "run it again",
             )  # fmt: skip
         return
-    enough = statement.calls >= limits.min_calls
-    word, was, now = ("p99", here.p99_ms, there.p99_ms) if enough else ("median", here.p50_ms, there.p50_ms)
-    if now > limits.p99_floor_ms and now > limits.p99_factor * was:
+    if here is None or there is None or statement.pace is None:
+        return
+    pace = statement.pace
+    judged = (
+        ("p99", pace.p99, here.p99_ms, there.p99_ms),
+        ("median", pace.p50, here.p50_ms, there.p50_ms),
+        ("p99.9", pace.p999, here.p999_ms, there.p999_ms),
+    )
+    for word, known, was, now in judged:
+        if known is not Pace.SLOWER or now <= limits.p99_floor_ms or now <= limits.p99_factor * was:
+            continue
         times = f"{now / was:.1f} times" if was > 0 else "more than"
         yield Finding(
             "shadow.slower", statement.fingerprint,
@@ -231,6 +279,7 @@ def _slower(statement: StatementResult, limits: Limits, name: str, shown: str) -
             f" (limit {limits.p99_factor:g} times, above {limits.p99_floor_ms:g} ms){shown}",
             "make it faster there", weight=now / was if was > 0 else float("inf"),
         )  # fmt: skip
+        return
 
 
 # -- a load test -----------------------------------------------------------------------------------------------------
@@ -244,6 +293,9 @@ def _load(stored: Stored | None, limits: Limits) -> Iterator[Finding]:
     if result.stopped:
         yield Finding("load.stopped", "", f"the load test did not end by itself: {result.stopped}", "run it to its end")
     side, needed = result.limitless, result.peak_per_s * limits.growth
+    if not side.offered_per_s or (side.latency is None and not side.errors):
+        yield Finding("load.empty", "", "the load test offered Limitless nothing that was answered", "run it again")
+        return
     asked = (
         f"the peak of {result.peak_per_s:,.0f}/s ({result.peak_source}) times {limits.growth:.2f} for growth is"
         f" {needed:,.0f}/s"
@@ -290,11 +342,19 @@ def _there(stored: Stored | None, kind: str, name: str, required: bool, limits: 
     elif stored.age_s > limits.max_age_days * DAY_S:
         told = f"the {name} is {stored.age_s / DAY_S:.0f} days old (limit {limits.max_age_days:g} days)"
         yield Finding(f"{kind}.old", "", told, command if required else "")
+    elif stored.age_s < -AHEAD_S:
+        told = f"the {name} is dated {-stored.age_s / 3600:.1f} h from now: classic's clock was set back"
+        yield Finding(f"{kind}.old", "", told, command if required else "")
+    elif stored.changed:
+        told = f"the {name} is of another {' and another '.join(stored.changed)} than there is now"
+        yield Finding(f"{kind}.changed", "", told, command if required else "")
 
 
 def _counting(stored: Stored | None, limits: Limits) -> ShadowResult | LoadResult | None:
-    """Return the result that is judged: none where it is too old."""
-    return stored.result if stored and stored.age_s <= limits.max_age_days * DAY_S else None
+    """Return the result that is judged: none where it is too old, or of something else."""
+    if stored is None or stored.changed or not -AHEAD_S <= stored.age_s <= limits.max_age_days * DAY_S:
+        return None
+    return stored.result
 
 
 def _short(text: str, most: int = 100) -> str:
@@ -305,23 +365,38 @@ def _short(text: str, most: int = 100) -> str:
 # -- asking ----------------------------------------------------------------------------------------------------------
 
 
-def read(conn: Connection) -> Facts:
+def basis(conn: Connection, plan: Plan) -> dict[str, str]:
+    """Return what a result of now is of: the plan, which tables it moves and how, and their columns on classic."""
+    tables = plan.tables.model_dump(mode="json")
+    # Tables that are left out are answers to the inventory, which may change at any time.
+    tables["table"] = {name: table for name, table in tables["table"].items() if table["kind"] != "excluded"}
+    row = conn.execute(_SQL["shape"], {"schemas": list(plan.tables.schemas)}).fetchone()
+    assert row is not None
+    said = hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()
+    return {"plan": plan.name, "tables of the plan": said, "schema": str(row[0])}
+
+
+def read(conn: Connection, plan: Plan) -> Facts:
     """Return the newest results that are stored."""
-    return Facts(_stored(conn, SHADOW), _stored(conn, LOAD))
+    now = basis(conn, plan)
+    return Facts(_stored(conn, SHADOW, now), _stored(conn, LOAD, now))
 
 
-def _stored(conn: Connection, kind: str) -> Stored | None:
+def _stored(conn: Connection, kind: str, now: Mapping[str, str]) -> Stored | None:
     row = history.newest_report(conn, kind)
     if row is None:
         return None
     at, age_s = row["at"], (votes.now(conn) - row["at"]).total_seconds()
     reads = ShadowResult.from_json if kind == SHADOW else LoadResult.from_json
     try:
-        return Stored(at, age_s, reads(row["body"]))
+        result = reads(row["body"])
     except ValueError as error:
         return Stored(at, age_s, problem=str(error))
+    was = row["body"].get(BASIS)
+    changed = tuple(what for what in now if not isinstance(was, Mapping) or was.get(what) != now[what])
+    return Stored(at, age_s, result, changed=changed)
 
 
 def look(conn: Connection, plan: Plan) -> tuple[Finding, ...]:
     """Return what the newest results say."""
-    return findings(read(conn), Limits.of(plan), plan.gates.acknowledged)
+    return findings(read(conn, plan), Limits.of(plan), plan.gates.acknowledged)

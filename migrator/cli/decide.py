@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from migrator.cli.options import JsonOption, PlanOption
-from migrator.cli.render import emit_json, out
+from migrator.cli.options import HtmlOption, JsonOption, PlanOption
+from migrator.cli.render import emit_json, note, out
 
 if TYPE_CHECKING:
     from migrator.decide.facts import Facts
@@ -48,6 +48,7 @@ def decide(
     acu_hour_usd: Annotated[
         float | None, typer.Option("--acu-hour-usd", help="Your price of an ACU-hour. Without it: the plan's.")
     ] = None,
+    html: HtmlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare staying, sharding by the application, Limitless and Citus, on this database's figures.
@@ -57,7 +58,7 @@ def decide(
     docs/decide.md.
     """
     from migrator.decide.facts import checked, given, of_audit, require
-    from migrator.decide.judge import judge
+    from migrator.decide.judge import advice, judge
     from migrator.decide.sensitivity import flips
     from migrator.decide.view import (
         MOST_FLIPS,
@@ -89,10 +90,12 @@ def decide(
         facts = _put(facts, "node_vcpus", facts.vcpus)
     require(facts)
     judged, changes = judge(facts), flips(facts)
+    if html is not None:
+        _write(html, to_json(facts, judged, changes))
     if as_json:
         emit_json(to_json(facts, judged, changes))
         return
-    out(headline(judged), "")
+    out(headline(judged), *advice(judged, facts), "")
     for one in judged:
         out(*option_lines(one, facts.months.known()), "")
     out("Sums and times rest on the assumptions at the end: look at what changes the answer first.", "")
@@ -102,6 +105,18 @@ def decide(
         out(f"  and {len(changes) - MOST_FLIPS} more: --json")
     out("", "What is assumed, or not known:")
     out(*(f"  {line}" for line in assumption_lines(facts)))
+
+
+def _write(path: Path, body: dict[str, object]) -> None:
+    """Write the page. Raises UsageError when the file cannot be written."""
+    from migrator.errors import UsageError
+    from migrator.report.decision import page
+
+    try:
+        path.write_text(page(body), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    note(f"{path} written")
 
 
 def _put(facts: Facts, name: str, figure: object) -> Facts:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from migrator.cli.options import DryRunOption, JsonOption, PlanOption, WhoOption, YesOption, who
+from migrator.cli.options import DryRunOption, HtmlOption, JsonOption, PlanOption, WhoOption, YesOption, who
 from migrator.cli.render import emit_json, note, out, raw, show
 from migrator.errors import UsageError
 
@@ -15,8 +15,6 @@ group = typer.Typer(
     no_args_is_help=True,
     help="Offer a growing load to Limitless, in arrivals that wait for no answer, and find where it stops to keep up.",
 )
-
-HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write one self-contained page to this file, too.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -220,9 +218,10 @@ def workload(
     """
     from migrator.cli.context import classic, find_plan
     from migrator.load import from_statements, from_trace
+    from migrator.model.trace import read
 
     if trace:
-        made = from_trace.made(from_trace.read(trace), most, samples)
+        made = from_trace.made(read(trace), most, samples)
     else:
         found = find_plan(plan)
         with classic(plan, any_version=True) as conn:

@@ -21,7 +21,7 @@ from migrator.cli.context import APP, find_plan
 from migrator.cli.exits import ExitCode
 from migrator.cli.progress import progress
 from migrator.cli.render import announce, confirm, duration, emit_json, note, show
-from migrator.control import history
+from migrator.control import history, writer_load
 from migrator.control.locks import only_load_test
 from migrator.control.log import decide
 from migrator.db.connect import connect
@@ -29,6 +29,7 @@ from migrator.db.error_text import described
 from migrator.errors import ClusterUnavailable, NoGo, UsageError
 from migrator.load import acu, ramp
 from migrator.load.arrivals import Pattern
+from migrator.load.fleet import INTERRUPTED
 from migrator.load.knee import Bounds
 from migrator.load.outcome import Outcome
 from migrator.load.prepare import Facts, Prepared, Side, facts, prepare
@@ -44,6 +45,7 @@ from migrator.model.cost import Prices
 from migrator.model.counted import counted
 from migrator.model.traffic_test import LOAD
 from migrator.runway.aws import client
+from migrator.traffic_test import BASIS, basis
 
 if TYPE_CHECKING:
     from migrator.plan.schema import Plan
@@ -52,6 +54,7 @@ ACU_WAIT_S = 240.0
 """CloudWatch has a minute's capacity two or three minutes later; the test waits so long for that of its last rate."""
 
 ACU_EVERY_S = 20.0
+PEAK_DAYS = 28
 MONTH_DAYS = 30.44
 
 
@@ -97,20 +100,21 @@ def run(request: Request) -> None:
 
     Raises:
         NoGo: the test may not run against these servers.
-        typer.Exit: the stop rule ended it.
+        typer.Exit: the stop rule ended it, or Ctrl-C: what was measured until then is kept all the same.
     """
     offered = read(request.workload)
     if request.html is not None and not request.html.absolute().parent.is_dir():
         raise UsageError(f"{request.html.parent} is no directory; --html writes a file into it")
     plan = find_plan(request.plan)
-    peak, source = _peak(request, offered)
-    asked = Asked(peak, request.rates, request.to, request.steps, request.seconds, request.warm_up_s, request.shape)
     with ExitStack() as stack:
         classic = stack.enter_context(
             connect(environment.resolve(plan.classic.writer), APP, statement_timeout_s=60, side="classic")
         )
-        sides, by_side = _sides(request, plan, offered, asked)
         known = facts(classic)
+        measured = _measured(classic, known)
+        peak, source = _peak(request, offered, measured)
+        asked = Asked(peak, request.rates, request.to, request.steps, request.seconds, request.warm_up_s, request.shape)
+        sides, by_side = _sides(request, plan, offered, asked)
         if not request.dry_run:
             _ask(request, sides, known)
         watch = stack.enter_context(_watch(plan, sides))
@@ -126,28 +130,55 @@ def run(request: Request) -> None:
         if not only_load_test(classic):
             raise NoGo("load", ["another load test of this migration is running"])
         stored_gb = _stored_gb(classic, known)  # now: who knows what is reachable after the test
+        made_of = basis(classic, plan)
         began = datetime.now(UTC)
-        runs = {s.name: _one(request, s, ready.load, by_side[s.name], watch) for s in sides}
+        runs: dict[str, SideRun] = {}
+        for side in sides:
+            runs[side.name] = _one(request, side, ready.load, by_side[side.name], watch)
+            if runs[side.name].stopped == INTERRUPTED:
+                break
         outcome = _outcome(request, plan, offered, ready, (peak, source), runs, began, watch)
+        if measured is not None and measured[0] > peak * 1.05:
+            more = f"the peak that was given is below the one that was {measured[1]}: {measured[0]:,.1f}/s"
+            outcome = replace(outcome, notes=[*outcome.notes, more])
         outcome = _projected(request, plan, stored_gb, outcome)
-        body = outcome.body()
+        body = {**outcome.body(), BASIS: made_of}
     kept = _keep(request, plan, known, body)
     _show(request, body)
     if not kept:
         raise typer.Exit(ExitCode.TRY_AGAIN)
+    if any(one.stopped == INTERRUPTED for one in runs.values()):
+        raise typer.Exit(ExitCode.INTERRUPTED)
     if body["stopped"]:
         raise typer.Exit(ExitCode.NO_GO)
 
 
-def _peak(request: Request, offered: Workload) -> tuple[float, str]:
+def _peak(request: Request, offered: Workload, measured: tuple[float, str] | None) -> tuple[float, str]:
+    """Return the peak that the test is about, and where it comes from: what was given, else the higher of what was
+    measured and what the workload says: of a quiet day the measurement says little.
+
+    Raises:
+        UsageError: nothing says it.
+    """
     if request.peak is not None:
         return request.peak, "given (--peak)"
+    known = [measured] if measured is not None else []
     if offered.peak_per_s is not None:
-        return offered.peak_per_s, f"the workload ({request.workload.name})"
+        known.append((offered.peak_per_s, f"the workload ({request.workload.name})"))
+    if known:
+        return max(known)
     raise UsageError(
         "the peak is not known",
         hint="Give --peak, the transactions/s that classic serves in its busiest time, or peak_per_s in the workload.",
     )
+
+
+def _measured(classic: psycopg.Connection[Any], known: Facts) -> tuple[float, str] | None:
+    """Return the peak that the tool's own watch of classic's writer has seen, and over how long; None: it has none."""
+    found = writer_load.busiest(classic, "transactions", PEAK_DAYS) if known.installed else None
+    if found is None or found.rate <= 0:
+        return None
+    return found.rate, f"measured: the busiest {found.grain} of {duration(found.seconds)} of the last {PEAK_DAYS} days"
 
 
 def _sides(request: Request, plan: Plan, offered: Workload, asked: Asked) -> tuple[list[Side], dict[str, Settings]]:
@@ -262,6 +293,8 @@ def _projected(request: Request, plan: Plan, stored_gb: float | None, outcome: O
 def _uses(request: Request, plan: Plan, outcome: Outcome) -> tuple[list[Use], list[str]]:
     """Return the ACU of each rate, as CloudWatch measured them; nothing, and why, where it did not."""
     group = plan.limitless.shard_group_id
+    if outcome.limitless.stopped == INTERRUPTED:
+        return [], ["ACU were not measured: the test was interrupted"]
     if group is None or request.limitless is not None:
         return [], ["ACU were not measured: the plan names no limitless.shard_group_id, or another target was loaded"]
     end = outcome.at + timedelta(seconds=outcome.limitless.seconds)

@@ -52,6 +52,7 @@ TlsCertOption = Annotated[
     Path | None, typer.Option("--tls-cert", help="Certificate in PEM, with those that signed it; then it is HTTPS.")
 ]
 TlsKeyOption = Annotated[Path | None, typer.Option("--tls-key", help="Its key in PEM, without a password.")]
+HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write one self-contained page to this file, too.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Follow until it ends.")]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many to show, the newest first.")]
 ScriptsArgument = Annotated[

@@ -28,8 +28,8 @@ def reads(
 ) -> None:
     """Show what shadow reads found, by statement: those whose answers differ first. Changes nothing.
 
-    Shims make them with shim.shadow_ratio of the plan. Exit code 4 when answers differ and the plan does not accept
-    that. See docs/shadow-reads.md.
+    Shims make them with shim.shadow_ratio of the plan. Exit code 4 when answers differ, clean reads since
+    do not show that the cause is corrected, and the plan does not accept it. See docs/shadow-reads.md.
     """
     from migrator.cli.context import classic
     from migrator.control import shadow_reads as found
@@ -63,13 +63,14 @@ def reads(
             rows = [_row(line, line in open_) for line in lines[:limit]]
             print_table(["statement", "compared", "differ", "order", "undecided", "tenants", "seen", "text"], rows)
         for line in open_:
+            out(f"{line.fingerprint}: {line.since}")
             out(f'Accept {line.fingerprint} with: gates.acknowledged = ["{line.name}"]')
     if open_:
         raise typer.Exit(ExitCode.DIVERGENCE)
 
 
 def _row(line: ShadowLine, is_open: bool) -> tuple[str, ...]:
-    accepted = "" if is_open or not line.differing else " (accepted)"
+    accepted = "" if is_open or not line.differing else " (corrected)" if line.corrected else " (accepted)"
     return (
         line.fingerprint, f"{line.compared:,}", f"{line.differing:,}{accepted}", f"{line.reordered:,}",
         f"{line.undecided:,}", line.whose, line.note, line.statement,
@@ -90,5 +91,10 @@ def _body(line: ShadowLine, is_open: bool) -> dict[str, object]:
         "tenant_count": line.tenant_count,
         "first_at": line.first_at,
         "last_at": line.last_at,
+        "clean": line.clean,
+        "clean_needed": line.clean_needed,
+        "quiet_s": line.quiet_s,
+        "quiet_needed_s": line.quiet_needed_s,
+        "corrected": bool(line.differing) and line.corrected,
         "blocks": is_open,
     }

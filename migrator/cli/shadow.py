@@ -169,6 +169,7 @@ def run(
     from migrator.shadow import run as shadow
     from migrator.shadow.replay import Pacing
     from migrator.shadow.statistics import Limits
+    from migrator.traffic_test import BASIS, basis
 
     found, operator = find_plan(plan), who(name)
     options = shadow.Options(
@@ -197,7 +198,7 @@ def run(
     if not as_json:
         _show(body)  # also when classic is in such trouble that it cannot be stored there
     with both(found, statement_timeout_s=60) as (classic, _):
-        number = shadow.keep(classic, report)
+        number = shadow.keep(classic, report, {BASIS: basis(classic, found)})
     if not keep:
         traces.delete(trace)
     if as_json:

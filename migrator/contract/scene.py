@@ -190,7 +190,7 @@ def scene(classic_dsn: str, limitless_dsn: str, command: str, *, application: bo
 
 
 def check_empty(classic_dsn: str, limitless_dsn: str) -> None:
-    """Return when both are databases of their own in which nobody has anything.
+    """Return when both are databases of their own that hold nothing.
 
     Raises:
         PreconditionFailed: one is a migration's, or an application's: a run would drop what it holds. Or both are one.
@@ -199,10 +199,7 @@ def check_empty(classic_dsn: str, limitless_dsn: str) -> None:
     for side, dsn in (("classic", classic_dsn), ("limitless", limitless_dsn)):
         with psycopg.connect(dsn, autocommit=True) as conn:
             found.append(scratch.where(conn))
-            row = conn.execute(
-                "SELECT nspname FROM pg_namespace WHERE nspname IN ('migrator', 'app') ORDER BY 1 DESC LIMIT 1"
-            ).fetchone()
-            what = f"a schema {row[0]}" if row is not None else scratch.in_use(conn)
+            what = scratch.in_use(conn)
         if what:
             raise PreconditionFailed(
                 f"the database for {side} is not empty: it has {what}",

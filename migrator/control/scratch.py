@@ -30,7 +30,7 @@ def fallbacks(classic: Connection) -> list[str]:
 
 
 def in_use(conn: Connection) -> str:
-    """Return the name of a table, view or sequence of somebody in the database; '' when there is none."""
+    """Return the name of a schema that a run would drop, or of a table, view or sequence; '' when there is none."""
     row = conn.execute(_SQL["in_use"]).fetchone()
     return "" if row is None else str(row[0])
 

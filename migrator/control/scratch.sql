@@ -12,13 +12,18 @@ ON CONFLICT (part) DO UPDATE SET snapshot = EXCLUDED.snapshot, fresh_at = EXCLUD
 SELECT f.scope || ' ' || f.scope_key FROM migrator.fallback f ORDER BY 1;
 
 -- name: in_use
--- A table, view or sequence that no extension brought, and no service that runs the server.
-SELECT format('%I.%I', n.nspname, c.relname)
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
-   AND n.nspname !~ '^(pg_|information_schema$|rds_|aurora|aws_|apg_)'
-   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
- ORDER BY n.nspname IN ('migrator', 'app') DESC, 1
+-- A schema that a run would drop; else a table, view or sequence that no extension brought, and no service that runs the
+-- server.
+SELECT what
+  FROM (SELECT 0 AS at, 'a schema ' || n.nspname AS what FROM pg_namespace n WHERE n.nspname IN ('migrator', 'app')
+        UNION ALL
+        SELECT 1, format('%I.%I', n.nspname, c.relname)
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+           AND n.nspname !~ '^(pg_|information_schema$|rds_|aurora|aws_|apg_)'
+           AND NOT EXISTS (SELECT FROM pg_depend d
+                            WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')) found
+ ORDER BY at, what DESC
  LIMIT 1;
 
 -- name: where

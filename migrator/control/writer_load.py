@@ -113,6 +113,22 @@ def recent(conn: Connection, within_s: float = RECENT_S) -> dict[str, Recent]:
     return {metric: Recent(mean, seconds, age) for metric, mean, seconds, age in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class Busiest:
+    """A metric's highest rate. grain: of what time it is the mean, "minute" or "hour"; seconds: that were watched."""
+
+    rate: float
+    grain: str
+    seconds: float
+
+
+def busiest(conn: Connection, metric: str, days: float) -> Busiest | None:
+    """Return the highest rate of *metric* in the last *days*; None where nothing was stored, or only an hour of it is
+    known that was watched for minutes."""
+    row = conn.execute(_SQL["busiest"], {"metric": metric, "within_s": days * 86_400}).fetchone()
+    return None if row is None or row[0] is None else Busiest(float(row[0]), str(row[1]), float(row[2]))
+
+
 def busiest_tables(conn: Connection, schemas: Sequence[str], limit: int = 3) -> tuple[tuple[str, float], ...]:
     """Return the tables that are written most, with their shares of all row writes, as their statistics say."""
     rows = conn.execute(_SQL["busiest_tables"], {"schemas": list(schemas), "limit": limit})

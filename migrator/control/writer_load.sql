@@ -106,3 +106,18 @@ SELECT to_regclass('migrator.journal_status') IS NOT NULL;
 
 -- name: journal_bytes
 SELECT bytes FROM migrator.journal_status;
+
+-- name: busiest
+-- A minute counts when most of it was watched. Of days only their busiest hour is left.
+WITH found AS (
+    SELECT total / seconds AS rate, 'minute' AS of, seconds FROM migrator.writer_load
+     WHERE grain = 'minute' AND seconds > 0 AND metric = %(metric)s
+       AND at >= clock_timestamp() - make_interval(secs => %(within_s)s)
+     UNION ALL
+    SELECT coalesce(peak, total / seconds), CASE grain WHEN 'hour' THEN 'minute' ELSE 'hour' END, seconds
+      FROM migrator.writer_load
+     WHERE grain <> 'minute' AND seconds > 0 AND metric = %(metric)s
+       AND at >= clock_timestamp() - make_interval(secs => %(within_s)s)
+)
+SELECT rate, of, (SELECT sum(seconds) FROM found) FROM found WHERE of <> 'minute' OR seconds >= 30
+ ORDER BY rate DESC LIMIT 1;

@@ -243,7 +243,9 @@ def _impossible(option: Option, facts: Facts, what: Need, ready: float) -> str:
                 f" {_months(what.lasts_months)}, and the answer has to last {months:g}"
             )
         return ""
-    room = facts.node_vcpus.known() * facts.full.known()
+    # Limitless chooses its shards' servers; shards of one's own may be as different as their tenants.
+    largest = max(facts.node_vcpus.known(), facts.largest_vcpus.known())
+    room = (facts.node_vcpus.known() if option is Option.LIMITLESS else largest) * facts.full.known()
     if what.hottest_cores > room:
         share = facts.largest_write_share.value or 0
         return (
@@ -278,6 +280,7 @@ def _lines(option: Option, facts: Facts, what: Need) -> Iterator[Line]:
             yield Line(1 if lasts else -1, f"the largest server lasts for {_months(what.lasts_months)}")
             yield Line(1, "nothing changes for the application")
             yield Line(0, f"the server there is now lasts for {_months(what.now_lasts_months)}")
+            yield Line(0, "reads that may be a moment old can move to replicas, which is not counted here")
         case Option.MANUAL:
             if statements:
                 name = counted(int(statements), "statement that crosses", "statements that cross")
@@ -313,6 +316,33 @@ def _lines(option: Option, facts: Facts, what: Need) -> Iterator[Line]:
 FEW = 0.2
 """Up to this share of calls that cross, or of writes by one tenant, it speaks for sharding: the decision's own figure
 is that 80 % of the writes are by tenant."""
+
+
+MOST_CROSSING = 0.5
+"""From this share of calls on, most of the work asks several shards: the shard key is wrong for these statements."""
+
+
+def advice(judged: tuple[Judged, ...], facts: Facts) -> Iterator[str]:
+    """Yield what a person should know before they follow the proposal: what buys time where nothing lasts, and what
+    speaks so clearly against the proposal that it comes first."""
+    best, what = judged[0], need(facts)
+    crossing, share = facts.crossing_share.value or 0.0, facts.largest_write_share.value or 0.0
+    if best.impossible and what.lasts_months > 0:
+        yield (
+            f"What buys time is the largest server ({facts.largest_vcpus.known():g} vCPU): it lasts for"
+            f" {_months(what.lasts_months)}. Use them for what is named here, and decide again."
+        )
+    sharding = best.impossible or best.option is not Option.STAY
+    if sharding and crossing > MOST_CROSSING:
+        yield (
+            f"{crossing:.0%} of the calls do not stay on one shard: before any sharding, look for another shard key, or"
+            " rewrite the statements that are called most (migrator audit names them)."
+        )
+    if sharding and what.hottest_cores > facts.node_vcpus.known() * facts.full.known():
+        yield (
+            f"One tenant makes {share:.0%} of the writes: split it into several tenants, or give it a cluster of its"
+            " own; the others can be sharded."
+        )
 
 
 def _months(value: float) -> str:

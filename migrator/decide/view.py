@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from migrator.decide.facts import Basis, Facts, Figure
-from migrator.decide.judge import TITLES, Judged, Option
+from migrator.decide.judge import TITLES, Judged, Option, advice, need
 from migrator.decide.sensitivity import Flip
 
 NAMES = {
@@ -63,9 +64,9 @@ def option_lines(one: Judged, months: float) -> Iterator[str]:
         yield f"  {'+' if line.speaks > 0 else '-' if line.speaks < 0 else ' '} {line.text}"
 
 
-def flip_lines(flips: tuple[Flip, ...], facts: Facts) -> Iterator[str]:
-    """Yield what would change the answer, the nearest first."""
-    for flip in flips[:MOST_FLIPS]:
+def flip_lines(flips: tuple[Flip, ...], facts: Facts, most: int | None = MOST_FLIPS) -> Iterator[str]:
+    """Yield what would change the answer, the nearest first; *most* of it."""
+    for flip in flips[:most]:
         figure: Figure = getattr(facts, flip.name)
         word = "below" if flip.value is not None and flip.at < flip.value else "above"
         to = TITLES[flip.to] if flip.to else "nothing is possible"
@@ -100,7 +101,26 @@ def to_json(facts: Facts, judged: tuple[Judged, ...], flips: tuple[Flip, ...]) -
     return {
         "proposed": proposed.value if proposed else None,
         "headline": headline(judged),
+        "advice": list(advice(judged, facts)),
         "options": [one.to_json() for one in judged],
-        "what_would_change_it": [flip.to_json() for flip in flips],
-        "figures": {name: figure.to_json() for name, figure in facts.figures().items()},
+        "what_would_change_it": [
+            {**flip.to_json(), "text": text} for flip, text in zip(flips, flip_lines(flips, facts, None), strict=False)
+        ],
+        "figures": {
+            name: {**figure.to_json(), "name": NAMES[name], "text": value_of(figure)}
+            for name, figure in facts.figures().items()
+        },
+        "load": _load(facts),
+    }
+
+
+def _load(facts: Facts) -> dict[str, object]:
+    """Return the vCPUs that are busy at the peak, month by month, and where a server is full. null: never."""
+    used, growth = facts.cpu.known() * facts.vcpus.known(), facts.growth.known()
+    months, lasts = math.ceil(facts.months.known()), need(facts).lasts_months
+    return {
+        "busy_vcpus": [round(used * (1 + growth) ** month, 1) for month in range(months + 1)],
+        "now_vcpus": facts.vcpus.known(),
+        "largest_vcpus": round(facts.largest_vcpus.known() * facts.full.known(), 1),
+        "lasts_months": None if math.isinf(lasts) else round(lasts, 1),
     }

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 import psycopg
 
 from migrator.errors import ClusterUnavailable, ReadStale, WritesClosed
-from migrator.model.sqlstate import Fault, fault_of, is_lost
+from migrator.model.sqlstate import READ_ONLY, Fault, fault_of, is_lost
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,6 +35,8 @@ def worth_another_try(error: BaseException) -> bool:
         return isinstance(cause, psycopg.OperationalError)
     if isinstance(cause, psycopg.errors.LockNotAvailable):
         return False  # the application asked not to wait
+    if cause.sqlstate == READ_ONLY:
+        return True  # by another connection: the writer failed over, and this one leads to what only reads now
     return is_lost(cause.sqlstate) or (fault_of(cause.sqlstate) is Fault.CONFLICT and cause.sqlstate[:2] == "40")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from migrator.load.stop import Second
 
 READY_S = 60.0
 HEAD_START_S = 0.3
+INTERRUPTED = "interrupted (Ctrl-C)"
 SILENT_S = 15.0
 """A process that reports nothing for so long has stopped, or its machine has."""
 
@@ -106,7 +108,8 @@ def run(all_orders: Sequence[Orders], on_second: OnSecond) -> Seen:
     Raises:
         ClusterUnavailable: the target cannot be reached, or refuses.
         InvariantBroken: a process of the generator has failed.
-        KeyboardInterrupt: Ctrl-C; all processes have ended.
+        KeyboardInterrupt: Ctrl-C before the test began, or a second time; all processes have ended. One while it runs
+            stops it, and what was seen until then is returned.
     """
     said: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
     with _processes(all_orders, said) as running:
@@ -114,7 +117,29 @@ def run(all_orders: Sequence[Orders], on_second: OnSecond) -> Seen:
         begin = time.monotonic() + HEAD_START_S
         for process in running:
             process.tell({"begin": begin})
-        return _hear(running, said, begin, on_second)
+        with _interrupts() as interrupted:
+            return _hear(running, said, begin, lambda seen, at_s: interrupted() or on_second(seen, at_s))
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], str]]:
+    """Yield what says whether Ctrl-C was pressed; a second one raises KeyboardInterrupt. Only the main thread hears of
+    signals: on others nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: ""
+        return
+    pressed = threading.Event()
+
+    def press(number: int, frame: Any) -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+        pressed.set()
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: INTERRUPTED if pressed.is_set() else ""
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _ready(running: Sequence[_Process], said: queue.Queue[Any], side: str) -> None:

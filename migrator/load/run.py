@@ -29,7 +29,8 @@ SATURATED = "saturated"
 LEAST_CUT_S = 1.0
 """A window that the stop rule cut short counts if it lasted so long: what stopped the test is what it shows."""
 
-_OF_CLASSIC = ("classic", "neither")
+_NOT_THE_SERVERS = ("classic", "neither", fleet.INTERRUPTED)
+"""How reasons of a stop begin that say nothing about the rate that was offered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ def _part(
 def _judged(windows: Sequence[Window], seen: Seen, turns: int) -> _Part:
     """Return the windows that were whole, and the one that the stop rule cut short where it is about the server."""
     lasted = seen.seconds_of[-1] if seen.seconds_of else 0.0
-    cut_by_server = bool(seen.stopped) and seen.stopped != SATURATED and not seen.stopped.startswith(_OF_CLASSIC)
+    cut_by_server = bool(seen.stopped) and seen.stopped != SATURATED and not seen.stopped.startswith(_NOT_THE_SERVERS)
     found, counts, spans, used = [], [], [], set()
     for number, window in enumerate(windows):
         seconds = window.seconds

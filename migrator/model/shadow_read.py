@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,14 @@ NONE_COMPARED = "reads.not_compared"
 READS_HINT = "See both answers' difference: migrator reads; compare the rows: migrator validate --tenant ID"
 
 NAMED = 3
+
+FEWEST_CLEAN = 100
+CHANCE = 0.001
+"""A difference counts as corrected after so many clean reads that, had nothing been corrected, its share of the reads
+before would have left them clean by such a chance at most (`ShadowLine.clean_needed`)."""
+
+QUIET_S = 3600.0
+"""And not before so long, nor before as long as it was seen: what a nightly job meets is not gone at noon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,8 @@ class ShadowLine:
         note: what was seen last that was not the same, without values of rows.
         tenant_count, tenants: whose answers differed: how many, and the first few.
         first_at, last_at: when answers differed; None: never.
+        clean: of `compared`, decided since the last difference, all of them without one.
+        quiet_s: since the last difference.
     """
 
     fingerprint: str
@@ -58,6 +69,33 @@ class ShadowLine:
     tenants: tuple[str, ...] = ()
     first_at: datetime | None = None
     last_at: datetime | None = None
+    clean: int = 0
+    quiet_s: float = 0.0
+
+    @property
+    def clean_needed(self) -> int:
+        """How many reads without a difference show that its cause is corrected."""
+        share = self.differing / max(self.compared - self.clean, self.differing, 1)
+        return max(FEWEST_CLEAN, math.ceil(math.log(CHANCE) / math.log1p(-share))) if 0 < share < 1 else FEWEST_CLEAN
+
+    @property
+    def quiet_needed_s(self) -> float:
+        if self.first_at is None or self.last_at is None:
+            return QUIET_S
+        return max(QUIET_S, (self.last_at - self.first_at).total_seconds())
+
+    @property
+    def corrected(self) -> bool:
+        """Whether enough was read without a difference since the last one."""
+        return self.clean >= self.clean_needed and self.quiet_s >= self.quiet_needed_s
+
+    @property
+    def since(self) -> str:
+        """What was read since the last difference, and what it takes, in a few words."""
+        return (
+            f"{self.clean:,} of {self.clean_needed:,} clean reads since, in {self.quiet_s / 3600:.1f} of"
+            f" {self.quiet_needed_s / 3600:.1f} h"
+        )
 
     @property
     def name(self) -> str:
@@ -72,9 +110,13 @@ class ShadowLine:
 
 
 def differing(lines: Iterable[ShadowLine], acknowledged: Collection[str]) -> Iterator[ShadowLine]:
-    """Yield the statements whose answers differ, and that the plan does not accept."""
+    """Yield the statements whose answers differ, that were not corrected since, and that the plan does not accept."""
     accepted_all = DIFFER in acknowledged
-    return (line for line in lines if line.differing and not accepted_all and line.name not in acknowledged)
+    return (
+        line
+        for line in lines
+        if line.differing and not line.corrected and not accepted_all and line.name not in acknowledged
+    )
 
 
 def blockers(
@@ -89,8 +131,9 @@ def blockers(
     for line in differing(lines, acknowledged):
         told = (
             f"{counted(line.differing, 'shadow read')} of statement {line.fingerprint}"
-            f" {'differs' if line.differing == 1 else 'differ'} (tenant {line.whose}; {line.note}):"
-            f" {shortened(line.statement)}; see migrator reads, correct the cause, or acknowledge {line.name}"
+            f" {'differs' if line.differing == 1 else 'differ'} (tenant {line.whose}; {line.note}; {line.since}):"
+            f" {shortened(line.statement)}; see migrator reads, correct the cause and let clean reads come, or"
+            f" acknowledge {line.name}"
         )
         found.append(Blocker(DIFFER, line.fingerprint, told))
     if asked and not totals.compared and NONE_COMPARED not in acknowledged:

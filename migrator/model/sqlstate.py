@@ -5,6 +5,7 @@ Sorted by SQLSTATE, never by message text (messages are translated, and they quo
 
 from __future__ import annotations
 
+from collections.abc import Set
 from enum import StrEnum
 
 
@@ -18,13 +19,16 @@ class Fault(StrEnum):
     CALLER = "caller"  # wrong SQL, missing rights, wrong password: the caller's own
 
 
+READ_ONLY = "25006"
+"""read_only_sql_transaction: in a write, the server is a writer no longer; in a read, the statement is none."""
+
 _EXACT: dict[str, Fault] = {
     "57014": Fault.OVERLOADED,  # query_canceled: statement_timeout
     "57P01": Fault.UNREACHABLE,  # admin_shutdown
     "57P02": Fault.UNREACHABLE,  # crash_shutdown
     "57P03": Fault.UNREACHABLE,  # cannot_connect_now
     "57P05": Fault.UNREACHABLE,  # idle_session_timeout
-    "25006": Fault.UNREACHABLE,  # read_only_sql_transaction: seen during a failover
+    READ_ONLY: Fault.UNREACHABLE,  # read_only_sql_transaction: a writer that failed over. Not of a read: see below
     "25P03": Fault.UNREACHABLE,  # idle_in_transaction_session_timeout
     "55P03": Fault.CONFLICT,  # lock_not_available
     "40001": Fault.CONFLICT,
@@ -86,4 +90,40 @@ def points_at_cluster(sqlstate: str) -> bool:
     A right, a table, a function or a feature that is not there was there when the application was written; that a
     number is too large is in the data, which both sides share. Decides only where nothing better is known.
     """
-    return sqlstate[:2] in _OF_THE_SCHEMA or counts_for_breaker(fault_of(sqlstate))
+    return not made_by_a_read(sqlstate) and (sqlstate[:2] in _OF_THE_SCHEMA or counts_for_breaker(fault_of(sqlstate)))
+
+
+_OF_A_READ = frozenset((
+    "25001", READ_ONLY,  # SET TRANSACTION too late, VACUUM; a change in a block that only reads
+    "25P02",  # says only that an earlier statement failed
+    "25P03", "25P04",  # idle_in_transaction_session_timeout, transaction_timeout: the block took too long
+    "08P01",  # where the connection lives on: a statement with more or fewer parameters than it names
+    "53400",  # configuration_limit_exceeded: its temp_file_limit
+    "42601", "42602", "42611", "42622", "42701", "42702", "42712", "42803", "42939",
+    "42P02", "42P03", "42P05", "42P08", "42P10", "42P18", "42P19", "42P20",  # its wording
+))  # fmt: skip
+
+
+def made_by_a_read(sqlstate: str) -> bool:
+    """Return whether a statement of a read makes this error by itself, whichever server it is sent to.
+
+    Only what PostgreSQL (appendix A) raises for the text of a statement, its parameters and its session's own limits.
+    What another schema, right or version may be the cause of is not among them.
+    """
+    return sqlstate in _OF_A_READ or sqlstate.startswith("54")  # too complex, too deep, too long
+
+
+CANCELED = "57014"
+"""query_canceled: by a timeout, or by who asked for it."""
+
+_ENDED_BLOCKS = frozenset(("25P03", "25P04"))
+
+
+def ended_by_caller(sqlstates: Set[str]) -> bool:
+    """Return whether the server closed the connection because the application's block took too long."""
+    return not _ENDED_BLOCKS.isdisjoint(sqlstates)
+
+
+def is_lost_in_a_read(sqlstate: str) -> bool:
+    """Return whether an error that a read was told means that the connection, or one behind the router, was lost."""
+    return is_lost(sqlstate) and not made_by_a_read(sqlstate)

@@ -18,9 +18,11 @@ LOAD = "load"
 """Kinds of the reports, as they are stored."""
 
 CODES = (
-    "shadow.missing", "shadow.unreadable", "shadow.old", "shadow.stopped", "shadow.empty", "shadow.not_compared",
-    "shadow.error", "shadow.differs", "shadow.crossing", "shadow.slower", "shadow.not_run", "shadow.shards_unknown",
-    "load.missing", "load.unreadable", "load.old", "load.stopped", "load.saturated", "load.errors", "load.slower",
+    "shadow.missing", "shadow.unreadable", "shadow.old", "shadow.changed", "shadow.stopped", "shadow.empty",
+    "shadow.not_compared", "shadow.error", "shadow.differs", "shadow.crossing", "shadow.slower", "shadow.not_run",
+    "shadow.too_few", "shadow.shards_unknown",
+    "load.missing", "load.unreadable", "load.old", "load.changed", "load.stopped", "load.empty", "load.saturated",
+    "load.errors", "load.slower",
 )  # fmt: skip
 """Every code of a finding that can block; see migrator.traffic_test."""
 
@@ -36,11 +38,39 @@ class Shards(StrEnum):
     UNKNOWN = "unknown"  # EXPLAIN was not possible, or was not understood
 
 
+class Pace(StrEnum):
+    """What is known of a quantile of a statement's latency on Limitless, against classic."""
+
+    SLOWER = "slower"
+    NOT_SLOWER = "not_slower"
+    TOO_FEW = "too_few"  # its calls are too few, or too uneven, to say either
+
+
+@dataclass(frozen=True, slots=True)
+class Paces:
+    """One statement's pace at each quantile."""
+
+    p50: Pace
+    p99: Pace
+    p999: Pace
+
+    @property
+    def any_slower(self) -> bool:
+        return Pace.SLOWER in (self.p50, self.p99, self.p999)
+
+    def to_json(self) -> dict[str, str]:
+        return {"p50": self.p50.value, "p99": self.p99.value, "p999": self.p999.value}
+
+    @classmethod
+    def from_json(cls, body: object) -> Paces:
+        values = _object(body, "pace")
+        return cls(*(Pace(_text(values, key)) for key in ("p50", "p99", "p999")))
+
+
 class Writes(StrEnum):
     """What a shadow run did with statements that write."""
 
     ROLLED_BACK = "rolled_back"  # run in a transaction that is rolled back
-    SCRATCH = "scratch"  # run in a schema that is dropped afterwards
     LEFT_OUT = "left_out"  # not run: nothing is known of them
 
 
@@ -68,11 +98,13 @@ class StatementResult:
     Attributes:
         fingerprint: names the statement; the same in every run, so that it can be acknowledged by name.
         text: its text without values.
-        calls: repeated on both sides.
+        calls: that were repeated; 0 when the run ended before the first one.
         classic, limitless: latencies; None where no call ended on that side.
         classic_errors, limitless_errors: calls that failed, by SQLSTATE (`LOST` where there is none).
         compared: calls whose results were compared at one snapshot that both sides have.
         differing: of those, calls whose results differ.
+        pace: whether it is slower on Limitless, by a test of the run's calls; None where no call succeeded on both.
+        write: it writes, and ran on Limitless alone.
     """
 
     fingerprint: str
@@ -85,6 +117,8 @@ class StatementResult:
     shards: Shards = Shards.UNKNOWN
     compared: int = 0
     differing: int = 0
+    pace: Paces | None = None
+    write: bool = False
 
     def __post_init__(self) -> None:
         if not self.differing <= self.compared <= self.calls:
@@ -103,6 +137,8 @@ class StatementResult:
             "shards": self.shards.value,
             "compared": self.compared,
             "differing": self.differing,
+            "pace": self.pace and self.pace.to_json(),
+            "write": self.write,
         }
 
     @classmethod
@@ -119,6 +155,8 @@ class StatementResult:
             shards=Shards(_text(values, "shards")),
             compared=_count(values, "compared"),
             differing=_count(values, "differing"),
+            pace=None if _given(values, "pace") is None else Paces.from_json(values["pace"]),
+            write=_truth(values, "write"),
         )
 
 
@@ -133,7 +171,7 @@ class ShadowResult:
         tenants: how many tenants the statements belonged to.
         writes: what was done with statements that write.
         skipped: captured statements that were not repeated (no parameters, not of a chosen tenant, not understood).
-        stopped: why it ended before all was repeated; '' when it ran to its end.
+        stopped: what broke it off before all was repeated; '' when it ran to its end, or for as long as it was to.
     """
 
     statements: tuple[StatementResult, ...]
@@ -296,6 +334,13 @@ def _text(values: Mapping[str, Any], key: str, empty: bool = False) -> str:
     value = _given(values, key)
     if not isinstance(value, str) or not (value or empty):
         raise ValueError(f"{key} is not a text")
+    return value
+
+
+def _truth(values: Mapping[str, Any], key: str) -> bool:
+    value = _given(values, key)
+    if not isinstance(value, bool):
+        raise ValueError(f"{key} is neither true nor false")
     return value
 
 

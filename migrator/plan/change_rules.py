@@ -278,7 +278,7 @@ RULES: dict[str, Rule] = {
     "traffic_test.max_age_days": Live(_GATES, higher, "older results of shadow runs and load tests count"),
     "traffic_test.p99_factor": Live(_GATES, higher, "statements may get slower on Limitless"),
     "traffic_test.p99_floor_ms": Live(_GATES, higher, "statements may get slower on Limitless"),
-    "traffic_test.min_calls": Live(_GATES, higher, "of more statements the median is compared, and not the p99"),
+    "traffic_test.min_calls": Live(_GATES, lower, "statements count as tried that were repeated less often"),
     "traffic_test.growth_months": Live(_GATES, asks_less, "Limitless is asked to carry less growth"),
     "traffic_test.reads_days": Live("the next wave", lower, "waves forget earlier that reads differed"),
     "stabilization.days": Live(_CHECK, lower, "classic is a fallback for less time"),

@@ -28,7 +28,7 @@ class TrafficTest(Section):
         50.0, ge=0, description="Below this p99 nothing is wrong, whatever the factor; as waves.p99_floor_ms."
     )
     min_calls: int = Field(
-        100, ge=1, description="Of a statement with fewer calls the median is compared: of so few, the p99 is one call."
+        20, ge=1, description="A statement with fewer repeated calls was sampled too little to say how fast it is."
     )
     growth_months: float | None = Field(
         None,

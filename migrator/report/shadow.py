@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from migrator.model.traffic_test import Percentiles, ShadowResult, StatementResult, Writes
+from migrator.model.traffic_test import Pace, Percentiles, ShadowResult, StatementResult, Writes
 from migrator.report import words
 from migrator.report.template import render
 
@@ -23,12 +23,11 @@ KINDS = {
 
 WRITES = {
     Writes.ROLLED_BACK: "writes ran on Limitless alone, and were rolled back",
-    Writes.SCRATCH: "writes ran in a scratch schema",
     Writes.LEFT_OUT: "writes were left out",
 }
 """What was done with statements that write."""
 
-PACES = {"slower": "slower", "not_slower": "not slower", "too_few": "too few to say"}
+PACES = {Pace.SLOWER: "slower", Pace.NOT_SLOWER: "not slower", Pace.TOO_FEW: "too few to say"}
 
 LONGEST = 240
 """Characters of a statement's text that a terminal shows."""
@@ -82,12 +81,26 @@ def _lines(result: ShadowResult, body: Mapping[str, Any]) -> Iterator[Line]:
         mine = _of(one.fingerprint, body)
         yield Line(
             statement=one,
-            pace={name: PACES[pace] for name, pace in (more.get("pace") or {}).items()},
+            pace=_paces(one),
             not_compared=", ".join(more.get("not_compared", ())),
             errors="; ".join(more.get("errors", {}).values()),
             findings=mine,
             css="bad" if mine else "",
         )
+
+
+def _paces(statement: StatementResult) -> dict[str, str]:
+    pace = statement.pace
+    return {} if pace is None else {"p50": PACES[pace.p50], "p99": PACES[pace.p99], "p999": PACES[pace.p999]}
+
+
+def _open(result: ShadowResult) -> list[str]:
+    """Return the statements of which the run cannot say whether they are slower: too few calls, or too uneven ones."""
+    return [
+        one.fingerprint
+        for one in result.statements
+        if not one.calls or (one.pace is not None and one.pace.p50 is Pace.TOO_FEW)
+    ]
 
 
 def _of(fingerprint: str, body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -123,6 +136,8 @@ def lines(body: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     for found in body.get("findings", ()):
         after.append(f"- {found['fingerprint']} {KINDS[found['kind']]}: {found['text']}")
         after.append(f"  {words.cut(' '.join(texts[found['fingerprint']].split()), LONGEST)}")
+    if open_ := _open(result):
+        after.append(f"too few calls, or too uneven, to say whether slower: {', '.join(open_)}")
     for one in body.get("details", ()):
         if one["not_compared"]:
             after.append(f"not compared: {one['fingerprint']}: {', '.join(one['not_compared'])}")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from migrator.model.side import Side
 from migrator.model.sqlstate import Fault, fault_of
-from migrator.model.traffic_test import Shards, StatementResult
+from migrator.model.traffic_test import Pace, Shards, StatementResult
 from migrator.shadow.agree import Compared
-from migrator.shadow.prepare import reads
+from migrator.shadow.prepare import Repeated, reads
 from migrator.shadow.replay import Pair
-from migrator.shadow.statistics import Limits, Slower, judge, percentiles
+from migrator.shadow.statistics import Limits, judge, percentiles
 
 
 class Kind(StrEnum):
@@ -43,7 +42,6 @@ class Told:
     """One statement with what the stored result does not hold.
 
     Attributes:
-        pace: None where it ran on one side only.
         logged_p50_ms: of classic, as its log had it when the application ran the statement.
         not_compared: why its results were not compared, or not all of them.
         artefacts: errors of writes that come from repeating them, by SQLSTATE: the row is there already.
@@ -51,7 +49,6 @@ class Told:
     """
 
     result: StatementResult
-    pace: Slower | None
     logged_p50_ms: float | None
     not_compared: tuple[str, ...]
     artefacts: Mapping[str, int] = field(default_factory=dict)
@@ -61,7 +58,6 @@ class Told:
     def to_json(self) -> dict[str, Any]:
         return {
             "fingerprint": self.result.fingerprint,
-            "pace": self.pace and self.pace.to_json(),
             "logged_p50_ms": self.logged_p50_ms,
             "not_compared": list(self.not_compared),
             "artefacts": dict(self.artefacts),
@@ -80,17 +76,25 @@ class Measured:
     apart_ms: float = 0.0
 
 
-def tell(pairs: Sequence[Pair], measured: Measured, limits: Limits) -> list[Told]:
-    """Return every statement that was repeated, in the order of its first call."""
-    by_statement: dict[str, list[Pair]] = defaultdict(list)
+def tell(calls: Sequence[Repeated], pairs: Sequence[Pair], measured: Measured, limits: Limits) -> list[Told]:
+    """Return every statement of *calls*, in the order of its first one; of some the run may not have come to any."""
+    statements = {repeated.statement.fingerprint.id: repeated for repeated in calls}
+    by_statement: dict[str, list[Pair]] = {name: [] for name in statements}
     for pair in pairs:
         by_statement[pair.repeated.statement.fingerprint.id].append(pair)
-    judged = sum(any(reads(pair.repeated) for pair in mine) for mine in by_statement.values())
-    return [_told(mine, measured, limits, judged) for mine in by_statement.values()]
+    judged = sum(map(reads, statements.values()))
+    return [_told(statements[name], mine, measured, limits, judged) for name, mine in by_statement.items()]
 
 
-def _told(pairs: Sequence[Pair], measured: Measured, limits: Limits, judged: int) -> Told:
-    statement = pairs[0].repeated.statement
+def undecided(told: Sequence[Told]) -> frozenset[str]:
+    """Return the statements of which it is open whether they are slower: more of their calls may tell."""
+    return frozenset(
+        one.result.fingerprint for one in told if one.result.pace is not None and one.result.pace.p50 is Pace.TOO_FEW
+    )
+
+
+def _told(first: Repeated, pairs: Sequence[Pair], measured: Measured, limits: Limits, judged: int) -> Told:
+    statement = first.statement
     name = statement.fingerprint.id
     compared = measured.compared.get(name, Compared())
     both = [p for p in pairs if p.classic is not None and not p.classic.state and not p.limitless.state]
@@ -117,10 +121,11 @@ def _told(pairs: Sequence[Pair], measured: Measured, limits: Limits, judged: int
         shards=measured.shards.get(name, Shards.UNKNOWN),
         compared=compared.compared,
         differing=compared.differing,
+        pace=judge(here, there, limits=limits, judged=judged, apart_ms=measured.apart_ms) if both else None,
+        write=not reads(first),
     )
     return Told(
         result=result,
-        pace=judge(here, there, limits=limits, judged=judged, apart_ms=measured.apart_ms) if both else None,
         logged_p50_ms=logged.p50_ms if logged else None,
         not_compared=(*measured.reasons.get(name, ()), *compared.unknown),
         artefacts=dict(artefacts),
@@ -154,29 +159,23 @@ def _of(one: Told) -> list[Finding]:
     for state, number in only.items():
         text = f"{number} of {result.calls} calls fail on Limitless alone: {one.why.get(state, state)}"
         found.append(Finding(name, Kind.ERROR, text))
-    if one.pace is not None and one.pace.any and result.classic is not None and result.limitless is not None:
-        found.append(Finding(name, Kind.SLOWER, _slower(one, result)))
+    if result.pace is not None and result.pace.any_slower:
+        found.append(Finding(name, Kind.SLOWER, _slower(result)))
     if result.shards is Shards.MANY:
         found.append(Finding(name, Kind.CROSSES, "it visits several shards"))
     return found
 
 
-def _slower(one: Told, result: StatementResult) -> str:
-    assert one.pace is not None and result.classic is not None and result.limitless is not None
+def _slower(result: StatementResult) -> str:
+    assert result.pace is not None and result.classic is not None and result.limitless is not None
     here, there = result.classic, result.limitless
     texts = [
         f"{name} {there_ms:.1f} ms, {here_ms:.1f} ms on classic"
         for name, pace, here_ms, there_ms in (
-            ("p50", one.pace.p50, here.p50_ms, there.p50_ms),
-            ("p99", one.pace.p99, here.p99_ms, there.p99_ms),
-            ("p99.9", one.pace.p999, here.p999_ms, there.p999_ms),
+            ("p50", result.pace.p50, here.p50_ms, there.p50_ms),
+            ("p99", result.pace.p99, here.p99_ms, there.p99_ms),
+            ("p99.9", result.pace.p999, here.p999_ms, there.p999_ms),
         )
-        if pace == "slower"
+        if pace is Pace.SLOWER
     ]
     return "slower: " + "; ".join(texts)
-
-
-def apart_ms(trips_ms: Mapping[Side, float | None]) -> float:
-    """Return how much longer a round trip to Limitless takes than one to classic; 0 when that is not known."""
-    here, there = trips_ms.get(Side.CLASSIC), trips_ms.get(Side.LIMITLESS)
-    return 0.0 if here is None or there is None else max(0.0, there - here)

@@ -1,12 +1,14 @@
 """Repeats calls on both sides, each on one right after the other, and takes their latencies.
 
-Both sides are asked by the same thread, in turns first, so that whatever slows this machine or the network slows both.
+Both sides are asked by the same thread, in turns first by statement, so that whatever slows this machine or the network
+slows both: the side that is asked first pays for the thread's waking up.
 Calls of one session stay in their order. Nothing that is done lasts: reads run in read-only transactions on classic,
 writes on Limitless only, and everything is rolled back.
 """
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 import zlib
@@ -27,7 +29,7 @@ from migrator.shadow.prepare import Repeated, reads
 from migrator.shadow.stopping import TIMED_OUT, Watch
 
 PING = Call("SELECT")
-PING_EVERY = 20
+PING_EVERY = 5
 """Calls of a worker between two round trips that are measured."""
 
 WARM_UP = 1
@@ -75,13 +77,22 @@ class Pair:
 
 @dataclass(slots=True)
 class Played:
-    """What a replay gave. trips_ms: median round trip by side. dropped: statements that took too long, by id."""
+    """What a replay gave.
+
+    Attributes:
+        stopped: what broke it off; '' also when its time was up, which `time_up` says.
+        trips_ms: median round trip by side.
+        apart_ms: median of what a round trip to Limitless took longer than the one to classic beside it.
+        dropped: statements that took too long, by id.
+    """
 
     pairs: list[Pair]
     seconds: float
     stopped: str
     trips_ms: dict[Side, float | None]
     dropped: Counter[str]
+    apart_ms: float = 0.0
+    time_up: bool = False
 
 
 @dataclass
@@ -116,15 +127,28 @@ class Replay:
         self._lock = threading.Lock()
         self._pairs: list[Pair] = []
         self._dropped: Counter[str] = Counter()
+        self._apart: list[float] = []
         self._failure: BaseException | None = None
+        self._began: float | None = None
+        self._time_up = False
+        self._paced = True
 
-    def run(self, calls: Sequence[Repeated], progress: Callable[[int], None] | None = None) -> Played:
-        """Repeat *calls*; return what became of them, also when it had to stop.
+    def run(
+        self, calls: Sequence[Repeated], progress: Callable[[int], None] | None = None, *, paced: bool = True
+    ) -> Played:
+        """Repeat *calls*; return what became of these and of those before, also when it had to stop.
+
+        Args:
+            paced: with the pauses of the trace; without them as fast as the rate allows.
 
         Raises:
             ClusterUnavailable: a side could not be reached at the beginning.
         """
         began = time.monotonic()
+        if self._began is None:
+            self._began = began
+        self._paced = paced
+        self._over.clear()
         queues = split(calls, self._pacing.concurrency)
         first_s = min((c.call.at_s for c in calls if c.call.at_s is not None), default=0.0)
         workers = [_Worker(self, queue, began, first_s) for queue in queues if queue]
@@ -134,7 +158,7 @@ class Replay:
             for worker in workers:
                 worker.start()
             while any(worker.is_alive() for worker in workers) and not self._over.wait(_LOOK_S):
-                self._look(workers, time.monotonic() - began)
+                self._look(workers, time.monotonic() - self._began)
                 if progress is not None:
                     progress(len(self._pairs))
         finally:
@@ -143,17 +167,19 @@ class Replay:
         if self._failure is not None:
             raise self._failure
         return Played(
-            self._pairs,
-            time.monotonic() - began,
+            list(self._pairs),
+            time.monotonic() - self._began,
             self._watch.why,
             {side: self._watch.trip_ms(side) for side in Side},
             Counter({name: n for name, n in self._dropped.items() if n >= PATIENCE}),
+            max(0.0, statistics.median(self._apart)) if self._apart else 0.0,
+            self._time_up,
         )
 
     def _look(self, workers: Sequence[_Worker], elapsed_s: float) -> None:
         if elapsed_s > self._pacing.most_s:
-            self._watch.why = self._watch.why or f"the time was up ({self._pacing.most_s:.0f} s)"
-        if self._watch.why:
+            self._time_up = True
+        if self._watch.why or self._time_up:
             self._over.set()
         for worker in workers:
             worker.hang_up_if_silent(self._pacing.timeout_s + GRACE_S)
@@ -176,8 +202,8 @@ class Replay:
         return self._over
 
     @property
-    def pacing(self) -> Pacing:
-        return self._pacing
+    def speed(self) -> float | None:
+        return self._pacing.speed if self._paced else None
 
     def connect(self, side: Side) -> psycopg.Connection[Any]:
         name = "classic" if side is Side.CLASSIC else "Limitless"
@@ -207,6 +233,13 @@ class Replay:
             if not answer.state:
                 self._watch.went(side, answer.ms)
 
+    def pinged(self, answers: dict[Side, Answer]) -> None:
+        for side, answer in answers.items():
+            self.went(side, answer)
+        if not any(answer.state for answer in answers.values()):
+            with self._lock:
+                self._apart.append(answers[Side.LIMITLESS].ms - answers[Side.CLASSIC].ms)
+
     def add(self, pair: Pair) -> None:
         with self._lock:
             self._pairs.append(pair)
@@ -227,6 +260,7 @@ class _Worker(threading.Thread):
         self._began, self._first_s = began, first_s
         self._conns: dict[Side, psycopg.Connection[Any]] = {}
         self._seen: Counter[str] = Counter()
+        self._pings = 0
         self._busy: tuple[Side, float] | None = None
 
     def open(self) -> None:
@@ -254,27 +288,27 @@ class _Worker(threading.Thread):
                 if not self._replay.wait(self._due(repeated)):
                     return
                 if number % PING_EVERY == 0:
-                    self._ping(number)
-                self._repeat(number, repeated)
+                    self._ping()
+                self._repeat(repeated)
         except BaseException as error:  # of the thread that waits for this one
             self._replay.fail(error)
         finally:
             self.close()
 
     def _due(self, repeated: Repeated) -> float:
-        at_s, speed = repeated.call.at_s, self._replay.pacing.speed
+        at_s, speed = repeated.call.at_s, self._replay.speed
         return self._began if at_s is None or not speed else self._began + (at_s - self._first_s) / speed
 
-    def _sides(self, number: int) -> tuple[Side, Side]:
-        return (Side.CLASSIC, Side.LIMITLESS) if number % 2 else (Side.LIMITLESS, Side.CLASSIC)
+    def _sides(self, turn: int) -> tuple[Side, Side]:
+        return (Side.CLASSIC, Side.LIMITLESS) if turn % 2 else (Side.LIMITLESS, Side.CLASSIC)
 
-    def _ping(self, number: int) -> None:
-        for side in self._sides(number):
-            self._replay.went(side, self._ask(side, PING))
+    def _ping(self) -> None:
+        self._pings += 1
+        self._replay.pinged({side: self._ask(side, PING) for side in self._sides(self._pings)})
 
-    def _repeat(self, number: int, repeated: Repeated) -> None:
+    def _repeat(self, repeated: Repeated) -> None:
         fingerprint, answers = repeated.statement.fingerprint.id, {}
-        for side in self._sides(number) if reads(repeated) else (Side.LIMITLESS,):
+        for side in self._sides(self._seen[fingerprint]) if reads(repeated) else (Side.LIMITLESS,):
             answers[side] = self._ask(side, repeated.call)
             self._replay.answered(side, answers[side], fingerprint)
         self._seen[fingerprint] += 1

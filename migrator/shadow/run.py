@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,17 +34,19 @@ from migrator.model.trace import Call
 from migrator.model.traffic_test import SHADOW, ShadowResult, Shards, Writes
 from migrator.plan.schema import Plan
 from migrator.plan.tables import resolve_tables
-from migrator.shadow import agree, copied
+from migrator.shadow import again, agree, copied
 from migrator.shadow.ask import APP
-from migrator.shadow.findings import Finding, Measured, Told, apart_ms, findings, tell
+from migrator.shadow.findings import Finding, Measured, Told, findings, tell, undecided
 from migrator.shadow.plans import shards
 from migrator.shadow.prepare import Preparer, Repeated, Scope, reads
 from migrator.shadow.replay import Pacing, Played, Replay
-from migrator.shadow.statistics import Limits
+from migrator.shadow.statistics import LOOKS, Limits
 
 Connection = psycopg.Connection[Any]
 
 NOT_RUN = "it writes, and writes are left out"
+BROKEN_OFF = "the run was stopped, or the statement takes too long"
+TIME_UP = "the time was up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,15 +212,35 @@ def run(
     try:
         if options.copies:
             agreement = _apart(_at_copy(*dsns, prepared, options.tenants, reading))
-        played = replay.run(prepared.calls, progress)
+        played, missing = _play(replay, prepared.calls, options.limits, progress)
         if not options.copies:
             agreement = _apart(agree.at_fences(*dsns, _repeated(played), reading))
         visited = _visited(limitless_dsn, prepared)
     finally:
         if options.copies:
             asyncio.run(copied.remove(limitless_dsn, prepared.tables, options.tenants))
-    measured = Measured(agreement.by_statement, agree.reasons(prepared.calls), visited, apart_ms(played.trips_ms))
-    return _report(prepared, played, agreement.notes, tell(played.pairs, measured, options.limits), options, at, who)
+    measured = Measured(agreement.by_statement, agree.reasons(prepared.calls), visited, played.apart_ms)
+    told = tell(prepared.calls, played.pairs, measured, options.limits)
+    left_out = Counter(prepared.left_out)
+    if missing:
+        left_out[TIME_UP if played.time_up else BROKEN_OFF] += missing
+    return _report(prepared, played, agreement.notes, told, left_out, options, at, who)
+
+
+def _play(
+    replay: Replay, calls: Sequence[Repeated], limits: Limits, progress: Callable[[int], None] | None
+) -> tuple[Played, int]:
+    """Repeat *calls*, and once more those of statements of which it is open whether they are slower, while there is
+    time; return what became of them, and how many of *calls* were not repeated."""
+    played = replay.run(calls, progress)
+    missing = len(calls) - len(played.pairs)
+    for _ in range(LOOKS - 1):
+        told = tell(calls, played.pairs, Measured({}, {}, {}, played.apart_ms), limits)
+        more = again.more(calls, played.pairs, undecided(told) - played.dropped.keys())
+        if not more or played.stopped or played.time_up:
+            break
+        played = replay.run(more, progress, paced=False)
+    return played, missing
 
 
 @contextmanager
@@ -285,14 +307,11 @@ def _report(
     played: Played,
     notes: Sequence[str],
     told: Sequence[Told],
+    left_out: Counter[str],
     options: Options,
     at: str,
     who: str,
 ) -> Report:
-    left_out = Counter(prepared.left_out)
-    if missing := len(prepared.calls) - len(played.pairs):
-        why = "the run was stopped, or the statement takes too long"
-        left_out[why] += missing
     result = ShadowResult(
         statements=tuple(one.result for one in told),
         source=prepared.source,
@@ -309,12 +328,13 @@ def _report(
     return Report(result, tuple(told), found, left_out, (*notes, *slow), trips, at, who)
 
 
-def keep(classic: Connection, report: Report) -> int:
-    """Store a run's report and log it; return its number. Owns its transaction."""
+def keep(classic: Connection, report: Report, beside: Mapping[str, Any] | None = None) -> int:
+    """Store a run's report, with keys of others *beside* its own, and log it; return its number. Owns its
+    transaction."""
     found = counted(len(report.findings), "finding")
     what = f"{counted(len(report.result.statements), 'statement')} of {report.result.source}: {found}"
     with classic.transaction():
-        number = add_report(classic, SHADOW, report.to_json())
+        number = add_report(classic, SHADOW, {**report.to_json(), **(beside or {})})
         decide(classic, report.who, "shadow.ended", f"shadow/{number}", what)
     return number
 

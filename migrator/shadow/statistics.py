@@ -4,7 +4,8 @@ Bounds are taken that hold whatever the latencies' distribution is (order statis
 as both sides were asked one right after the other: what slowed both is in both. A tail is judged by its bounds on both
 sides: slower is one whose lower bound on Limitless is above its upper bound on classic. Each by more than a run allows,
 and throughout the run, not in one stretch of it. The error allowed is shared by everything that is judged at once, so
-that a hundred statements do not make a false alarm likely. Too few samples give no bound, and no verdict.
+that a hundred statements do not make a false alarm likely. Not slower is one that cannot be slower but by a small
+chance: what proves neither is told apart from it, as too few calls, or too uneven ones, to say.
 """
 
 from __future__ import annotations
@@ -12,15 +13,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 
-from migrator.model.traffic_test import Percentiles
+from migrator.model.traffic_test import Pace, Paces, Percentiles
 
 QUANTILES = (0.5, 0.99, 0.999)
 
 ERROR = 1e-3
 """Chance of a false alarm in a whole run, were its calls independent of each other."""
+
+MISSED = 0.02
+"""Chance that a statement is called not slower though it is."""
+
+LOOKS = 3
+"""Times that a run judges, each after more calls of what is undecided; they share the chance of a false alarm."""
 
 FEWEST = 20
 """Calls on each side without which nothing is concluded, whatever the bounds say."""
@@ -29,36 +35,12 @@ BLOCKS = 5
 """Stretches of a run in which a slower statement must be slower, each by itself (all but one of them)."""
 
 
-class Pace(StrEnum):
-    """What is known of a quantile of a statement on Limitless, against classic."""
-
-    SLOWER = "slower"
-    NOT_SLOWER = "not_slower"
-    TOO_FEW = "too_few"
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What counts as slower: by more than this factor, and by at least so many ms."""
 
     factor: float = 1.5
     least_ms: float = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Slower:
-    """One statement's pace at each of `QUANTILES`."""
-
-    p50: Pace
-    p99: Pace
-    p999: Pace
-
-    @property
-    def any(self) -> bool:
-        return Pace.SLOWER in (self.p50, self.p99, self.p999)
-
-    def to_json(self) -> dict[str, str]:
-        return {"p50": self.p50.value, "p99": self.p99.value, "p999": self.p999.value}
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
@@ -81,7 +63,7 @@ def judge(
     limits: Limits,
     judged: int,
     apart_ms: float = 0.0,
-) -> Slower:
+) -> Paces:
     """Return whether Limitless is slower.
 
     Args:
@@ -89,13 +71,13 @@ def judge(
         judged: statements that are judged with it, among which the error is shared.
         apart_ms: how much longer a round trip to Limitless takes than one to classic, from where this runs.
     """
-    error = ERROR / (max(1, judged) * len(QUANTILES) * 2)
+    error = ERROR / (max(1, judged) * len(QUANTILES) * 2 * LOOKS)
     apart = max(0.0, apart_ms)
     half, *tails = QUANTILES
     beyond = [
         there - _allowed(here, limits, apart) for here, there in zip(classic_ms, limitless_ms, strict=True)
     ]  # above 0: slower than it may be
-    return Slower(
+    return Paces(
         _median(beyond, half, error), *(_tail(classic_ms, limitless_ms, q, limits, error, apart) for q in tails)
     )
 
@@ -105,11 +87,15 @@ def _allowed(here_ms: float, limits: Limits, apart: float) -> float:
 
 
 def _median(beyond: Sequence[float], share: float, error: float) -> Pace:
-    low = _lower(len(beyond), share, error) if len(beyond) >= FEWEST else None
-    if low is None:
+    """Judge how much slower than it may be each call was."""
+    if len(beyond) < FEWEST:
         return Pace.TOO_FEW
-    slower = sorted(beyond)[low] > 0 and _throughout(beyond, share, 0.0)
-    return Pace.SLOWER if slower else Pace.NOT_SLOWER
+    ordered = sorted(beyond)
+    low, high = _lower(len(beyond), share, error), _upper(len(beyond), share, MISSED)
+    if high is not None and ordered[high] <= 0:
+        return Pace.NOT_SLOWER
+    slower = low is not None and ordered[low] > 0 and _throughout(beyond, share, 0.0)
+    return Pace.SLOWER if slower else Pace.TOO_FEW
 
 
 def _tail(
@@ -117,15 +103,14 @@ def _tail(
 ) -> Pace:
     if len(classic_ms) < FEWEST:
         return Pace.TOO_FEW
-    high = _upper(len(classic_ms), share, error)
-    low = _lower(len(limitless_ms), share, error)
-    if high is None or low is None:
-        return Pace.TOO_FEW
-    there, here = sorted(limitless_ms)[low], sorted(classic_ms)[high]
-    allowed = _allowed(here, limits, apart)
-    if there <= allowed or not _throughout(limitless_ms, share, allowed):
+    count, here, there = len(classic_ms), sorted(classic_ms), sorted(limitless_ms)
+    low, most = _lower(count, share, error), _upper(count, share, error)
+    if low is not None and most is not None and there[low] > (allowed := _allowed(here[most], limits, apart)):
+        return Pace.SLOWER if _throughout(limitless_ms, share, allowed) else Pace.TOO_FEW
+    least, high = _lower(count, share, MISSED / 2), _upper(count, share, MISSED / 2)
+    if least is not None and high is not None and there[high] <= _allowed(here[least], limits, apart):
         return Pace.NOT_SLOWER
-    return Pace.SLOWER
+    return Pace.TOO_FEW
 
 
 def _throughout(values: Sequence[float], share: float, allowed: float) -> bool:

@@ -32,7 +32,7 @@ from migrator.shim.listener import (
     ShadowDiffered,
 )
 from migrator.shim.read import Read
-from migrator.shim.replica_pool import ReadsBounded
+from migrator.shim.replica_lender import ReadsBounded
 from migrator.shim.session import Session
 from migrator.shim.settings import Settings
 from migrator.shim.stats import Stats, Waits

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from migrator.errors import ClusterUnavailable, WritesClosed
-from migrator.model.sqlstate import Fault
+from migrator.model.sqlstate import READ_ONLY, Fault
 from migrator.shim.pool import fault
 from migrator.shim.steps import got, within
 from migrator.shim.write import WriteSteps
@@ -24,6 +24,8 @@ def worth_another_try(write: WriteSteps, error: Exception) -> bool:
         return error.waited_s == 0  # closed after it began; a write that waited its limit raises
     if isinstance(error, ClusterUnavailable):
         return True
+    if isinstance(error, psycopg.Error) and error.sqlstate == READ_ONLY:
+        return True  # by another connection, once the name leads to the new writer
     return write.lost or (fault(error) is Fault.CONFLICT and error.__class__ is not psycopg.errors.LockNotAvailable)
 
 

@@ -13,7 +13,7 @@ from migrator.errors import ReadStale
 from migrator.shim.doubt import Doubts, Key, explained
 from migrator.shim.listener import Listener, ReadFellBack
 from migrator.shim.read import ReadSteps
-from migrator.shim.replica_pool import ReadsBounded
+from migrator.shim.replica_lender import ReadsBounded
 from migrator.shim.steps import within
 
 Fn = Callable[[Any], Any]
@@ -89,6 +89,9 @@ async def _by_classic(
         if _judged(first, again, fn, doubts) and first.doubt.states <= again.states:
             return _as_it_was(error, *result)
         raise other from error  # what the caller would have got before the migration
+    except BaseException:  # the caller does not wait for classic's answer
+        first.judge(doubts.suspects(first.tenant_id, first.doubt))
+        raise
     if _judged(first, again, fn, doubts):
         return _as_it_was(error, *result)
     listener.on_event(ReadFellBack(str(first.tenant_id), first.doubt.text or ", ".join(sorted(first.doubt.states))))

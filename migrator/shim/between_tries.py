@@ -16,7 +16,12 @@ class Tried(Protocol):
     def _rest(self, seconds: float) -> None: ...
 
 
+def pause_s(tries: int) -> float:
+    """Return how long to wait before another try after *tries* that failed, in seconds."""
+    return 0.05 * tries * (0.5 + random.random())
+
+
 def rest(shim: Tried, tries: int) -> None:
     """Wait before another try after *tries* that failed, and have the routes read meanwhile: writes may be closed."""
     shim._current.refresh()
-    shim._rest(0.05 * tries * (0.5 + random.random()))
+    shim._rest(pause_s(tries))

@@ -195,16 +195,16 @@ class Shim(Lifetime):
         """Take this process off the register and close its connections."""
         if not self._closes():
             return
-        self._observed.close()
-        self._guard_stop.set()
         if self._shadow is not None:
             self._shadow.close()
         if self._replicas is not None:
             self._replicas.close()
         if self._watcher is not None:
             self._watcher.close()
+        self._guard_stop.set()  # not before: it ends connections that do not answer
         if self._guard is not None:
             self._guard.join(timeout=5)
+        self._observed.close()
         self._classic.close()
         self._limitless.close()
 

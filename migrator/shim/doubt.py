@@ -3,7 +3,8 @@
 A SQLSTATE alone does not say. "permission denied" is a wrong statement of the application, or a GRANT
 missing on Limitless. So classic is asked: an error counts against Limitless unless classic gives it too. What cannot
 be asked about (a block that must not run twice, or more errors than may be asked about) is judged by what is known of
-this tenant: classic's earlier answers, then how often classic gives it this error, then the class of the error.
+this tenant: classic's earlier answers, then how often classic gives it this error, then the class of the error. What a
+statement makes by itself on every server (migrator.model.sqlstate) never counts unasked: no breaker opens for it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from migrator.model.side import Side
-from migrator.model.sqlstate import is_wrapper, points_at_cluster
+from migrator.model.sqlstate import CANCELED, is_wrapper, made_by_a_read, points_at_cluster
 from migrator.model.tenant import TenantId
 
 ASK_SHARE = 0.05
@@ -46,10 +47,12 @@ class Doubt:
     Attributes:
         states: SQLSTATEs, without what merely follows from an earlier error.
         text: the first message; never interpreted, it only tells one error from another.
+        cut_short: a statement was canceled before the shim's own bound would have, so by a timeout of the application.
     """
 
     states: frozenset[str]
     text: str = ""
+    cut_short: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ class Doubts:
         """Return whether an error that classic was not asked about counts against Limitless."""
         with self._lock:
             seen = self._of(tenant_id)
-            return any(_suspect(seen, state) for state in doubt.states)
+            return any(_suspect(seen, state, doubt.cut_short) for state in doubt.states)
 
     def _of(self, tenant_id: TenantId) -> _Seen:
         seen = self._seen.get(tenant_id)
@@ -160,11 +163,15 @@ class Doubts:
         return seen
 
 
-def _suspect(seen: _Seen, state: str) -> bool:
+def _suspect(seen: _Seen, state: str, cut_short: bool) -> bool:
     if seen.own[state] or seen.not_own[state]:
         return seen.not_own[state] >= seen.own[state]
+    if made_by_a_read(state) or (state == CANCELED and cut_short):
+        return False
     classic, limitless = seen.on_classic, seen.on_limitless
-    if classic >= MIN_READS:
+    if (
+        classic >= MIN_READS or seen.errors[Side.CLASSIC, state]
+    ):  # once the breaker has sent some there, it gives it too
         usual = seen.errors[Side.CLASSIC, state] / classic
         return seen.errors[Side.LIMITLESS, state] > EXCESS * usual * max(limitless, 1)
     return points_at_cluster(state)

@@ -19,6 +19,7 @@ from psycopg.abc import PQGen
 from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
+from migrator.model.sqlstate import CANCELED
 from migrator.shim.clock import now_s
 
 NOTED = 8
@@ -35,6 +36,8 @@ class Lent:
         busy_since_s: since when a statement runs, so that a silent server can be disconnected.
         refused: SQLSTATE and message of what the server refused since the connection was taken, also what the
             caller swallowed, and on whichever cursor, at execute or at fetch.
+        cut_s: how long the longest statement that was canceled had run, in seconds.
+        canceled: the application itself asked the server to cancel what runs.
         interrupted: who waited for a statement was cancelled; it is not lent again.
         returned: its block ends or has ended; the borrower may not use it any more.
         owed: what begins the transaction and was not sent yet.
@@ -43,6 +46,8 @@ class Lent:
 
     busy_since_s: float | None = None
     refused: tuple[tuple[str, str], ...] = ()
+    cut_s: float = 0.0
+    canceled: bool = False
     interrupted: bool = False
     returned: bool = False
     owed: tuple[bytes, ...] = ()
@@ -54,6 +59,8 @@ class Lent:
 
     def note(self, error: psycopg.Error) -> None:
         """Remember what the server refused."""
+        if error.sqlstate == CANCELED and self.busy_since_s is not None:
+            self.cut_s = max(self.cut_s, now_s() - self.busy_since_s)
         if error.sqlstate and len(self.refused) < NOTED:
             self.refused += ((error.sqlstate, error.diag.message_primary or ""),)
 
@@ -111,6 +118,14 @@ class Conn(Lent, psycopg.Connection[Any]):
         if not self.returned:
             self.owes_no_more()
         super().close()
+
+    def cancel(self) -> None:
+        self.canceled = True
+        super().cancel()
+
+    def cancel_safe(self, **options: Any) -> None:
+        self.canceled = True
+        super().cancel_safe(**options)
 
     def wait(self, gen: PQGen[Any], *args: Any, **options: Any) -> Any:  # everything that waits comes through here
         """Run one conversation with the server."""

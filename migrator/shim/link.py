@@ -258,13 +258,12 @@ class BaseLink:
             self.said = first_row(results.pop())
         return self._ended(results, resets)
 
-    def leaving(self, how: str) -> PQGen[None]:
-        resets = tuple(self.resets)
+    def left(self, how: str) -> bool:
+        """Send what ends a read; return whether all of it went, else the socket has to be waited for."""
+        self._ending = tuple(self.resets)
         self.clean = True  # as far as is known; `start` finds out
-        self.conn.pg.send_query("; ".join((how, *resets)).encode())
-        if self.conn.pg.flush():  # the socket takes no more: it has to be waited for
-            yield from generators.send(self.conn.pg)
-        self._ending = resets
+        self.conn.pg.send_query("; ".join((how, *self._ending)).encode())
+        return not self.conn.pg.flush()
 
     def reading_end(self) -> PQGen[None]:
         """Read the answer to what `leave` sent."""
@@ -331,7 +330,9 @@ class Link(BaseLink):
         if self.conn.owes_no_more():
             self.clean = True
             return
-        self._converse(self.leaving(how))
+        with self.conn.lock:
+            if not self.left(how):
+                self.conn.converse(generators.send(self.conn.pg))
 
     def _lent(self) -> Conn:
         return lent(self.conn.pg)

@@ -204,7 +204,8 @@ class MemoryConnection(_Partial):
     def __init__(self, store: Store, side: Side) -> None:
         self.side = side
         self.tenant_id: TenantId | None = None
-        self.closed = self.interrupted = False
+        self.closed = self.interrupted = self.canceled = False
+        self.cut_s = 0.0
         self.refused: tuple[tuple[str, str], ...] = ()
         self.transaction_status = TransactionStatus.IDLE
         self.xid: int | None = None

@@ -18,7 +18,15 @@ from psycopg.pq import TransactionStatus
 from migrator.errors import ClusterUnavailable, NotInstalled, ReadStale, UsageError
 from migrator.model.route import Level, WriteMode
 from migrator.model.side import Side
-from migrator.model.sqlstate import FOLLOWS, counts_for_breaker, fault_of, is_lost
+from migrator.model.sqlstate import (
+    CANCELED,
+    FOLLOWS,
+    counts_for_breaker,
+    ended_by_caller,
+    fault_of,
+    is_lost_in_a_read,
+    made_by_a_read,
+)
 from migrator.model.tenant import TenantId
 from migrator.shim import statements as st
 from migrator.shim.breakers import Breakers, Ticket
@@ -28,7 +36,7 @@ from migrator.shim.inflight import Flight, Inflight
 from migrator.shim.link import BaseLink
 from migrator.shim.metrics import LOST, Metrics
 from migrator.shim.pool import Lender, silent
-from migrator.shim.replica_pool import ReadsBounded
+from migrator.shim.replica_lender import ReadsBounded
 from migrator.shim.routing import Choice, choose, moved
 from migrator.shim.settings import Settings
 from migrator.shim.steps import Block, Blocking, got
@@ -261,7 +269,7 @@ class ReadSteps(Block):
             healthy = await self._end(link, error)
         except BaseException as raised:  # the task was cancelled: nothing more is known of the connection
             healthy, error, interrupted = False, raised, raised
-        lost = link.closed  # asked before the pool may close it
+        lost = link.closed and not _left_idle(link)  # asked before the pool may close it
         again = lender.ended(link, self.states, lost=lost or self.lost)
         lender.give(link, discard=not healthy)
         self._note(link, lost)
@@ -306,20 +314,26 @@ class ReadSteps(Block):
         refused = link.conn.refused
         states = frozenset(state for state, _ in refused if state != FOLLOWS) if refused else NO_STATES
         self._said = states
-        self.failed = self.lost = link.closed or any(map(is_lost, states))
+        self.failed = self.lost = (link.closed and not _left_idle(link)) or any(map(is_lost_in_a_read, states))
         if self.failed:
             return None
+        if CANCELED in states and link.conn.canceled:
+            states -= {CANCELED}
+            if not states:
+                return None  # what the application canceled by itself is not asked for again
         if not states:
             broken = link.status is TransactionStatus.INERROR
             return Doubt(frozenset({FOLLOWS})) if broken else None  # something failed past every cursor
-        return Doubt(states, refused[0][1])
+        return Doubt(states, refused[0][1], cut_short=link.conn.cut_s < self._settings.read_timeout_s)
 
     def _note(self, link: BaseLink, lost: bool) -> None:
         """Count the read in the error rates; on classic some errors are clear without asking."""
         if not (lost or self._only_classic or self._current.settled):
             self._doubts.ended(self.tenant_id, self.side, self.states)
         if self.doubt is not None and self.side is Side.CLASSIC and not self.failed:
-            self.failed = any(counts_for_breaker(fault_of(state)) for state in self.states)
+            self.failed = any(
+                counts_for_breaker(fault_of(state)) and not made_by_a_read(state) for state in self.states
+            )
 
     async def _end(self, link: BaseLink, error: BaseException | None) -> bool:
         """End the transaction; return whether the connection may be used again."""
@@ -349,7 +363,7 @@ class ReadSteps(Block):
     def _state_class(self) -> str:
         """The class of the SQLSTATE that a failed read is counted by: of the error that speaks against the server."""
         states = sorted(self._said or self.states)
-        against = [state for state in states if counts_for_breaker(fault_of(state))]
+        against = [s for s in states if counts_for_breaker(fault_of(s)) and not made_by_a_read(s)]
         return next(iter(against or states), LOST)[:2]
 
     def _stale(self, flight: Flight) -> bool:
@@ -357,6 +371,11 @@ class ReadSteps(Block):
         if self._current.settled:
             return False
         return flight.lowered or view.lease != flight.lease or not view.valid(self._current.now_s())
+
+
+def _left_idle(link: BaseLink) -> bool:
+    """Return whether the server closed the connection because the application let its block wait."""
+    return ended_by_caller({state for state, _ in link.conn.refused})
 
 
 class Read(Blocking, ReadSteps):

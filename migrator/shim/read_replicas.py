@@ -11,6 +11,7 @@ from migrator.shim.link import Link, OwnCursor
 from migrator.shim.listener import Listener
 from migrator.shim.metrics import Metrics
 from migrator.shim.pool import PING, ConnectionInfo, Lender, Pool
+from migrator.shim.replica_lender import ReadLender
 from migrator.shim.replica_pool import Replicas, endpoint
 from migrator.shim.replica_wait import ReplayWait
 from migrator.shim.replica_watch import ReplicaWatch, read_registry, supported
@@ -41,6 +42,7 @@ class ReadReplicas:
         ]
         self.all = Replicas(endpoints, current, settings, metrics)
         self.wait = ReplayWait(self.all, classic, listener, f"{who} ({process_id})")
+        self.lends_by: type[ReadLender] = ReadLender  # another one with asyncio
         self._classic = classic
         self._process_id = process_id
         self._watches = [
@@ -71,7 +73,7 @@ class ReadReplicas:
         def lender(side: Side) -> Lender:
             if side is not Side.CLASSIC:
                 return pools(side)
-            return self.all.lender(pools(side), after=0 if after is None else after.lsn, only_writer=only_writer)
+            return self.lends_by(self.all, pools(side), 0 if after is None else after.lsn, only_writer)
 
         return lender
 

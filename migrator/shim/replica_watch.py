@@ -26,7 +26,8 @@ from migrator.shim.listener import Listener, ReplicaServes, ReplicaTakenOut
 from migrator.shim.pace import LOOKS_PER_S
 from migrator.shim.pool import PING, Pool
 from migrator.shim.replica_change import Level, join, serve, take_out
-from migrator.shim.replica_pool import SERIALIZABLE, Endpoint, ReplicaLink, Replicas
+from migrator.shim.replica_lender import SERIALIZABLE
+from migrator.shim.replica_pool import Endpoint, ReplicaLink, Replicas
 from migrator.shim.replicas import Position, Registry, Seen
 from migrator.shim.view import View
 

@@ -23,7 +23,6 @@ after an operator had already counted this process as silent.)
 from __future__ import annotations
 
 import contextlib
-import os
 import selectors
 import threading
 from collections.abc import Callable
@@ -44,11 +43,15 @@ from migrator.shim.look import Look, ask, with_positions
 from migrator.shim.pool import ConnectTo
 from migrator.shim.settings import Settings
 from migrator.shim.view import MARKS, Poll, View, applied, confirmed_by_all, lapsed
+from migrator.shim.wake import Wake
 
 BEATS = 3
 """Heartbeats within the staleness limit: the next two may fail before validity lapses."""
 
 SETTLED_EVERY_S = 1.0
+CLOSE_S = 2.0
+"""An end waits no longer for an answer of classic: a server that says nothing keeps no process from ending."""
+
 COUNT_EVERY_S = 60.0
 """How often a process asks how many there are."""
 
@@ -85,9 +88,7 @@ class Watcher:
         self._link: Link | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_write, False)
-        os.set_blocking(self._wake_read, False)
+        self.wake = Wake()  # makes the thread see what there is to do
         self._routes_due_s = 0.0
         self._flush_due_s = 0.0
         self._settled_due_s = 0.0
@@ -119,31 +120,27 @@ class Watcher:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop, and take this process off the register when classic can be reached."""
+        """Stop, and take this process off the register when classic can be reached and answers; see `kill_if_silent`.
+
+        Harmless when it does not: the row expires by itself after the staleness limit.
+        """
         self._stop.set()
         self.wake()
         if self._thread is not None:
-            self._thread.join(timeout=self._settings.staleness_s + 5)
-        link, self._link = self._link, None
-        if link is not None:
-            # Harmless when it fails: the row expires by itself after the staleness limit.
+            self._thread.join(timeout=CLOSE_S + 8.0)  # it may be connecting
+            if self._thread.is_alive():
+                return  # on a server that does not answer; the connection is its own
+        if (link := self._link) is not None:
             with contextlib.suppress(psycopg.Error):
                 self._flush(link)
                 link.conn.execute(st.LEAVE, {"process_id": self._identity.process_id})
+            self._link = None
             link.close()
         self.let_go()
 
     def let_go(self) -> None:
         """Give back what wakes the thread; it is not there any more."""
-        ends, self._wake_read, self._wake_write = (self._wake_read, self._wake_write), -1, -1
-        for end in ends:
-            with contextlib.suppress(OSError):
-                os.close(end)
-
-    def wake(self) -> None:
-        """Make the thread see what there is to do."""
-        with contextlib.suppress(OSError):  # a full pipe wakes it as well; after close there is no thread
-            os.write(self._wake_write, b"!")
+        self.wake.close()
 
     def refresh(self) -> None:
         """Make the thread read the routes now."""
@@ -151,11 +148,11 @@ class Watcher:
         self.wake()
 
     def kill_if_silent(self, at_s: float) -> None:
-        """Shut down a connection whose answer is overdue; the thread then connects again."""
+        """Shut down a connection whose answer is overdue; the thread then connects again, or ends."""
         link = self._link
         if link is not None:
-            since = link.conn.busy_since_s
-            if since is not None and at_s - since > self._settings.staleness_s:
+            since, longest_s = link.conn.busy_since_s, self._settings.staleness_s
+            if since is not None and at_s - since > (min(longest_s, CLOSE_S) if self._stop.is_set() else longest_s):
                 link.kill()
 
     # -- the thread ---------------------------------------------------------------------------------------
@@ -341,7 +338,7 @@ class Watcher:
         link = self._link
         assert link is not None
         with selectors.DefaultSelector() as selector:
-            selector.register(self._wake_read, selectors.EVENT_READ)
+            selector.register(self.wake, selectors.EVENT_READ)
             selector.register(link.conn.pgconn.socket, selectors.EVENT_READ)
             while not self._stop.is_set():
                 self._hear(link)
@@ -349,9 +346,8 @@ class Watcher:
                 if rest <= 0:
                     return
                 for key, _ in selector.select(rest):
-                    if key.fd == self._wake_read:
-                        with contextlib.suppress(BlockingIOError):
-                            os.read(self._wake_read, 4096)
+                    if key.fileobj is self.wake:
+                        self.wake.heard()
                         return
                     link.conn.pgconn.consume_input()
 

@@ -31,9 +31,10 @@ from migrator.errors import ClusterUnavailable, CommitUnknown, UsageError, Write
 from migrator.model.ack import Ack
 from migrator.model.route import WriteMode
 from migrator.model.side import Side
+from migrator.model.sqlstate import READ_ONLY
 from migrator.model.tenant import TenantId
 from migrator.shim import statements as st
-from migrator.shim.acknowledge import Acknowledgement
+from migrator.shim.acknowledge import Acknowledgement, CommittedUnconfirmed
 from migrator.shim.chain import Chain as Chain
 from migrator.shim.chain import Wrote
 from migrator.shim.current_view import CurrentView
@@ -104,7 +105,13 @@ class WriteSteps(Block):
         await self._wait_until_open()
         self.side = Side.LIMITLESS if self._current.settled else Side.CLASSIC
         begin = st.BEGIN.format(mark=self._mark) if self.side is Side.CLASSIC else "BEGIN READ WRITE"
-        self._link = await got(self._pools(self.side).take(begin))
+        try:
+            self._link = await got(self._pools(self.side).take(begin))
+        except psycopg.errors.FeatureNotSupported:  # a standby begins no transaction that writes
+            raise ClusterUnavailable(
+                self.side.value, "a server that only reads answers where writes go",
+                "It is tried again by itself; a failover is under way, or the connection string names a reader.",
+            ) from None  # fmt: skip
         self.connection = self._link.conn
 
     async def _wait_until_open(self) -> None:
@@ -142,7 +149,7 @@ class WriteSteps(Block):
                 return
             await self._commit(link)
         finally:
-            self._pools(self.side).give(link)
+            self._pools(self.side).give(link, discard=_only_reads(link))
         if not untouched and (self.token is not None or self.side is Side.LIMITLESS or self.ack is Ack.NONE):
             await self._acknowledge()
 
@@ -152,6 +159,11 @@ class WriteSteps(Block):
         try:
             await self._wait()
             unconfirmed = False
+        except CommittedUnconfirmed:
+            raise
+        except Exception as error:  # of the application's listener, or as the shim was closed: it is committed
+            waited_s = self._current.now_s() - started_s
+            raise CommittedUnconfirmed(self.tenant_id, (self.token or ON_LIMITLESS).xid, waited_s) from error
         finally:
             if self._wrote is not None:
                 self._wrote(self.ack, (self._current.now_s() - started_s) * 1000, unconfirmed=unconfirmed)
@@ -287,6 +299,14 @@ def _ended() -> UsageError:
         "the transaction was ended inside the with-block, so its write cannot be acknowledged",
         hint="Do not commit or roll back the connection yourself; use connection.transaction() for savepoints.",
     )
+
+
+def _only_reads(link: BaseLink) -> bool:
+    """Return whether the server said that it only reads, as a writer does that failed over.
+
+    Its connection is not lent again, so that the next one goes where writes go now.
+    """
+    return any(state == READ_ONLY for state, _ in link.conn.refused)
 
 
 def _open(view: View, at_s: float) -> bool:

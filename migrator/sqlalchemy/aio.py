@@ -1,31 +1,47 @@
-"""The same sessions for asyncio: AsyncSession and AsyncEngine on a shim, whose blocking calls run in threads.
+"""The same sessions for asyncio: AsyncSession and AsyncEngine on a shim.
 
-What differs from sessions.py is here and in threads.py, so that a shim for asyncio can take the threads' place.
+What differs from sessions.py is here; how it waits is a front's: loop.py on AsyncShim, threads.py on Shim.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
-from migrator.shim import Ack, Read, SessionToken, Shim, Token
-from migrator.shim import Session as CallersSession
-from migrator.shim.between_tries import rest
-from migrator.sqlalchemy.connection import Configure
+from migrator.shim import Ack, SessionToken, Shim, Token
+from migrator.shim.aio import AsyncShim
+from migrator.sqlalchemy.connection import BlockConnection, Configure
 from migrator.sqlalchemy.engine import attach, check_options, configured, leveled, with_scope
+from migrator.sqlalchemy.loop import LoopFront
 from migrator.sqlalchemy.objects import ENDED, READ
 from migrator.sqlalchemy.scope import CURRENT, OPTION, Ended, Scope, named
 from migrator.sqlalchemy.sessions import WRITE_TRIES, After, Makers, Scopes, may_try_again
-from migrator.sqlalchemy.threads import ASYNC_URL, InRead, ThreadedConnection, Threads, finished, run_read, submitted
+from migrator.sqlalchemy.threads import ThreadFront
 
 A = TypeVar("A", bound=AsyncSession)
 T = TypeVar("T")
+
+
+class Front(Protocol):
+    """How asynchronous sessions wait for a shim."""
+
+    @property
+    def url(self) -> str: ...
+    def connection(self, configure: Configure, /) -> BlockConnection: ...
+    async def run_read(
+        self,
+        shim_reads: Callable[[Callable[[Any], Any]], Any],
+        func: Callable[..., object],
+        run: Callable[[Any], Coroutine[Any, Any, T]],
+        /,
+    ) -> T: ...
+    async def rest(self, shim: Any, tries: int, /) -> None: ...
+    def close(self) -> None: ...
 
 
 class AsyncMakers(Generic[A]):
@@ -54,10 +70,10 @@ class AsyncTenantSessions(Generic[A]):
         engine: each transaction is a write of the current tenant; see `for_tenant`.
     """
 
-    def __init__(self, scopes: Scopes, engine: AsyncEngine, makers: AsyncMakers[A], threads: Threads) -> None:
+    def __init__(self, scopes: Scopes, engine: AsyncEngine, makers: AsyncMakers[A], front: Front) -> None:
         self._scopes = scopes
         self._makers = makers
-        self._threads = threads
+        self._front = front
         self.engine = engine
 
     def write(self, tenant: object = CURRENT, *, ack: Ack | str | None = None) -> A:
@@ -85,24 +101,18 @@ class AsyncTenantSessions(Generic[A]):
             except Exception as error:
                 if not tries_left or not may_try_again(ended, error):
                     raise
-                await finished(submitted(self._threads.writes, rest, self._scopes.shim, WRITE_TRIES - tries_left))
+                await self._front.rest(self._scopes.shim, WRITE_TRIES - tries_left)
         raise AssertionError("unreachable")
 
     async def run_read(self, tenant: object, fn: Callable[[A], Coroutine[Any, Any, T]], *, after: After = None) -> T:
-        """Return what *fn* returns for a session that reads; as ShimSessions.run_read.
-
-        *fn* runs in a task of its own, with the caller's context, and is cancelled with the caller.
-        """
+        """Return what *fn* returns for a session that reads; as ShimSessions.run_read."""
         name = named(tenant)
 
-        async def run(read: Read) -> T:
+        async def run(read: Any) -> T:
             async with self._makers.make(self.engine, self._scopes.lent(name, read)) as session:
                 return await fn(session)
 
-        def shim_reads(inside: Callable[[Read], T]) -> T:
-            return self._scopes.run_read(name, fn, inside, after)
-
-        return await run_read(shim_reads, InRead(asyncio.get_running_loop(), run), self._threads)
+        return await self._front.run_read(lambda inside: self._scopes.run_read(name, inside, after), fn, run)
 
     def write_engine(self, tenant: object = CURRENT, *, ack: Ack | str | None = None) -> AsyncEngine:
         """Return an engine for Core, whose transactions are writes of *tenant*."""
@@ -117,9 +127,11 @@ class AsyncShimSessions(AsyncTenantSessions[A]):
     """Sessions of SQLAlchemy for asyncio on a shim. One per process; close it before the shim.
 
     Args:
-        shim: opened and closed by the application. Opening waits for classic: do so in a thread, or before the loop.
+        shim: opened and closed by the application: an AsyncShim of this event loop. A Shim serves as well, in threads;
+            opening one waits for classic: do so in a thread, or before the loop.
         class_: a subclass of AsyncSession.
-        configure: prepares each connection that a session is lent; runs in a thread.
+        configure: prepares each connection that a session is lent: a coroutine function on AsyncShim, where it runs
+            statements; on Shim it runs in a thread.
         engine_options: of create_async_engine.
         options: of async_sessionmaker: expire_on_commit, autoflush, sync_session_class and so on.
 
@@ -129,16 +141,17 @@ class AsyncShimSessions(AsyncTenantSessions[A]):
 
     def __init__(
         self,
-        shim: Shim,
+        shim: AsyncShim | Shim,
         *,
         class_: type[A] = AsyncSession,  # type: ignore[assignment]  # a default is not seen to fit the variable
         configure: Configure | None = None,
         engine_options: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        scopes, makers, threads = Scopes(shim, shim), AsyncMakers(class_, options), Threads()
-        engine = _engine(shim, scopes.writes(CURRENT), threads, configure, engine_options or {})
-        super().__init__(scopes, engine, makers, threads)
+        front: Front = LoopFront() if isinstance(shim, AsyncShim) else ThreadFront()
+        scopes, makers = Scopes(shim, shim), AsyncMakers(class_, options)
+        engine = _engine(shim, scopes.writes(CURRENT), front, configure, engine_options or {})
+        super().__init__(scopes, engine, makers, front)
 
     def session(self, token: After = None) -> AsyncCallerSessions[A]:
         """Return sessions of one caller, whose reads see what its writes wrote; see Shim.session.
@@ -149,9 +162,9 @@ class AsyncShimSessions(AsyncTenantSessions[A]):
         return AsyncCallerSessions(self, self._scopes.shim.session(token))
 
     async def close(self) -> None:
-        """Let the threads end. Sessions must be closed before."""
+        """End what it holds besides the shim. Sessions must be closed before."""
         await self.engine.dispose()
-        self._threads.close()
+        self._front.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -163,14 +176,15 @@ class AsyncShimSessions(AsyncTenantSessions[A]):
 class AsyncCallerSessions(AsyncTenantSessions[A]):
     """Sessions of one caller, such as a web request: reads see its writes, which do not wait for the mirror."""
 
-    def __init__(self, sessions: AsyncTenantSessions[A], caller: CallersSession) -> None:
-        super().__init__(Scopes(sessions._scopes.shim, caller), sessions.engine, sessions._makers, sessions._threads)
+    def __init__(self, sessions: AsyncTenantSessions[A], caller: Any) -> None:
+        super().__init__(Scopes(sessions._scopes.shim, caller), sessions.engine, sessions._makers, sessions._front)
         self._caller = caller
 
     @property
     def token(self) -> str:
         """The session as text, for the next request or another process. Take it after the last commit."""
-        return self._caller.token
+        found: str = self._caller.token
+        return found
 
     def include(self, token: SessionToken | Token | str | bytes) -> None:
         """Have later reads also see what another session wrote; as `Session.include` of the shim."""
@@ -178,16 +192,16 @@ class AsyncCallerSessions(AsyncTenantSessions[A]):
 
 
 def _engine(
-    shim: Shim, scope: Scope, threads: Threads, configure: Configure | None, options: Mapping[str, Any]
+    shim: AsyncShim | Shim, scope: Scope, front: Front, configure: Configure | None, options: Mapping[str, Any]
 ) -> AsyncEngine:
     check_options(options)
     prepare = configured(configure, options)
 
     def connect() -> DBAPIConnection:
-        return leveled(engine.sync_engine, ThreadedConnection(threads, prepare))
+        return leveled(engine.sync_engine, front.connection(prepare))
 
     engine: AsyncEngine = create_async_engine(
-        ASYNC_URL, poolclass=NullPool, creator=connect, **with_scope(options, scope)
+        front.url, poolclass=NullPool, creator=connect, **with_scope(options, scope)
     )
     attach(engine.sync_engine, shim)
     return engine

@@ -15,7 +15,9 @@ from psycopg.pq import TransactionStatus
 
 from migrator.errors import ReadStale, UsageError
 from migrator.model.side import Side
-from migrator.shim import CommittedUnconfirmed, Read, Write
+from migrator.shim import CommittedUnconfirmed
+from migrator.shim.read import ReadSteps
+from migrator.shim.write import WriteSteps
 from migrator.sqlalchemy.scope import Lent, Scope
 
 T = TypeVar("T")
@@ -34,7 +36,7 @@ class BlockConnection:
 
     Attributes:
         scope: of the transaction that begins next; set before `begin`.
-        side: of the last transaction.
+        side, tenant: of the last transaction.
         isolation_level, read_only, deferrable: of the transactions that begin next; None: as the server has it.
     """
 
@@ -45,9 +47,11 @@ class BlockConnection:
     def __init__(self, configure: Configure | None = None) -> None:
         self.scope: Scope | None = None
         self.side: Side | None = None
+        self.tenant: str | None = None
+        self.preparing = Side.CLASSIC
         self._configure = configure
         self._conn: psycopg.Connection[Any] | None = None  # lent, while a transaction runs
-        self._block: Read | Write | None = None  # to be ended here
+        self._block: ReadSteps | WriteSteps | None = None  # to be ended here
         self._said = False  # something may have been sent in this transaction
         self._closed = False
 
@@ -84,23 +88,25 @@ class BlockConnection:
 
     def open(self, scope: Scope) -> None:
         """Open a block of *scope*. The one for asyncio does so in a thread."""
-        block = scope.opens(scope.of_tenant())
+        self.tenant = scope.of_tenant()
+        block = scope.opens(self.tenant)
         if scope.ended is not None:
             scope.ended.last = block
-        block.__enter__()
+        self.enter(block)
         self._conn, self._block, self.side = block.connection, block, block.side
         self._prepare(block)
 
-    def _prepare(self, block: Read | Write) -> None:
+    def _prepare(self, block: ReadSteps | WriteSteps) -> None:
         settings = [
             *([f"ISOLATION LEVEL {self.isolation_level.name.replace('_', ' ')}"] if self.isolation_level else ()),
             *(["READ ONLY"] if self.read_only else ()),
             *(["DEFERRABLE"] if self.deferrable else ()),
         ]
         if settings:
-            block.connection.execute(f"SET TRANSACTION {', '.join(settings)}".encode())
+            self.say(block.connection, f"SET TRANSACTION {', '.join(settings)}".encode())
         if self._configure is not None:
-            self._configure(block.connection, block.side)
+            self.preparing = block.side
+            self.configure(block.connection, self._configure)
 
     def commit(self) -> None:
         """End the block as a `with` that was left without an error; returns when a write is acknowledged.
@@ -121,23 +127,23 @@ class BlockConnection:
         self._block = self._conn = None
         if block is None or conn is None:
             return
-        if isinstance(block, Read):
+        if isinstance(block, ReadSteps):
             # SQLAlchemy rolls back what was only looked at: nothing went wrong unless the server says so.
             wrong = error is not None and self._said and _failed(conn)
             self._leave(block, psycopg.errors.InFailedSqlTransaction("rolled back") if wrong else None, scope)
         else:
             self._leave(block, error, scope)
 
-    def _leave(self, block: Read | Write, error: Exception | None, scope: Scope | None) -> None:
+    def _leave(self, block: ReadSteps | WriteSteps, error: Exception | None, scope: Scope | None) -> None:
         ended = scope.ended if scope is not None else None
         try:
-            self.run(block.__exit__, type(error) if error else None, error, None)
+            self.leave(block, error)
         except (CommittedUnconfirmed, ReadStale) as late:
             if ended is None:
                 raise
             ended.late = late
         finally:
-            if ended is not None and isinstance(block, Write) and block.committed and self._said:
+            if ended is not None and isinstance(block, WriteSteps) and block.committed and self._said:
                 ended.committed = True
 
     def close(self) -> None:
@@ -173,7 +179,7 @@ class BlockConnection:
         return self._conn
 
     @property
-    def block(self) -> Read | Write | None:
+    def block(self) -> ReadSteps | WriteSteps | None:
         """The block that runs; None between transactions, and when it is ended by its owner."""
         return self._block
 
@@ -204,9 +210,27 @@ class BlockConnection:
                 "engine of its own on classic.",
             )
 
+    # -- how it waits: here, or in a thread, or by leaving SQLAlchemy's greenlet ----------------------------
+
     def run(self, fn: Callable[..., T], *args: Any) -> T:
-        """Run what may wait for a server. The one for asyncio does so in a thread."""
+        """Run what may wait for a server."""
         return fn(*args)
+
+    def enter(self, block: Any) -> None:
+        """Begin *block*."""
+        block.__enter__()
+
+    def leave(self, block: Any, error: Exception | None) -> None:
+        """End *block*, by *error* if there is one."""
+        self.run(block.__exit__, type(error) if error else None, error, None)
+
+    def say(self, conn: Any, statement: bytes) -> None:
+        """Run *statement* on the connection of a block that begins."""
+        conn.execute(statement)
+
+    def configure(self, conn: Any, configure: Callable[..., Any]) -> None:
+        """Have *configure* prepare the connection of a block that begins, of the side `preparing`."""
+        configure(conn, self.preparing)
 
 
 class Pending:

@@ -12,6 +12,7 @@ from sqlalchemy.engine.interfaces import IsolationLevel
 from migrator.errors import ClusterUnavailable, UsageError
 from migrator.shim import Read, Shim
 from migrator.sqlalchemy.connection import BlockConnection
+from migrator.sqlalchemy.scope import current_tenant
 
 URL_TEXT = "postgresql+migrator://"
 """Of every engine on a shim: it names no server, and no password."""
@@ -48,7 +49,7 @@ class ShimDialect(PGDialect_psycopg):
 
     @classmethod
     def get_async_dialect_cls(cls, url: URL) -> type[Any]:
-        return cls  # threads.py has the one for asyncio, under a name of its own
+        return cls  # those for asyncio have names of their own: loop.py, threads.py
 
     def create_connect_args(self, url: URL) -> tuple[list[Any], dict[str, Any]]:
         return [], {}
@@ -136,7 +137,7 @@ def refuse_by_scope(context: Any) -> None:
     What cannot be told from the statement (a text, a function that writes) the server refuses.
 
     Raises:
-        UsageError: a schema change; a write or a lock in a read.
+        UsageError: a schema change; a write or a lock in a read, or a read of another tenant than it began with.
     """
     if context is None:
         return
@@ -145,9 +146,16 @@ def refuse_by_scope(context: Any) -> None:
             "a schema change (create_all, DDL) does not go through the shim: it has to reach both sides",
             hint="Use `migrator schema apply` (docs/schema-changes.md), or on an empty database an engine on classic.",
         )
-    scope = getattr(context.root_connection.connection.dbapi_connection, "scope", None)
+    inner = context.root_connection.connection.dbapi_connection
+    scope = getattr(inner, "scope", None)
     if scope is None or not scope.reads:
         return
+    now = current_tenant() if scope.tenant is None else None
+    if now is not None and now != inner.tenant:
+        raise UsageError(
+            f"a transaction that reads tenant {inner.tenant} is asked for tenant {now}",
+            hint="Another tenant may be on another side: end the transaction, and close the session, with its tenant.",
+        )
     compiled = context.compiled
     if context.isinsert or context.isupdate or context.isdelete:
         raise writes_in_a_read("an INSERT, UPDATE or DELETE")
@@ -161,6 +169,17 @@ def writes_in_a_read(what: str) -> UsageError:
         f"{what} in a read: it may be answered by another server than the one that writes go to",
         hint="Use sessions.write(tenant) or sessions.run_write(tenant, fn), and load there what is to be changed.",
     )
+
+
+class AsyncDialect(ShimDialect):
+    """What the dialects of asyncio engines have in common."""
+
+    is_async = True
+    has_terminate = True
+    supports_statement_cache = True
+
+    def do_terminate(self, dbapi_connection: Any) -> None:
+        dbapi_connection.close()  # also of a session that was forgotten: its block ends, and its connection is back
 
 
 registry.register("postgresql.migrator", "migrator.sqlalchemy.dialect", "ShimDialect")

@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from migrator.errors import MigratorError, UsageError, WritesClosed
 from migrator.model.side import Side
+from migrator.model.sqlstate import READ_ONLY
 from migrator.shim import Shim
 from migrator.shim.write import WRITES_ARE_CLOSED
 from migrator.sqlalchemy.connection import BlockConnection, Configure
@@ -36,9 +37,6 @@ OURS = {
 
 of_sqlalchemy = logging.getLogger("sqlalchemy.dialects.postgresql")
 """Where SQLAlchemy's own dialect has the server's notices: the application's log, and no event of the tool."""
-
-READ_ONLY = "25006"
-"""SQLSTATE of a change in a read-only transaction."""
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -87,14 +85,13 @@ def configured(configure: Configure | None, options: Mapping[str, Any]) -> Confi
     """Return what prepares each lent connection: what psycopg's dialect does to its own, then *configure*."""
     loads, dumps = options.get("json_deserializer"), options.get("json_serializer")
 
-    def prepare(connection: psycopg.Connection[Any], side: Side) -> None:
+    def prepare(connection: psycopg.Connection[Any], side: Side) -> Any:
         connection.add_notice_handler(_log_notice)
         if loads is not None:
             set_json_loads(loads, connection)
         if dumps is not None:
             set_json_dumps(dumps, connection)
-        if configure is not None:
-            configure(connection, side)
+        return configure(connection, side) if configure is not None else None
 
     return prepare
 
@@ -103,7 +100,7 @@ def _log_notice(said: psycopg.errors.Diagnostic) -> None:
     of_sqlalchemy.info("%s: %s", said.severity, said.message_primary)
 
 
-def attach(engine: Engine, shim: Shim) -> None:
+def attach(engine: Engine, shim: Any) -> None:
     """Have *engine* ask *shim* about its server, and take its scopes and errors as they are here."""
     dialect = engine.dialect
     assert isinstance(dialect, ShimDialect)

@@ -10,7 +10,9 @@ from enum import Enum
 from typing import Final
 
 from migrator.errors import ReadStale, UsageError
-from migrator.shim import CommittedUnconfirmed, Read, Write
+from migrator.shim import CommittedUnconfirmed
+from migrator.shim.read import ReadSteps
+from migrator.shim.write import WriteSteps
 
 OPTION = "migrator_scope"
 """The execution option of engines and connections that holds a Scope."""
@@ -75,7 +77,7 @@ class Ended:
             transaction has ended as SQLAlchemy was told.
     """
 
-    last: Read | Write | None = None
+    last: ReadSteps | WriteSteps | None = None
     committed: bool = False
     late: CommittedUnconfirmed | ReadStale | None = None
 
@@ -88,7 +90,7 @@ class Ended:
 class Lent:
     """A read that is running and is ended by its owner; `used`: a transaction of SQLAlchemy has begun in it before."""
 
-    read: Read
+    read: ReadSteps
     used: bool = False
 
 
@@ -104,7 +106,7 @@ class Scope:
         ended: of one session alone; None for engines, which many threads share.
     """
 
-    opens: Callable[[str], Read | Write]
+    opens: Callable[[str], ReadSteps | WriteSteps]
     reads: bool
     tenant: str | None = None
     lent: Lent | None = field(default=None, compare=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import psycopg
 from sqlalchemy import Engine
@@ -12,15 +12,17 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from migrator.errors import ClusterUnavailable, UsageError, WritesClosed
-from migrator.shim import Ack, Read, SessionToken, Shim, Token, Write
+from migrator.shim import Ack, Read, SessionToken, Shim, Token
 from migrator.shim import Session as CallersSession
 from migrator.shim.again import worth_another_try
 from migrator.shim.between_tries import rest
+from migrator.shim.read import ReadSteps
+from migrator.shim.write import WriteSteps
 from migrator.sqlalchemy.connection import Configure
 from migrator.sqlalchemy.engine import make_engine
 from migrator.sqlalchemy.objects import ENDED, READ, OneSide, watch_reads, watch_writes
 from migrator.sqlalchemy.scope import CURRENT, OPTION, Ended, Lent, Scope, fixed, named
-from migrator.sqlalchemy.values import comparable
+from migrator.sqlalchemy.values import OneRead
 
 S = TypeVar("S", bound=Session)
 T = TypeVar("T")
@@ -31,23 +33,15 @@ WRITE_TRIES = 4
 """As Shim.run_write: a write that certainly did not commit is run at most so many times in all."""
 
 
-class Blocks(Protocol):
-    """What opens blocks: a shim, or a caller's session of it."""
-
-    def read(self, tenant: str, /) -> Read: ...
-    def run_read(self, tenant: str, fn: Callable[[Read], T], /) -> T: ...
-    def write(self, tenant: str, /, *, ack: Ack | str | None = None) -> Write: ...
-
-
 class Scopes:
     """Whose transactions: of a shim, or of a caller's session of it.
 
     Args:
-        shim: what a read with a token of its own asks.
-        blocks: what opens blocks.
+        shim: what a read with a token of its own asks, of either front.
+        blocks: what opens blocks: the shim, or a caller's session of it.
     """
 
-    def __init__(self, shim: Shim, blocks: Blocks) -> None:
+    def __init__(self, shim: Any, blocks: Any) -> None:
         self.shim = shim
         self.blocks = blocks
 
@@ -59,27 +53,13 @@ class Scopes:
         opens = self.blocks.read if after is None else partial(self.shim.read, after=after)
         return Scope(opens, reads=True, tenant=fixed(tenant), ended=ended)
 
-    def lent(self, tenant: str, read: Read) -> Scope:
+    def lent(self, tenant: str, read: ReadSteps) -> Scope:
         """Return the scope of transactions inside a read that is running."""
         return Scope(self.blocks.read, reads=True, tenant=tenant, lent=Lent(read), ended=Ended())
 
-    def run_read(self, tenant: str, func: Callable[..., object], run: Callable[[Read], T], after: After) -> T:
-        """Return what *run* returns, as Shim.run_read does; *func* is where it tells errors apart by."""
-        fn = OneRead(func, run)
+    def run_read(self, tenant: str, fn: Callable[[Any], Any], after: After) -> Any:
+        """Return what *fn* returns, as run_read of the shim does; a coroutine of the one for asyncio."""
         return self.blocks.run_read(tenant, fn) if after is None else self.shim.run_read(tenant, fn, after=after)
-
-
-class OneRead(Generic[T]):
-    """What a shim runs for a function of a session."""
-
-    def __init__(self, func: Callable[..., object], run: Callable[[Read], T]) -> None:
-        self.func = func
-        self._run = run
-
-    def __call__(self, read: Read) -> T:
-        found = self._run(read)
-        # What is given for a shadow read is no Read, and its result is compared and thrown away.
-        return found if isinstance(read, Read) else cast(T, comparable(found))
 
 
 class Makers(Generic[S]):
@@ -192,7 +172,8 @@ class TenantSessions(Generic[S]):
             with self._makers.make(self.engine, self._scopes.lent(name, read)) as session:
                 return fn(session)
 
-        return self._scopes.run_read(name, fn, run, after)
+        found: T = self._scopes.run_read(name, OneRead(fn, run), after)
+        return found
 
     def write_engine(self, tenant: object = CURRENT, *, ack: Ack | str | None = None) -> Engine:
         """Return an engine for Core, whose transactions are writes of *tenant*."""
@@ -272,4 +253,4 @@ def may_try_again(ended: Ended, error: Exception) -> bool:
         return False
     if ended.last is None:
         return isinstance(cause, ClusterUnavailable)
-    return isinstance(ended.last, Write) and worth_another_try(ended.last, cause)
+    return isinstance(ended.last, WriteSteps) and worth_another_try(ended.last, cause)

@@ -1,4 +1,6 @@
-"""Lets SQLAlchemy's asyncio front use the shim, which blocks: each call that may wait for a server runs in a thread.
+"""Lets SQLAlchemy's asyncio front use the shim for threads: each call that may wait for a server runs in a thread.
+
+For applications whose tasks share one shim with threads, and for tests on MemoryShim. Others take AsyncShim (loop.py).
 
 SQLAlchemy runs its synchronous code in a greenlet and leaves it for each call that waits. A call that was begun is
 waited for, also when its task is cancelled meanwhile: a connection on which a thread still works is never given back,
@@ -23,14 +25,13 @@ from sqlalchemy.util.concurrency import in_greenlet
 
 from migrator.model.side import Side
 from migrator.shim import Read
+from migrator.shim.between_tries import rest
 from migrator.sqlalchemy.connection import BlockConnection, Configure
-from migrator.sqlalchemy.dialect import ShimDialect
+from migrator.sqlalchemy.dialect import AsyncDialect
 from migrator.sqlalchemy.scope import Scope
+from migrator.sqlalchemy.values import OneRead
 
 T = TypeVar("T")
-
-ASYNC_URL = "postgresql+migrator_threads://"
-"""Of every asyncio engine on a shim."""
 
 MOST = 512
 """Threads of each kind at most. One is made when a call finds none at rest; connections bound how many work, and a
@@ -196,11 +197,10 @@ class ThreadedCursor:
         return getattr(self._cursor, attribute)
 
 
-class ThreadedDialect(ShimDialect):
-    """The dialect of asyncio engines."""
+class ThreadedDialect(AsyncDialect):
+    """The dialect of asyncio engines on a shim for threads."""
 
     driver = "migrator_threads"
-    is_async = True
     supports_statement_cache = True
 
 
@@ -248,6 +248,41 @@ def _tell(done: Future[Any], task: asyncio.Task[Any]) -> None:
         done.set_exception(error)
     else:
         done.set_result(task.result())
+
+
+class ThreadFront:
+    """How asyncio sessions on a shim for threads wait."""
+
+    url = "postgresql+migrator_threads://"
+
+    def __init__(self) -> None:
+        self._threads = Threads()
+
+    def connection(self, configure: Configure) -> BlockConnection:
+        return ThreadedConnection(self._threads, configure)
+
+    async def run_read(
+        self,
+        shim_reads: Callable[[Callable[[Any], Any]], Any],
+        func: Callable[..., object],
+        run: Callable[[Any], Coroutine[Any, Any, T]],
+    ) -> T:
+        """Return what *run* returns for a read; *func* is where it tells errors apart by."""
+        inside = InRead(asyncio.get_running_loop(), run)
+
+        def reads(inside: Callable[[Read], T]) -> T:
+            found: T = shim_reads(OneRead(func, inside))
+            return found
+
+        return await run_read(reads, inside, self._threads)
+
+    async def rest(self, shim: Any, tries: int) -> None:
+        """Wait before another try."""
+        await finished(submitted(self._threads.writes, rest, shim, tries))
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.close()
 
 
 async def run_read(shim_reads: Callable[[Callable[[Read], T]], T], inside: InRead, threads: Threads) -> T:

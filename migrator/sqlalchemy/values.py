@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import Row
 from sqlalchemy.orm import InstanceState
 from sqlalchemy.orm.base import instance_state
 from sqlalchemy.orm.exc import UnmappedInstanceError
+
+from migrator.shim import Read
+
+T = TypeVar("T")
 
 DEPTH = 8
 """Collections inside of each other that are looked into; objects refer to each other in circles."""
@@ -31,6 +35,19 @@ def comparable(value: Any, depth: int = DEPTH) -> Any:
         return value
     columns = sorted(state.mapper.column_attrs.keys())
     return (state.class_.__qualname__, [(name, state.dict[name]) for name in columns if name in state.dict])
+
+
+class OneRead(Generic[T]):
+    """What a shim runs for a function of a session."""
+
+    def __init__(self, func: Callable[..., object], run: Callable[[Read], T]) -> None:
+        self.func = func
+        self._run = run
+
+    def __call__(self, read: Read) -> T:
+        found = self._run(read)
+        # What is given for a shadow read is no Read, and its result is compared and thrown away.
+        return found if isinstance(read, Read) else cast(T, comparable(found))
 
 
 def _state(value: Any) -> InstanceState[Any] | None:

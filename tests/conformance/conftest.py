@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.front import FRONTS
+from tests.conformance.front import FRONTS, no_loop_blocks
 from tests.fixtures.postgres import Machines, Servers
 from tests.integration.traffic.world import QUICK, World, build
 
@@ -45,3 +45,10 @@ def breakable(servers: Servers, front: Callable[..., Any]) -> Iterator[World]:
     made.front = front
     yield made
     made.close()
+
+
+@pytest.fixture(autouse=True)
+def unblocked() -> Iterator[None]:
+    """Whatever a scenario asks of the front for asyncio, its event loop goes on."""
+    with no_loop_blocks():
+        yield

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import socket
+import sys
 import threading
+import time
+import traceback
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Self, TypeVar
+from unittest.mock import patch
+
+from psycopg import waiting
 
 from migrator.shim import Shim
 from migrator.shim.aio import AsyncShim
@@ -19,12 +26,49 @@ from migrator.shim.aio import AsyncShim
 T = TypeVar("T")
 
 
+LOOP = "event-loop"
+"""The name of threads that must not block."""
+
+
+@contextmanager
+def no_loop_blocks() -> Iterator[None]:
+    """Within it every call that waits on the thread of a `Loop` is noted; none may have been made.
+
+    Raises:
+        AssertionError: something waited there: for a server, a lock's condition, or for time to pass.
+    """
+    waited = list[str]()
+
+    def noting(real: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*args: Any, **options: Any) -> Any:
+            by = sys._getframe(1)
+            starts = by.f_back is not None and by.f_back.f_code.co_name == "start"  # a thread, until it runs
+            waits = args[1:] != (0,)  # else it only looks
+            if threading.current_thread().name == LOOP and waits and not starts:
+                waited.append("".join(traceback.format_stack(by, 4)))
+            return real(*args, **options)
+
+        return called
+
+    with ExitStack() as stack:
+        for owner, name in (
+            (waiting, "wait"),  # which every blocking conversation comes to
+            (waiting, "wait_conn"),
+            (threading.Condition, "wait"),
+            (time, "sleep"),
+            (socket, "getaddrinfo"),
+        ):
+            stack.enter_context(patch.object(owner, name, noting(getattr(owner, name))))
+        yield
+    assert not waited, "\n\n".join(waited)
+
+
 class Loop:
     """An event loop in a thread of its own."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="event-loop", daemon=True)
+        self._thread = threading.Thread(target=self.loop.run_forever, name=LOOP, daemon=True)
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:

@@ -16,6 +16,7 @@ from migrator.shim import FallbackRaised
 from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.confirm import confirmed
 from migrator.traffic.route.write_mode import write_mode
+from tests.fixtures.postgres import Servers
 from tests.fixtures.proxy import MakeProxy
 from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.levels import PATIENT
@@ -277,3 +278,17 @@ def test_a_sampled_share_of_reads_is_compared(world: World) -> None:
 
         assert shim.run_read("t1", get("t1", 1, with_side=False)) == "only here"
         eventually(lambda: "shadow.differed" in heard.names(), "the difference is noticed")
+
+
+def test_a_classic_that_says_nothing_keeps_no_process_from_ending(breakable: World, servers: Servers) -> None:
+    shim = breakable.shim()
+    shim.__enter__()
+    servers.classic.freeze()
+    ending = threading.Thread(target=shim.__exit__, args=(None, None, None), daemon=True)
+    try:
+        ending.start()
+        ending.join(TIMEOUT_S / 4)
+        assert not ending.is_alive()
+    finally:
+        servers.classic.thaw()
+    ending.join()

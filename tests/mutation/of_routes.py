@@ -459,7 +459,7 @@ OF_ROUTES = (
     ),
     Mutation(
         "hand-over-asks-the-writer",
-        "migrator/shim/replica_pool.py",
+        "migrator/shim/replica_lender.py",
         "        asks = begin == ASK_AND_BEGIN_READ  # what only the writer says\n",
         "        asks = False\n",
         (f"{REPLICAS}::test_after_the_hand_over_no_replica_answers_for_classic",),
@@ -525,7 +525,7 @@ OF_ROUTES = (
     ),
     Mutation(
         "replica-unknown-position",
-        "migrator/shim/replica_pool.py",
+        "migrator/shim/replica_lender.py",
         "            if self._only_writer and not asks and self._after is not None:\n",
         "            if self._only_writer and not asks:\n                self._after = self._after or 0\n",
         (f"{REPLICAS}::test_a_session_whose_position_is_not_known_reads_the_writer_or_nothing",),

@@ -456,6 +456,7 @@ OTHER_FILES = {
     "migrator/preflight/preflight.sql": "about what AWS DMS leaves on a source",
     "migrator/provision/probe.py": "asks whether catalogs can be asked",
     "migrator/provision/probing.py": "about its own scratch schema",
+    "migrator/traffic_test.sql": "a digest of all columns, to see whether there is another now",
 }
 
 

@@ -11,6 +11,8 @@ from migrator.audit.report.accepted import strange
 from migrator.model.traffic_test import (
     CODES,
     LoadResult,
+    Pace,
+    Paces,
     Percentiles,
     ShadowResult,
     Shards,
@@ -22,12 +24,16 @@ from migrator.plan.schema import Plan
 from migrator.traffic_test import DAY_S, Facts, Finding, Limits, Stored, blockers_of, findings, notes_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+NONE = Percentiles(0, 0, 0)
 FAST = Percentiles(1, 20, 40)
+SAME = Paces(Pace.NOT_SLOWER, Pace.NOT_SLOWER, Pace.TOO_FEW)
+SLOW, SLOW_TAIL = replace(SAME, p50=Pace.SLOWER), replace(SAME, p99=Pace.SLOWER)
+OPEN = Paces(Pace.TOO_FEW, Pace.TOO_FEW, Pace.TOO_FEW)
 BOTH = Limits(shadow_required=True, load_required=True)
 
 
 def statement(name: str, **changes: object) -> StatementResult:
-    whole = StatementResult(name, f"SELECT {name}", 1000, FAST, FAST, {}, {}, Shards.ONE, 1000, 0)
+    whole = StatementResult(name, f"SELECT {name}", 1000, FAST, FAST, {}, {}, Shards.ONE, 1000, 0, SAME)
     return replace(whole, **changes)  # type: ignore[arg-type]
 
 
@@ -52,7 +58,7 @@ def test_good_results_have_nothing_against_it() -> None:
 def test_what_is_planted_is_found_and_nothing_else() -> None:
     planted = shadow(
         statement("fine"),
-        statement("slow", limitless=Percentiles(10, 200, 300)),
+        statement("slow", limitless=Percentiles(10, 200, 300), pace=SLOW_TAIL),
         statement("broken", limitless=None, limitless_errors={"42883": 1000}, shards=Shards.UNKNOWN, compared=0),
         statement("crossing", shards=Shards.MANY),
         statement("other", differing=3),
@@ -65,12 +71,20 @@ def test_what_is_planted_is_found_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        ({"limitless": Percentiles(1, 49, 90)}, []),  # below the floor, whatever the factor
-        ({"limitless": Percentiles(1, 51, 90)}, ["shadow.slower:x"]),
-        ({"classic": Percentiles(1, 30, 40), "limitless": Percentiles(1, 59, 90)}, []),
-        ({"classic": Percentiles(0, 0, 0), "limitless": Percentiles(1, 60, 90)}, ["shadow.slower:x"]),
-        ({"calls": 5, "compared": 5, "limitless": Percentiles(1, 900, 900)}, []),  # of five, the p99 is one call
-        ({"calls": 5, "compared": 5, "limitless": Percentiles(60, 900, 900)}, ["shadow.slower:x"]),
+        ({"limitless": Percentiles(1, 49, 90), "pace": SLOW_TAIL}, []),  # below the floor, whatever the factor
+        ({"limitless": Percentiles(1, 51, 90), "pace": SLOW_TAIL}, ["shadow.slower:x"]),
+        ({"limitless": Percentiles(1, 900, 900)}, []),  # an outlier or two: the run's test says not slower
+        ({"limitless": Percentiles(60, 900, 900), "pace": SLOW}, ["shadow.slower:x"]),
+        ({"classic": Percentiles(1, 30, 40), "limitless": Percentiles(1, 59, 90), "pace": SLOW_TAIL}, []),
+        (
+            {"classic": NONE, "limitless": Percentiles(1, 60, 90), "pace": SLOW_TAIL},
+            ["shadow.slower:x"],
+        ),
+        ({"calls": 19, "compared": 5}, ["shadow.too_few"]),
+        ({"calls": 400, "limitless": Percentiles(60, 70, 80), "compared": 9, "pace": OPEN}, ["shadow.too_few"]),
+        ({"calls": 400, "limitless": Percentiles(1, 900, 900), "compared": 9, "pace": OPEN}, []),  # below the floor
+        ({"write": True, "classic": None, "pace": None}, []),  # it ran on Limitless alone
+        ({"write": True, "classic": None, "limitless": None, "pace": None}, []),  # its rows were there already
         ({"classic_errors": {"40001": 5}, "limitless_errors": {"40001": 10}}, []),
         ({"classic_errors": {"40001": 5}, "limitless_errors": {"40001": 11}}, ["shadow.error:x"]),
         ({"classic_errors": {"22P02": 9}, "limitless_errors": {"XX000": 1}}, ["shadow.error:x"]),
@@ -115,6 +129,14 @@ def test_what_is_not_there_blocks_where_the_plan_asks_for_it(kind: str) -> None:
     assert "asks for none" in said, "a gate never passes by nothing seen without saying so"
 
 
+def test_a_run_that_came_to_no_call_of_a_statement_says_so() -> None:
+    unseen = [statement(f"u{n}", calls=0, compared=0, classic=None, limitless=None, pace=None) for n in range(7)]
+    found = [f for f in findings(Facts(shadow(statement("a"), *unseen), load()), BOTH) if f.blocks]
+
+    assert [f.name for f in found] == ["shadow.too_few"]
+    assert found[0].text.startswith("7 statements were sampled too little") and "u4, …" in found[0].text
+
+
 def test_what_nobody_asked_for_is_judged_all_the_same() -> None:
     bad = shadow(statement("x", shards=Shards.MANY))
     assert blocking(Facts(bad), Limits()) == ["shadow.crossing:x"]
@@ -129,7 +151,8 @@ def test_findings_are_accepted_by_name_or_by_code() -> None:
 
 
 def test_the_worst_comes_first() -> None:
-    slow = [statement(n, limitless=Percentiles(1, p99, 999)) for n, p99 in (("a", 100), ("b", 900), ("c", 300))]
+    tails = (("a", 100), ("b", 900), ("c", 300))
+    slow = [statement(n, limitless=Percentiles(1, p99, 999), pace=SLOW_TAIL) for n, p99 in tails]
     assert blocking(Facts(shadow(*slow), load())) == ["shadow.slower:b", "shadow.slower:c", "shadow.slower:a"]
 
 

@@ -57,7 +57,7 @@ class Backstage(Shim):
             self._news.append(news)
             if self._loop is not None:
                 news.reach(self._loop)
-            found.all.lends_by = AsyncReadLender
+            found.lends_by = AsyncReadLender
             for at, dsn in zip(found.all.endpoints, self._readers_given, strict=True):
                 at.lends = self._new_replica_pool(dsn)
         return found

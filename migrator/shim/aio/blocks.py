@@ -53,6 +53,10 @@ class OnLoop(Block):
     def _until(self, satisfied: Callable[[View], bool], timeout_s: float) -> Awaitable[bool]:
         return until(self._current, satisfied, timeout_s)
 
+    def abandon(self) -> None:
+        """End without a word, where nothing can be awaited: the connection is closed, and its server rolls back."""
+        raise NotImplementedError
+
     async def __aenter__(self) -> Self:
         await self.enter()
         return self
@@ -68,11 +72,28 @@ class AsyncRead(OnLoop, ReadSteps):
 
     connection: psycopg.AsyncConnection[Any]
 
+    def abandon(self) -> None:
+        """End without a word; what was read must be thrown away."""
+        link, flight, self._link, self._flight = self._link, self._flight, None, None
+        if link is None or self._lender is None:
+            return
+        link.withdraw()
+        if flight is not None:
+            self._inflight.end(flight)
+        self._lender.give(link, discard=True)
+
 
 class AsyncWrite(OnLoop, WriteSteps):
     """One transaction of one tenant. Use it with `async with`, which commits on leaving; see WriteSteps."""
 
     connection: psycopg.AsyncConnection[Any]
+
+    def abandon(self) -> None:
+        """End without a word; certainly nothing was written."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.withdraw()
+            self._pools(self.side).give(link, discard=True)
 
     def _interrupted(self, error: BaseException) -> BaseException:
         if not isinstance(error, asyncio.CancelledError):

@@ -78,6 +78,14 @@ class AsyncConn(Lent, psycopg.AsyncConnection[Any]):
             if self.doomed:
                 self.pg.finish()
 
+    def cancel(self) -> None:
+        self.canceled = True
+        super().cancel()
+
+    async def cancel_safe(self, **options: Any) -> None:
+        self.canceled = True
+        await super().cancel_safe(**options)
+
     async def stop(self) -> None:
         """Have the server end what another task of the block still waits for."""
         self.interrupted = True

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import psycopg
+from psycopg import generators
 from psycopg.abc import PQGen
 
 from migrator.shim.aio.lent import AsyncConn, lent
@@ -62,7 +63,9 @@ class AsyncLink(BaseLink):
 
     async def leave(self, how: str) -> None:
         """End the transaction of a read; see BaseLink."""
-        await self._converse(self.leaving(how))
+        async with self.conn.lock:
+            if not self.left(how):
+                await self.conn.converse(generators.send(self.conn.pg), politely=False)
 
     def _lent(self) -> AsyncConn:
         return lent(self.conn.pg)

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from traceback import clear_frames
 from typing import Any, Protocol, TypeVar
 
 import psycopg
@@ -104,6 +105,11 @@ class AsyncPool(BasePool[AsyncLink]):
             assert text is not None
             try:
                 return await AsyncConn.connect(**self._given(text), autocommit=True, prepare_threshold=None)
+            except asyncio.CancelledError as error:
+                # What was cancelled refers to the half-made connection, which would keep its place on the server until
+                # the garbage collector comes.
+                clear_frames(error.__traceback__)
+                raise
             except psycopg.Error as error:
                 text = await self._told_by(login, login.after, error)
                 if text is None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 
 from migrator.shim.link import BaseLink
-from migrator.shim.replica_pool import ReadLender
+from migrator.shim.replica_lender import ReadLender
 
 
 class AsyncReadLender(ReadLender):

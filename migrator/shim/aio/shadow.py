@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError
 from typing import Any
 
 import psycopg
@@ -78,10 +79,14 @@ def on_loop(fn: Callable[[Any], Awaitable[Any]], loop: asyncio.AbstractEventLoop
     def run(block: Any) -> Any:
         running = reading(block, block.connection.pgconn)  # which sends BEGIN, if that is owed
         try:
-            return asyncio.run_coroutine_threadsafe(running, loop).result()
+            future = asyncio.run_coroutine_threadsafe(running, loop)
         except RuntimeError:  # the loop is closed
             running.close()
-            raise
+            raise psycopg.OperationalError("the event loop has ended") from None
+        try:
+            return future.result()
+        except CancelledError:  # the loop ends; no answer of the application's
+            raise psycopg.OperationalError("the event loop ends") from None
 
-    run.func = fn  # type: ignore[attr-defined]  # the place of the program that it is known by
+    run.func = getattr(fn, "func", fn)  # type: ignore[attr-defined]  # the place of the program that it is known by
     return run

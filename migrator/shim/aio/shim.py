@@ -35,7 +35,8 @@ from migrator.shim.token import SessionToken, session_token
 T = TypeVar("T")
 
 THREADS = 4
-"""For what blocks and is rare: opening, closing, raising fallbacks, asking another machine for a secret."""
+"""For what blocks and is rare: opening, closing, raising fallbacks. As many again ask other machines for secrets: one
+of those that does not answer must not keep a write from its fallback, or the shim from closing."""
 
 PLACE_S = 30.0
 """How long a task waits for a connection of the pool. Longer than a thread does: tasks come by the thousand."""
@@ -75,13 +76,13 @@ class AsyncShim:
         self._pools = self._new_pools()
         self._pid = 0  # the process it is open in
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: tuple[ThreadPoolExecutor, ...] = ()  # the shim's own, and those that ask for secrets
         self._ack: AsyncAcknowledgement | None = None
 
     def _new_pools(self) -> Mapping[Side, AsyncPool]:
         def new(side: Side, dsn: ConnectionInfo, connect_timeout_s: float, silent_s: float) -> AsyncPool:
             return AsyncPool(
-                side, dsn, f"migrator-shim:{self.name}", in_thread=self._in_thread, size=self._size,
+                side, dsn, f"migrator-shim:{self.name}", in_thread=self._asking, size=self._size,
                 wait_s=self._wait_s, connect_timeout_s=connect_timeout_s, silent_s=silent_s,
             )  # fmt: skip
 
@@ -90,7 +91,7 @@ class AsyncShim:
 
     def _replica_pool(self, dsn: ConnectionInfo) -> AsyncReplicaPool:
         return AsyncReplicaPool(
-            Side.CLASSIC, dsn, f"migrator-shim:{self.name}", in_thread=self._in_thread, size=self._size,
+            Side.CLASSIC, dsn, f"migrator-shim:{self.name}", in_thread=self._asking, size=self._size,
             connect_timeout_s=2, silent_s=max(self._back._settings.replica_answer_s, 2.0),
         )  # fmt: skip
 
@@ -120,7 +121,7 @@ class AsyncShim:
         if self._pid:
             self._pools = self._new_pools()  # what the parent had is the parent's
         self._pid, self._loop = os.getpid(), asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="migrator-shim-aio")
+        self._threads = tuple(ThreadPoolExecutor(THREADS, f"migrator-shim-{what}") for what in ("aio", "login"))
         self._back.serve(self._loop, *self._pools.values())
         opening = _Opening(self._back)
         try:
@@ -152,9 +153,9 @@ class AsyncShim:
 
     def _forget(self) -> None:
         self._loop = self._ack = None
-        if self._threads is not None:
-            self._threads.shutdown(wait=False)
-            self._threads = None
+        for threads in self._threads:
+            threads.shutdown(wait=False)
+        self._threads = ()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -288,8 +289,16 @@ class AsyncShim:
 
     async def _in_thread(self, fn: Callable[..., T], *args: Any) -> T:
         """Return what *fn* returns, which blocks. A task that is cancelled leaves the thread to its work."""
-        assert self._loop is not None and self._threads is not None
-        return await self._loop.run_in_executor(self._threads, lambda: fn(*args))
+        return await self._run(0, fn, *args)
+
+    async def _asking(self, fn: Callable[..., T], *args: Any) -> T:
+        """Return what *fn* returns, which asks another machine for a secret."""
+        return await self._run(1, fn, *args)
+
+    async def _run(self, which: int, fn: Callable[..., T], *args: Any) -> T:
+        if self._loop is None or not self._threads:
+            raise UsageError("the shim is closed")
+        return await self._loop.run_in_executor(self._threads[which], lambda: fn(*args))
 
     def _check(self) -> None:
         if self._ack is None:

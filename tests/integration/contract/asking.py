@@ -12,6 +12,7 @@ import pytest
 from psycopg import conninfo, sql
 
 from migrator.control import grants
+from tests.integration.traffic import world as worlds
 from tests.integration.traffic.world import World
 
 Connection = psycopg.Connection[Any]
@@ -92,6 +93,12 @@ def fresh(world: World) -> None:
     world.classic.execute(AS_AT_FIRST)
     world.limitless.execute("DELETE FROM app.note")
     world.publish()
+
+
+def up(world: World, *tenants: str) -> None:
+    """Move reads of *tenants* to Limitless; processes that ask here send no heartbeats, so none is waited for."""
+    world.classic.execute("DELETE FROM migrator.process")
+    worlds.up(world, *tenants)
 
 
 def role_of(world: World) -> str:

@@ -22,8 +22,8 @@ from migrator.traffic.route.fallback import raise_fallback
 from tests.fixtures.postgres import Machines
 from tests.fixtures.replica import Standbys
 from tests.fixtures.waiting import eventually
-from tests.integration.contract.asking import BEGIN, MARKED, Asking, fresh, own
-from tests.integration.traffic.world import World, build, up
+from tests.integration.contract.asking import BEGIN, MARKED, Asking, fresh, own, up
+from tests.integration.traffic.world import World, build
 
 pytestmark = pytest.mark.pg
 

@@ -125,6 +125,7 @@ def test_the_application_over_http_shows_a_caller_its_own_writes(world: Scene, n
     assert world.live() == []
 
 
+@pytest.mark.slow
 def test_the_java_application_stores_and_shows_a_note(world: Scene, java_example: str) -> None:
     login = conninfo.conninfo_to_dict(world.client_dsns[0])
     other = conninfo.conninfo_to_dict(world.client_dsns[1])

@@ -23,8 +23,8 @@ from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.postgres import Machines
 from tests.fixtures.waiting import eventually
-from tests.integration.contract.asking import BEGIN, MARKED, Asking, as_role, dropped, fresh, own, role_of
-from tests.integration.traffic.world import World, build, end, get, up
+from tests.integration.contract.asking import BEGIN, MARKED, Asking, as_role, dropped, fresh, own, role_of, up
+from tests.integration.traffic.world import World, build, end, get
 
 pytestmark = pytest.mark.pg
 

@@ -48,9 +48,16 @@ def test_the_shim_keeps_every_promise(machines: Machines) -> None:
     assert not_kept(machines, SHIM, application=True) == []
 
 
-def test_a_client_that_follows_the_rules_keeps_every_promise(machines: Machines) -> None:
+OFTEN = (Promise.ACKNOWLEDGED, Promise.CONFIRMED, Promise.SESSION, Promise.HAND_OVER)
+"""What is tried in each run of the tests, not in the slow ones alone."""
+
+
+@pytest.mark.parametrize(
+    "promises", [OFTEN, pytest.param([p for p in Promise if p not in OFTEN], marks=pytest.mark.slow)]
+)
+def test_a_client_that_follows_the_rules_keeps_every_promise(machines: Machines, promises: Iterable[Promise]) -> None:
     """With the right to call the contract's functions, and no other on the tool's tables."""
-    assert not_kept(machines, CLIENT) == []
+    assert not_kept(machines, CLIENT, promises) == []
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from examples.sqlalchemy.traffic import Entry, Ledger, wrong
 from tests.fixtures.postgres import Machines
 from tests.fixtures.world import build, plan_of
 
-pytestmark = [pytest.mark.pg, pytest.mark.once]
+pytestmark = [pytest.mark.pg, pytest.mark.once, pytest.mark.slow]
 
 PLAN = plan_of("shop")
 TENANTS = ("a", "Größe 1", "select")

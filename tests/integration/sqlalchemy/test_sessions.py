@@ -506,6 +506,22 @@ def test_a_session_does_not_go_on_for_another_tenant(sessions: Sessions) -> None
         registry.remove()
 
 
+def test_a_read_does_not_go_on_for_another_tenant(sessions: Sessions) -> None:
+    """It would be answered by the side of the tenant that it began with."""
+    session = sessions.read()
+    with session, for_tenant("1"):
+        assert session.scalar(text("SELECT 1")) == 1
+        with for_tenant("2"), pytest.raises(UsageError, match="reads tenant 1 is asked for tenant 2"):
+            session.scalar(text("SELECT 1"))
+        session.rollback()
+        with for_tenant("2"):
+            assert session.scalar(text("SELECT 1")) == 1
+    with for_tenant("1"), sessions.read_engine().connect() as conn:
+        conn.execute(text("SELECT 1"))
+        with for_tenant("2"), pytest.raises(UsageError, match="reads tenant 1"):
+            conn.execute(text("SELECT 1"))
+
+
 def test_without_a_tenant_nothing_begins(shim: MemoryShim, sessions: Sessions) -> None:
     works: list[Callable[[], object]] = [
         lambda: sessions.write().execute(text("SELECT 1")),

@@ -9,22 +9,26 @@ import pytest
 from migrator import gates, traffic_test
 from migrator.control import samples, votes
 from migrator.control.history import add_report
+from migrator.control.shadow_reads import unaccepted
 from migrator.control.status import collect
 from migrator.model.condition import Kind
 from migrator.model.phase import Phase
 from migrator.model.shadow_read import DIFFER, NONE_COMPARED
 from migrator.model.standing import Limits, conditions
-from migrator.model.traffic_test import Percentiles, ShadowResult, Shards, StatementResult, Writes
+from migrator.model.traffic_test import Pace, Paces, Percentiles, ShadowResult, Shards, StatementResult, Writes
 from migrator.model.wave import NextWave
 from migrator.plan.schema import Plan
 from migrator.traffic.cutover import wave
+from migrator.traffic_test import BASIS
 from tests.fixtures.plans import small_plan
 from tests.integration.traffic.world import World
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 
-FINE = StatementResult("fine", "SELECT 1", 500, Percentiles(1, 2, 3), Percentiles(1, 2, 3), {}, {}, Shards.ONE, 500)
-CROSSING = StatementResult("c1", "SELECT 2", 500, Percentiles(1, 2, 3), Percentiles(1, 2, 3), {}, {}, Shards.MANY, 500)
+SAME = Paces(Pace.NOT_SLOWER, Pace.NOT_SLOWER, Pace.TOO_FEW)
+FAST = Percentiles(1, 2, 3)
+FINE = StatementResult("fine", "SELECT 1", 500, FAST, FAST, {}, {}, Shards.ONE, 500, 0, SAME)
+CROSSING = StatementResult("c1", "SELECT 2", 500, FAST, FAST, {}, {}, Shards.MANY, 500, 0, SAME)
 
 
 def found(world: World, fingerprint: str, *, compared: int = 10, differing: int = 0, undecided: int = 0) -> None:
@@ -68,6 +72,21 @@ def test_what_was_added_up_counts_and_what_is_old_does_not(world: World) -> None
     assert next_wave(world).wave is not None
 
 
+def test_enough_clean_reads_after_a_correction_clear_it(world: World) -> None:
+    """Neither few of them, nor many in a moment; and another difference begins anew."""
+    found(world, "bad", differing=2)
+    world.classic.execute("UPDATE migrator.shadow_read_sample SET at = at - interval '3 hours'")
+    found(world, "bad", compared=30)
+    assert "30 of 100 clean reads since" in next_wave(world).blockers[0]
+    samples.fold(world.classic)
+    found(world, "bad", compared=70)
+    assert next_wave(world).wave is not None and unaccepted(world.classic, {}) == ()
+
+    found(world, "bad", differing=1)
+    found(world, "bad", compared=10_000)
+    assert codes(next_wave(world)) == [DIFFER] and len(unaccepted(world.classic, {})) == 1
+
+
 def test_nothing_compared_is_not_nothing_wrong(world: World) -> None:
     assert codes(next_wave(world)) == [NONE_COMPARED]
     found(world, "busy", compared=0, undecided=40)
@@ -94,10 +113,11 @@ def plan_with(**section: Any) -> Plan:
     return small_plan(traffic_test=section)
 
 
-def shadow(world: World, *statements: StatementResult) -> int:
-    return add_report(
-        world.classic, "shadow", ShadowResult(statements, "csvlog", 60, 3, Writes.ROLLED_BACK).to_json() | {"more": 1}
-    )
+def shadow(world: World, plan: Plan, *statements: StatementResult) -> int:
+    """Store a run as the command does: with what it is of."""
+    made_of = traffic_test.basis(world.classic, plan)
+    body = ShadowResult(statements, "csvlog", 60, 3, Writes.ROLLED_BACK).to_json() | {"more": 1, BASIS: made_of}
+    return add_report(world.classic, "shadow", body)
 
 
 def asked(world: World, plan: Plan) -> list[str]:
@@ -118,17 +138,25 @@ def test_the_gate_before_dual_write_wants_what_the_plan_asks_for(world: World) -
 
 def test_results_are_judged_by_the_newest(world: World) -> None:
     before = votes.facts_of(world.classic, "provision")
-    shadow(world, FINE, CROSSING)
     plan = plan_with(shadow_required=True)
+    shadow(world, plan, FINE, CROSSING)
     assert asked(world, plan) == ["shadow.crossing"]
     assert votes.facts_of(world.classic, "provision") != before, "an approval is of what was tried, too"
 
-    accepted = {**small_plan().gates.model_dump(), "acknowledged": ["shadow.crossing:c1"]}
-    assert asked(world, small_plan(traffic_test={"shadow_required": True}, gates=accepted)) == []
-    shadow(world, FINE)
+    accepted = plan.gates.model_copy(update={"acknowledged": ["shadow.crossing:c1"]})
+    accepting = plan.model_copy(update={"gates": accepted})
+    assert asked(world, accepting) == []
+    shadow(world, plan, FINE)
+    assert asked(world, plan) == []
+    shadow(world, plan.model_copy(update={"name": "another"}), FINE)
+    assert asked(world, plan) == ["shadow.changed"]
+    shadow(world, plan, FINE)
+    world.classic.execute("CREATE SCHEMA IF NOT EXISTS shop; CREATE TABLE shop.brought_later (id int)")
+    assert asked(world, plan) == ["shadow.changed"], "statements on it were not run"
+    world.classic.execute("DROP TABLE shop.brought_later")
     assert asked(world, plan) == []
     world.classic.execute("UPDATE migrator.report SET at = at - interval '31 days' WHERE kind = 'shadow'")
     assert asked(world, plan) == ["shadow.old"]
     add_report(world.classic, "shadow", {"statements": "none"})
     assert asked(world, plan) == ["shadow.unreadable"]
-    assert traffic_test.read(world.classic).load is None
+    assert traffic_test.read(world.classic, plan).load is None

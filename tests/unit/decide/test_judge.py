@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.decide.facts import Basis, Facts, Figure, checked, of_audit, require
-from migrator.decide.judge import BUILD, OVERHEAD, RUN, Option, judge, need, proposal
+from migrator.decide.judge import BUILD, OVERHEAD, RUN, Option, advice, judge, need, proposal
 from migrator.decide.sensitivity import RANGES, flips
 from migrator.decide.view import NAMES, assumption_lines, flip_lines, headline, option_lines, to_json
 from migrator.errors import UsageError
@@ -52,6 +52,23 @@ def test_a_tenant_that_no_shard_can_hold_rules_out_every_sharding() -> None:
     assert headline(judge(found)).startswith("Nothing is possible")
     for option in (Option.MANUAL, Option.LIMITLESS, Option.CITUS):
         assert "largest tenant" in impossible(option, found)
+
+
+def test_a_giant_tenant_may_have_a_cluster_of_its_own() -> None:
+    """Only Limitless chooses its shards' servers; and where nothing lasts, it is said what buys time."""
+    giant = facts(cpu=0.8, growth=0.12, largest_write_share=0.55)
+    assert "largest tenant" in impossible(Option.LIMITLESS, giant)
+    assert "largest tenant" not in impossible(Option.MANUAL, giant)
+    assert proposal(giant) is None
+    time, split = advice(judge(giant), giant)
+    assert "lasts for 9 months" in time and "cluster of its own" in split
+
+
+def test_a_small_database_stays_and_one_that_crosses_is_warned() -> None:
+    small = facts(cpu=0.35, vcpus=8, growth=0.02, crossing_share=0.8)
+    assert proposal(small) is Option.STAY and not list(advice(judge(small), small))
+    crossing = facts(crossing_share=0.7)
+    assert any("another shard key" in line for line in advice(judge(crossing), crossing))
 
 
 def test_citus_takes_a_team() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from migrator.load import from_statements, from_trace
 from migrator.load.from_statements import Called
-from migrator.load.from_trace import Captured
 from migrator.load.workload import Source, Workload
 from migrator.load.written import parse
 from migrator.model.table import Column, Table, TableKind
+from migrator.model.trace import Call
 
 
 def read(toml: str) -> Workload:
@@ -15,10 +15,10 @@ def read(toml: str) -> Workload:
 
 
 def test_a_trace_gives_weights_and_values() -> None:
-    captured = [Captured("SELECT * FROM t WHERE a = $1", (str(n),)) for n in range(1000)]
-    captured += [Captured("INSERT INTO t VALUES ('Größe \"x\"\n\x7f')")] * 10
-    captured += [Captured("UPDATE t SET a = $1", (None,))] * 5
-    captured += [Captured("COMMIT")] * 3 + [Captured("SELECT FROM")] * 2 + [Captured("SELECT 1 FOR UPDATE")]
+    captured = [Call("SELECT * FROM t WHERE a = $1", (str(n),)) for n in range(1000)]
+    captured += [Call("INSERT INTO t VALUES ('Größe \"x\"\n\x7f')")] * 10
+    captured += [Call("UPDATE t SET a = $1", (None,))] * 5
+    captured += [Call("COMMIT")] * 3 + [Call("SELECT FROM")] * 2 + [Call("SELECT 1 FOR UPDATE")]
 
     draft = from_trace.made(captured, 50, 100)
     found = read(draft.toml)
@@ -32,7 +32,7 @@ def test_a_trace_gives_weights_and_values() -> None:
 
 
 def test_only_the_most_called_are_kept() -> None:
-    draft = from_trace.made([Captured(f"SELECT {n}") for n in range(10)], 4, 5)
+    draft = from_trace.made([Call(f"SELECT {n}") for n in range(10)], 4, 5)
 
     assert draft.statements == 4 and draft.left_out == ("6 statements captured less often",)
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from migrator.model.traffic_test import (
     LoadResult,
+    Pace,
+    Paces,
     Percentiles,
     ShadowResult,
     Shards,
@@ -23,6 +25,7 @@ NUMBER = st.floats(0, 1e9, allow_nan=False)
 COUNT = st.integers(0, 1_000_000)
 TEXT = st.text(min_size=1, max_size=20)
 PERCENTILES = st.none() | st.builds(Percentiles, NUMBER, NUMBER, NUMBER)
+PACE = st.sampled_from(Pace)
 ERRORS = st.dictionaries(TEXT, COUNT, max_size=3)
 
 
@@ -33,6 +36,7 @@ def statements(draw: st.DrawFn, fingerprint: str) -> StatementResult:
     return StatementResult(
         fingerprint, draw(st.text(max_size=20)), calls, draw(PERCENTILES), draw(PERCENTILES), draw(ERRORS),
         draw(ERRORS), draw(st.sampled_from(Shards)), compared, draw(st.integers(0, compared)),
+        draw(st.none() | st.builds(Paces, PACE, PACE, PACE)), draw(st.booleans()),
     )  # fmt: skip
 
 

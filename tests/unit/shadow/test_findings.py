@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pytest
 
 from migrator.audit.catalog import Attribute, Catalog, Relation, RelationKind
-from migrator.model.side import Side
 from migrator.model.trace import Call
-from migrator.model.traffic_test import LOST, Shards
+from migrator.model.traffic_test import LOST, Pace, Shards
 from migrator.plan.schema import Tables
+from migrator.shadow.again import MORE, more
 from migrator.shadow.agree import Compared, chosen, reasons
 from migrator.shadow.ask import Answer
-from migrator.shadow.findings import Finding, Kind, Measured, Told, apart_ms, findings, tell
+from migrator.shadow.findings import Finding, Kind, Measured, Told, findings, tell, undecided
 from migrator.shadow.prepare import Preparer, Repeated, Scope
 from migrator.shadow.replay import Pair, split
 from migrator.shadow.statistics import Limits
@@ -40,7 +40,7 @@ def told(
 ) -> tuple[Told, list[Finding]]:
     name = done[0].repeated.statement.fingerprint.id
     measured = Measured({name: compared} if compared else {}, reasons([p.repeated for p in done]), {name: shards})
-    [one] = tell(done, measured, Limits())
+    [one] = tell([p.repeated for p in done], done, measured, Limits())
     return one, findings([one])
 
 
@@ -112,7 +112,30 @@ def test_calls_of_a_session_stay_in_their_order() -> None:
     assert {len(queue) for queue in split([repeated(READ)] * 40, 4)} == {10}
 
 
-def test_how_much_longer_the_way_is() -> None:
-    assert apart_ms({Side.CLASSIC: 1.0, Side.LIMITLESS: 3.5}) == 2.5
-    assert apart_ms({Side.CLASSIC: 5.0, Side.LIMITLESS: 1.0}) == 0.0
-    assert apart_ms({Side.CLASSIC: None, Side.LIMITLESS: 1.0}) == 0.0
+def test_a_statement_that_the_run_did_not_come_to_is_told_all_the_same() -> None:
+    [one] = tell([repeated(READ)], [], Measured({}, {}, {}), Limits())
+
+    assert (one.result.calls, one.result.classic, one.result.pace, one.result.write) == (0, None, None, False)
+    assert findings([one]) == [] and undecided([one]) == frozenset()
+
+
+def test_statements_are_repeated_more_often_until_they_are_decided() -> None:
+    """A read with too few calls, in turns and in no session; not a write, not what is known, not what only fails."""
+    few = [Pair(repeated(READ, str(1 + n % 2), session="s"), OK, OK, warm=n > 0) for n in range(5)]
+    known = pairs("SELECT tenant_id FROM t WHERE tenant_id = $1", OK, OK)
+    done = [
+        *few,
+        *known,
+        *pairs(WRITE, None, OK, 5),
+        *pairs("SELECT count(*) FROM t WHERE tenant_id = $1", OK, FAILED, 5),
+    ]
+    calls = [pair.repeated for pair in done]
+    told_ = tell(calls, done, Measured({}, {}, {}), Limits())
+    paces = [one.result.pace and one.result.pace.p50 for one in told_]
+
+    assert paces == [Pace.TOO_FEW, Pace.NOT_SLOWER, None, None]
+    again = more(calls, done, undecided(told_))
+    assert len(again) == MORE and {one.call.sql for one in again} == {READ}
+    assert [one.call.values for one in again[:4]] == [("1",), ("2",), ("1",), ("2",)]
+    assert {one.call.session for one in again} == {""}
+    assert more(calls, done, frozenset()) == []

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrator.shadow.statistics import FEWEST, Limits, Pace, Slower, judge, percentiles, quantile
+from migrator.model.traffic_test import Pace, Paces
+from migrator.shadow.statistics import FEWEST, Limits, judge, percentiles, quantile
 
 LIMITS = Limits(1.5, 2.0)
 STATEMENTS = 40
@@ -54,7 +55,7 @@ def test_equal_sides_under_load_give_no_false_alarm(noise: Noise, seed: int) -> 
         judge(*noise(rng, rng.choice((FEWEST, 60, 300, 1500))), limits=LIMITS, judged=STATEMENTS) for _ in range(12)
     ]
 
-    assert not any(one.any for one in found)
+    assert not any(one.any_slower for one in found)
 
 
 @settings(max_examples=20)
@@ -76,7 +77,7 @@ def test_a_tail_alone_is_found_with_enough_calls(seed: int) -> None:
     classic = [3 * rng.lognormvariate(0, 0.3) for _ in range(2000)]
     limitless = [1000.0 if n % 30 == 0 else 3 * rng.lognormvariate(0, 0.3) for n in range(2000)]
 
-    assert judge(classic, limitless, limits=LIMITS, judged=STATEMENTS) == Slower(
+    assert judge(classic, limitless, limits=LIMITS, judged=STATEMENTS) == Paces(
         Pace.NOT_SLOWER, Pace.SLOWER, Pace.TOO_FEW
     )
 
@@ -85,8 +86,8 @@ def test_too_few_calls_say_nothing() -> None:
     few = judge([1.0] * (FEWEST - 1), [900.0] * (FEWEST - 1), limits=LIMITS, judged=1)
     some = judge([1.0] * 100, [900.0] * 100, limits=LIMITS, judged=1)
 
-    assert few == Slower(Pace.TOO_FEW, Pace.TOO_FEW, Pace.TOO_FEW)
-    assert some == Slower(Pace.SLOWER, Pace.TOO_FEW, Pace.TOO_FEW)
+    assert few == Paces(Pace.TOO_FEW, Pace.TOO_FEW, Pace.TOO_FEW)
+    assert some == Paces(Pace.SLOWER, Pace.TOO_FEW, Pace.TOO_FEW)
     assert judge([], [], limits=LIMITS, judged=1).p50 is Pace.TOO_FEW
 
 
@@ -107,3 +108,16 @@ def test_a_quantile_is_one_of_the_values_and_enough_are_below_it(values: Sequenc
     assert found in values
     assert sum(v <= found for v in values) >= math.floor(len(values) * share)
     assert percentiles([]) is None
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 2**32))
+def test_what_is_open_is_told_apart_from_what_is_not_slower(seed: int) -> None:
+    """A side that is slower, but not certainly so by these calls, is never called not slower; equal ones are, soon."""
+    rng = random.Random(seed)
+    here = [3 * rng.lognormvariate(0, 1.2) for _ in range(30)]
+    worse = [ms * 2.5 + 4 for ms in (3 * rng.lognormvariate(0, 1.2) for _ in range(30))]
+    equal = [3 * rng.lognormvariate(0, 1.2) for _ in range(400)], [3 * rng.lognormvariate(0, 1.2) for _ in range(400)]
+
+    assert judge(here, worse, limits=LIMITS, judged=STATEMENTS).p50 is not Pace.NOT_SLOWER
+    assert judge(*equal, limits=LIMITS, judged=STATEMENTS).p50 is Pace.NOT_SLOWER

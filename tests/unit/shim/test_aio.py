@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import threading
 from typing import Any
 
@@ -12,12 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrator.errors import CommitUnknown
-from migrator.shim import CommittedUnconfirmed
+from migrator.model.side import Side
+from migrator.shim import CommittedUnconfirmed, Settings
 from migrator.shim.aio import CommitInterrupted, UnconfirmedInterrupted
 from migrator.shim.aio.news import News
-from migrator.shim.aio.pool import Places
+from migrator.shim.aio.pool import AsyncReplicaPool, Places
+from migrator.shim.aio.replicas import AsyncReadLender
 from migrator.shim.current_view import CurrentView
+from migrator.shim.metrics import Metrics
+from migrator.shim.replica_pool import Replicas, endpoint
+from migrator.shim.replicas import Health, Registry
+from migrator.shim.statements import BEGIN_READ
 from migrator.shim.steps import Blocking, at_once, got, within
+from migrator.shim.view import View
+from tests.unit.shim.test_replicas import SERVES
 
 
 def run(coroutine: Any) -> Any:
@@ -169,6 +178,37 @@ def test_a_cancellation_that_says_more_is_both(kind: Any, says: type[Exception])
         return task
 
     assert run(main()).cancelled()
+
+
+def test_a_trial_of_a_replica_that_nobody_waits_for_leaves_it_to_the_next_read() -> None:
+    """One read at a time tries a replica that was put aside; a task that is cancelled there tells nothing of it."""
+
+    async def in_thread(fn: Any, *args: Any) -> Any:
+        return fn(*args)
+
+    def silent_pool(dsn: str) -> AsyncReplicaPool:
+        bounds: dict[str, Any] = {"size": 1, "connect_timeout_s": 60, "silent_s": 60}
+        return AsyncReplicaPool(Side.CLASSIC, dsn, "test", in_thread=in_thread, **bounds)
+
+    async def main() -> tuple[bool, bool]:
+        with socket.create_server(("127.0.0.1", 0)) as server:  # which says nothing
+            dsn = "host={} port={} dbname=x".format(*server.getsockname())
+            at, writer = endpoint(dsn, "test", 1, 1.0, "reader"), silent_pool(dsn)
+            at.instance, at.health, at.lends = "r1", Health(times=1), silent_pool(dsn)
+            current = CurrentView(lambda: 10.0)
+            current.install(View(valid_until_s=20.0))
+            everything = Replicas([at], current, Settings(replica_reads=True), Metrics())
+            everything.supported = True
+            everything.install(Registry("w1", {"r1": SERVES}))
+            lender = AsyncReadLender(everything, writer, 0, False)
+            task = asyncio.create_task(lender.taking(BEGIN_READ, None))
+            await asyncio.sleep(0)
+            second = everything.admit(at, 10.0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            return second, everything.admit(at, 10.0)
+
+    assert run(main()) == (False, True)
 
 
 def test_steps_of_the_front_for_threads_never_pause() -> None:

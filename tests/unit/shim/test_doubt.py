@@ -120,6 +120,43 @@ def test_where_nothing_is_known_the_class_decides(state: str, counts: bool) -> N
     assert Doubts(Clock()).suspects(T1, Doubt(frozenset({state}))) is counts
 
 
+OWN = (
+    "25006", "25001", "25P02", "25P03", "25P04", "08P01", "53400", "54000", "54001", "54011", "54023", "42601",
+    "42702", "42803", "42P02", "42P18",
+)  # fmt: skip
+CLUSTERS = ("57014", "53200", "53100", "53300", "0A000", "42501", "42P01", "42703", "42883", "XX000", "08006")
+
+
+@pytest.mark.parametrize("state", [*OWN, *CLUSTERS])
+def test_what_a_statement_makes_by_itself_never_counts_unasked(state: str) -> None:
+    """Also for a tenant that never had it on classic: the application that does it now is a new release."""
+    doubts, doubt = Doubts(Clock()), Doubt(frozenset({state}))
+    assert doubts.suspects(T1, doubt) is (state in CLUSTERS)
+    reads(doubts, Side.CLASSIC, 100)
+    reads(doubts, Side.LIMITLESS, 10, state)
+    assert doubts.suspects(T1, doubt) is (state in CLUSTERS)
+    doubts.answered(Key(T1, doubt, "here"), own=False)
+    assert doubts.suspects(T1, doubt), "classic was asked, and does not give it"
+
+
+def test_a_timeout_of_the_application_is_its_own() -> None:
+    short, long = (Doubt(frozenset({"57014"}), "canceled", cut) for cut in (True, False))
+    doubts = Doubts(Clock())
+    assert (doubts.suspects(T1, short), doubts.suspects(T1, long)) == (False, True)
+    both = Doubt(frozenset({"57014", "42P01"}), "canceled", cut_short=True)
+    assert doubts.suspects(T1, both), "the other one is not explained by it"
+
+
+def test_one_error_on_classic_explains_as_many_on_limitless() -> None:
+    """A breaker that opened sends reads to classic; what they meet there too opens it no second time."""
+    doubts = Doubts(Clock())
+    reads(doubts, Side.LIMITLESS, 10, "42P01")
+    missing = Doubt(frozenset({"42P01"}), "no such table")
+    assert doubts.suspects(T1, missing)
+    reads(doubts, Side.CLASSIC, 1, "42P01")
+    assert not doubts.suspects(T1, missing)
+
+
 def test_old_counts_fade() -> None:
     clock = Clock()
     doubts = Doubts(clock)
