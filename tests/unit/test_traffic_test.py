@@ -110,6 +110,8 @@ def test_a_statement_is_judged(changes: dict[str, object], found: list[str]) -> 
         ({"limitless": SideLoad(3000, 2500, 2600, Percentiles(1, 90, 99))}, 1.0, ["load.slower"]),
         ({"classic": None, "limitless": SideLoad(3000, 2500, 2600, Percentiles(1, 90, 99))}, 1.0, []),
         ({"stopped": "Ctrl-C"}, 1.0, ["load.stopped"]),
+        ({"limitless": SideLoad(0, 0, None, None)}, 1.0, ["load.empty"]),
+        ({"limitless": SideLoad(900, 0, 0, None)}, 1.0, ["load.empty"]),
     ],
 )
 def test_load_is_judged(changes: dict[str, object], growth: float, found: list[str]) -> None:
@@ -123,6 +125,9 @@ def test_what_is_not_there_blocks_where_the_plan_asks_for_it(kind: str) -> None:
     assert blocking(none) == [f"{kind}.missing"]
     assert blocking(Facts(**{**there, kind: replace(there[kind], age_s=31 * DAY_S)})) == [f"{kind}.old"]
     assert blocking(Facts(**{**there, kind: Stored(NOW, 1, problem="calls is missing")})) == [f"{kind}.unreadable"]
+    ahead = replace(there[kind], age_s=-3600)
+    assert blocking(Facts(**{**there, kind: ahead})) == [f"{kind}.old"], "classic's clock was set back"
+    assert blocking(Facts(**{**there, kind: replace(there[kind], changed=("schema",))})) == [f"{kind}.changed"]
 
     assert blocking(none, Limits()) == []
     (said,) = [note for note in notes_of(findings(none, Limits())) if f"there is no {kind}" in note]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ import psycopg
 import pytest
 
 from migrator.load import session
-from migrator.load.fleet import Seen, run
+from migrator.load.fleet import INTERRUPTED, Seen, run
 from migrator.load.histogram import Histogram
 from migrator.load.orders import Count
 from migrator.load.workload import Parameter, Source, Statement, Transaction
@@ -245,6 +246,24 @@ def test_a_generator_ends_with_the_process_that_began_it(classic_dsn: str, monke
 
     assert child.wait(timeout=60) == 1
     child.stdout.close()
+    with psycopg.connect(classic_dsn, autocommit=True) as conn:
+        alive = "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'migrator load'"
+        eventually(lambda: value(conn, alive), "sessions of the test end")
+
+
+def test_ctrl_c_keeps_what_was_measured_and_leaves_no_client(classic_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOADED", classic_dsn)
+
+    def on_second(seen: Seen, at_s: float) -> str:
+        if sum(count.latency.total for count in seen.counts.values()):
+            signal.raise_signal(signal.SIGINT)
+        return ""
+
+    before = signal.getsignal(signal.SIGINT)
+    seen = run([orders("env:LOADED", [80], 600)], on_second)
+
+    assert seen.stopped == INTERRUPTED and seen.count(0).latency.total > 0 and seen.count(0).errors == {}
+    assert signal.getsignal(signal.SIGINT) is before
     with psycopg.connect(classic_dsn, autocommit=True) as conn:
         alive = "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'migrator load'"
         eventually(lambda: value(conn, alive), "sessions of the test end")
