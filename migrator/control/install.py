@@ -120,14 +120,19 @@ def install_tables(classic: psycopg.Connection[Any]) -> None:
 def install_limitless(limitless: psycopg.Connection[Any]) -> None:
     """Install the tool's tables on Limitless; owns its transaction.
 
-    Limitless has advisory locks only from 16.10, so two installers race on CREATE SCHEMA: one of them fails
-    with 42P06 or 23505 and may simply try again.
+    Limitless has advisory locks only from 16.10, so two installers race on CREATE SCHEMA: the second waits for the
+    first, fails with 42P06 or 23505 when that has committed, and finds what it made.
 
     Raises:
         WrongVersion: an earlier or later version of the tool installed it.
     """
-    with limitless.transaction():
-        _apply(limitless, "Limitless", "limitless.sql")
+    try:
+        with limitless.transaction():
+            _apply(limitless, "Limitless", "limitless.sql")
+    except (psycopg.errors.DuplicateSchema, psycopg.errors.UniqueViolation):
+        if installed_version(limitless) is None:
+            raise
+        require_version(limitless, "Limitless")
 
 
 def uninstall(conn: psycopg.Connection[Any]) -> None:

@@ -72,8 +72,11 @@ def stop_words(*words: str) -> re.Pattern[bytes]:
     """Return what `stops` looks for *words* with: plain tokens up to one of them, to a bracket or to the end."""
     found = "|".join(words).encode()
     return re.compile(
-        rb"(?i:[^\w'\"$()\[\];]++|'(?:''|[^'])*+'|\"(?:\"\"|[^\"])*+\"|\$?\d[\w.]*+"
-        rb"|(?!(?:" + found + rb")(?![\w$]))[a-z_][\w$]*+)*+([A-Za-z_]++|[()\[\];])?+"
+        # Possessive are repetitions of single characters only: those of groups match wrongly before Python 3.11.5
+        # (gh-106052). Behind the loops is what is optional, or what fails when a loop gives something back. The outer
+        # one has an end, since each turn takes memory until the match is made.
+        rb"(?i:(?:[^\w'\"$()\[\];]++|'[^']*+(?:''[^']*+)*'(?!')|\"[^\"]*+(?:\"\"[^\"]*+)*\"(?!\")|\$?\d[\w.]*+"
+        rb"|(?!(?:" + found + rb")(?![\w$]))[a-z_][\w$]*+){0,1000}((?:" + found + rb")(?![\w$])|[()\[\];])?)"
     )
 
 
@@ -85,8 +88,11 @@ def stops(data: bytes, at: int, words: re.Pattern[bytes]) -> Iterator[Token]:
     """
     depth = 0
     if data.isascii() and not _HARD.search(data, at):
-        while (match := words.match(data, at)) is not None and (found := match[1]) is not None:
-            at, word = match.end(), found.decode().upper()
+        while (match := words.match(data, at)) is not None and match.end() > at:
+            at, found = match.end(), match[1]
+            if found is None:
+                continue
+            word = found.decode().upper()
             depth -= word in _CLOSING
             yield Token(match.start(1), at, word, depth)
             depth += word in _OPENING

@@ -21,7 +21,11 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
-_PASSED = re.compile(r"""(?: [^'"$;\\/\-]++ | '[^'\\]*+' | "[^"]*+" | \$\d++ | -(?!-) | /(?!\*) )*+""", re.VERBOSE)
+# A possessive loop over a group matches wrongly before Python 3.11.5 (gh-106052); nothing comes behind this one. It has
+# an end, since each turn takes memory until the match is made.
+_PASSED = re.compile(
+    r"""(?: [^'"$;\\/\-]++ | '[^'\\]*+' | "[^"]*+" | \$\d++ | -(?!-) | /(?!\*) ){0,1000}""", re.VERBOSE
+)
 """What certainly ends no statement: no comment, no quote with a backslash in it, no body."""
 _MARK = re.compile(r"""['";$\\]|--|/\*""")
 _INCLUDE = re.compile(r"^\\\\(?:i|ir|include|include_relative)[ \t]+(\S+)", re.MULTILINE)
@@ -96,7 +100,7 @@ def _next_token(text: str, at: int, *, passing: bool = False) -> re.Match[str] |
     """
     start = at
     while True:
-        if passing and (passed := _PASSED.match(text, start)) is not None:
+        while passing and (passed := _PASSED.match(text, start)) is not None and passed.end() > start:
             start = passed.end()
         mark = _MARK.search(text, start)
         if mark is None:

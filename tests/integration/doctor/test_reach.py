@@ -102,7 +102,7 @@ def test_a_lost_limitless_leaves_everything_else_known(broken: Patient, servers:
         assert told.of("Limitless", group=group) == ["not known, since it was not reached"]
 
 
-def test_a_frozen_limitless_is_waited_for_some_seconds_only(broken: Patient, servers: Servers) -> None:
+def test_a_frozen_limitless_is_given_up(broken: Patient, servers: Servers) -> None:
     servers.limitless.freeze()
     told = broken()
 

@@ -14,6 +14,7 @@ import pytest
 
 from migrator.consistency.run import validate
 from migrator.control import answers as kept
+from migrator.control.install import VERSION, install_limitless, installed_version
 from migrator.control.status import collect
 from migrator.db.connect import connect
 from migrator.decommission import sequences
@@ -171,6 +172,21 @@ def test_two_who_ask_at_once_both_keep_their_answers(shop: Shop) -> None:
         waiting.result()
 
     assert {a.said for a in kept.answers(shop.limitless).found.values()} == {"2"}
+
+
+def test_two_who_install_at_once_find_one_schema(limitless_dsn: str) -> None:
+    with (
+        connect(limitless_dsn, "test") as first,
+        connect(limitless_dsn, "test") as second,
+        ThreadPoolExecutor() as threads,
+    ):
+        with first.transaction():
+            install_limitless(first)
+            waiting = threads.submit(install_limitless, second)
+            eventually(lambda: blocked(first), "the second waits for the schema of the first")
+        waiting.result()
+
+        assert installed_version(second) == VERSION
 
 
 def blocked(conn: psycopg.Connection[Any]) -> bool:

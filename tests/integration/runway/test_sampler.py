@@ -314,7 +314,7 @@ def test_what_a_clock_that_was_ahead_left_is_no_present(classic: Connection) -> 
 def test_time_in_captures_functions_is_counted_once(classic: Connection) -> None:
     """Where functions are tracked: their own time, not that of one that calls another twice."""
     classic.execute("SET track_functions = 'pl'")
-    for name, body in (("inner_one", "PERFORM pg_sleep(0.15)"), ("outer_one", "PERFORM migrator.inner_one()")):
+    for name, body in (("inner_one", "PERFORM pg_sleep(0.05)"), ("outer_one", "PERFORM migrator.inner_one()")):
         text = f"CREATE FUNCTION migrator.{name}() RETURNS void LANGUAGE plpgsql AS $$ BEGIN {body}; END $$"
         classic.execute(text.encode())
     clock = Clock()
