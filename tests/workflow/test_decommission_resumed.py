@@ -123,8 +123,10 @@ async def test_a_worker_that_ends_behind_the_point_of_no_return_is_followed_by_a
         "INSERT INTO migrator.process (process_id, name, applied_epoch, staleness_s, seen_at)"
         " SELECT 'p', 'slow', epoch + 1, 3600, now() + interval '1 hour' FROM migrator.switch"
     )
+    # Settling waits twice the staleness, and a plan's own 3 s may be over before this test has ended the worker.
+    patient = plan.model_copy(update={"shim": plan.shim.model_copy(update={"staleness_s": TIMEOUT_S})})
     async with ended_afterwards(temporal_env, plan):
-        async with serving(temporal_env.client, plan.name, everything(plan)):
+        async with serving(temporal_env.client, plan.name, everything(patient)):
             argument = DecommissionInput(plan=plan.name, approver="ana")
             handle = await begun(temporal_env, plan.name, DecommissionWorkflow.run, argument, "decommission")
             await until(handed_over)
