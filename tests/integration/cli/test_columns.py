@@ -132,6 +132,7 @@ def ran(name: str) -> dict[str, Any]:
     statement = {
         "fingerprint": "q-0123456789ab", "text": text, "calls": 1234567, "classic": latency, "limitless": latency,
         "classic_errors": {}, "limitless_errors": {"0A000": 12}, "shards": "unknown", "compared": 20, "differing": 20,
+        "pace": {"p50": "slower", "p99": "not_slower", "p999": "too_few"},
     }  # fmt: skip
     return {
         "statements": [statement], "source": text, "seconds": 3.5, "tenants": 3, "writes": "rolled_back", "skipped": 5,
