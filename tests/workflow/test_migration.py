@@ -367,7 +367,7 @@ async def test_late_sign_ups_whose_waves_are_held_are_not_asked_for_without_end(
 
         async def until_it_rests() -> list[str]:
             """Which steps this phase began before its first timer; nothing while there is none."""
-            begun = []
+            begun: list[str] = []
             async for event in temporal_env.client.get_workflow_handle(handle.id).fetch_history_events():
                 if event.HasField("timer_started_event_attributes"):
                     return begun
