@@ -122,7 +122,7 @@ def reads(shim: Shim, side: str, number: int) -> bool:
 
 @pytest.mark.parametrize("points", [READS, pytest.param(MORE_READS, marks=SOAK)], ids=["some points", "more points"])
 def test_none_answers_with_what_was_true_before(world: World, tmp_path: Path, points: Sequence[str]) -> None:
-    with stopping(world, tmp_path) as processes, world.shim("another", settings=SETTINGS) as another:
+    with stopping(world, tmp_path) as processes, world.shim("another") as another:
         tenants = [TenantId(one.tenant) for one in processes]
         for number, point in enumerate(points):
             with world.mirror():
@@ -154,7 +154,7 @@ def test_none_answers_with_what_was_true_before(world: World, tmp_path: Path, po
 def test_what_they_acknowledge_is_seen_where_the_tenant_has_moved(
     world: World, tmp_path: Path, points: Sequence[str]
 ) -> None:
-    with stopping(world, tmp_path) as processes, world.shim("another", settings=SETTINGS) as another:
+    with stopping(world, tmp_path) as processes, world.shim("another") as another:
         tenants = [TenantId(one.tenant) for one in processes]
         for number, point in enumerate(points):
             for one in processes:
