@@ -108,7 +108,7 @@ def _committed(world: World) -> int:
 
 
 async def test_a_write_whose_shim_is_closed_while_it_waits_is_told_as_committed(world: World) -> None:
-    shim = AsyncShim(world.classic_dsn, world.limitless_dsn, "web", settings=replace(PATIENT, ack_wait_s=0.5))
+    shim = AsyncShim(world.classic_dsn, world.limitless_dsn, "web", settings=replace(PATIENT, ack_wait_s=3.0))
     async with shim:
         await asyncio.to_thread(up, world, "t1")
         await told(lambda: shim._back._current.view.waits, "writes wait for the mirror")

@@ -20,7 +20,7 @@ from tests.fixtures.postgres import Servers
 from tests.fixtures.proxy import MakeProxy
 from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.levels import PATIENT
-from tests.integration.traffic.world import QUICK, Heard, World, body, end, get, ids, put, up
+from tests.integration.traffic.world import CALM, QUICK, Heard, World, body, end, get, ids, put, up
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 
@@ -82,7 +82,7 @@ def test_a_repeatable_read_is_repeated_when_its_route_changes(world: World) -> N
 
 def test_a_write_whose_mirror_is_behind_returns_after_a_fallback_of_everybody(world: World) -> None:
     heard = Heard()
-    with world.shim("web-1", listener=heard) as shim, world.shim("web-2") as other:
+    with world.shim("web-1", replace(CALM, ack_wait_s=0.4), listener=heard) as shim, world.shim("web-2") as other:
         on_limitless(world, other, "t1", "u1")
         eventually(lambda: shim._current.view.waits, "web-1 waits for the mirror")
 
@@ -281,7 +281,7 @@ def test_a_sampled_share_of_reads_is_compared(world: World) -> None:
 
 
 def test_a_classic_that_says_nothing_keeps_no_process_from_ending(breakable: World, servers: Servers) -> None:
-    shim = breakable.shim()
+    shim = breakable.shim(settings=QUICK)
     shim.__enter__()
     servers.classic.freeze()
     ending = threading.Thread(target=shim.__exit__, args=(None, None, None), daemon=True)

@@ -19,6 +19,7 @@ from psycopg import conninfo
 
 from migrator.contract.scene import Scene, scene
 from tests.fixtures.postgres import Machines, fresh_name
+from tests.fixtures.waiting import TIMEOUT_S
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 
@@ -110,7 +111,7 @@ def test_the_application_over_http_shows_a_caller_its_own_writes(world: Scene, n
                 headers={"cookie": cookie} if cookie else {},
             )  # fmt: skip
             try:
-                with urllib.request.urlopen(request, timeout=20) as answer:
+                with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
                     return answer.status, answer.read().decode(), answer.headers.get("set-cookie") or ""
             except urllib.error.HTTPError as error:
                 with error:
@@ -121,7 +122,7 @@ def test_the_application_over_http_shows_a_caller_its_own_writes(world: Scene, n
         assert ask("GET", "/tenants/t1/notes/1", cookie=cookie.partition(";")[0])[:2] == (200, "Größe")
         assert ask("GET", "/tenants/t1/notes/1")[0] == 404, "others see it when the mirror has it"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(TIMEOUT_S) == 0
     assert world.live() == []
 
 
