@@ -9,7 +9,8 @@ import pytest
 
 from tests.conformance.front import FRONTS, no_loop_blocks
 from tests.fixtures.postgres import Machines, Servers
-from tests.integration.traffic.world import QUICK, World, build
+from tests.integration.traffic.levels import CALM
+from tests.integration.traffic.world import World, build
 
 
 class Fronted(World):
@@ -17,7 +18,7 @@ class Fronted(World):
 
     front: Callable[..., Any]
 
-    def shim(self, name: str = "web", settings: Any = QUICK, **options: Any) -> Any:
+    def shim(self, name: str = "web", settings: Any = CALM, **options: Any) -> Any:
         return self.front(self.classic_dsn, self.limitless_dsn, name, settings=settings, **options)
 
 

@@ -23,12 +23,10 @@ from migrator.shim.aio.link import AsyncLink
 from tests import ROOT
 from tests.fixtures.proxy import MakeProxy
 from tests.fixtures.waiting import until
-from tests.integration.traffic.levels import PATIENT
-from tests.integration.traffic.world import QUICK, World, body, up
+from tests.integration.traffic.levels import CALM, PATIENT
+from tests.integration.traffic.world import World, body, up
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
-
-CALM = replace(QUICK, staleness_s=60.0, max_lag_s=600.0)
 
 
 @pytest.fixture(params=["asyncio"])

@@ -15,6 +15,9 @@ WEAKER = (Ack.SESSION, Ack.NONE)
 PATIENT = replace(QUICK, ack_wait_s=30.0, max_lag_s=600.0)
 """A write that waits for the mirror is seen to wait; partitions whose mirror is stalled are read."""
 
+CALM = replace(QUICK, staleness_s=60.0, max_lag_s=600.0, closed_wait_s=120.0, read_timeout_s=60.0)
+"""Routes and positions stay as good as they are however long a busy machine takes from one step to the next."""
+
 
 @contextmanager
 def moved(world: World, settings: Settings = PATIENT, *tenants: str) -> Iterator[Shim]:
