@@ -9,21 +9,22 @@ import pytest
 
 from tests.conformance.front import FRONTS, no_loop_blocks
 from tests.fixtures.postgres import Machines, Servers
-from tests.integration.traffic.levels import CALM
-from tests.integration.traffic.world import World, build
+from tests.integration.traffic.world import QUICK, World, build
 
 
 class Fronted(World):
     """A world whose processes have the front that is to be tried."""
 
     front: Callable[..., Any]
+    settings = QUICK
 
-    def shim(self, name: str = "web", settings: Any = CALM, **options: Any) -> Any:
-        return self.front(self.classic_dsn, self.limitless_dsn, name, settings=settings, **options)
+    def shim(self, name: str = "web", settings: Any = None, **options: Any) -> Any:
+        return self.front(self.classic_dsn, self.limitless_dsn, name, settings=settings or self.settings, **options)
 
 
-@pytest.fixture(params=sorted(FRONTS))
+@pytest.fixture(params=["asyncio", pytest.param("threads", marks=pytest.mark.slow)])
 def front(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """That of threads in the slow runs alone: tests/integration/traffic/ is about it."""
     return FRONTS[request.param]
 
 

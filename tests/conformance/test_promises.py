@@ -16,6 +16,7 @@ from migrator.shim import FallbackRaised
 from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.confirm import confirmed
 from migrator.traffic.route.write_mode import write_mode
+from tests.conformance.conftest import Fronted
 from tests.fixtures.postgres import Servers
 from tests.fixtures.proxy import MakeProxy
 from tests.fixtures.waiting import TIMEOUT_S, eventually
@@ -26,6 +27,12 @@ pytestmark = [pytest.mark.pg, pytest.mark.once]
 
 
 WAITING = replace(CALM, ack_wait_s=PATIENT.ack_wait_s)
+
+
+@pytest.fixture
+def world(world: Fronted) -> Fronted:
+    world.settings = CALM
+    return world
 
 
 def on_limitless(world: World, shim: Any, *tenants: str) -> None:

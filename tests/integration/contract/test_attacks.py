@@ -24,7 +24,7 @@ from tests.fixtures.waiting import eventually
 from tests.integration.contract.asking import BEGIN, MARKED, Asking, fresh, own, up
 from tests.integration.traffic.world import World
 
-pytestmark = pytest.mark.pg
+pytestmark = [pytest.mark.pg, pytest.mark.once]
 
 
 @pytest.fixture
@@ -193,7 +193,6 @@ def test_a_heartbeat_that_was_taken_back_vouches_for_nothing(world: World, askin
     asking.conn.execute("ROLLBACK")
 
 
-@pytest.mark.once
 @pytest.mark.slow
 def test_no_replica_answers(breakable: World, standbys: Standbys) -> None:
     with psycopg.connect(breakable.classic_dsn, autocommit=True) as conn:
@@ -251,7 +250,6 @@ def pooled(world: World, tmp_path: Path) -> Iterator[str]:
         process.wait()
 
 
-@pytest.mark.once
 def test_through_a_pooler_whose_sessions_others_have_set(world: World, pooled: str) -> None:
     up(world, "t1")
     with ExitStack() as stack:

@@ -24,7 +24,7 @@ from tests.fixtures.waiting import eventually
 from tests.integration.contract.asking import BEGIN, MARKED, PATIENT, Asking, as_role, dropped, fresh, own, role_of, up
 from tests.integration.traffic.world import World, end, get
 
-pytestmark = pytest.mark.pg
+pytestmark = [pytest.mark.pg, pytest.mark.once]
 
 Connection = psycopg.Connection[Any]
 

@@ -18,7 +18,7 @@ from tests.integration.traffic.levels import CALM
 from tests.integration.traffic.test_errors import during
 from tests.integration.traffic.world import Heard, World, get, ids, up
 
-pytestmark = pytest.mark.pg
+pytestmark = [pytest.mark.pg, pytest.mark.once]
 
 MORE_THAN_A_BREAKER_BEARS = 6
 
