@@ -19,7 +19,6 @@ from migrator.control import history, votes
 from migrator.db.named import load
 from migrator.model.blocker import Blocker
 from migrator.model.counted import counted
-from migrator.model.shadow_read import shortened
 from migrator.model.traffic_test import (
     CODES,
     LOAD,
@@ -230,7 +229,7 @@ def _more(there: Mapping[str, int], here: Mapping[str, int]) -> dict[str, int]:
 
 def _statement(statement: StatementResult, limits: Limits) -> Iterator[Finding]:
     name = f"statement {statement.fingerprint}"
-    shown = f": {shortened(' '.join(statement.text.split()))}"
+    shown = f": {_short(statement.text)}"
     if errors := only_there(statement):
         told = ", ".join(f"{state} ({number:,} times)" for state, number in sorted(errors.items()))
         yield Finding(
@@ -356,6 +355,11 @@ def _counting(stored: Stored | None, limits: Limits) -> ShadowResult | LoadResul
     if stored is None or stored.changed or not -AHEAD_S <= stored.age_s <= limits.max_age_days * DAY_S:
         return None
     return stored.result
+
+
+def _short(text: str, most: int = 100) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 # -- asking ----------------------------------------------------------------------------------------------------------

@@ -1,23 +1,30 @@
 """What tests/integration/traffic/ asks of the front for threads, asked of the one for asyncio.
 
-They are the same tests, in worlds whose processes run on event loops. test_beside_processes.py has more.
+They are the same tests, in worlds whose processes run on event loops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from tests.conformance.front import FRONTS
+from tests.fixtures.replica import Standbys
 from tests.integration.traffic import (
     test_acknowledgement,
     test_hand_over,
+    test_replicas,
+    test_replicas_in_trouble,
     test_session_tokens,
     test_sessions,
+    test_two_processes,
 )
+from tests.integration.traffic.replicated import Replicated
 from tests.integration.traffic.test_sessions import decoyed as decoyed
+from tests.integration.traffic.world import World
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 
@@ -33,6 +40,7 @@ AGAIN = (
     test_hand_over.test_a_weaker_write_does_not_wait_for_other_processes,
     test_hand_over.test_a_process_that_stays_behind_is_told_past_the_bound,
     test_hand_over.test_a_process_whose_routes_have_run_out_asks_classic_who_answers,
+    test_hand_over.test_a_frozen_process_is_waited_for_until_its_routes_have_run_out,
     test_hand_over.test_a_process_that_starts_when_it_is_over_waits_for_the_others,
     # tokens of sessions
     test_session_tokens.test_a_session_sees_its_own_writes_in_every_process,
@@ -41,9 +49,12 @@ AGAIN = (
     test_session_tokens.test_a_session_of_several_tenants_sees_all_its_writes,
     test_session_tokens.test_a_session_sees_what_other_sessions_wrote_when_it_is_told,
     test_session_tokens.test_threads_that_share_a_session_see_each_others_writes,
-    # sessions of the server
+    # sessions of the server, other processes, replicas
     test_sessions.test_a_write_whose_marks_are_gone_is_seen_while_the_mirror_stands_still,
     test_sessions.test_another_transaction_than_the_one_begun_is_refused,
+    test_two_processes.test_a_write_still_waits_while_another_process_may_read_under_the_old_routes,
+    test_replicas.test_a_session_reads_its_own_write_on_a_replica_only_once_that_has_it,
+    test_replicas_in_trouble.test_a_replica_that_stops_replaying_is_taken_out_before_a_write_returns,
 )
 
 globals().update({test.__name__: test for test in AGAIN})
@@ -52,3 +63,9 @@ globals().update({test.__name__: test for test in AGAIN})
 @pytest.fixture
 def front() -> Callable[..., Any]:
     return FRONTS["asyncio"]
+
+
+@pytest.fixture
+def replicated(breakable: World, standbys: Standbys) -> Iterator[Replicated]:
+    with ExitStack() as stack:
+        yield Replicated(breakable, standbys, stack)

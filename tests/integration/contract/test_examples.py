@@ -19,8 +19,9 @@ from psycopg import conninfo
 
 from migrator.contract.scene import Scene, scene
 from tests.fixtures.postgres import Machines, fresh_name
+from tests.fixtures.waiting import TIMEOUT_S
 
-pytestmark = [pytest.mark.pg, pytest.mark.once]
+pytestmark = [pytest.mark.pg, pytest.mark.once, pytest.mark.slow]
 
 # What the service does with a function: it calls the handler, and freezes the process between two calls.
 CALLED = """
@@ -110,7 +111,7 @@ def test_the_application_over_http_shows_a_caller_its_own_writes(world: Scene, n
                 headers={"cookie": cookie} if cookie else {},
             )  # fmt: skip
             try:
-                with urllib.request.urlopen(request, timeout=20) as answer:
+                with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
                     return answer.status, answer.read().decode(), answer.headers.get("set-cookie") or ""
             except urllib.error.HTTPError as error:
                 with error:
@@ -121,11 +122,10 @@ def test_the_application_over_http_shows_a_caller_its_own_writes(world: Scene, n
         assert ask("GET", "/tenants/t1/notes/1", cookie=cookie.partition(";")[0])[:2] == (200, "Größe")
         assert ask("GET", "/tenants/t1/notes/1")[0] == 404, "others see it when the mirror has it"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(TIMEOUT_S) == 0
     assert world.live() == []
 
 
-@pytest.mark.slow
 def test_the_java_application_stores_and_shows_a_note(world: Scene, java_example: str) -> None:
     login = conninfo.conninfo_to_dict(world.client_dsns[0])
     other = conninfo.conninfo_to_dict(world.client_dsns[1])
@@ -138,7 +138,7 @@ def test_the_java_application_stores_and_shows_a_note(world: Scene, java_example
     def run(*words: str) -> str:
         command = ["java", "-cp", java_example, "Notes", *words]
         return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=60, env={**os.environ, **env}
+            command, capture_output=True, text=True, check=True, timeout=TIMEOUT_S, env={**os.environ, **env}
         ).stdout.strip()
 
     token = run("put", "t1", "1", "hello")

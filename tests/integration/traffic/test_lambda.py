@@ -21,7 +21,7 @@ from tests import ROOT
 from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.world import World, ids
 
-pytestmark = [pytest.mark.pg, pytest.mark.once]
+pytestmark = [pytest.mark.pg, pytest.mark.once, pytest.mark.slow]
 
 WORDS: dict[str, Any] = {"who": "test", "reason": "test", "timeout_s": TIMEOUT_S}
 
