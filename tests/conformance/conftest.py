@@ -9,17 +9,16 @@ import pytest
 
 from tests.conformance.front import FRONTS, no_loop_blocks
 from tests.fixtures.postgres import Machines, Servers
-from tests.integration.traffic.world import QUICK, World, build
+from tests.integration.traffic.world import CALM, World, build
 
 
 class Fronted(World):
     """A world whose processes have the front that is to be tried."""
 
     front: Callable[..., Any]
-    settings = QUICK
 
-    def shim(self, name: str = "web", settings: Any = None, **options: Any) -> Any:
-        return self.front(self.classic_dsn, self.limitless_dsn, name, settings=settings or self.settings, **options)
+    def shim(self, name: str = "web", settings: Any = CALM, **options: Any) -> Any:
+        return self.front(self.classic_dsn, self.limitless_dsn, name, settings=settings, **options)
 
 
 @pytest.fixture(params=["asyncio", pytest.param("threads", marks=pytest.mark.slow)])

@@ -23,8 +23,8 @@ from migrator.shim.aio.link import AsyncLink
 from tests import ROOT
 from tests.fixtures.proxy import MakeProxy
 from tests.fixtures.waiting import until
-from tests.integration.traffic.levels import CALM, PATIENT
-from tests.integration.traffic.world import World, body, up
+from tests.integration.traffic.levels import PATIENT
+from tests.integration.traffic.world import CALM, World, body, up
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 

@@ -21,8 +21,8 @@ from migrator.shim.shadow import Comparison, Verdict
 from tests.conformance.test_cancelled import get, opened, put, told, whole
 from tests.fixtures.proxy import MakeProxy
 from tests.fixtures.waiting import until
-from tests.integration.traffic.levels import CALM, PATIENT
-from tests.integration.traffic.world import World, body, up
+from tests.integration.traffic.levels import PATIENT
+from tests.integration.traffic.world import CALM, World, body, up
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 
@@ -108,7 +108,7 @@ def _committed(world: World) -> int:
 
 
 async def test_a_write_whose_shim_is_closed_while_it_waits_is_told_as_committed(world: World) -> None:
-    shim = AsyncShim(world.classic_dsn, world.limitless_dsn, "web", settings=replace(PATIENT, ack_wait_s=0.5))
+    shim = AsyncShim(world.classic_dsn, world.limitless_dsn, "web", settings=replace(PATIENT, ack_wait_s=3.0))
     async with shim:
         await asyncio.to_thread(up, world, "t1")
         await told(lambda: shim._back._current.view.waits, "writes wait for the mirror")

@@ -16,23 +16,12 @@ from migrator.shim import FallbackRaised
 from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.confirm import confirmed
 from migrator.traffic.route.write_mode import write_mode
-from tests.conformance.conftest import Fronted
 from tests.fixtures.postgres import Servers
 from tests.fixtures.proxy import MakeProxy
 from tests.fixtures.waiting import TIMEOUT_S, eventually
-from tests.integration.traffic.levels import CALM, PATIENT
-from tests.integration.traffic.world import QUICK, Heard, World, body, end, get, ids, put, up
+from tests.integration.traffic.world import CALM, QUICK, Heard, World, body, end, get, ids, put, up
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
-
-
-WAITING = replace(CALM, ack_wait_s=PATIENT.ack_wait_s)
-
-
-@pytest.fixture
-def world(world: Fronted) -> Fronted:
-    world.settings = CALM
-    return world
 
 
 def on_limitless(world: World, shim: Any, *tenants: str) -> None:
@@ -44,7 +33,7 @@ def on_limitless(world: World, shim: Any, *tenants: str) -> None:
 
 def test_what_was_acknowledged_is_read_on_either_side_while_a_tenant_moves(world: World) -> None:
     sides = set()
-    with world.mirror(), world.shim("web-1", WAITING) as writer, world.shim("web-2", WAITING) as reader:
+    with world.mirror(), world.shim("web-1", CALM) as writer, world.shim("web-2", CALM) as reader:
         for number in range(30):
             if number == 10:
                 on_limitless(world, reader, "t1")
@@ -92,7 +81,7 @@ def test_a_repeatable_read_is_repeated_when_its_route_changes(world: World) -> N
 
 def test_a_write_whose_mirror_is_behind_returns_after_a_fallback_of_everybody(world: World) -> None:
     heard = Heard()
-    with world.shim("web-1", listener=heard) as shim, world.shim("web-2") as other:
+    with world.shim("web-1", replace(CALM, ack_wait_s=0.4), listener=heard) as shim, world.shim("web-2") as other:
         on_limitless(world, other, "t1", "u1")
         eventually(lambda: shim._current.view.waits, "web-1 waits for the mirror")
 
@@ -187,7 +176,7 @@ def test_after_the_hand_over_everything_is_on_limitless(world: World) -> None:
 
 
 def test_a_session_sees_its_writes_before_the_mirror_has_them(world: World) -> None:
-    with world.shim("web-1", settings=WAITING) as one, world.shim("web-2", settings=WAITING) as two:
+    with world.shim("web-1", settings=CALM) as one, world.shim("web-2", settings=CALM) as two:
         on_limitless(world, one, "t1")
         on_limitless(world, two, "t1")
         with one.session() as session:
@@ -297,7 +286,7 @@ def test_a_sampled_share_of_reads_is_compared(world: World) -> None:
 
 
 def test_a_classic_that_says_nothing_keeps_no_process_from_ending(breakable: World, servers: Servers) -> None:
-    shim = breakable.shim()
+    shim = breakable.shim(settings=QUICK)
     shim.__enter__()
     servers.classic.freeze()
     ending = threading.Thread(target=shim.__exit__, args=(None, None, None), daemon=True)

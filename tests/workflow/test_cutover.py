@@ -55,10 +55,13 @@ async def test_an_advance_waits_and_a_soak_carries_on_where_it_was(
     assert (result.moved, result.rolled_back, result.held) == (3, 1, "")
 
 
-async def test_a_wave_that_was_rolled_back_holds_the_cutover(temporal_env: WorkflowEnvironment, plan: str) -> None:
+async def test_a_wave_that_was_rolled_back_holds_the_cutover(
+    temporal_env: WorkflowEnvironment, plan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Held, shown as blocked with the command that goes on; a look goes on."""
     why = "wave 1 was rolled back: 3 tenants exceeded limits on Limitless"
     held = NextWave(held=why, blockers=blocked("tenant a: slow"))
+    monkeypatch.setattr("workflows.cutover.HELD_RECHECK_S", 3600.0)  # it goes on when this test says so
     world = World(next_wave=[wave(1, plan), held, None], soak=[Soaked(held="wave 1: too many", left=0)])
     async with serving(temporal_env.client, plan, fakes(world)):
         handle = await begun(temporal_env, plan, CutoverWorkflow.run, CutoverInput(plan=plan), "cutover")
@@ -80,7 +83,10 @@ async def test_a_wave_that_was_rolled_back_holds_the_cutover(temporal_env: Workf
     assert world.seen["note"][-1].next_step == "migrator cutover"
 
 
-async def test_a_wave_waits_for_its_approval(temporal_env: WorkflowEnvironment, plan: str) -> None:
+async def test_a_wave_waits_for_its_approval(
+    temporal_env: WorkflowEnvironment, plan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflows.cutover.HELD_RECHECK_S", 3600.0)
     world = World(next_wave=[NextWave(approval="wave-1"), wave(1, plan), None])
     async with serving(temporal_env.client, plan, fakes(world)):
         handle = await begun(temporal_env, plan, CutoverWorkflow.run, CutoverInput(plan=plan), "cutover")

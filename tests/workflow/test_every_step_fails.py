@@ -20,7 +20,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from migrator.model.phase import ORDER
 from tests.fixtures.plans import small_plan
 from tests.fixtures.waiting import TIMEOUT_S, until
-from tests.workflow.fakes import World, blocked, fakes, no_go, wave
+from tests.workflow.fakes import MAX_PAUSE_S, World, blocked, fakes, no_go, wave
 from tests.workflow.serving import begun, serving
 from workflows import names
 from workflows.activities.base import Context
@@ -104,9 +104,9 @@ def eventful(plan: str) -> World:
 
     def stand(_: object) -> Standing:
         if world.calls.count("hand_over") < 2:
-            return Standing(max_pause_s=30)
+            return Standing(max_pause_s=MAX_PAUSE_S)
         entry = "release" if did("export") else "export" if did("settle") else "settle"
-        return Standing(entry=entry, number=1, approver="ana", max_pause_s=30)
+        return Standing(entry=entry, number=1, approver="ana", max_pause_s=MAX_PAUSE_S)
 
     world.answers = {
         "next_units": [lambda _: Units() if did("copy a") else Units(units=("a",))],

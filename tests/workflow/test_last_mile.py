@@ -270,7 +270,8 @@ def production(
             temporal={"address": temporal.address, "encryption_keys": [f"file:{tmp_path / 'payload.key'}"]},
             tables={"schemas": SCHEMAS, "table": {"app.line": {"kind": "sharded", "via": "order_id -> app.orders.id"}}},
             backfill={"unit_tenants": 1, "concurrency": 1},
-            waves={"sizes": [2, 20], "soak_s": 0.2, "baseline_s": 0.2},
+            waves={"sizes": [2, 20], "soak_s": 0.2, "baseline_s": 0.2, "p99_floor_ms": 60_000.0},
+            breaker={"p99_ms": 60_000.0},  # a busy machine is no outage
             gates={
                 "audit": "auto", "provision": "approval", "dual_write": "auto", "cutover": "auto",
                 # No statement was run here; owners own nothing on Limitless until the hand-over; who looks is known.
@@ -287,7 +288,7 @@ def production(
                 "approver": {"Ada": {"key": ADA_KEY}, "Größe, Bob": {"key": BOB_KEY}},
             },
             decommission={
-                "max_pause_s": 60.0, "release_classic": False, "sequence_headroom": 10,
+                "max_pause_s": TIMEOUT_S, "release_classic": False, "sequence_headroom": 10,
                 "dossier": str(tmp_path / "evidence" / "shop.dossier"),
                 "dossier_key": f"file:{tmp_path / 'dossier.pem'}", "dossier_fingerprint": FINGERPRINT,
             },
@@ -319,7 +320,7 @@ def production(
 def started(production: Production) -> Application:
     """The application's processes, with tokens of their own."""
     classic, limitless = (rds.token(rds.file(path)) for path in production.sources["web"])
-    shim = Shim(classic, limitless, "Größe; web", settings=Settings(ack_wait_s=20, staleness_s=10))
+    shim = Shim(classic, limitless, "Größe; web", settings=Settings(ack_wait_s=20, staleness_s=10, p99_ms=60_000))
     production.stack.enter_context(shim)
     application = Application(shim)
     thread = threading.Thread(target=application.run, daemon=True)

@@ -101,6 +101,7 @@ async def test_late_sign_ups_are_cut_over_beside_the_days(temporal_env: Workflow
     async with serving(temporal_env.client, plan, fakes(world)):
         handle = await begun(temporal_env, plan, StabilizeWorkflow.run, StabilizeInput(plan=plan), "stabilize")
         await handle.result()
+        await until(lambda: called(world, "finish_wave"))  # it may not have been started yet when the days are over
         await temporal_env.client.get_workflow_handle(names.cutover_id(plan)).result()
 
     assert world.calls.count("advance 100") == 1

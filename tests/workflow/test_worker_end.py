@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from collections.abc import AsyncIterator, Collection, Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,7 +13,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 import workflows.worker
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import TIMEOUT_S, until
 from workflows.breaker import RollbackWorkflow
 from workflows.worker import runner, served
 
@@ -44,10 +45,15 @@ async def running(workers: Sequence[Worker]) -> bool:
 async def test_what_does_not_end_is_left_behind_and_named(
     pair: tuple[Worker, Stuck], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workflows.worker, "END", timedelta(seconds=1))
+    async def wait(endings: Collection[asyncio.Task[None]], timeout: float) -> tuple[set[Any], set[Any]]:
+        """The time is over as soon as the one that can end has ended."""
+        assert timeout == workflows.worker.END.total_seconds()
+        return await asyncio.wait(endings, timeout=TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+
+    monkeypatch.setattr(workflows.worker, "asyncio", SimpleNamespace(**{**vars(asyncio), "wait": wait}))
 
     with capture_logs() as told:
-        async with asyncio.timeout(20), served(pair):
+        async with asyncio.timeout(2 * TIMEOUT_S), served(pair):
             await until(lambda: running(pair))
 
     assert not pair[0].is_running

@@ -22,7 +22,7 @@ from migrator.plan.load import digest, load
 from migrator.plan.schema import Plan
 from tests.fixtures.plans import stored
 from tests.fixtures.shop import Shop
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import TIMEOUT_S, until
 from workflows import names
 from workflows.messages import MigrationInput
 
@@ -98,9 +98,10 @@ async def test_a_killed_worker_costs_time_and_nothing_else(
         await until(lambda: copied(shop, 2))
         first.kill()
         second = start()
+        await until(lambda: told(plan[1].parent / "worker-1.log", "worker.started"))
         await until(lambda: waiting(shop))
         second.send_signal(signal.SIGTERM)
-        code = await asyncio.to_thread(second.wait, 30)
+        code = await asyncio.to_thread(second.wait, TIMEOUT_S)
     finally:
         for workflow_id in (
             handle.id,
@@ -143,13 +144,13 @@ async def test_a_release_is_rolled_out_in_the_middle_of_a_migration(
         new = start()
         await until(lambda: told(plan[1].parent / "worker-1.log", "worker.started"))
         old.send_signal(signal.SIGTERM)
-        ended.append(await asyncio.to_thread(old.wait, 40))
+        ended.append(await asyncio.to_thread(old.wait, TIMEOUT_S))
         await until(lambda: waiting(shop))
         stopping.set()
         await asyncio.to_thread(writer.join)
         await until(lambda: equal(shop))
         new.send_signal(signal.SIGTERM)
-        ended.append(await asyncio.to_thread(new.wait, 40))
+        ended.append(await asyncio.to_thread(new.wait, TIMEOUT_S))
     finally:
         stopping.set()
         for workflow_id in (

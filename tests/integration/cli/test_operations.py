@@ -33,6 +33,7 @@ from migrator.plan.tables import resolve_tables
 from migrator.provision import provision
 from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.operator import PLAN, Operator
+from tests.fixtures.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.pg
 
@@ -335,7 +336,7 @@ def test_ctrl_c_is_130_and_no_trace(dual: Operator) -> None:
         first = process.stderr.readline()  # it listens
         process.send_signal(signal.SIGINT)
         try:
-            _, rest = process.communicate(timeout=20)
+            _, rest = process.communicate(timeout=TIMEOUT_S)
         finally:
             process.kill()
 

@@ -18,6 +18,7 @@ from migrator.control.install import install
 from migrator.control.phase import set_phase
 from migrator.db.connect import connect
 from tests.fixtures.operator import Operator
+from tests.fixtures.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.pg
 
@@ -62,7 +63,7 @@ def test_a_line_for_each_change(operator: Operator) -> None:
         lost = process.stdout.readline()
         again = process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(TIMEOUT_S) == 0
         rest = process.stdout.read() + process.stderr.read()
 
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
@@ -92,4 +93,4 @@ def test_a_reader_that_goes_ends_it(operator: Operator) -> None:
         process.stdout.close()
         with psycopg.connect(operator.environment["MIGRATOR_CLASSIC_DSN"], autocommit=True) as conn:
             set_phase(conn, "audit", "done")
-        assert process.wait(30) == 0
+        assert process.wait(TIMEOUT_S) == 0

@@ -110,7 +110,7 @@ async def test_a_server_dies_in_the_middle(shop: Shop, servers: Servers, side: s
                 await sees(dsn, WAITING_FOR_A_ROW)
                 machine.kill()
     if moment == "fence":  # no mirror is there to give one
-        look = asyncio.create_task(validate(shop.classic_dsn, shop.limitless_dsn, timeout_s=5))
+        look = asyncio.create_task(validate(shop.classic_dsn, shop.limitless_dsn, timeout_s=TIMEOUT_S))
         await sees(shop.classic_dsn, FENCE_ASKED_FOR)
         machine.kill()
     with pytest.raises((ClusterUnavailable, psycopg.OperationalError)):

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.pg]
 
 @pytest.fixture
 def other(w: Shop) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(w.classic_dsn, autocommit=True, options="-c lock_timeout=10s") as conn:
+    with psycopg.connect(w.classic_dsn, autocommit=True, options="-c lock_timeout=120s") as conn:
         yield conn
 
 

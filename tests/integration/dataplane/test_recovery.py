@@ -19,7 +19,7 @@ from migrator.errors import HistoryForked, PreconditionFailed
 from migrator.model.position import Snapshot
 from tests.fixtures.rows import value
 from tests.fixtures.shop import Shop
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import TIMEOUT_S, until
 from tests.fixtures.world import PARTS
 
 pytestmark = [pytest.mark.pg]
@@ -139,7 +139,7 @@ async def test_two_mirrors_that_claim_one_partition_leave_one(shop: Shop) -> Non
     async with shop.mirrors() as tasks:
         await shop.copy_all()
         second = shop.mirror(1)
-        await asyncio.wait([tasks[1]], timeout=20)
+        await asyncio.wait([tasks[1]], timeout=TIMEOUT_S)
         assert type(tasks[1].exception()).__name__ == "LeaseLost"
         tasks[1] = second
         shop.classic.execute("UPDATE shop.purchase SET total = 3")

@@ -19,10 +19,11 @@ from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.promote import promote_reads
 from tests.fixtures.postgres import Machines, fresh_name, with_parts
 from tests.fixtures.shop import Shop, new_shop
+from tests.fixtures.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.pg
 
-CALM = Settings(staleness_s=5.0, poll_s=0.1, ack_wait_s=5.0, max_lag_s=20.0, read_timeout_s=10.0)
+CALM = Settings(staleness_s=60.0, poll_s=0.1, ack_wait_s=TIMEOUT_S, max_lag_s=TIMEOUT_S, read_timeout_s=60.0)
 
 EXCLUDED = {
     "transaction_isolation": "belongs to one transaction, and the server does not keep it for a session",
@@ -135,7 +136,9 @@ async def travel(shop: Shop) -> None:
         with Shim(shop.classic_dsn, shop.limitless_dsn, "web", settings=CALM) as shim:
             assert (await validate(shop.classic_dsn, shop.limitless_dsn)).clean
             moved = await asyncio.to_thread(
-                lambda: promote_reads(shop.classic, tenants=[TenantId("1")], who="test", reason="test", timeout_s=30)
+                lambda: promote_reads(
+                    shop.classic, tenants=[TenantId("1")], who="test", reason="test", timeout_s=TIMEOUT_S
+                )
             )
             assert moved.done
             for number in (10_001, 10_002):

@@ -12,6 +12,7 @@ import pytest
 from migrator.dataplane.mirror.cycle import run_cycle
 from migrator.dataplane.mirror.run import _open
 from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import TIMEOUT_S
 from tests.integration.dataplane.change.helpers import applied
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
@@ -84,7 +85,7 @@ async def test_values_that_change_hands_stop_nobody(shop: Shop, batch_rows: int,
                 if part == row[0]:
                     change(shop, statements)
                 cycle = asyncio.create_task(run_cycle(p))
-                done, _ = await asyncio.wait({cycle}, timeout=20)
+                done, _ = await asyncio.wait({cycle}, timeout=TIMEOUT_S)
                 cycle.cancel()
                 assert done, f"{what}: the mirror does not get over it"
                 cycle.result()

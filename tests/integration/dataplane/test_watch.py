@@ -67,7 +67,7 @@ BREAKS = {
 
 @pytest.fixture
 def dba(shop: Shop) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(shop.classic_dsn, autocommit=True, options="-c lock_timeout=20s") as conn:
+    with psycopg.connect(shop.classic_dsn, autocommit=True, options="-c lock_timeout=120s") as conn:
         yield conn
 
 

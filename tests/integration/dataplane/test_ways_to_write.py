@@ -115,7 +115,7 @@ WAYS = {
 
 def run(w: World, text: str) -> None:
     """One transaction of an application."""
-    with psycopg.connect(w.classic_dsn, autocommit=True, options="-c lock_timeout=10s") as conn:
+    with psycopg.connect(w.classic_dsn, autocommit=True, options="-c lock_timeout=120s") as conn:
         conn.execute("BEGIN")
         for statement in text.split("\n"):
             if statement.startswith("COPY"):

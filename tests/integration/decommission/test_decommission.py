@@ -20,7 +20,7 @@ from migrator.model.table import Table
 from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.postgres import Machines, with_parts
 from tests.fixtures.shop import Shop
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import TIMEOUT_S, until
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
@@ -136,14 +136,14 @@ async def test_a_running_writer_is_waited_for_and_is_in_the_snapshot(shop: Shop)
         xid = int(text)
 
         def run() -> None:
-            found.append(begin_and_close(shop, timeout_s=20))
+            found.append(begin_and_close(shop, timeout_s=TIMEOUT_S))
 
         thread = threading.Thread(target=run)
         thread.start()
         await waits_for_lock(shop)
         assert not found
         writer.execute("COMMIT")
-        thread.join(20)
+        thread.join(TIMEOUT_S)
 
     assert found and found[0][1].covers(xid)
 

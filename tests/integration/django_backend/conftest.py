@@ -12,8 +12,7 @@ from psycopg import conninfo
 from migrator.django.options import ENGINE
 from tests.fixtures.django_project import databases, set_up
 from tests.fixtures.postgres import Machines, Servers
-from tests.integration.traffic.levels import CALM
-from tests.integration.traffic.world import QUICK, World, build
+from tests.integration.traffic.world import CALM, QUICK, World, build
 
 set_up()  # before the modules of tests import models
 

@@ -24,7 +24,7 @@ from tests.fixtures.postgres import with_parts
 from tests.fixtures.roles import PASSWORD, Roles
 from tests.fixtures.shop import Shop
 from tests.fixtures.tls import TlsWorld
-from tests.fixtures.waiting import eventually
+from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.fixtures.world import PARTS
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
@@ -292,7 +292,7 @@ async def test_nothing_stops_while_a_secret_is_rotated(shop: Shop, rotated: Secr
                     assert user_of(new) == other
             finally:
                 stop.set()
-                writer.join(30)
+                writer.join(TIMEOUT_S)
         await shop.caught_up()
         assert not any(mirror.done() for mirror in mirrors) and len(mirrors) == PARTS + 1
     assert not failed

@@ -35,7 +35,7 @@ from migrator.model.cost import Basis, Capacity, Node, SingleShard
 from migrator.plan.load import digest, dump, load, shim_settings
 from migrator.plan.schema import Plan
 from tests import ROOT
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import TIMEOUT_S, until
 
 Connection = psycopg.Connection[Any]
 
@@ -173,7 +173,7 @@ async def _scraped(classic: Connection, start: Start, tmp_path: Path, exporter: 
         return not left
 
     try:
-        await until(all_have_results, timeout_s=60)
+        await until(all_have_results, timeout_s=TIMEOUT_S)
     except AssertionError:
         pytest.fail(f"no result for {sorted(left)}")
 

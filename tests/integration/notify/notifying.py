@@ -15,6 +15,7 @@ from migrator.control.phase import set_phase
 from migrator.notify.run import Notifier
 from migrator.plan.schema import Plan
 from tests.fixtures.receivers import WebReceiver
+from tests.fixtures.waiting import TIMEOUT_S
 
 Connection = psycopg.Connection[Any]
 
@@ -70,7 +71,7 @@ async def notifying(dsn: str, plan: Plan | None = None) -> AsyncIterator[Notifie
         yield notifier
     finally:
         stop.set()
-        await asyncio.wait_for(task, 30)
+        await asyncio.wait_for(task, TIMEOUT_S)
 
 
 def gate_waits(conn: Connection) -> None:

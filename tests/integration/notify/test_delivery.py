@@ -17,7 +17,7 @@ from migrator.model.route import FallbackScope
 from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.fallback import raise_fallback
 from tests.fixtures.receivers import Answer, WebReceiver, web_receiver
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import TIMEOUT_S, until
 from tests.integration.notify.notifying import (
     begin,
     change,
@@ -172,7 +172,11 @@ async def test_a_dead_receiver_delays_no_other_and_gets_it_later(
 ) -> None:
     """One answers with errors, asks for less, hangs until the other one has everything; then it has all, in order."""
     free = threading.Event()
-    other.script.extend([Answer(500), Answer(429, {"Retry-After": "1"}), Answer(200, after=lambda: free.wait(60))])
+    for bound in ("send._STEP_S", "send.TIMEOUT_S", "run.HANGS_S"):  # it is not given up while this test looks
+        monkeypatch.setattr(f"migrator.notify.{bound}", TIMEOUT_S)
+    other.script.extend(
+        [Answer(500), Answer(429, {"Retry-After": "1"}), Answer(200, after=lambda: free.wait(TIMEOUT_S))]
+    )
     receivers = {"team": slack(web, monkeypatch), "slow": slack(other, monkeypatch, "OTHER")}
     begin(classic, plan_with(receivers))
     async with notifying(classic_dsn):

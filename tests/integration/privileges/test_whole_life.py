@@ -197,7 +197,7 @@ def _while_it_migrates(rds: Rds, world: World, turn: int) -> None:
         eventually(lambda: shim.run_read("1", got(first)) == ("limitless", 2), "reads come from limitless")
         shim.run_write("1", put(second))
         assert shim.run_read("1", got(second)) == ("limitless", 2)
-        done = roll_back(world.classic, tenants=[T1], who="ana", reason="test", timeout_s=20)
+        done = roll_back(world.classic, tenants=[T1], who="ana", reason="test", timeout_s=TIMEOUT_S)
         assert (done.changed, done.complete) == (1, True)
         assert shim.run_read("1", got(second)) == ("classic", 2)
         release(world.classic, [T1], who="ana", reason="mended")

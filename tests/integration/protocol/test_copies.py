@@ -63,7 +63,7 @@ async def test_a_superseded_copy_cannot_commit(shop: Shop) -> None:
                 taken = await copy._lease(limitless, await copy._unit(control, unit))
         assert taken == 2
         thawed.set()
-        await asyncio.wait({first}, timeout=30)
+        await asyncio.wait({first}, timeout=TIMEOUT_S)
 
         assert isinstance(first.exception(), LeaseLost)
     assert lease(shop, unit) == (2, "copying")

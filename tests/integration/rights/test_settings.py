@@ -12,6 +12,7 @@ from psycopg import sql
 
 from migrator.db.connect import connect
 from tests.fixtures.postgres import Machines, with_parts
+from tests.fixtures.waiting import TIMEOUT_S
 from tests.integration.rights.conftest import Land
 
 pytestmark = pytest.mark.pg
@@ -43,7 +44,7 @@ def configured(admin: str, settings: dict[str, str]) -> Iterator[None]:
                 rest = sql.SQL(" = {}").format(given) if words == "SET" else sql.SQL("")
                 conn.execute(sql.SQL("ALTER SYSTEM {} {}{}").format(sql.SQL(words), sql.Identifier(name), rest))
             conn.execute("SELECT pg_reload_conf()")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + TIMEOUT_S
         while in_force(admin, settings) != seen:
             assert time.monotonic() < deadline, "the server did not read its configuration"
 

@@ -118,7 +118,7 @@ def _while_it_migrates(shop: Shop, mine: tuple[str, str]) -> None:
         provision(shop.classic, shop.limitless, shop.tables, shop.plan)
         assert check(shop.classic, shop.limitless, ["shop"]) == ()
 
-        done = roll_back(shop.classic, tenants=[T1], who="ana", reason="test", timeout_s=20)
+        done = roll_back(shop.classic, tenants=[T1], who="ana", reason="test", timeout_s=TIMEOUT_S)
         assert (done.changed, done.complete) == (1, True)
         assert shim.run_read("1", got(9002)) == ("classic", 1)
 

@@ -61,12 +61,12 @@ class Served:
     said: list[str] = field(default_factory=list)
 
     def client(self, **more: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=30, **more)
+        return httpx.Client(base_url=self.url, timeout=TIMEOUT_S, **more)
 
     def end(self) -> int:
         """Send SIGTERM, and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=TIMEOUT_S)
 
 
 @contextlib.contextmanager

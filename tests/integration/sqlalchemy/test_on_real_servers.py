@@ -26,8 +26,7 @@ from migrator.traffic.route.move import move
 from migrator.traffic.route.promote import promote_reads
 from tests.fixtures.proxy import MakeProxy
 from tests.fixtures.waiting import TIMEOUT_S, eventually
-from tests.integration.traffic.levels import CALM
-from tests.integration.traffic.world import QUICK, World, body, end, ids, up
+from tests.integration.traffic.world import CALM, QUICK, World, body, end, ids, up
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 

@@ -19,9 +19,10 @@ from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.proxy import MakeProxy
 from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.test_closed_writes import SETTLED
-from tests.integration.traffic.world import APP, QUICK, Heard, World, ids
+from tests.integration.traffic.world import APP, CALM, Heard, World, ids
 
-SETTINGS = replace(QUICK, closed_wait_s=0.5)
+# What tests wait for comes soon enough; what they do not wait for, not before they have looked.
+SETTINGS = replace(CALM, closed_wait_s=0.5, ack_wait_s=3.0, staleness_s=5.0)
 DEADLOCK = "DO $$ BEGIN RAISE 'deadlock' USING ERRCODE = '40P01'; END $$"
 ODD = (
     "CREATE FUNCTION app.odd() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'denied' USING ERRCODE = '42501'; END $$"

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from migrator.model.ack import Ack
 from migrator.shim import Settings, Shim
 from tests.fixtures.waiting import eventually
-from tests.integration.traffic.world import QUICK, World, get, up
+from tests.integration.traffic.world import CALM, World, get, up
 
 WEAKER = (Ack.SESSION, Ack.NONE)
-PATIENT = replace(QUICK, ack_wait_s=30.0, max_lag_s=600.0)
+PATIENT = CALM
 """A write that waits for the mirror is seen to wait; partitions whose mirror is stalled are read."""
-
-CALM = replace(QUICK, staleness_s=60.0, max_lag_s=600.0, closed_wait_s=120.0, read_timeout_s=60.0)
-"""Routes and positions stay as good as they are however long a busy machine takes from one step to the next."""
 
 
 @contextmanager

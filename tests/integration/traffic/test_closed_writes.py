@@ -14,7 +14,7 @@ from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.confirm import confirmed
 from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.postgres import Servers
-from tests.fixtures.waiting import eventually
+from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.world import QUICK, World, body, get, put
 
 pytestmark = pytest.mark.pg
@@ -32,7 +32,7 @@ def test_writes_wait_while_they_are_closed_and_go_on_when_reopened(world: World)
         assert body(world, "t1", 1) is None
 
         write_mode(world.classic, WriteMode.DUAL, who="test", reason="test")
-        thread.join(10)
+        thread.join(TIMEOUT_S)
 
         assert body(world, "t1", 1) == "hello"
 
@@ -74,7 +74,7 @@ def test_a_refusal_by_captures_own_triggers_is_retried(world: World) -> None:
 
 def test_after_the_end_classic_is_not_needed(breakable: World, servers: Servers) -> None:
     world = breakable
-    with world.shim("web-1") as shim:
+    with world.shim("web-1", QUICK) as shim:
         write_mode(world.classic, WriteMode.CLOSED, who="test", reason="test")
         world.limitless.execute(SETTLED)
         epoch = write_mode(world.classic, WriteMode.LIMITLESS_ONLY, who="test", reason="test")
@@ -85,7 +85,7 @@ def test_after_the_end_classic_is_not_needed(breakable: World, servers: Servers)
 
         shim.run_write("t1", put("t1", 1, "hello"))
         assert shim.run_read("t1", get("t1", 1)) == ("limitless", "hello")
-        with world.shim("web-2") as started_without_classic:
+        with world.shim("web-2", QUICK) as started_without_classic:
             assert started_without_classic.run_read("t1", get("t1", 1)) == ("limitless", "hello")
             started_without_classic.run_write("t1", put("t1", 2, "hello"))
             assert started_without_classic.run_read("t1", get("t1", 2)) == ("limitless", "hello")
@@ -94,7 +94,7 @@ def test_after_the_end_classic_is_not_needed(breakable: World, servers: Servers)
 def test_a_process_that_missed_the_end_asks_limitless(breakable: World, servers: Servers) -> None:
     """Classic went away before this process heard of it."""
     world = breakable
-    with world.shim("web-1") as shim:
+    with world.shim("web-1", QUICK) as shim:
         servers.classic.kill()
         world.limitless.execute(SETTLED)
 

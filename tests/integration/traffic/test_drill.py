@@ -30,7 +30,7 @@ from migrator.traffic.route.move import move, routes, watch
 from migrator.traffic.route.promote import promote_reads
 from tests.fixtures.operator import PLAN, Operator
 from tests.fixtures.plans import small_plan
-from tests.fixtures.waiting import eventually
+from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.world import World
 from workflows.activities.cutover import _advance, _finish
 from workflows.messages import WaveStep
@@ -72,7 +72,7 @@ def test_there_and_back_again(world: World) -> None:
         with psycopg.connect(world.classic_dsn, autocommit=True) as conn:
             facts = gather(conn, [T1], None)
             assert refusals(facts) == ()
-            done = practise(conn, facts, "ana", timeout_s=10)
+            done = practise(conn, facts, "ana", timeout_s=TIMEOUT_S)
 
     assert done.passed, done.problems
     assert errors == []
@@ -212,7 +212,7 @@ def test_sampling_that_begins_or_ends_meanwhile_is_no_move(world: World) -> None
                 watch(world.classic, [T1], False, who="guard")
                 return {}
 
-            done = practise(conn, facts, "ana", timeout_s=10, hold_s=0.2, meanwhile=turn)
+            done = practise(conn, facts, "ana", timeout_s=TIMEOUT_S, hold_s=0.2, meanwhile=turn)
 
     assert done.passed, done.problems
     assert all(route.level is Level.LIMITLESS for route in routes(world.classic))
@@ -229,7 +229,7 @@ def test_what_others_do_meanwhile_stays(world: World) -> None:
                 roll_back(world.classic, tenants=[T2], who="bob", reason="slow")
                 return {}
 
-            done = practise(conn, facts, "ana", timeout_s=10, hold_s=0.2, meanwhile=hold)
+            done = practise(conn, facts, "ana", timeout_s=TIMEOUT_S, hold_s=0.2, meanwhile=hold)
 
     assert not done.passed and "t2 held or moved by others meanwhile" in done.problems[0]
     assert {r.tenant_id: r.level for r in routes(world.classic)} == {T1: Level.LIMITLESS, T2: Level.CLASSIC}
@@ -246,7 +246,7 @@ def test_a_rollback_of_all_meanwhile_is_no_drill_that_passed(world: World) -> No
                 roll_back(world.classic, all=True, who="bob", reason="p99")
                 return {}
 
-            done = practise(conn, facts, "ana", timeout_s=10, hold_s=0.2, meanwhile=everything)
+            done = practise(conn, facts, "ana", timeout_s=TIMEOUT_S, hold_s=0.2, meanwhile=everything)
             assert "all reads were rolled back" in done.problems[0]
             with pytest.raises(NoGo, match=r"reads\.rolled_back|rolled back to classic already"):  # time passed, too
                 practise(conn, facts, "ana", timeout_s=1, hold_s=0.1)
@@ -259,10 +259,10 @@ def test_one_drill_at_a_time_and_a_failure_in_between_leaves_nobody_on_classic(w
             facts = gather(conn, [T1], None)
 
             def second() -> dict[str, bool]:
-                practise(other, gather(other, [T2], None), "bob", timeout_s=10, hold_s=0.1)
+                practise(other, gather(other, [T2], None), "bob", timeout_s=TIMEOUT_S, hold_s=0.1)
                 return {}
 
-            done = practise(conn, facts, "ana", timeout_s=10, hold_s=0.2, meanwhile=second)
+            done = practise(conn, facts, "ana", timeout_s=TIMEOUT_S, hold_s=0.2, meanwhile=second)
             assert "another drill runs" in done.problems[-1]
             assert {r.level for r in routes(world.classic)} == {Level.LIMITLESS}
-            assert practise(other, gather(other, [T2], None), "bob", timeout_s=10, hold_s=0.1).passed
+            assert practise(other, gather(other, [T2], None), "bob", timeout_s=TIMEOUT_S, hold_s=0.1).passed

@@ -90,7 +90,7 @@ def test_what_was_said_during_a_statement_is_heard(world: World) -> None:
         watcher._stop.set()  # its thread ends; the test is in its place
         watcher.wake()
         assert watcher._thread is not None
-        watcher._thread.join(10)
+        watcher._thread.join(TIMEOUT_S)
         assert watcher._routes_due_s > 0
         epoch = switch(world.classic, Level.CLASSIC, **WORDS)
         watched(shim).execute("SELECT")
@@ -165,7 +165,7 @@ def test_without_listening_a_change_is_found_by_looking(world: World) -> None:
         shim._watcher._stop.set()
         shim._watcher.wake()
         assert shim._watcher._thread is not None
-        shim._watcher._thread.join(10)
+        shim._watcher._thread.join(TIMEOUT_S)
         ours = "SELECT (SELECT count(*) FROM pg_listening_channels()), (SELECT count(*) FROM pg_prepared_statements)"
         assert watched(shim).execute(ours).fetchone() == (0, 0)
 

@@ -20,11 +20,11 @@ from migrator.shim.acknowledge import CommittedUnconfirmed
 from migrator.traffic.route.fallback import raise_fallback
 from tests.fixtures.postgres import Servers
 from tests.fixtures.waiting import TIMEOUT_S, eventually
-from tests.integration.traffic.world import QUICK, Heard, Peer, World, Writing, deaf, end, get, put, run_out, up
+from tests.integration.traffic.world import CALM, QUICK, Heard, Peer, World, Writing, deaf, end, get, put, run_out, up
 
 pytestmark = pytest.mark.pg
 
-LASTING = replace(QUICK, staleness_s=60.0)
+LASTING = CALM
 """Of a process whose routes do not run out while a test runs."""
 
 BRIEF = replace(QUICK, staleness_s=0.6)
@@ -140,7 +140,7 @@ def test_routes_that_are_renewed_while_a_read_looks_at_them_do_not_lead_it_to_cl
 
 def test_without_classic_a_write_waits_until_routes_of_before_have_run_out(breakable: World, servers: Servers) -> None:
     world = breakable
-    with world.shim("web-1") as shim, deaf(shim) as hears:
+    with world.shim("web-1", QUICK) as shim, deaf(shim) as hears:
         servers.classic.kill()
         world.limitless.execute(SETTLED, (None,))
         hears()

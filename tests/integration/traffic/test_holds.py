@@ -23,6 +23,7 @@ from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.move import routes
 from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.tenant_hold import held, release
+from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.world import World, ids, put, up
 from workflows.activities.cutover import _advance, _defer, _finish, _forward, _next_wave
 from workflows.activities.gates import _cutover
@@ -83,12 +84,14 @@ def test_nothing_that_moves_reads_up_moves_a_tenant_that_is_held(world: World) -
     with world.mirror():
         assert promote_reads(world.classic, switch=True, who="ann", reason="forward").done
     raise_fallback(world.classic, FallbackScope.TENANT, "t1", by="web", reason="errors")
-    with world.mirror():
-        found = pass_once(
-            world.classic, world.limitless_dsn, MonitorSettings(open_s=0, validate_before_close=False),
-            collect(world.classic).at,
-        )  # fmt: skip
-    assert [c.key for c in found.cleared] == ["t1"]
+    settings = MonitorSettings(open_s=0, validate_before_close=False)
+
+    def cleared() -> list[str]:
+        found = pass_once(world.classic, world.limitless_dsn, settings, collect(world.classic).at)
+        return [c.key for c in found.cleared]
+
+    with world.mirror():  # which may have to catch up first
+        assert eventually(cleared, "the fallback heals") == ["t1"]
     assert levels(world) == {"t1": "classic", "t2": "limitless", "u1": "limitless"}
 
 
@@ -219,7 +222,7 @@ def test_of_a_move_and_a_hold_at_once_the_hold_wins(world: World) -> None:
         with psycopg.connect(world.classic_dsn, autocommit=True) as conn:
             start.wait()
             try:
-                promote_reads(conn, tenants=[T1], who="cutover", reason="wave 1", wave=1, timeout_s=5)
+                promote_reads(conn, tenants=[T1], who="cutover", reason="wave 1", wave=1, timeout_s=TIMEOUT_S)
             except PreconditionFailed:
                 return
 

@@ -184,7 +184,7 @@ def call(url: str, body: object = None, token: str = SECRET) -> tuple[int, dict[
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers={"Authorization": f"Bearer {token}"})
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -195,7 +195,7 @@ def test_an_alarm_rolls_back(world: World) -> None:
     seen: list[tuple[Request, RollbackResult]] = []
     with world.shim() as shim, world.mirror(), serving(world.classic_dsn, seen) as url:
         assert promote_reads(
-            world.classic, tenants=ids("t1", "t2"), wave=1, who="test", reason="test", timeout_s=10
+            world.classic, tenants=ids("t1", "t2"), wave=1, who="test", reason="test", timeout_s=TIMEOUT_S
         ).done
         assert call(f"{url}/health") == (200, {"ok": True})
         assert call(f"{url}/rollback", {"all": True, "reason": "p99"}, token="wrong")[0] == 401

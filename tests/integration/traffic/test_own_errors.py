@@ -14,9 +14,8 @@ from migrator.model.side import Side
 from migrator.shim import Read, Shim
 from migrator.traffic.route.move import watch
 from tests.fixtures.waiting import eventually
-from tests.integration.traffic.levels import CALM
 from tests.integration.traffic.test_errors import during
-from tests.integration.traffic.world import Heard, World, get, ids, up
+from tests.integration.traffic.world import CALM, Heard, World, get, ids, up
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 

@@ -26,7 +26,7 @@ from migrator.shim.watcher import Identity, Watcher
 from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.confirm import confirmed
 from migrator.traffic.route.fallback import raise_fallback
-from tests.fixtures.waiting import eventually
+from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.world import QUICK, Heard, World, ids, up
 
 pytestmark = pytest.mark.pg
@@ -80,11 +80,11 @@ def test_a_heartbeat_that_is_late_vouches_for_nothing_older(world: World, how: s
             epoch = raise_fallback(world.classic, FallbackScope.ALL, "", by="test", reason="test")
         else:
             which = {"all": True} if how == "rollback of all" else {"tenants": ids("t1")}
-            epoch = roll_back(world.classic, **which, who="test", reason="test", timeout_s=5).epoch
+            epoch = roll_back(world.classic, **which, who="test", reason="test", timeout_s=TIMEOUT_S).epoch
         found = confirmed(world.classic, epoch)
         assert (found.complete, found.expired) == (True, 1), "nobody waits for a process that is silent for so long"
         operator.execute("SELECT pg_advisory_unlock(%s)", (GATE,))
-        refresh.join(10)
+        refresh.join(TIMEOUT_S)
 
         assert choose(board.view, tenant, now_s(), 0.0).side is Side.CLASSIC, "the change was in force everywhere"
         assert confirmed(world.classic, epoch).confirmed == 1

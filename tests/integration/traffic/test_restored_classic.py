@@ -19,7 +19,7 @@ from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.promote import Promoted, promote_reads
 from tests.fixtures.postgres import Machines
 from tests.fixtures.waiting import TIMEOUT_S, eventually
-from tests.integration.traffic.world import QUICK, Peer, World, get, put, up
+from tests.integration.traffic.world import BRIEF_ROUTES, CALM, QUICK, Peer, World, get, put, up
 
 pytestmark = pytest.mark.pg
 
@@ -52,7 +52,7 @@ def test_a_process_that_slept_through_a_restore_starts_over(
     world: World, restore: Callable[[], None], documented: bool
 ) -> None:
     """The new history's epochs pass those the process knew; by number alone it would notice nothing."""
-    with Peer(world, "sleeper") as peer:
+    with Peer(world, "sleeper", BRIEF_ROUTES) as peer:
         up(world, "t1")
         eventually(lambda: peer.ask("read", "t1", 1)[0] == "limitless", "the peer reads from limitless")
         known, frozen_s = epoch(world), time.monotonic()
@@ -134,7 +134,7 @@ def test_nobody_goes_forward_before_everybody_is_copied_again(world: World) -> N
     """Positions move on without the tenants that wait for their copy, and say nothing about those."""
 
     def forward() -> Promoted:
-        return promote_reads(world.classic, switch=True, who="test", reason="forward", timeout_s=10)
+        return promote_reads(world.classic, switch=True, who="test", reason="forward", timeout_s=TIMEOUT_S)
 
     with world.shim() as shim, world.mirror():
         for tenant in ("t1", "u1"):
@@ -179,7 +179,7 @@ def test_a_fallback_stays_while_a_tenant_under_it_is_copied_again(world: World) 
     part, own = (FallbackScope.PART, "1"), (FallbackScope.TENANT, "t1")
 
     def lift(fallback: tuple[FallbackScope, str]) -> Promoted:
-        return promote_reads(world.classic, fallback=fallback, who="test", reason="well again", timeout_s=10)
+        return promote_reads(world.classic, fallback=fallback, who="test", reason="well again", timeout_s=TIMEOUT_S)
 
     with world.mirror():
         for tenant in ("t1", "t2"):
@@ -213,6 +213,6 @@ def test_a_classic_that_was_restored_to_before_an_upgrade_is_read_and_written(wo
         shim.run_write("t1", put("t1", 1, "before it"))
 
         asked_s = shim._current.now_s()
-        eventually(lambda: shim._current.view.valid(asked_s + QUICK.staleness_s), "routes are still renewed")
+        eventually(lambda: shim._current.view.valid(asked_s + CALM.staleness_s), "routes are still renewed")
         assert shim.run_read("t1", get("t1", 1)) == ("classic", "before it")
         assert world.classic.execute("SELECT count(*) FROM migrator.process").fetchone() == (1,)

@@ -277,7 +277,8 @@ def test_limitless_is_lost(bench: Bench) -> None:
     assert len(of(bench, ReadFellBack)) == 1
     assert {side(bench) for _ in range(6)} == {"classic"}
     opened = [event for event in bench.events if event.name == "breaker.opened"]
-    assert sorted((e.scope, e.key) for e in opened) == [("all", ""), ("part", "1"), ("tenant", "t1")]  # type: ignore[attr-defined]
+    # One that was probed meanwhile has opened once more.
+    assert {(e.scope, e.key) for e in opened} == {("all", ""), ("part", "1"), ("tenant", "t1")}  # type: ignore[attr-defined]
 
     bench.restore(Side.LIMITLESS)
     bench.pass_time(SETTINGS.open_s)

@@ -106,7 +106,7 @@ def test_idle_connections_survive_a_restart_unnoticed(breakable: World, servers:
 
 def test_without_classic_reads_stop_trusting_routes(breakable: World, servers: Servers) -> None:
     world = breakable
-    with world.shim() as shim:
+    with world.shim(settings=QUICK) as shim:
         up(world, "t1")
         eventually(lambda: shim.run_read("t1", get("t1", 1))[0] == "limitless", "reads come from limitless")
         servers.classic.kill()

@@ -23,12 +23,12 @@ from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.postgres import Machines
 from tests.fixtures.roles import Roles
 from tests.fixtures.shop import Shop, copy_of_shop, new_shop
-from tests.fixtures.waiting import eventually
+from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.fixtures.world import apart
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 
-SETTINGS = Settings(poll_s=0.1, shadow_ratio=1.0)
+SETTINGS = Settings(poll_s=0.1, staleness_s=60.0, max_lag_s=600.0, shadow_ratio=1.0)
 TENANT = TenantId("2")
 
 # Toggles between two states: what was read first comes back, so that comparing classic with itself proves nothing.
@@ -93,34 +93,37 @@ def writing(dsn: str, *statements: str) -> Iterator[None]:
     assert not failed
 
 
-def compare(shim: Shim, fn: Callable[[Any], object], tenant: TenantId = TENANT) -> Verdict | None:
+def compare(
+    shim: Shim, fn: Callable[[Any], object], tenant: TenantId = TENANT, *, at_rest: bool = False
+) -> Verdict | None:
+    """The verdict of one comparison. At rest it waits for the mirror, which brings over what was written before."""
     assert shim._shadow is not None
     closing = threading.Event()
-    closing.set()  # no rest between tries: more of them
-    return Comparison(shim._shadow._ask, shim._evidence(), tenant, fn).run(0.3, closing)
+    if not at_rest:
+        closing.set()  # no wait and no rest between tries: more of them
+    return Comparison(shim._shadow._ask, shim._evidence(), tenant, fn).run(TIMEOUT_S, closing)
 
 
 async def test_writes_on_the_same_rows_are_no_difference(copied: Shop) -> None:
     """Rows that change there and back, a parent that moves there and back, the reference table too."""
     found: Counter[Verdict | None] = Counter()
 
-    def look() -> None:
+    def look(at_rest: bool) -> list[Verdict | None]:
         with Shim(copied.classic_dsn, copied.limitless_dsn, "web", settings=SETTINGS) as shim:
-            with writing(copied.classic_dsn, *TOGGLES):
-                found.update(compare(shim, fn) for _ in range(8) for fn in (purchases, everybody))
+            turns = 1 if at_rest else 8
+            return [compare(shim, fn, at_rest=at_rest) for _ in range(turns) for fn in (purchases, everybody)]
 
-            def same(fn: Callable[[Any], object]) -> bool:
-                verdict = compare(shim, fn)
-                found[verdict] += 1
-                return verdict is Verdict.SAME
-
-            for fn in (purchases, everybody):
-                eventually(lambda fn=fn: same(fn), "once the mirrors have caught up both are the same")  # type: ignore[misc]
+    def look_beside_writes() -> None:
+        with writing(copied.classic_dsn, *TOGGLES):
+            found.update(look(at_rest=False))
 
     async with copied.mirrors():
-        await asyncio.to_thread(look)
+        await asyncio.to_thread(look_beside_writes)
+        await copied.caught_up()
+        at_rest = await asyncio.to_thread(look, at_rest=True)
 
-    assert found[Verdict.DIFFERENT] == 0
+    assert found[Verdict.DIFFERENT] == 0 and found[None] == 0
+    assert at_rest == [Verdict.SAME] * 2
 
 
 async def test_a_row_that_differs_is_found_beside_writes_of_others(copied: Shop) -> None:
@@ -159,7 +162,7 @@ async def test_what_limitless_alone_refuses_is_a_difference(copied: Shop) -> Non
 
     def look() -> Verdict | None:
         with Shim(copied.classic_dsn, copied.limitless_dsn, "web", settings=SETTINGS) as shim:
-            return compare(shim, twice)
+            return compare(shim, twice, at_rest=True)
 
     async with copied.mirrors():
         assert await asyncio.to_thread(look) is Verdict.DIFFERENT

@@ -31,7 +31,7 @@ def test_a_tenant_that_never_moved_reads_and_writes_classic(world: World) -> Non
 
 def test_a_write_is_seen_on_limitless_as_soon_as_it_returns(world: World) -> None:
     with world.mirror(), world.shim() as shim:
-        moved = promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10)
+        moved = promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S)
 
         assert moved.outcome is Outcome.DONE
         for number in range(20):
@@ -52,11 +52,11 @@ def test_a_percentage_of_reads_moves(world: World) -> None:
         sides = [shim.run_read("t1", get("t1", 1))[0] for _ in range(200)]
         assert 50 < sides.count("limitless") < 150
 
-        more = promote_reads(world.classic, tenants=ids("t1"), pct=100, who="test", reason="test", timeout_s=10)
+        more = promote_reads(world.classic, tenants=ids("t1"), pct=100, who="test", reason="test", timeout_s=TIMEOUT_S)
         assert more.outcome is Outcome.DONE
         eventually(lambda: shim._current.view.epoch >= more.epoch, "the process knows")
         assert {shim.run_read("t1", get("t1", 1))[0] for _ in range(50)} == {"limitless"}
-        again = promote_reads(world.classic, tenants=ids("t1"), pct=100, who="test", reason="test", timeout_s=10)
+        again = promote_reads(world.classic, tenants=ids("t1"), pct=100, who="test", reason="test", timeout_s=TIMEOUT_S)
         assert again.outcome is Outcome.ALREADY
 
 

@@ -10,14 +10,17 @@ import pytest
 
 from migrator.traffic.route.confirm import confirmed
 from tests.fixtures.waiting import eventually
-from tests.integration.traffic.world import QUICK, Heard, World, get, put, up
+from tests.integration.traffic.world import CALM, Heard, World, get, put, up
 
 pytestmark = pytest.mark.pg
+
+BRIEF = replace(CALM, ack_wait_s=0.4)
+"""A write does not wait for its mirror for long."""
 
 
 def test_a_write_whose_mirror_stands_still_returns_after_a_confirmed_fallback(world: World) -> None:
     heard = Heard()
-    with world.shim("web-1", listener=heard) as shim, world.shim("web-2") as other:
+    with world.shim("web-1", BRIEF, listener=heard) as shim, world.shim("web-2", BRIEF) as other:
         up(world, "t1", "u1")
         eventually(lambda: other.run_read("t1", get("t1", 1))[0] == "limitless", "web-2 reads from limitless")
 
@@ -37,7 +40,7 @@ def test_a_write_whose_mirror_stands_still_returns_after_a_confirmed_fallback(wo
 
 
 def test_many_writers_raise_one_fallback(world: World) -> None:
-    with world.shim("web-1") as shim, world.shim("web-2") as other:
+    with world.shim("web-1", BRIEF) as shim, world.shim("web-2", BRIEF) as other:
         up(world, "t1")
         eventually(lambda: other._current.view.waits, "web-2 waits for the mirror")
         threads = [
@@ -57,7 +60,7 @@ def test_many_writers_raise_one_fallback(world: World) -> None:
 
 def test_a_reference_row_falls_back_for_everybody(world: World) -> None:
     """Every tenant reads reference tables, so their partition's fallback covers all."""
-    with world.shim() as shim:
+    with world.shim(settings=BRIEF) as shim:
         up(world, "u1")
 
         def touch_reference(w: Any) -> None:
@@ -71,7 +74,7 @@ def test_a_reference_row_falls_back_for_everybody(world: World) -> None:
 
 
 def test_a_stale_partition_is_not_read(world: World) -> None:
-    with world.shim(settings=replace(QUICK, max_lag_s=0.2)) as shim:
+    with world.shim(settings=replace(CALM, max_lag_s=0.2)) as shim:
         up(world, "t1")
 
         eventually(lambda: shim.run_read("t1", get("t1", 1))[0] == "classic", "the position is too old")

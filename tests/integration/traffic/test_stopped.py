@@ -29,8 +29,7 @@ from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.tenant_hold import release
 from tests import ROOT
 from tests.fixtures.waiting import TIMEOUT_S, eventually
-from tests.integration.traffic.levels import CALM
-from tests.integration.traffic.world import QUICK, World, get, put
+from tests.integration.traffic.world import CALM, QUICK, World, get, put
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 
@@ -96,7 +95,7 @@ class Stopping:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
         try:
-            self.process.wait(10)
+            self.process.wait(TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -15,17 +15,17 @@ from migrator.traffic.route.move import routes
 from migrator.traffic.route.promote import Outcome, promote_reads
 from migrator.traffic.route.tenant_hold import release
 from tests.fixtures.waiting import TIMEOUT_S, eventually
-from tests.integration.traffic.world import Peer, World, get, ids, put
+from tests.integration.traffic.world import BRIEF_ROUTES, Peer, World, get, ids, put
 
 pytestmark = pytest.mark.pg
 
 
 def test_a_change_is_confirmed_by_every_process(world: World) -> None:
     with world.shim("web-1") as shim, Peer(world, "web-2") as peer, world.mirror():
-        found = promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10)
+        found = promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S)
         assert found.outcome is Outcome.DONE
 
-        done = wait_confirmed(world.classic, found.epoch, 10)
+        done = wait_confirmed(world.classic, found.epoch, TIMEOUT_S)
 
         assert (done.processes, done.confirmed, done.expired, done.pending) == (2, 2, 0, [])
         assert shim.run_read("t1", get("t1", 1))[0] == "limitless"
@@ -43,7 +43,7 @@ def test_a_process_that_left_is_not_waited_for(world: World) -> None:
 
 def test_reads_do_not_move_up_while_a_process_may_still_acknowledge_early(world: World) -> None:
     """A frozen process has not applied JOINING; until its staleness limit ran out, nobody reads Limitless."""
-    with world.shim("web-1"), Peer(world, "web-2") as peer, world.mirror():
+    with world.shim("web-1"), Peer(world, "web-2", BRIEF_ROUTES) as peer, world.mirror():
         peer.freeze()
         found = promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=0.3)
 
@@ -51,21 +51,21 @@ def test_reads_do_not_move_up_while_a_process_may_still_acknowledge_early(world:
         assert [name.split(" ")[0] for name in found.confirmation.pending] == ["web-2"]
         assert routes(world.classic)[0].level is Level.JOINING
 
-        again = promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=10)
+        again = promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S)
         assert again.outcome is Outcome.DONE
         assert again.confirmation.expired == 1
 
 
 def test_a_process_frozen_beyond_its_staleness_discards_the_read_it_was_in(world: World) -> None:
     """Routes change and a write is acknowledged without the mirror while the process sleeps inside a read."""
-    with world.shim("web-1") as shim, Peer(world, "web-2") as peer:
+    with world.shim("web-1") as shim, Peer(world, "web-2", BRIEF_ROUTES) as peer:
         with world.mirror():
             assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).done
             eventually(lambda: peer.ask("read", "t1", 1)[0] == "limitless", "the peer reads from limitless")
         assert peer.ask("begin_read", "t1") == "limitless"
         peer.freeze()
 
-        result = roll_back(world.classic, all=True, who="test", reason="test", timeout_s=10)
+        result = roll_back(world.classic, all=True, who="test", reason="test", timeout_s=TIMEOUT_S)
         assert result.complete
         assert result.expired == 1
         shim.run_write("t1", put("t1", 1, "after the rollback"))  # the mirror stands still: Limitless misses it
@@ -92,7 +92,7 @@ def test_a_read_under_way_is_discarded_when_its_tenant_is_rolled_back(world: Wor
 
 def test_a_write_still_waits_while_another_process_may_read_under_the_old_routes(world: World) -> None:
     """Going down is not done when this process knows of it."""
-    with Peer(world, "web-2") as peer, world.shim("web-1") as shim:
+    with Peer(world, "web-2", BRIEF_ROUTES) as peer, world.shim("web-1") as shim:
         with world.mirror():
             assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).done
             eventually(lambda: peer.ask("read", "t1", 1)[0] == "limitless", "the peer reads from limitless")
@@ -148,7 +148,7 @@ def test_every_process_sees_acknowledged_writes_while_reads_move_there_and_back(
             if turn:  # the changes below may come faster than the next read
                 eventually(lambda: "limitless" in sides or bool(errors), "a read comes from Limitless")
             epoch = raise_fallback(conn, FallbackScope.PART, "1", by="test", reason="test")
-            assert wait_confirmed(conn, epoch, 10).complete
+            assert wait_confirmed(conn, epoch, TIMEOUT_S).complete
             assert promote_reads(conn, fallback=(FallbackScope.PART, "1"), who="test", reason="test").done
             assert roll_back(conn, all=True, who="test", reason=f"back {turn}").complete
             assert promote_reads(conn, switch=True, who="test", reason="test").done

@@ -14,6 +14,7 @@ from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.tenant_hold import release
 from tests.fixtures.plans import small_plan
 from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import TIMEOUT_S
 from workflows.activities.cutover import _advance, _forward, _next_wave
 from workflows.messages import Forward, NextWave, WaveStep
 
@@ -68,7 +69,7 @@ async def test_a_tenant_moved_by_hand_is_no_wave_for_ever(shop: Shop) -> None:
         await shop.copy_all()
         tenant = sorted(facts.waiting(shop.classic))[0]
         by_hand = await asyncio.to_thread(
-            promote_reads, shop.classic, tenants=[tenant], who="ana", reason="first", timeout_s=10
+            promote_reads, shop.classic, tenants=[tenant], who="ana", reason="first", timeout_s=TIMEOUT_S
         )
         assert by_hand.done
 

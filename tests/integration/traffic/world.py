@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import psycopg
@@ -26,6 +26,16 @@ from tests import ROOT
 from tests.fixtures.waiting import TIMEOUT_S, eventually
 
 QUICK = Settings(staleness_s=1.5, poll_s=0.1, ack_wait_s=0.4, closed_wait_s=3.0, open_s=0.3, read_timeout_s=1.0)
+"""For tests of what happens when something takes too long: it takes too long soon."""
+
+CALM = replace(
+    QUICK, staleness_s=60.0, ack_wait_s=TIMEOUT_S, closed_wait_s=TIMEOUT_S, read_timeout_s=60.0, max_lag_s=600.0,
+    p99_ms=60_000.0,
+)  # fmt: skip
+"""For all others: nothing runs out because the machine stood still for some seconds."""
+
+BRIEF_ROUTES = replace(CALM, staleness_s=QUICK.staleness_s)
+"""Of a process that is frozen until its routes have run out."""
 
 APP = """
 CREATE SCHEMA app;
@@ -81,7 +91,7 @@ class World:
             with suppress(psycopg.Error):
                 conn.close()
 
-    def shim(self, name: str = "web", settings: Settings = QUICK, **options: Any) -> Shim:
+    def shim(self, name: str = "web", settings: Settings = CALM, **options: Any) -> Shim:
         return Shim(self.classic_dsn, self.limitless_dsn, name, settings=settings, **options)
 
     def publish(self, parts: Sequence[int] = (0, 1, 2), conn: psycopg.Connection[Any] | None = None) -> None:
@@ -243,7 +253,7 @@ def body(world: World, tenant: str, number: int) -> Any:
 class Peer:
     """Another process; see peer.py."""
 
-    def __init__(self, world: World, name: str = "peer", settings: Settings = QUICK) -> None:
+    def __init__(self, world: World, name: str = "peer", settings: Settings = CALM) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.integration.traffic.peer"],
             stdin=subprocess.PIPE,
@@ -283,7 +293,7 @@ class Peer:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
         try:
-            self.process.wait(10)
+            self.process.wait(TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -18,7 +18,7 @@ from migrator.db.connect import connect
 from migrator.errors import WrongVersion
 from migrator.traffic.incident.serve import IncidentServer
 from migrator.traffic.route.move import routes
-from tests.fixtures.waiting import eventually
+from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.upgrade.catalog import catalog, different
 from tests.integration.upgrade.earlier import PLAN, Connection, Earlier, steps, version
 from tests.integration.upgrade.shim_of_0_1_0 import OldShim
@@ -116,7 +116,7 @@ def _serving(dsn: str) -> Iterator[str]:
 def _call(url: str, body: object) -> tuple[int, dict[str, Any]]:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Authorization": f"Bearer {SECRET}"})
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)

@@ -8,6 +8,7 @@ import pytest
 
 from migrator.cli.webhook import RENEW_S, Renewed
 from migrator.errors import ClusterUnavailable, UsageError
+from tests.fixtures.waiting import TIMEOUT_S
 
 
 class Keeper:
@@ -50,17 +51,17 @@ def test_one_that_hangs_holds_up_one_request_alone() -> None:
 
     def hang() -> str:
         entered.set()
-        hangs.wait(30)
+        hangs.wait(TIMEOUT_S)
         return answer()
 
     dsn._find = hang
     first = threading.Thread(target=dsn)
     first.start()
-    assert entered.wait(30)
+    assert entered.wait(TIMEOUT_S)
     keeper.now_s = 3 * RENEW_S
     assert dsn() == "postgresql://a"
     hangs.set()
-    first.join(30)
+    first.join(TIMEOUT_S)
 
 
 def test_what_cannot_work_at_all_is_said_at_once() -> None:

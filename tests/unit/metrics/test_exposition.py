@@ -19,6 +19,7 @@ from migrator.metrics.exposition import MetricsServer, page, routes
 from migrator.metrics.gather import Reading, gather
 from migrator.metrics.metric import Kind
 from migrator.metrics.source import Source
+from tests.fixtures.waiting import TIMEOUT_S
 from tests.unit.metrics.statuses import SECRET, measured, status
 
 
@@ -46,7 +47,7 @@ def served(source: Source) -> Iterator[MetricsServer]:
 
 
 def get(url: str) -> tuple[str, str]:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
         return answer.headers["Content-Type"], answer.read().decode()
 
 

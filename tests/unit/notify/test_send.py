@@ -24,6 +24,7 @@ from migrator.notify.message import Note
 from migrator.notify.send import Outcome, Result, send
 from migrator.plan.notify import Receiver
 from tests.fixtures.receivers import Answer, MailServer, WebReceiver, mail_server, web_receiver
+from tests.fixtures.waiting import TIMEOUT_S
 
 AT = datetime(2026, 11, 29, 3, 0, tzinfo=UTC)
 CONDITION = make(
@@ -178,7 +179,7 @@ async def test_a_receiver_that_answers_drop_by_drop_is_left(web: WebReceiver, mo
 
     free = threading.Event()
     monkeypatch.setattr(sending, "TIMEOUT_S", 0.3)
-    web.usual = Answer(200, after=lambda: free.wait(30))
+    web.usual = Answer(200, after=lambda: free.wait(TIMEOUT_S))
     outcome = await send(NOTE, slack_at(web.url, monkeypatch))
     free.set()
 

@@ -9,6 +9,7 @@ from typing import Any
 from migrator.notify.slack import payload
 from migrator.rehearse.result import _told
 from migrator.rehearse.told import PROMISED, Heard, Message, Scraper, Told, heard, named, told_section
+from tests.fixtures.waiting import TIMEOUT_S
 from tests.unit.notify.test_messages import note
 
 PAGE = """# HELP migrator_up whether
@@ -60,7 +61,7 @@ def test_the_receiver_takes_what_a_notifier_sends_and_counts_what_it_cannot_read
     told = Told()
     with told.listening():
         for body in (json.dumps(payload(note())).encode(), b"{}", b"\xff"):
-            with urllib.request.urlopen(urllib.request.Request(told.url, body), timeout=5) as answer:
+            with urllib.request.urlopen(urllib.request.Request(told.url, body), timeout=TIMEOUT_S) as answer:
                 assert answer.status == 200
 
     assert [m.headline.endswith(note().condition.title) for m in told.messages] == [True]

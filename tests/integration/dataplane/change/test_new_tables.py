@@ -19,6 +19,7 @@ from migrator.inventory.look import look
 from migrator.model.divergence import ValidationReport
 from migrator.provision.apply import finalize, provision, verify
 from tests.fixtures.shop import Shop, new_shop
+from tests.fixtures.waiting import TIMEOUT_S
 from tests.integration.dataplane.change import new_tables
 from tests.integration.dataplane.change.helpers import applied, differences
 from tests.integration.dataplane.test_equality import Writers
@@ -85,12 +86,12 @@ async def test_validation_covers_a_new_table(shop: Shop) -> None:
         if not applied_at:
             applied_at.append(done)
             go.set()
-            assert made.wait(30)
+            assert made.wait(TIMEOUT_S)
 
     go, made = threading.Event(), threading.Event()
 
     async def change() -> None:
-        await asyncio.to_thread(go.wait, 30)
+        await asyncio.to_thread(go.wait, TIMEOUT_S)
         await applied(shop, "CREATE TABLE shop.note (id bigint PRIMARY KEY, tenant_id bigint NOT NULL, body text)")
         shop.classic.execute("INSERT INTO shop.note SELECT g, g, 'as written' FROM generate_series(1, 12) g")
         await shop.caught_up()
