@@ -20,7 +20,7 @@ from tests.fixtures.postgres import Machines
 from tests.fixtures.rows import value
 from tests.fixtures.world import World, plan_of
 
-pytestmark = [pytest.mark.pg, pytest.mark.once, pytest.mark.slow]
+pytestmark = pytest.mark.pg
 
 PLAN = plan_of("app", tables={"app.colour": {"kind": "reference"}})
 ROWS = 60_000
