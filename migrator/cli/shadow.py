@@ -256,7 +256,7 @@ def report(
         kept = newest_report(conn, SHADOW)
     if kept is None:
         raise UsageError("no shadow run was stored yet", hint="Begin with: migrator shadow capture TRACE --log FILE")
-    body = kept["body"]
+    body = _readable(kept["body"])
     if html is not None:
         from migrator.report.shadow import page
 
@@ -269,6 +269,18 @@ def report(
         emit_json(body)
     elif html is None:
         _show(body)
+
+
+def _readable(body: dict[str, Any]) -> dict[str, Any]:
+    from migrator.model.traffic_test import ShadowResult
+
+    try:
+        ShadowResult.from_json(body)
+    except ValueError as error:
+        raise UsageError(
+            f"the newest shadow run cannot be read: {error}", hint="Repeat it with: migrator shadow run TRACE"
+        ) from None
+    return body
 
 
 @group.command(epilog="Example: migrator shadow status")

@@ -24,11 +24,9 @@ from tests import ROOT
 from tests.fixtures.proxy import MakeProxy
 from tests.fixtures.waiting import until
 from tests.integration.traffic.levels import PATIENT
-from tests.integration.traffic.world import QUICK, World, body, up
+from tests.integration.traffic.world import CALM, World, body, up
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
-
-CALM = replace(QUICK, staleness_s=60.0, max_lag_s=600.0)
 
 
 @pytest.fixture(params=["asyncio"])

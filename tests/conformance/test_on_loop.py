@@ -18,11 +18,11 @@ from migrator.shim.aio import AsyncRead, AsyncShim
 from migrator.shim.aio.shadow import on_loop
 from migrator.shim.pool import PING
 from migrator.shim.shadow import Comparison, Verdict
-from tests.conformance.test_cancelled import CALM, get, opened, put, told, whole
+from tests.conformance.test_cancelled import get, opened, put, told, whole
 from tests.fixtures.proxy import MakeProxy
 from tests.fixtures.waiting import until
 from tests.integration.traffic.levels import PATIENT
-from tests.integration.traffic.world import World, body, up
+from tests.integration.traffic.world import CALM, World, body, up
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 

@@ -128,6 +128,12 @@ def test_a_decision_reads_the_audit_that_classic_keeps(shop: Operator, classic: 
     assert shop("decide", "--vcpus", "64", "--growth-pct", "0", "--json").json["proposed"] == "stay"
 
 
+def test_a_shadow_run_that_cannot_be_read_is_said_to_be_so(shop: Operator, classic: psycopg.Connection[Any]) -> None:
+    add_report(classic, "shadow", {"statements": "none"})
+    done = shop("shadow", "report")
+    assert done.code == 2 and "cannot be read" in done.err and "migrator shadow run" in done.err
+
+
 def test_the_gate_before_dual_write_shows_what_was_not_asked_for(shop: Operator) -> None:
     done = shop("gate", "provision", "--json")
     assert any("no shadow run" in note for note in done.json["notes"])

@@ -15,9 +15,9 @@ from migrator.shim import Read, Shim
 from migrator.traffic.route.move import watch
 from tests.fixtures.waiting import eventually
 from tests.integration.traffic.test_errors import during
-from tests.integration.traffic.world import QUICK, Heard, World, get, ids, up
+from tests.integration.traffic.world import CALM, Heard, World, get, ids, up
 
-pytestmark = pytest.mark.pg
+pytestmark = [pytest.mark.pg, pytest.mark.once]
 
 MORE_THAN_A_BREAKER_BEARS = 6
 
@@ -25,7 +25,7 @@ MORE_THAN_A_BREAKER_BEARS = 6
 @pytest.fixture
 def shim(world: World) -> Iterator[Shim]:
     watch(world.classic, ids("t1"), True)
-    with world.mirror(), world.shim(listener=Heard(), settings=QUICK) as made:
+    with world.mirror(), world.shim(listener=Heard(), settings=CALM) as made:
         up(world, "t1")
         eventually(lambda: made.run_read("t1", get("t1", 1))[0] == "limitless", "reads come from limitless")
         yield made
@@ -39,16 +39,27 @@ def says(*statements: str) -> Callable[[Read, World], None]:
     return run
 
 
+def at(r: Read, world: World) -> psycopg.Connection[Any]:
+    """Another connection to the side that *r* reads."""
+    return world.limitless if r.side is Side.LIMITLESS else world.classic
+
+
 def parameters(r: Read, world: World) -> None:
     psycopg.RawCursor(r.connection).execute("SELECT $1::int, $2::int", [1])
 
 
 def asks_to_cancel(r: Read, world: World) -> None:
-    r.connection.execute("SELECT")
-    asking = threading.Timer(0.02, r.connection.cancel_safe)
+    runs = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'active' AND query LIKE '%%pg_sleep%%'"
+    pid, server = r.connection.info.backend_pid, at(r, world)
+
+    def cancel() -> None:
+        eventually(lambda: server.execute(runs, [pid]).fetchall(), "it runs")
+        r.connection.cancel_safe()
+
+    asking = threading.Thread(target=cancel)
     asking.start()
     try:
-        r.connection.execute("SELECT pg_sleep(5)")
+        r.connection.execute("SELECT pg_sleep(600)")
     finally:
         asking.join()
 
@@ -57,8 +68,8 @@ def idles(r: Read, world: World) -> None:
     pid = r.connection.info.backend_pid
     r.connection.execute("SET LOCAL idle_in_transaction_session_timeout = 1")
     there = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
-    watching = world.limitless if str(r.side) == "limitless" else world.classic
-    eventually(lambda: not watching.execute(there, [pid]).fetchall(), "the server ended it")
+    server = at(r, world)
+    eventually(lambda: not server.execute(there, [pid]).fetchall(), "the server ended it")
     r.connection.execute("SELECT")
 
 
