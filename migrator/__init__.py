@@ -26,6 +26,7 @@ Question → where the answer lives
 * Does Limitless carry the load, up to which rate, at what cost?           load/
 * May a phase be left, and who approved it?     gates.py
 * What do shadow runs and load tests have against dual write?     traffic_test.py (their results: model/traffic_test.py)
+* Up to which size is a finding accepted?       model/acceptance.py
 * Stay, shard by the application, Limitless, Citus: on these figures?           decide/
 * Who may approve, and is it them?              governance/, model/approval.py (votes in, verdict out), control/votes.py
 * How is the dual write undone?                 undo.py

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ import psycopg
 
 from migrator.control import history, votes
 from migrator.db.named import load
+from migrator.model.acceptance import Size, accepted, entry_for, outgrown
 from migrator.model.blocker import Blocker
 from migrator.model.counted import counted
 from migrator.model.traffic_test import (
@@ -108,6 +109,7 @@ class Finding:
         subject: the fingerprint of a statement; '' of the result as a whole.
         do: what to do next; '' for a note, which does not block.
         weight: the worst of a code come first.
+        size: in a unit that runs can be compared by; None: it has none.
     """
 
     code: str
@@ -116,10 +118,11 @@ class Finding:
     do: str = ""
     acknowledged: bool = False
     weight: float = field(default=0.0, compare=False)
+    size: Size | None = None
 
     @property
     def name(self) -> str:
-        """What to write into gates.acknowledged."""
+        """What it is acknowledged by."""
         return f"{self.code}:{self.subject}" if self.subject else self.code
 
     @property
@@ -130,22 +133,33 @@ class Finding:
 def findings(facts: Facts, limits: Limits, acknowledged: Collection[str] = ()) -> tuple[Finding, ...]:
     """Return everything there is to say, what blocks first, of each code the worst first. Pure."""
     found = [*_shadow(facts.shadow, limits), *_load(facts.load, limits)]
-    marked = [
-        Finding(f.code, f.subject, f.text, f.do, f.code in acknowledged or f.name in acknowledged, f.weight)
-        for f in found
-    ]
+    marked = [_marked(f, acknowledged) for f in found]
     order = {code: number for number, code in enumerate(CODES)}
     return tuple(sorted(marked, key=lambda f: (not f.blocks, order.get(f.code, len(order)), -f.weight, f.subject)))
 
 
 def blockers_of(found: Iterable[Finding]) -> tuple[Blocker, ...]:
     """Return what blocks, in the operator's words."""
-    return tuple(Blocker(f.code, f.subject, f"{f.text}; {f.do} (or acknowledge {f.name})") for f in found if f.blocks)
+    return tuple(
+        Blocker(f.code, f.subject, f"{f.text}; {f.do} (or acknowledge {entry_for(f.name, f.size)})")
+        for f in found
+        if f.blocks
+    )
 
 
 def notes_of(found: Iterable[Finding]) -> tuple[str, ...]:
     """Return what a gate says though it does not block: what was not asked for, and what the team has accepted."""
     return tuple(f"{f.text} ({f.name} is acknowledged)" if f.do else f.text for f in found if not f.blocks)
+
+
+def _marked(found: Finding, acknowledged: Collection[str]) -> Finding:
+    names = (found.code, found.name)
+    if accepted(acknowledged, names, found.size):
+        return replace(found, acknowledged=True)
+    bound = outgrown(acknowledged, names, found.size)
+    if bound is None or not found.do:
+        return found
+    return replace(found, text=f"{found.text}; it was accepted up to {bound:g}, and is {found.size} now")
 
 
 # -- a shadow run ----------------------------------------------------------------------------------------------------
@@ -170,8 +184,9 @@ def _shadow(stored: Stored | None, limits: Limits) -> Iterator[Finding]:
             "shadow.not_compared", "", "no answer of the shadow run was compared between the sides",
             "run it on tenants that Limitless holds",
         )  # fmt: skip
+    calls = sum(s.calls for s in ran)
     for statement in ran:
-        yield from _statement(statement, limits)
+        yield from _statement(statement, limits, calls)
     few = [s for s in result.statements if _too_few(s, limits)]
     if few:
         names = _names(few)
@@ -227,7 +242,11 @@ def _more(there: Mapping[str, int], here: Mapping[str, int]) -> dict[str, int]:
     return {state: number for state, number in there.items() if number > 2 * here.get(state, 0)}
 
 
-def _statement(statement: StatementResult, limits: Limits) -> Iterator[Finding]:
+def _percent(part: float, whole: float, unit: str) -> Size:
+    return Size(100 * part / whole, f"% of {unit}", 100)
+
+
+def _statement(statement: StatementResult, limits: Limits, calls: int) -> Iterator[Finding]:
     name = f"statement {statement.fingerprint}"
     shown = f": {_short(statement.text)}"
     if errors := only_there(statement):
@@ -236,18 +255,21 @@ def _statement(statement: StatementResult, limits: Limits) -> Iterator[Finding]:
             "shadow.error", statement.fingerprint,
             f"{name} fails on Limitless alone, of {counted(statement.calls, 'call')}: {told}{shown}",
             "rewrite it, or make what it needs", weight=sum(errors.values()),
+            size=_percent(sum(errors.values()), statement.calls, "its calls"),
         )  # fmt: skip
     if statement.differing:
         yield Finding(
             "shadow.differs", statement.fingerprint,
             f"{statement.differing:,} of {counted(statement.compared, 'answer')} of {name} differ{shown}",
             "find out why", weight=statement.differing,
+            size=_percent(statement.differing, statement.compared, "its answers"),
         )  # fmt: skip
     if statement.shards is Shards.MANY:
         yield Finding(
             "shadow.crossing", statement.fingerprint,
             f"{name} asks many shards, in {counted(statement.calls, 'call')}{shown}",
             "bind the shard key in it", weight=statement.calls,
+            size=_percent(statement.calls, calls, "all calls"),
         )  # fmt: skip
     yield from _slower(statement, limits, name, shown)
 
@@ -277,7 +299,7 @@ def _slower(statement: StatementResult, limits: Limits, name: str, shown: str) -
             "shadow.slower", statement.fingerprint,
             f"{name} has a {word} of {now:.1f} ms on Limitless, {times} its {was:.1f} ms on classic"
             f" (limit {limits.p99_factor:g} times, above {limits.p99_floor_ms:g} ms){shown}",
-            "make it faster there", weight=now / was if was > 0 else float("inf"),
+            "make it faster there", weight=now / was if was > 0 else float("inf"), size=_times(now, was),
         )  # fmt: skip
         return
 
@@ -300,8 +322,16 @@ def _load(stored: Stored | None, limits: Limits) -> Iterator[Finding]:
         f"the peak of {result.peak_per_s:,.0f}/s ({result.peak_source}) times {limits.growth:.2f} for growth is"
         f" {needed:,.0f}/s"
     )
-    if side.carries_per_s < needed or result.peak_per_s <= 0:
-        yield Finding("load.saturated", "", f"{asked}; {_carries(side)}", "give it more capacity, or test with more")
+    carries = side.carries_per_s
+    if result.peak_per_s > 0 and carries < needed and side.generator_limited:
+        yield Finding(
+            "load.not_reached", "", f"{asked}; {_carries(side)}", "test with more --processes, or from more machines"
+        )
+    elif carries < needed or result.peak_per_s <= 0:
+        yield Finding(
+            "load.saturated", "", f"{asked}; {_carries(side)}", "give it more capacity, or test with more",
+            size=_times(needed, carries) if needed else None,
+        )  # fmt: skip
     else:
         yield Finding("load.run", "", f"{asked}; {_carries(side)}")
     if more := _more(side.errors, result.classic.errors if result.classic else {}):
@@ -315,13 +345,19 @@ def _load(stored: Stored | None, limits: Limits) -> Iterator[Finding]:
                 "load.slower", "",
                 f"under load Limitless has a p99 of {now:.1f} ms, classic {was:.1f} ms"
                 f" (limit {limits.p99_factor:g} times, above {limits.p99_floor_ms:g} ms)",
-                "give it more capacity",
+                "give it more capacity", size=_times(now, was),
             )  # fmt: skip
+
+
+def _times(now: float, was: float) -> Size:
+    return Size(now / was if was > 0 else float("inf"), "times")
 
 
 def _carries(side: SideLoad) -> str:
     if side.saturation_per_s is not None:
         return f"Limitless is saturated at {side.saturation_per_s:,.0f}/s and carries {side.carries_per_s:,.0f}/s"
+    if side.generator_limited:
+        return f"Limitless carried {side.served_per_s:,.0f}/s; above it the generator was at its own limit"
     return f"Limitless carried {side.served_per_s:,.0f}/s, and no more than {side.offered_per_s:,.0f}/s were offered"
 
 

@@ -65,6 +65,7 @@ def decide(
         assumption_lines,
         flip_lines,
         headline,
+        known_lines,
         option_lines,
         to_json,
     )
@@ -103,6 +104,8 @@ def decide(
     out(*(f"  {line}" for line in flip_lines(changes, facts)))
     if len(changes) > MOST_FLIPS:
         out(f"  and {len(changes) - MOST_FLIPS} more: --json")
+    out("", "What is measured, or given:")
+    out(*(f"  {line}" for line in known_lines(facts)))
     out("", "What is assumed, or not known:")
     out(*(f"  {line}" for line in assumption_lines(facts)))
 
@@ -172,7 +175,7 @@ def _with_plan(facts: Facts, plan: Plan | None) -> Facts:
         facts = _put(facts, "cpu", given(runway.cpu_pct / 100, "of its processors", "plan: runway.cpu_pct"))
     if facts.vcpus.value is None and runway.vcpus is not None:
         facts = _put(facts, "vcpus", given(runway.vcpus, "vCPU", "plan: runway.vcpus"))
-    if facts.growth.basis is Basis.UNKNOWN:
+    if facts.growth.basis in (Basis.UNKNOWN, Basis.ASSUMED):
         facts = _put(
             facts, "growth", given(runway.monthly_growth_pct / 100, "a month", "plan: runway.monthly_growth_pct")
         )

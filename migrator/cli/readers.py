@@ -10,6 +10,9 @@ from migrator.cli.options import JsonOption, PlanOption
 from migrator.cli.render import emit_json, out, print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from migrator.control.sighting import Watched
     from migrator.preflight.readers import Reader
 
 
@@ -70,6 +73,20 @@ def readers(
         out(f"{who} past the shims: the decommission waits until each was quiet for {quiet:g} days.")
     else:
         out(f"No one was seen in {quiet:g} days beside shims and this tool.")
+    out(*_gaps(watched, quiet * 86_400))
+
+
+def _gaps(watched: Sequence[Watched], quiet_s: float) -> Iterator[str]:
+    """Yield what the looks do not cover: nothing seen is not nothing there."""
+    from migrator.model.shown import duration
+    from migrator.preflight.judge import FRESH_S
+
+    for line in watched:
+        if line.last_s > FRESH_S:
+            ago = duration(line.last_s)
+            yield f"The last look at the {line.server} was {ago} ago: who came since is not known (migrator worker)."
+        if line.for_s < quiet_s:
+            yield f"The {line.server} is watched only since {line.since:%Y-%m-%d %H:%M}: who came before is not known."
 
 
 def _row(one: Reader) -> tuple[str, ...]:

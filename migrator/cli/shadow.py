@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from migrator.cli.exits import ExitCode
 from migrator.cli.options import (
     DryRunOption,
     JsonOption,
@@ -108,7 +109,9 @@ def _captured(trace: Path, sample: Sample, kept: int, dry_run: bool, as_json: bo
     left_out = dict(sample.left_out.most_common())
     if as_json:
         path = None if dry_run or not kept else str(trace)
-        emit_json({"trace": path, "calls": kept, "statements": sample.statements, "left_out": left_out})
+        body = {"trace": path, "calls": kept, "statements": sample.statements, "left_out": left_out}
+        passed_over = dict(sample.passed_over.most_common())
+        emit_json({**body, "records": sample.records, "passed_over": passed_over, "notes": sample.notes})
         return
     what = f"{counted(kept, 'call')} of {counted(sample.statements, 'statement')}"
     if not kept:
@@ -117,9 +120,15 @@ def _captured(trace: Path, sample: Sample, kept: int, dry_run: bool, as_json: bo
         out(f"{trace} would hold {what}.")
     else:
         out(f"{trace} written: {what}. It holds values of rows: keep it where only you can read it.")
-    out(*(f"- {number:,} left out: {why}" for why, number in left_out.items()))
+    lines = [f"- {number:,} left out: {why}" for why, number in left_out.items()]
+    if sample.passed_over:
+        what = ", ".join(f"{sort} ({number:,})" for sort, number in sample.passed_over.most_common())
+        lines.append(f"Of {counted(sample.records, 'record')} {sample.passed_over.total():,} tell no call: {what}.")
+    lines += [f"Note: {each}" for each in sample.notes]
     if kept and not dry_run:
-        out(f"Next: migrator shadow run {trace} --dry-run")
+        lines.append(f"Next: migrator shadow run {trace} --dry-run")
+    if lines:
+        out(*lines)
 
 
 @group.command(epilog="Example: migrator shadow run trace.jsonl --rate 20 --speed 1")
@@ -131,7 +140,7 @@ def run(
         typer.Option("--copy", help="Before dual write: copy the tenants to Limitless for this run, then remove them."),
     ] = False,
     writes: Annotated[
-        Writing, typer.Option("--writes", help="Run on Limitless alone and roll back, or leave out.")
+        Writing, typer.Option("--writes", help="Writes: run on Limitless alone and rolled back, or left out.")
     ] = Writing.ROLLED_BACK,
     speed: Annotated[
         float,
@@ -159,8 +168,9 @@ def run(
 ) -> None:
     """Repeat a trace on both sides, compare results at one snapshot, and store what is worse on Limitless.
 
-    Nothing lasts: reads are read-only on classic, writes run on Limitless alone and are rolled back. It stops by itself
-    when classic is in trouble. The traces are deleted when it has ended.
+    Nothing lasts: reads are read-only on classic; writes run on Limitless alone, on the tables themselves and in no
+    scratch schema, and are rolled back. It stops by itself when classic is in trouble; Ctrl-C keeps what was measured.
+    The traces are deleted when it has ended.
     """
     from migrator import settings
     from migrator.cli.context import both, find_plan, require_installed
@@ -169,6 +179,7 @@ def run(
     from migrator.shadow import run as shadow
     from migrator.shadow.replay import Pacing
     from migrator.shadow.statistics import Limits
+    from migrator.shadow.stopping import INTERRUPTED
     from migrator.traffic_test import BASIS, basis
 
     found, operator = find_plan(plan), who(name)
@@ -199,10 +210,20 @@ def run(
         _show(body)  # also when classic is in such trouble that it cannot be stored there
     with both(found, statement_timeout_s=60) as (classic, _):
         number = shadow.keep(classic, report, {BASIS: basis(classic, found)})
-    if not keep:
+    interrupted = report.result.stopped == INTERRUPTED
+    if not keep and not interrupted:
         traces.delete(trace)
     if as_json:
         emit_json({"number": number, **body})
+    else:
+        _stored(keep, interrupted)
+    if interrupted:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _stored(keep: bool, interrupted: bool) -> None:
+    if interrupted:
+        out("Stored, as far as it came. The traces are still there.")
         return
     gone = "" if keep else " The traces were deleted."
     out(f"Stored.{gone} migrator shadow report --html FILE writes it as a page.")
@@ -215,7 +236,15 @@ def _why_none(prepared: Prepared) -> str:
 def _question(prepared: Prepared, options: Options, plan: Plan) -> str:
     first = f"Copy {counted(len(options.tenants), 'tenant')} to Limitless, and r" if options.copies else "R"
     rate = f"{options.pacing.rate_per_s:g} a second at most"
-    return f"{first}epeat {counted(len(prepared.calls), 'call')} on both sides of {plan.name}, {rate}?"
+    what = f"{first}epeat {counted(len(prepared.calls), 'call')} on both sides of {plan.name}, {rate}"
+    return f"{what}; {_writes(options)}?"
+
+
+def _writes(options: Options) -> str:
+    from migrator.model.traffic_test import Writes
+
+    left_out = options.writes is Writes.LEFT_OUT
+    return "writes are left out" if left_out else "writes run on Limitless alone and are rolled back"
 
 
 def _planned(prepared: Prepared, options: Options, trace: list[Path], keep: bool, as_json: bool) -> None:
@@ -225,7 +254,7 @@ def _planned(prepared: Prepared, options: Options, trace: list[Path], keep: bool
         actions.append(Action("shadow/copy", f"Copy {whom} to Limitless", "removed at the end, also after an error"))
     what = f"{counted(len(prepared.calls), 'call')} of {counted(prepared.statements, 'statement')}"
     actions += [
-        Action("shadow/repeat", f"Repeat {what} on both sides, reads only on classic", "rolled back, each by itself"),
+        Action("shadow/repeat", f"Repeat {what} on both sides; {_writes(options)}", "rolled back, each by itself"),
         Action("shadow/compare", "Compare results at a snapshot of both sides", "nothing to undo"),
         Action("shadow/explain", "Ask Limitless for the plan of each statement", "nothing to undo"),
         Action("shadow/keep", "Store the report, and log it", "nothing to undo"),
@@ -237,7 +266,8 @@ def _planned(prepared: Prepared, options: Options, trace: list[Path], keep: bool
         emit_json({"actions": actions, "calls": len(prepared.calls), "left_out": dict(prepared.left_out)})
         return
     announce(actions, as_json=False)
-    out(*(f"- {number:,} left out: {why}" for why, number in prepared.left_out.most_common()))
+    if prepared.left_out:
+        out(*(f"- {number:,} left out: {why}" for why, number in prepared.left_out.most_common()))
 
 
 @group.command(epilog="Example: migrator shadow report --html shadow.html")
@@ -256,7 +286,7 @@ def report(
         kept = newest_report(conn, SHADOW)
     if kept is None:
         raise UsageError("no shadow run was stored yet", hint="Begin with: migrator shadow capture TRACE --log FILE")
-    body = kept["body"]
+    body = _readable(kept["body"])
     if html is not None:
         from migrator.report.shadow import page
 
@@ -269,6 +299,18 @@ def report(
         emit_json(body)
     elif html is None:
         _show(body)
+
+
+def _readable(body: dict[str, Any]) -> dict[str, Any]:
+    from migrator.model.traffic_test import ShadowResult
+
+    try:
+        ShadowResult.from_json(body)
+    except ValueError as error:
+        raise UsageError(
+            f"the newest shadow run cannot be read: {error}", hint="Repeat it with: migrator shadow run TRACE"
+        ) from None
+    return body
 
 
 @group.command(epilog="Example: migrator shadow status")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -31,3 +32,16 @@ def hung_up_after(seconds: float, *conns: psycopg.AsyncConnection[Any]) -> Itera
     finally:
         for timer in timers:
             timer.cancel()
+
+
+@contextmanager
+def hung_up_in(seconds: float, conn: psycopg.Connection[Any]) -> Iterator[None]:
+    """Shut the socket of *conn*, by a thread of its own, when what this thread does with it takes longer: a server that
+    is frozen keeps no timeout of its own."""
+    timer = threading.Timer(seconds, hang_up, (conn,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -143,22 +143,22 @@ def of_audit(report: Mapping[str, Any]) -> Facts:
     """
     if not isinstance(report.get("summary"), Mapping) or "findings" not in report:
         raise UsageError("this is no report of an audit", hint="Write one with: migrator audit --json audit.json")
-    source = f"audit of {report.get('database', '?')}, {str(report.get('created_at', '?'))[:16]}"
+    of = f"database {report['database']}" if report.get("database") else "files"
+    source = f"audit of {of}, {str(report.get('created_at', '?'))[:16]}"
     runway, tenants, sizing = (_section(report, name) for name in ("runway", "tenants", "sizing"))
     calls = {verdict: float(cell["calls"]) for verdict, cell in report["summary"]["statements"].items()}
     counted = {verdict: int(cell["statements"]) for verdict, cell in report["summary"]["statements"].items()}
     asked = sum(n for verdict, n in calls.items() if verdict not in _NO_ROWS)
     crossing = sum(n for verdict, n in calls.items() if verdict in _CROSSING)
     found = report["summary"]["findings"]
-    growth = runway.get("monthly_growth")
     low, high = (sizing.get("max_acu", {}).get(key) for key in ("low", "high"))
     return Facts(
-        cpu=measured(runway.get("cpu"), "of its processors", source),
+        cpu=_stated(runway, "cpu", "cpu_source", "of its processors", source),
         vcpus=Figure(None, "vCPU", Basis.UNKNOWN, "the audit's JSON has none"),
-        growth=Figure(growth, "a month", Basis.UNKNOWN if growth is None else Basis.MEASURED, source),
+        growth=_growth(runway, source),
         tenants=measured(tenants.get("count"), "tenants", source),
-        largest_write_share=measured(_largest_share(tenants), "of writes", source),
-        crossing_share=measured(crossing / asked if asked else None, "of calls", source),
+        largest_write_share=_largest_share(tenants, source),
+        crossing_share=_crossing(crossing / asked if asked else None, report, source),
         crossing_statements=measured(sum(counted.get(v, 0) for v in _CROSSING), "statements", source),
         blockers=measured(found.get("blocker"), "findings", source),
         rewrites=measured(found.get("rewrite"), "findings", source),
@@ -181,12 +181,52 @@ def _section(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _largest_share(tenants: Mapping[str, Any]) -> float | None:
+def _largest_share(tenants: Mapping[str, Any], source: str) -> Figure:
     """Return the share of writes of the tenant that writes most; of its rows where no recent writes were counted."""
     lines = tenants.get("largest") or ()
     writes = [line["write_share"] for line in lines if line.get("write_share") is not None]
     rows = [line["share"] for line in lines if line.get("share") is not None]
-    return max(writes, default=max(rows, default=None))
+    if writes or not rows:
+        return measured(max(writes, default=None), "of writes", source)
+    why = f"its share of the rows in the {source}: no recent writes were counted"
+    return Figure(max(rows), "of writes", Basis.ASSUMED, why)
+
+
+AS_GIVEN = ("as given", "as the plan says")
+"""How an audit says of a figure that a person stated it: to the audit, or in the plan."""
+
+DEFAULT_GROWTH = 0.15
+"""Of an audit that was given none."""
+
+
+def _stated(runway: Mapping[str, Any], key: str, why: str, unit: str, source: str) -> Figure:
+    """Return what the audit knows of the writer: measured, or given to it by a person. Audits of earlier releases do
+    not say which."""
+    value = runway.get(key)
+    if value is None:
+        return measured(None, unit, source)
+    if why not in runway:
+        return Figure(value, unit, Basis.GIVEN, f"{source}; it does not say whether it was measured")
+    said = str(runway[why])
+    return Figure(value, unit, Basis.GIVEN if said.startswith(AS_GIVEN) else Basis.MEASURED, f"{source}: {said}")
+
+
+def _growth(runway: Mapping[str, Any], source: str) -> Figure:
+    found = _stated(runway, "monthly_growth", "growth_source", "a month", source)
+    if found.basis is Basis.GIVEN and found.value == DEFAULT_GROWTH:
+        return replace(found, basis=Basis.ASSUMED, source="what an audit assumes that was given none; give yours")
+    return found
+
+
+def _crossing(share: float | None, report: Mapping[str, Any], source: str) -> Figure:
+    """Return the share of calls that cross; of statements, where nothing counted their calls (an audit of files)."""
+    if share is None or report.get("mode", "live") == "live":
+        return measured(share, "of calls", source)
+    weights = [line.get("weight") or {} for line in report.get("statements") or ()]
+    if any((weight.get("calls") or 0) > 1 or weight.get("total_ms") for weight in weights):
+        return measured(share, "of calls", source)
+    why = f"{source}: each statement taken for one call, since none were counted"
+    return Figure(share, "of calls", Basis.ASSUMED, why)
 
 
 def checked(name: str, value: float, *, low: float = 0.0, high: float = math.inf) -> float:

@@ -279,7 +279,7 @@ def _lines(option: Option, facts: Facts, what: Need) -> Iterator[Line]:
             lasts = what.lasts_months >= facts.months.known()
             yield Line(1 if lasts else -1, f"the largest server lasts for {_months(what.lasts_months)}")
             yield Line(1, "nothing changes for the application")
-            yield Line(0, f"the server there is now lasts for {_months(what.now_lasts_months)}")
+            yield Line(0, f"the server there is now is at 100% {_in(what.now_lasts_months)}")
             yield Line(0, "reads that may be a moment old can move to replicas, which is not counted here")
         case Option.MANUAL:
             if statements:
@@ -343,6 +343,10 @@ def advice(judged: tuple[Judged, ...], facts: Facts) -> Iterator[str]:
             f"One tenant makes {share:.0%} of the writes: split it into several tenants, or give it a cluster of its"
             " own; the others can be sharded."
         )
+
+
+def _in(value: float) -> str:
+    return "never" if math.isinf(value) else f"in {_months(value)}"
 
 
 def _months(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,34 @@ def flips(facts: Facts) -> tuple[Flip, ...]:
             if flip is not None:
                 found.append(flip)
     return tuple(sorted(found, key=lambda f: (_distance(f), f.name)))
+
+
+WHOLE = frozenset({"crossing_statements", "blockers", "team", "largest_vcpus", "node_vcpus", "citus_team"})
+"""Inputs that are counted: half an engineer more is none."""
+
+SHARES = frozenset({"cpu", "growth", "largest_write_share", "crossing_share"})
+"""Inputs that are shown in percent with one decimal."""
+
+
+def outward(flip: Flip, facts: Facts) -> float:
+    """Return where to show the change: rounded away from the value of now, so that what is read changes the answer."""
+    value, (low, high) = flip.value, RANGES[flip.name]
+    if value is None:
+        return flip.at
+    if flip.name in WHOLE or flip.at >= 100:
+        unit = 1.0
+    elif flip.name in SHARES:
+        unit = 0.001
+    else:
+        unit = 10.0 ** (math.floor(math.log10(flip.at)) - 2) if flip.at > 0 else 0.001
+    up = flip.at > value
+    before = math.floor(flip.at / unit) if up else math.ceil(flip.at / unit)
+    # The nearer one first: the change was found to within a share of the value, and may be at a whole number itself.
+    for count in (before, before + 1, before + 2) if up else (before, before - 1, before - 2):
+        rounded = count * unit
+        if low <= rounded <= high and proposal(facts.but(flip.name, rounded)) is flip.to:
+            return rounded
+    return flip.at
 
 
 def _distance(flip: Flip) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from migrator.decide.facts import Basis, Facts, Figure
 from migrator.decide.judge import TITLES, Judged, Option, advice, need
-from migrator.decide.sensitivity import Flip
+from migrator.decide.sensitivity import Flip, outward
 
 NAMES = {
     "cpu": "use of the writer's processors at the peak",
@@ -68,11 +68,17 @@ def flip_lines(flips: tuple[Flip, ...], facts: Facts, most: int | None = MOST_FL
     """Yield what would change the answer, the nearest first; *most* of it."""
     for flip in flips[:most]:
         figure: Figure = getattr(facts, flip.name)
-        word = "below" if flip.value is not None and flip.at < flip.value else "above"
         to = TITLES[flip.to] if flip.to else "nothing is possible"
-        yield f"{NAMES[flip.name]}: {word} {shown(flip.at, figure.unit)} (now {value_of(figure)}): {to}"
+        yield f"{NAMES[flip.name]}: at {shown(outward(flip, facts), figure.unit)} (now {value_of(figure)}): {to}"
     if not flips:
         yield "no input changes the answer by itself, as far as it was moved"
+
+
+def known_lines(facts: Facts) -> Iterator[str]:
+    """Yield what is measured or given, with its source."""
+    for name, figure in facts.figures().items():
+        if figure.basis in (Basis.MEASURED, Basis.GIVEN):
+            yield f"{NAMES[name]}: {value_of(figure)} ({figure.basis.value}: {figure.source})"
 
 
 def assumption_lines(facts: Facts) -> Iterator[str]:
@@ -92,7 +98,7 @@ def shown(value: float, unit: str) -> str:
     if unit.startswith("of ") or unit == "a month":
         return f"{value:.1%} {unit}"
     number = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-    return f"{number} {unit}"
+    return f"{number} {unit.removesuffix('s') if value == 1 and unit != 'times' else unit}"
 
 
 def to_json(facts: Facts, judged: tuple[Judged, ...], flips: tuple[Flip, ...]) -> dict[str, object]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import random
 import sys
@@ -319,6 +320,8 @@ async def _lines() -> asyncio.StreamReader:
 async def main() -> None:
     from migrator import settings
 
+    # At a stop, statements that a server does not end are left to it: psycopg would tell of each on the terminal.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     loop = asyncio.get_running_loop()
     broken: list[str] = []
 

@@ -96,18 +96,20 @@ class Knee:
 def failure(step: Step, bounds: Bounds) -> Failure | None:
     """Return why *step*'s rate was not held; None when it was.
 
-    A slow generator makes answers late, never early: what it finds held is held. What is late or queues while it is at
-    its limit says nothing about the server.
+    A slow generator makes answers late, never early: what it finds held is held. What is late, queues or fails while it
+    is at its limit says nothing about the server: a generator that is behind sends what was due in bursts, and its own
+    delays are timeouts. The errors are counted all the same, and gates judge them by themselves.
     """
-    if step.error_share > bounds.error_share and step.arrived >= FEWEST:
-        return Failure.ERRORS
     if step.arrived < FEWEST:
         return Failure.FEW
+    too_many_errors = step.error_share > bounds.error_share
     keeps_up = step.served >= step.offered * bounds.keeps_up * (1 - bounds.error_share)
-    if keeps_up and step.p99_ms is not None and step.p99_ms <= bounds.p99_ms:
+    if not too_many_errors and keeps_up and step.p99_ms is not None and step.p99_ms <= bounds.p99_ms:
         return None
     if step.generator_cpu > bounds.busy or step.generator_late_ms > bounds.late_ms:
         return Failure.GENERATOR
+    if too_many_errors:
+        return Failure.ERRORS
     return Failure.LATENCY if keeps_up else Failure.QUEUE
 
 

@@ -132,6 +132,7 @@ class SideRun:
             saturation_per_s=self.answer.saturation_per_s,
             latency=latency,
             errors=dict(self.errors),
+            generator_limited=self.answer.generator is not None,
         )
 
 

@@ -22,9 +22,14 @@ CODES = (
     "shadow.not_compared", "shadow.error", "shadow.differs", "shadow.crossing", "shadow.slower", "shadow.not_run",
     "shadow.too_few", "shadow.shards_unknown",
     "load.missing", "load.unreadable", "load.old", "load.changed", "load.stopped", "load.empty", "load.saturated",
-    "load.errors", "load.slower",
+    "load.not_reached", "load.errors", "load.slower",
 )  # fmt: skip
 """Every code of a finding that can block; see migrator.traffic_test."""
+
+SIZED = frozenset(
+    {"shadow.error", "shadow.differs", "shadow.crossing", "shadow.slower", "load.saturated", "load.slower"}
+)
+"""Those that can be accepted up to a size; see migrator.model.acceptance."""
 
 LOST = "lost"
 """In place of an SQLSTATE: the connection broke, or no answer came in time."""
@@ -230,6 +235,8 @@ class SideLoad:
         latency: at the asked-for peak, or at the highest rate that was served when that is lower; measured from the
             planned arrival, so that waiting counts. None when nothing was answered.
         errors: of the whole run, by SQLSTATE (`LOST` where there is none).
+        generator_limited: what offers the load was at its own limit above `served_per_s`: nothing is known of the
+            server there.
     """
 
     offered_per_s: float
@@ -237,6 +244,7 @@ class SideLoad:
     saturation_per_s: float | None
     latency: Percentiles | None
     errors: Mapping[str, int] = field(default_factory=dict)
+    generator_limited: bool = False
 
     @property
     def carries_per_s(self) -> float:
@@ -250,6 +258,7 @@ class SideLoad:
             "saturation_per_s": self.saturation_per_s,
             "latency": self.latency and self.latency.to_json(),
             "errors": dict(self.errors),
+            "generator_limited": self.generator_limited,
         }
 
     @classmethod
@@ -263,6 +272,7 @@ class SideLoad:
             else None,
             latency=_percentiles(values, "latency"),
             errors=_counts(values, "errors"),
+            generator_limited="generator_limited" in values and _truth(values, "generator_limited"),
         )
 
 

@@ -254,7 +254,8 @@ class Gates(_Section):
         default=[],
         description="What the team accepts, by id: findings of the audit, differences of rights, runway.short, "
         "runway.unknown, runway.floor, preflight.CODE or preflight.CODE:SUBJECT, drill.stale, shadow.CODE or "
-        "shadow.CODE:FINGERPRINT, load.CODE, reads.differ:FINGERPRINT, reads.not_compared.",
+        "shadow.CODE:FINGERPRINT, load.CODE (with <=SIZE behind it, up to that size), reads.differ:FINGERPRINT, "
+        "reads.not_compared.",
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from migrator.model.counted import counted
 from migrator.model.traffic_test import Pace, Percentiles, ShadowResult, StatementResult, Writes
 from migrator.report import words
 from migrator.report.template import render
@@ -22,12 +23,14 @@ KINDS = {
 """Kinds of findings in words, the gravest first."""
 
 WRITES = {
-    Writes.ROLLED_BACK: "writes ran on Limitless alone, and were rolled back",
+    Writes.ROLLED_BACK: "writes ran on Limitless alone, in no scratch schema, and were rolled back",
     Writes.LEFT_OUT: "writes were left out",
 }
 """What was done with statements that write."""
 
 PACES = {Pace.SLOWER: "slower", Pace.NOT_SLOWER: "not slower", Pace.TOO_FEW: "too few to say"}
+
+_SIDES = {"classic": "classic", "limitless": "Limitless"}
 
 LONGEST = 240
 """Characters of a statement's text that a terminal shows."""
@@ -56,12 +59,12 @@ def page(body: Mapping[str, Any]) -> str:
     return render(
         "shadow.html",
         result=result,
-        verdict=_verdict(found),
-        css="bad" if found else "good",
+        verdict=_verdict(result, found),
+        css="bad" if found else "wait" if result.stopped or _open(result) or not result.statements else "good",
         writes=WRITES[result.writes],
         at=body.get("at", ""),
         who=body.get("who", ""),
-        calls=sum(one.calls for one in result.statements),
+        calls=f"{counted(sum(one.calls for one in result.statements), 'call')} of {counted(result.tenants, 'tenant')}",
         kinds=[(name, sum(f["kind"] == kind for f in found)) for kind, name in KINDS.items()],
         trips=_trips(body),
         lines=list(_lines(result, body)),
@@ -70,8 +73,17 @@ def page(body: Mapping[str, Any]) -> str:
     )
 
 
-def _verdict(found: Sequence[object]) -> str:
-    return f"{len(found)} findings" if len(found) > 1 else "1 finding" if found else "Nothing is worse on Limitless"
+def _verdict(result: ShadowResult, found: Sequence[object]) -> str:
+    """Return what was found, in a few words; of nothing, as far as the run can tell."""
+    if found:
+        return counted(len(found), "finding")
+    if not result.statements:
+        return "Nothing was repeated"
+    if result.stopped:
+        return "Stopped early, nothing found yet"
+    if open_ := len(_open(result)):
+        return f"Nothing found, {counted(open_, 'statement')} undecided"
+    return "Nothing is worse on Limitless"
 
 
 def _lines(result: ShadowResult, body: Mapping[str, Any]) -> Iterator[Line]:
@@ -115,7 +127,7 @@ def _weight(statement: StatementResult, body: Mapping[str, Any]) -> tuple[int, i
 
 def _trips(body: Mapping[str, Any]) -> str:
     trips = body.get("round_trip_ms", {})
-    shown = [f"{side} {ms:.1f} ms" for side, ms in trips.items() if ms is not None]
+    shown = [f"{_SIDES.get(side, side)} {ms:.1f} ms" for side, ms in trips.items() if ms is not None]
     return f"a round trip took {', '.join(shown)}" if shown else ""
 
 
@@ -124,14 +136,14 @@ def lines(body: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     result = ShadowResult.from_json(body)
     calls = sum(one.calls for one in result.statements)
     before = [
-        f"{words.count(calls)} calls of {words.count(len(result.statements))} statements ({result.source}), "
-        f"{words.count(result.tenants)} tenants, repeated in {words.seconds(result.seconds)}; {WRITES[result.writes]}",
+        f"{counted(calls, 'call')} of {counted(len(result.statements), 'statement')} ({result.source}), "
+        f"{counted(result.tenants, 'tenant')}, repeated in {words.seconds(result.seconds)}; {WRITES[result.writes]}",
     ]
     if trips := _trips(body):
         before.append(f"from here {trips}; what it takes longer to Limitless is not held against a statement")
     if result.stopped:
         before.append(f"stopped: {result.stopped}")
-    after = [_verdict(body.get("findings", ())) + ("." if not body.get("findings") else ":")]
+    after = [_verdict(result, body.get("findings", ())) + ("." if not body.get("findings") else ":")]
     texts = {one.fingerprint: one.text for one in result.statements}
     for found in body.get("findings", ()):
         after.append(f"- {found['fingerprint']} {KINDS[found['kind']]}: {found['text']}")

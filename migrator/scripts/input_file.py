@@ -5,16 +5,17 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from migrator.errors import UsageError
 
 HEAD_BYTES = 65_536
 _GZIP = b"\x1f\x8b"
+_TORN = (gzip.BadGzipFile, EOFError, zlib.error)
 _PLAIN = "give the output of pg_dump --schema-only --format=plain"
 _REFUSED = (
     (b"PGDMP", f"is a pg_dump archive in custom format, a binary file, and was not read: {_PLAIN}"),
@@ -77,7 +78,39 @@ def probe(path: Path) -> Form:
             return form_of(head)
         file.seek(0)
         with gzip.open(file) as inner:
-            return form_of(inner.read(HEAD_BYTES), compressed=True)
+            return form_of(_head(inner), compressed=True)
+
+
+def _head(file: gzip.GzipFile) -> bytes:
+    """Return the beginning of a compressed file, also where it is torn soon."""
+    head = b""
+    try:
+        while len(head) < HEAD_BYTES and (block := file.read1(HEAD_BYTES - len(head))):
+            head += block
+    except _TORN:
+        if not head:
+            raise
+    return head
+
+
+class _UntilTorn(io.RawIOBase):
+    """Gives what can be read of a compressed file; *torn* is told why no more could."""
+
+    def __init__(self, file: gzip.GzipFile, torn: Callable[[str], None]) -> None:
+        self._file = file
+        self._torn = torn
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            block = self._file.read1(len(buffer))
+        except _TORN as error:
+            self._torn(str(error))
+            return 0
+        buffer[: len(block)] = block
+        return len(block)
 
 
 def read_text(path: Path) -> tuple[str, list[str]]:
@@ -104,15 +137,21 @@ def read_text(path: Path) -> tuple[str, list[str]]:
 
 
 @contextmanager
-def open_text(path: Path, form: Form) -> Iterator[IO[str]]:
+def open_text(path: Path, form: Form, torn: Callable[[str], None] | None = None) -> Iterator[IO[str]]:
     """Open the text of *path*, which is of the form *form*, line by line.
 
+    Args:
+        torn: called with the reason where a compressed file cannot be read to its end, which its text then has there.
+
     Raises:
-        UsageError: if the file cannot be opened or decompressed, also while it is read.
+        UsageError: if the file cannot be opened or, without *torn*, decompressed, also while it is read.
     """
     with _told(path), ExitStack() as stack:
         file = stack.enter_context(path.open("rb"))
-        data = stack.enter_context(gzip.open(file)) if form.compressed else file
+        data: IO[bytes] = file
+        if form.compressed:
+            inner = stack.enter_context(gzip.open(file))
+            data = inner if torn is None else io.BufferedReader(_UntilTorn(inner, torn))  # type: ignore[assignment]
         yield io.TextIOWrapper(data, encoding=form.encoding, errors="replace", newline="\n")
 
 
@@ -126,5 +165,5 @@ def _told(path: Path) -> Iterator[None]:
         raise UsageError(f"{path} is a directory") from None
     except PermissionError:
         raise UsageError(f"{path}: this user may not read it") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except _TORN as error:
         raise UsageError(f"{path}: {error}") from None

@@ -45,6 +45,9 @@ GRACE_S = 5.0
 COMPARE_S = 600.0
 """Seconds after which no further mirror partition is compared."""
 
+LONGEST_S = COMPARE_S + FENCES * (FENCE_TIMEOUT_S + 2 * SNAPSHOT_S)
+"""Seconds after which nothing is compared any more: also a server that froze in the middle is not waited for."""
+
 WITHOUT = 2
 """Mirror partitions in a row that gave no fence, after which no other is asked."""
 

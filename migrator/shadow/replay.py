@@ -14,6 +14,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,7 +137,7 @@ class Replay:
     def run(
         self, calls: Sequence[Repeated], progress: Callable[[int], None] | None = None, *, paced: bool = True
     ) -> Played:
-        """Repeat *calls*; return what became of these and of those before, also when it had to stop.
+        """Repeat *calls*; return what became of these and of those before, also after a stop or Ctrl-C.
 
         Args:
             paced: with the pauses of the trace; without them as fast as the rate allows.
@@ -152,15 +153,20 @@ class Replay:
         queues = split(calls, self._pacing.concurrency)
         first_s = min((c.call.at_s for c in calls if c.call.at_s is not None), default=0.0)
         workers = [_Worker(self, queue, began, first_s) for queue in queues if queue]
+        ended = False
         try:
             for worker in workers:
                 worker.open()
             for worker in workers:
                 worker.start()
-            while any(worker.is_alive() for worker in workers) and not self._over.wait(_LOOK_S):
-                self._look(workers, time.monotonic() - self._began)
-                if progress is not None:
-                    progress(len(self._pairs))
+            with suppress(KeyboardInterrupt):
+                while any(worker.is_alive() for worker in workers) and not self._over.wait(_LOOK_S):
+                    self._look(workers, time.monotonic() - self._began)
+                    if progress is not None:
+                        progress(len(self._pairs))
+                ended = True
+            if not ended:
+                self._watch.interrupted()
         finally:
             self._over.set()
             self._end(workers)
@@ -186,13 +192,12 @@ class Replay:
 
     def _end(self, workers: Sequence[_Worker]) -> None:
         """Wait for what runs, not longer than one statement may take; then disconnect."""
-        until = time.monotonic() + self._pacing.timeout_s + GRACE_S
+        _join(workers, self._pacing.timeout_s + GRACE_S)
         for worker in workers:
-            if worker.ident is not None:
-                worker.join(max(0.0, until - time.monotonic()))
-                if worker.is_alive():
-                    worker.hang_up()
-                    worker.join(GRACE_S)
+            if worker.is_alive():
+                worker.hang_up()
+        _join(workers, GRACE_S)
+        for worker in workers:
             worker.close()
 
     # -- what workers share -------------------------------------------------------------------------------------------
@@ -327,6 +332,14 @@ class _Worker(threading.Thread):
             return ask(conn, call, begin="BEGIN READ ONLY" if side is Side.CLASSIC else "BEGIN")
         finally:
             self._busy = None
+
+
+def _join(workers: Sequence[_Worker], seconds: float) -> None:
+    """Wait until all of *workers* have ended, so many seconds together; one that did not begin has."""
+    until = time.monotonic() + seconds
+    for worker in workers:
+        if worker.ident is not None:
+            worker.join(max(0.0, until - time.monotonic()))
 
 
 def split(calls: Sequence[Repeated], workers: int) -> list[list[Repeated]]:

@@ -146,10 +146,13 @@ def _spellings(here: Sequence[bytes | None], there: Sequence[bytes | None]) -> d
     texts = sorted({v for v in (*here, *there) if v is not None}, key=lambda v: (_number(v), v))
     found: dict[bytes, bytes] = {}
     first: bytes | None = None
+    before: bytes | None = None
     for text in texts:
-        if first is None or not _close(_number(first), _number(text)):
+        # Beside its neighbour: from the first of them, one of two that are equal could be just beyond the tolerance.
+        if before is None or not _close(_number(before), _number(text)):
             first = text
-        found[text] = first
+        found[text] = first or text
+        before = text
     return found
 
 

@@ -7,7 +7,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +24,9 @@ from migrator.control.partition import all_members, reference_follows
 from migrator.control.route import switch
 from migrator.control.tenant import unmirrored
 from migrator.db.connect import connect
-from migrator.errors import PreconditionFailed, UsageError
+from migrator.db.error_text import what_happened
+from migrator.db.hang_up import hung_up_in
+from migrator.errors import ClusterUnavailable, PreconditionFailed, UsageError
 from migrator.model.counted import counted
 from migrator.model.near import unknown
 from migrator.model.route import WriteMode
@@ -37,13 +39,19 @@ from migrator.plan.tables import resolve_tables
 from migrator.shadow import again, agree, copied
 from migrator.shadow.ask import APP
 from migrator.shadow.findings import Finding, Measured, Told, findings, tell, undecided
+from migrator.shadow.plans import ROUNDS as PLANS
 from migrator.shadow.plans import shards
 from migrator.shadow.prepare import Preparer, Repeated, Scope, reads
-from migrator.shadow.replay import Pacing, Played, Replay
+from migrator.shadow.replay import GRACE_S, Pacing, Played, Replay
 from migrator.shadow.statistics import LOOKS, Limits
+from migrator.shadow.stopping import INTERRUPTED
 
 Connection = psycopg.Connection[Any]
 
+PLAN_S = 10.0
+"""Seconds that Limitless may take for a plan."""
+
+NOT_ASKED = "interrupted: no plans were asked for, and results of tenants that follow classic not compared"
 NOT_RUN = "it writes, and writes are left out"
 BROKEN_OFF = "the run was stopped, or the statement takes too long"
 TIME_UP = "the time was up"
@@ -211,20 +219,21 @@ def run(
     replay = Replay(*dsns, prepared.path, options.pacing, writes=options.writes is Writes.ROLLED_BACK)
     try:
         if options.copies:
-            agreement = _apart(_at_copy(*dsns, prepared, options.tenants, reading))
+            agreement = _apart(_at_copy(*dsns, prepared, options.tenants, reading), copied.COPY_S + agree.LONGEST_S)
         played, missing = _play(replay, prepared.calls, options.limits, progress)
+        interrupted = played.stopped == INTERRUPTED
         if not options.copies:
-            agreement = _apart(agree.at_fences(*dsns, _repeated(played), reading))
-        visited = _visited(limitless_dsn, prepared)
+            fences = agree.at_fences(*dsns, [] if interrupted else _repeated(played), reading)
+            agreement = _apart(fences, agree.LONGEST_S)
+        visited, unseen = ({}, [NOT_ASKED]) if interrupted else _visited(limitless_dsn, prepared)
     finally:
-        if options.copies:
-            asyncio.run(copied.remove(limitless_dsn, prepared.tables, options.tenants))
+        stayed = _removed(limitless_dsn, prepared, options) if options.copies else []
     measured = Measured(agreement.by_statement, agree.reasons(prepared.calls), visited, played.apart_ms)
     told = tell(prepared.calls, played.pairs, measured, options.limits)
     left_out = Counter(prepared.left_out)
     if missing:
         left_out[TIME_UP if played.time_up else BROKEN_OFF] += missing
-    return _report(prepared, played, agreement.notes, told, left_out, options, at, who)
+    return _report(prepared, played, [*agreement.notes, *unseen, *stayed], told, left_out, options, at, who)
 
 
 def _play(
@@ -255,8 +264,11 @@ def alone(classic: Connection) -> Iterator[None]:
     yield
 
 
-def _apart(comparison: Coroutine[Any, Any, agree.Agreement]) -> agree.Agreement:
+def _apart(comparison: Coroutine[Any, Any, agree.Agreement], longest_s: float) -> agree.Agreement:
     """Return what *comparison* finds, in a thread of its own: one that waits for a frozen server is left behind.
+
+    Args:
+        longest_s: seconds that are waited for it.
 
     Raises:
         ClusterUnavailable, MigratorError, psycopg.Error: as *comparison* does.
@@ -271,7 +283,7 @@ def _apart(comparison: Coroutine[Any, Any, agree.Agreement]) -> agree.Agreement:
 
     threading.Thread(target=work, name="migrator-shadow-compare", daemon=True).start()
     try:
-        return found.result(agree.COMPARE_S * 2 + copied.COPY_S)
+        return found.result(longest_s)
     except TimeoutError:
         return agree.Agreement(notes=["results were not compared: a server did not answer in time"])
 
@@ -291,15 +303,34 @@ async def _at_copy(
     return found
 
 
-def _visited(limitless_dsn: str, prepared: Prepared) -> dict[str, Shards]:
+def _removed(limitless_dsn: str, prepared: Prepared, options: Options) -> list[str]:
+    """Remove the copies; return notes on what stays, as Limitless is gone."""
+    try:
+        asyncio.run(copied.remove(limitless_dsn, prepared.tables, options.tenants))
+    except (ClusterUnavailable, psycopg.OperationalError) as error:
+        why = str(error) if isinstance(error, ClusterUnavailable) else what_happened(error)
+        return [f"the copies are still on Limitless, where the next run or the backfill replaces them: {why}"]
+    return []
+
+
+def _visited(limitless_dsn: str, prepared: Prepared) -> tuple[dict[str, Shards], list[str]]:
+    """Return how many shards each statement visits, and notes on those that could not be asked about: what was measured
+    before Limitless could not be reached is not lost by it."""
     by_statement: dict[str, list[Repeated]] = defaultdict(list)
     for repeated in prepared.calls:
         by_statement[repeated.statement.fingerprint.id].append(repeated)
-    with connect(limitless_dsn, APP, statement_timeout_s=10, lock_timeout_s=2, side="Limitless") as conn:
-        found = {}
-        for name, calls in by_statement.items():
-            found[name] = shards(conn, prepared.path, calls) if not conn.closed else Shards.UNKNOWN
-        return found
+    found: dict[str, Shards] = dict.fromkeys(by_statement, Shards.UNKNOWN)
+    try:
+        conn = connect(limitless_dsn, APP, statement_timeout_s=PLAN_S, lock_timeout_s=2, side="Limitless")
+    except ClusterUnavailable as error:
+        return found, [f"no plan was asked for: {error}"]
+    with closing(conn):
+        for number, (name, calls) in enumerate(by_statement.items()):
+            with hung_up_in((PLAN_S + GRACE_S) * PLANS, conn):
+                found[name] = shards(conn, prepared.path, calls)
+            if conn.closed:
+                return found, [f"{counted(len(found) - number, 'plan')} not seen: Limitless did not answer"]
+    return found, []
 
 
 def _report(

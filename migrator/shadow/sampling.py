@@ -43,7 +43,14 @@ def fingerprint(sql: str) -> Fingerprint | None:
 
 @dataclass
 class Sample:
-    """Calls that were kept of those that were offered. left_out: why others were not kept, with their number."""
+    """Calls that were kept of those that were offered.
+
+    Attributes:
+        left_out: why others were not kept, with their number.
+        records: of logs that were read; each is one of `messages`, which hold statements, or is in `passed_over`, by
+            what it is.
+        notes: what could not be read as a whole.
+    """
 
     most_of_one: int = MOST_OF_ONE
     most: int = MOST
@@ -51,7 +58,11 @@ class Sample:
     seed: int = 0
     offered: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
-    _kept: dict[str, list[tuple[int, Call]]] = field(default_factory=dict)
+    records: int = 0
+    messages: int = 0
+    passed_over: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    _kept: dict[str, list[tuple[int, int, Call]]] = field(default_factory=dict)
     _seen: Counter[str] = field(default_factory=Counter)
     _number: int = 0
     _bytes: int = 0
@@ -64,8 +75,8 @@ class Sample:
         self.offered += 1
         self.left_out[why] += 1
 
-    def offer(self, call: Call) -> None:
-        """Keep *call*, or not: each of a statement's calls with the same chance."""
+    def offer(self, call: Call, place: int = 0) -> None:
+        """Keep *call*, or not: each of a statement's calls with the same chance. place: what it is ordered by first."""
         size = len(call.sql) + sum(len(value) for value in call.values if value is not None)
         if size > LONGEST:
             self.leave_out(f"longer than {LONGEST:,} characters")
@@ -78,21 +89,21 @@ class Sample:
         kept = self._kept.setdefault(found.id, [])
         self._seen[found.id] += 1
         if len(kept) < self.most_of_one and self._number < self.most and self._bytes + size <= self.most_bytes:
-            kept.append((self.offered, call))
+            kept.append((place, self.offered, call))
             self._number += 1
             self._bytes += size
             return
         self.left_out["more calls of a statement than are kept"] += 1
-        place = self._random.randrange(self._seen[found.id])
-        if place < len(kept) and self._bytes + size <= self.most_bytes:
+        replaced = self._random.randrange(self._seen[found.id])
+        if replaced < len(kept) and self._bytes + size <= self.most_bytes:
             self._bytes += size  # what it replaces is not taken off: the bound is one from above
-            kept[place] = (self.offered, call)
+            kept[replaced] = (place, self.offered, call)
 
     @property
     def statements(self) -> int:
         return len(self._kept)
 
     def calls(self) -> list[Call]:
-        """Return what was kept, in the order in which it was offered."""
+        """Return what was kept, by its place, then in the order in which it was offered."""
         everything = [item for kept in self._kept.values() for item in kept]
-        return [call for _, call in sorted(everything, key=lambda item: item[0])]
+        return [call for _, _, call in sorted(everything, key=lambda item: item[:2])]

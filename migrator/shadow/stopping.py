@@ -24,6 +24,9 @@ TIMEOUTS = 10
 LOST_THERE = 10
 """Answers of Limitless in a row that did not come."""
 
+INTERRUPTED = "interrupted (Ctrl-C)"
+"""Why a run stopped that a person ended."""
+
 RECENT = 9
 """Round trips whose median counts."""
 
@@ -68,6 +71,10 @@ class Watch:
         self._recent.append(ms)
         if len(self._recent) == RECENT and (median := statistics.median(self._recent)) > self.most_ms:
             self._stop(f"a round trip to classic takes {median:.0f} ms (limit {self.most_ms:.0f} ms)")
+
+    def interrupted(self) -> None:
+        """Note that a person ended the run."""
+        self._stop(INTERRUPTED)
 
     def trip_ms(self, side: Side) -> float | None:
         """Return the median round trip to *side*; None without any."""

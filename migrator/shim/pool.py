@@ -208,10 +208,9 @@ class BasePool(Generic[L]):
                 return link
         except BaseException as error:
             self._leave_place()
-            if not isinstance(
-                error, Exception
-            ):  # a task that is cancelled has no answer, which may be the server's fault
-                error.asked_s = now_s() - asked_s  # type: ignore[attr-defined]
+            if not isinstance(error, Exception):
+                # A task that is cancelled has no answer, which may be the server's fault; `silent` looks at it.
+                error.asked_s = now_s() - asked_s  # type: ignore[attr-defined]  # noted on the exception itself
             raise
 
     def give(self, link: L, *, discard: bool = False) -> None:

@@ -21,8 +21,9 @@ class Fronted(World):
         return self.front(self.classic_dsn, self.limitless_dsn, name, settings=settings, **options)
 
 
-@pytest.fixture(params=sorted(FRONTS))
+@pytest.fixture(params=["asyncio", pytest.param("threads", marks=pytest.mark.slow)])
 def front(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """That of threads in the slow runs alone: tests/integration/traffic/ is about it."""
     return FRONTS[request.param]
 
 

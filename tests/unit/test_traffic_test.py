@@ -10,6 +10,7 @@ import pytest
 from migrator.audit.report.accepted import strange
 from migrator.model.traffic_test import (
     CODES,
+    SIZED,
     LoadResult,
     Pace,
     Paces,
@@ -193,3 +194,61 @@ def test_every_blocking_code_is_known() -> None:
         load(stopped="y", peak_per_s=0),
     )
     assert {f.code for f in findings(everything, BOTH) if isinstance(f, Finding) and f.do} <= set(CODES)
+
+
+def test_an_accepted_finding_that_has_grown_comes_back() -> None:
+    """What the gate offers to write accepts the finding as it is, and not one that is much worse in a later run."""
+
+    def run(p99: float) -> Facts:
+        return Facts(shadow(statement("x", limitless=Percentiles(1, p99, 999), pace=SLOW_TAIL)), load())
+
+    (first,) = blockers_of(findings(run(60), BOTH))
+    assert "acknowledge shadow.slower:x<=4.5)" in first
+    accepting = ("shadow.slower:x<=4.5",)
+    assert blocking(run(60), acknowledged=accepting) == blocking(run(90), acknowledged=accepting) == []
+    (again,) = blockers_of(findings(run(200), BOTH, accepting))
+    assert "it was accepted up to 4.5, and is 10 times now" in again and "shadow.slower:x<=15)" in again
+    assert blocking(run(9000), acknowledged=("shadow.slower:x",)) == [], "a name alone has no bound"
+
+
+def test_every_size_is_of_a_code_that_has_one() -> None:
+    everything = Facts(
+        shadow(
+            statement("a", limitless_errors={"42883": 10}, differing=5, shards=Shards.MANY),
+            statement("b", limitless=Percentiles(1, 900, 999), pace=SLOW_TAIL),
+        ),
+        load(limitless=SideLoad(3000, 100, 100, Percentiles(1, 900, 999))),
+    )
+    sizes = {f.code: str(f.size) for f in findings(everything, BOTH) if f.size is not None}
+    assert sizes == {
+        "shadow.error": "1 % of its calls", "shadow.differs": "0.5 % of its answers",
+        "shadow.crossing": "50 % of all calls", "shadow.slower": "45 times",
+        "load.saturated": "10 times", "load.slower": "45 times",
+    }  # fmt: skip
+    assert set(sizes) == SIZED
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("shadow.slower:ab12<=6", None), ("load.saturated <= 1.5", None), ("shadow.slower<=nan", "is no number"),
+        ("shadow.too_few<=3", "has no size"), ("shadow.slowr:ab12<=6", "did you mean shadow.slower"),
+        ("shadow.slower:ab12<=", "is no number"),
+    ],
+)  # fmt: skip
+def test_a_bound_has_to_be_one(entry: str, said: str | None) -> None:
+    found = strange([entry])
+    assert found == () if said is None else len(found) == 1 and said in found[0]
+
+
+def test_a_generator_at_its_limit_is_not_called_saturation() -> None:
+    limited = SideLoad(3000, 500, None, FAST, generator_limited=True)
+    (one,) = blockers_of(findings(Facts(shadow(), load(limitless=limited)), BOTH))
+    assert one.code == "load.not_reached" and "the generator was at its own limit" in one and "--processes" in one
+    enough = SideLoad(3000, 1500, None, FAST, generator_limited=True)
+    assert blocking(Facts(shadow(), load(limitless=enough))) == [], "what was carried was carried"
+    unknown = load(limitless=limited, peak_per_s=0)
+    assert blocking(Facts(shadow(), unknown)) == ["load.saturated"]
+    assert SideLoad.from_json(limited.to_json()) == limited
+    older = {key: value for key, value in limited.to_json().items() if key != "generator_limited"}
+    assert SideLoad.from_json(older) == replace(limited, generator_limited=False)

@@ -36,7 +36,12 @@ OTHER_LEVELS = frozenset(
 )
 """The levels of everything else, and of the lines that belong to a record (DETAIL, STATEMENT, …)."""
 
-_LEVEL = re.compile(r"(?<!\w)([^\W_]\w*) ?:  ")
+_LEVEL = re.compile(r"(?<!\w)([^\W_]\w*) ?:  (?:(?=[A-Z]{0,4}\d)[0-9A-Z]{5}: (?=\S))?")
+"""With the SQLSTATE that log_error_verbosity = verbose writes before every message."""
+_NARROW = re.compile(
+    r"(?<!\w)(LOG): (?=duration: \d|statement: |execute [^:\s]+: )|(?<!\w)(DETAIL): (?=[Pp]arameters: \$1 = )"
+)
+"""As collectors leave it that write several spaces as one; only before words that tell a statement."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d")
 
 
@@ -45,6 +50,9 @@ def begins(line: str) -> tuple[str, str, str] | None:
 
     A level in words that are not known here is told by the time at the line's beginning.
     """
+    narrow = _NARROW.search(line)
+    if narrow is not None and _LEVEL.search(line, 0, narrow.end() + 1) is None:
+        return line[: narrow.start()], narrow[1] or narrow[2], line[narrow.end() :]
     first = None
     for match in _LEVEL.finditer(line):
         if match[1] in LOG or match[1] in OTHER_LEVELS:

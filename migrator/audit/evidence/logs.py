@@ -26,14 +26,22 @@ from migrator.audit.evidence.rows import RawStatement
 from migrator.errors import UsageError
 from migrator.grammar.parse import Unparsable, normalize
 from migrator.model.own_session import is_own_application
-from migrator.scripts.input_file import open_text, probe
+from migrator.scripts.input_file import Form, open_text, probe
 
 _RECORD = re.compile(r"^\"?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _JSON = re.compile(r"\s*(?:\{|\[\s*(?:[\[{]|$))")  # a prefix may begin with [pid]
 _SYSLOG = re.compile(
     r"(?:[A-Z][a-z]{2} [ \d]\d |\d{4}-\d\d-\d\d).{0,300}?\[\d+-(?!1\])\d+\] ?(?:#011)?(.*)$"
 )  # [7-2]: line 2
-_PID = re.compile(r"\[(\d+)\]|\bpid[=: ](\d+)")
+_SESSION = re.compile(r"(?<![\w.])([0-9a-f]{8}\.[0-9a-f]{1,8})(?![\w.])")
+"""%c of log_line_prefix: when the session began, and its process."""
+_PID = re.compile(r"\[(\d+)\]|\bpid[=: ]\"?(\d+)|\[postgres\.(\d+)\]")
+_CARRIER = re.compile(
+    r"(?P<name>[^\s|]{1,100} +\| ?)?(?P<pod>\[pod/[^\]\s]+\] ?)?"
+    r"(?P<stamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}(?:Z|[+-]\d\d:?\d\d) )?"
+    r"(?P<journal>(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \S+ [\w./@-]+\[\d+\]: (?!\[\d+-\d+\]))?"
+)
+"""What Docker (also Compose), kubectl and journalctl write before every line, also before the next line of a record."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?")
 CSV_COLUMNS = (22, 27)
 """A csvlog record has 23 columns before PostgreSQL 13, 24 in 13 and 26 from 14 on."""
@@ -52,6 +60,7 @@ class Counted:
     problems: list[str] = field(default_factory=list)
     left_out: LeftOut = field(default_factory=LeftOut)
     refusal: str | None = None  # why nothing of it was read
+    torn: str = ""  # what of it could not be read, where its beginning was
 
     def reject(self, text: str) -> None:
         self.rejected += 1
@@ -85,7 +94,7 @@ def records(path: Path, counted: Counted) -> Iterator[Iterator[Record]]:
     form = probe(path)
     if form.refusal:
         raise UsageError(f"{path} {form.refusal}")
-    with open_text(path, form) as stream:
+    with _opened(path, form, counted) as stream:
         yield _records(stream, path, counted)
 
 
@@ -102,7 +111,7 @@ def read_log(path: Path) -> tuple[list[RawStatement], Counted]:
         counted.refusal = f"{path} {form.refusal}"
         counted.reject(counted.refusal)
         return [], counted
-    with open_text(path, form) as stream:
+    with _opened(path, form, counted) as stream:
         found = _gather(_records(stream, path, counted), path, counted)
     foreign = counted.left_out.sorts.get(UNKNOWN_WORDS)
     if foreign is not None:
@@ -110,7 +119,20 @@ def read_log(path: Path) -> tuple[list[RawStatement], Counted]:
             f"{path}: {foreign[0]:,} records hold {UNKNOWN_WORDS}, for example {foreign[2]}: {foreign[1]}; log with "
             "lc_messages = 'C' and give that log"
         )
+    if counted.torn:
+        counted.problems.append(counted.torn)
     return found, counted
+
+
+@contextmanager
+def _opened(path: Path, form: Form, counted: Counted) -> Iterator[IO[str]]:
+    """Open a log. A compressed one that is torn, as one that is written still, is read as far as it goes."""
+
+    def torn(why: str) -> None:
+        counted.torn = f"{path}: its end is missing or damaged and was not read, only what stands before it: {why}"
+
+    with open_text(path, form, torn) as stream:
+        yield stream
 
 
 def _records(stream: IO[str], path: Path, counted: Counted) -> Iterator[Record]:
@@ -118,6 +140,8 @@ def _records(stream: IO[str], path: Path, counted: Counted) -> Iterator[Record]:
     lines = _chain(first, stream)
     if _JSON.match(first):
         return _json(lines, path, counted)
+    if (carrier := _CARRIER.match(first)) and carrier[0] and _JSON.match(first, carrier.end()):
+        return _json((_uncarried(line) for line in lines), path, counted)
     try:
         fields = next(csv.reader([first]), [])
     except csv.Error:
@@ -125,6 +149,11 @@ def _records(stream: IO[str], path: Path, counted: Counted) -> Iterator[Record]:
     if path.name.removesuffix(".gz").endswith(".csv") or (len(fields) > CSV_COLUMNS[0] and _RECORD.match(fields[0])):
         return _csv(lines, path, counted)
     return _stderr(lines, path, counted)
+
+
+def _uncarried(line: str) -> str:
+    match = _CARRIER.match(line)
+    return line[match.end() :] if match else line
 
 
 def _chain(first: str, stream: IO[str]) -> Iterator[str]:
@@ -139,6 +168,7 @@ def _json(lines: Iterable[str], path: Path, counted: Counted) -> Iterator[Record
         if isinstance(entry, Found) and entry.level is None:  # a line of a log, or the next line of a record
             for line in entry.text.rstrip("\n").split("\n"):
                 yield from text.add(entry.line, line)
+            text.told(entry)
             continue
         yield from text.end()
         counted.records += 1
@@ -200,16 +230,17 @@ class _Text:
         self._path = path
         self._counted = counted
         self._current: Record | None = None
+        self._carrier: set[str] = set()
 
     def add(self, number: int, line: str) -> Iterator[Record]:
+        carrier, line = self._carried(line)
         found = None if line.startswith("\t") else begins(line)
         if found is not None:
             prefix, level, message = found
             yield from self.end()
             self._counted.records += 1
-            pid = _PID.search(prefix)
-            time = _TIME.search(prefix)
-            session = (pid[1] or pid[2]) if pid else ""
+            time = _TIME.search(prefix) or _TIME.search(carrier)
+            session = _session(prefix) or _session(carrier)
             self._current = Record(number, session, level, message, at=time[0] if time else "")
         elif self._current is not None:
             syslog = _SYSLOG.match(line)
@@ -218,10 +249,39 @@ class _Text:
             self._counted.records += 1
             self._counted.reject(f"{self._path}: line {number} belongs to no log record")
 
+    def _carried(self, line: str) -> tuple[str, str]:
+        """Return what a collector wrote before a line, and the line; a record's next lines have it as its first had."""
+        match = _CARRIER.match(line)
+        kinds = {name for name, text in match.groupdict().items() if text} if match else set()
+        if match is None or not kinds:
+            return "", line
+        rest = line[match.end() :]
+        if begins(rest) is not None:
+            self._carrier = kinds
+        elif kinds != self._carrier:
+            return "", line
+        return match[0], rest
+
+    def told(self, entry: Found) -> None:
+        """Take what a document says beside the text of the record that it holds."""
+        if self._current is not None and self._current.line == entry.line:
+            self._current.session = self._current.session or entry.session
+            self._current.detail = self._current.detail or entry.detail
+            self._current.at = self._current.at or entry.at
+
     def end(self) -> Iterator[Record]:
         if self._current is not None:
             yield self._current
         self._current = None
+
+
+def _session(prefix: str) -> str:
+    """Return the session that the prefix of a line names, by %c or by its process; '' where it names none."""
+    whole = _SESSION.search(prefix)
+    if whole is not None:
+        return whole[1]
+    pid = _PID.search(prefix)
+    return next(filter(None, pid.groups())) if pid else ""
 
 
 def _gather(records: Iterable[Record], path: Path, counted: Counted) -> list[RawStatement]:

@@ -54,6 +54,8 @@ def runway(load: Load | None, writer: Writer | None, growth: Growth, measured: F
     answer = judge.judge(known)
     found: dict[str, Any] = {
         "monthly_growth": known.growth.monthly,
+        "growth_source": known.growth.source,
+        "cpu_source": known.cpu_source,
         "calendar_weeks": round(known.needed_weeks, 1),
         "load_factor_at_end": round(judge.factor(known.growth.monthly, known.needed_weeks), 2),
         "transactions_per_s": _rounded(load.transactions_per_s if load else None),

@@ -98,7 +98,12 @@ def test_readers_are_listed_until_none_is_left(shop: Operator, classic: psycopg.
     assert "\x1b" not in shop("readers").out and "go past the shims" in shop("readers").out
 
     classic.execute("UPDATE migrator.sighting SET last_at = last_at - interval '8 days'")
-    assert shop("readers", "--json").json["left"] == 0 and "No one was seen" in shop("readers").out
+    assert shop("readers", "--json").json["left"] == 0
+    short = shop("readers").out
+    assert "No one was seen" in short and "watched only since" in short and "The last look" not in short
+    classic.execute("UPDATE migrator.sighting_hour SET at = at - interval '8 days'")
+    gone = shop("readers").out
+    assert "The last look at the writer was" in gone and "watched only since" not in gone
 
 
 def test_a_decision_names_what_is_missing_and_rests_on_what_is_given(shop: Operator, tmp_path: Path) -> None:
@@ -126,6 +131,12 @@ def test_a_decision_reads_the_audit_that_classic_keeps(shop: Operator, classic: 
     add_report(classic, "audit", AUDIT)
     assert shop("decide", "--vcpus", "64", "--json").json["proposed"] == "limitless"
     assert shop("decide", "--vcpus", "64", "--growth-pct", "0", "--json").json["proposed"] == "stay"
+
+
+def test_a_shadow_run_that_cannot_be_read_is_said_to_be_so(shop: Operator, classic: psycopg.Connection[Any]) -> None:
+    add_report(classic, "shadow", {"statements": "none"})
+    done = shop("shadow", "report")
+    assert done.code == 2 and "cannot be read" in done.err and "migrator shadow run" in done.err
 
 
 def test_the_gate_before_dual_write_shows_what_was_not_asked_for(shop: Operator) -> None:

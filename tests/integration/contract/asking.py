@@ -33,7 +33,12 @@ DELETE FROM migrator.fallback;
 DELETE FROM migrator.route;
 DELETE FROM migrator.tenant WHERE tenant_id NOT IN ('t1', 't2', 'u1');
 UPDATE migrator.switch SET level = 'limitless', write_mode = 'dual';
+UPDATE migrator.plan SET shim = '{"staleness_s": 600, "max_lag_s": 3600}';
 """
+"""With bounds within which a busy machine comes from one question to the next."""
+
+PATIENT = "SET LOCAL idle_in_transaction_session_timeout = 0"
+"""Behind a heartbeat, whose transaction the server else ends when its client is held up in it."""
 
 
 class Asking:

@@ -21,7 +21,7 @@ from migrator.contract.scene import Scene, scene
 from tests.fixtures.postgres import Machines, fresh_name
 from tests.fixtures.waiting import TIMEOUT_S
 
-pytestmark = [pytest.mark.pg, pytest.mark.once]
+pytestmark = [pytest.mark.pg, pytest.mark.once, pytest.mark.slow]
 
 # What the service does with a function: it calls the handler, and freezes the process between two calls.
 CALLED = """
@@ -126,7 +126,6 @@ def test_the_application_over_http_shows_a_caller_its_own_writes(world: Scene, n
     assert world.live() == []
 
 
-@pytest.mark.slow
 def test_the_java_application_stores_and_shows_a_note(world: Scene, java_example: str) -> None:
     login = conninfo.conninfo_to_dict(world.client_dsns[0])
     other = conninfo.conninfo_to_dict(world.client_dsns[1])
@@ -139,7 +138,7 @@ def test_the_java_application_stores_and_shows_a_note(world: Scene, java_example
     def run(*words: str) -> str:
         command = ["java", "-cp", java_example, "Notes", *words]
         return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=60, env={**os.environ, **env}
+            command, capture_output=True, text=True, check=True, timeout=TIMEOUT_S, env={**os.environ, **env}
         ).stdout.strip()
 
     token = run("put", "t1", "1", "hello")

@@ -13,7 +13,7 @@ from hypothesis import strategies as strategy
 
 from tests.integration.traffic.world import World
 
-pytestmark = pytest.mark.pg
+pytestmark = [pytest.mark.pg, pytest.mark.once]
 
 LEVELS = ("classic", "joining", "limitless")
 TENANTS = {"t1": 1, "t2": 1, "u1": 2}

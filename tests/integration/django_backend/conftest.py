@@ -12,7 +12,7 @@ from psycopg import conninfo
 from migrator.django.options import ENGINE
 from tests.fixtures.django_project import databases, set_up
 from tests.fixtures.postgres import Machines, Servers
-from tests.integration.traffic.world import QUICK, World, build
+from tests.integration.traffic.world import CALM, QUICK, World, build
 
 set_up()  # before the modules of tests import models
 
@@ -35,7 +35,7 @@ def entry(world: World, **options: Any) -> dict[str, Any]:
 READS = {"ENGINE": ENGINE, "MIGRATOR": {"reads_of": "default"}}
 
 
-PATIENT = replace(QUICK, staleness_s=30.0, ack_wait_s=60.0, closed_wait_s=30.0, read_timeout_s=30.0)
+PATIENT = replace(CALM, ack_wait_s=60.0)
 """So that a busy machine brings about no fallback that a test did not ask for."""
 
 

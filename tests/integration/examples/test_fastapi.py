@@ -21,7 +21,7 @@ from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.conftest import world as world
 from tests.integration.traffic.world import World, ids
 
-pytestmark = [pytest.mark.pg, pytest.mark.once]
+pytestmark = [pytest.mark.pg, pytest.mark.once, pytest.mark.slow]
 
 
 @contextmanager
@@ -49,7 +49,6 @@ def registered(world: World) -> int:
     return int(row[0])
 
 
-@pytest.mark.slow
 def test_each_worker_is_a_process_of_its_own(world: World) -> None:
     """Whichever of them answers: a caller sees its own note, and after a rollback all read classic."""
 

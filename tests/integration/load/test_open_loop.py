@@ -270,3 +270,23 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_no_client(classic_dsn: str, m
     with psycopg.connect(classic_dsn, autocommit=True) as conn:
         alive = "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'migrator load'"
         eventually(lambda: value(conn, alive), "sessions of the test end")
+
+
+def test_a_stop_says_nothing_of_statements_that_a_server_does_not_end(
+    proxy: MakeProxy, classic_dsn: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each of them would be a line of the driver's on the terminal, between those of the result."""
+    through = proxy(classic_dsn)
+    monkeypatch.setenv("LOADED", through.dsn(classic_dsn))
+    sleep = Transaction("sleep", 1, (Statement("SELECT pg_sleep(600)"),))
+
+    def on_second(seen: Seen, at_s: float) -> str:
+        if not seen.seconds[-1].waiting:
+            return ""
+        through.stall()
+        return "enough"
+
+    seen = run([orders("env:LOADED", [40], 600, transactions=(sleep,))], on_second)
+
+    assert seen.stopped == "enough" and seen.count(0).abandoned > 0
+    assert capfd.readouterr().err == ""

@@ -101,7 +101,8 @@ def test_tenants_are_copied_for_the_run_and_removed_again(world: World, operator
         "INSERT INTO app.parcel (tenant_id, id, \"select\") VALUES (%s, 1, 'of an interrupted run')", (ONE,)
     )
     path = trace(tmp_path)
-    words = ("shadow", "run", str(path), "--copy", "--tenant", ONE, "--speed", "0", "--rate", "2000", "--as", "Ada")
+    words = ("shadow", "run", str(path), "--copy", "--tenant", ONE, "--speed", "0", "--rate", "2000",
+             "--stop-ms", "5000", "--as", "Ada")  # fmt: skip
 
     planned = operator(*words, "--dry-run", "--json").json
     assert planned["calls"] == 41
@@ -112,7 +113,8 @@ def test_tenants_are_copied_for_the_run_and_removed_again(world: World, operator
     assert found["findings"] == [] and found["stopped"] == ""
     by_text = {one["text"]: one for one in found["statements"]}
     assert by_text[BY_ID]["compared"] == 20 and by_text[BY_ID]["differing"] == 0
-    assert by_text[BY_ID]["calls"] == 40 and by_text[BY_ID]["shards"] == "1"
+    calls = by_text[BY_ID]["calls"]  # more than there are where it was open whether they are slower
+    assert calls >= 40 and calls % 40 == 0 and by_text[BY_ID]["shards"] == "1"
     assert by_text[CHANGED]["classic"] is None and by_text[CHANGED]["limitless_errors"] == {}
     assert sum(found["left_out"].values()) == found["skipped"] == 41
     assert there(world) == 0 and not path.exists()
@@ -120,11 +122,11 @@ def test_tenants_are_copied_for_the_run_and_removed_again(world: World, operator
 
     page = tmp_path / "shadow.html"
     assert operator("shadow", "report", "--html", str(page)).code == 0
-    assert "Nothing is worse on Limitless" in page.read_text()
+    assert 'class="verdict bad"' not in page.read_text() and "rolled back" in page.read_text()
     shown = operator.on_terminal(80, "shadow", "report").out
     assert "q-" in shown and max(map(len, shown.splitlines())) <= 80
     [run] = operator("shadow", "status", "--json").json
-    assert (run["who"], run["source"], run["findings"], run["calls"]) == ("Ada", "log", 0, 41)
+    assert (run["who"], run["source"], run["findings"], run["calls"]) == ("Ada", "log", 0, calls + 1)
 
 
 def test_statistics_with_values_of_a_tenants_rows(world: World, operator: Operator, tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_statistics_with_values_of_a_tenants_rows(world: World, operator: Operat
         rows = psycopg.RawCursor(world.classic).execute(call.sql, call.values).fetchall() if call.sql == BY_ID else [()]
         assert len(rows) == 1
     run = operator("shadow", "run", str(path), "--copy", "--tenant", ONE, "--speed", "0", "--yes", "--keep", "--json",
-                   "--rate", "2000")  # fmt: skip
+                   "--rate", "2000", "--stop-ms", "5000")  # fmt: skip
     assert run.code == 0, run.err
     assert run.json["findings"] == [] and run.json["source"] == "pg_stat_statements"
     assert path.exists()

@@ -20,7 +20,7 @@ from tests.fixtures.postgres import Machines
 from tests.fixtures.rows import value
 from tests.fixtures.world import World, plan_of
 
-pytestmark = pytest.mark.pg
+pytestmark = [pytest.mark.pg, pytest.mark.slow]
 
 PLAN = plan_of("app", tables={"app.colour": {"kind": "reference"}})
 ROWS = 60_000
@@ -100,7 +100,9 @@ async def test_what_was_planted_is_found_and_nothing_else(world: World, tmp_path
     """A missing index, a function that only classic has, a statement of several shards, a row that is another one."""
     trace = tmp_path / "trace.jsonl"
     traces.write(trace, "shim", calls())
-    options = shadow.Options(pacing=Pacing(speed=None, concurrency=2, rate_per_s=2000), limits=Limits(1.5, 3.0))
+    # However busy the machine is: a statement may take its time, and so may a round trip.
+    pacing = Pacing(speed=None, concurrency=2, rate_per_s=2000, timeout_s=60, stop_ms=10_000)
+    options = shadow.Options(pacing=pacing, limits=Limits(1.5, 3.0))
     await world.start()
     async with world.mirrors():
         await world.copy_all()

@@ -19,7 +19,7 @@ from tests.fixtures.postgres import Machines
 from tests.fixtures.rows import value
 from tests.integration.traffic.world import CALM, World, build, get, put
 
-pytestmark = pytest.mark.pg
+pytestmark = [pytest.mark.pg, pytest.mark.once]
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -29,7 +30,7 @@ from tests.integration.traffic.world import CALM, QUICK, World, body, end, ids, 
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 
-PATIENT = CALM
+PATIENT = replace(CALM, ack_wait_s=TIMEOUT_S, p99_ms=1e6)
 """What only a busy machine causes changes no side."""
 
 

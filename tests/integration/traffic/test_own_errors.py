@@ -17,7 +17,7 @@ from tests.fixtures.waiting import eventually
 from tests.integration.traffic.test_errors import during
 from tests.integration.traffic.world import CALM, Heard, World, get, ids, up
 
-pytestmark = pytest.mark.pg
+pytestmark = [pytest.mark.pg, pytest.mark.once]
 
 MORE_THAN_A_BREAKER_BEARS = 6
 
@@ -39,19 +39,23 @@ def says(*statements: str) -> Callable[[Read, World], None]:
     return run
 
 
+def at(r: Read, world: World) -> psycopg.Connection[Any]:
+    """Another connection to the side that *r* reads."""
+    return world.limitless if r.side is Side.LIMITLESS else world.classic
+
+
 def parameters(r: Read, world: World) -> None:
     psycopg.RawCursor(r.connection).execute("SELECT $1::int, $2::int", [1])
 
 
 def asks_to_cancel(r: Read, world: World) -> None:
-    r.connection.execute("SELECT")
-    sleeps = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
+    runs = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'active' AND query LIKE '%%pg_sleep%%'"
+    pid, server = r.connection.info.backend_pid, at(r, world)
 
     def cancel() -> None:
-        eventually(lambda: _server(r, world).execute(sleeps, [pid]).fetchall(), "the statement runs")
+        eventually(lambda: server.execute(runs, [pid]).fetchall(), "it runs")
         r.connection.cancel_safe()
 
-    pid = r.connection.info.backend_pid
     asking = threading.Thread(target=cancel)
     asking.start()
     try:
@@ -60,16 +64,12 @@ def asks_to_cancel(r: Read, world: World) -> None:
         asking.join()
 
 
-def _server(r: Read, world: World) -> psycopg.Connection[Any]:
-    """Another session of the server that *r* reads from."""
-    return world.limitless if str(r.side) == "limitless" else world.classic
-
-
 def idles(r: Read, world: World) -> None:
     pid = r.connection.info.backend_pid
     r.connection.execute("SET LOCAL idle_in_transaction_session_timeout = 1")
     there = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
-    eventually(lambda: not _server(r, world).execute(there, [pid]).fetchall(), "the server ended it")
+    server = at(r, world)
+    eventually(lambda: not server.execute(there, [pid]).fetchall(), "the server ended it")
     r.connection.execute("SELECT")
 
 

@@ -24,7 +24,7 @@ from tests import ROOT
 from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.world import World, ids
 
-pytestmark = [pytest.mark.pg, pytest.mark.once]
+pytestmark = [pytest.mark.pg, pytest.mark.once, pytest.mark.slow]
 
 MODULE = "tests.integration.traffic.prefork"
 WORDS: dict[str, Any] = {"who": "test", "reason": "test", "timeout_s": TIMEOUT_S}
@@ -84,8 +84,8 @@ def registered(world: World) -> set[str]:
 @pytest.mark.parametrize(
     "options, opened",
     [
-        pytest.param(["--preload"], True, marks=pytest.mark.slow),
-        pytest.param(["--preload"], False, marks=pytest.mark.slow),
+        (["--preload"], True),
+        (["--preload"], False),
         ([], True),
         (["-k", "gthread", "--threads", "4", "--preload"], True),
     ],

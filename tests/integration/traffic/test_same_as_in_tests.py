@@ -267,6 +267,7 @@ def test_limitless_is_lost(bench: Bench) -> None:
         get("t1", 1)(r)
     assert (r.failed, r.lost) == (True, True)
     bench.restore(Side.LIMITLESS)
+    eventually(lambda: side(bench) == "limitless", "it answers again")
 
     def lost_meanwhile(r: Any) -> Any:
         if r.side is Side.LIMITLESS:

@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrator.decide.facts import Basis, Facts, Figure, checked, of_audit, require
 from migrator.decide.judge import BUILD, OVERHEAD, RUN, Option, advice, judge, need, proposal
-from migrator.decide.sensitivity import RANGES, flips
-from migrator.decide.view import NAMES, assumption_lines, flip_lines, headline, option_lines, to_json
+from migrator.decide.sensitivity import RANGES, SHARES, WHOLE, flips, outward
+from migrator.decide.view import NAMES, assumption_lines, flip_lines, headline, known_lines, option_lines, to_json
 from migrator.errors import UsageError
 
 
@@ -127,16 +127,37 @@ def test_what_changes_the_answer_does() -> None:
         assert proposal(found.but(flip.name, before)) is now, flip
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.floats(0.05, 1), st.floats(0, 0.3), st.floats(0, 0.6), st.floats(0, 1), st.integers(0, 200), st.integers(1, 30)
+)  # fmt: skip
+def test_the_figure_that_is_shown_changes_the_answer(
+    cpu: float, growth: float, largest: float, crossing: float, blockers: int, team: int
+) -> None:
+    """Not a more exact one that is not shown; and people, servers and statements are whole."""
+    found = facts(cpu=cpu, growth=growth, largest_write_share=largest, crossing_share=crossing, blockers=blockers)
+    found = found.but("team", team)
+    changes = flips(found)
+    for flip in changes:
+        at = outward(flip, found)
+        assert proposal(found.but(flip.name, at)) is flip.to and flip.to is not proposal(found)
+        assert abs(at - flip.at) <= max(2.0 if flip.name in WHOLE or flip.at >= 100 else 0.0, 0.021 * flip.at, 0.002)
+    for flip, line in zip(changes, flip_lines(changes, found, None), strict=True):
+        assert f"{NAMES[flip.name]}: at " in line
+
+
 def test_the_nearest_change_comes_first() -> None:
     distances = [max(f.at, f.value or 0) / max(min(f.at, f.value or 0), 1e-9) for f in flips(facts())]
     assert distances == sorted(distances)
 
 
 def test_every_number_has_a_name_and_a_source() -> None:
-    assert set(NAMES) == set(facts().figures()) and set(RANGES) <= set(NAMES)
+    assert set(NAMES) == set(facts().figures()) and set(RANGES) <= set(NAMES) and set(RANGES) >= WHOLE | SHARES
     assert all(figure.source for figure in facts().figures().values())
     said = "\n".join(assumption_lines(facts()))
     assert "assumption" in said and "unknown" in said
+    known = "\n".join(known_lines(facts()))
+    assert all((f"{name}: " in known) != (f"{name}: " in said) for name in NAMES.values()), "each is in one of both"
     assert set(BUILD) == set(RUN) == set(OVERHEAD) == set(Option)
     assert list(flip_lines(flips(facts()), facts())) and all(list(option_lines(j, 24)) for j in judge(facts()))
 
@@ -155,7 +176,14 @@ AUDIT: dict[str, Any] = {
         "tables": {"sharded": 5, "reference": 2},
     },
     "tenants": {"count": 12, "largest": [{"share": 0.4, "write_share": 0.3}, {"share": 0.1, "write_share": 0.5}]},
-    "runway": {"cpu": 0.5, "monthly_growth": 0.1, "transactions_per_s": 10, "row_writes_per_s": None},
+    "runway": {
+        "cpu": 0.5,
+        "cpu_source": "CloudWatch, 28 days",
+        "monthly_growth": 0.1,
+        "growth_source": "measured over 60 days",
+        "transactions_per_s": 10,
+        "row_writes_per_s": None,
+    },
     "sizing": {"max_acu": {"low": 20, "likely": 30, "high": 40}},
 }
 
@@ -166,6 +194,29 @@ def test_an_audits_figures_are_read() -> None:
     assert found.crossing_share.value == pytest.approx(0.2), "what was not understood is in no share"
     assert found.largest_write_share.value == 0.5 and found.limitless_acu.value == 30
     assert found.cpu.basis is Basis.MEASURED and found.row_writes_per_s.basis is Basis.UNKNOWN
+
+
+def test_what_an_audit_was_told_is_not_measured() -> None:
+    told = of_audit({**AUDIT, "runway": {**AUDIT["runway"], "cpu_source": "as given", "growth_source": "as given"}})
+    assert (told.cpu.basis, told.growth.basis) == (Basis.GIVEN, Basis.GIVEN)
+    default = of_audit({**AUDIT, "runway": {"cpu": 0.5, "monthly_growth": 0.15, "growth_source": "as given"}})
+    assert default.growth.basis is Basis.ASSUMED, "no person said 15 %"
+    assert default.cpu.basis is Basis.GIVEN and "does not say" in default.cpu.source, "an audit of an earlier release"
+
+
+def test_an_audit_of_files_has_counted_no_calls() -> None:
+    lines = [{"weight": {"calls": 1, "total_ms": None}}]
+    files = of_audit({**AUDIT, "mode": "files", "database": "", "statements": lines})
+    assert files.crossing_share.basis is Basis.ASSUMED and "one call" in files.crossing_share.source
+    assert files.tables.source == "audit of files, 2026-11-01T10:00"
+    logged = of_audit({**AUDIT, "mode": "files", "statements": [{"weight": {"calls": 7, "total_ms": None}}]})
+    assert logged.crossing_share.basis is Basis.MEASURED, "a log counts them"
+
+
+def test_rows_that_stand_for_writes_say_so() -> None:
+    found = of_audit({**AUDIT, "tenants": {"largest": [{"share": 0.4, "write_share": None}, {"share": 0.1}]}})
+    assert found.largest_write_share.value == 0.4 and found.largest_write_share.basis is Basis.ASSUMED
+    assert "rows" in found.largest_write_share.source
 
 
 def test_what_is_missing_is_named() -> None:

@@ -120,12 +120,41 @@ def ok(rate: float, **other: float) -> Step:
         (ok(100, served=90, generator_cpu=0.95), Failure.GENERATOR),
         (ok(100, p99_ms=1500, generator_late_ms=900), Failure.GENERATOR),
         (ok(100, generator_cpu=0.95), None),
-        (ok(100, error_share=0.5, generator_cpu=0.95), Failure.ERRORS),
+        (ok(100, error_share=0.5, generator_cpu=0.95), Failure.GENERATOR),
+        (ok(100, error_share=0.5, generator_late_ms=60), Failure.GENERATOR),
+        (ok(100, error_share=0.5, arrived=20, generator_late_ms=60), Failure.FEW),
+        (ok(100, error_share=0.01, generator_late_ms=60), None),
     ],
 )
 def test_why_a_rate_is_not_held(step: Step, why: Failure | None) -> None:
-    """A generator at its limit explains what is late, not what was refused; what was held all the same is held."""
+    """A generator at its limit explains what is late and what fails; what was held all the same is held."""
     assert failure(step, Bounds()) is why
+
+
+@given(
+    rate=st.floats(10, 5000),
+    served=st.floats(0, 1),
+    p99_ms=st.floats(0, 1e5),
+    error_share=st.floats(0, 1),
+    cpu=st.floats(0, 1),
+    late_ms=st.floats(0, 1e4),
+)
+def test_a_generator_at_its_limit_is_never_the_servers_saturation(
+    rate: float, served: float, p99_ms: float, error_share: float, cpu: float, late_ms: float
+) -> None:
+    """Whatever a rate shows besides: no saturation is read from it. A generator within its limits is not blamed."""
+    step = ok(
+        rate, served=rate * served, p99_ms=p99_ms, error_share=error_share, generator_cpu=cpu, generator_late_ms=late_ms
+    )
+    limits = Bounds()
+    at_its_limit = cpu > limits.busy or late_ms > limits.late_ms
+
+    found = knee([step], limits)
+
+    if at_its_limit:
+        assert found.saturation_per_s is None and found.failed is None
+    else:
+        assert found.generator is None
 
 
 def test_nothing_counts_above_the_first_failure() -> None:

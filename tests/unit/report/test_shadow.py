@@ -47,7 +47,7 @@ def test_what_was_found_comes_first() -> None:
     assert "<script>" not in shown and "\u202e" not in shown
     assert shown.index("q-2") < shown.index("q-1")
     for text in ("1 finding", "7 of 7 calls fail", "not compared: now()", "too few to say", "a note", "is in trouble",
-                 "COPY is not repeated", "rolled back", "classic 0.5 ms, limitless 1.5 ms", "20 of 20"):  # fmt: skip
+                 "COPY is not repeated", "rolled back", "classic 0.5 ms, Limitless 1.5 ms", "20 of 20"):  # fmt: skip
         assert text in shown
     before, after = lines(body(**FOUND))
     assert before[-1] == "stopped: classic is in trouble"
@@ -57,8 +57,19 @@ def test_what_was_found_comes_first() -> None:
 
 
 def test_a_result_alone_has_a_page_too() -> None:
-    assert "Nothing is worse on Limitless" in page(body())
-    assert lines(body())[1][0] == "Nothing is worse on Limitless."
+    assert "Nothing found, 1 statement undecided" in page(body())
+
+
+def test_nothing_found_says_how_far_it_goes() -> None:
+    """Of a run that was stopped, or repeated nothing, no page says that nothing is worse."""
+    assert "Stopped early, nothing found yet" in page(body(stopped="classic is in trouble"))
+    assert lines(body(statements=[]))[1] == ["Nothing was repeated."]
+    assert '<div class="verdict good">' not in page(body())
+    [sure, _] = body()["statements"]
+    sure["pace"]["p50"] = "not_slower"
+    assert lines(body(statements=[sure]))[1] == ["Nothing is worse on Limitless."]
+    assert '<div class="verdict good">' in page(body(statements=[sure]))
+    assert lines(body())[1][0] == "Nothing found, 1 statement undecided."
 
 
 def test_another_report_is_an_error() -> None:
