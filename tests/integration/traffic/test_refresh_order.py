@@ -47,7 +47,7 @@ CREATE TRIGGER slow BEFORE INSERT ON migrator.process FOR EACH STATEMENT EXECUTE
 def a_watcher(world: World) -> Iterator[tuple[Watcher, CurrentView]]:
     """What keeps the routes of one process, refreshed when the test says so."""
     board = CurrentView()
-    pool = Pool(Side.CLASSIC, world.classic_dsn, "test", size=2, connect_timeout_s=5, silent_s=30)
+    pool = Pool(Side.CLASSIC, world.classic_dsn, "test", size=2, connect_timeout_s=60, silent_s=30)
     settings = replace(QUICK, staleness_s=STALENESS_S)
     watcher = Watcher(
         Identity("sleeper", "web"), settings, board, Inflight(), Heard(), pool.connect,
