@@ -62,7 +62,8 @@ def conformance(
                 finding = _tried(promise, command, classic_dsn, limitless_dsn, application=application)
             except ClientUnusable as error:  # would do so again
                 if isinstance(error, ClientNotStarted) and not findings:
-                    raise UsageError(str(error), hint=f"No promise was tried. {HOW}") from None
+                    hint = f"No promise was tried. {HOW}"
+                    raise UsageError(error.lines[0], hint=hint, problems=error.lines[1:]) from None
                 finding = not_shown(promise, *error.lines)
                 break
             if finding.kept is not None:

@@ -96,14 +96,13 @@ def test_of_a_program_that_does_not_start_nothing_is_judged(machines: Machines) 
     judged: list[Finding] = []
     dsns = machines.new_classic(fresh_name("classic")), machines.new_limitless(fresh_name("limitless"))
     try:
-        with pytest.raises(
-            UsageError, match=r"did not start: it ended with exit code 1 .*\n.*it wrote: no driver"
-        ) as told:
+        with pytest.raises(UsageError, match="the client did not start: it ended with exit code 1 ") as told:
             conformance(python("import sys; sys.exit('no driver')"), *dsns, on_finding=judged.append)
     finally:
         machines.drop_pair(dsns)
 
-    assert (judged, told.value.hint.startswith("No promise was tried.")) == ([], True)
+    assert (judged, told.value.problems) == ([], ("it wrote: no driver",))
+    assert told.value.hint.startswith("No promise was tried.")
 
 
 SPOILT = {
