@@ -21,6 +21,7 @@ from migrator.db.connect import connect
 from migrator.model import trace as traces
 from migrator.model.route import WriteMode
 from migrator.model.trace import Call
+from migrator.model.traffic_test import Pace, Paces, Percentiles, ShadowResult, StatementResult, Writes
 from migrator.plan.load import digest, dump, load, shim_settings
 from migrator.plan.tables import resolve_tables
 from migrator.traffic.route.write_mode import write_mode
@@ -128,14 +129,15 @@ def fill(conn: psycopg.Connection[Any]) -> None:
 def ran(name: str) -> dict[str, Any]:
     """A stored shadow run whose every text is *name*."""
     text = name.strip() or "-"
-    latency = {"p50_ms": 1234.5678, "p99_ms": 99999.9, "p999_ms": 123456.7}
-    statement = {
-        "fingerprint": "q-0123456789ab", "text": text, "calls": 1234567, "classic": latency, "limitless": latency,
-        "classic_errors": {}, "limitless_errors": {"0A000": 12}, "shards": "unknown", "compared": 20, "differing": 20,
-    }  # fmt: skip
+    slow = Percentiles(1234.5678, 99999.9, 123456.7)
+    statement = StatementResult(
+        "q-0123456789ab", text, 1234567, slow, slow, {}, {"0A000": 12}, compared=20, differing=20,
+        pace=Paces(Pace.SLOWER, Pace.NOT_SLOWER, Pace.TOO_FEW),
+    )  # fmt: skip
+    run = ShadowResult((statement,), text, 3.5, 3, Writes.ROLLED_BACK, skipped=5, stopped=text)
     return {
-        "statements": [statement], "source": text, "seconds": 3.5, "tenants": 3, "writes": "rolled_back", "skipped": 5,
-        "stopped": text, "at": "2026-01-01T00:00:00+00:00", "who": text,
+        **run.to_json(),
+        "at": "2026-01-01T00:00:00+00:00", "who": text,
         "findings": [{"fingerprint": "q-0123456789ab", "kind": "differs", "text": text}],
         "details": [{"fingerprint": "q-0123456789ab", "not_compared": [text], "errors": {"0A000": text}}],
         "left_out": {text: 5}, "notes": [text], "round_trip_ms": {"classic": 1.5, "limitless": None},
