@@ -105,7 +105,7 @@ def test_a_level_that_this_release_does_not_know_is_the_strongest() -> None:
 @pytest.mark.parametrize("level", WEAKER)
 def test_reads_move_up_past_weaker_writes(world: World, level: Ack) -> None:
     """They do not wait while everybody joins: what they wrote before is part of the snapshot that must be reached."""
-    with world.shim() as shim, Peer(world) as peer:
+    with world.shim(settings=PATIENT) as shim, Peer(world, settings=PATIENT) as peer:
         shim.run_write("t1", put("t1", 1, "before"), ack=level)
         up(world, "t1")
 
@@ -115,7 +115,7 @@ def test_reads_move_up_past_weaker_writes(world: World, level: Ack) -> None:
 
 @pytest.mark.parametrize("level", WEAKER)
 def test_a_write_for_everybody_speaks_for_weaker_ones_before_it(world: World, level: Ack) -> None:
-    with moved(world, replace(QUICK, ack_wait_s=TIMEOUT_S)) as shim, Peer(world) as peer:
+    with moved(world, replace(PATIENT, ack_wait_s=TIMEOUT_S)) as shim, Peer(world, settings=PATIENT) as peer:
         eventually(lambda: peer.ask("read", "t1", 1)[0] == "limitless", "the peer reads from limitless")
         shim.run_write("t1", put("t1", 1, "weak"), ack=level)
         writer = threading.Thread(target=shim.run_write, args=("t1", put("t1", 2, "strong")))
