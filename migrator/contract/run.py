@@ -54,7 +54,7 @@ def conformance(
     """
     words(command)
     check_empty(classic_dsn, limitless_dsn)
-    findings = []
+    findings: list[Finding] = []
     for promise in promises or tuple(TRIALS):
         began_s = time.monotonic()
         for _ in range(TRIES):
