@@ -67,7 +67,7 @@ CHILD = [
 async def test_a_child_written_beside_its_parents_move(copied: Shop, child: str, first: str, between: bool) -> None:
     """Whoever commits first, and whether a mirror looks in between or not."""
     with (
-        psycopg.connect(copied.classic_dsn, options="-c lock_timeout=5s") as parent,
+        psycopg.connect(copied.classic_dsn, options="-c lock_timeout=60s") as parent,
         psycopg.connect(copied.classic_dsn) as other,
     ):
         other.execute(child)

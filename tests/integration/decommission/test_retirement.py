@@ -319,8 +319,8 @@ def test_two_who_approve_and_one_who_withdraws_come_one_after_the_other(
             retire.withdraw(other, "bob")  # and has not committed yet
             late = pool.submit(retire.approve, limitless, AWS, "cleo")
             blocked = "SELECT FROM pg_locks WHERE NOT granted AND pid = %s"
-            assert until(lambda: bool(other.execute(blocked, (limitless.info.backend_pid,)).rowcount), 20, 0.01)
-        known = late.result(20)
+            assert until(lambda: bool(other.execute(blocked, (limitless.info.backend_pid,)).rowcount), 60, 0.01)
+        known = late.result(60)
 
     assert [one["approver"] for one in known.approvals] == ["cleo"]
     assert known.approved_by == "cleo"

@@ -12,7 +12,7 @@ from psycopg import conninfo
 from migrator.django.options import ENGINE
 from tests.fixtures.django_project import databases, set_up
 from tests.fixtures.postgres import Machines, Servers
-from tests.integration.traffic.world import CALM, QUICK, World, build
+from tests.integration.traffic.world import CALM, World, build
 
 set_up()  # before the modules of tests import models
 
@@ -51,8 +51,8 @@ def world(machines: Machines) -> Iterator[World]:
 
 @pytest.fixture
 def breakable(servers: Servers) -> Iterator[World]:
-    """The same on servers that may be stopped, which is noticed soon."""
+    """The same on servers that may be stopped; a write does not wait long for a mirror that cannot apply it."""
     made = World.make(servers.classic_dsn, servers.limitless_dsn)
-    with databases(default=entry(made, settings=QUICK), reads=READS):
+    with databases(default=entry(made, settings=replace(CALM, ack_wait_s=0.4)), reads=READS):
         yield made
     made.close()

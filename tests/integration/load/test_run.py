@@ -85,7 +85,7 @@ def test_errors_end_a_test(classic_dsn: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @contextmanager
-def sleepers(dsn: str, many: int, seconds: float = 30) -> Iterator[None]:
+def sleepers(dsn: str, many: int, seconds: float = 600) -> Iterator[None]:
     """Sessions of another application that run a statement, until the block is left."""
     conns = [psycopg.connect(dsn, autocommit=True, application_name="web") for _ in range(many)]
 

@@ -11,6 +11,7 @@ import pytest
 from temporalio.client import Client
 
 from migrator.local.proxy import Faults, Link, Proxy
+from tests.fixtures.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.pg
 
@@ -65,7 +66,7 @@ def test_stall_keeps_sockets_open_and_loses_nothing(proxy: Make, classic_dsn: st
 
         way.resume()
 
-        assert answer.result(10) == (42,)
+        assert answer.result(TIMEOUT_S) == (42,)
     way.reset_all()  # the client that gave up may not have hung up yet, and would hold its session for a minute
 
 

@@ -16,6 +16,7 @@ from migrator.db.error_text import server_message, violated_name
 from migrator.local.process import free_port
 from migrator.local.routers import Routers
 from tests.fixtures.postgres import Machines, Servers
+from tests.fixtures.waiting import TIMEOUT_S
 
 pytestmark = [pytest.mark.pg, pytest.mark.routers]
 
@@ -252,12 +253,12 @@ def test_a_statement_is_cancelled_through_the_router(pair: Pair) -> None:
     """A request to cancel reaches the server."""
     conn, _ = pair
     with ThreadPoolExecutor(1) as pool:
-        sleeping = pool.submit(conn.execute, "SELECT pg_sleep(30)")
-        while one_value(pair[1], "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(30)'") == 0:
+        sleeping = pool.submit(conn.execute, "SELECT pg_sleep(600)")
+        while one_value(pair[1], "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'") == 0:
             pass
         conn.cancel_safe()
         with pytest.raises(errors.QueryCanceled):
-            sleeping.result(10)
+            sleeping.result(TIMEOUT_S)
 
 
 def test_clients_notice_that_the_server_or_the_routers_are_gone(servers: Servers, tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ class Secret:
     def end_sessions(self, role: str = "rotated") -> int:
         with psycopg.connect(self.roles.classic_admin, autocommit=True) as admin:
             ended = admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (self.roles.name(role),)
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE usename = %s",
+                (self.roles.name(role),),
             ).fetchall()
         return len(ended)
 
@@ -124,7 +125,7 @@ def test_a_file_that_is_being_replaced_stops_nobody(secret: Secret) -> None:
 def test_a_pool_takes_the_new_user_when_two_alternate(secret: Secret, roles: Roles) -> None:
     """The old one stays good for those who have it."""
     other = roles.on_classic("other", "LOGIN SUPERUSER")
-    pool = Pool(Side.CLASSIC, rds.file(secret.path), "test", size=4, connect_timeout_s=5, silent_s=30)
+    pool = Pool(Side.CLASSIC, rds.file(secret.path), "test", size=4, connect_timeout_s=60, silent_s=30)
     first = pool.take(PING)
     secret.write(user=other, password=PASSWORD)
 
@@ -138,7 +139,7 @@ def test_a_pool_takes_the_new_user_when_two_alternate(secret: Secret, roles: Rol
 
 
 def test_a_pool_reconnects_with_the_new_password_after_a_kill(secret: Secret) -> None:
-    pool = Pool(Side.CLASSIC, rds.file(secret.path), "test", size=4, connect_timeout_s=5, silent_s=30)
+    pool = Pool(Side.CLASSIC, rds.file(secret.path), "test", size=4, connect_timeout_s=60, silent_s=30)
     pool.give(pool.take(PING))
     secret.change("new")
     assert secret.end_sessions() == 1
@@ -207,7 +208,7 @@ async def test_each_connection_has_a_token_of_its_own(tokens: Tokens, secret: Se
     front = tls.postgres(secret.dsn)
     secret.path.write_text(without_password(tls.verified(front, secret.dsn)))
     dsn = settings.resolve(f"rds-iam:file:{secret.path}")
-    pool = Pool(Side.CLASSIC, rds.token(rds.file(secret.path)), "test", size=4, connect_timeout_s=5, silent_s=30)
+    pool = Pool(Side.CLASSIC, rds.token(rds.file(secret.path)), "test", size=4, connect_timeout_s=60, silent_s=30)
     with connect(dsn, "test") as old:
         held = pool.take(PING)
         for day in range(3):

@@ -40,7 +40,7 @@ def by_tool(dsn: str) -> Callable[[], int]:
 
 
 def by_shim(dsn: str) -> Callable[[], int]:
-    pool = Pool(Side.LIMITLESS, dsn, "test", size=4, connect_timeout_s=2, silent_s=6)
+    pool = Pool(Side.LIMITLESS, dsn, "test", size=4, connect_timeout_s=60, silent_s=60)
 
     def port() -> int:
         link = pool.take(PING)
@@ -98,7 +98,7 @@ def test_every_router_has_a_token_of_its_own(
     monkeypatch.setattr(iam, "_client", lambda region: Signer())
     alive = [proxy(limitless_dsn).port, proxy(limitless_dsn).port]
     source = IamToken(through(limitless_dsn, [1, *alive], sslmode="disable"))
-    pool = Pool(Side.LIMITLESS, source, "test", size=4, connect_timeout_s=2, silent_s=6)
+    pool = Pool(Side.LIMITLESS, source, "test", size=4, connect_timeout_s=60, silent_s=60)
 
     seen = set()
     for _ in range(6):

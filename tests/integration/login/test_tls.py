@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.pg, pytest.mark.once]
 
 
 def pool(dsn: str, side: Side = Side.CLASSIC) -> Pool:
-    return Pool(side, dsn, "test", size=2, connect_timeout_s=5, silent_s=30)
+    return Pool(side, dsn, "test", size=2, connect_timeout_s=60, silent_s=30)
 
 
 async def test_a_verified_server_is_connected_to_by_tool_and_shim(tls: TlsWorld, classic_dsn: str) -> None:

@@ -118,8 +118,10 @@ def test_a_role_that_may_not_read_the_status_is_refused(classic: psycopg.Connect
 
 def test_a_session_that_is_ended_costs_one_scrape(classic: psycopg.Connection[Any], found: Source) -> None:
     assert value(found, c.UP) == 1
-    classic.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'migrator metrics'"
-                    " AND datname = current_database()")  # fmt: skip
+    classic.execute(  # and wait until it has ended
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = 'migrator metrics'"
+        " AND datname = current_database()"
+    )
 
     assert value(found, c.UP) == 0
     assert value(found, c.UP) == 1

@@ -27,7 +27,7 @@ from migrator.plan.tables import resolve_tables
 from migrator.privileges.require import blockers
 from migrator.provision.apply import provision
 from migrator.rights.check import check
-from migrator.shim import Settings, Shim
+from migrator.shim import Shim
 from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.promote import promote_reads
 from migrator.traffic.route.tenant_hold import release
@@ -37,6 +37,7 @@ from tests.fixtures.rds import ODD, Rds
 from tests.fixtures.waiting import TIMEOUT_S, eventually, until
 from tests.fixtures.world import World, plan_of
 from tests.integration.dataplane.change.helpers import applied
+from tests.integration.traffic.world import CALM
 
 pytestmark = [pytest.mark.pg, pytest.mark.once, pytest.mark.asyncio(loop_scope="session")]
 
@@ -99,7 +100,7 @@ CREATE INDEX by_mood ON app.orders (mood);
 CREATE TABLE app.note (id bigint PRIMARY KEY, tenant_id bigint NOT NULL);
 """
 
-PATIENT = Settings(ack_wait_s=10, staleness_s=10)
+PATIENT = CALM
 T1 = TenantId("1")
 
 
@@ -225,7 +226,7 @@ async def _closed(world: World) -> tuple[Any, int]:
         def set_closed() -> int:
             return write_mode(world.classic, WriteMode.CLOSED, who="test", reason="test")
 
-        return write_stop.close_writes(world.classic, number, tables, set_closed, lambda _: None, 20), number
+        return write_stop.close_writes(world.classic, number, tables, set_closed, lambda _: None, TIMEOUT_S), number
 
     snapshot, number = await asyncio.to_thread(shut)
 

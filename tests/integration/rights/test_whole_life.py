@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -19,7 +20,7 @@ from migrator.model.route import FallbackScope, WriteMode
 from migrator.model.tenant import TenantId
 from migrator.provision.apply import provision
 from migrator.rights.check import check
-from migrator.shim import Settings, Shim
+from migrator.shim import Shim
 from migrator.shim.breaker import State
 from migrator.traffic.incident.rollback import roll_back
 from migrator.traffic.route.promote import promote_reads
@@ -27,10 +28,11 @@ from migrator.traffic.route.write_mode import write_mode
 from tests.fixtures.roles import Roles
 from tests.fixtures.shop import Shop
 from tests.fixtures.waiting import TIMEOUT_S, eventually, until
+from tests.integration.traffic.world import CALM
 
 pytestmark = [pytest.mark.pg, pytest.mark.asyncio(loop_scope="session")]
 
-PATIENT = Settings(ack_wait_s=10, staleness_s=10)
+PATIENT = replace(CALM, open_s=600.0)
 T1 = TenantId("1")
 
 
@@ -133,7 +135,7 @@ async def _closed(shop: Shop) -> tuple[Any, int]:
         def set_closed() -> int:
             return write_mode(shop.classic, WriteMode.CLOSED, who="test", reason="test")
 
-        return write_stop.close_writes(shop.classic, number, tables, set_closed, lambda _: None, 20), number
+        return write_stop.close_writes(shop.classic, number, tables, set_closed, lambda _: None, TIMEOUT_S), number
 
     snapshot, number = await asyncio.to_thread(shut)
 

@@ -23,6 +23,7 @@ from migrator.plan.schema import Plan
 from migrator.runway.pacing import Pacer
 from tests.fixtures.proxy import MakeProxy
 from tests.fixtures.shop import Shop
+from tests.fixtures.waiting import eventually
 from workflows.activities.dual_write import _next_units
 from workflows.messages import UnitsInput
 
@@ -33,7 +34,7 @@ Connection = psycopg.Connection[Any]
 def plan_of(shop: Shop, **pace: float) -> Plan:
     body = dump(shop.plan)
     body["backfill"]["concurrency"] = 4
-    body["pace"] |= {"classic_ms": 60_000.0, "limitless_ms": 400.0, **pace}  # whatever else this machine does
+    body["pace"] |= {"classic_ms": 60_000.0, "limitless_ms": 60_000.0, **pace}  # whatever else this machine does
     return from_body(body)
 
 
@@ -49,15 +50,18 @@ def slowed(shop: Shop, proxy: MakeProxy) -> Iterator[tuple[Pacer, Proxy]]:
 async def test_copies_slow_down_with_limitless_and_come_back(shop: Shop, slowed: tuple[Pacer, Proxy]) -> None:
     """Fewer at once while its answers are late, all of them again afterwards; status says what is measured."""
     pacer, there = slowed
-    plan = plan_of(shop)
+    plan = plan_of(shop, limitless_ms=400.0)
     await shop.start()
     shop.units(rows=1, tenants=1)
 
     def at_once() -> int | None:
         return _next_units(shop.classic, plan, UnitsInput(plan="shop", limit=10, running=(), wait_s=0)).concurrency
 
-    pacer.step(shop.classic, plan)
-    assert at_once() == 4 and collect(shop.classic).pace.reason == ""
+    def at_full_pace() -> bool:
+        pacer.step(shop.classic, plan)
+        return at_once() == 4 and collect(shop.classic).pace.reason == ""
+
+    eventually(at_full_pace, "the pace of a Limitless that answers in time")
 
     there.delay(1.0)
     seen: list[int] = []

@@ -24,7 +24,7 @@ from migrator.model.shown import plain
 from migrator.shim.fallback import raise_fallback
 from tests.fixtures.operator import Operator
 from tests.fixtures.postgres import Machines, Servers, fresh_name
-from tests.fixtures.waiting import eventually
+from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.serve.served import (
     HOSTILE,
     READ_TOKEN,
@@ -262,7 +262,7 @@ def test_the_last_known_state_is_shown_while_classic_is_down_or_frozen(servers: 
     with connect(servers.classic_dsn, "test") as conn:
         cutover(conn)
     with serving(servers.classic_dsn, MIGRATOR_BOARD_TOKEN=TOKEN) as served, served.client() as client:
-        assert "Cutover runs" in text_of(client.get("/").text)
+        shows(client, "Cutover runs")
         server = servers.classic
         for broken, whole in ((server.freeze, server.thaw), (server.kill, server.start)):
             broken()
@@ -488,7 +488,9 @@ def test_behind_a_proxy_links_carry_its_prefix(classic: Connection, classic_dsn:
     with serving(
         classic_dsn, "--root-path", "/migrator/", "--trust-proxy", "127.0.0.1", MIGRATOR_BOARD_TOKEN=TOKEN
     ) as served:
-        with httpx.Client(base_url=served.url.removesuffix("/migrator"), headers=forwarded) as client:
+        with httpx.Client(
+            base_url=served.url.removesuffix("/migrator"), headers=forwarded, timeout=TIMEOUT_S
+        ) as client:
             pages = [client.get(path) for path in ("/", "/migrator/", "/migrator/tenants")]
             script = client.get("/migrator/static/board.js")
             signed = client.post(

@@ -20,11 +20,12 @@ from migrator.shadow import run as shadow
 from migrator.shadow.prepare import Preparer, Repeated, Scope
 from migrator.shadow.replay import Pacing, Played, Replay
 from tests.fixtures.postgres import Servers
+from tests.fixtures.waiting import TIMEOUT_S
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 
 TABLE = "CREATE SCHEMA app; CREATE TABLE app.t (tenant_id int, id int); INSERT INTO app.t VALUES (1, 1)"
-PACING = Pacing(speed=None, concurrency=2, rate_per_s=300, timeout_s=2)
+PACING = Pacing(speed=None, concurrency=2, rate_per_s=300, timeout_s=TIMEOUT_S)
 
 
 def prepared_on(servers: Servers) -> list[Repeated]:
@@ -87,7 +88,7 @@ def test_limitless_freezes(servers: Servers, monkeypatch: pytest.MonkeyPatch) ->
     """A server that is stopped sends nothing, not even its timeouts: it is disconnected."""
     monkeypatch.setattr(replay, "GRACE_S", 0.2)
     monkeypatch.setattr(stopping, "LOST_THERE", 1)  # no login is tried on it, for which it would wait after the thaw
-    done = played(servers, servers.limitless.freeze, replace(PACING, concurrency=1, timeout_s=0.5))
+    done = played(servers, servers.limitless.freeze, replace(PACING, concurrency=1, timeout_s=3.0))
     servers.limitless.thaw()
 
     assert done.stopped.startswith("Limitless did not answer")

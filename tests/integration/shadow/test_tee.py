@@ -17,7 +17,7 @@ from migrator.shadow.ask import ask, session
 from migrator.shim.tee import Tee, TeeShim
 from tests.fixtures.postgres import Machines
 from tests.fixtures.rows import value
-from tests.integration.traffic.world import QUICK, World, build, get, put
+from tests.integration.traffic.world import CALM, World, build, get, put
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
 
@@ -32,7 +32,7 @@ def world(machines: Machines) -> Iterator[World]:
 
 
 def teed(world: World, tee: Tee) -> TeeShim:
-    return TeeShim(world.classic_dsn, world.limitless_dsn, "web", settings=QUICK, tee=tee)
+    return TeeShim(world.classic_dsn, world.limitless_dsn, "web", settings=CALM, tee=tee)
 
 
 def calls(path: Path) -> list[Call]:

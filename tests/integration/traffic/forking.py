@@ -15,7 +15,7 @@ import psycopg
 
 from migrator.errors import UsageError
 from migrator.shim import Shim
-from tests.integration.traffic.world import QUICK, get, put
+from tests.integration.traffic.world import CALM, get, put
 
 
 def say(**found: Any) -> None:
@@ -193,7 +193,7 @@ def orphan(shim: Shim) -> None:
 
 def main() -> None:
     scenario, classic, limitless, threads = json.loads(sys.argv[1])
-    globals()[scenario](Shim(classic, limitless, "web", settings=QUICK, threads=threads))
+    globals()[scenario](Shim(classic, limitless, "web", settings=CALM, threads=threads))
 
 
 if __name__ == "__main__":

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from migrator.shim import Shim
-from tests.integration.traffic.world import QUICK, get, put
+from tests.integration.traffic.world import CALM, get, put
 
 told = json.loads(Path(os.environ["TOLD"]).read_text())
-shim = Shim(told["classic"], told["limitless"], "web", settings=replace(QUICK, ack_wait_s=60.0))
+shim = Shim(told["classic"], told["limitless"], "web", settings=CALM)
 if told["open"]:
     shim.open()
 

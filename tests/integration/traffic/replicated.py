@@ -11,10 +11,10 @@ from migrator.shim import Settings, Shim
 from migrator.shim.replica_pool import Replicas
 from migrator.testing import Heard
 from tests.fixtures.replica import Standby, Standbys
-from tests.fixtures.waiting import eventually
-from tests.integration.traffic.world import QUICK, World, get
+from tests.fixtures.waiting import TIMEOUT_S, eventually
+from tests.integration.traffic.world import CALM, World, get
 
-PATIENT = replace(QUICK, staleness_s=3.0, replica_wait_s=5.0, writer_reads_per_s=0.0)
+PATIENT = replace(CALM, replica_wait_s=TIMEOUT_S, replica_answer_s=TIMEOUT_S, writer_reads_per_s=0.0)
 """A replica is taken out only by a test that means it, however busy the machine is."""
 
 HASTY = replace(PATIENT, replica_wait_s=0.3, replica_answer_s=0.5)

@@ -17,9 +17,9 @@ from migrator.model.route import WriteMode
 from migrator.shim import SessionToken, Settings, statements
 from migrator.shim.link import Link
 from migrator.traffic.route.write_mode import write_mode
-from tests.fixtures.waiting import TIMEOUT_S, eventually
+from tests.fixtures.waiting import eventually
 from tests.integration.traffic.levels import PATIENT, WEAKER, moved
-from tests.integration.traffic.world import QUICK, Heard, Peer, World, body, get, put, up
+from tests.integration.traffic.world import CALM, Heard, Peer, World, body, get, put, up
 
 pytestmark = pytest.mark.pg
 
@@ -115,7 +115,7 @@ def test_reads_move_up_past_weaker_writes(world: World, level: Ack) -> None:
 
 @pytest.mark.parametrize("level", WEAKER)
 def test_a_write_for_everybody_speaks_for_weaker_ones_before_it(world: World, level: Ack) -> None:
-    with moved(world, replace(PATIENT, ack_wait_s=TIMEOUT_S)) as shim, Peer(world, settings=PATIENT) as peer:
+    with moved(world, CALM) as shim, Peer(world) as peer:
         eventually(lambda: peer.ask("read", "t1", 1)[0] == "limitless", "the peer reads from limitless")
         shim.run_write("t1", put("t1", 1, "weak"), ack=level)
         writer = threading.Thread(target=shim.run_write, args=("t1", put("t1", 2, "strong")))
@@ -225,7 +225,7 @@ def test_an_error_that_was_swallowed_is_not_committed(world: World, level: Ack) 
 @pytest.mark.parametrize("level", WEAKER)
 def test_a_write_that_slipped_through_while_writes_were_closed_is_refused(world: World, level: Ack) -> None:
     """By the triggers that the hand-over puts on every captured table."""
-    with world.shim(settings=replace(QUICK, poll_s=0.9)) as shim, shim.session() as session:
+    with world.shim(settings=replace(CALM, poll_s=0.9)) as shim, shim.session() as session:
         with pytest.raises(WritesClosed), session.write("t1", ack=level) as w:
             write_mode(world.classic, WriteMode.CLOSED, who="test", reason="test")
             with psycopg.connect(world.classic_dsn, autocommit=True) as conn:

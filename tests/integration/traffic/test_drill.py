@@ -72,7 +72,7 @@ def test_there_and_back_again(world: World) -> None:
         with psycopg.connect(world.classic_dsn, autocommit=True) as conn:
             facts = gather(conn, [T1], None)
             assert refusals(facts) == ()
-            done = practise(conn, facts, "ana", timeout_s=TIMEOUT_S)
+            done = practise(conn, facts, "ana", timeout_s=TIMEOUT_S, hold_s=TIMEOUT_S)
 
     assert done.passed, done.problems
     assert errors == []
@@ -104,7 +104,7 @@ def test_reads_that_do_not_come_forward_again_are_a_drill_that_did_not_pass(worl
 
             done = practise(conn, facts, "ana", timeout_s=0.3, hold_s=0.1, meanwhile=write)
 
-    assert not done.passed and "did not go forward again" in done.problems[0]
+    assert not done.passed and any("did not go forward again" in problem for problem in done.problems)
     (route,) = [r for r in routes(world.classic) if r.tenant_id == T1]
     assert route.level is not Level.LIMITLESS
     assert stale(stored.newest(world.classic), 30) is not None
@@ -183,12 +183,14 @@ def test_a_killed_drill_leaves_its_tenants_on_classic_until_a_person_goes_forwar
     words = ("drill", "rollback", "--tenant", "t1", "--as", "ana", "--yes")
     with world.mirror(), world.shim("web-1") as shim:
         promote(world, T1)
-        killed = subprocess.Popen(
-            [sys.executable, "-m", "migrator", *words], env=operator.everything({}), stdout=DEVNULL, stderr=DEVNULL
-        )
-        eventually(lambda: routes(world.classic)[0].level is Level.CLASSIC, "the drill is on its way back")
-        killed.kill()  # it waits for a read on classic, and there is none
-        killed.wait()
+        with psycopg.connect(world.classic_dsn) as busy:
+            busy.execute("LOCK TABLE migrator.read_sample IN ACCESS EXCLUSIVE MODE")  # it cannot see reads on classic
+            killed = subprocess.Popen(
+                [sys.executable, "-m", "migrator", *words], env=operator.everything({}), stdout=DEVNULL, stderr=DEVNULL
+            )
+            eventually(lambda: routes(world.classic)[0].level is Level.CLASSIC, "the drill is on its way back")
+            killed.kill()
+            killed.wait()
         again = operator(*words)
         status = operator("status", "--json").json
         promote(world, T1)

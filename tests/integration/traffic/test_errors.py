@@ -19,7 +19,7 @@ from migrator.shim.metrics import Metrics
 from migrator.shim.shadow import Shadow
 from migrator.traffic.route.move import watch
 from tests.fixtures.waiting import eventually
-from tests.integration.traffic.world import QUICK, Heard, World, get, ids, up
+from tests.integration.traffic.world import CALM, Heard, World, get, ids, up
 
 pytestmark = pytest.mark.pg
 
@@ -40,7 +40,7 @@ ANY_CLASS = (
 def shim(world: World) -> Iterator[Shim]:
     """One process whose tenant t1 reads from Limitless; the position stays fresh enough without a mirror."""
     watch(world.classic, ids("t1"), True)
-    with world.mirror(), world.shim(listener=Heard(), settings=QUICK) as made:
+    with world.mirror(), world.shim(listener=Heard(), settings=CALM) as made:
         up(world, "t1")
         eventually(lambda: made.run_read("t1", get("t1", 1))[0] == "limitless", "reads come from limitless")
         yield made
@@ -263,7 +263,7 @@ def test_shadow_reads_compare_errors_too(world: World) -> None:
         world.classic.execute(on_classic.replace("app.odd", f"app.{name}"))
     with world.shim(listener=Heard()) as shim:
         metrics = Metrics()
-        shadow = Shadow(shim._pool, shim._evidence(), metrics, Heard(), 5.0)
+        shadow = Shadow(shim._pool, shim._evidence(), metrics, Heard(), 60.0)
         for name in ("same", "other"):
             shadow.offer(ids("t1")[0], partial(_call, name=name))
         shadow.close()

@@ -27,12 +27,12 @@ from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.move import move
 from migrator.traffic.route.switch import switch
 from tests.fixtures.waiting import TIMEOUT_S, eventually
-from tests.integration.traffic.test_refresh_order import a_watcher, seen
-from tests.integration.traffic.world import QUICK, World, get, ids, put, up
+from tests.integration.traffic.test_refresh_order import a_watcher, due, seen
+from tests.integration.traffic.world import CALM, World, get, ids, put, up
 
 pytestmark = pytest.mark.pg
 
-SELDOM = replace(QUICK, staleness_s=60.0, poll_s=60.0)
+SELDOM = replace(CALM, poll_s=60.0)
 WORDS: dict[str, Any] = {"who": "test", "reason": "test"}
 
 
@@ -102,7 +102,7 @@ def test_what_was_said_during_a_statement_is_heard(world: World) -> None:
 def test_threads_that_wait_share_the_looks_of_their_process(world: World) -> None:
     """As many looks with a dozen waiting threads as with one, and no more than the fleet's size allows."""
     up(world, "t1")
-    with world.shim(settings=replace(SELDOM, ack_wait_s=TIMEOUT_S)) as shim:
+    with world.shim(settings=SELDOM) as shim:
         board = shim._current
         watcher = shim._watcher
         assert watcher is not None
@@ -135,7 +135,7 @@ def test_a_session_that_a_pooler_lends_is_worked_with_as_it_is(world: World) -> 
         link = watcher._link
         assert link is not None and watcher._prepared
         link.conn.execute("DEALLOCATE ALL")
-        watcher._beat_s -= 11  # a heartbeat is due
+        due(watcher)
         before, until_s = seen(world), board.view.valid_until_s
         watcher._refresh()
         assert not watcher._prepared

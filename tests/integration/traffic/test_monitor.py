@@ -30,7 +30,7 @@ from tests.integration.traffic.world import QUICK, World, get, ids, put
 
 pytestmark = pytest.mark.pg
 
-SETTINGS = MonitorSettings(open_s=0.1, fresh_s=1.0, catch_up_s=5.0, validate_before_close=False)
+SETTINGS = MonitorSettings(open_s=0.1, fresh_s=600.0, catch_up_s=TIMEOUT_S, validate_before_close=False)
 
 
 def look(world: World, settings: MonitorSettings = SETTINGS, limitless: str | None = None) -> PassResult:

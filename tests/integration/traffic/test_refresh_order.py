@@ -32,6 +32,8 @@ from tests.integration.traffic.world import QUICK, Heard, World, ids, up
 pytestmark = pytest.mark.pg
 
 GATE = 4711
+STALENESS_S = 600.0
+"""So that a heartbeat is due only when a test says so, by `due`."""
 
 # A heartbeat waits here before it touches its row, as it would for a lock, a slow disk or a packet sent again.
 SLOW = f"""
@@ -45,8 +47,8 @@ CREATE TRIGGER slow BEFORE INSERT ON migrator.process FOR EACH STATEMENT EXECUTE
 def a_watcher(world: World) -> Iterator[tuple[Watcher, CurrentView]]:
     """What keeps the routes of one process, refreshed when the test says so."""
     board = CurrentView()
-    pool = Pool(Side.CLASSIC, world.classic_dsn, "test", size=2, connect_timeout_s=5, silent_s=30)
-    settings = replace(QUICK, staleness_s=30.0)
+    pool = Pool(Side.CLASSIC, world.classic_dsn, "test", size=2, connect_timeout_s=60, silent_s=30)
+    settings = replace(QUICK, staleness_s=STALENESS_S)
     watcher = Watcher(
         Identity("sleeper", "web"), settings, board, Inflight(), Heard(), pool.connect,
         lambda: False, lambda _: None, lambda _: None,
@@ -90,6 +92,11 @@ def test_a_heartbeat_that_is_late_vouches_for_nothing_older(world: World, how: s
         assert confirmed(world.classic, epoch).confirmed == 1
 
 
+def due(watcher: Watcher) -> None:
+    """Let the next look send a heartbeat."""
+    watcher._beat_s -= STALENESS_S / 2
+
+
 def seen(world: World) -> list[tuple[object, ...]]:
     return world.classic.execute("SELECT seen_at FROM migrator.process").fetchall()
 
@@ -105,7 +112,7 @@ def test_a_look_without_a_heartbeat_makes_nothing_valid_for_longer(world: World)
         watcher._positions()
         assert (seen(world), board.view.valid_until_s) == (before, until_s)
 
-        watcher._beat_s -= 11  # of 30
+        due(watcher)
         watcher._refresh()
         assert seen(world) > before
         assert board.view.valid_until_s > until_s
@@ -131,7 +138,7 @@ def test_what_was_read_after_a_heartbeat_that_failed_counts_for_nothing(world: W
     """
     with a_watcher(world) as (watcher, board):
         world.classic.execute(refuse)  # at COMMIT
-        watcher._beat_s -= 11
+        due(watcher)
         before, beat_s = board.view, watcher._beat_s
         world.publish()
         with pytest.raises(psycopg.errors.RaiseException):

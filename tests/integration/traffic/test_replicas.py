@@ -16,7 +16,7 @@ from migrator.shim import ReadsBounded
 from migrator.testing import Heard
 from tests.fixtures.waiting import TIMEOUT_S, eventually
 from tests.integration.traffic.replicated import HASTY, PATIENT, Replicated, applied, known, where
-from tests.integration.traffic.world import QUICK, Writing, deaf, end, get, put, run_out, up
+from tests.integration.traffic.world import QUICK, Writing, deaf, end, expire, get, put, up
 
 pytestmark = pytest.mark.pg
 
@@ -78,7 +78,7 @@ def test_no_replica_is_read_before_every_process_waits_for_it(replicated: Replic
 
 def test_the_writer_takes_no_more_than_its_share(replicated: Replicated) -> None:
     one = replicated.standbys.make()
-    shim = replicated.shim("web-1", one, settings=replace(HASTY, writer_reads_per_s=2.0))
+    shim = replicated.shim("web-1", one, settings=replace(PATIENT, writer_reads_per_s=0.01))
     replicated.serving(one)
     applied(shim, one)
     one.server.kill()
@@ -165,7 +165,7 @@ def test_what_the_writer_cannot_carry_goes_to_limitless_in_spite_of_an_open_brea
     """A breaker is of one process and about speed; whether Limitless may be read says the route."""
     one = replicated.standbys.make()
     up(replicated.world, "t1")
-    shim = replicated.shim("web-1", one, settings=replace(HASTY, writer_reads_per_s=0.01, open_s=600.0))
+    shim = replicated.shim("web-1", one, settings=replace(PATIENT, writer_reads_per_s=0.01, open_s=600.0))
     replicated.serving(one)
     applied(shim, one)
     for _ in range(QUICK.failures):
@@ -249,7 +249,7 @@ def test_positions_come_from_aurora_where_there_is_one(replicated: Replicated) -
     assert known(shim).aurora and known(shim).endpoints[0].aurora
 
     shim.run_write("t1", put("t1", 1, "on aurora"))
-    assert shim.run_read("t1", where("t1", 1)) == (one.server.port, "on aurora")
+    eventually(lambda: shim.run_read("t1", where("t1", 1)) == (one.server.port, "on aurora"), "the replica answers")
     one.pause()
     shim.run_write("t1", put("t1", 1, "while it lags"))
     port, found = shim.run_read("t1", where("t1", 1))
@@ -311,7 +311,9 @@ def test_after_the_hand_over_no_replica_answers_for_classic(replicated: Replicat
         write.committed(replicated.world)
         assert other.run_read("t1", where("t1", 1)) == (one.server.port, None), "its routes are valid, and of before"
         assert write.is_alive(), "what others miss is not acknowledged"
-        run_out(other)
+        with other._current.changed:
+            other._current.view = replace(other._current.view, valid_until_s=0.0)
+        expire(replicated.world, "web-2")
         write.join(TIMEOUT_S)
         assert (write.error, write.is_alive()) == (None, False)
         known(other).writer_may = its_turn  # type: ignore[method-assign]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -17,7 +18,7 @@ from migrator.shim import Shim, Token, acknowledge
 from migrator.shim.link import Link
 from migrator.shim.view import ALL_PARTS
 from tests.fixtures.waiting import eventually
-from tests.integration.traffic.world import Heard, World, body, get, put, up
+from tests.integration.traffic.world import CALM, Heard, World, body, get, put, up
 
 pytestmark = pytest.mark.pg
 
@@ -238,7 +239,7 @@ def test_a_write_whose_marks_are_gone_is_seen_while_the_mirror_stands_still(
 ) -> None:
     monkeypatch.setattr(acknowledge, "DOUBT_S", 0.0)
     heard = Heard()
-    with decoyed.shim(listener=heard) as shim:
+    with decoyed.shim(settings=replace(CALM, ack_wait_s=0.4), listener=heard) as shim:
         up(decoyed, "t1")
         eventually(lambda: shim.run_read("t1", get("t1", 1))[0] == "limitless", "reads come from limitless")
 

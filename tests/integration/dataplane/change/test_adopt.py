@@ -303,7 +303,7 @@ async def test_a_shape_that_cannot_go_on_is_left_with_what_it_would_cost(
         if "line" in statement:
             await past_the_guard(shop, "ALTER TABLE shop.line DROP CONSTRAINT line_purchase_id_fkey")
         await past_the_guard(shop, statement)
-        with work(shop, timeout_s=5) as w:
+        with work(shop, timeout_s=60) as w:
             found = await asyncio.to_thread(find, w)
 
     left = "; ".join(map(str, found.left))
