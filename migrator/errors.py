@@ -64,7 +64,13 @@ class WorkloadInvalid(PlanInvalid):
 
 
 class UsageError(MigratorError):
-    """The command was called with something that cannot work."""
+    """The command was called with something that cannot work; problems: what was found, a line each."""
+
+    problems: tuple[str, ...] = ()
+
+    def __init__(self, message: str = "", *, hint: str | None = None, problems: Sequence[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = tuple(problems)
 
 
 class TokenInvalid(UsageError):

@@ -96,6 +96,8 @@ def ending_of(error: BaseException) -> Ending:
         if isinstance(error, NoGo):
             details["blockers"] = list(error.blockers)
         summary = error.summary if isinstance(error, PlanInvalid | NoGo) else ""
+        if isinstance(error, UsageError) and error.problems:
+            details["problems"], summary = list(error.problems), str(error)
         return Ending(code, str(error), error.hint, details, summary)
     if isinstance(error, KeyboardInterrupt):
         return Ending(ExitCode.INTERRUPTED, "interrupted", "What was begun can be run again.")

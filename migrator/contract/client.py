@@ -10,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import threading
+from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -26,8 +27,28 @@ STOP_S = 5.0
 Answer = dict[str, Any]
 
 
+OUTPUT_LINES = 12
+"""So many of the last lines that a client wrote to its standard error are shown."""
+
+
 class ClientFailed(MigratorError):
-    """The client under test did not answer as the line protocol says."""
+    """The client under test broke the promise that is tried: it gave no answer in time, or held a change up."""
+
+
+class ClientUnusable(MigratorError):
+    """The client under test ended, or does not speak the line protocol: that breaks no promise, and shows none.
+
+    Attributes:
+        lines: what happened, then what it wrote to its standard error.
+    """
+
+    def __init__(self, what: str, output: tuple[str, ...] = ()) -> None:
+        self.lines = (what, *(f"it wrote: {line}" for line in output))
+        super().__init__("\n  - ".join(self.lines))
+
+
+class ClientNotStarted(ClientUnusable):
+    """It did not answer to `start`."""
 
 
 def address(dsn: str) -> dict[str, Any]:
@@ -67,28 +88,45 @@ class Client:
 
         Raises:
             UsageError: there is no such program.
-            ClientFailed: it did not answer to `start`.
+            ClientNotStarted: it did not answer to `start`, or said that it cannot.
         """
         try:
             self._process = subprocess.Popen(
-                words(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-            )
+                words(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                errors="replace", start_new_session=True,
+            )  # fmt: skip
         except OSError as error:
             raise UsageError(
                 f"the command cannot be started: {error.strerror}", hint="Is the program installed?"
             ) from None
+        addresses = {"classic": address(classic), "limitless": address(limitless)}
+        self._secrets = [str(each["password"]) for each in addresses.values() if each["password"]]
         self._lines: queue.Queue[str | None] = queue.Queue()
+        self._complaints: deque[str] = deque(maxlen=OUTPUT_LINES)
         self._number = 0
-        self._hearing = threading.Thread(target=self._hear, name="client under test", daemon=True)
-        self._hearing.start()
+        self._hearing = [
+            threading.Thread(target=hear, name="client under test", daemon=True)
+            for hear in (self._hear, self._hear_errors)
+        ]
+        for thread in self._hearing:
+            thread.start()
         try:
-            started = self.ask("start", START_S, classic=address(classic), limitless=address(limitless), name=name)
-            if not started.get("ok"):
-                raise ClientFailed(f"the client did not start: {started.get('error')}: {started.get('text', '')}")
+            self.process = self._started(addresses, name)
         except BaseException:
             self.close()
             raise
-        self.process = str(started.get("process", ""))
+
+    def _started(self, addresses: Mapping[str, Any], name: str) -> str:
+        try:
+            self.send("start", **addresses, name=name)
+            found = self.answer(START_S)
+        except ClientUnusable as error:
+            raise ClientNotStarted(f"the client did not start: {error.lines[0]}", self._output()) from None
+        if found is None:
+            raise ClientNotStarted(f"the client did not start: no answer to start within {START_S:g} s", self._output())
+        if not found.get("ok"):
+            raise ClientNotStarted(f"the client did not start: it answered {said(found)}", self._output())
+        return str(found.get("process", ""))
 
     def _hear(self) -> None:
         assert self._process.stdout is not None
@@ -96,11 +134,36 @@ class Client:
             self._lines.put(line)
         self._lines.put(None)
 
+    def _hear_errors(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            if text := line.strip():
+                self._complaints.append(text[:200])
+
+    def _output(self) -> tuple[str, ...]:
+        """Return the last lines of its standard error, without passwords."""
+        if self._process.poll() is not None:
+            self._hearing[1].join(STOP_S)
+        return tuple(self._masked(line) for line in tuple(self._complaints))
+
+    def _masked(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def _ended(self, without: str) -> ClientUnusable:
+        try:
+            code = self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            return ClientUnusable(f"it closed its output {without}", self._output())
+        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        return ClientUnusable(f"it ended {how} {without}", self._output())
+
     def send(self, do: str, **values: Any) -> None:
         """Send one command, whose answer `answer` waits for.
 
         Raises:
-            ClientFailed: the client ended.
+            ClientUnusable: the client ended.
         """
         self._number += 1
         assert self._process.stdin is not None
@@ -108,26 +171,28 @@ class Client:
             self._process.stdin.write(json.dumps({"id": self._number, "do": do, **values}) + "\n")
             self._process.stdin.flush()
         except OSError:
-            raise ClientFailed(f"the client ended before {do}") from None
+            raise self._ended(f"before the command {do}") from None
 
     def answer(self, timeout_s: float) -> Answer | None:
         """Return the answer to the last command; None when there is none within *timeout_s* seconds.
 
         Raises:
-            ClientFailed: the client ended, or said something else.
+            ClientUnusable: the client ended, or said something else.
         """
         try:
             line = self._lines.get(timeout=timeout_s)
         except queue.Empty:
             return None
         if line is None:
-            raise ClientFailed("the client ended without an answer")
+            self._lines.put(None)  # whoever asks again is told the same
+            raise self._ended("without an answer")
+        shown = self._masked(line.strip())[:200]
         try:
             found = json.loads(line)
-        except ValueError:
-            raise ClientFailed(f"the client's line is no JSON: {line.strip()[:200]}") from None
+        except (ValueError, RecursionError):
+            raise ClientUnusable(f"its line is no JSON: {shown}", self._output()) from None
         if not isinstance(found, Mapping) or found.get("id") != self._number:
-            raise ClientFailed(f"the client's line is no answer to command {self._number}: {line.strip()[:200]}")
+            raise ClientUnusable(f"its line is no answer to command {self._number}: {shown}", self._output())
         return dict(found)
 
     def ask(self, do: str, timeout_s: float = 60.0, **values: Any) -> Answer:
@@ -135,6 +200,7 @@ class Client:
 
         Raises:
             ClientFailed: there was none in time.
+            ClientUnusable: the client ended, or said something else.
         """
         self.send(do, **values)
         found = self.answer(timeout_s)
@@ -156,7 +222,7 @@ class Client:
         """End it: by the end of its input, then by force."""
         self.thaw()
         process = self._process
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         with contextlib.suppress(OSError):
             process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -164,8 +230,10 @@ class Client:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)  # children, too
         process.wait()
-        self._hearing.join(STOP_S)
+        for thread in self._hearing:
+            thread.join(STOP_S)
         process.stdout.close()
+        process.stderr.close()
 
     def __enter__(self) -> Self:
         return self

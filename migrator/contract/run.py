@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from migrator.contract import endings, trials
-from migrator.contract.client import ClientFailed, words
+from migrator.contract.client import ClientFailed, ClientNotStarted, ClientUnusable, words
 from migrator.contract.promise import Finding, Promise, broken, not_shown
 from migrator.contract.scene import Scene, check_empty, scene
 from migrator.errors import MigratorError, UsageError
@@ -24,6 +24,8 @@ TRIALS: dict[Promise, Callable[[Scene], Finding]] = {
     Promise.HAND_OVER: endings.hand_over,
 }
 
+
+HOW = 'Start it by hand: it answers a line like {"id": 1, "do": "start", ...} with "ok": true; see docs/contract.md.'
 
 TRIES = 3
 """A trial that could not show anything is done again: on a busy computer processes may come too late to it."""
@@ -47,16 +49,23 @@ def conformance(
         application: give the client's role what shims need, and not only the contract's functions.
 
     Raises:
-        UsageError: *command* cannot be started.
+        UsageError: *command* cannot be started, or the client never started: then nothing is judged.
         PreconditionFailed: a database is not empty, or both are one.
     """
     words(command)
     check_empty(classic_dsn, limitless_dsn)
-    findings = []
+    findings: list[Finding] = []
     for promise in promises or tuple(TRIALS):
         began_s = time.monotonic()
         for _ in range(TRIES):
-            finding = _tried(promise, command, classic_dsn, limitless_dsn, application=application)
+            try:
+                finding = _tried(promise, command, classic_dsn, limitless_dsn, application=application)
+            except ClientUnusable as error:  # would do so again
+                if isinstance(error, ClientNotStarted) and not findings:
+                    hint = f"No promise was tried. {HOW}"
+                    raise UsageError(error.lines[0], hint=hint, problems=error.lines[1:]) from None
+                finding = not_shown(promise, *error.lines)
+                break
             if finding.kept is not None:
                 break
         finding = replace(finding, seconds=time.monotonic() - began_s)
@@ -72,7 +81,7 @@ def _tried(promise: Promise, command: str, classic_dsn: str, limitless_dsn: str,
             return TRIALS[promise](made)
     except ClientFailed as error:
         return broken(promise, str(error))
-    except UsageError:
-        raise  # the command
+    except (UsageError, ClientUnusable):
+        raise  # the command, or the program behind it
     except MigratorError as error:  # of the reference, or of what an operator does
         return not_shown(promise, f"the trial broke off: {error}")

@@ -183,7 +183,7 @@ def scene(classic_dsn: str, limitless_dsn: str, command: str, *, application: bo
 
     Raises:
         PreconditionFailed: a database is not empty.
-        ClientFailed: the client under test did not answer as the line protocol says.
+        ClientUnusable: the client under test did not answer as the line protocol says.
     """
     with ExitStack() as stack:
         yield Scene(classic_dsn, limitless_dsn, command, application=application, stack=stack)

@@ -31,6 +31,7 @@ class Observed:
         self._tracer: Tracer | None = None
         self._meter: telemetry.Meter | None = None
         self._due_s = 0.0
+        self._closed = False
         self.listener = Counting(listener, metrics.fell_back)
 
     def look(self) -> None:
@@ -39,6 +40,8 @@ class Observed:
             self._tracer = telemetry.tracer()
         with suppress(Exception):
             self._meter = telemetry.meter(self._shim)
+        if self._closed:  # meanwhile, by another thread: asked last, so that one of both takes it out again
+            self._forget()
 
     def look_now_and_then(self, now_s: float) -> None:
         """Recheck once a second: an application may set it up late."""
@@ -47,6 +50,11 @@ class Observed:
             self.look()
 
     def close(self) -> None:
+        """Tell of the shim no more, also when another thread is looking just now."""
+        self._closed = True
+        self._forget()
+
+    def _forget(self) -> None:
         telemetry.forget(self._shim)
         self._tracer = self._meter = None
 

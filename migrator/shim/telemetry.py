@@ -118,13 +118,16 @@ _open: weakref.WeakSet[Any] = weakref.WeakSet()
 _meter: Meter | None = None
 _tried = False
 _making = threading.Lock()
+_listed = threading.Lock()  # of _open; not _making, under which the application's SDK is called, as it calls `observe`
 
 
 def _observed(told: Callable[[Stats], Labelled]) -> Callable[[CallbackOptions], Iterator[Observation]]:
     def observe(options: CallbackOptions) -> Iterator[Observation]:
         from opentelemetry.metrics import Observation
 
-        for shim in [*_open]:
+        with _listed:
+            shims = [*_open]
+        for shim in shims:
             for value, labels in told(shim.stats()):
                 yield Observation(value, {"shim": shim.name, **labels})
 
@@ -143,20 +146,21 @@ def meter(shim: Told) -> Meter | None:
         if not _tried:
             _tried = True
             _meter = Meter()
+    with _listed:
         _open.add(shim)
     return _meter
 
 
 def forget(shim: Told) -> None:
     """A shim that is closed is asked no more."""
-    with _making:
+    with _listed:
         _open.discard(shim)
 
 
 def _in_child() -> None:
     """What the parent opened is not open here."""
-    global _making
-    _making = threading.Lock()
+    global _making, _listed
+    _making, _listed = threading.Lock(), threading.Lock()
     _open.clear()
 
 

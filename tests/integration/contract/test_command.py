@@ -83,6 +83,27 @@ def test_what_cannot_be_tried_is_said_at_once(operator: Operator, words: tuple[s
     assert (done.code, says in done.err) == (2, True), done.err
 
 
+def test_a_client_that_does_not_start_is_told_by_what_it_wrote_and_judged_in_nothing(operator: Operator) -> None:
+    command = f"{sys.executable} -c \"import sys; sys.exit('no driver')\""
+    done = operator(
+        "conformance",
+        "--command",
+        command,
+        "--classic",
+        "env:A",
+        "--limitless",
+        "env:B",
+        "--promise",
+        "closed",
+        "--json",
+    )
+    told = json.loads(done.out)
+
+    assert (done.code, told["exit_code"], told["problems"]) == (2, 2, ["it wrote: no driver"])
+    assert told["error"] == "the client did not start: it ended with exit code 1 without an answer"
+    assert done.err.splitlines()[-2:][0] == "  - it wrote: no driver" and "promises" not in told
+
+
 def test_a_role_is_given_the_functions_and_no_table(operator: Operator) -> None:
     with psycopg.connect(operator.environment["A"], autocommit=True) as conn:
         install(conn, "shop", "digest", {}, {})

@@ -15,6 +15,7 @@ import pytest
 
 from migrator.contract.promise import Finding, Promise
 from migrator.contract.run import conformance
+from migrator.errors import UsageError
 from tests.fixtures.postgres import Machines, fresh_name
 from tests.integration.contract.client import BROKEN
 
@@ -23,6 +24,10 @@ pytestmark = [pytest.mark.pg, pytest.mark.once]
 SHIM = f"{sys.executable} -m migrator.contract.speaker"
 CLIENT = f"{sys.executable} -m tests.integration.contract.client"
 AT_ONCE = 4
+
+
+def python(program: str) -> str:
+    return shlex.join([sys.executable, "-c", program])
 
 
 def try_one(machines: Machines, command: str, promise: Promise, application: bool) -> Finding:
@@ -48,7 +53,7 @@ def test_the_shim_keeps_every_promise(machines: Machines) -> None:
     assert not_kept(machines, SHIM, application=True) == []
 
 
-OFTEN = (Promise.ACKNOWLEDGED, Promise.CONFIRMED, Promise.SESSION, Promise.HAND_OVER)
+OFTEN = (Promise.CONFIRMED, Promise.SESSION)
 """What is tried in each run of the tests, not in the slow ones alone."""
 
 
@@ -87,21 +92,41 @@ def test_a_client_that_breaks_a_rule_is_found_by_that(machines: Machines) -> Non
     assert {Promise(promise) for promise, _ in BROKEN.values()} == set(Promise), "each promise is broken by one of them"
 
 
-DUMB = {
-    "import sys; sys.stdin.readline()": "ended without an answer",
-    "print('hello')": "no JSON",
-    'print(\'{"id": 7, "ok": true}\')': "no answer to command 1",
-    'print(\'{"id": 1, "ok": false, "error": "other", "text": "no driver"}\')': "did not start: other: no",
+def test_of_a_program_that_does_not_start_nothing_is_judged(machines: Machines) -> None:
+    judged: list[Finding] = []
+    dsns = machines.new_classic(fresh_name("classic")), machines.new_limitless(fresh_name("limitless"))
+    try:
+        with pytest.raises(UsageError, match="the client did not start: it ended with exit code 1 ") as told:
+            conformance(python("import sys; sys.exit('no driver')"), *dsns, on_finding=judged.append)
+    finally:
+        machines.drop_pair(dsns)
+
+    assert (judged, told.value.problems) == ([], ("it wrote: no driver",))
+    assert told.value.hint.startswith("No promise was tried.")
+
+
+SPOILT = {
+    "sys.exit('out of memory')": ("it ended with exit code 1 without an answer", "it wrote: out of memory"),
+    "print('oops', flush=True)": ("its line is no JSON: oops",),
 }
 
 
-def test_a_program_that_does_not_speak_the_protocol_keeps_nothing(machines: Machines) -> None:
-    def tried(program: str) -> Finding:
-        return try_one(machines, shlex.join([sys.executable, "-c", program]), Promise.BOUNDED, False)
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = dict(zip(DUMB, pool.map(tried, DUMB), strict=True))
-
-    assert {p: f.kept is False and DUMB[p] in f.evidence[0] for p, f in found.items()} == dict.fromkeys(DUMB, True), (
-        found
+@pytest.mark.parametrize(
+    "spoils", [next(iter(SPOILT)), *(pytest.param(s, marks=pytest.mark.slow) for s in [*SPOILT][1:])]
+)
+def test_a_client_that_breaks_down_in_the_middle_is_told_as_that(machines: Machines, spoils: str) -> None:
+    """It started, and is no longer one: neither kept nor broken; the other promises are tried all the same."""
+    program = (
+        "import json, sys\n"
+        "for line in sys.stdin:\n"
+        "    asked = json.loads(line)\n"
+        f"    if asked['do'] != 'start': {spoils}\n"
+        "    print(json.dumps({'id': asked['id'], 'ok': True}), flush=True)\n"
     )
+    dsns = machines.new_classic(fresh_name("classic")), machines.new_limitless(fresh_name("limitless"))
+    try:
+        found = conformance(python(program), *dsns, [Promise.CLOSED, Promise.LOST_ANSWER])
+    finally:
+        machines.drop_pair(dsns)
+
+    assert [(f.word, f.evidence) for f in found] == [("not shown", SPOILT[spoils])] * 2

@@ -105,7 +105,7 @@ def test_a_level_that_this_release_does_not_know_is_the_strongest() -> None:
 @pytest.mark.parametrize("level", WEAKER)
 def test_reads_move_up_past_weaker_writes(world: World, level: Ack) -> None:
     """They do not wait while everybody joins: what they wrote before is part of the snapshot that must be reached."""
-    with world.shim() as shim, Peer(world) as peer:
+    with world.shim(settings=PATIENT) as shim, Peer(world, settings=PATIENT) as peer:
         shim.run_write("t1", put("t1", 1, "before"), ack=level)
         up(world, "t1")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
 
@@ -21,8 +22,11 @@ from migrator.metrics.metric import Origin
 from migrator.model.ack import Ack
 from migrator.model.side import Side
 from migrator.shim import telemetry
+from migrator.shim.listener import LoggingListener
+from migrator.shim.metrics import Metrics
+from migrator.shim.observed import Observed
 from migrator.testing import Asked, Level, MemoryShim
-from tests.fixtures.waiting import eventually
+from tests.fixtures.waiting import TIMEOUT_S, eventually
 
 SECRET = "hunter2-of-tenant-acme"
 
@@ -259,12 +263,41 @@ def test_the_meter_tells_what_the_catalogue_says(
     assert tuple(waits.explicit_bounds) == telemetry.BOUNDS_S
 
 
-def test_a_closed_shim_is_told_of_no_more(
-    sdk: tuple[InMemorySpanExporter, InMemoryMetricReader], shim: MemoryShim
-) -> None:
-    shim.run_read("a", lambda r: r.connection.execute("SELECT 1"))
-    shim.close()
-    data = sdk[1].get_metrics_data()
-    names = [m.name for r in (data.resource_metrics if data else ()) for s in r.scope_metrics for m in s.metrics]
+def told_of(reader: InMemoryMetricReader) -> set[object]:
+    """Return the names of the shims whose reads are told; those of other tests in this process may be open as well."""
+    data = reader.get_metrics_data()
+    found = [m for r in (data.resource_metrics if data else ()) for s in r.scope_metrics for m in s.metrics]
+    return {(p.attributes or {})["shim"] for m in found if m.name == "migrator.shim.reads" for p in m.data.data_points}
 
-    assert "migrator.shim.reads" not in names
+
+def test_a_closed_shim_is_told_of_no_more(sdk: tuple[InMemorySpanExporter, InMemoryMetricReader]) -> None:
+    with MemoryShim(answers, {}, name="of this test") as shim:
+        shim.run_read("a", lambda r: r.connection.execute("SELECT 1"))
+        assert "of this test" in told_of(sdk[1])
+
+    assert "of this test" not in told_of(sdk[1])
+
+
+def test_a_shim_that_is_closed_while_its_watch_looks_is_told_of_no_more(
+    sdk: tuple[InMemorySpanExporter, InMemoryMetricReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, closed, thread = threading.Event(), threading.Event(), threading.current_thread()
+    meter = telemetry.meter
+
+    def late(shim: telemetry.Told) -> telemetry.Meter | None:
+        if threading.current_thread() is not thread:
+            looks.set()
+            assert closed.wait(TIMEOUT_S)
+        return meter(shim)
+
+    shim = MemoryShim(answers, {}, name="looked at")
+    monkeypatch.setattr(telemetry, "meter", late)
+    observed = Observed(shim, LoggingListener(), Metrics())
+    watch = threading.Thread(target=observed.look)
+    watch.start()
+    assert looks.wait(TIMEOUT_S)
+    observed.close()
+    closed.set()
+    watch.join()
+
+    assert "looked at" not in told_of(sdk[1])
