@@ -151,27 +151,21 @@ class Client:
             text = text.replace(secret, "***")
         return text
 
-    def _ended(self, without: str) -> ClientUnusable:
+    def _ended(self) -> ClientUnusable:
         try:
             code = self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            return ClientUnusable(f"it closed its output {without}", self._output())
+            return ClientUnusable("it closed its output without an answer", self._output())
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        return ClientUnusable(f"it ended {how} {without}", self._output())
+        return ClientUnusable(f"it ended {how} without an answer", self._output())
 
     def send(self, do: str, **values: Any) -> None:
-        """Send one command, whose answer `answer` waits for.
-
-        Raises:
-            ClientUnusable: the client ended.
-        """
+        """Send one command, whose answer `answer` waits for, and which says what a client wrote that reads no more."""
         self._number += 1
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(OSError):
             self._process.stdin.write(json.dumps({"id": self._number, "do": do, **values}) + "\n")
             self._process.stdin.flush()
-        except OSError:
-            raise self._ended(f"before the command {do}") from None
 
     def answer(self, timeout_s: float) -> Answer | None:
         """Return the answer to the last command; None when there is none within *timeout_s* seconds.
@@ -185,7 +179,7 @@ class Client:
             return None
         if line is None:
             self._lines.put(None)  # whoever asks again is told the same
-            raise self._ended("without an answer")
+            raise self._ended()
         shown = self._masked(line.strip())[:200]
         try:
             found = json.loads(line)

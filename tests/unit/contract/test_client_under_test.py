@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from typing import Any
 
 import pytest
 
 from migrator.contract import client
 from migrator.contract.client import Client, ClientNotStarted, ClientUnusable
+from tests.fixtures.waiting import TIMEOUT_S
 
 DSN = "postgresql://shop:hunter2@127.0.0.1:1/shop"
 STARTS = "import json, os, sys, time\nasked = json.loads(input())\n"
@@ -47,6 +49,16 @@ def test_one_that_does_not_start_says_why(program: str, monkeypatch: pytest.Monk
 
     assert re.search(f"the client did not start: .*{DUMB[program]}", str(told.value), re.DOTALL), told.value
     assert "hunter2" not in str(told.value)
+
+
+def test_what_one_said_that_ended_before_it_was_asked_is_told() -> None:
+    class Late(Client):
+        def send(self, do: str, **values: Any) -> None:
+            self._process.wait(TIMEOUT_S)
+            super().send(do, **values)
+
+    with pytest.raises(ClientNotStarted, match="its line is no JSON: hello"):
+        Late(shlex.join([sys.executable, "-c", "print('hello')"]), DSN, DSN, "client")
 
 
 def test_one_that_says_nothing_is_waited_for_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
