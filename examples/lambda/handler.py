@@ -23,7 +23,7 @@ shim = Shim(
 )
 
 with suppress(ImportError):  # only there with SnapStart: one picture of memory becomes many processes
-    from snapshot_restore_py import register_after_restore  # type: ignore[import-not-found]
+    from snapshot_restore_py import register_after_restore  # type: ignore[import-not-found]  # in Lambda alone
 
     register_after_restore(shim.restored)
 

@@ -103,7 +103,7 @@ def acknowledged(scene: Scene) -> Finding:
         promote_reads(scene.classic, fallback=(FallbackScope.PART, "1"), who=WHO, reason="test")
         traffic.some()
         scene.back("t1")
-        release(scene.classic, ["t1"], who=WHO, reason="test")  # type: ignore[list-item]
+        release(scene.classic, ["t1"], who=WHO, reason="test")  # type: ignore[list-item]  # a name is a TenantId
         traffic.some()
         scene.up("t1")
         traffic.some()

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from migrator.django.findings import Finding, Severity
 from migrator.django.model_facts import Model, Reference
 
-E, W, I = Severity.ERROR, Severity.WARNING, Severity.INFO  # noqa: E741
+E, W, I = Severity.ERROR, Severity.WARNING, Severity.INFO  # noqa: E741 - the letters of their ids
 
 Path = tuple[tuple[Model, Reference], ...]
 

@@ -12,7 +12,7 @@ from migrator.django.options import ENGINE, options_of
 MIDDLEWARE = "migrator.django.middleware.TenantMiddleware"
 DJANGOS = ("django.db.backends.postgresql", "django.contrib.gis.db.backends.postgis")
 
-E, W, I = Severity.ERROR, Severity.WARNING, Severity.INFO  # noqa: E741
+E, W, I = Severity.ERROR, Severity.WARNING, Severity.INFO  # noqa: E741 - the letters of their ids
 
 
 @dataclass(frozen=True, slots=True)

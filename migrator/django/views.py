@@ -42,4 +42,4 @@ def reads(view: F) -> F:
 
     ours = {alias for alias, database in settings.DATABASES.items() if database.get("ENGINE") == ENGINE}
     made._non_atomic_requests = ours | set(getattr(view, "_non_atomic_requests", ()))
-    return made  # type: ignore[no-any-return]
+    return made  # type: ignore[no-any-return]  # Django has no types

@@ -45,7 +45,7 @@ class ShimDialect(PGDialect_psycopg):
     def __init__(self, **options: Any) -> None:
         # A type of an extension has another number on each side, and psycopg knows values by number. SQLAlchemy's own
         # HSTORE reads the text, the same on both.
-        super().__init__(**{"use_native_hstore": False, **options})  # type: ignore[no-untyped-call]
+        super().__init__(**{"use_native_hstore": False, **options})  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 
     @classmethod
     def get_async_dialect_cls(cls, url: URL) -> type[Any]:
@@ -108,7 +108,7 @@ class ShimDialect(PGDialect_psycopg):
         return self.default_isolation_level or "READ COMMITTED"
 
     def reset_isolation_level(self, dbapi_conn: Any) -> None:
-        if self._on_connect_isolation_level is not None:
+        if self._on_connect_isolation_level is not None:  # its method has no types
             self._assert_and_set_isolation_level(dbapi_conn, self._on_connect_isolation_level)  # type: ignore[no-untyped-call]
         else:
             dbapi_conn.isolation_level = None
@@ -120,15 +120,15 @@ class ShimDialect(PGDialect_psycopg):
 
     def do_execute(self, cursor: Any, statement: Any, parameters: Any, context: Any = None) -> None:
         refuse_by_scope(context)
-        super().do_execute(cursor, statement, parameters, context)  # type: ignore[no-untyped-call]
+        super().do_execute(cursor, statement, parameters, context)  # type: ignore[no-untyped-call]  # theirs
 
     def do_execute_no_params(self, cursor: Any, statement: Any, context: Any = None) -> None:
         refuse_by_scope(context)
-        super().do_execute_no_params(cursor, statement, context)  # type: ignore[no-untyped-call]
+        super().do_execute_no_params(cursor, statement, context)  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 
     def do_executemany(self, cursor: Any, statement: Any, parameters: Any, context: Any = None) -> None:
         refuse_by_scope(context)
-        super().do_executemany(cursor, statement, parameters, context)  # type: ignore[no-untyped-call]
+        super().do_executemany(cursor, statement, parameters, context)  # type: ignore[no-untyped-call]  # theirs
 
 
 def refuse_by_scope(context: Any) -> None:

@@ -157,7 +157,7 @@ class LoopFront:
             # What is given for a shadow read is no read, and its result is compared and thrown away.
             return found if isinstance(read, ReadSteps) else comparable(found)
 
-        inside.func = func  # type: ignore[attr-defined]
+        inside.func = func  # type: ignore[attr-defined]  # as functools.partial has it
         found: T = await shim_reads(inside)
         return found
 

@@ -122,7 +122,8 @@ class Awaited:
 
 class _Session(Awaited):
     def run_read(self, tenant: str, fn: Callable[[Any], T]) -> T:
-        return self._loop.run(self._it.run_read(tenant, _beside(self._loop, fn)))  # type: ignore[no-any-return]
+        found: T = self._loop.run(self._it.run_read(tenant, _beside(self._loop, fn)))
+        return found
 
     def run_write(self, tenant: str, fn: Callable[[Any], T], **options: Any) -> T:
         found: T = self._loop.run(self._it.run_write(tenant, _beside(self._loop, fn), **options))

@@ -28,7 +28,10 @@ def on_limitless(world: World, shim: Any, *tenants: str) -> None:
     """Have reads of *tenants* come from Limitless; nothing follows classic from then on."""
     up(world, *tenants)
     for tenant in tenants:
-        eventually(lambda t=tenant: shim.run_read(t, get(t, 1))[0] == "limitless", "reads come from limitless")  # type: ignore[misc]
+        eventually(
+            lambda t=tenant: shim.run_read(t, get(t, 1))[0] == "limitless",  # type: ignore[misc]  # no type of t
+            "reads come from limitless",
+        )
 
 
 def test_what_was_acknowledged_is_read_on_either_side_while_a_tenant_moves(world: World) -> None:

@@ -42,7 +42,8 @@ class Story:
     first: int = 0
 
     def begin(self) -> None:
-        self.first = int(self.conn.execute("SELECT epoch FROM migrator.switch").fetchone()[0])  # type: ignore[index]
+        row = self.conn.execute("SELECT epoch FROM migrator.switch").fetchone()
+        self.first = int(row[0])  # type: ignore[index]  # one row, always
         self.levels.append(self._effective())
 
     def change(self, kind: str, what: str, level: str) -> None:

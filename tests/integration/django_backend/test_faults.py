@@ -87,7 +87,7 @@ def test_a_stale_statement_is_answered_by_classic(world: World) -> None:
 
             return original(self, name, then_move, **options)
 
-        shim.run_read = stale_once.__get__(shim)  # type: ignore[method-assign]
+        shim.run_read = stale_once.__get__(shim)  # type: ignore[method-assign]  # once
         with reading("t1"):
             assert [n.body for n in Note.objects.all()] == ["on classic"]
     assert sides == [Side.LIMITLESS, Side.CLASSIC]

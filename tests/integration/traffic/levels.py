@@ -21,5 +21,8 @@ def moved(world: World, settings: Settings = PATIENT, *tenants: str) -> Iterator
     with world.shim(settings=settings) as shim:
         up(world, *(tenants or ("t1", "u1")))
         for tenant in tenants or ("t1", "u1"):
-            eventually(lambda t=tenant: shim.run_read(t, get(t, 1))[0] == "limitless", "reads come from limitless")  # type: ignore[misc]
+            eventually(
+                lambda t=tenant: shim.run_read(t, get(t, 1))[0] == "limitless",  # type: ignore[misc]  # no type of t
+                "reads come from limitless",
+            )
         yield shim
