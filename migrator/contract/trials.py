@@ -11,6 +11,7 @@ from migrator.contract.scene import PATIENCE_S, SHIM, WHO, Scene
 from migrator.control.scratch import fallbacks
 from migrator.errors import MigratorError
 from migrator.model.route import FallbackScope
+from migrator.model.tenant import TenantId
 from migrator.poll import until
 from migrator.traffic.incident.rollback import RollbackResult
 from migrator.traffic.route.confirm import wait_confirmed
@@ -103,7 +104,7 @@ def acknowledged(scene: Scene) -> Finding:
         promote_reads(scene.classic, fallback=(FallbackScope.PART, "1"), who=WHO, reason="test")
         traffic.some()
         scene.back("t1")
-        release(scene.classic, ["t1"], who=WHO, reason="test")  # type: ignore[list-item]  # a name is a TenantId
+        release(scene.classic, [TenantId("t1")], who=WHO, reason="test")
         traffic.some()
         scene.up("t1")
         traffic.some()

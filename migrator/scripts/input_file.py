@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from migrator.errors import UsageError
 
@@ -151,8 +151,7 @@ def open_text(path: Path, form: Form, torn: Callable[[str], None] | None = None)
         data: IO[bytes] = file
         if form.compressed:
             inner = stack.enter_context(gzip.open(file))
-            # Both are read alone, which is less than the type of either promises.
-            data = inner if torn is None else io.BufferedReader(_UntilTorn(inner, torn))  # type: ignore[assignment]
+            data = cast("IO[bytes]", inner if torn is None else io.BufferedReader(_UntilTorn(inner, torn)))
         yield io.TextIOWrapper(data, encoding=form.encoding, errors="replace", newline="\n")
 
 

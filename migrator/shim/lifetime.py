@@ -42,18 +42,18 @@ class Lifetime:
     # -- what a shim does ------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of shim's own
 
     def close(self) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of shim's own
 
     def _renamed(self, identity: Identity) -> None:
         """Go by another id."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of shim's own
 
     def _make(self) -> None:
         """Make everything that belongs to one process; nothing of it is open yet."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of shim's own
 
     # -- opened and closed -----------------------------------------------------------------------------------
 

@@ -118,7 +118,7 @@ class BaseLink:
         Raises:
             psycopg.Error: the server's error, or the connection was lost.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each front's own
 
     def start(self, statement: str, *, owe: bool) -> Awaitable[None] | None:
         """Run *statement* for the next borrower; with *owe*, together with the borrower's first one if that is safe.
@@ -129,7 +129,7 @@ class BaseLink:
             NotReset: the session is not as it was before the last borrower.
             psycopg.Error: the server's error, or the connection was lost.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each front's own
 
     def finish(self, how: str, *, first: Sequence[str] = (), then: str = "") -> str | Awaitable[str]:
         """End the transaction by COMMIT or ROLLBACK and undo what was done to the session; return the command's tag.
@@ -142,7 +142,7 @@ class BaseLink:
             psycopg.Error: the end was refused, or the connection was lost; or one of *first* was refused, and the
                 transaction is still to be ended. A failed reset raises nothing: it is not `clean` then.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each front's own
 
     def leave(self, how: str) -> Awaitable[None] | None:
         """As `finish`, for a transaction that nothing depends on: its answer is read by the next borrower's `start`.
@@ -150,11 +150,11 @@ class BaseLink:
         Raises:
             psycopg.Error: the connection was lost.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each front's own
 
     def _lent(self) -> Lent:
         """Return a new Python object on the connection."""
-        raise NotImplementedError
+        raise NotImplementedError  # each front's own
 
     # -- what is seen of it without asking ------------------------------------------------------------------
 

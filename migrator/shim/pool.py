@@ -161,15 +161,15 @@ class BasePool(Generic[L]):
 
     def _place(self) -> bool | Awaitable[bool]:
         """Take a place for one more connection; return whether there was one in time."""
-        raise NotImplementedError
+        raise NotImplementedError  # each front's own
 
     def _leave_place(self) -> None:
         """Give it back. Returns at once."""
-        raise NotImplementedError
+        raise NotImplementedError  # each front's own
 
     def _lend(self) -> L | Awaitable[L]:
         """Return a new connection for an application. Raises ClusterUnavailable."""
-        raise NotImplementedError
+        raise NotImplementedError  # each front's own
 
     # -- lending --------------------------------------------------------------------------------------------
 

@@ -50,19 +50,19 @@ class Block:
 
     async def enter(self) -> None:
         """Begin."""
-        raise NotImplementedError
+        raise NotImplementedError  # each front's own
 
     async def leave(self, error: BaseException | None) -> None:
         """End; *error* is what ended the application's part, if anything did."""
-        raise NotImplementedError
+        raise NotImplementedError  # each front's own
 
     async def call(self, fn: Callable[[Any], Any]) -> Any:
         """Return what *fn* returns for this block."""
-        raise NotImplementedError
+        raise NotImplementedError  # each front's own
 
     def _until(self, satisfied: Callable[[View], bool], timeout_s: float) -> bool | Awaitable[bool]:
         """Return whether *satisfied* held for the current view before the time ran out."""
-        raise NotImplementedError
+        raise NotImplementedError  # each front's own
 
 
 class Blocking(Block):

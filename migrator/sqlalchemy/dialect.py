@@ -108,8 +108,8 @@ class ShimDialect(PGDialect_psycopg):
         return self.default_isolation_level or "READ COMMITTED"
 
     def reset_isolation_level(self, dbapi_conn: Any) -> None:
-        if self._on_connect_isolation_level is not None:  # its method has no types
-            self._assert_and_set_isolation_level(dbapi_conn, self._on_connect_isolation_level)  # type: ignore[no-untyped-call]
+        if (level := self._on_connect_isolation_level) is not None:
+            self._assert_and_set_isolation_level(dbapi_conn, level)  # type: ignore[no-untyped-call]  # SQLAlchemy's own
         else:
             dbapi_conn.isolation_level = None
 

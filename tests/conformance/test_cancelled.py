@@ -299,7 +299,7 @@ async def test_what_another_task_of_a_block_says_late_is_refused(world: World) -
         async with shim.write("t1") as w:
             await put(1)(w)
             late = asyncio.create_task(straggler(w))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # a turn of the loop: the task begins
         go.set()
         with pytest.raises(psycopg.OperationalError, match="went back to the pool"):
             await late

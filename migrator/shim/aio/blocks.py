@@ -55,7 +55,7 @@ class OnLoop(Block):
 
     def abandon(self) -> None:
         """End without a word, where nothing can be awaited: the connection is closed, and its server rolls back."""
-        raise NotImplementedError
+        raise NotImplementedError  # a read's and a write's own
 
     async def __aenter__(self) -> Self:
         await self.enter()

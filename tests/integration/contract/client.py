@@ -188,7 +188,7 @@ class SimpleClient:
                     with suppress(psycopg.Error):
                         self.beat()
                 elif error.sqlstate == "MG001" and time.monotonic() < until_s:
-                    time.sleep(0.05)
+                    time.sleep(0.05)  # a client looks again, as the contract says
                 elif error.sqlstate == "MG001":
                     raise Refused("closed") from error
                 elif isinstance(error, psycopg.OperationalError):
@@ -236,7 +236,7 @@ class SimpleClient:
                 found = str(self.ask("SELECT migrator.client_outcome(%s) AS outcome", token).outcome)
                 if found != "in progress":
                     return found
-            time.sleep(0.1)
+            time.sleep(0.1)  # a client looks again, as the contract says
         return "unknown"
 
     def wait(self, token: str) -> None:
@@ -264,7 +264,7 @@ class SimpleClient:
             except psycopg.OperationalError:
                 self.learn_from_limitless()
             if not self.known:
-                time.sleep(0.05)
+                time.sleep(0.05)  # a client looks again, as the contract says
         self.known = True
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ async def test_async_views_carry_their_tenant(world: World) -> None:
     async def request(name: str, number: int) -> tuple[str, str]:
         with tenant(name):
             await Note.objects.acreate(id=number, tenant_id=name, body=name)
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # a turn of the loop: other requests go on
             with reading():
                 found = await Note.objects.aget(id=number)
             return str(current().tenant), found.body

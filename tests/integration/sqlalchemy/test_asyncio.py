@@ -170,7 +170,7 @@ async def test_a_caller_and_its_tenant_go_with_the_task(shim: MemoryShim, sessio
             mine = sessions.session()
             async with mine.write() as session:
                 session.add(order(tenant, str(tenant)))
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # a turn of the loop for the other task
                 await session.commit()
             async with mine.read() as session:
                 found = await session.scalars(select(Order.id).where(Order.tenant_id == str(tenant)))
@@ -258,7 +258,7 @@ async def test_a_commit_that_was_sent_is_waited_for(dsn: str, shim: MemoryShim, 
         task = asyncio.ensure_future(commits())
         await until(waiting, "COMMIT waits for the lock")
         task.cancel()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a turn of the loop for the other task
         task.cancel()
         done, _ = await asyncio.wait([task], timeout=0.1)
         assert not done

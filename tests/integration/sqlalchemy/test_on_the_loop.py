@@ -197,8 +197,8 @@ async def test_a_session_that_was_forgotten_gives_its_connection_back(shim: Asyn
             for _ in range(SIZE + 1):  # more than there are
                 await forget(sessions.write("t1"))
                 gc.collect()
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # a turn of the loop: what was collected is given back
+                await asyncio.sleep(0)  # a turn of the loop: what was collected is given back
         finally:
             gc.unfreeze()
     assert held(shim) == []

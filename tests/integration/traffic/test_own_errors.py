@@ -113,7 +113,7 @@ def test_it_does_not_count(world: World, shim: Shim) -> None:
     wrong = []
     for what, (state, provoke) in PROVOKED.items():
         told: list[str | None] = []
-        counts = during(shim, lambda: blocks(provoke, told)), during(shim, lambda: run(provoke, told))  # noqa: B023
+        counts = during(shim, lambda: blocks(provoke, told)), during(shim, lambda: run(provoke, told))  # noqa: B023 - at once
         if counts != (0, 0) or set(told) != {state} or shim._breakers.states():
             wrong.append((what, counts, told, shim._breakers.states()))
     assert wrong == []

@@ -50,7 +50,7 @@ def test_no_place_is_lost_or_given_twice(size: int, seed: int) -> None:
             assert held <= size
             try:
                 for _ in range(dice.randrange(4)):
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)  # a turn of the loop for the other tasks
             finally:
                 held -= 1
                 places.release()
@@ -59,7 +59,7 @@ def test_no_place_is_lost_or_given_twice(size: int, seed: int) -> None:
         while not all(task.done() for task in tasks):
             if dice.random() < 0.3:
                 dice.choice(tasks).cancel()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # a turn of the loop for the other tasks
         assert all(task.cancelled() or task.exception() is None for task in tasks)
         assert (held, places._free, len(places._queue)) == (0, size, 0)
 
@@ -77,7 +77,7 @@ def test_places_are_given_in_turn() -> None:
             places.release()
 
         tasks = [asyncio.create_task(use(number)) for number in range(5)]
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a turn of the loop for the other tasks
         places.release()
         await asyncio.gather(*tasks)
         return order
@@ -102,7 +102,7 @@ def test_what_a_thread_announces_wakes_every_task_once() -> None:
                     news.notify_all()
 
         waiting = [asyncio.create_task(news.until(lambda w=wanted: satisfied(w), 60)) for wanted in (1, 50, 100)]  # type: ignore[misc]
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a turn of the loop for the other tasks
         thread = threading.Thread(target=announce)
         thread.start()
         thread.join()  # the loop looks after all of it
@@ -120,7 +120,7 @@ def test_news_that_do_not_come_are_waited_for_no_longer_than_asked() -> None:
         news.reach(asyncio.get_running_loop())
         late = await news.until(lambda: False, 0.01)
         cancelled = asyncio.create_task(news.until(lambda: False, 60))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a turn of the loop for the other tasks
         cancelled.cancel()
         await asyncio.gather(cancelled, return_exceptions=True)
         return late, cancelled.cancelled(), len(news._waiting)
@@ -134,7 +134,7 @@ def test_news_reach_threads_too_and_survive_their_loop() -> None:
     async def leave() -> None:
         news.reach(asyncio.get_running_loop())
         waiting = asyncio.ensure_future(news.until(lambda: False, 60))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a turn of the loop for the other tasks
         waiting.cancel()
 
     run(leave())
@@ -164,12 +164,12 @@ def test_a_cancellation_that_says_more_is_both(kind: Any, says: type[Exception])
     async def main() -> asyncio.Task[None]:
         async def write() -> None:
             try:
-                await asyncio.sleep(60)
+                await asyncio.sleep(60)  # until it is cancelled
             except asyncio.CancelledError as error:
                 raise kind("t1", 7, *([0.5] if kind is UnconfirmedInterrupted else [])) from error
 
         task = asyncio.create_task(write())
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a turn of the loop for the other tasks
         task.cancel()
         with pytest.raises(says) as caught:
             await task
@@ -202,7 +202,7 @@ def test_a_trial_of_a_replica_that_nobody_waits_for_leaves_it_to_the_next_read()
             everything.install(Registry("w1", {"r1": SERVES}))
             lender = AsyncReadLender(everything, writer, 0, False)
             task = asyncio.create_task(lender.taking(BEGIN_READ, None))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # a turn of the loop for the other tasks
             second = everything.admit(at, 10.0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

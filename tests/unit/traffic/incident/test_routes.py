@@ -421,10 +421,10 @@ async def test_work_that_several_ask_for_is_done_once_and_one_that_gives_up_does
         return 7
 
     asked = [asyncio.create_task(flights.share_told("all", work)) for _ in range(5)]
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # a turn of the loop for the other tasks
     asked[0].cancel()
     other = asyncio.create_task(flights.share("other", work))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # a turn of the loop for the other tasks
     go.set()
 
     assert [await one for one in asked[1:]] == [(7, True)] * 4 and await other == 7 and len(begun) == 2
@@ -442,7 +442,7 @@ async def test_work_that_hangs_is_not_waited_for_by_who_comes_late(monkeypatch: 
         return 7
 
     first = asyncio.create_task(flights.share("all", hangs))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # a turn of the loop for the other tasks
     monkeypatch.setattr(shared, "LATE_S", 0.0)
     assert await flights.share_told("all", works) == (7, False)
     first.cancel()
@@ -452,7 +452,7 @@ async def test_a_failure_reaches_all_who_asked_and_no_later_one() -> None:
     flights = Flights()
 
     async def fails() -> int:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a turn of the loop for the other tasks
         raise ClusterUnavailable("classic", "refused")
 
     asked = [asyncio.create_task(flights.share("all", fails)) for _ in range(3)]
