@@ -19,7 +19,7 @@ from migrator.sqlalchemy import AsyncShimSessions, for_tenant
 from migrator.testing import Level, MemoryShim, Side
 from tests.fixtures.waiting import until
 from tests.integration.sqlalchemy.shop import Item, Order
-from tests.integration.sqlalchemy.test_sessions import CLOSED, DEADLOCK, kill, order
+from tests.integration.sqlalchemy.steps import CLOSED, DEADLOCK, kill, order
 
 pytestmark = [pytest.mark.pg, pytest.mark.once, pytest.mark.asyncio(loop_scope="session")]
 

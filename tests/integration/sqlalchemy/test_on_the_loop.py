@@ -24,8 +24,8 @@ from migrator.sqlalchemy import AsyncShimSessions
 from migrator.traffic.route.fallback import raise_fallback
 from migrator.traffic.route.move import move
 from tests.fixtures.waiting import until
+from tests.integration.sqlalchemy.steps import CLOSED, DEADLOCK, kill
 from tests.integration.sqlalchemy.test_on_real_servers import PATIENT, Note
-from tests.integration.sqlalchemy.test_sessions import CLOSED, DEADLOCK, kill
 from tests.integration.traffic.world import World, body, end, ids, up
 
 pytestmark = [pytest.mark.pg, pytest.mark.once, pytest.mark.asyncio(loop_scope="session")]
