@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from migrator.shim.aio import AsyncShim
 from tests.conformance.test_cancelled import get, opened, put, sleeping, sleeps, told
+from tests.fixtures.tracing import all_spans
 from tests.integration.traffic.world import World
 
 pytestmark = [pytest.mark.pg, pytest.mark.once]
@@ -26,12 +25,7 @@ def front() -> Callable[..., Any]:
 
 @pytest.fixture
 def spans() -> InMemorySpanExporter:
-    exporter, provider = InMemorySpanExporter(), trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):  # it is set once in a process
-        provider = TracerProvider()
-        trace.set_tracer_provider(provider)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    return exporter
+    return all_spans()
 
 
 async def test_each_block_is_a_span_below_its_tasks_own(world: World, spans: InMemorySpanExporter) -> None:

@@ -13,7 +13,6 @@ from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
@@ -26,6 +25,7 @@ from migrator.shim.listener import LoggingListener
 from migrator.shim.metrics import Metrics
 from migrator.shim.observed import Observed
 from migrator.testing import Asked, Level, MemoryShim
+from tests.fixtures.tracing import all_spans
 from tests.fixtures.waiting import TIMEOUT_S, eventually
 
 SECRET = "hunter2-of-tenant-acme"
@@ -34,10 +34,7 @@ SECRET = "hunter2-of-tenant-acme"
 @pytest.fixture(scope="module")
 def sdk() -> tuple[InMemorySpanExporter, InMemoryMetricReader]:
     """The providers of this process, which are set once."""
-    spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(spans))
-    trace.set_tracer_provider(provider)
+    spans, reader = all_spans(), InMemoryMetricReader()
     metrics.set_meter_provider(MeterProvider([reader]))
     return spans, reader
 
